@@ -1,0 +1,3 @@
+//! The `vitport` command.
+
+fn main() {}

@@ -1,0 +1,4 @@
+//! Carries a vision model from the framework it was trained in to the one it will be used in.
+
+pub mod image;
+pub mod nn;

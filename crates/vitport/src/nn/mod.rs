@@ -1,0 +1,1 @@
+//! The few float32 kernels that the forward passes need.
