@@ -53,6 +53,28 @@ impl<'a> Grid<'a> {
         Ok(Self { values, channels, height, width, layout })
     }
 
+    /// The planar grid of a picture's pixels, which must have the shape that the network takes;
+    /// shapes are [channels, height, width].
+    ///
+    /// # Errors
+    /// [`ForwardError::Input`] when they differ, [`ForwardError::Operands`] as [`Grid::new`].
+    pub fn of_pixels(
+        pixels: &'a [f32],
+        found: [usize; 3],
+        expected: [usize; 3],
+    ) -> Result<Self, ForwardError> {
+        if found != expected {
+            return Err(ForwardError::Input { expected, found });
+        }
+        let [channels, height, width] = found;
+        Self::new(pixels, channels, height, width, Layout::Planar)
+    }
+
+    /// Number of channels.
+    pub fn channels(&self) -> usize {
+        self.channels
+    }
+
     pub(super) fn values(&self) -> &'a [f32] {
         self.values
     }
