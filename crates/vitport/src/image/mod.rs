@@ -1,1 +1,5 @@
 //! Picture to pixels.
+
+mod pixels;
+
+pub use pixels::Pixels;

@@ -1,0 +1,4 @@
+//! One folder for each family of networks.
+
+pub mod cvt;
+pub mod vit;

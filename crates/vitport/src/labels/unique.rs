@@ -1,0 +1,61 @@
+//! Giving every class a name of its own. transformers keeps `label2id` as a plain map, so of two classes with the
+//! same name only one could be reached.
+
+use std::collections::{HashMap, HashSet};
+
+use super::Labels;
+
+/// Extends each name that occurs more than once by ` (mark)`, where `marks` tells the classes apart (a synset id, or
+/// the class number); names that occur once stay as they are. A missing mark is the class number.
+pub(super) fn make_unique(names: Vec<String>, marks: &[Option<String>]) -> Labels {
+    let mut counts: HashMap<&str, usize> = HashMap::new();
+    for name in &names {
+        *counts.entry(name).or_default() += 1;
+    }
+    let repeated: HashSet<String> =
+        counts.into_iter().filter(|(_, count)| *count > 1).map(|(name, _)| name.to_owned()).collect();
+    let mut taken: HashSet<String> = names.iter().cloned().collect();
+    let mut made_unique = 0;
+    let names = names
+        .into_iter()
+        .enumerate()
+        .map(|(class, name)| {
+            if !repeated.contains(&name) {
+                return name;
+            }
+            made_unique += 1;
+            let mut extended = match marks.get(class) {
+                Some(Some(mark)) => format!("{name} ({mark})"),
+                _ => format!("{name} ({class})"),
+            };
+            // The source may hold the extended name as well, or one mark twice.
+            while !taken.insert(extended.clone()) {
+                extended = format!("{extended} ({class})");
+            }
+            extended
+        })
+        .collect();
+    Labels { names, made_unique }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn unique(names: &[&str], marks: &[Option<&str>]) -> Vec<String> {
+        let marks: Vec<_> = marks.iter().map(|mark| mark.map(str::to_owned)).collect();
+        make_unique(names.iter().map(|name| (*name).to_owned()).collect(), &marks).names
+    }
+
+    #[test]
+    fn only_repeated_names_are_extended() {
+        assert_eq!(unique(&["a", "b", "a"], &[Some("x"), Some("y"), Some("z")]), ["a (x)", "b", "a (z)"]);
+        assert_eq!(unique(&["a", "a"], &[]), ["a (0)", "a (1)"]);
+    }
+
+    #[test]
+    fn an_extended_name_never_meets_one_that_was_there() {
+        assert_eq!(unique(&["a", "a (0)", "a"], &[]), ["a (0) (0)", "a (0)", "a (2)"]);
+        assert_eq!(unique(&["a", "a"], &[Some("x"), Some("x")]), ["a (x)", "a (x) (1)"]);
+    }
+}
