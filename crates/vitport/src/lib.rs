@@ -1,6 +1,7 @@
 //! Carries a vision model from the framework it was trained in to the one it will be used in.
 
 pub mod families;
+pub mod folder;
 pub mod image;
 pub mod labels;
 pub mod nn;
