@@ -5,4 +5,5 @@ pub mod folder;
 pub mod image;
 pub mod labels;
 pub mod nn;
+pub mod plan;
 pub mod zoo;
