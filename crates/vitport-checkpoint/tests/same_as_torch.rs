@@ -1,6 +1,8 @@
 //! Every file beside the tests reads as torch, numpy and safetensors read it: the names in their order,
 //! the dtypes, the shapes, and every byte. One test names each row of the table of file formats.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
 mod support;
 
 use support::{described, expected, open};
