@@ -2,6 +2,8 @@
 
 pub mod families;
 pub mod folder;
+#[cfg(feature = "hub")]
+pub mod hub;
 pub mod image;
 pub mod labels;
 pub mod nn;
