@@ -28,15 +28,28 @@ pub(super) fn stretches<'a>(file: &'a WeightFile<'a>, audit: &Audit<'_>) -> Resu
     let mut end = file.header.len() as u64;
     let mut all = vec![Stretch { begin: 0, end, fill: Fill::Header(&file.header) }];
     for &target in &file.tensors {
-        for part in target.parts.iter().filter(|part| part.elements() > 0) {
-            let factors = match part {
-                Part::ScaledRows { factors, .. } => read_factors(factors, audit)?,
-                _ => Vec::new(),
-            };
-            let begin = end;
-            end = begin.saturating_add(part.elements().saturating_mul(target.dtype.size()));
-            all.push(Stretch { begin, end, fill: Fill::Part { target, part, factors } });
-        }
+        all.extend(stretches_of(target, end, audit)?);
+        end = end.saturating_add(target.bytes());
+    }
+    Ok(all)
+}
+
+/// The stretches of one tensor whose bytes begin at `begin`.
+pub(super) fn stretches_of<'a>(
+    target: &'a Target,
+    begin: u64,
+    audit: &Audit<'_>,
+) -> Result<Vec<Stretch<'a>>> {
+    let mut end = begin;
+    let mut all = Vec::new();
+    for part in target.parts.iter().filter(|part| part.elements() > 0) {
+        let factors = match part {
+            Part::ScaledRows { factors, .. } => read_factors(factors, audit)?,
+            _ => Vec::new(),
+        };
+        let begin = end;
+        end = begin.saturating_add(part.elements().saturating_mul(target.dtype.size()));
+        all.push(Stretch { begin, end, fill: Fill::Part { target, part, factors } });
     }
     Ok(all)
 }

@@ -6,6 +6,7 @@
 //! them from the source, [`json`] writes the documents beside them, and [`reader::Folder`] opens the result.
 
 mod cast;
+mod contents;
 pub mod error;
 mod fill;
 pub mod gather;
@@ -16,4 +17,5 @@ pub mod publish;
 pub mod reader;
 mod stale;
 
+pub use contents::Contents;
 pub use error::{Class, Error, Result};
