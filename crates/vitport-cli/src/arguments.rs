@@ -76,6 +76,10 @@ pub enum Command {
     Plan(Box<Plan>),
     /// Show what is in a checkpoint
     Inspect(Inspect),
+    /// Run source and folder on a picture and compare them in everything
+    Verify(Box<Verify>),
+    /// Run a folder's model on pictures
+    Classify(Classify),
     /// Compare two checkpoints or folders, tensor by tensor
     Diff(Diff),
     /// List every known architecture and tag, and what it becomes
@@ -168,9 +172,62 @@ pub struct Convert {
     /// Do not wait until the files are on the disk
     #[arg(long)]
     pub no_fsync: bool,
+    /// Do not run the networks
+    #[arg(long, conflicts_with_all = ["image", "strict", "report", "keep_anyway"])]
+    pub no_verify: bool,
+    /// Publish the folder even if the networks disagree
+    #[arg(long)]
+    pub keep_anyway: bool,
+    /// Add the source's exact network as code, for trust_remote_code=True (CvT)
+    #[arg(long)]
+    pub with_exact_code: bool,
+    /// How both networks are compared.
+    #[command(flatten)]
+    pub weighing: Weighing,
     /// Facts about the model.
     #[command(flatten)]
     pub facts: Facts,
+}
+
+/// How both networks are compared.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Weighing")]
+pub struct Weighing {
+    /// Picture to run both networks on (JPEG, PNG or WebP); a built-in one if it is not given
+    #[arg(long, value_name = "PATH|URL")]
+    pub image: Option<OsString>,
+    /// Count a known deviation as a failure
+    #[arg(long)]
+    pub strict: bool,
+    /// Write a report: one page for .html, otherwise JSON
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
+}
+
+/// `vitport verify`.
+#[derive(Debug, Args)]
+pub struct Verify {
+    /// Where the model comes from: a file, a folder or a name
+    #[arg(value_name = "SOURCE")]
+    pub source: OsString,
+    /// The transformers folder
+    pub folder: PathBuf,
+    /// How both networks are compared.
+    #[command(flatten)]
+    pub weighing: Weighing,
+    /// Facts about the model.
+    #[command(flatten)]
+    pub facts: Facts,
+}
+
+/// `vitport classify`.
+#[derive(Debug, Args)]
+pub struct Classify {
+    /// A transformers folder of a class that vitport runs
+    pub folder: PathBuf,
+    /// Pictures (JPEG, PNG or WebP)
+    #[arg(required = true, value_name = "IMAGE")]
+    pub images: Vec<OsString>,
 }
 
 /// `vitport plan`.

@@ -5,6 +5,7 @@
 
 use std::fmt::Display;
 use std::io;
+use std::path::Path;
 use std::process::ExitCode;
 
 use vitport::convert::ConvertError;
@@ -12,6 +13,7 @@ use vitport::folder;
 use vitport::identify::IdentifyError;
 use vitport::rules::{Problem, Problems};
 use vitport::source::SourceError;
+use vitport::verify::VerifyError;
 use vitport_checkpoint::{Class, Error as CheckpointError, escape};
 
 /// A bug of vitport's.
@@ -22,13 +24,15 @@ const USAGE: u8 = 2;
 const REFUSED: u8 = 3;
 /// The architecture is unknown or has no target.
 const UNKNOWN: u8 = 4;
+/// The two networks disagree.
+const DISAGREEMENT: u8 = 5;
 /// Disk or network.
 const DISK: u8 = 6;
 
 /// A failed command.
 #[derive(Debug)]
 pub struct Failure {
-    /// One line.
+    /// One line; empty if it has been said already.
     pub message: String,
     /// What the process exits with.
     pub code: u8,
@@ -42,6 +46,22 @@ impl Failure {
     /// The command line asks for what cannot be done.
     pub fn usage(message: impl Display) -> Self {
         Self::new(message, USAGE)
+    }
+
+    /// The two networks disagree.
+    pub fn disagreement(message: impl Display) -> Self {
+        Self::new(message, DISAGREEMENT)
+    }
+
+    /// A file that cannot be written.
+    pub fn disk(path: &Path, error: &io::Error) -> Self {
+        let path = path.display().to_string();
+        Self::new(format!("{}: {error}; give a place that can be written", escape(&path)), DISK)
+    }
+
+    /// The same failure with nothing left to say.
+    pub fn already_reported(self) -> Self {
+        Self { message: String::new(), ..self }
     }
 
     /// A name that no table has.
@@ -112,6 +132,18 @@ impl From<ConvertError> for Failure {
                 Self::new(error, code)
             }
             error => Self::new(error, BUG),
+        }
+    }
+}
+
+impl From<VerifyError> for Failure {
+    fn from(error: VerifyError) -> Self {
+        match error {
+            VerifyError::Folder(error) => error.into(),
+            VerifyError::Forward { side: "target", .. } => Self::new(error, DISAGREEMENT),
+            VerifyError::NotRunnable { .. } => Self::new(error, UNKNOWN),
+            VerifyError::Hash { .. } => Self::new(error, DISK),
+            _ => Self::new(error, REFUSED),
         }
     }
 }

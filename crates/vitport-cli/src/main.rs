@@ -35,6 +35,8 @@ fn run(command: Command, output: &Output) -> Result<(), Failure> {
         Command::Convert(arguments) => commands::convert::run(*arguments, output),
         Command::Plan(arguments) => commands::plan::run(*arguments, output),
         Command::Inspect(arguments) => commands::inspect::run(&arguments, output),
+        Command::Verify(arguments) => commands::verify::run(*arguments, output),
+        Command::Classify(arguments) => commands::classify::run(&arguments, output),
         Command::Diff(arguments) => commands::diff::run(&arguments, output),
         Command::Models(arguments) => commands::models::run(&arguments, output),
         Command::Completions { shell } => commands::completions::run(shell, output),

@@ -17,7 +17,10 @@ pub const BOLD: anstyle::Style = anstyle::Style::new().bold();
 pub const DIM: anstyle::Style = anstyle::Style::new().dimmed();
 /// Style of what went well.
 pub const GREEN: anstyle::Style = anstyle::AnsiColor::Green.on_default();
-const RED: anstyle::Style = anstyle::AnsiColor::Red.on_default().bold();
+/// Style of what is known to differ.
+pub const YELLOW: anstyle::Style = anstyle::AnsiColor::Yellow.on_default();
+/// Style of what went wrong.
+pub const RED: anstyle::Style = anstyle::AnsiColor::Red.on_default().bold();
 
 /// How the command speaks.
 #[derive(Debug, Clone, Copy)]
@@ -79,6 +82,9 @@ impl Output {
 
     /// Says why the command failed and what it exits with.
     pub fn fail(self, failure: &Failure) -> ExitCode {
+        if failure.message.is_empty() {
+            return ExitCode::from(failure.code);
+        }
         error_line(&failure.message);
         if self.json {
             let document = json!({ "error": { "message": failure.message, "exit_code": failure.code } });

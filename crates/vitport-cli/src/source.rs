@@ -1,9 +1,10 @@
-//! From what the user typed to an open source: a path as it is, a name by way of the hub.
+//! From what the user typed to an open source or picture: a path as it is, a name by way of the hub.
 
 use std::ffi::OsStr;
 use std::path::Path;
 
 use vitport::source::Source;
+use vitport::verify::Picture;
 use vitport_checkpoint::{Limits, escape};
 
 use crate::arguments::SourceArgument;
@@ -24,18 +25,31 @@ impl SourceArgument {
     /// # Errors
     /// A refusal of the file, or an unknown name.
     pub fn open(&self, root: Option<&str>, limits: &Limits) -> Result<Source, Failure> {
-        let text = self.text();
-        let path = Path::new(text);
-        let is_name =
-            self.cvt_file_name.is_none() && !path.exists() && is_model_name(&text.to_string_lossy());
-        if is_name {
-            let name = escape(&text.to_string_lossy()).to_string();
-            return Err(Failure::unknown(format!(
-                "{name}: names are not fetched from the Hub yet; download the repository and give its folder"
-            )));
-        }
-        Ok(Source::open(path, root, limits)?)
+        open(self.text(), root, limits)
     }
+}
+
+/// Opens a path or a name.
+///
+/// # Errors
+/// A refusal of the file, or an unknown name.
+pub fn open(text: &OsStr, root: Option<&str>, limits: &Limits) -> Result<Source, Failure> {
+    let path = Path::new(text);
+    if !path.exists() && is_model_name(&text.to_string_lossy()) {
+        let name = escape(&text.to_string_lossy()).to_string();
+        return Err(Failure::unknown(format!(
+            "{name}: names are not fetched from the Hub yet; download the repository and give its folder"
+        )));
+    }
+    Ok(Source::open(path, root, limits)?)
+}
+
+/// Opens a picture by its path.
+///
+/// # Errors
+/// If it cannot be read or decoded.
+pub fn open_picture(text: &OsStr) -> Result<Picture, Failure> {
+    Ok(Picture::open(Path::new(text))?)
 }
 
 /// Whether a text that is no path reads like a model's name.

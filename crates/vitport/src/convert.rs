@@ -95,6 +95,8 @@ pub struct WriteOptions {
     pub force: bool,
     /// Whether the files are on the disk before the folder gets its name.
     pub fsync: bool,
+    /// Whether code that gives the source's exact network is added, where the family has some.
+    pub exact_code: bool,
 }
 
 /// A folder that is written and not yet published.
@@ -126,8 +128,16 @@ pub fn write(
     if let Some(index) = layout.index() {
         files.push((INDEX_NAME.to_owned(), json::document(&index).len() as u64));
     }
+    let mut config = config(prepared);
+    if let Some(code) = prepared.model.family.exact_code().filter(|_| options.exact_code) {
+        let mut auto_map = Map::new();
+        auto_map.insert(code.auto_class.to_owned(), json!(code.class));
+        config.insert("auto_map".to_owned(), Value::Object(auto_map));
+        staging.write(code.file, code.text.as_bytes())?;
+        files.push((code.file.to_owned(), code.text.len() as u64));
+    }
     for (name, value) in [
-        ("config.json", Value::Object(config(prepared))),
+        ("config.json", Value::Object(config)),
         ("preprocessor_config.json", prepared.model.processor.clone()),
     ] {
         let text = json::document(&value);

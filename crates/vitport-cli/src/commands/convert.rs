@@ -4,9 +4,12 @@ use std::path::PathBuf;
 
 use serde_json::json;
 use vitport::convert::{Prepared, WriteOptions, prepare, write};
+use vitport::verify::accounts;
 
 use crate::arguments::Convert;
 use crate::commands::plan::{drop_lines, fact_table, root_line};
+use crate::commands::report::say_report;
+use crate::commands::verify::weigh_folder;
 use crate::failure::Failure;
 use crate::output::{BOLD, GREEN, Output, note_line};
 use crate::progress;
@@ -42,9 +45,22 @@ pub fn run(arguments: Convert, output: &Output) -> Result<(), Failure> {
         max_shard_size: arguments.max_shard_size,
         force: arguments.force,
         fsync: !arguments.no_fsync,
+        exact_code: arguments.with_exact_code,
     };
     let written = write(&prepared, &out, options, &|count| bar.inc(count))?;
     bar.finish_and_clear();
+    let weighed = match arguments.no_verify {
+        true => None,
+        false => Some(weigh_folder(&prepared, written.staging.path(), &arguments.weighing, output)?),
+    };
+    if let Some(weighed) = &weighed {
+        arguments.weighing.write_report(weighed)?;
+        let judged = arguments.weighing.judge(&weighed.report);
+        if let (Err(failure), false) = (judged, arguments.keep_anyway) {
+            say_report(&weighed.report, output)?;
+            return Err(failure);
+        }
+    }
     let published = written.staging.publish()?;
     if let Some(old) = &published.left_behind {
         note_line(&format!(
@@ -59,26 +75,18 @@ pub fn run(arguments: Convert, output: &Output) -> Result<(), Failure> {
             "class": prepared.model.config.get("architectures").and_then(|list| list.get(0)),
             "facts": prepared.model.facts,
             "files": written.files.iter().map(|(name, size)| json!({ "name": name, "bytes": size })).collect::<Vec<_>>(),
+            "report": weighed.as_ref().map(|weighed| &weighed.report),
             "accounts": accounts(&prepared),
         }));
     }
-    say_summary(&prepared, &written.files, &published.out.display().to_string(), output)
-}
-
-/// Tensors and bytes in, out, folded, padded, filled and dropped.
-fn accounts(prepared: &Prepared) -> serde_json::Value {
-    let source_bytes: u64 = prepared.model.state_dict.iter().map(|(_, tensor)| tensor.bytes()).sum();
-    let count =
-        |name: &str| prepared.plan.targets.iter().filter(|target| target.operation.name() == name).count();
-    json!({
-        "source": { "tensors": prepared.model.state_dict.len(), "bytes": source_bytes },
-        "target": { "tensors": prepared.plan.targets.len(), "bytes": prepared.plan.bytes() },
-        "folded": count("fold"),
-        "padded": count("pad"),
-        "filled": count("fill"),
-        "dropped": prepared.plan.dropped,
-        "reversible": prepared.plan.is_reversible(),
-    })
+    say_summary(&prepared, &written.files, &published.out.display().to_string(), output)?;
+    match &weighed {
+        Some(weighed) => {
+            say_report(&weighed.report, output)?;
+            if arguments.keep_anyway { arguments.weighing.judge(&weighed.report) } else { Ok(()) }
+        }
+        None => Ok(()),
+    }
 }
 
 fn say_summary(

@@ -7,7 +7,7 @@ pub mod vit;
 use serde_json::Value;
 
 use crate::identify::{Hints, IdentifyError, Model};
-use crate::image::{ImageError, Picture, Pixels};
+use crate::image::{CropRounding, ImageError, Picture, Pixels};
 use crate::nn::{ForwardError, Observer, Output, Weights};
 use crate::source::Source;
 use crate::state_dict::StateDict;
@@ -39,6 +39,14 @@ pub trait Family: Sync {
     /// The defaults of transformers' config class, for keys that a `config.json` leaves out.
     fn default_config(&self) -> Value;
 
+    /// The image processor that transformers takes where a folder names none.
+    fn default_processor(&self) -> &'static str;
+
+    /// Code that gives the source's exact network where the target's class deviates.
+    fn exact_code(&self) -> Option<ExactCode> {
+        None
+    }
+
     /// Keys that transformers' config class accepts and its network ignores.
     fn ignored_keys(&self) -> &'static [&'static str] {
         &[]
@@ -63,11 +71,12 @@ pub trait Family: Sync {
 
 /// A source network by its own definition, with its own way from a picture to its input.
 pub trait SourceNetwork: Send + Sync {
-    /// Pixels `[channels, height, width]` of a picture, as the source framework prepares them.
+    /// Pixels `[channels, height, width]` of a picture, as the source framework prepares them, or with the crop rounded as
+    /// transformers' PIL backend does. [`CropRounding::HalfToEven`] is the source's own.
     ///
     /// # Errors
     /// [`ImageError`].
-    fn pixels(&self, picture: &Picture) -> Result<Pixels, ImageError>;
+    fn pixels(&self, picture: &Picture, rounding: CropRounding) -> Result<Pixels, ImageError>;
 
     /// Runs the network from the source's own tensors.
     ///
@@ -93,6 +102,19 @@ pub struct Deviation {
     /// The source network with that one difference taken over from the target's definition: it must agree with the
     /// target within rounding, which proves that nothing else differs.
     pub as_target_computes: Box<dyn SourceNetwork>,
+}
+
+/// A small Python module for a folder, and how `config.json` points to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ExactCode {
+    /// Name of the file.
+    pub file: &'static str,
+    /// Its text.
+    pub text: &'static str,
+    /// The Auto class that loads it.
+    pub auto_class: &'static str,
+    /// `module.Class`, as `auto_map` has it.
+    pub class: &'static str,
 }
 
 /// The reason why an architecture that is named, but that no family recognises, has no target, if timm knows it.

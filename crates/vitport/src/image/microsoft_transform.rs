@@ -6,7 +6,7 @@ use super::error::ImageError;
 use super::picture::Picture;
 use super::pixels::Pixels;
 use super::resize::{Filter, resize};
-use super::torchvision::{centre_crop, resize_shorter_side, to_normalised_tensor};
+use super::torchvision::{CropRounding, centre_crop, resize_shorter_side, to_normalised_tensor};
 
 /// The numbers of a model's yaml file that make the transform.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,10 +29,23 @@ impl MicrosoftTransform {
     /// # Errors
     /// What resizing returns.
     pub fn apply(&self, picture: &Picture) -> Result<Pixels, ImageError> {
+        self.apply_rounding(picture, CropRounding::HalfToEven)
+    }
+
+    /// [`MicrosoftTransform::apply`] with another rounding of the crop than torchvision's.
+    ///
+    /// # Errors
+    /// As [`MicrosoftTransform::apply`].
+    pub fn apply_rounding(&self, picture: &Picture, rounding: CropRounding) -> Result<Pixels, ImageError> {
         let size = self.image_size;
         let resized = if self.center_crop {
             let short = (size as f64 / 0.875) as usize;
-            centre_crop(&resize_shorter_side(picture, short, self.interpolation)?, (size, size), [0; 3])?
+            centre_crop(
+                &resize_shorter_side(picture, short, self.interpolation)?,
+                (size, size),
+                [0; 3],
+                rounding,
+            )?
         } else {
             resize(picture, size, size, self.interpolation)?
         };

@@ -18,3 +18,4 @@ pub use pixels::Pixels;
 pub use processor::ImageProcessor;
 pub use resize::{Filter, resize};
 pub use timm_transform::{CropMode, TimmTransform};
+pub use torchvision::CropRounding;

@@ -5,7 +5,7 @@ use super::error::ImageError;
 use super::picture::Picture;
 use super::pixels::Pixels;
 use super::resize::{Filter, resize};
-use super::torchvision::{Size, centre_crop, resize_shorter_side, to_normalised_tensor};
+use super::torchvision::{CropRounding, Size, centre_crop, resize_shorter_side, to_normalised_tensor};
 
 /// What becomes of a picture that has not the network's shape; timm's `crop_mode`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -61,6 +61,14 @@ impl TimmTransform {
     /// # Errors
     /// [`ImageError::Transform`] for a crop_pct that is no positive number, and what resizing returns.
     pub fn apply(&self, picture: &Picture) -> Result<Pixels, ImageError> {
+        self.apply_rounding(picture, CropRounding::HalfToEven)
+    }
+
+    /// [`TimmTransform::apply`] with another rounding of the crop than timm's own.
+    ///
+    /// # Errors
+    /// As [`TimmTransform::apply`].
+    pub fn apply_rounding(&self, picture: &Picture, rounding: CropRounding) -> Result<Pixels, ImageError> {
         if !(self.crop_pct.is_finite() && self.crop_pct > 0.0) {
             return Err(ImageError::Transform { detail: format!("crop_pct is {}", self.crop_pct) });
         }
@@ -76,7 +84,7 @@ impl TimmTransform {
             }
             CropMode::Center => (self.resize_keeping_ratio(picture, scaled, f64::min)?, [0; 3]),
         };
-        to_normalised_tensor(&centre_crop(&resized, self.input_size, fill)?, self.mean, self.std)
+        to_normalised_tensor(&centre_crop(&resized, self.input_size, fill, rounding)?, self.mean, self.std)
     }
 
     /// `ResizeKeepRatio`: both sides are divided by the larger or smaller of their ratios to the

@@ -25,14 +25,29 @@ pub(super) fn resize_shorter_side(
     resize(picture, new_width, new_height, filter)
 }
 
+/// Where the centre of a picture lies when what is cut off cannot be halved. It is all that the cropping of torchvision and
+/// that of transformers' PIL backend differ in, and shifts the crop by one pixel where 3, 7, 11 … pixels are cut off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CropRounding {
+    /// Halves to even, as Python's `round` in torchvision's `center_crop`.
+    HalfToEven,
+    /// Down, as `center_crop` of transformers' image_transforms.py.
+    Down,
+}
+
 /// `CenterCrop(size)`, and timm's `CenterCropOrPad` with a fill: a picture smaller than the crop is
 /// padded, the odd pixel to the right and below.
-pub(super) fn centre_crop(picture: &Picture, size: Size, fill: [u8; 3]) -> Result<Picture, ImageError> {
+pub(super) fn centre_crop(
+    picture: &Picture,
+    size: Size,
+    fill: [u8; 3],
+    rounding: CropRounding,
+) -> Result<Picture, ImageError> {
     let (height, width) = size;
     if width.checked_mul(height).is_none_or(|pixels| pixels > MOST_PIXELS) {
         return Err(ImageError::TooLarge { width, height, limit: MOST_PIXELS });
     }
-    let (top, left) = (offset(picture.height(), height), offset(picture.width(), width));
+    let (top, left) = (offset(picture.height(), height, rounding), offset(picture.width(), width, rounding));
     let source_rows: Vec<&[u8]> = picture.rows().collect();
     let source = |row: &[u8], column: usize| -> Option<[u8; 3]> {
         let column = column.checked_add_signed(left)?;
@@ -49,10 +64,14 @@ pub(super) fn centre_crop(picture: &Picture, size: Size, fill: [u8; 3]) -> Resul
 
 /// Where a crop begins: `int(round((side − crop) / 2))`, which rounds halves to even, or before the
 /// picture by ⌊(crop − side) / 2⌋.
-fn offset(side: usize, crop: usize) -> isize {
+fn offset(side: usize, crop: usize, rounding: CropRounding) -> isize {
     let room = side.abs_diff(crop);
     let half = room / 2;
-    let rounded = if side >= crop && room % 4 == 3 { half.saturating_add(1) } else { half };
+    let rounded = if side >= crop && room % 4 == 3 && rounding == CropRounding::HalfToEven {
+        half.saturating_add(1)
+    } else {
+        half
+    };
     let offset = isize::try_from(rounded).unwrap_or(isize::MAX);
     if side >= crop { offset } else { -offset }
 }
@@ -88,8 +107,9 @@ mod tests {
     #[test]
     fn halves_are_rounded_to_even() {
         // Python: [int(round(d / 2)) for d in range(8)]
-        let offsets: Vec<isize> = (0..8).map(|room| offset(10 + room, 10)).collect();
+        let offsets: Vec<isize> =
+            (0..8).map(|room| offset(10 + room, 10, CropRounding::HalfToEven)).collect();
         assert_eq!(offsets, [0, 0, 1, 2, 2, 2, 3, 4]);
-        assert_eq!(offset(7, 10), -1);
+        assert_eq!(offset(7, 10, CropRounding::HalfToEven), -1);
     }
 }

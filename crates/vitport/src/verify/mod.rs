@@ -5,15 +5,18 @@
 //! `preprocessor_config.json`, as transformers would. They share kernels and nothing else. Beside the outputs the weights
 //! are compared bit by bit and the facts that no output shows one by one.
 
+mod classify;
 mod difference;
 mod facts;
 mod hash;
+pub mod page;
 mod picture;
 mod report;
 mod tensors;
 mod weigh;
 mod weights;
 
+pub use classify::Classifier;
 pub use difference::{Arithmetic, Difference, roundoff};
 pub use facts::FactCheck;
 pub use picture::Picture;
@@ -22,7 +25,7 @@ pub use report::{
     Timings, Verdict, top5,
 };
 pub use tensors::{Odd, Weights};
-pub use weigh::weigh;
+pub use weigh::{accounts, weigh};
 pub use weights::{CheckpointWeights, read_f32};
 
 use crate::folder;

@@ -63,7 +63,7 @@ pub struct Guess {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct KnownDeviation {
     /// One sentence.
-    pub what: &'static str,
+    pub what: String,
     /// How far apart the outputs are because of it, on this picture.
     pub measured: Vec<Comparison>,
     /// The same places with the source run as the target computes: what is left is rounding.

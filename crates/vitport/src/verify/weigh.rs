@@ -18,7 +18,7 @@ use super::weights::CheckpointWeights;
 use crate::convert::Prepared;
 use crate::families::SourceNetwork;
 use crate::folder::reader::Folder;
-use crate::image::{ImageProcessor, Picture as Pixmap, Pixels};
+use crate::image::{CropRounding, ImageProcessor, Picture as Pixmap, Pixels};
 use crate::nn::{Matrix, Observer, Output, Stage};
 use crate::state_dict::StateDict;
 
@@ -70,31 +70,36 @@ impl Weighed {
     fn run(prepared: &Prepared, folder: &Folder, picture: &Picture) -> Result<Self, VerifyError> {
         let model = &prepared.model;
         let arithmetic = arithmetic(prepared);
-        let (source_pixels, target_pixels) = prepare_pixels(prepared, folder, &picture.pixmap)?;
-        let mut pixels = vec![compare_pixels("picture", &source_pixels, &target_pixels)];
+        let (prepared_pixels, pixels) = compare_pixels(prepared, folder, "picture", &picture.pixmap)?;
+        let mut pixels = vec![pixels];
         for (place, other) in picture.variations() {
-            let (source, target) = prepare_pixels(prepared, folder, &other)?;
-            pixels.push(compare_pixels(place, &source, &target));
+            pixels.push(compare_pixels(prepared, folder, place, &other)?.1);
         }
 
         let source_weights = CheckpointWeights::new(&prepared.source.checkpoint, &model.state_dict);
         let mut timings = Timings::default();
-        let mut run_source = |network: &dyn SourceNetwork| {
+        let mut run_source = |network: &dyn SourceNetwork, pixels: &Pixels| {
             let mut stages: Vec<(Stage, Matrix)> = Vec::new();
             let start = Instant::now();
-            let output = network.run(&source_weights, &source_pixels, &mut stages);
+            let output = network.run(&source_weights, pixels, &mut stages);
             timings.source_forward_ms = milliseconds(start);
             output
                 .map(|output| Side { stages, output })
                 .map_err(|error| VerifyError::Forward { side: "source", error })
         };
-        // The network that differs in the known way first, so that what is timed is the source itself.
+        // What is known to differ is taken over from the target's side, one run with all of it; the source itself runs
+        // last, so that what is timed is the source.
         let deviation = model.network.deviation();
-        let reference = deviation
-            .as_ref()
-            .map(|deviation| run_source(deviation.as_target_computes.as_ref()))
-            .transpose()?;
-        let source = run_source(model.network.as_ref())?;
+        let mut known: Vec<&'static str> = deviation.iter().map(|deviation| deviation.what).collect();
+        let as_target =
+            deviation.as_ref().map_or(model.network.as_ref(), |known| known.as_target_computes.as_ref());
+        let as_cropped = prepared_pixels.as_cropped.as_ref();
+        known.extend(as_cropped.map(|_| CROP_DEVIATION));
+        let reference = match known.is_empty() {
+            true => None,
+            false => Some(run_source(as_target, as_cropped.unwrap_or(&prepared_pixels.source))?),
+        };
+        let source = run_source(model.network.as_ref(), &prepared_pixels.source)?;
 
         let named = folder.checkpoint.tensors().iter().map(|tensor| (tensor.name.clone(), tensor.clone()));
         let state_dict = StateDict::from_entries(named);
@@ -105,7 +110,8 @@ impl Weighed {
             against.comparisons.push(Vec::new());
         }
         let start = Instant::now();
-        let target = model.family.run_target(&folder.config, &target_weights, &target_pixels, &mut against);
+        let target =
+            model.family.run_target(&folder.config, &target_weights, &prepared_pixels.target, &mut against);
         timings.target_forward_ms = milliseconds(start);
         let target = match target {
             Ok(target) => target,
@@ -113,8 +119,8 @@ impl Weighed {
         };
         let mut comparisons = against.finish(&target).into_iter();
         let layers = comparisons.next().unwrap_or_default();
-        let deviation = deviation.zip(comparisons.next()).map(|(deviation, without_it)| KnownDeviation {
-            what: deviation.what,
+        let deviation = comparisons.next().map(|without_it| KnownDeviation {
+            what: known.join("; and "),
             measured: layers.clone(),
             without_it,
         });
@@ -244,7 +250,7 @@ pub(crate) fn label_of_folder(config: &Value, class: usize) -> String {
 }
 
 /// What went in and what came out.
-pub(crate) fn accounts(prepared: &Prepared) -> Accounts {
+pub fn accounts(prepared: &Prepared) -> Accounts {
     let plan = &prepared.plan;
     let count = |name: &str| plan.targets.iter().filter(|target| target.operation.name() == name).count();
     Accounts {
@@ -281,27 +287,49 @@ fn arithmetic(prepared: &Prepared) -> Arithmetic {
     }
 }
 
-/// The picture as the source prepares it and as the folder's processor does.
-fn prepare_pixels(
+/// What is known to differ in preprocessing.
+const CROP_DEVIATION: &str = "timm and torchvision round half a pixel to even when they crop, transformers' PIL backend rounds down, so on this picture its crop lies one pixel off (version 5's default backend crops as timm does)";
+
+/// A picture prepared on both sides.
+struct PreparedPixels {
+    source: Pixels,
+    target: Pixels,
+    /// The source's with the crop rounded as on the target's side, where that is the only difference.
+    as_cropped: Option<Pixels>,
+}
+
+/// Prepares a picture as the source does and as the folder's processor does, and compares.
+fn compare_pixels(
     prepared: &Prepared,
     folder: &Folder,
+    place: &str,
     pixmap: &Pixmap,
-) -> Result<(Pixels, Pixels), VerifyError> {
-    let source = prepared.model.network.pixels(pixmap)?;
+) -> Result<(PreparedPixels, Comparison), VerifyError> {
+    let network = &prepared.model.network;
     let Some(Value::Object(processor)) = &folder.processor else {
         return Err(VerifyError::NotRunnable {
             folder: folder.path.display().to_string(),
             reason: "it has no preprocessor_config.json".to_owned(),
         });
     };
-    let fallback = prepared.model.processor.get("image_processor_type").and_then(Value::as_str);
-    let target = ImageProcessor::from_json(processor, fallback)?.apply(pixmap)?;
-    Ok((source, target))
+    let fallback = prepared.model.family.default_processor();
+    let target = ImageProcessor::from_json(processor, Some(fallback))?.apply(pixmap)?;
+    let source = network.pixels(pixmap, CropRounding::HalfToEven)?;
+    let own = pixel_comparison(place, &source, &target);
+    if own.agrees {
+        return Ok((PreparedPixels { source, target, as_cropped: None }, own));
+    }
+    let cropped = network.pixels(pixmap, CropRounding::Down)?;
+    let known = pixel_comparison(&format!("{place}, the crop's rounding apart"), &cropped, &target);
+    match known.agrees {
+        true => Ok((PreparedPixels { source, target, as_cropped: Some(cropped) }, known)),
+        false => Ok((PreparedPixels { source, target, as_cropped: None }, own)),
+    }
 }
 
 /// Pixels go through three float32 operations on both sides (scale, subtract, divide), each rounding once; four units in
 /// the last place of the largest value are more than they can differ by.
-fn compare_pixels(place: &str, source: &Pixels, target: &Pixels) -> Comparison {
+fn pixel_comparison(place: &str, source: &Pixels, target: &Pixels) -> Comparison {
     let mut difference = Difference::between(source.values(), target.values());
     if source.shape() != target.shape() {
         difference.relative = f64::INFINITY;

@@ -19,9 +19,9 @@ use serde_json::Value;
 
 use self::forward_microsoft::ConvolutionalVisionTransformer;
 use self::forward_transformers::CvtConfig;
-use super::{Deviation, Family, SourceNetwork};
+use super::{Deviation, ExactCode, Family, SourceNetwork};
 use crate::identify::{Hints, IdentifyError, Model};
-use crate::image::{ImageError, MicrosoftTransform, Picture, Pixels, TimmTransform};
+use crate::image::{CropRounding, ImageError, MicrosoftTransform, Picture, Pixels, TimmTransform};
 use crate::nn::{Activation, ForwardError, Observer, Output, Weights};
 use crate::source::Source;
 use crate::state_dict::StateDict;
@@ -54,6 +54,19 @@ impl Family for Cvt {
         hints: &Hints,
     ) -> Result<Model, IdentifyError> {
         identify::identify(source, state_dict, hints)
+    }
+
+    fn default_processor(&self) -> &'static str {
+        "ConvNextImageProcessor"
+    }
+
+    fn exact_code(&self) -> Option<ExactCode> {
+        Some(ExactCode {
+            file: "modeling_microsoft_cvt.py",
+            text: include_str!("microsoft_code.py"),
+            auto_class: "AutoModelForImageClassification",
+            class: "modeling_microsoft_cvt.MicrosoftCvtForImageClassification",
+        })
     }
 
     fn default_config(&self) -> Value {
@@ -94,10 +107,10 @@ enum Transform {
 }
 
 impl SourceNetwork for MicrosoftCvt {
-    fn pixels(&self, picture: &Picture) -> Result<Pixels, ImageError> {
+    fn pixels(&self, picture: &Picture, rounding: CropRounding) -> Result<Pixels, ImageError> {
         match &self.transform {
-            Transform::Microsoft(transform) => transform.apply(picture),
-            Transform::Other(transform) => transform.apply(picture),
+            Transform::Microsoft(transform) => transform.apply_rounding(picture, rounding),
+            Transform::Other(transform) => transform.apply_rounding(picture, rounding),
         }
     }
 

@@ -21,7 +21,7 @@ use self::forward_timm::VisionTransformer;
 use self::forward_transformers::{ViT, ViTConfig};
 use super::{Family, SourceNetwork};
 use crate::identify::{Hints, IdentifyError, Model};
-use crate::image::{ImageError, Picture, Pixels, TimmTransform};
+use crate::image::{CropRounding, ImageError, Picture, Pixels, TimmTransform};
 use crate::nn::{ForwardError, Observer, Output, Weights};
 use crate::source::Source;
 use crate::state_dict::StateDict;
@@ -57,6 +57,10 @@ impl Family for Vit {
         identify::identify(source, state_dict, hints)
     }
 
+    fn default_processor(&self) -> &'static str {
+        "ViTImageProcessor"
+    }
+
     fn default_config(&self) -> Value {
         config::defaults()
     }
@@ -85,8 +89,8 @@ struct TimmVit {
 }
 
 impl SourceNetwork for TimmVit {
-    fn pixels(&self, picture: &Picture) -> Result<Pixels, ImageError> {
-        self.transform.apply(picture)
+    fn pixels(&self, picture: &Picture, rounding: CropRounding) -> Result<Pixels, ImageError> {
+        self.transform.apply_rounding(picture, rounding)
     }
 
     fn run(

@@ -1,0 +1,59 @@
+//! `vitport classify`: a folder's model on pictures, as transformers would run it.
+
+use std::path::Path;
+
+use rayon::prelude::*;
+use serde_json::json;
+use vitport::verify::{Classifier, Guess};
+use vitport_checkpoint::escape;
+
+use crate::arguments::Classify;
+use crate::commands::report::{bar, name, percent};
+use crate::failure::Failure;
+use crate::output::{BOLD, Output};
+use crate::source::open_picture;
+use crate::table::{Align, Table};
+
+/// Classifies.
+pub fn run(arguments: &Classify, output: &Output) -> Result<(), Failure> {
+    let classifier = Classifier::open(&arguments.folder)?;
+    let results: Vec<Result<Vec<Guess>, Failure>> =
+        arguments.images.par_iter().map(|image| Ok(classifier.top5(&open_picture(image)?.pixmap)?)).collect();
+    let mut first_failure = None;
+    let mut documents = Vec::new();
+    for (image, result) in arguments.images.iter().zip(results) {
+        let shown = escape(&Path::new(image).display().to_string()).to_string();
+        match result {
+            Ok(guesses) if output.is_json() => documents.push(json!({ "image": shown, "top5": guesses })),
+            Ok(guesses) => {
+                if arguments.images.len() > 1 {
+                    output.print(format!("{BOLD}{shown}{BOLD:#}"))?;
+                }
+                output.print(table(&guesses))?;
+            }
+            Err(failure) => {
+                if output.is_json() {
+                    documents.push(json!({ "image": shown, "error": failure.message }));
+                }
+                match &first_failure {
+                    None => first_failure = Some(failure),
+                    Some(_) => crate::output::error_line(&failure.message),
+                }
+            }
+        }
+    }
+    if output.is_json() {
+        output.document(&documents)?;
+        // The document has said it; the exit code still must.
+        return first_failure.map_or(Ok(()), |failure| Err(failure.already_reported()));
+    }
+    first_failure.map_or(Ok(()), Err)
+}
+
+fn table(guesses: &[Guess]) -> Table {
+    let mut table = Table::new([("", Align::Left), ("", Align::Right), ("", Align::Left)]);
+    for guess in guesses {
+        table.row([name(guess), percent(guess), bar(guess)]);
+    }
+    table
+}

@@ -1,0 +1,69 @@
+//! A folder's model alone, run on pictures as transformers would run it.
+
+use std::path::Path;
+
+use serde_json::Value;
+use vitport_checkpoint::Limits;
+
+use super::VerifyError;
+use super::report::{Guess, top5};
+use super::weigh::label_of_folder;
+use super::weights::CheckpointWeights;
+use crate::families::{self, Family};
+use crate::folder::reader::Folder;
+use crate::image::{ImageProcessor, Picture};
+use crate::state_dict::StateDict;
+
+/// An opened folder, ready to classify. Weights are read from the file for each picture.
+pub struct Classifier {
+    folder: Folder,
+    family: &'static dyn Family,
+    processor: ImageProcessor,
+    state_dict: StateDict,
+}
+
+impl Classifier {
+    /// Opens a folder of a class that a family here runs, whoever made it.
+    ///
+    /// # Errors
+    /// [`VerifyError::Folder`] if it cannot be read, [`VerifyError::NotRunnable`] if no family runs it,
+    /// [`VerifyError::Image`] if its image processor is not known.
+    pub fn open(path: &Path) -> Result<Self, VerifyError> {
+        let folder = Folder::open(path, &Limits::default())?;
+        let not_runnable =
+            |reason: String| VerifyError::NotRunnable { folder: path.display().to_string(), reason };
+        let Some(family) = families::ALL.iter().find(|family| family.runs(&folder.config)) else {
+            let model_type =
+                folder.config.get("model_type").map_or_else(|| "none".to_owned(), Value::to_string);
+            return Err(not_runnable(format!("its config.json says model_type {model_type}")));
+        };
+        let Some(Value::Object(processor)) = &folder.processor else {
+            return Err(not_runnable("it has no preprocessor_config.json".to_owned()));
+        };
+        let processor = ImageProcessor::from_json(processor, Some(family.default_processor()))?;
+        let named = folder.checkpoint.tensors().iter().map(|tensor| (tensor.name.clone(), tensor.clone()));
+        let state_dict = StateDict::from_entries(named);
+        Ok(Self { family: *family, processor, state_dict, folder })
+    }
+
+    /// The five most probable classes of a picture.
+    ///
+    /// # Errors
+    /// [`VerifyError::Forward`] if a tensor is missing or misshapen, [`VerifyError::NotRunnable`] for a model without a
+    /// head.
+    pub fn top5(&self, picture: &Picture) -> Result<Vec<Guess>, VerifyError> {
+        let pixels = self.processor.apply(picture)?;
+        let weights = CheckpointWeights::new(&self.folder.checkpoint, &self.state_dict);
+        let output = self
+            .family
+            .run_target(&self.folder.config, &weights, &pixels, &mut ())
+            .map_err(|error| VerifyError::Forward { side: "folder's", error })?;
+        match output.logits {
+            Some(logits) => Ok(top5(&logits, |class| label_of_folder(&self.folder.config, class))),
+            None => Err(VerifyError::NotRunnable {
+                folder: self.folder.path.display().to_string(),
+                reason: "its model has no classification head".to_owned(),
+            }),
+        }
+    }
+}
