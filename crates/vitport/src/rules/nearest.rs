@@ -13,20 +13,33 @@ pub(super) fn group_of(name: &str) -> String {
 /// be of help (at least 60 % alike by normalised Levenshtein distance).
 pub(super) fn nearest_pattern(rules: &Rules, group: &str, is_source: bool) -> Option<String> {
     let alike = |pattern: &str| {
-        let mut with_numbers = pattern.to_owned();
-        for index in rules.ranges.keys() {
-            with_numbers = with_numbers.replace(&format!("{{{index}}}"), "{n}");
-        }
-        strsim::normalized_levenshtein(&with_numbers, group)
+        let readings = readings(rules, pattern, is_source);
+        let scores = readings.iter().map(|reading| strsim::normalized_levenshtein(reading, group));
+        scores.fold(0.0, f64::max)
     };
     let patterns = rules.rules.iter().flat_map(|rule| {
         let patterns = if is_source { rule.action.sources() } else { rule.action.targets() };
-        patterns
-            .into_iter()
-            .map(|pattern| (alike(&pattern.to_string()), pattern.to_string(), rule.table.clone()))
+        patterns.into_iter().map(|pattern| (alike(&pattern.to_string()), pattern.to_string(), rule.table.clone()))
     });
     let (score, pattern, table) = patterns.max_by(|a, b| a.0.total_cmp(&b.0))?;
     (score >= 0.6).then(|| format!("[{table}] {pattern}"))
+}
+
+/// A pattern as groups read: `{n}` for its indices, and each text of its choices.
+fn readings(rules: &Rules, pattern: &str, is_source: bool) -> Vec<String> {
+    let with_numbers =
+        rules.ranges.keys().fold(pattern.to_owned(), |text, index| text.replace(&format!("{{{index}}}"), "{n}"));
+    rules.choices.iter().fold(vec![with_numbers], |readings, (name, texts)| {
+        let hole = format!("{{{name}}}");
+        let fill = |reading: String| match reading.contains(&hole) {
+            true => texts
+                .iter()
+                .map(|(source, target)| reading.replace(&hole, if is_source { source } else { target }))
+                .collect(),
+            false => vec![reading],
+        };
+        readings.into_iter().flat_map(fill).collect()
+    })
 }
 
 #[cfg(test)]
