@@ -7,8 +7,8 @@ mod support;
 
 use support::pickles::Pickle;
 use support::zips::torch_file;
-use support::{floats, open_bytes, refusal};
-use vitport_checkpoint::{Checkpoint, GlobalClass, Reason};
+use support::{floats, one_line, open_bytes, open_bytes_with, refusal};
+use vitport_checkpoint::{Checkpoint, GlobalClass, Limits, Reason};
 
 /// A dict with one tensor, and `evil` under another key.
 fn beside_a_tensor(evil: impl FnOnce(Pickle) -> Pickle) -> Checkpoint {
@@ -177,6 +177,14 @@ fn nesting_of_a_hundred_thousand() {
     let (reason, text) = refusal(&torch_file(&pickle));
     assert_eq!(reason, Reason::Limit);
     assert!(text.contains("levels deep"), "{text}");
+}
+
+#[test]
+fn a_limit_on_depth_that_is_no_limit_does_not_exhaust_the_stack() {
+    let pickle = Pickle::new().op(&[b']'; 5000]).tensor("0", 4, 0, &[4], &[1]).op(&[b'a'; 5000]).op(b".").0;
+    let limits = Limits { max_depth: usize::MAX, max_name_len: 1 << 20, ..Limits::default() };
+    let (reason, _) = one_line(open_bytes_with(&torch_file(&pickle), &limits).unwrap_err());
+    assert_eq!(reason, Reason::Limit);
 }
 
 #[test]
