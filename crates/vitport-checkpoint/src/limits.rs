@@ -27,7 +27,7 @@ pub struct Limits {
     /// Bytes of memory that a pickle's objects may take while they are read, and three times what all
     /// names of its tensors may come to. Default 100 MiB, enough for some 100,000 tensors.
     pub max_pickle_memory: usize,
-    /// Opcodes of one pickle. Default 50 million.
+    /// Instructions of one pickle. Default 20 million.
     pub max_pickle_steps: u64,
     /// Entries of a zip or tar container. Default 200,000.
     pub max_entries: usize,
@@ -37,7 +37,8 @@ pub struct Limits {
     /// Besides the bytes above, how many times the file's own length all tensors together may come to
     /// (a storage that several names share is counted for each). Default 64.
     pub max_expansion_factor: u64,
-    /// Scalars and strings kept from beside the weights. More are left out, and that is noted. Default 4,096.
+    /// Scalars and strings kept from beside the weights of a pickle, where more are left out and that is
+    /// noted; and entries of a safetensors header's `__metadata__`, where more are refused. Default 4,096.
     pub max_metadata: usize,
     /// Shards of one index file. Default 4,096; every shard is an open file.
     pub max_shards: usize,
@@ -52,7 +53,7 @@ impl Default for Limits {
             max_dims: 64,
             max_header_bytes: 32 << 20,
             max_pickle_memory: 100 << 20,
-            max_pickle_steps: 50_000_000,
+            max_pickle_steps: 20_000_000,
             max_entries: 200_000,
             max_expansion_bytes: 1 << 30,
             max_expansion_factor: 64,

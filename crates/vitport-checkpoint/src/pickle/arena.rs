@@ -9,6 +9,9 @@ use crate::evidence::Global;
 use crate::limits::Limits;
 use crate::tensor::LazyBits;
 
+/// What a global costs that was not named before.
+const GLOBAL: usize = 1024;
+
 /// A value: a small one itself, or the number of a node.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Value {
@@ -212,7 +215,9 @@ impl Arena {
         let number = match self.global_numbers.get(&key) {
             Some(&number) => number,
             None => {
-                self.charge(key.0.len().saturating_add(key.1.len()).saturating_mul(2).saturating_add(256))?;
+                self.charge(
+                    key.0.len().saturating_add(key.1.len()).saturating_mul(2).saturating_add(GLOBAL),
+                )?;
                 let (class, meaning) = globals::meaning(&key.0, &key.1);
                 let global = Global {
                     module: key.0.clone(),

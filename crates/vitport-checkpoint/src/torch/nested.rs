@@ -10,7 +10,7 @@ use crate::pickle::{self, Arena, Node, PersistentIds, Value, builders, globals::
 use crate::source::{Origin, Stream};
 
 /// What one of these costs besides its bytes; also a bound on how many there may be.
-const COST: usize = 1024;
+const COST: usize = 2048;
 
 /// The storage in a byte string.
 pub(crate) fn storage(machine: &mut Machine<'_, '_>, bytes: Value) -> Result<Value, Fault> {
