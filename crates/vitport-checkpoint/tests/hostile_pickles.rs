@@ -360,3 +360,30 @@ fn unknown_tensor_metadata_is_not_ignored() {
     assert_eq!(refusal(&with("twist", b"\x88")).0, Reason::Unsupported);
     assert_eq!(refusal(&with("conj", b"K\x01")).0, Reason::Malformed);
 }
+
+#[test]
+fn sharing_that_multiplies_the_work() {
+    // A dict of 20,000 entries and one tensor, under 20,000 names: few tensors, many looks.
+    let mut pickle = Pickle::new().op(b"}q\x01(");
+    for i in 0..20_000 {
+        pickle = pickle.text(&i.to_string()).op(b"N");
+    }
+    pickle = pickle.text("w").tensor("0", 4, 0, &[4], &[1]).op(b"u0](");
+    for _ in 0..20_000 {
+        pickle = pickle.op(b"h\x01");
+    }
+    let (reason, text) = refusal(&torch_file(&pickle.op(b"e.").0));
+    assert_eq!(reason, Reason::Limit);
+    assert!(text.contains("too many ways"), "{text}");
+}
+
+#[test]
+fn notes_do_not_pile_up() {
+    let mut pickle = Pickle::new().op(b"}").text("w").tensor("0", 4, 0, &[4], &[1]).op(b"s");
+    for i in 0..1000 {
+        let key = i.to_string();
+        pickle = pickle.text(&key).op(b"Ns").text(&key).op(b"Ns");
+    }
+    let c = open_bytes(&torch_file(&pickle.op(b".").0)).unwrap();
+    assert!(c.evidence().notes.len() <= 64);
+}

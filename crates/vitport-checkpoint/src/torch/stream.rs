@@ -48,7 +48,7 @@ pub(crate) fn read(source: &Source, file: usize, limits: &Limits) -> Result<Cont
     arena
         .notes
         .push("the format has no checksums, so a damaged file cannot be told from a sound one".to_owned());
-    let declared = arena.storages.clone();
+    let declared = std::mem::take(&mut arena.storages);
     let mut locate = |number: usize| {
         let Some(declared) = declared.get(number) else {
             return refuse(Reason::Malformed, "a tensor names a storage that does not exist");

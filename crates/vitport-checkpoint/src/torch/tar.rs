@@ -41,7 +41,7 @@ pub(crate) fn read(source: &Source, file: usize, limits: &Limits) -> Result<Cont
         .notes
         .push("the format has no checksums, so a damaged file cannot be told from a sound one".to_owned());
 
-    let declared = arena.storages.clone();
+    let declared = std::mem::take(&mut arena.storages);
     let mut locate = |number: usize| match declared.get(number) {
         Some(Declared { key, bytes, place: Some(Place::File { at, .. }), .. }) => {
             Ok(Storage::stored(file, key.clone(), *at, *bytes))
