@@ -9,7 +9,6 @@ use serde::{Serialize, Serializer};
 
 /// The type of a tensor's elements. All values are handed out little-endian.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[non_exhaustive]
 pub enum Dtype {
     /// `torch.float64`, 8 bytes.
     F64,

@@ -47,7 +47,6 @@ pub enum Error {
 
 /// The kinds of trouble that a program may want to tell apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum Class {
     /// The contents are refused: damaged, hostile, ambiguous or of an unknown format.
     Refused,

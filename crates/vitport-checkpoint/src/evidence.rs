@@ -3,9 +3,13 @@
 //! Evidence is for people and programs that must decide whether to trust a file. Reading it is safe: a
 //! global that a pickle names is a pair of strings here and is never looked up, let alone called.
 
+use std::collections::HashMap;
 use std::fmt;
 
 use serde::Serialize;
+
+/// Sentences that are kept.
+const NOTES: usize = 64;
 
 /// Everything noteworthy about a checkpoint's files.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -107,10 +111,10 @@ impl Evidence {
         Self { container: Some(container), ..Self::default() }
     }
 
-    /// Adds a sentence unless it is there already.
+    /// Adds a sentence unless it is there already, or there are too many to be read.
     pub(crate) fn note(&mut self, sentence: impl Into<String>) {
         let sentence = sentence.into();
-        if !self.notes.contains(&sentence) {
+        if self.notes.len() < NOTES && !self.notes.contains(&sentence) {
             self.notes.push(sentence);
         }
     }
@@ -121,12 +125,15 @@ impl Evidence {
         self.writer_version = self.writer_version.take().or(other.writer_version);
         self.byteorder = self.byteorder.take().or(other.byteorder);
         self.pickle_protocol = self.pickle_protocol.max(other.pickle_protocol);
+        let known: HashMap<(String, String), usize> = self
+            .globals
+            .iter()
+            .enumerate()
+            .map(|(number, global)| ((global.module.clone(), global.name.clone()), number))
+            .collect();
         for global in other.globals {
-            let known = self
-                .globals
-                .iter_mut()
-                .find(|known| known.module == global.module && known.name == global.name);
-            match known {
+            let number = known.get(&(global.module.clone(), global.name.clone()));
+            match number.and_then(|&number| self.globals.get_mut(number)) {
                 Some(known) => {
                     known.count = known.count.saturating_add(global.count);
                     if known.would_run.is_empty() {

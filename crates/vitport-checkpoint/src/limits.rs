@@ -21,13 +21,13 @@ pub struct Limits {
     pub max_name_len: usize,
     /// Dimensions of one tensor. Default 64, as in PyTorch.
     pub max_dims: usize,
-    /// Bytes of a safetensors header, an index file or a compressed pickle record. Default 100,000,000,
-    /// the safetensors format's own bound.
+    /// Bytes of a safetensors header, an index file, a zip's directory or a zip's pickle. Default 32 MiB; the
+    /// safetensors format itself allows 100,000,000.
     pub max_header_bytes: u64,
-    /// Bytes of memory that a pickle's objects may take while they are read. Default 100 MiB, enough for
-    /// some 100,000 tensors.
+    /// Bytes of memory that a pickle's objects may take while they are read, and three times what all
+    /// names of its tensors may come to. Default 100 MiB, enough for some 100,000 tensors.
     pub max_pickle_memory: usize,
-    /// Opcodes of one pickle. Default 50 million.
+    /// Instructions of one pickle. Default 20 million.
     pub max_pickle_steps: u64,
     /// Entries of a zip or tar container. Default 200,000.
     pub max_entries: usize,
@@ -37,7 +37,8 @@ pub struct Limits {
     /// Besides the bytes above, how many times the file's own length all tensors together may come to
     /// (a storage that several names share is counted for each). Default 64.
     pub max_expansion_factor: u64,
-    /// Scalars and strings kept from beside the weights. More are left out, and that is noted. Default 4,096.
+    /// Scalars and strings kept from beside the weights of a pickle, where more are left out and that is
+    /// noted; and entries of a safetensors header's `__metadata__`, where more are refused. Default 4,096.
     pub max_metadata: usize,
     /// Shards of one index file. Default 4,096; every shard is an open file.
     pub max_shards: usize,
@@ -50,9 +51,9 @@ impl Default for Limits {
             max_depth: 100,
             max_name_len: 4096,
             max_dims: 64,
-            max_header_bytes: 100_000_000,
+            max_header_bytes: 32 << 20,
             max_pickle_memory: 100 << 20,
-            max_pickle_steps: 50_000_000,
+            max_pickle_steps: 20_000_000,
             max_entries: 200_000,
             max_expansion_bytes: 1 << 30,
             max_expansion_factor: 64,

@@ -1,5 +1,6 @@
 //! From a path to contents: a file, a folder that holds weights, or an index and its shards.
 
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -100,7 +101,7 @@ fn weight_file(folder: &Path) -> Result<PathBuf, Error> {
 fn read_shards(path: &Path, index: &Index, limits: &Limits) -> Result<(Vec<Source>, Contents), Error> {
     let mut sources = Vec::new();
     let mut joined = Contents::default();
-    let mut owners = std::collections::HashMap::new();
+    let mut owners = HashMap::new();
     for (number, shard) in index.shards.iter().enumerate() {
         let source = Source::open(&shard.path).map_err(|error| match error {
             Error::NotFound { .. } => missing_shard(path, &shard.name),
@@ -145,7 +146,7 @@ fn join(
     shard: Contents,
     number: usize,
     index: &Index,
-    owners: &mut std::collections::HashMap<String, usize>,
+    owners: &mut HashMap<String, usize>,
     limits: &Limits,
 ) -> Result<(), Fault> {
     let (root, _) = roots::choose(&shard)?;
@@ -184,11 +185,10 @@ fn join(
     }
     joined.storages.extend(shard.storages);
     let space = limits.max_metadata.saturating_sub(joined.metadata.len());
-    for entry in shard.metadata.into_iter().take(space) {
-        if !joined.metadata.contains(&entry) {
-            joined.metadata.push(entry);
-        }
-    }
+    let known: HashSet<String> = joined.metadata.iter().map(|entry| entry.path.clone()).collect();
+    joined
+        .metadata
+        .extend(shard.metadata.into_iter().filter(|entry| !known.contains(&entry.path)).take(space));
     joined.evidence.absorb(shard.evidence);
     Ok(())
 }

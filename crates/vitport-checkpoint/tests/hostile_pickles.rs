@@ -7,8 +7,8 @@ mod support;
 
 use support::pickles::Pickle;
 use support::zips::torch_file;
-use support::{floats, open_bytes, refusal};
-use vitport_checkpoint::{Checkpoint, GlobalClass, Reason};
+use support::{floats, one_line, open_bytes, open_bytes_with, refusal};
+use vitport_checkpoint::{Checkpoint, GlobalClass, Limits, Reason};
 
 /// A dict with one tensor, and `evil` under another key.
 fn beside_a_tensor(evil: impl FnOnce(Pickle) -> Pickle) -> Checkpoint {
@@ -177,6 +177,14 @@ fn nesting_of_a_hundred_thousand() {
     let (reason, text) = refusal(&torch_file(&pickle));
     assert_eq!(reason, Reason::Limit);
     assert!(text.contains("levels deep"), "{text}");
+}
+
+#[test]
+fn a_limit_on_depth_that_is_no_limit_does_not_exhaust_the_stack() {
+    let pickle = Pickle::new().op(&[b']'; 5000]).tensor("0", 4, 0, &[4], &[1]).op(&[b'a'; 5000]).op(b".").0;
+    let limits = Limits { max_depth: usize::MAX, max_name_len: 1 << 20, ..Limits::default() };
+    let (reason, _) = one_line(open_bytes_with(&torch_file(&pickle), &limits).unwrap_err());
+    assert_eq!(reason, Reason::Limit);
 }
 
 #[test]
@@ -351,4 +359,31 @@ fn unknown_tensor_metadata_is_not_ignored() {
     assert_eq!(floats(&open_bytes(&with("neg", b"\x89")).unwrap(), "w"), [1.0, 2.0, 3.0, 4.0]);
     assert_eq!(refusal(&with("twist", b"\x88")).0, Reason::Unsupported);
     assert_eq!(refusal(&with("conj", b"K\x01")).0, Reason::Malformed);
+}
+
+#[test]
+fn sharing_that_multiplies_the_work() {
+    // A dict of 20,000 entries and one tensor, under 20,000 names: few tensors, many looks.
+    let mut pickle = Pickle::new().op(b"}q\x01(");
+    for i in 0..20_000 {
+        pickle = pickle.text(&i.to_string()).op(b"N");
+    }
+    pickle = pickle.text("w").tensor("0", 4, 0, &[4], &[1]).op(b"u0](");
+    for _ in 0..20_000 {
+        pickle = pickle.op(b"h\x01");
+    }
+    let (reason, text) = refusal(&torch_file(&pickle.op(b"e.").0));
+    assert_eq!(reason, Reason::Limit);
+    assert!(text.contains("too many ways"), "{text}");
+}
+
+#[test]
+fn notes_do_not_pile_up() {
+    let mut pickle = Pickle::new().op(b"}").text("w").tensor("0", 4, 0, &[4], &[1]).op(b"s");
+    for i in 0..1000 {
+        let key = i.to_string();
+        pickle = pickle.text(&key).op(b"Ns").text(&key).op(b"Ns");
+    }
+    let c = open_bytes(&torch_file(&pickle.op(b".").0)).unwrap();
+    assert!(c.evidence().notes.len() <= 64);
 }

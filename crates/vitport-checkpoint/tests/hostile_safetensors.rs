@@ -136,4 +136,8 @@ fn limits() {
     limited(Limits { max_name_len: 9, ..Limits::default() });
     limited(Limits { max_header_bytes: 10, ..Limits::default() });
     limited(Limits { max_dims: 0, ..Limits::default() });
+    let metadata = format!(r#"{{"__metadata__":{{"a":"1","b":"2"}},{}}}"#, entry("x", 0, 4));
+    let limits = Limits { max_metadata: 1, ..Limits::default() };
+    let (reason, _) = one_line(open_bytes_with(&file(&metadata, 4), &limits).unwrap_err());
+    assert_eq!(reason, Reason::Limit);
 }

@@ -62,6 +62,7 @@ fn what_cannot_be_decided_is_asked() {
 
     let survey = Checkpoint::survey(&data("gan.pth"), &Limits::default()).unwrap();
     assert_eq!(survey.tensors()[0].name, "left.weight");
+    assert_eq!(survey.root_choice().how, ChosenBy::Undecided);
 
     let right = Checkpoint::open_root(&data("gan.pth"), &Limits::default(), "right").unwrap();
     assert_eq!(right.tensors()[0].name, "weight");

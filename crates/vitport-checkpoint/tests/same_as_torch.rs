@@ -30,6 +30,7 @@ same! {
     zip_container: "small.pth";
     legacy_stream: "small.legacy.pth";
     tar: "old.tar";
+    protocol_1: "protocol1.pth", "protocol1.legacy.pth";
     protocols_2_to_5: "protocol2.pth", "protocol3.pth", "protocol4.pth", "protocol5.pth";
     plain_pickles_of_every_protocol: "plain0.pkl", "plain1.pkl", "plain2.pkl", "plain3.pkl", "plain4.pkl", "plain5.pkl";
     plain_pickles_of_arrays: "arrays2.pkl", "arrays4.pkl", "arrays5.pkl";

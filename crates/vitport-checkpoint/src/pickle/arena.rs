@@ -7,7 +7,10 @@ use crate::dtype::Dtype;
 use crate::error::{Fault, Reason, refuse};
 use crate::evidence::Global;
 use crate::limits::Limits;
-use crate::tensor::Lazily;
+use crate::tensor::LazyBits;
+
+/// What a global costs that was not named before.
+const GLOBAL: usize = 1024;
 
 /// A value: a small one itself, or the number of a node.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -122,7 +125,7 @@ pub(crate) struct View {
     pub(crate) shape: Vec<u64>,
     pub(crate) strides: Vec<u64>,
     pub(crate) offset: u64,
-    pub(crate) lazily: Lazily,
+    pub(crate) lazy_bits: LazyBits,
     /// False for a buffer that its module declares not to be part of its state.
     pub(crate) persistent: bool,
 }
@@ -212,7 +215,9 @@ impl Arena {
         let number = match self.global_numbers.get(&key) {
             Some(&number) => number,
             None => {
-                self.charge(key.0.len().saturating_add(key.1.len()).saturating_mul(2).saturating_add(256))?;
+                self.charge(
+                    key.0.len().saturating_add(key.1.len()).saturating_mul(2).saturating_add(GLOBAL),
+                )?;
                 let (class, meaning) = globals::meaning(&key.0, &key.1);
                 let global = Global {
                     module: key.0.clone(),

@@ -1,15 +1,11 @@
 //! The loop: one instruction after the other, a stack, marks, a memo.
 
-use std::collections::HashMap;
-
 use super::arena::{Arena, Node, Value};
+use super::memo::Memo;
 use super::persistent::PersistentIds;
 use super::{literals, opcode as op, text};
 use crate::error::{Fault, Reason, refuse};
 use crate::source::Stream;
-
-/// Memory that one entry of the memo takes, the hash table's own included.
-const MEMO_ENTRY: usize = 64;
 
 /// The machine while it runs one pickle.
 pub(crate) struct Machine<'r, 's> {
@@ -18,7 +14,7 @@ pub(crate) struct Machine<'r, 's> {
     pub(super) ids: &'r PersistentIds,
     stack: Vec<Value>,
     marks: Vec<usize>,
-    memo: HashMap<u64, Value>,
+    memo: Memo,
     highest: usize,
 }
 
@@ -30,7 +26,7 @@ pub(crate) fn load(stream: &mut Stream<'_>, arena: &mut Arena, ids: &PersistentI
         ids,
         stack: Vec::new(),
         marks: Vec::new(),
-        memo: HashMap::new(),
+        memo: Memo::default(),
         highest: 0,
     };
     for _ in 0..machine.arena.limits.max_pickle_steps {
@@ -215,14 +211,11 @@ impl Machine<'_, '_> {
         let slot = match opcode {
             op::BINPUT => self.stream.byte()?.into(),
             op::LONG_BINPUT => u32::from_le_bytes(self.stream.array()?).into(),
-            op::MEMOIZE => self.memo.len() as u64,
+            op::MEMOIZE => self.memo.next(),
             _ => self.slot()?,
         };
         let top = self.top()?;
-        if self.memo.insert(slot, top).is_none() {
-            self.arena.charge(MEMO_ENTRY)?;
-        }
-        Ok(())
+        self.memo.put(self.arena, slot, top)
     }
 
     fn get(&mut self, opcode: u8) -> Result<(), Fault> {
@@ -231,12 +224,8 @@ impl Machine<'_, '_> {
             op::LONG_BINGET => u32::from_le_bytes(self.stream.array()?).into(),
             _ => self.slot()?,
         };
-        match self.memo.get(&slot) {
-            Some(&value) => self.push(value),
-            None => {
-                refuse(Reason::Malformed, format!("the pickle recalls value {slot}, which it never stored"))
-            }
-        }
+        let value = self.memo.get(slot)?;
+        self.push(value)
     }
 
     /// The decimal slot number of `PUT` and `GET`.

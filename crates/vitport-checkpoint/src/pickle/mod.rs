@@ -14,6 +14,7 @@ pub(crate) mod builders;
 pub(crate) mod globals;
 mod literals;
 pub(crate) mod machine;
+mod memo;
 mod numpy;
 mod objects;
 mod opcode;

@@ -72,7 +72,7 @@ impl<'de> Visitor<'de> for HeaderSeed<'_> {
                 return Err(A::Error::custom(format!("the key '{name}' occurs twice")));
             }
             if name == "__metadata__" {
-                header.metadata = map.next_value::<TextMap>()?.0;
+                header.metadata = map.next_value_seed(TextMapSeed { limits: self.limits })?;
                 continue;
             }
             if header.tensors.len() >= self.limits.max_tensors {
@@ -87,33 +87,39 @@ impl<'de> Visitor<'de> for HeaderSeed<'_> {
 }
 
 /// `__metadata__`: text to text, no key twice.
-struct TextMap(Vec<(String, String)>);
+struct TextMapSeed<'a> {
+    limits: &'a Limits,
+}
 
-impl<'de> Deserialize<'de> for TextMap {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(TextMapVisitor)
+impl<'de> DeserializeSeed<'de> for TextMapSeed<'_> {
+    type Value = Vec<(String, String)>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_map(self)
     }
 }
 
-struct TextMapVisitor;
-
-impl<'de> Visitor<'de> for TextMapVisitor {
-    type Value = TextMap;
+impl<'de> Visitor<'de> for TextMapSeed<'_> {
+    type Value = Vec<(String, String)>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object of strings under '__metadata__'")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<TextMap, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut entries = Vec::new();
         let mut seen = HashSet::new();
         while let Some((key, value)) = map.next_entry::<String, String>()? {
             if !seen.insert(key.clone()) {
                 return Err(A::Error::custom(format!("the metadata key '{key}' occurs twice")));
             }
+            if entries.len() >= self.limits.max_metadata {
+                let limit = self.limits.max_metadata;
+                return Err(A::Error::custom(format!("{LIMIT}its metadata has more than {limit} entries")));
+            }
             entries.push((key, value));
         }
-        Ok(TextMap(entries))
+        Ok(entries)
     }
 }
 

@@ -55,7 +55,6 @@ pub(crate) fn read(source: &Source, file: usize, limits: &Limits) -> Result<Cont
         .into_iter()
         .map(|(path, value)| Metadata { path, value: Scalar::Str(value) })
         .collect();
-    contents.metadata.truncate(limits.max_metadata);
     Ok(contents)
 }
 

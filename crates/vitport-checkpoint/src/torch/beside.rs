@@ -16,13 +16,19 @@ const TEXT: usize = 4096;
 /// The longest list of plain values that is kept.
 const LIST: usize = 64;
 
+/// Bytes of text that are kept in all.
+const ALL_TEXT: usize = 8 << 20;
+
+/// Attributes of an object among which a module has its `_modules`.
+const FIRST: usize = 64;
+
 /// Entries that are looked at for each one that may be kept.
 const LOOKS: usize = 64;
 
 /// All plain values near the top.
 pub(super) fn scalars(arena: &Arena, root: Value, evidence: &mut Evidence) -> Vec<Metadata> {
     let looks = arena.limits.max_metadata.saturating_mul(LOOKS);
-    let mut search = Search { arena, found: Vec::new(), looks };
+    let mut search = Search { arena, found: Vec::new(), looks, text: ALL_TEXT };
     search.visit(root, "", DEPTH);
     if search.looks == 0 || search.found.len() > arena.limits.max_metadata {
         evidence.note("there is more beside the weights than is kept as metadata");
@@ -35,6 +41,7 @@ struct Search<'a> {
     arena: &'a Arena,
     found: Vec<Metadata>,
     looks: usize,
+    text: usize,
 }
 
 impl Search<'_> {
@@ -60,7 +67,7 @@ impl Search<'_> {
 
     /// A module's own attributes are settings of the network's code, hundreds of them.
     fn is_module(&self, fields: &[(Value, Value)]) -> bool {
-        fields.iter().any(|(key, _)| self.arena.text(*key) == Some("_modules"))
+        fields.iter().take(FIRST).any(|(key, _)| self.arena.text(*key) == Some("_modules"))
     }
 
     fn entries(&mut self, entries: &[(Value, Value)], path: &str, depth: usize) {
@@ -97,17 +104,20 @@ impl Search<'_> {
         items.iter().map(|item| self.plain(*item)).collect::<Option<Vec<_>>>().map(Scalar::List)
     }
 
-    fn plain(&self, value: Value) -> Option<Scalar> {
+    fn plain(&mut self, value: Value) -> Option<Scalar> {
         Some(match value {
             Value::None => Scalar::None,
             Value::Bool(truth) => Scalar::Bool(truth),
             Value::Int(number) => Scalar::Int(number),
             Value::Float(number) => Scalar::Float(number),
-            Value::Node(_) => match self.arena.node(value)? {
-                Node::Text(text) if text.len() <= TEXT => Scalar::Str(text.to_string()),
-                Node::Bytes(_) => Scalar::Str(self.arena.text(value).filter(|t| t.len() <= TEXT)?.to_owned()),
-                _ => return None,
-            },
+            Value::Node(_) => {
+                let text = self.arena.text(value).filter(|text| text.len() <= TEXT)?;
+                self.text = self.text.checked_sub(text.len()).or_else(|| {
+                    self.looks = 0;
+                    None
+                })?;
+                Scalar::Str(text.to_owned())
+            }
         })
     }
 }

@@ -125,7 +125,7 @@ impl<'a> Walk<'a> {
         let Some((id, Node::Object(object))) = self.worthwhile(value) else {
             return Ok(());
         };
-        let fields = self.fields(object);
+        let fields = self.fields(object)?;
         let Some(shape) = self.module_shape(object, &fields) else {
             return Ok(());
         };

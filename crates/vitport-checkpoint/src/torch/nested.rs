@@ -10,7 +10,7 @@ use crate::pickle::{self, Arena, Node, PersistentIds, Value, builders, globals::
 use crate::source::{Origin, Stream};
 
 /// What one of these costs besides its bytes; also a bound on how many there may be.
-const COST: usize = 1024;
+const COST: usize = 2048;
 
 /// The storage in a byte string.
 pub(crate) fn storage(machine: &mut Machine<'_, '_>, bytes: Value) -> Result<Value, Fault> {
@@ -42,7 +42,7 @@ pub(crate) fn storage(machine: &mut Machine<'_, '_>, bytes: Value) -> Result<Val
 fn inner(stream: &mut Stream<'_>, limits: &crate::Limits) -> Result<(Declared, StorageType, u64), Fault> {
     let mut arena = Arena::new(limits);
     let magic = pickle::load(stream, &mut arena, &PersistentIds::None)?;
-    if arena.text(magic) != Some(stream::MAGIC) {
+    if !stream::is_magic(&arena, magic) {
         return refuse(Reason::Unsupported, "a storage in the pickle is not a legacy stream");
     }
     let (root, places) = stream::legacy(stream, &mut arena, &mut Evidence::default())?;

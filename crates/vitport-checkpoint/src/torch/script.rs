@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 
-use crate::error::Fault;
+use crate::error::{Fault, Reason, refuse};
 use crate::limits::Limits;
 use crate::pickle::Arena;
 use crate::source::Source;
@@ -22,8 +22,8 @@ pub(super) struct Class {
     pub(super) buffers: Vec<String>,
 }
 
-/// The longest code file that is read.
-const LONGEST: u64 = 64 << 20;
+/// Bytes of code that are read in all.
+const LONGEST: u64 = 16 << 20;
 
 /// Finds the classes that a pickle names in the code of its archive.
 pub(super) fn classes(
@@ -34,7 +34,7 @@ pub(super) fn classes(
     limits: &Limits,
 ) -> Result<Classes, Fault> {
     let mut classes = Classes::new();
-    let mut files: HashMap<String, String> = HashMap::new();
+    let mut files: HashMap<String, HashMap<String, Class>> = HashMap::new();
     let mut total = 0_u64;
     for (number, (global, _)) in arena.globals.iter().enumerate() {
         if !global.module.starts_with("__torch__") {
@@ -47,36 +47,39 @@ pub(super) fn classes(
         if !files.contains_key(&path) {
             total = total.saturating_add(entry.len);
             if total > LONGEST {
-                break;
+                return refuse(Reason::Limit, format!("the archive's code has more than {LONGEST} bytes"));
             }
             let code = archive.load(source, entry, limits)?;
-            files.insert(path.clone(), String::from_utf8_lossy(&code).into_owned());
+            files.insert(path.clone(), classes_of(&String::from_utf8_lossy(&code)));
         }
-        let class = files.get(&path).and_then(|code| class_lists(code, &global.name));
-        if let Some(class) = class {
+        if let Some(class) = files.get_mut(&path).and_then(|classes| classes.remove(&global.name)) {
             classes.insert(number, class);
         }
     }
     Ok(classes)
 }
 
-/// The lists at the top of `class NAME(Module):`. `None` when there is no such class.
-fn class_lists(code: &str, name: &str) -> Option<Class> {
-    let head = format!("class {name}(Module):");
-    let mut lines = code.lines().skip_while(|line| line.trim_end() != head);
-    lines.next()?;
-    let mut class = Class::default();
-    for line in lines.take_while(|line| line.is_empty() || line.starts_with(' ')) {
-        let line = line.trim();
-        if let Some(list) = line.strip_prefix("__parameters__ = ") {
-            class.parameters = quoted(list);
-        } else if let Some(list) = line.strip_prefix("__buffers__ = ") {
-            class.buffers = quoted(list);
-        } else if line.starts_with("def ") {
-            break;
+/// The lists at the top of each `class NAME(Module):`. Of two classes of one name, the first counts.
+fn classes_of(code: &str) -> HashMap<String, Class> {
+    let mut classes: HashMap<String, Class> = HashMap::new();
+    let mut open: Option<(String, Class)> = None;
+    for line in code.lines().chain(["class"]) {
+        if let Some(head) = line.strip_prefix("class") {
+            if let Some((name, class)) = open.take() {
+                classes.entry(name).or_insert(class);
+            }
+            let name = head.trim().strip_suffix("(Module):");
+            open = name.map(|name| (name.to_owned(), Class::default()));
+        } else if let Some((_, class)) = &mut open {
+            let line = line.trim();
+            if let Some(list) = line.strip_prefix("__parameters__ = ") {
+                class.parameters = quoted(list);
+            } else if let Some(list) = line.strip_prefix("__buffers__ = ") {
+                class.buffers = quoted(list);
+            }
         }
     }
-    Some(class)
+    classes
 }
 
 /// The strings of a list literal.
@@ -92,10 +95,10 @@ mod tests {
     fn lists_of_a_class() {
         let code = "class A(Module):\n  __parameters__ = []\n  __buffers__ = []\n  def forward(self):\n    pass\n\
                     class B(Module):\n  __parameters__ = [\"weight\", \"bias\", ]\n  __buffers__ = [\"mean\", ]\n  x : int\n";
-        assert_eq!(class_lists(code, "A"), Some(Class::default()));
-        let b = class_lists(code, "B").unwrap();
-        assert_eq!(b.parameters, ["weight", "bias"]);
-        assert_eq!(b.buffers, ["mean"]);
-        assert_eq!(class_lists(code, "C"), None);
+        let classes = classes_of(code);
+        assert_eq!(classes["A"], Class::default());
+        assert_eq!(classes["B"].parameters, ["weight", "bias"]);
+        assert_eq!(classes["B"].buffers, ["mean"]);
+        assert_eq!(classes.len(), 2);
     }
 }

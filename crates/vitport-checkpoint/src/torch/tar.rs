@@ -19,7 +19,7 @@ use crate::pickle::{self, Arena, PersistentIds, Value};
 use crate::source::{Origin, Source, Stream};
 use crate::storage::Storage;
 use crate::tar::{self, Member};
-use crate::tensor::Lazily;
+use crate::tensor::LazyBits;
 
 /// Reads the three members.
 pub(crate) fn read(source: &Source, file: usize, limits: &Limits) -> Result<Contents, Fault> {
@@ -41,7 +41,7 @@ pub(crate) fn read(source: &Source, file: usize, limits: &Limits) -> Result<Cont
         .notes
         .push("the format has no checksums, so a damaged file cannot be told from a sound one".to_owned());
 
-    let declared = arena.storages.clone();
+    let declared = std::mem::take(&mut arena.storages);
     let mut locate = |number: usize| match declared.get(number) {
         Some(Declared { key, bytes, place: Some(Place::File { at, .. }), .. }) => {
             Ok(Storage::stored(file, key.clone(), *at, *bytes))
@@ -163,9 +163,14 @@ fn read_tensors(
         let offset = natural(i64::from_le_bytes(stream.array()?))?;
         arena.charge(size_of::<View>() + 16 * dims)?;
         let view = match storage.dtype {
-            Some(dtype) => {
-                TarValue::Tensor(builders::view(*storage, dtype, offset, shape, strides, Lazily::default())?)
-            }
+            Some(dtype) => TarValue::Tensor(builders::view(
+                *storage,
+                dtype,
+                offset,
+                shape,
+                strides,
+                LazyBits::default(),
+            )?),
             None => TarValue::Unsupported,
         };
         if found.insert(number, view).is_some() {

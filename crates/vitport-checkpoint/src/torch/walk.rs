@@ -20,8 +20,8 @@ use crate::tensor::Tensor;
 /// However high the limit is set, the walk goes no deeper than this.
 const DEEPEST: usize = 200;
 
-/// Places visited for each tensor that is allowed.
-const VISITS_A_TENSOR: usize = 20;
+/// Entries of dicts, lists and objects that are looked at for each tensor that is allowed.
+const LOOKS_A_TENSOR: usize = 30;
 
 /// The walk while it runs.
 pub(super) struct Walk<'a> {
@@ -37,7 +37,10 @@ pub(super) struct Walk<'a> {
     locate: &'a mut dyn FnMut(usize) -> Result<Storage, Fault>,
     /// The storage made for each declared one.
     storages: HashMap<usize, usize>,
-    visits: usize,
+    /// Entries looked at so far.
+    looks: usize,
+    /// Bytes of all names so far, those of branches included.
+    named: usize,
 }
 
 /// Walks from the top of a pickle.
@@ -56,7 +59,8 @@ pub(super) fn walk(
         inside: Vec::new(),
         locate,
         storages: HashMap::new(),
-        visits: 0,
+        looks: 0,
+        named: 0,
     };
     if matches!(arena.node(root), Some(Node::Tensor(_) | Node::Unsupported(_))) {
         // A tensor that was saved by itself has no name.
@@ -113,14 +117,29 @@ impl<'a> Walk<'a> {
         self.arena.node(value).map(|node| (id, node))
     }
 
-    /// Counts a step down and refuses what goes on forever.
-    pub(super) fn descend(&mut self, id: NodeId, path: &str) -> Result<(), Fault> {
-        self.visits += 1;
-        let limits = &self.arena.limits;
-        if self.visits > limits.max_tensors.saturating_mul(VISITS_A_TENSOR) {
-            return refuse(Reason::Limit, "the pickle's objects refer to each other in too many ways");
+    /// Counts entries that are looked at. Values that are shared are looked at once for each path to them.
+    fn look(&mut self, entries: usize) -> Result<(), Fault> {
+        self.looks = self.looks.saturating_add(entries);
+        if self.looks <= self.arena.limits.max_tensors.saturating_mul(LOOKS_A_TENSOR) {
+            return Ok(());
         }
-        if self.open.len() >= limits.max_depth.min(DEEPEST) {
+        refuse(Reason::Limit, "the pickle's objects refer to each other in too many ways")
+    }
+
+    /// Counts the bytes of names.
+    fn account(&mut self, bytes: usize) -> Result<(), Fault> {
+        self.named = self.named.saturating_add(bytes);
+        let limit = self.arena.limits.max_pickle_memory / 3;
+        if self.named <= limit {
+            return Ok(());
+        }
+        refuse(Reason::Limit, format!("the names of the tensors take more than {limit} bytes"))
+    }
+
+    /// Counts a step down and refuses what goes too deep.
+    pub(super) fn descend(&mut self, id: NodeId, path: &str) -> Result<(), Fault> {
+        self.look(1)?;
+        if self.open.len() >= self.arena.limits.max_depth.min(DEEPEST) {
             return refuse(
                 Reason::Limit,
                 format!("tensors lie more than {} levels deep, at '{}'", self.open.len(), escape(&cut(path))),
@@ -142,6 +161,7 @@ impl<'a> Walk<'a> {
             return self.tensor(node, path);
         }
         self.descend(id, path)?;
+        self.account(path.len() + size_of::<Branch>())?;
         self.enter(path);
         match node {
             Node::Dict(entries) => self.dict(entries, path)?,
@@ -155,6 +175,7 @@ impl<'a> Walk<'a> {
     }
 
     fn dict(&mut self, entries: &[(Value, Value)], path: &str) -> Result<(), Fault> {
+        self.look(entries.len())?;
         for (key, value) in self.last_of_each_key(entries) {
             if self.worthwhile(value).is_some() {
                 let below = self.join(path, &self.key(key))?;
@@ -165,6 +186,7 @@ impl<'a> Walk<'a> {
     }
 
     fn list(&mut self, items: &[Value], path: &str) -> Result<(), Fault> {
+        self.look(items.len())?;
         for (index, value) in items.iter().enumerate() {
             if self.worthwhile(*value).is_some() {
                 let below = self.join(path, &index.to_string())?;
@@ -176,7 +198,7 @@ impl<'a> Walk<'a> {
 
     /// A module, or any other object: its attributes, its items, and what it would have been made of.
     fn object(&mut self, object: &'a Object, path: &str) -> Result<(), Fault> {
-        let fields = self.fields(object);
+        let fields = self.fields(object)?;
         if let Some(shape) = self.module_shape(object, &fields) {
             let prefix = if self.inside.len() <= 1 { String::new() } else { format!("{path}.") };
             return self.module(shape, &fields, &prefix);
@@ -192,7 +214,7 @@ impl<'a> Walk<'a> {
     }
 
     /// The attributes of an object, out of its states: a dict, or a dict and the values of slots.
-    pub(super) fn fields(&self, object: &Object) -> Vec<(Value, Value)> {
+    pub(super) fn fields(&mut self, object: &Object) -> Result<Vec<(Value, Value)>, Fault> {
         let mut fields = Vec::new();
         for state in &object.states {
             match self.arena.node(*state) {
@@ -211,7 +233,8 @@ impl<'a> Walk<'a> {
                 _ => fields.push((Value::Int(fields.len() as i64), *state)),
             }
         }
-        fields
+        self.look(fields.len())?;
+        Ok(fields)
     }
 
     /// A dict's entries as Python keeps them: a key that is set again keeps its place and gets the value.
@@ -291,14 +314,15 @@ impl<'a> Walk<'a> {
         if self.out.tensors.len() + self.out.unsupported.len() >= limit {
             return refuse(Reason::Limit, format!("the file names more than {limit} tensors"));
         }
+        self.account(path.len())?;
+        let branch = self.inside.last().and_then(|number| self.out.branches.get_mut(*number));
+        if let Some(branch) = branch {
+            branch.direct += 1;
+        }
         match node {
             Node::Tensor(view) => {
                 let tensor = self.placed(view, path)?;
                 self.out.tensors.push(tensor);
-                let branch = self.inside.last().and_then(|number| self.out.branches.get_mut(*number));
-                if let Some(branch) = branch {
-                    branch.direct += 1;
-                }
             }
             Node::Unsupported(kind) => {
                 self.out.unsupported.push(Unsupported { path: path.to_owned(), kind: kind.to_string() });
@@ -325,7 +349,7 @@ impl<'a> Walk<'a> {
             strides: view.strides.clone(),
             offset: view.offset,
             storage,
-            lazily: view.lazily,
+            lazy_bits: view.lazy_bits,
         })
     }
 }

@@ -48,6 +48,7 @@ pub(crate) fn read(
     let mut arena = Arena::new(limits);
     let decoded;
     let mut stream = if data.deflated {
+        arena.charge(usize::try_from(data.len).unwrap_or(usize::MAX))?;
         decoded = archive.load(source, data, limits)?;
         Stream::new(Origin::Memory(&decoded), 0, data.len)
     } else {
@@ -68,7 +69,7 @@ pub(crate) fn read(
     let storages: Vec<Option<Storage>> = (0..arena.storages.len())
         .map(|number| inline_storage(&arena, number, file))
         .collect::<Result<_, _>>()?;
-    let declared = arena.storages.clone();
+    let declared = std::mem::take(&mut arena.storages);
     let mut locate = |number: usize| {
         if let Some(Some(storage)) = storages.get(number) {
             return Ok(storage.clone());

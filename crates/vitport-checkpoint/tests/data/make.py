@@ -254,8 +254,9 @@ def main():
     old_tar("old.tar")
 
     # Protocols.
-    for protocol in (2, 3, 4, 5):
+    for protocol in (1, 2, 3, 4, 5):
         save(f"protocol{protocol}.pth", state, state, pickle_protocol=protocol)
+    save("protocol1.legacy.pth", state, state, pickle_protocol=1, _use_new_zipfile_serialization=False)
     for protocol in (0, 1, 2, 3, 4, 5):
         with open(f"plain{protocol}.pkl", "wb") as out:
             pickle.dump(state, out, protocol)

@@ -1,0 +1,6 @@
+//! Legacy streams and plain pickles: the input is the whole file.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    vitport_fuzz::open(data);
+});
