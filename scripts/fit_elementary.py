@@ -60,18 +60,15 @@ show(
         4,
     ),
 )
-# erf(a) = a + a P(a^2) for 0 <= a < 1; relative error of erf, against t = a^2.
-erf_over_a = lambda t: 2 / mp.sqrt(mp.pi) if t < mp.mpf("1e-30") else mp.erf(mp.sqrt(t)) / mp.sqrt(t)
-show("ERF", *remez(lambda t: erf_over_a(t) - 1, lambda t: 1 / erf_over_a(t), 0, 1, 6))
-# erfc(a) = exp(-a^2 + G(a)) for a >= 1: G = ln(erfc(a) exp(a^2)), fitted on [1, 6]. An error of G
-# is a relative error of erfc, which matters less and less against 1 as erfc falls.
+# erfc(a) = exp(-a^2 + a G(a)) for a >= 0: a G(a) = ln(erfc(a) exp(a^2)), fitted on [0, 6]. An error of
+# the exponent is a relative error of erfc, which matters less and less against 1 as erfc falls.
 show(
-    "ERFCX",
+    "LN_ERFCX",
     *remez(
-        lambda a: mp.log(mp.erfc(a)) + a**2,
-        lambda a: mp.erfc(a) + mp.mpf("1e-4"),
-        1,
+        lambda a: -2 / mp.sqrt(mp.pi) if a < mp.mpf("1e-30") else (mp.log(mp.erfc(a)) + a**2) / a,
+        lambda a: (a + mp.mpf("1e-3")) * (mp.erfc(a) + mp.mpf("1e-4")),
+        0,
         6,
-        8,
+        10,
     ),
 )

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use super::elementary::exp;
 use super::error::ForwardError;
 use super::matrix::Matrix;
-use super::product::{Threads, View, ViewMut, times, times_transposed};
+use super::product::{View, ViewMut, times, times_transposed};
 
 /// Queries in a block: enough for an efficient product, few enough that a block's scores stay in cache.
 const MOST_QUERIES_IN_A_BLOCK: usize = 128;
@@ -103,15 +103,10 @@ pub fn attention(
                     let key = keys.head(head, heads.dim, 0, key_count)?;
                     let value = values.head(head, heads.dim, 0, key_count)?;
                     let all = ViewMut::new(scores.values_mut(), 0, rows, key_count, key_count)?;
-                    times_transposed(all, query, key, heads.scale, Threads::One)?;
+                    times_transposed(all, query, key, heads.scale)?;
                     softmax(scores.values_mut(), key_count);
                     let weights = View::new(scores.values(), 0, rows, key_count, key_count)?;
-                    times(
-                        ViewMut::new(out, head * heads.dim, rows, heads.dim, width)?,
-                        weights,
-                        value,
-                        Threads::One,
-                    )
+                    times(ViewMut::new(out, head * heads.dim, rows, heads.dim, width)?, weights, value)
                 })
                 .ok_or_else(misfit)
         },

@@ -116,8 +116,8 @@ impl DepthwiseConvolution {
                 for (tap_x, column) in columns.clone() {
                     let kernel = self.taps.chunks_exact(channels).nth(tap_y * kernel_wide + tap_x);
                     let values = grid.values().chunks_exact(channels).nth(row * width + column);
-                    let pairs = kernel.into_iter().flatten().zip(values.into_iter().flatten());
-                    for (sum, (factor, value)) in sums.iter_mut().zip(pairs) {
+                    let (Some(kernel), Some(values)) = (kernel, values) else { continue };
+                    for ((sum, factor), value) in sums.iter_mut().zip(kernel).zip(values) {
                         *sum += factor * value;
                     }
                 }

@@ -1,18 +1,13 @@
 //! The fully connected layer y = act(x Wᵀ + b), with W as it lies in the file. Bias and activation
-//! are applied in one pass over the product.
+//! are applied to each block of the product while it is in cache.
 
 use std::borrow::Cow;
-
-use rayon::prelude::*;
 
 use super::activation::Activation;
 use super::error::ForwardError;
 use super::matrix::Matrix;
-use super::product::{Threads, View, ViewMut, times_transposed};
+use super::product::{View, ViewMut, times_transposed_in_blocks};
 use super::weights::Weights;
-
-/// Below this many values a pass over them is not worth a second thread.
-const WORTH_A_THREAD: usize = 1 << 14;
 
 /// A fully connected layer, `torch.nn.Linear`.
 #[derive(Debug)]
@@ -75,32 +70,16 @@ impl<'a> Linear<'a> {
         let left = View::new(x.values(), 0, x.rows(), x.columns(), x.columns()).ok_or_else(misfit)?;
         let right = View::new(&self.weight, 0, self.outputs, self.inputs, self.inputs).ok_or_else(misfit)?;
         let product = ViewMut::new(out.values_mut(), 0, x.rows(), self.outputs, self.outputs);
-        times_transposed(product.ok_or_else(misfit)?, left, right, 1.0, Threads::All).ok_or_else(misfit)?;
-        self.finish(activation, out.values_mut());
-        Ok(())
-    }
-
-    /// Adds the bias and applies the activation.
-    fn finish(&self, activation: Activation, product: &mut [f32]) {
-        if self.outputs == 0 || (self.bias.is_none() && activation == Activation::Identity) {
-            return;
-        }
-        let finish_rows = |rows: &mut [f32]| {
-            for row in rows.chunks_exact_mut(self.outputs) {
-                if let Some(bias) = &self.bias {
-                    for (value, addend) in row.iter_mut().zip(bias.iter()) {
-                        *value += addend;
-                    }
+        let bias = self.bias.as_deref();
+        times_transposed_in_blocks(product.ok_or_else(misfit)?, left, right, |first, values| {
+            if let Some(addends) = bias.and_then(|bias| bias.get(first..)) {
+                for (value, addend) in values.iter_mut().zip(addends) {
+                    *value += addend;
                 }
-                activation.apply(row);
             }
-        };
-        if product.len() < WORTH_A_THREAD {
-            finish_rows(product);
-        } else {
-            let rows = (WORTH_A_THREAD / self.outputs).max(1);
-            product.par_chunks_mut(rows * self.outputs).for_each(finish_rows);
-        }
+            activation.apply(values);
+        })
+        .ok_or_else(misfit)
     }
 }
 

@@ -1,0 +1,96 @@
+//! Runs a forward pass whenever it is told to and prints how many milliseconds it took, so that
+//! `scripts/compare_forward.py` can take turns with other engines.
+//!
+//! `forward NETWORK WEIGHTS.safetensors PIXELS.safetensors`: NETWORK is `vit-b` (timm's ViT-B/16 at 224) or
+//! `cvt-13` (transformers' at 224), the weights are float32 under the framework's names, and the
+//! pixels are a tensor `pixels` [3, height, width]. Every line on standard input starts one run; at
+//! its end the logits are printed, and where Linux tells it the peak of resident memory since the
+//! weights were read, in kilobytes.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
+
+use std::io::BufRead;
+use std::time::Instant;
+
+use safetensors::{Dtype, SafeTensors};
+use vitport::families::cvt::forward_transformers::{Cvt, CvtConfig};
+use vitport::families::vit::forward_timm::VisionTransformer;
+use vitport::image::Pixels;
+use vitport::nn::{Activation, ForwardError, Output, StateDict};
+
+fn read(path: &str) -> StateDict {
+    let file = std::fs::read(path).expect("a readable file");
+    let mut weights = StateDict::new();
+    for (name, view) in SafeTensors::deserialize(&file).expect("a safetensors file").iter() {
+        if view.dtype() == Dtype::F32 {
+            let values = bytemuck::pod_collect_to_vec(view.data());
+            weights.insert(name, view.shape(), values).expect("as many values as the shape says");
+        }
+    }
+    weights
+}
+
+fn read_pixels(path: &str) -> Pixels {
+    let file = std::fs::read(path).expect("a readable file");
+    let tensors = SafeTensors::deserialize(&file).expect("a safetensors file");
+    let pixels = tensors.tensor("pixels").expect("a tensor `pixels`");
+    let &[3, height, width] = pixels.shape() else { panic!("pixels are [3, height, width]") };
+    Pixels::new(height, width, bytemuck::pod_collect_to_vec(pixels.data())).expect("float32 pixels")
+}
+
+type Forward = Box<dyn Fn(&Pixels, &StateDict) -> Result<Output, ForwardError>>;
+
+fn network(name: &str) -> Forward {
+    match name {
+        "vit-b" => {
+            let network = VisionTransformer {
+                image_size: (224, 224),
+                patch_size: (16, 16),
+                channels: 3,
+                dim: 768,
+                depth: 12,
+                heads: 12,
+                mlp_hidden: 3072,
+                norm_eps: 1e-6,
+                qkv_bias: true,
+                layer_scale: false,
+                no_embed_class: false,
+                activation: Activation::Gelu,
+                classes: 1000,
+            };
+            Box::new(move |pixels, weights| network.forward(pixels, weights, &mut Vec::new()))
+        }
+        "cvt-13" => {
+            let config = CvtConfig {
+                architectures: Some(vec!["CvtForImageClassification".to_owned()]),
+                num_labels: Some(1000),
+                ..CvtConfig::default()
+            };
+            let network = Cvt::new(&config).expect("a config that can be built");
+            Box::new(move |pixels, weights| network.forward(pixels, weights, &mut Vec::new()))
+        }
+        other => panic!("{other} is neither vit-b nor cvt-13"),
+    }
+}
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [name, weights, pixels] = arguments.as_slice() else {
+        panic!("usage: forward NETWORK WEIGHTS.safetensors PIXELS.safetensors");
+    };
+    let (forward, weights, pixels) = (network(name), read(weights), read_pixels(pixels));
+    // Where it can be, the peak is reset: reading held the file and the weights side by side.
+    let _ = std::fs::write("/proc/self/clear_refs", "5");
+    let mut logits = Vec::new();
+    for line in std::io::stdin().lock().lines() {
+        line.expect("a line");
+        let start = Instant::now();
+        let output = forward(&pixels, &weights).expect("a network that runs");
+        println!("{:.3}", start.elapsed().as_secs_f64() * 1e3);
+        logits = output.logits.unwrap_or_default();
+    }
+    println!("{logits:?}");
+    if let Ok(status) = std::fs::read_to_string("/proc/self/status") {
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();
+        println!("{}", peak.trim());
+    }
+}
