@@ -1,5 +1,6 @@
 //! The [`Checkpoint`]: what a file or a set of shards holds, and the way to its bytes.
 
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use crate::contents::{Branch, Contents};
@@ -38,6 +39,8 @@ pub struct Checkpoint {
     evidence: Evidence,
     roots: Vec<Root>,
     selected: Vec<Tensor>,
+    /// For each name in the selected root, the tensor's number.
+    numbers: HashMap<String, usize>,
     root: Root,
     choice: RootChoice,
 }
@@ -78,7 +81,7 @@ impl Checkpoint {
     /// which are only listed in the [`evidence`](Self::evidence).
     pub fn survey(path: &Path, limits: &Limits) -> Result<Self, Error> {
         let (sources, contents) = open::read(path, limits)?;
-        let (branch, how) = roots::choose(&contents).unwrap_or((0, ChosenBy::TopLevel));
+        let (branch, how) = roots::choose(&contents).unwrap_or((0, ChosenBy::Undecided));
         let mut opened = Self::unselected(sources, contents);
         opened.take_root(branch, how);
         Ok(opened)
@@ -106,6 +109,7 @@ impl Checkpoint {
             evidence,
             roots,
             selected: Vec::new(),
+            numbers: HashMap::new(),
             root: Root { path: String::new(), tensors: 0, training_state: false },
             choice: RootChoice { how: ChosenBy::TopLevel, alternatives: Vec::new() },
         }
@@ -128,7 +132,7 @@ impl Checkpoint {
                 ),
             );
         }
-        let mut names = std::collections::HashSet::new();
+        let mut names = HashSet::new();
         for tensor in self.all.get(branch.tensors.clone()).unwrap_or_default() {
             if !names.insert(tensor.name.as_str()) {
                 return refuse(
@@ -150,6 +154,7 @@ impl Checkpoint {
         for tensor in &mut self.selected {
             tensor.name = tensor.name.split_off(prefix.min(tensor.name.len()));
         }
+        self.numbers = self.selected.iter().enumerate().map(|(number, t)| (t.name.clone(), number)).collect();
         let listed = self.roots.iter().find(|root| root.path == branch.path);
         self.root = listed.cloned().unwrap_or_else(|| Root {
             path: branch.path.clone(),
@@ -202,7 +207,7 @@ impl Checkpoint {
     /// The tensor of this name in the selected root.
     #[must_use]
     pub fn tensor(&self, name: &str) -> Option<&Tensor> {
-        self.selected.iter().find(|tensor| tensor.name == name)
+        self.numbers.get(name).and_then(|&number| self.selected.get(number))
     }
 
     /// Every tensor in the file under its full dotted path, in the order of the file.

@@ -34,7 +34,7 @@ pub(crate) struct Branch {
     pub(crate) depth: usize,
     /// The part of [`Contents::tensors`] that hangs on it.
     pub(crate) tensors: Range<usize>,
-    /// How many of these are its own entries, not its branches'.
+    /// How many tensors, supported or not, are its own entries and not its branches'.
     pub(crate) direct: usize,
     /// The part of [`Contents::unsupported`] that hangs on it.
     pub(crate) unsupported: Range<usize>,

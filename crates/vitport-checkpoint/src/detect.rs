@@ -66,7 +66,7 @@ pub(crate) fn kind(source: &Source) -> Result<Kind, Fault> {
         return Ok(Kind::Json);
     }
     // Protocol 0 has no header; what torch and numpy write with it begins with a global or a mark.
-    if start.first().is_some_and(|byte| b"(c]}".contains(byte)) {
+    if start.first().is_some_and(|byte| b"(c]}L".contains(byte)) {
         return Ok(Kind::Pickle);
     }
     refuse(Reason::UnknownFormat, "this is not a file of tensors that is known here")

@@ -1,4 +1,4 @@
-//! Files of tensors, read safely and lazily: what is in them, and where the bytes lie.
+//! Files of tensors, read safely and lazy_bits: what is in them, and where the bytes lie.
 
 mod checkpoint;
 mod contents;
@@ -34,4 +34,4 @@ pub use metadata::{Metadata, Scalar};
 pub use read::audit::Audit;
 pub use roots::{ChosenBy, Root, RootChoice};
 pub use storage::{Encoding, SourceFile, Storage};
-pub use tensor::{Lazily, Tensor};
+pub use tensor::{LazyBits, Tensor};

@@ -21,11 +21,11 @@ pub struct Limits {
     pub max_name_len: usize,
     /// Dimensions of one tensor. Default 64, as in PyTorch.
     pub max_dims: usize,
-    /// Bytes of a safetensors header, an index file or a compressed pickle record. Default 100,000,000,
-    /// the safetensors format's own bound.
+    /// Bytes of a safetensors header, an index file, a zip's directory or a zip's pickle. Default 32 MiB; the
+    /// safetensors format itself allows 100,000,000.
     pub max_header_bytes: u64,
-    /// Bytes of memory that a pickle's objects may take while they are read. Default 100 MiB, enough for
-    /// some 100,000 tensors.
+    /// Bytes of memory that a pickle's objects may take while they are read, and three times what all
+    /// names of its tensors may come to. Default 100 MiB, enough for some 100,000 tensors.
     pub max_pickle_memory: usize,
     /// Opcodes of one pickle. Default 50 million.
     pub max_pickle_steps: u64,
@@ -50,7 +50,7 @@ impl Default for Limits {
             max_depth: 100,
             max_name_len: 4096,
             max_dims: 64,
-            max_header_bytes: 100_000_000,
+            max_header_bytes: 32 << 20,
             max_pickle_memory: 100 << 20,
             max_pickle_steps: 50_000_000,
             max_entries: 200_000,

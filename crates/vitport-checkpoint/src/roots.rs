@@ -42,6 +42,8 @@ pub enum ChosenBy {
     OnlyOne,
     /// Its name comes first in the order of known names.
     KnownName,
+    /// Nothing could be chosen, and [`Checkpoint::survey`](crate::Checkpoint::survey) shows everything.
+    Undecided,
     /// [`Checkpoint::select`](crate::Checkpoint::select) was called.
     Caller,
 }
@@ -177,7 +179,7 @@ pub(crate) fn choose(contents: &Contents) -> Result<(usize, ChosenBy), Fault> {
             at = index;
             continue;
         }
-        if here.direct > 0 || here.unsupported.len() > here.tensors.len() {
+        if here.direct > 0 {
             return Ok((at, how));
         }
         match candidates.as_slice() {

@@ -24,20 +24,20 @@ pub struct Tensor {
     /// Index into [`Checkpoint::storages`](crate::Checkpoint::storages).
     pub storage: usize,
     /// What must be done to the stored elements to get the values.
-    #[serde(skip_serializing_if = "Lazily::is_none")]
-    pub lazily: Lazily,
+    #[serde(skip_serializing_if = "LazyBits::is_none")]
+    pub lazy_bits: LazyBits,
 }
 
 /// Operations that PyTorch records instead of doing them: the reader does them while reading.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Lazily {
+pub struct LazyBits {
     /// The conjugate bit: the imaginary part of each element is to be negated.
     pub conjugate: bool,
     /// The negative bit: each element is to be negated.
     pub negate: bool,
 }
 
-impl Lazily {
+impl LazyBits {
     /// True when the stored elements are the values.
     #[must_use]
     pub fn is_none(&self) -> bool {
@@ -50,7 +50,7 @@ impl Tensor {
     #[must_use]
     pub fn contiguous(name: String, dtype: Dtype, shape: Vec<u64>, offset: u64, storage: usize) -> Self {
         let strides = row_major(&shape);
-        Self { name, dtype, shape, strides, offset, storage, lazily: Lazily::default() }
+        Self { name, dtype, shape, strides, offset, storage, lazy_bits: LazyBits::default() }
     }
 
     /// The number of elements; 1 for a scalar.

@@ -8,7 +8,7 @@ use crate::evidence::{Container, Evidence, Unsupported};
 use crate::limits::Limits;
 use crate::source::Source;
 use crate::storage::Storage;
-use crate::tensor::{Lazily, Tensor, extent, row_major};
+use crate::tensor::{LazyBits, Tensor, extent, row_major};
 use crate::zip::{Archive, Entry};
 
 const ENDING: &str = ".npy";
@@ -77,12 +77,13 @@ pub(crate) fn read(
             strides,
             offset: 0,
             storage: storages.len() - 1,
-            lazily: Lazily::default(),
+            lazy_bits: LazyBits::default(),
         });
     }
     let mut contents = Contents::flat(tensors, storages, evidence);
     if let Some(top) = contents.branches.first_mut() {
         top.unsupported = 0..unsupported.len();
+        top.direct += unsupported.len();
     }
     contents.unsupported = unsupported;
     Ok(contents)

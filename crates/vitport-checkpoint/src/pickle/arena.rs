@@ -7,7 +7,7 @@ use crate::dtype::Dtype;
 use crate::error::{Fault, Reason, refuse};
 use crate::evidence::Global;
 use crate::limits::Limits;
-use crate::tensor::Lazily;
+use crate::tensor::LazyBits;
 
 /// A value: a small one itself, or the number of a node.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -122,7 +122,7 @@ pub(crate) struct View {
     pub(crate) shape: Vec<u64>,
     pub(crate) strides: Vec<u64>,
     pub(crate) offset: u64,
-    pub(crate) lazily: Lazily,
+    pub(crate) lazy_bits: LazyBits,
     /// False for a buffer that its module declares not to be part of its state.
     pub(crate) persistent: bool,
 }

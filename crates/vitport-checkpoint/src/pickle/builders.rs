@@ -10,7 +10,7 @@ use super::persistent::storage_node;
 use super::{literals, numpy, text};
 use crate::dtype::Dtype;
 use crate::error::{Fault, Reason, refuse};
-use crate::tensor::{Lazily, element_count, extent};
+use crate::tensor::{LazyBits, element_count, extent};
 
 /// Calls that may stand for each other (`_rebuild_from_type_v2` of `_rebuild_from_type_v2` of …).
 const NESTED_BUILDERS: usize = 8;
@@ -116,9 +116,9 @@ fn rebuild_tensor(machine: &mut Machine<'_, '_>, items: &[Value]) -> Result<Valu
         return malformed("a tensor is made of less than four things");
     };
     let metadata = items.get(6).copied().unwrap_or(Value::None);
-    let lazily = lazily(machine, metadata)?;
+    let lazy_bits = lazy_bits(machine, metadata)?;
     let storage = storage_of(machine, *storage)?;
-    tensor(machine, storage, storage.dtype, [*offset, *size, *stride], lazily)
+    tensor(machine, storage, storage.dtype, [*offset, *size, *stride], lazy_bits)
 }
 
 /// `_rebuild_tensor_v3(storage, offset, size, stride, requires_grad, backward_hooks, dtype[, metadata])`.
@@ -127,12 +127,12 @@ fn rebuild_tensor_v3(machine: &mut Machine<'_, '_>, items: &[Value]) -> Result<V
         return malformed("a tensor is made of less than seven things");
     };
     let metadata = items.get(7).copied().unwrap_or(Value::None);
-    let lazily = lazily(machine, metadata)?;
+    let lazy_bits = lazy_bits(machine, metadata)?;
     let storage = storage_of(machine, *storage)?;
     let Some(Meaning::Dtype(dtype)) = machine.arena.meaning(*dtype) else {
         return malformed("a tensor has a dtype that is none");
     };
-    tensor(machine, storage, dtype, [*offset, *size, *stride], lazily)
+    tensor(machine, storage, dtype, [*offset, *size, *stride], lazy_bits)
 }
 
 fn storage_of(machine: &Machine<'_, '_>, value: Value) -> Result<StorageRef, Fault> {
@@ -148,7 +148,7 @@ pub(super) fn tensor(
     storage: StorageRef,
     dtype: Option<Dtype>,
     [offset, size, stride]: [Value; 3],
-    lazily: Lazily,
+    lazy_bits: LazyBits,
 ) -> Result<Value, Fault> {
     let Value::Int(offset) = offset else {
         return malformed("a tensor begins at something that is no number");
@@ -165,7 +165,7 @@ pub(super) fn tensor(
         let kind = "a tensor of a dtype that this reader does not hold";
         return machine.arena.add(Node::Unsupported(kind.into()), kind.len());
     };
-    let view = view(storage, dtype, offset, shape, strides, lazily)?;
+    let view = view(storage, dtype, offset, shape, strides, lazy_bits)?;
     let payload = size_of::<View>() + 16 * view.shape.len();
     machine.arena.add(Node::Tensor(Box::new(view)), payload)
 }
@@ -177,7 +177,7 @@ pub(crate) fn view(
     offset: u64,
     shape: Vec<u64>,
     strides: Vec<u64>,
-    lazily: Lazily,
+    lazy_bits: LazyBits,
 ) -> Result<View, Fault> {
     let begin = storage.start.checked_mul(storage.element_size);
     let available = storage.numel.checked_mul(storage.element_size);
@@ -196,7 +196,7 @@ pub(crate) fn view(
             format!("a tensor of shape {shape:?} needs {needed} bytes of a storage of {available} bytes"),
         );
     }
-    Ok(View { declared: storage.declared, dtype, shape, strides, offset, lazily, persistent: true })
+    Ok(View { declared: storage.declared, dtype, shape, strides, offset, lazy_bits, persistent: true })
 }
 
 /// Natural numbers out of a tuple; `None` when there is anything else.
@@ -217,18 +217,18 @@ pub(super) fn numbers(machine: &Machine<'_, '_>, value: Value) -> Result<Option<
 
 /// The conjugate and negative bits; anything else that a later PyTorch may add is refused, since it
 /// would change the values.
-fn lazily(machine: &Machine<'_, '_>, metadata: Value) -> Result<Lazily, Fault> {
-    let mut lazily = Lazily::default();
+fn lazy_bits(machine: &Machine<'_, '_>, metadata: Value) -> Result<LazyBits, Fault> {
+    let mut lazy_bits = LazyBits::default();
     if metadata == Value::None {
-        return Ok(lazily);
+        return Ok(lazy_bits);
     }
     let Some(Node::Dict(entries)) = machine.arena.node(metadata) else {
         return malformed("a tensor has metadata that is no dict");
     };
     for (key, value) in entries {
         let slot = match machine.arena.text(*key) {
-            Some("conj") => &mut lazily.conjugate,
-            Some("neg") => &mut lazily.negate,
+            Some("conj") => &mut lazy_bits.conjugate,
+            Some("neg") => &mut lazy_bits.negate,
             _ => return refuse(Reason::Unsupported, "a tensor has metadata that this reader does not know"),
         };
         match value {
@@ -236,7 +236,7 @@ fn lazily(machine: &Machine<'_, '_>, metadata: Value) -> Result<Lazily, Fault> {
             _ => return malformed("a tensor has metadata that is no truth value"),
         }
     }
-    Ok(lazily)
+    Ok(lazy_bits)
 }
 
 /// `torch.nn.Buffer(persistent=False)` is saved with its values, but is no part of a state dict.
@@ -308,7 +308,7 @@ pub(super) fn set_tensor_state(
     let made = match items.as_slice() {
         [storage, offset, size, stride] if matches!(machine.arena.node(*storage), Some(Node::Storage(_))) => {
             let storage = storage_of(machine, *storage)?;
-            tensor(machine, storage, storage.dtype, [*offset, *size, *stride], Lazily::default())?
+            tensor(machine, storage, storage.dtype, [*offset, *size, *stride], LazyBits::default())?
         }
         [first, ..] if is_tensor(machine, *first) => *first,
         _ => match argument {

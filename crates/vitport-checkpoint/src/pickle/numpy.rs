@@ -11,7 +11,7 @@ use super::{builders, literals};
 use crate::dtype::Dtype;
 use crate::error::{Fault, Reason, refuse};
 use crate::numpy::{ArrayType, column_major};
-use crate::tensor::{Lazily, element_count, row_major};
+use crate::tensor::{LazyBits, element_count, row_major};
 
 /// `numpy.dtype('f4', False, True)`.
 pub(super) fn array_type(machine: &mut Machine<'_, '_>, items: &[Value]) -> Result<Option<Value>, Fault> {
@@ -154,7 +154,7 @@ fn array(
         start: 0,
         numel: string.len / dtype.size(),
     };
-    builders::tensor(machine, storage, Some(dtype), [Value::Int(0), shape, stride], Lazily::default())
+    builders::tensor(machine, storage, Some(dtype), [Value::Int(0), shape, stride], LazyBits::default())
         .map(Some)
 }
 

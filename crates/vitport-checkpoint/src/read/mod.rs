@@ -58,7 +58,7 @@ impl Bytes {
         let storage = self.storages.get(tensor.storage)?;
         let verbatim = storage.encoding == Encoding::Stored
             && tensor.is_contiguous()
-            && tensor.lazily.is_none()
+            && tensor.lazy_bits.is_none()
             && !(storage.big_endian && tensor.dtype.size() > 1);
         let skipped = tensor.offset.checked_mul(tensor.dtype.size())?.checked_add(storage.origin)?;
         verbatim.then_some(())?;

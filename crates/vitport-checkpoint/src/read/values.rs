@@ -8,14 +8,14 @@ pub(super) fn put_right(tensor: &Tensor, big_endian: bool, out: &mut [u8]) {
     if big_endian {
         swap(tensor.dtype, out);
     }
-    if tensor.lazily.conjugate && tensor.dtype == Dtype::C64 {
+    if tensor.lazy_bits.conjugate && tensor.dtype == Dtype::C64 {
         out.chunks_exact_mut(8).for_each(|element| {
             if let Some((_, imaginary)) = element.split_at_mut_checked(4) {
                 flip_sign(imaginary);
             }
         });
     }
-    if tensor.lazily.negate {
+    if tensor.lazy_bits.negate {
         negate(tensor.dtype, out);
     }
 }
@@ -62,19 +62,19 @@ fn complement(number: &mut [u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tensor::Lazily;
+    use crate::tensor::LazyBits;
 
     #[test]
     fn lazy_operations_are_done() {
         let mut tensor = Tensor::contiguous("t".into(), Dtype::I32, vec![3], 0, 0);
-        tensor.lazily = Lazily { conjugate: false, negate: true };
+        tensor.lazy_bits = LazyBits { conjugate: false, negate: true };
         let mut out: Vec<u8> = [5_i32, 0, -256].iter().flat_map(|v| v.to_le_bytes()).collect();
         put_right(&tensor, false, &mut out);
         let expected: Vec<u8> = [-5_i32, 0, 256].iter().flat_map(|v| v.to_le_bytes()).collect();
         assert_eq!(out, expected);
 
         tensor.dtype = Dtype::C64;
-        tensor.lazily = Lazily { conjugate: true, negate: false };
+        tensor.lazy_bits = LazyBits { conjugate: true, negate: false };
         let mut out: Vec<u8> = [1.0_f32, 2.0].iter().flat_map(|v| v.to_be_bytes()).collect();
         put_right(&tensor, true, &mut out);
         let expected: Vec<u8> = [1.0_f32, -2.0].iter().flat_map(|v| v.to_le_bytes()).collect();

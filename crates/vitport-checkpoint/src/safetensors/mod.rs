@@ -28,7 +28,7 @@ pub(crate) fn looks_like(start: &[u8], file_len: u64) -> bool {
         return false;
     };
     let length = u64::from_le_bytes(*length);
-    rest.first() == Some(&b'{') && length >= 2 && (length < 1 << 40 || length <= file_len)
+    rest.first() == Some(&b'{') && (length < 1 << 40 || length <= file_len)
 }
 
 /// Reads the header of file number `file`.

@@ -42,7 +42,7 @@ pub(crate) fn storage(machine: &mut Machine<'_, '_>, bytes: Value) -> Result<Val
 fn inner(stream: &mut Stream<'_>, limits: &crate::Limits) -> Result<(Declared, StorageType, u64), Fault> {
     let mut arena = Arena::new(limits);
     let magic = pickle::load(stream, &mut arena, &PersistentIds::None)?;
-    if arena.text(magic) != Some(stream::MAGIC) {
+    if !stream::is_magic(&arena, magic) {
         return refuse(Reason::Unsupported, "a storage in the pickle is not a legacy stream");
     }
     let (root, places) = stream::legacy(stream, &mut arena, &mut Evidence::default())?;

@@ -18,8 +18,14 @@ use crate::pickle::{self, Arena, Node, PersistentIds, Value};
 use crate::source::{Origin, Source, Stream};
 use crate::storage::Storage;
 
-/// `MAGIC_NUMBER` of `torch/serialization.py`, as the pickle machine shows numbers of that size.
-pub(super) const MAGIC: &str = "0x1950a86a20f9469cfc6c";
+/// `MAGIC_NUMBER` of `torch/serialization.py`, 0x1950a86a20f9469cfc6c, as the pickle machine shows numbers
+/// of that size: in the digits that the protocol wrote.
+const MAGIC: [&str; 2] = ["0x1950a86a20f9469cfc6c", "119547037146038801333356"];
+
+/// True for the object that a legacy stream begins with.
+pub(super) fn is_magic(arena: &Arena, value: Value) -> bool {
+    arena.text(value).is_some_and(|text| MAGIC.contains(&text))
+}
 
 /// `PROTOCOL_VERSION` of `torch/serialization.py`.
 const VERSION: i64 = 1001;
@@ -30,7 +36,7 @@ pub(crate) fn read(source: &Source, file: usize, limits: &Limits) -> Result<Cont
     let mut arena = Arena::new(limits);
     arena.arrays_are_tensors = true;
     let first = pickle::load(&mut stream, &mut arena, &PersistentIds::None)?;
-    if arena.text(first) != Some(MAGIC) {
+    if !is_magic(&arena, first) {
         return plain(arena, first, &stream, file);
     }
     arena.arrays_are_tensors = false;

@@ -19,7 +19,7 @@ use crate::pickle::{self, Arena, PersistentIds, Value};
 use crate::source::{Origin, Source, Stream};
 use crate::storage::Storage;
 use crate::tar::{self, Member};
-use crate::tensor::Lazily;
+use crate::tensor::LazyBits;
 
 /// Reads the three members.
 pub(crate) fn read(source: &Source, file: usize, limits: &Limits) -> Result<Contents, Fault> {
@@ -163,9 +163,14 @@ fn read_tensors(
         let offset = natural(i64::from_le_bytes(stream.array()?))?;
         arena.charge(size_of::<View>() + 16 * dims)?;
         let view = match storage.dtype {
-            Some(dtype) => {
-                TarValue::Tensor(builders::view(*storage, dtype, offset, shape, strides, Lazily::default())?)
-            }
+            Some(dtype) => TarValue::Tensor(builders::view(
+                *storage,
+                dtype,
+                offset,
+                shape,
+                strides,
+                LazyBits::default(),
+            )?),
             None => TarValue::Unsupported,
         };
         if found.insert(number, view).is_some() {

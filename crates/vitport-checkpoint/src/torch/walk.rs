@@ -38,6 +38,8 @@ pub(super) struct Walk<'a> {
     /// The storage made for each declared one.
     storages: HashMap<usize, usize>,
     visits: usize,
+    /// Bytes of all names so far.
+    named: usize,
 }
 
 /// Walks from the top of a pickle.
@@ -57,6 +59,7 @@ pub(super) fn walk(
         locate,
         storages: HashMap::new(),
         visits: 0,
+        named: 0,
     };
     if matches!(arena.node(root), Some(Node::Tensor(_) | Node::Unsupported(_))) {
         // A tensor that was saved by itself has no name.
@@ -291,14 +294,21 @@ impl<'a> Walk<'a> {
         if self.out.tensors.len() + self.out.unsupported.len() >= limit {
             return refuse(Reason::Limit, format!("the file names more than {limit} tensors"));
         }
+        self.named = self.named.saturating_add(path.len());
+        if self.named > self.arena.limits.max_pickle_memory / 3 {
+            return refuse(
+                Reason::Limit,
+                format!("the names of the tensors take more than {} bytes", self.named),
+            );
+        }
+        let branch = self.inside.last().and_then(|number| self.out.branches.get_mut(*number));
+        if let Some(branch) = branch {
+            branch.direct += 1;
+        }
         match node {
             Node::Tensor(view) => {
                 let tensor = self.placed(view, path)?;
                 self.out.tensors.push(tensor);
-                let branch = self.inside.last().and_then(|number| self.out.branches.get_mut(*number));
-                if let Some(branch) = branch {
-                    branch.direct += 1;
-                }
             }
             Node::Unsupported(kind) => {
                 self.out.unsupported.push(Unsupported { path: path.to_owned(), kind: kind.to_string() });
@@ -325,7 +335,7 @@ impl<'a> Walk<'a> {
             strides: view.strides.clone(),
             offset: view.offset,
             storage,
-            lazily: view.lazily,
+            lazy_bits: view.lazy_bits,
         })
     }
 }

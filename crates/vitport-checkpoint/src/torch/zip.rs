@@ -48,6 +48,7 @@ pub(crate) fn read(
     let mut arena = Arena::new(limits);
     let decoded;
     let mut stream = if data.deflated {
+        arena.charge(usize::try_from(data.len).unwrap_or(usize::MAX))?;
         decoded = archive.load(source, data, limits)?;
         Stream::new(Origin::Memory(&decoded), 0, data.len)
     } else {

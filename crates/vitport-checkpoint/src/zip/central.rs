@@ -130,7 +130,7 @@ fn entry_name(bytes: &[u8], limits: &Limits) -> Result<String, Fault> {
 }
 
 /// The 64-bit fields of an extra field, if it has any. Two of them would be two truths.
-fn wide_fields<'a>(extra: &'a [u8], name: &str) -> Result<Option<Record<'a>>, Fault> {
+pub(super) fn wide_fields<'a>(extra: &'a [u8], name: &str) -> Result<Option<Record<'a>>, Fault> {
     let mut rest = extra;
     let mut found = None;
     while let Some((head, tail)) = rest.split_first_chunk::<4>() {

@@ -61,8 +61,13 @@ pub(super) fn find(source: &Source) -> Result<End, Fault> {
             }
             Ok(Some(end)) => found = Some(end),
             Ok(None) => {}
-            Err(Fault::Io(error)) => return Err(Fault::Io(error)),
-            Err(fault) => last_fault = Some(fault),
+            // Bytes that only look like an end record are passed over, two truths are not.
+            Err(fault) => match &fault {
+                Fault::Refused(refusal) if refusal.reason != Reason::Contradiction => {
+                    last_fault = Some(fault)
+                }
+                _ => return Err(fault),
+            },
         }
     }
     match (found, last_fault) {

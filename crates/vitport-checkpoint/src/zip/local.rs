@@ -4,6 +4,7 @@
 //! header may say 0 for them, and what stands behind the bytes must agree.
 
 use super::Entry;
+use super::central::wide_fields;
 use super::number::Record;
 use crate::error::{Fault, Reason, refuse};
 use crate::escape::escape;
@@ -55,7 +56,11 @@ pub(super) fn check(source: &Source, entry: &mut Entry) -> Result<(), Fault> {
             format!("the zip entry '{}' reaches beyond the end of the file", escape(&entry.name)),
         );
     }
-    let said = Sizes { crc32, compressed_len, len };
+    let mut said = Sizes { crc32, compressed_len: compressed_len.into(), len: len.into() };
+    if said.is_saturated() && extra_len > 0 {
+        let extra = source.bytes_at(extra_at, extra_len.into(), "a zip entry's extra field")?;
+        said.widen(&extra, &entry.name)?;
+    }
     if flags & HAS_DESCRIPTOR != 0 {
         if !said.is_blank() && !said.agrees(entry) {
             return differs(entry, "the header before its bytes gives other sizes");
@@ -78,20 +83,38 @@ fn differs(entry: &Entry, how: &str) -> Result<(), Fault> {
 /// Checksum and sizes as a header gives them.
 struct Sizes {
     crc32: u32,
-    compressed_len: u32,
-    len: u32,
+    compressed_len: u64,
+    len: u64,
 }
 
+/// The 32-bit size that points to the extra field.
+const SATURATED: u64 = u32::MAX as u64;
+
 impl Sizes {
-    fn is_blank(&self) -> bool {
-        self.crc32 == 0 && matches!((self.compressed_len, self.len), (0, 0) | (u32::MAX, u32::MAX))
+    fn is_saturated(&self) -> bool {
+        self.compressed_len == SATURATED || self.len == SATURATED
     }
 
-    /// True when nothing here contradicts the entry; a saturated size points to the extra field.
+    /// Takes the sizes from the extra field, where there are any: first the decoded one.
+    fn widen(&mut self, extra: &[u8], name: &str) -> Result<(), Fault> {
+        let Some(mut wide) = wide_fields(extra, name)? else {
+            return Ok(());
+        };
+        for size in [&mut self.len, &mut self.compressed_len] {
+            if *size == SATURATED {
+                *size = wide.u64()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// True when the header leaves the numbers to the descriptor.
+    fn is_blank(&self) -> bool {
+        self.crc32 == 0 && self.compressed_len == self.len && (self.len == 0 || self.len == SATURATED)
+    }
+
     fn agrees(&self, entry: &Entry) -> bool {
-        self.crc32 == entry.crc32
-            && (self.compressed_len == u32::MAX || u64::from(self.compressed_len) == entry.compressed_len)
-            && (self.len == u32::MAX || u64::from(self.len) == entry.len)
+        self.crc32 == entry.crc32 && self.compressed_len == entry.compressed_len && self.len == entry.len
     }
 }
 
