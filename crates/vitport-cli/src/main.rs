@@ -1,3 +1,42 @@
-//! The `vitport` command.
+//! The `vitport` command: arguments in, exit code out. Everything between is the library's.
 
-fn main() {}
+mod arguments;
+mod commands;
+mod failure;
+mod legacy;
+mod output;
+mod progress;
+mod source;
+mod table;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::arguments::{Arguments, Command};
+use crate::failure::Failure;
+use crate::output::Output;
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse_from(legacy::with_subcommand(std::env::args_os())) {
+        Ok(arguments) => arguments,
+        Err(error) => return failure::of_arguments(&error),
+    };
+    arguments.common.color.write_global();
+    let output = Output::new(&arguments.common);
+    match run(arguments.command, &output) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => output.fail(&failure),
+    }
+}
+
+fn run(command: Command, output: &Output) -> Result<(), Failure> {
+    match command {
+        Command::Convert(arguments) => commands::convert::run(*arguments, output),
+        Command::Plan(arguments) => commands::plan::run(*arguments, output),
+        Command::Inspect(arguments) => commands::inspect::run(&arguments, output),
+        Command::Diff(arguments) => commands::diff::run(&arguments, output),
+        Command::Models(arguments) => commands::models::run(&arguments, output),
+        Command::Completions { shell } => commands::completions::run(shell, output),
+    }
+}

@@ -1,6 +1,25 @@
-//! Carries a vision model from the framework it was trained in to the one it will be used in.
+//! Carries a vision model from the framework it was trained in to the one it will be used in, and proves that it is still
+//! the same model.
+//!
+//! Data takes five steps, in one direction: [`source`] opens a checkpoint, [`identify`] finds out what it is, [`rules`]
+//! plan where every tensor goes, [`folder`] carries the bytes, and [`verify`] runs both networks and compares. [`convert`]
+//! is the first four. [`families`] holds all that is known of one kind of network.
+//!
+//! The library prints nothing, reads no environment variable and never exits; `vitport-cli` does.
 
+pub mod convert;
+pub mod families;
+pub mod folder;
+#[cfg(feature = "hub")]
+pub mod hub;
+pub mod identify;
 pub mod image;
 pub mod labels;
 pub mod nn;
+pub mod plan;
+pub mod preprocessing;
+pub mod rules;
+pub mod source;
+pub mod state_dict;
+pub mod verify;
 pub mod zoo;

@@ -1,0 +1,285 @@
+//! The [`Checkpoint`]: what a file or a set of shards holds, and the way to its bytes.
+
+use std::path::Path;
+
+use crate::contents::{Branch, Contents};
+use crate::error::{Error, Fault, Reason, refuse};
+use crate::escape::escape;
+use crate::evidence::{Evidence, Unsupported};
+use crate::limits::Limits;
+use crate::metadata::Metadata;
+use crate::open;
+use crate::read::Bytes;
+use crate::read::audit::Audit;
+use crate::roots::{self, ChosenBy, Root, RootChoice};
+use crate::source::Source;
+use crate::storage::{SourceFile, Storage};
+use crate::tensor::Tensor;
+
+/// A file of tensors, or several that belong together, opened and checked. No tensor has been read.
+///
+/// ```no_run
+/// # use vitport_checkpoint::{Checkpoint, Limits};
+/// # use std::path::Path;
+/// let checkpoint = Checkpoint::open(Path::new("model.pth"), &Limits::default())?;
+/// for tensor in checkpoint.tensors() {
+///     println!("{:<6} {:?} {}", tensor.dtype, tensor.shape, vitport_checkpoint::escape(&tensor.name));
+/// }
+/// # Ok::<(), vitport_checkpoint::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Checkpoint {
+    bytes: Bytes,
+    files: Vec<SourceFile>,
+    all: Vec<Tensor>,
+    branches: Vec<Branch>,
+    unsupported: Vec<Unsupported>,
+    metadata: Vec<Metadata>,
+    evidence: Evidence,
+    roots: Vec<Root>,
+    selected: Vec<Tensor>,
+    root: Root,
+    choice: RootChoice,
+}
+
+impl Checkpoint {
+    /// Opens a file, a folder that holds weights, or a shard index, and selects the part that holds the
+    /// model's weights.
+    ///
+    /// Of a folder, the first of `model.safetensors`, `model.safetensors.index.json`, `pytorch_model.bin`
+    /// and `pytorch_model.bin.index.json` is opened, and otherwise its only weight file.
+    ///
+    /// # Errors
+    /// Refuses a file that is damaged, contradicts itself, exceeds `limits`, holds a tensor that has no
+    /// plain elements in the selected part, or has several parts that could be meant (then
+    /// [`open_root`](Self::open_root) or [`survey`](Self::survey) help).
+    pub fn open(path: &Path, limits: &Limits) -> Result<Self, Error> {
+        let (sources, contents) = open::read(path, limits)?;
+        let (branch, how) = roots::choose(&contents).map_err(|fault| fault.in_file(path))?;
+        Self::new(sources, contents, branch, how)
+    }
+
+    /// Like [`open`](Self::open), but with the root that the caller names: a dotted path such as
+    /// `model_ema`, or the empty string for everything.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open); and when nothing of that name holds tensors.
+    pub fn open_root(path: &Path, limits: &Limits, root: &str) -> Result<Self, Error> {
+        let (sources, contents) = open::read(path, limits)?;
+        let branch = roots::find(&contents, root).map_err(|fault| fault.in_file(path))?;
+        Self::new(sources, contents, branch, ChosenBy::Caller)
+    }
+
+    /// Like [`open`](Self::open), but where no root can be chosen, everything is selected under its full
+    /// path: for looking at a file, not for converting it.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), except for the choice of the root, and for tensors without plain elements,
+    /// which are only listed in the [`evidence`](Self::evidence).
+    pub fn survey(path: &Path, limits: &Limits) -> Result<Self, Error> {
+        let (sources, contents) = open::read(path, limits)?;
+        let (branch, how) = roots::choose(&contents).unwrap_or((0, ChosenBy::TopLevel));
+        let mut opened = Self::unselected(sources, contents);
+        opened.take_root(branch, how);
+        Ok(opened)
+    }
+
+    fn new(sources: Vec<Source>, contents: Contents, branch: usize, how: ChosenBy) -> Result<Self, Error> {
+        let mut opened = Self::unselected(sources, contents);
+        opened.check_root(branch).map_err(|fault| fault.in_file(opened.first_path()))?;
+        opened.take_root(branch, how);
+        Ok(opened)
+    }
+
+    fn unselected(sources: Vec<Source>, contents: Contents) -> Self {
+        let roots = roots::list(&contents);
+        let files = sources.iter().map(|s| SourceFile { path: s.path.clone(), len: s.len }).collect();
+        let Contents { tensors, storages, branches, unsupported, metadata, mut evidence } = contents;
+        evidence.unsupported.clone_from(&unsupported);
+        Self {
+            bytes: Bytes::new(sources, storages),
+            files,
+            all: tensors,
+            branches,
+            unsupported,
+            metadata,
+            evidence,
+            roots,
+            selected: Vec::new(),
+            root: Root { path: String::new(), tensors: 0, training_state: false },
+            choice: RootChoice { how: ChosenBy::TopLevel, alternatives: Vec::new() },
+        }
+    }
+
+    /// Refuses a root that holds what cannot be read, or two tensors of one name.
+    fn check_root(&self, branch: usize) -> Result<(), Fault> {
+        let Some(branch) = self.branches.get(branch) else {
+            return refuse(Reason::NoTensors, "the file holds no tensors");
+        };
+        if let Some(first) = self.unsupported.get(branch.unsupported.clone()).and_then(<[_]>::first) {
+            let more = branch.unsupported.len().saturating_sub(1);
+            let more = if more == 0 { String::new() } else { format!(" (and {more} more like it)") };
+            return refuse(
+                Reason::Unsupported,
+                format!(
+                    "tensor '{}'{more} is {}, which has no plain elements",
+                    escape(&first.path),
+                    first.kind
+                ),
+            );
+        }
+        let mut names = std::collections::HashSet::new();
+        for tensor in self.all.get(branch.tensors.clone()).unwrap_or_default() {
+            if !names.insert(tensor.name.as_str()) {
+                return refuse(
+                    Reason::Contradiction,
+                    format!("two tensors are both called '{}'", escape(&tensor.name)),
+                );
+            }
+        }
+        Ok(())
+    }
+
+    fn take_root(&mut self, branch: usize, how: ChosenBy) {
+        let Some(branch) = self.branches.get(branch) else {
+            return;
+        };
+        let prefix = branch.prefix_len();
+        let range = branch.tensors.clone();
+        self.selected = self.all.get(range).unwrap_or_default().to_vec();
+        for tensor in &mut self.selected {
+            tensor.name = tensor.name.split_off(prefix.min(tensor.name.len()));
+        }
+        let listed = self.roots.iter().find(|root| root.path == branch.path);
+        self.root = listed.cloned().unwrap_or_else(|| Root {
+            path: branch.path.clone(),
+            tensors: self.selected.len(),
+            training_state: false,
+        });
+        let alternatives = self.roots.iter().filter(|root| root.path != self.root.path).cloned().collect();
+        self.choice = RootChoice { how, alternatives };
+    }
+
+    fn first_path(&self) -> &Path {
+        self.files.first().map_or(Path::new(""), |file| &file.path)
+    }
+
+    /// Selects another part of the file: [`tensors`](Self::tensors) are then its tensors.
+    ///
+    /// # Errors
+    /// When nothing of that name holds tensors (the message names what there is), or when it holds tensors
+    /// that cannot be read.
+    pub fn select(&mut self, root: &str) -> Result<(), Error> {
+        let found = self.find_branch(root).and_then(|branch| self.check_root(branch).map(|()| branch));
+        let branch = found.map_err(|fault| fault.in_file(self.first_path()))?;
+        self.take_root(branch, ChosenBy::Caller);
+        Ok(())
+    }
+
+    fn find_branch(&self, root: &str) -> Result<usize, Fault> {
+        let contents = Contents { branches: self.branches.clone(), ..Contents::default() };
+        roots::find(&contents, root)
+    }
+
+    /// The files that were opened: one, or the shards.
+    #[must_use]
+    pub fn files(&self) -> &[SourceFile] {
+        &self.files
+    }
+
+    /// The storages that the tensors are views of.
+    #[must_use]
+    pub fn storages(&self) -> &[Storage] {
+        self.bytes.storages()
+    }
+
+    /// The tensors of the selected root, under their names in it, in the order of the file.
+    #[must_use]
+    pub fn tensors(&self) -> &[Tensor] {
+        &self.selected
+    }
+
+    /// The tensor of this name in the selected root.
+    #[must_use]
+    pub fn tensor(&self, name: &str) -> Option<&Tensor> {
+        self.selected.iter().find(|tensor| tensor.name == name)
+    }
+
+    /// Every tensor in the file under its full dotted path, in the order of the file.
+    #[must_use]
+    pub fn all_tensors(&self) -> &[Tensor] {
+        &self.all
+    }
+
+    /// The nested parts that hold tensors.
+    #[must_use]
+    pub fn roots(&self) -> &[Root] {
+        &self.roots
+    }
+
+    /// The selected root.
+    #[must_use]
+    pub fn root(&self) -> &Root {
+        &self.root
+    }
+
+    /// How the selected root was chosen, and what else it could have been.
+    #[must_use]
+    pub fn root_choice(&self) -> &RootChoice {
+        &self.choice
+    }
+
+    /// Numbers and strings found beside the weights: safetensors' `__metadata__`, and the plain values and
+    /// argument lists of a pickle.
+    #[must_use]
+    pub fn metadata(&self) -> &[Metadata] {
+        &self.metadata
+    }
+
+    /// What the file shows of itself besides its tensors.
+    #[must_use]
+    pub fn evidence(&self) -> &Evidence {
+        &self.evidence
+    }
+
+    /// Fills `out` with the tensor's elements from number `first` on, counted in row-major order, as
+    /// little-endian bytes. Right for every stride and offset; for a contiguous tensor it is one
+    /// positional read straight into `out`. Threads may call it at the same time.
+    ///
+    /// # Errors
+    /// When the file can no longer be read as it was when it was opened, when a compressed record does
+    /// not decode to what it declares, or when the range is not whole elements inside the tensor.
+    pub fn read(&self, tensor: &Tensor, first: u64, out: &mut [u8]) -> Result<(), Error> {
+        self.bytes.read(tensor, first, out)
+    }
+
+    /// Where the tensor's bytes lie in one of the [`files`](Self::files), when they lie there exactly as
+    /// [`read`](Self::read) would give them: the file's number, and the offset in it.
+    #[must_use]
+    pub fn plain_bytes(&self, tensor: &Tensor) -> Option<(usize, u64)> {
+        self.bytes.plain(tensor)
+    }
+
+    /// Starts reading under supervision: what is read through the audit is checksummed on the way, and at
+    /// the end every record that holds a tensor of the selected root has been checked.
+    #[must_use]
+    pub fn audit(&self) -> Audit<'_> {
+        Audit::new(&self.bytes, &self.selected)
+    }
+
+    /// Checks every checksum of every record that holds a tensor, selected or not.
+    ///
+    /// # Errors
+    /// When a checksum does not match, or the file cannot be read.
+    pub fn verify_all(&self) -> Result<(), Error> {
+        Audit::new(&self.bytes, &self.all).finish()
+    }
+
+    /// SHA-256 of the tensor's row-major little-endian bytes, in lower-case hexadecimal.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn sha256_of_tensor(&self, tensor: &Tensor) -> Result<String, Error> {
+        crate::read::hash::sha256(&self.bytes, tensor)
+    }
+}

@@ -1,0 +1,62 @@
+//! What a container's reader hands to the [`Checkpoint`](crate::Checkpoint): tensors in the order of the
+//! file, and the branches of the tree of dicts that they hang on.
+
+use std::ops::Range;
+
+use crate::evidence::{Evidence, Unsupported};
+use crate::metadata::Metadata;
+use crate::storage::Storage;
+use crate::tensor::Tensor;
+
+/// One file, understood.
+#[derive(Debug, Default)]
+pub(crate) struct Contents {
+    /// All tensors under their full dotted paths, in the order of a depth-first walk.
+    pub(crate) tensors: Vec<Tensor>,
+    /// The storages that the tensors name.
+    pub(crate) storages: Vec<Storage>,
+    /// Every dict, list or object that holds tensors, parents before children. The first is the top.
+    pub(crate) branches: Vec<Branch>,
+    /// Tensors that are not plain blocks of elements.
+    pub(crate) unsupported: Vec<Unsupported>,
+    /// What lies beside the weights.
+    pub(crate) metadata: Vec<Metadata>,
+    /// The rest.
+    pub(crate) evidence: Evidence,
+}
+
+/// A dict, list or object with tensors in it.
+#[derive(Clone, Debug)]
+pub(crate) struct Branch {
+    /// Its dotted path; empty for the top.
+    pub(crate) path: String,
+    /// The keys that lead to it, from the top.
+    pub(crate) depth: usize,
+    /// The part of [`Contents::tensors`] that hangs on it.
+    pub(crate) tensors: Range<usize>,
+    /// How many of these are its own entries, not its branches'.
+    pub(crate) direct: usize,
+    /// The part of [`Contents::unsupported`] that hangs on it.
+    pub(crate) unsupported: Range<usize>,
+}
+
+impl Branch {
+    /// How many bytes of a full path are this branch's own.
+    pub(crate) fn prefix_len(&self) -> usize {
+        if self.depth == 0 { 0 } else { self.path.len() + 1 }
+    }
+}
+
+impl Contents {
+    /// A flat list of tensors: formats that have no nesting.
+    pub(crate) fn flat(tensors: Vec<Tensor>, storages: Vec<Storage>, evidence: Evidence) -> Self {
+        let top = Branch {
+            path: String::new(),
+            depth: 0,
+            tensors: 0..tensors.len(),
+            direct: tensors.len(),
+            unsupported: 0..0,
+        };
+        Self { tensors, storages, branches: vec![top], evidence, ..Self::default() }
+    }
+}

@@ -1,0 +1,73 @@
+//! What kind of file this is, told from its bytes and never from its name.
+
+use crate::error::{Fault, Reason, refuse};
+use crate::source::Source;
+use crate::{safetensors, tar, zip};
+
+/// The kinds of file that have a reader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// safetensors.
+    Safetensors,
+    /// A zip, of PyTorch's or of numpy's.
+    Zip,
+    /// PyTorch's old tar.
+    Tar,
+    /// Something that begins as a pickle: PyTorch's legacy stream, or a plain one.
+    Pickle,
+    /// A JSON document: a shard index.
+    Json,
+}
+
+/// Formats that are recognised in order to be refused by name: how they begin, and what they are.
+const STRANGERS: [(&[u8], &str); 13] = [
+    (b"\x93NUMPY", "a single numpy array (.npy), which has no tensor names"),
+    (b"\x89HDF\r\n\x1a\n", "an HDF5 file, as Keras writes"),
+    (b"GGUF", "a GGUF file, as llama.cpp reads"),
+    (b"version https://git-lfs", "a Git LFS pointer, not the file itself (run `git lfs pull`)"),
+    (b"<!DOCTYPE", "an HTML page, probably an error page of the download"),
+    (b"<!doctype", "an HTML page, probably an error page of the download"),
+    (b"<html", "an HTML page, probably an error page of the download"),
+    (b"<?xml", "an XML document, probably an error message of the download"),
+    (b"\x1f\x8b", "a gzip stream (unpack it first)"),
+    (b"BZh", "a bzip2 stream (unpack it first)"),
+    (b"\xfd7zXZ\0", "an xz stream (unpack it first)"),
+    (b"\x28\xb5\x2f\xfd", "a Zstandard stream (unpack it first)"),
+    (b"\x08\x01\x12", "probably an ONNX model"),
+];
+
+/// Looks at the beginning, and for a zip at the end, of a file.
+pub(crate) fn kind(source: &Source) -> Result<Kind, Fault> {
+    if source.len == 0 {
+        return refuse(Reason::Truncated, "the file is empty");
+    }
+    let start =
+        source.bytes_at(0, usize::try_from(source.len.min(512)).unwrap_or(512), "the file's beginning")?;
+    if let Some((_, what)) = STRANGERS.iter().find(|(magic, _)| start.starts_with(magic)) {
+        return refuse(Reason::UnknownFormat, format!("this is {what}"));
+    }
+    if start.starts_with(b"PK\x03\x04") {
+        return Ok(Kind::Zip);
+    }
+    if safetensors::looks_like(&start, source.len) {
+        return Ok(Kind::Safetensors);
+    }
+    if start.first() == Some(&0x80) && start.get(1).is_some_and(|protocol| (1..=5).contains(protocol)) {
+        return Ok(Kind::Pickle);
+    }
+    if tar::looks_like(&start) {
+        return Ok(Kind::Tar);
+    }
+    if zip::has_end_record(source)? {
+        return Ok(Kind::Zip);
+    }
+    let first_text = start.iter().find(|byte| !byte.is_ascii_whitespace());
+    if first_text == Some(&b'{') {
+        return Ok(Kind::Json);
+    }
+    // Protocol 0 has no header; what torch and numpy write with it begins with a global or a mark.
+    if start.first().is_some_and(|byte| b"(c]}".contains(byte)) {
+        return Ok(Kind::Pickle);
+    }
+    refuse(Reason::UnknownFormat, "this is not a file of tensors that is known here")
+}

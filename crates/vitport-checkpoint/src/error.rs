@@ -1,0 +1,201 @@
+//! Why a file could not be opened or read, in one line, with what to do next.
+//!
+//! An [`Error`] names the file; a [`Refusal`] is the part that says what in the file is wrong. Text that
+//! comes from the file is escaped before it gets here. [`Class`] tells a program which kind of trouble it
+//! is without reading the sentence.
+
+use std::path::{Path, PathBuf};
+use std::{fmt, io};
+
+use crate::escape::escape;
+
+/// What went wrong while a checkpoint was opened or read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// There is no such file or folder.
+    #[error("{}: there is no such file or folder; check the path", Shown(path))]
+    NotFound {
+        /// The path that was looked for.
+        path: PathBuf,
+    },
+    /// The operating system could not open or read the file.
+    #[error("{}: {source}; check that the file is readable and the disk is sound", Shown(path))]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// The file's contents are refused.
+    #[error("{}: {refusal}", Shown(path))]
+    Refused {
+        /// The file.
+        path: PathBuf,
+        /// What in it, and why.
+        refusal: Refusal,
+    },
+    /// A call asked for something that is not in the checkpoint; a mistake of the calling program.
+    #[error("tensor '{}': {why}; this is a mistake in the program, please report it", escape(tensor))]
+    Misuse {
+        /// The tensor that was asked for.
+        tensor: String,
+        /// What does not fit.
+        why: &'static str,
+    },
+}
+
+/// The kinds of trouble that a program may want to tell apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Class {
+    /// The contents are refused: damaged, hostile, ambiguous or of an unknown format.
+    Refused,
+    /// The path does not exist.
+    NotFound,
+    /// The disk or the operating system failed.
+    Io,
+    /// The calling program made a mistake.
+    Misuse,
+}
+
+impl Error {
+    /// Which kind of trouble this is.
+    #[must_use]
+    pub fn class(&self) -> Class {
+        match self {
+            Self::NotFound { .. } => Class::NotFound,
+            Self::Io { .. } => Class::Io,
+            Self::Refused { .. } => Class::Refused,
+            Self::Misuse { .. } => Class::Misuse,
+        }
+    }
+
+    /// Why the contents were refused, when that is what happened.
+    #[must_use]
+    pub fn reason(&self) -> Option<Reason> {
+        match self {
+            Self::Refused { refusal, .. } => Some(refusal.reason),
+            _ => None,
+        }
+    }
+}
+
+/// What in a file is refused, and why. Displays as one line that ends with what to do next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The kind of refusal.
+    pub reason: Reason,
+    /// What and where, already escaped.
+    pub detail: String,
+}
+
+impl Refusal {
+    pub(crate) fn new(reason: Reason, detail: impl Into<String>) -> Self {
+        Self { reason, detail: detail.into() }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}; {}", self.detail, self.reason.advice())
+    }
+}
+
+/// The kinds of refusal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Reason {
+    /// Something reaches beyond the end of the file.
+    Truncated,
+    /// The bytes do not follow the format.
+    Malformed,
+    /// Two places of the file say different things, or one thing is said twice: readers would disagree on
+    /// what the file holds, which is how scanners are bypassed.
+    Contradiction,
+    /// A checksum does not match its bytes.
+    Checksum,
+    /// The file asks for more than [`Limits`](crate::Limits) allows.
+    Limit,
+    /// The contents are understood but this reader does not hold such values.
+    Unsupported,
+    /// A shard of an index lies outside its folder, or is missing.
+    Shard,
+    /// The file, or the part that was asked for, holds no tensors.
+    NoTensors,
+    /// Several files or several nested parts could be meant.
+    Ambiguous,
+    /// The file is none of the formats this reader knows.
+    UnknownFormat,
+}
+
+impl Reason {
+    /// What the reader of the message can do about it.
+    #[must_use]
+    pub fn advice(self) -> &'static str {
+        match self {
+            Self::Truncated => "the download or copy is probably incomplete, fetch the file again",
+            Self::Malformed => {
+                "the file is damaged or not what it claims to be, fetch it again from its source"
+            }
+            Self::Contradiction => {
+                "such a file can show different contents to different readers, do not trust it"
+            }
+            Self::Checksum => "the file is damaged, fetch it again from its source",
+            Self::Limit => "if you trust the file, raise that limit",
+            Self::Unsupported => "save the weights again in a plain form, as a state dict or as safetensors",
+            Self::Shard => "fetch all shards of the model into the folder of its index",
+            Self::NoTensors => "check that this is the file that holds the weights",
+            Self::Ambiguous => "say which one is meant",
+            Self::UnknownFormat => {
+                "known are PyTorch files (.pth .pt .bin), .safetensors, their index files and .npz"
+            }
+        }
+    }
+}
+
+/// A path, escaped for a message.
+struct Shown<'a>(&'a Path);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", escape(&self.0.to_string_lossy()))
+    }
+}
+
+/// An error that does not know its file yet: what the parsers return.
+#[derive(Debug)]
+pub(crate) enum Fault {
+    /// The contents are refused.
+    Refused(Refusal),
+    /// The read itself failed.
+    Io(io::Error),
+}
+
+impl Fault {
+    /// Names the file.
+    pub(crate) fn in_file(self, path: &Path) -> Error {
+        let path = path.to_path_buf();
+        match self {
+            Self::Refused(refusal) => Error::Refused { path, refusal },
+            Self::Io(source) => Error::Io { path, source },
+        }
+    }
+}
+
+impl From<Refusal> for Fault {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<io::Error> for Fault {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+/// Shorthand for a refusal as an `Err`.
+pub(crate) fn refuse<T>(reason: Reason, detail: impl Into<String>) -> Result<T, Fault> {
+    Err(Fault::Refused(Refusal::new(reason, detail)))
+}

@@ -1,0 +1,142 @@
+//! What a file shows of itself besides its tensors: the container, who wrote it, what its pickle names.
+//!
+//! Evidence is for people and programs that must decide whether to trust a file. Reading it is safe: a
+//! global that a pickle names is a pair of strings here and is never looked up, let alone called.
+
+use std::fmt;
+
+use serde::Serialize;
+
+/// Everything noteworthy about a checkpoint's files.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Evidence {
+    /// The kind of container; that of the shards when there is an index.
+    pub container: Option<Container>,
+    /// Number of shards, when the weights are spread over several files by an index.
+    pub shards: Option<usize>,
+    /// What the container's own version record says, such as `3`.
+    pub writer_version: Option<String>,
+    /// What the byte order record says, such as `little`.
+    pub byteorder: Option<String>,
+    /// The highest pickle protocol that a pickle declares.
+    pub pickle_protocol: Option<u8>,
+    /// Every global that a pickle names, in the order of the file.
+    pub globals: Vec<Global>,
+    /// Tensors of kinds that have no plain elements, with their dotted paths.
+    pub unsupported: Vec<Unsupported>,
+    /// Other things worth knowing, one sentence each.
+    pub notes: Vec<String>,
+}
+
+/// The kinds of container.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Container {
+    /// safetensors.
+    Safetensors,
+    /// PyTorch's zip (1.6 and later).
+    TorchZip,
+    /// A TorchScript archive.
+    TorchScript,
+    /// PyTorch's stream of pickles followed by raw storages (0.1.10 to 1.5).
+    TorchLegacy,
+    /// PyTorch's tar (before 0.1.10).
+    TorchTar,
+    /// A plain pickle that holds tensors or arrays.
+    Pickle,
+    /// A zip of numpy arrays.
+    Npz,
+}
+
+impl fmt::Display for Container {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Safetensors => "safetensors",
+            Self::TorchZip => "PyTorch zip",
+            Self::TorchScript => "TorchScript archive",
+            Self::TorchLegacy => "PyTorch legacy stream",
+            Self::TorchTar => "PyTorch tar",
+            Self::Pickle => "plain pickle",
+            Self::Npz => "numpy npz",
+        })
+    }
+}
+
+/// A global that a pickle names.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Global {
+    /// The Python module, as the file writes it.
+    pub module: String,
+    /// The name in that module.
+    pub name: String,
+    /// What this reader makes of it.
+    pub class: GlobalClass,
+    /// How often the file names it.
+    pub count: u64,
+    /// For globals that are not builders: the first calls that Python's unpickler would have made, with
+    /// their arguments. None of them was made.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub would_run: Vec<String>,
+}
+
+/// What this reader makes of a global.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum GlobalClass {
+    /// On the short list of tensor builders and plain containers, whose meaning the reader knows.
+    Builder,
+    /// Unknown; what it would have built is kept as an opaque value.
+    Opaque,
+    /// Something by which a pickle takes over the machine of who loads it. Kept as an opaque value, too.
+    Dangerous,
+}
+
+/// A tensor that is not a plain block of elements.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Unsupported {
+    /// Its dotted path.
+    pub path: String,
+    /// What it is, such as `a quantized tensor`.
+    pub kind: String,
+}
+
+impl Evidence {
+    /// Evidence of a container, nothing else known yet.
+    pub(crate) fn of(container: Container) -> Self {
+        Self { container: Some(container), ..Self::default() }
+    }
+
+    /// Adds a sentence unless it is there already.
+    pub(crate) fn note(&mut self, sentence: impl Into<String>) {
+        let sentence = sentence.into();
+        if !self.notes.contains(&sentence) {
+            self.notes.push(sentence);
+        }
+    }
+
+    /// Joins what another shard showed.
+    pub(crate) fn absorb(&mut self, other: Self) {
+        self.container = self.container.or(other.container);
+        self.writer_version = self.writer_version.take().or(other.writer_version);
+        self.byteorder = self.byteorder.take().or(other.byteorder);
+        self.pickle_protocol = self.pickle_protocol.max(other.pickle_protocol);
+        for global in other.globals {
+            let known = self
+                .globals
+                .iter_mut()
+                .find(|known| known.module == global.module && known.name == global.name);
+            match known {
+                Some(known) => {
+                    known.count = known.count.saturating_add(global.count);
+                    if known.would_run.is_empty() {
+                        known.would_run = global.would_run;
+                    }
+                }
+                None => self.globals.push(global),
+            }
+        }
+        self.unsupported.extend(other.unsupported);
+        other.notes.into_iter().for_each(|note| self.note(note));
+    }
+}

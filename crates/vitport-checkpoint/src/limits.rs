@@ -1,0 +1,63 @@
+//! How much a file may ask for before it is refused.
+//!
+//! Everything in a file that says "how many" or "how long" is compared with one of these numbers before
+//! memory is set aside for it. The defaults are far above what published vision models need (the largest
+//! hold some thousands of tensors), and small enough that a refusal takes well under a second and 200 MB.
+
+/// The limits of one [`Checkpoint::open`](crate::Checkpoint::open). Change single fields of the default:
+///
+/// ```
+/// # use vitport_checkpoint::Limits;
+/// let limits = Limits { max_tensors: 1_000_000, ..Limits::default() };
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Tensors that one checkpoint may name, all nested parts together. Default 100,000.
+    pub max_tensors: usize,
+    /// Dicts, lists and objects that may lie inside each other around a tensor. Default 100; more than
+    /// 200 counts as 200, since the walk uses the thread's stack.
+    pub max_depth: usize,
+    /// Bytes in one tensor's name, its path included. Default 4,096.
+    pub max_name_len: usize,
+    /// Dimensions of one tensor. Default 64, as in PyTorch.
+    pub max_dims: usize,
+    /// Bytes of a safetensors header, an index file or a compressed pickle record. Default 100,000,000,
+    /// the safetensors format's own bound.
+    pub max_header_bytes: u64,
+    /// Bytes of memory that a pickle's objects may take while they are read. Default 100 MiB, enough for
+    /// some 100,000 tensors.
+    pub max_pickle_memory: usize,
+    /// Opcodes of one pickle. Default 50 million.
+    pub max_pickle_steps: u64,
+    /// Entries of a zip or tar container. Default 200,000.
+    pub max_entries: usize,
+    /// Bytes by which tensors may exceed what the file stores for them, through compression or through
+    /// stride-0 expansion. Default 1 GiB; see also [`max_expansion_factor`](Self::max_expansion_factor).
+    pub max_expansion_bytes: u64,
+    /// Besides the bytes above, how many times the file's own length all tensors together may come to
+    /// (a storage that several names share is counted for each). Default 64.
+    pub max_expansion_factor: u64,
+    /// Scalars and strings kept from beside the weights. More are left out, and that is noted. Default 4,096.
+    pub max_metadata: usize,
+    /// Shards of one index file. Default 4,096; every shard is an open file.
+    pub max_shards: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_tensors: 100_000,
+            max_depth: 100,
+            max_name_len: 4096,
+            max_dims: 64,
+            max_header_bytes: 100_000_000,
+            max_pickle_memory: 100 << 20,
+            max_pickle_steps: 50_000_000,
+            max_entries: 200_000,
+            max_expansion_bytes: 1 << 30,
+            max_expansion_factor: 64,
+            max_metadata: 4096,
+            max_shards: 4096,
+        }
+    }
+}

@@ -1,0 +1,340 @@
+//! The short list: what each tensor builder and plain container makes of its arguments.
+//!
+//! Argument orders are those of `torch/_utils.py` and `torch/_tensor.py`. A builder that is given
+//! something it would not take refuses the file.
+
+use super::arena::{Declared, Node, StorageRef, Value, View};
+use super::globals::Meaning;
+use super::machine::Machine;
+use super::persistent::storage_node;
+use super::{literals, numpy, text};
+use crate::dtype::Dtype;
+use crate::error::{Fault, Reason, refuse};
+use crate::tensor::{Lazily, element_count, extent};
+
+/// Calls that may stand for each other (`_rebuild_from_type_v2` of `_rebuild_from_type_v2` of …).
+const NESTED_BUILDERS: usize = 8;
+
+/// What calling a global of this meaning makes; `None` when it makes nothing that is known.
+pub(super) fn build(
+    machine: &mut Machine<'_, '_>,
+    meaning: Meaning,
+    args: Value,
+) -> Result<Option<Value>, Fault> {
+    build_nested(machine, meaning, args, NESTED_BUILDERS)
+}
+
+fn build_nested(
+    machine: &mut Machine<'_, '_>,
+    meaning: Meaning,
+    args: Value,
+    depth: usize,
+) -> Result<Option<Value>, Fault> {
+    let items: Vec<Value> = match machine.arena.sequence(args) {
+        // Builders look at their first eight arguments at most; containers of any length come as one.
+        Some(items) => items.iter().copied().take(8).collect(),
+        None => return Ok(None),
+    };
+    let first = items.first().copied();
+    let arena = &mut *machine.arena;
+    let made = match meaning {
+        Meaning::RebuildTensor => rebuild_tensor(machine, &items)?,
+        Meaning::RebuildTensorV3 => rebuild_tensor_v3(machine, &items)?,
+        Meaning::RebuildParameter | Meaning::RebuildFromCpu => match first {
+            Some(tensor) if is_tensor(machine, tensor) => tensor,
+            _ => return malformed("a parameter is made of something that is no tensor"),
+        },
+        Meaning::RebuildFromType => {
+            let (Some(builder), Some(inner)) = (items.first(), items.get(2)) else {
+                return malformed("a tensor subclass is made of nothing");
+            };
+            let builder = arena.meaning(*builder).unwrap_or(Meaning::Nothing);
+            let state = items.get(3).copied().unwrap_or(Value::None);
+            let made = match depth.checked_sub(1) {
+                Some(depth) => build_nested(machine, builder, *inner, depth)?,
+                None => return refuse(Reason::Limit, "tensor builders are nested too deeply"),
+            };
+            let Some(made) = made else {
+                return Ok(None);
+            };
+            note_buffer(machine, made, state);
+            made
+        }
+        Meaning::Unsupported(kind) => arena.add(Node::Unsupported(kind.into()), kind.len())?,
+        Meaning::LoadFromBytes => match first {
+            Some(bytes) => crate::torch::nested::storage(machine, bytes)?,
+            None => return malformed("a storage is made of nothing"),
+        },
+        Meaning::Dict => {
+            let pairs = first.map(|first| pairs(machine, first)).transpose()?.unwrap_or_default();
+            machine.arena.add(Node::Dict(pairs), 0)?
+        }
+        Meaning::DefaultDict => arena.add(Node::Dict(Vec::new()), 0)?,
+        Meaning::Tuple | Meaning::List | Meaning::Set => {
+            let contents =
+                first.and_then(|first| arena.sequence(first)).map(<[Value]>::to_vec).unwrap_or_default();
+            let payload = contents.len().saturating_mul(size_of::<Value>());
+            arena.charge(payload)?;
+            let node = match meaning {
+                Meaning::Tuple => Node::Tuple(contents),
+                Meaning::List => Node::List(contents),
+                _ => Node::Set(contents),
+            };
+            arena.add(node, 0)?
+        }
+        Meaning::Itself => first.unwrap_or(Value::None),
+        Meaning::Encode => return encode(machine, &items),
+        Meaning::ByteArray => match first {
+            Some(bytes) if matches!(arena.node(bytes), Some(Node::Bytes(_))) => bytes,
+            _ => return Ok(None),
+        },
+        Meaning::NumpyScalar => return numpy::scalar(machine, &items),
+        Meaning::NumpyDtype => return numpy::array_type(machine, &items),
+        Meaning::NumpyFromBuffer => return numpy::from_buffer(machine, &items),
+        Meaning::TensorClass => match first {
+            Some(tensor) if is_tensor(machine, tensor) => tensor,
+            _ => return Ok(None),
+        },
+        Meaning::NumpyArray | Meaning::NewObject => return Ok(None),
+        Meaning::Storage(_) | Meaning::Dtype(_) | Meaning::Nothing => return Ok(None),
+    };
+    Ok(Some(made))
+}
+
+fn malformed<T>(why: &str) -> Result<T, Fault> {
+    refuse(Reason::Malformed, format!("the pickle does what PyTorch never does: {why}"))
+}
+
+fn is_tensor(machine: &Machine<'_, '_>, value: Value) -> bool {
+    matches!(machine.arena.node(value), Some(Node::Tensor(_) | Node::Unsupported(_)))
+}
+
+/// `_rebuild_tensor(storage, offset, size, stride)`, version 2 with `requires_grad, backward_hooks[,
+/// metadata]` behind.
+fn rebuild_tensor(machine: &mut Machine<'_, '_>, items: &[Value]) -> Result<Value, Fault> {
+    let [storage, offset, size, stride, ..] = items else {
+        return malformed("a tensor is made of less than four things");
+    };
+    let metadata = items.get(6).copied().unwrap_or(Value::None);
+    let lazily = lazily(machine, metadata)?;
+    let storage = storage_of(machine, *storage)?;
+    tensor(machine, storage, storage.dtype, [*offset, *size, *stride], lazily)
+}
+
+/// `_rebuild_tensor_v3(storage, offset, size, stride, requires_grad, backward_hooks, dtype[, metadata])`.
+fn rebuild_tensor_v3(machine: &mut Machine<'_, '_>, items: &[Value]) -> Result<Value, Fault> {
+    let [storage, offset, size, stride, _, _, dtype, ..] = items else {
+        return malformed("a tensor is made of less than seven things");
+    };
+    let metadata = items.get(7).copied().unwrap_or(Value::None);
+    let lazily = lazily(machine, metadata)?;
+    let storage = storage_of(machine, *storage)?;
+    let Some(Meaning::Dtype(dtype)) = machine.arena.meaning(*dtype) else {
+        return malformed("a tensor has a dtype that is none");
+    };
+    tensor(machine, storage, dtype, [*offset, *size, *stride], lazily)
+}
+
+fn storage_of(machine: &Machine<'_, '_>, value: Value) -> Result<StorageRef, Fault> {
+    match machine.arena.node(value) {
+        Some(Node::Storage(storage)) => Ok(*storage),
+        _ => malformed("a tensor is made of something that is no storage"),
+    }
+}
+
+/// Makes a view, checking that all of it lies in its storage.
+pub(super) fn tensor(
+    machine: &mut Machine<'_, '_>,
+    storage: StorageRef,
+    dtype: Option<Dtype>,
+    [offset, size, stride]: [Value; 3],
+    lazily: Lazily,
+) -> Result<Value, Fault> {
+    let Value::Int(offset) = offset else {
+        return malformed("a tensor begins at something that is no number");
+    };
+    let (Ok(offset), Some(shape), Some(strides)) =
+        (u64::try_from(offset), numbers(machine, size)?, numbers(machine, stride)?)
+    else {
+        return malformed("a tensor has a size, stride or offset that is no natural number");
+    };
+    if shape.len() != strides.len() {
+        return malformed("a tensor has another number of strides than of sizes");
+    }
+    let Some(dtype) = dtype else {
+        let kind = "a tensor of a dtype that this reader does not hold";
+        return machine.arena.add(Node::Unsupported(kind.into()), kind.len());
+    };
+    let view = view(storage, dtype, offset, shape, strides, lazily)?;
+    let payload = size_of::<View>() + 16 * view.shape.len();
+    machine.arena.add(Node::Tensor(Box::new(view)), payload)
+}
+
+/// A view of a storage, checked to lie inside it.
+pub(crate) fn view(
+    storage: StorageRef,
+    dtype: Dtype,
+    offset: u64,
+    shape: Vec<u64>,
+    strides: Vec<u64>,
+    lazily: Lazily,
+) -> Result<View, Fault> {
+    let begin = storage.start.checked_mul(storage.element_size);
+    let available = storage.numel.checked_mul(storage.element_size);
+    let needed = extent(&shape, &strides, offset).and_then(|elements| elements.checked_mul(dtype.size()));
+    let bytes = element_count(&shape).and_then(|elements| elements.checked_mul(dtype.size()));
+    let (Some(begin), Some(available), Some(needed), Some(_)) = (begin, available, needed, bytes) else {
+        return malformed("a tensor is larger than 2^64 bytes");
+    };
+    let offset = (begin / dtype.size()).checked_add(offset);
+    let (Some(offset), true) = (offset, begin % dtype.size() == 0) else {
+        return malformed("a tensor begins between two elements");
+    };
+    if needed > available {
+        return refuse(
+            Reason::Truncated,
+            format!("a tensor of shape {shape:?} needs {needed} bytes of a storage of {available} bytes"),
+        );
+    }
+    Ok(View { declared: storage.declared, dtype, shape, strides, offset, lazily, persistent: true })
+}
+
+/// Natural numbers out of a tuple; `None` when there is anything else.
+pub(super) fn numbers(machine: &Machine<'_, '_>, value: Value) -> Result<Option<Vec<u64>>, Fault> {
+    let Some(items) = machine.arena.sequence(value) else {
+        return Ok(None);
+    };
+    let limit = machine.arena.limits.max_dims;
+    if items.len() > limit {
+        return refuse(Reason::Limit, format!("a tensor has {} dimensions, more than {limit}", items.len()));
+    }
+    let number = |value: &Value| match value {
+        Value::Int(number) => u64::try_from(*number).ok(),
+        _ => None,
+    };
+    Ok(items.iter().map(number).collect())
+}
+
+/// The conjugate and negative bits; anything else that a later PyTorch may add is refused, since it
+/// would change the values.
+fn lazily(machine: &Machine<'_, '_>, metadata: Value) -> Result<Lazily, Fault> {
+    let mut lazily = Lazily::default();
+    if metadata == Value::None {
+        return Ok(lazily);
+    }
+    let Some(Node::Dict(entries)) = machine.arena.node(metadata) else {
+        return malformed("a tensor has metadata that is no dict");
+    };
+    for (key, value) in entries {
+        let slot = match machine.arena.text(*key) {
+            Some("conj") => &mut lazily.conjugate,
+            Some("neg") => &mut lazily.negate,
+            _ => return refuse(Reason::Unsupported, "a tensor has metadata that this reader does not know"),
+        };
+        match value {
+            Value::Bool(set) => *slot = *set,
+            _ => return malformed("a tensor has metadata that is no truth value"),
+        }
+    }
+    Ok(lazily)
+}
+
+/// `torch.nn.Buffer(persistent=False)` is saved with its values, but is no part of a state dict.
+fn note_buffer(machine: &mut Machine<'_, '_>, tensor: Value, state: Value) {
+    let Some(Node::Dict(entries)) = machine.arena.node(state) else {
+        return;
+    };
+    let transient = entries
+        .iter()
+        .any(|(key, value)| machine.arena.text(*key) == Some("persistent") && *value == Value::Bool(false));
+    if transient && let Some(Node::Tensor(view)) = machine.arena.node_mut(tensor) {
+        view.persistent = false;
+    }
+}
+
+/// The pairs of a dict's only argument: a list of pairs, or a dict.
+fn pairs(machine: &mut Machine<'_, '_>, from: Value) -> Result<Vec<(Value, Value)>, Fault> {
+    let pairs: Option<Vec<(Value, Value)>> = match machine.arena.node(from) {
+        Some(Node::Dict(entries)) => Some(entries.clone()),
+        Some(Node::List(items) | Node::Tuple(items)) => items
+            .iter()
+            .map(|item| match machine.arena.sequence(*item) {
+                Some(&[key, value]) => Some((key, value)),
+                _ => None,
+            })
+            .collect(),
+        _ => None,
+    };
+    let Some(pairs) = pairs else {
+        return malformed("a dict is made of something that holds no pairs");
+    };
+    machine.arena.charge(pairs.len().saturating_mul(2 * size_of::<Value>()))?;
+    Ok(pairs)
+}
+
+/// `_codecs.encode(text, 'latin1')`: a byte string.
+fn encode(machine: &mut Machine<'_, '_>, items: &[Value]) -> Result<Option<Value>, Fault> {
+    let [source_value, encoding, ..] = items else {
+        return Ok(None);
+    };
+    let encoding = machine.arena.text(*encoding).map(str::to_ascii_lowercase);
+    let bytes = match (machine.arena.node(*source_value), encoding.as_deref()) {
+        (Some(Node::Text(source)), Some("latin1" | "latin-1" | "iso-8859-1")) => {
+            // The text was paid for; its bytes are paid for before they are made.
+            let len = source.len();
+            machine.arena.charge(len)?;
+            machine.arena.text(*source_value).and_then(text::latin1_bytes)
+        }
+        _ => None,
+    };
+    bytes.map(|bytes| literals::bytes_value(machine.arena, bytes)).transpose()
+}
+
+/// `BUILD` on an object of a tensor class: `(storage, offset, size, stride)`, as PyTorch 0.1 saved
+/// tensors, or the tensor first, as it saved variables.
+pub(super) fn set_tensor_state(
+    machine: &mut Machine<'_, '_>,
+    target: Value,
+    state: Value,
+) -> Result<bool, Fault> {
+    let Some(Node::Object(object)) = machine.arena.node(target) else {
+        return Ok(false);
+    };
+    if machine.arena.meaning(object.callee) != Some(Meaning::TensorClass) {
+        return Ok(false);
+    }
+    let argument = machine.arena.sequence(object.args).and_then(<[Value]>::first).copied();
+    let items = machine.arena.sequence(state).map(<[Value]>::to_vec).unwrap_or_default();
+    let made = match items.as_slice() {
+        [storage, offset, size, stride] if matches!(machine.arena.node(*storage), Some(Node::Storage(_))) => {
+            let storage = storage_of(machine, *storage)?;
+            tensor(machine, storage, storage.dtype, [*offset, *size, *stride], Lazily::default())?
+        }
+        [first, ..] if is_tensor(machine, *first) => *first,
+        _ => match argument {
+            Some(argument) if is_tensor(machine, argument) => argument,
+            _ => return Ok(false),
+        },
+    };
+    let copy = match machine.arena.node(made) {
+        Some(Node::Tensor(view)) => Node::Tensor(view.clone()),
+        Some(Node::Unsupported(kind)) => Node::Unsupported(kind.clone()),
+        _ => return Ok(false),
+    };
+    machine.arena.charge(size_of::<View>())?;
+    if let Some(slot) = machine.arena.node_mut(target) {
+        *slot = copy;
+    }
+    Ok(true)
+}
+
+/// A storage whose bytes lie in the pickle itself, as a value.
+pub(crate) fn declare_inline(
+    machine: &mut Machine<'_, '_>,
+    declared: Declared,
+    class: super::globals::StorageType,
+) -> Result<Value, Fault> {
+    let numel = declared.bytes / class.size();
+    let number = machine.arena.declare(declared)?;
+    storage_node(machine.arena, number, class, 0, numel)
+}

@@ -1,0 +1,409 @@
+//! What the globals mean that a pickle may name.
+//!
+//! Three kinds: the short list of builders whose effect the reader reproduces as data; names by which
+//! pickles are known to take over a machine, reported as dangerous; and all others, which stay opaque.
+//! The difference between the last two is only what is reported. Neither is ever called.
+
+use crate::dtype::Dtype;
+use crate::evidence::GlobalClass;
+
+/// The effect of calling a global from the short list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Meaning {
+    /// `torch._utils._rebuild_tensor` and `_rebuild_tensor_v2`.
+    RebuildTensor,
+    /// `torch._utils._rebuild_tensor_v3`: untyped storage and a dtype.
+    RebuildTensorV3,
+    /// `torch._utils._rebuild_parameter` and `_rebuild_parameter_with_state`.
+    RebuildParameter,
+    /// `torch._tensor._rebuild_from_type_v2`: another builder, its arguments, a type, a state.
+    RebuildFromType,
+    /// `torch._utils._rebuild_device_tensor_from_cpu_tensor`: an XLA tensor that was saved from the CPU.
+    RebuildFromCpu,
+    /// A builder of tensors that have no plain elements.
+    Unsupported(&'static str),
+    /// `torch.storage._load_from_bytes`: a storage inside a plain pickle.
+    LoadFromBytes,
+    /// A storage class, such as `torch.FloatStorage`.
+    Storage(StorageType),
+    /// A dtype, such as `torch.float32`.
+    Dtype(Option<Dtype>),
+    /// A tensor class, such as `torch.FloatTensor`, or `torch.nn.parameter.Parameter`.
+    TensorClass,
+    /// `collections.OrderedDict` and its like.
+    Dict,
+    /// `collections.defaultdict`, whose first argument makes values.
+    DefaultDict,
+    /// `torch.Size`, `tuple`.
+    Tuple,
+    /// `list`.
+    List,
+    /// `set`, `frozenset`.
+    Set,
+    /// Something that stands for its only argument: `torch.device`, a layout.
+    Itself,
+    /// `_codecs.encode`: how Python 3 spells byte strings in protocol 2.
+    Encode,
+    /// `bytearray`.
+    ByteArray,
+    /// `numpy.core.multiarray.scalar`.
+    NumpyScalar,
+    /// `numpy.dtype`.
+    NumpyDtype,
+    /// `numpy.core.multiarray._reconstruct`: an array that is given its contents afterwards.
+    NumpyArray,
+    /// `numpy.core.numeric._frombuffer`: an array as protocol 5 writes it.
+    NumpyFromBuffer,
+    /// `copyreg._reconstructor` and `copyreg.__newobj__`: an object of the class in the first argument.
+    NewObject,
+    /// Anything else.
+    Nothing,
+}
+
+/// The element type of a storage class.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum StorageType {
+    /// A type that this reader holds.
+    Of(Dtype),
+    /// Bytes without a type.
+    Untyped,
+    /// A type that it does not hold: its name and its size in bytes.
+    Other(&'static str, u64),
+}
+
+impl StorageType {
+    pub(crate) fn size(self) -> u64 {
+        match self {
+            Self::Of(dtype) => dtype.size(),
+            Self::Untyped => 1,
+            Self::Other(_, size) => size,
+        }
+    }
+}
+
+/// PyTorch's storage classes (`torch.storage._dtype_to_storage_type_map`).
+fn storage_type(name: &str) -> Option<StorageType> {
+    let dtype = match name {
+        "DoubleStorage" => Dtype::F64,
+        "FloatStorage" => Dtype::F32,
+        "HalfStorage" => Dtype::F16,
+        "BFloat16Storage" => Dtype::BF16,
+        "LongStorage" => Dtype::I64,
+        "IntStorage" => Dtype::I32,
+        "ShortStorage" => Dtype::I16,
+        "CharStorage" => Dtype::I8,
+        "ByteStorage" => Dtype::U8,
+        "BoolStorage" => Dtype::Bool,
+        "ComplexFloatStorage" => Dtype::C64,
+        "UntypedStorage" | "_UntypedStorage" => return Some(StorageType::Untyped),
+        "ComplexDoubleStorage" => return Some(StorageType::Other("complex128", 16)),
+        "QInt8Storage" => return Some(StorageType::Other("qint8", 1)),
+        "QUInt8Storage" => return Some(StorageType::Other("quint8", 1)),
+        "QInt32Storage" => return Some(StorageType::Other("qint32", 4)),
+        "QUInt4x2Storage" => return Some(StorageType::Other("quint4x2", 1)),
+        "QUInt2x4Storage" => return Some(StorageType::Other("quint2x4", 1)),
+        _ => return None,
+    };
+    Some(StorageType::Of(dtype))
+}
+
+/// PyTorch's names that stand for a dtype this reader does not hold.
+const OTHER_DTYPES: [&str; 22] = [
+    "complex128",
+    "cdouble",
+    "complex32",
+    "chalf",
+    "qint8",
+    "quint8",
+    "qint32",
+    "quint4x2",
+    "quint2x4",
+    "float8_e4m3fnuz",
+    "float8_e5m2fnuz",
+    "float8_e8m0fnu",
+    "float4_e2m1fn_x2",
+    "bits8",
+    "bits16",
+    "bits1x8",
+    "bits2x4",
+    "bits4x2",
+    "uint1",
+    "uint2",
+    "uint4",
+    "int4",
+];
+
+/// What a global means, and what it is reported as.
+pub(crate) fn meaning(module: &str, name: &str) -> (GlobalClass, Meaning) {
+    let meaning = match module {
+        "torch._utils" => torch_utils(name),
+        "torch._tensor" if name == "_rebuild_from_type_v2" => Meaning::RebuildFromType,
+        "torch" | "torch.cuda" | "torch.storage" => torch_name(module, name),
+        "torch.nn.parameter" | "torch.nn" if matches!(name, "Parameter" | "Buffer") => Meaning::TensorClass,
+        "torch.autograd.variable" if name == "Variable" => Meaning::TensorClass,
+        "torch.serialization" if name == "_get_layout" => Meaning::Itself,
+        "torch._tensor" | "torch.tensor" if name == "Tensor" => Meaning::TensorClass,
+        "collections" => match name {
+            "OrderedDict" | "Counter" => Meaning::Dict,
+            "defaultdict" => Meaning::DefaultDict,
+            _ => Meaning::Nothing,
+        },
+        "builtins" | "__builtin__" => match name {
+            "set" | "frozenset" => Meaning::Set,
+            "list" => Meaning::List,
+            "tuple" => Meaning::Tuple,
+            "dict" => Meaning::Dict,
+            "bytearray" => Meaning::ByteArray,
+            _ => Meaning::Nothing,
+        },
+        "_codecs" if name == "encode" => Meaning::Encode,
+        "copy_reg" | "copyreg" if matches!(name, "_reconstructor" | "__newobj__") => Meaning::NewObject,
+        "numpy" if name == "dtype" => Meaning::NumpyDtype,
+        "numpy.core.multiarray" | "numpy._core.multiarray" => match name {
+            "scalar" => Meaning::NumpyScalar,
+            "_reconstruct" => Meaning::NumpyArray,
+            _ => Meaning::Nothing,
+        },
+        "numpy.core.numeric" | "numpy._core.numeric" if name == "_frombuffer" => Meaning::NumpyFromBuffer,
+        _ => Meaning::Nothing,
+    };
+    let class = match meaning {
+        Meaning::Nothing if is_dangerous(module, name) => GlobalClass::Dangerous,
+        Meaning::Nothing => GlobalClass::Opaque,
+        _ => GlobalClass::Builder,
+    };
+    (class, meaning)
+}
+
+fn torch_utils(name: &str) -> Meaning {
+    match name {
+        "_rebuild_tensor" | "_rebuild_tensor_v2" => Meaning::RebuildTensor,
+        "_rebuild_tensor_v3" => Meaning::RebuildTensorV3,
+        "_rebuild_parameter" | "_rebuild_parameter_with_state" => Meaning::RebuildParameter,
+        "_rebuild_device_tensor_from_cpu_tensor" => Meaning::RebuildFromCpu,
+        "_rebuild_qtensor" => Meaning::Unsupported("a quantized tensor"),
+        "_rebuild_sparse_tensor" | "_rebuild_sparse_csr_tensor" => Meaning::Unsupported("a sparse tensor"),
+        "_rebuild_nested_tensor" => Meaning::Unsupported("a nested tensor"),
+        "_rebuild_meta_tensor_no_storage" => Meaning::Unsupported("a meta tensor, saved without values"),
+        "_rebuild_wrapper_subclass" => Meaning::Unsupported("a tensor subclass without storage"),
+        "_rebuild_device_tensor_from_numpy" | "_rebuild_xla_tensor" => {
+            Meaning::Unsupported("a device tensor that was saved as a numpy array")
+        }
+        _ => Meaning::Nothing,
+    }
+}
+
+fn torch_name(module: &str, name: &str) -> Meaning {
+    if let Some(storage) = storage_type(name) {
+        return Meaning::Storage(storage);
+    }
+    if module == "torch.storage" {
+        return if name == "_load_from_bytes" { Meaning::LoadFromBytes } else { Meaning::Nothing };
+    }
+    if name == "Tensor"
+        || (name.ends_with("Tensor") && storage_type(&name.replace("Tensor", "Storage")).is_some())
+    {
+        return Meaning::TensorClass;
+    }
+    if module != "torch" {
+        return Meaning::Nothing;
+    }
+    match name {
+        "Size" => Meaning::Tuple,
+        "device" => Meaning::Itself,
+        "per_tensor_affine" | "per_channel_affine" | "per_channel_affine_float_qparams" | "strided" => {
+            Meaning::Itself
+        }
+        name if OTHER_DTYPES.contains(&name) => Meaning::Dtype(None),
+        name => match Dtype::from_torch_name(name) {
+            Some(dtype) => Meaning::Dtype(Some(dtype)),
+            None => Meaning::Nothing,
+        },
+    }
+}
+
+/// Modules that nothing beside weights has a reason to name: those by which pickles run commands, load
+/// code, reach files and networks, or look up further names. Collected from Python's library reference
+/// and from published pickle exploits; an entry covers its submodules.
+const DANGEROUS_MODULES: [&str; 72] = [
+    "os",
+    "posix",
+    "nt",
+    "ntpath",
+    "posixpath",
+    "subprocess",
+    "sys",
+    "shutil",
+    "socket",
+    "ssl",
+    "pty",
+    "tty",
+    "runpy",
+    "importlib",
+    "imp",
+    "pkgutil",
+    "zipimport",
+    "site",
+    "code",
+    "codeop",
+    "codecs",
+    "pdb",
+    "bdb",
+    "trace",
+    "timeit",
+    "profile",
+    "cProfile",
+    "doctest",
+    "unittest",
+    "webbrowser",
+    "antigravity",
+    "ctypes",
+    "_ctypes",
+    "cffi",
+    "marshal",
+    "pickle",
+    "_pickle",
+    "cPickle",
+    "cloudpickle",
+    "dill",
+    "joblib",
+    "shelve",
+    "multiprocessing",
+    "threading",
+    "_thread",
+    "asyncio",
+    "concurrent",
+    "signal",
+    "commands",
+    "popen2",
+    "platform",
+    "pip",
+    "setuptools",
+    "distutils",
+    "ensurepip",
+    "venv",
+    "idlelib",
+    "lib2to3",
+    "http",
+    "urllib",
+    "urllib2",
+    "httplib",
+    "requests",
+    "aiohttp",
+    "ftplib",
+    "smtplib",
+    "telnetlib",
+    "xmlrpc",
+    "tempfile",
+    "pathlib",
+    "io",
+    "_io",
+];
+
+/// Single names that are dangerous in modules that are not.
+const DANGEROUS_NAMES: [(&str, &str); 46] = [
+    ("builtins", "eval"),
+    ("builtins", "exec"),
+    ("builtins", "execfile"),
+    ("builtins", "compile"),
+    ("builtins", "open"),
+    ("builtins", "file"),
+    ("builtins", "input"),
+    ("builtins", "__import__"),
+    ("builtins", "getattr"),
+    ("builtins", "setattr"),
+    ("builtins", "delattr"),
+    ("builtins", "globals"),
+    ("builtins", "locals"),
+    ("builtins", "vars"),
+    ("builtins", "apply"),
+    ("builtins", "map"),
+    ("builtins", "breakpoint"),
+    ("builtins", "type"),
+    ("builtins", "memoryview"),
+    ("builtins", "exit"),
+    ("operator", "attrgetter"),
+    ("operator", "itemgetter"),
+    ("operator", "methodcaller"),
+    ("operator", "call"),
+    ("_operator", "attrgetter"),
+    ("_operator", "itemgetter"),
+    ("_operator", "methodcaller"),
+    ("functools", "partial"),
+    ("functools", "reduce"),
+    ("functools", "partialmethod"),
+    ("types", "FunctionType"),
+    ("types", "CodeType"),
+    ("types", "LambdaType"),
+    ("types", "MethodType"),
+    ("inspect", "getattr_static"),
+    ("linecache", "getline"),
+    ("logging", "FileHandler"),
+    ("numpy", "load"),
+    ("numpy", "fromfile"),
+    ("numpy.f2py.crackfortran", "myeval"),
+    ("numpy.testing._private.utils", "runstring"),
+    ("torch", "load"),
+    ("torch", "save"),
+    ("torch", "from_file"),
+    ("torch.jit", "load"),
+    ("torch.serialization", "load"),
+];
+
+/// Modules of PyTorch that run code or reach the network, as whole modules.
+const DANGEROUS_TORCH: [&str; 9] = [
+    "torch.hub",
+    "torch._inductor",
+    "torch._dynamo",
+    "torch.utils.cpp_extension",
+    "torch.utils.collect_env",
+    "torch.utils.bottleneck",
+    "torch.distributed.rpc",
+    "torch.multiprocessing",
+    "torch.fx",
+];
+
+fn is_dangerous(module: &str, name: &str) -> bool {
+    let module = if module == "__builtin__" { "builtins" } else { module };
+    let top = module.split('.').next().unwrap_or_default();
+    let under =
+        |known: &str| module.strip_prefix(known).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+    // A dotted name reaches through attributes: `builtins` `__dict__.get`, `torch` `os.system`.
+    let hops = name.split('.').any(|part| part.starts_with("__") || DANGEROUS_MODULES.contains(&part));
+    DANGEROUS_MODULES.contains(&top)
+        || DANGEROUS_TORCH.iter().any(|known| under(known))
+        || DANGEROUS_NAMES.iter().any(|(of, known)| *of == module && *known == name)
+        || (hops && !name.starts_with("__torch__"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn classes() {
+        for (module, name) in [
+            ("os", "system"),
+            ("posix", "system"),
+            ("builtins", "eval"),
+            ("__builtin__", "eval"),
+            ("subprocess", "Popen"),
+            ("torch.hub", "load"),
+            ("asyncio.unix_events", "_UnixSubprocessTransport._start"),
+            ("torch", "os.system"),
+            ("collections", "__class__.__base__"),
+        ] {
+            assert_eq!(meaning(module, name).0, GlobalClass::Dangerous, "{module}.{name}");
+        }
+        for (module, name) in
+            [("argparse", "Namespace"), ("omegaconf.dictconfig", "DictConfig"), ("osprey", "x")]
+        {
+            assert_eq!(meaning(module, name).0, GlobalClass::Opaque, "{module}.{name}");
+        }
+        for (module, name) in
+            [("torch._utils", "_rebuild_tensor_v2"), ("torch.cuda", "HalfStorage"), ("torch", "uint16")]
+        {
+            assert_eq!(meaning(module, name).0, GlobalClass::Builder, "{module}.{name}");
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! Numbers and strings, as the instructions spell them.
+
+use super::arena::{Arena, ByteString, Node, Value};
+use super::text;
+use crate::error::{Fault, Reason, refuse};
+use crate::source::{Origin, Stream};
+
+/// Byte strings up to this length are kept in memory even where they could be found in the file again.
+const SHORT: u64 = 64 << 10;
+
+/// The longest line of protocol 0.
+pub(super) const LINE: usize = 64 << 10;
+
+/// Text of `len` bytes.
+pub(super) fn read_text(stream: &mut Stream<'_>, arena: &mut Arena, len: u64) -> Result<Value, Fault> {
+    arena.charge(usize::try_from(len).unwrap_or(usize::MAX))?;
+    let text = text::decode(stream.take(len)?)?;
+    arena.add(Node::Text(text.into()), 0)
+}
+
+/// A byte string of `len` bytes. A long one in a file is passed over.
+pub(super) fn read_bytes(stream: &mut Stream<'_>, arena: &mut Arena, len: u64) -> Result<Value, Fault> {
+    let at = match stream.origin() {
+        Origin::File(_) => Some(stream.position()),
+        Origin::Memory(_) => None,
+    };
+    let bytes = if at.is_some() && len > SHORT {
+        stream.skip(len)?;
+        None
+    } else {
+        arena.charge(usize::try_from(len).unwrap_or(usize::MAX).saturating_mul(2))?;
+        Some(stream.take(len)?.into())
+    };
+    arena.add(Node::Bytes(Box::new(ByteString { len, at, bytes })), size_of::<ByteString>())
+}
+
+/// Bytes in memory as a value.
+pub(super) fn bytes_value(arena: &mut Arena, bytes: Vec<u8>) -> Result<Value, Fault> {
+    let len = bytes.len() as u64;
+    let payload = size_of::<ByteString>().saturating_add(bytes.len().saturating_mul(2));
+    arena.add(Node::Bytes(Box::new(ByteString { len, at: None, bytes: Some(bytes.into()) })), payload)
+}
+
+/// A little-endian two's-complement number of any length; one beyond 64 bits becomes text.
+pub(super) fn long(arena: &mut Arena, bytes: &[u8]) -> Result<Value, Fault> {
+    let negative = bytes.last().is_some_and(|last| last & 0x80 != 0);
+    let fill = if negative { 0xff } else { 0 };
+    let (low, high) = bytes.split_at(bytes.len().min(8));
+    let mut eight = [fill; 8];
+    for (to, from) in eight.iter_mut().zip(low) {
+        *to = *from;
+    }
+    let number = i64::from_le_bytes(eight);
+    if high.iter().all(|byte| *byte == fill) && (number < 0) == negative {
+        return Ok(Value::Int(number));
+    }
+    let hex: String = bytes.iter().rev().take(512).map(|byte| format!("{byte:02x}")).collect();
+    arena.charge(hex.len())?;
+    arena.add(Node::Text(format!("0x{hex}").into()), 0)
+}
+
+/// The line of an `INT` or `LONG` instruction. `I00` and `I01` are truth values.
+pub(super) fn decimal(arena: &mut Arena, line: &[u8], truth_values: bool) -> Result<Value, Fault> {
+    match line {
+        b"00" if truth_values => return Ok(Value::Bool(false)),
+        b"01" if truth_values => return Ok(Value::Bool(true)),
+        _ => {}
+    }
+    let digits = std::str::from_utf8(line).map(|text| text.trim().trim_end_matches('L')).unwrap_or_default();
+    if let Ok(number) = digits.parse() {
+        return Ok(Value::Int(number));
+    }
+    let is_number =
+        !digits.is_empty() && digits.trim_start_matches('-').bytes().all(|byte| byte.is_ascii_digit());
+    if !is_number {
+        return refuse(Reason::Malformed, "a number in the pickle is not a number");
+    }
+    arena.charge(digits.len())?;
+    arena.add(Node::Text(digits.into()), 0)
+}
+
+/// The line of a `FLOAT` instruction.
+pub(super) fn float(line: &[u8]) -> Result<Value, Fault> {
+    let number = std::str::from_utf8(line).ok().and_then(|text| text.trim().parse().ok());
+    match number {
+        Some(number) => Ok(Value::Float(number)),
+        None => refuse(Reason::Malformed, "a number in the pickle is not a number"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::Limits;
+
+    #[test]
+    fn long_numbers() {
+        let mut arena = Arena::new(&Limits::default());
+        assert_eq!(long(&mut arena, &[]).unwrap(), Value::Int(0));
+        assert_eq!(long(&mut arena, &[0xff]).unwrap(), Value::Int(-1));
+        assert_eq!(long(&mut arena, &[0xff, 0]).unwrap(), Value::Int(255));
+        assert_eq!(long(&mut arena, &i64::MIN.to_le_bytes()).unwrap(), Value::Int(i64::MIN));
+        let wide = long(&mut arena, &[0, 0, 0, 0, 0, 0, 0, 0x80, 0]).unwrap();
+        assert_eq!(arena.text(wide), Some("0x008000000000000000"));
+        assert_eq!(decimal(&mut arena, b"-12L", false).unwrap(), Value::Int(-12));
+        assert_eq!(decimal(&mut arena, b"01", true).unwrap(), Value::Bool(true));
+        assert!(decimal(&mut arena, b"12;", true).is_err());
+    }
+}

@@ -1,0 +1,352 @@
+//! The loop: one instruction after the other, a stack, marks, a memo.
+
+use std::collections::HashMap;
+
+use super::arena::{Arena, Node, Value};
+use super::persistent::PersistentIds;
+use super::{literals, opcode as op, text};
+use crate::error::{Fault, Reason, refuse};
+use crate::source::Stream;
+
+/// Memory that one entry of the memo takes, the hash table's own included.
+const MEMO_ENTRY: usize = 64;
+
+/// The machine while it runs one pickle.
+pub(crate) struct Machine<'r, 's> {
+    pub(crate) stream: &'r mut Stream<'s>,
+    pub(crate) arena: &'r mut Arena,
+    pub(super) ids: &'r PersistentIds,
+    stack: Vec<Value>,
+    marks: Vec<usize>,
+    memo: HashMap<u64, Value>,
+    highest: usize,
+}
+
+/// Runs one pickle from the stream up to its `STOP` and returns what it leaves.
+pub(crate) fn load(stream: &mut Stream<'_>, arena: &mut Arena, ids: &PersistentIds) -> Result<Value, Fault> {
+    let mut machine = Machine {
+        stream,
+        arena,
+        ids,
+        stack: Vec::new(),
+        marks: Vec::new(),
+        memo: HashMap::new(),
+        highest: 0,
+    };
+    for _ in 0..machine.arena.limits.max_pickle_steps {
+        if let Some(value) = machine.step()? {
+            return Ok(value);
+        }
+    }
+    refuse(Reason::Limit, "the pickle has more instructions than the limit allows")
+}
+
+impl Machine<'_, '_> {
+    /// Runs one instruction; `Some` at `STOP`.
+    fn step(&mut self) -> Result<Option<Value>, Fault> {
+        let opcode = self.stream.byte()?;
+        match opcode {
+            op::STOP => return self.pop().map(Some),
+            op::PROTO => self.proto()?,
+            op::FRAME => drop(self.stream.array::<8>()?),
+            op::MARK => self.mark()?,
+            op::POP => self.pop_or_unmark()?,
+            op::POP_MARK => drop(self.pop_mark()?),
+            op::DUP => {
+                let top = self.top()?;
+                self.push(top)?;
+            }
+            op::PUT | op::BINPUT | op::LONG_BINPUT | op::MEMOIZE => self.put(opcode)?,
+            op::GET | op::BINGET | op::LONG_BINGET => self.get(opcode)?,
+            op::NONE => self.push(Value::None)?,
+            op::NEWTRUE => self.push(Value::Bool(true))?,
+            op::NEWFALSE => self.push(Value::Bool(false))?,
+            op::INT | op::BININT | op::BININT1 | op::BININT2 | op::LONG | op::LONG1 | op::LONG4 => {
+                let number = self.whole_number(opcode)?;
+                self.push(number)?;
+            }
+            op::FLOAT => {
+                let line = self.stream.line(literals::LINE)?;
+                self.push(literals::float(&line)?)?;
+            }
+            op::BINFLOAT => {
+                let number = f64::from_be_bytes(self.stream.array()?);
+                self.push(Value::Float(number))?;
+            }
+            op::STRING
+            | op::BINSTRING
+            | op::SHORT_BINSTRING
+            | op::BINBYTES
+            | op::SHORT_BINBYTES
+            | op::BINBYTES8
+            | op::BYTEARRAY8 => {
+                let string = self.byte_string(opcode)?;
+                self.push(string)?;
+            }
+            op::UNICODE | op::BINUNICODE | op::SHORT_BINUNICODE | op::BINUNICODE8 => {
+                let string = self.text_string(opcode)?;
+                self.push(string)?;
+            }
+            op::EMPTY_LIST => self.push_node(Node::List(Vec::new()))?,
+            op::EMPTY_TUPLE => self.push_node(Node::Tuple(Vec::new()))?,
+            op::EMPTY_DICT => self.push_node(Node::Dict(Vec::new()))?,
+            op::EMPTY_SET => self.push_node(Node::Set(Vec::new()))?,
+            op::LIST => self.collect(Node::List)?,
+            op::TUPLE => self.collect(Node::Tuple)?,
+            op::FROZENSET => self.collect(Node::Set)?,
+            op::TUPLE1 => self.tuple(1)?,
+            op::TUPLE2 => self.tuple(2)?,
+            op::TUPLE3 => self.tuple(3)?,
+            op::DICT => self.dict()?,
+            op::APPEND => {
+                let item = self.pop()?;
+                self.append(&[item])?;
+            }
+            op::APPENDS | op::ADDITEMS => {
+                let items = self.pop_mark()?;
+                self.append(&items)?;
+            }
+            op::SETITEM => {
+                let value = self.pop()?;
+                let key = self.pop()?;
+                self.set_items(&[key, value])?;
+            }
+            op::SETITEMS => {
+                let items = self.pop_mark()?;
+                self.set_items(&items)?;
+            }
+            op::GLOBAL | op::STACK_GLOBAL => self.global(opcode)?,
+            op::REDUCE | op::NEWOBJ | op::NEWOBJ_EX | op::INST | op::OBJ => self.call(opcode)?,
+            op::BUILD => self.build()?,
+            op::PERSID | op::BINPERSID => self.persistent_id(opcode)?,
+            op::EXT1 | op::EXT2 | op::EXT4 => {
+                return refuse(Reason::Unsupported, "the pickle uses Python's extension registry");
+            }
+            op::NEXT_BUFFER | op::READONLY_BUFFER => {
+                return refuse(Reason::Unsupported, "the pickle keeps its data in buffers outside of itself");
+            }
+            other => {
+                let at = self.stream.position().saturating_sub(1);
+                return refuse(
+                    Reason::Malformed,
+                    format!("byte 0x{other:02x} at offset {at} is no pickle instruction"),
+                );
+            }
+        }
+        Ok(None)
+    }
+
+    fn proto(&mut self) -> Result<(), Fault> {
+        let protocol = self.stream.byte()?;
+        if protocol > 5 {
+            return refuse(Reason::Unsupported, format!("pickle protocol {protocol} is not known"));
+        }
+        self.arena.protocol = self.arena.protocol.max(Some(protocol));
+        Ok(())
+    }
+
+    pub(super) fn push(&mut self, value: Value) -> Result<(), Fault> {
+        self.stack.push(value);
+        if self.stack.len() > self.highest {
+            self.highest = self.stack.len();
+            self.arena.charge(size_of::<Value>() * 2)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn push_node(&mut self, node: Node) -> Result<(), Fault> {
+        let value = self.arena.add(node, 0)?;
+        self.push(value)
+    }
+
+    /// Takes the topmost value; what lies below the last mark cannot be reached.
+    pub(super) fn pop(&mut self) -> Result<Value, Fault> {
+        let floor = self.marks.last().copied().unwrap_or(0);
+        if self.stack.len() <= floor {
+            return self.underflow();
+        }
+        match self.stack.pop() {
+            Some(value) => Ok(value),
+            None => self.underflow(),
+        }
+    }
+
+    pub(super) fn top(&self) -> Result<Value, Fault> {
+        let floor = self.marks.last().copied().unwrap_or(0);
+        match self.stack.get(floor..).and_then(<[Value]>::last) {
+            Some(&value) => Ok(value),
+            None => self.underflow(),
+        }
+    }
+
+    fn underflow<T>(&self) -> Result<T, Fault> {
+        refuse(
+            Reason::Malformed,
+            format!(
+                "the pickle takes more from its stack than is there, before offset {}",
+                self.stream.position()
+            ),
+        )
+    }
+
+    fn mark(&mut self) -> Result<(), Fault> {
+        self.arena.charge(size_of::<usize>() * 2)?;
+        self.marks.push(self.stack.len());
+        Ok(())
+    }
+
+    /// `POP` takes a value, or the mark when nothing lies above it.
+    fn pop_or_unmark(&mut self) -> Result<(), Fault> {
+        if self.marks.last() == Some(&self.stack.len()) {
+            self.marks.pop();
+            return Ok(());
+        }
+        self.pop().map(drop)
+    }
+
+    pub(super) fn pop_mark(&mut self) -> Result<Vec<Value>, Fault> {
+        match self.marks.pop() {
+            Some(floor) if floor <= self.stack.len() => Ok(self.stack.split_off(floor)),
+            _ => refuse(Reason::Malformed, "the pickle refers to a mark that it has not set"),
+        }
+    }
+
+    fn put(&mut self, opcode: u8) -> Result<(), Fault> {
+        let slot = match opcode {
+            op::BINPUT => self.stream.byte()?.into(),
+            op::LONG_BINPUT => u32::from_le_bytes(self.stream.array()?).into(),
+            op::MEMOIZE => self.memo.len() as u64,
+            _ => self.slot()?,
+        };
+        let top = self.top()?;
+        if self.memo.insert(slot, top).is_none() {
+            self.arena.charge(MEMO_ENTRY)?;
+        }
+        Ok(())
+    }
+
+    fn get(&mut self, opcode: u8) -> Result<(), Fault> {
+        let slot = match opcode {
+            op::BINGET => self.stream.byte()?.into(),
+            op::LONG_BINGET => u32::from_le_bytes(self.stream.array()?).into(),
+            _ => self.slot()?,
+        };
+        match self.memo.get(&slot) {
+            Some(&value) => self.push(value),
+            None => {
+                refuse(Reason::Malformed, format!("the pickle recalls value {slot}, which it never stored"))
+            }
+        }
+    }
+
+    /// The decimal slot number of `PUT` and `GET`.
+    fn slot(&mut self) -> Result<u64, Fault> {
+        let line = self.stream.line(32)?;
+        match std::str::from_utf8(&line).ok().and_then(|text| text.trim().parse().ok()) {
+            Some(slot) => Ok(slot),
+            None => refuse(Reason::Malformed, "the pickle stores a value under something that is no number"),
+        }
+    }
+
+    fn whole_number(&mut self, opcode: u8) -> Result<Value, Fault> {
+        Ok(match opcode {
+            op::BININT => Value::Int(i32::from_le_bytes(self.stream.array()?).into()),
+            op::BININT1 => Value::Int(self.stream.byte()?.into()),
+            op::BININT2 => Value::Int(u16::from_le_bytes(self.stream.array()?).into()),
+            op::LONG1 => {
+                let len = self.stream.byte()?;
+                let bytes = self.stream.take(len.into())?;
+                literals::long(self.arena, &bytes)?
+            }
+            op::LONG4 => {
+                let len = u32::from_le_bytes(self.stream.array()?);
+                self.arena.charge(len as usize)?;
+                let bytes = self.stream.take(len.into())?;
+                literals::long(self.arena, &bytes)?
+            }
+            _ => {
+                let line = self.stream.line(literals::LINE)?;
+                literals::decimal(self.arena, &line, opcode == op::INT)?
+            }
+        })
+    }
+
+    fn byte_string(&mut self, opcode: u8) -> Result<Value, Fault> {
+        let len = match opcode {
+            op::STRING => {
+                let line = self.stream.line(literals::LINE)?;
+                return literals::bytes_value(self.arena, text::unquote(&line)?);
+            }
+            op::SHORT_BINSTRING | op::SHORT_BINBYTES => self.stream.byte()?.into(),
+            op::BINSTRING | op::BINBYTES => u32::from_le_bytes(self.stream.array()?).into(),
+            _ => u64::from_le_bytes(self.stream.array()?),
+        };
+        literals::read_bytes(self.stream, self.arena, len)
+    }
+
+    fn text_string(&mut self, opcode: u8) -> Result<Value, Fault> {
+        let len = match opcode {
+            op::UNICODE => {
+                let line = self.stream.line(literals::LINE)?;
+                let text = text::decode_raw_escapes(&line)?;
+                self.arena.charge(text.len())?;
+                return self.arena.add(Node::Text(text.into()), 0);
+            }
+            op::SHORT_BINUNICODE => self.stream.byte()?.into(),
+            op::BINUNICODE => u32::from_le_bytes(self.stream.array()?).into(),
+            _ => u64::from_le_bytes(self.stream.array()?),
+        };
+        literals::read_text(self.stream, self.arena, len)
+    }
+
+    fn collect(&mut self, make: fn(Vec<Value>) -> Node) -> Result<(), Fault> {
+        let items = self.pop_mark()?;
+        self.arena.charge(items.len().saturating_mul(size_of::<Value>()))?;
+        self.push_node(make(items))
+    }
+
+    fn tuple(&mut self, len: usize) -> Result<(), Fault> {
+        let mut items = Vec::with_capacity(len);
+        for _ in 0..len {
+            items.push(self.pop()?);
+        }
+        items.reverse();
+        let value = self.arena.add(Node::Tuple(items), len * size_of::<Value>())?;
+        self.push(value)
+    }
+
+    fn dict(&mut self) -> Result<(), Fault> {
+        let items = self.pop_mark()?;
+        self.push_node(Node::Dict(Vec::new()))?;
+        self.set_items(&items)
+    }
+
+    /// Appends to the topmost value.
+    fn append(&mut self, items: &[Value]) -> Result<(), Fault> {
+        self.arena.charge(items.len().saturating_mul(size_of::<Value>() * 2))?;
+        let target = self.top()?;
+        match self.arena.node_mut(target) {
+            Some(Node::List(list) | Node::Set(list)) => list.extend_from_slice(items),
+            Some(Node::Object(object)) => object.list.extend_from_slice(items),
+            _ => return refuse(Reason::Malformed, "the pickle appends to something that is no list"),
+        }
+        Ok(())
+    }
+
+    /// Sets keys of the topmost value; `items` holds keys and values in turn.
+    fn set_items(&mut self, items: &[Value]) -> Result<(), Fault> {
+        self.arena.charge(items.len().saturating_mul(size_of::<Value>() * 2))?;
+        let target = self.top()?;
+        let (pairs, rest) = items.as_chunks::<2>();
+        if !rest.is_empty() {
+            return refuse(Reason::Malformed, "the pickle sets a key without a value");
+        }
+        let pairs = pairs.iter().map(|[key, value]| (*key, *value));
+        match self.arena.node_mut(target) {
+            Some(Node::Dict(dict)) => dict.extend(pairs),
+            Some(Node::Object(object)) => object.items.extend(pairs),
+            _ => return refuse(Reason::Malformed, "the pickle sets a key of something that is no dict"),
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,130 @@
+//! Calls that are not made: globals, objects, and the states they would have been given.
+
+use super::arena::{Node, Object, Value};
+use super::builders;
+use super::globals::Meaning;
+use super::machine::Machine;
+use super::{literals, numpy, opcode as op, render, text};
+use crate::error::{Fault, Reason, refuse};
+use crate::evidence::GlobalClass;
+
+/// Calls that are recorded of one global.
+const RECORDED: usize = 3;
+
+impl Machine<'_, '_> {
+    /// `GLOBAL` and `STACK_GLOBAL`: a module and a name.
+    pub(super) fn global(&mut self, opcode: u8) -> Result<(), Fault> {
+        let (module, name) = if opcode == op::GLOBAL {
+            self.two_lines()?
+        } else {
+            let name = self.pop()?;
+            let module = self.pop()?;
+            match (self.arena.text(module), self.arena.text(name)) {
+                (Some(module), Some(name)) => (module.to_owned(), name.to_owned()),
+                _ => {
+                    return refuse(
+                        Reason::Malformed,
+                        "the pickle names a global with something that is no text",
+                    );
+                }
+            }
+        };
+        let global = self.arena.global(module, name)?;
+        self.push(global)
+    }
+
+    fn two_lines(&mut self) -> Result<(String, String), Fault> {
+        let module = text::decode(self.stream.line(literals::LINE)?)?;
+        let name = text::decode(self.stream.line(literals::LINE)?)?;
+        Ok((module, name))
+    }
+
+    /// `REDUCE`, `NEWOBJ`, `NEWOBJ_EX`, `INST`, `OBJ`: something is to be called with arguments.
+    pub(super) fn call(&mut self, opcode: u8) -> Result<(), Fault> {
+        let (callee, args) = match opcode {
+            op::INST => {
+                let (module, name) = self.two_lines()?;
+                let items = self.pop_mark()?;
+                (self.arena.global(module, name)?, self.tuple_of(items)?)
+            }
+            op::OBJ => {
+                let mut items = self.pop_mark()?;
+                if items.is_empty() {
+                    return refuse(Reason::Malformed, "the pickle makes an object of no class");
+                }
+                let class = items.remove(0);
+                (class, self.tuple_of(items)?)
+            }
+            _ => {
+                if opcode == op::NEWOBJ_EX {
+                    // Keyword arguments: nothing on the short list takes any.
+                    self.pop()?;
+                }
+                let args = self.pop()?;
+                (self.pop()?, args)
+            }
+        };
+        let made = self.make(callee, args)?;
+        self.push(made)
+    }
+
+    fn tuple_of(&mut self, items: Vec<Value>) -> Result<Value, Fault> {
+        let payload = items.len().saturating_mul(size_of::<Value>());
+        self.arena.add(Node::Tuple(items), payload)
+    }
+
+    /// What the call makes: data, if the callee is on the short list, and otherwise an opaque object.
+    pub(super) fn make(&mut self, callee: Value, args: Value) -> Result<Value, Fault> {
+        let meaning = self.arena.meaning(callee).unwrap_or(Meaning::Nothing);
+        if let Some(made) = builders::build(self, meaning, args)? {
+            return Ok(made);
+        }
+        self.record_call(callee, args);
+        let object = Object { callee, args, states: Vec::new(), list: Vec::new(), items: Vec::new() };
+        self.arena.add(Node::Object(Box::new(object)), size_of::<Object>())
+    }
+
+    /// Keeps the first calls of each unknown global as evidence.
+    fn record_call(&mut self, callee: Value, args: Value) {
+        let Some(number) = render::underlying_global(self.arena, callee) else {
+            return;
+        };
+        let Some((global, _)) = self.arena.globals.get(number) else {
+            return;
+        };
+        // The first opaque call shows what the thing is; a dangerous one is shown a few times.
+        let wanted = if global.class == GlobalClass::Dangerous { RECORDED } else { 1 };
+        if global.class == GlobalClass::Builder || global.would_run.len() >= wanted {
+            return;
+        }
+        let call = render::call(self.arena, callee, args);
+        if let Some((global, _)) = self.arena.globals.get_mut(number) {
+            global.would_run.push(call);
+        }
+    }
+
+    /// `BUILD`: the topmost value is to be given a state.
+    pub(super) fn build(&mut self) -> Result<(), Fault> {
+        let state = self.pop()?;
+        let target = self.top()?;
+        self.arena.charge(size_of::<Value>())?;
+        if numpy::set_state(self, target, state)? || builders::set_tensor_state(self, target, state)? {
+            return Ok(());
+        }
+        match self.arena.node_mut(target) {
+            Some(Node::Object(object)) => object.states.push(state),
+            Some(Node::Global(number)) => {
+                let number = *number;
+                let call = render::call(self.arena, target, state);
+                if let Some((global, _)) = self.arena.globals.get_mut(number)
+                    && global.would_run.len() < RECORDED
+                {
+                    global.would_run.push(format!("attributes of {call}"));
+                }
+            }
+            // Attributes of plain data, such as a state dict's `_metadata`, are not part of the weights.
+            _ => {}
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,150 @@
+//! Persistent ids: how a pickle refers to what lies outside of it.
+
+use std::collections::HashMap;
+
+use super::arena::{Arena, Declared, Node, StorageRef, Value, View};
+use super::globals::{Meaning, StorageType};
+use super::literals::LINE;
+use super::machine::Machine;
+use super::opcode as op;
+use crate::error::{Fault, Reason, refuse};
+use crate::escape::escape;
+
+/// What the persistent ids of a pickle refer to.
+#[derive(Debug)]
+pub(crate) enum PersistentIds {
+    /// Nothing; a pickle that uses them is refused.
+    None,
+    /// Storages, and in legacy streams the classes of modules, as tuples whose first item says which.
+    Torch,
+    /// Tensors by number, as in PyTorch's tar format; and classes of modules as tuples.
+    Tar(HashMap<i64, TarValue>),
+}
+
+/// What a number refers to in PyTorch's tar format.
+#[derive(Debug)]
+pub(crate) enum TarValue {
+    /// A tensor.
+    Tensor(View),
+    /// A tensor of a dtype that this reader does not hold.
+    Unsupported,
+    /// A storage by itself, which is no tensor.
+    Storage,
+}
+
+impl Machine<'_, '_> {
+    pub(super) fn persistent_id(&mut self, opcode: u8) -> Result<(), Fault> {
+        let id = if opcode == op::PERSID {
+            let line = self.stream.line(LINE)?;
+            let text = String::from_utf8_lossy(&line).into_owned();
+            self.arena.charge(text.len())?;
+            self.arena.add(Node::Text(text.into()), 0)?
+        } else {
+            self.pop()?
+        };
+        let ids = self.ids;
+        let value = match ids {
+            PersistentIds::None => {
+                return refuse(
+                    Reason::Unsupported,
+                    "the pickle refers to data outside of it, which is not here",
+                );
+            }
+            PersistentIds::Torch => storage(self.arena, id)?,
+            PersistentIds::Tar(tensors) => tar_value(self.arena, tensors, id)?,
+        };
+        self.push(value)
+    }
+}
+
+/// `("storage", class, key, location, numel[, view])` or `("module", class, file, source)`.
+fn storage(arena: &mut Arena, id: Value) -> Result<Value, Fault> {
+    let items = arena.sequence(id).map(<[Value]>::to_vec).unwrap_or_default();
+    let kind = items.first().and_then(|kind| arena.text(*kind));
+    if kind == Some("module")
+        && let Some(class) = items.get(1)
+    {
+        return Ok(*class);
+    }
+    let view = items.get(5).copied().unwrap_or(Value::None);
+    let [_, class, key, location, Value::Int(numel), ..] = items.as_slice() else {
+        return malformed();
+    };
+    let (Some("storage"), Some(Meaning::Storage(class))) = (kind, arena.meaning(*class)) else {
+        return malformed();
+    };
+    let key = match key {
+        Value::Int(number) => number.to_string(),
+        key => arena.text(*key).map(str::to_owned).unwrap_or_default(),
+    };
+    let device = arena.text(*location).unwrap_or_default().to_owned();
+    let Ok(numel) = u64::try_from(*numel) else {
+        return malformed();
+    };
+    let Some(bytes) = numel.checked_mul(class.size()) else {
+        return refuse(
+            Reason::Malformed,
+            format!("storage '{}' declares more than 2^64 bytes", escape(&key)),
+        );
+    };
+    let declared = arena.declare(Declared { key, bytes, element_size: class.size(), device, place: None })?;
+    let (start, numel) = part(arena, view, numel)?;
+    storage_node(arena, declared, class, start, numel)
+}
+
+/// A node for a part of a declared storage.
+pub(super) fn storage_node(
+    arena: &mut Arena,
+    declared: usize,
+    class: StorageType,
+    start: u64,
+    numel: u64,
+) -> Result<Value, Fault> {
+    let dtype = match class {
+        StorageType::Of(dtype) => Some(dtype),
+        StorageType::Untyped | StorageType::Other(..) => None,
+    };
+    arena.add(Node::Storage(StorageRef { declared, dtype, element_size: class.size(), start, numel }), 0)
+}
+
+/// The view metadata of old files: `(key, offset, size)` makes the storage a part of the one named.
+fn part(arena: &Arena, view: Value, numel: u64) -> Result<(u64, u64), Fault> {
+    if view == Value::None {
+        return Ok((0, numel));
+    }
+    let Some(&[_, Value::Int(start), Value::Int(len)]) = arena.sequence(view) else {
+        return malformed();
+    };
+    match (u64::try_from(start), u64::try_from(len)) {
+        (Ok(start), Ok(len)) if start.checked_add(len).is_some_and(|end| end <= numel) => Ok((start, len)),
+        _ => refuse(Reason::Malformed, "a part of a storage reaches beyond its end"),
+    }
+}
+
+fn malformed<T>() -> Result<T, Fault> {
+    refuse(Reason::Malformed, "the pickle refers to a storage in a way that PyTorch never does")
+}
+
+/// A tensor by its number, given as a number or as its digits; a tuple begins with a module's class.
+fn tar_value(arena: &mut Arena, tensors: &HashMap<i64, TarValue>, id: Value) -> Result<Value, Fault> {
+    if let Some(class) = arena.sequence(id).and_then(<[Value]>::first) {
+        return Ok(*class);
+    }
+    let number = match id {
+        Value::Int(number) => Some(number),
+        id => arena.text(id).and_then(|text| text.parse().ok()),
+    };
+    match number.and_then(|number| tensors.get(&number)) {
+        Some(TarValue::Tensor(view)) => {
+            let view = view.clone();
+            let payload = size_of::<View>() + 16 * view.shape.len();
+            arena.add(Node::Tensor(Box::new(view)), payload)
+        }
+        Some(TarValue::Unsupported) => {
+            let kind = "a tensor of a dtype that this reader does not hold";
+            arena.add(Node::Unsupported(kind.into()), kind.len())
+        }
+        Some(TarValue::Storage) => Ok(Value::None),
+        None => refuse(Reason::Malformed, "the pickle refers to a tensor that the archive does not hold"),
+    }
+}

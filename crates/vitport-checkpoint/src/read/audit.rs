@@ -1,0 +1,140 @@
+//! Checksums computed on the way, so that a checked conversion reads each byte once.
+//!
+//! A zip keeps one CRC-32 a record. Blocks that are read through an [`Audit`] are checksummed while they
+//! are still in the cache, each by itself; at the end the checksums of neighbouring blocks are combined
+//! into that of the record, and only what nobody read is read now. Formats without checksums pass.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use super::Bytes;
+use crate::error::{Error, Reason, refuse};
+use crate::escape::escape;
+use crate::storage::{Encoding, Storage};
+use crate::tensor::Tensor;
+
+/// Reading under supervision. Share it between threads, read through it, then [`finish`](Self::finish).
+#[derive(Debug)]
+pub struct Audit<'a> {
+    bytes: &'a Bytes,
+    /// For each storage that is to be checked, the blocks that were read of it.
+    records: BTreeMap<usize, Mutex<Vec<Piece>>>,
+}
+
+/// The checksum of a block that was read: from which byte of the record on, and the running state, which
+/// knows the length.
+#[derive(Debug)]
+struct Piece {
+    start: u64,
+    len: u64,
+    hasher: crc32fast::Hasher,
+}
+
+impl<'a> Audit<'a> {
+    pub(crate) fn new(bytes: &'a Bytes, tensors: &[Tensor]) -> Self {
+        let checked = |tensor: &&Tensor| {
+            bytes.storages().get(tensor.storage).is_some_and(|storage| storage.crc32.is_some())
+        };
+        let records =
+            tensors.iter().filter(checked).map(|tensor| (tensor.storage, Mutex::default())).collect();
+        Self { bytes, records }
+    }
+
+    /// Like [`Checkpoint::read`](crate::Checkpoint::read), and remembers the checksum of what it read.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::read`](crate::Checkpoint::read).
+    pub fn read(&self, tensor: &Tensor, first: u64, out: &mut [u8]) -> Result<(), Error> {
+        self.bytes.read(tensor, first, out)?;
+        let Some(record) = self.records.get(&tensor.storage) else {
+            return Ok(());
+        };
+        // Bytes that were reordered or changed on the way are not those of the record.
+        let Some((file, at)) = self.bytes.plain(tensor) else {
+            return Ok(());
+        };
+        let storage = self.bytes.storage(tensor)?;
+        if file != storage.file || out.is_empty() {
+            return Ok(());
+        }
+        let mut hasher = crc32fast::Hasher::new();
+        hasher.update(out);
+        let start = (at - storage.offset).saturating_add(first.saturating_mul(tensor.dtype.size()));
+        let piece = Piece { start, len: out.len() as u64, hasher };
+        record.lock().unwrap_or_else(PoisonError::into_inner).push(piece);
+        Ok(())
+    }
+
+    /// Checks every record that holds one of the tensors, reading what was not read through the audit.
+    ///
+    /// # Errors
+    /// Refuses a record that does not match its checksum; also when the file cannot be read.
+    pub fn finish(self) -> Result<(), Error> {
+        let bytes = self.bytes;
+        for (index, pieces) in self.records {
+            let Some(storage) = bytes.storages().get(index) else {
+                continue;
+            };
+            let pieces = pieces.into_inner().unwrap_or_else(PoisonError::into_inner);
+            check(bytes, index, storage, pieces).map_err(|fault| fault.in_file(bytes.path(storage)))?;
+        }
+        Ok(())
+    }
+}
+
+fn check(
+    bytes: &Bytes,
+    index: usize,
+    storage: &Storage,
+    mut pieces: Vec<Piece>,
+) -> Result<(), crate::error::Fault> {
+    let Some(expected) = storage.crc32 else {
+        return Ok(());
+    };
+    let mut block = vec![0; 256 << 10];
+    if matches!(storage.encoding, Encoding::Deflated { .. }) {
+        // Unpacking checks the record.
+        let len = usize::try_from(storage.len).unwrap_or(usize::MAX).min(1);
+        return bytes.record(index, storage, 0, block.get_mut(..len).unwrap_or_default());
+    }
+    pieces.sort_unstable_by_key(|piece| piece.start);
+    let mut whole = crc32fast::Hasher::new();
+    let mut at = 0;
+    for piece in pieces {
+        if piece.start < at {
+            continue;
+        }
+        read_through(bytes, index, storage, at..piece.start, &mut whole, &mut block)?;
+        whole.combine(&piece.hasher);
+        at = piece.start.saturating_add(piece.len);
+    }
+    read_through(bytes, index, storage, at..storage.len, &mut whole, &mut block)?;
+    let found = whole.finalize();
+    if found == expected {
+        return Ok(());
+    }
+    refuse(
+        Reason::Checksum,
+        format!("record '{}' has CRC-32 {found:08x}, but {expected:08x} is recorded", escape(&storage.key)),
+    )
+}
+
+/// Reads a part of a record that nobody has read yet.
+fn read_through(
+    bytes: &Bytes,
+    index: usize,
+    storage: &Storage,
+    range: std::ops::Range<u64>,
+    hasher: &mut crc32fast::Hasher,
+    block: &mut [u8],
+) -> Result<(), crate::error::Fault> {
+    let mut at = range.start;
+    while at < range.end {
+        let len = usize::try_from(range.end - at).unwrap_or(usize::MAX).min(block.len());
+        let part = block.get_mut(..len).unwrap_or_default();
+        bytes.record(index, storage, at, part)?;
+        hasher.update(part);
+        at += len as u64;
+    }
+    Ok(())
+}

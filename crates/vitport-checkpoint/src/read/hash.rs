@@ -1,0 +1,28 @@
+//! SHA-256 of a tensor's values, for comparing checkpoints across formats.
+
+use sha2::{Digest, Sha256};
+
+use super::Bytes;
+use crate::error::Error;
+use crate::tensor::Tensor;
+
+/// Bytes that are read at a time. A multiple of every element's size.
+const BLOCK: u64 = 256 << 10;
+
+/// SHA-256 of the row-major little-endian bytes, as 64 lower-case hexadecimal digits.
+pub(crate) fn sha256(bytes: &Bytes, tensor: &Tensor) -> Result<String, Error> {
+    let mut hasher = Sha256::new();
+    let mut block = Vec::new();
+    let size = tensor.dtype.size();
+    let mut left = tensor.bytes();
+    let mut first = 0;
+    while left > 0 {
+        let len = left.min(BLOCK);
+        block.resize(usize::try_from(len).unwrap_or(0), 0);
+        bytes.read(tensor, first, &mut block)?;
+        hasher.update(&block);
+        first += len / size;
+        left -= len;
+    }
+    Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+}

@@ -1,0 +1,135 @@
+//! From a tensor to its bytes.
+//!
+//! [`Bytes`] holds the open files and the storages. A read is one of three: of contiguous elements, one
+//! positional read into the caller's buffer; of other views, a gather ([`strided`]); of compressed
+//! records, the same from a temporary file that they were unpacked into ([`spool`]). Afterwards, elements
+//! that are stored big-endian or carry lazy operations are put right in place ([`values`]).
+
+pub(crate) mod audit;
+pub(crate) mod hash;
+pub(crate) mod spool;
+mod strided;
+mod values;
+
+use std::path::Path;
+
+use crate::error::{Error, Fault, Reason, refuse};
+use crate::source::Source;
+use crate::storage::{Encoding, Storage};
+use crate::tensor::Tensor;
+pub(crate) use spool::Window;
+
+/// Open files and what lies in them.
+#[derive(Debug)]
+pub(crate) struct Bytes {
+    sources: Vec<Source>,
+    storages: Vec<Storage>,
+    spool: spool::Spool,
+    spans: strided::Spans,
+}
+
+impl Bytes {
+    pub(crate) fn new(sources: Vec<Source>, storages: Vec<Storage>) -> Self {
+        let spool = spool::Spool::new(storages.len());
+        Self { sources, storages, spool, spans: strided::Spans::default() }
+    }
+
+    pub(crate) fn storages(&self) -> &[Storage] {
+        &self.storages
+    }
+
+    pub(crate) fn storage(&self, tensor: &Tensor) -> Result<&Storage, Error> {
+        self.storages.get(tensor.storage).ok_or_else(|| misuse(tensor, "it is not of this checkpoint"))
+    }
+
+    fn source(&self, storage: &Storage) -> Result<&Source, Fault> {
+        match self.sources.get(storage.file) {
+            Some(source) => Ok(source),
+            None => refuse(Reason::Malformed, "a storage lies in no file"),
+        }
+    }
+
+    pub(crate) fn path(&self, storage: &Storage) -> &Path {
+        self.sources.get(storage.file).map_or(Path::new(""), |source| &source.path)
+    }
+
+    /// See [`Checkpoint::plain_bytes`](crate::Checkpoint::plain_bytes).
+    pub(crate) fn plain(&self, tensor: &Tensor) -> Option<(usize, u64)> {
+        let storage = self.storages.get(tensor.storage)?;
+        let verbatim = storage.encoding == Encoding::Stored
+            && tensor.is_contiguous()
+            && tensor.lazily.is_none()
+            && !(storage.big_endian && tensor.dtype.size() > 1);
+        let skipped = tensor.offset.checked_mul(tensor.dtype.size())?.checked_add(storage.origin)?;
+        verbatim.then_some(())?;
+        Some((storage.file, storage.offset.checked_add(skipped)?))
+    }
+
+    /// See [`Checkpoint::read`](crate::Checkpoint::read).
+    pub(crate) fn read(&self, tensor: &Tensor, first: u64, out: &mut [u8]) -> Result<(), Error> {
+        let storage = self.storage(tensor)?;
+        let size = tensor.dtype.size();
+        let count = out.len() as u64 / size;
+        if count * size != out.len() as u64 {
+            return Err(misuse(tensor, "the buffer does not hold a whole number of elements"));
+        }
+        if first.checked_add(count).is_none_or(|end| end > tensor.elements()) {
+            return Err(misuse(tensor, "the range reaches beyond the last element"));
+        }
+        if out.is_empty() {
+            return Ok(());
+        }
+        let in_file = |fault: Fault| fault.in_file(self.path(storage));
+        if tensor.is_contiguous() {
+            let at = tensor.offset.checked_add(first).and_then(|element| element.checked_mul(size));
+            let at = at.ok_or_else(|| misuse(tensor, "its offset does not fit into 64 bits"))?;
+            self.raw(tensor.storage, at, out).map_err(in_file)?;
+        } else {
+            self.gather(tensor, first, out).map_err(in_file)?;
+        }
+        values::put_right(tensor, storage.big_endian, out);
+        Ok(())
+    }
+
+    /// Decoded bytes of a storage, `at` bytes after its first element.
+    pub(crate) fn raw(&self, index: usize, at: u64, out: &mut [u8]) -> Result<(), Fault> {
+        let storage = self.storages.get(index);
+        let Some(storage) = storage else {
+            return refuse(Reason::Malformed, "a tensor names a storage that does not exist");
+        };
+        let at = at.saturating_add(storage.origin);
+        self.record(index, storage, at, out)
+    }
+
+    /// Decoded bytes of a storage's record, `at` bytes after the record's beginning.
+    fn record(&self, index: usize, storage: &Storage, at: u64, out: &mut [u8]) -> Result<(), Fault> {
+        let end = at.checked_add(out.len() as u64);
+        if end.is_none_or(|end| end > storage.len) {
+            return refuse(
+                Reason::Truncated,
+                format!("{} bytes at {at} are asked for of a storage of {} bytes", out.len(), storage.len),
+            );
+        }
+        match &storage.encoding {
+            Encoding::Stored => self.source(storage)?.read_exact_at(out, storage.offset.saturating_add(at)),
+            Encoding::Deflated { compressed_len } => {
+                self.spool.read(index, self.source(storage)?, storage, *compressed_len, at, out)
+            }
+            Encoding::Inline { bytes } => {
+                let start = usize::try_from(at).unwrap_or(usize::MAX);
+                let Some(found) = bytes.get(start..).and_then(|rest| rest.get(..out.len())) else {
+                    return refuse(
+                        Reason::Truncated,
+                        "a storage inside the pickle is shorter than it declares",
+                    );
+                };
+                out.copy_from_slice(found);
+                Ok(())
+            }
+        }
+    }
+}
+
+fn misuse(tensor: &Tensor, why: &'static str) -> Error {
+    Error::Misuse { tensor: tensor.name.clone(), why }
+}

@@ -1,0 +1,287 @@
+//! Positional reads from files, and forward reading of a window of one.
+//!
+//! A [`Source`] has no position, so threads may share it. A [`Stream`] walks forward through a part of a
+//! source with a small buffer and never reads beyond its end; what it skips is not read at all.
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Fault, Reason, refuse};
+
+/// An open regular file and the length it had.
+#[derive(Debug)]
+pub(crate) struct Source {
+    pub(crate) path: PathBuf,
+    pub(crate) len: u64,
+    file: File,
+}
+
+impl Source {
+    /// Opens a regular file. Pipes, devices and folders are not opened at all.
+    pub(crate) fn open(path: &Path) -> Result<Self, Error> {
+        let failed = |source: io::Error| match source.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
+                Error::NotFound { path: path.to_path_buf() }
+            }
+            _ => Error::Io { path: path.to_path_buf(), source },
+        };
+        let metadata = std::fs::metadata(path).map_err(failed)?;
+        if !metadata.is_file() {
+            let fault: Result<(), Fault> = refuse(Reason::UnknownFormat, "this is not a regular file");
+            fault.map_err(|fault| fault.in_file(path))?;
+        }
+        let file = File::open(path).map_err(failed)?;
+        let len = file.metadata().map_err(failed)?.len();
+        Ok(Self { path: path.to_path_buf(), len, file })
+    }
+
+    /// Fills `out` from `offset` on, in one positional read where the operating system allows.
+    pub(crate) fn read_exact_at(&self, out: &mut [u8], offset: u64) -> Result<(), Fault> {
+        match read_exact_at(&self.file, out, offset) {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => refuse(
+                Reason::Truncated,
+                format!("{} bytes at offset {offset} reach beyond the end of the file", out.len()),
+            ),
+            other => Ok(other?),
+        }
+    }
+
+    /// Reads `len` bytes at `offset` after checking that the file has them.
+    pub(crate) fn bytes_at(&self, offset: u64, len: usize, what: &str) -> Result<Vec<u8>, Fault> {
+        let end = offset.checked_add(len as u64);
+        if end.is_none_or(|end| end > self.len) {
+            return refuse(
+                Reason::Truncated,
+                format!("{what} needs {len} bytes at offset {offset}, but the file has {} bytes", self.len),
+            );
+        }
+        let mut out = vec![0; len];
+        self.read_exact_at(&mut out, offset)?;
+        Ok(out)
+    }
+}
+
+#[cfg(unix)]
+pub(crate) fn read_exact_at(file: &File, out: &mut [u8], offset: u64) -> io::Result<()> {
+    std::os::unix::fs::FileExt::read_exact_at(file, out, offset)
+}
+
+#[cfg(windows)]
+pub(crate) fn read_exact_at(file: &File, mut out: &mut [u8], mut offset: u64) -> io::Result<()> {
+    use std::os::windows::fs::FileExt;
+    while !out.is_empty() {
+        match file.seek_read(out, offset) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(count) => {
+                out = out.get_mut(count..).unwrap_or_default();
+                offset = offset.saturating_add(count as u64);
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Where a [`Stream`] takes its bytes from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Origin<'a> {
+    /// A file.
+    File(&'a Source),
+    /// Bytes in memory: a record that had to be decompressed.
+    Memory(&'a [u8]),
+}
+
+impl Origin<'_> {
+    fn len(&self) -> u64 {
+        match self {
+            Self::File(source) => source.len,
+            Self::Memory(bytes) => bytes.len() as u64,
+        }
+    }
+
+    fn read_exact_at(&self, out: &mut [u8], offset: u64) -> Result<(), Fault> {
+        match self {
+            Self::File(source) => source.read_exact_at(out, offset),
+            Self::Memory(bytes) => {
+                let start = usize::try_from(offset).unwrap_or(usize::MAX);
+                let found = bytes.get(start..).and_then(|rest| rest.get(..out.len()));
+                let Some(found) = found else {
+                    return refuse(Reason::Truncated, "the data ends too early");
+                };
+                out.copy_from_slice(found);
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Bytes that are fetched first, and after something was passed over.
+const FIRST: u64 = 512;
+
+/// Bytes that are fetched at most; each fetch in a row doubles the amount.
+const MOST: u64 = 64 << 10;
+
+/// A forward reader of the bytes `position..end` of an origin.
+#[derive(Debug)]
+pub(crate) struct Stream<'a> {
+    origin: Origin<'a>,
+    position: u64,
+    end: u64,
+    buffer: Vec<u8>,
+    /// Bytes of the buffer that are already consumed.
+    used: usize,
+    /// Bytes that the next fetch takes.
+    fetch: u64,
+}
+
+impl<'a> Stream<'a> {
+    /// A stream over `len` bytes from `start`, cut to what the origin has.
+    pub(crate) fn new(origin: Origin<'a>, start: u64, len: u64) -> Self {
+        let end = start.saturating_add(len).min(origin.len());
+        Self { origin, position: start.min(end), end, buffer: Vec::new(), used: 0, fetch: FIRST }
+    }
+
+    /// Where the next byte lies in the origin.
+    pub(crate) fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// Bytes left.
+    pub(crate) fn remaining(&self) -> u64 {
+        self.end.saturating_sub(self.position)
+    }
+
+    /// What the stream reads from.
+    pub(crate) fn origin(&self) -> Origin<'a> {
+        self.origin
+    }
+
+    fn refill(&mut self) -> Result<(), Fault> {
+        let len = self.remaining().min(self.fetch);
+        self.fetch = self.fetch.saturating_mul(2).min(MOST);
+        self.buffer.resize(usize::try_from(len).unwrap_or(0), 0);
+        self.used = 0;
+        self.origin.read_exact_at(&mut self.buffer, self.position)
+    }
+
+    /// The next byte.
+    pub(crate) fn byte(&mut self) -> Result<u8, Fault> {
+        if self.used >= self.buffer.len() {
+            self.refill()?;
+        }
+        let Some(&byte) = self.buffer.get(self.used) else {
+            return refuse(
+                Reason::Truncated,
+                format!("the data ends at offset {}, in the middle of an object", self.position),
+            );
+        };
+        self.used += 1;
+        self.position += 1;
+        Ok(byte)
+    }
+
+    /// The next `N` bytes.
+    pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N], Fault> {
+        let mut out = [0; N];
+        self.fill(&mut out)?;
+        Ok(out)
+    }
+
+    /// The next `len` bytes; refused before anything is allocated when there are fewer.
+    pub(crate) fn take(&mut self, len: u64) -> Result<Vec<u8>, Fault> {
+        self.check(len)?;
+        let mut out = vec![0; usize::try_from(len).unwrap_or(0)];
+        self.fill(&mut out)?;
+        Ok(out)
+    }
+
+    fn fill(&mut self, out: &mut [u8]) -> Result<(), Fault> {
+        self.check(out.len() as u64)?;
+        let mut filled = 0;
+        while filled < out.len() {
+            if self.used >= self.buffer.len() {
+                self.refill()?;
+            }
+            let ready = self.buffer.get(self.used..).unwrap_or_default();
+            let rest = out.get_mut(filled..).unwrap_or_default();
+            let count = ready.len().min(rest.len());
+            for (to, from) in rest.iter_mut().zip(ready) {
+                *to = *from;
+            }
+            filled += count;
+            self.used += count;
+            self.position += count as u64;
+        }
+        Ok(())
+    }
+
+    /// Passes over `len` bytes without reading them, and says where they begin.
+    pub(crate) fn skip(&mut self, len: u64) -> Result<u64, Fault> {
+        self.check(len)?;
+        let start = self.position;
+        let buffered = (self.buffer.len() - self.used.min(self.buffer.len())) as u64;
+        if len <= buffered {
+            self.used += usize::try_from(len).unwrap_or(0);
+        } else {
+            self.buffer.clear();
+            self.used = 0;
+            self.fetch = FIRST;
+        }
+        self.position += len;
+        Ok(start)
+    }
+
+    /// A line without its `\n`, at most `max` bytes long.
+    pub(crate) fn line(&mut self, max: usize) -> Result<Vec<u8>, Fault> {
+        let mut out = Vec::new();
+        loop {
+            match self.byte()? {
+                b'\n' => return Ok(out),
+                byte if out.len() < max => out.push(byte),
+                _ => {
+                    return refuse(
+                        Reason::Limit,
+                        format!("a line at offset {} is longer than {max} bytes", self.position),
+                    );
+                }
+            }
+        }
+    }
+
+    fn check(&self, len: u64) -> Result<(), Fault> {
+        if len > self.remaining() {
+            return refuse(
+                Reason::Truncated,
+                format!(
+                    "an object at offset {} declares {len} bytes, but only {} are left",
+                    self.position,
+                    self.remaining()
+                ),
+            );
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Origin, Stream};
+
+    #[test]
+    fn a_stream_keeps_count_across_refills_and_skips() {
+        let bytes: Vec<u8> = (0..200_000_u32).map(|i| (i % 251) as u8).collect();
+        let mut stream = Stream::new(Origin::Memory(&bytes), 10, 199_000);
+        assert_eq!(stream.byte().unwrap(), 10);
+        assert_eq!(stream.take(70_000).unwrap(), bytes[11..70_011]);
+        assert_eq!(stream.skip(100_000).unwrap(), 70_011);
+        assert_eq!(stream.position(), 170_011);
+        assert_eq!(stream.byte().unwrap(), bytes[170_011]);
+        assert!(stream.take(1 << 60).is_err());
+        assert_eq!(stream.remaining(), 199_010 - 170_012);
+        assert!(stream.skip(stream.remaining() + 1).is_err());
+        stream.skip(stream.remaining()).unwrap();
+        assert!(stream.byte().is_err());
+    }
+}

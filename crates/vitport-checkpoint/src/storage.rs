@@ -1,0 +1,74 @@
+//! Where bytes lie: the files of a checkpoint, and the storages in them.
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+/// One file of a checkpoint.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SourceFile {
+    /// Its path, as it was opened.
+    pub path: PathBuf,
+    /// Its length in bytes when it was opened.
+    pub len: u64,
+}
+
+/// A run of bytes that tensors are views of: a record of a zip, a storage of a legacy stream, the data of
+/// a safetensors file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Storage {
+    /// Index into [`Checkpoint::files`](crate::Checkpoint::files).
+    pub file: usize,
+    /// What the file calls it, such as `data/17`; empty where the format has no name for it.
+    pub key: String,
+    /// Where its bytes begin in the file.
+    pub offset: u64,
+    /// Its bytes once decoded.
+    pub len: u64,
+    /// Decoded bytes before element 0: an array's own header inside a zip record, otherwise 0.
+    pub origin: u64,
+    /// The CRC-32 of the decoded bytes, where the container records one and it means something.
+    pub crc32: Option<u32>,
+    /// How its bytes are encoded in the file.
+    pub encoding: Encoding,
+    /// True when elements of more than one byte are stored most significant byte first.
+    pub big_endian: bool,
+    /// The device that the storage was on when it was saved, such as `cuda:0`, where the file says.
+    pub device: Option<String>,
+}
+
+/// How a storage's bytes are encoded in the file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub enum Encoding {
+    /// As they are.
+    Stored,
+    /// Compressed with deflate, as zip entries may be.
+    Deflated {
+        /// The bytes it takes in the file.
+        compressed_len: u64,
+    },
+    /// Spelt out as text inside a pickle, and decoded when the pickle was read.
+    Inline {
+        /// The decoded bytes.
+        #[serde(skip)]
+        bytes: std::sync::Arc<[u8]>,
+    },
+}
+
+impl Storage {
+    /// A storage whose bytes lie as they are at `offset` of file number `file`, without a checksum.
+    pub(crate) fn stored(file: usize, key: String, offset: u64, len: u64) -> Self {
+        Self {
+            file,
+            key,
+            offset,
+            len,
+            origin: 0,
+            crc32: None,
+            encoding: Encoding::Stored,
+            big_endian: false,
+            device: None,
+        }
+    }
+}

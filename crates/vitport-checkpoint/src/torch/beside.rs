@@ -1,0 +1,113 @@
+//! Plain values beside the weights: an epoch, an architecture's name, the arguments of a training run.
+//!
+//! Only dicts and objects near the top are looked at, and never more entries than the limit allows, so
+//! values that are shared a million times cost nothing.
+
+use crate::evidence::Evidence;
+use crate::metadata::{Metadata, Scalar};
+use crate::pickle::{Arena, Node, Value};
+
+/// Levels of dicts and objects that are looked at.
+const DEPTH: usize = 4;
+
+/// The longest text that is kept.
+const TEXT: usize = 4096;
+
+/// The longest list of plain values that is kept.
+const LIST: usize = 64;
+
+/// Entries that are looked at for each one that may be kept.
+const LOOKS: usize = 64;
+
+/// All plain values near the top.
+pub(super) fn scalars(arena: &Arena, root: Value, evidence: &mut Evidence) -> Vec<Metadata> {
+    let looks = arena.limits.max_metadata.saturating_mul(LOOKS);
+    let mut search = Search { arena, found: Vec::new(), looks };
+    search.visit(root, "", DEPTH);
+    if search.looks == 0 || search.found.len() > arena.limits.max_metadata {
+        evidence.note("there is more beside the weights than is kept as metadata");
+    }
+    search.found.truncate(arena.limits.max_metadata);
+    search.found
+}
+
+struct Search<'a> {
+    arena: &'a Arena,
+    found: Vec<Metadata>,
+    looks: usize,
+}
+
+impl Search<'_> {
+    fn visit(&mut self, value: Value, path: &str, depth: usize) {
+        let Some(depth) = depth.checked_sub(1) else {
+            return;
+        };
+        match self.arena.node(value) {
+            Some(Node::Dict(entries)) => self.entries(entries, path, depth),
+            Some(Node::Object(object)) => {
+                for state in &object.states {
+                    if let Some(Node::Dict(fields)) = self.arena.node(*state)
+                        && !self.is_module(fields)
+                    {
+                        self.entries(fields, path, depth);
+                    }
+                }
+                self.entries(&object.items, path, depth);
+            }
+            _ => {}
+        }
+    }
+
+    /// A module's own attributes are settings of the network's code, hundreds of them.
+    fn is_module(&self, fields: &[(Value, Value)]) -> bool {
+        fields.iter().any(|(key, _)| self.arena.text(*key) == Some("_modules"))
+    }
+
+    fn entries(&mut self, entries: &[(Value, Value)], path: &str, depth: usize) {
+        for (key, value) in entries {
+            if self.looks == 0 || self.found.len() > self.arena.limits.max_metadata {
+                return;
+            }
+            self.looks -= 1;
+            let key = match key {
+                Value::Int(number) => number.to_string(),
+                key => match self.arena.text(*key) {
+                    Some(text) => text.to_owned(),
+                    None => continue,
+                },
+            };
+            let below = if path.is_empty() { key } else { format!("{path}.{key}") };
+            if below.len() > self.arena.limits.max_name_len {
+                continue;
+            }
+            match self.scalar(*value) {
+                Some(value) => self.found.push(Metadata { path: below, value }),
+                None => self.visit(*value, &below, depth),
+            }
+        }
+    }
+
+    /// A plain value, or a short list of plain values.
+    fn scalar(&mut self, value: Value) -> Option<Scalar> {
+        let items = match self.arena.node(value) {
+            Some(Node::List(items) | Node::Tuple(items)) if items.len() <= LIST => items,
+            _ => return self.plain(value),
+        };
+        self.looks = self.looks.saturating_sub(items.len());
+        items.iter().map(|item| self.plain(*item)).collect::<Option<Vec<_>>>().map(Scalar::List)
+    }
+
+    fn plain(&self, value: Value) -> Option<Scalar> {
+        Some(match value {
+            Value::None => Scalar::None,
+            Value::Bool(truth) => Scalar::Bool(truth),
+            Value::Int(number) => Scalar::Int(number),
+            Value::Float(number) => Scalar::Float(number),
+            Value::Node(_) => match self.arena.node(value)? {
+                Node::Text(text) if text.len() <= TEXT => Scalar::Str(text.to_string()),
+                Node::Bytes(_) => Scalar::Str(self.arena.text(value).filter(|t| t.len() <= TEXT)?.to_owned()),
+                _ => return None,
+            },
+        })
+    }
+}

@@ -1,0 +1,61 @@
+//! PyTorch's files: a zip, a stream of pickles, or a tar, and in each of them a pickle that describes
+//! tensors as views of storages.
+
+mod beside;
+mod module;
+pub(crate) mod nested;
+mod reach;
+mod script;
+pub(crate) mod stream;
+pub(crate) mod tar;
+mod walk;
+pub(crate) mod zip;
+
+use crate::contents::Contents;
+use crate::error::{Fault, Reason, refuse};
+use crate::evidence::Evidence;
+use crate::pickle::{Arena, Value};
+use crate::storage::Storage;
+
+/// From an unpickled object to contents: the tensors under their paths, what lies beside them, and the
+/// evidence of the pickle.
+fn contents(
+    arena: Arena,
+    root: Value,
+    mut evidence: Evidence,
+    scripts: &script::Classes,
+    locate: &mut dyn FnMut(usize) -> Result<Storage, Fault>,
+) -> Result<Contents, Fault> {
+    let mut contents = walk::walk(&arena, root, scripts, locate)?;
+    contents.metadata = beside::scalars(&arena, root, &mut contents.evidence);
+    let notes = std::mem::take(&mut contents.evidence.notes);
+    evidence.pickle_protocol = arena.protocol;
+    evidence.globals = arena.globals.into_iter().map(|(global, _)| global).collect();
+    arena.notes.into_iter().chain(notes).for_each(|note| evidence.note(note));
+    contents.evidence = evidence;
+    Ok(contents)
+}
+
+/// Where a storage lies that is a part of the pickle itself.
+fn inline_storage(arena: &Arena, number: usize, file: usize) -> Result<Option<Storage>, Fault> {
+    use crate::pickle::arena::Place;
+    use crate::storage::Encoding;
+    let Some(declared) = arena.storages.get(number) else {
+        return refuse(Reason::Malformed, "a tensor names a storage that does not exist");
+    };
+    let (offset, origin, encoding, big_endian) = match &declared.place {
+        None => return Ok(None),
+        Some(Place::File { at, big_endian }) => (*at, 0, Encoding::Stored, *big_endian),
+        Some(Place::Memory { bytes, at, big_endian }) => {
+            (0, *at, Encoding::Inline { bytes: std::sync::Arc::clone(bytes) }, *big_endian)
+        }
+    };
+    let len = declared.bytes.saturating_add(origin);
+    let storage = Storage::stored(file, declared.key.clone(), offset, len);
+    Ok(Some(Storage { origin, encoding, big_endian, ..storage }))
+}
+
+/// The device as evidence, where the pickle names one.
+fn device(name: &str) -> Option<String> {
+    (!name.is_empty()).then(|| name.to_owned())
+}

@@ -1,0 +1,66 @@
+//! Storages inside a plain pickle: `torch.storage._load_from_bytes` of a byte string that is a legacy
+//! stream with one storage.
+
+use super::stream;
+use crate::error::{Fault, Reason, refuse};
+use crate::evidence::Evidence;
+use crate::pickle::arena::{Declared, Place};
+use crate::pickle::machine::Machine;
+use crate::pickle::{self, Arena, Node, PersistentIds, Value, builders, globals::StorageType};
+use crate::source::{Origin, Stream};
+
+/// What one of these costs besides its bytes; also a bound on how many there may be.
+const COST: usize = 1024;
+
+/// The storage in a byte string.
+pub(crate) fn storage(machine: &mut Machine<'_, '_>, bytes: Value) -> Result<Value, Fault> {
+    let Some(Node::Bytes(string)) = machine.arena.node(bytes) else {
+        return refuse(Reason::Malformed, "a storage is made of something that is no byte string");
+    };
+    let string = string.as_ref().clone();
+    machine.arena.charge(COST)?;
+    let (declared, class) = match (string.at, &string.bytes) {
+        (Some(at), _) => {
+            let mut stream = Stream::new(machine.stream.origin(), at, string.len);
+            let (found, class, begin) = inner(&mut stream, &machine.arena.limits)?;
+            let place = Place::File { at: begin, big_endian: false };
+            (Declared { key: format!("pickle@{begin}"), place: Some(place), ..found }, class)
+        }
+        (None, Some(bytes)) => {
+            let mut stream = Stream::new(Origin::Memory(bytes), 0, string.len);
+            let (found, class, begin) = inner(&mut stream, &machine.arena.limits)?;
+            let place = Place::Memory { bytes: std::sync::Arc::clone(bytes), at: begin, big_endian: false };
+            let key = format!("pickle#{}", machine.arena.storages.len());
+            (Declared { key, place: Some(place), ..found }, class)
+        }
+        (None, None) => return refuse(Reason::Malformed, "a storage's bytes are nowhere"),
+    };
+    builders::declare_inline(machine, declared, class)
+}
+
+/// Reads the inner stream: its storage, and where the elements begin in the stream's origin.
+fn inner(stream: &mut Stream<'_>, limits: &crate::Limits) -> Result<(Declared, StorageType, u64), Fault> {
+    let mut arena = Arena::new(limits);
+    let magic = pickle::load(stream, &mut arena, &PersistentIds::None)?;
+    if arena.text(magic) != Some(stream::MAGIC) {
+        return refuse(Reason::Unsupported, "a storage in the pickle is not a legacy stream");
+    }
+    let (root, places) = stream::legacy(stream, &mut arena, &mut Evidence::default())?;
+    let Some(Node::Storage(part)) = arena.node(root) else {
+        return refuse(Reason::Unsupported, "a storage in the pickle is something else");
+    };
+    let class = match part.dtype {
+        Some(dtype) => StorageType::Of(dtype),
+        None if part.element_size == 1 => StorageType::Untyped,
+        None => StorageType::Other("a dtype that this reader does not hold", part.element_size),
+    };
+    let found = arena.storages.get(part.declared).cloned();
+    let Some((declared, begin)) = found.and_then(|d| places.get(&d.key).map(|&begin| (d.clone(), begin)))
+    else {
+        return refuse(Reason::Contradiction, "a storage in the pickle is used but never written");
+    };
+    if part.start != 0 {
+        return refuse(Reason::Unsupported, "a storage in the pickle is a part of another one");
+    }
+    Ok((declared, class, begin))
+}

@@ -1,0 +1,144 @@
+//! PyTorch's legacy stream (0.1.10 to 1.5), and plain pickles.
+//!
+//! A legacy file is five pickles, a magic number, a protocol version, facts about the machine, the object
+//! and the list of storage keys, and then for each key the number of elements and the elements. A plain
+//! pickle is just the object; its tensors carry their storages as byte strings, each of them a legacy
+//! file of its own ([`nested`](super::nested)).
+
+use std::collections::HashMap;
+
+use super::script::Classes;
+use super::{contents, device, inline_storage};
+use crate::contents::Contents;
+use crate::error::{Fault, Reason, refuse};
+use crate::escape::escape;
+use crate::evidence::{Container, Evidence};
+use crate::limits::Limits;
+use crate::pickle::{self, Arena, Node, PersistentIds, Value};
+use crate::source::{Origin, Source, Stream};
+use crate::storage::Storage;
+
+/// `MAGIC_NUMBER` of `torch/serialization.py`, as the pickle machine shows numbers of that size.
+pub(super) const MAGIC: &str = "0x1950a86a20f9469cfc6c";
+
+/// `PROTOCOL_VERSION` of `torch/serialization.py`.
+const VERSION: i64 = 1001;
+
+/// Reads a file that begins with a pickle.
+pub(crate) fn read(source: &Source, file: usize, limits: &Limits) -> Result<Contents, Fault> {
+    let mut stream = Stream::new(Origin::File(source), 0, source.len);
+    let mut arena = Arena::new(limits);
+    arena.arrays_are_tensors = true;
+    let first = pickle::load(&mut stream, &mut arena, &PersistentIds::None)?;
+    if arena.text(first) != Some(MAGIC) {
+        return plain(arena, first, &stream, file);
+    }
+    arena.arrays_are_tensors = false;
+    let mut evidence = Evidence::of(Container::TorchLegacy);
+    let (root, places) = legacy(&mut stream, &mut arena, &mut evidence)?;
+    if stream.remaining() > 0 {
+        arena.notes.push(format!("{} bytes follow the last storage", stream.remaining()));
+    }
+    arena
+        .notes
+        .push("the format has no checksums, so a damaged file cannot be told from a sound one".to_owned());
+    let declared = arena.storages.clone();
+    let mut locate = |number: usize| {
+        let Some(declared) = declared.get(number) else {
+            return refuse(Reason::Malformed, "a tensor names a storage that does not exist");
+        };
+        let Some(&offset) = places.get(&declared.key) else {
+            return refuse(
+                Reason::Contradiction,
+                format!(
+                    "storage '{}' is used but never written, its values would be arbitrary",
+                    escape(&declared.key)
+                ),
+            );
+        };
+        let storage = Storage::stored(file, declared.key.clone(), offset, declared.bytes);
+        Ok(Storage { device: device(&declared.device), ..storage })
+    };
+    contents(arena, root, evidence, &Classes::new(), &mut locate)
+}
+
+/// A file that is one pickle.
+fn plain(mut arena: Arena, root: Value, stream: &Stream<'_>, file: usize) -> Result<Contents, Fault> {
+    if stream.remaining() > 0 {
+        arena.notes.push(format!("{} bytes follow the end of the pickle", stream.remaining()));
+    }
+    let storages: Vec<Option<Storage>> = (0..arena.storages.len())
+        .map(|number| inline_storage(&arena, number, file))
+        .collect::<Result<_, _>>()?;
+    let mut locate = |number: usize| match storages.get(number) {
+        Some(Some(storage)) => Ok(storage.clone()),
+        _ => refuse(Reason::Malformed, "a tensor of a plain pickle lies outside of it"),
+    };
+    contents(arena, root, Evidence::of(Container::Pickle), &Classes::new(), &mut locate)
+}
+
+/// What follows the magic number: the object, and where each storage's bytes begin in the origin.
+pub(super) fn legacy(
+    stream: &mut Stream<'_>,
+    arena: &mut Arena,
+    evidence: &mut Evidence,
+) -> Result<(Value, HashMap<String, u64>), Fault> {
+    let version = pickle::load(stream, arena, &PersistentIds::None)?;
+    if version != Value::Int(VERSION) {
+        return refuse(Reason::Unsupported, "the legacy stream has a protocol version other than 1001");
+    }
+    let machine = pickle::load(stream, arena, &PersistentIds::None)?;
+    note_byte_order(arena, machine, evidence);
+    let root = pickle::load(stream, arena, &PersistentIds::Torch)?;
+    let keys = pickle::load(stream, arena, &PersistentIds::None)?;
+    let Some(keys) = arena.sequence(keys).map(<[Value]>::to_vec) else {
+        return refuse(Reason::Malformed, "the legacy stream has no list of storages");
+    };
+    let sizes: HashMap<&str, (u64, u64)> =
+        arena.storages.iter().map(|s| (s.key.as_str(), (s.bytes, s.element_size))).collect();
+    let mut places = HashMap::with_capacity(keys.len().min(sizes.len()));
+    for key in keys {
+        let key = match key {
+            Value::Int(number) => number.to_string(),
+            key => arena.text(key).unwrap_or_default().to_owned(),
+        };
+        let Some(&(bytes, element_size)) = sizes.get(key.as_str()) else {
+            return refuse(
+                Reason::Contradiction,
+                format!("storage '{}' is written but never used", escape(&key)),
+            );
+        };
+        let count = u64::from_le_bytes(stream.array()?);
+        if count.checked_mul(element_size) != Some(bytes) {
+            return refuse(
+                Reason::Contradiction,
+                format!(
+                    "storage '{}' is written with {count} elements, but declared with {bytes} bytes",
+                    escape(&key)
+                ),
+            );
+        }
+        let offset = stream.skip(bytes)?;
+        if places.insert(key.clone(), offset).is_some() {
+            return refuse(Reason::Contradiction, format!("storage '{}' is written twice", escape(&key)));
+        }
+    }
+    Ok((root, places))
+}
+
+/// The facts about the machine say its byte order; elements are little-endian in any case, since
+/// PyTorch's writer of this format converted them.
+fn note_byte_order(arena: &Arena, machine: Value, evidence: &mut Evidence) {
+    let Some(Node::Dict(facts)) = arena.node(machine) else {
+        return;
+    };
+    let little = facts.iter().find(|(key, _)| arena.text(*key) == Some("little_endian"));
+    match little {
+        Some((_, Value::Bool(true))) => evidence.byteorder = Some("little".to_owned()),
+        Some((_, Value::Bool(false))) => {
+            evidence.byteorder = Some("big".to_owned());
+            evidence.note("written on a big-endian machine; legacy streams are little-endian even so");
+        }
+        _ => {}
+    }
+}

@@ -1,0 +1,187 @@
+//! PyTorch's tar (before 0.1.10): members `storages`, `tensors` and `pickle`.
+//!
+//! The first two are sequences of small pickles with raw numbers between them; the third is the object,
+//! which refers to tensors by number. The layout is that of `legacy_load` in `torch/serialization.py`.
+
+use std::collections::HashMap;
+
+use super::contents;
+use super::script::Classes;
+use crate::contents::Contents;
+use crate::error::{Fault, Reason, refuse};
+use crate::evidence::{Container, Evidence};
+use crate::limits::Limits;
+use crate::pickle::arena::{Declared, Place, StorageRef, View};
+use crate::pickle::builders;
+use crate::pickle::globals::{Meaning, StorageType};
+use crate::pickle::persistent::TarValue;
+use crate::pickle::{self, Arena, PersistentIds, Value};
+use crate::source::{Origin, Source, Stream};
+use crate::storage::Storage;
+use crate::tar::{self, Member};
+use crate::tensor::Lazily;
+
+/// Reads the three members.
+pub(crate) fn read(source: &Source, file: usize, limits: &Limits) -> Result<Contents, Fault> {
+    let members = tar::members(source, limits)?;
+    let member = |name: &str| match members.get(name) {
+        Some(Member { offset, len }) => Ok(Stream::new(Origin::File(source), *offset, *len)),
+        None => refuse(
+            Reason::UnknownFormat,
+            format!("this is a tar archive without PyTorch's member '{name}' (unpack it first)"),
+        ),
+    };
+    let (mut storages, mut tensors, mut object) =
+        (member("storages")?, member("tensors")?, member("pickle")?);
+    let mut arena = Arena::new(limits);
+    let storages = read_storages(&mut storages, &mut arena)?;
+    let tensors = read_tensors(&mut tensors, &mut arena, &storages)?;
+    let root = pickle::load(&mut object, &mut arena, &PersistentIds::Tar(tensors))?;
+    arena
+        .notes
+        .push("the format has no checksums, so a damaged file cannot be told from a sound one".to_owned());
+
+    let declared = arena.storages.clone();
+    let mut locate = |number: usize| match declared.get(number) {
+        Some(Declared { key, bytes, place: Some(Place::File { at, .. }), .. }) => {
+            Ok(Storage::stored(file, key.clone(), *at, *bytes))
+        }
+        _ => refuse(Reason::Malformed, "a tensor names a storage that does not exist"),
+    };
+    contents(arena, root, Evidence::of(Container::TorchTar), &Classes::new(), &mut locate)
+}
+
+/// A number that the file gives for "how many".
+fn count(value: Value, limit: usize) -> Result<u64, Fault> {
+    match value {
+        Value::Int(number) => match u64::try_from(number) {
+            Ok(number) if number <= limit as u64 => Ok(number),
+            _ => refuse(Reason::Limit, format!("the archive declares {number} storages or tensors")),
+        },
+        _ => refuse(Reason::Malformed, "the archive does not say how many storages and tensors it has"),
+    }
+}
+
+/// A key: the number that an object had in the memory of the program that saved it.
+fn key(arena: &Arena, value: Value) -> Result<i64, Fault> {
+    let number = match value {
+        Value::Int(number) => Some(number),
+        value => arena.text(value).and_then(|text| text.parse().ok()),
+    };
+    match number {
+        Some(number) => Ok(number),
+        None => refuse(Reason::Malformed, "the archive gives something a key that is no number"),
+    }
+}
+
+/// The storages, and the parts of storages, by key.
+fn read_storages(stream: &mut Stream<'_>, arena: &mut Arena) -> Result<HashMap<i64, StorageRef>, Fault> {
+    let mut found = HashMap::new();
+    let total = pickle::load(stream, arena, &PersistentIds::None)?;
+    for _ in 0..count(total, arena.limits.max_tensors)? {
+        let entry = pickle::load(stream, arena, &PersistentIds::None)?;
+        let Some(&[number, location, class]) = arena.sequence(entry) else {
+            return refuse(Reason::Malformed, "a storage is not described by three things");
+        };
+        let number = key(arena, number)?;
+        let Some(Meaning::Storage(class)) = arena.meaning(class) else {
+            return refuse(Reason::Malformed, "a storage has a class that is none");
+        };
+        let numel = u64::from_le_bytes(stream.array()?);
+        let Some(bytes) = numel.checked_mul(class.size()) else {
+            return refuse(Reason::Malformed, "a storage declares more than 2^64 bytes");
+        };
+        let place = Place::File { at: stream.skip(bytes)?, big_endian: false };
+        let device = arena.text(location).unwrap_or_default().to_owned();
+        let declared = arena.declare(Declared {
+            key: number.to_string(),
+            bytes,
+            element_size: class.size(),
+            device,
+            place: Some(place),
+        })?;
+        let dtype = if let StorageType::Of(dtype) = class { Some(dtype) } else { None };
+        let storage = StorageRef { declared, dtype, element_size: class.size(), start: 0, numel };
+        if found.insert(number, storage).is_some() {
+            return refuse(Reason::Contradiction, format!("storage {number} is written twice"));
+        }
+    }
+    let views = pickle::load(stream, arena, &PersistentIds::None)?;
+    let views = arena.sequence(views).map(<[Value]>::to_vec).unwrap_or_default();
+    for view in views {
+        let Some(&[target, root, Value::Int(start), Value::Int(numel)]) = arena.sequence(view) else {
+            return refuse(Reason::Malformed, "a part of a storage is not described by four numbers");
+        };
+        let (target, root) = (key(arena, target)?, key(arena, root)?);
+        let part = found.get(&root).and_then(|whole| {
+            let (start, numel) = (u64::try_from(start).ok()?, u64::try_from(numel).ok()?);
+            (start.checked_add(numel)? <= whole.numel).then_some(StorageRef {
+                start: whole.start.checked_add(start)?,
+                numel,
+                ..*whole
+            })
+        });
+        match part {
+            Some(part) => drop(found.insert(target, part)),
+            None => return refuse(Reason::Truncated, "a part of a storage lies outside of it"),
+        }
+    }
+    Ok(found)
+}
+
+/// The tensors by key.
+fn read_tensors(
+    stream: &mut Stream<'_>,
+    arena: &mut Arena,
+    storages: &HashMap<i64, StorageRef>,
+) -> Result<HashMap<i64, TarValue>, Fault> {
+    let mut found = HashMap::new();
+    let total = pickle::load(stream, arena, &PersistentIds::None)?;
+    for _ in 0..count(total, arena.limits.max_tensors)? {
+        let entry = pickle::load(stream, arena, &PersistentIds::None)?;
+        let Some(&[number, storage, _class]) = arena.sequence(entry) else {
+            return refuse(Reason::Malformed, "a tensor is not described by three things");
+        };
+        let (number, storage) = (key(arena, number)?, key(arena, storage)?);
+        let Some(storage) = storages.get(&storage) else {
+            return refuse(
+                Reason::Contradiction,
+                format!("tensor {number} lies in a storage that is not written"),
+            );
+        };
+        let dims = i32::from_le_bytes(stream.array()?);
+        // The number of dimensions was once written with eight bytes.
+        stream.skip(4)?;
+        let dims = usize::try_from(dims).unwrap_or(usize::MAX);
+        if dims > arena.limits.max_dims {
+            return refuse(Reason::Limit, format!("tensor {number} has too many dimensions"));
+        }
+        let mut numbers = || -> Result<Vec<u64>, Fault> {
+            (0..dims).map(|_| natural(i64::from_le_bytes(stream.array()?))).collect()
+        };
+        let (shape, strides) = (numbers()?, numbers()?);
+        let offset = natural(i64::from_le_bytes(stream.array()?))?;
+        arena.charge(size_of::<View>() + 16 * dims)?;
+        let view = match storage.dtype {
+            Some(dtype) => {
+                TarValue::Tensor(builders::view(*storage, dtype, offset, shape, strides, Lazily::default())?)
+            }
+            None => TarValue::Unsupported,
+        };
+        if found.insert(number, view).is_some() {
+            return refuse(Reason::Contradiction, format!("tensor {number} is written twice"));
+        }
+    }
+    // The object may also refer to storages by themselves.
+    for number in storages.keys() {
+        found.entry(*number).or_insert(TarValue::Storage);
+    }
+    Ok(found)
+}
+
+fn natural(number: i64) -> Result<u64, Fault> {
+    match u64::try_from(number) {
+        Ok(number) => Ok(number),
+        Err(_) => refuse(Reason::Malformed, "a tensor has a negative size, stride or offset"),
+    }
+}

@@ -1,0 +1,343 @@
+//! From a pickle's object to tensors with names: a depth-first walk in the order of the file.
+//!
+//! Names are dotted paths of dict keys, list indices and attributes. A module contributes what its
+//! `state_dict` would ([`module`](super::module)). The walk goes only where tensors are, never in
+//! circles, and never deeper or longer than the limits allow.
+
+use std::collections::HashMap;
+
+use super::reach;
+use super::script::Classes;
+use crate::contents::{Branch, Contents};
+use crate::error::{Fault, Reason, refuse};
+use crate::escape::escape;
+use crate::evidence::Unsupported;
+use crate::pickle::arena::{Object, View};
+use crate::pickle::{Arena, Node, NodeId, Value};
+use crate::storage::Storage;
+use crate::tensor::Tensor;
+
+/// However high the limit is set, the walk goes no deeper than this.
+const DEEPEST: usize = 200;
+
+/// Places visited for each tensor that is allowed.
+const VISITS_A_TENSOR: usize = 20;
+
+/// The walk while it runs.
+pub(super) struct Walk<'a> {
+    pub(super) arena: &'a Arena,
+    pub(super) scripts: &'a Classes,
+    pub(super) out: Contents,
+    /// Whether a tensor can be reached from each node.
+    reaches: Vec<bool>,
+    /// The nodes between the top and here.
+    open: Vec<NodeId>,
+    /// The branches between the top and here.
+    inside: Vec<usize>,
+    locate: &'a mut dyn FnMut(usize) -> Result<Storage, Fault>,
+    /// The storage made for each declared one.
+    storages: HashMap<usize, usize>,
+    visits: usize,
+}
+
+/// Walks from the top of a pickle.
+pub(super) fn walk(
+    arena: &Arena,
+    root: Value,
+    scripts: &Classes,
+    locate: &mut dyn FnMut(usize) -> Result<Storage, Fault>,
+) -> Result<Contents, Fault> {
+    let mut walk = Walk {
+        arena,
+        scripts,
+        out: Contents::default(),
+        reaches: reach::reaches_tensor(arena),
+        open: Vec::new(),
+        inside: Vec::new(),
+        locate,
+        storages: HashMap::new(),
+        visits: 0,
+    };
+    if matches!(arena.node(root), Some(Node::Tensor(_) | Node::Unsupported(_))) {
+        // A tensor that was saved by itself has no name.
+        walk.enter("");
+        walk.visit(root, "tensor")?;
+        walk.leave();
+    } else {
+        walk.visit(root, "")?;
+    }
+    if walk.out.branches.is_empty() {
+        walk.enter("");
+        walk.leave();
+    }
+    Ok(walk.out)
+}
+
+impl<'a> Walk<'a> {
+    /// Begins a branch.
+    fn enter(&mut self, path: &str) {
+        let (tensors, unsupported) = (self.out.tensors.len(), self.out.unsupported.len());
+        let depth = self.inside.len();
+        self.inside.push(self.out.branches.len());
+        self.out.branches.push(Branch {
+            path: path.to_owned(),
+            depth,
+            tensors: tensors..tensors,
+            direct: 0,
+            unsupported: unsupported..unsupported,
+        });
+    }
+
+    /// Ends the innermost branch; one without tensors is forgotten.
+    fn leave(&mut self) {
+        let number = self.inside.pop().unwrap_or(0);
+        let Some(branch) = self.out.branches.get_mut(number) else {
+            return;
+        };
+        branch.tensors.end = self.out.tensors.len();
+        branch.unsupported.end = self.out.unsupported.len();
+        if branch.tensors.is_empty() && branch.unsupported.is_empty() && number > 0 {
+            self.out.branches.truncate(number);
+        }
+    }
+
+    /// The node of a value, if tensors can be reached through it and it is not being visited already.
+    pub(super) fn worthwhile(&self, value: Value) -> Option<(NodeId, &'a Node)> {
+        let Value::Node(id) = value else {
+            return None;
+        };
+        let reaches = self.reaches.get(id.index()).copied().unwrap_or(false);
+        if !reaches || self.open.contains(&id) {
+            return None;
+        }
+        self.arena.node(value).map(|node| (id, node))
+    }
+
+    /// Counts a step down and refuses what goes on forever.
+    pub(super) fn descend(&mut self, id: NodeId, path: &str) -> Result<(), Fault> {
+        self.visits += 1;
+        let limits = &self.arena.limits;
+        if self.visits > limits.max_tensors.saturating_mul(VISITS_A_TENSOR) {
+            return refuse(Reason::Limit, "the pickle's objects refer to each other in too many ways");
+        }
+        if self.open.len() >= limits.max_depth.min(DEEPEST) {
+            return refuse(
+                Reason::Limit,
+                format!("tensors lie more than {} levels deep, at '{}'", self.open.len(), escape(&cut(path))),
+            );
+        }
+        self.open.push(id);
+        Ok(())
+    }
+
+    pub(super) fn ascend(&mut self) {
+        self.open.pop();
+    }
+
+    fn visit(&mut self, value: Value, path: &str) -> Result<(), Fault> {
+        let Some((id, node)) = self.worthwhile(value) else {
+            return Ok(());
+        };
+        if matches!(node, Node::Tensor(_) | Node::Unsupported(_)) {
+            return self.tensor(node, path);
+        }
+        self.descend(id, path)?;
+        self.enter(path);
+        match node {
+            Node::Dict(entries) => self.dict(entries, path)?,
+            Node::List(items) | Node::Tuple(items) | Node::Set(items) => self.list(items, path)?,
+            Node::Object(object) => self.object(object, path)?,
+            _ => {}
+        }
+        self.leave();
+        self.ascend();
+        Ok(())
+    }
+
+    fn dict(&mut self, entries: &[(Value, Value)], path: &str) -> Result<(), Fault> {
+        for (key, value) in self.last_of_each_key(entries) {
+            if self.worthwhile(value).is_some() {
+                let below = self.join(path, &self.key(key))?;
+                self.visit(value, &below)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn list(&mut self, items: &[Value], path: &str) -> Result<(), Fault> {
+        for (index, value) in items.iter().enumerate() {
+            if self.worthwhile(*value).is_some() {
+                let below = self.join(path, &index.to_string())?;
+                self.visit(*value, &below)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A module, or any other object: its attributes, its items, and what it would have been made of.
+    fn object(&mut self, object: &'a Object, path: &str) -> Result<(), Fault> {
+        let fields = self.fields(object);
+        if let Some(shape) = self.module_shape(object, &fields) {
+            let prefix = if self.inside.len() <= 1 { String::new() } else { format!("{path}.") };
+            return self.module(shape, &fields, &prefix);
+        }
+        self.dict(&fields, path)?;
+        self.dict(&object.items, path)?;
+        self.list(&object.list, path)?;
+        if self.worthwhile(object.args).is_some() {
+            let below = self.join(path, "__args__")?;
+            self.visit(object.args, &below)?;
+        }
+        Ok(())
+    }
+
+    /// The attributes of an object, out of its states: a dict, or a dict and the values of slots.
+    pub(super) fn fields(&self, object: &Object) -> Vec<(Value, Value)> {
+        let mut fields = Vec::new();
+        for state in &object.states {
+            match self.arena.node(*state) {
+                Some(Node::Dict(entries)) => fields.extend_from_slice(entries),
+                Some(Node::Tuple(parts)) => {
+                    let dicts = parts.iter().filter_map(|part| match self.arena.node(*part) {
+                        Some(Node::Dict(entries)) => Some(entries),
+                        _ => None,
+                    });
+                    dicts.for_each(|entries| fields.extend_from_slice(entries));
+                    let others =
+                        parts.iter().filter(|part| !matches!(self.arena.node(**part), Some(Node::Dict(_))));
+                    let numbered = others.enumerate().map(|(index, part)| (Value::Int(index as i64), *part));
+                    fields.extend(numbered);
+                }
+                _ => fields.push((Value::Int(fields.len() as i64), *state)),
+            }
+        }
+        fields
+    }
+
+    /// A dict's entries as Python keeps them: a key that is set again keeps its place and gets the value.
+    pub(super) fn last_of_each_key(&mut self, entries: &[(Value, Value)]) -> Vec<(Value, Value)> {
+        let mut places: HashMap<Key, usize> = HashMap::with_capacity(entries.len());
+        let mut kept: Vec<(Value, Value)> = Vec::with_capacity(entries.len());
+        for &(key, value) in entries {
+            let identity = match (self.arena.text(key), key) {
+                (Some(text), _) => Key::Text(text.into()),
+                (None, Value::Int(number)) => Key::Int(number),
+                _ => {
+                    kept.push((key, value));
+                    continue;
+                }
+            };
+            match places.get(&identity).copied().and_then(|place| kept.get_mut(place)) {
+                Some(slot) => {
+                    slot.1 = value;
+                    let name = cut(&self.key(key));
+                    self.out.evidence.note(format!(
+                        "a dict sets the key '{}' twice; the last value counts, as in Python",
+                        escape(&name)
+                    ));
+                }
+                None => {
+                    places.insert(identity, kept.len());
+                    kept.push((key, value));
+                }
+            }
+        }
+        kept
+    }
+
+    /// A key as part of a path.
+    pub(super) fn key(&self, key: Value) -> String {
+        match key {
+            Value::Int(number) => number.to_string(),
+            Value::Bool(true) => "True".to_owned(),
+            Value::Bool(false) => "False".to_owned(),
+            Value::None => "None".to_owned(),
+            Value::Float(number) => format!("{number:?}"),
+            Value::Node(_) => match (self.arena.text(key), self.arena.sequence(key)) {
+                (Some(text), _) => text.to_owned(),
+                (None, Some(items)) => {
+                    let parts = items.iter().take(8).map(|item| match item {
+                        Value::Node(_) => self.arena.text(*item).unwrap_or("?").to_owned(),
+                        plain => self.key(*plain),
+                    });
+                    parts.collect::<Vec<_>>().join(",")
+                }
+                _ => "?".to_owned(),
+            },
+        }
+    }
+
+    /// A path one key longer.
+    pub(super) fn join(&self, path: &str, key: &str) -> Result<String, Fault> {
+        self.name(if self.inside.len() <= 1 { key.to_owned() } else { format!("{path}.{key}") })
+    }
+
+    /// A name, unless it is too long.
+    pub(super) fn name(&self, name: String) -> Result<String, Fault> {
+        let limit = self.arena.limits.max_name_len;
+        if name.len() <= limit {
+            return Ok(name);
+        }
+        let shown = cut(&name);
+        refuse(
+            Reason::Limit,
+            format!("the name '{}' has {} bytes, more than {limit}", escape(&shown), name.len()),
+        )
+    }
+
+    /// Adds a tensor under its path.
+    pub(super) fn tensor(&mut self, node: &Node, path: &str) -> Result<(), Fault> {
+        let limit = self.arena.limits.max_tensors;
+        if self.out.tensors.len() + self.out.unsupported.len() >= limit {
+            return refuse(Reason::Limit, format!("the file names more than {limit} tensors"));
+        }
+        match node {
+            Node::Tensor(view) => {
+                let tensor = self.placed(view, path)?;
+                self.out.tensors.push(tensor);
+                let branch = self.inside.last().and_then(|number| self.out.branches.get_mut(*number));
+                if let Some(branch) = branch {
+                    branch.direct += 1;
+                }
+            }
+            Node::Unsupported(kind) => {
+                self.out.unsupported.push(Unsupported { path: path.to_owned(), kind: kind.to_string() });
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn placed(&mut self, view: &View, path: &str) -> Result<Tensor, Fault> {
+        let storage = match self.storages.get(&view.declared) {
+            Some(&number) => number,
+            None => {
+                let storage = (self.locate)(view.declared)?;
+                self.out.storages.push(storage);
+                self.storages.insert(view.declared, self.out.storages.len() - 1);
+                self.out.storages.len() - 1
+            }
+        };
+        Ok(Tensor {
+            name: path.to_owned(),
+            dtype: view.dtype,
+            shape: view.shape.clone(),
+            strides: view.strides.clone(),
+            offset: view.offset,
+            storage,
+            lazily: view.lazily,
+        })
+    }
+}
+
+/// A dict's key, as far as keys can be told apart by value.
+#[derive(PartialEq, Eq, Hash)]
+enum Key {
+    Text(Box<str>),
+    Int(i64),
+}
+
+/// The beginning of a long name, for a message.
+fn cut(name: &str) -> String {
+    name.chars().take(80).collect()
+}

@@ -1,0 +1,155 @@
+//! PyTorch's zip: a folder with `data.pkl`, the storages `data/0`, `data/1`, …, and some small records.
+
+use super::script::{self, Classes};
+use super::{contents, device, inline_storage};
+use crate::contents::Contents;
+use crate::error::{Fault, Reason, refuse};
+use crate::escape::escape;
+use crate::evidence::{Container, Evidence};
+use crate::limits::Limits;
+use crate::pickle::{self, Arena, PersistentIds};
+use crate::source::{Origin, Source, Stream};
+use crate::storage::Storage;
+use crate::zip::{Archive, Entry};
+
+const PICKLE: &str = "data.pkl";
+
+/// The longest of the small records that is read.
+const SMALL: u64 = 64;
+
+/// Reads the pickle of the archive and finds its storages.
+pub(crate) fn read(
+    source: &Source,
+    archive: &Archive,
+    file: usize,
+    limits: &Limits,
+) -> Result<Contents, Fault> {
+    let folder = folder(archive)?;
+    let record = |name: &str| archive.get(&format!("{folder}{name}"));
+    let Some(data) = record(PICKLE) else {
+        return refuse(Reason::UnknownFormat, "the zip has no 'data.pkl'");
+    };
+    let scripted = record("constants.pkl").is_some();
+    let mut evidence = Evidence::of(if scripted { Container::TorchScript } else { Container::TorchZip });
+    evidence.writer_version =
+        small_text(source, archive, record("version").or(record(".data/version")), limits)?;
+    evidence.byteorder = small_text(source, archive, record("byteorder"), limits)?;
+    let big_endian = match evidence.byteorder.as_deref() {
+        None | Some("little") => false,
+        Some("big") => true,
+        Some(other) => {
+            return refuse(Reason::Unsupported, format!("the byte order '{}' is not known", escape(other)));
+        }
+    };
+    if !archive.has_checksums {
+        evidence.note("every record's CRC-32 is 0, so none of them is checked");
+    }
+
+    let mut arena = Arena::new(limits);
+    let decoded;
+    let mut stream = if data.deflated {
+        decoded = archive.load(source, data, limits)?;
+        Stream::new(Origin::Memory(&decoded), 0, data.len)
+    } else {
+        if data.len > limits.max_header_bytes {
+            let (len, limit) = (data.len, limits.max_header_bytes);
+            return refuse(Reason::Limit, format!("'data.pkl' has {len} bytes, more than {limit}"));
+        }
+        archive.verify(source, data)?;
+        Stream::new(Origin::File(source), data.data_offset, data.len)
+    };
+    let root = pickle::load(&mut stream, &mut arena, &PersistentIds::Torch)?;
+    if stream.remaining() > 0 {
+        arena.notes.push(format!("{} bytes follow the end of the pickle in 'data.pkl'", stream.remaining()));
+    }
+
+    let scripts =
+        if scripted { script::classes(source, archive, &folder, &arena, limits)? } else { Classes::new() };
+    let storages: Vec<Option<Storage>> = (0..arena.storages.len())
+        .map(|number| inline_storage(&arena, number, file))
+        .collect::<Result<_, _>>()?;
+    let declared = arena.storages.clone();
+    let mut locate = |number: usize| {
+        if let Some(Some(storage)) = storages.get(number) {
+            return Ok(storage.clone());
+        }
+        let Some(declared) = declared.get(number) else {
+            return refuse(Reason::Malformed, "a tensor names a storage that does not exist");
+        };
+        let key = format!("data/{}", declared.key);
+        let storage = match archive.get(&format!("{folder}{key}")) {
+            Some(entry) if entry.len == declared.bytes => archive.storage(entry, file, key),
+            Some(entry) => {
+                return refuse(
+                    Reason::Contradiction,
+                    format!(
+                        "record '{}' has {} bytes, but the pickle declares {}",
+                        escape(&key),
+                        entry.len,
+                        declared.bytes
+                    ),
+                );
+            }
+            None if declared.bytes == 0 => Storage::stored(file, key, 0, 0),
+            None => {
+                return refuse(Reason::Truncated, format!("the record '{}' is missing", escape(&key)));
+            }
+        };
+        Ok(Storage { big_endian, device: device(&declared.device), ..storage })
+    };
+    contents(arena, root, evidence, &scripts, &mut locate)
+}
+
+/// The folder that holds the pickle, with its slash, as PyTorch finds it: the first part of the first
+/// entry's name. Another folder with a pickle of its own is refused.
+fn folder(archive: &Archive) -> Result<String, Fault> {
+    let folder_of = |entry: &Entry| entry.name.strip_suffix(PICKLE).map(str::to_owned);
+    let mut folders =
+        archive.entries.iter().filter_map(folder_of).filter(|folder| {
+            folder.is_empty() || (folder.ends_with('/') && folder.matches('/').count() == 1)
+        });
+    match (folders.next(), folders.next()) {
+        (Some(first), Some(second)) => refuse(
+            Reason::Contradiction,
+            format!("the zip holds two pickles, in '{}' and in '{}'", escape(&first), escape(&second)),
+        ),
+        (Some(folder), None) => Ok(folder),
+        (None, _) => stranger(archive),
+    }
+}
+
+/// Names what a zip is that is not PyTorch's.
+fn stranger<T>(archive: &Archive) -> Result<T, Fault> {
+    let has = |ending: &str| archive.entries.iter().any(|entry| entry.name.ends_with(ending));
+    let what = if has("/model.json") || has("attributes.pkl") {
+        "a TorchScript archive of PyTorch 1.2 or earlier, whose layout is not read"
+    } else if has("/.data/extern_modules") {
+        "a torch.package archive, which holds code rather than weights"
+    } else if has("config.json") && has(".h5") {
+        "a Keras archive"
+    } else if has(".npy") {
+        "an archive of numpy arrays with other files among them"
+    } else if has(".pth") || has(".pt") || has(".bin") || has(".safetensors") {
+        "an archive around weight files (unpack it first)"
+    } else {
+        "a zip archive without weights"
+    };
+    refuse(Reason::UnknownFormat, format!("this is {what}"))
+}
+
+/// The text of a small record.
+fn small_text(
+    source: &Source,
+    archive: &Archive,
+    entry: Option<&Entry>,
+    limits: &Limits,
+) -> Result<Option<String>, Fault> {
+    let Some(entry) = entry else {
+        return Ok(None);
+    };
+    if entry.len > SMALL {
+        return refuse(Reason::Malformed, format!("record '{}' is too long", escape(&entry.name)));
+    }
+    let bytes = archive.load(source, entry, limits)?;
+    Ok(Some(String::from_utf8_lossy(&bytes).trim().to_owned()))
+}

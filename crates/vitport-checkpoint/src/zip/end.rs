@@ -1,0 +1,217 @@
+//! The end of a zip: where its central directory lies, in the 32-bit record and the 64-bit one.
+//!
+//! Bytes may stand before the first entry and behind the last record (padding, or another file's
+//! remains), as far as the directory can still be found in only one way.
+
+use super::number::Record;
+use crate::error::{Fault, Reason, refuse};
+use crate::source::Source;
+
+const END: &[u8] = b"PK\x05\x06";
+const END64: &[u8] = b"PK\x06\x06";
+const LOCATOR64: &[u8] = b"PK\x06\x07";
+const DIRECTORY: &[u8] = b"PK\x01\x02";
+
+/// Length of the end record without its comment.
+const END_LEN: u64 = 22;
+/// Length of the locator of the 64-bit end record.
+const LOCATOR_LEN: u64 = 20;
+/// Length of the 64-bit end record without its extensible part.
+const END64_LEN: u64 = 56;
+/// How far before the end of the file the end record may begin: its own length, the longest comment,
+/// and as much padding again.
+const SEARCHED: u64 = END_LEN + 2 * 0xffff;
+
+/// What the end records say, checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct End {
+    /// Where the central directory begins in the file.
+    pub(super) directory_offset: u64,
+    /// Its length in bytes.
+    pub(super) directory_len: u64,
+    /// The number of its entries.
+    pub(super) entries: u64,
+    /// What must be added to the offsets in the directory: bytes before the archive.
+    pub(super) shift: u64,
+}
+
+/// True when the file ends like a zip.
+pub(crate) fn has_end_record(source: &Source) -> Result<bool, Fault> {
+    let (tail, _) = tail(source)?;
+    Ok(tail.windows(4).any(|window| window == END))
+}
+
+fn tail(source: &Source) -> Result<(Vec<u8>, u64), Fault> {
+    let len = source.len.min(SEARCHED);
+    let start = source.len - len;
+    Ok((source.bytes_at(start, usize::try_from(len).unwrap_or(0), "the end of the zip")?, start))
+}
+
+/// Finds the end records and with them the directory.
+pub(super) fn find(source: &Source) -> Result<End, Fault> {
+    let (tail, tail_start) = tail(source)?;
+    let mut found: Option<End> = None;
+    let positions = tail.windows(4).enumerate().filter(|(_, window)| *window == END).map(|(at, _)| at);
+    let mut last_fault = None;
+    for at in positions {
+        let rest = tail.get(at..).unwrap_or_default();
+        match interpret(source, rest, tail_start + at as u64) {
+            Ok(Some(end)) if found.is_some_and(|known| known != end) => {
+                return refuse(Reason::Contradiction, "the zip has two central directories");
+            }
+            Ok(Some(end)) => found = Some(end),
+            Ok(None) => {}
+            // Bytes that only look like an end record are passed over, two truths are not.
+            Err(fault) => match &fault {
+                Fault::Refused(refusal) if refusal.reason != Reason::Contradiction => {
+                    last_fault = Some(fault)
+                }
+                _ => return Err(fault),
+            },
+        }
+    }
+    match (found, last_fault) {
+        (Some(end), _) => Ok(end),
+        (None, Some(fault)) => Err(fault),
+        (None, None) => refuse(Reason::Truncated, "the zip has no end record, its end is missing"),
+    }
+}
+
+/// Reads the end record at `position`, of which `bytes` are the beginning. `None` when it is too short to
+/// be one.
+fn interpret(source: &Source, bytes: &[u8], position: u64) -> Result<Option<End>, Fault> {
+    if (bytes.len() as u64) < END_LEN {
+        return Ok(None);
+    }
+    let mut record = Record::new(bytes);
+    record.bytes(4)?;
+    let (disk, directory_disk) = (record.u16()?, record.u16()?);
+    let (disk_entries, entries) = (record.u16()?, record.u16()?);
+    let (len, offset) = (record.u32()?, record.u32()?);
+    let narrow = Narrow { entries, len, offset };
+    let wide = end64(source, position)?;
+    if disk != directory_disk || disk_entries != entries || (disk != 0 && (disk != 0xffff || wide.is_none()))
+    {
+        return refuse(Reason::Unsupported, "the zip is spread over several disks");
+    }
+    let (said, records_start) = match wide {
+        Some((said, start)) => {
+            narrow.check(&said)?;
+            (said, start)
+        }
+        None if narrow.is_saturated() => {
+            return refuse(
+                Reason::Contradiction,
+                "the zip lacks the 64-bit end record that its end calls for",
+            );
+        }
+        None => (narrow.widen(), position),
+    };
+    locate(source, said, records_start).map(Some)
+}
+
+/// What an end record says about the directory.
+#[derive(Clone, Copy, Debug)]
+struct Said {
+    entries: u64,
+    len: u64,
+    offset: u64,
+}
+
+/// The same in the 32-bit record, where the highest value of a field means "see the 64-bit record".
+struct Narrow {
+    entries: u16,
+    len: u32,
+    offset: u32,
+}
+
+impl Narrow {
+    fn is_saturated(&self) -> bool {
+        self.entries == u16::MAX || self.len == u32::MAX || self.offset == u32::MAX
+    }
+
+    fn widen(&self) -> Said {
+        Said { entries: self.entries.into(), len: self.len.into(), offset: self.offset.into() }
+    }
+
+    /// Both records must say the same wherever the 32-bit one says anything.
+    fn check(&self, wide: &Said) -> Result<(), Fault> {
+        let agrees = (self.entries == u16::MAX || u64::from(self.entries) == wide.entries)
+            && (self.len == u32::MAX || u64::from(self.len) == wide.len)
+            && (self.offset == u32::MAX || u64::from(self.offset) == wide.offset);
+        if agrees {
+            return Ok(());
+        }
+        refuse(Reason::Contradiction, "the two end records of the zip disagree about its directory")
+    }
+}
+
+/// The 64-bit end record of the end record at `position`, if a locator stands before that: what it says
+/// and where it begins.
+fn end64(source: &Source, position: u64) -> Result<Option<(Said, u64)>, Fault> {
+    let Some(locator_at) = position.checked_sub(LOCATOR_LEN) else {
+        return Ok(None);
+    };
+    let locator = source.bytes_at(locator_at, 20, "the zip64 locator")?;
+    let mut locator = Record::new(&locator);
+    if locator.bytes(4)? != LOCATOR64 {
+        return Ok(None);
+    }
+    let disk = locator.u32()?;
+    let offset = locator.u64()?;
+    if disk != 0 {
+        return refuse(Reason::Unsupported, "the zip is spread over several disks");
+    }
+    // It normally stands right before its locator; where bytes precede the archive, its offset is off.
+    let adjacent = locator_at.checked_sub(END64_LEN);
+    let candidates = [Some(offset), adjacent];
+    for at in candidates.into_iter().flatten() {
+        if at.checked_add(END64_LEN).is_none_or(|end| end > locator_at) {
+            continue;
+        }
+        let bytes = source.bytes_at(at, 56, "the zip64 end record")?;
+        let mut record = Record::new(&bytes);
+        if record.bytes(4)? != END64 {
+            continue;
+        }
+        record.bytes(8 + 2 + 2 + 4 + 4)?;
+        let (disk_entries, entries) = (record.u64()?, record.u64()?);
+        if disk_entries != entries {
+            return refuse(Reason::Unsupported, "the zip is spread over several disks");
+        }
+        return Ok(Some((Said { entries, len: record.u64()?, offset: record.u64()? }, at)));
+    }
+    refuse(Reason::Contradiction, "the zip64 locator does not lead to a zip64 end record")
+}
+
+/// Finds the directory: where the records say, or, when bytes precede the archive, right before them.
+fn locate(source: &Source, said: Said, records_start: u64) -> Result<End, Fault> {
+    let end = |offset: u64, shift: u64| End {
+        directory_offset: offset,
+        directory_len: said.len,
+        entries: said.entries,
+        shift,
+    };
+    let Some(adjacent) = records_start.checked_sub(said.len) else {
+        return refuse(
+            Reason::Truncated,
+            "the directory of the zip is longer than what stands before its end",
+        );
+    };
+    if said.offset > adjacent {
+        return refuse(Reason::Truncated, "the directory of the zip lies beyond its end");
+    }
+    if said.len == 0 {
+        return Ok(end(said.offset, 0));
+    }
+    if said.offset == adjacent {
+        return Ok(end(adjacent, 0));
+    }
+    let is_directory = |at: u64| source.bytes_at(at, 4, "the zip directory").map(|bytes| bytes == DIRECTORY);
+    match (is_directory(said.offset)?, is_directory(adjacent)?) {
+        (true, false) => Ok(end(said.offset, 0)),
+        (false, true) => Ok(end(adjacent, adjacent - said.offset)),
+        (true, true) => refuse(Reason::Contradiction, "the zip has two central directories"),
+        (false, false) => refuse(Reason::Malformed, "the directory of the zip is not where its end says"),
+    }
+}

@@ -1,0 +1,202 @@
+//! Zip containers, as PyTorch and numpy write them: entries found, checked against each other, not read.
+//!
+//! A zip says most things twice: in the central directory at its end and in a header before each entry.
+//! Readers that believe different copies see different files, so everything that is said twice must
+//! agree here, no name may occur twice, and no two entries may share bytes. The layout is that of PKWARE's
+//! APPNOTE 6.3.
+
+mod central;
+mod end;
+mod local;
+mod number;
+
+use std::collections::HashMap;
+use std::io::Read;
+
+use crate::error::{Fault, Reason, refuse};
+use crate::escape::escape;
+use crate::limits::Limits;
+use crate::read::Window;
+use crate::source::Source;
+use crate::storage::{Encoding, Storage};
+
+pub(crate) use end::has_end_record;
+
+/// A zip whose directory has been read and checked.
+#[derive(Debug)]
+pub(crate) struct Archive {
+    /// The entries in the order of the central directory.
+    pub(crate) entries: Vec<Entry>,
+    by_name: HashMap<String, usize>,
+    /// False when every CRC-32 in the archive is 0, so that none of them means anything.
+    pub(crate) has_checksums: bool,
+}
+
+/// One entry of a zip.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    /// Its name, root folder included.
+    pub(crate) name: String,
+    /// CRC-32 of the decoded bytes.
+    pub(crate) crc32: u32,
+    /// Bytes in the file.
+    pub(crate) compressed_len: u64,
+    /// Bytes once decoded.
+    pub(crate) len: u64,
+    /// Where its local header begins in the file.
+    pub(crate) header_offset: u64,
+    /// Where its bytes begin in the file.
+    pub(crate) data_offset: u64,
+    /// True when the bytes are compressed with deflate.
+    pub(crate) deflated: bool,
+    /// The general purpose flags.
+    pub(crate) flags: u16,
+}
+
+/// Reads the directory and every local header.
+pub(crate) fn read(source: &Source, limits: &Limits) -> Result<Archive, Fault> {
+    let end = end::find(source)?;
+    let mut entries = central::read(source, &end, limits)?;
+    for entry in &mut entries {
+        local::check(source, entry)?;
+    }
+    check_overlaps(&entries, end.directory_offset)?;
+    let mut by_name = HashMap::with_capacity(entries.len());
+    for (index, entry) in entries.iter().enumerate() {
+        if by_name.insert(entry.name.clone(), index).is_some() {
+            return refuse(
+                Reason::Contradiction,
+                format!("the zip holds two entries called '{}'", escape(&entry.name)),
+            );
+        }
+    }
+    let mut filled = entries.iter().filter(|entry| entry.len > 0).peekable();
+    let has_checksums = filled.peek().is_none() || filled.any(|entry| entry.crc32 != 0);
+    Ok(Archive { entries, by_name, has_checksums })
+}
+
+/// No two entries may share bytes, and none may reach into the central directory.
+fn check_overlaps(entries: &[Entry], directory_offset: u64) -> Result<(), Fault> {
+    let mut order: Vec<&Entry> = entries.iter().collect();
+    order.sort_unstable_by_key(|entry| entry.header_offset);
+    let ends = order.iter().skip(1).map(|next| next.header_offset).chain([directory_offset]);
+    for (entry, limit) in order.iter().zip(ends) {
+        if entry.data_offset.saturating_add(entry.compressed_len) > limit {
+            return refuse(
+                Reason::Contradiction,
+                format!("the zip entry '{}' overlaps what follows it", escape(&entry.name)),
+            );
+        }
+    }
+    Ok(())
+}
+
+impl Archive {
+    /// The entry of this name.
+    pub(crate) fn get(&self, name: &str) -> Option<&Entry> {
+        self.by_name.get(name).and_then(|&index| self.entries.get(index))
+    }
+
+    /// All of an entry's decoded bytes, checked; for small records that are needed at once.
+    pub(crate) fn load(&self, source: &Source, entry: &Entry, limits: &Limits) -> Result<Vec<u8>, Fault> {
+        let shown = escape(&entry.name);
+        if entry.len > limits.max_header_bytes {
+            return refuse(
+                Reason::Limit,
+                format!(
+                    "the record '{shown}' has {} bytes, more than {}",
+                    entry.len, limits.max_header_bytes
+                ),
+            );
+        }
+        let len = usize::try_from(entry.len).unwrap_or(usize::MAX);
+        let bytes = if entry.deflated {
+            let window = Window { source, at: entry.data_offset, left: entry.compressed_len };
+            let mut bytes = Vec::new();
+            let decoded = flate2::read::DeflateDecoder::new(window)
+                .take(entry.len.saturating_add(1))
+                .read_to_end(&mut bytes);
+            match decoded {
+                Ok(count) if count == len => bytes,
+                Ok(_) => {
+                    return refuse(
+                        Reason::Contradiction,
+                        format!("the record '{shown}' does not decompress to the {len} bytes it declares"),
+                    );
+                }
+                Err(error) => {
+                    let error = error.to_string();
+                    return refuse(
+                        Reason::Malformed,
+                        format!("the record '{shown}' does not decompress: {}", escape(&error)),
+                    );
+                }
+            }
+        } else {
+            source.bytes_at(entry.data_offset, len, "a zip record")?
+        };
+        let found = crc32fast::hash(&bytes);
+        if self.has_checksums && found != entry.crc32 {
+            return mismatch(entry, found);
+        }
+        Ok(bytes)
+    }
+
+    /// Checks a stored entry's checksum without keeping its bytes.
+    pub(crate) fn verify(&self, source: &Source, entry: &Entry) -> Result<(), Fault> {
+        if !self.has_checksums {
+            return Ok(());
+        }
+        let mut hasher = crc32fast::Hasher::new();
+        let mut block = vec![0; 64 << 10];
+        let mut at = 0;
+        while at < entry.compressed_len {
+            let len = usize::try_from(entry.compressed_len - at).unwrap_or(usize::MAX).min(block.len());
+            let part = block.get_mut(..len).unwrap_or_default();
+            source.read_exact_at(part, entry.data_offset.saturating_add(at))?;
+            hasher.update(part);
+            at += len as u64;
+        }
+        let found = hasher.finalize();
+        if found == entry.crc32 { Ok(()) } else { mismatch(entry, found) }
+    }
+
+    /// The first decoded bytes of an entry, at most `len`; unchecked, since the rest is not read.
+    pub(crate) fn beginning(&self, source: &Source, entry: &Entry, len: usize) -> Result<Vec<u8>, Fault> {
+        let len = usize::try_from(entry.len).unwrap_or(usize::MAX).min(len);
+        if !entry.deflated {
+            return source.bytes_at(entry.data_offset, len, "a zip record");
+        }
+        let window = Window { source, at: entry.data_offset, left: entry.compressed_len };
+        let mut bytes = Vec::new();
+        match flate2::read::DeflateDecoder::new(window).take(len as u64).read_to_end(&mut bytes) {
+            Ok(_) => Ok(bytes),
+            Err(error) => {
+                let (name, error) = (escape(&entry.name), error.to_string());
+                refuse(
+                    Reason::Malformed,
+                    format!("the record '{name}' does not decompress: {}", escape(&error)),
+                )
+            }
+        }
+    }
+
+    /// The entry as a storage of file number `file`, called `key`.
+    pub(crate) fn storage(&self, entry: &Entry, file: usize, key: String) -> Storage {
+        let encoding = if entry.deflated {
+            Encoding::Deflated { compressed_len: entry.compressed_len }
+        } else {
+            Encoding::Stored
+        };
+        let crc32 = self.has_checksums.then_some(entry.crc32);
+        Storage { crc32, encoding, ..Storage::stored(file, key, entry.data_offset, entry.len) }
+    }
+}
+
+fn mismatch<T>(entry: &Entry, found: u32) -> Result<T, Fault> {
+    let (name, expected) = (escape(&entry.name), entry.crc32);
+    refuse(
+        Reason::Checksum,
+        format!("record '{name}' has CRC-32 {found:08x}, but {expected:08x} is recorded"),
+    )
+}

@@ -1,0 +1,105 @@
+//! What is not read is refused by its name, with what to do about it.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod support;
+
+use support::zips::{entry, zip};
+use support::{data, one_line, open, refusal};
+use vitport_checkpoint::{Checkpoint, Limits, Reason};
+
+/// The refusal of a file beside the tests.
+fn refused(name: &str) -> (Reason, String) {
+    match Checkpoint::open(&data(name), &Limits::default()) {
+        Ok(_) => panic!("{name} opened"),
+        Err(error) => one_line(error),
+    }
+}
+
+#[test]
+fn tensors_without_plain_elements() {
+    for (file, tensor, what) in [
+        ("sparse.pth", "sparse", "a sparse tensor"),
+        ("sparse_csr.pth", "csr", "a sparse tensor"),
+        ("quantized.pth", "w", "a quantized tensor"),
+        ("nested.pth", "w", "a nested tensor"),
+        ("meta.pth", "w", "a meta tensor"),
+        ("complex128.pth", "w", "a dtype that this reader does not hold"),
+        ("object.npz", "w", "an array of Python objects"),
+    ] {
+        let (reason, text) = refused(file);
+        assert_eq!(reason, Reason::Unsupported, "{file}");
+        assert!(text.contains(&format!("'{tensor}'")) && text.contains(what), "{text}");
+        // A look at the file is possible all the same.
+        let survey = Checkpoint::survey(&data(file), &Limits::default()).unwrap();
+        assert_eq!(survey.evidence().unsupported[0].path, tensor, "{file}");
+    }
+}
+
+#[test]
+fn beside_the_weights_they_are_only_listed() {
+    let c = open("sparse_beside.pth");
+    assert_eq!(c.evidence().unsupported[0].path, "extra.s");
+    assert_eq!(c.root().path, "state_dict");
+    let (reason, _) = one_line(open("sparse_beside.pth").select("").unwrap_err());
+    assert_eq!(reason, Reason::Unsupported);
+}
+
+#[test]
+fn files_that_are_something_else() {
+    for (start, what) in [
+        (&b"\x93NUMPY\x01\x00"[..], ".npy"),
+        (b"\x89HDF\r\n\x1a\n", "HDF5"),
+        (b"GGUF\x03\0\0\0", "GGUF"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
+        (b"<!DOCTYPE html><html>", "HTML"),
+        (b"\x1f\x8b\x08\0", "gzip"),
+        (b"hello, world", "known"),
+        (b"\0\0\0\0\0\0\0\0\0\0", "known"),
+        (b"{\"architecture\": \"vit\"}", "no 'weight_map'"),
+    ] {
+        let (reason, text) = refusal(start);
+        assert_eq!(reason, Reason::UnknownFormat);
+        assert!(text.contains(what), "{text}");
+    }
+    let (reason, text) = refusal(b"");
+    assert_eq!(reason, Reason::Truncated);
+    assert!(text.contains("empty"), "{text}");
+}
+
+#[test]
+fn zips_that_are_something_else() {
+    for (name, what) in [
+        ("m/model.json", "TorchScript archive of PyTorch 1.2"),
+        ("weights/model.pth", "around weight files"),
+        ("readme.txt", "without weights"),
+    ] {
+        let (reason, text) = refusal(&zip(&[entry(name, b"x")]));
+        assert_eq!(reason, Reason::UnknownFormat);
+        assert!(text.contains(what), "{text}");
+    }
+    let (reason, text) = refusal(&zip(&[entry("a.npy", b"x"), entry("b.txt", b"x")]));
+    assert_eq!(reason, Reason::UnknownFormat);
+    assert!(text.contains("other files among them"), "{text}");
+}
+
+#[test]
+fn a_tar_that_is_not_torchs() {
+    let mut block = vec![0; 1536];
+    block[..5].copy_from_slice(b"a.txt");
+    block[124..135].copy_from_slice(b"00000000000");
+    block[156] = b'0';
+    let sum: u64 = block[..512].iter().map(|b| u64::from(*b)).sum::<u64>() + 8 * 32;
+    block[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+    let (reason, text) = refusal(&block);
+    assert_eq!(reason, Reason::UnknownFormat);
+    assert!(text.contains("'storages'"), "{text}");
+}
+
+#[test]
+fn files_without_tensors() {
+    // {'epoch': 3}
+    let (reason, text) = refusal(b"\x80\x02}X\x05\0\0\0epochK\x03s.");
+    assert_eq!(reason, Reason::NoTensors);
+    assert!(text.contains("holds no tensors"), "{text}");
+}

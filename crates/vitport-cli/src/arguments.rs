@@ -1,0 +1,352 @@
+//! The command line as clap sees it. Values are texts and numbers here; [`Facts::request`] makes of them what the library
+//! wants.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use vitport::convert::Request;
+use vitport::folder::layout::{DEFAULT_SHARD_SIZE, parse_size};
+use vitport::identify::{Hints, LabelChoice};
+use vitport::image::{CropMode, Filter};
+use vitport::labels::LabelSet;
+use vitport_checkpoint::{Dtype, Limits, escape};
+
+use crate::failure::Failure;
+
+/// Carry a vision model from timm or Microsoft's CvT to a Hugging Face transformers folder, and prove that it is still the
+/// same model.
+#[derive(Debug, Parser)]
+#[command(name = "vitport", version, arg_required_else_help = true, disable_help_subcommand = true)]
+pub struct Arguments {
+    /// Options that every command has.
+    #[command(flatten)]
+    pub common: Common,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options that every command has.
+#[derive(Debug, Args)]
+pub struct Common {
+    /// Print one JSON document on standard output and nothing else there
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Print nothing but errors and what was asked for
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// Print more: where every fact came from
+    #[arg(short, long, global = true)]
+    pub verbose: bool,
+    /// When to colour the output
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    pub color: Color,
+}
+
+/// When to colour the output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On a terminal, unless NO_COLOR is set
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+impl Color {
+    /// Tells the streams.
+    pub fn write_global(self) {
+        match self {
+            Color::Auto => anstream::ColorChoice::Auto,
+            Color::Always => anstream::ColorChoice::Always,
+            Color::Never => anstream::ColorChoice::Never,
+        }
+        .write_global();
+    }
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Convert a model into a transformers folder
+    Convert(Box<Convert>),
+    /// Show what convert would do, tensor by tensor; write nothing
+    Plan(Box<Plan>),
+    /// Show what is in a checkpoint
+    Inspect(Inspect),
+    /// Compare two checkpoints or folders, tensor by tensor
+    Diff(Diff),
+    /// List every known architecture and tag, and what it becomes
+    Models(Models),
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Facts about a model that the source may leave open. Each overrides one.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Facts about the model")]
+pub struct Facts {
+    /// Architecture, with or without a pretrained tag: vit_base_patch16_224.augreg_in21k, cvt-13
+    #[arg(long, value_name = "NAME[.TAG]", alias = "cvt_model")]
+    pub arch: Option<String>,
+    /// Attention heads: one number for a ViT, one a stage for a CvT (1,3,6)
+    #[arg(long, value_name = "N", alias = "num_heads", value_delimiter = ',')]
+    pub num_heads: Option<Vec<u64>>,
+    /// Picture size in pixels: 384, or HEIGHTxWIDTH
+    #[arg(long, value_name = "SIZE", alias = "image_size", value_parser = picture_size)]
+    pub image_size: Option<[u64; 2]>,
+    /// Class names: a file, imagenet-1k, imagenet-12k, imagenet-21k-goog, imagenet-21k-miil, imagenet-22k,
+    /// imagenet-22k-ms, or none
+    #[arg(long, value_name = "FILE|SET|none")]
+    pub labels: Option<String>,
+    /// Mean of each channel on a 0 to 1 scale: 0.5 or 0.485,0.456,0.406
+    #[arg(long, value_name = "R,G,B", value_parser = channels)]
+    pub mean: Option<[f64; 3]>,
+    /// Standard deviation of each channel on a 0 to 1 scale
+    #[arg(long, value_name = "R,G,B", value_parser = deviations)]
+    pub std: Option<[f64; 3]>,
+    /// Share of the resized picture that the crop keeps
+    #[arg(long, value_name = "FRACTION", value_parser = fraction)]
+    pub crop_pct: Option<f64>,
+    /// What is cut off: center or squash
+    #[arg(long, value_name = "MODE", value_parser = crop_mode)]
+    pub crop_mode: Option<CropMode>,
+    /// How pictures are resized: bicubic, bilinear, lanczos, nearest, box, hamming
+    #[arg(long, value_name = "NAME", value_parser = interpolation)]
+    pub interpolation: Option<Filter>,
+    /// Epsilon of the layer norms
+    #[arg(long, value_name = "EPS", value_parser = epsilon)]
+    pub layer_norm_eps: Option<f64>,
+    /// Leave the classification head out
+    #[arg(long)]
+    pub no_head: bool,
+    /// The nested part of the checkpoint that holds the weights
+    #[arg(long, value_name = "ROOT")]
+    pub key: Option<String>,
+    /// Dtype of the written weights; as in the source if it is not given
+    #[arg(long, value_name = "DTYPE", value_parser = dtype)]
+    pub dtype: Option<Dtype>,
+    /// A rule file instead of the built-in one
+    #[arg(long, value_name = "FILE")]
+    pub rules: Option<PathBuf>,
+}
+
+/// Where the model comes from.
+#[derive(Debug, Args)]
+pub struct SourceArgument {
+    /// A weight file (.pth .pt .bin .safetensors), a folder that holds one, or a timm name
+    #[arg(value_name = "SOURCE", conflicts_with_all = ["vit_name", "cvt_file_name"])]
+    pub source: Option<OsString>,
+    /// The original ViT script's name for SOURCE
+    #[arg(long = "vit_name", value_name = "NAME", hide = true, conflicts_with = "cvt_file_name")]
+    pub vit_name: Option<OsString>,
+    /// The original CvT script's name for SOURCE
+    #[arg(long = "cvt_file_name", value_name = "FILE", hide = true)]
+    pub cvt_file_name: Option<OsString>,
+}
+
+/// `vitport convert`.
+#[derive(Debug, Args)]
+pub struct Convert {
+    /// Where the model comes from.
+    #[command(flatten)]
+    pub source: SourceArgument,
+    /// Folder to make; the model's name if it is not given
+    #[arg(short, long, value_name = "OUT", alias = "pytorch_dump_folder_path")]
+    pub out: Option<PathBuf>,
+    /// Replace OUT if it is a model folder
+    #[arg(long)]
+    pub force: bool,
+    /// Most bytes in one weight file
+    #[arg(long, value_name = "SIZE", default_value = "5GB", value_parser = shard_size)]
+    pub max_shard_size: u64,
+    /// Do not wait until the files are on the disk
+    #[arg(long)]
+    pub no_fsync: bool,
+    /// Facts about the model.
+    #[command(flatten)]
+    pub facts: Facts,
+}
+
+/// `vitport plan`.
+#[derive(Debug, Args)]
+pub struct Plan {
+    /// Where the model comes from.
+    #[command(flatten)]
+    pub source: SourceArgument,
+    /// Facts about the model.
+    #[command(flatten)]
+    pub facts: Facts,
+}
+
+/// `vitport inspect`.
+#[derive(Debug, Args)]
+pub struct Inspect {
+    /// A checkpoint file, or a folder that holds one
+    pub file: PathBuf,
+    /// Print the sha256 of each tensor's values (row-major, little-endian)
+    #[arg(long)]
+    pub hash: bool,
+    /// Only the tensors of this nested part, under their bare names
+    #[arg(long, value_name = "ROOT")]
+    pub key: Option<String>,
+    /// With --json, print an object with the evidence beside the tensors
+    #[arg(long)]
+    pub evidence: bool,
+    /// Tensors that a file may name
+    #[arg(long, value_name = "N")]
+    pub max_tensors: Option<usize>,
+}
+
+/// `vitport diff`.
+#[derive(Debug, Args)]
+pub struct Diff {
+    /// A checkpoint file or folder
+    pub a: PathBuf,
+    /// Another one
+    pub b: PathBuf,
+}
+
+/// `vitport models`.
+#[derive(Debug, Args)]
+pub struct Models {
+    /// Only names that hold this text; * and ? are wildcards
+    pub pattern: Option<String>,
+    /// Only models that can be converted
+    #[arg(long)]
+    pub convertible: bool,
+    /// Order of the rows
+    #[arg(long, value_name = "BY", default_value = "table")]
+    pub sort: SortBy,
+}
+
+/// Order of the rows of `vitport models`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SortBy {
+    /// timm's own order
+    Table,
+    /// By name
+    Name,
+    /// Smallest first
+    Params,
+    /// Fewest first
+    Classes,
+    /// Smallest picture first
+    Image,
+}
+
+impl Facts {
+    /// What the library is asked for.
+    ///
+    /// # Errors
+    /// A usage failure for a rule file that cannot be read.
+    pub fn request(self) -> Result<Request, Failure> {
+        let labels = self.labels.map(|labels| match labels.as_str() {
+            "none" => LabelChoice::None,
+            name => {
+                LabelSet::from_name(name).map_or_else(|| LabelChoice::File(name.into()), LabelChoice::Set)
+            }
+        });
+        let rules = self.rules.map(|path| match std::fs::read_to_string(&path) {
+            Ok(text) => Ok((path.display().to_string(), text)),
+            Err(error) => {
+                let path = path.display().to_string();
+                Err(Failure::usage(format!("{}: {error}; give a readable rule file", escape(&path))))
+            }
+        });
+        Ok(Request {
+            hints: Hints {
+                arch: self.arch,
+                num_heads: self.num_heads,
+                image_size: self.image_size,
+                labels,
+                mean: self.mean,
+                std: self.std,
+                crop_pct: self.crop_pct,
+                crop_mode: self.crop_mode,
+                interpolation: self.interpolation,
+                layer_norm_eps: self.layer_norm_eps,
+                without_head: self.no_head,
+            },
+            root: self.key,
+            rules: rules.transpose()?,
+            dtype: self.dtype,
+            limits: Limits::default(),
+        })
+    }
+}
+
+fn picture_size(text: &str) -> Result<[u64; 2], String> {
+    let edge = |text: &str| match text.trim().parse::<u64>() {
+        Ok(edge) if (1..=65_536).contains(&edge) => Ok(edge),
+        _ => Err("a picture size is one number of pixels, or HEIGHTxWIDTH, up to 65536".to_owned()),
+    };
+    match text.split_once(['x', 'X']) {
+        Some((height, width)) => Ok([edge(height)?, edge(width)?]),
+        None => edge(text).map(|edge| [edge, edge]),
+    }
+}
+
+fn channels(text: &str) -> Result<[f64; 3], String> {
+    let numbers: Result<Vec<f64>, _> = text.split(',').map(|number| number.trim().parse::<f64>()).collect();
+    match numbers.as_deref() {
+        Ok(&[one]) if one.is_finite() => Ok([one; 3]),
+        Ok(&[red, green, blue]) if [red, green, blue].iter().all(|n| n.is_finite()) => Ok([red, green, blue]),
+        _ => Err("give one number, or three with commas between them".to_owned()),
+    }
+}
+
+fn deviations(text: &str) -> Result<[f64; 3], String> {
+    let deviations = channels(text)?;
+    match deviations.iter().all(|&deviation| deviation > 0.0) {
+        true => Ok(deviations),
+        false => Err("a standard deviation is above 0".to_owned()),
+    }
+}
+
+fn fraction(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(fraction) if fraction > 0.0 && fraction <= 16.0 => Ok(fraction),
+        _ => Err("a crop fraction is above 0, most often 0.875 to 1".to_owned()),
+    }
+}
+
+fn epsilon(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(epsilon) if epsilon > 0.0 && epsilon < 1.0 => Ok(epsilon),
+        _ => Err("an epsilon is between 0 and 1, such as 1e-6".to_owned()),
+    }
+}
+
+fn crop_mode(text: &str) -> Result<CropMode, String> {
+    match CropMode::from_name(text) {
+        mode if mode.name() == text => Ok(mode),
+        _ => Err("crop modes are center, squash and border".to_owned()),
+    }
+}
+
+fn interpolation(text: &str) -> Result<Filter, String> {
+    let known = "interpolations are bicubic, bilinear, lanczos, nearest, box and hamming";
+    Filter::from_name(text).ok_or_else(|| known.to_owned())
+}
+
+fn dtype(text: &str) -> Result<Dtype, String> {
+    match text {
+        "f32" | "float32" => Ok(Dtype::F32),
+        "f16" | "float16" => Ok(Dtype::F16),
+        "bf16" | "bfloat16" => Ok(Dtype::BF16),
+        _ => Err("dtypes are f32, f16 and bf16".to_owned()),
+    }
+}
+
+fn shard_size(text: &str) -> Result<u64, String> {
+    match parse_size(text).map_err(|error| error.to_string())? {
+        0 => Err(format!("a shard holds at least one byte; the default is {} bytes", DEFAULT_SHARD_SIZE)),
+        size => Ok(size),
+    }
+}

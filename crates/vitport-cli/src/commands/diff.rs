@@ -1,0 +1,60 @@
+//! `vitport diff`: two checkpoints or folders, tensor by tensor.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+use vitport_checkpoint::{Checkpoint, Limits, Tensor, escape};
+
+use crate::arguments::Diff;
+use crate::failure::Failure;
+use crate::output::Output;
+use crate::table::{Align, Table};
+
+/// Compares by name, dtype, shape and the sha256 of the values.
+pub fn run(arguments: &Diff, output: &Output) -> Result<(), Failure> {
+    let limits = Limits::default();
+    let (a, b) = (Checkpoint::open(&arguments.a, &limits)?, Checkpoint::open(&arguments.b, &limits)?);
+    let (of_a, of_b) = (by_name(&a), by_name(&b));
+    let mut rows: Vec<(&str, &'static str, String)> = Vec::new();
+    let mut same = 0_usize;
+    for (name, tensor) in &of_a {
+        match of_b.get(name) {
+            None => rows.push((name, "only in A", describe(tensor))),
+            Some(other) if tensor.dtype != other.dtype || tensor.shape != other.shape => {
+                rows.push((name, "other form", format!("{} → {}", describe(tensor), describe(other))));
+            }
+            Some(other) if a.sha256_of_tensor(tensor)? != b.sha256_of_tensor(other)? => {
+                rows.push((name, "other values", describe(tensor)));
+            }
+            Some(_) => same += 1,
+        }
+    }
+    rows.extend(
+        of_b.iter()
+            .filter(|(name, _)| !of_a.contains_key(*name))
+            .map(|(name, tensor)| (*name, "only in B", describe(tensor))),
+    );
+    if output.is_json() {
+        let list: Vec<Value> = rows
+            .iter()
+            .map(|(name, difference, form)| json!({ "name": name, "difference": difference, "form": form }))
+            .collect();
+        return output.document(&json!({ "same": same, "differences": list }));
+    }
+    if !rows.is_empty() {
+        let mut table = Table::new([("tensor", Align::Left), ("difference", Align::Left), ("", Align::Left)]);
+        for (name, difference, form) in &rows {
+            table.row([escape(name).to_string(), (*difference).to_owned(), form.clone()]);
+        }
+        output.print(table)?;
+    }
+    output.print(format!("{same} tensors are the same, {} differ", rows.len()))
+}
+
+fn by_name(checkpoint: &Checkpoint) -> BTreeMap<&str, &Tensor> {
+    checkpoint.tensors().iter().map(|tensor| (tensor.name.as_str(), tensor)).collect()
+}
+
+fn describe(tensor: &Tensor) -> String {
+    format!("{} {:?}", tensor.dtype, tensor.shape)
+}

@@ -1,0 +1,158 @@
+//! `vitport plan`: what convert would do, tensor by tensor, and how every fact came to be known.
+
+use serde_json::{Value, json};
+use vitport::convert::{Prepared, config, prepare};
+use vitport::plan::{Part, Target};
+use vitport_checkpoint::{ChosenBy, escape};
+
+use crate::arguments::Plan;
+use crate::failure::Failure;
+use crate::output::{BOLD, DIM, Output};
+use crate::table::{Align, Table, bytes, shape};
+
+/// Plans.
+pub fn run(arguments: Plan, output: &Output) -> Result<(), Failure> {
+    let request = arguments.facts.request()?;
+    let source = arguments.source.open(request.root.as_deref(), &request.limits)?;
+    let prepared = prepare(source, &request)?;
+    if output.is_json() {
+        return output.document(&document(&prepared));
+    }
+    output.print(format!("{BOLD}{}{BOLD:#}", prepared.model.name))?;
+    output.print(root_line(&prepared))?;
+    output.print("")?;
+    output.print(fact_table(&prepared))?;
+    output.print("")?;
+    output.print(tensor_table(&prepared))?;
+    for line in drop_lines(&prepared) {
+        output.print(line)?;
+    }
+    let plan = &prepared.plan;
+    output.print(format!(
+        "\n{} tensors in, {} out, {} to write; nothing was written",
+        prepared.model.state_dict.len(),
+        plan.targets.len(),
+        bytes(plan.bytes())
+    ))
+}
+
+/// Where in the file the weights were found.
+pub fn root_line(prepared: &Prepared) -> String {
+    let checkpoint = &prepared.source.checkpoint;
+    let root = checkpoint.root();
+    let choice = checkpoint.root_choice();
+    let place = match root.path.as_str() {
+        "" => "the whole file".to_owned(),
+        path => format!("`{}` in the file", escape(path)),
+    };
+    let others: Vec<String> = choice.alternatives.iter().map(|root| escape(&root.path).to_string()).collect();
+    let how = match (choice.how, others.is_empty()) {
+        (ChosenBy::Caller, _) => " (--key)".to_owned(),
+        (_, true) => String::new(),
+        (_, false) => format!("; also there: {} (--key picks)", others.join(", ")),
+    };
+    let container =
+        checkpoint.evidence().container.map_or_else(String::new, |container| format!(", {container}"));
+    format!("  from {}{container}: {place}{how}", escape(&prepared.source.display_name()))
+}
+
+/// Every fact, its value and its origin.
+pub fn fact_table(prepared: &Prepared) -> Table {
+    let mut table = Table::new([("fact", Align::Left), ("value", Align::Left), ("known from", Align::Left)]);
+    for fact in &prepared.model.facts {
+        table.row([fact.name.to_owned(), fact.value.clone(), fact.origin.to_string()]);
+    }
+    table
+}
+
+fn tensor_table(prepared: &Prepared) -> Table {
+    let columns = [
+        ("source", Align::Left),
+        ("", Align::Left),
+        ("target", Align::Left),
+        ("dtype", Align::Left),
+        ("shape", Align::Left),
+    ];
+    let mut table = Table::new(columns);
+    for target in &prepared.plan.targets {
+        let name = escape(&target.name).to_string();
+        table.row([
+            sources_of(target).join(" "),
+            format!("{DIM}{}{DIM:#}", target.operation.name()),
+            name,
+            target.dtype.name().to_owned(),
+            shape(&target.shape),
+        ]);
+    }
+    table
+}
+
+/// What each part of a target is made of, as text.
+fn sources_of(target: &Target) -> Vec<String> {
+    let describe = |part: &Part| match part {
+        Part::Slice { tensor, elements, .. } if *elements == tensor.elements() => {
+            escape(&tensor.name).to_string()
+        }
+        Part::Slice { tensor, first, elements } => {
+            let rows = tensor.shape.first().copied().unwrap_or(1).max(1);
+            let row = (tensor.elements() / rows).max(1);
+            format!("{}[{}..{}]", escape(&tensor.name), first / row, (first + elements) / row)
+        }
+        Part::ScaledRows { tensor, factors } => {
+            format!("{} × {}", escape(&tensor.name), escape(&factors.name))
+        }
+        Part::Zeros { elements } => format!("{elements} zeros"),
+        Part::Identity { size } => format!("identity of {size}"),
+    };
+    target.parts.iter().map(describe).collect()
+}
+
+/// One line a dropped tensor.
+pub fn drop_lines(prepared: &Prepared) -> Vec<String> {
+    let line = |dropped: &vitport::plan::Dropped| {
+        format!("  left out: {} ({}): {}", escape(&dropped.name), bytes(dropped.bytes), dropped.reason)
+    };
+    prepared.plan.dropped.iter().map(line).collect()
+}
+
+fn document(prepared: &Prepared) -> Value {
+    let tensors: Vec<Value> = prepared
+        .plan
+        .targets
+        .iter()
+        .map(|target| {
+            json!({
+                "target": target.name,
+                "dtype": target.dtype,
+                "shape": target.shape,
+                "operation": target.operation,
+                "sources": target.parts.iter().map(part_document).collect::<Vec<_>>(),
+            })
+        })
+        .collect();
+    json!({
+        "model": prepared.model.name,
+        "source": prepared.source.display_name(),
+        "root": prepared.source.checkpoint.root().path,
+        "prefix": prepared.model.state_dict.prefix(),
+        "rules": prepared.rules.file(),
+        "facts": prepared.model.facts,
+        "config": config(prepared),
+        "preprocessor": prepared.model.processor,
+        "tensors": tensors,
+        "dropped": prepared.plan.dropped,
+        "bytes": prepared.plan.bytes(),
+        "reversible": prepared.plan.is_reversible(),
+    })
+}
+
+fn part_document(part: &Part) -> Value {
+    match part {
+        Part::Slice { tensor, first, elements } => {
+            json!({ "tensor": tensor.name, "first": first, "elements": elements })
+        }
+        Part::ScaledRows { tensor, factors } => json!({ "tensor": tensor.name, "rows_times": factors.name }),
+        Part::Zeros { elements } => json!({ "zeros": elements }),
+        Part::Identity { size } => json!({ "identity": size }),
+    }
+}

@@ -1,0 +1,160 @@
+//! Why the command failed: one line for people, one number for scripts.
+//!
+//! Exit codes: 2 usage · 3 the file is refused or unreadable · 4 the architecture is unknown or has no target · 5 the two
+//! networks disagree · 6 disk or network · 1 anything else, a bug.
+
+use std::fmt::Display;
+use std::io;
+use std::process::ExitCode;
+
+use vitport::convert::ConvertError;
+use vitport::folder;
+use vitport::identify::IdentifyError;
+use vitport::rules::{Problem, Problems};
+use vitport::source::SourceError;
+use vitport_checkpoint::{Class, Error as CheckpointError, escape};
+
+/// A bug of vitport's.
+const BUG: u8 = 1;
+/// The command line asks for what cannot be done.
+const USAGE: u8 = 2;
+/// The file is refused or unreadable.
+const REFUSED: u8 = 3;
+/// The architecture is unknown or has no target.
+const UNKNOWN: u8 = 4;
+/// Disk or network.
+const DISK: u8 = 6;
+
+/// A failed command.
+#[derive(Debug)]
+pub struct Failure {
+    /// One line.
+    pub message: String,
+    /// What the process exits with.
+    pub code: u8,
+}
+
+impl Failure {
+    fn new(message: impl Display, code: u8) -> Self {
+        Self { message: message.to_string(), code }
+    }
+
+    /// The command line asks for what cannot be done.
+    pub fn usage(message: impl Display) -> Self {
+        Self::new(message, USAGE)
+    }
+
+    /// A name that no table has.
+    pub fn unknown(message: impl Display) -> Self {
+        Self::new(message, UNKNOWN)
+    }
+}
+
+impl From<CheckpointError> for Failure {
+    fn from(error: CheckpointError) -> Self {
+        let code = match (&error, error.class()) {
+            (CheckpointError::Io { source, .. }, _) if source.kind() == io::ErrorKind::PermissionDenied => {
+                REFUSED
+            }
+            (_, Class::Io) => DISK,
+            (_, Class::Misuse) => BUG,
+            _ => REFUSED,
+        };
+        Self::new(error, code)
+    }
+}
+
+impl From<SourceError> for Failure {
+    fn from(error: SourceError) -> Self {
+        match error {
+            SourceError::Checkpoint(error) => error.into(),
+            SourceError::AlreadyConverted { .. } => Self::new(error, UNKNOWN),
+            _ => Self::new(error, REFUSED),
+        }
+    }
+}
+
+impl From<IdentifyError> for Failure {
+    fn from(error: IdentifyError) -> Self {
+        let code = match &error {
+            IdentifyError::Misshapen { .. } => REFUSED,
+            error if error.is_usage() => USAGE,
+            _ => UNKNOWN,
+        };
+        Self::new(error, code)
+    }
+}
+
+impl From<folder::Error> for Failure {
+    fn from(error: folder::Error) -> Self {
+        let code = match error.class() {
+            folder::Class::Usage => USAGE,
+            folder::Class::Source => REFUSED,
+            folder::Class::Disk => DISK,
+            folder::Class::Bug => BUG,
+        };
+        match error {
+            folder::Error::Source(error) => error.into(),
+            error => Self::new(error, code),
+        }
+    }
+}
+
+impl From<ConvertError> for Failure {
+    fn from(error: ConvertError) -> Self {
+        match error {
+            ConvertError::Source(error) => error.into(),
+            ConvertError::Identify(error) => error.into(),
+            ConvertError::Folder(error) => error.into(),
+            ConvertError::Rules(error) => Self::usage(error),
+            ConvertError::Unaccounted { ref problems, .. } => {
+                let code = code_of(problems);
+                Self::new(error, code)
+            }
+            error => Self::new(error, BUG),
+        }
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::new(format!("standard output: {error}; give it a place that takes what is written"), DISK)
+    }
+}
+
+/// Tensors that nothing knows are another architecture; tensors that are missing or misshapen are a damaged file.
+fn code_of(problems: &Problems) -> u8 {
+    let is_unknown =
+        |problem: &Problem| matches!(problem, Problem::Unmapped { .. } | Problem::NotInTarget { .. });
+    let is_rule = |problem: &Problem| matches!(problem, Problem::Rule { .. });
+    if problems.list.iter().any(is_rule) {
+        USAGE
+    } else if problems.list.iter().any(is_unknown) {
+        UNKNOWN
+    } else {
+        REFUSED
+    }
+}
+
+/// What clap says of the arguments: help and version as they are, everything else as one line.
+pub fn of_arguments(error: &clap::Error) -> ExitCode {
+    use clap::error::ErrorKind;
+    if matches!(
+        error.kind(),
+        ErrorKind::DisplayHelp
+            | ErrorKind::DisplayVersion
+            | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+    ) {
+        let code = if error.use_stderr() { USAGE } else { 0 };
+        return match error.print() {
+            Ok(()) => ExitCode::from(code),
+            Err(_) => ExitCode::from(DISK),
+        };
+    }
+    let text = error.render().to_string();
+    let lines = text.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:"));
+    let said = lines.filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ");
+    let said = said.trim_end_matches("For more information, try '--help'.").trim();
+    crate::output::error_line(&format!("{}; see --help", escape(said.trim_start_matches("error: "))));
+    ExitCode::from(USAGE)
+}

@@ -1,0 +1,123 @@
+//! Microsoft's CvT ("CvT: Introducing Convolutions to Vision Transformers", Wu et al. 2021) and transformers'
+//! `CvtForImageClassification`.
+//!
+//! Source: lib/models/cls_cvt.py of Microsoft's CvT repository. Target: transformers/models/cvt. The two hold the same
+//! weights and differ in one thing: Microsoft's factory passes QuickGELU, transformers hard-codes GELU, and no config value
+//! changes that. It is a known deviation, which weighing measures and proves to be the only one.
+
+mod config;
+mod identify;
+mod published;
+mod structure;
+
+pub mod forward_microsoft;
+pub mod forward_transformers;
+
+pub use published::{PUBLISHED, PUBLISHED_AT, Published, by_name, edge_in_name};
+
+use serde_json::Value;
+
+use self::forward_microsoft::ConvolutionalVisionTransformer;
+use self::forward_transformers::CvtConfig;
+use super::{Deviation, Family, SourceNetwork};
+use crate::identify::{Hints, IdentifyError, Model};
+use crate::image::{ImageError, MicrosoftTransform, Picture, Pixels, TimmTransform};
+use crate::nn::{Activation, ForwardError, Observer, Output, Weights};
+use crate::source::Source;
+use crate::state_dict::StateDict;
+
+/// The family.
+pub struct Cvt;
+
+impl Family for Cvt {
+    fn name(&self) -> &'static str {
+        "cvt"
+    }
+
+    fn description(&self) -> &'static str {
+        "Microsoft's CvT"
+    }
+
+    fn rules(&self) -> &'static str {
+        include_str!("rules.toml")
+    }
+
+    fn recognises(&self, state_dict: &StateDict) -> bool {
+        state_dict.has("stage0.patch_embed.proj.weight")
+            && state_dict.find(|name| name.starts_with("stage0.blocks.0.attn.")).is_some()
+    }
+
+    fn identify(
+        &self,
+        source: &Source,
+        state_dict: StateDict,
+        hints: &Hints,
+    ) -> Result<Model, IdentifyError> {
+        identify::identify(source, state_dict, hints)
+    }
+
+    fn default_config(&self) -> Value {
+        config::defaults()
+    }
+
+    fn ignored_keys(&self) -> &'static [&'static str] {
+        &["layer_norm_eps", "hidden_act"]
+    }
+
+    fn runs(&self, config: &Value) -> bool {
+        config.get("model_type").and_then(Value::as_str) == Some("cvt")
+    }
+
+    fn run_target(
+        &self,
+        config: &Value,
+        weights: &dyn Weights,
+        pixels: &Pixels,
+        observer: &mut dyn Observer,
+    ) -> Result<Output, ForwardError> {
+        let config: CvtConfig = serde_json::from_value(config.clone())
+            .map_err(|error| ForwardError::config(format!("config.json is no CvtConfig: {error}")))?;
+        forward_transformers::Cvt::new(&config)?.forward(pixels, weights, observer)
+    }
+}
+
+/// Microsoft's network with Microsoft's transform, or with another one that the user asked for.
+struct MicrosoftCvt {
+    network: ConvolutionalVisionTransformer,
+    transform: Transform,
+}
+
+#[derive(Clone)]
+enum Transform {
+    Microsoft(MicrosoftTransform),
+    Other(TimmTransform),
+}
+
+impl SourceNetwork for MicrosoftCvt {
+    fn pixels(&self, picture: &Picture) -> Result<Pixels, ImageError> {
+        match &self.transform {
+            Transform::Microsoft(transform) => transform.apply(picture),
+            Transform::Other(transform) => transform.apply(picture),
+        }
+    }
+
+    fn run(
+        &self,
+        weights: &dyn Weights,
+        pixels: &Pixels,
+        observer: &mut dyn Observer,
+    ) -> Result<Output, ForwardError> {
+        self.network.forward(pixels, weights, observer)
+    }
+
+    fn deviation(&self) -> Option<Deviation> {
+        if self.network.activation == Activation::Gelu {
+            return None;
+        }
+        let network = ConvolutionalVisionTransformer { activation: Activation::Gelu, ..self.network.clone() };
+        Some(Deviation {
+            what: "Microsoft's CvT computes QuickGELU in its MLPs, transformers' CvT exact GELU, and no config value changes that",
+            as_target_computes: Box::new(MicrosoftCvt { network, transform: self.transform.clone() }),
+        })
+    }
+}

@@ -1,0 +1,109 @@
+//! The families of networks that vitport knows. Each has a folder here that says how to recognise it, what its sizes are,
+//! what its transformers config is, which rule file maps it, and how its two networks compute; and one line in [`ALL`].
+
+pub mod cvt;
+pub mod vit;
+
+use serde_json::Value;
+
+use crate::identify::{Hints, IdentifyError, Model};
+use crate::image::{ImageError, Picture, Pixels};
+use crate::nn::{ForwardError, Observer, Output, Weights};
+use crate::source::Source;
+use crate::state_dict::StateDict;
+
+/// Every family, in the order in which they are tried.
+pub const ALL: [&dyn Family; 2] = [&vit::Vit, &cvt::Cvt];
+
+/// A family of networks and its way into transformers.
+pub trait Family: Sync {
+    /// Short name, also that of its rule file's `family` line: `vit`.
+    fn name(&self) -> &'static str;
+
+    /// A few words for people: `timm's ViT`.
+    fn description(&self) -> &'static str;
+
+    /// The built-in rule file, TOML in the language of [`crate::rules`].
+    fn rules(&self) -> &'static str;
+
+    /// Whether these tensors are one of the family's, be it one that has no target.
+    fn recognises(&self, state_dict: &StateDict) -> bool;
+
+    /// What the model is, or why it has no target.
+    ///
+    /// # Errors
+    /// [`IdentifyError`].
+    fn identify(&self, source: &Source, state_dict: StateDict, hints: &Hints)
+    -> Result<Model, IdentifyError>;
+
+    /// The defaults of transformers' config class, for keys that a `config.json` leaves out.
+    fn default_config(&self) -> Value;
+
+    /// Keys that transformers' config class accepts and its network ignores.
+    fn ignored_keys(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// Whether a `config.json` of transformers describes a network of this family that [`Family::run_target`] can run.
+    fn runs(&self, config: &Value) -> bool;
+
+    /// Runs the transformers network that `config` and `weights` of a folder describe, by transformers' definition.
+    /// `pixels` have the shape `[channels, height, width]`.
+    ///
+    /// # Errors
+    /// [`ForwardError`].
+    fn run_target(
+        &self,
+        config: &Value,
+        weights: &dyn Weights,
+        pixels: &Pixels,
+        observer: &mut dyn Observer,
+    ) -> Result<Output, ForwardError>;
+}
+
+/// A source network by its own definition, with its own way from a picture to its input.
+pub trait SourceNetwork: Send + Sync {
+    /// Pixels `[channels, height, width]` of a picture, as the source framework prepares them.
+    ///
+    /// # Errors
+    /// [`ImageError`].
+    fn pixels(&self, picture: &Picture) -> Result<Pixels, ImageError>;
+
+    /// Runs the network from the source's own tensors.
+    ///
+    /// # Errors
+    /// [`ForwardError`].
+    fn run(
+        &self,
+        weights: &dyn Weights,
+        pixels: &Pixels,
+        observer: &mut dyn Observer,
+    ) -> Result<Output, ForwardError>;
+
+    /// How the target framework's definition is known to differ, if it does.
+    fn deviation(&self) -> Option<Deviation> {
+        None
+    }
+}
+
+/// A difference between the two frameworks' definitions that no config can remove.
+pub struct Deviation {
+    /// One sentence.
+    pub what: &'static str,
+    /// The source network with that one difference taken over from the target's definition: it must agree with the
+    /// target within rounding, which proves that nothing else differs.
+    pub as_target_computes: Box<dyn SourceNetwork>,
+}
+
+/// The reason why an architecture that is named, but that no family recognises, has no target, if timm knows it.
+pub fn refuse_by_name(source: &Source, hints: &Hints) -> Option<IdentifyError> {
+    let name =
+        hints.arch.clone().or_else(|| source.config.as_ref().map(|config| config.architecture.clone()))?;
+    let module = crate::zoo::other_family(&name)?;
+    Some(IdentifyError::NoTarget {
+        what: format!("timm's {name}"),
+        why: format!("it is of timm's family `{module}`, which has no mapping here yet"),
+        tensor: None,
+        instead: "vitport converts timm's vision_transformer and deit models and Microsoft's CvT".to_owned(),
+    })
+}

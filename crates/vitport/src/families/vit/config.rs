@@ -1,0 +1,118 @@
+//! What transformers is told of a ViT: `config.json`, the tensors that its network has under it, and what the rule file may
+//! use. Keys and defaults are those of `ViTConfig` (transformers/models/vit/configuration_vit.py, 4.57.6 and 5.23.0).
+
+use serde_json::{Map, Value, json};
+
+use super::arguments::Hidden;
+use super::structure::Structure;
+use crate::rules::{Bindings, Expected};
+
+/// `config.json` without labels and dtype. `with_head` tells ViTForImageClassification from ViTModel.
+pub(super) fn config(structure: &Structure, hidden: &Hidden, with_head: bool) -> Map<String, Value> {
+    let edge =
+        |[height, width]: [u64; 2]| if height == width { json!(height) } else { json!([height, width]) };
+    let architecture = if with_head { "ViTForImageClassification" } else { "ViTModel" };
+    let config = json!({
+        "architectures": [architecture],
+        "attention_probs_dropout_prob": 0.0,
+        "encoder_stride": structure.patch[0],
+        "hidden_act": hidden.activation.value.transformers,
+        "hidden_dropout_prob": 0.0,
+        "hidden_size": structure.width,
+        "image_size": edge(structure.image),
+        "initializer_range": 0.02,
+        "intermediate_size": structure.mlp,
+        "layer_norm_eps": hidden.eps.value,
+        "model_type": "vit",
+        "num_attention_heads": hidden.heads.value,
+        "num_channels": 3,
+        "num_hidden_layers": structure.depth,
+        "patch_size": edge(structure.patch),
+        "pooler_act": if with_head { "tanh" } else { "linear" },
+        "pooler_output_size": structure.width,
+        "qkv_bias": structure.qkv_bias,
+    });
+    match config {
+        Value::Object(map) => map,
+        _ => Map::new(),
+    }
+}
+
+/// `ViTConfig`'s defaults for the keys that decide what is computed.
+pub(super) fn defaults() -> Value {
+    json!({
+        "hidden_act": "gelu",
+        "hidden_size": 768,
+        "image_size": 224,
+        "intermediate_size": 3072,
+        "layer_norm_eps": 1e-12,
+        "num_attention_heads": 12,
+        "num_channels": 3,
+        "num_hidden_layers": 12,
+        "patch_size": 16,
+        "pooler_act": "tanh",
+        "qkv_bias": true,
+    })
+}
+
+/// What the rule file may use.
+pub(super) fn bindings(structure: &Structure, with_head: bool) -> Bindings {
+    let [ls1, ls2] = structure.layer_scale.unwrap_or(["ls1.gamma", "ls2.gamma"]);
+    let texts = [("base", if with_head { "vit." } else { "" }), ("ls1", ls1), ("ls2", ls2)];
+    let flags = [
+        ("head", with_head),
+        ("qkv_bias", structure.qkv_bias),
+        ("class_position", structure.class_position),
+        ("layer_scale", structure.layer_scale.is_some()),
+    ];
+    let counts = [("layers", structure.depth), ("width", structure.width)];
+    Bindings {
+        counts: counts.into_iter().map(|(name, count)| (name.to_owned(), count)).collect(),
+        flags: flags.into_iter().map(|(name, flag)| (name.to_owned(), flag)).collect(),
+        texts: texts.into_iter().map(|(name, text)| (name.to_owned(), text.to_owned())).collect(),
+    }
+}
+
+/// The state dict of ViTForImageClassification or ViTModel (transformers/models/vit/modeling_vit.py) of these sizes.
+pub(super) fn expected(structure: &Structure, with_head: bool) -> Vec<Expected> {
+    let (width, mlp) = (structure.width, structure.mlp);
+    let [patch_height, patch_width] = structure.patch;
+    let base = if with_head { "vit." } else { "" };
+    let mut list = vec![
+        Expected::new(format!("{base}embeddings.cls_token"), [1, 1, width]),
+        Expected::new(format!("{base}embeddings.position_embeddings"), [1, structure.patches() + 1, width]),
+        Expected::new(
+            format!("{base}embeddings.patch_embeddings.projection.weight"),
+            [width, 3, patch_height, patch_width],
+        ),
+        Expected::new(format!("{base}embeddings.patch_embeddings.projection.bias"), [width]),
+    ];
+    for layer in 0..structure.depth {
+        let layer = format!("{base}encoder.layer.{layer}");
+        for norm in ["layernorm_before", "layernorm_after"] {
+            list.push(Expected::new(format!("{layer}.{norm}.weight"), [width]));
+            list.push(Expected::new(format!("{layer}.{norm}.bias"), [width]));
+        }
+        for projection in ["query", "key", "value"] {
+            list.push(Expected::new(
+                format!("{layer}.attention.attention.{projection}.weight"),
+                [width, width],
+            ));
+            if structure.qkv_bias {
+                list.push(Expected::new(format!("{layer}.attention.attention.{projection}.bias"), [width]));
+            }
+        }
+        list.push(Expected::new(format!("{layer}.attention.output.dense.weight"), [width, width]));
+        list.push(Expected::new(format!("{layer}.attention.output.dense.bias"), [width]));
+        list.push(Expected::new(format!("{layer}.intermediate.dense.weight"), [mlp, width]));
+        list.push(Expected::new(format!("{layer}.intermediate.dense.bias"), [mlp]));
+        list.push(Expected::new(format!("{layer}.output.dense.weight"), [width, mlp]));
+        list.push(Expected::new(format!("{layer}.output.dense.bias"), [width]));
+    }
+    list.push(Expected::new(format!("{base}layernorm.weight"), [width]));
+    list.push(Expected::new(format!("{base}layernorm.bias"), [width]));
+    let (end, rows) = if with_head { ("classifier", structure.classes) } else { ("pooler.dense", width) };
+    list.push(Expected::new(format!("{end}.weight"), [rows, width]));
+    list.push(Expected::new(format!("{end}.bias"), [rows]));
+    list
+}

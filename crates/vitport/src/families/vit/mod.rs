@@ -1,0 +1,100 @@
+//! timm's Vision Transformer and transformers' `ViTForImageClassification` and `ViTModel`.
+//!
+//! Source: timm/models/vision_transformer.py and deit.py. Target: transformers/models/vit. The target holds exactly the
+//! models with a class token, a final norm, plain attention and a plain MLP; layer scale is folded into the weights before
+//! it, positions that leave the class token out get a zero row. Everything else is refused by name.
+
+mod architecture;
+mod arguments;
+mod config;
+mod identify;
+mod preprocess;
+mod refusals;
+mod structure;
+
+pub mod forward_timm;
+pub mod forward_transformers;
+
+use serde_json::Value;
+
+use self::forward_timm::VisionTransformer;
+use self::forward_transformers::{ViT, ViTConfig};
+use super::{Family, SourceNetwork};
+use crate::identify::{Hints, IdentifyError, Model};
+use crate::image::{ImageError, Picture, Pixels, TimmTransform};
+use crate::nn::{ForwardError, Observer, Output, Weights};
+use crate::source::Source;
+use crate::state_dict::StateDict;
+
+/// The family.
+pub struct Vit;
+
+impl Family for Vit {
+    fn name(&self) -> &'static str {
+        "vit"
+    }
+
+    fn description(&self) -> &'static str {
+        "timm's ViT"
+    }
+
+    fn rules(&self) -> &'static str {
+        include_str!("rules.toml")
+    }
+
+    fn recognises(&self, state_dict: &StateDict) -> bool {
+        let has_patches = state_dict.has("patch_embed.proj.weight")
+            || state_dict.find(|name| name.starts_with("patch_embed.backbone.")).is_some();
+        has_patches && state_dict.find(|name| name.starts_with("blocks.0.")).is_some()
+    }
+
+    fn identify(
+        &self,
+        source: &Source,
+        state_dict: StateDict,
+        hints: &Hints,
+    ) -> Result<Model, IdentifyError> {
+        identify::identify(source, state_dict, hints)
+    }
+
+    fn default_config(&self) -> Value {
+        config::defaults()
+    }
+
+    fn runs(&self, config: &Value) -> bool {
+        config.get("model_type").and_then(Value::as_str) == Some("vit")
+    }
+
+    fn run_target(
+        &self,
+        config: &Value,
+        weights: &dyn Weights,
+        pixels: &Pixels,
+        observer: &mut dyn Observer,
+    ) -> Result<Output, ForwardError> {
+        let config: ViTConfig = serde_json::from_value(config.clone())
+            .map_err(|error| ForwardError::config(format!("config.json is no ViTConfig: {error}")))?;
+        ViT::new(config)?.forward(pixels, weights, observer)
+    }
+}
+
+/// timm's network with timm's transform.
+struct TimmVit {
+    network: VisionTransformer,
+    transform: TimmTransform,
+}
+
+impl SourceNetwork for TimmVit {
+    fn pixels(&self, picture: &Picture) -> Result<Pixels, ImageError> {
+        self.transform.apply(picture)
+    }
+
+    fn run(
+        &self,
+        weights: &dyn Weights,
+        pixels: &Pixels,
+        observer: &mut dyn Observer,
+    ) -> Result<Output, ForwardError> {
+        self.network.forward(pixels, weights, observer)
+    }
+}

@@ -1,0 +1,45 @@
+//! The bytes that a plan makes of the source for one tensor, without a file to write them into: what a folder that exists
+//! is compared with.
+
+use vitport_checkpoint::Audit;
+
+use super::error::Result;
+use super::fill::{Scratch, Stretch, stretches_of};
+use crate::plan::Target;
+
+/// What a target tensor should hold.
+pub struct Contents<'a> {
+    stretches: Vec<Stretch<'a>>,
+    audit: &'a Audit<'a>,
+    scratch: Scratch,
+}
+
+impl<'a> Contents<'a> {
+    /// The contents of `target`, made of the checkpoint that `audit` reads.
+    ///
+    /// # Errors
+    /// When the factors of scaled rows cannot be read.
+    pub fn new(target: &'a Target, audit: &'a Audit<'a>) -> Result<Self> {
+        Ok(Self { stretches: stretches_of(target, 0, audit)?, audit, scratch: Scratch::new() })
+    }
+
+    /// Fills `out` with the tensor's bytes from `position` on. Both are multiples of the element's size.
+    ///
+    /// # Errors
+    /// When the source cannot be read, or a value is beyond the target's dtype.
+    pub fn read(&mut self, position: u64, out: &mut [u8]) -> Result<()> {
+        let mut position = position;
+        let mut rest = out;
+        for stretch in &self.stretches {
+            if rest.is_empty() || position >= stretch.end {
+                continue;
+            }
+            let length = usize::try_from(stretch.end - position).unwrap_or(usize::MAX).min(rest.len());
+            let (now, later) = rest.split_at_mut(length);
+            stretch.fill(self.audit, position, now, &mut self.scratch)?;
+            position = position.saturating_add(length as u64);
+            rest = later;
+        }
+        Ok(())
+    }
+}

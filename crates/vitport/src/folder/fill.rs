@@ -1,0 +1,227 @@
+//! What fills a stretch of a weight file: the header, a tensor's own bytes, elements cast to another dtype, scaled rows,
+//! zeros, or an identity matrix. Any stretch can be filled by itself, which is what lets several threads work on one
+//! tensor and one piece of memory hold many small ones.
+
+use vitport_checkpoint::{Audit, Dtype, Tensor};
+
+use super::cast::{Overflow, narrow_f32, narrow_f64, widen_to_f32, widen_to_f64};
+use super::error::{Error, Result};
+use super::layout::WeightFile;
+use crate::plan::{Part, Target};
+
+/// A run of bytes of a weight file and where they come from.
+pub(super) struct Stretch<'a> {
+    /// Where it begins in the file.
+    pub begin: u64,
+    /// Where it ends in the file.
+    pub end: u64,
+    fill: Fill<'a>,
+}
+
+enum Fill<'a> {
+    Header(&'a [u8]),
+    Part { target: &'a Target, part: &'a Part, factors: Vec<f64> },
+}
+
+/// All stretches of a file, in order. The factors of scaled rows are read here, once.
+pub(super) fn stretches<'a>(file: &'a WeightFile<'a>, audit: &Audit<'_>) -> Result<Vec<Stretch<'a>>> {
+    let mut end = file.header.len() as u64;
+    let mut all = vec![Stretch { begin: 0, end, fill: Fill::Header(&file.header) }];
+    for &target in &file.tensors {
+        all.extend(stretches_of(target, end, audit)?);
+        end = end.saturating_add(target.bytes());
+    }
+    Ok(all)
+}
+
+/// The stretches of one tensor whose bytes begin at `begin`.
+pub(super) fn stretches_of<'a>(
+    target: &'a Target,
+    begin: u64,
+    audit: &Audit<'_>,
+) -> Result<Vec<Stretch<'a>>> {
+    let mut end = begin;
+    let mut all = Vec::new();
+    for part in target.parts.iter().filter(|part| part.elements() > 0) {
+        let factors = match part {
+            Part::ScaledRows { factors, .. } => read_factors(factors, audit)?,
+            _ => Vec::new(),
+        };
+        let begin = end;
+        end = begin.saturating_add(part.elements().saturating_mul(target.dtype.size()));
+        all.push(Stretch { begin, end, fill: Fill::Part { target, part, factors } });
+    }
+    Ok(all)
+}
+
+fn read_factors(factors: &Tensor, audit: &Audit<'_>) -> Result<Vec<f64>> {
+    let too_many = |_| Error::Plan {
+        tensor: factors.name.clone(),
+        why: format!("{} factors do not fit into memory", factors.elements()),
+    };
+    let count = usize::try_from(factors.elements()).map_err(too_many)?;
+    let mut bytes = vec![0; count.saturating_mul(size(factors.dtype))];
+    audit.read(factors, 0, &mut bytes)?;
+    let mut doubles = vec![0.0; count];
+    widen_to_f64(factors.dtype, &bytes, &mut vec![0.0; count], &mut doubles);
+    Ok(doubles)
+}
+
+/// Room for the elements that are being cast, of which each thread has its own.
+pub(super) struct Scratch {
+    stored: Vec<u8>,
+    singles: Vec<f32>,
+    doubles: Vec<f64>,
+    halves: Vec<u16>,
+}
+
+/// Elements that are cast at a time: the room for them stays in a core's own cache.
+const AT_A_TIME: usize = 16 * 1024;
+
+impl Scratch {
+    /// Room that takes no memory until something is cast.
+    pub(super) fn new() -> Self {
+        Scratch { stored: Vec::new(), singles: Vec::new(), doubles: Vec::new(), halves: Vec::new() }
+    }
+}
+
+impl Stretch<'_> {
+    /// Fills `out` with the bytes from `position` of the file on, all of which lie in this stretch. `position` and the
+    /// length are multiples of the element's size.
+    pub(super) fn fill(
+        &self,
+        audit: &Audit<'_>,
+        position: u64,
+        out: &mut [u8],
+        scratch: &mut Scratch,
+    ) -> Result<()> {
+        let into = position.saturating_sub(self.begin);
+        match &self.fill {
+            Fill::Header(header) => {
+                let rest = usize::try_from(into).ok().and_then(|into| header.get(into..)).unwrap_or_default();
+                for (byte, &header) in out.iter_mut().zip(rest) {
+                    *byte = header;
+                }
+                Ok(())
+            }
+            Fill::Part { target, part, factors } => {
+                let skipped = into / target.dtype.size();
+                match part {
+                    Part::Slice { tensor, first, .. } if tensor.dtype == target.dtype => {
+                        Ok(audit.read(tensor, first.saturating_add(skipped), out)?)
+                    }
+                    Part::Slice { tensor, first, .. } => {
+                        cast(target, tensor, None, first.saturating_add(skipped), audit, out, scratch)
+                    }
+                    Part::ScaledRows { tensor, .. } => {
+                        cast(target, tensor, Some(factors), skipped, audit, out, scratch)
+                    }
+                    Part::Zeros { .. } => {
+                        out.fill(0);
+                        Ok(())
+                    }
+                    Part::Identity { size } => {
+                        identity(target.dtype, *size, skipped, out);
+                        Ok(())
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Fills `out` with the elements of `tensor` from `first` on, in the target's dtype, each multiplied by its row's factor
+/// if there are factors.
+fn cast(
+    target: &Target,
+    tensor: &Tensor,
+    factors: Option<&[f64]>,
+    first: u64,
+    audit: &Audit<'_>,
+    out: &mut [u8],
+    scratch: &mut Scratch,
+) -> Result<()> {
+    let (from, to) = (tensor.dtype, target.dtype);
+    scratch.stored.resize(AT_A_TIME * size(from), 0);
+    scratch.singles.resize(AT_A_TIME, 0.0);
+    scratch.halves.resize(AT_A_TIME, 0);
+    let through_f64 = factors.is_some() || from == Dtype::F64;
+    if through_f64 {
+        scratch.doubles.resize(AT_A_TIME, 0.0);
+    }
+
+    let mut next = first;
+    for out in out.chunks_mut(AT_A_TIME * size(to)) {
+        let count = out.len() / size(to);
+        let stored = scratch.stored.get_mut(..count * size(from)).unwrap_or_default();
+        let singles = scratch.singles.get_mut(..count).unwrap_or_default();
+        let halves = scratch.halves.get_mut(..count).unwrap_or_default();
+        audit.read(tensor, next, stored)?;
+        if through_f64 {
+            let doubles = scratch.doubles.get_mut(..count).unwrap_or_default();
+            widen_to_f64(from, stored, singles, doubles);
+            if let Some(factors) = factors {
+                scale_rows(doubles, tensor, next, factors);
+            }
+            narrow_f64(to, doubles, singles, halves, out)
+                .map_err(|Overflow(at)| overflow(target, doubles.get(at).copied()))?;
+        } else {
+            widen_to_f32(from, stored, singles);
+            narrow_f32(to, singles, halves, out)
+                .map_err(|Overflow(at)| overflow(target, singles.get(at).copied().map(f64::from)))?;
+        }
+        next = next.saturating_add(count as u64);
+    }
+    Ok(())
+}
+
+/// Multiplies elements of `tensor`, the first of which is its element `first`, by the factors of their rows.
+fn scale_rows(doubles: &mut [f64], tensor: &Tensor, first: u64, factors: &[f64]) {
+    let columns = tensor.elements() / (factors.len() as u64).max(1);
+    let (Some(row), Ok(columns)) = (first.checked_div(columns), usize::try_from(columns)) else { return };
+    let in_first_row = columns - usize::try_from(first % columns as u64).unwrap_or(0);
+    let (partial, whole) = doubles.split_at_mut(in_first_row.min(doubles.len()));
+    let factors = usize::try_from(row).ok().and_then(|row| factors.get(row..)).unwrap_or_default();
+    for (row, factor) in std::iter::once(partial).chain(whole.chunks_mut(columns)).zip(factors) {
+        for double in row {
+            *double *= factor;
+        }
+    }
+}
+
+/// Fills `out` with the elements of an identity matrix of `rows` rows, from element `first` on.
+fn identity(dtype: Dtype, rows: u64, first: u64, out: &mut [u8]) {
+    let one: &[u8] = match dtype {
+        Dtype::F64 => &1f64.to_le_bytes(),
+        Dtype::F32 | Dtype::C64 => &1f32.to_le_bytes(),
+        Dtype::F16 => &half::f16::ONE.to_le_bytes(),
+        Dtype::BF16 => &half::bf16::ONE.to_le_bytes(),
+        Dtype::F8E4M3 => &[0x38],
+        Dtype::F8E5M2 => &[0x3c],
+        _ => &[1],
+    };
+    out.fill(0);
+    let step = rows.saturating_add(1);
+    let until_next = (step - first % step) % step;
+    for element in (until_next..).step_by(usize::try_from(step).unwrap_or(usize::MAX)) {
+        let begin = usize::try_from(element).ok().and_then(|element| element.checked_mul(size(dtype)));
+        let Some(slot) = begin.and_then(|begin| out.get_mut(begin..begin.checked_add(one.len())?)) else {
+            return;
+        };
+        slot.copy_from_slice(one);
+    }
+}
+
+fn overflow(target: &Target, value: Option<f64>) -> Error {
+    let (to, advice) = match target.dtype {
+        Dtype::F16 => ("float16", "use --dtype bf16 or f32"),
+        Dtype::BF16 => ("bfloat16", "use --dtype f32"),
+        _ => ("float32", "such a model cannot be written in float32"),
+    };
+    Error::Overflow { tensor: target.name.clone(), value: value.unwrap_or(f64::NAN), to, advice }
+}
+
+/// Bytes of an element.
+fn size(dtype: Dtype) -> usize {
+    usize::try_from(dtype.size()).unwrap_or(8)
+}

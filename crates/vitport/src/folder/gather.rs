@@ -1,0 +1,164 @@
+//! Carries the weights: fills the files of a [`Layout`] from the source, in memory that does not grow with the model.
+//!
+//! The *output* is cut into blocks, and a few threads take one block after another, fill it by positional reads from
+//! wherever its bytes lie in the source, and write it at its place. So one path serves every case: one large tensor is
+//! shared by all threads, hundreds of small ones travel in one block, and each byte is copied once in and once out. The
+//! file's whole length is set aside beforehand, which makes the writes cheaper and shows a full disk before any work.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+
+use rustix::fs::FallocateFlags;
+use vitport_checkpoint::{Audit, Checkpoint};
+
+use super::error::{Error, Result};
+use super::fill::{Scratch, Stretch, stretches};
+use super::json;
+use super::layout::{INDEX_NAME, Layout, WeightFile};
+
+/// Length of a block, and what its place in the file is a multiple of. Blocks of 128 to 256 KiB were fastest; from
+/// 1 MiB on they sometimes cost several times as much. As a multiple of 16 it never cuts an element in two.
+const BLOCK: usize = 256 * 1024;
+
+/// More threads than this do not write faster into one file.
+const MAX_THREADS: usize = 4;
+
+/// Writes all files of `layout`, and the index if there are several, into the folder `folder`, from `checkpoint`. Calls
+/// `progress` from several threads with the number of bytes that were written since its last call. When all is written,
+/// the checksums of what was read have been verified. With `fsync`, the files are on the disk, not only in the system's
+/// cache.
+///
+/// # Errors
+/// Of class usage when a value is beyond the dtype that it is to be cast to, of class source when the checkpoint cannot
+/// be read or a checksum does not match, of class disk when a file cannot be written. The files are worthless then.
+pub fn carry(
+    checkpoint: &Checkpoint,
+    layout: &Layout<'_>,
+    folder: &Path,
+    fsync: bool,
+    progress: &(dyn Fn(u64) + Sync),
+) -> Result<()> {
+    let audit = checkpoint.audit();
+    for file in &layout.files {
+        write_file(file, &audit, folder, fsync, progress)?;
+    }
+    audit.finish()?;
+    if let Some(index) = layout.index() {
+        let path = folder.join(INDEX_NAME);
+        let write = || {
+            let index_file = create(&path)?;
+            index_file.write_all_at(json::document(&index).as_bytes(), 0)?;
+            if fsync { index_file.sync_all() } else { Ok(()) }
+        };
+        write().map_err(Error::disk("write", &path))?;
+    }
+    Ok(())
+}
+
+fn write_file(
+    layout: &WeightFile<'_>,
+    audit: &Audit<'_>,
+    folder: &Path,
+    fsync: bool,
+    progress: &(dyn Fn(u64) + Sync),
+) -> Result<()> {
+    let path = folder.join(&layout.name);
+    let len = layout.bytes();
+    let file = create(&path).map_err(Error::disk("create", &path))?;
+    set_aside(&file, len).map_err(Error::disk("make room for", &path))?;
+    let blocks = Blocks {
+        stretches: stretches(layout, audit)?,
+        audit,
+        file: &file,
+        path: &path,
+        len,
+        next: AtomicU64::new(0),
+        stop: AtomicBool::new(false),
+        error: Mutex::new(None),
+        progress,
+    };
+    let threads = thread::available_parallelism().map_or(1, usize::from).min(MAX_THREADS);
+    let useful = usize::try_from(len.div_ceil(BLOCK as u64)).unwrap_or(usize::MAX);
+    thread::scope(|scope| {
+        for _ in 1..threads.min(useful) {
+            scope.spawn(|| blocks.work());
+        }
+        blocks.work();
+    });
+    if let Some(error) = blocks.error.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        return Err(error);
+    }
+    if fsync { file.sync_all().map_err(Error::disk("sync", &path)) } else { Ok(()) }
+}
+
+fn create(path: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).create_new(true).open(path)
+}
+
+/// Gives the file its length, and its room on the disk where the file system can do that.
+fn set_aside(file: &File, len: u64) -> io::Result<()> {
+    match rustix::fs::fallocate(file, FallocateFlags::empty(), 0, len) {
+        Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS | rustix::io::Errno::INVAL) => {
+            file.set_len(len)
+        }
+        result => Ok(result?),
+    }
+}
+
+/// The blocks of one file, which the threads take from until none is left or one of them fails.
+struct Blocks<'a> {
+    stretches: Vec<Stretch<'a>>,
+    audit: &'a Audit<'a>,
+    file: &'a File,
+    path: &'a Path,
+    len: u64,
+    next: AtomicU64,
+    stop: AtomicBool,
+    error: Mutex<Option<Error>>,
+    progress: &'a (dyn Fn(u64) + Sync),
+}
+
+impl Blocks<'_> {
+    fn work(&self) {
+        let mut buffer = vec![0; BLOCK];
+        let mut scratch = Scratch::new();
+        while !self.stop.load(Ordering::Relaxed) {
+            let begin = self.next.fetch_add(BLOCK as u64, Ordering::Relaxed);
+            let Some(left) = self.len.checked_sub(begin).filter(|&left| left > 0) else { return };
+            let block = match usize::try_from(left) {
+                Ok(left) => buffer.get_mut(..left.min(BLOCK)).unwrap_or_default(),
+                Err(_) => &mut buffer,
+            };
+            if let Err(error) = self.carry(begin, block, &mut scratch) {
+                self.stop.store(true, Ordering::Relaxed);
+                self.error.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+                return;
+            }
+        }
+    }
+
+    /// Fills the block that begins at `begin` of the file and writes it there.
+    fn carry(&self, begin: u64, block: &mut [u8], scratch: &mut Scratch) -> Result<()> {
+        let mut position = begin;
+        let mut rest = &mut *block;
+        let first = self.stretches.partition_point(|stretch| stretch.end <= begin);
+        for stretch in self.stretches.get(first..).unwrap_or_default() {
+            let here = usize::try_from(stretch.end.saturating_sub(position)).unwrap_or(usize::MAX);
+            let (part, after) = rest.split_at_mut(here.min(rest.len()));
+            stretch.fill(self.audit, position, part, scratch)?;
+            position = stretch.end;
+            rest = after;
+            if rest.is_empty() {
+                break;
+            }
+        }
+        self.file.write_all_at(block, begin).map_err(Error::disk("write", self.path))?;
+        (self.progress)(block.len() as u64);
+        Ok(())
+    }
+}

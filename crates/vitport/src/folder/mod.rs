@@ -1,0 +1,21 @@
+//! The transformers folder on disk: which files it has, how the weights get into them, how it appears under its name in
+//! one step, and how one that exists is opened again.
+//!
+//! Nothing here knows a family. A [`crate::plan::Plan`] comes in, a folder comes out:
+//! [`publish::Staging`] makes the place, [`layout::Layout`] says which files hold which tensors, [`gather::carry`] fills
+//! them from the source, [`json`] writes the documents beside them, and [`reader::Folder`] opens the result.
+
+mod cast;
+mod contents;
+pub mod error;
+mod fill;
+pub mod gather;
+pub mod json;
+pub mod layout;
+mod occupant;
+pub mod publish;
+pub mod reader;
+mod stale;
+
+pub use contents::Contents;
+pub use error::{Class, Error, Result};

@@ -1,0 +1,136 @@
+//! What stands where the output folder is to go, and whether it may be replaced: every refusal that can be given before
+//! any work is done.
+
+use std::fs::{self, Metadata};
+use std::io;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use super::error::{Error, Result};
+
+/// What lies at the output path, when it may be replaced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Occupant {
+    /// Nothing.
+    Nothing,
+    /// A folder without entries.
+    EmptyFolder,
+    /// A model folder, which the caller asked to replace.
+    ModelFolder,
+}
+
+/// Looks at `out` and refuses what may not be replaced: files, links, strangers' folders, and without `force` any folder
+/// with something in it.
+pub(super) fn inspect(out: &Path, force: bool) -> Result<Occupant> {
+    let Some(metadata) = entry(out)? else { return Ok(Occupant::Nothing) };
+    if metadata.is_symlink() {
+        let target = fs::read_link(out).map_err(Error::disk("read", out))?;
+        return Err(Error::Symlink { out: out.to_owned(), target });
+    }
+    if !metadata.is_dir() {
+        return Err(Error::NotAFolder { out: out.to_owned(), what: kind(&metadata) });
+    }
+    if is_mount_point(out, &metadata)? {
+        return Err(Error::MountPoint(out.to_owned()));
+    }
+    if holds_current_folder(&metadata) {
+        return Err(Error::Current(out.to_owned()));
+    }
+    let Some(folder) = first_entries(out)? else { return Ok(Occupant::EmptyFolder) };
+    if !force {
+        return Err(Error::Exists(out.to_owned()));
+    }
+    if !fs::symlink_metadata(out.join("config.json")).is_ok_and(|config| config.is_file()) {
+        return Err(Error::NotAModel(out.to_owned()));
+    }
+    match folder {
+        Some(inner) => Err(Error::HoldsFolder { out: out.to_owned(), inner }),
+        None => Ok(Occupant::ModelFolder),
+    }
+}
+
+/// Refuses an output that is a protected path, lies in one, or contains one.
+pub(super) fn refuse_overlap(out: &Path, protect: &[PathBuf]) -> Result<()> {
+    // Where the output would really lie, should a link be on the way to it.
+    let real_parent = out.ancestors().skip(1).find_map(|ancestor| fs::canonicalize(ancestor).ok());
+    let real_parent = real_parent.unwrap_or_default();
+    for source_path in protect {
+        let overlap = |relation| {
+            Err(Error::Overlap { out: out.to_owned(), relation, source_path: source_path.clone() })
+        };
+        // A link into the Hub's cache lies in one folder and its bytes in another: neither may be touched.
+        let as_named = std::path::absolute(source_path).unwrap_or_else(|_| source_path.clone());
+        let resolved = fs::canonicalize(source_path).unwrap_or_else(|_| as_named.clone());
+        if let Ok(source) = fs::metadata(source_path) {
+            if same(out, &source) {
+                return overlap("is");
+            }
+            if real_parent.ancestors().any(|ancestor| same(ancestor, &source)) {
+                return overlap("lies in");
+            }
+        }
+        if let Ok(folder) = fs::metadata(out) {
+            let mut around = as_named.ancestors().chain(resolved.ancestors());
+            if around.any(|ancestor| same(ancestor, &folder)) {
+                return overlap("contains");
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The entry at `path` itself, not what a link there points to; `None` when there is none.
+fn entry(path: &Path) -> Result<Option<Metadata>> {
+    match fs::symlink_metadata(path) {
+        Ok(metadata) => Ok(Some(metadata)),
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(cause) if cause.kind() == io::ErrorKind::NotADirectory => {
+            let parent = path.ancestors().skip(1).find(|ancestor| ancestor.exists()).unwrap_or(path);
+            Err(Error::ParentNotAFolder { parent: parent.to_owned(), out: path.to_owned() })
+        }
+        Err(cause) => Err(Error::disk("look at", path)(cause)),
+    }
+}
+
+fn kind(metadata: &Metadata) -> &'static str {
+    let kind = metadata.file_type();
+    if kind.is_file() {
+        "file"
+    } else if kind.is_fifo() {
+        "pipe"
+    } else if kind.is_socket() {
+        "socket"
+    } else {
+        "device"
+    }
+}
+
+/// `None` for an empty folder, otherwise the first folder in it, if there is one.
+fn first_entries(out: &Path) -> Result<Option<Option<PathBuf>>> {
+    let mut found = None;
+    for entry in fs::read_dir(out).map_err(Error::disk("list", out))? {
+        let entry = entry.map_err(Error::disk("list", out))?;
+        let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+        let inner: &mut Option<PathBuf> = found.get_or_insert_default();
+        if is_folder {
+            *inner = Some(entry.file_name().into());
+            break;
+        }
+    }
+    Ok(found)
+}
+
+fn is_mount_point(out: &Path, folder: &Metadata) -> Result<bool> {
+    let parent = out.parent().unwrap_or(out);
+    let above = fs::metadata(parent).map_err(Error::disk("look at", parent))?;
+    Ok(above.dev() != folder.dev())
+}
+
+fn holds_current_folder(folder: &Metadata) -> bool {
+    std::env::current_dir().is_ok_and(|current| current.ancestors().any(|ancestor| same(ancestor, folder)))
+}
+
+/// Whether `path` exists and is the very file or folder that `other` describes.
+fn same(path: &Path, other: &Metadata) -> bool {
+    fs::metadata(path).is_ok_and(|metadata| metadata.dev() == other.dev() && metadata.ino() == other.ino())
+}

@@ -1,0 +1,74 @@
+//! A transformers folder that exists, opened to be verified or used: its two documents and its weights.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+use vitport_checkpoint::{Checkpoint, Limits};
+
+use super::error::{Error, Result};
+
+/// An opened model folder.
+#[derive(Debug)]
+pub struct Folder {
+    /// Where it is.
+    pub path: PathBuf,
+    /// `config.json`, an object.
+    pub config: Value,
+    /// `preprocessor_config.json`, an object; `None` when the folder has none.
+    pub processor: Option<Value>,
+    /// The weights: `model.safetensors`, its shards, or `pytorch_model.bin`, whichever comes first.
+    pub checkpoint: Checkpoint,
+}
+
+/// The largest document that is read, in bytes. 22,000 class names, twice, take 2 MB.
+const MAX_DOCUMENT: u64 = 32 << 20;
+
+impl Folder {
+    /// Opens the folder at `path`. No weight is read yet.
+    ///
+    /// # Errors
+    /// Of class source when the folder or a document is missing or unreadable, a document is no JSON object, or the
+    /// weights are refused.
+    pub fn open(path: &Path, limits: &Limits) -> Result<Self> {
+        let config = document(&path.join("config.json"))?.ok_or_else(|| Error::Unreadable {
+            path: path.to_owned(),
+            why: if path.is_dir() { "has no config.json" } else { "is not a folder" }.to_owned(),
+            advice: "give a folder that vitport convert or transformers wrote",
+        })?;
+        let processor = document(&path.join("preprocessor_config.json"))?;
+        let checkpoint = Checkpoint::open(path, limits)?;
+        Ok(Folder { path: path.to_owned(), config, processor, checkpoint })
+    }
+}
+
+/// A JSON object from a file; `None` when there is no such file.
+fn document(path: &Path) -> Result<Option<Value>> {
+    let unreadable = |why: String| Error::Unreadable {
+        path: path.to_owned(),
+        why,
+        advice: "write the folder again or restore the file",
+    };
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error)
+            if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) =>
+        {
+            return Ok(None);
+        }
+        Err(error) => return Err(unreadable(format!("cannot be opened ({error})"))),
+    };
+    let mut bytes = Vec::new();
+    file.take(MAX_DOCUMENT + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|error| unreadable(format!("cannot be read ({error})")))?;
+    if bytes.len() as u64 > MAX_DOCUMENT {
+        return Err(unreadable(format!("has more than {MAX_DOCUMENT} bytes")));
+    }
+    match serde_json::from_slice(&bytes) {
+        Ok(value @ Value::Object(_)) => Ok(Some(value)),
+        Ok(_) => Err(unreadable("is JSON but not an object".to_owned())),
+        Err(error) => Err(unreadable(format!("is not JSON ({error})"))),
+    }
+}

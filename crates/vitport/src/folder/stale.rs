@@ -1,0 +1,178 @@
+//! Temporary folders beside the output: how they are named, how a live one is told from one that a killed run left
+//! behind, and how the latter are cleared away.
+//!
+//! The process that owns a temporary folder holds an advisory lock (`flock`) on the folder itself. The system lets go of
+//! it when the process ends, however it ends, so a folder that can be locked belongs to nobody. On file systems that
+//! know no such locks, nothing is ever taken for stale.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File};
+use std::hash::{BuildHasher, RandomState};
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+/// Where the temporary folders of one output path lie, and what they are called.
+#[derive(Debug, Clone)]
+pub(super) struct Siblings {
+    parent: PathBuf,
+    prefix: OsString,
+}
+
+/// What a temporary folder is for. The difference shows in its name, because a killed run must leave behind which of
+/// them may hold the only copy of something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// A folder being filled, or one that has been replaced: `.NAME.vitport-XXXXXX`.
+    Scratch,
+    /// The folder that stood at the output path, while its successor moves in: `.NAME.vitport-old-XXXXXX`.
+    Aside,
+}
+
+const ASIDE: &[u8] = b"old-";
+const RANDOM: usize = 6;
+
+impl Siblings {
+    /// The temporary folders of the folder `name` in `parent`.
+    pub(super) fn new(parent: &Path, name: &OsStr) -> Self {
+        let mut prefix = OsString::from(".");
+        prefix.push(name);
+        prefix.push(".vitport-");
+        Siblings { parent: parent.to_owned(), prefix }
+    }
+
+    /// A path that nobody uses yet, most probably.
+    pub(super) fn fresh(&self, purpose: Purpose) -> PathBuf {
+        let mut name = self.prefix.clone();
+        if purpose == Purpose::Aside {
+            name.push(OsStr::from_bytes(ASIDE));
+        }
+        let mut random = RandomState::new().hash_one(std::process::id());
+        for _ in 0..RANDOM {
+            let digit = u32::try_from(random % 36).ok().and_then(|digit| char::from_digit(digit, 36));
+            name.push(digit.unwrap_or('0').encode_utf8(&mut [0; 4]));
+            random /= 36;
+        }
+        self.parent.join(name)
+    }
+
+    /// Removes what killed runs left behind. Should one have been killed after it moved the old folder aside and before
+    /// the new one was in place, the old one gets its place back. What cannot be removed is left for another day.
+    pub(super) fn clear(&self, out: &Path) {
+        let Ok(entries) = fs::read_dir(&self.parent) else { return };
+        for entry in entries.flatten() {
+            let Some(purpose) = self.purpose(&entry.file_name()) else { continue };
+            let path = entry.path();
+            let Ok(Some(_lock)) = lock(&path) else { continue };
+            if purpose == Purpose::Aside && fs::symlink_metadata(out).is_err() {
+                let _ = fs::rename(&path, out);
+            } else {
+                let _ = remove(&path);
+            }
+        }
+    }
+
+    fn purpose(&self, name: &OsStr) -> Option<Purpose> {
+        let rest = name.as_bytes().strip_prefix(self.prefix.as_bytes())?;
+        let (purpose, random) = match rest.strip_prefix(ASIDE) {
+            Some(random) => (Purpose::Aside, random),
+            None => (Purpose::Scratch, rest),
+        };
+        let is_ours = random.len() == RANDOM
+            && random.iter().all(|byte| byte.is_ascii_digit() || byte.is_ascii_lowercase());
+        is_ours.then_some(purpose)
+    }
+}
+
+/// Locks the folder at `path`: `None` when somebody else holds it, or when it went away or became another one while it
+/// was being locked.
+pub(super) fn lock(path: &Path) -> io::Result<Option<File>> {
+    if !fs::symlink_metadata(path)?.is_dir() {
+        return Ok(None);
+    }
+    let folder = File::open(path)?;
+    match folder.try_lock() {
+        Ok(()) => {}
+        Err(fs::TryLockError::WouldBlock) => return Ok(None),
+        Err(fs::TryLockError::Error(error)) => return Err(error),
+    }
+    let locked = folder.metadata()?;
+    let here = fs::symlink_metadata(path);
+    let unchanged = here.is_ok_and(|here| here.dev() == locked.dev() && here.ino() == locked.ino());
+    Ok(unchanged.then_some(folder))
+}
+
+/// Removes a folder and all in it, while somebody else may be doing the same.
+pub(super) fn remove(path: &Path) -> io::Result<()> {
+    for _ in 0..8 {
+        match fs::remove_dir_all(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                if fs::symlink_metadata(path).is_err() {
+                    return Ok(());
+                }
+            }
+            result => return result,
+        }
+    }
+    fs::remove_dir_all(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_our_own_names_are_taken_for_ours() {
+        let siblings = Siblings::new(Path::new("/p"), OsStr::new("model"));
+        for purpose in [Purpose::Scratch, Purpose::Aside] {
+            let fresh = siblings.fresh(purpose);
+            assert_eq!(fresh.parent(), Some(Path::new("/p")));
+            assert_eq!(siblings.purpose(fresh.file_name().unwrap()), Some(purpose), "{fresh:?}");
+        }
+        for stranger in [
+            "model",
+            ".model.vitport-",
+            ".model.vitport-abc",
+            ".model.vitport-ABCDEF",
+            ".model2.vitport-abcdef",
+            ".model.vitport-abcdef.bak",
+        ] {
+            assert_eq!(siblings.purpose(OsStr::new(stranger)), None, "{stranger}");
+        }
+    }
+
+    #[test]
+    fn a_locked_folder_is_left_alone_and_an_unlocked_one_removed() {
+        let parent = tempfile::tempdir().unwrap();
+        let out = parent.path().join("model");
+        let siblings = Siblings::new(parent.path(), OsStr::new("model"));
+        let (live, stale) = (siblings.fresh(Purpose::Scratch), siblings.fresh(Purpose::Scratch));
+        for folder in [&live, &stale] {
+            fs::create_dir(folder).unwrap();
+            fs::write(folder.join("config.json"), "{}").unwrap();
+        }
+        let held = lock(&live).unwrap().unwrap();
+        siblings.clear(&out);
+        assert!(live.join("config.json").exists());
+        assert!(!stale.exists());
+        drop(held);
+        siblings.clear(&out);
+        assert!(!live.exists());
+    }
+
+    #[test]
+    fn an_old_folder_that_was_only_moved_aside_gets_its_place_back() {
+        let parent = tempfile::tempdir().unwrap();
+        let out = parent.path().join("model");
+        let siblings = Siblings::new(parent.path(), OsStr::new("model"));
+        for expected in ["first", "first"] {
+            let aside = siblings.fresh(Purpose::Aside);
+            fs::create_dir(&aside).unwrap();
+            fs::write(aside.join("config.json"), expected).unwrap();
+            siblings.clear(&out);
+            assert_eq!(fs::read_to_string(out.join("config.json")).unwrap(), "first");
+            assert!(!aside.exists());
+        }
+    }
+}

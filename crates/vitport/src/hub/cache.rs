@@ -1,0 +1,182 @@
+//! The cache on disk, laid out as Python's `huggingface_hub` lays it out, so that either finds what the
+//! other fetched:
+//!
+//! ```text
+//! models--org--name/blobs/<etag>                     the bytes, once
+//! models--org--name/blobs/<etag>.incomplete          an interrupted transfer, to be resumed
+//! models--org--name/refs/<branch, tag or refs/pr/N>  the commit it stood for when last asked
+//! models--org--name/snapshots/<commit>/<path>        a relative link to the blob
+//! .locks/models--org--name/<etag>.lock               held (flock) while the blob is written
+//! ```
+//!
+//! Everything appears by rename, whole or not at all.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Write};
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+
+use super::error::Error;
+use super::etag::Etag;
+use super::name::check_path;
+use super::progress::{Event, Progress};
+
+/// The part of the cache that belongs to one repository.
+#[derive(Clone, Debug)]
+pub(super) struct RepoCache {
+    root: PathBuf,
+    folder_name: String,
+}
+
+impl RepoCache {
+    /// `repo` is a checked name, `org/name`.
+    pub(super) fn new(root: &Path, repo: &str) -> Self {
+        Self { root: root.to_owned(), folder_name: format!("models--{}", repo.replace('/', "--")) }
+    }
+
+    /// The whole cache's folder.
+    pub(super) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    fn folder(&self) -> PathBuf {
+        self.root.join(&self.folder_name)
+    }
+
+    /// The snapshot of a commit; it need not exist.
+    pub(super) fn snapshot(&self, commit: &str) -> PathBuf {
+        self.folder().join("snapshots").join(commit)
+    }
+
+    /// The place of a file of a commit, if its bytes are here.
+    pub(super) fn file(&self, commit: &str, path: &str) -> Option<PathBuf> {
+        let place = self.snapshot(commit).join(path);
+        place.is_file().then_some(place)
+    }
+
+    /// The blob's place; it need not exist.
+    pub(super) fn blob(&self, etag: &Etag) -> PathBuf {
+        self.folder().join("blobs").join(etag.name())
+    }
+
+    /// Where the bytes gather until they are whole.
+    pub(super) fn incomplete(&self, etag: &Etag) -> PathBuf {
+        self.folder().join("blobs").join(format!("{}.incomplete", etag.name()))
+    }
+
+    /// The commit that a revision stands for, as far as the cache knows.
+    pub(super) fn commit_of(&self, revision: &str) -> Option<String> {
+        if is_commit(revision) && self.snapshot(revision).is_dir() {
+            return Some(revision.to_owned());
+        }
+        let text = fs::read_to_string(self.folder().join("refs").join(revision)).ok()?;
+        let commit = text.trim();
+        is_segment(commit).then(|| commit.to_owned())
+    }
+
+    /// Every file of a commit whose bytes are here, as paths in the repository.
+    pub(super) fn listing(&self, commit: &str) -> Vec<String> {
+        let mut files = Vec::new();
+        let mut folders = vec![(self.snapshot(commit), String::new())];
+        while let Some((folder, prefix)) = folders.pop() {
+            let Ok(entries) = fs::read_dir(&folder) else { continue };
+            for entry in entries.flatten() {
+                let Ok(name) = entry.file_name().into_string() else { continue };
+                let path = format!("{prefix}{name}");
+                let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+                if is_folder && prefix.matches('/').count() < 16 {
+                    folders.push((entry.path(), format!("{path}/")));
+                } else if entry.path().is_file() && check_path(&path).is_ok() {
+                    files.push(path);
+                }
+            }
+        }
+        files.sort();
+        files
+    }
+
+    /// Remembers which commit a revision stands for.
+    pub(super) fn remember(&self, revision: &str, commit: &str) -> Result<(), Error> {
+        let place = self.folder().join("refs").join(revision);
+        let known = fs::read_to_string(&place).is_ok_and(|text| text == commit);
+        if revision == commit || known {
+            return Ok(());
+        }
+        let write = |source| Error::disk("write", &place, source);
+        let folder = place.parent().unwrap_or(&self.root);
+        fs::create_dir_all(folder).map_err(|source| Error::disk("create the folder", folder, source))?;
+        let mut new = tempfile::Builder::new()
+            .prefix(".ref-")
+            .permissions(usual_permissions())
+            .tempfile_in(folder)
+            .map_err(write)?;
+        new.write_all(commit.as_bytes()).map_err(write)?;
+        new.persist(&place).map_err(|error| write(error.error))?;
+        Ok(())
+    }
+
+    /// Takes the lock that `huggingface_hub` takes before it writes this blob. It is given up when the
+    /// returned file is dropped. A file system without locks is used without: the digest of what was
+    /// written is checked in any case.
+    pub(super) fn lock(&self, etag: &Etag, file: &str, progress: &dyn Progress) -> Result<File, Error> {
+        let folder = self.root.join(".locks").join(&self.folder_name);
+        fs::create_dir_all(&folder).map_err(|source| Error::disk("create the folder", &folder, source))?;
+        let place = folder.join(format!("{}.lock", etag.name()));
+        let lock = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&place)
+            .map_err(|source| Error::disk("open", &place, source))?;
+        if let Err(TryLockError::WouldBlock) = lock.try_lock() {
+            progress.event(Event::WaitingForLock { file });
+            lock.lock().map_err(|source| Error::disk("lock", &place, source))?;
+        }
+        Ok(lock)
+    }
+
+    /// Makes `path` of `commit` a link to a blob that is whole.
+    pub(super) fn link(&self, commit: &str, path: &str, etag: &Etag) -> Result<PathBuf, Error> {
+        let place = self.snapshot(commit).join(path);
+        let folder = place.parent().unwrap_or(&self.root);
+        fs::create_dir_all(folder).map_err(|source| Error::disk("create the folder", folder, source))?;
+        let up = "../".repeat(path.matches('/').count().saturating_add(2));
+        let target = PathBuf::from(format!("{up}blobs/{}", etag.name()));
+        if fs::read_link(&place).is_ok_and(|there| there == target) {
+            return Ok(place);
+        }
+        let write = |source| Error::disk("write", &place, source);
+        let result = tempfile::Builder::new().prefix(".link-").make_in(folder, |new| symlink(&target, new));
+        match result {
+            Ok(new) => {
+                new.into_temp_path().persist(&place).map_err(|error| write(error.error))?;
+            }
+            // A file system without links: the bytes themselves go to where they are looked for, as
+            // `huggingface_hub` does it.
+            Err(error)
+                if matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::Unsupported) =>
+            {
+                fs::rename(self.blob(etag), &place).map_err(write)?;
+            }
+            Err(error) => return Err(write(error)),
+        }
+        Ok(place)
+    }
+}
+
+/// What a file gets that is simply created, before the umask: a cache may be shared between users.
+fn usual_permissions() -> fs::Permissions {
+    fs::Permissions::from_mode(0o666)
+}
+
+/// A full commit id, which never changes its meaning.
+pub(super) fn is_commit(revision: &str) -> bool {
+    revision.len() == 40 && revision.chars().all(|c| matches!(c, '0'..='9' | 'a'..='f'))
+}
+
+/// Whether a commit from a server or a refs file can be the name of one folder.
+pub(super) fn is_segment(commit: &str) -> bool {
+    (1..=128).contains(&commit.len())
+        && !commit.starts_with('.')
+        && commit.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+}

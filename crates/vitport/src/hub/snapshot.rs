@@ -1,0 +1,201 @@
+//! From the name of a repository to a folder that can be opened: its `config.json` and its weights, in
+//! the cache.
+
+use std::path::{Path, PathBuf};
+
+use super::cache::{RepoCache, is_commit};
+use super::choice::{CONFIG, LONGEST_INDEX, Weights, choose, shards};
+use super::client::Client;
+use super::config::HubConfig;
+use super::error::Error;
+use super::info::{Questions, RevisionFacts};
+use super::name::RepoId;
+use super::progress::Progress;
+use super::transfer::Transfer;
+
+/// A model in the cache.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    /// The snapshot's folder. It may hold more files than were asked for now.
+    pub folder: PathBuf,
+    /// The weights: one file, or the shards in the order of their names.
+    pub weights: Vec<PathBuf>,
+    /// `config.json`, if the repository has one.
+    pub config: Option<PathBuf>,
+    /// The repository, `org/name`.
+    pub repo: String,
+    /// The revision as it was asked for.
+    pub revision: String,
+    /// The commit that the revision is.
+    pub commit: String,
+    /// How sure it is that the revision is still this commit.
+    pub reach: Reach,
+    /// Whether the folder's file names say by themselves which weights are meant.
+    usual: bool,
+}
+
+/// Where the knowledge of a revision's commit comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// The Hub was asked.
+    Hub,
+    /// The cache alone, because the caller is offline, or because a commit was named, which cannot change.
+    Cache,
+    /// The cache alone, because the Hub could not be asked. A caller should say so.
+    Unreachable {
+        /// Why, in one line.
+        why: String,
+    },
+}
+
+impl Snapshot {
+    /// What to open: the folder, or the one file that was picked or that has a name of its own.
+    pub fn source(&self) -> &Path {
+        match self.weights.as_slice() {
+            [only] if !self.usual => only,
+            _ => &self.folder,
+        }
+    }
+}
+
+/// Brings a model into the cache, unless it is there, and returns where it lies.
+///
+/// Fetched are `config.json`, and `model.safetensors`, or the shards named by
+/// `model.safetensors.index.json`, or the same of `pytorch_model.bin`, or else the only checkpoint
+/// (`.safetensors`, `.pth`, `.pt`, `.bin`, `.npz`) that the repository holds; where [`RepoId::file`]
+/// picks one, that one.
+///
+/// The Hub is asked once which commit the revision is. If it cannot be reached and the cache holds that
+/// model at the commit that the revision stood for last, that is returned ([`Reach::Unreachable`]). A
+/// full commit id whose model lies in the cache costs no request at all.
+///
+/// # Errors
+/// See [`Error`]. Whatever happens, the cache stays as others expect it; only an `.incomplete` file may
+/// be left, from where the next transfer goes on.
+pub fn fetch_model(config: &HubConfig, id: &RepoId, progress: &dyn Progress) -> Result<Snapshot, Error> {
+    let cache = RepoCache::new(&config.cache_dir, id.repo());
+    if config.offline {
+        return cached(&cache, id);
+    }
+    let known = cached(&cache, id);
+    if let Ok(snapshot) = &known
+        && is_commit(id.revision())
+        && is_settled(&cache, id, snapshot)
+    {
+        return known;
+    }
+    let client = Client::new(config)?;
+    let questions = Questions { client: &client, repo: id.repo(), revision: id.revision(), progress };
+    // Who has the model already need not wait long for a Hub that is not there.
+    let tries = if known.is_ok() { 1 } else { config.retries.tries };
+    let facts = match (questions.revision(tries), known) {
+        (Ok(facts), _) => facts,
+        (Err(error), Ok(snapshot)) if error.is_outage() => {
+            return Ok(Snapshot { reach: Reach::Unreachable { why: error.to_string() }, ..snapshot });
+        }
+        (Err(error), _) => return Err(error),
+    };
+    let snapshot = fetch(&questions, &cache, id, &facts)?;
+    cache.remember(id.revision(), &facts.commit)?;
+    Ok(snapshot)
+}
+
+fn fetch(
+    questions: &Questions<'_>,
+    cache: &RepoCache,
+    id: &RepoId,
+    facts: &RevisionFacts,
+) -> Result<Snapshot, Error> {
+    let commit = facts.commit.as_str();
+    let listing = facts.listing.as_deref();
+    let transfer = Transfer { questions, cache, commit };
+    let exists = |file: &str| match listing {
+        Some(files) => Ok(files.iter().any(|path| path == file)),
+        None => Ok(cache.file(commit, file).is_some() || questions.file(commit, file)?.is_some()),
+    };
+    let needed = |file: &str| -> Result<PathBuf, Error> {
+        transfer.fetch(file)?.ok_or_else(|| Error::UnknownFile {
+            repo: id.repo().to_owned(),
+            revision: id.revision().to_owned(),
+            file: file.to_owned(),
+        })
+    };
+    let weights = choose(id.repo(), id.revision(), id.file(), listing, exists)?;
+    let config = if exists(CONFIG)? { transfer.fetch(CONFIG)? } else { None };
+    let files = all_files(id, &weights, &needed)?;
+    Ok(snapshot(cache, id, commit, &weights, files, config, Reach::Hub))
+}
+
+/// The model as the cache holds it, without asking anybody.
+fn cached(cache: &RepoCache, id: &RepoId) -> Result<Snapshot, Error> {
+    let missing = |what: &str| Error::NotCached {
+        what: format!("{what} of '{}' at '{}'", id.repo(), super::shown::shown(id.revision())),
+        cache: cache.root().to_owned(),
+    };
+    let missing_file = |file: &str| missing(&format!("'{}'", super::shown::shown(file)));
+    let commit = cache.commit_of(id.revision()).ok_or_else(|| missing("snapshot"))?;
+    let listing = cache.listing(&commit);
+    let needed = |file: &str| cache.file(&commit, file).ok_or_else(|| missing_file(file));
+    let here = |file: &str| Ok(cache.file(&commit, file).is_some());
+    let weights =
+        choose(id.repo(), id.revision(), id.file(), Some(&listing), here).map_err(|error| match error {
+            Error::NoWeights { .. } => missing("weights"),
+            Error::UnknownFile { file, .. } => missing_file(&file),
+            other => other,
+        })?;
+    let files = all_files(id, &weights, &needed)?;
+    Ok(snapshot(cache, id, &commit, &weights, files, cache.file(&commit, CONFIG), Reach::Cache))
+}
+
+/// The weights' places: the file itself, or every shard that the index names.
+fn all_files(
+    id: &RepoId,
+    weights: &Weights,
+    needed: &dyn Fn(&str) -> Result<PathBuf, Error>,
+) -> Result<Vec<PathBuf>, Error> {
+    let first = needed(&weights.file)?;
+    if !weights.sharded {
+        return Ok(vec![first]);
+    }
+    let named = shards(id.repo(), &weights.file, &read_index(id, weights, &first)?)?;
+    named.iter().map(|file| needed(file)).collect()
+}
+
+/// Whether asking the Hub about a commit could change what `cached` found: it could not if the best
+/// there can be is here, and the structure with it.
+fn is_settled(cache: &RepoCache, id: &RepoId, snapshot: &Snapshot) -> bool {
+    let here = |file: &str| cache.file(&snapshot.commit, file).is_some();
+    let first_choice = here("model.safetensors") || here("model.safetensors.index.json");
+    snapshot.config.is_some() && (id.file().is_some() || first_choice)
+}
+
+fn read_index(id: &RepoId, weights: &Weights, place: &Path) -> Result<Vec<u8>, Error> {
+    let read = |source| Error::disk("read", place, source);
+    let size = std::fs::metadata(place).map_err(read)?.len();
+    if size > LONGEST_INDEX {
+        let why = format!("it has {size} bytes, more than {LONGEST_INDEX}");
+        return Err(Error::BadIndex { repo: id.repo().to_owned(), file: weights.file.clone(), why });
+    }
+    std::fs::read(place).map_err(read)
+}
+
+fn snapshot(
+    cache: &RepoCache,
+    id: &RepoId,
+    commit: &str,
+    weights: &Weights,
+    files: Vec<PathBuf>,
+    config: Option<PathBuf>,
+    reach: Reach,
+) -> Snapshot {
+    Snapshot {
+        folder: cache.snapshot(commit),
+        weights: files,
+        config,
+        repo: id.repo().to_owned(),
+        revision: id.revision().to_owned(),
+        commit: commit.to_owned(),
+        reach,
+        usual: weights.usual,
+    }
+}

@@ -1,0 +1,262 @@
+//! Getting the bytes of one file into the cache: resumed where an earlier transfer stopped, repeated when
+//! the stream is cut, and compared with the size and the etag before anybody can find them.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use super::cache::RepoCache;
+use super::client::{Answer, cut};
+use super::error::Error;
+use super::info::{FileFacts, Questions};
+use super::progress::Event;
+use super::retry::{Fault, retrying};
+
+/// Bytes read from the network at once.
+const BLOCK: usize = 128 * 1024;
+
+/// A try that brought at least this many bytes does not count against the number of tries: a large file
+/// over a bad line is cut many times, and each time it is further.
+const PROGRESS: u64 = 64 * 1024;
+
+/// Fetches files of one commit of one repository.
+pub(super) struct Transfer<'a> {
+    pub(super) questions: &'a Questions<'a>,
+    pub(super) cache: &'a RepoCache,
+    pub(super) commit: &'a str,
+}
+
+impl Transfer<'_> {
+    /// The place of `file` in the cache, fetched if it is not there; `None` if the commit has no such file.
+    pub(super) fn fetch(&self, file: &str) -> Result<Option<PathBuf>, Error> {
+        let progress = self.questions.progress;
+        if let Some(place) = self.cache.file(self.commit, file) {
+            progress.event(Event::Cached { file });
+            return Ok(Some(place));
+        }
+        let Some(facts) = self.questions.file(self.commit, file)? else { return Ok(None) };
+        let lock = self.cache.lock(&facts.etag, file, progress)?;
+        if self.has_blob(&facts) {
+            progress.event(Event::Cached { file });
+        } else {
+            self.receive(file, &facts)?;
+            progress.event(Event::Finished { file });
+        }
+        let place = self.cache.link(self.commit, file, &facts.etag)?;
+        drop(lock);
+        Ok(Some(place))
+    }
+
+    /// Whether the blob lies in the cache, whole.
+    fn has_blob(&self, facts: &FileFacts) -> bool {
+        fs::metadata(self.cache.blob(&facts.etag))
+            .is_ok_and(|there| there.is_file() && facts.size.is_none_or(|size| there.len() == size))
+    }
+
+    fn receive(&self, file: &str, facts: &FileFacts) -> Result<(), Error> {
+        let blob = self.cache.blob(&facts.etag);
+        let folder = blob.parent().unwrap_or(self.cache.root());
+        fs::create_dir_all(folder).map_err(|source| Error::disk("create the folder", folder, source))?;
+        let incomplete = self.cache.incomplete(&facts.etag);
+        if let Some(size) = facts.size {
+            let here = fs::metadata(&incomplete).map_or(0, |there| there.len());
+            check_room(folder, file, size.saturating_sub(here))?;
+        }
+        let mut partial = Partial::open(file, incomplete)?;
+        if facts.size.is_some_and(|size| partial.length > size) {
+            partial.restart()?;
+        }
+        let mut resumed = partial.length > 0;
+        self.questions.progress.event(Event::Started {
+            file,
+            size: facts.size,
+            resumed_from: partial.length,
+        });
+        loop {
+            self.receive_all(file, facts, &mut partial, &mut resumed)?;
+            match facts.etag.check(&partial.path)? {
+                Ok(()) => break,
+                // What an earlier transfer left may have been another file.
+                Err(_) if resumed => {
+                    self.questions.progress.event(Event::Restarted { file });
+                    partial.restart()?;
+                    resumed = false;
+                }
+                Err((algorithm, found)) => {
+                    partial.discard();
+                    let host = self.questions.client.hub();
+                    let etag = facts.etag.name().to_owned();
+                    return Err(Error::WrongDigest { file: file.to_owned(), host, etag, algorithm, found });
+                }
+            }
+        }
+        partial.publish(&blob)
+    }
+
+    /// Receives until the file is as long as it should be.
+    fn receive_all(
+        &self,
+        file: &str,
+        facts: &FileFacts,
+        partial: &mut Partial,
+        resumed: &mut bool,
+    ) -> Result<(), Error> {
+        let result = retrying(&self.questions.client.config().retries, self.questions.progress, || {
+            if facts.size.is_some_and(|size| partial.length == size) {
+                return Ok(());
+            }
+            *resumed |= partial.length > 0;
+            self.receive_once(file, facts, partial)
+        });
+        if let Err(Error::WrongSize { .. }) = &result {
+            partial.discard();
+        }
+        result
+    }
+
+    /// One GET, from where `partial` ends to the end of the stream.
+    fn receive_once(&self, file: &str, facts: &FileFacts, partial: &mut Partial) -> Result<(), Fault> {
+        let address = self.questions.file_address(self.commit, file);
+        let answer = self.questions.client.get(&address, file, partial.length)?;
+        let host = self.questions.client.shown_host(&answer.address);
+        let wrong_size =
+            |expected, found| Error::WrongSize { file: file.to_owned(), host: host.clone(), expected, found };
+        match answer.status {
+            206 if partial.length > 0 && range_start(&answer) == Some(partial.length) => {}
+            200 => {
+                if partial.length > 0 {
+                    self.questions.progress.event(Event::Restarted { file });
+                    partial.restart()?;
+                }
+            }
+            206 | 416 => {
+                self.questions.progress.event(Event::Restarted { file });
+                partial.restart()?;
+                let error = Error::Status { host, what: file.to_owned(), status: answer.status, tries: 1 };
+                let why = "the server cannot go on from where it stopped".to_owned();
+                return Err(Fault::Passing {
+                    why,
+                    retry_after: None,
+                    progressed: false,
+                    error: Box::new(error),
+                });
+            }
+            _ => return Err(self.questions.refusal(&answer).into()),
+        }
+        let announced = answer.number("content-length").and_then(|rest| rest.checked_add(partial.length));
+        if let Some((expected, found)) =
+            facts.size.zip(announced).filter(|(expected, found)| expected != found)
+        {
+            return Err(wrong_size(expected, found).into());
+        }
+        let expected = facts.size.or(announced);
+        let before = partial.length;
+        let mut reader = answer.body.into_reader();
+        let mut block = vec![0; BLOCK];
+        let cut_short = |error: &io::Error, received: u64| {
+            let progressed = received.saturating_sub(before) >= PROGRESS;
+            cut(error, progressed, |why| Error::Cut {
+                file: file.to_owned(),
+                host: host.clone(),
+                received,
+                expected,
+                tries: 1,
+                why,
+            })
+        };
+        loop {
+            let count = match reader.read(&mut block) {
+                Ok(count) => count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(cut_short(&error, partial.length)),
+            };
+            let Some(bytes) = block.get(..count).filter(|bytes| !bytes.is_empty()) else { break };
+            partial.append(bytes)?;
+            self.questions.progress.event(Event::Received { bytes: u64::try_from(count).unwrap_or(0) });
+            if let Some(size) = expected.filter(|size| partial.length > *size) {
+                return Err(wrong_size(size, partial.length).into());
+            }
+        }
+        match expected {
+            Some(size) if partial.length < size => {
+                Err(cut_short(&io::ErrorKind::UnexpectedEof.into(), partial.length))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The first byte's place in `Content-Range: bytes 10-99/100`.
+fn range_start(answer: &Answer) -> Option<u64> {
+    answer
+        .header("content-range")?
+        .trim()
+        .strip_prefix("bytes")?
+        .trim_start()
+        .split('-')
+        .next()?
+        .trim()
+        .parse()
+        .ok()
+}
+
+/// Refuses to begin what cannot end: a full disk is found after seconds instead of after gigabytes.
+fn check_room(folder: &Path, file: &str, needed: u64) -> Result<(), Error> {
+    let Ok(disk) = rustix::fs::statvfs(folder) else { return Ok(()) };
+    let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+    if free >= needed {
+        return Ok(());
+    }
+    Err(Error::DiskFull { file: file.to_owned(), folder: folder.to_owned(), needed: Some(needed) })
+}
+
+/// The `.incomplete` file.
+struct Partial {
+    /// The path in the repository, for messages.
+    name: String,
+    path: PathBuf,
+    file: File,
+    length: u64,
+}
+
+impl Partial {
+    fn open(name: &str, path: PathBuf) -> Result<Self, Error> {
+        let open = |source| Error::disk("open", &path, source);
+        let file = OpenOptions::new().create(true).append(true).open(&path).map_err(open)?;
+        let length = file.metadata().map_err(open)?.len();
+        Ok(Self { name: name.to_owned(), path, file, length })
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        self.file.write_all(bytes).map_err(|source| self.cannot_write(source))?;
+        self.length = self.length.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+        Ok(())
+    }
+
+    fn restart(&mut self) -> Result<(), Error> {
+        self.file.set_len(0).map_err(|source| Error::disk("empty", &self.path, source))?;
+        self.length = 0;
+        Ok(())
+    }
+
+    /// Removes what cannot be resumed. If that fails too, the next transfer finds it and begins anew.
+    fn discard(&mut self) {
+        let _ = self.restart();
+        let _ = fs::remove_file(&self.path);
+    }
+
+    fn publish(self, blob: &Path) -> Result<(), Error> {
+        self.file.sync_all().map_err(|source| self.cannot_write(source))?;
+        drop(self.file);
+        fs::rename(&self.path, blob).map_err(|source| Error::disk("write", blob, source))
+    }
+
+    fn cannot_write(&self, source: io::Error) -> Error {
+        match Error::disk("write", &self.path, source) {
+            Error::DiskFull { folder, needed, .. } => {
+                Error::DiskFull { file: self.name.clone(), folder, needed }
+            }
+            other => other,
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! The preprocessing that Microsoft's CvT was tested with (lib/dataset/transformas/build.py,
+//! `build_transforms(is_train=False)`): with `TEST.CENTER_CROP` the shorter side becomes the image
+//! size over 0.875 and the middle is cut out, without it both sides become the image size.
+
+use super::error::ImageError;
+use super::picture::Picture;
+use super::pixels::Pixels;
+use super::resize::{Filter, resize};
+use super::torchvision::{centre_crop, resize_shorter_side, to_normalised_tensor};
+
+/// The numbers of a model's yaml file that make the transform.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MicrosoftTransform {
+    /// Height and width of the network's input; `TEST.IMAGE_SIZE`.
+    pub image_size: usize,
+    /// `TEST.CENTER_CROP`: on at 224, off at 384.
+    pub center_crop: bool,
+    /// `TEST.INTERPOLATION`: bicubic in every released model.
+    pub interpolation: Filter,
+    /// `INPUT.MEAN` of red, green and blue in 0..1.
+    pub mean: [f64; 3],
+    /// `INPUT.STD` of red, green and blue in 0..1.
+    pub std: [f64; 3],
+}
+
+impl MicrosoftTransform {
+    /// Pixels [3, image size, image size].
+    ///
+    /// # Errors
+    /// What resizing returns.
+    pub fn apply(&self, picture: &Picture) -> Result<Pixels, ImageError> {
+        let size = self.image_size;
+        let resized = if self.center_crop {
+            let short = (size as f64 / 0.875) as usize;
+            centre_crop(&resize_shorter_side(picture, short, self.interpolation)?, (size, size), [0; 3])?
+        } else {
+            resize(picture, size, size, self.interpolation)?
+        };
+        to_normalised_tensor(&resized, self.mean, self.std)
+    }
+}

@@ -1,0 +1,211 @@
+//! `preprocessor_config.json` as the image processors of transformers 4.57.6 read it: every class has
+//! its own defaults, a missing field takes the default, a `null` switches a step off, and sizes come in
+//! several spellings (image_processing_utils.py, `get_size_dict`).
+
+use serde_json::{Map, Value};
+
+use super::error::ImageError;
+use super::picture::MOST_PIXELS;
+use super::resize::Filter;
+
+/// `IMAGENET_STANDARD_MEAN` and `IMAGENET_STANDARD_STD` (image_utils.py).
+const IMAGENET_STANDARD: ([f64; 3], [f64; 3]) = ([0.5; 3], [0.5; 3]);
+/// `OPENAI_CLIP_MEAN` and `OPENAI_CLIP_STD` (image_utils.py).
+const OPENAI_CLIP: ([f64; 3], [f64; 3]) =
+    ([0.481_454_66, 0.457_827_5, 0.408_210_73], [0.268_629_54, 0.261_302_58, 0.275_777_11]);
+
+/// The image processors that can be run.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Class {
+    ViT,
+    DeiT,
+    /// CLIP's and BiT's compute the same.
+    ClipOrBit,
+    ConvNext {
+        crop_pct: f64,
+    },
+}
+
+/// What the picture is resized to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Resize {
+    Sides { height: usize, width: usize },
+    ShortestEdge(usize),
+}
+
+/// A processor's steps; a step that is off is none.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct ProcessorConfig {
+    pub(super) class: Class,
+    pub(super) resize: Option<Resize>,
+    pub(super) resample: Filter,
+    /// (height, width).
+    pub(super) crop: Option<(usize, usize)>,
+    pub(super) rescale_factor: Option<f64>,
+    /// Mean and standard deviation of red, green and blue.
+    pub(super) normalize: Option<([f64; 3], [f64; 3])>,
+}
+
+impl ProcessorConfig {
+    pub(super) fn from_json(json: &Map<String, Value>, fallback: Option<&str>) -> Result<Self, ImageError> {
+        let fields = Fields { json };
+        let class = fields.class(fallback)?;
+        let (statistics, resample, size) = match class {
+            Class::ViT => (IMAGENET_STANDARD, Filter::Bilinear, Resize::Sides { height: 224, width: 224 }),
+            Class::DeiT => (IMAGENET_STANDARD, Filter::Bicubic, Resize::Sides { height: 256, width: 256 }),
+            Class::ClipOrBit => (OPENAI_CLIP, Filter::Bicubic, Resize::ShortestEdge(224)),
+            Class::ConvNext { .. } => (IMAGENET_STANDARD, Filter::Bilinear, Resize::ShortestEdge(384)),
+        };
+        let resize =
+            if fields.flag("do_resize")? { Some(fields.size("size", class)?.unwrap_or(size)) } else { None };
+        let crops = matches!(class, Class::DeiT | Class::ClipOrBit) && fields.flag("do_center_crop")?;
+        let crop = if crops { Some(fields.crop_size()?) } else { None };
+        let rescale_factor = if fields.flag("do_rescale")? {
+            Some(fields.number("rescale_factor", 1.0 / 255.0)?)
+        } else {
+            None
+        };
+        let normalize = if fields.flag("do_normalize")? {
+            let mean = fields.channels("image_mean")?.unwrap_or(statistics.0);
+            Some((mean, fields.channels("image_std")?.unwrap_or(statistics.1)))
+        } else {
+            None
+        };
+        let resample = if resize.is_some() { fields.filter(resample)? } else { resample };
+        Ok(Self { class, resize, resample, crop, rescale_factor, normalize })
+    }
+}
+
+/// The fields of the file.
+struct Fields<'a> {
+    json: &'a Map<String, Value>,
+}
+
+fn wrong(field: &'static str, problem: impl Into<String>) -> ImageError {
+    ImageError::Processor { field, problem: problem.into() }
+}
+
+impl Fields<'_> {
+    /// `image_processor_type`, or `feature_extractor_type` in old folders. The `Fast` classes of
+    /// torchvision are run as their PIL namesakes.
+    fn class(&self, fallback: Option<&str>) -> Result<Class, ImageError> {
+        let name = ["image_processor_type", "feature_extractor_type"]
+            .into_iter()
+            .find_map(|field| self.json.get(field)?.as_str())
+            .or(fallback)
+            .unwrap_or_default();
+        let family = name.strip_suffix("Fast").unwrap_or(name);
+        let family =
+            ["ImageProcessor", "FeatureExtractor"].into_iter().find_map(|kind| family.strip_suffix(kind));
+        Ok(match family {
+            Some("ViT") => Class::ViT,
+            Some("DeiT") => Class::DeiT,
+            Some("CLIP" | "Bit") => Class::ClipOrBit,
+            Some("ConvNext") => {
+                let crop_pct = match self.json.get("crop_pct") {
+                    None | Some(Value::Null) => 224.0 / 256.0,
+                    Some(_) => self.number("crop_pct", 0.0)?,
+                };
+                if crop_pct <= 0.0 {
+                    return Err(wrong("crop_pct", format!("is {crop_pct}, not above 0")));
+                }
+                Class::ConvNext { crop_pct }
+            }
+            _ => return Err(ImageError::UnknownProcessor { class: name.to_owned() }),
+        })
+    }
+
+    /// A step is on by default, and off for `false` and `null`.
+    fn flag(&self, field: &'static str) -> Result<bool, ImageError> {
+        match self.json.get(field) {
+            None => Ok(true),
+            Some(Value::Null) => Ok(false),
+            Some(Value::Bool(on)) => Ok(*on),
+            Some(_) => Err(wrong(field, "is neither true nor false")),
+        }
+    }
+
+    fn number(&self, field: &'static str, default: f64) -> Result<f64, ImageError> {
+        match self.json.get(field) {
+            None => Ok(default),
+            Some(value) => value
+                .as_f64()
+                .filter(|number| number.is_finite())
+                .ok_or_else(|| wrong(field, "is not a number")),
+        }
+    }
+
+    /// One number for each channel; a single number stands for all.
+    fn channels(&self, field: &'static str) -> Result<Option<[f64; 3]>, ImageError> {
+        let numbers = match self.json.get(field) {
+            None | Some(Value::Null) => return Ok(None),
+            Some(Value::Array(values)) => values.iter().map(Value::as_f64).collect(),
+            Some(value) => value.as_f64().map(|number| vec![number; 3]),
+        };
+        let numbers: Option<[f64; 3]> = numbers.and_then(|numbers| numbers.try_into().ok());
+        numbers.map(Some).ok_or_else(|| wrong(field, "is not a number for each of three channels"))
+    }
+
+    fn filter(&self, default: Filter) -> Result<Filter, ImageError> {
+        match self.json.get("resample") {
+            None => Ok(default),
+            Some(value) => value
+                .as_u64()
+                .and_then(Filter::from_pillow_number)
+                .ok_or_else(|| wrong("resample", "is not the number of one of Pillow's filters, 0 to 5")),
+        }
+    }
+
+    /// `size`, in the keys that the class can resize to.
+    fn size(&self, field: &'static str, class: Class) -> Result<Option<Resize>, ImageError> {
+        let one_number_is_an_edge = matches!(class, Class::ClipOrBit | Class::ConvNext { .. });
+        let resize = match self.json.get(field) {
+            None | Some(Value::Null) => return Ok(None),
+            Some(Value::Object(keys)) => {
+                let edge = keys.get("shortest_edge");
+                match (edge, keys.get("height"), keys.get("width")) {
+                    (Some(edge), None, None) => Resize::ShortestEdge(side(field, edge)?),
+                    (None, Some(height), Some(width)) => {
+                        Resize::Sides { height: side(field, height)?, width: side(field, width)? }
+                    }
+                    _ => return Err(wrong(field, "has neither height and width nor shortest_edge")),
+                }
+            }
+            Some(Value::Array(sides)) => match sides.as_slice() {
+                [height, width] => Resize::Sides { height: side(field, height)?, width: side(field, width)? },
+                _ => return Err(wrong(field, "is not a list of height and width")),
+            },
+            Some(number) if one_number_is_an_edge => Resize::ShortestEdge(side(field, number)?),
+            Some(number) => {
+                let side = side(field, number)?;
+                Resize::Sides { height: side, width: side }
+            }
+        };
+        match (class, resize) {
+            (Class::ViT | Class::DeiT, Resize::ShortestEdge(_)) => {
+                Err(wrong(field, "has a shortest_edge where its class needs height and width"))
+            }
+            (Class::ConvNext { .. }, Resize::Sides { .. }) => {
+                Err(wrong(field, "has height and width where its class needs a shortest_edge"))
+            }
+            _ => Ok(Some(resize)),
+        }
+    }
+
+    /// `crop_size`: 224 × 224 unless the file says otherwise.
+    fn crop_size(&self) -> Result<(usize, usize), ImageError> {
+        match self.size("crop_size", Class::DeiT)? {
+            Some(Resize::Sides { height, width }) => Ok((height, width)),
+            _ => Ok((224, 224)),
+        }
+    }
+}
+
+/// A side in pixels, small enough to be allocated.
+fn side(field: &'static str, value: &Value) -> Result<usize, ImageError> {
+    value
+        .as_u64()
+        .and_then(|side| usize::try_from(side).ok())
+        .filter(|&side| side > 0 && side.checked_mul(side).is_some_and(|area| area <= MOST_PIXELS))
+        .ok_or_else(|| wrong(field, "is not a side in pixels"))
+}

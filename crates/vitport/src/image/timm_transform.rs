@@ -1,0 +1,100 @@
+//! The preprocessing that timm gives a model for evaluation: `timm.data.create_transform(**config,
+//! is_training=False)` (timm/data/transforms_factory.py, `transforms_imagenet_eval`, 1.0.31).
+
+use super::error::ImageError;
+use super::picture::Picture;
+use super::pixels::Pixels;
+use super::resize::{Filter, resize};
+use super::torchvision::{Size, centre_crop, resize_shorter_side, to_normalised_tensor};
+
+/// What becomes of a picture that has not the network's shape; timm's `crop_mode`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum CropMode {
+    /// The shorter side is fitted and the rest cut off; timm's default.
+    Center,
+    /// Both sides are fitted, whatever becomes of the proportions.
+    Squash,
+    /// The longer side is fitted and the rest filled with the mean colour.
+    Border,
+}
+
+impl CropMode {
+    /// The mode of a pretrained config; timm takes every other word for `center`.
+    pub fn from_name(name: &str) -> Self {
+        match name {
+            "squash" => Self::Squash,
+            "border" => Self::Border,
+            _ => Self::Center,
+        }
+    }
+
+    /// timm's name for the mode.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Center => "center",
+            Self::Squash => "squash",
+            Self::Border => "border",
+        }
+    }
+}
+
+/// The numbers of a pretrained config that make the transform.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TimmTransform {
+    /// (height, width) of the network's input; the last two of `input_size`.
+    pub input_size: (usize, usize),
+    /// How much of the resized picture is kept; `crop_pct`, 0.875 where the config has none.
+    pub crop_pct: f64,
+    /// `crop_mode`.
+    pub crop_mode: CropMode,
+    /// `interpolation`.
+    pub interpolation: Filter,
+    /// `mean` of red, green and blue in 0..1.
+    pub mean: [f64; 3],
+    /// `std` of red, green and blue in 0..1.
+    pub std: [f64; 3],
+}
+
+impl TimmTransform {
+    /// Pixels [3, height, width] of `input_size`.
+    ///
+    /// # Errors
+    /// [`ImageError::Transform`] for a crop_pct that is no positive number, and what resizing returns.
+    pub fn apply(&self, picture: &Picture) -> Result<Pixels, ImageError> {
+        if !(self.crop_pct.is_finite() && self.crop_pct > 0.0) {
+            return Err(ImageError::Transform { detail: format!("crop_pct is {}", self.crop_pct) });
+        }
+        let scale = |side: usize| (side as f64 / self.crop_pct).floor() as usize;
+        let scaled = (scale(self.input_size.0), scale(self.input_size.1));
+        let (resized, fill) = match self.crop_mode {
+            CropMode::Squash => (resize(picture, scaled.1, scaled.0, self.interpolation)?, [0; 3]),
+            CropMode::Border => {
+                (self.resize_keeping_ratio(picture, scaled, f64::max)?, self.mean.map(colour))
+            }
+            CropMode::Center if scaled.0 == scaled.1 => {
+                (resize_shorter_side(picture, scaled.0, self.interpolation)?, [0; 3])
+            }
+            CropMode::Center => (self.resize_keeping_ratio(picture, scaled, f64::min)?, [0; 3]),
+        };
+        to_normalised_tensor(&centre_crop(&resized, self.input_size, fill)?, self.mean, self.std)
+    }
+
+    /// `ResizeKeepRatio`: both sides are divided by the larger or smaller of their ratios to the
+    /// target and rounded, halves to even.
+    fn resize_keeping_ratio(
+        &self,
+        picture: &Picture,
+        target: Size,
+        choose: fn(f64, f64) -> f64,
+    ) -> Result<Picture, ImageError> {
+        let ratio =
+            choose(picture.height() as f64 / target.0 as f64, picture.width() as f64 / target.1 as f64);
+        let side = |side: usize| (side as f64 / ratio).round_ties_even() as usize;
+        resize(picture, side(picture.width()), side(picture.height()), self.interpolation)
+    }
+}
+
+/// `round(255 * v)` of a mean.
+fn colour(mean: f64) -> u8 {
+    (255.0 * mean).round_ties_even() as u8
+}

@@ -1,0 +1,95 @@
+//! The steps of torchvision's transforms (torchvision 0.29, PIL backend) that timm's and Microsoft's
+//! evaluation pipelines are made of: Resize, CenterCrop, ToTensor and Normalize.
+
+use super::error::ImageError;
+use super::picture::{MOST_PIXELS, Picture};
+use super::pixels::Pixels;
+use super::resize::{Filter, resize};
+
+/// (height, width), the order of torchvision.
+pub(super) type Size = (usize, usize);
+
+/// `Resize(size)` with a single number: the shorter side becomes `short`, the longer one
+/// ⌊short · long side / short side⌋ (`_compute_resized_output_size`).
+pub(super) fn resize_shorter_side(
+    picture: &Picture,
+    short: usize,
+    filter: Filter,
+) -> Result<Picture, ImageError> {
+    let (width, height) = (picture.width(), picture.height());
+    let longer = |long: usize, side: usize| {
+        short.checked_mul(long).and_then(|product| product.checked_div(side)).unwrap_or(usize::MAX)
+    };
+    let (new_width, new_height) =
+        if width <= height { (short, longer(height, width)) } else { (longer(width, height), short) };
+    resize(picture, new_width, new_height, filter)
+}
+
+/// `CenterCrop(size)`, and timm's `CenterCropOrPad` with a fill: a picture smaller than the crop is
+/// padded, the odd pixel to the right and below.
+pub(super) fn centre_crop(picture: &Picture, size: Size, fill: [u8; 3]) -> Result<Picture, ImageError> {
+    let (height, width) = size;
+    if width.checked_mul(height).is_none_or(|pixels| pixels > MOST_PIXELS) {
+        return Err(ImageError::TooLarge { width, height, limit: MOST_PIXELS });
+    }
+    let (top, left) = (offset(picture.height(), height), offset(picture.width(), width));
+    let source_rows: Vec<&[u8]> = picture.rows().collect();
+    let source = |row: &[u8], column: usize| -> Option<[u8; 3]> {
+        let column = column.checked_add_signed(left)?;
+        row.chunks_exact(3).nth(column)?.try_into().ok()
+    };
+    let bytes = (0..height)
+        .flat_map(|row| {
+            let row = row.checked_add_signed(top).and_then(|row| source_rows.get(row));
+            (0..width).flat_map(move |column| row.and_then(|row| source(row, column)).unwrap_or(fill))
+        })
+        .collect();
+    Picture::new(width, height, bytes).ok_or(ImageError::Empty { width, height, step: "cropping" })
+}
+
+/// Where a crop begins: `int(round((side − crop) / 2))`, which rounds halves to even, or before the
+/// picture by ⌊(crop − side) / 2⌋.
+fn offset(side: usize, crop: usize) -> isize {
+    let room = side.abs_diff(crop);
+    let half = room / 2;
+    let rounded = if side >= crop && room % 4 == 3 { half.saturating_add(1) } else { half };
+    let offset = isize::try_from(rounded).unwrap_or(isize::MAX);
+    if side >= crop { offset } else { -offset }
+}
+
+/// `ToTensor()` and `Normalize(mean, std)`: (byte / 255 − mean) / std, each step in float32.
+pub(super) fn to_normalised_tensor(
+    picture: &Picture,
+    mean: [f64; 3],
+    std: [f64; 3],
+) -> Result<Pixels, ImageError> {
+    let values = mean
+        .into_iter()
+        .zip(std)
+        .enumerate()
+        .flat_map(|(channel, (mean, std))| {
+            let (mean, std) = (mean as f32, std as f32);
+            picture
+                .bytes()
+                .iter()
+                .skip(channel)
+                .step_by(3)
+                .map(move |&byte| (f32::from(byte) / 255.0 - mean) / std)
+        })
+        .collect();
+    let (width, height) = (picture.width(), picture.height());
+    Pixels::new(height, width, values).ok_or(ImageError::Empty { width, height, step: "normalising" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn halves_are_rounded_to_even() {
+        // Python: [int(round(d / 2)) for d in range(8)]
+        let offsets: Vec<isize> = (0..8).map(|room| offset(10 + room, 10)).collect();
+        assert_eq!(offsets, [0, 0, 1, 2, 2, 2, 3, 4]);
+        assert_eq!(offset(7, 10), -1);
+    }
+}

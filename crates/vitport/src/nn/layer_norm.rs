@@ -1,0 +1,117 @@
+//! Layer normalisation over features (Ba, Kiros and Hinton 2016, arXiv:1607.06450), as
+//! `torch.nn.LayerNorm`: (x − mean) / √(variance + eps) · weight + bias with the biased variance.
+
+use std::borrow::Cow;
+
+use super::error::ForwardError;
+use super::matrix::Matrix;
+use super::weights::Weights;
+
+/// A layer normalisation over the features of each token.
+#[derive(Debug)]
+pub struct LayerNorm<'a> {
+    weight: Cow<'a, [f32]>,
+    bias: Cow<'a, [f32]>,
+    eps: f64,
+}
+
+impl<'a> LayerNorm<'a> {
+    /// Reads `{name}.weight` and `{name}.bias`, both [features].
+    ///
+    /// # Errors
+    /// What [`Weights::tensor`] returns.
+    pub fn load(
+        weights: &'a dyn Weights,
+        name: &str,
+        features: usize,
+        eps: f64,
+    ) -> Result<Self, ForwardError> {
+        let weight = weights.tensor(&format!("{name}.weight"), &[features])?;
+        let bias = weights.tensor(&format!("{name}.bias"), &[features])?;
+        Ok(Self { weight, bias, eps })
+    }
+
+    /// Fills `out`, of the size of `x`, with the normalised tokens.
+    ///
+    /// # Errors
+    /// [`ForwardError::Operands`] when x has another width.
+    pub fn apply(&self, x: &Matrix, out: &mut Matrix) -> Result<(), ForwardError> {
+        let features = self.weight.len();
+        if features == 0 || x.columns() != features || self.bias.len() != features {
+            return Err(ForwardError::operands(
+                "a layer normalisation",
+                format!("{} features for {features} weights", x.columns()),
+            ));
+        }
+        out.resize(x.rows(), features, "the output of a layer normalisation")?;
+        let rows = x.values().chunks_exact(features).zip(out.values_mut().chunks_exact_mut(features));
+        pulp::Arch::new().dispatch(
+            #[inline(always)]
+            || {
+                for (row, normalised) in rows {
+                    normalise(row, &self.weight, &self.bias, self.eps, normalised);
+                }
+            },
+        );
+        Ok(())
+    }
+}
+
+/// Sums `term` over `values` in float64, in eight lanes.
+#[inline(always)]
+fn sum(values: &[f32], term: impl Fn(f64) -> f64) -> f64 {
+    let mut lanes = [0.0_f64; 8];
+    let chunks = values.chunks_exact(8);
+    let rest: f64 = chunks.remainder().iter().map(|&value| term(f64::from(value))).sum();
+    for chunk in chunks {
+        for (lane, &value) in lanes.iter_mut().zip(chunk) {
+            *lane += term(f64::from(value));
+        }
+    }
+    lanes.iter().sum::<f64>() + rest
+}
+
+/// Mean and variance in two passes in float64: a small eps under a large mean is not lost.
+#[inline(always)]
+fn normalise(row: &[f32], weight: &[f32], bias: &[f32], eps: f64, out: &mut [f32]) {
+    let count = row.len() as f64;
+    let mean = sum(row, |value| value) / count;
+    let variance = sum(row, |value| (value - mean) * (value - mean)) / count;
+    let scale = 1.0 / (variance + eps).sqrt();
+    for (((out, &value), &weight), &bias) in out.iter_mut().zip(row).zip(weight).zip(bias) {
+        *out = ((f64::from(value) - mean) * scale) as f32 * weight + bias;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nn::StateDict;
+
+    #[test]
+    fn layer_norm_is_that_of_torch() {
+        let mut weights = StateDict::new();
+        weights.insert("norm.weight", &[3], vec![1.0, 2.0, 3.0]).unwrap();
+        weights.insert("norm.bias", &[3], vec![0.5, 0.0, -0.5]).unwrap();
+        let x = Matrix::from_values(2, 3, vec![1.0, 2.0, 4.0, 1e-6, 2e-6, 4e-6]).unwrap();
+        let mut out = Matrix::new();
+        LayerNorm::load(&weights, "norm", 3, 1e-5).unwrap().apply(&x, &mut out).unwrap();
+        // torch 2.15, float64, torch.nn.functional.layer_norm.
+        let expected = [
+            -0.56904153145,
+            -0.534520765725,
+            3.50890574294,
+            0.499578363013,
+            -0.000210818493749,
+            -0.498418861297,
+        ];
+        for (value, expected) in out.values().iter().zip(expected) {
+            assert!(
+                (f64::from(*value) - expected).abs() < 2e-7 * expected.abs().max(1.0),
+                "{value}, not {expected}"
+            );
+        }
+        let wide = Matrix::from_values(1, 4, vec![0.0; 4]).unwrap();
+        assert!(LayerNorm::load(&weights, "norm", 3, 1e-5).unwrap().apply(&wide, &mut out).is_err());
+    }
+}

@@ -1,0 +1,150 @@
+//! The fully connected layer y = act(x Wᵀ + b), with W as it lies in the file. Bias and activation
+//! are applied in one pass over the product.
+
+use std::borrow::Cow;
+
+use rayon::prelude::*;
+
+use super::activation::Activation;
+use super::error::ForwardError;
+use super::matrix::Matrix;
+use super::product::{Threads, View, ViewMut, times_transposed};
+use super::weights::Weights;
+
+/// Below this many values a pass over them is not worth a second thread.
+const WORTH_A_THREAD: usize = 1 << 14;
+
+/// A fully connected layer, `torch.nn.Linear`.
+#[derive(Debug)]
+pub struct Linear<'a> {
+    weight: Cow<'a, [f32]>,
+    bias: Option<Cow<'a, [f32]>>,
+    inputs: usize,
+    outputs: usize,
+}
+
+impl<'a> Linear<'a> {
+    /// A layer of `weight` [outputs, inputs] and `bias` [outputs].
+    ///
+    /// # Errors
+    /// [`ForwardError::Operands`] when the lengths are not those.
+    pub fn new(
+        weight: Cow<'a, [f32]>,
+        bias: Option<Cow<'a, [f32]>>,
+        inputs: usize,
+        outputs: usize,
+    ) -> Result<Self, ForwardError> {
+        let wrong_bias = bias.as_ref().is_some_and(|bias| bias.len() != outputs);
+        if inputs.checked_mul(outputs) != Some(weight.len()) || wrong_bias {
+            return Err(ForwardError::operands(
+                "a linear layer",
+                format!("{} weights for {inputs} inputs and {outputs} outputs", weight.len()),
+            ));
+        }
+        Ok(Self { weight, bias, inputs, outputs })
+    }
+
+    /// Reads `{name}.weight` and, if the layer has one, `{name}.bias`.
+    ///
+    /// # Errors
+    /// What [`Weights::tensor`] returns.
+    pub fn load(
+        weights: &'a dyn Weights,
+        name: &str,
+        inputs: usize,
+        outputs: usize,
+        has_bias: bool,
+    ) -> Result<Self, ForwardError> {
+        let weight = weights.tensor(&format!("{name}.weight"), &[outputs, inputs])?;
+        let bias = has_bias.then(|| weights.tensor(&format!("{name}.bias"), &[outputs])).transpose()?;
+        Self::new(weight, bias, inputs, outputs)
+    }
+
+    /// Fills `out` with act(x Wᵀ + b): x is tokens × inputs, out becomes tokens × outputs.
+    ///
+    /// # Errors
+    /// [`ForwardError::Operands`] when x has another width.
+    pub fn apply(&self, x: &Matrix, activation: Activation, out: &mut Matrix) -> Result<(), ForwardError> {
+        let misfit = || {
+            ForwardError::operands(
+                "a linear layer",
+                format!("{} features for {} inputs", x.columns(), self.inputs),
+            )
+        };
+        out.resize(x.rows(), self.outputs, "the output of a linear layer")?;
+        let left = View::new(x.values(), 0, x.rows(), x.columns(), x.columns()).ok_or_else(misfit)?;
+        let right = View::new(&self.weight, 0, self.outputs, self.inputs, self.inputs).ok_or_else(misfit)?;
+        let product = ViewMut::new(out.values_mut(), 0, x.rows(), self.outputs, self.outputs);
+        times_transposed(product.ok_or_else(misfit)?, left, right, 1.0, Threads::All).ok_or_else(misfit)?;
+        self.finish(activation, out.values_mut());
+        Ok(())
+    }
+
+    /// Adds the bias and applies the activation.
+    fn finish(&self, activation: Activation, product: &mut [f32]) {
+        if self.outputs == 0 || (self.bias.is_none() && activation == Activation::Identity) {
+            return;
+        }
+        let finish_rows = |rows: &mut [f32]| {
+            for row in rows.chunks_exact_mut(self.outputs) {
+                if let Some(bias) = &self.bias {
+                    for (value, addend) in row.iter_mut().zip(bias.iter()) {
+                        *value += addend;
+                    }
+                }
+                activation.apply(row);
+            }
+        };
+        if product.len() < WORTH_A_THREAD {
+            finish_rows(product);
+        } else {
+            let rows = (WORTH_A_THREAD / self.outputs).max(1);
+            product.par_chunks_mut(rows * self.outputs).for_each(finish_rows);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn weight_bias_and_activation_in_order() {
+        let weight = vec![1.0, 2.0, 3.0, -1.0, -2.0, -3.0];
+        let layer = Linear::new(weight.into(), Some(vec![0.5, 1.0].into()), 3, 2).unwrap();
+        let x = Matrix::from_values(2, 3, vec![1.0, 0.0, 1.0, 0.0, 1.0, 0.0]).unwrap();
+        let mut out = Matrix::new();
+        layer.apply(&x, Activation::Relu, &mut out).unwrap();
+        assert_eq!((out.rows(), out.columns()), (2, 2));
+        assert_eq!(out.values(), [4.5, 0.0, 2.5, 0.0]);
+    }
+
+    #[test]
+    fn a_product_large_enough_for_two_threads_is_the_same() {
+        let (tokens, inputs, outputs) = (150, 70, 130);
+        let value = |seed: usize| ((seed * 7919 + 13) % 101) as f32 - 50.0;
+        let weight: Vec<f32> = (0..inputs * outputs).map(value).collect();
+        let bias: Vec<f32> = (0..outputs).map(value).collect();
+        let x: Vec<f32> = (0..tokens * inputs).map(|seed| value(seed + 3)).collect();
+        let layer =
+            Linear::new(weight.as_slice().into(), Some(bias.as_slice().into()), inputs, outputs).unwrap();
+        let mut out = Matrix::new();
+        layer
+            .apply(&Matrix::from_values(tokens, inputs, x.clone()).unwrap(), Activation::Identity, &mut out)
+            .unwrap();
+        for (token, row) in out.values().chunks_exact(outputs).enumerate() {
+            for (output, value) in row.iter().enumerate() {
+                let sum: f32 = (0..inputs).map(|i| x[token * inputs + i] * weight[output * inputs + i]).sum();
+                assert_eq!(*value, sum + bias[output], "token {token}, output {output}");
+            }
+        }
+    }
+
+    #[test]
+    fn operands_that_do_not_fit_are_errors() {
+        assert!(Linear::new(vec![0.0; 5].into(), None, 3, 2).is_err());
+        let layer = Linear::new(vec![0.0; 6].into(), None, 3, 2).unwrap();
+        let x = Matrix::from_values(1, 4, vec![0.0; 4]).unwrap();
+        assert!(layer.apply(&x, Activation::Identity, &mut Matrix::new()).is_err());
+    }
+}

@@ -1,0 +1,162 @@
+//! The one container of the kernels: a row-major matrix of float32 whose length always is rows ×
+//! columns, so that no kernel need look twice. Tokens are rows, features are columns.
+
+use super::error::ForwardError;
+
+/// Four gibibytes of float32: far above what any network here needs for one picture, and far
+/// below what a lying config could ask for.
+const MOST_ELEMENTS: usize = 1 << 30;
+
+/// A row-major matrix of float32.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Matrix {
+    rows: usize,
+    columns: usize,
+    values: Vec<f32>,
+}
+
+impl Matrix {
+    /// An empty matrix, to be given its size by the kernel that fills it.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A matrix over `values`, which lie row after row.
+    ///
+    /// # Errors
+    /// [`ForwardError::Operands`] when there are not exactly `rows` × `columns` values.
+    pub fn from_values(rows: usize, columns: usize, values: Vec<f32>) -> Result<Self, ForwardError> {
+        if rows.checked_mul(columns) != Some(values.len()) {
+            return Err(ForwardError::operands(
+                "a matrix",
+                format!("{} values for {rows} × {columns}", values.len()),
+            ));
+        }
+        Ok(Self { rows, columns, values })
+    }
+
+    /// Gives the matrix a size. What it then holds is left over from before and must be overwritten.
+    ///
+    /// # Errors
+    /// [`ForwardError::TooLarge`] when no reasonable network has a matrix of this size.
+    pub fn resize(&mut self, rows: usize, columns: usize, what: &'static str) -> Result<(), ForwardError> {
+        let elements = rows
+            .checked_mul(columns)
+            .filter(|&elements| elements <= MOST_ELEMENTS)
+            .ok_or(ForwardError::TooLarge { what, rows, columns })?;
+        self.values.resize(elements, 0.0);
+        self.rows = rows;
+        self.columns = columns;
+        Ok(())
+    }
+
+    /// Number of rows (tokens).
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Number of columns (features).
+    pub fn columns(&self) -> usize {
+        self.columns
+    }
+
+    /// All values, row after row.
+    pub fn values(&self) -> &[f32] {
+        &self.values
+    }
+
+    /// All values, row after row, to be written.
+    pub fn values_mut(&mut self) -> &mut [f32] {
+        &mut self.values
+    }
+
+    /// The values, row after row, out of the matrix.
+    pub fn into_values(self) -> Vec<f32> {
+        self.values
+    }
+
+    /// The row at `index`, if there is one.
+    pub fn row(&self, index: usize) -> Option<&[f32]> {
+        let start = index.checked_mul(self.columns)?;
+        self.values.get(start..start.checked_add(self.columns)?)
+    }
+
+    /// Adds `other`, element by element: a residual connection.
+    ///
+    /// # Errors
+    /// [`ForwardError::Operands`] when the sizes differ.
+    pub fn add(&mut self, other: &Matrix) -> Result<(), ForwardError> {
+        if (self.rows, self.columns) != (other.rows, other.columns) {
+            return Err(ForwardError::operands(
+                "a residual connection",
+                format!("{} × {} and {} × {}", self.rows, self.columns, other.rows, other.columns),
+            ));
+        }
+        for (value, addend) in self.values.iter_mut().zip(&other.values) {
+            *value += addend;
+        }
+        Ok(())
+    }
+
+    /// Adds `other` with its columns multiplied by `gamma`: a residual connection with layer scale
+    /// (Touvron et al. 2021, "Going deeper with Image Transformers", eq. 4).
+    ///
+    /// # Errors
+    /// [`ForwardError::Operands`] when the sizes differ.
+    pub fn add_scaled(&mut self, other: &Matrix, gamma: &[f32]) -> Result<(), ForwardError> {
+        if (self.rows, self.columns) != (other.rows, other.columns) || gamma.len() != self.columns {
+            return Err(ForwardError::operands(
+                "a scaled residual connection",
+                format!(
+                    "{} × {}, {} × {} and {} factors",
+                    self.rows,
+                    self.columns,
+                    other.rows,
+                    other.columns,
+                    gamma.len()
+                ),
+            ));
+        }
+        let columns = self.columns.max(1);
+        for (row, addends) in self.values.chunks_exact_mut(columns).zip(other.values.chunks_exact(columns)) {
+            for ((value, addend), factor) in row.iter_mut().zip(addends).zip(gamma) {
+                *value += addend * factor;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_matrix_holds_what_its_size_says() {
+        assert!(Matrix::from_values(2, 3, vec![0.0; 5]).is_err());
+        let matrix = Matrix::from_values(2, 3, (0..6).map(|value| value as f32).collect()).unwrap();
+        assert_eq!(matrix.row(1), Some(&[3.0, 4.0, 5.0][..]));
+        assert_eq!(matrix.row(2), None);
+        assert_eq!(matrix.row(usize::MAX), None);
+    }
+
+    #[test]
+    fn a_size_that_overflows_is_an_error() {
+        let mut matrix = Matrix::new();
+        for (rows, columns) in [(usize::MAX, 2), (1 << 20, 1 << 20)] {
+            assert!(matches!(
+                matrix.resize(rows, columns, "the test"),
+                Err(ForwardError::TooLarge { what: "the test", .. })
+            ));
+        }
+    }
+
+    #[test]
+    fn layer_scale_multiplies_columns() {
+        let mut hidden = Matrix::from_values(2, 2, vec![1.0; 4]).unwrap();
+        let branch = Matrix::from_values(2, 2, vec![1.0, 2.0, 3.0, 4.0]).unwrap();
+        hidden.add_scaled(&branch, &[10.0, 100.0]).unwrap();
+        assert_eq!(hidden.values(), [11.0, 201.0, 31.0, 401.0]);
+        assert!(hidden.add_scaled(&branch, &[1.0]).is_err());
+    }
+}

@@ -1,0 +1,97 @@
+//! How a forward pass gets its tensors: by name and expected shape, one at a time, from whatever
+//! holds them. A network never sees a file, and a missing or misshapen tensor is an error that
+//! names it.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use super::error::ForwardError;
+
+/// Tensors by name, as float32.
+pub trait Weights: Sync {
+    /// The values of the tensor `name`, row-major, which must have the shape `shape`.
+    ///
+    /// # Errors
+    /// [`ForwardError::MissingTensor`], [`ForwardError::WrongShape`] or [`ForwardError::Unreadable`].
+    fn tensor(&self, name: &str, shape: &[usize]) -> Result<Cow<'_, [f32]>, ForwardError>;
+
+    /// Whether there is a tensor of this name.
+    fn contains(&self, name: &str) -> bool;
+}
+
+/// A state dict held in memory.
+#[derive(Debug, Clone, Default)]
+pub struct StateDict {
+    tensors: BTreeMap<String, (Vec<usize>, Vec<f32>)>,
+}
+
+impl StateDict {
+    /// A state dict without tensors.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds or replaces a tensor whose `values` lie row-major.
+    ///
+    /// # Errors
+    /// [`ForwardError::Operands`] when the shape does not hold that many values.
+    pub fn insert(
+        &mut self,
+        name: impl Into<String>,
+        shape: &[usize],
+        values: Vec<f32>,
+    ) -> Result<(), ForwardError> {
+        let elements = shape.iter().try_fold(1_usize, |product, &size| product.checked_mul(size));
+        if elements != Some(values.len()) {
+            return Err(ForwardError::operands(
+                "a state dict",
+                format!("{} values for the shape {shape:?}", values.len()),
+            ));
+        }
+        self.tensors.insert(name.into(), (shape.to_vec(), values));
+        Ok(())
+    }
+}
+
+impl Weights for StateDict {
+    fn tensor(&self, name: &str, shape: &[usize]) -> Result<Cow<'_, [f32]>, ForwardError> {
+        let Some((found, values)) = self.tensors.get(name) else {
+            return Err(ForwardError::MissingTensor { name: name.to_owned() });
+        };
+        if found != shape {
+            return Err(ForwardError::WrongShape {
+                name: name.to_owned(),
+                expected: shape.to_vec(),
+                found: found.clone(),
+            });
+        }
+        Ok(Cow::Borrowed(values))
+    }
+
+    fn contains(&self, name: &str) -> bool {
+        self.tensors.contains_key(name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_tensor_and_a_wrong_shape_are_named() {
+        let mut weights = StateDict::new();
+        weights.insert("head.weight", &[2, 3], vec![0.0; 6]).unwrap();
+        assert!(weights.tensor("head.weight", &[2, 3]).is_ok());
+        let missing = weights.tensor("head.bias", &[2]).unwrap_err().to_string();
+        assert!(missing.contains("head.bias"), "{missing}");
+        let wrong = weights.tensor("head.weight", &[3, 2]).unwrap_err().to_string();
+        assert!(wrong.contains("head.weight") && wrong.contains("[2, 3]"), "{wrong}");
+    }
+
+    #[test]
+    fn text_from_a_file_is_escaped() {
+        let hostile = "a\u{202e}\n\u{1b}[31m";
+        let message = StateDict::new().tensor(hostile, &[1]).unwrap_err().to_string();
+        assert!(!message.contains(['\u{202e}', '\n', '\u{1b}']), "{message}");
+    }
+}

@@ -1,0 +1,156 @@
+//! Names with holes: `blocks.{i}.norm1.{p}`.
+//!
+//! A pattern is literal text and variables in braces. Filling it with values gives a tensor's name; there is no search and
+//! no regular expression, so what a rule means can be read off it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// The values of a rule's variables for one of its instances. A choice may read differently on the two sides of a rule
+/// (`q` in the source, `query` in the target), so each variable has two texts.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Values(BTreeMap<String, (String, String)>);
+
+/// The side of a rule that a pattern stands on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// Names in the checkpoint.
+    Source,
+    /// Names in the folder.
+    Target,
+}
+
+impl Values {
+    /// Gives a variable its text on both sides.
+    pub fn set(&mut self, name: &str, source: impl Into<String>, target: impl Into<String>) {
+        self.0.insert(name.to_owned(), (source.into(), target.into()));
+    }
+
+    fn get(&self, name: &str, side: Side) -> Option<&str> {
+        let (source, target) = self.0.get(name)?;
+        Some(match side {
+            Side::Source => source,
+            Side::Target => target,
+        })
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Piece {
+    Text(String),
+    Variable(String),
+}
+
+/// A name with holes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pattern {
+    text: String,
+    pieces: Vec<Piece>,
+}
+
+impl Pattern {
+    /// Reads a pattern.
+    ///
+    /// # Errors
+    /// A sentence that says what is wrong with the braces or the variable's name.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let mut pieces = Vec::new();
+        let mut rest = text;
+        while let Some((before, after)) = rest.split_once('{') {
+            let Some((variable, behind)) = after.split_once('}') else {
+                return Err(format!("`{text}` has a {{ that no }} closes"));
+            };
+            let is_name =
+                !variable.is_empty() && variable.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+            if !is_name {
+                return Err(format!(
+                    "`{text}` names a variable `{{{variable}}}`; a variable is letters, digits and _"
+                ));
+            }
+            if before.contains('}') {
+                return Err(format!("`{text}` has a }} that no {{ opens"));
+            }
+            if !before.is_empty() {
+                pieces.push(Piece::Text(before.to_owned()));
+            }
+            pieces.push(Piece::Variable(variable.to_owned()));
+            rest = behind;
+        }
+        if rest.contains('}') {
+            return Err(format!("`{text}` has a }} that no {{ opens"));
+        }
+        if !rest.is_empty() {
+            pieces.push(Piece::Text(rest.to_owned()));
+        }
+        if pieces.is_empty() {
+            return Err("a name is empty".to_owned());
+        }
+        Ok(Self { text: text.to_owned(), pieces })
+    }
+
+    /// The variables in it, in order, repeated ones once.
+    pub fn variables(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = Vec::new();
+        for piece in &self.pieces {
+            if let Piece::Variable(name) = piece
+                && !names.contains(&name.as_str())
+            {
+                names.push(name);
+            }
+        }
+        names
+    }
+
+    /// The name with every hole filled.
+    ///
+    /// # Errors
+    /// The first variable that has no value.
+    pub fn fill(&self, values: &Values, side: Side) -> Result<String, String> {
+        let mut name = String::with_capacity(self.text.len() + 16);
+        for piece in &self.pieces {
+            match piece {
+                Piece::Text(text) => name.push_str(text),
+                Piece::Variable(variable) => match values.get(variable, side) {
+                    Some(value) => name.push_str(value),
+                    None => {
+                        return Err(format!("`{}` uses {{{variable}}}, which nothing defines", self.text));
+                    }
+                },
+            }
+        }
+        Ok(name)
+    }
+}
+
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pattern_fills_each_side_with_its_own_text() {
+        let mut values = Values::default();
+        values.set("i", "3", "3");
+        values.set("x", "q", "query");
+        let pattern = Pattern::parse("blocks.{i}.proj_{x}.{i}").unwrap();
+        assert_eq!(pattern.variables(), ["i", "x"]);
+        assert_eq!(pattern.fill(&values, Side::Source).unwrap(), "blocks.3.proj_q.3");
+        assert_eq!(pattern.fill(&values, Side::Target).unwrap(), "blocks.3.proj_query.3");
+    }
+
+    #[test]
+    fn broken_braces_and_unknown_variables_are_named() {
+        assert!(Pattern::parse("a.{i").unwrap_err().contains("no } closes"));
+        assert!(Pattern::parse("a.}i").unwrap_err().contains("no { opens"));
+        assert!(Pattern::parse("a}.{i}").unwrap_err().contains("no { opens"));
+        assert!(Pattern::parse("a.{i i}").unwrap_err().contains("variable"));
+        assert!(Pattern::parse("").unwrap_err().contains("empty"));
+        let pattern = Pattern::parse("a.{i}").unwrap();
+        assert!(pattern.fill(&Values::default(), Side::Source).unwrap_err().contains("{i}"));
+    }
+}

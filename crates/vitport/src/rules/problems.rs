@@ -1,0 +1,163 @@
+//! Everything that keeps a plan from being made, collected before anything is said: an error that names only the first
+//! unmapped tensor costs its reader one run a tensor.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::Serialize;
+use vitport_checkpoint::escape;
+
+use super::nearest::group_of;
+
+/// One reason why a plan cannot be made.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+#[non_exhaustive]
+pub enum Problem {
+    /// Source tensors that no rule uses.
+    Unmapped {
+        /// The names with their numbers replaced by `{n}`.
+        group: String,
+        /// The names.
+        names: Vec<String>,
+        /// The rule whose pattern comes nearest.
+        nearest: Option<String>,
+    },
+    /// Source tensors that a rule needs and the checkpoint lacks.
+    Missing {
+        /// The names with their numbers replaced by `{n}`.
+        group: String,
+        /// The names.
+        names: Vec<String>,
+        /// The rule.
+        rule: String,
+    },
+    /// Two rules make the same target tensor.
+    MadeTwice {
+        /// The target's name.
+        name: String,
+    },
+    /// A source tensor's shape or dtype does not allow what a rule asks for.
+    Unfit {
+        /// The tensor's name.
+        name: String,
+        /// Why it does not fit.
+        reason: String,
+    },
+    /// The target network has no such tensor.
+    NotInTarget {
+        /// The names with their numbers replaced by `{n}`.
+        group: String,
+        /// The names.
+        names: Vec<String>,
+    },
+    /// The target network needs a tensor that no rule makes.
+    NotMade {
+        /// The names with their numbers replaced by `{n}`.
+        group: String,
+        /// The names.
+        names: Vec<String>,
+        /// The rule whose pattern comes nearest.
+        nearest: Option<String>,
+    },
+    /// The rule file asks for something that the family does not define.
+    Rule {
+        /// The rule.
+        rule: String,
+        /// What is undefined.
+        reason: String,
+    },
+}
+
+/// All reasons at once. Displays as one line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Problems {
+    /// At least one.
+    pub list: Vec<Problem>,
+}
+
+/// How many groups the one-line form names before it only counts.
+const SHOWN: usize = 6;
+
+impl std::error::Error for Problems {}
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (position, problem) in self.list.iter().take(SHOWN).enumerate() {
+            if position > 0 {
+                f.write_str("; ")?;
+            }
+            write!(f, "{problem}")?;
+        }
+        match self.list.len().saturating_sub(SHOWN) {
+            0 => Ok(()),
+            more => write!(f, "; and {more} more of that kind (`vitport plan --json` lists all)"),
+        }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let near = |nearest: &Option<String>| match nearest {
+            Some(rule) => format!(" (nearest rule: {})", escape(rule)),
+            None => String::new(),
+        };
+        match self {
+            Problem::Unmapped { group, names, nearest } => {
+                write!(f, "no rule uses {}{}", Group(group, names), near(nearest))
+            }
+            Problem::Missing { group, names, rule } => {
+                write!(
+                    f,
+                    "the checkpoint lacks {}, which the rule {} needs",
+                    Group(group, names),
+                    escape(rule)
+                )
+            }
+            Problem::MadeTwice { name } => write!(f, "two rules make the tensor {}", escape(name)),
+            Problem::Unfit { name, reason } => {
+                write!(f, "the tensor {} does not fit: {reason}", escape(name))
+            }
+            Problem::NotInTarget { group, names } => {
+                write!(f, "the target network has no {}", Group(group, names))
+            }
+            Problem::NotMade { group, names, nearest } => {
+                write!(
+                    f,
+                    "no rule makes {}, which the target network needs{}",
+                    Group(group, names),
+                    near(nearest)
+                )
+            }
+            Problem::Rule { rule, reason } => write!(f, "the rule {} cannot be used: {reason}", escape(rule)),
+        }
+    }
+}
+
+/// A group of names: the name itself if there is one, else the group and how many.
+struct Group<'a>(&'a str, &'a [String]);
+
+impl fmt::Display for Group<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.1 {
+            [name] => write!(f, "{}", escape(name)),
+            names => write!(f, "{} ({} tensors)", escape(self.0), names.len()),
+        }
+    }
+}
+
+/// Names by their group, in the order in which the groups first appear.
+pub(super) fn grouped(names: impl IntoIterator<Item = String>) -> Vec<(String, Vec<String>)> {
+    let mut groups: Vec<(String, Vec<String>)> = Vec::new();
+    let mut places: BTreeMap<String, usize> = BTreeMap::new();
+    for name in names {
+        let group = group_of(&name);
+        let next = groups.len();
+        let place = *places.entry(group.clone()).or_insert(next);
+        match groups.get_mut(place) {
+            Some((_, members)) => members.push(name),
+            None => groups.push((group, vec![name])),
+        }
+    }
+    groups
+}

@@ -1,0 +1,173 @@
+//! The part of a checkpoint that is one network's state dict, under the names its own framework gave them.
+//!
+//! Training tools wrap networks (`DataParallel` puts `module.` before every name, `torch.compile` `_orig_mod.`,
+//! Lightning often `model.`), so the names in a file may carry a prefix that is no part of the network. A [`StateDict`]
+//! knows the bare names, and each [`Tensor`] in it keeps the name that the file has for it.
+
+use std::collections::HashMap;
+
+use vitport_checkpoint::{Checkpoint, Tensor};
+
+/// Prefixes that wrappers put before every name, tried repeatedly and in any order.
+///
+/// `module.`: torch.nn.DataParallel and DistributedDataParallel; `_orig_mod.`: torch.compile; `model.`, `net.`,
+/// `network.`: Lightning modules and the like; `backbone.`, `encoder.`, `student.`, `teacher.`: self-supervised training
+/// code (DINO, MoCo, MAE) and feature extractors; `visual.`, `vit.`, `trunk.`: towers of larger models.
+pub const WRAPPER_PREFIXES: [&str; 12] = [
+    "module.",
+    "_orig_mod.",
+    "model.",
+    "net.",
+    "network.",
+    "backbone.",
+    "encoder.",
+    "student.",
+    "teacher.",
+    "visual.",
+    "vit.",
+    "trunk.",
+];
+
+/// Tensors of one network by their bare names, in the file's order.
+#[derive(Debug, Clone, Default)]
+pub struct StateDict {
+    entries: Vec<(String, Tensor)>,
+    index: HashMap<String, usize>,
+    prefix: String,
+}
+
+impl StateDict {
+    /// The selected root of a checkpoint, without the wrapper prefixes under which a network lies that
+    /// `is_recognised` knows.
+    ///
+    /// The shortest prefix chain wins. Names outside the prefix keep their full name, so that a plan reports them
+    /// instead of losing them. If nothing is recognised under any prefix, the names are kept as they are.
+    pub fn of(checkpoint: &Checkpoint, is_recognised: impl Fn(&StateDict) -> bool) -> Self {
+        let bare = Self::with_prefix(checkpoint.tensors(), "");
+        if is_recognised(&bare) {
+            return bare;
+        }
+        let mut queue = vec![String::new()];
+        let mut tried = 0;
+        while let Some(prefix) = queue.get(tried).cloned() {
+            tried += 1;
+            for wrapper in WRAPPER_PREFIXES {
+                let longer = format!("{prefix}{wrapper}");
+                if queue.contains(&longer)
+                    || !checkpoint.tensors().iter().any(|t| t.name.starts_with(&longer))
+                {
+                    continue;
+                }
+                let candidate = Self::with_prefix(checkpoint.tensors(), &longer);
+                if is_recognised(&candidate) {
+                    return candidate;
+                }
+                queue.push(longer);
+            }
+        }
+        bare
+    }
+
+    /// Tensors under `prefix` by the rest of their names; all others by their full names.
+    ///
+    /// A full name that meets a bare one (`head.weight` beside `module.head.weight`) stays reachable: the prefixed tensor
+    /// keeps the bare name, the other one is listed behind `(outside the prefix) `.
+    pub fn with_prefix(tensors: &[Tensor], prefix: &str) -> Self {
+        let mut dict = StateDict { prefix: prefix.to_owned(), ..Self::default() };
+        let mut outside = Vec::new();
+        for tensor in tensors {
+            match tensor.name.strip_prefix(prefix) {
+                Some(bare) => dict.insert(bare.to_owned(), tensor.clone()),
+                None => outside.push(tensor),
+            }
+        }
+        for tensor in outside {
+            let name = match dict.index.contains_key(&tensor.name) {
+                true => format!("(outside the prefix) {}", tensor.name),
+                false => tensor.name.clone(),
+            };
+            dict.insert(name, tensor.clone());
+        }
+        dict
+    }
+
+    /// A state dict made of given entries; a repeated name replaces the earlier one.
+    pub fn from_entries(entries: impl IntoIterator<Item = (String, Tensor)>) -> Self {
+        let mut dict = Self::default();
+        for (name, tensor) in entries {
+            dict.insert(name, tensor);
+        }
+        dict
+    }
+
+    fn insert(&mut self, name: String, tensor: Tensor) {
+        let next = self.entries.len();
+        match self.index.insert(name.clone(), next) {
+            Some(earlier) => {
+                self.index.insert(name, earlier);
+                if let Some(entry) = self.entries.get_mut(earlier) {
+                    entry.1 = tensor;
+                }
+            }
+            None => self.entries.push((name, tensor)),
+        }
+    }
+
+    /// The wrapper prefix that was taken off, empty if none was.
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    /// The tensor of that bare name.
+    pub fn get(&self, name: &str) -> Option<&Tensor> {
+        self.entries.get(*self.index.get(name)?).map(|(_, tensor)| tensor)
+    }
+
+    /// The shape of the tensor of that bare name.
+    pub fn shape(&self, name: &str) -> Option<&[u64]> {
+        self.get(name).map(|tensor| tensor.shape.as_slice())
+    }
+
+    /// Whether a tensor of that bare name exists.
+    pub fn has(&self, name: &str) -> bool {
+        self.index.contains_key(name)
+    }
+
+    /// Position of a name in the file's order.
+    pub fn position(&self, name: &str) -> Option<usize> {
+        self.index.get(name).copied()
+    }
+
+    /// Bare names and tensors in the file's order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Tensor)> {
+        self.entries.iter().map(|(name, tensor)| (name.as_str(), tensor))
+    }
+
+    /// The first bare name that `matches` accepts.
+    pub fn find(&self, matches: impl Fn(&str) -> bool) -> Option<&str> {
+        self.iter().map(|(name, _)| name).find(|name| matches(name))
+    }
+
+    /// How many consecutive indices from 0 occur right behind `stem`, as in `blocks.0.`, `blocks.1.` … or `stage0.`.
+    pub fn count_indices(&self, stem: &str) -> u64 {
+        let mut seen = std::collections::BTreeSet::new();
+        for (name, _) in self.iter() {
+            let index = name
+                .strip_prefix(stem)
+                .and_then(|rest| rest.split('.').next())
+                .and_then(|i| i.parse::<u64>().ok());
+            seen.extend(index);
+        }
+        seen.iter().zip(0_u64..).take_while(|(index, expected)| **index == *expected).count() as u64
+    }
+
+    /// Number of tensors.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there is no tensor at all.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+}

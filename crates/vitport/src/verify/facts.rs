@@ -1,0 +1,128 @@
+//! Facts that no output shows, or not on every picture: what the folder's `config.json` says against what the source is.
+//!
+//! The folder is read as transformers reads it: a key that is missing has its config class's default. A key that the
+//! class accepts and ignores is compared too, but a difference in it does not count.
+
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::identify::Model;
+
+/// A fact on both sides.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct FactCheck {
+    /// The key of `config.json`, or `labels`.
+    pub name: String,
+    /// By the source.
+    pub source: String,
+    /// By the folder.
+    pub target: String,
+    /// Whether they agree.
+    pub agrees: bool,
+    /// Whether transformers computes something else because of it.
+    pub counts: bool,
+}
+
+/// Keys without effect on what is computed in evaluation.
+const INERT: [&str; 8] = [
+    "attention_drop_rate",
+    "attention_probs_dropout_prob",
+    "drop_path_rate",
+    "drop_rate",
+    "encoder_stride",
+    "hidden_dropout_prob",
+    "initializer_range",
+    "transformers_version",
+];
+
+/// Compares every telling key of the config that the model should have with the folder's, and the labels.
+pub fn compare(model: &Model, folder: &Value) -> Vec<FactCheck> {
+    let defaults = model.family.default_config();
+    let ignored = model.family.ignored_keys();
+    let mut checks = Vec::new();
+    for (key, wanted) in &model.config {
+        if INERT.contains(&key.as_str()) {
+            continue;
+        }
+        let found = folder.get(key).filter(|value| !value.is_null()).or_else(|| defaults.get(key));
+        let counts = !ignored.contains(&key.as_str());
+        checks.push(FactCheck {
+            name: key.clone(),
+            source: wanted.to_string(),
+            target: found.map_or_else(|| "not said".to_owned(), Value::to_string),
+            agrees: found.is_some_and(|found| is_same(wanted, found)),
+            counts,
+        });
+    }
+    if let Some(labels) = &model.labels {
+        checks.push(labels_check(&labels.value, folder));
+    }
+    checks
+}
+
+/// Whether two values mean the same to transformers: numbers by value, one edge for two equal ones.
+fn is_same(wanted: &Value, found: &Value) -> bool {
+    match (wanted, found) {
+        (Value::Number(a), Value::Number(b)) => a.as_f64() == b.as_f64(),
+        (Value::Array(a), Value::Array(b)) => {
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| is_same(a, b))
+        }
+        (Value::Number(_), Value::Array(edges)) => edges.iter().all(|edge| is_same(wanted, edge)),
+        (Value::Array(edges), Value::Number(_)) => edges.iter().all(|edge| is_same(edge, found)),
+        _ => wanted == found,
+    }
+}
+
+/// Every class has the same name on both sides, and is reached by it.
+fn labels_check(wanted: &[String], folder: &Value) -> FactCheck {
+    let by_id =
+        |id: usize| folder.get("id2label").and_then(|map| map.get(id.to_string())).and_then(Value::as_str);
+    let by_label =
+        |label: &str| folder.get("label2id").and_then(|map| map.get(label)).and_then(Value::as_u64);
+    let count = folder.get("id2label").and_then(Value::as_object).map_or(0, serde_json::Map::len);
+    let first_wrong = wanted.iter().enumerate().find(|(id, label)| by_id(*id) != Some(label.as_str()));
+    let first_lost = wanted.iter().enumerate().find(|(id, label)| by_label(label) != Some(*id as u64));
+    let all = |count: usize| format!("{count} names");
+    let (source, target) = match (first_wrong, first_lost) {
+        _ if count != wanted.len() => (all(wanted.len()), all(count)),
+        (Some((id, label)), _) => {
+            (format!("{id}: {label:?}"), format!("{id}: {:?}", by_id(id).unwrap_or_default()))
+        }
+        (None, Some((id, label))) => {
+            (format!("{label:?} is {id}"), format!("{label:?} is {:?}", by_label(label)))
+        }
+        (None, None) => (all(wanted.len()), all(count)),
+    };
+    let agrees = source == target;
+    FactCheck { name: "labels".to_owned(), source, target, agrees, counts: true }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn values_are_the_same_as_transformers_reads_them() {
+        assert!(is_same(&json!(224), &json!([224, 224])));
+        assert!(is_same(&json!(1e-6), &json!(0.000_001)));
+        assert!(is_same(&json!([4.0, 4.0]), &json!([4, 4])));
+        assert!(!is_same(&json!(1e-6), &json!(1e-12)));
+        assert!(!is_same(&json!(224), &json!([224, 448])));
+        assert!(!is_same(&json!(true), &json!(1)));
+    }
+
+    #[test]
+    fn labels_shifted_by_one_are_seen() {
+        let wanted: Vec<String> = ["a", "b", "c"].map(str::to_owned).to_vec();
+        let right =
+            json!({ "id2label": {"0": "a", "1": "b", "2": "c"}, "label2id": {"a": 0, "b": 1, "c": 2} });
+        assert!(labels_check(&wanted, &right).agrees);
+        let shifted =
+            json!({ "id2label": {"0": "c", "1": "a", "2": "b"}, "label2id": {"c": 0, "a": 1, "b": 2} });
+        assert!(!labels_check(&wanted, &shifted).agrees);
+        let lost = json!({ "id2label": {"0": "a", "1": "b", "2": "c"}, "label2id": {"a": 0, "b": 1} });
+        assert!(!labels_check(&wanted, &lost).agrees);
+        assert!(!labels_check(&wanted, &json!({})).agrees);
+    }
+}

@@ -1,0 +1,74 @@
+//! The fifth step: both networks run on a picture, and everything that could differ is held against each other.
+//!
+//! The source network runs from the source file, in its own layout, by its own definition, on pixels prepared as the source
+//! prepares them. The target network runs from the written folder: its `config.json`, its weights, its
+//! `preprocessor_config.json`, as transformers would. They share kernels and nothing else. Beside the outputs the weights
+//! are compared bit by bit and the facts that no output shows one by one.
+
+mod difference;
+mod facts;
+mod hash;
+mod picture;
+mod report;
+mod tensors;
+mod weigh;
+mod weights;
+
+pub use difference::{Arithmetic, Difference, roundoff};
+pub use facts::FactCheck;
+pub use picture::Picture;
+pub use report::{
+    Accounts, Comparison, Guess, HashedFile, KnownDeviation, PictureReport, Report, SCHEMA, SourceReport,
+    Timings, Verdict, top5,
+};
+pub use tensors::{Odd, Weights};
+pub use weigh::weigh;
+pub use weights::{CheckpointWeights, read_f32};
+
+use crate::folder;
+use crate::image::ImageError;
+use crate::nn::ForwardError;
+
+/// Why a conversion could not be weighed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum VerifyError {
+    /// A file cannot be read.
+    #[error(transparent)]
+    Folder(#[from] folder::Error),
+    /// A network cannot be run.
+    #[error("the {side} network: {error}")]
+    Forward {
+        /// `source` or `target`.
+        side: &'static str,
+        /// Why.
+        error: ForwardError,
+    },
+    /// The picture cannot be decoded, or prepared.
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    /// The picture's file cannot be read.
+    #[error("{}: {reason}; give a JPEG, PNG or WebP file", vitport_checkpoint::escape(.path))]
+    Picture {
+        /// The file.
+        path: String,
+        /// Why.
+        reason: String,
+    },
+    /// The folder holds a model that cannot be run here.
+    #[error("{}: {reason}; give a folder of a class that vitport runs (ViTForImageClassification, ViTModel, CvtForImageClassification)", vitport_checkpoint::escape(.folder))]
+    NotRunnable {
+        /// The folder.
+        folder: String,
+        /// What it holds.
+        reason: String,
+    },
+    /// A file of the source cannot be hashed.
+    #[error("{}: {error}", vitport_checkpoint::escape(.path))]
+    Hash {
+        /// The file.
+        path: String,
+        /// Why.
+        error: std::io::Error,
+    },
+}

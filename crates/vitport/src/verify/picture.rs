@@ -1,0 +1,81 @@
+//! The picture that both networks look at, and what it is turned into so that preprocessing is tried on other shapes too.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use sha2::{Digest, Sha256};
+
+use super::VerifyError;
+use super::report::PictureReport;
+use crate::image::Picture as Pixmap;
+
+/// The built-in picture, painted by `data/picture/make.py`.
+const BUILT_IN: &[u8] = include_bytes!("../../data/picture/harbour.png");
+
+/// Bytes that a picture's file may have.
+const MAX_BYTES: u64 = 256 << 20;
+
+/// A decoded picture and what is told of it.
+#[derive(Debug, Clone)]
+pub struct Picture {
+    /// Its pixels.
+    pub pixmap: Pixmap,
+    /// Its file, for the report's page.
+    pub encoded: Vec<u8>,
+    /// What the report says of it.
+    pub report: PictureReport,
+}
+
+impl Picture {
+    /// The picture that vitport has with it: a harbour, 400 × 300, with edges, texture and colours.
+    ///
+    /// # Errors
+    /// Never, unless the build was tampered with.
+    pub fn built_in() -> Result<Self, VerifyError> {
+        Self::decode(BUILT_IN.to_vec(), "built-in picture".to_owned())
+    }
+
+    /// A JPEG, PNG or WebP file.
+    ///
+    /// # Errors
+    /// [`VerifyError::Picture`] if it cannot be read, [`VerifyError::Image`] if it cannot be decoded.
+    pub fn open(path: &Path) -> Result<Self, VerifyError> {
+        let name = path.display().to_string();
+        let mut encoded = Vec::new();
+        let read = File::open(path).and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut encoded));
+        match read {
+            Err(error) => Err(VerifyError::Picture { path: name, reason: error.to_string() }),
+            Ok(count) if count as u64 > MAX_BYTES => Err(VerifyError::Picture {
+                path: name,
+                reason: format!("it has more than {MAX_BYTES} bytes"),
+            }),
+            Ok(_) => Self::decode(encoded, name),
+        }
+    }
+
+    fn decode(encoded: Vec<u8>, name: String) -> Result<Self, VerifyError> {
+        let pixmap = Pixmap::decode(&encoded)?;
+        let sha256 = Sha256::digest(&encoded).iter().map(|byte| format!("{byte:02x}")).collect();
+        let report = PictureReport { name, width: pixmap.width(), height: pixmap.height(), sha256 };
+        Ok(Self { pixmap, encoded, report })
+    }
+
+    /// Two other pictures made of this one: on its side, so that a wide one is also seen high, and a small piece of its
+    /// middle, which has to be enlarged.
+    pub(super) fn variations(&self) -> Vec<(&'static str, Pixmap)> {
+        let (width, height) = (self.pixmap.width(), self.pixmap.height());
+        let pixels: Vec<&[u8]> = self.pixmap.bytes().chunks_exact(3).collect();
+        let at = |row: usize, column: usize| pixels.get(row * width + column).copied().unwrap_or(&[0; 3]);
+        let turned = (0..width).flat_map(|row| (0..height).flat_map(move |column| at(column, row).to_vec()));
+        let (rows, columns) = ((height / 5).max(1), (width / 3).max(1));
+        let (top, left) = ((height - rows) / 2, (width - columns) / 2);
+        let piece = (top..top + rows)
+            .flat_map(|row| (left..left + columns).flat_map(move |column| at(row, column).to_vec()));
+        let made = [
+            ("picture on its side", Pixmap::new(height, width, turned.collect())),
+            ("piece of the picture", Pixmap::new(columns, rows, piece.collect())),
+        ];
+        made.into_iter().filter_map(|(name, pixmap)| Some((name, pixmap?))).collect()
+    }
+}

@@ -1,0 +1,220 @@
+//! What weighing found, as data: the document of `--report x.json` (docs/report.md), and what the terminal and the page show.
+
+use serde::Serialize;
+
+use super::difference::Difference;
+use super::facts::FactCheck;
+use super::tensors::Weights;
+use crate::plan::Dropped;
+use crate::source::Provenance;
+
+/// Version of the document's schema.
+pub const SCHEMA: u32 = 1;
+
+/// What it comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// Weights, facts, pixels and outputs agree.
+    Same,
+    /// Weights, facts and pixels agree; outputs differ in the one way that is known, and agree without it.
+    SameWithKnownDeviation,
+    /// Something does not agree.
+    Different,
+}
+
+impl Verdict {
+    /// In words.
+    pub fn text(self) -> &'static str {
+        match self {
+            Verdict::Same => "same",
+            Verdict::SameWithKnownDeviation => "same weights, known deviation",
+            Verdict::Different => "different",
+        }
+    }
+}
+
+/// A comparison at one place of the networks.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Comparison {
+    /// `embeddings`, `layer 3`, `logits`, ….
+    pub place: String,
+    /// How far apart the two sides are.
+    #[serde(flatten)]
+    pub difference: Difference,
+    /// What rounding alone explains, relative like [`Difference::relative`].
+    pub tolerance: f64,
+    /// Whether the difference is within it.
+    pub agrees: bool,
+}
+
+/// A class and how probable a network holds it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Guess {
+    /// Index of the class.
+    pub class: usize,
+    /// Its name.
+    pub label: String,
+    /// Softmax of the logits, 0 to 1.
+    pub probability: f64,
+}
+
+/// A difference between the two frameworks' definitions that no config can remove, and the proof that it is the only one.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct KnownDeviation {
+    /// One sentence.
+    pub what: &'static str,
+    /// How far apart the outputs are because of it, on this picture.
+    pub measured: Vec<Comparison>,
+    /// The same places with the source run as the target computes: what is left is rounding.
+    pub without_it: Vec<Comparison>,
+}
+
+/// The picture.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PictureReport {
+    /// Its path, or that it is the built-in one.
+    pub name: String,
+    /// Pixels across.
+    pub width: usize,
+    /// Pixels down.
+    pub height: usize,
+    /// sha256 of its file.
+    pub sha256: String,
+}
+
+/// Where the source came from.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct SourceReport {
+    /// The path as given.
+    pub path: String,
+    /// Repository and commit, when it was fetched.
+    pub provenance: Option<Provenance>,
+    /// Files with their sizes and sha256.
+    pub files: Vec<HashedFile>,
+    /// The nested part of the checkpoint that holds the weights; empty for the whole.
+    pub root: String,
+    /// The wrapper prefix that was taken off.
+    pub prefix: String,
+}
+
+/// A file and its hash.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct HashedFile {
+    /// Its name.
+    pub name: String,
+    /// Its length.
+    pub bytes: u64,
+    /// Its sha256, hexadecimal.
+    pub sha256: String,
+}
+
+/// What went in and what came out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Accounts {
+    /// Tensors of the source's network.
+    pub source_tensors: usize,
+    /// Their bytes.
+    pub source_bytes: u64,
+    /// Tensors written.
+    pub target_tensors: usize,
+    /// Their bytes.
+    pub target_bytes: u64,
+    /// Tensors into which a factor was multiplied.
+    pub folded: usize,
+    /// Tensors that were given rows of zeros.
+    pub padded: usize,
+    /// Tensors that no source holds.
+    pub filled: usize,
+    /// Tensors left out, with the reason.
+    pub dropped: Vec<Dropped>,
+    /// Whether the source's tensors can be had back bit for bit.
+    pub reversible: bool,
+    /// The rule file.
+    pub rules: String,
+}
+
+/// Wall-clock milliseconds on the machine that ran it; they vary between machines and runs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+pub struct Timings {
+    /// The source network's forward pass, reading its weights included.
+    pub source_forward_ms: f64,
+    /// The target network's.
+    pub target_forward_ms: f64,
+    /// All of weighing.
+    pub total_ms: f64,
+}
+
+/// Everything that weighing found.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Report {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// vitport's version.
+    pub vitport: &'static str,
+    /// What it comes to.
+    pub verdict: Verdict,
+    /// Why it is different, one sentence each; empty otherwise.
+    pub reasons: Vec<String>,
+    /// The model's name.
+    pub model: String,
+    /// The source.
+    pub source: SourceReport,
+    /// The folder.
+    pub folder: String,
+    /// What was run on the source's side.
+    pub source_network: String,
+    /// What was run on the target's side.
+    pub target_network: String,
+    /// The picture.
+    pub picture: PictureReport,
+    /// Both ways of preprocessing against each other, on the picture and two others made from it.
+    pub pixels: Vec<Comparison>,
+    /// Hidden states, pooled output and logits, in the order of the network.
+    pub layers: Vec<Comparison>,
+    /// The place with the largest relative difference.
+    pub largest_at: Option<String>,
+    /// The first place whose difference is more than rounding explains.
+    pub starts_at: Option<String>,
+    /// The source's five most probable classes.
+    pub source_top5: Vec<Guess>,
+    /// The target's.
+    pub target_top5: Vec<Guess>,
+    /// A difference that is known.
+    pub known_deviation: Option<KnownDeviation>,
+    /// What no output shows.
+    pub facts: Vec<FactCheck>,
+    /// The weights, bit by bit.
+    pub weights: Weights,
+    /// What went in and what came out.
+    pub accounts: Accounts,
+    /// How long it took.
+    pub timings: Timings,
+}
+
+/// The five most probable classes by their logits.
+pub fn top5(logits: &[f32], label: impl Fn(usize) -> String) -> Vec<Guess> {
+    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let exponentials: Vec<f64> = logits.iter().map(|&logit| f64::from(logit - largest).exp()).collect();
+    let sum: f64 = exponentials.iter().sum();
+    let mut order: Vec<(usize, f64)> =
+        exponentials.into_iter().map(|value| value / sum).enumerate().collect();
+    order.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+    let named = order.into_iter().take(5);
+    named.map(|(class, probability)| Guess { class, label: label(class), probability }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_most_probable_come_first() {
+        let guesses = top5(&[0.0, 2.0, 1.0, f32::NEG_INFINITY], |class| format!("c{class}"));
+        let classes: Vec<usize> = guesses.iter().map(|guess| guess.class).collect();
+        assert_eq!(classes, [1, 2, 0, 3]);
+        let sum: f64 = guesses.iter().map(|guess| guess.probability).sum();
+        assert!((sum - 1.0).abs() < 1e-9);
+        assert_eq!(guesses[0].label, "c1");
+    }
+}

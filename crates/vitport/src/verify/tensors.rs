@@ -1,0 +1,118 @@
+//! The weights themselves: what the plan makes of the source, held bit by bit against what lies in the folder.
+//!
+//! Running the networks proves that the mapping is right; it cannot see every bit, since a small change in a large network
+//! may drown in its outputs. Comparing bytes can.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+
+use rayon::prelude::*;
+use serde::Serialize;
+use vitport_checkpoint::{Checkpoint, Tensor};
+
+use crate::folder::Contents;
+use crate::plan::{Plan, Target};
+
+/// Bytes compared at a time.
+const BLOCK: u64 = 256 << 10;
+
+/// What comparing the weights showed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Weights {
+    /// Tensors that are the same bit by bit.
+    pub same: usize,
+    /// Tensors whose values differ, with the first element that does.
+    pub different: Vec<Odd>,
+    /// Tensors that the folder should hold and does not.
+    pub missing: Vec<String>,
+    /// Tensors that the folder holds and should not.
+    pub extra: Vec<String>,
+    /// Bytes compared.
+    pub bytes: u64,
+}
+
+/// A tensor that is not what it should be.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Odd {
+    /// Its name in the folder.
+    pub name: String,
+    /// What is odd about it.
+    pub what: String,
+}
+
+impl Weights {
+    /// Whether all is as it should be.
+    pub fn agree(&self) -> bool {
+        self.different.is_empty() && self.missing.is_empty() && self.extra.is_empty()
+    }
+}
+
+/// Compares every tensor of a folder with what the plan makes of the source.
+///
+/// # Errors
+/// When one of the files cannot be read.
+pub fn compare(
+    plan: &Plan,
+    source: &Checkpoint,
+    folder: &Checkpoint,
+) -> Result<Weights, crate::folder::Error> {
+    let found: BTreeMap<&str, &Tensor> =
+        folder.tensors().iter().map(|tensor| (tensor.name.as_str(), tensor)).collect();
+    let wanted: BTreeMap<&str, &Target> =
+        plan.targets.iter().map(|target| (target.name.as_str(), target)).collect();
+    let missing =
+        wanted.keys().filter(|name| !found.contains_key(*name)).map(|name| (*name).to_owned()).collect();
+    let extra =
+        found.keys().filter(|name| !wanted.contains_key(*name)).map(|name| (*name).to_owned()).collect();
+    let odd = Mutex::new(Vec::new());
+    let pairs: Vec<(&Target, &Tensor)> =
+        wanted.iter().filter_map(|(name, target)| Some((*target, *found.get(name)?))).collect();
+    pairs.par_iter().try_for_each(|(target, tensor)| {
+        if let Some(what) = compare_one(target, source, tensor, folder)? {
+            let mut odd = odd.lock().unwrap_or_else(PoisonError::into_inner);
+            odd.push(Odd { name: target.name.clone(), what });
+        }
+        Ok::<(), crate::folder::Error>(())
+    })?;
+    let mut different = odd.into_inner().unwrap_or_else(PoisonError::into_inner);
+    different.sort();
+    let bytes = pairs.iter().map(|(target, _)| target.bytes()).sum();
+    Ok(Weights { same: pairs.len() - different.len(), different, missing, extra, bytes })
+}
+
+fn compare_one(
+    target: &Target,
+    source: &Checkpoint,
+    tensor: &Tensor,
+    folder: &Checkpoint,
+) -> Result<Option<String>, crate::folder::Error> {
+    if target.dtype != tensor.dtype || target.shape != tensor.shape {
+        let (wanted, found) = (target.dtype, tensor.dtype);
+        return Ok(Some(format!(
+            "it should be {wanted} {:?} and is {found} {:?}",
+            target.shape, tensor.shape
+        )));
+    }
+    let size = target.dtype.size();
+    let step = (BLOCK / size).max(1);
+    let audit = source.audit();
+    let mut contents = Contents::new(target, &audit)?;
+    let mut first = 0;
+    let mut expected = Vec::new();
+    let mut written = Vec::new();
+    while first < target.elements() {
+        let count = step.min(target.elements() - first);
+        let length = usize::try_from(count.saturating_mul(size)).unwrap_or(0);
+        expected.resize(length, 0);
+        written.resize(length, 0);
+        contents.read(first.saturating_mul(size), &mut expected)?;
+        folder.read(tensor, first, &mut written)?;
+        if let Some(place) = expected.iter().zip(&written).position(|(a, b)| a != b) {
+            let element = first + place as u64 / size;
+            return Ok(Some(format!("its values differ from element {element} on")));
+        }
+        first += count;
+    }
+    Ok(None)
+}
