@@ -1,0 +1,79 @@
+"""Structures that transformers' ViT cannot hold: refused in one line, by name, with nothing left behind."""
+import timm
+import pytest
+import torch
+
+import environment
+import twins
+
+SMALL = {"embed_dim": 48, "depth": 2, "num_heads": 4, "num_classes": 5}
+PLAIN = "vit_base_patch16_224.augreg_in21k"
+
+# What it is, the tag, what is built differently, and a word that the refusal has to say.
+REFUSED = [
+    ("norm after the pooling", "eva_large_patch14_196.in22k_ft_in1k", {}, "fc_norm"),
+    ("average pooling", "vit_base_patch16_gap_224.untrained", {}, "pool"),
+    ("average pooling with a class token", PLAIN, {"global_pool": "avg", "fc_norm": False}, "pool"),
+    ("CLIP", "vit_base_patch32_clip_224.openai", {}, "norm_pre"),
+    ("CLIP with QuickGELU", "vit_base_patch32_clip_quickgelu_224.openai", {}, "norm_pre"),
+    ("SigLIP", "vit_base_patch16_siglip_224.webli", {"num_classes": 0}, "attn_pool"),
+    ("SigLIP without its pooling", "vit_base_patch16_siglip_gap_224.webli", {"num_classes": 0}, "cls_token"),
+    ("registers", "vit_base_patch14_reg4_dinov2.lvd142m", {"num_classes": 0}, "reg"),
+    ("one register, average pooling", "vit_medium_patch16_reg1_gap_256.sbb_in1k", {}, "reg"),
+    ("SwiGLU", "vit_giant_patch14_dinov2.lvd142m", {"num_classes": 0}, "SwiGLU"),
+    ("QK norm", PLAIN, {"qk_norm": True}, "q_norm"),
+    ("scaled attention norm", PLAIN, {"scale_attn_norm": True}, "attn.norm"),
+    ("sub-LN", "beit3_base_patch16_224.in22k_ft_in1k", {}, "norm"),
+    ("parallel blocks", "vit_small_patch16_18x2_224.untrained", {}, "parallel"),
+    ("parallel scaling blocks", "vit_base_patch16_xp_224.untrained", {}, "parallel"),
+    ("residual post-norm", "vit_base_patch16_rpn_224.sw_in1k", {}, ""),
+    ("differential attention", "vit_dlittle_patch16_reg1_gap_256.sbb_nadamuon_in1k", {}, ""),
+    ("no final norm", "vit_intern300m_patch14_448.ogvl_dist", {"num_classes": 0}, "norm"),
+    ("distillation token", "deit_tiny_distilled_patch16_224.fb_in1k", {}, "dist"),
+    ("RMS norm and a gated MLP", "aimv2_large_patch14_224.apple_pt", {"num_classes": 0}, ""),
+    ("RADIO", "vit_base_patch16_radio_v3.c_radio", {"num_classes": 0}, "reg"),
+    ("no position embedding", PLAIN, {"pos_embed": "none"}, "pos_embed"),
+]
+OTHER_FAMILIES = [
+    ("test_resnet.r160_in1k", {}, "resnet"),
+    ("test_efficientnet.r160_in1k", {}, "efficientnet"),
+    ("beit_base_patch16_224.in22k_ft_in22k", {**SMALL, "img_size": 48}, "beit"),
+    ("eva02_tiny_patch14_224.mim_in22k", {**SMALL, "img_size": 42}, "eva"),
+    ("vit_tiny_r_s16_p8_224.augreg_in21k", {**SMALL, "img_size": 64}, "hybrid"),
+]
+
+
+def assert_refused(source, directory, word, *flags):
+    before = sorted(path.name for path in directory.iterdir())
+    conversion = environment.convert(source, directory / "out", *flags)
+    assert conversion.returncode in (3, 4), (conversion.returncode, conversion.stderr)
+    lines = conversion.stderr.splitlines()
+    assert len(lines) == 1, lines
+    assert word.lower() in lines[0].lower(), lines[0]
+    assert conversion.stdout == ""
+    assert sorted(path.name for path in directory.iterdir()) == before, "something was left behind"
+
+
+def build(tag, args):
+    patch = twins.PATCH_SIZE[tag.split(".")[0]]
+    return twins.Twin(tag, {**SMALL, "img_size": 3 * patch, **args})
+
+
+@pytest.mark.parametrize("form", ["folder", "bare file"])
+@pytest.mark.parametrize("tag, args, word", [row[1:] for row in REFUSED], ids=[row[0] for row in REFUSED])
+def test_structure_is_refused(tmp_path, tag, args, word, form):
+    twin = build(tag, args)
+    model = timm.create_model(twin.tag, **twin.args)
+    if form == "folder":
+        twins.save(model, twin, tmp_path / "source")
+        assert_refused(tmp_path / "source", tmp_path, word)
+        return
+    torch.save(model.state_dict(), tmp_path / "source.pth")
+    assert_refused(tmp_path / "source.pth", tmp_path, "")
+
+
+@pytest.mark.parametrize("tag, args, family", OTHER_FAMILIES)
+def test_other_families_are_named(tmp_path, tag, args, family):
+    model = timm.create_model(tag, **args)
+    twins.save(model, twins.Twin(tag, args), tmp_path / "source")
+    assert_refused(tmp_path / "source", tmp_path, family)
