@@ -138,9 +138,8 @@ def expected_labels(model, twin):
     names = twin.labels.get("label_names")
     if names:
         words = [twin.labels.get("label_descriptions", {}).get(name, name) for name in names]
-        # A repeated description is told apart by the name, a repeated name by the class number.
-        first = distinct(words, names)
-        return distinct(words, range(len(words))) if len(set(first)) < len(first) else first
+        # A repeated description is told apart by the class's name, a repeated name by the class number.
+        return distinct(words, [name if name != word else i for i, (name, word) in enumerate(zip(names, words))])
     subset = infer_imagenet_subset({"num_classes": model.num_classes})
     if subset:
         info = ImageNetInfo(subset)

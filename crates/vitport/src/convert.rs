@@ -1,4 +1,4 @@
-//! The way through: open, identify, plan, carry. [`prepare`] takes the first three steps and writes nothing; [`write`]
+//! The way through: open, identify, plan, carry. [`prepare`] takes the first three steps and writes nothing; [`write()`]
 //! takes the fourth into a temporary folder, which the caller publishes or drops.
 
 use std::path::{Path, PathBuf};

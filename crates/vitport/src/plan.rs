@@ -109,6 +109,12 @@ pub struct Target {
 }
 
 impl Target {
+    /// Whether the source's bytes can be had back bit for bit: nothing is folded, and nothing cast.
+    pub fn is_reversible(&self) -> bool {
+        let is_cast = |part: &Part| matches!(part, Part::Slice { tensor, .. } if tensor.dtype != self.dtype);
+        self.operation.is_reversible() && !self.parts.iter().any(is_cast)
+    }
+
     /// Number of elements, the product of the shape.
     pub fn elements(&self) -> u64 {
         self.shape.iter().fold(1, |product, &dim| product.saturating_mul(dim))
@@ -148,6 +154,6 @@ impl Plan {
 
     /// Whether every source tensor that is not dropped can be had back bit for bit.
     pub fn is_reversible(&self) -> bool {
-        self.targets.iter().all(|target| target.operation.is_reversible())
+        self.targets.iter().all(Target::is_reversible)
     }
 }

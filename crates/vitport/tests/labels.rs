@@ -184,6 +184,7 @@ fn timm_folders_name_classes_and_describe_them() {
     let some = Some(json!({"n01440764": "tench"}));
     assert_eq!(timm(ids.clone(), some, 3).unwrap().names(), ["n02012849", "n03126707", "tench"]);
     assert_eq!(timm(ids, None, 3).unwrap().names(), ["n02012849", "n03126707", "n01440764"]);
+    assert_eq!(timm(json!(["left", "up", "left"]), None, 3).unwrap().names(), ["left (0)", "up", "left (2)"]);
     // timm allows gaps between the numbers of an object.
     assert_eq!(timm(json!({"2": "c", "0": "a"}), None, 3).unwrap().names(), ["a", "LABEL_1", "c"]);
 }

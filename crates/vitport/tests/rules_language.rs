@@ -18,7 +18,12 @@ fn dict(tensors: &[(&str, &[u64])]) -> StateDict {
 fn plan(text: &str, source: &StateDict, expected: &[(&str, &[u64])]) -> Result<Plan, Vec<Problem>> {
     let rules = Rules::parse("test.toml", &format!("family = \"test\"\n{text}")).unwrap();
     let mut bindings = Bindings::default();
-    bindings.counts.extend([("layers".to_owned(), 2), ("width".to_owned(), 4), ("blocks.0".to_owned(), 1), ("blocks.1".to_owned(), 3)]);
+    bindings.counts.extend([
+        ("layers".to_owned(), 2),
+        ("width".to_owned(), 4),
+        ("blocks.0".to_owned(), 1),
+        ("blocks.1".to_owned(), 3),
+    ]);
     bindings.counts.insert("stages".to_owned(), 2);
     bindings.flags.extend([("on".to_owned(), true), ("off".to_owned(), false)]);
     bindings.texts.insert("base".to_owned(), "net.".to_owned());
@@ -30,12 +35,16 @@ fn plan(text: &str, source: &StateDict, expected: &[(&str, &[u64])]) -> Result<P
 fn rename_fills_every_value_of_its_variables() {
     let source = dict(&[("b.0.w", &[4]), ("b.1.w", &[4]), ("b.0.b", &[4]), ("b.1.b", &[4])]);
     let text = "[ranges]\ni = \"layers\"\n[choices]\np = { w = \"weight\", b = \"bias\" }\n[rename]\n\"b.{i}.{p}\" = \"{base}layer.{i}.{p}\"";
-    let plan = plan(text, &source, &[
-        ("net.layer.0.weight", &[4]),
-        ("net.layer.1.weight", &[4]),
-        ("net.layer.0.bias", &[4]),
-        ("net.layer.1.bias", &[4]),
-    ]);
+    let plan = plan(
+        text,
+        &source,
+        &[
+            ("net.layer.0.weight", &[4]),
+            ("net.layer.1.weight", &[4]),
+            ("net.layer.0.bias", &[4]),
+            ("net.layer.1.bias", &[4]),
+        ],
+    );
     let names: Vec<String> = plan.unwrap().targets.into_iter().map(|target| target.name).collect();
     assert_eq!(names, ["net.layer.0.weight", "net.layer.1.weight", "net.layer.0.bias", "net.layer.1.bias"]);
 }
@@ -44,7 +53,8 @@ fn rename_fills_every_value_of_its_variables() {
 fn a_range_may_depend_on_another_variable() {
     let source = dict(&[("s0.b0", &[1]), ("s1.b0", &[1]), ("s1.b1", &[1]), ("s1.b2", &[1])]);
     let text = "[ranges]\ns = \"stages\"\nb = \"blocks.{s}\"\n[rename]\n\"s{s}.b{b}\" = \"t{s}.{b}\"";
-    let plan = plan(text, &source, &[("t0.0", &[1]), ("t1.0", &[1]), ("t1.1", &[1]), ("t1.2", &[1])]).unwrap();
+    let plan =
+        plan(text, &source, &[("t0.0", &[1]), ("t1.0", &[1]), ("t1.1", &[1]), ("t1.2", &[1])]).unwrap();
     assert_eq!(plan.targets.len(), 4);
 }
 
@@ -58,7 +68,10 @@ fn split_concat_and_pad_cut_and_join_rows() {
     let by_name = |name: &str| plan.targets.iter().find(|target| target.name == name).unwrap();
     assert!(matches!(by_name("k").parts[..], [Part::Slice { first: 8, elements: 8, .. }]));
     assert_eq!(by_name("ab").parts.len(), 2);
-    assert!(matches!(by_name("positions").parts[..], [Part::Zeros { elements: 8 }, Part::Slice { elements: 12, .. }]));
+    assert!(matches!(
+        by_name("positions").parts[..],
+        [Part::Zeros { elements: 8 }, Part::Slice { elements: 12, .. }]
+    ));
 }
 
 #[test]

@@ -63,8 +63,11 @@ fn every_rule_of_every_family_is_used_by_a_fixture() {
     for family in families::ALL {
         let mut live = BTreeSet::new();
         let mut all = BTreeSet::new();
-        for (_, prepared) in fixtures.iter().filter(|(_, prepared)| prepared.model.family.name() == family.name()) {
-            let (used, rules) = prepared.rules.live_and_all(&prepared.model.state_dict, &prepared.model.bindings);
+        for (_, prepared) in
+            fixtures.iter().filter(|(_, prepared)| prepared.model.family.name() == family.name())
+        {
+            let (used, rules) =
+                prepared.rules.live_and_all(&prepared.model.state_dict, &prepared.model.bindings);
             live.extend(used);
             all.extend(rules);
         }
@@ -77,7 +80,8 @@ fn every_rule_of_every_family_is_used_by_a_fixture() {
 #[test]
 fn every_source_tensor_is_mapped_or_dropped_and_every_target_is_made_once() {
     for (name, prepared) in fixtures() {
-        let mut used: BTreeSet<&str> = prepared.plan.dropped.iter().map(|dropped| dropped.name.as_str()).collect();
+        let mut used: BTreeSet<&str> =
+            prepared.plan.dropped.iter().map(|dropped| dropped.name.as_str()).collect();
         let mut made = BTreeSet::new();
         for target in &prepared.plan.targets {
             assert!(made.insert(target.name.as_str()), "{name}: {} is made twice", target.name);
@@ -114,12 +118,20 @@ fn there_and_back_is_the_same_bit_by_bit() {
         };
         assert!(!folds, "{name}");
         let folder = tempfile::tempdir().unwrap();
-        let options =
-            WriteOptions { max_shard_size: DEFAULT_SHARD_SIZE, force: false, fsync: false, exact_code: false };
+        let options = WriteOptions {
+            max_shard_size: DEFAULT_SHARD_SIZE,
+            force: false,
+            fsync: false,
+            exact_code: false,
+        };
         let written = write(&prepared, &folder.path().join("out"), options, &|_| {}).unwrap();
-        let target = Checkpoint::open(&written.staging.path().join("model.safetensors"), &Limits::default()).unwrap();
-        let dropped: BTreeSet<&str> = prepared.plan.dropped.iter().map(|dropped| dropped.name.as_str()).collect();
-        for (_, tensor) in prepared.model.state_dict.iter().filter(|(_, t)| !dropped.contains(t.name.as_str())) {
+        let target =
+            Checkpoint::open(&written.staging.path().join("model.safetensors"), &Limits::default()).unwrap();
+        let dropped: BTreeSet<&str> =
+            prepared.plan.dropped.iter().map(|dropped| dropped.name.as_str()).collect();
+        for (_, tensor) in
+            prepared.model.state_dict.iter().filter(|(_, t)| !dropped.contains(t.name.as_str()))
+        {
             let size = tensor.dtype.size();
             let mut original = vec![0; tensor.bytes() as usize];
             prepared.source.checkpoint.read(tensor, 0, &mut original).unwrap();
@@ -147,12 +159,15 @@ fn a_rule_that_is_missing_or_too_many_is_reported_with_all_its_tensors() {
         let rules = Rules::parse("test.toml", text).unwrap();
         rules.plan(&model.state_dict, &model.bindings, None, &model.expected).unwrap_err().list
     };
-    let without_norm2: String = text.lines().filter(|line| !line.contains("norm2")).map(|l| format!("{l}\n")).collect();
+    let without_norm2: String =
+        text.lines().filter(|line| !line.contains("norm2")).map(|l| format!("{l}\n")).collect();
     let problems = problems_of(&without_norm2);
     let grouped: BTreeMap<_, _> = problems
         .iter()
         .filter_map(|problem| match problem {
-            Problem::Unmapped { group, names, nearest } => Some((group.as_str(), (names.len(), nearest.clone()))),
+            Problem::Unmapped { group, names, nearest } => {
+                Some((group.as_str(), (names.len(), nearest.clone())))
+            }
             _ => None,
         })
         .collect();
@@ -163,11 +178,23 @@ fn a_rule_that_is_missing_or_too_many_is_reported_with_all_its_tensors() {
 
     let renamed = text.replace("{base}layernorm.{p}", "{base}final_norm.{p}");
     let problems = problems_of(&renamed);
-    assert!(problems.iter().any(|p| matches!(p, Problem::NotInTarget { group, .. } if group == "vit.final_norm.weight")));
-    assert!(problems.iter().any(|p| matches!(p, Problem::NotMade { group, .. } if group == "vit.layernorm.weight")));
+    assert!(
+        problems
+            .iter()
+            .any(|p| matches!(p, Problem::NotInTarget { group, .. } if group == "vit.final_norm.weight"))
+    );
+    assert!(
+        problems
+            .iter()
+            .any(|p| matches!(p, Problem::NotMade { group, .. } if group == "vit.layernorm.weight"))
+    );
 
     let doubled = text.replace("\"cls_token\" =", "\"norm.weight\" = \"twice\"\n\"cls_token\" =");
-    assert!(problems_of(&doubled).iter().any(|p| matches!(p, Problem::NotInTarget { group, .. } if group == "twice")));
+    assert!(
+        problems_of(&doubled)
+            .iter()
+            .any(|p| matches!(p, Problem::NotInTarget { group, .. } if group == "twice"))
+    );
     let line = vitport::rules::Problems { list: problems_of(&without_norm2) }.to_string();
     assert!(!line.contains('\n') && line.contains("nearest rule"), "{line}");
 }

@@ -105,11 +105,7 @@ fn say_summary(
         "  {source_tensors} tensors in, {} out, {}; {}",
         plan.targets.len(),
         bytes(plan.bytes()),
-        if plan.is_reversible() {
-            "reversible bit for bit"
-        } else {
-            "layer scale is folded into the weights, which cannot be undone bit for bit"
-        }
+        reversibility(prepared)
     ))?;
     for line in drop_lines(prepared) {
         output.say(line)?;
@@ -117,4 +113,16 @@ fn say_summary(
     let names = files.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>();
     let shown = if names.len() > 4 { format!("{} files", names.len()) } else { names.join(", ") };
     output.say(format!("{GREEN}wrote{GREEN:#} {out} ({shown})"))
+}
+
+/// Whether the source's tensors can be had back, and if not, why.
+fn reversibility(prepared: &Prepared) -> &'static str {
+    let plan = &prepared.plan;
+    if plan.is_reversible() {
+        "reversible bit for bit"
+    } else if plan.targets.iter().any(|target| !target.operation.is_reversible()) {
+        "layer scale is folded into the weights, which cannot be undone bit for bit"
+    } else {
+        "the weights are cast, which cannot be undone bit for bit"
+    }
 }

@@ -51,9 +51,13 @@ pub fn root_line(prepared: &Prepared) -> String {
         (_, true) => String::new(),
         (_, false) => format!("; also there: {} (--key picks)", others.join(", ")),
     };
+    let prefix = match prepared.model.state_dict.prefix() {
+        "" => String::new(),
+        prefix => format!(", under the prefix `{}`", escape(prefix)),
+    };
     let container =
         checkpoint.evidence().container.map_or_else(String::new, |container| format!(", {container}"));
-    format!("  from {}{container}: {place}{how}", escape(&prepared.source.display_name()))
+    format!("  from {}{container}: {place}{prefix}{how}", escape(&prepared.source.display_name()))
 }
 
 /// Every fact, its value and its origin.

@@ -10,7 +10,8 @@ use super::{LabelError, Labels};
 
 /// The labels of a head with `classes` classes: each class's description where there is one, its name otherwise, and
 /// `LABEL_i` for a number that an object of names leaves out. Equal descriptions are told apart by the names
-/// ("crane (n02012849)"). `descriptions` may also be a list beside the names. `source` is the file in messages.
+/// ("crane (n02012849)"), equal names by the class numbers. `descriptions` may also be a list beside the names.
+/// `source` is the file in messages.
 ///
 /// # Errors
 /// [`LabelError::Shape`] if either value has another form, [`LabelError::Count`] if a list's length or a number in an
@@ -21,7 +22,7 @@ pub fn from_timm(
     classes: usize,
     source: &str,
 ) -> Result<Labels, LabelError> {
-    let names = class_names(names, classes, source)?;
+    let mut names = class_names(names, classes, source)?;
     let mut labels = Vec::with_capacity(names.len());
     for (class, name) in names.iter().enumerate() {
         let described = match (descriptions, name) {
@@ -42,6 +43,10 @@ pub fn from_timm(
             return Err(LabelError::Blank { source_name: source.to_owned(), class });
         }
         labels.push(label);
+    }
+    for (name, label) in names.iter_mut().zip(&labels) {
+        // A name that is itself the label tells nothing apart; the class number does.
+        name.take_if(|name| name == label);
     }
     Ok(make_unique(labels, &names))
 }

@@ -143,7 +143,7 @@ pub struct Convolution<'a> {
 
 impl<'a> Convolution<'a> {
     /// Reads `{name}.weight` [outputs, channels, kernel height, kernel width] and, if the layer has
-    /// one, `{name}.bias` [outputs].
+    /// one, `{name}.bias` `[outputs]`.
     ///
     /// # Errors
     /// What [`Weights::tensor`] returns, and [`ForwardError::TooLarge`] for sizes beyond memory.

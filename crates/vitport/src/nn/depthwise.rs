@@ -24,7 +24,7 @@ pub struct DepthwiseConvolution {
 
 impl DepthwiseConvolution {
     /// Reads `{convolution}.weight` [channels, 1, kernel height, kernel width] and the `weight`,
-    /// `bias`, `running_mean` and `running_var` of `{normalization}`, each [channels].
+    /// `bias`, `running_mean` and `running_var` of `{normalization}`, each `[channels]`.
     ///
     /// # Errors
     /// What [`Weights::tensor`] returns.

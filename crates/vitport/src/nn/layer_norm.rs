@@ -16,7 +16,7 @@ pub struct LayerNorm<'a> {
 }
 
 impl<'a> LayerNorm<'a> {
-    /// Reads `{name}.weight` and `{name}.bias`, both [features].
+    /// Reads `{name}.weight` and `{name}.bias`, both `[features]`.
     ///
     /// # Errors
     /// What [`Weights::tensor`] returns.

@@ -19,7 +19,7 @@ pub struct Linear<'a> {
 }
 
 impl<'a> Linear<'a> {
-    /// A layer of `weight` [outputs, inputs] and `bias` [outputs].
+    /// A layer of `weight` `[outputs, inputs]` and `bias` `[outputs]`.
     ///
     /// # Errors
     /// [`ForwardError::Operands`] when the lengths are not those.

@@ -27,7 +27,7 @@ pub struct Inverse {
 
 /// Target tensors whose making cannot be undone bit for bit.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{} tensors are products of two source tensors and cannot be undone bit for bit, the first being {}", .targets.len(), .targets.first().map_or("", String::as_str))]
+#[error("{} tensors are cast, or products of two source tensors, and cannot be undone bit for bit, the first being {}", .targets.len(), .targets.first().map_or("", String::as_str))]
 pub struct NotReversible {
     /// Their names.
     pub targets: Vec<String>,
@@ -36,10 +36,10 @@ pub struct NotReversible {
 /// Where every source tensor that is not dropped lies in the target, by source name.
 ///
 /// # Errors
-/// [`NotReversible`] if the plan folds factors into weights.
+/// [`NotReversible`] if the plan folds factors into weights or casts them.
 pub fn inverse(plan: &Plan) -> Result<BTreeMap<String, Vec<Inverse>>, NotReversible> {
     let folded: Vec<String> =
-        plan.targets.iter().filter(|t| !t.operation.is_reversible()).map(|t| t.name.clone()).collect();
+        plan.targets.iter().filter(|t| !t.is_reversible()).map(|t| t.name.clone()).collect();
     if !folded.is_empty() {
         return Err(NotReversible { targets: folded });
     }

@@ -19,7 +19,9 @@ pub(super) fn nearest_pattern(rules: &Rules, group: &str, is_source: bool) -> Op
     };
     let patterns = rules.rules.iter().flat_map(|rule| {
         let patterns = if is_source { rule.action.sources() } else { rule.action.targets() };
-        patterns.into_iter().map(|pattern| (alike(&pattern.to_string()), pattern.to_string(), rule.table.clone()))
+        patterns
+            .into_iter()
+            .map(|pattern| (alike(&pattern.to_string()), pattern.to_string(), rule.table.clone()))
     });
     let (score, pattern, table) = patterns.max_by(|a, b| a.0.total_cmp(&b.0))?;
     (score >= 0.6).then(|| format!("[{table}] {pattern}"))
@@ -27,8 +29,10 @@ pub(super) fn nearest_pattern(rules: &Rules, group: &str, is_source: bool) -> Op
 
 /// A pattern as groups read: `{n}` for its indices, and each text of its choices.
 fn readings(rules: &Rules, pattern: &str, is_source: bool) -> Vec<String> {
-    let with_numbers =
-        rules.ranges.keys().fold(pattern.to_owned(), |text, index| text.replace(&format!("{{{index}}}"), "{n}"));
+    let with_numbers = rules
+        .ranges
+        .keys()
+        .fold(pattern.to_owned(), |text, index| text.replace(&format!("{{{index}}}"), "{n}"));
     rules.choices.iter().fold(vec![with_numbers], |readings, (name, texts)| {
         let hole = format!("{{{name}}}");
         let fill = |reading: String| match reading.contains(&hole) {

@@ -6,7 +6,8 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::identify::Model;
+use crate::convert::{Prepared, config};
+use crate::folder::reader::Folder;
 
 /// A fact on both sides.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -35,8 +36,10 @@ const INERT: [&str; 8] = [
     "transformers_version",
 ];
 
-/// Compares every telling key of the config that the model should have with the folder's, and the labels.
-pub fn compare(model: &Model, folder: &Value) -> Vec<FactCheck> {
+/// Compares every telling key of the config that the model should have with the folder's, the labels, the dtype, and whether
+/// pictures are made RGB.
+pub fn compare(prepared: &Prepared, folder: &Folder) -> Vec<FactCheck> {
+    let model = &prepared.model;
     let defaults = model.family.default_config();
     let ignored = model.family.ignored_keys();
     let mut checks = Vec::new();
@@ -44,7 +47,7 @@ pub fn compare(model: &Model, folder: &Value) -> Vec<FactCheck> {
         if INERT.contains(&key.as_str()) {
             continue;
         }
-        let found = folder.get(key).filter(|value| !value.is_null()).or_else(|| defaults.get(key));
+        let found = folder.config.get(key).filter(|value| !value.is_null()).or_else(|| defaults.get(key));
         let counts = !ignored.contains(&key.as_str());
         checks.push(FactCheck {
             name: key.clone(),
@@ -55,9 +58,36 @@ pub fn compare(model: &Model, folder: &Value) -> Vec<FactCheck> {
         });
     }
     if let Some(labels) = &model.labels {
-        checks.push(labels_check(&labels.value, folder));
+        checks.push(labels_check(&labels.value, &folder.config));
     }
+    checks.extend(dtype_check(prepared, &folder.config));
+    checks.extend(rgb_check(folder));
     checks
+}
+
+/// The dtype that transformers loads the weights in, if the folder says one.
+fn dtype_check(prepared: &Prepared, folder: &Value) -> Option<FactCheck> {
+    let found = folder.get("torch_dtype").or_else(|| folder.get("dtype")).filter(|value| !value.is_null())?;
+    let wanted = config(prepared).remove("torch_dtype")?;
+    Some(FactCheck {
+        name: "torch_dtype".to_owned(),
+        source: wanted.to_string(),
+        target: found.to_string(),
+        agrees: wanted == *found,
+        counts: true,
+    })
+}
+
+/// Pictures of other modes are made RGB, unless the processor says that they are not.
+fn rgb_check(folder: &Folder) -> Option<FactCheck> {
+    let found = folder.processor.as_ref()?.get("do_convert_rgb")?.as_bool()?;
+    Some(FactCheck {
+        name: "do_convert_rgb".to_owned(),
+        source: "true".to_owned(),
+        target: found.to_string(),
+        agrees: found,
+        counts: true,
+    })
 }
 
 /// Whether two values mean the same to transformers: numbers by value, one edge for two equal ones.
@@ -79,12 +109,14 @@ fn labels_check(wanted: &[String], folder: &Value) -> FactCheck {
         |id: usize| folder.get("id2label").and_then(|map| map.get(id.to_string())).and_then(Value::as_str);
     let by_label =
         |label: &str| folder.get("label2id").and_then(|map| map.get(label)).and_then(Value::as_u64);
-    let count = folder.get("id2label").and_then(Value::as_object).map_or(0, serde_json::Map::len);
+    let length = |key: &str| folder.get(key).and_then(Value::as_object).map_or(0, serde_json::Map::len);
+    let ids = length("id2label");
+    let count = if ids == wanted.len() { length("label2id") } else { ids };
     let first_wrong = wanted.iter().enumerate().find(|(id, label)| by_id(*id) != Some(label.as_str()));
     let first_lost = wanted.iter().enumerate().find(|(id, label)| by_label(label) != Some(*id as u64));
     let all = |count: usize| format!("{count} names");
     let (source, target) = match (first_wrong, first_lost) {
-        _ if count != wanted.len() => (all(wanted.len()), all(count)),
+        (None, None) if count != wanted.len() => (all(wanted.len()), all(count)),
         (Some((id, label)), _) => {
             (format!("{id}: {label:?}"), format!("{id}: {:?}", by_id(id).unwrap_or_default()))
         }

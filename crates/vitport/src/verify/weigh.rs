@@ -69,7 +69,7 @@ struct Weighed {
 impl Weighed {
     fn run(prepared: &Prepared, folder: &Folder, picture: &Picture) -> Result<Self, VerifyError> {
         let model = &prepared.model;
-        let arithmetic = arithmetic(prepared);
+        let mut arithmetic = arithmetic(prepared);
         let (prepared_pixels, pixels) = compare_pixels(prepared, folder, "picture", &picture.pixmap)?;
         let mut pixels = vec![pixels];
         for (place, other) in picture.variations() {
@@ -101,6 +101,9 @@ impl Weighed {
         };
         let source = run_source(model.network.as_ref(), &prepared_pixels.source)?;
 
+        let places = source.stages.len().max(1) as f64;
+        arithmetic.products = weight_matrices(prepared) / places;
+        arithmetic.tensors = prepared.plan.targets.len() as f64 / places;
         let named = folder.checkpoint.tensors().iter().map(|tensor| (tensor.name.clone(), tensor.clone()));
         let state_dict = StateDict::from_entries(named);
         let target_weights = CheckpointWeights::new(&folder.checkpoint, &state_dict);
@@ -131,7 +134,7 @@ impl Weighed {
             deviation,
             source: source.output,
             target,
-            facts: facts::compare(model, &folder.config),
+            facts: facts::compare(prepared, folder),
             weights,
             timings,
         })
@@ -284,7 +287,15 @@ fn arithmetic(prepared: &Prepared) -> Arithmetic {
     Arithmetic {
         longest_sum: longest_sum.max().unwrap_or(1),
         weight_roundoff: prepared.plan.targets.iter().map(rounded).fold(0.0, f64::max),
+        products: 1.0,
+        tensors: 1.0,
     }
+}
+
+/// Tensors of two or more axes that something is multiplied with.
+fn weight_matrices(prepared: &Prepared) -> f64 {
+    let is_matrix = |target: &&crate::plan::Target| target.shape.iter().filter(|&&dim| dim > 1).count() >= 2;
+    prepared.plan.targets.iter().filter(is_matrix).count() as f64
 }
 
 /// What is known to differ in preprocessing.

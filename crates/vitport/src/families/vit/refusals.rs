@@ -33,12 +33,6 @@ const REFUSALS: [Refusal; 16] = [
         instead: "Dinov2WithRegistersModel could hold it, which vitport does not write yet",
     },
     Refusal {
-        signs: &["norm_pre."],
-        what: "a CLIP image tower",
-        why: "its norm before the first block (norm_pre) has no place in ViTForImageClassification",
-        instead: "CLIPVisionModelWithProjection could hold it, which vitport does not write yet",
-    },
-    Refusal {
         signs: &["attn_pool."],
         what: "a ViT with attention pooling (SigLIP)",
         why: "ViTForImageClassification reads the class token",
@@ -49,6 +43,12 @@ const REFUSALS: [Refusal; 16] = [
         what: "a ViT with parallel blocks",
         why: "transformers' ViT runs attention and MLP one after another",
         instead: "no class in transformers holds it",
+    },
+    Refusal {
+        signs: &["norm_pre."],
+        what: "a CLIP image tower",
+        why: "its norm before the first block (norm_pre) has no place in ViTForImageClassification",
+        instead: "CLIPVisionModelWithProjection could hold it, which vitport does not write yet",
     },
     Refusal {
         signs: &["blocks.0.attn.lambda_", "blocks.0.attn.sub_norm."],

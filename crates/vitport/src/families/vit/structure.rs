@@ -56,6 +56,15 @@ impl Structure {
         }
         let [_, tokens, position_width] = axes::<3>(state_dict, "pos_embed")?;
         let [mlp, _] = axes::<2>(state_dict, "blocks.0.mlp.fc1.weight")?;
+        let [_, mlp_out] = axes::<2>(state_dict, "blocks.0.mlp.fc2.weight")?;
+        if mlp_out.checked_mul(2) == Some(mlp) {
+            return Err(IdentifyError::NoTarget {
+                what: "a ViT with a gated MLP (SwiGLU)".to_owned(),
+                why: "transformers' ViT has two projections with an activation between them".to_owned(),
+                tensor: Some(format!("blocks.0.mlp.fc1.weight, whose {mlp} rows are twice what fc2 takes")),
+                instead: "Dinov2Model could hold it, which vitport does not write yet".to_owned(),
+            });
+        }
         let depth = state_dict.count_indices("blocks.");
         if width == 0 || mlp == 0 || patch_height == 0 || patch_width == 0 || position_width != width {
             let reason = format!(

@@ -1,0 +1,145 @@
+//! The command as a user meets it: what it prints where, what it exits with, and that bad input gives one line and leaves
+//! nothing behind.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+fn example(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples").join(name)
+}
+
+fn vitport(arguments: &[&str], folder: &Path) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_vitport")).args(arguments).current_dir(folder).output().unwrap()
+}
+
+fn refused(arguments: &[&str], code: i32, says: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    let output = vitport(arguments, folder.path());
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {stderr}");
+    assert_eq!(stderr.lines().count(), 1, "{arguments:?}: {stderr}");
+    assert!(stderr.starts_with("error: ") && stderr.contains(says), "{arguments:?}: {stderr}");
+    assert!(output.stdout.is_empty(), "{arguments:?}");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "{arguments:?} left something behind");
+}
+
+#[test]
+fn the_example_converts_and_agrees() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = example("vit_small_twin");
+    let output = vitport(&["convert", source.to_str().unwrap(), "-o", "out"], folder.path());
+    let stdout = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(stdout.contains("ViTForImageClassification") && stdout.contains("wrote"), "{stdout}");
+    let files = ["config.json", "model.safetensors", "preprocessor_config.json"];
+    let mut found: Vec<_> = std::fs::read_dir(folder.path().join("out"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    found.sort();
+    assert_eq!(found, files);
+    let verify = vitport(&["verify", source.to_str().unwrap(), "out", "--json"], folder.path());
+    let report: serde_json::Value = serde_json::from_slice(&verify.stdout).unwrap();
+    assert_ne!(report["verdict"], "different");
+    assert!(report["timings"]["source_forward_ms"].as_f64().unwrap() > 0.0);
+    // A folder that is there already is replaced only on request.
+    let again = vitport(&["convert", source.to_str().unwrap(), "-o", "out"], folder.path());
+    assert_eq!(again.status.code(), Some(2));
+    let forced = vitport(&["convert", source.to_str().unwrap(), "-o", "out", "--force", "-q"], folder.path());
+    assert!(forced.status.success() && forced.stdout.is_empty());
+}
+
+#[test]
+fn a_folder_that_was_tampered_with_is_another_model() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = example("vit_small_twin");
+    vitport(&["convert", source.to_str().unwrap(), "-o", "out", "--no-verify"], folder.path());
+    let config = folder.path().join("out/config.json");
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, text.replace("1e-06", "1e-12")).unwrap();
+    let output = vitport(&["verify", source.to_str().unwrap(), "out"], folder.path());
+    assert_eq!(output.status.code(), Some(5));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("layer_norm_eps"));
+}
+
+#[test]
+fn a_cvt_asks_for_what_its_weights_do_not_say() {
+    let source = example("cvt_tiny/tiny.pth");
+    let source = source.to_str().unwrap();
+    refused(&["convert", source], 4, "--num-heads");
+    refused(&["convert", source, "--num-heads", "1,2,4"], 4, "--image-size");
+    refused(&["convert", source, "--num-heads", "1,2,5", "--image-size", "64"], 2, "--num-heads");
+    let folder = tempfile::tempdir().unwrap();
+    let given = ["--num_heads", "1,2,4", "--image_size", "64", "--pytorch_dump_folder_path", "out"];
+    let legacy: Vec<&str> = ["--cvt_file_name", source].into_iter().chain(given).collect();
+    let output = vitport(&legacy, folder.path());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(String::from_utf8_lossy(&output.stdout).contains("known deviation"));
+    let strict: Vec<&str> = legacy.iter().copied().chain(["--force", "--strict"]).collect();
+    assert_eq!(vitport(&strict, folder.path()).status.code(), Some(5));
+}
+
+#[test]
+fn bad_command_lines_are_one_line_and_exit_with_their_class() {
+    let vit = example("vit_small_twin");
+    let vit = vit.to_str().unwrap();
+    refused(&["convert", "no/such/file.pth"], 3, "no/such/file.pth");
+    refused(&["convert", vit, "--dtype", "int4"], 2, "dtypes are");
+    refused(&["convert", vit, "--frobnicate"], 2, "--frobnicate");
+    refused(&["frobnicate"], 2, "frobnicate");
+    refused(&["convert", vit, "--num-heads", "5"], 2, "--num-heads");
+    refused(&["convert", vit, "--image-size", "0"], 2, "picture size");
+    refused(&["convert", vit, "--image-size", "96"], 2, "--image-size");
+    refused(&["convert", vit, "--labels", "imagenet-1k"], 2, "10 classes");
+    refused(&["convert", vit, "--labels", "absent.txt"], 2, "absent.txt");
+    refused(&["convert", vit, "--arch", "vit_bse_patch16_224"], 4, "did you mean");
+    refused(&["convert", vit, "--arch", "resnet50"], 4, "resnet");
+    refused(&["convert", vit, "--rules", "absent.toml"], 2, "absent.toml");
+    refused(&["convert", vit, "--key", "nothing"], 3, "nothing");
+    refused(&["convert", vit, "--max-shard-size", "lots"], 2, "lots");
+    refused(&["models", "no-such-model"], 4, "no-such-model");
+    refused(&["classify", vit, "x.png"], 4, "model_type");
+}
+
+#[test]
+fn what_the_terminal_gets_cannot_command_it() {
+    let folder = tempfile::tempdir().unwrap();
+    for arguments in [["plan", "\u{1b}[31m.pth"], ["inspect", "a\u{202e}b.pth"]] {
+        let output = vitport(&arguments, folder.path());
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert!(!stderr.contains(['\u{1b}', '\u{202e}']), "{stderr:?}");
+    }
+}
+
+#[test]
+fn programs_get_one_document() {
+    let folder = tempfile::tempdir().unwrap();
+    let vit = example("vit_small_twin");
+    let vit = vit.to_str().unwrap();
+    let file = example("cvt_tiny/tiny.pth");
+    for arguments in [
+        vec!["plan", vit, "--json"],
+        vec!["inspect", file.to_str().unwrap(), "--hash", "--json"],
+        vec!["models", "cvt", "--json"],
+        vec!["diff", vit, vit, "--json"],
+        vec!["convert", vit, "-o", "out", "--json"],
+        vec!["plan", "absent.pth", "--json"],
+    ] {
+        let output = vitport(&arguments, folder.path());
+        let parsed: Result<serde_json::Value, _> = serde_json::from_slice(&output.stdout);
+        assert!(parsed.is_ok(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stdout));
+    }
+}
+
+#[test]
+fn inspect_names_every_tensor_of_a_training_run() {
+    let file = example("cvt_tiny/tiny.pth");
+    let folder = tempfile::tempdir().unwrap();
+    let output = vitport(&["inspect", file.to_str().unwrap(), "--json", "--hash"], folder.path());
+    let rows: Vec<serde_json::Value> = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(rows.len(), 221);
+    let row = rows.iter().find(|row| row["name"] == "head.weight").unwrap();
+    assert_eq!((&row["dtype"], &row["shape"]), (&"F32".into(), &serde_json::json!([10, 64])));
+    assert_eq!(row["sha256"].as_str().unwrap().len(), 64);
+}

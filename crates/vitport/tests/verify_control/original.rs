@@ -1,0 +1,88 @@
+//! What the original scripts would have said of a folder. Both load with `load_state_dict(strict=True)`. The ViT script then
+//! gives both networks the same pixels and asks `torch.allclose` with an absolute tolerance of 1e-3 on the logits, 1e-1 on
+//! the features of a model without head; the CvT script asks nothing.
+
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Mutex;
+
+use vitport::convert::Prepared;
+use vitport::folder::reader::Folder;
+use vitport::image::{CropRounding, Picture};
+use vitport::nn::{ForwardError, Output, Weights};
+use vitport::state_dict::StateDict;
+use vitport::verify::CheckpointWeights;
+use vitport_checkpoint::Limits;
+
+/// torch.allclose's default relative tolerance.
+const RTOL: f32 = 1e-5;
+
+/// What the scripts see.
+pub struct Original {
+    pub verdict: &'static str,
+    /// Largest difference of logits, or of features without head, on the same pixels.
+    pub largest: Option<f32>,
+}
+
+/// Weights that remember what they were asked for.
+struct Recorded<'a> {
+    weights: CheckpointWeights<'a>,
+    asked: Mutex<BTreeSet<String>>,
+}
+
+impl Weights for Recorded<'_> {
+    fn tensor(&self, name: &str, shape: &[usize]) -> Result<Cow<'_, [f32]>, ForwardError> {
+        self.asked.lock().unwrap().insert(name.to_owned());
+        self.weights.tensor(name, shape)
+    }
+
+    fn contains(&self, name: &str) -> bool {
+        self.weights.contains(name)
+    }
+}
+
+/// The scripts' check of a folder.
+pub fn check(prepared: &Prepared, folder: &Path, picture: &Picture, is_cvt: bool) -> Original {
+    let model = &prepared.model;
+    let folder = Folder::open(folder, &Limits::default()).unwrap();
+    let named = folder.checkpoint.tensors().iter().map(|tensor| (tensor.name.clone(), tensor.clone()));
+    let state_dict = StateDict::from_entries(named);
+    let weights = Recorded {
+        weights: CheckpointWeights::new(&folder.checkpoint, &state_dict),
+        asked: Mutex::new(BTreeSet::new()),
+    };
+    let pixels = model.network.pixels(picture, CropRounding::HalfToEven).unwrap();
+    let Ok(target) = model.family.run_target(&folder.config, &weights, &pixels, &mut ()) else {
+        return Original { verdict: "caught (does not load)", largest: None };
+    };
+    let asked = weights.asked.into_inner().unwrap();
+    let is_left_over = |name: &str| !asked.contains(name) && !name.ends_with("num_batches_tracked");
+    if state_dict.iter().any(|(name, _)| is_left_over(name)) {
+        return Original { verdict: "caught (does not load)", largest: None };
+    }
+    let source = CheckpointWeights::new(&prepared.source.checkpoint, &model.state_dict);
+    let source = model.network.run(&source, &pixels, &mut ()).unwrap();
+    let (source, target, atol) = match (outputs(&source), outputs(&target)) {
+        ((source, true), (target, true)) => (source, target, 1e-3),
+        ((source, _), (target, _)) => (source, target, 1e-1),
+    };
+    assert_eq!(source.len(), target.len());
+    let largest = source.iter().zip(target).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    let is_close = source.iter().zip(target).all(|(a, b)| (a - b).abs() <= atol + RTOL * b.abs());
+    let verdict = match (is_cvt, is_close) {
+        (true, _) => "let through (compares nothing)",
+        (false, true) => "let through",
+        (false, false) => "caught",
+    };
+    Original { verdict, largest: Some(largest) }
+}
+
+/// Logits, or the features that a head would read; whether it is the logits.
+fn outputs(output: &Output) -> (&[f32], bool) {
+    match (&output.logits, &output.pooler_output) {
+        (Some(logits), _) => (logits, true),
+        (None, Some(pooled)) => (pooled, false),
+        (None, None) => (&output.pooled, false),
+    }
+}
