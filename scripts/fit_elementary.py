@@ -1,4 +1,4 @@
-"""Fits the polynomials of crates/vitport/src/nn/elementary.rs and prints them as Rust constants.
+"""Fits the polynomials of crates/vitport-nn/src/elementary.rs and prints them as Rust constants.
 
 Needs mpmath. Every fit is a Remez exchange in 60 digits on the weighted error that the Rust
 code cares about; the printed bound is the weighted error before rounding to float32.

@@ -15,7 +15,6 @@ pub mod hub;
 pub mod identify;
 pub mod image;
 pub mod labels;
-pub mod nn;
 pub mod plan;
 pub mod preprocessing;
 pub mod rules;
@@ -23,3 +22,5 @@ pub mod source;
 pub mod state_dict;
 pub mod verify;
 pub mod zoo;
+
+pub use vitport_nn as nn;

@@ -229,7 +229,7 @@ impl<'a> Convolution<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nn::StateDict;
+    use crate::StateDict;
 
     fn ramp(count: usize) -> Vec<f32> {
         (0..count).map(|value| ((value * 37 + 11) % 19) as f32 - 9.0).collect()

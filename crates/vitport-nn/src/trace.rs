@@ -58,7 +58,6 @@ impl Observer for Vec<(Stage, Matrix)> {
 
 /// What comes out of a network.
 #[derive(Debug, Clone, Default, PartialEq)]
-#[non_exhaustive]
 pub struct Output {
     /// The features that the head reads, `[dim]`: the class token behind the last normalisation, or
     /// the mean over tokens where there is no class token.

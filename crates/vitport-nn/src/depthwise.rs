@@ -129,7 +129,7 @@ impl DepthwiseConvolution {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nn::StateDict;
+    use crate::StateDict;
 
     #[test]
     fn each_channel_has_its_own_kernel_and_normalisation() {

@@ -86,7 +86,7 @@ fn normalise(row: &[f32], weight: &[f32], bias: &[f32], eps: f64, out: &mut [f32
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nn::StateDict;
+    use crate::StateDict;
 
     #[test]
     fn layer_norm_is_that_of_torch() {
