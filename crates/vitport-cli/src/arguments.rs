@@ -143,7 +143,7 @@ pub struct Facts {
 /// Where the model comes from.
 #[derive(Debug, Args)]
 pub struct SourceArgument {
-    /// A weight file (.pth .pt .bin .safetensors), a folder that holds one, or a timm name
+    /// A weight file (.pth .pt .bin .safetensors), a folder that holds one, a timm name, or a repository on the Hub
     #[arg(value_name = "SOURCE", conflicts_with_all = ["vit_name", "cvt_file_name"])]
     pub source: Option<OsString>,
     /// The original ViT script's name for SOURCE
@@ -152,6 +152,18 @@ pub struct SourceArgument {
     /// The original CvT script's name for SOURCE
     #[arg(long = "cvt_file_name", value_name = "FILE", hide = true)]
     pub cvt_file_name: Option<OsString>,
+}
+
+/// How a SOURCE is had that is no path.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "The Hub")]
+pub struct Hub {
+    /// Branch, tag or commit of a repository on the Hub
+    #[arg(long, value_name = "REV")]
+    pub revision: Option<String>,
+    /// Use only what is in the cache
+    #[arg(long)]
+    pub offline: bool,
 }
 
 /// `vitport convert`.
@@ -187,6 +199,9 @@ pub struct Convert {
     /// Facts about the model.
     #[command(flatten)]
     pub facts: Facts,
+    /// How a SOURCE is had that is no path.
+    #[command(flatten)]
+    pub hub: Hub,
 }
 
 /// How both networks are compared.
@@ -218,6 +233,9 @@ pub struct Verify {
     /// Facts about the model.
     #[command(flatten)]
     pub facts: Facts,
+    /// How a SOURCE is had that is no path.
+    #[command(flatten)]
+    pub hub: Hub,
 }
 
 /// `vitport classify`.
@@ -239,6 +257,9 @@ pub struct Plan {
     /// Facts about the model.
     #[command(flatten)]
     pub facts: Facts,
+    /// How a SOURCE is had that is no path.
+    #[command(flatten)]
+    pub hub: Hub,
 }
 
 /// `vitport inspect`.

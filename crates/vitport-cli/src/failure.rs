@@ -94,6 +94,18 @@ impl From<SourceError> for Failure {
     }
 }
 
+#[cfg(feature = "hub")]
+impl From<vitport::hub::Error> for Failure {
+    fn from(error: vitport::hub::Error) -> Self {
+        let code = match error.class() {
+            vitport::hub::ErrorClass::Usage => USAGE,
+            vitport::hub::ErrorClass::Refused => REFUSED,
+            vitport::hub::ErrorClass::Transfer => DISK,
+        };
+        Self::new(error, code)
+    }
+}
+
 impl From<IdentifyError> for Failure {
     fn from(error: IdentifyError) -> Self {
         let code = match &error {

@@ -2,7 +2,11 @@
 
 mod arguments;
 mod commands;
+#[cfg(feature = "hub")]
+mod environment;
 mod failure;
+#[cfg(feature = "hub")]
+mod hub;
 mod legacy;
 mod output;
 mod progress;

@@ -1,14 +1,15 @@
-//! From what the user typed to an open source or picture: a path as it is, a name by way of the hub.
+//! From what the user typed to an open source or picture: a path as it is, a name or an address by way of the Hub.
 
 use std::ffi::OsStr;
 use std::path::Path;
 
 use vitport::source::Source;
 use vitport::verify::Picture;
-use vitport_checkpoint::{Limits, escape};
+use vitport_checkpoint::Limits;
 
-use crate::arguments::SourceArgument;
+use crate::arguments::{Hub, SourceArgument};
 use crate::failure::Failure;
+use crate::output::Output;
 
 /// What the original ViT script converts when nothing is named.
 pub const DEFAULT_NAME: &str = "vit_base_patch16_224";
@@ -19,40 +20,89 @@ impl SourceArgument {
         let given = self.source.as_ref().or(self.vit_name.as_ref()).or(self.cvt_file_name.as_ref());
         given.map_or(OsStr::new(DEFAULT_NAME), |text| text.as_os_str())
     }
-
-    /// Opens it.
-    ///
-    /// # Errors
-    /// A refusal of the file, or an unknown name.
-    pub fn open(&self, root: Option<&str>, limits: &Limits) -> Result<Source, Failure> {
-        open(self.text(), root, limits)
-    }
 }
 
-/// Opens a path or a name.
+/// Opens a path or, where there is no such path, a name. `root` picks the nested part that holds the weights.
 ///
 /// # Errors
-/// A refusal of the file, or an unknown name.
-pub fn open(text: &OsStr, root: Option<&str>, limits: &Limits) -> Result<Source, Failure> {
+/// A refusal of the file, an unknown name, or what the network does.
+pub fn open(
+    text: &OsStr,
+    hub: &Hub,
+    root: Option<&str>,
+    limits: &Limits,
+    output: &Output,
+) -> Result<Source, Failure> {
     let path = Path::new(text);
-    if !path.exists() && is_model_name(&text.to_string_lossy()) {
-        let name = escape(&text.to_string_lossy()).to_string();
-        return Err(Failure::unknown(format!(
-            "{name}: names are not fetched from the Hub yet; download the repository and give its folder"
-        )));
+    if !path.exists()
+        && let Some(source) = open_by_name(text, hub, root, limits, output)?
+    {
+        return Ok(source);
+    }
+    if hub.revision.is_some() {
+        return Err(Failure::usage(
+            "--revision is for a name on the Hub, and SOURCE reads like a path; leave one of them out",
+        ));
     }
     Ok(Source::open(path, root, limits)?)
 }
 
-/// Opens a picture by its path.
-///
-/// # Errors
-/// If it cannot be read or decoded.
-pub fn open_picture(text: &OsStr) -> Result<Picture, Failure> {
-    Ok(Picture::open(Path::new(text))?)
+/// Opens a name; none if the text is none.
+#[cfg(feature = "hub")]
+fn open_by_name(
+    text: &OsStr,
+    hub: &Hub,
+    root: Option<&str>,
+    limits: &Limits,
+    output: &Output,
+) -> Result<Option<Source>, Failure> {
+    let Some(id) = text.to_str().map(crate::hub::repository).transpose()?.flatten() else {
+        return Ok(None);
+    };
+    let snapshot = crate::hub::fetch(id, hub, output)?;
+    let source = Source::open(snapshot.source(), root, limits)?;
+    let provenance =
+        vitport::source::Provenance { repository: snapshot.repo.clone(), commit: snapshot.commit.clone() };
+    Ok(Some(Source { provenance: Some(provenance), ..source }))
 }
 
-/// Whether a text that is no path reads like a model's name.
-fn is_model_name(text: &str) -> bool {
-    text.starts_with("hf-hub:") || text.starts_with("timm/") || vitport::zoo::find(text).is_some()
+/// Names a name that this build cannot fetch.
+#[cfg(not(feature = "hub"))]
+fn open_by_name(
+    text: &OsStr,
+    _: &Hub,
+    _: Option<&str>,
+    _: &Limits,
+    _: &Output,
+) -> Result<Option<Source>, Failure> {
+    let text = text.to_string_lossy();
+    match text.starts_with("hf-hub:") || vitport::zoo::find(&text).is_some() {
+        true => Err(Failure::unknown(format!(
+            "{}: this vitport was built without the Hub; download the repository and give its folder",
+            vitport_checkpoint::escape(&text)
+        ))),
+        false => Ok(None),
+    }
+}
+
+/// Opens a picture by its path or its address.
+///
+/// # Errors
+/// If it cannot be fetched, read or decoded.
+pub fn open_picture(text: &OsStr, hub: &Hub, output: &Output) -> Result<Picture, Failure> {
+    let address = text.to_str().filter(|text| text.starts_with("https://") || text.starts_with("http://"));
+    match address {
+        Some(url) => open_address(url, hub, output),
+        None => Ok(Picture::open(Path::new(text))?),
+    }
+}
+
+#[cfg(feature = "hub")]
+fn open_address(url: &str, hub: &Hub, output: &Output) -> Result<Picture, Failure> {
+    crate::hub::with_picture(url, hub, output, |path| Ok(Picture::open(path)?.named(url)))
+}
+
+#[cfg(not(feature = "hub"))]
+fn open_address(_: &str, _: &Hub, _: &Output) -> Result<Picture, Failure> {
+    Err(Failure::usage("this vitport was built without a network; download the picture and give its path"))
 }

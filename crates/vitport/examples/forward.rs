@@ -52,7 +52,7 @@ fn network(name: &str) -> Forward {
                 mlp_hidden: 3072,
                 norm_eps: 1e-6,
                 qkv_bias: true,
-                layer_scale: false,
+                layer_scale: None,
                 no_embed_class: false,
                 activation: Activation::Gelu,
                 classes: 1000,

@@ -20,7 +20,7 @@ fn timm() -> VisionTransformer {
         mlp_hidden: 64,
         norm_eps: 1e-6,
         qkv_bias: true,
-        layer_scale: false,
+        layer_scale: None,
         no_embed_class: false,
         activation: Activation::Gelu,
         classes: 7,
@@ -45,7 +45,12 @@ fn timm_plain() {
 fn timm_layer_scale_and_no_embed_class() {
     check_timm(
         "timm_deit3",
-        &VisionTransformer { image_size: (16, 12), layer_scale: true, no_embed_class: true, ..timm() },
+        &VisionTransformer {
+            image_size: (16, 12),
+            layer_scale: Some(["ls1.gamma", "ls2.gamma"]),
+            no_embed_class: true,
+            ..timm()
+        },
     );
 }
 
@@ -53,7 +58,12 @@ fn timm_layer_scale_and_no_embed_class() {
 fn timm_layer_scale_without_head() {
     check_timm(
         "timm_dinov2_base",
-        &VisionTransformer { layer_scale: true, mlp_hidden: 41, classes: 0, ..timm() },
+        &VisionTransformer {
+            layer_scale: Some(["ls1.gamma", "ls2.gamma"]),
+            mlp_hidden: 41,
+            classes: 0,
+            ..timm()
+        },
     );
 }
 
@@ -122,7 +132,7 @@ fn every_tensor_is_needed_in_its_shape() {
             if name == "timm_deit3" {
                 let network = VisionTransformer {
                     image_size: (16, 12),
-                    layer_scale: true,
+                    layer_scale: Some(["ls1.gamma", "ls2.gamma"]),
                     no_embed_class: true,
                     ..timm()
                 };

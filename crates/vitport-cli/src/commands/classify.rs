@@ -7,7 +7,7 @@ use serde_json::json;
 use vitport::verify::{Classifier, Guess};
 use vitport_checkpoint::escape;
 
-use crate::arguments::Classify;
+use crate::arguments::{Classify, Hub};
 use crate::commands::report::{bar, name, percent};
 use crate::failure::Failure;
 use crate::output::{BOLD, Output};
@@ -17,8 +17,11 @@ use crate::table::{Align, Table};
 /// Classifies.
 pub fn run(arguments: &Classify, output: &Output) -> Result<(), Failure> {
     let classifier = Classifier::open(&arguments.folder)?;
-    let results: Vec<Result<Vec<Guess>, Failure>> =
-        arguments.images.par_iter().map(|image| Ok(classifier.top5(&open_picture(image)?.pixmap)?)).collect();
+    let results: Vec<Result<Vec<Guess>, Failure>> = arguments
+        .images
+        .par_iter()
+        .map(|image| Ok(classifier.top5(&open_picture(image, &Hub::default(), output)?.pixmap)?))
+        .collect();
     let mut first_failure = None;
     let mut documents = Vec::new();
     for (image, result) in arguments.images.iter().zip(results) {

@@ -13,7 +13,7 @@ use crate::commands::verify::weigh_folder;
 use crate::failure::Failure;
 use crate::output::{BOLD, GREEN, Output, note_line};
 use crate::progress;
-use crate::source::DEFAULT_NAME;
+use crate::source::{DEFAULT_NAME, open};
 use crate::table::bytes;
 
 /// Converts.
@@ -30,7 +30,7 @@ pub fn run(arguments: Convert, output: &Output) -> Result<(), Failure> {
             note_line(&format!("no SOURCE is given, so it is {DEFAULT_NAME}, as in the original script"));
         }
     }
-    let source = source.open(request.root.as_deref(), &request.limits)?;
+    let source = open(source.text(), &arguments.hub, request.root.as_deref(), &request.limits, output)?;
     let prepared = prepare(source, &request)?;
     let out = match arguments.out {
         Some(out) => out,
@@ -51,7 +51,13 @@ pub fn run(arguments: Convert, output: &Output) -> Result<(), Failure> {
     bar.finish_and_clear();
     let weighed = match arguments.no_verify {
         true => None,
-        false => Some(weigh_folder(&prepared, written.staging.path(), &arguments.weighing, output)?),
+        false => Some(weigh_folder(
+            &prepared,
+            written.staging.path(),
+            &arguments.weighing,
+            &arguments.hub,
+            output,
+        )?),
     };
     if let Some(weighed) = &weighed {
         arguments.weighing.write_report(weighed)?;

@@ -8,12 +8,14 @@ use vitport_checkpoint::{ChosenBy, escape};
 use crate::arguments::Plan;
 use crate::failure::Failure;
 use crate::output::{BOLD, DIM, Output};
+use crate::source::open;
 use crate::table::{Align, Table, bytes, shape};
 
 /// Plans.
 pub fn run(arguments: Plan, output: &Output) -> Result<(), Failure> {
     let request = arguments.facts.request()?;
-    let source = arguments.source.open(request.root.as_deref(), &request.limits)?;
+    let source =
+        open(arguments.source.text(), &arguments.hub, request.root.as_deref(), &request.limits, output)?;
     let prepared = prepare(source, &request)?;
     if output.is_json() {
         return output.document(&document(&prepared));

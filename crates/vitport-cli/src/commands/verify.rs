@@ -5,7 +5,7 @@ use std::path::Path;
 use vitport::convert::{Prepared, prepare};
 use vitport::verify::{Picture, Report, Verdict, page, weigh};
 
-use crate::arguments::{Verify, Weighing};
+use crate::arguments::{Hub, Verify, Weighing};
 use crate::commands::report::say_report;
 use crate::failure::Failure;
 use crate::output::Output;
@@ -15,9 +15,9 @@ use crate::source::{open, open_picture};
 /// Verifies.
 pub fn run(arguments: Verify, output: &Output) -> Result<(), Failure> {
     let request = arguments.facts.request()?;
-    let source = open(&arguments.source, request.root.as_deref(), &request.limits)?;
+    let source = open(&arguments.source, &arguments.hub, request.root.as_deref(), &request.limits, output)?;
     let prepared = prepare(source, &request)?;
-    let weighed = weigh_folder(&prepared, &arguments.folder, &arguments.weighing, output)?;
+    let weighed = weigh_folder(&prepared, &arguments.folder, &arguments.weighing, &arguments.hub, output)?;
     arguments.weighing.write_report(&weighed)?;
     if output.is_json() {
         output.document(&weighed.report)?;
@@ -39,10 +39,11 @@ pub fn weigh_folder(
     prepared: &Prepared,
     folder: &Path,
     options: &Weighing,
+    hub: &Hub,
     output: &Output,
 ) -> Result<Weighed, Failure> {
     let picture = match &options.image {
-        Some(image) => open_picture(image)?,
+        Some(image) => open_picture(image, hub, output)?,
         None => Picture::built_in()?,
     };
     let spinner = progress::spinner("running both networks", output);

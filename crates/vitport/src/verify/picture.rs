@@ -54,6 +54,12 @@ impl Picture {
         }
     }
 
+    /// The same picture under the name that the report is to show, such as the address it came from.
+    pub fn named(mut self, name: &str) -> Self {
+        name.clone_into(&mut self.report.name);
+        self
+    }
+
     fn decode(encoded: Vec<u8>, name: String) -> Result<Self, VerifyError> {
         let pixmap = Pixmap::decode(&encoded)?;
         let sha256 = Sha256::digest(&encoded).iter().map(|byte| format!("{byte:02x}")).collect();

@@ -29,8 +29,9 @@ pub struct VisionTransformer {
     pub norm_eps: f64,
     /// Whether `attn.qkv` has a bias; `qkv_bias`.
     pub qkv_bias: bool,
-    /// Whether blocks have `ls1.gamma` and `ls2.gamma`; `init_values` is not None.
-    pub layer_scale: bool,
+    /// Names of a block's two layer scales, where `init_values` is not None: `ls1.gamma` and `ls2.gamma` in timm, `gamma_1`
+    /// and `gamma_2` in DeiT-III's own files.
+    pub layer_scale: Option<[&'static str; 2]>,
     /// Whether positions are added to the patches only, before the class token is put in front;
     /// `no_embed_class`.
     pub no_embed_class: bool,
@@ -126,7 +127,7 @@ impl VisionTransformer {
             Activation::Identity,
             &mut room.branch,
         )?;
-        self.join(&format!("{name}.ls1"), weights, tokens, &room.branch)?;
+        self.join(name, self.layer_scale.map(|[first, _]| first), weights, tokens, &room.branch)?;
 
         LayerNorm::load(weights, &format!("{name}.norm2"), dim, self.norm_eps)?
             .apply(tokens, &mut room.normalised)?;
@@ -140,21 +141,23 @@ impl VisionTransformer {
             Activation::Identity,
             &mut room.branch,
         )?;
-        self.join(&format!("{name}.ls2"), weights, tokens, &room.branch)
+        self.join(name, self.layer_scale.map(|[_, second]| second), weights, tokens, &room.branch)
     }
 
-    /// The residual connection, scaled by `{name}.gamma` where the network has layer scale.
+    /// The residual connection, scaled by `{name}.{gamma}` where the network has layer scale.
     fn join(
         &self,
         name: &str,
+        gamma: Option<&str>,
         weights: &dyn Weights,
         tokens: &mut Matrix,
         branch: &Matrix,
     ) -> Result<(), ForwardError> {
-        if self.layer_scale {
-            tokens.add_scaled(branch, &weights.tensor(&format!("{name}.gamma"), &[self.dim])?)
-        } else {
-            tokens.add(branch)
+        match gamma {
+            Some(gamma) => {
+                tokens.add_scaled(branch, &weights.tensor(&format!("{name}.{gamma}"), &[self.dim])?)
+            }
+            None => tokens.add(branch),
         }
     }
 

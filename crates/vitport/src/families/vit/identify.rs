@@ -185,7 +185,7 @@ fn network(structure: &Structure, hidden: &Hidden, with_head: bool) -> VisionTra
         mlp_hidden: size(structure.mlp),
         norm_eps: hidden.eps.value,
         qkv_bias: structure.qkv_bias,
-        layer_scale: structure.layer_scale.is_some(),
+        layer_scale: structure.layer_scale,
         no_embed_class: !structure.class_position,
         activation: hidden.activation.value.computed,
         classes: if with_head { size(structure.classes) } else { 0 },

@@ -1,0 +1,181 @@
+//! From a name to files in the cache: which repository a text means, and fetching it with something to look at meanwhile.
+
+use std::cell::RefCell;
+use std::path::Path;
+
+use indicatif::ProgressBar;
+use vitport::hub::{Event, HubConfig, Progress, Reach, RepoId, Snapshot, fetch_model, fetch_url};
+use vitport::zoo::{self, Level, Tag};
+use vitport_checkpoint::escape;
+
+use crate::arguments::Hub;
+use crate::environment::hub_config;
+use crate::failure::Failure;
+use crate::output::{Output, note_line};
+use crate::progress;
+
+/// Bytes that a picture from an address may have.
+const MOST_PICTURE_BYTES: u64 = 256 << 20;
+
+/// How files of weights end; a text that ends so and names no file is a path that is not there, and no repository.
+const EXTENSIONS: [&str; 8] = [".pth", ".pt", ".bin", ".ckpt", ".tar", ".npz", ".safetensors", ".json"];
+
+/// The repository that a text means; none if it reads like a path.
+///
+/// # Errors
+/// An unknown name (exit code 4), a known one that nothing can be made of (4), or no name at all (2).
+pub fn repository(text: &str) -> Result<Option<RepoId>, Failure> {
+    if RepoId::is_explicit(text) {
+        let id = RepoId::parse(text)?;
+        if let Some(found) = id.repo().strip_prefix("timm/").and_then(zoo::find) {
+            has_target(found.tag)?;
+        }
+        return Ok(Some(id));
+    }
+    let (name, revision) = text.split_once('@').map_or((text, None), |(name, at)| (name, Some(at)));
+    if let Some(found) = zoo::find(name) {
+        has_target(found.tag)?;
+        let Some(repository) = found.tag.hub_id.as_deref().filter(|_| found.tag.has_weights) else {
+            return Err(Failure::unknown(format!(
+                "timm publishes no weights for {}; give the file that holds them",
+                found.tag.full_name()
+            )));
+        };
+        let id = RepoId::parse(&format!("hf-hub:{repository}"))?;
+        return Ok(Some(match revision {
+            Some(revision) => id.at(revision)?,
+            None => id,
+        }));
+    }
+    let is_path = ['.', '/', '~', '\\'].iter().any(|&start| text.starts_with(start))
+        || EXTENSIONS.iter().any(|extension| name.to_ascii_lowercase().ends_with(extension));
+    if is_path {
+        return Ok(None);
+    }
+    match name.split('/').count() {
+        1 => unknown(name).map_or(Ok(None), Err),
+        2 => match unknown(name).filter(|_| name.starts_with("timm/")) {
+            Some(failure) => Err(failure),
+            None => Ok(Some(RepoId::parse(text)?)),
+        },
+        _ => Ok(None),
+    }
+}
+
+/// What is said of a name that is close to one of timm's; none if it is close to nothing.
+fn unknown(name: &str) -> Option<Failure> {
+    let near = zoo::suggest(name);
+    (!near.is_empty()).then(|| {
+        Failure::unknown(format!(
+            "{}: there is neither such a file nor a model of that name in timm; did you mean {}?",
+            escape(name),
+            near.join(", ")
+        ))
+    })
+}
+
+/// Refuses what no class holds before it is fetched.
+fn has_target(tag: &Tag) -> Result<(), Failure> {
+    let why = match (tag.target.as_deref(), tag.level) {
+        (Some("ViTForImageClassification" | "ViTModel"), Level::Logits) => return Ok(()),
+        (Some(class), _) => format!("{class} could hold it, which vitport does not write yet"),
+        (None, _) => "no class in transformers holds it".to_owned(),
+    };
+    let note = tag.note.as_deref().map_or(String::new(), |note| format!(" ({})", escape(note)));
+    Err(Failure::unknown(format!(
+        "{} has no target: {why}{note}; `vitport models` lists those that have one",
+        tag.full_name()
+    )))
+}
+
+/// Brings a repository into the cache.
+///
+/// # Errors
+/// What the Hub, the network or the disk does (exit code 6), or what the repository holds (3).
+pub fn fetch(id: RepoId, hub: &Hub, output: &Output) -> Result<Snapshot, Failure> {
+    let id = match &hub.revision {
+        Some(revision) => id.at(revision)?,
+        None => id,
+    };
+    let shown = Shown::new(output);
+    let snapshot = fetch_model(&settings(hub)?, &id, &shown);
+    shown.clear();
+    let snapshot = snapshot?;
+    if let (Reach::Unreachable { why }, true) = (&snapshot.reach, output.shows_progress()) {
+        note_line(&format!("{why}; what lies in the cache is used"));
+    }
+    Ok(snapshot)
+}
+
+/// Fetches a picture into a temporary file, and hands its path to `open`.
+///
+/// # Errors
+/// As [`fetch`], and what `open` returns.
+pub fn with_picture<T>(
+    url: &str,
+    hub: &Hub,
+    output: &Output,
+    open: impl FnOnce(&Path) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let shown = Shown::new(output);
+    let file = fetch_url(&settings(hub)?, url, &std::env::temp_dir(), MOST_PICTURE_BYTES, &shown);
+    shown.clear();
+    open(file?.path())
+}
+
+fn settings(hub: &Hub) -> Result<HubConfig, Failure> {
+    let config = hub_config()?;
+    Ok(HubConfig { offline: config.offline || hub.offline, ..config })
+}
+
+/// The client's events as a bar, one file at a time.
+struct Shown<'a> {
+    output: &'a Output,
+    bar: RefCell<ProgressBar>,
+}
+
+impl<'a> Shown<'a> {
+    fn new(output: &'a Output) -> Self {
+        Self { output, bar: RefCell::new(ProgressBar::hidden()) }
+    }
+
+    fn clear(&self) {
+        self.bar.borrow().finish_and_clear();
+    }
+
+    fn show(&self, bar: ProgressBar) {
+        self.clear();
+        self.bar.replace(bar);
+    }
+}
+
+impl Progress for Shown<'_> {
+    fn event(&self, event: Event<'_>) {
+        match event {
+            Event::Started { file, size, resumed_from } => {
+                let file = escape(file).to_string();
+                let bar = match size {
+                    Some(size) => progress::bytes(size, &file, self.output),
+                    None => progress::spinner(&file, self.output),
+                };
+                bar.set_position(resumed_from);
+                self.show(bar);
+            }
+            Event::Received { bytes } => self.bar.borrow().inc(bytes),
+            Event::Restarted { .. } => self.bar.borrow().set_position(0),
+            Event::Finished { .. } => self.clear(),
+            Event::Retrying { why, pause, failed_try, tries } if self.output.shows_progress() => {
+                self.clear();
+                note_line(&format!(
+                    "{}; try {failed_try} of {tries} failed, the next follows in {} s",
+                    escape(why),
+                    pause.as_secs().max(1)
+                ));
+            }
+            Event::WaitingForLock { file } if self.output.shows_progress() => {
+                note_line(&format!("another process is fetching {}; waiting for it", escape(file)));
+            }
+            _ => {}
+        }
+    }
+}
