@@ -1,9 +1,12 @@
 """Weights as people have them: one network in every container, nesting, prefix and dtype, and timm's full sizes bare."""
 import argparse
+import json
+import re
 from collections import OrderedDict
 
 import numpy as np
 import pytest
+import timm
 import torch
 from PIL import Image
 from safetensors.torch import save_file
@@ -130,3 +133,20 @@ def test_a_bare_file_is_known_or_asked_about(tmp_path, tag):
         line = conversion.stderr.strip()
         assert "\n" not in line and "--arch" in line and tag.split(".")[0] in line, line
         assert not (tmp_path / "out").exists()
+
+
+def test_deit_iii_own_names_for_layer_scale_are_weighed(tmp_path):
+    """facebookresearch/deit calls a block's layer scales gamma_1 and gamma_2; timm calls them ls1.gamma and ls2.gamma."""
+    torch.manual_seed(5)
+    sizes = {"img_size": 48, "patch_size": 16, "embed_dim": 60, "depth": 3, "num_heads": 5, "num_classes": 11}
+    model = timm.create_model("deit3_small_patch16_224", **sizes)
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.2)
+    names = {"ls1.gamma": "gamma_1", "ls2.gamma": "gamma_2"}
+    weights = {re.sub("ls[12].gamma", lambda found: names[found[0]], key): t for key, t in model.state_dict().items()}
+    torch.save({"model": weights}, tmp_path / "deit3.pth")
+    facts = ("--num-heads", 5, "--mean", "0.485,0.456,0.406", "--std", "0.229,0.224,0.225", "--crop-pct", "1")
+    facts += ("--interpolation", "bicubic", "--labels", "none", "--json")
+    done = environment.convert(tmp_path / "deit3.pth", tmp_path / "out", *facts)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["report"]["verdict"] == "same"
