@@ -24,10 +24,15 @@ fn names(folder: &Path) -> Vec<String> {
 
 /// A staging folder with two files that say `generation`.
 fn staged(out: &Path, options: Options, generation: &str) -> Staging {
-    let staging = Staging::begin(out, &[], options).unwrap();
-    staging.write("config.json", generation.as_bytes()).unwrap();
-    staging.write("model.safetensors", generation.as_bytes()).unwrap();
-    staging
+    try_staged(out, options, generation).unwrap()
+}
+
+/// The same, where another run may have taken the name already.
+fn try_staged(out: &Path, options: Options, generation: &str) -> Result<Staging, Error> {
+    let staging = Staging::begin(out, &[], options)?;
+    staging.write("config.json", generation.as_bytes())?;
+    staging.write("model.safetensors", generation.as_bytes())?;
+    Ok(staging)
 }
 
 fn generation(out: &Path) -> String {
@@ -110,7 +115,7 @@ fn of_many_at_once_one_wins_or_each_in_turn() {
                 let (out, start) = (&out, &start);
                 move || {
                     start.wait();
-                    staged(out, options, &format!("run {number}")).publish()
+                    try_staged(out, options, &format!("run {number}"))?.publish()
                 }
             };
             let runs: Vec<_> = (0..8).map(|number| scope.spawn(run(number))).collect();
