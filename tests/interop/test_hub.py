@@ -167,6 +167,8 @@ def test_a_repository_with_a_cvt_checkpoint(hub, home, tmp_path):
         ((NAME, "--offline"), 6, "offline"),
         (("nowhere/model.pth",), 3, "model.pth"),
         (("hf-hub:a/b/../c",), 2, "a/b"),
+        ((f"https://me:{TOKEN}@huggingface.co/org/name",), 2, "is not the name"),
+        ((f"http://me:{TOKEN}@mirror.test/org/name?key={TOKEN}",), 2, "is not the name"),
     ],
 )
 def test_what_cannot_be_had_is_one_line(hub, home, tmp_path, arguments, code, says):
@@ -180,7 +182,7 @@ def test_a_picture_by_its_address(hub, home, tmp_path):
     harbour = environment.ROOT / "crates/vitport/data/picture/harbour.png"
     hub.repositories["someone/pictures"] = {"harbour.png": harbour.read_bytes()}
     address = f"{home['HF_ENDPOINT']}/someone/pictures/resolve/main/harbour.png"
-    done = vitport(home, "convert", VIT, "-o", tmp_path / "out", "--image", address, "--json")
+    done = vitport(home, "convert", VIT, "-o", tmp_path / "out", "--image", f"{address}?signature={TOKEN}", "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["report"]["picture"]["name"] == address
     refused = vitport(home, "verify", VIT, tmp_path / "out", "--offline", "--image", address)

@@ -13,6 +13,7 @@ use crate::environment::hub_config;
 use crate::failure::Failure;
 use crate::output::{Output, note_line};
 use crate::progress;
+use crate::source::is_address;
 
 /// Bytes that a picture from an address may have.
 const MOST_PICTURE_BYTES: u64 = 256 << 20;
@@ -25,7 +26,7 @@ const EXTENSIONS: [&str; 8] = [".pth", ".pt", ".bin", ".ckpt", ".tar", ".npz", "
 /// # Errors
 /// An unknown name (exit code 4), a known one that nothing can be made of (4), or no name at all (2).
 pub fn repository(text: &str) -> Result<Option<RepoId>, Failure> {
-    if RepoId::is_explicit(text) {
+    if RepoId::is_explicit(text) || is_address(text) {
         let id = RepoId::parse(text)?;
         if let Some(found) = id.repo().strip_prefix("timm/").and_then(zoo::find) {
             has_target(found.tag)?;

@@ -85,12 +85,17 @@ fn open_by_name(
     }
 }
 
+/// Whether a text begins as the address of a page or a picture does.
+pub fn is_address(text: &str) -> bool {
+    text.starts_with("https://") || text.starts_with("http://")
+}
+
 /// Opens a picture by its path or its address.
 ///
 /// # Errors
 /// If it cannot be fetched, read or decoded.
 pub fn open_picture(text: &OsStr, hub: &Hub, output: &Output) -> Result<Picture, Failure> {
-    let address = text.to_str().filter(|text| text.starts_with("https://") || text.starts_with("http://"));
+    let address = text.to_str().filter(|text| is_address(text));
     match address {
         Some(url) => open_address(url, hub, output),
         None => Ok(Picture::open(Path::new(text))?),
@@ -99,7 +104,9 @@ pub fn open_picture(text: &OsStr, hub: &Hub, output: &Output) -> Result<Picture,
 
 #[cfg(feature = "hub")]
 fn open_address(url: &str, hub: &Hub, output: &Output) -> Result<Picture, Failure> {
-    crate::hub::with_picture(url, hub, output, |path| Ok(Picture::open(path)?.named(url)))
+    crate::hub::with_picture(url, hub, output, |path| {
+        Ok(Picture::open(path)?.named(&vitport::hub::shown_address(url)))
+    })
 }
 
 #[cfg(not(feature = "hub"))]

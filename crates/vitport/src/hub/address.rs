@@ -124,8 +124,8 @@ fn split_port(authority: &str, usual: u16) -> Option<(&str, u16)> {
     }
 }
 
-/// An address as a message may show it: without user information, query and fragment.
-pub(super) fn shown_address(text: &str) -> String {
+/// An address as a message or a report may show it: without user information, query and fragment.
+pub fn shown_address(text: &str) -> String {
     let end = text.find(['?', '#']).unwrap_or(text.len());
     let text = text.split_at_checked(end).map_or(text, |(before, _)| before);
     let text = match text.split_once("://") {

@@ -47,6 +47,7 @@ mod shown;
 mod snapshot;
 mod transfer;
 
+pub use address::shown_address;
 pub use config::{DEFAULT_ENDPOINT, HubConfig, Proxies, Retries, Token};
 pub use error::{Error, ErrorClass};
 pub use name::{DEFAULT_REVISION, RepoId};

@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use super::address::shown_address;
 use super::error::Error;
 
 /// The branch that is meant when no revision is named.
@@ -42,7 +43,9 @@ impl RepoId {
         let trimmed = text.trim();
         for prefix in ["https://", "http://"] {
             if let Some(rest) = trimmed.strip_prefix(prefix) {
-                return Self::from_link(rest).map_err(|why| bad(&why));
+                // A link may hold a password, which no message repeats.
+                return Self::from_link(rest)
+                    .map_err(|why| Error::BadName { text: shown_address(trimmed), why });
             }
         }
         let prefixes = ["hf-hub:", "hf_hub:", "hf://"];
