@@ -46,10 +46,11 @@ struct Finding {
 fn seen_by(weighed: &Result<Report, VerifyError>) -> Vec<&'static str> {
     let report = match weighed {
         Ok(report) => report,
-        Err(_) => return vec!["cannot be run"],
+        Err(_) => return vec!["cannot be read"],
     };
     let judged = report.known_deviation.as_ref().map_or(&report.layers, |known| &known.without_it);
     let parts = [
+        ("cannot be run", report.layers.is_empty()),
         ("weights", !report.weights.agree()),
         ("facts", report.facts.iter().any(|fact| fact.counts && !fact.agrees)),
         ("pixels", report.pixels.iter().any(|place| !place.agrees)),
@@ -105,7 +106,8 @@ fn plant(
     let seen = seen_by(&weighed);
     let original = original::check(&converted.prepared, &folder, &picture.pixmap, model.is_cvt);
     let largest = original.largest.map_or_else(|| "–".to_owned(), |largest| format!("{largest:.1e}"));
-    let is_shown = seen.iter().any(|part| ["cannot be run", "pixels", "outputs"].contains(part));
+    let is_shown =
+        seen.iter().any(|part| ["cannot be read", "cannot be run", "pixels", "outputs"].contains(part));
     Finding {
         row: format!(
             "| {} | {} | {} | {} | {largest} |",

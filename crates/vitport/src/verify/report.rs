@@ -48,6 +48,20 @@ pub struct Comparison {
     pub agrees: bool,
 }
 
+impl Comparison {
+    /// Compares two lists of numbers; `tolerance` is computed from how far they are apart and how many they are.
+    pub(super) fn between(
+        place: String,
+        source: &[f32],
+        target: &[f32],
+        tolerance: impl FnOnce(&Difference) -> f64,
+    ) -> Self {
+        let difference = Difference::between(source, target);
+        let tolerance = tolerance(&difference);
+        Self { place, difference, tolerance, agrees: difference.relative <= tolerance }
+    }
+}
+
 /// A class and how probable a network holds it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Guess {

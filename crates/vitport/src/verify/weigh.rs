@@ -6,10 +6,12 @@ use std::time::Instant;
 use serde_json::Value;
 
 use super::VerifyError;
-use super::difference::{Arithmetic, Difference, roundoff};
+use super::difference::{Arithmetic, roundoff};
 use super::facts;
 use super::hash::hash_files;
+use super::layers::{Against, Side};
 use super::picture::Picture;
+use super::pixels::{self, CROP_DEVIATION};
 use super::report::{
     Accounts, Comparison, Guess, KnownDeviation, Report, SCHEMA, SourceReport, Timings, Verdict, top5,
 };
@@ -18,23 +20,18 @@ use super::weights::CheckpointWeights;
 use crate::convert::Prepared;
 use crate::families::SourceNetwork;
 use crate::folder::reader::Folder;
-use crate::image::{CropRounding, ImageProcessor, Picture as Pixmap, Pixels};
-use crate::nn::{Matrix, Observer, Output, Stage};
+use crate::image::Pixels;
+use crate::nn::{Matrix, Output, Stage};
 use crate::state_dict::StateDict;
 
 /// Runs both networks and compares everything.
 ///
 /// # Errors
-/// [`VerifyError`] if a file cannot be read, a network cannot be run, or the picture cannot be prepared. Disagreement is no
-/// error but a verdict.
+/// [`VerifyError`] if a file cannot be read, the source's network cannot be run, or the source's transform cannot prepare
+/// the picture. Disagreement is no error but a verdict, and so is a folder whose network or image processor cannot be run.
 pub fn weigh(prepared: &Prepared, folder_path: &Path, picture: &Picture) -> Result<Report, VerifyError> {
     let start = Instant::now();
     let folder = Folder::open(folder_path, &vitport_checkpoint::Limits::default())?;
-    let model = &prepared.model;
-    if !model.family.runs(&folder.config) {
-        let reason = format!("its config.json is not one of {}", model.family.description());
-        return Err(VerifyError::NotRunnable { folder: folder_path.display().to_string(), reason });
-    }
     let hashing = prepared.source.checkpoint.files().to_vec();
     let (files, weighed) = std::thread::scope(|scope| {
         let hashes = scope.spawn(move || hash_files(&hashing));
@@ -60,7 +57,10 @@ struct Weighed {
     layers: Vec<Comparison>,
     deviation: Option<KnownDeviation>,
     source: Output,
-    target: Output,
+    /// What the folder's network says; none if it cannot be run.
+    target: Option<Output>,
+    /// Why it cannot.
+    obstacle: Option<String>,
     facts: Vec<facts::FactCheck>,
     weights: tensors::Weights,
     timings: Timings,
@@ -70,11 +70,7 @@ impl Weighed {
     fn run(prepared: &Prepared, folder: &Folder, picture: &Picture) -> Result<Self, VerifyError> {
         let model = &prepared.model;
         let mut arithmetic = arithmetic(prepared);
-        let (prepared_pixels, pixels) = compare_pixels(prepared, folder, "picture", &picture.pixmap)?;
-        let mut pixels = vec![pixels];
-        for (place, other) in picture.variations() {
-            pixels.push(compare_pixels(prepared, folder, place, &other)?.1);
-        }
+        let prepared_pixels = pixels::prepare(prepared, folder, picture)?;
 
         let source_weights = CheckpointWeights::new(&prepared.source.checkpoint, &model.state_dict);
         let mut timings = Timings::default();
@@ -107,33 +103,45 @@ impl Weighed {
         let named = folder.checkpoint.tensors().iter().map(|tensor| (tensor.name.clone(), tensor.clone()));
         let state_dict = StateDict::from_entries(named);
         let target_weights = CheckpointWeights::new(&folder.checkpoint, &state_dict);
-        let mut against = Against { sides: vec![&source], comparisons: vec![Vec::new()], arithmetic };
-        if let Some(reference) = &reference {
-            against.sides.push(reference);
-            against.comparisons.push(Vec::new());
-        }
+        let sides = std::iter::once(&source).chain(&reference).collect();
+        let mut against = Against::new(sides, arithmetic);
         let start = Instant::now();
-        let target =
-            model.family.run_target(&folder.config, &target_weights, &prepared_pixels.target, &mut against);
-        timings.target_forward_ms = milliseconds(start);
-        let target = match target {
-            Ok(target) => target,
-            Err(error) => return Err(VerifyError::Forward { side: "target", error }),
+        let target = match (&prepared_pixels.target, model.family.runs(&folder.config)) {
+            (_, false) => Err(format!(
+                "the folder's config.json says model_type {}, which is not what {} becomes",
+                folder.config.get("model_type").unwrap_or(&Value::Null),
+                model.family.description()
+            )),
+            (Err(why), _) => Err(why.clone()),
+            (Ok(pixels), true) => model
+                .family
+                .run_target(&folder.config, &target_weights, pixels, &mut against)
+                .map_err(|error| format!("the folder's network: {error}")),
         };
-        let mut comparisons = against.finish(&target).into_iter();
+        timings.target_forward_ms = milliseconds(start);
+        let mut comparisons = match &target {
+            Ok(target) => against.finish(target),
+            Err(_) => Vec::new(),
+        }
+        .into_iter();
         let layers = comparisons.next().unwrap_or_default();
         let deviation = comparisons.next().map(|without_it| KnownDeviation {
             what: known.join("; and "),
             measured: layers.clone(),
             without_it,
         });
+        let (target, obstacle) = match target {
+            Ok(target) => (Some(target), None),
+            Err(why) => (None, Some(why)),
+        };
         let weights = tensors::compare(&prepared.plan, &prepared.source.checkpoint, &folder.checkpoint)?;
         Ok(Self {
-            pixels,
+            pixels: prepared_pixels.comparisons,
             layers,
             deviation,
             source: source.output,
             target,
+            obstacle,
             facts: facts::compare(prepared, folder),
             weights,
             timings,
@@ -142,7 +150,7 @@ impl Weighed {
 
     /// One sentence for everything that does not agree.
     fn reasons(&self) -> Vec<String> {
-        let mut reasons = Vec::new();
+        let mut reasons = Vec::from_iter(self.obstacle.clone());
         let weights = &self.weights;
         for odd in weights.different.iter().take(3) {
             reasons.push(format!("the tensor {}: {}", odd.name, odd.what));
@@ -166,10 +174,16 @@ impl Weighed {
             ));
         }
         for pixels in self.pixels.iter().filter(|pixels| !pixels.agrees) {
-            reasons.push(format!(
-                "the image processor's pixels differ from the source's by up to {:.2e} ({})",
-                pixels.difference.largest, pixels.place
-            ));
+            reasons.push(match pixels.difference.relative.is_finite() {
+                true => format!(
+                    "the image processor's pixels differ from the source's by up to {:.2e} ({})",
+                    pixels.difference.largest, pixels.place
+                ),
+                false => format!(
+                    "the image processor's pixels cannot be held against the source's: other sizes, or no numbers ({})",
+                    pixels.place
+                ),
+            });
         }
         let judged = self.deviation.as_ref().map_or(&self.layers, |deviation| &deviation.without_it);
         if let Some(first) = judged.iter().find(|place| !place.agrees) {
@@ -232,7 +246,9 @@ impl Weighed {
             largest_at,
             starts_at,
             source_top5: guesses(&self.source, label_of_source),
-            target_top5: guesses(&self.target, |class| label_of_folder(&folder.config, class)),
+            target_top5: self.target.as_ref().map_or_else(Vec::new, |target| {
+                guesses(target, |class| label_of_folder(&folder.config, class))
+            }),
             known_deviation: self.deviation,
             facts: self.facts,
             weights: self.weights,
@@ -296,127 +312,4 @@ fn arithmetic(prepared: &Prepared) -> Arithmetic {
 fn weight_matrices(prepared: &Prepared) -> f64 {
     let is_matrix = |target: &&crate::plan::Target| target.shape.iter().filter(|&&dim| dim > 1).count() >= 2;
     prepared.plan.targets.iter().filter(is_matrix).count() as f64
-}
-
-/// What is known to differ in preprocessing.
-const CROP_DEVIATION: &str = "timm and torchvision round half a pixel to even when they crop, transformers' PIL backend rounds down, so on this picture its crop lies one pixel off (version 5's default backend crops as timm does)";
-
-/// A picture prepared on both sides.
-struct PreparedPixels {
-    source: Pixels,
-    target: Pixels,
-    /// The source's with the crop rounded as on the target's side, where that is the only difference.
-    as_cropped: Option<Pixels>,
-}
-
-/// Prepares a picture as the source does and as the folder's processor does, and compares.
-fn compare_pixels(
-    prepared: &Prepared,
-    folder: &Folder,
-    place: &str,
-    pixmap: &Pixmap,
-) -> Result<(PreparedPixels, Comparison), VerifyError> {
-    let network = &prepared.model.network;
-    let Some(Value::Object(processor)) = &folder.processor else {
-        return Err(VerifyError::NotRunnable {
-            folder: folder.path.display().to_string(),
-            reason: "it has no preprocessor_config.json".to_owned(),
-        });
-    };
-    let fallback = prepared.model.family.default_processor();
-    let target = ImageProcessor::from_json(processor, Some(fallback))?.apply(pixmap)?;
-    let source = network.pixels(pixmap, CropRounding::HalfToEven)?;
-    let own = pixel_comparison(place, &source, &target);
-    if own.agrees {
-        return Ok((PreparedPixels { source, target, as_cropped: None }, own));
-    }
-    let cropped = network.pixels(pixmap, CropRounding::Down)?;
-    let known = pixel_comparison(&format!("{place}, the crop's rounding apart"), &cropped, &target);
-    match known.agrees {
-        true => Ok((PreparedPixels { source, target, as_cropped: Some(cropped) }, known)),
-        false => Ok((PreparedPixels { source, target, as_cropped: None }, own)),
-    }
-}
-
-/// Pixels go through three float32 operations on both sides (scale, subtract, divide), each rounding once; four units in
-/// the last place of the largest value are more than they can differ by.
-fn pixel_comparison(place: &str, source: &Pixels, target: &Pixels) -> Comparison {
-    let mut difference = Difference::between(source.values(), target.values());
-    if source.shape() != target.shape() {
-        difference.relative = f64::INFINITY;
-    }
-    let largest = source.values().iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
-    let tolerance = match difference.size > 0.0 {
-        true => 4.0 * f64::from(f32::EPSILON) * f64::from(largest) / difference.size,
-        false => 0.0,
-    };
-    let agrees = difference.relative <= tolerance;
-    Comparison { place: place.to_owned(), difference, tolerance, agrees }
-}
-
-/// One run of a source network.
-struct Side {
-    stages: Vec<(Stage, Matrix)>,
-    output: Output,
-}
-
-/// Compares the target's stages with those of one or two source runs while it runs, so that they need not be kept.
-struct Against<'a> {
-    sides: Vec<&'a Side>,
-    comparisons: Vec<Vec<Comparison>>,
-    arithmetic: Arithmetic,
-}
-
-impl Observer for Against<'_> {
-    fn observe(&mut self, stage: Stage, hidden: &Matrix) {
-        for (side, comparisons) in self.sides.iter().zip(&mut self.comparisons) {
-            let place = comparisons.len();
-            let matching = side.stages.get(place).filter(|(theirs, _)| *theirs == stage);
-            let values = matching.map_or(&[][..], |(_, matrix)| matrix.values());
-            comparisons.push(compare(stage.to_string(), values, hidden.values(), place + 1, self.arithmetic));
-        }
-    }
-}
-
-impl Against<'_> {
-    /// Adds what comes out at the end, and stages that only the source has.
-    fn finish(mut self, target: &Output) -> Vec<Vec<Comparison>> {
-        for (side, comparisons) in self.sides.iter().zip(&mut self.comparisons) {
-            let seen = comparisons.len();
-            for (stage, matrix) in side.stages.iter().skip(seen) {
-                comparisons.push(compare(stage.to_string(), matrix.values(), &[], seen + 1, self.arithmetic));
-            }
-            let layers = comparisons.len() + 1;
-            let ends = [
-                ("pooled", Some(&side.output.pooled), Some(&target.pooled)),
-                (
-                    "pooler output",
-                    target.pooler_output.as_ref().map(|_| &side.output.pooled),
-                    target.pooler_output.as_ref(),
-                ),
-                ("logits", side.output.logits.as_ref(), target.logits.as_ref()),
-            ];
-            for (place, source, target) in ends {
-                if source.is_none() && target.is_none() {
-                    continue;
-                }
-                let values = |side: Option<&'_ Vec<f32>>| side.cloned().unwrap_or_default();
-                let (source, target) = (values(source), values(target));
-                comparisons.push(compare(place.to_owned(), &source, &target, layers, self.arithmetic));
-            }
-        }
-        self.comparisons
-    }
-}
-
-fn compare(
-    place: String,
-    source: &[f32],
-    target: &[f32],
-    layers: usize,
-    arithmetic: Arithmetic,
-) -> Comparison {
-    let difference = Difference::between(source, target);
-    let tolerance = arithmetic.tolerance(layers, difference.count);
-    Comparison { place, difference, tolerance, agrees: difference.relative <= tolerance }
 }

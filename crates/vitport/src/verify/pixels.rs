@@ -1,0 +1,101 @@
+//! A picture prepared on both sides, by the source's own transform and by the folder's image processor, and the pixels
+//! compared.
+
+use serde_json::Value;
+
+use super::difference::Difference;
+use super::report::Comparison;
+use super::{Picture, VerifyError};
+use crate::convert::Prepared;
+use crate::families::SourceNetwork;
+use crate::folder::reader::Folder;
+use crate::image::{CropRounding, ImageError, ImageProcessor, Picture as Pixmap, Pixels};
+
+/// What is known to differ in preprocessing.
+pub(super) const CROP_DEVIATION: &str = "timm and torchvision round half a pixel to even when they crop, transformers' PIL backend rounds down, so on this picture its crop lies one pixel off (version 5's default backend crops as timm does)";
+
+/// The picture as both networks get it.
+pub(super) struct PreparedPixels {
+    /// By the source's transform.
+    pub(super) source: Pixels,
+    /// By the folder's processor, or why it prepares none.
+    pub(super) target: Result<Pixels, String>,
+    /// The source's with the crop rounded as on the target's side, where that is the only difference.
+    pub(super) as_cropped: Option<Pixels>,
+    /// Both against each other, on the picture and on others made from it.
+    pub(super) comparisons: Vec<Comparison>,
+}
+
+/// Prepares the picture, and two others made of it, on both sides.
+///
+/// # Errors
+/// If the source's transform cannot prepare it. What the folder's processor cannot do is a finding.
+pub(super) fn prepare(
+    prepared: &Prepared,
+    folder: &Folder,
+    picture: &Picture,
+) -> Result<PreparedPixels, VerifyError> {
+    let network = prepared.model.network.as_ref();
+    let source = network.pixels(&picture.pixmap, CropRounding::HalfToEven)?;
+    let nothing = |source, why: String| {
+        Ok(PreparedPixels { source, target: Err(why), as_cropped: None, comparisons: Vec::new() })
+    };
+    let processor = match processor(prepared, folder) {
+        Ok(processor) => processor,
+        Err(why) => return nothing(source, why),
+    };
+    let target = match processor.apply(&picture.pixmap) {
+        Ok(target) => target,
+        Err(error) => return nothing(source, format!("the folder's image processor: {error}")),
+    };
+    let (as_cropped, first) = compare("picture", network, &picture.pixmap, &source, &target)?;
+    let mut comparisons = vec![first];
+    for (place, pixmap) in picture.variations() {
+        let source = network.pixels(&pixmap, CropRounding::HalfToEven)?;
+        let comparison = match processor.apply(&pixmap) {
+            Ok(target) => compare(place, network, &pixmap, &source, &target)?.1,
+            Err(_) => Comparison::between(place.to_owned(), source.values(), &[], |_| 0.0),
+        };
+        comparisons.push(comparison);
+    }
+    Ok(PreparedPixels { source, target: Ok(target), as_cropped, comparisons })
+}
+
+/// The folder's image processor, or why it has none that can be run.
+fn processor(prepared: &Prepared, folder: &Folder) -> Result<ImageProcessor, String> {
+    let Some(Value::Object(processor)) = &folder.processor else {
+        return Err("the folder has no preprocessor_config.json".to_owned());
+    };
+    let fallback = prepared.model.family.default_processor();
+    ImageProcessor::from_json(processor, Some(fallback)).map_err(|error| error.to_string())
+}
+
+/// Compares the pixels of one picture; also the source's with its crop rounded down, where that alone explains them.
+fn compare(
+    place: &str,
+    network: &dyn SourceNetwork,
+    pixmap: &Pixmap,
+    source: &Pixels,
+    target: &Pixels,
+) -> Result<(Option<Pixels>, Comparison), ImageError> {
+    let own = comparison(place.to_owned(), source, target);
+    if own.agrees {
+        return Ok((None, own));
+    }
+    let cropped = network.pixels(pixmap, CropRounding::Down)?;
+    let known = comparison(format!("{place}, the crop's rounding apart"), &cropped, target);
+    Ok(if known.agrees { (Some(cropped), known) } else { (None, own) })
+}
+
+/// Pixels go through three float32 operations on both sides (scale, subtract, divide), each rounding once; four units in
+/// the last place of the largest value are more than they can differ by.
+fn comparison(place: String, source: &Pixels, target: &Pixels) -> Comparison {
+    let values = if source.shape() == target.shape() { target.values() } else { &[] };
+    let largest = source.values().iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
+    Comparison::between(place, source.values(), values, |difference: &Difference| {
+        match difference.size > 0.0 {
+            true => 4.0 * f64::from(f32::EPSILON) * f64::from(largest) / difference.size,
+            false => 0.0,
+        }
+    })
+}
