@@ -8,6 +8,7 @@ use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 
+use serde_json::{Map, Value};
 use vitport::convert::ConvertError;
 use vitport::folder;
 use vitport::identify::IdentifyError;
@@ -36,11 +37,13 @@ pub struct Failure {
     pub message: String,
     /// What the process exits with.
     pub code: u8,
+    /// With `--json`, the fields of the document that the error stands beside: what was found before.
+    pub document: Map<String, Value>,
 }
 
 impl Failure {
     fn new(message: impl Display, code: u8) -> Self {
-        Self { message: message.to_string(), code }
+        Self { message: message.to_string(), code, document: Map::new() }
     }
 
     /// The command line asks for what cannot be done.
@@ -57,6 +60,14 @@ impl Failure {
     pub fn disk(path: &Path, error: &io::Error) -> Self {
         let path = path.display().to_string();
         Self::new(format!("{}: {error}; give a place that can be written", escape(&path)), DISK)
+    }
+
+    /// The same failure with what was found before it.
+    pub fn with_document(self, document: Value) -> Self {
+        match document {
+            Value::Object(document) => Self { document, ..self },
+            _ => self,
+        }
     }
 
     /// The same failure with nothing left to say.
@@ -152,7 +163,6 @@ impl From<VerifyError> for Failure {
     fn from(error: VerifyError) -> Self {
         match error {
             VerifyError::Folder(error) => error.into(),
-            VerifyError::Forward { side: "target", .. } => Self::new(error, DISAGREEMENT),
             VerifyError::NotRunnable { .. } => Self::new(error, UNKNOWN),
             VerifyError::Hash { .. } => Self::new(error, DISK),
             _ => Self::new(error, REFUSED),

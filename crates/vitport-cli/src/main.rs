@@ -10,6 +10,7 @@ mod hub;
 mod legacy;
 mod output;
 mod progress;
+mod report_file;
 mod source;
 mod table;
 

@@ -87,7 +87,9 @@ impl Output {
         }
         error_line(&failure.message);
         if self.json {
-            let document = json!({ "error": { "message": failure.message, "exit_code": failure.code } });
+            let mut document = failure.document.clone();
+            document
+                .insert("error".to_owned(), json!({ "message": failure.message, "exit_code": failure.code }));
             // The exit code says it too, so a closed standard output loses nothing.
             let _ = self.document(&document);
         }

@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use serde_json::json;
 use vitport::convert::{Prepared, WriteOptions, prepare, write};
 use vitport::verify::accounts;
+use vitport_checkpoint::escape;
 
 use crate::arguments::Convert;
 use crate::commands::plan::{drop_lines, fact_table, root_line};
 use crate::commands::report::say_report;
-use crate::commands::verify::weigh_folder;
+use crate::commands::verify::{files_of, weigh_folder};
 use crate::failure::Failure;
 use crate::output::{BOLD, GREEN, Output, note_line};
 use crate::progress;
@@ -40,6 +41,11 @@ pub fn run(arguments: Convert, output: &Output) -> Result<(), Failure> {
         output.say(fact_table(&prepared))?;
         output.say("")?;
     }
+    let picture = match arguments.no_verify {
+        true => None,
+        false => Some(arguments.weighing.picture(&arguments.hub, output)?),
+    };
+    let report_file = arguments.weighing.report_file(files_of(&prepared), Some(&out))?;
     let bar = progress::bytes(prepared.plan.bytes(), "writing", output);
     let options = WriteOptions {
         max_shard_size: arguments.max_shard_size,
@@ -49,49 +55,46 @@ pub fn run(arguments: Convert, output: &Output) -> Result<(), Failure> {
     };
     let written = write(&prepared, &out, options, &|count| bar.inc(count))?;
     bar.finish_and_clear();
-    let weighed = match arguments.no_verify {
-        true => None,
-        false => Some(weigh_folder(
-            &prepared,
-            written.staging.path(),
-            &arguments.weighing,
-            &arguments.hub,
-            output,
-        )?),
-    };
+    let mut weighed = picture
+        .map(|picture| weigh_folder(&prepared, written.staging.path(), picture, output))
+        .transpose()?;
+    let out = written.staging.out().to_owned();
+    if let Some(weighed) = &mut weighed {
+        weighed.report.folder = out.display().to_string();
+    }
+    let judged = weighed.as_ref().map_or(Ok(()), |weighed| arguments.weighing.judge(&weighed.report));
+    let is_published = judged.is_ok() || arguments.keep_anyway;
     if let Some(weighed) = &weighed {
-        arguments.weighing.write_report(weighed)?;
-        let judged = arguments.weighing.judge(&weighed.report);
-        if let (Err(failure), false) = (judged, arguments.keep_anyway) {
-            say_report(&weighed.report, output)?;
-            return Err(failure);
+        weighed.write(report_file.as_ref(), is_published.then_some(&written.staging))?;
+    }
+    let document = json!({
+        "model": prepared.model.name,
+        "out": out.display().to_string(),
+        "published": is_published,
+        "class": prepared.model.config.get("architectures").and_then(|list| list.get(0)),
+        "facts": prepared.model.facts,
+        "files": written.files.iter().map(|(name, size)| json!({ "name": name, "bytes": size })).collect::<Vec<_>>(),
+        "report": weighed.as_ref().map(|weighed| &weighed.report),
+        "accounts": accounts(&prepared),
+    });
+    if is_published {
+        let published = written.staging.publish()?;
+        if let Some(old) = &published.left_behind {
+            note_line(&format!(
+                "the replaced folder could not be removed altogether; it is now {}",
+                escape(&old.display().to_string())
+            ));
         }
+        say_summary(&prepared, &written.files, &out.display().to_string(), output)?;
+    } else if report_file.is_some_and(|file| file.is_inside()) {
+        note_line("the report was to lie in OUT, which is not published; give it a place outside to keep it");
     }
-    let published = written.staging.publish()?;
-    if let Some(old) = &published.left_behind {
-        note_line(&format!(
-            "the replaced folder could not be removed altogether; it is now {}",
-            old.display()
-        ));
+    if let Some(weighed) = &weighed {
+        say_report(&weighed.report, output)?;
     }
-    if output.is_json() {
-        return output.document(&json!({
-            "model": prepared.model.name,
-            "out": published.out.display().to_string(),
-            "class": prepared.model.config.get("architectures").and_then(|list| list.get(0)),
-            "facts": prepared.model.facts,
-            "files": written.files.iter().map(|(name, size)| json!({ "name": name, "bytes": size })).collect::<Vec<_>>(),
-            "report": weighed.as_ref().map(|weighed| &weighed.report),
-            "accounts": accounts(&prepared),
-        }));
-    }
-    say_summary(&prepared, &written.files, &published.out.display().to_string(), output)?;
-    match &weighed {
-        Some(weighed) => {
-            say_report(&weighed.report, output)?;
-            if arguments.keep_anyway { arguments.weighing.judge(&weighed.report) } else { Ok(()) }
-        }
-        None => Ok(()),
+    match judged {
+        Ok(()) if output.is_json() => output.document(&document),
+        judged => judged.map_err(|failure| failure.with_document(document)),
     }
 }
 

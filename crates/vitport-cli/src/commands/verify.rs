@@ -1,15 +1,18 @@
 //! `vitport verify`: both networks once more, on a folder that exists; and what `convert` has in common with it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use serde_json::json;
 use vitport::convert::{Prepared, prepare};
-use vitport::verify::{Picture, Report, Verdict, page, weigh};
+use vitport::folder::publish::Staging;
+use vitport::verify::{Picture, Report, Verdict, weigh};
 
 use crate::arguments::{Hub, Verify, Weighing};
 use crate::commands::report::say_report;
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::progress;
+use crate::report_file::{ReportFile, model_files};
 use crate::source::{open, open_picture};
 
 /// Verifies.
@@ -17,14 +20,27 @@ pub fn run(arguments: Verify, output: &Output) -> Result<(), Failure> {
     let request = arguments.facts.request()?;
     let source = open(&arguments.source, &arguments.hub, request.root.as_deref(), &request.limits, output)?;
     let prepared = prepare(source, &request)?;
-    let weighed = weigh_folder(&prepared, &arguments.folder, &arguments.weighing, &arguments.hub, output)?;
-    arguments.weighing.write_report(&weighed)?;
+    let mut read = files_of(&prepared);
+    read.extend(model_files(&arguments.folder));
+    let report_file = arguments.weighing.report_file(read, None)?;
+    let picture = arguments.weighing.picture(&arguments.hub, output)?;
+    let weighed = weigh_folder(&prepared, &arguments.folder, picture, output)?;
+    weighed.write(report_file.as_ref(), None)?;
+    let judged = arguments.weighing.judge(&weighed.report);
     if output.is_json() {
-        output.document(&weighed.report)?;
-    } else {
-        say_report(&weighed.report, output)?;
+        return match judged {
+            Ok(()) => output.document(&weighed.report),
+            Err(failure) => Err(failure.with_document(json!(weighed.report))),
+        };
     }
-    arguments.weighing.judge(&weighed.report)
+    say_report(&weighed.report, output)?;
+    judged
+}
+
+/// The files that a source is read from.
+pub fn files_of(prepared: &Prepared) -> Vec<PathBuf> {
+    let weights = prepared.source.checkpoint.files().iter().map(|file| file.path.clone());
+    weights.chain(model_files(&prepared.source.path)).collect()
 }
 
 /// A report and the picture that it is about.
@@ -34,18 +50,20 @@ pub struct Weighed {
     picture: Picture,
 }
 
-/// Weighs a folder against its source, as the options ask.
+impl Weighed {
+    /// Writes the report's file, if one is asked for.
+    pub fn write(&self, file: Option<&ReportFile>, staging: Option<&Staging>) -> Result<(), Failure> {
+        file.map_or(Ok(()), |file| file.write(&self.report, &self.picture, staging))
+    }
+}
+
+/// Weighs a folder against its source.
 pub fn weigh_folder(
     prepared: &Prepared,
     folder: &Path,
-    options: &Weighing,
-    hub: &Hub,
+    picture: Picture,
     output: &Output,
 ) -> Result<Weighed, Failure> {
-    let picture = match &options.image {
-        Some(image) => open_picture(image, hub, output)?,
-        None => Picture::built_in()?,
-    };
     let spinner = progress::spinner("running both networks", output);
     let report = weigh(prepared, folder, &picture);
     spinner.finish_and_clear();
@@ -53,16 +71,23 @@ pub fn weigh_folder(
 }
 
 impl Weighing {
-    /// Writes the report's file, if one is asked for.
-    pub fn write_report(&self, weighed: &Weighed) -> Result<(), Failure> {
-        let Some(path) = &self.report else { return Ok(()) };
-        let is_page = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("html"));
-        let text = if is_page {
-            page::html(&weighed.report, &weighed.picture)
-        } else {
-            serde_json::to_string_pretty(&weighed.report).map_err(std::io::Error::from)? + "\n"
-        };
-        std::fs::write(path, text).map_err(|error| Failure::disk(path, &error))
+    /// The picture that both networks are run on.
+    pub fn picture(&self, hub: &Hub, output: &Output) -> Result<Picture, Failure> {
+        match &self.image {
+            Some(image) => open_picture(image, hub, output),
+            None => Ok(Picture::built_in()?),
+        }
+    }
+
+    /// The place for the report, if one is asked for. `read` are the files that it must not overwrite, beside the picture;
+    /// `out` is the folder that is going to appear.
+    pub fn report_file(
+        &self,
+        mut read: Vec<PathBuf>,
+        out: Option<&Path>,
+    ) -> Result<Option<ReportFile>, Failure> {
+        read.extend(self.image.as_ref().map(PathBuf::from));
+        self.report.as_ref().map(|path| ReportFile::new(path, &read, out)).transpose()
     }
 
     /// Fails if the networks disagree, or deviate in the known way and that is not to be.

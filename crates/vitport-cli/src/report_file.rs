@@ -1,0 +1,141 @@
+//! The file of `--report`: refused before any work is done where it would overwrite what is read or stand where the folder is
+//! to appear, and written whole or not at all.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use vitport::folder::publish::Staging;
+use vitport::verify::{Picture, Report, page};
+use vitport_checkpoint::escape;
+
+use crate::failure::Failure;
+
+/// A place for a report.
+pub struct ReportFile {
+    path: PathBuf,
+    /// Its name in the folder that is being made, if it lies there: it then appears with the folder.
+    inside: Option<String>,
+}
+
+impl ReportFile {
+    /// Checks that `path` can be written, leaving nothing there yet. `read` are files and folders that must stay as they are; `out` is
+    /// the folder that is going to appear.
+    ///
+    /// # Errors
+    /// Of usage, if the report would overwrite something or stand in its place; of disk, if it cannot be written.
+    pub fn new(path: &Path, read: &[PathBuf], out: Option<&Path>) -> Result<Self, Failure> {
+        let shown = path.display().to_string();
+        let refuse = |why: &str| {
+            let advice = "give --report another place";
+            Err(Failure::usage(format!("the report {} {why}; {advice}", escape(&shown))))
+        };
+        let place = resolved(path);
+        if place.is_dir() {
+            return refuse("is a folder");
+        }
+        if read.iter().any(|read| resolved(read) == place) {
+            return refuse("would overwrite what is read");
+        }
+        let out = out.map(resolved);
+        let inside = match out.as_ref().and_then(|out| place.strip_prefix(out).ok()) {
+            None => None,
+            Some(inside) => match (inside.to_str(), inside.components().count()) {
+                (_, 0) => return refuse("would stand where OUT is to appear"),
+                (Some(name), 1) if !is_of_the_model(name) => Some(name.to_owned()),
+                (_, 1) => return refuse("would overwrite a file of the model"),
+                _ => return refuse("would lie in a folder within OUT, which has none"),
+            },
+        };
+        let file = Self { path: place, inside };
+        if file.inside.is_none() && !file.is_special() {
+            let (_, temporary) = file.temporary().map_err(|error| Failure::disk(path, &error))?;
+            // It was made to see that it can be made.
+            let _ = fs::remove_file(temporary);
+        }
+        Ok(file)
+    }
+
+    /// Writes the report: a page for `.html`, otherwise JSON. `staging` is the folder that is about to appear, if one is.
+    ///
+    /// # Errors
+    /// Of disk; then what stood there stands there still.
+    pub fn write(
+        &self,
+        report: &Report,
+        picture: &Picture,
+        staging: Option<&Staging>,
+    ) -> Result<(), Failure> {
+        let is_page = self.path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("html"));
+        let text = match is_page {
+            true => page::html(report, picture),
+            false => serde_json::to_string_pretty(report).map_err(io::Error::from)? + "\n",
+        };
+        match (&self.inside, staging) {
+            (Some(name), Some(staging)) => Ok(staging.write(name, text.as_bytes())?),
+            (Some(_), None) => Ok(()),
+            (None, _) => self.replace(text.as_bytes()).map_err(|error| Failure::disk(&self.path, &error)),
+        }
+    }
+
+    /// Whether the report appears only with the folder.
+    pub fn is_inside(&self) -> bool {
+        self.inside.is_some()
+    }
+
+    /// Devices and pipes are written to, not replaced.
+    fn is_special(&self) -> bool {
+        fs::metadata(&self.path).is_ok_and(|metadata| !metadata.is_file())
+    }
+
+    fn replace(&self, text: &[u8]) -> io::Result<()> {
+        if self.is_special() {
+            return fs::OpenOptions::new().write(true).open(&self.path)?.write_all(text);
+        }
+        let (mut file, temporary) = self.temporary()?;
+        let written = file.write_all(text).and_then(|()| fs::rename(&temporary, &self.path));
+        written.inspect_err(|_| {
+            // The error that is told is the one that came first.
+            let _ = fs::remove_file(&temporary);
+        })
+    }
+
+    /// A new file beside the report, under a name that only this process uses.
+    fn temporary(&self) -> io::Result<(fs::File, PathBuf)> {
+        let name = self.path.file_name().unwrap_or_default().to_string_lossy();
+        let path = self.path.with_file_name(format!(".{name}.{}", std::process::id()));
+        let file = fs::OpenOptions::new().write(true).create_new(true).open(&path)?;
+        Ok((file, path))
+    }
+}
+
+/// Names that transformers reads in a model's folder.
+fn is_of_the_model(name: &str) -> bool {
+    let read = [
+        "config.json",
+        "preprocessor_config.json",
+        "processor_config.json",
+        "generation_config.json",
+        "README.md",
+    ];
+    let endings = [".safetensors", ".index.json", ".bin", ".py"];
+    read.contains(&name) || endings.iter().any(|ending| name.ends_with(ending))
+}
+
+/// The files of a folder that make up its model; none if it is no folder.
+pub fn model_files(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let is_read = |entry: &fs::DirEntry| entry.file_name().to_str().is_some_and(is_of_the_model);
+    entries.filter(is_read).map(|entry| entry.path()).collect()
+}
+
+/// Where a path leads: links followed as far as it exists, the rest as it stands.
+fn resolved(path: &Path) -> PathBuf {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    for ancestor in absolute.ancestors() {
+        if let (Ok(real), Ok(rest)) = (fs::canonicalize(ancestor), absolute.strip_prefix(ancestor)) {
+            return if rest.as_os_str().is_empty() { real } else { real.join(rest) };
+        }
+    }
+    absolute
+}
