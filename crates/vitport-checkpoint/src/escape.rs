@@ -46,7 +46,8 @@ fn write_escaped(out: &mut dyn Write, c: char) -> fmt::Result {
 /// change how their neighbours are shown: bidirectional controls and isolates, zero-width joiners and
 /// spaces, line and paragraph separators, soft hyphen, byte-order mark, tags, variation selectors,
 /// interlinear annotation, the replacement for what was not text at all.
-fn is_unsafe_to_show(c: char) -> bool {
+#[must_use]
+pub fn is_unsafe_to_show(c: char) -> bool {
     c.is_control()
         || matches!(u32::from(c),
             0x00ad | 0x034f | 0x0600..=0x0605 | 0x061c | 0x06dd | 0x070f | 0x115f..=0x1160 | 0x17b4..=0x17b5

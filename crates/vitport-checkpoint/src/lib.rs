@@ -83,7 +83,7 @@ mod zip;
 pub use checkpoint::Checkpoint;
 pub use dtype::Dtype;
 pub use error::{Class, Error, Reason, Refusal};
-pub use escape::{Escaped, escape};
+pub use escape::{Escaped, escape, is_unsafe_to_show};
 pub use evidence::{Container, Evidence, Global, GlobalClass, Unsupported};
 pub use limits::Limits;
 pub use metadata::{Metadata, Scalar};

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 use serde_json::json;
+use vitport_checkpoint::{escape, is_unsafe_to_show};
 
 use crate::arguments::Common;
 use crate::failure::Failure;
@@ -77,7 +78,7 @@ impl Output {
     /// As [`Output::print`].
     pub fn document(self, value: &impl Serialize) -> Result<(), Failure> {
         let text = serde_json::to_string_pretty(value).map_err(io::Error::from)?;
-        self.print(text)
+        self.print(ascii_where_it_must_be(&text))
     }
 
     /// Says why the command failed and what it exits with.
@@ -97,12 +98,40 @@ impl Output {
     }
 }
 
-/// Prints one line on standard error. A standard error that is closed is no reason to fail otherwise than one does already.
+/// A JSON document in which characters that steer a terminal stand as JSON's own `\u` escapes: a program reads the same.
+fn ascii_where_it_must_be(document: &str) -> String {
+    let mut safe = String::with_capacity(document.len());
+    for c in document.chars() {
+        if c == '\n' || !is_unsafe_to_show(c) {
+            safe.push(c);
+        } else {
+            safe.extend(c.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")));
+        }
+    }
+    safe
+}
+
+/// Prints one line on standard error, whatever the message holds. A standard error that is closed is no reason to fail otherwise than one does already.
 pub fn error_line(message: &str) {
-    let _ = writeln!(anstream::stderr(), "{RED}error:{RED:#} {message}");
+    let _ = writeln!(anstream::stderr(), "{RED}error:{RED:#} {}", escape(message));
 }
 
 /// Prints a remark on standard error.
 pub fn note_line(message: &str) {
-    let _ = writeln!(anstream::stderr(), "{DIM}note:{DIM:#} {message}");
+    let _ = writeln!(anstream::stderr(), "{DIM}note:{DIM:#} {}", escape(message));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ascii_where_it_must_be;
+
+    #[test]
+    fn a_document_says_the_same_without_steering_a_terminal() {
+        let names = ["a\u{9b}31m", "b\u{202e}c", "größe", "d\u{e0041}", "e\u{7f}\n\u{1b}"];
+        let document = serde_json::to_string_pretty(&names).unwrap();
+        let safe = ascii_where_it_must_be(&document);
+        assert!(safe.contains("größe") && safe.contains("\\u009b"), "{safe}");
+        assert!(!safe.contains(['\u{9b}', '\u{202e}', '\u{7f}', '\u{1b}', '\u{e0041}']), "{safe}");
+        assert_eq!(serde_json::from_str::<Vec<String>>(&safe).unwrap(), names);
+    }
 }

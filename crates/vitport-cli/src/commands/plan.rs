@@ -20,7 +20,7 @@ pub fn run(arguments: Plan, output: &Output) -> Result<(), Failure> {
     if output.is_json() {
         return output.document(&document(&prepared));
     }
-    output.print(format!("{BOLD}{}{BOLD:#}", prepared.model.name))?;
+    output.print(format!("{BOLD}{}{BOLD:#}", escape(&prepared.model.name)))?;
     output.print(root_line(&prepared))?;
     output.print("")?;
     output.print(fact_table(&prepared))?;
@@ -66,7 +66,11 @@ pub fn root_line(prepared: &Prepared) -> String {
 pub fn fact_table(prepared: &Prepared) -> Table {
     let mut table = Table::new([("fact", Align::Left), ("value", Align::Left), ("known from", Align::Left)]);
     for fact in &prepared.model.facts {
-        table.row([fact.name.to_owned(), fact.value.clone(), fact.origin.to_string()]);
+        table.row([
+            fact.name.to_owned(),
+            escape(&fact.value).to_string(),
+            escape(&fact.origin.to_string()).to_string(),
+        ]);
     }
     table
 }
@@ -116,7 +120,12 @@ fn sources_of(target: &Target) -> Vec<String> {
 /// One line a dropped tensor.
 pub fn drop_lines(prepared: &Prepared) -> Vec<String> {
     let line = |dropped: &vitport::plan::Dropped| {
-        format!("  left out: {} ({}): {}", escape(&dropped.name), bytes(dropped.bytes), dropped.reason)
+        format!(
+            "  left out: {} ({}): {}",
+            escape(&dropped.name),
+            bytes(dropped.bytes),
+            escape(&dropped.reason)
+        )
     };
     prepared.plan.dropped.iter().map(line).collect()
 }
