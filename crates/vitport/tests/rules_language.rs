@@ -181,3 +181,54 @@ proptest! {
         prop_assert_eq!(next, rows * columns * shares as u64);
     }
 }
+
+#[test]
+fn choices_that_multiply_are_refused_at_once() {
+    let source = dict(&[("w", &[4])]);
+    let texts = (0..1000).map(|n| format!("\"{n}\"")).collect::<Vec<_>>().join(", ");
+    let names = ["a", "b", "c", "d", "e", "f", "g", "h"];
+    let choices: String = names.iter().map(|name| format!("{name} = [{texts}]\n")).collect();
+    let pattern: String = names.iter().map(|name| format!("{{{name}}}")).collect();
+    let bomb = format!("[choices]\n{choices}[rename]\n\"w{pattern}\" = \"x{pattern}\"");
+    let problems = plan(&bomb, &source, &[("w", &[4])]).unwrap_err();
+    assert!(format!("{problems:?}").contains("more than 200000 names"), "{problems:?}");
+    // Each rule by itself is small, all together are not.
+    let many: String = (0..300).map(|n| format!("\"w{n}.{{a}}\" = \"x{n}.{{a}}\"\n")).collect();
+    let problems =
+        plan(&format!("[choices]\n{choices}[rename]\n{many}"), &source, &[("w", &[4])]).unwrap_err();
+    assert!(format!("{problems:?}").contains("more than 200000 names"));
+    let long = format!("family = \"test\"\n[rename]\n\"{}\" = \"b\"", "w".repeat(5000));
+    assert!(Rules::parse("long.toml", &long).unwrap_err().to_string().contains("4096"));
+}
+
+#[test]
+fn what_a_rule_file_says_cannot_steer_a_terminal() {
+    let evil = "\\u001b[31m\\u009b\\u202e\\n";
+    let source = dict(&[("w", &[4])]);
+    let mut shown = Vec::new();
+    for text in [
+        format!("family = \"{evil}\"\n[renames]\n\"a\" = \"{evil}\""),
+        format!("family = \"t\"\n[rename]\n\"{evil}{{\" = \"b\""),
+        format!("family = \"t\"\n[choices]\n\"{evil}\" = []"),
+        format!("family = \"t\"\n[when.\"{evil}\".rename]\n\"{{{evil}}}\" = \"b\""),
+    ] {
+        shown.push(Rules::parse("evil\u{1b}.toml", &text).unwrap_err().to_string());
+    }
+    let family = Rules::parse("e.toml", &format!("family = \"{evil}\"")).unwrap();
+    shown.push(family.require_family("vit").unwrap_err().to_string());
+    for text in [
+        format!("[rename]\n\"{evil}\" = \"b\""),
+        format!("[rename]\nw = \"{evil}\""),
+        format!("[rename]\nw = \"{{x}}{evil}\""),
+        format!("[when.\"{evil}\".rename]\nw = \"b\""),
+        format!("[ranges]\ni = \"{evil}\"\n[rename]\n\"w{{i}}\" = \"b{{i}}\""),
+        format!("[reshape]\nw = {{ to = \"b\", shape = [\"{evil}\"] }}"),
+        format!("[fill]\n\"b\" = {{ identity = \"{evil}\" }}"),
+    ] {
+        let list = plan(&text, &source, &[("w", &[4])]).unwrap_err();
+        shown.push(vitport::rules::Problems { list }.to_string());
+    }
+    for line in shown {
+        assert!(!line.chars().any(vitport_checkpoint::is_unsafe_to_show), "{line:?}");
+    }
+}

@@ -12,6 +12,13 @@ use super::problems::{Problem, Problems, grouped};
 use crate::plan::{Dropped, Operation, Part, Plan, Target};
 use crate::state_dict::StateDict;
 
+/// Names that all rules of a file together may stand for: some hundred times what the largest vision model has, and few enough
+/// that a rule file whose choices multiply is refused at once.
+const MOST_NAMES: usize = 200_000;
+
+/// Groups of names that are shown beside the rule that comes nearest; looking for it takes time.
+const WITH_NEAREST: usize = 32;
+
 /// What a family lends to its rule file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Bindings {
@@ -61,6 +68,7 @@ impl Rules {
             bindings,
             cast,
             filler: cast.or(filler).unwrap_or(Dtype::F32),
+            names: 0,
             used: BTreeSet::new(),
             missing: BTreeMap::new(),
             made: Vec::new(),
@@ -118,7 +126,11 @@ impl Rules {
             open.remove(&name);
             let mut wider = Vec::new();
             for values in &instances {
-                for (source, target) in self.texts_of(&name, values, bindings)? {
+                let texts = self.texts_of(&name, values, bindings)?;
+                if wider.len().saturating_add(texts.len()) > MOST_NAMES {
+                    return Err(too_many());
+                }
+                for (source, target) in texts {
                     let mut values = values.clone();
                     values.set(&name, source, target);
                     wider.push(values);
@@ -146,8 +158,15 @@ impl Rules {
         let Some(&end) = bindings.counts.get(&count) else {
             return Err(format!("{{{name}}} runs up to `{count}`, which the family does not define"));
         };
+        if end > MOST_NAMES as u64 {
+            return Err(too_many());
+        }
         Ok((0..end).map(|index| (index.to_string(), index.to_string())).collect())
     }
+}
+
+fn too_many() -> String {
+    format!("the values of its variables make more than {MOST_NAMES} names")
 }
 
 struct Expansion<'a> {
@@ -157,6 +176,8 @@ struct Expansion<'a> {
     cast: Option<Dtype>,
     /// Dtype of tensors that no source holds.
     filler: Dtype,
+    /// How many names the rules so far stand for.
+    names: usize,
     used: BTreeSet<String>,
     /// Rule → source names that it needs and the checkpoint lacks.
     missing: BTreeMap<String, Vec<String>>,
@@ -177,6 +198,11 @@ impl Expansion<'_> {
         }
         match self.rules.instances(rule, self.bindings) {
             Ok(instances) => {
+                let patterns = rule.action.sources().len().saturating_add(rule.action.targets().len());
+                self.names = self.names.saturating_add(instances.len().saturating_mul(patterns));
+                if self.names > MOST_NAMES {
+                    return self.broken(rule, too_many());
+                }
                 for values in &instances {
                     if let Err(problem) = self.instance(rule, values) {
                         self.problems.push(problem);
@@ -345,8 +371,9 @@ impl Expansion<'_> {
 
     fn finish(mut self, expected: &[Expected]) -> Result<Plan, Problems> {
         let unmapped = self.source.iter().map(|(name, _)| name).filter(|name| !self.used.contains(*name));
-        for (group, names) in grouped(unmapped.map(str::to_owned)) {
-            let nearest = nearest_pattern(self.rules, &group, true);
+        for (number, (group, names)) in grouped(unmapped.map(str::to_owned)).into_iter().enumerate() {
+            let nearest =
+                (number < WITH_NEAREST).then(|| nearest_pattern(self.rules, &group, true)).flatten();
             self.problems.push(Problem::Unmapped { group, names, nearest });
         }
         for (rule, names) in std::mem::take(&mut self.missing) {
@@ -382,8 +409,8 @@ fn compare(rules: &Rules, made: &BTreeMap<&str, &[u64]>, expected: &[Expected]) 
         problems.push(Problem::NotInTarget { group, names });
     }
     let absent = expected.iter().filter(|e| !made.contains_key(e.name.as_str())).map(|e| e.name.clone());
-    for (group, names) in grouped(absent) {
-        let nearest = nearest_pattern(rules, &group, false);
+    for (number, (group, names)) in grouped(absent).into_iter().enumerate() {
+        let nearest = (number < WITH_NEAREST).then(|| nearest_pattern(rules, &group, false)).flatten();
         problems.push(Problem::NotMade { group, names, nearest });
     }
     for (name, shape) in made {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
+use vitport_checkpoint::escape;
 
 use super::pattern::Pattern;
 
@@ -11,7 +12,7 @@ use super::pattern::Pattern;
 #[non_exhaustive]
 pub enum RulesError {
     /// The text is not TOML, or a table has an entry of the wrong kind.
-    #[error("the rule file {file} cannot be read: {reason}; see docs/rules.md for the language")]
+    #[error("the rule file {} cannot be read: {}; see docs/rules.md for the language", escape(.file), escape(.reason))]
     Syntax {
         /// Path or built-in name.
         file: String,
@@ -19,7 +20,7 @@ pub enum RulesError {
         reason: String,
     },
     /// An entry is well-formed TOML but no rule.
-    #[error("the rule file {file} has a rule that cannot be used: [{table}] {reason}")]
+    #[error("the rule file {} has a rule that cannot be used: [{}] {}; see docs/rules.md for the language", escape(.file), escape(.table), escape(.reason))]
     Rule {
         /// Path or built-in name.
         file: String,
@@ -30,7 +31,9 @@ pub enum RulesError {
     },
     /// The file is for another family than the checkpoint's.
     #[error(
-        "the rule file {file} is for the family `{found}`, but the checkpoint is a `{expected}`; give a rule file whose first line is family = \"{expected}\""
+        "the rule file {} is for the family `{}`, but the checkpoint is a `{expected}`; give a rule file whose first line is family = \"{expected}\"",
+        escape(.file),
+        escape(.found)
     )]
     Family {
         /// Path or built-in name.

@@ -3,6 +3,9 @@
 
 use super::language::Rules;
 
+/// Readings of one pattern that are compared; a pattern of more choices is compared as it is written.
+const READINGS: usize = 256;
+
 /// A name with every run of digits that stands alone between dots replaced by `{n}`.
 pub(super) fn group_of(name: &str) -> String {
     let is_number = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
@@ -35,12 +38,13 @@ fn readings(rules: &Rules, pattern: &str, is_source: bool) -> Vec<String> {
         .fold(pattern.to_owned(), |text, index| text.replace(&format!("{{{index}}}"), "{n}"));
     rules.choices.iter().fold(vec![with_numbers], |readings, (name, texts)| {
         let hole = format!("{{{name}}}");
-        let fill = |reading: String| match reading.contains(&hole) {
-            true => texts
-                .iter()
-                .map(|(source, target)| reading.replace(&hole, if is_source { source } else { target }))
-                .collect(),
-            false => vec![reading],
+        if !pattern.contains(&hole) || readings.len().saturating_mul(texts.len()) > READINGS {
+            return readings;
+        }
+        let text_of =
+            |(source, target): &(String, String)| if is_source { source.clone() } else { target.clone() };
+        let fill = |reading: String| {
+            texts.iter().map(|pair| reading.replace(&hole, &text_of(pair))).collect::<Vec<_>>()
         };
         readings.into_iter().flat_map(fill).collect()
     })

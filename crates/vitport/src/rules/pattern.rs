@@ -6,6 +6,9 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+/// Bytes that a pattern, and a name that it is filled to, may have: what the reader of checkpoints allows a name.
+const LONGEST: usize = 4096;
+
 /// The values of a rule's variables for one of its instances. A choice may read differently on the two sides of a rule
 /// (`q` in the source, `query` in the target), so each variable has two texts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -52,8 +55,11 @@ impl Pattern {
     /// Reads a pattern.
     ///
     /// # Errors
-    /// A sentence that says what is wrong with the braces or the variable's name.
+    /// A sentence that says what is wrong with its length, the braces or the variable's name.
     pub fn parse(text: &str) -> Result<Self, String> {
+        if text.len() > LONGEST {
+            return Err(format!("a name has {} bytes, and {LONGEST} are the most", text.len()));
+        }
         let mut pieces = Vec::new();
         let mut rest = text;
         while let Some((before, after)) = rest.split_once('{') {
@@ -104,7 +110,7 @@ impl Pattern {
     /// The name with every hole filled.
     ///
     /// # Errors
-    /// The first variable that has no value.
+    /// The first variable that has no value, or that the name gets too long.
     pub fn fill(&self, values: &Values, side: Side) -> Result<String, String> {
         let mut name = String::with_capacity(self.text.len() + 16);
         for piece in &self.pieces {
@@ -116,6 +122,9 @@ impl Pattern {
                         return Err(format!("`{}` uses {{{variable}}}, which nothing defines", self.text));
                     }
                 },
+            }
+            if name.len() > LONGEST {
+                return Err(format!("`{}` makes a name of more than {LONGEST} bytes", self.text));
             }
         }
         Ok(name)

@@ -116,7 +116,7 @@ impl fmt::Display for Problem {
             }
             Problem::MadeTwice { name } => write!(f, "two rules make the tensor {}", escape(name)),
             Problem::Unfit { name, reason } => {
-                write!(f, "the tensor {} does not fit: {reason}", escape(name))
+                write!(f, "the tensor {} does not fit: {}", escape(name), escape(reason))
             }
             Problem::NotInTarget { group, names } => {
                 write!(f, "the target network has no {}", Group(group, names))
@@ -129,7 +129,9 @@ impl fmt::Display for Problem {
                     near(nearest)
                 )
             }
-            Problem::Rule { rule, reason } => write!(f, "the rule {} cannot be used: {reason}", escape(rule)),
+            Problem::Rule { rule, reason } => {
+                write!(f, "the rule {} cannot be used: {}", escape(rule), escape(reason))
+            }
         }
     }
 }
