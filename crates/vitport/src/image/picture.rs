@@ -36,6 +36,7 @@ impl Picture {
     /// [`ImageError::Undecodable`] for anything that is no such file.
     pub fn decode(file: &[u8]) -> Result<Self, ImageError> {
         let undecodable = |error: image::ImageError| ImageError::Undecodable { detail: error.to_string() };
+        check_palette(file)?;
         let mut reader = ImageReader::new(Cursor::new(file))
             .with_guessed_format()
             .map_err(|error| ImageError::Undecodable { detail: error.to_string() })?;
@@ -73,6 +74,24 @@ impl Picture {
     }
 }
 
+/// Refuses a PNG whose palette is no palette: png 0.18 indexes beyond its table for one whose length is not a multiple of
+/// three or above 256 colours, which the format forbids (PNG specification, 11.2.2).
+fn check_palette(file: &[u8]) -> Result<(), ImageError> {
+    const MAGIC: &[u8] = b"\x89PNG\r\n\x1a\n";
+    let mut rest = file.strip_prefix(MAGIC).unwrap_or_default();
+    while let Some((length, behind)) = rest.split_first_chunk::<4>() {
+        let length = as_size(u32::from_be_bytes(*length));
+        let is_palette = behind.starts_with(b"PLTE");
+        if is_palette && (!length.is_multiple_of(3) || length > 3 * 256) {
+            let detail = format!("its palette has {length} bytes, which is no number of colours");
+            return Err(ImageError::Undecodable { detail });
+        }
+        // Behind the length: four bytes of type, the chunk, four of checksum.
+        rest = length.checked_add(8).and_then(|end| behind.get(end..)).unwrap_or_default();
+    }
+    Ok(())
+}
+
 fn as_size(value: u32) -> usize {
     usize::try_from(value).unwrap_or(usize::MAX)
 }
@@ -108,6 +127,35 @@ mod tests {
         for file in [&b""[..], b"\x89PNG\r\n\x1a\n", b"GIF89a", b"\xff\xd8\xff\xe0", &[0; 100]] {
             assert!(matches!(Picture::decode(file), Err(ImageError::Undecodable { .. })), "{file:?}");
         }
+    }
+
+    #[test]
+    fn a_broken_palette_is_an_error() {
+        let chunk = |kind: &[u8], data: &[u8]| {
+            let body = [kind, data].concat();
+            [&(data.len() as u32).to_be_bytes()[..], &body, &crc(&body).to_be_bytes()].concat()
+        };
+        let picture = |colours: &[u8]| {
+            let header = [0, 0, 0, 1, 0, 0, 0, 1, 8, 3, 0, 0, 0];
+            let pixel = b"\x78\x9c\x63\x60\x00\x00\x00\x02\x00\x01";
+            let chunks = [chunk(b"IHDR", &header), chunk(b"PLTE", colours), chunk(b"IDAT", pixel)];
+            [&b"\x89PNG\r\n\x1a\n"[..], &chunks.concat(), &chunk(b"IEND", b"")].concat()
+        };
+        assert_eq!(Picture::decode(&picture(&[7, 8, 9])).unwrap().bytes(), [7, 8, 9]);
+        for length in [1, 2, 4, 49, 769, 771, 3000] {
+            let refused = Picture::decode(&picture(&vec![1; length]));
+            assert!(matches!(refused, Err(ImageError::Undecodable { .. })), "{length}");
+        }
+    }
+
+    /// The checksum of a PNG chunk.
+    fn crc(bytes: &[u8]) -> u32 {
+        !bytes.iter().fold(!0_u32, |crc, byte| {
+            (0..8).fold(
+                crc ^ u32::from(*byte),
+                |crc, _| if crc & 1 == 1 { crc >> 1 ^ 0xedb8_8320 } else { crc >> 1 },
+            )
+        })
     }
 
     #[test]
