@@ -272,19 +272,29 @@ impl Checkpoint {
         Audit::new(&self.bytes, &self.selected)
     }
 
+    /// Like [`audit`](Self::audit), for the records of all tensors of the file, selected or not.
+    #[must_use]
+    pub fn audit_all(&self) -> Audit<'_> {
+        Audit::new(&self.bytes, &self.all)
+    }
+
     /// Checks every checksum of every record that holds a tensor, selected or not.
     ///
     /// # Errors
     /// When a checksum does not match, or the file cannot be read.
     pub fn verify_all(&self) -> Result<(), Error> {
-        Audit::new(&self.bytes, &self.all).finish()
+        self.audit_all().finish()
     }
 
-    /// SHA-256 of the tensor's row-major little-endian bytes, in lower-case hexadecimal.
+    /// SHA-256 of the tensor's row-major little-endian bytes, in lower-case hexadecimal. The checksum of its
+    /// record is checked with it; for many tensors an [`Audit`] does that once a record.
     ///
     /// # Errors
-    /// As [`read`](Self::read).
+    /// As [`read`](Self::read), and when the checksum does not match.
     pub fn sha256_of_tensor(&self, tensor: &Tensor) -> Result<String, Error> {
-        crate::read::hash::sha256(&self.bytes, tensor)
+        let audit = Audit::new(&self.bytes, std::slice::from_ref(tensor));
+        let sha256 = audit.sha256(tensor)?;
+        audit.finish()?;
+        Ok(sha256)
     }
 }

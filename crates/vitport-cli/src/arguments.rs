@@ -2,7 +2,9 @@
 //! wants.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use vitport::convert::Request;
@@ -10,9 +12,13 @@ use vitport::folder::layout::{DEFAULT_SHARD_SIZE, parse_size};
 use vitport::identify::{Hints, LabelChoice};
 use vitport::image::{CropMode, Filter};
 use vitport::labels::LabelSet;
-use vitport_checkpoint::{Dtype, Limits, escape};
+use vitport_checkpoint::{Dtype, escape};
 
 use crate::failure::Failure;
+use crate::limits::LimitArguments;
+
+/// Bytes that a rule file may have; the built-in ones have some thousands.
+const MAX_RULES: u64 = 1 << 20;
 
 /// Carry a vision model from timm or Microsoft's CvT to a Hugging Face transformers folder, and prove that it is still the
 /// same model.
@@ -138,6 +144,9 @@ pub struct Facts {
     /// A rule file instead of the built-in one
     #[arg(long, value_name = "FILE")]
     pub rules: Option<PathBuf>,
+    /// How much the file may ask for.
+    #[command(flatten)]
+    pub limits: LimitArguments,
 }
 
 /// Where the model comes from.
@@ -246,6 +255,9 @@ pub struct Classify {
     /// Pictures (JPEG, PNG or WebP)
     #[arg(required = true, value_name = "IMAGE")]
     pub images: Vec<OsString>,
+    /// How much the weights' file may ask for.
+    #[command(flatten)]
+    pub limits: LimitArguments,
 }
 
 /// `vitport plan`.
@@ -273,12 +285,15 @@ pub struct Inspect {
     /// Only the tensors of this nested part, under their bare names
     #[arg(long, value_name = "ROOT")]
     pub key: Option<String>,
-    /// With --json, print an object with the evidence beside the tensors
+    /// With --json, print an object with all the evidence, not only the list of tensors
     #[arg(long)]
     pub evidence: bool,
-    /// Tensors that a file may name
-    #[arg(long, value_name = "N")]
-    pub max_tensors: Option<usize>,
+    /// Leave out the list of tensors
+    #[arg(long, conflicts_with_all = ["hash", "json"])]
+    pub summary: bool,
+    /// How much the file may ask for.
+    #[command(flatten)]
+    pub limits: LimitArguments,
 }
 
 /// `vitport diff`.
@@ -288,6 +303,9 @@ pub struct Diff {
     pub a: PathBuf,
     /// Another one
     pub b: PathBuf,
+    /// How much the files may ask for.
+    #[command(flatten)]
+    pub limits: LimitArguments,
 }
 
 /// `vitport models`.
@@ -330,7 +348,7 @@ impl Facts {
                 LabelSet::from_name(name).map_or_else(|| LabelChoice::File(name.into()), LabelChoice::Set)
             }
         });
-        let rules = self.rules.map(|path| match std::fs::read_to_string(&path) {
+        let rules = self.rules.map(|path| match read_rules(&path) {
             Ok(text) => Ok((path.display().to_string(), text)),
             Err(error) => {
                 let path = path.display().to_string();
@@ -354,8 +372,18 @@ impl Facts {
             root: self.key,
             rules: rules.transpose()?,
             dtype: self.dtype,
-            limits: Limits::default(),
+            limits: self.limits.limits(),
         })
+    }
+}
+
+/// The text of a rule file, which may be a pipe, but not an endless one.
+fn read_rules(path: &Path) -> std::io::Result<String> {
+    let mut text = String::new();
+    let read = File::open(path)?.take(MAX_RULES + 1).read_to_string(&mut text)?;
+    match read as u64 > MAX_RULES {
+        true => Err(std::io::Error::other(format!("it has more than {MAX_RULES} bytes"))),
+        false => Ok(text),
     }
 }
 

@@ -15,7 +15,7 @@ use vitport::identify::IdentifyError;
 use vitport::rules::{Problem, Problems};
 use vitport::source::SourceError;
 use vitport::verify::VerifyError;
-use vitport_checkpoint::{Class, Error as CheckpointError, escape};
+use vitport_checkpoint::{Class, Error as CheckpointError, Reason, escape};
 
 /// A bug of vitport's.
 const BUG: u8 = 1;
@@ -91,7 +91,12 @@ impl From<CheckpointError> for Failure {
             (_, Class::Misuse) => BUG,
             _ => REFUSED,
         };
-        Self::new(error, code)
+        match error.reason() {
+            Some(Reason::Limit) => {
+                Self::new(format!("{error} (the options are under Limits in --help)"), code)
+            }
+            _ => Self::new(error, code),
+        }
     }
 }
 
@@ -188,6 +193,21 @@ fn code_of(problems: &Problems) -> u8 {
     } else {
         REFUSED
     }
+}
+
+/// One line for a panic, in place of Rust's several: a bug of vitport's or of a library in it.
+pub fn say_bug(panic: &std::panic::PanicHookInfo<'_>) {
+    let what = panic.payload_as_str().unwrap_or("no message");
+    let place =
+        panic.location().map_or_else(String::new, |place| format!(" at {}:{}", place.file(), place.line()));
+    crate::output::error_line(&format!(
+        "this is a bug in vitport, not a fault of yours: {what}{place}; please report it with the file that caused it"
+    ));
+}
+
+/// What the process exits with after a panic, of which [`say_bug`] has told.
+pub fn of_bug() -> ExitCode {
+    ExitCode::from(BUG)
 }
 
 /// What clap says of the arguments: help and version as they are, everything else as one line.

@@ -8,6 +8,7 @@ mod failure;
 #[cfg(feature = "hub")]
 mod hub;
 mod legacy;
+mod limits;
 mod output;
 mod progress;
 mod report_file;
@@ -29,9 +30,12 @@ fn main() -> ExitCode {
     };
     arguments.common.color.write_global();
     let output = Output::new(&arguments.common);
-    match run(arguments.command, &output) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => output.fail(&failure),
+    std::panic::set_hook(Box::new(failure::say_bug));
+    // Unwinding lets temporary files go, as on every other way out.
+    match std::panic::catch_unwind(|| run(arguments.command, &output)) {
+        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Err(failure)) => output.fail(&failure),
+        Err(_) => failure::of_bug(),
     }
 }
 

@@ -68,6 +68,8 @@ pub struct Prepared {
     pub rules: Rules,
     /// What will be written.
     pub plan: Plan,
+    /// What a file may ask for, the folder's weights included.
+    pub limits: Limits,
 }
 
 /// Opens a source, identifies it and plans its conversion. No tensor byte is read.
@@ -83,7 +85,7 @@ pub fn prepare(source: Source, request: &Request) -> Result<Prepared, ConvertErr
     let plan = rules
         .plan(&model.state_dict, &model.bindings, request.dtype, &model.expected)
         .map_err(|problems| ConvertError::Unaccounted { file: source.display_name(), problems })?;
-    Ok(Prepared { source, model, rules, plan })
+    Ok(Prepared { source, model, rules, plan, limits: request.limits.clone() })
 }
 
 /// How a folder is to be written.

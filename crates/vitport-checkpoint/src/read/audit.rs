@@ -65,6 +65,14 @@ impl<'a> Audit<'a> {
         Ok(())
     }
 
+    /// SHA-256 of the tensor's row-major little-endian bytes, read through this audit, in lower-case hexadecimal.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn sha256(&self, tensor: &Tensor) -> Result<String, Error> {
+        super::hash::sha256(tensor, |first, block| self.read(tensor, first, block))
+    }
+
     /// Checks every record that holds one of the tensors, reading what was not read through the audit.
     ///
     /// # Errors

@@ -2,15 +2,18 @@
 
 use sha2::{Digest, Sha256};
 
-use super::Bytes;
 use crate::error::Error;
 use crate::tensor::Tensor;
 
 /// Bytes that are read at a time. A multiple of every element's size.
 const BLOCK: u64 = 256 << 10;
 
-/// SHA-256 of the row-major little-endian bytes, as 64 lower-case hexadecimal digits.
-pub(crate) fn sha256(bytes: &Bytes, tensor: &Tensor) -> Result<String, Error> {
+/// SHA-256 of the row-major little-endian bytes, as 64 lower-case hexadecimal digits. `read` fills a block with the
+/// elements from a number on.
+pub(super) fn sha256(
+    tensor: &Tensor,
+    read: impl Fn(u64, &mut [u8]) -> Result<(), Error>,
+) -> Result<String, Error> {
     let mut hasher = Sha256::new();
     let mut block = Vec::new();
     let size = tensor.dtype.size();
@@ -19,7 +22,7 @@ pub(crate) fn sha256(bytes: &Bytes, tensor: &Tensor) -> Result<String, Error> {
     while left > 0 {
         let len = left.min(BLOCK);
         block.resize(usize::try_from(len).unwrap_or(0), 0);
-        bytes.read(tensor, first, &mut block)?;
+        read(first, &mut block)?;
         hasher.update(&block);
         first += len / size;
         left -= len;

@@ -6,7 +6,7 @@
 //! that are stored big-endian or carry lazy operations are put right in place ([`values`]).
 
 pub(crate) mod audit;
-pub(crate) mod hash;
+mod hash;
 pub(crate) mod spool;
 mod strided;
 mod values;

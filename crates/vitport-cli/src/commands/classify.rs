@@ -16,7 +16,7 @@ use crate::table::{Align, Table};
 
 /// Classifies.
 pub fn run(arguments: &Classify, output: &Output) -> Result<(), Failure> {
-    let classifier = Classifier::open(&arguments.folder)?;
+    let classifier = Classifier::open(&arguments.folder, &arguments.limits.limits())?;
     let results: Vec<Result<Vec<Guess>, Failure>> = arguments
         .images
         .par_iter()

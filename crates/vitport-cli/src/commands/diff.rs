@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
-use vitport_checkpoint::{Checkpoint, Limits, Tensor, escape};
+use vitport_checkpoint::{Checkpoint, Tensor, escape};
 
 use crate::arguments::Diff;
 use crate::failure::Failure;
@@ -12,9 +12,10 @@ use crate::table::{Align, Table};
 
 /// Compares by name, dtype, shape and the sha256 of the values.
 pub fn run(arguments: &Diff, output: &Output) -> Result<(), Failure> {
-    let limits = Limits::default();
+    let limits = arguments.limits.limits();
     let (a, b) = (Checkpoint::open(&arguments.a, &limits)?, Checkpoint::open(&arguments.b, &limits)?);
     let (of_a, of_b) = (by_name(&a), by_name(&b));
+    let (read_a, read_b) = (a.audit(), b.audit());
     let mut rows: Vec<(&str, &'static str, String)> = Vec::new();
     let mut same = 0_usize;
     for (name, tensor) in &of_a {
@@ -23,12 +24,14 @@ pub fn run(arguments: &Diff, output: &Output) -> Result<(), Failure> {
             Some(other) if tensor.dtype != other.dtype || tensor.shape != other.shape => {
                 rows.push((name, "other form", format!("{} → {}", describe(tensor), describe(other))));
             }
-            Some(other) if a.sha256_of_tensor(tensor)? != b.sha256_of_tensor(other)? => {
+            Some(other) if read_a.sha256(tensor)? != read_b.sha256(other)? => {
                 rows.push((name, "other values", describe(tensor)));
             }
             Some(_) => same += 1,
         }
     }
+    read_a.finish()?;
+    read_b.finish()?;
     rows.extend(
         of_b.iter()
             .filter(|(name, _)| !of_a.contains_key(*name))

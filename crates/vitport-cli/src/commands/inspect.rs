@@ -1,83 +1,208 @@
 //! `vitport inspect`: what is in a checkpoint, without believing a word of it.
+//!
+//! The text begins with the evidence (container, what the pickle names and would have run, nested parts, shared
+//! storages) and then lists the tensors. `--json` gives the list alone, `--json --evidence` everything.
+
+use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
-use vitport_checkpoint::{Checkpoint, GlobalClass, Limits, Tensor, escape};
+use unicode_width::UnicodeWidthStr;
+use vitport_checkpoint::{Audit, Checkpoint, Global, GlobalClass, Tensor, escape};
 
 use crate::arguments::Inspect;
 use crate::failure::Failure;
-use crate::output::{BOLD, Output};
+use crate::output::{BOLD, DIM, Output, RED, YELLOW};
 use crate::table::{Align, Table, bytes, shape};
+
+/// Rows of each part of the evidence that the text shows; `--json --evidence` has them all.
+const SHOWN: usize = 20;
 
 /// Inspects.
 pub fn run(arguments: &Inspect, output: &Output) -> Result<(), Failure> {
-    let mut limits = Limits::default();
-    limits.max_tensors = arguments.max_tensors.unwrap_or(limits.max_tensors);
-    let mut checkpoint = Checkpoint::survey(&arguments.file, &limits)?;
+    let mut checkpoint = Checkpoint::survey(&arguments.file, &arguments.limits.limits())?;
     if let Some(root) = &arguments.key {
         checkpoint.select(root)?;
     }
-    let tensors = match arguments.key {
-        Some(_) => checkpoint.tensors(),
-        None => checkpoint.all_tensors(),
+    let (tensors, audit) = match arguments.key {
+        Some(_) => (checkpoint.tensors(), checkpoint.audit()),
+        None => (checkpoint.all_tensors(), checkpoint.audit_all()),
+    };
+    let hashes = match arguments.hash {
+        true => Some(hashes(tensors, audit)?),
+        false => None,
     };
     if output.is_json() {
-        let mut rows = Vec::with_capacity(tensors.len());
-        for tensor in tensors {
-            rows.push(row(&checkpoint, tensor, arguments.hash)?);
-        }
         return match arguments.evidence {
-            true => output.document(&json!({
-                "evidence": checkpoint.evidence(),
-                "roots": checkpoint.roots(),
-                "metadata": checkpoint.metadata(),
-                "tensors": rows,
-            })),
-            false => output.document(&rows),
+            true => output.document(&document(&checkpoint, tensors, hashes.as_deref())),
+            false => output.document(&rows(tensors, hashes.as_deref())),
         };
     }
-    let mut columns = vec![("tensor", Align::Left), ("dtype", Align::Left), ("shape", Align::Left)];
-    if arguments.hash {
-        columns.push(("sha256", Align::Left));
+    if arguments.summary {
+        return output.print(heading(&checkpoint, tensors).join("\n"));
     }
-    let mut table = Table::new(columns);
-    for tensor in tensors {
-        let mut cells =
-            vec![escape(&tensor.name).to_string(), tensor.dtype.name().to_owned(), shape(&tensor.shape)];
-        if arguments.hash {
-            cells.push(checkpoint.sha256_of_tensor(tensor)?);
-        }
-        table.row(cells);
+    for line in heading(&checkpoint, tensors) {
+        output.say(line)?;
     }
-    for line in heading(&checkpoint) {
-        output.print(line)?;
-    }
-    output.print("")?;
-    output.print(table)?;
-    let total: u64 = tensors.iter().map(Tensor::bytes).sum();
-    output.print(format!("\n{} tensors, {}", tensors.len(), bytes(total)))
+    output.say("")?;
+    output.print(listing(&checkpoint, tensors, hashes.as_deref()))
 }
 
-fn row(checkpoint: &Checkpoint, tensor: &Tensor, hash: bool) -> Result<Value, Failure> {
-    let mut row = Map::new();
-    row.insert("name".to_owned(), json!(tensor.name));
-    row.insert("dtype".to_owned(), json!(tensor.dtype));
-    row.insert("shape".to_owned(), json!(tensor.shape));
-    if hash {
-        row.insert("sha256".to_owned(), json!(checkpoint.sha256_of_tensor(tensor)?));
+/// The sha256 of every tensor's values, once all checksums are known to match.
+fn hashes(tensors: &[Tensor], audit: Audit<'_>) -> Result<Vec<String>, Failure> {
+    let hashes = tensors.iter().map(|tensor| audit.sha256(tensor)).collect::<Result<_, _>>()?;
+    audit.finish()?;
+    Ok(hashes)
+}
+
+/// The list of tensors that `--json` gives.
+fn rows(tensors: &[Tensor], hashes: Option<&[String]>) -> Vec<Map<String, Value>> {
+    let row = |(index, tensor): (usize, &Tensor)| {
+        let mut row = Map::new();
+        row.insert("name".to_owned(), json!(tensor.name));
+        row.insert("dtype".to_owned(), json!(tensor.dtype));
+        row.insert("shape".to_owned(), json!(tensor.shape));
+        if let Some(sha256) = hashes.and_then(|hashes| hashes.get(index)) {
+            row.insert("sha256".to_owned(), json!(sha256));
+        }
+        row
+    };
+    tensors.iter().enumerate().map(row).collect()
+}
+
+/// Everything, for programs.
+fn document(checkpoint: &Checkpoint, tensors: &[Tensor], hashes: Option<&[String]>) -> Value {
+    let mut rows = rows(tensors, hashes);
+    for (row, tensor) in rows.iter_mut().zip(tensors) {
+        row.insert("bytes".to_owned(), json!(tensor.bytes()));
+        row.insert("storage".to_owned(), json!(tensor.storage));
+        row.insert("offset".to_owned(), json!(tensor.offset));
+        row.insert("strides".to_owned(), json!(tensor.strides));
+        row.insert("contiguous".to_owned(), json!(tensor.is_contiguous()));
+        if !tensor.lazy_bits.is_none() {
+            row.insert("lazy_bits".to_owned(), json!(tensor.lazy_bits));
+        }
     }
-    Ok(Value::Object(row))
+    let files: Vec<Value> = checkpoint
+        .files()
+        .iter()
+        .map(|file| json!({ "path": file.path.display().to_string(), "bytes": file.len }))
+        .collect();
+    let dtypes: Map<String, Value> = by_dtype(tensors)
+        .into_iter()
+        .map(|(dtype, (count, bytes))| (dtype.to_owned(), json!({ "tensors": count, "bytes": bytes })))
+        .collect();
+    let shared: Vec<Value> = shared_storages(tensors)
+        .into_iter()
+        .map(|(storage, names)| json!({ "storage": storage, "tensors": names }))
+        .collect();
+    json!({
+        "files": files,
+        "evidence": checkpoint.evidence(),
+        "root": checkpoint.root(),
+        "chosen_by": checkpoint.root_choice().how,
+        "roots": checkpoint.roots(),
+        "metadata": checkpoint.metadata(),
+        "dtypes": dtypes,
+        "storages": checkpoint.storages(),
+        "shared_storages": shared,
+        "tensors": rows,
+    })
+}
+
+/// The list of tensors for people. The last column says how a tensor lies in its storage where that is not plainly.
+fn listing(checkpoint: &Checkpoint, tensors: &[Tensor], hashes: Option<&[String]>) -> Table {
+    let layouts: Vec<String> = tensors.iter().map(|tensor| layout(checkpoint, tensor)).collect();
+    let has_layouts = layouts.iter().any(|layout| !layout.is_empty());
+    let mut columns = vec![
+        ("tensor", Align::Left),
+        ("dtype", Align::Left),
+        ("shape", Align::Left),
+        ("bytes", Align::Right),
+    ];
+    columns.extend(hashes.map(|_| ("sha256", Align::Left)));
+    columns.extend(has_layouts.then_some(("layout", Align::Left)));
+    let mut table = Table::new(columns);
+    for (index, (tensor, layout)) in tensors.iter().zip(layouts).enumerate() {
+        let name = escape(&tensor.name).to_string();
+        let mut cells =
+            vec![name, tensor.dtype.name().to_owned(), shape(&tensor.shape), bytes(tensor.bytes())];
+        cells.extend(hashes.and_then(|hashes| hashes.get(index)).cloned());
+        cells.extend(has_layouts.then_some(layout));
+        table.row(cells);
+    }
+    table
+}
+
+fn layout(checkpoint: &Checkpoint, tensor: &Tensor) -> String {
+    let mut words = Vec::new();
+    if !tensor.is_contiguous() {
+        words.push(format!("strides {:?}", tensor.strides));
+    }
+    if tensor.offset > 0 && checkpoint.storages().len() > 1 {
+        words.push(format!("offset {}", tensor.offset));
+    }
+    if tensor.lazy_bits.conjugate {
+        words.push("conjugated".to_owned());
+    }
+    if tensor.lazy_bits.negate {
+        words.push("negated".to_owned());
+    }
+    words.join(", ")
+}
+
+/// Tensors and bytes of each dtype.
+fn by_dtype(tensors: &[Tensor]) -> BTreeMap<&'static str, (usize, u64)> {
+    let mut dtypes = BTreeMap::new();
+    for tensor in tensors {
+        let (count, bytes): &mut (usize, u64) = dtypes.entry(tensor.dtype.name()).or_default();
+        *count += 1;
+        *bytes = bytes.saturating_add(tensor.bytes());
+    }
+    dtypes
+}
+
+/// Storages of which several tensors show the same elements, with those tensors' names. Tensors side by side in one storage,
+/// as all of a safetensors file are, share nothing.
+fn shared_storages(tensors: &[Tensor]) -> Vec<(usize, Vec<&str>)> {
+    let mut spans: Vec<(usize, u64, u64, &str)> = tensors
+        .iter()
+        .filter(|tensor| tensor.elements() > 0)
+        .map(|tensor| {
+            let reach = tensor.shape.iter().zip(&tensor.strides).fold(0_u64, |reach, (size, stride)| {
+                reach.saturating_add(size.saturating_sub(1).saturating_mul(*stride))
+            });
+            let size = tensor.dtype.size();
+            let first = tensor.offset.saturating_mul(size);
+            let end = tensor.offset.saturating_add(reach).saturating_add(1).saturating_mul(size);
+            (tensor.storage, first, end, tensor.name.as_str())
+        })
+        .collect();
+    spans.sort_unstable();
+    let mut groups: Vec<(usize, Vec<&str>)> = Vec::new();
+    let mut last: Option<(usize, u64)> = None;
+    for (storage, first, end, name) in spans {
+        match (&mut last, groups.last_mut()) {
+            (Some((known, until)), Some((_, names))) if *known == storage && first < *until => {
+                names.push(name);
+                *until = (*until).max(end);
+            }
+            _ => {
+                groups.push((storage, vec![name]));
+                last = Some((storage, end));
+            }
+        }
+    }
+    groups.retain(|(_, names)| names.len() > 1);
+    groups
 }
 
 /// The container and everything that a person should know before trusting it.
-fn heading(checkpoint: &Checkpoint) -> Vec<String> {
+fn heading(checkpoint: &Checkpoint, tensors: &[Tensor]) -> Vec<String> {
     let evidence = checkpoint.evidence();
     let mut lines = Vec::new();
     for file in checkpoint.files() {
-        lines.push(format!(
-            "{BOLD}{}{BOLD:#}  {}",
-            escape(&file.path.display().to_string()),
-            bytes(file.len)
-        ));
+        let path = file.path.display().to_string();
+        lines.push(format!("{BOLD}{}{BOLD:#}  {}", escape(&path), bytes(file.len)));
     }
     let mut about = Vec::new();
     about.extend(evidence.container.map(|container| container.to_string()));
@@ -87,33 +212,79 @@ fn heading(checkpoint: &Checkpoint) -> Vec<String> {
     about.extend(evidence.byteorder.as_ref().map(|order| format!("{} endian", escape(order.trim()))));
     about.extend(evidence.pickle_protocol.map(|protocol| format!("pickle protocol {protocol}")));
     lines.push(about.join(", "));
-    for global in &evidence.globals {
-        let name = escape(&format!("{}.{}", global.module, global.name)).to_string();
-        lines.push(format!("  names {name} ({}) {} times", class_name(global.class), global.count));
-        lines.extend(global.would_run.iter().map(|call| format!("    would have run {}", escape(call))));
-    }
-    for root in checkpoint.roots() {
-        let path =
+    lines.push(totals(tensors));
+    lines.extend(globals(&evidence.globals));
+    let roots = checkpoint.roots().iter().map(|root| {
+        let name =
             if root.path.is_empty() { "(top level)".to_owned() } else { escape(&root.path).to_string() };
         let state = if root.training_state { ", training state" } else { "" };
-        lines.push(format!("  root {path}: {} tensors{state}", root.tensors));
-    }
-    lines.extend(evidence.unsupported.iter().map(|odd| format!("  {}: {}", escape(&odd.path), odd.kind)));
-    lines.extend(evidence.notes.iter().map(|note| format!("  {note}")));
-    lines.extend(
-        checkpoint
-            .metadata()
-            .iter()
-            .take(20)
-            .map(|entry| format!("  {} = {}", escape(&entry.path), entry.value)),
-    );
+        let chosen = if root.path == checkpoint.root().path { ", taken by convert" } else { "" };
+        format!("{name}: {} tensors{state}{chosen}", root.tensors)
+    });
+    lines.extend(part("parts that hold tensors", roots));
+    let unsupported =
+        evidence.unsupported.iter().map(|odd| format!("{}: {}", escape(&odd.path), escape(&odd.kind)));
+    lines.extend(part("tensors without plain elements", unsupported));
+    let shared = shared_storages(tensors).into_iter().map(|(storage, names)| {
+        let key = checkpoint.storages().get(storage).map_or("", |storage| storage.key.as_str());
+        let key = if key.is_empty() { "one storage".to_owned() } else { escape(key).to_string() };
+        let more = names.len().saturating_sub(4);
+        let names: Vec<String> = names.iter().take(4).map(|name| escape(name).to_string()).collect();
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        format!("{key}: {}{more}", names.join(", "))
+    });
+    lines.extend(part("elements under several names", shared));
+    lines.extend(part("notes", evidence.notes.iter().map(|note| escape(note).to_string())));
+    let beside =
+        checkpoint.metadata().iter().map(|entry| format!("{} = {}", escape(&entry.path), entry.value));
+    lines.extend(part("beside the weights", beside));
     lines
 }
 
-fn class_name(class: GlobalClass) -> &'static str {
-    match class {
-        GlobalClass::Builder => "known",
-        GlobalClass::Opaque => "not known, kept as it is",
-        GlobalClass::Dangerous => "DANGEROUS",
+fn totals(tensors: &[Tensor]) -> String {
+    let total = tensors.iter().fold(0_u64, |total, tensor| total.saturating_add(tensor.bytes()));
+    let dtypes: Vec<String> =
+        by_dtype(tensors).into_iter().map(|(dtype, (count, _))| format!("{count} {dtype}")).collect();
+    let odd = tensors.iter().filter(|tensor| !tensor.is_contiguous()).count();
+    let odd = if odd > 0 { format!("; {odd} not row-major") } else { String::new() };
+    format!("{} tensors, {}: {}{odd}", tensors.len(), bytes(total), dtypes.join(", "))
+}
+
+/// A heading and its lines, as many as a person reads; nothing for nothing.
+fn part(name: &str, lines: impl Iterator<Item = String>) -> Vec<String> {
+    let lines: Vec<String> = lines.collect();
+    if lines.is_empty() {
+        return lines;
     }
+    let more = lines.len().saturating_sub(SHOWN);
+    let mut shown = vec![format!("{DIM}{name}{DIM:#}")];
+    shown.extend(lines.into_iter().take(SHOWN).map(|line| format!("  {line}")));
+    if more > 0 {
+        shown.push(format!("  … and {more} more (--json --evidence lists all)"));
+    }
+    shown
+}
+
+/// What the pickles name, the dangerous first, and what those would have run.
+fn globals(globals: &[Global]) -> Vec<String> {
+    let mut sorted: Vec<&Global> = globals.iter().collect();
+    sorted.sort_by_key(|global| match global.class {
+        GlobalClass::Dangerous => 0,
+        GlobalClass::Opaque => 1,
+        GlobalClass::Builder => 2,
+    });
+    let name_of = |global: &Global| escape(&format!("{}.{}", global.module, global.name)).to_string();
+    let width = sorted.iter().take(SHOWN).map(|global| name_of(global).width()).max().unwrap_or(0).min(60);
+    let lines = sorted.into_iter().map(|global| {
+        let name = name_of(global);
+        let gap = " ".repeat(width.saturating_sub(name.width()));
+        let class = match global.class {
+            GlobalClass::Builder => "allowed".to_owned(),
+            GlobalClass::Opaque => format!("{YELLOW}opaque{YELLOW:#}, kept as it is"),
+            GlobalClass::Dangerous => format!("{RED}DANGEROUS{RED:#}, not run"),
+        };
+        let calls = global.would_run.iter().map(|call| format!("\n    would have run {}", escape(call)));
+        format!("{name}{gap}  {class}, named {}×{}", global.count, calls.collect::<String>())
+    });
+    part("globals that the pickle names", lines)
 }

@@ -23,13 +23,14 @@ pub struct Classifier {
 }
 
 impl Classifier {
-    /// Opens a folder of a class that a family here runs, whoever made it.
+    /// Opens a folder of a class that a family here runs, whoever made it, and checks its weights' checksums, if it has any.
     ///
     /// # Errors
     /// [`VerifyError::Folder`] if it cannot be read, [`VerifyError::NotRunnable`] if no family runs it,
     /// [`VerifyError::Image`] if its image processor is not known.
-    pub fn open(path: &Path) -> Result<Self, VerifyError> {
-        let folder = Folder::open(path, &Limits::default())?;
+    pub fn open(path: &Path, limits: &Limits) -> Result<Self, VerifyError> {
+        let folder = Folder::open(path, limits)?;
+        folder.checkpoint.audit().finish().map_err(crate::folder::Error::from)?;
         let not_runnable =
             |reason: String| VerifyError::NotRunnable { folder: path.display().to_string(), reason };
         let Some(family) = families::ALL.iter().find(|family| family.runs(&folder.config)) else {

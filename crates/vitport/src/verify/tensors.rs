@@ -9,7 +9,7 @@ use std::sync::PoisonError;
 
 use rayon::prelude::*;
 use serde::Serialize;
-use vitport_checkpoint::{Checkpoint, Tensor};
+use vitport_checkpoint::{Audit, Checkpoint, Tensor};
 
 use crate::folder::Contents;
 use crate::plan::{Plan, Target};
@@ -48,10 +48,10 @@ impl Weights {
     }
 }
 
-/// Compares every tensor of a folder with what the plan makes of the source.
+/// Compares every tensor of a folder with what the plan makes of the source, and checks the checksums of both.
 ///
 /// # Errors
-/// When one of the files cannot be read.
+/// When one of the files cannot be read, or does not match its own checksums.
 pub fn compare(
     plan: &Plan,
     source: &Checkpoint,
@@ -68,13 +68,16 @@ pub fn compare(
     let odd = Mutex::new(Vec::new());
     let pairs: Vec<(&Target, &Tensor)> =
         wanted.iter().filter_map(|(name, target)| Some((*target, *found.get(name)?))).collect();
+    let (source, folder) = (source.audit(), folder.audit());
     pairs.par_iter().try_for_each(|(target, tensor)| {
-        if let Some(what) = compare_one(target, source, tensor, folder)? {
+        if let Some(what) = compare_one(target, &source, tensor, &folder)? {
             let mut odd = odd.lock().unwrap_or_else(PoisonError::into_inner);
             odd.push(Odd { name: target.name.clone(), what });
         }
         Ok::<(), crate::folder::Error>(())
     })?;
+    source.finish()?;
+    folder.finish()?;
     let mut different = odd.into_inner().unwrap_or_else(PoisonError::into_inner);
     different.sort();
     let bytes = pairs.iter().map(|(target, _)| target.bytes()).sum();
@@ -83,9 +86,9 @@ pub fn compare(
 
 fn compare_one(
     target: &Target,
-    source: &Checkpoint,
+    source: &Audit<'_>,
     tensor: &Tensor,
-    folder: &Checkpoint,
+    folder: &Audit<'_>,
 ) -> Result<Option<String>, crate::folder::Error> {
     if target.dtype != tensor.dtype || target.shape != tensor.shape {
         let (wanted, found) = (target.dtype, tensor.dtype);
@@ -96,8 +99,7 @@ fn compare_one(
     }
     let size = target.dtype.size();
     let step = (BLOCK / size).max(1);
-    let audit = source.audit();
-    let mut contents = Contents::new(target, &audit)?;
+    let mut contents = Contents::new(target, source)?;
     let mut first = 0;
     let mut expected = Vec::new();
     let mut written = Vec::new();

@@ -31,7 +31,7 @@ use crate::state_dict::StateDict;
 /// the picture. Disagreement is no error but a verdict, and so is a folder whose network or image processor cannot be run.
 pub fn weigh(prepared: &Prepared, folder_path: &Path, picture: &Picture) -> Result<Report, VerifyError> {
     let start = Instant::now();
-    let folder = Folder::open(folder_path, &vitport_checkpoint::Limits::default())?;
+    let folder = Folder::open(folder_path, &prepared.limits)?;
     let hashing = prepared.source.checkpoint.files().to_vec();
     let (files, weighed) = std::thread::scope(|scope| {
         let hashes = scope.spawn(move || hash_files(&hashing));
