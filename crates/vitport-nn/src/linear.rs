@@ -55,6 +55,16 @@ impl<'a> Linear<'a> {
         Self::new(weight, bias, inputs, outputs)
     }
 
+    /// How large the terms are that the layer adds up for one token `x` of `inputs` features: the root mean square over the outputs
+    /// of √(Σ (w x)² + b²). Rounding errors are in proportion to it, also where the terms nearly cancel.
+    pub fn size_of_terms(&self, x: &[f32]) -> f64 {
+        let square = |value: f32| f64::from(value) * f64::from(value);
+        let products = self.weight.chunks_exact(self.inputs.max(1)).flat_map(|row| row.iter().zip(x));
+        let products: f64 = products.map(|(&weight, &x)| square(weight) * square(x)).sum();
+        let biases: f64 = self.bias.iter().flat_map(|bias| bias.iter()).map(|&bias| square(bias)).sum();
+        ((products + biases) / self.outputs.max(1) as f64).sqrt()
+    }
+
     /// Fills `out` with act(x Wᵀ + b): x is tokens × inputs, out becomes tokens × outputs.
     ///
     /// # Errors
@@ -96,6 +106,18 @@ mod tests {
         layer.apply(&x, Activation::Relu, &mut out).unwrap();
         assert_eq!((out.rows(), out.columns()), (2, 2));
         assert_eq!(out.values(), [4.5, 0.0, 2.5, 0.0]);
+    }
+
+    #[test]
+    fn terms_have_a_size_where_their_sum_has_none() {
+        let layer =
+            Linear::new(vec![3.0, -3.0, 0.0, 2.0].into(), Some(vec![0.0, -2.0].into()), 2, 2).unwrap();
+        let mut out = Matrix::new();
+        layer
+            .apply(&Matrix::from_values(1, 2, vec![1.0, 1.0]).unwrap(), Activation::Identity, &mut out)
+            .unwrap();
+        assert_eq!(out.values(), [0.0, 0.0]);
+        assert!((layer.size_of_terms(&[1.0, 1.0]) - 13_f64.sqrt()).abs() < 1e-12);
     }
 
     #[test]

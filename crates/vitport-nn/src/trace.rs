@@ -66,6 +66,8 @@ pub struct Output {
     pub pooler_output: Option<Vec<f32>>,
     /// One number per class, `[classes]`, where there is a head.
     pub logits: Option<Vec<f32>>,
+    /// How large the terms are that the logits are sums of ([`super::Linear::size_of_terms`]); 0 where it was not looked at.
+    pub size_of_terms: f64,
 }
 
 #[cfg(test)]

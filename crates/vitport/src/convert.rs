@@ -166,7 +166,7 @@ pub fn config(prepared: &Prepared) -> Map<String, Value> {
 }
 
 /// PyTorch's name of the dtype that most float bytes of a plan have.
-fn torch_dtype(plan: &Plan) -> &'static str {
+pub(crate) fn torch_dtype(plan: &Plan) -> &'static str {
     let bytes_of = |dtype: Dtype| -> u64 {
         plan.targets.iter().filter(|target| target.dtype == dtype).map(|target| target.bytes()).sum()
     };

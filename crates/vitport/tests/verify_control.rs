@@ -48,7 +48,7 @@ fn seen_by(weighed: &Result<Report, VerifyError>) -> Vec<&'static str> {
         Ok(report) => report,
         Err(_) => return vec!["cannot be read"],
     };
-    let judged = report.known_deviation.as_ref().map_or(&report.layers, |known| &known.without_it);
+    let judged = report.judged();
     let parts = [
         ("cannot be run", report.layers.is_empty()),
         ("weights", !report.weights.agree()),

@@ -66,9 +66,9 @@ pub fn say_report(report: &Report, output: &Output) -> Result<(), Failure> {
 }
 
 fn largest(report: &Report) -> Option<String> {
-    let judged = report.known_deviation.as_ref().map_or(&report.layers, |deviation| &deviation.without_it);
+    let judged = report.judged();
     let place = judged.iter().max_by(|a, b| a.difference.relative.total_cmp(&b.difference.relative))?;
-    let suffix = if report.known_deviation.is_some() { ", the known deviation apart" } else { "" };
+    let suffix = report.taken_over().map_or_else(String::new, |what| format!(", {what} apart"));
     if place.difference.relative == 0.0 {
         return Some(format!("no number differs in {} places that were compared{suffix}", judged.len()));
     }

@@ -1,33 +1,35 @@
 //! How far apart two sets of numbers may be, and how far apart they are.
 //!
 //! The tolerance is derived, not chosen. Both networks compute the same function in float32 and differ only in the order
-//! of additions and in weights that were rounded once more. With u = 2⁻²⁴:
+//! of additions and in factors that were folded into weights. With u = 2⁻²⁴:
 //!
-//! - A sum of K products carries a relative rounding error of about u·√K: rounding errors behave like independent random
-//!   numbers (Higham and Mary, "A New Approach to Probabilistic Rounding Error Analysis", SIAM J. Sci. Comput. 41, 2019).
-//!   K is the longest sum of the network, the wider side of its MLP.
-//! - Weights that were rounded to a dtype with unit roundoff w perturb each product independently by w, and so the sum,
-//!   relative to its size, by about w. A folded factor is such a rounding with w = u; a cast to bfloat16 one with 2⁻⁸.
+//! - A sum of K products carries a rounding error of about u·√K relative to the size of its terms, √(Σ (w x)²): rounding
+//!   errors behave like independent random numbers (Higham and Mary, "A New Approach to Probabilistic Rounding Error
+//!   Analysis", SIAM J. Sci. Comput. 41, 2019). K is the longest sum of the network, the wider side of its MLP.
+//! - A folded factor rounds each product once more, by w = u.
 //! - Errors add independently: m products contribute m·(u·√K)² to the square, t rounded tensors (matrices, norms, biases and
 //!   statistics alike) t·w². A network of M matrices and T tensors that is looked at in n places has met about p·M/n and
 //!   p·T/n of them at the p-th.
-//! - What is compared is the largest difference of N numbers against their root mean square, and the largest of N normal
-//!   deviates is about √(2 ln N).
+//! - What is compared is the largest difference of N numbers against their size. If errors have one size everywhere, the
+//!   largest of N normal deviates is about √(2 ln N) of it. But an error is in proportion to its own number too, so where
+//!   the largest number lies further out than that, P times the size, so may its error.
 //!
-//! τ = √(m·(u·√K)² + t·w²) · √(2 ln N).
+//! τ = √(m·(u·√K)² + t·w²) · max(√(2 ln N), P).
+//!
+//! The size is the root mean square of the numbers. Of two or three logits that is no measure, since they may nearly cancel
+//! by chance; there it is at least the size of the terms that they are sums of.
 
 use serde::Serialize;
-use vitport_checkpoint::Dtype;
 
 /// Unit roundoff of float32.
-const F32_ROUNDOFF: f64 = 1.0 / 16_777_216.0;
+pub(super) const F32_ROUNDOFF: f64 = 1.0 / 16_777_216.0;
 
 /// What the tolerance is made of.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Arithmetic {
     /// Terms of the longest sum.
     pub longest_sum: usize,
-    /// Unit roundoff of the rounding that the target's weights went through beyond the source's, 0 if none.
+    /// Unit roundoff of factors that were folded into the target's weights, 0 if none were.
     pub weight_roundoff: f64,
     /// Weight matrices that are multiplied with from one place that is looked at to the next, on average.
     pub products: f64,
@@ -36,24 +38,15 @@ pub struct Arithmetic {
 }
 
 impl Arithmetic {
-    /// The largest difference of `count` numbers at the `place`-th place that is looked at, counted from 1, relative to their root mean square, that rounding
-    /// alone explains.
-    pub fn tolerance(&self, place: usize, count: usize) -> f64 {
+    /// The largest difference of `count` numbers that rounding alone explains, relative to their size, at the `place`-th
+    /// place that is looked at, counted from 1. `peak` is the largest of the numbers, relative to their size.
+    pub fn tolerance(&self, place: usize, count: usize, peak: f64) -> f64 {
         let sum = F32_ROUNDOFF * (self.longest_sum.max(1) as f64).sqrt();
         let of_products = self.products.max(1.0) * sum * sum;
         let of_weights = self.tensors.max(1.0) * self.weight_roundoff * self.weight_roundoff;
         let largest = (2.0 * (count.max(3) as f64).ln()).sqrt();
-        ((of_products + of_weights) * place.max(1) as f64).sqrt() * largest
-    }
-}
-
-/// Unit roundoff of a float dtype: half the distance from 1 to the next number.
-pub fn roundoff(dtype: Dtype) -> f64 {
-    match dtype {
-        Dtype::F16 => 2.0_f64.powi(-11),
-        Dtype::BF16 => 2.0_f64.powi(-8),
-        Dtype::F64 => 0.0,
-        _ => F32_ROUNDOFF,
+        let peak = if peak.is_finite() { peak } else { 0.0 };
+        ((of_products + of_weights) * place.max(1) as f64).sqrt() * largest.max(peak)
     }
 }
 
@@ -62,7 +55,8 @@ pub fn roundoff(dtype: Dtype) -> f64 {
 pub struct Difference {
     /// Largest absolute difference.
     pub largest: f64,
-    /// Root mean square of the first list, the size that differences are held against.
+    /// The size that differences are held against: root mean square of the first list, or of the terms that its numbers
+    /// are sums of, if that is more.
     pub size: f64,
     /// `largest / size`; infinite if the lengths differ, a number is not finite on one side only, or the size is 0 and
     /// the difference is not.
@@ -72,8 +66,9 @@ pub struct Difference {
 }
 
 impl Difference {
-    /// Compares two lists number by number.
-    pub fn between(source: &[f32], target: &[f32]) -> Self {
+    /// Compares two lists number by number. `terms` is the size of the terms that the numbers are sums of, 0 if it is
+    /// not known.
+    pub fn between(source: &[f32], target: &[f32], terms: f64) -> Self {
         let mut largest = 0.0_f64;
         let mut squares = 0.0_f64;
         let mut is_comparable = source.len() == target.len();
@@ -89,7 +84,7 @@ impl Difference {
             }
         }
         let count = source.len().min(target.len());
-        let size = if count == 0 { 0.0 } else { (squares / count as f64).sqrt() };
+        let size = if count == 0 { 0.0 } else { (squares / count as f64).sqrt().max(terms) };
         let relative = match (is_comparable, largest > 0.0) {
             (false, _) => f64::INFINITY,
             (true, false) => 0.0,
@@ -106,7 +101,7 @@ mod tests {
 
     #[test]
     fn differences_are_relative_to_the_size_of_the_first() {
-        let difference = Difference::between(&[3.0, -4.0], &[3.0, -4.5]);
+        let difference = Difference::between(&[3.0, -4.0], &[3.0, -4.5], 0.0);
         assert_eq!(difference.largest, 0.5);
         assert!((difference.size - 12.5_f64.sqrt()).abs() < 1e-12);
         assert!((difference.relative - 0.5 / 12.5_f64.sqrt()).abs() < 1e-12);
@@ -114,21 +109,30 @@ mod tests {
 
     #[test]
     fn what_cannot_be_compared_is_infinitely_different() {
-        assert_eq!(Difference::between(&[1.0], &[1.0, 2.0]).relative, f64::INFINITY);
-        assert_eq!(Difference::between(&[f32::NAN], &[1.0]).relative, f64::INFINITY);
-        assert_eq!(Difference::between(&[0.0], &[1e-30]).relative, f64::INFINITY);
-        assert_eq!(Difference::between(&[0.0], &[0.0]).relative, 0.0);
-        assert_eq!(Difference::between(&[f32::INFINITY, 1.0], &[f32::INFINITY, 1.0]).relative, 0.0);
-        assert_eq!(Difference::between(&[f32::INFINITY], &[f32::NEG_INFINITY]).relative, f64::INFINITY);
+        assert_eq!(Difference::between(&[1.0], &[1.0, 2.0], 0.0).relative, f64::INFINITY);
+        assert_eq!(Difference::between(&[f32::NAN], &[1.0], 0.0).relative, f64::INFINITY);
+        assert_eq!(Difference::between(&[0.0], &[1e-30], 0.0).relative, f64::INFINITY);
+        assert_eq!(Difference::between(&[0.0], &[0.0], 0.0).relative, 0.0);
+        assert_eq!(Difference::between(&[f32::INFINITY, 1.0], &[f32::INFINITY, 1.0], 0.0).relative, 0.0);
+        assert_eq!(Difference::between(&[f32::INFINITY], &[f32::NEG_INFINITY], 0.0).relative, f64::INFINITY);
     }
 
     #[test]
-    fn the_tolerance_grows_with_sums_depth_and_rounding() {
+    fn numbers_that_cancel_are_held_against_their_terms() {
+        let cancelled = Difference::between(&[0.001, -0.002], &[0.002, -0.002], 1.0);
+        assert!((cancelled.relative - 0.001).abs() < 1e-8);
+        assert!(Difference::between(&[0.001, -0.002], &[0.002, -0.002], 0.0).relative > 0.5);
+    }
+
+    #[test]
+    fn the_tolerance_grows_with_sums_depth_and_outliers() {
         let plain = Arithmetic { longest_sum: 3072, weight_roundoff: 0.0, products: 6.0, tensors: 16.0 };
-        let of_base = plain.tolerance(12, 197 * 768);
+        let of_base = plain.tolerance(12, 197 * 768, 5.0);
         assert!(of_base > 1e-6 && of_base < 3e-4, "{of_base}");
-        assert!(plain.tolerance(3, 1000) < plain.tolerance(12, 1000));
-        let cast = Arithmetic { weight_roundoff: roundoff(Dtype::BF16), ..plain };
-        assert!(cast.tolerance(12, 1000) > 100.0 * plain.tolerance(12, 1000));
+        assert!(plain.tolerance(3, 1000, 3.0) < plain.tolerance(12, 1000, 3.0));
+        assert!(plain.tolerance(12, 1000, 300.0) > 50.0 * plain.tolerance(12, 1000, 3.0));
+        assert_eq!(plain.tolerance(12, 1000, f64::INFINITY), plain.tolerance(12, 1000, 0.0));
+        let folded = Arithmetic { weight_roundoff: F32_ROUNDOFF, ..plain };
+        assert!(folded.tolerance(12, 1000, 3.0) > plain.tolerance(12, 1000, 3.0));
     }
 }

@@ -25,7 +25,14 @@ impl Observer for Against<'_> {
             let place = comparisons.len();
             let matching = side.stages.get(place).filter(|(theirs, _)| *theirs == stage);
             let values = matching.map_or(&[][..], |(_, matrix)| matrix.values());
-            comparisons.push(compare(stage.to_string(), values, hidden.values(), place + 1, self.arithmetic));
+            comparisons.push(compare(
+                stage.to_string(),
+                values,
+                hidden.values(),
+                0.0,
+                place + 1,
+                self.arithmetic,
+            ));
         }
     }
 }
@@ -42,7 +49,14 @@ impl<'a> Against<'a> {
         for (side, comparisons) in self.sides.iter().zip(&mut self.comparisons) {
             let seen = comparisons.len();
             for (stage, matrix) in side.stages.iter().skip(seen) {
-                comparisons.push(compare(stage.to_string(), matrix.values(), &[], seen + 1, self.arithmetic));
+                comparisons.push(compare(
+                    stage.to_string(),
+                    matrix.values(),
+                    &[],
+                    0.0,
+                    seen + 1,
+                    self.arithmetic,
+                ));
             }
             let layers = comparisons.len() + 1;
             let ends = [
@@ -60,7 +74,8 @@ impl<'a> Against<'a> {
                 }
                 let values = |side: Option<&'_ Vec<f32>>| side.cloned().unwrap_or_default();
                 let (source, target) = (values(source), values(target));
-                comparisons.push(compare(place.to_owned(), &source, &target, layers, self.arithmetic));
+                let terms = if place == "logits" { side.output.size_of_terms } else { 0.0 };
+                comparisons.push(compare(place.to_owned(), &source, &target, terms, layers, self.arithmetic));
             }
         }
         self.comparisons
@@ -71,8 +86,12 @@ fn compare(
     place: String,
     source: &[f32],
     target: &[f32],
+    terms: f64,
     layers: usize,
     arithmetic: Arithmetic,
 ) -> Comparison {
-    Comparison::between(place, source, target, |difference| arithmetic.tolerance(layers, difference.count))
+    let largest = source.iter().fold(0.0_f32, |largest, number| largest.max(number.abs()));
+    Comparison::between(place, source, target, terms, |difference| {
+        arithmetic.tolerance(layers, difference.count, f64::from(largest) / difference.size)
+    })
 }

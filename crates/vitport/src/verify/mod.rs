@@ -14,17 +14,18 @@ pub mod page;
 mod picture;
 mod pixels;
 mod report;
+mod rounded;
 mod tensors;
 mod weigh;
 mod weights;
 
 pub use classify::Classifier;
-pub use difference::{Arithmetic, Difference, roundoff};
+pub use difference::{Arithmetic, Difference};
 pub use facts::FactCheck;
 pub use picture::Picture;
 pub use report::{
-    Accounts, Comparison, Guess, HashedFile, KnownDeviation, PictureReport, Report, SCHEMA, SourceReport,
-    Timings, Verdict, top5,
+    Accounts, CastReport, Comparison, Guess, HashedFile, KnownDeviation, PictureReport, Report, SCHEMA,
+    SourceReport, Timings, Verdict, top5,
 };
 pub use tensors::{Odd, Weights};
 pub use weigh::{accounts, weigh};

@@ -38,11 +38,6 @@ pub fn html(report: &Report, picture: &Picture) -> String {
     page.finish()
 }
 
-/// The comparisons that the verdict follows from: those without the known deviation, where there is one.
-fn judged(report: &Report) -> &[Comparison] {
-    report.known_deviation.as_ref().map_or(&report.layers, |deviation| &deviation.without_it)
-}
-
 fn verdict(page: &mut Markup, report: &Report) {
     let (class, sign) = match report.verdict {
         Verdict::Same => ("same", "✓"),
@@ -112,6 +107,9 @@ fn sections(main: &mut Markup, report: &Report, picture: &Picture) {
     if report.known_deviation.is_some() {
         section(main, "deviation", "The known deviation", |page| known_deviation(page, report));
     }
+    if report.cast.is_some() {
+        section(main, "cast", "The cast", |page| cast(page, report));
+    }
     section(main, "sight", "What both networks saw", |page| picture::sight(page, report, picture));
     section(main, "depth", "The difference over the depth of the network", |page| {
         let text = "Hidden states after every layer, then the outputs: the largest difference of all their numbers, relative \
@@ -148,8 +146,8 @@ fn at_a_glance(page: &mut Markup, report: &Report) {
     let tensors = weights.same + weights.different.len() + weights.missing.len() + weights.extra.len();
     let telling = report.facts.iter().filter(|fact| fact.counts);
     let (agreeing, wrong): (Vec<_>, Vec<_>) = telling.partition(|fact| fact.agrees);
-    let places = judged(report);
-    let apart = if report.known_deviation.is_some() { ", the known deviation apart" } else { "" };
+    let places = report.judged();
+    let apart = report.taken_over().map_or_else(String::new, |what| format!(", {what} apart"));
     let by_relative =
         |a: &&Comparison, b: &&Comparison| a.difference.relative.total_cmp(&b.difference.relative);
     let outputs = match places.iter().max_by(by_relative) {
@@ -205,19 +203,35 @@ fn known_deviation(page: &mut Markup, report: &Report) {
         p.text(&deviation.what);
         p.text(".");
     });
-    if let (Some(measured), Some(without)) = (deviation.measured.last(), deviation.without_it.last()) {
-        let text = format!(
-            "On this picture it moves the {} by up to {:.4}, where their size is {}. With the source run as the target \
-             computes, they differ by {}, where rounding explains {}{}.",
-            measured.place,
-            measured.difference.largest,
-            numbers::size(measured.difference.size),
-            numbers::difference(without.difference.largest),
-            numbers::difference(without.tolerance * without.difference.size),
-            if judged(report).iter().all(|place| place.agrees) { ": nothing else is different" } else { "" }
-        );
-        page.words("p", &[], text.as_str());
-    }
+    page.words("p", &[], &effect(report, &deviation.measured, &deviation.without_it));
+}
+
+fn cast(page: &mut Markup, report: &Report) {
+    let Some(cast) = &report.cast else { return };
+    let text = format!(
+        "Every weight was rounded to {}, as the bytes below confirm one by one. The source was therefore also run on its own \
+         weights, rounded in the same way: what is left then must be as small as without a cast.",
+        cast.dtype
+    );
+    page.words("p", &[], &text);
+    page.words("p", &[], &effect(report, &cast.measured, &cast.without_it));
+}
+
+/// What something does to the last output, and what is left without it.
+fn effect(report: &Report, measured: &[Comparison], without: &[Comparison]) -> String {
+    let (Some(measured), Some(without)) = (measured.last(), without.last()) else {
+        return "The folder's network cannot be run, so its effect was not measured.".to_owned();
+    };
+    format!(
+        "On this picture it moves the {} by up to {:.4}, where their size is {}. With the source run as the target \
+         computes, they differ by {}, where rounding explains {}{}.",
+        measured.place,
+        measured.difference.largest,
+        numbers::size(measured.difference.size),
+        numbers::difference(without.difference.largest),
+        numbers::difference(without.tolerance * without.difference.size),
+        if report.judged().iter().all(|place| place.agrees) { ": nothing else is different" } else { "" }
+    )
 }
 
 fn limits(page: &mut Markup) {

@@ -54,7 +54,7 @@ pub(super) fn prepare(
         let source = network.pixels(&pixmap, CropRounding::HalfToEven)?;
         let comparison = match processor.apply(&pixmap) {
             Ok(target) => compare(place, network, &pixmap, &source, &target)?.1,
-            Err(_) => Comparison::between(place.to_owned(), source.values(), &[], |_| 0.0),
+            Err(_) => Comparison::between(place.to_owned(), source.values(), &[], 0.0, |_| 0.0),
         };
         comparisons.push(comparison);
     }
@@ -92,7 +92,7 @@ fn compare(
 fn comparison(place: String, source: &Pixels, target: &Pixels) -> Comparison {
     let values = if source.shape() == target.shape() { target.values() } else { &[] };
     let largest = source.values().iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
-    Comparison::between(place, source.values(), values, |difference: &Difference| {
+    Comparison::between(place, source.values(), values, 0.0, |difference: &Difference| {
         match difference.size > 0.0 {
             true => 4.0 * f64::from(f32::EPSILON) * f64::from(largest) / difference.size,
             false => 0.0,

@@ -49,14 +49,16 @@ pub struct Comparison {
 }
 
 impl Comparison {
-    /// Compares two lists of numbers; `tolerance` is computed from how far they are apart and how many they are.
+    /// Compares two lists of numbers, sums of terms of the size `terms` (0 if it is not known); `tolerance` is computed from
+    /// their size and how many they are.
     pub(super) fn between(
         place: String,
         source: &[f32],
         target: &[f32],
+        terms: f64,
         tolerance: impl FnOnce(&Difference) -> f64,
     ) -> Self {
-        let difference = Difference::between(source, target);
+        let difference = Difference::between(source, target, terms);
         let tolerance = tolerance(&difference);
         Self { place, difference, tolerance, agrees: difference.relative <= tolerance }
     }
@@ -81,6 +83,17 @@ pub struct KnownDeviation {
     /// How far apart the outputs are because of it, on this picture.
     pub measured: Vec<Comparison>,
     /// The same places with the source run as the target computes: what is left is rounding.
+    pub without_it: Vec<Comparison>,
+}
+
+/// What a cast to a half precision does to the outputs, and the proof that it is all that differs.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct CastReport {
+    /// What the weights were cast to, in PyTorch's words: `float16` or `bfloat16`.
+    pub dtype: String,
+    /// How far apart the outputs are because of it, on this picture.
+    pub measured: Vec<Comparison>,
+    /// The same places with the source's weights rounded in the same way, and every known deviation taken over.
     pub without_it: Vec<Comparison>,
 }
 
@@ -196,6 +209,8 @@ pub struct Report {
     pub target_top5: Vec<Guess>,
     /// A difference that is known.
     pub known_deviation: Option<KnownDeviation>,
+    /// A cast that was asked for.
+    pub cast: Option<CastReport>,
     /// What no output shows.
     pub facts: Vec<FactCheck>,
     /// The weights, bit by bit.
@@ -204,6 +219,27 @@ pub struct Report {
     pub accounts: Accounts,
     /// How long it took.
     pub timings: Timings,
+}
+
+impl Report {
+    /// The comparisons that the verdict follows from: those without a known deviation and without a cast, where there are any.
+    pub fn judged(&self) -> &[Comparison] {
+        match (&self.known_deviation, &self.cast) {
+            (Some(deviation), _) => &deviation.without_it,
+            (None, Some(cast)) => &cast.without_it,
+            (None, None) => &self.layers,
+        }
+    }
+
+    /// What the source was run with as the target computes, before judging, in words; none if it was run as it is.
+    pub fn taken_over(&self) -> Option<String> {
+        let deviation = self.known_deviation.as_ref().map(|_| "the known deviation".to_owned());
+        let cast = self.cast.as_ref().map(|cast| format!("the rounding to {}", cast.dtype));
+        match (deviation, cast) {
+            (Some(deviation), Some(cast)) => Some(format!("{deviation} and {cast}")),
+            (deviation, cast) => deviation.or(cast),
+        }
+    }
 }
 
 /// The five most probable classes by their logits.

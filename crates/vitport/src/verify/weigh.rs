@@ -6,22 +6,25 @@ use std::time::Instant;
 use serde_json::Value;
 
 use super::VerifyError;
-use super::difference::{Arithmetic, roundoff};
+use super::difference::{Arithmetic, F32_ROUNDOFF};
 use super::facts;
 use super::hash::hash_files;
 use super::layers::{Against, Side};
 use super::picture::Picture;
 use super::pixels::{self, CROP_DEVIATION};
 use super::report::{
-    Accounts, Comparison, Guess, KnownDeviation, Report, SCHEMA, SourceReport, Timings, Verdict, top5,
+    Accounts, CastReport, Comparison, Guess, KnownDeviation, Report, SCHEMA, SourceReport, Timings, Verdict,
+    top5,
 };
+use super::rounded::RoundedWeights;
 use super::tensors;
 use super::weights::CheckpointWeights;
-use crate::convert::Prepared;
+use crate::convert::{Prepared, torch_dtype};
 use crate::families::SourceNetwork;
 use crate::folder::reader::Folder;
 use crate::image::Pixels;
-use crate::nn::{Matrix, Output, Stage};
+use crate::nn::{Matrix, Output, Stage, Weights};
+use crate::plan::{Part, Target};
 use crate::state_dict::StateDict;
 
 /// Runs both networks and compares everything.
@@ -56,6 +59,7 @@ struct Weighed {
     pixels: Vec<Comparison>,
     layers: Vec<Comparison>,
     deviation: Option<KnownDeviation>,
+    cast: Option<CastReport>,
     source: Output,
     /// What the folder's network says; none if it cannot be run.
     target: Option<Output>,
@@ -74,10 +78,10 @@ impl Weighed {
 
         let source_weights = CheckpointWeights::new(&prepared.source.checkpoint, &model.state_dict);
         let mut timings = Timings::default();
-        let mut run_source = |network: &dyn SourceNetwork, pixels: &Pixels| {
+        let mut run_source = |network: &dyn SourceNetwork, weights: &dyn Weights, pixels: &Pixels| {
             let mut stages: Vec<(Stage, Matrix)> = Vec::new();
             let start = Instant::now();
-            let output = network.run(&source_weights, pixels, &mut stages);
+            let output = network.run(weights, pixels, &mut stages);
             timings.source_forward_ms = milliseconds(start);
             output
                 .map(|output| Side { stages, output })
@@ -91,11 +95,15 @@ impl Weighed {
             deviation.as_ref().map_or(model.network.as_ref(), |known| known.as_target_computes.as_ref());
         let as_cropped = prepared_pixels.as_cropped.as_ref();
         known.extend(as_cropped.map(|_| CROP_DEVIATION));
-        let reference = match known.is_empty() {
-            true => None,
-            false => Some(run_source(as_target, as_cropped.unwrap_or(&prepared_pixels.source))?),
+        let rounded = RoundedWeights::new(&prepared.source.checkpoint, &model.state_dict, &prepared.plan);
+        let reference = match (&rounded, known.is_empty()) {
+            (None, true) => None,
+            (rounded, _) => {
+                let weights = rounded.as_ref().map_or(&source_weights as &dyn Weights, |rounded| rounded);
+                Some(run_source(as_target, weights, as_cropped.unwrap_or(&prepared_pixels.source))?)
+            }
         };
-        let source = run_source(model.network.as_ref(), &prepared_pixels.source)?;
+        let source = run_source(model.network.as_ref(), &source_weights, &prepared_pixels.source)?;
 
         let places = source.stages.len().max(1) as f64;
         arithmetic.products = weight_matrices(prepared) / places;
@@ -125,7 +133,13 @@ impl Weighed {
         }
         .into_iter();
         let layers = comparisons.next().unwrap_or_default();
-        let deviation = comparisons.next().map(|without_it| KnownDeviation {
+        let without_it = comparisons.next();
+        let cast = without_it.clone().filter(|_| rounded.is_some()).map(|without_it| CastReport {
+            dtype: torch_dtype(&prepared.plan).to_owned(),
+            measured: layers.clone(),
+            without_it,
+        });
+        let deviation = without_it.filter(|_| !known.is_empty()).map(|without_it| KnownDeviation {
             what: known.join("; and "),
             measured: layers.clone(),
             without_it,
@@ -139,6 +153,7 @@ impl Weighed {
             pixels: prepared_pixels.comparisons,
             layers,
             deviation,
+            cast,
             source: source.output,
             target,
             obstacle,
@@ -185,7 +200,11 @@ impl Weighed {
                 ),
             });
         }
-        let judged = self.deviation.as_ref().map_or(&self.layers, |deviation| &deviation.without_it);
+        let judged = match (&self.deviation, &self.cast) {
+            (Some(deviation), _) => &deviation.without_it,
+            (None, Some(cast)) => &cast.without_it,
+            (None, None) => &self.layers,
+        };
         if let Some(first) = judged.iter().find(|place| !place.agrees) {
             reasons.push(format!(
                 "the networks differ from `{}` on: {:.2e} of its size, where rounding explains {:.2e}",
@@ -250,6 +269,7 @@ impl Weighed {
                 guesses(target, |class| label_of_folder(&folder.config, class))
             }),
             known_deviation: self.deviation,
+            cast: self.cast,
             facts: self.facts,
             weights: self.weights,
             accounts: accounts(prepared),
@@ -286,23 +306,16 @@ pub fn accounts(prepared: &Prepared) -> Accounts {
     }
 }
 
-/// The longest sum of the network and the worst rounding that a weight went through on the way.
+/// The longest sum of the network, and the rounding of folded factors, which the source multiplies with one after another.
 fn arithmetic(prepared: &Prepared) -> Arithmetic {
     let longest_sum = prepared.plan.targets.iter().filter_map(|target| {
         let [_, rest @ ..] = target.shape.as_slice() else { return None };
         usize::try_from(rest.iter().product::<u64>()).ok()
     });
-    let rounded = |target: &crate::plan::Target| {
-        let is_cast = target.parts.iter().any(|part| match part {
-            crate::plan::Part::Slice { tensor, .. } => roundoff(tensor.dtype) < roundoff(target.dtype),
-            crate::plan::Part::ScaledRows { .. } => true,
-            _ => false,
-        });
-        if is_cast { roundoff(target.dtype) } else { 0.0 }
-    };
+    let is_folded = |target: &Target| target.parts.iter().any(|part| matches!(part, Part::ScaledRows { .. }));
     Arithmetic {
         longest_sum: longest_sum.max().unwrap_or(1),
-        weight_roundoff: prepared.plan.targets.iter().map(rounded).fold(0.0, f64::max),
+        weight_roundoff: if prepared.plan.targets.iter().any(is_folded) { F32_ROUNDOFF } else { 0.0 },
         products: 1.0,
         tensors: 1.0,
     }

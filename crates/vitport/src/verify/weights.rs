@@ -41,6 +41,15 @@ impl Weights for CheckpointWeights<'_> {
     }
 }
 
+/// Half-precision numbers, little-endian, as float32.
+pub(super) fn widen(dtype: Dtype, bytes: &[u8]) -> Vec<f32> {
+    let halves = bytes.chunks_exact(2).filter_map(|pair| Some(u16::from_le_bytes(pair.try_into().ok()?)));
+    match dtype {
+        Dtype::BF16 => halves.map(|half| bf16::from_bits(half).to_f32()).collect(),
+        _ => halves.map(|half| f16::from_bits(half).to_f32()).collect(),
+    }
+}
+
 /// All elements of a float tensor, row-major, as float32. f16 and bf16 are exact in it, f64 is rounded.
 ///
 /// # Errors

@@ -90,11 +90,9 @@ impl ConvolutionalVisionTransformer {
         if self.classes > 0 {
             let token = Matrix::from_values(1, last.dim, output.pooled.clone())?;
             let mut logits = Matrix::new();
-            Linear::load(weights, "head", last.dim, self.classes, true)?.apply(
-                &token,
-                Activation::Identity,
-                &mut logits,
-            )?;
+            let head = Linear::load(weights, "head", last.dim, self.classes, true)?;
+            head.apply(&token, Activation::Identity, &mut logits)?;
+            output.size_of_terms = head.size_of_terms(&output.pooled);
             output.logits = Some(logits.into_values());
         }
         Ok(output)

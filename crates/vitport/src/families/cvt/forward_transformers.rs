@@ -188,7 +188,7 @@ impl Cvt {
             &mut logits,
         )?;
         let (pooled, logits) = (sequence.into_values(), Some(logits.into_values()));
-        Ok(Output { pooled, pooler_output: None, logits })
+        Ok(Output { pooled, logits, ..Output::default() })
     }
 }
 

@@ -71,8 +71,11 @@ impl VisionTransformer {
         observer.observe(Stage::Norm, &room.normalised);
 
         let class_token = room.normalised.row(0).unwrap_or_default().to_vec();
-        let logits = if self.classes == 0 { None } else { Some(self.head(&class_token, weights)?) };
-        Ok(Output { pooled: class_token, pooler_output: None, logits })
+        let mut output = Output { pooled: class_token, ..Output::default() };
+        if self.classes > 0 {
+            self.head(weights, &mut output)?;
+        }
+        Ok(output)
     }
 
     /// `patch_embed` and `_pos_embed`.
@@ -162,15 +165,14 @@ impl VisionTransformer {
     }
 
     /// `head` on the class token.
-    fn head(&self, class_token: &[f32], weights: &dyn Weights) -> Result<Vec<f32>, ForwardError> {
-        let pooled = Matrix::from_values(1, self.dim, class_token.to_vec())?;
+    fn head(&self, weights: &dyn Weights, output: &mut Output) -> Result<(), ForwardError> {
+        let head = Linear::load(weights, "head", self.dim, self.classes, true)?;
+        let pooled = Matrix::from_values(1, self.dim, output.pooled.clone())?;
         let mut logits = Matrix::new();
-        Linear::load(weights, "head", self.dim, self.classes, true)?.apply(
-            &pooled,
-            Activation::Identity,
-            &mut logits,
-        )?;
-        Ok(logits.into_values())
+        head.apply(&pooled, Activation::Identity, &mut logits)?;
+        output.size_of_terms = head.size_of_terms(&output.pooled);
+        output.logits = Some(logits.into_values());
+        Ok(())
     }
 }
 

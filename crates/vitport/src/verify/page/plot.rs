@@ -6,7 +6,6 @@
 //! page while its letters keep their size.
 
 use super::super::{Comparison, Report};
-use super::judged;
 use super::markup::Markup;
 use super::numbers;
 
@@ -37,7 +36,7 @@ struct Axis {
 
 impl Axis {
     fn new(report: &Report) -> Self {
-        let all = report.layers.iter().chain(judged(report));
+        let all = report.layers.iter().chain(report.judged());
         let mut lowest = i32::MAX;
         let mut highest = i32::MIN;
         let mut has_incomparable = false;
@@ -87,7 +86,7 @@ struct Series<'a> {
     places: &'a [Comparison],
     class: &'static str,
     marker: &'static str,
-    what: &'static str,
+    what: String,
 }
 
 const CIRCLE: &str = "M-4 0a4 4 0 1 0 8 0a4 4 0 1 0-8 0Z";
@@ -100,17 +99,18 @@ pub fn plot(page: &mut Markup, report: &Report) {
         return;
     }
     let axis = Axis::new(report);
+    let taken_over = report.taken_over();
     let measured = Series {
         places: &report.layers,
-        class: if report.known_deviation.is_some() { "deviating" } else { "judged" },
+        class: if taken_over.is_some() { "deviating" } else { "judged" },
         marker: CIRCLE,
-        what: "source against target",
+        what: "source against target".to_owned(),
     };
-    let without = report.known_deviation.as_ref().map(|deviation| Series {
-        places: &deviation.without_it,
+    let without = taken_over.as_ref().map(|what| Series {
+        places: report.judged(),
         class: "judged",
         marker: DIAMOND,
-        what: "without the known deviation",
+        what: format!("without {what}"),
     });
     page.element("figure", &[("class", "plot")], |figure| {
         let height = format!("{:.0}", axis.floor() + NAMES);
@@ -123,7 +123,7 @@ pub fn plot(page: &mut Markup, report: &Report) {
         figure.element("svg", &attributes, |svg| {
             svg.words("title", &[("id", "plot-title")], "Relative difference over the depth of the network");
             svg.words("desc", &[("id", "plot-desc")], &description(report));
-            draw_tolerance(svg, &axis, judged(report));
+            draw_tolerance(svg, &axis, report.judged());
             draw_axis(svg, &axis);
             draw_names(svg, &axis, &report.layers);
             draw_series(svg, &axis, &measured);
@@ -133,11 +133,11 @@ pub fn plot(page: &mut Markup, report: &Report) {
         });
         figure.element("figcaption", &[], |caption| {
             caption.element("ul", &[("class", "key")], |key| {
-                key_entry(key, measured.class, measured.marker, measured.what);
+                key_entry(key, measured.class, measured.marker, &measured.what);
                 if let Some(without) = &without {
-                    key_entry(key, without.class, without.marker, without.what);
+                    key_entry(key, without.class, without.marker, &without.what);
                 }
-                if judged(report).iter().any(|place| !place.agrees) {
+                if report.judged().iter().any(|place| !place.agrees) {
                     key_entry(key, "wrong", CROSS, "more than rounding explains");
                 }
                 key_entry(key, "rounding", "M-8-6H8V6H-8Z", "what rounding explains");
@@ -147,10 +147,10 @@ pub fn plot(page: &mut Markup, report: &Report) {
 }
 
 fn description(report: &Report) -> String {
-    let places = judged(report);
+    let places = report.judged();
     let outside = places.iter().filter(|place| !place.agrees).count();
     let zero = places.iter().filter(|place| place.difference.relative == 0.0).count();
-    let apart = if report.known_deviation.is_some() { ", the known deviation apart" } else { "" };
+    let apart = report.taken_over().map_or_else(String::new, |what| format!(", {what} apart"));
     format!(
         "{} from the embeddings to the output on a logarithmic axis{apart}: {zero} without any difference, {outside} with \
          more than rounding explains. The table below has the numbers.",

@@ -47,10 +47,10 @@ fn more(page: &mut Markup, count: usize) {
 
 /// The numbers behind the drawing.
 pub fn places(page: &mut Markup, report: &Report) {
-    let Some(deviation) = &report.known_deviation else {
+    let Some(taken_over) = report.taken_over() else {
         return comparisons(page, "Differences by place, from the input to the output", &report.layers);
     };
-    let caption = "Differences by place, as measured and without the known deviation";
+    let caption = format!("Differences by place, as measured and without {taken_over}");
     let columns = [
         ("Place", false),
         ("Numbers", true),
@@ -59,8 +59,8 @@ pub fn places(page: &mut Markup, report: &Report) {
         ("Rounding explains", true),
         ("Agrees without it", false),
     ];
-    table(page, caption, &columns, |body| {
-        for (measured, without) in report.layers.iter().zip(&deviation.without_it) {
+    table(page, &caption, &columns, |body| {
+        for (measured, without) in report.layers.iter().zip(report.judged()) {
             body.element("tr", &[], |row| {
                 row.words("th", &[("scope", "row")], &measured.place);
                 number(row, &numbers::count(without.difference.count as u64));
