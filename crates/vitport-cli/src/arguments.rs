@@ -202,6 +202,9 @@ pub struct Convert {
     /// Add the source's exact network as code, for trust_remote_code=True (CvT)
     #[arg(long)]
     pub with_exact_code: bool,
+    /// Write no model card; with --force, keep the README.md that is there
+    #[arg(long)]
+    pub no_card: bool,
     /// How both networks are compared.
     #[command(flatten)]
     pub weighing: Weighing,

@@ -63,7 +63,8 @@ fn open_by_name(
     let source = Source::open(snapshot.source(), root, limits)?;
     let provenance =
         vitport::source::Provenance { repository: snapshot.repo.clone(), commit: snapshot.commit.clone() };
-    Ok(Some(Source { provenance: Some(provenance), ..source }))
+    let card = vitport::front_matter::FrontMatter::beside(&snapshot.folder);
+    Ok(Some(Source { card, provenance: Some(provenance), ..source }))
 }
 
 /// Names a name that this build cannot fetch.

@@ -32,7 +32,7 @@ fn the_example_converts_and_agrees() {
     let stdout = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(stdout.contains("ViTForImageClassification") && stdout.contains("wrote"), "{stdout}");
-    let files = ["config.json", "model.safetensors", "preprocessor_config.json"];
+    let files = ["README.md", "config.json", "model.safetensors", "preprocessor_config.json"];
     let mut found: Vec<_> = std::fs::read_dir(folder.path().join("out"))
         .unwrap()
         .map(|entry| entry.unwrap().file_name())

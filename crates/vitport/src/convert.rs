@@ -66,6 +66,8 @@ pub struct Prepared {
     pub model: Model,
     /// The rules that apply to it.
     pub rules: Rules,
+    /// Whether the rules are the caller's, not the family's own.
+    pub own_rules: bool,
     /// What will be written.
     pub plan: Plan,
     /// What a file may ask for, the folder's weights included.
@@ -85,7 +87,8 @@ pub fn prepare(source: Source, request: &Request) -> Result<Prepared, ConvertErr
     let plan = rules
         .plan(&model.state_dict, &model.bindings, request.dtype, &model.expected)
         .map_err(|problems| ConvertError::Unaccounted { file: source.display_name(), problems })?;
-    Ok(Prepared { source, model, rules, plan, limits: request.limits.clone() })
+    let own_rules = request.rules.is_some();
+    Ok(Prepared { source, model, rules, own_rules, plan, limits: request.limits.clone() })
 }
 
 /// How a folder is to be written.
@@ -107,6 +110,18 @@ pub struct Written {
     pub staging: Staging,
     /// Names and sizes in bytes of its files.
     pub files: Vec<(String, u64)>,
+}
+
+impl Written {
+    /// Adds a small file.
+    ///
+    /// # Errors
+    /// [`folder::Error`] if it is there already or cannot be written.
+    pub fn add(&mut self, name: &str, contents: &[u8]) -> Result<(), folder::Error> {
+        self.staging.write(name, contents)?;
+        self.files.push((name.to_owned(), contents.len() as u64));
+        Ok(())
+    }
 }
 
 /// Writes weights, config and image processor into a temporary folder beside `out`. `progress` is called from several

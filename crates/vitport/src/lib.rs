@@ -7,14 +7,17 @@
 //!
 //! The library prints nothing, reads no environment variable and never exits; `vitport-cli` does.
 
+pub mod card;
 pub mod convert;
 pub mod families;
 pub mod folder;
+pub mod front_matter;
 #[cfg(feature = "hub")]
 pub mod hub;
 pub mod identify;
 pub mod image;
 pub mod labels;
+pub mod license;
 pub mod plan;
 pub mod preprocessing;
 pub mod rules;

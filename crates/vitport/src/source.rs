@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 use vitport_checkpoint::{Checkpoint, Limits, Scalar, escape};
 
+use crate::front_matter::FrontMatter;
+
 /// Bytes that a `config.json` may have. Published ones with 21,843 labels take some 2 MB.
 const MAX_CONFIG_BYTES: u64 = 32 << 20;
 
@@ -56,6 +58,8 @@ pub struct Source {
     pub checkpoint: Checkpoint,
     /// The `config.json` of a timm hub folder.
     pub config: Option<TimmConfig>,
+    /// What the model card beside the weights says.
+    pub card: Option<FrontMatter>,
     /// The repository it was fetched from.
     pub provenance: Option<Provenance>,
 }
@@ -66,15 +70,15 @@ impl Source {
     /// # Errors
     /// [`SourceError`].
     pub fn open(path: &Path, root: Option<&str>, limits: &Limits) -> Result<Self, SourceError> {
-        let config = match path.is_dir() {
-            true => TimmConfig::beside(path)?,
-            false => None,
+        let (config, card) = match path.is_dir() {
+            true => (TimmConfig::beside(path)?, FrontMatter::beside(path)),
+            false => (None, None),
         };
         let checkpoint = match root {
             Some(root) => Checkpoint::open_root(path, limits, root)?,
             None => Checkpoint::open(path, limits)?,
         };
-        Ok(Self { path: path.to_owned(), checkpoint, config, provenance: None })
+        Ok(Self { path: path.to_owned(), checkpoint, config, card, provenance: None })
     }
 
     /// The path or repository as it is shown.

@@ -21,6 +21,7 @@ fn blobs_refs_and_relative_links() {
     let mut expected = vec![
         format!(".locks/models--org--name/{config}.lock"),
         format!(".locks/models--org--name/{weights}.lock"),
+        format!("models--org--name/.no_exist/{COMMIT}/README.md"),
         format!("models--org--name/blobs/{config}"),
         format!("models--org--name/blobs/{weights}"),
         "models--org--name/refs/main".to_owned(),

@@ -18,7 +18,7 @@ fn names(snapshot: &Snapshot) -> Vec<String> {
 }
 
 #[test]
-fn config_and_safetensors_and_nothing_else() {
+fn config_card_and_safetensors_and_nothing_else() {
     let model = weights(300_000);
     let hub = Hub::with(
         "timm/vit_tiny.x",
@@ -39,7 +39,8 @@ fn config_and_safetensors_and_nothing_else() {
         (COMMIT, "main", "timm/vit_tiny.x")
     );
     assert_eq!(snapshot.reach, Reach::Hub);
-    assert!(!hub.lines().iter().any(|line| line.contains("pytorch_model") || line.contains("README")));
+    assert!(!hub.lines().iter().any(|line| line.contains("pytorch_model")));
+    assert_eq!(std::fs::read(snapshot.folder.join("README.md")).unwrap(), b"#");
     assert!(!snapshot.folder.join("pytorch_model.bin").exists());
 }
 

@@ -56,8 +56,8 @@ fn force_does_not_delete_a_stranger_s_folder() {
     fs::write(out.join("holiday.jpg"), "").unwrap();
     assert!(refused(&out, &[], FORCE).contains("has no config.json"));
     model(&out);
-    fs::create_dir(out.join(".git")).unwrap();
-    assert!(refused(&out, &[], FORCE).contains("holds the folder `.git`"));
+    fs::create_dir(out.join("runs")).unwrap();
+    assert!(refused(&out, &[], FORCE).contains("holds the folder `runs`"));
 }
 
 #[test]

@@ -2,27 +2,42 @@
 
 use std::path::PathBuf;
 
-use serde_json::json;
-use vitport::convert::{Prepared, WriteOptions, prepare, write};
+use serde_json::{Value, json};
+use vitport::card::{self, Card};
+use vitport::convert::{Prepared, WriteOptions, Written, prepare, write};
 use vitport::verify::accounts;
 use vitport_checkpoint::escape;
 
 use crate::arguments::Convert;
 use crate::commands::plan::{drop_lines, fact_table, root_line};
 use crate::commands::report::say_report;
-use crate::commands::verify::{files_of, weigh_folder};
+use crate::commands::verify::{Weighed, files_of, weigh_folder};
 use crate::failure::Failure;
 use crate::output::{BOLD, GREEN, Output, note_line};
 use crate::progress;
 use crate::source::{DEFAULT_NAME, open};
 use crate::table::bytes;
 
+/// What a conversion came to.
+pub struct Converted {
+    prepared: Prepared,
+    /// The folder, as an absolute path.
+    pub out: PathBuf,
+    /// Names and sizes in bytes of its files.
+    files: Vec<(String, u64)>,
+    /// What weighing found, if the folder was weighed.
+    pub weighed: Option<Weighed>,
+    /// Whether the folder is there: it is not if the networks disagree.
+    pub is_published: bool,
+    /// Whether the verdict is one that is allowed.
+    pub judged: Result<(), Failure>,
+}
+
 /// Converts.
 pub fn run(arguments: Convert, output: &Output) -> Result<(), Failure> {
-    let request = arguments.facts.request()?;
     let source = &arguments.source;
     if source.source.is_none() && source.vit_name.is_none() && source.cvt_file_name.is_none() {
-        if request.hints.arch.is_some() {
+        if arguments.facts.arch.is_some() {
             return Err(Failure::usage(
                 "an architecture is named, but no file; give SOURCE, the weight file",
             ));
@@ -31,7 +46,29 @@ pub fn run(arguments: Convert, output: &Output) -> Result<(), Failure> {
             note_line(&format!("no SOURCE is given, so it is {DEFAULT_NAME}, as in the original script"));
         }
     }
-    let source = open(source.text(), &arguments.hub, request.root.as_deref(), &request.limits, output)?;
+    let converted = convert(arguments, output)?;
+    if converted.is_published {
+        say_summary(&converted, output)?;
+    }
+    if let Some(weighed) = &converted.weighed {
+        say_report(&weighed.report, output)?;
+    }
+    let document = output.is_json().then(|| converted.document());
+    match (converted.judged, document) {
+        (Ok(()), Some(document)) => output.document(&document),
+        (Ok(()), None) => Ok(()),
+        (Err(failure), document) => Err(failure.with_document(document.unwrap_or_default())),
+    }
+}
+
+/// All steps. Results are for the caller to show; only what is remarked on the way is said here.
+///
+/// # Errors
+/// Whatever kept a step from being taken. Networks that disagree are no error but [`Converted::judged`].
+pub fn convert(arguments: Convert, output: &Output) -> Result<Converted, Failure> {
+    let request = arguments.facts.request()?;
+    let text = arguments.source.text();
+    let source = open(text, &arguments.hub, request.root.as_deref(), &request.limits, output)?;
     let prepared = prepare(source, &request)?;
     let out = match arguments.out {
         Some(out) => out,
@@ -53,7 +90,7 @@ pub fn run(arguments: Convert, output: &Output) -> Result<(), Failure> {
         fsync: !arguments.no_fsync,
         exact_code: arguments.with_exact_code,
     };
-    let written = write(&prepared, &out, options, &|count| bar.inc(count))?;
+    let mut written = write(&prepared, &out, options, &|count| bar.inc(count))?;
     bar.finish_and_clear();
     let mut weighed = picture
         .map(|picture| weigh_folder(&prepared, written.staging.path(), picture, output))
@@ -67,46 +104,58 @@ pub fn run(arguments: Convert, output: &Output) -> Result<(), Failure> {
     if let Some(weighed) = &weighed {
         weighed.write(report_file.as_ref(), is_published.then_some(&written.staging))?;
     }
-    let document = json!({
-        "model": prepared.model.name,
-        "out": out.display().to_string(),
-        "published": is_published,
-        "class": prepared.model.config.get("architectures").and_then(|list| list.get(0)),
-        "facts": prepared.model.facts,
-        "files": written.files.iter().map(|(name, size)| json!({ "name": name, "bytes": size })).collect::<Vec<_>>(),
-        "report": weighed.as_ref().map(|weighed| &weighed.report),
-        "accounts": accounts(&prepared),
-    });
+    if !arguments.no_card {
+        let report = weighed.as_ref().map(|weighed| &weighed.report);
+        let text = Card { prepared: &prepared, report, exact_code: arguments.with_exact_code }.text();
+        written.add(card::FILE_NAME, text.as_bytes())?;
+    }
+    let Written { staging, mut files } = written;
     if is_published {
-        let published = written.staging.publish()?;
+        let published = staging.publish()?;
+        if published.kept.iter().any(|name| name == card::FILE_NAME) {
+            files.retain(|(name, _)| name != card::FILE_NAME);
+            if output.shows_progress() && !arguments.no_card {
+                note_line("the README.md that was there is kept; --force replaces it by a model card");
+            }
+        }
         if let Some(old) = &published.left_behind {
             note_line(&format!(
                 "the replaced folder could not be removed altogether; it is now {}",
                 escape(&old.display().to_string())
             ));
         }
-        say_summary(&prepared, &written.files, &out.display().to_string(), output)?;
     } else if report_file.is_some_and(|file| file.is_inside()) {
         note_line("the report was to lie in OUT, which is not published; give it a place outside to keep it");
     }
-    if let Some(weighed) = &weighed {
-        say_report(&weighed.report, output)?;
+    Ok(Converted { prepared, out, files, weighed, is_published, judged })
+}
+
+impl Converted {
+    /// The transformers class of the folder.
+    pub fn class(&self) -> &str {
+        let class = self.prepared.model.config.get("architectures").and_then(|list| list.get(0));
+        class.and_then(Value::as_str).unwrap_or("transformers")
     }
-    match judged {
-        Ok(()) if output.is_json() => output.document(&document),
-        judged => judged.map_err(|failure| failure.with_document(document)),
+
+    /// The document of `--json`.
+    pub fn document(&self) -> Value {
+        let prepared = &self.prepared;
+        json!({
+            "model": prepared.model.name,
+            "out": self.out.display().to_string(),
+            "published": self.is_published,
+            "class": prepared.model.config.get("architectures").and_then(|list| list.get(0)),
+            "facts": prepared.model.facts,
+            "files": self.files.iter().map(|(name, size)| json!({ "name": name, "bytes": size })).collect::<Vec<_>>(),
+            "report": self.weighed.as_ref().map(|weighed| &weighed.report),
+            "accounts": accounts(prepared),
+        })
     }
 }
 
-fn say_summary(
-    prepared: &Prepared,
-    files: &[(String, u64)],
-    out: &str,
-    output: &Output,
-) -> Result<(), Failure> {
-    let class =
-        prepared.model.config.get("architectures").and_then(|list| list.get(0)).and_then(|c| c.as_str());
-    output.say(format!("{BOLD}{}{BOLD:#} → {}", prepared.model.name, class.unwrap_or("transformers")))?;
+fn say_summary(converted: &Converted, output: &Output) -> Result<(), Failure> {
+    let prepared = &converted.prepared;
+    output.say(format!("{BOLD}{}{BOLD:#} → {}", prepared.model.name, converted.class()))?;
     output.say(root_line(prepared))?;
     let plan = &prepared.plan;
     let source_tensors = prepared.model.state_dict.len();
@@ -119,9 +168,10 @@ fn say_summary(
     for line in drop_lines(prepared) {
         output.say(line)?;
     }
-    let names = files.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>();
+    let names = converted.files.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>();
     let shown = if names.len() > 4 { format!("{} files", names.len()) } else { names.join(", ") };
-    output.say(format!("{GREEN}wrote{GREEN:#} {out} ({shown})"))
+    let out = converted.out.display().to_string();
+    output.say(format!("{GREEN}wrote{GREEN:#} {} ({shown})", escape(&out)))
 }
 
 /// Whether the source's tensors can be had back, and if not, why.

@@ -23,6 +23,11 @@ pub trait Family: Sync {
     /// A few words for people: `timm's ViT`.
     fn description(&self) -> &'static str;
 
+    /// The word by which the Hub's model cards name where the family comes from, as a tag.
+    fn maker(&self) -> Option<&'static str> {
+        None
+    }
+
     /// The built-in rule file, TOML in the language of [`crate::rules`].
     fn rules(&self) -> &'static str;
 

@@ -11,6 +11,7 @@ pub mod error;
 mod fill;
 pub mod gather;
 pub mod json;
+mod kept;
 pub mod layout;
 mod occupant;
 pub mod publish;

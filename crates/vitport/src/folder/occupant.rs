@@ -7,6 +7,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use super::error::{Error, Result};
+use super::kept;
 
 /// What lies at the output path, when it may be replaced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,12 +16,12 @@ pub(super) enum Occupant {
     Nothing,
     /// A folder without entries.
     EmptyFolder,
-    /// A model folder, which the caller asked to replace.
-    ModelFolder,
+    /// A model folder, which the caller asked to replace, or one that holds nothing but what is kept: a card, a `.git`.
+    Folder,
 }
 
 /// Looks at `out` and refuses what may not be replaced: files, links, strangers' folders, and without `force` any folder
-/// with something in it.
+/// with something in it that is not kept.
 pub(super) fn inspect(out: &Path, force: bool) -> Result<Occupant> {
     let Some(metadata) = entry(out)? else { return Ok(Occupant::Nothing) };
     if metadata.is_symlink() {
@@ -36,16 +37,19 @@ pub(super) fn inspect(out: &Path, force: bool) -> Result<Occupant> {
     if holds_current_folder(&metadata) {
         return Err(Error::Current(out.to_owned()));
     }
-    let Some(folder) = first_entries(out)? else { return Ok(Occupant::EmptyFolder) };
+    let contents = contents(out)?;
+    if !contents.others {
+        return Ok(if contents.kept { Occupant::Folder } else { Occupant::EmptyFolder });
+    }
     if !force {
         return Err(Error::Exists(out.to_owned()));
     }
     if !fs::symlink_metadata(out.join("config.json")).is_ok_and(|config| config.is_file()) {
         return Err(Error::NotAModel(out.to_owned()));
     }
-    match folder {
+    match contents.folder {
         Some(inner) => Err(Error::HoldsFolder { out: out.to_owned(), inner }),
-        None => Ok(Occupant::ModelFolder),
+        None => Ok(Occupant::Folder),
     }
 }
 
@@ -105,15 +109,29 @@ fn kind(metadata: &Metadata) -> &'static str {
     }
 }
 
-/// `None` for an empty folder, otherwise the first folder in it, if there is one.
-fn first_entries(out: &Path) -> Result<Option<Option<PathBuf>>> {
-    let mut found = None;
+/// What a folder holds.
+#[derive(Default)]
+struct Contents {
+    /// Whether there is something that is kept.
+    kept: bool,
+    /// Whether there is something else.
+    others: bool,
+    /// The first folder among the others.
+    folder: Option<PathBuf>,
+}
+
+fn contents(out: &Path) -> Result<Contents> {
+    let mut found = Contents::default();
     for entry in fs::read_dir(out).map_err(Error::disk("list", out))? {
         let entry = entry.map_err(Error::disk("list", out))?;
-        let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
-        let inner: &mut Option<PathBuf> = found.get_or_insert_default();
-        if is_folder {
-            *inner = Some(entry.file_name().into());
+        let kind = entry.file_type().map_err(Error::disk("look at", &entry.path()))?;
+        if kept::is_kept(&entry.file_name(), kind) {
+            found.kept = true;
+            continue;
+        }
+        found.others = true;
+        if kind.is_dir() {
+            found.folder = Some(entry.file_name().into());
             break;
         }
     }

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::RenameFlags;
 
 use super::error::{Error, Result};
+use super::kept;
 use super::occupant::{Occupant, inspect, refuse_overlap};
 use super::stale::{Purpose, Siblings, lock, remove};
 
@@ -48,6 +49,8 @@ pub struct Published {
     pub out: PathBuf,
     /// The folder that it replaced, when that could not be removed altogether, under its temporary name.
     pub left_behind: Option<PathBuf>,
+    /// Files that lay there before and lie there still, such as a card.
+    pub kept: Vec<OsString>,
 }
 
 /// How often something is tried again that another process got in the way of.
@@ -108,34 +111,42 @@ impl Staging {
         write(&path).map_err(Error::disk("write", &path))
     }
 
-    /// Gives the folder its name, in one step.
+    /// Gives the folder its name, in one step. What is the user's in the folder that had it before (a card, a `.git`)
+    /// is in the new one afterwards; a new card takes the old one's place only with [`Options::force`].
     ///
     /// # Errors
     /// As [`Staging::begin`], since what stands at the output may have changed meanwhile. Then nothing is published, and
     /// what stood there stands there still.
     pub fn publish(mut self) -> Result<Published> {
-        if self.options.fsync {
-            sync_folder(&self.path)?;
-        }
-        let replaced = self.take_name()?;
+        let (replaced, kept) = self.take_name()?;
         self.published = true;
+        let is_rescued = replaced.as_deref().is_none_or(|old| kept::rescue(old, &self.out).is_ok());
         if self.options.fsync {
             sync_folder(&self.parent)?;
         }
-        let left_behind = replaced.filter(|old| remove(old).is_err());
-        Ok(Published { out: self.out.clone(), left_behind })
+        let left_behind = replaced.filter(|old| !is_rescued || remove(old).is_err());
+        Ok(Published { out: self.out.clone(), left_behind, kept })
     }
 
-    /// Renames the folder to its name; says where the folder that it replaced is now, if there was one.
-    fn take_name(&self) -> Result<Option<PathBuf>> {
+    /// Renames the folder to its name; says where the folder that it replaced is now, if there was one, and which of its
+    /// files were kept.
+    fn take_name(&self) -> Result<(Option<PathBuf>, Vec<OsString>)> {
         let mut taken = None;
         for _ in 0..ATTEMPTS {
-            let attempt = match inspect(&self.out, self.options.force)? {
+            let occupant = inspect(&self.out, self.options.force)?;
+            let kept = match occupant {
+                Occupant::Folder => kept::adopt_files(&self.out, &self.path, self.options.force)?,
+                Occupant::Nothing | Occupant::EmptyFolder => Vec::new(),
+            };
+            if self.options.fsync {
+                sync_folder(&self.path)?;
+            }
+            let attempt = match occupant {
                 Occupant::Nothing | Occupant::EmptyFolder => fs::rename(&self.path, &self.out).map(|()| None),
-                Occupant::ModelFolder => self.exchange().map(Some),
+                Occupant::Folder => self.exchange().map(Some),
             };
             match attempt {
-                Ok(replaced) => return Ok(replaced),
+                Ok(replaced) => return Ok((replaced, kept)),
                 Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {
                     return Err(Error::MountPoint(self.out.clone()));
                 }

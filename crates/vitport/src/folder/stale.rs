@@ -13,6 +13,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use super::kept;
+
 /// Where the temporary folders of one output path lie, and what they are called.
 #[derive(Debug, Clone)]
 pub(super) struct Siblings {
@@ -58,7 +60,8 @@ impl Siblings {
     }
 
     /// Removes what killed runs left behind. Should one have been killed after it moved the old folder aside and before
-    /// the new one was in place, the old one gets its place back. What cannot be removed is left for another day.
+    /// the new one was in place, the old one gets its place back; after that, what is kept of the old one is moved to the
+    /// new one. What cannot be removed is left for another day.
     pub(super) fn clear(&self, out: &Path) {
         let Ok(entries) = fs::read_dir(&self.parent) else { return };
         for entry in entries.flatten() {
@@ -67,7 +70,7 @@ impl Siblings {
             let Ok(Some(_lock)) = lock(&path) else { continue };
             if purpose == Purpose::Aside && fs::symlink_metadata(out).is_err() {
                 let _ = fs::rename(&path, out);
-            } else {
+            } else if kept::rescue(&path, out).is_ok() {
                 let _ = remove(&path);
             }
         }

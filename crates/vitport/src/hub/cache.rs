@@ -6,6 +6,7 @@
 //! models--org--name/blobs/<etag>.incomplete          an interrupted transfer, to be resumed
 //! models--org--name/refs/<branch, tag or refs/pr/N>  the commit it stood for when last asked
 //! models--org--name/snapshots/<commit>/<path>        a relative link to the blob
+//! models--org--name/.no_exist/<commit>/<path>        an empty file: the commit is known not to have this one
 //! .locks/models--org--name/<etag>.lock               held (flock) while the blob is written
 //! ```
 //!
@@ -93,6 +94,23 @@ impl RepoCache {
         }
         files.sort();
         files
+    }
+
+    fn absence(&self, commit: &str, path: &str) -> PathBuf {
+        self.folder().join(".no_exist").join(commit).join(path)
+    }
+
+    /// Whether the commit is known not to have a file.
+    pub(super) fn is_known_absent(&self, commit: &str, path: &str) -> bool {
+        self.absence(commit, path).is_file()
+    }
+
+    /// Remembers that the commit does not have a file. Nothing depends on it but a question less next time, so a cache
+    /// that takes no note is no failure.
+    pub(super) fn remember_absence(&self, commit: &str, path: &str) {
+        let place = self.absence(commit, path);
+        let made = place.parent().map_or(Ok(()), fs::create_dir_all);
+        let _ = made.and_then(|()| OpenOptions::new().create(true).append(true).open(&place));
     }
 
     /// Remembers which commit a revision stands for.

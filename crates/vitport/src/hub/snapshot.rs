@@ -12,6 +12,7 @@ use super::info::{Questions, RevisionFacts};
 use super::name::RepoId;
 use super::progress::Progress;
 use super::transfer::Transfer;
+use crate::front_matter::CARD;
 
 /// A model in the cache.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,7 +61,7 @@ impl Snapshot {
 
 /// Brings a model into the cache, unless it is there, and returns where it lies.
 ///
-/// Fetched are `config.json`, and `model.safetensors`, or the shards named by
+/// Fetched are `config.json`, the model card (README.md), and `model.safetensors`, or the shards named by
 /// `model.safetensors.index.json`, or the same of `pytorch_model.bin`, or else the only checkpoint
 /// (`.safetensors`, `.pth`, `.pt`, `.bin`, `.npz`) that the repository holds; where [`RepoId::file`]
 /// picks one, that one.
@@ -122,7 +123,12 @@ fn fetch(
     };
     let weights = choose(id.repo(), id.revision(), id.file(), listing, exists)?;
     let config = if exists(CONFIG)? { transfer.fetch(CONFIG)? } else { None };
+    // A card is worth having, and a model without one is worth as much.
+    let card = if exists(CARD)? { transfer.fetch(CARD).ok().flatten() } else { None };
     let files = all_files(id, &weights, &needed)?;
+    if card.is_none() && listing.is_some_and(|files| !files.iter().any(|file| file == CARD)) {
+        cache.remember_absence(commit, CARD);
+    }
     Ok(snapshot(cache, id, commit, &weights, files, config, Reach::Hub))
 }
 
@@ -162,11 +168,12 @@ fn all_files(
 }
 
 /// Whether asking the Hub about a commit could change what `cached` found: it could not if the best
-/// there can be is here, and the structure with it.
+/// there can be is here, and the structure and the card with it.
 fn is_settled(cache: &RepoCache, id: &RepoId, snapshot: &Snapshot) -> bool {
     let here = |file: &str| cache.file(&snapshot.commit, file).is_some();
     let first_choice = here("model.safetensors") || here("model.safetensors.index.json");
-    snapshot.config.is_some() && (id.file().is_some() || first_choice)
+    let card_is_known = here(CARD) || cache.is_known_absent(&snapshot.commit, CARD);
+    snapshot.config.is_some() && card_is_known && (id.file().is_some() || first_choice)
 }
 
 fn read_index(id: &RepoId, weights: &Weights, place: &Path) -> Result<Vec<u8>, Error> {

@@ -13,6 +13,8 @@ pub enum Origin {
     Option(&'static str),
     /// This key of the `config.json` beside the weights.
     HubConfig(&'static str),
+    /// This key of the model card beside the weights.
+    Card(&'static str),
     /// The shape or presence of this tensor.
     Weights(String),
     /// A scalar that the checkpoint holds beside the weights.
@@ -34,6 +36,7 @@ impl fmt::Display for Origin {
         match self {
             Origin::Option(option) => write!(f, "{option}"),
             Origin::HubConfig(key) => write!(f, "config.json: {key}"),
+            Origin::Card(key) => write!(f, "the source's model card: {key}"),
             Origin::Weights(tensor) => write!(f, "the weights: {tensor}"),
             Origin::Checkpoint(key) => write!(f, "the checkpoint's own record: {key}"),
             Origin::Zoo(name) => write!(f, "timm's table: {name}"),

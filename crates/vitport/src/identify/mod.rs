@@ -8,16 +8,19 @@ mod error;
 mod facts;
 mod hints;
 mod labels;
+mod license;
 
 pub use error::IdentifyError;
 pub use facts::{Fact, Known, Origin};
 pub use hints::{Hints, LabelChoice};
 pub use labels::{Labels, choose_labels};
+pub use license::choose_license;
 
 use serde_json::{Map, Value};
 use vitport_checkpoint::escape;
 
 use crate::families::{self, Family, SourceNetwork};
+use crate::license::License;
 use crate::rules::{Bindings, Expected};
 use crate::source::Source;
 use crate::state_dict::StateDict;
@@ -46,8 +49,8 @@ pub struct Model {
     pub processor: Value,
     /// The source network and its preprocessing, ready to be run from the source's weights.
     pub network: Box<dyn SourceNetwork>,
-    /// Licence, as the source states it.
-    pub license: Option<String>,
+    /// Licence, where the source says it.
+    pub license: Option<Known<License>>,
 }
 
 /// Finds out what a source is.
@@ -72,6 +75,9 @@ pub fn identify(source: &Source, hints: &Hints) -> Result<Model, IdentifyError> 
         let prefix = escape(model.state_dict.prefix()).to_string();
         let origin = Origin::Weights("every name begins with it".to_owned());
         model.facts.push(Fact { name: "prefix taken off", value: prefix, origin });
+    }
+    if let Some(license) = &model.license {
+        model.facts.push(Fact::new("license", &license.value, license.origin.clone()));
     }
     Ok(model)
 }

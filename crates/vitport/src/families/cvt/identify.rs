@@ -8,7 +8,7 @@ use super::forward_microsoft::{ConvolutionalVisionTransformer, CvtStage};
 use super::published::{PUBLISHED, Published, by_name, edge_in_name};
 use super::structure::Structure;
 use super::{Cvt, MicrosoftCvt, Transform, config};
-use crate::identify::{Fact, Hints, IdentifyError, Known, Model, Origin, choose_labels};
+use crate::identify::{Fact, Hints, IdentifyError, Known, Model, Origin, choose_labels, choose_license};
 use crate::image::{CropMode, Filter, MicrosoftTransform};
 use crate::nn::{Activation, Window};
 use crate::preprocessing::{DEFAULT_CROP_PCT, IMAGENET_MEAN, IMAGENET_STD, Preprocessing};
@@ -56,7 +56,7 @@ pub(super) fn identify(
         }),
         labels: Some(labels),
         processor,
-        license: None,
+        license: choose_license(source, None),
         state_dict,
     })
 }

@@ -38,6 +38,10 @@ impl Family for Cvt {
         "Microsoft's CvT"
     }
 
+    fn maker(&self) -> Option<&'static str> {
+        Some("microsoft")
+    }
+
     fn rules(&self) -> &'static str {
         include_str!("rules.toml")
     }

@@ -7,7 +7,7 @@ use super::arguments::{self, Hidden, TIMM_EPS};
 use super::forward_timm::VisionTransformer;
 use super::structure::Structure;
 use super::{TimmVit, Vit, config, preprocess};
-use crate::identify::{Fact, Hints, IdentifyError, Known, Model, Origin, choose_labels};
+use crate::identify::{Fact, Hints, IdentifyError, Known, Model, Origin, choose_labels, choose_license};
 use crate::source::Source;
 use crate::state_dict::StateDict;
 
@@ -44,16 +44,18 @@ pub(super) fn identify(
         facts.push(Fact::new("labels", format!("{} names", labels.value.len()), labels.origin.clone()));
     }
     let stem = escape(&source.stem()).to_string();
+    let tag = named
+        .as_ref()
+        .filter(|named| is_published(named, &structure))
+        .and_then(|named| Some(named.tag?.full_name()));
     Ok(Model {
         family: &Vit,
         name: match &named {
             Some(named) if is_published(named, &structure) => named.name(),
             _ => stem,
         },
-        tag: named
-            .as_ref()
-            .filter(|named| is_published(named, &structure))
-            .and_then(|named| Some(named.tag?.full_name())),
+        license: choose_license(source, tag.as_deref()),
+        tag,
         facts,
         bindings: config::bindings(&structure, with_head),
         expected: config::expected(&structure, with_head),
@@ -64,7 +66,6 @@ pub(super) fn identify(
             network: network(&structure, &hidden, with_head),
             transform: preprocessing.timm_transform(),
         }),
-        license: license(source, named.as_ref()),
         state_dict,
     })
 }
@@ -190,10 +191,4 @@ fn network(structure: &Structure, hidden: &Hidden, with_head: bool) -> VisionTra
         activation: hidden.activation.value.computed,
         classes: if with_head { size(structure.classes) } else { 0 },
     }
-}
-
-/// The licence that the config states, or timm's table for a tag that is named.
-fn license(source: &Source, named: Option<&Named>) -> Option<String> {
-    let stated = source.config.as_ref().and_then(|config| config.text("license")).map(str::to_owned);
-    stated.or_else(|| named.and_then(|named| named.tag).and_then(|tag| tag.license.clone()))
 }

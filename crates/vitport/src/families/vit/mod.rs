@@ -38,6 +38,10 @@ impl Family for Vit {
         "timm's ViT"
     }
 
+    fn maker(&self) -> Option<&'static str> {
+        Some("timm")
+    }
+
     fn rules(&self) -> &'static str {
         include_str!("rules.toml")
     }

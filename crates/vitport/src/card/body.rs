@@ -1,0 +1,280 @@
+//! What a person reads: verdict, use, preprocessing, provenance, and the comparison in full.
+
+use std::fmt::Write as _;
+
+use serde_json::Value;
+
+use super::Card;
+use super::markdown::{code, table};
+use crate::image::Filter;
+use crate::verify::{Comparison, Guess, Report, Verdict, accounts};
+
+/// Adds everything below the metadata.
+pub(super) fn write(out: &mut String, card: &Card<'_>) {
+    heading(out, card);
+    usage(out, card);
+    preprocessing(out, &card.prepared.model.processor);
+    provenance(out, card);
+    if let Some(report) = card.report {
+        comparison(out, report);
+    }
+    facts(out, card);
+}
+
+// Writing to a String cannot fail, so results of writing are dropped throughout.
+
+fn heading(out: &mut String, card: &Card<'_>) {
+    let model = &card.prepared.model;
+    let _ = writeln!(out, "\n# {}\n", code(&model.name));
+    let _ = writeln!(
+        out,
+        "{} as transformers' `{}`, converted by vitport {}.\n",
+        model.family.description(),
+        card.class(),
+        env!("CARGO_PKG_VERSION")
+    );
+    let verdict = match card.report.map(|report| (report.verdict, report)) {
+        None => "The two networks were **not compared** (`--no-verify`).".to_owned(),
+        Some((Verdict::Same, _)) => "Both networks were run on a picture, the source's from its own file and this \
+            folder's from what lies here, and compared layer by layer: **same**."
+            .to_owned(),
+        Some((Verdict::SameWithKnownDeviation, _)) => "Both networks were run on a picture, the source's from its \
+            own file and this folder's from what lies here, and compared layer by layer: **same weights, known \
+            deviation** (below)."
+            .to_owned(),
+        Some((Verdict::Different, report)) => {
+            let reasons: Vec<String> = report.reasons.iter().map(|reason| format!("- {}", code(reason))).collect();
+            format!(
+                "**This folder is not the same model as its source**; it was published all the same \
+                 (`--keep-anyway`):\n\n{}",
+                reasons.join("\n")
+            )
+        }
+    };
+    let _ = writeln!(out, "{verdict}\n");
+    let deviation = match card.report {
+        Some(report) => report.known_deviation.as_ref().map(|deviation| deviation.what.clone()),
+        None => model.network.deviation().map(|deviation| deviation.what.to_owned()),
+    };
+    if let Some(what) = deviation {
+        let _ = writeln!(out, "Known deviation: {what}.\n");
+    }
+}
+
+fn usage(out: &mut String, card: &Card<'_>) {
+    let (task, auto, result) = match card.classifies() {
+        true => (
+            "image-classification",
+            "AutoModelForImageClassification",
+            "    logits = model(**inputs).logits\nprint(model.config.id2label[logits.argmax(-1).item()])",
+        ),
+        false => (
+            "image-feature-extraction",
+            "AutoModel",
+            "    features = model(**inputs).pooler_output\nprint(features.shape)",
+        ),
+    };
+    let _ = write!(
+        out,
+        "## Use\n\n\
+         The folder opens alike in transformers 4 and 5. `.` is this folder; its name on the Hub does as well.\n\n\
+         ```python\n\
+         from transformers import pipeline\n\n\
+         print(pipeline(\"{task}\", model=\".\")(\"picture.jpg\"))\n\
+         ```\n\n\
+         ```python\n\
+         import torch\n\
+         from PIL import Image\n\
+         from transformers import AutoImageProcessor, {auto}\n\n\
+         processor = AutoImageProcessor.from_pretrained(\".\")\n\
+         model = {auto}.from_pretrained(\".\")\n\
+         inputs = processor(Image.open(\"picture.jpg\").convert(\"RGB\"), return_tensors=\"pt\")\n\
+         with torch.no_grad():\n\
+         {result}\n\
+         ```\n\n"
+    );
+    if !card.classifies() {
+        out.push_str("`pooler_output` is the source's own pooled output: the pooler is the identity.\n\n");
+    }
+    if let Some(exact) = card.prepared.model.family.exact_code().filter(|_| card.exact_code) {
+        let _ = write!(
+            out,
+            "With `trust_remote_code=True` the source's exact network is loaded instead, by `{}`, which lies in this \
+             folder; read it before you trust it:\n\n\
+             ```python\n\
+             from transformers import {auto}\n\n\
+             model = {auto}.from_pretrained(\".\", trust_remote_code=True)\n\
+             ```\n\n",
+            exact.file,
+            auto = exact.auto_class
+        );
+    }
+}
+
+/// `preprocessor_config.json` in words.
+fn preprocessing(out: &mut String, processor: &Value) {
+    let text = |key: &str| processor.get(key).and_then(Value::as_str).unwrap_or_default();
+    let edge =
+        |key: &str, side: &str| processor.get(key).and_then(|size| size.get(side)).and_then(Value::as_u64);
+    let sides = |key: &str| match (edge(key, "height"), edge(key, "width")) {
+        (Some(height), Some(width)) => Some(format!("{height}×{width}")),
+        _ => None,
+    };
+    let filter = processor.get("resample").and_then(Value::as_u64).and_then(Filter::from_pillow_number);
+    let resized = match (edge("size", "shortest_edge"), sides("size")) {
+        (Some(shortest), _) => format!("shorter edge to {shortest} pixels"),
+        (None, Some(sides)) => format!("to {sides} pixels, whatever the picture's shape"),
+        (None, None) => "no".to_owned(),
+    };
+    out.push_str("## Preprocessing\n\n");
+    let channels = |key: &str| match processor.get(key).and_then(Value::as_array) {
+        Some(list) => list.iter().map(Value::to_string).collect::<Vec<_>>().join(", "),
+        None => "none".to_owned(),
+    };
+    let rows = [
+        ("image processor", format!("`{}`", text("image_processor_type"))),
+        ("resized", format!("{resized}, {}", filter.map_or("default", Filter::name))),
+        ("cropped", sides("crop_size").map_or("no".to_owned(), |sides| format!("{sides} from the middle"))),
+        ("mean", channels("image_mean")),
+        ("standard deviation", channels("image_std")),
+    ];
+    table(out, &["", ""], rows.into_iter().map(|(name, value)| vec![name.to_owned(), value]));
+}
+
+fn provenance(out: &mut String, card: &Card<'_>) {
+    let (source, plan) = (&card.prepared.source, &card.prepared.plan);
+    let mut rows: Vec<(&str, String)> = Vec::new();
+    match &source.provenance {
+        Some(provenance) => {
+            rows.push(("repository", code(&provenance.repository)));
+            rows.push(("commit", code(&provenance.commit)));
+        }
+        None => rows.push(("source", code(&source.stem()))),
+    }
+    for (index, file) in source.checkpoint.files().iter().enumerate() {
+        let name = file.path.file_name().unwrap_or_default().to_string_lossy();
+        let sha256 = card.report.and_then(|report| report.source.files.get(index)).map(|file| &file.sha256);
+        let sha256 =
+            sha256.map_or("sha256 not computed (`--no-verify`)".to_owned(), |sum| format!("sha256 `{sum}`"));
+        rows.push(("file", format!("{}, {} bytes, {sha256}", code(&name), file.len)));
+    }
+    let root = source.checkpoint.root().path.as_str();
+    if !root.is_empty() {
+        rows.push(("weights found under", code(root)));
+    }
+    if let Some(license) = &card.prepared.model.license {
+        let known_from = code(&license.origin.to_string());
+        rows.push(("licence", format!("{}, known from {known_from}", code(&license.value.to_string()))));
+    }
+    let rules = card.prepared.rules.file();
+    let rules = std::path::Path::new(rules).file_name().unwrap_or_default().to_string_lossy();
+    let own = if card.prepared.own_rules { "the user's own" } else { "built in" };
+    rows.push(("rule file", format!("{} ({own})", code(&rules))));
+    rows.push(("vitport", env!("CARGO_PKG_VERSION").to_owned()));
+    out.push_str("## Where it came from\n\n");
+    table(out, &["", ""], rows.into_iter().map(|(name, value)| vec![name.to_owned(), value]));
+
+    let accounts = accounts(card.prepared);
+    let _ = write!(
+        out,
+        "{} tensors went in, {} came out ({} bytes); {} folded, {} padded with zeros, {} filled in. ",
+        accounts.source_tensors,
+        accounts.target_tensors,
+        accounts.target_bytes,
+        accounts.folded,
+        accounts.padded,
+        accounts.filled
+    );
+    let _ = writeln!(
+        out,
+        "The source's tensors {} be had back bit for bit.\n",
+        if plan.is_reversible() { "can" } else { "cannot" }
+    );
+    const MOST: usize = 20;
+    for dropped in accounts.dropped.iter().take(MOST) {
+        let _ = writeln!(
+            out,
+            "- left out: {} ({} bytes): {}",
+            code(&dropped.name),
+            dropped.bytes,
+            code(&dropped.reason)
+        );
+    }
+    match accounts.dropped.len() {
+        0 => {}
+        count if count > MOST => {
+            let _ = writeln!(out, "- and {} more\n", count - MOST);
+        }
+        _ => out.push('\n'),
+    }
+}
+
+fn comparison(out: &mut String, report: &Report) {
+    let picture = &report.picture;
+    let name = picture.name.rsplit(['/', '\\']).next().unwrap_or_default();
+    let _ = writeln!(
+        out,
+        "## What was compared\n\n\
+         Picture: {} ({}×{}, sha256 `{}`). Each row is the largest difference of two numbers relative to the size \
+         (root mean square) of what is compared, and what the rounding of float32 explains.\n",
+        code(name),
+        picture.width,
+        picture.height,
+        picture.sha256
+    );
+    let number = |value: f64| format!("{value:.1e}");
+    let measured = |list: &[Comparison], index: usize| {
+        list.get(index).map_or("–".to_owned(), |place| number(place.difference.relative))
+    };
+    match &report.known_deviation {
+        None => table(
+            out,
+            &["place", "difference", "tolerance"],
+            report.layers.iter().map(|place| {
+                vec![place.place.clone(), number(place.difference.relative), number(place.tolerance)]
+            }),
+        ),
+        Some(deviation) => table(
+            out,
+            &["place", "difference", "without the known deviation", "tolerance"],
+            deviation.without_it.iter().enumerate().map(|(index, place)| {
+                let with_it = measured(&deviation.measured, index);
+                vec![place.place.clone(), with_it, number(place.difference.relative), number(place.tolerance)]
+            }),
+        ),
+    }
+    let weights = &report.weights;
+    let agree = report.facts.iter().filter(|fact| fact.agrees || !fact.counts).count();
+    let pixels = report.pixels.iter().map(|pixels| pixels.difference.largest).fold(0.0, f64::max);
+    let _ = writeln!(
+        out,
+        "- weights: {} of {} tensors are the same bit by bit ({} bytes)\n\
+         - facts of the configuration: {agree} of {} agree\n\
+         - pixels after both ways of preprocessing: at most {} apart (transformers' PIL backend: `use_fast=False` in \
+         version 4, `backend=\"pil\"` in version 5)\n",
+        weights.same,
+        weights.same + weights.different.len(),
+        weights.bytes,
+        report.facts.len(),
+        number(pixels)
+    );
+    if report.source_top5.is_empty() {
+        return;
+    }
+    let percent = |guess: &Guess| format!("{:.2} %", guess.probability * 100.0);
+    let rows = report.source_top5.iter().zip(&report.target_top5).map(|(source, target)| {
+        vec![code(&source.label), percent(source), code(&target.label), percent(target)]
+    });
+    table(out, &["source", "", "this folder", ""], rows);
+}
+
+fn facts(out: &mut String, card: &Card<'_>) {
+    out.push_str("## How every fact is known\n\n");
+    let rows = card
+        .prepared
+        .model
+        .facts
+        .iter()
+        .map(|fact| vec![fact.name.to_owned(), code(&fact.value), code(&fact.origin.to_string())]);
+    table(out, &["fact", "value", "known from"], rows);
+}

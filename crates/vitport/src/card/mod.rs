@@ -1,0 +1,47 @@
+//! The model card of a converted folder: README.md, with what the Hub asks for at its head and, below, what the model is,
+//! how it is used, where it came from and how far it was seen to be the same.
+//!
+//! A card says nothing that the conversion does not know: a licence that nobody stated is left out, and so is a comparison
+//! that was not made. Names, labels and reasons come from files of strangers; [`metadata`] quotes them for YAML and
+//! [`markdown`] for Markdown, so that no text can end the block that it stands in. A card holds no time and no path of the
+//! machine that made it, so the same conversion gives the same card.
+
+mod body;
+mod markdown;
+mod metadata;
+
+pub use crate::front_matter::CARD as FILE_NAME;
+
+use crate::convert::Prepared;
+use crate::verify::Report;
+
+/// What a card is written from.
+#[derive(Clone, Copy)]
+pub struct Card<'a> {
+    /// The source, the model and the plan.
+    pub prepared: &'a Prepared,
+    /// What weighing found, if the folder was weighed.
+    pub report: Option<&'a Report>,
+    /// Whether the folder holds code that gives the source's exact network.
+    pub exact_code: bool,
+}
+
+impl Card<'_> {
+    /// The text of README.md.
+    pub fn text(&self) -> String {
+        let mut text = metadata::front_matter(self);
+        body::write(&mut text, self);
+        text
+    }
+
+    /// The transformers class of the folder: `ViTForImageClassification`.
+    fn class(&self) -> &str {
+        let class = self.prepared.model.config.get("architectures").and_then(|list| list.get(0));
+        class.and_then(|class| class.as_str()).unwrap_or("AutoModel")
+    }
+
+    /// Whether there is a classification head.
+    fn classifies(&self) -> bool {
+        self.prepared.model.labels.is_some()
+    }
+}
