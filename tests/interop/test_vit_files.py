@@ -57,6 +57,40 @@ def training_run(model, path):
     torch.save(run, path)
 
 
+def jax_release(model, path):
+    """As google-research/vision_transformer lays its arrays out; timm then loads them back from the file."""
+    state = {name: value.numpy() for name, value in model.state_dict().items()}
+    heads, dim = model.blocks[0].attn.num_heads, model.embed_dim
+    arrays = {
+        "cls": state["cls_token"],
+        "embedding/kernel": state["patch_embed.proj.weight"].transpose(2, 3, 1, 0),
+        "embedding/bias": state["patch_embed.proj.bias"],
+        "Transformer/posembed_input/pos_embedding": state["pos_embed"],
+        "Transformer/encoder_norm/scale": state["norm.weight"],
+        "Transformer/encoder_norm/bias": state["norm.bias"],
+        "head/kernel": state["head.weight"].T,
+        "head/bias": state["head.bias"],
+    }
+    for i in range(len(model.blocks)):
+        block, timm_block = f"Transformer/encoderblock_{i}/", f"blocks.{i}."
+        for norm, timm_norm in (("LayerNorm_0", "norm1"), ("LayerNorm_2", "norm2")):
+            arrays[f"{block}{norm}/scale"] = state[f"{timm_block}{timm_norm}.weight"]
+            arrays[f"{block}{norm}/bias"] = state[f"{timm_block}{timm_norm}.bias"]
+        attention = block + "MultiHeadDotProductAttention_1/"
+        weights = np.split(state[f"{timm_block}attn.qkv.weight"], 3)
+        biases = np.split(state[f"{timm_block}attn.qkv.bias"], 3)
+        for name, weight, bias in zip(("query", "key", "value"), weights, biases):
+            arrays[f"{attention}{name}/kernel"] = weight.T.reshape(dim, heads, dim // heads)
+            arrays[f"{attention}{name}/bias"] = bias.reshape(heads, dim // heads)
+        arrays[f"{attention}out/kernel"] = state[f"{timm_block}attn.proj.weight"].T.reshape(heads, dim // heads, dim)
+        arrays[f"{attention}out/bias"] = state[f"{timm_block}attn.proj.bias"]
+        for n in (0, 1):
+            arrays[f"{block}MlpBlock_3/Dense_{n}/kernel"] = state[f"{timm_block}mlp.fc{n + 1}.weight"].T
+            arrays[f"{block}MlpBlock_3/Dense_{n}/bias"] = state[f"{timm_block}mlp.fc{n + 1}.bias"]
+    np.savez(path, **arrays)
+    model.load_pretrained(str(path))
+
+
 FORMS = {
     "zip": (lambda m, p: torch.save(m.state_dict(), p), ARCH),
     "legacy": (lambda m, p: torch.save(m.state_dict(), p, _use_new_zipfile_serialization=False), ARCH),
@@ -69,12 +103,13 @@ FORMS = {
     "torch.compile": (lambda m, p: torch.save(prefixed("_orig_mod.", m.state_dict()), p), ARCH),
     "compiled and parallel": (lambda m, p: torch.save(prefixed("_orig_mod.module.", m.state_dict()), p), ARCH),
     "training run": (training_run, ARCH),
+    "JAX release": (jax_release, ARCH),
     "average picked by key": (
         lambda m, p: torch.save({"state_dict": other_weights(m), "state_dict_ema": m.state_dict()}, p),
         (*ARCH, "--key", "state_dict_ema"),
     ),
 }
-SUFFIX = {"safetensors": ".safetensors"}
+SUFFIX = {"safetensors": ".safetensors", "JAX release": ".npz"}
 FULL_SIZE = [
     "vit_tiny_patch16_224.augreg_in21k_ft_in1k",
     "vit_small_patch32_224.augreg_in21k",
@@ -91,7 +126,7 @@ def opened(tmp_path_factory, pictures):
     results, jobs = {}, []
 
     def add(form, model, twin, write, flags, suffix=".pth"):
-        path, folder, truth = (directory / f"{len(results)}{s}" for s in (suffix, "", ".npz"))
+        path, folder, truth = (directory / f"{len(results)}{s}" for s in (suffix, "", ".truth.npz"))
         write(model, path)
         values = twins.truth(model.float(), images)
         np.savez(truth, **values)

@@ -80,7 +80,7 @@ pub struct Prepared {
 /// [`ConvertError`], never of the folder kind.
 pub fn prepare(source: Source, request: &Request) -> Result<Prepared, ConvertError> {
     let model = identify(&source, &request.hints)?;
-    let built_in = (format!("{}.toml", model.family.name()), model.family.rules().to_owned());
+    let built_in = (model.rules.name.to_owned(), model.rules.text.to_owned());
     let (file, text) = request.rules.clone().unwrap_or(built_in);
     let rules = Rules::parse(&file, &text)?;
     rules.require_family(model.family.name())?;

@@ -62,6 +62,8 @@ pub enum Operation {
     Concat,
     /// The last two axes exchanged.
     Transpose,
+    /// The axes in another order, some of them joined.
+    Permute,
     /// The same bytes under another shape.
     Reshape,
     /// Rows of zeros put before the source's rows.
@@ -80,6 +82,7 @@ impl Operation {
             Operation::Split => "split",
             Operation::Concat => "concat",
             Operation::Transpose => "transpose",
+            Operation::Permute => "permute",
             Operation::Reshape => "reshape",
             Operation::Pad => "pad",
             Operation::Fold => "fold",

@@ -82,7 +82,42 @@ fn transpose_is_a_view_and_reshape_keeps_the_bytes() {
     let Part::Slice { tensor, .. } = &plan.targets[0].parts[0] else { panic!() };
     assert_eq!((tensor.shape.as_slice(), tensor.strides.as_slice()), (&[5, 3][..], &[1, 5][..]));
     let ways = inverse(&plan).unwrap();
-    assert_eq!(ways["t"][0].transposed, Some((5, 3)));
+    assert_eq!(ways["t"][0].view.as_ref(), Some(tensor));
+    assert_eq!(ways["r"][0].view, None);
+}
+
+#[test]
+fn permute_puts_axes_into_order_and_joins_them() {
+    let source = dict(&[("conv", &[2, 3, 4, 5]), ("query", &[6, 2, 3]), ("bias", &[2, 3])]);
+    let text = "[permute]\nconv = { to = \"c\", axes = [3, 2, 0, 1] }\nquery = { to = \"q\", axes = [[1, 2], 0] }\nbias = { to = \"b\", axes = [[0, 1]] }";
+    let plan = plan(text, &source, &[("c", &[5, 4, 2, 3]), ("q", &[6, 6]), ("b", &[6])]).unwrap();
+    let view = |name: &str| match &plan.targets.iter().find(|target| target.name == name).unwrap().parts[..] {
+        [Part::Slice { tensor, .. }] => (tensor.shape.clone(), tensor.strides.clone()),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(view("c"), (vec![5, 4, 2, 3], vec![1, 5, 60, 20]));
+    assert_eq!(view("q"), (vec![2, 3, 6], vec![3, 1, 6]));
+    assert_eq!(view("b"), (vec![2, 3], vec![3, 1]));
+    assert!(plan.is_reversible());
+    for axes in [
+        "[]",
+        "[0, 0, 1, 2]",
+        "[0, 1]",
+        "[[], 0, 1, 2, 3]",
+        "[1, 2, 3, 4]",
+        "[0, 1, 2, 18446744073709551615]",
+    ] {
+        let text = format!("family = \"test\"\n[permute]\nconv = {{ to = \"c\", axes = {axes} }}");
+        let answer = Rules::parse("test.toml", &text);
+        assert!(answer.is_err() || axes == "[0, 1]", "{axes}");
+    }
+    let wrong = "[permute]\nconv = { to = \"c\", axes = [1, 0] }";
+    let problems = problems_of(wrong, &source);
+    assert!(matches!(problems[..], [Problem::Unfit { .. }, ..]), "{problems:?}");
+}
+
+fn problems_of(text: &str, source: &StateDict) -> Vec<Problem> {
+    plan(text, source, &[("c", &[1])]).unwrap_err()
 }
 
 #[test]

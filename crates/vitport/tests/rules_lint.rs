@@ -44,6 +44,10 @@ fn fixtures() -> Vec<(String, Prepared)> {
         (format!("{data}/vit/timm_deit3.safetensors"), request(&[2], [16, 12], false)),
         (format!("{data}/vit/timm_dinov2_base.safetensors"), request(&[2], [16, 16], false)),
         (format!("{data}/vit/timm_no_qkv_bias.safetensors"), request(&[4], [16, 16], false)),
+        (format!("{data}/vit/jax_classifier.npz"), request(&[2], [16, 16], false)),
+        (format!("{data}/vit/jax_oblong.npz"), request(&[3], [16, 24], false)),
+        (format!("{data}/vit/jax_base.npz"), request(&[2], [16, 16], false)),
+        (format!("{data}/vit/jax_pre_logits.npz"), request(&[2], [16, 16], true)),
         ("examples/cvt_tiny/tiny.pth".to_owned(), request(&[1, 2, 4], [64, 64], false)),
     ];
     list.into_iter()
@@ -60,20 +64,18 @@ fn every_rule_of_every_family_is_used_by_a_fixture() {
     // DINOv2's own files hold a mask token; timm's, which are the fixtures, do not.
     let only_elsewhere = BTreeSet::from(["[drop] mask_token".to_owned()]);
     let fixtures = fixtures();
-    for family in families::ALL {
+    for file in families::ALL.iter().flat_map(|family| family.rules()) {
         let mut live = BTreeSet::new();
         let mut all = BTreeSet::new();
-        for (_, prepared) in
-            fixtures.iter().filter(|(_, prepared)| prepared.model.family.name() == family.name())
-        {
+        for (_, prepared) in fixtures.iter().filter(|(_, prepared)| prepared.rules.file() == file.name) {
             let (used, rules) =
                 prepared.rules.live_and_all(&prepared.model.state_dict, &prepared.model.bindings);
             live.extend(used);
             all.extend(rules);
         }
-        assert!(!all.is_empty(), "{} has no fixture", family.name());
+        assert!(!all.is_empty(), "{} has no fixture", file.name);
         let dead: Vec<_> = all.difference(&live).filter(|rule| !only_elsewhere.contains(*rule)).collect();
-        assert!(dead.is_empty(), "{}: no fixture uses {dead:?}", family.name());
+        assert!(dead.is_empty(), "{}: no fixture uses {dead:?}", file.name);
     }
 }
 
@@ -102,6 +104,16 @@ fn every_source_tensor_is_mapped_or_dropped_and_every_target_is_made_once() {
         let expected: BTreeSet<&str> = prepared.model.expected.iter().map(|e| e.name.as_str()).collect();
         assert_eq!(made, expected, "{name}");
     }
+}
+
+/// Where in its storage the element of a view lies, counted in elements.
+fn place_in(view: &vitport_checkpoint::Tensor, mut number: u64) -> u64 {
+    let mut place = view.offset;
+    for (size, stride) in view.shape.iter().zip(&view.strides).rev() {
+        place += number % size * stride;
+        number /= size;
+    }
+    place
 }
 
 #[test]
@@ -137,11 +149,15 @@ fn there_and_back_is_the_same_bit_by_bit() {
             prepared.source.checkpoint.read(tensor, 0, &mut original).unwrap();
             let mut back = vec![0xee; original.len()];
             for run in &ways[&tensor.name] {
-                assert_eq!(run.transposed, None, "no built-in rule transposes");
-                let begin = (run.source_first * size) as usize;
-                let end = begin + (run.elements * size) as usize;
-                let view = target.tensor(&run.target).unwrap();
-                target.read(view, run.target_first, &mut back[begin..end]).unwrap();
+                let mut values = vec![0; (run.elements * size) as usize];
+                target.read(target.tensor(&run.target).unwrap(), run.target_first, &mut values).unwrap();
+                for (step, value) in (run.source_first..).zip(values.chunks_exact(size as usize)) {
+                    let element = match &run.view {
+                        Some(view) => place_in(view, step) - tensor.offset,
+                        None => step,
+                    };
+                    back[(element * size) as usize..][..size as usize].copy_from_slice(value);
+                }
             }
             assert!(original == back, "{name}: {} does not come back", tensor.name);
         }
@@ -154,7 +170,7 @@ fn there_and_back_is_the_same_bit_by_bit() {
 fn a_rule_that_is_missing_or_too_many_is_reported_with_all_its_tensors() {
     let source = Source::open(&path("examples/vit_small_twin"), None, &Limits::default()).unwrap();
     let prepared = prepare(source, &Request::default()).unwrap();
-    let (model, text) = (&prepared.model, families::ALL[0].rules());
+    let (model, text) = (&prepared.model, families::ALL[0].rules()[0].text);
     let problems_of = |text: &str| {
         let rules = Rules::parse("test.toml", text).unwrap();
         rules.plan(&model.state_dict, &model.bindings, None, &model.expected).unwrap_err().list

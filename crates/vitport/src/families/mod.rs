@@ -28,8 +28,8 @@ pub trait Family: Sync {
         None
     }
 
-    /// The built-in rule file, TOML in the language of [`crate::rules`].
-    fn rules(&self) -> &'static str;
+    /// The built-in rule files, one for each layout that the family's files come in.
+    fn rules(&self) -> &'static [RuleFile];
 
     /// Whether these tensors are one of the family's, be it one that has no target.
     fn recognises(&self, state_dict: &StateDict) -> bool;
@@ -72,6 +72,15 @@ pub trait Family: Sync {
         pixels: &Pixels,
         observer: &mut dyn Observer,
     ) -> Result<Output, ForwardError>;
+}
+
+/// A built-in rule file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RuleFile {
+    /// Its name, for messages and reports.
+    pub name: &'static str,
+    /// TOML in the language of [`crate::rules`].
+    pub text: &'static str,
 }
 
 /// A source network by its own definition, with its own way from a picture to its input.

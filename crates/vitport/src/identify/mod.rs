@@ -19,7 +19,7 @@ pub use license::choose_license;
 use serde_json::{Map, Value};
 use vitport_checkpoint::escape;
 
-use crate::families::{self, Family, SourceNetwork};
+use crate::families::{self, Family, RuleFile, SourceNetwork};
 use crate::license::License;
 use crate::rules::{Bindings, Expected};
 use crate::source::Source;
@@ -29,6 +29,8 @@ use crate::state_dict::StateDict;
 pub struct Model {
     /// The family that knows it.
     pub family: &'static dyn Family,
+    /// The family's rule file for the layout that its tensors have.
+    pub rules: RuleFile,
     /// Its name: `vit_base_patch16_224.augreg2_in21k_ft_in1k`, `cvt-13`, or a description.
     pub name: String,
     /// timm's `architecture.tag` when it is known to be one of those.

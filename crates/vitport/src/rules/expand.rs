@@ -255,6 +255,11 @@ impl Expansion<'_> {
                 let (shape, parts) = (view.shape.clone(), vec![whole(&view)]);
                 self.make(position, target_name(target)?, tensor.dtype, shape, parts, Operation::Transpose)?;
             }
+            (Action::Permute { target, axes, .. }, [tensor]) => {
+                let (shape, view) = permuted(tensor, axes)?;
+                let parts = vec![whole(&view)];
+                self.make(position, target_name(target)?, tensor.dtype, shape, parts, Operation::Permute)?;
+            }
             (Action::Reshape { target, shape, .. }, [tensor]) => {
                 let shape = self.shape(shape).map_err(broken)?;
                 let parts = vec![whole(tensor)];
@@ -439,6 +444,30 @@ fn transposed(tensor: &Tensor) -> Result<Tensor, Problem> {
     view.shape.swap(axes - 2, axes - 1);
     view.strides.swap(axes - 2, axes - 1);
     Ok(view)
+}
+
+/// The view with its axes in another order, and the shape that it has once those of each group are one axis; no byte moves.
+fn permuted(tensor: &Tensor, axes: &[Vec<usize>]) -> Result<(Vec<u64>, Tensor), Problem> {
+    let unfit = || {
+        let wanted = axes.iter().map(Vec::len).sum::<usize>();
+        let reason =
+            format!("shape {:?} does not have the {wanted} axes that are put into order", tensor.shape);
+        Problem::Unfit { name: tensor.name.clone(), reason }
+    };
+    let count = axes.iter().map(Vec::len).sum::<usize>();
+    if tensor.shape.len() != count || tensor.strides.len() != count {
+        return Err(unfit());
+    }
+    let mut view = tensor.clone();
+    let take =
+        |from: &[u64]| axes.iter().flatten().map(|&axis| from.get(axis).copied()).collect::<Option<_>>();
+    view.shape = take(&tensor.shape).ok_or_else(unfit)?;
+    view.strides = take(&tensor.strides).ok_or_else(unfit)?;
+    let joined = |group: &Vec<usize>| {
+        let sizes = group.iter().filter_map(|&axis| tensor.shape.get(axis));
+        sizes.fold(1_u64, |product, &size| product.saturating_mul(size))
+    };
+    Ok((axes.iter().map(joined).collect(), view))
 }
 
 /// Shape and dtype of tensors put one after another along their first axis.

@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use vitport_checkpoint::Tensor;
+
 use crate::plan::{Operation, Part, Plan};
 
 /// Where a run of a source tensor's elements lies in the target.
@@ -20,9 +22,9 @@ pub struct Inverse {
     pub target_first: u64,
     /// Number of elements.
     pub elements: u64,
-    /// `(rows, columns)` if the target holds the run transposed: each `rows × columns` matrix of the target is the
-    /// source's with its axes exchanged.
-    pub transposed: Option<(u64, u64)>,
+    /// If the target holds the run in another order: the view of the source whose row-major order that is. `source_first`
+    /// is then counted in the view's order, too.
+    pub view: Option<Tensor>,
 }
 
 /// Target tensors whose making cannot be undone bit for bit.
@@ -48,17 +50,14 @@ pub fn inverse(plan: &Plan) -> Result<BTreeMap<String, Vec<Inverse>>, NotReversi
         let mut place = 0_u64;
         for part in &target.parts {
             if let Part::Slice { tensor, first, elements } = part {
-                let transposed = match (target.operation, target.shape.as_slice()) {
-                    (Operation::Transpose, [.., rows, columns]) => Some((*rows, *columns)),
-                    _ => None,
-                };
+                let is_reordered = matches!(target.operation, Operation::Transpose | Operation::Permute);
                 ways.entry(tensor.name.clone()).or_default().push(Inverse {
                     source: tensor.name.clone(),
                     source_first: *first,
                     target: target.name.clone(),
                     target_first: place,
                     elements: *elements,
-                    transposed,
+                    view: is_reordered.then(|| tensor.clone()),
                 });
             }
             place = place.saturating_add(part.elements());

@@ -67,6 +67,7 @@ pub(super) enum Action {
     Split { source: Pattern, targets: Vec<Pattern> },
     Concat { sources: Vec<Pattern>, target: Pattern },
     Transpose { source: Pattern, target: Pattern },
+    Permute { source: Pattern, target: Pattern, axes: Vec<Vec<usize>> },
     Reshape { source: Pattern, target: Pattern, shape: Vec<Dimension> },
     Pad { source: Pattern, target: Pattern, rows: u64 },
     Fold { source: Pattern, target: Pattern, factors: Pattern },
@@ -82,6 +83,7 @@ impl Action {
             Action::Rename { source, .. }
             | Action::Split { source, .. }
             | Action::Transpose { source, .. }
+            | Action::Permute { source, .. }
             | Action::Reshape { source, .. }
             | Action::Pad { source, .. }
             | Action::Drop { source, .. } => vec![source],
@@ -97,6 +99,7 @@ impl Action {
             Action::Rename { target, .. }
             | Action::Concat { target, .. }
             | Action::Transpose { target, .. }
+            | Action::Permute { target, .. }
             | Action::Reshape { target, .. }
             | Action::Pad { target, .. }
             | Action::Fold { target, .. }
@@ -178,6 +181,8 @@ struct Tables {
     #[serde(default)]
     transpose: BTreeMap<String, String>,
     #[serde(default)]
+    permute: BTreeMap<String, Permute>,
+    #[serde(default)]
     reshape: BTreeMap<String, Reshape>,
     #[serde(default)]
     pad: BTreeMap<String, Pad>,
@@ -191,6 +196,21 @@ struct Tables {
     when: BTreeMap<String, Tables>,
     #[serde(default)]
     unless: BTreeMap<String, Tables>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Permute {
+    to: String,
+    axes: Vec<Axis>,
+}
+
+/// One axis of the target: an axis of the source, or several that become one.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Axis {
+    One(usize),
+    Joined(Vec<usize>),
 }
 
 #[derive(Deserialize)]
@@ -326,6 +346,25 @@ impl Reader<'_> {
         texts.iter().map(|text| self.pattern(table, text)).collect()
     }
 
+    /// The axes of a permutation, each of which must occur once.
+    fn axes(&self, table: &str, source: &str, axes: Vec<Axis>) -> Result<Vec<Vec<usize>>, RulesError> {
+        let groups: Vec<Vec<usize>> = axes
+            .into_iter()
+            .map(|axis| match axis {
+                Axis::One(axis) => vec![axis],
+                Axis::Joined(axes) => axes,
+            })
+            .collect();
+        let mut named = groups.concat();
+        named.sort_unstable();
+        let is_whole = !named.is_empty() && named.iter().enumerate().all(|(place, axis)| place == *axis);
+        if is_whole && groups.iter().all(|group| !group.is_empty()) {
+            return Ok(groups);
+        }
+        let reason = format!("`{source}` needs each of its axes, counted from 0, once");
+        Err(RulesError::Rule { file: self.file.to_owned(), table: table.to_owned(), reason })
+    }
+
     fn tables(&mut self, tables: Tables, path: &str, conditions: &[Condition]) -> Result<(), RulesError> {
         let name = |table: &str| if path.is_empty() { table.to_owned() } else { format!("{path}.{table}") };
         let mut actions = Vec::new();
@@ -358,6 +397,15 @@ impl Reader<'_> {
             let action = Action::Transpose {
                 source: self.pattern(&table, &source)?,
                 target: self.pattern(&table, &target)?,
+            };
+            actions.push((table, action));
+        }
+        for (source, Permute { to, axes }) in tables.permute {
+            let table = name("permute");
+            let action = Action::Permute {
+                source: self.pattern(&table, &source)?,
+                target: self.pattern(&table, &to)?,
+                axes: self.axes(&table, &source, axes)?,
             };
             actions.push((table, action));
         }

@@ -24,6 +24,7 @@
 //! | `split` | `"source" = ["a", "b", …]` | equal shares of the first axis |
 //! | `concat` | `"target" = ["a", "b", …]` | source tensors one after another along the first axis |
 //! | `transpose` | `"source" = "target"` | the last two axes exchanged |
+//! | `permute` | `"source" = { to = "target", axes = [2, [0, 1]] }` | the axes in another order, those in brackets joined |
 //! | `reshape` | `"source" = { to = "target", shape = ["width", 3] }` | the same bytes under another shape |
 //! | `pad` | `"source" = { to = "target", rows = 1 }` | rows (last axis) of zeros put before the source's |
 //! | `fold` | `"source" = { to = "target", rows_times = "factors" }` | row r times factor r, in float64, rounded once |

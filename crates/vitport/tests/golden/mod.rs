@@ -1,5 +1,7 @@
 //! Reads the golden files of `tests/data` and compares a forward pass with them.
 
+#![allow(dead_code)]
+
 use std::collections::HashMap;
 use std::path::Path;
 

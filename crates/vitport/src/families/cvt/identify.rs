@@ -7,7 +7,7 @@ use vitport_checkpoint::escape;
 use super::forward_microsoft::{ConvolutionalVisionTransformer, CvtStage};
 use super::published::{PUBLISHED, Published, by_name, edge_in_name};
 use super::structure::Structure;
-use super::{Cvt, MicrosoftCvt, Transform, config};
+use super::{Cvt, MicrosoftCvt, RULES, Transform, config};
 use crate::identify::{Fact, Hints, IdentifyError, Known, Model, Origin, choose_labels, choose_license};
 use crate::image::{CropMode, Filter, MicrosoftTransform};
 use crate::nn::{Activation, Window};
@@ -44,6 +44,7 @@ pub(super) fn identify(
     };
     Ok(Model {
         family: &Cvt,
+        rules: RULES,
         name: escape(&name).to_string(),
         tag: None,
         facts: facts(&structure, &heads, &size, &preprocessing, hints, &labels),

@@ -19,7 +19,7 @@ use serde_json::Value;
 
 use self::forward_microsoft::ConvolutionalVisionTransformer;
 use self::forward_transformers::CvtConfig;
-use super::{Deviation, ExactCode, Family, SourceNetwork};
+use super::{Deviation, ExactCode, Family, RuleFile, SourceNetwork};
 use crate::identify::{Hints, IdentifyError, Model};
 use crate::image::{CropRounding, ImageError, MicrosoftTransform, Picture, Pixels, TimmTransform};
 use crate::nn::{Activation, ForwardError, Observer, Output, Weights};
@@ -28,6 +28,9 @@ use crate::state_dict::StateDict;
 
 /// The family.
 pub struct Cvt;
+
+/// Microsoft's layout.
+const RULES: RuleFile = RuleFile { name: "cvt.toml", text: include_str!("rules.toml") };
 
 impl Family for Cvt {
     fn name(&self) -> &'static str {
@@ -42,8 +45,8 @@ impl Family for Cvt {
         Some("microsoft")
     }
 
-    fn rules(&self) -> &'static str {
-        include_str!("rules.toml")
+    fn rules(&self) -> &'static [RuleFile] {
+        &[RULES]
     }
 
     fn recognises(&self, state_dict: &StateDict) -> bool {

@@ -5,8 +5,8 @@ use vitport_checkpoint::escape;
 use super::architecture::{self, Named};
 use super::arguments::{self, Hidden, TIMM_EPS};
 use super::forward_timm::VisionTransformer;
-use super::structure::Structure;
-use super::{TimmVit, Vit, config, preprocess};
+use super::structure::{Layout, Structure};
+use super::{JAX_RULES, RULES, TimmVit, Vit, config, jax, preprocess};
 use crate::identify::{Fact, Hints, IdentifyError, Known, Model, Origin, choose_labels, choose_license};
 use crate::source::Source;
 use crate::state_dict::StateDict;
@@ -50,6 +50,10 @@ pub(super) fn identify(
         .and_then(|named| Some(named.tag?.full_name()));
     Ok(Model {
         family: &Vit,
+        rules: match structure.layout {
+            Layout::Timm => RULES,
+            Layout::Jax { .. } => JAX_RULES,
+        },
         name: match &named {
             Some(named) if is_published(named, &structure) => named.name(),
             _ => stem,
@@ -65,6 +69,7 @@ pub(super) fn identify(
         network: Box::new(TimmVit {
             network: network(&structure, &hidden, with_head),
             transform: preprocessing.timm_transform(),
+            layout: structure.layout,
         }),
         state_dict,
     })
@@ -91,9 +96,10 @@ fn hidden(
         }
         (Some(named), _) => arguments::of_architecture(named.architecture)?,
         (None, _) => {
-            let heads = match hints.num_heads {
-                Some(_) => Known::new(0, Origin::Option("--num-heads")),
-                None => architecture::heads_of_all(structure)?,
+            let heads = match (hints.num_heads.is_some(), structure.layout) {
+                (false, Layout::Timm) => architecture::heads_of_all(structure)?,
+                // Decided below.
+                _ => Known::new(0, Origin::Option("--num-heads")),
             };
             let definition = || Origin::Definition("timm's VisionTransformer where nothing else is said");
             Hidden {
@@ -113,6 +119,15 @@ fn hidden(
         }
         None => {}
     }
+    if let Layout::Jax { heads } = structure.layout {
+        if hints.num_heads.is_some() && hidden.heads.value != heads {
+            return Err(IdentifyError::Contradiction {
+                option: format!("--num-heads {}", hidden.heads.value),
+                reason: format!("{} has an axis of {heads} heads", jax::QUERY),
+            });
+        }
+        hidden.heads = Known::new(heads, Origin::Weights(jax::QUERY.to_owned()));
+    }
     if let Some(eps) = hints.layer_norm_eps {
         hidden.eps = Known::new(eps, Origin::Option("--layer-norm-eps"));
     }
@@ -124,7 +139,7 @@ fn hidden(
                 reason: format!("it does not divide the width of {} channels", structure.width),
             },
             origin => IdentifyError::Misshapen {
-                tensor: "patch_embed.proj.weight".to_owned(),
+                tensor: structure.layout.names().patches.to_owned(),
                 family: "ViT",
                 reason: format!("{heads} heads ({origin}) do not divide its {} channels", structure.width),
             },
@@ -141,6 +156,7 @@ fn facts(
     hints: &Hints,
 ) -> Vec<Fact> {
     let weights = |tensor: &str| Origin::Weights(tensor.to_owned());
+    let names = structure.layout.names();
     let [height, width] = structure.image;
     let [patch_height, patch_width] = structure.patch;
     let yes = |flag: bool| if flag { "yes" } else { "no" };
@@ -150,25 +166,25 @@ fn facts(
     }
     let image_origin = match hints.image_size {
         Some(_) => Origin::Option("--image-size"),
-        None => weights("pos_embed"),
+        None => weights(names.positions),
     };
     facts.extend([
         Fact::new("image_size", format!("{height}x{width}"), image_origin),
-        Fact::new("patch_size", format!("{patch_height}x{patch_width}"), weights("patch_embed.proj.weight")),
-        Fact::new("hidden_size", structure.width, weights("patch_embed.proj.weight")),
-        Fact::new("num_hidden_layers", structure.depth, weights("blocks")),
+        Fact::new("patch_size", format!("{patch_height}x{patch_width}"), weights(names.patches)),
+        Fact::new("hidden_size", structure.width, weights(names.patches)),
+        Fact::new("num_hidden_layers", structure.depth, weights(names.blocks)),
         Fact::new("num_attention_heads", hidden.heads.value, hidden.heads.origin.clone()),
-        Fact::new("intermediate_size", structure.mlp, weights("blocks.0.mlp.fc1.weight")),
+        Fact::new("intermediate_size", structure.mlp, weights(names.mlp)),
         Fact::new("hidden_act", hidden.activation.value.transformers, hidden.activation.origin.clone()),
         Fact::new("layer_norm_eps", format!("{:e}", hidden.eps.value), hidden.eps.origin.clone()),
-        Fact::new("qkv_bias", yes(structure.qkv_bias), weights("blocks.0.attn.qkv.bias")),
-        Fact::new("class position", yes(structure.class_position), weights("pos_embed")),
-        Fact::new("layer scale", yes(structure.layer_scale.is_some()), weights("blocks.0")),
+        Fact::new("qkv_bias", yes(structure.qkv_bias), weights(names.qkv_bias)),
+        Fact::new("class position", yes(structure.class_position), weights(names.positions)),
+        Fact::new("layer scale", yes(structure.layer_scale.is_some()), weights(names.blocks)),
     ]);
     facts.push(match with_head {
-        true => Fact::new("classes", structure.classes, weights("head.weight")),
+        true => Fact::new("classes", structure.classes, weights(names.head)),
         false if structure.classes > 0 => Fact::new("classes", "none", Origin::Option("--no-head")),
-        false => Fact::new("classes", "none", weights("no head.weight")),
+        false => Fact::new("classes", "none", weights(&format!("no {}", names.head))),
     });
     facts
 }

@@ -2,12 +2,14 @@
 //!
 //! Source: timm/models/vision_transformer.py and deit.py. Target: transformers/models/vit. The target holds exactly the
 //! models with a class token, a final norm, plain attention and a plain MLP; layer scale is folded into the weights before
-//! it, positions that leave the class token out get a zero row. Everything else is refused by name.
+//! it, positions that leave the class token out get a zero row. Everything else is refused by name. The original JAX
+//! releases (`.npz`) hold the same network in a layout of their own, which `jax.rs` and `rules_jax.toml` know.
 
 mod architecture;
 mod arguments;
 mod config;
 mod identify;
+mod jax;
 mod preprocess;
 mod refusals;
 mod structure;
@@ -19,7 +21,9 @@ use serde_json::Value;
 
 use self::forward_timm::VisionTransformer;
 use self::forward_transformers::{ViT, ViTConfig};
-use super::{Family, SourceNetwork};
+use self::jax::JaxWeights;
+use self::structure::Layout;
+use super::{Family, RuleFile, SourceNetwork};
 use crate::identify::{Hints, IdentifyError, Model};
 use crate::image::{CropRounding, ImageError, Picture, Pixels, TimmTransform};
 use crate::nn::{ForwardError, Observer, Output, Weights};
@@ -28,6 +32,12 @@ use crate::state_dict::StateDict;
 
 /// The family.
 pub struct Vit;
+
+/// timm's layout.
+const RULES: RuleFile = RuleFile { name: "vit.toml", text: include_str!("rules.toml") };
+
+/// The layout of the original JAX releases.
+const JAX_RULES: RuleFile = RuleFile { name: "vit_jax.toml", text: include_str!("rules_jax.toml") };
 
 impl Family for Vit {
     fn name(&self) -> &'static str {
@@ -42,14 +52,15 @@ impl Family for Vit {
         Some("timm")
     }
 
-    fn rules(&self) -> &'static str {
-        include_str!("rules.toml")
+    fn rules(&self) -> &'static [RuleFile] {
+        &[RULES, JAX_RULES]
     }
 
     fn recognises(&self, state_dict: &StateDict) -> bool {
         let has_patches = state_dict.has("patch_embed.proj.weight")
             || state_dict.find(|name| name.starts_with("patch_embed.backbone.")).is_some();
-        has_patches && state_dict.find(|name| name.starts_with("blocks.0.")).is_some()
+        let is_timm = has_patches && state_dict.find(|name| name.starts_with("blocks.0.")).is_some();
+        is_timm || jax::recognises(state_dict)
     }
 
     fn identify(
@@ -90,6 +101,7 @@ impl Family for Vit {
 struct TimmVit {
     network: VisionTransformer,
     transform: TimmTransform,
+    layout: Layout,
 }
 
 impl SourceNetwork for TimmVit {
@@ -103,6 +115,12 @@ impl SourceNetwork for TimmVit {
         pixels: &Pixels,
         observer: &mut dyn Observer,
     ) -> Result<Output, ForwardError> {
-        self.network.forward(pixels, weights, observer)
+        match self.layout {
+            Layout::Timm => self.network.forward(pixels, weights, observer),
+            Layout::Jax { .. } => {
+                let weights = JaxWeights { arrays: weights, heads: self.network.heads };
+                self.network.forward(pixels, &weights, observer)
+            }
+        }
     }
 }

@@ -4,12 +4,15 @@
 use serde_json::Value;
 
 use super::architecture::{Named, candidates};
-use super::structure::Structure;
+use super::structure::{Layout, Structure};
 use crate::identify::{Fact, Hints, IdentifyError, Known, Origin};
 use crate::image::{CropMode, Filter};
 use crate::preprocessing::{DEFAULT_CROP_PCT, IMAGENET_MEAN, IMAGENET_STD, Preprocessing};
 use crate::source::TimmConfig;
 use crate::zoo::{self, Tag};
+
+/// How the tags of timm's begin whose weights Google released as `.npz` (timm/models/vision_transformer.py, `default_cfgs`).
+const JAX_TAGS: [&str; 3] = ["augreg_in", "orig_in", "sam_in"];
 
 /// The preprocessing, with the facts that it is made of.
 ///
@@ -136,8 +139,15 @@ fn of_tags(named: Option<&Named>, structure: &Structure) -> Result<Known<Preproc
         Some(named) => vec![named.architecture],
         None => candidates(structure),
     };
-    let all: Vec<&'static Tag> =
-        architectures.iter().flat_map(|architecture| zoo::tags_of(&architecture.name)).collect();
+    let comes_so = |tag: &&'static Tag| match structure.layout {
+        Layout::Timm => true,
+        Layout::Jax { .. } => JAX_TAGS.iter().any(|start| tag.tag.starts_with(start)),
+    };
+    let all: Vec<&'static Tag> = architectures
+        .iter()
+        .flat_map(|architecture| zoo::tags_of(&architecture.name))
+        .filter(comes_so)
+        .collect();
     let fits = |tag: &&&Tag| {
         tag.num_classes as u64 == structure.classes && tag.input_size.map(|n| n as u64)[1..] == size
     };

@@ -4,11 +4,59 @@
 use crate::identify::{Hints, IdentifyError};
 use crate::state_dict::StateDict;
 
-use super::refusals;
+use super::{jax, refusals};
+
+/// The names and axes that the tensors have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Layout {
+    /// timm's.
+    Timm,
+    /// That of the original JAX releases, in which an axis tells the number of heads.
+    Jax {
+        /// Attention heads.
+        heads: u64,
+    },
+}
+
+/// Names of tensors that facts are read off.
+pub(super) struct Names {
+    pub patches: &'static str,
+    pub positions: &'static str,
+    pub blocks: &'static str,
+    pub mlp: &'static str,
+    pub qkv_bias: &'static str,
+    pub head: &'static str,
+}
+
+impl Layout {
+    /// The names of this layout.
+    pub fn names(self) -> Names {
+        match self {
+            Layout::Timm => Names {
+                patches: "patch_embed.proj.weight",
+                positions: "pos_embed",
+                blocks: "blocks",
+                mlp: "blocks.0.mlp.fc1.weight",
+                qkv_bias: "blocks.0.attn.qkv.bias",
+                head: "head.weight",
+            },
+            Layout::Jax { .. } => Names {
+                patches: jax::PATCHES,
+                positions: jax::POSITIONS,
+                blocks: "Transformer/encoderblock_0 …",
+                mlp: jax::MLP,
+                qkv_bias: jax::QUERY,
+                head: jax::HEAD,
+            },
+        }
+    }
+}
 
 /// What the weights say.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Structure {
+    /// How the tensors are called and lie.
+    pub layout: Layout,
     /// Channels of a token.
     pub width: u64,
     /// Number of blocks.
@@ -44,6 +92,9 @@ impl Structure {
         hints: &Hints,
         configured: Option<[u64; 2]>,
     ) -> Result<Self, IdentifyError> {
+        if jax::recognises(state_dict) {
+            return jax::structure(state_dict, hints, configured);
+        }
         refusals::check(state_dict)?;
         let [width, channels, patch_height, patch_width] = axes::<4>(state_dict, "patch_embed.proj.weight")?;
         if channels != 3 {
@@ -85,6 +136,7 @@ impl Structure {
             None => 0,
         };
         Ok(Self {
+            layout: Layout::Timm,
             width,
             depth,
             mlp,
@@ -105,11 +157,11 @@ impl Structure {
     }
 }
 
-fn misshapen(tensor: &str, reason: String) -> IdentifyError {
+pub(super) fn misshapen(tensor: &str, reason: String) -> IdentifyError {
     IdentifyError::Misshapen { tensor: tensor.to_owned(), family: "ViT", reason }
 }
 
-fn axes<const N: usize>(state_dict: &StateDict, name: &str) -> Result<[u64; N], IdentifyError> {
+pub(super) fn axes<const N: usize>(state_dict: &StateDict, name: &str) -> Result<[u64; N], IdentifyError> {
     let Some(shape) = state_dict.shape(name) else {
         return Err(misshapen(name, "the checkpoint lacks it".to_owned()));
     };
@@ -120,7 +172,7 @@ fn axes<const N: usize>(state_dict: &StateDict, name: &str) -> Result<[u64; N], 
 
 /// The picture's size, and whether the first of `tokens` positions is the class token's. Without further word the grid of
 /// patches must be square.
-fn picture(
+pub(super) fn picture(
     tokens: u64,
     patch: [u64; 2],
     wanted: Option<[u64; 2]>,
