@@ -14,6 +14,7 @@ use vitport::image::{CropMode, Filter};
 use vitport::labels::LabelSet;
 use vitport_checkpoint::{Dtype, escape};
 
+use crate::commands::batch::Shard;
 use crate::failure::Failure;
 use crate::limits::LimitArguments;
 
@@ -78,6 +79,8 @@ impl Color {
 pub enum Command {
     /// Convert a model into a transformers folder
     Convert(Box<Convert>),
+    /// Convert many models, one for each line of a file
+    Batch(Batch),
     /// Show what convert would do, tensor by tensor; write nothing
     Plan(Box<Plan>),
     /// Show what is in a checkpoint
@@ -214,6 +217,26 @@ pub struct Convert {
     /// How a SOURCE is had that is no path.
     #[command(flatten)]
     pub hub: Hub,
+}
+
+/// `vitport batch`.
+#[derive(Debug, Args)]
+pub struct Batch {
+    /// One JSON object a line: {"source": …, "out": …} and the names of convert's options; - for standard input
+    #[arg(value_name = "JOBS.jsonl")]
+    pub jobs_file: PathBuf,
+    /// Conversions at a time
+    #[arg(short, long, value_name = "N", default_value = "1", value_parser = workers)]
+    pub jobs: usize,
+    /// Leave out what an earlier run has done
+    #[arg(long)]
+    pub resume: bool,
+    /// Only this share of the jobs: 0/4 to 3/4, or 1/4 to 4/4
+    #[arg(long, value_name = "I/N")]
+    pub shard: Option<Shard>,
+    /// Where to write what was done; JOBS.results.jsonl if it is not given, with the shard in its name
+    #[arg(long, value_name = "FILE")]
+    pub results: Option<PathBuf>,
 }
 
 /// How both networks are compared.
@@ -387,6 +410,13 @@ fn read_rules(path: &Path) -> std::io::Result<String> {
     match read as u64 > MAX_RULES {
         true => Err(std::io::Error::other(format!("it has more than {MAX_RULES} bytes"))),
         false => Ok(text),
+    }
+}
+
+fn workers(text: &str) -> Result<usize, String> {
+    match text.parse::<usize>() {
+        Ok(count) if (1..=1024).contains(&count) => Ok(count),
+        _ => Err("a number of conversions at a time is 1 to 1024".to_owned()),
     }
 }
 

@@ -51,6 +51,16 @@ impl Failure {
         Self::new(message, USAGE)
     }
 
+    /// A bug of vitport's.
+    pub fn bug(message: impl Display) -> Self {
+        Self::new(message, BUG)
+    }
+
+    /// A failure that stands for others.
+    pub fn of_code(message: impl Display, code: u8) -> Self {
+        Self::new(message, code)
+    }
+
     /// The two networks disagree.
     pub fn disagreement(message: impl Display) -> Self {
         Self::new(message, DISAGREEMENT)
@@ -225,10 +235,15 @@ pub fn of_arguments(error: &clap::Error) -> ExitCode {
             Err(_) => ExitCode::from(DISK),
         };
     }
+    crate::output::error_line(&format!("{}; see --help", said(error)));
+    ExitCode::from(USAGE)
+}
+
+/// What clap says is wrong with arguments, as one line.
+pub fn said(error: &clap::Error) -> String {
     let text = error.render().to_string();
     let lines = text.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:"));
     let said = lines.filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ");
     let said = said.trim_end_matches("For more information, try '--help'.").trim();
-    crate::output::error_line(&format!("{}; see --help", escape(said.trim_start_matches("error: "))));
-    ExitCode::from(USAGE)
+    escape(said.trim_start_matches("error: ")).to_string()
 }

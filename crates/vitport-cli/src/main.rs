@@ -42,6 +42,7 @@ fn main() -> ExitCode {
 fn run(command: Command, output: &Output) -> Result<(), Failure> {
     match command {
         Command::Convert(arguments) => commands::convert::run(*arguments, output),
+        Command::Batch(arguments) => commands::batch::run(&arguments, output),
         Command::Plan(arguments) => commands::plan::run(*arguments, output),
         Command::Inspect(arguments) => commands::inspect::run(&arguments, output),
         Command::Verify(arguments) => commands::verify::run(*arguments, output),

@@ -37,6 +37,11 @@ impl Output {
         Self { json: common.json, quiet: common.quiet, verbose: common.verbose }
     }
 
+    /// One that says nothing and shows no progress, for work whose results somebody else tells.
+    pub fn silent(self) -> Self {
+        Self { json: false, quiet: true, verbose: false }
+    }
+
     /// Whether a JSON document is wanted instead of text.
     pub fn is_json(self) -> bool {
         self.json

@@ -1,6 +1,6 @@
 //! `vitport convert`: all steps, and a folder at the end.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 use vitport::card::{self, Card};
@@ -33,6 +33,18 @@ pub struct Converted {
     pub judged: Result<(), Failure>,
 }
 
+/// A folder that is written and judged, and about to take its name.
+pub struct Staged<'a> {
+    /// Where it is until then.
+    pub folder: &'a Path,
+    /// Its files.
+    pub names: Vec<String>,
+    /// Local files that it was made from; none for what was fetched, which its name and commit tell.
+    pub inputs: Vec<PathBuf>,
+    /// What the command will exit with.
+    pub exit_code: u8,
+}
+
 /// Converts.
 pub fn run(arguments: Convert, output: &Output) -> Result<(), Failure> {
     let source = &arguments.source;
@@ -46,7 +58,7 @@ pub fn run(arguments: Convert, output: &Output) -> Result<(), Failure> {
             note_line(&format!("no SOURCE is given, so it is {DEFAULT_NAME}, as in the original script"));
         }
     }
-    let converted = convert(arguments, output)?;
+    let converted = convert(arguments, output, &|_| Ok(()))?;
     if converted.is_published {
         say_summary(&converted, output)?;
     }
@@ -61,11 +73,16 @@ pub fn run(arguments: Convert, output: &Output) -> Result<(), Failure> {
     }
 }
 
-/// All steps. Results are for the caller to show; only what is remarked on the way is said here.
+/// All steps. Results are for the caller to show; only what is remarked on the way is said here. `before_publishing` is
+/// called when nothing is left to do but the last step, and can prevent it.
 ///
 /// # Errors
 /// Whatever kept a step from being taken. Networks that disagree are no error but [`Converted::judged`].
-pub fn convert(arguments: Convert, output: &Output) -> Result<Converted, Failure> {
+pub fn convert(
+    arguments: Convert,
+    output: &Output,
+    before_publishing: &dyn Fn(&Staged<'_>) -> Result<(), Failure>,
+) -> Result<Converted, Failure> {
     let request = arguments.facts.request()?;
     let text = arguments.source.text();
     let source = open(text, &arguments.hub, request.root.as_deref(), &request.limits, output)?;
@@ -111,6 +128,12 @@ pub fn convert(arguments: Convert, output: &Output) -> Result<Converted, Failure
     }
     let Written { staging, mut files } = written;
     if is_published {
+        before_publishing(&Staged {
+            folder: staging.path(),
+            names: files.iter().map(|(name, _)| name.clone()).collect(),
+            inputs: inputs(&prepared),
+            exit_code: judged.as_ref().map_or_else(|failure| failure.code, |()| 0),
+        })?;
         let published = staging.publish()?;
         if published.kept.iter().any(|name| name == card::FILE_NAME) {
             files.retain(|(name, _)| name != card::FILE_NAME);
@@ -128,6 +151,16 @@ pub fn convert(arguments: Convert, output: &Output) -> Result<Converted, Failure
         note_line("the report was to lie in OUT, which is not published; give it a place outside to keep it");
     }
     Ok(Converted { prepared, out, files, weighed, is_published, judged })
+}
+
+/// The local files that decide what a conversion makes: the weights, and the config beside them.
+fn inputs(prepared: &Prepared) -> Vec<PathBuf> {
+    let source = &prepared.source;
+    if source.provenance.is_some() {
+        return Vec::new();
+    }
+    let config = source.config.as_ref().map(|_| source.path.join("config.json"));
+    source.checkpoint.files().iter().map(|file| file.path.clone()).chain(config).collect()
 }
 
 impl Converted {

@@ -1,5 +1,6 @@
 //! One file a subcommand, and the report that two of them print.
 
+pub mod batch;
 pub mod classify;
 pub mod completions;
 pub mod convert;

@@ -206,6 +206,13 @@ impl Drop for Staging {
     }
 }
 
+/// Removes what killed runs left beside an output that itself is not touched.
+pub fn clear_away(out: &Path) {
+    if let Ok((parent, name)) = place(out) {
+        Siblings::new(&parent, &name).clear(&parent.join(name));
+    }
+}
+
 /// The absolute parent of an output path, and the output's name in it.
 fn place(out: &Path) -> Result<(PathBuf, OsString)> {
     let absolute = std::path::absolute(out).map_err(|_| Error::Unnamed(out.to_owned()))?;

@@ -1,0 +1,245 @@
+//! `vitport batch`: many conversions in one run, so many at a time, each as `convert` makes it. A job that fails is told and
+//! does not stop the others.
+
+mod jobs;
+mod results;
+mod shard;
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+use indicatif::ProgressBar;
+use serde_json::{Value, json};
+use vitport::folder::publish::clear_away;
+use vitport_checkpoint::escape;
+
+use self::jobs::{BadLine, Job};
+use self::results::{Done, Results, Seen};
+pub use self::shard::Shard;
+use crate::arguments::Batch;
+use crate::commands::convert::{Staged, convert};
+use crate::failure::Failure;
+use crate::output::{DIM, GREEN, Output, error_line};
+use crate::progress;
+
+/// How a job ended.
+enum End {
+    Converted(Value),
+    Skipped,
+    Failed(Failure),
+}
+
+/// Runs the jobs.
+pub fn run(arguments: &Batch, output: &Output) -> Result<(), Failure> {
+    let all = match jobs::parse(&jobs::read(&arguments.jobs_file)?) {
+        Ok(jobs) => jobs,
+        Err(bad) => return Err(refuse(&arguments.jobs_file, &bad)),
+    };
+    let shard = arguments.shard.unwrap_or(Shard::WHOLE);
+    let results_path =
+        arguments.results.clone().or_else(|| Results::default_path(&arguments.jobs_file, shard));
+    let results_path =
+        results_path.ok_or_else(|| Failure::usage("jobs come from standard input; give --results FILE"))?;
+    let results = Results::open(&results_path)?;
+    let done = if arguments.resume { Done::read(&results_path) } else { Done::default() };
+    let jobs: Vec<Job> =
+        all.into_iter().enumerate().filter(|(place, _)| shard.holds(*place)).map(|(_, job)| job).collect();
+
+    let run = Run {
+        jobs: &jobs,
+        done: &done,
+        results: &results,
+        output,
+        bar: progress::count(jobs.len() as u64, output),
+        next: AtomicUsize::new(0),
+        ends: Mutex::new(BTreeMap::new()),
+        lost: Mutex::new(None),
+    };
+    let workers = arguments.jobs.clamp(1, jobs.len().max(1));
+    std::thread::scope(|scope| {
+        for _ in 0..workers {
+            scope.spawn(|| run.work());
+        }
+    });
+    run.bar.finish_and_clear();
+    if let Some(failure) = run.lost.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        return Err(failure);
+    }
+    let ends = run.ends.into_inner().unwrap_or_else(PoisonError::into_inner);
+    conclude(&jobs, ends, &results_path, output)
+}
+
+/// What the workers share.
+struct Run<'a> {
+    jobs: &'a [Job],
+    done: &'a Done,
+    results: &'a Results,
+    output: &'a Output,
+    bar: ProgressBar,
+    next: AtomicUsize,
+    /// By the job's place.
+    ends: Mutex<BTreeMap<usize, (Value, u8)>>,
+    /// Why results can no longer be written, which ends the run.
+    lost: Mutex<Option<Failure>>,
+}
+
+impl Run<'_> {
+    /// Takes one job after another until there are none.
+    fn work(&self) {
+        loop {
+            let place = self.next.fetch_add(1, Ordering::Relaxed);
+            let Some(job) = self.jobs.get(place) else { return };
+            let start = Instant::now();
+            let end = if self.done.holds(job) {
+                clear_away(&job.out);
+                End::Skipped
+            } else {
+                match catch_unwind(AssertUnwindSafe(|| self.convert(job))) {
+                    Ok(Ok(value)) => End::Converted(value),
+                    Ok(Err(failure)) => End::Failed(failure),
+                    Err(_) => End::Failed(Failure::bug("the conversion ended in a panic; please report it")),
+                }
+            };
+            if let Err(failure) = self.tell(place, job, end, start.elapsed().as_secs_f64()) {
+                self.next.store(self.jobs.len(), Ordering::Relaxed);
+                self.lost.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(failure);
+                return;
+            }
+        }
+    }
+
+    fn convert(&self, job: &Job) -> Result<Value, Failure> {
+        let arguments = job.convert()?;
+        let beside = [arguments.facts.labels.as_ref().map(Path::new), arguments.facts.rules.as_deref()];
+        let beside: Vec<Seen> = beside.into_iter().flatten().filter_map(Seen::read).collect();
+        let before_publishing = |staged: &Staged<'_>| {
+            let inputs = staged.inputs.iter().filter_map(|path| Seen::read(path)).chain(beside.clone());
+            self.results.publishing(job, staged.folder, &staged.names, inputs.collect(), staged.exit_code)
+        };
+        let converted = convert(arguments, &self.output.silent(), &before_publishing)?;
+        let verdict = converted.weighed.as_ref().map(|weighed| weighed.report.verdict);
+        let about = json!({ "class": converted.class(), "verdict": verdict });
+        converted.judged.map(|()| about)
+    }
+
+    /// Says and writes down how a job ended.
+    fn tell(&self, place: usize, job: &Job, end: End, seconds: f64) -> Result<(), Failure> {
+        let (source, out) = (job.source(), job.out.display().to_string());
+        let mut document = json!({ "event": "end", "line": job.line, "source": source, "out": out });
+        let code = if let End::Failed(failure) = &end { failure.code } else { 0 };
+        let (status, more) = match &end {
+            End::Converted(about) => ("done", about.clone()),
+            End::Skipped => ("skipped", json!({})),
+            End::Failed(failure) => ("failed", json!({ "error": failure.message })),
+        };
+        if let Some(fields) = document.as_object_mut() {
+            fields.insert("status".to_owned(), json!(status));
+            fields.insert("exit_code".to_owned(), json!(code));
+            fields.insert("seconds".to_owned(), json!((seconds * 1e3).round() / 1e3));
+            fields.extend(more.as_object().cloned().unwrap_or_default());
+        }
+        if !matches!(end, End::Skipped) {
+            self.results.finished(&document)?;
+        }
+        let (source, shown_out) = (escape(source).to_string(), escape(&out).to_string());
+        self.bar.inc(1);
+        self.bar.suspend(|| match &end {
+            End::Failed(failure) => {
+                let begins_with_it = failure.message.starts_with(source.as_str());
+                let about = if begins_with_it { String::new() } else { format!("{source}: ") };
+                error_line(&format!("line {}: {about}{}", job.line, failure.message));
+                Ok(())
+            }
+            End::Skipped => self.output.say(format!("{DIM}done before{DIM:#}  {source} → {shown_out}")),
+            End::Converted(about) => {
+                let verdict = about.get("verdict").and_then(Value::as_str).unwrap_or("not weighed");
+                self.output.say(format!(
+                    "{GREEN}done{GREEN:#}  {source} → {shown_out}  {}",
+                    verdict.replace('_', " ")
+                ))
+            }
+        })?;
+        self.ends.lock().unwrap_or_else(PoisonError::into_inner).insert(place, (document, code));
+        Ok(())
+    }
+}
+
+/// The summary, and the failure that stands for those of the jobs.
+fn conclude(
+    jobs: &[Job],
+    ends: BTreeMap<usize, (Value, u8)>,
+    results: &Path,
+    output: &Output,
+) -> Result<(), Failure> {
+    let count = |status: &str| ends.values().filter(|(document, _)| document["status"] == status).count();
+    let (done, skipped, failed) = (count("done"), count("skipped"), count("failed"));
+    let code = worst(ends.values().map(|(_, code)| *code));
+    let lines: Vec<String> = ends
+        .iter()
+        .filter(|(_, (_, code))| *code != 0)
+        .filter_map(|(place, _)| Some(jobs.get(*place)?.line.to_string()))
+        .collect();
+    let documents = ends.into_values().map(|(mut document, _)| {
+        if let Some(fields) = document.as_object_mut() {
+            fields.remove("event");
+        }
+        document
+    });
+    let document = json!({
+        "results": results.display().to_string(),
+        "done": done,
+        "skipped": skipped,
+        "failed": failed,
+        "jobs": documents.collect::<Vec<_>>(),
+    });
+    output.say(format!("{} jobs: {done} done, {skipped} done before, {failed} failed", jobs.len()))?;
+    if code != 0 {
+        const MOST: usize = 20;
+        let more = if lines.len() > MOST { ", …" } else { "" };
+        let shown = lines.iter().take(MOST).map(String::as_str).collect::<Vec<_>>().join(", ");
+        let noun = if failed == 1 { "line" } else { "lines" };
+        let message = format!(
+            "{failed} of {} jobs failed ({noun} {shown}{more}); run it again with --resume to try these again",
+            jobs.len()
+        );
+        return Err(Failure::of_code(message, code).with_document(document));
+    }
+    if output.is_json() { output.document(&document) } else { Ok(()) }
+}
+
+/// The exit code that stands for many: a bug, then what may pass by itself (6), then what is wrong with the model (5), its
+/// file (3), its kind (4) and the job (2).
+fn worst(codes: impl Iterator<Item = u8> + Clone) -> u8 {
+    [1, 6, 5, 3, 4, 2].into_iter().find(|code| codes.clone().any(|found| found == *code)).unwrap_or(0)
+}
+
+/// Tells every bad line.
+fn refuse(jobs: &Path, bad: &[BadLine]) -> Failure {
+    const MOST: usize = 20;
+    let file = jobs.display().to_string();
+    for line in bad.iter().take(MOST) {
+        error_line(&format!("{}:{}: {}", escape(&file), line.line, line.message));
+    }
+    let more = bad.len().saturating_sub(MOST);
+    let rest = if more > 0 { format!(", of which {more} are not shown") } else { String::new() };
+    let noun = if bad.len() == 1 { "line is" } else { "lines are" };
+    Failure::usage(format!("{}: {} {noun} no job{rest}; nothing was started", escape(&file), bad.len()))
+        .with_document(json!({ "bad_lines": bad }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::worst;
+
+    #[test]
+    fn one_code_stands_for_many() {
+        assert_eq!(worst([0, 0].into_iter()), 0);
+        assert_eq!(worst([0, 3, 6, 2].into_iter()), 6);
+        assert_eq!(worst([4, 5, 3].into_iter()), 5);
+        assert_eq!(worst([6, 1].into_iter()), 1);
+    }
+}
