@@ -19,6 +19,8 @@ mod folder;
 mod models;
 #[path = "verify_control/original.rs"]
 mod original;
+#[path = "verify_control/stray_faults.rs"]
+mod stray_faults;
 #[path = "verify_control/tensors.rs"]
 mod tensors;
 #[path = "verify_control/vit_faults.rs"]
@@ -68,7 +70,8 @@ fn faults(is_cvt: bool) -> Vec<Fault> {
         true => (cvt_faults::weights(), cvt_faults::config(), cvt_faults::processor()),
         false => (vit_faults::weights(), vit_faults::config(), vit_faults::processor()),
     };
-    weights.into_iter().chain(config).chain(common_faults::list()).chain(processor).collect()
+    let common = common_faults::list().into_iter().chain(stray_faults::list());
+    weights.into_iter().chain(config).chain(common).chain(processor).collect()
 }
 
 fn weights_file(source: &Path) -> std::path::PathBuf {
@@ -120,6 +123,23 @@ fn plant(
         is_shown,
         forward: fault.forward,
         kind: fault.kind,
+    }
+}
+
+#[test]
+fn what_changes_nothing_raises_no_alarm() {
+    let picture = Picture::built_in().unwrap();
+    for model in models::all() {
+        let converted = convert(&model.source, &model.request);
+        let untouched = weigh(&converted.prepared, &converted.folder, &picture).unwrap();
+        for (number, (name, change)) in stray_faults::harmless().into_iter().enumerate() {
+            let mut files = FolderFiles::read(&converted.folder, &weights_file(&model.source));
+            change(&mut files);
+            let folder = converted.place(&format!("harmless {number}"));
+            files.write(&folder);
+            let report = weigh(&converted.prepared, &folder, &picture).unwrap();
+            assert_eq!(report.verdict, untouched.verdict, "{}, {name}: {:?}", model.name, report.reasons);
+        }
     }
 }
 

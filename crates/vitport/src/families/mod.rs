@@ -41,8 +41,8 @@ pub trait Family: Sync {
     fn identify(&self, source: &Source, state_dict: StateDict, hints: &Hints)
     -> Result<Model, IdentifyError>;
 
-    /// The defaults of transformers' config class, for keys that a `config.json` leaves out.
-    fn default_config(&self) -> Value;
+    /// The defaults of transformers' config class, for keys that this `config.json` leaves out.
+    fn default_config(&self, config: &Value) -> Value;
 
     /// The image processor that transformers takes where a folder names none.
     fn default_processor(&self) -> &'static str;

@@ -41,6 +41,14 @@ impl Folder {
         let checkpoint = Checkpoint::open(path, limits)?;
         Ok(Folder { path: path.to_owned(), config, processor, checkpoint })
     }
+
+    /// The bytes of a small file of the folder; none if there is no such file, or it is large or cannot be read.
+    pub fn file(&self, name: &str) -> Option<Vec<u8>> {
+        let mut bytes = Vec::new();
+        let file = File::open(self.path.join(name)).ok()?;
+        file.take(MAX_DOCUMENT + 1).read_to_end(&mut bytes).ok()?;
+        (bytes.len() as u64 <= MAX_DOCUMENT).then_some(bytes)
+    }
 }
 
 /// A JSON object from a file; `None` when there is no such file.

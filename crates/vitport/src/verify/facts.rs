@@ -1,11 +1,13 @@
 //! Facts that no output shows, or not on every picture: what the folder's `config.json` says against what the source is.
 //!
-//! The folder is read as transformers reads it: a key that is missing has its config class's default. A key that the
-//! class accepts and ignores is compared too, but a difference in it does not count.
+//! The folder is read as transformers reads it: a key that is missing has its config class's default. So has one that is
+//! `null`, where the class allows that; where it does not, the network cannot be run. A key that the class accepts and ignores
+//! is compared too, but a difference in it does not count.
 
 use serde::Serialize;
 use serde_json::Value;
 
+use super::effects;
 use crate::convert::{Prepared, config};
 use crate::folder::reader::Folder;
 
@@ -40,7 +42,7 @@ const INERT: [&str; 8] = [
 /// pictures are made RGB.
 pub fn compare(prepared: &Prepared, folder: &Folder) -> Vec<FactCheck> {
     let model = &prepared.model;
-    let defaults = model.family.default_config();
+    let defaults = model.family.default_config(&folder.config);
     let ignored = model.family.ignored_keys();
     let mut checks = Vec::new();
     for (key, wanted) in &model.config {
@@ -61,13 +63,15 @@ pub fn compare(prepared: &Prepared, folder: &Folder) -> Vec<FactCheck> {
         checks.push(labels_check(&labels.value, &folder.config));
     }
     checks.extend(dtype_check(prepared, &folder.config));
-    checks.extend(rgb_check(folder));
+    checks.extend(rgb_check(prepared, folder));
+    checks.extend(effects::find(prepared, folder));
     checks
 }
 
-/// The dtype that transformers loads the weights in, if the folder says one.
+/// The dtype that transformers loads the weights in, if the folder says one. The newer name of the key goes before the older.
 fn dtype_check(prepared: &Prepared, folder: &Value) -> Option<FactCheck> {
-    let found = folder.get("torch_dtype").or_else(|| folder.get("dtype")).filter(|value| !value.is_null())?;
+    let said = |key: &str| folder.get(key).filter(|value| !value.is_null());
+    let found = said("dtype").or_else(|| said("torch_dtype"))?;
     let wanted = config(prepared).remove("torch_dtype")?;
     Some(FactCheck {
         name: "torch_dtype".to_owned(),
@@ -78,14 +82,15 @@ fn dtype_check(prepared: &Prepared, folder: &Value) -> Option<FactCheck> {
     })
 }
 
-/// Pictures of other modes are made RGB, unless the processor says that they are not.
-fn rgb_check(folder: &Folder) -> Option<FactCheck> {
-    let found = folder.processor.as_ref()?.get("do_convert_rgb")?.as_bool()?;
+/// Pictures of other modes are made RGB by the classes that do so, unless the folder says that they are not.
+fn rgb_check(prepared: &Prepared, folder: &Folder) -> Option<FactCheck> {
+    let wanted = prepared.model.processor.get("do_convert_rgb").filter(|wanted| **wanted == true)?;
+    let found = folder.processor.as_ref()?.get("do_convert_rgb")?;
     Some(FactCheck {
         name: "do_convert_rgb".to_owned(),
-        source: "true".to_owned(),
+        source: wanted.to_string(),
         target: found.to_string(),
-        agrees: found,
+        agrees: found == wanted,
         counts: true,
     })
 }

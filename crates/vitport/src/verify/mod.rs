@@ -7,6 +7,7 @@
 
 mod classify;
 mod difference;
+mod effects;
 mod facts;
 mod hash;
 mod layers;

@@ -91,6 +91,7 @@ pub fn list() -> Vec<Fault> {
         fault(processor, "do_normalize false", |f| f.processor["do_normalize"] = json!(false)),
         fault(processor, "do_resize false", |f| f.processor["do_resize"] = json!(false)),
         fault(processor, "do_convert_rgb false", |f| f.processor["do_convert_rgb"] = json!(false))
+            .fits(|f| f.processor.get("do_convert_rgb").is_some())
             .unseen("a picture in colours shows it nowhere; one in grey or with alpha would fail"),
         fault(processor, "squash to 224 (the original script's processor)", |f| {
             f.processor = json!({

@@ -1,5 +1,6 @@
 //! A converted folder in memory, in which one thing can be changed before it is written to another place.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde_json::Value;
@@ -11,6 +12,10 @@ pub struct FolderFiles {
     pub weights: Tensors,
     pub config: Value,
     pub processor: Value,
+    /// What the weight file says of its framework.
+    pub format: &'static str,
+    /// Further files.
+    pub beside: BTreeMap<&'static str, String>,
     /// The tensors of a safetensors source.
     pub source: Option<Tensors>,
 }
@@ -24,13 +29,18 @@ impl FolderFiles {
             weights: Tensors::read(&folder.join("model.safetensors")),
             config: document("config.json"),
             processor: document("preprocessor_config.json"),
+            format: "pt",
+            beside: BTreeMap::new(),
             source: is_readable.then(|| Tensors::read(source)),
         }
     }
 
     pub fn write(&self, folder: &Path) {
         std::fs::create_dir(folder).unwrap();
-        self.weights.write(&folder.join("model.safetensors"));
+        self.weights.write(&folder.join("model.safetensors"), self.format);
+        for (name, text) in &self.beside {
+            std::fs::write(folder.join(name), text).unwrap();
+        }
         for (name, document) in [("config.json", &self.config), ("preprocessor_config.json", &self.processor)]
         {
             std::fs::write(folder.join(name), document.to_string()).unwrap();

@@ -29,7 +29,7 @@ impl Tensors {
         Self(file.tensors().into_iter().map(entry).collect())
     }
 
-    pub fn write(&self, path: &Path) {
+    pub fn write(&self, path: &Path, format: &str) {
         let view = |tensor: &Tensor| (tensor.dtype, tensor.shape.clone());
         let views: Vec<(String, TensorView<'_>)> = self
             .0
@@ -39,7 +39,7 @@ impl Tensors {
                 (name.clone(), TensorView::new(dtype, shape, &tensor.bytes).unwrap())
             })
             .collect();
-        let metadata = [("format".to_owned(), "pt".to_owned())].into_iter().collect();
+        let metadata = [("format".to_owned(), format.to_owned())].into_iter().collect();
         serialize_to_file(views, Some(metadata), path).unwrap();
     }
 

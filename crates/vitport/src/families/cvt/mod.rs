@@ -76,7 +76,7 @@ impl Family for Cvt {
         })
     }
 
-    fn default_config(&self) -> Value {
+    fn default_config(&self, _: &Value) -> Value {
         config::defaults()
     }
 

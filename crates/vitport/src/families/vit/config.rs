@@ -38,8 +38,8 @@ pub(super) fn config(structure: &Structure, hidden: &Hidden, with_head: bool) ->
     }
 }
 
-/// `ViTConfig`'s defaults for the keys that decide what is computed.
-pub(super) fn defaults() -> Value {
+/// `ViTConfig`'s defaults for the keys that decide what is computed and that `config` leaves out.
+pub(super) fn defaults(config: &Value) -> Value {
     json!({
         "hidden_act": "gelu",
         "hidden_size": 768,
@@ -51,6 +51,7 @@ pub(super) fn defaults() -> Value {
         "num_hidden_layers": 12,
         "patch_size": 16,
         "pooler_act": "tanh",
+        "pooler_output_size": config.get("hidden_size").cloned().unwrap_or(json!(768)),
         "qkv_bias": true,
     })
 }

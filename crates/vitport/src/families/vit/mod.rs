@@ -76,8 +76,8 @@ impl Family for Vit {
         "ViTImageProcessor"
     }
 
-    fn default_config(&self) -> Value {
-        config::defaults()
+    fn default_config(&self, config: &Value) -> Value {
+        config::defaults(config)
     }
 
     fn runs(&self, config: &Value) -> bool {

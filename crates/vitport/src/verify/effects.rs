@@ -1,0 +1,164 @@
+//! What may stand in a folder that no conversion puts there and that makes transformers do something else: keys of its
+//! documents, files beside them, what the weights say of themselves.
+//!
+//! Each was tried in transformers 4.57.6 and 5.23.0 on a folder of a ViT. Anything else that a folder may hold (a
+//! `generation_config.json`, `pytorch_model.bin` beside `model.safetensors`, keys that no class reads) changes nothing there.
+
+use serde_json::{Value, json};
+
+use super::facts::FactCheck;
+use crate::convert::Prepared;
+use crate::folder::reader::Folder;
+
+/// A key that no conversion writes, and the values of it that change nothing.
+struct Key {
+    name: &'static str,
+    harmless: &'static [&'static str],
+}
+
+/// Keys of `config.json`.
+const CONFIG: [Key; 7] = [
+    // Loads the documents of another file.
+    Key { name: "configuration_files", harmless: &[] },
+    // Runs code of the folder as the pipeline.
+    Key { name: "custom_pipelines", harmless: &["null", "{}"] },
+    // Gives single layers other sizes (version 5).
+    Key { name: "per_layer_config", harmless: &["null", "{}"] },
+    // multi_label_classification makes the pipeline take the sigmoid, regression nothing (version 5).
+    Key { name: "problem_type", harmless: &["null", "\"single_label_classification\""] },
+    // Takes heads away (version 4).
+    Key { name: "pruned_heads", harmless: &["null", "{}"] },
+    // Quantizes when loading.
+    Key { name: "quantization_config", harmless: &["null"] },
+    // false makes the model return a tuple, which its own head cannot read.
+    Key { name: "return_dict", harmless: &["true"] },
+];
+
+/// Keys of `preprocessor_config.json`.
+const PROCESSOR: [Key; 3] = [
+    // Runs code of the folder as the image processor.
+    Key { name: "auto_map", harmless: &["null", "{}"] },
+    // Prepares pictures there, if it is there (version 5).
+    Key { name: "device", harmless: &["null", "\"cpu\""] },
+    // Pads pictures (version 5).
+    Key { name: "do_pad", harmless: &["null", "false"] },
+];
+
+/// Everything of this kind that the folder holds.
+pub(super) fn find(prepared: &Prepared, folder: &Folder) -> Vec<FactCheck> {
+    let mut found = keys("", &CONFIG, &folder.config);
+    if let Some(processor) = &folder.processor {
+        found.extend(keys("preprocessor_config.json: ", &PROCESSOR, processor));
+    }
+    found.extend(class_count(prepared, folder));
+    found.extend(code(prepared, folder));
+    found.extend(processor_class(prepared, folder));
+    found.extend(nested_processor(folder));
+    found.extend(adapter(folder));
+    found.extend(format(folder));
+    found
+}
+
+fn check(name: impl Into<String>, source: &Value, target: &Value, agrees: bool) -> FactCheck {
+    FactCheck {
+        name: name.into(),
+        source: source.to_string(),
+        target: target.to_string(),
+        agrees,
+        counts: true,
+    }
+}
+
+fn keys(place: &str, keys: &[Key], document: &Value) -> Vec<FactCheck> {
+    let present = keys.iter().filter_map(|key| Some((key, document.get(key.name)?)));
+    let checks = present.map(|(key, value)| {
+        let agrees = key.harmless.contains(&value.to_string().as_str());
+        FactCheck {
+            name: format!("{place}{}", key.name),
+            source: "not said".to_owned(),
+            target: value.to_string(),
+            agrees,
+            counts: true,
+        }
+    });
+    checks.collect()
+}
+
+/// `num_labels` beside `id2label`: version 4 ignores it, version 5 refuses a folder where they contradict.
+fn class_count(prepared: &Prepared, folder: &Folder) -> Option<FactCheck> {
+    let found = folder.config.get("num_labels").filter(|count| !count.is_null())?;
+    let classes = prepared.model.labels.as_ref().map(|labels| labels.value.len() as u64)?;
+    Some(check("num_labels", &json!(classes), found, found.as_u64() == Some(classes)))
+}
+
+/// `auto_map` runs code of the folder under `trust_remote_code=True`. It may be the family's exact code and no other.
+fn code(prepared: &Prepared, folder: &Folder) -> Option<FactCheck> {
+    let found = folder.config.get("auto_map").filter(|map| !map.is_null())?;
+    let Some(code) = prepared.model.family.exact_code() else {
+        return Some(check("auto_map", &Value::Null, found, false));
+    };
+    let wanted = json!({ code.auto_class: code.class });
+    if *found != wanted {
+        return Some(check("auto_map", &wanted, found, false));
+    }
+    let is_untouched = folder.file(code.file).is_some_and(|text| text == code.text.as_bytes());
+    Some(FactCheck {
+        name: code.file.to_owned(),
+        source: "the code that vitport writes".to_owned(),
+        target: if is_untouched { "the same" } else { "other code, or none" }.to_owned(),
+        agrees: is_untouched,
+        counts: true,
+    })
+}
+
+/// The image processor's class. What its numbers come to is seen in the pixels; but a `Fast` class resizes with torchvision
+/// where version 4 runs it, which moves pixels by up to one level.
+fn processor_class(prepared: &Prepared, folder: &Folder) -> Option<FactCheck> {
+    let class_of = |processor: &Value| {
+        let names = ["image_processor_type", "feature_extractor_type"];
+        names.into_iter().find_map(|key| processor.get(key)?.as_str().map(str::to_owned))
+    };
+    let wanted = class_of(&prepared.model.processor)?;
+    let found = class_of(folder.processor.as_ref()?)?;
+    let counts = wanted.ends_with("Fast") != found.ends_with("Fast");
+    Some(FactCheck {
+        name: "image_processor_type".to_owned(),
+        agrees: wanted == found,
+        source: wanted,
+        target: found,
+        counts,
+    })
+}
+
+/// Version 5 prefers an image processor that lies in `processor_config.json`.
+fn nested_processor(folder: &Folder) -> Option<FactCheck> {
+    let document: Value = serde_json::from_slice(&folder.file("processor_config.json")?).ok()?;
+    let nested = document.get("image_processor")?;
+    let agrees = folder.processor.as_ref() == Some(nested);
+    Some(FactCheck {
+        name: "processor_config.json".to_owned(),
+        source: "no image processor, or that of preprocessor_config.json".to_owned(),
+        target: if agrees { "that of preprocessor_config.json" } else { "another image processor" }
+            .to_owned(),
+        agrees,
+        counts: true,
+    })
+}
+
+/// With PEFT installed, this file makes transformers load another model and put an adapter on it.
+fn adapter(folder: &Folder) -> Option<FactCheck> {
+    folder.file("adapter_config.json")?;
+    Some(FactCheck {
+        name: "adapter_config.json".to_owned(),
+        source: "absent".to_owned(),
+        target: "present".to_owned(),
+        agrees: false,
+        counts: true,
+    })
+}
+
+/// Version 4 loads safetensors files whose metadata says `pt` or `mlx`, or nothing at all.
+fn format(folder: &Folder) -> Option<FactCheck> {
+    let found = folder.checkpoint.metadata().iter().find(|entry| entry.path == "format")?.value.as_str()?;
+    Some(check("format of the weights", &json!("pt"), &json!(found), ["pt", "mlx"].contains(&found)))
+}
