@@ -1,17 +1,25 @@
 //! Scaled dot-product attention, softmax(q kᵀ · scale) v for each head (Vaswani et al. 2017,
-//! arXiv:1706.03762, eq. 1). Blocks of queries are shared out among threads, and the products of one
-//! block run on one thread. Queries, keys and values are read where they lie, whether in one fused
-//! matrix or in three.
+//! arXiv:1706.03762, eq. 1). Heads, and blocks of queries where there are many, are shared out among
+//! threads, and the products of one head run on one thread. Queries, keys and values are read where
+//! they lie, whether in one fused matrix or in three.
+
+use std::cell::RefCell;
 
 use rayon::prelude::*;
 
 use super::elementary::exp;
 use super::error::ForwardError;
 use super::matrix::Matrix;
-use super::product::{View, ViewMut, times, times_transposed};
+use super::panel::PanelRoom;
+use super::product::{times, times_transposed};
+use super::view::{Block, View, cut};
 
-/// Queries in a block: enough for an efficient product, few enough that a block's scores stay in cache.
-const MOST_QUERIES_IN_A_BLOCK: usize = 128;
+/// Scores of a block: 256 KiB, which stay in a core's second cache.
+const SCORES_OF_A_BLOCK: usize = 1 << 16;
+/// Fewest queries that are worth packing a head's keys and values for again.
+const LEAST_BLOCK_QUERIES: usize = 32;
+/// The rows of a block's scores begin at multiples of this, the most lanes of a vector.
+const LANES: usize = 16;
 
 /// Queries, keys or values of all heads: a range of the columns of a matrix of tokens, head after head.
 #[derive(Debug, Clone, Copy)]
@@ -31,15 +39,14 @@ impl<'a> Projection<'a> {
         Self { tokens, first_column }
     }
 
-    /// The columns of one head, for `rows` tokens from `first_row` on.
-    fn head(&self, head: usize, head_dim: usize, first_row: usize, rows: usize) -> Option<View<'a>> {
+    /// `head_dim` columns from number `column` of the heads on.
+    fn head(&self, column: usize, head_dim: usize) -> Option<View<'a>> {
         let stride = self.tokens.columns();
-        let column = self.first_column.checked_add(head.checked_mul(head_dim)?)?;
-        if column.checked_add(head_dim)? > stride || first_row.checked_add(rows)? > self.tokens.rows() {
+        let column = self.first_column.checked_add(column)?;
+        if column.checked_add(head_dim)? > stride {
             return None;
         }
-        let offset = first_row.checked_mul(stride)?.checked_add(column)?;
-        View::new(self.tokens.values(), offset, rows, head_dim, stride)
+        View::new(self.tokens.values(), column, self.tokens.rows(), head_dim, stride)
     }
 }
 
@@ -89,61 +96,88 @@ pub fn attention(
         return Err(misfit());
     }
     out.resize(count, width, "the output of attention")?;
-    let threads = rayon::current_num_threads();
-    let blocks = threads * count.div_ceil(threads * MOST_QUERIES_IN_A_BLOCK);
-    let block = count.div_ceil(blocks);
-    out.values_mut().par_chunks_mut(block * width).enumerate().try_for_each_init(
-        Matrix::new,
-        |scores, (index, out)| {
-            let rows = out.len() / width;
-            scores.resize(rows, key_count, "the scores of attention")?;
-            (0..heads.count)
-                .try_for_each(|head| {
-                    let query = queries.head(head, heads.dim, index * block, rows)?;
-                    let key = keys.head(head, heads.dim, 0, key_count)?;
-                    let value = values.head(head, heads.dim, 0, key_count)?;
-                    let all = ViewMut::new(scores.values_mut(), 0, rows, key_count, key_count)?;
-                    times_transposed(all, query, key, heads.scale)?;
-                    softmax(scores.values_mut(), key_count);
-                    let weights = View::new(scores.values(), 0, rows, key_count, key_count)?;
-                    times(ViewMut::new(out, head * heads.dim, rows, heads.dim, width)?, weights, value)
-                })
-                .ok_or_else(misfit)
-        },
-    )
+    let stride = key_count.checked_next_multiple_of(LANES).ok_or_else(misfit)?;
+    let most = (SCORES_OF_A_BLOCK / stride).max(LEAST_BLOCK_QUERIES);
+    let block_rows = count.div_ceil(count.div_ceil(most));
+    let blocks = cut(out.values_mut(), width, block_rows, heads.dim);
+    blocks.into_par_iter().with_max_len(1).try_for_each(|mut block| {
+        ROOM.with_borrow_mut(|room| {
+            room.scores.resize(block.rows.len(), stride, "the scores of attention")?;
+            let column = block.first_column;
+            let query = queries.head(column, heads.dim).ok_or_else(misfit)?;
+            let key = keys.head(column, heads.dim).ok_or_else(misfit)?;
+            let value = values.head(column, heads.dim).ok_or_else(misfit)?;
+            room.attend(query, key, value, heads.scale, &mut block).ok_or_else(misfit)
+        })
+    })
 }
 
-/// Turns each row of `columns` scores into weights that sum to one.
-fn softmax(scores: &mut [f32], columns: usize) {
+/// What a thread needs room for during one head.
+#[derive(Debug, Default)]
+struct Room {
+    panel: PanelRoom,
+    scores: Matrix,
+}
+
+thread_local! {
+    /// Kept from head to head, because fresh memory costs a page fault every four kilobytes.
+    static ROOM: RefCell<Room> = RefCell::default();
+}
+
+impl Room {
+    /// One head for a block of queries; none when the sizes do not fit.
+    fn attend(
+        &mut self,
+        query: View<'_>,
+        key: View<'_>,
+        value: View<'_>,
+        scale: f32,
+        block: &mut Block<'_>,
+    ) -> Option<()> {
+        let (rows, stride) = (self.scores.rows(), self.scores.columns());
+        let scores = self.scores.values_mut();
+        let mut slots: Vec<&mut [f32]> = scores.chunks_exact_mut(stride).collect();
+        times_transposed(query, block.first_row, key, &mut self.panel, &mut slots)?;
+        for slots in &mut slots {
+            slots.get_mut(key.rows()..)?.fill(f32::NEG_INFINITY);
+        }
+        softmax(scores, stride, scale);
+        let weights = View::new(scores, 0, rows, key.rows(), stride)?;
+        times(weights, value, &mut self.panel, &mut block.rows)
+    }
+}
+
+/// Turns each row of `columns` scores, a multiple of [`LANES`], into weights of the scaled scores that
+/// sum to one. Scores of −∞ become nothing.
+fn softmax(scores: &mut [f32], columns: usize, scale: f32) {
     pulp::Arch::new().dispatch(
         #[inline(always)]
         || {
             for row in scores.chunks_exact_mut(columns) {
+                let row = row.as_chunks_mut::<LANES>().0;
                 let largest = fold(row, f32::NEG_INFINITY, |a, b| if a > b { a } else { b });
-                for score in row.iter_mut() {
-                    *score = exp(*score - largest);
+                for score in row.as_flattened_mut() {
+                    *score = exp((*score - largest) * scale);
                 }
-                let scale = 1.0 / fold(row, 0.0, |a, b| a + b);
-                for weight in row.iter_mut() {
-                    *weight *= scale;
+                let total = 1.0 / fold(row, 0.0, |a, b| a + b);
+                for weight in row.as_flattened_mut() {
+                    *weight *= total;
                 }
             }
         },
     );
 }
 
-/// Reduces `values` in sixteen lanes.
+/// Reduces a row in as many lanes.
 #[inline(always)]
-fn fold(values: &[f32], start: f32, combine: impl Fn(f32, f32) -> f32) -> f32 {
-    let mut lanes = [start; 16];
-    let chunks = values.chunks_exact(16);
-    let rest = chunks.remainder().iter().fold(start, |a, &b| combine(a, b));
-    for chunk in chunks {
+fn fold(row: &[[f32; LANES]], start: f32, combine: impl Fn(f32, f32) -> f32) -> f32 {
+    let mut lanes = [start; LANES];
+    for chunk in row {
         for (lane, &value) in lanes.iter_mut().zip(chunk) {
             *lane = combine(*lane, value);
         }
     }
-    lanes.into_iter().fold(rest, combine)
+    lanes.into_iter().fold(start, combine)
 }
 
 #[cfg(test)]

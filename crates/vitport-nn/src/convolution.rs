@@ -134,7 +134,6 @@ pub(super) fn taps(
 }
 
 /// A convolution, `torch.nn.Conv2d` with one group.
-#[derive(Debug)]
 pub struct Convolution<'a> {
     window: Window,
     channels: usize,
@@ -142,11 +141,11 @@ pub struct Convolution<'a> {
 }
 
 impl<'a> Convolution<'a> {
-    /// Reads `{name}.weight` [outputs, channels, kernel height, kernel width] and, if the layer has
-    /// one, `{name}.bias` `[outputs]`.
+    /// A layer of `{name}.weight` [outputs, channels, kernel height, kernel width] and, if it has one,
+    /// `{name}.bias` `[outputs]`.
     ///
     /// # Errors
-    /// What [`Weights::tensor`] returns, and [`ForwardError::TooLarge`] for sizes beyond memory.
+    /// What [`Weights::tensor`] returns.
     pub fn load(
         weights: &'a dyn Weights,
         name: &str,
@@ -156,12 +155,8 @@ impl<'a> Convolution<'a> {
         has_bias: bool,
     ) -> Result<Self, ForwardError> {
         let (high, wide) = window.kernel;
-        let inputs = high.checked_mul(wide).and_then(|area| area.checked_mul(channels)).ok_or(
-            ForwardError::TooLarge { what: "the kernel of a convolution", rows: high, columns: wide },
-        )?;
-        let weight = weights.tensor(&format!("{name}.weight"), &[outputs, channels, high, wide])?;
-        let bias = has_bias.then(|| weights.tensor(&format!("{name}.bias"), &[outputs])).transpose()?;
-        Ok(Self { window, channels, linear: Linear::new(weight, bias, inputs, outputs)? })
+        let linear = Linear::of_shape(weights, name, &[outputs, channels, high, wide], has_bias)?;
+        Ok(Self { window, channels, linear })
     }
 
     /// Fills `out` with one row of outputs for each position, positions row by row, and returns the

@@ -1,31 +1,24 @@
 //! Layer normalisation over features (Ba, Kiros and Hinton 2016, arXiv:1607.06450), as
 //! `torch.nn.LayerNorm`: (x − mean) / √(variance + eps) · weight + bias with the biased variance.
 
-use std::borrow::Cow;
-
 use super::error::ForwardError;
 use super::matrix::Matrix;
 use super::weights::Weights;
 
 /// A layer normalisation over the features of each token.
 #[derive(Debug)]
-pub struct LayerNorm<'a> {
-    weight: Cow<'a, [f32]>,
-    bias: Cow<'a, [f32]>,
+pub struct LayerNorm {
+    weight: Vec<f32>,
+    bias: Vec<f32>,
     eps: f64,
 }
 
-impl<'a> LayerNorm<'a> {
+impl LayerNorm {
     /// Reads `{name}.weight` and `{name}.bias`, both `[features]`.
     ///
     /// # Errors
     /// What [`Weights::tensor`] returns.
-    pub fn load(
-        weights: &'a dyn Weights,
-        name: &str,
-        features: usize,
-        eps: f64,
-    ) -> Result<Self, ForwardError> {
+    pub fn load(weights: &dyn Weights, name: &str, features: usize, eps: f64) -> Result<Self, ForwardError> {
         let weight = weights.tensor(&format!("{name}.weight"), &[features])?;
         let bias = weights.tensor(&format!("{name}.bias"), &[features])?;
         Ok(Self { weight, bias, eps })

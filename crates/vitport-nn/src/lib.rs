@@ -7,11 +7,14 @@ mod convolution;
 mod depthwise;
 mod elementary;
 mod error;
+mod kernel;
 mod layer_norm;
 mod linear;
 mod matrix;
+mod panel;
 mod product;
 mod trace;
+mod view;
 mod weights;
 
 pub use activation::Activation;

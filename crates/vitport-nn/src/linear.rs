@@ -1,45 +1,33 @@
-//! The fully connected layer y = act(x Wᵀ + b), with W as it lies in the file. Bias and activation
-//! are applied to each block of the product while it is in cache.
+//! The fully connected layer y = act(x Wᵀ + b), with W as it lies in the file. Its rows are read when
+//! the product comes to them, and bias and activation are applied to each block of the product while it
+//! is in cache.
 
-use std::borrow::Cow;
+use std::ops::Range;
 
 use super::activation::Activation;
 use super::error::ForwardError;
 use super::matrix::Matrix;
-use super::product::{View, ViewMut, times_transposed_in_blocks};
+use super::product::{Rows, times_transposed_in_blocks};
+use super::view::View;
 use super::weights::Weights;
 
+/// Rows of a weight that are read at a time where no product asks for them.
+const ROWS_AT_A_TIME: usize = 64;
+
 /// A fully connected layer, `torch.nn.Linear`.
-#[derive(Debug)]
 pub struct Linear<'a> {
-    weight: Cow<'a, [f32]>,
-    bias: Option<Cow<'a, [f32]>>,
+    weights: &'a dyn Weights,
+    /// Full name of the weight.
+    weight: String,
+    /// Outputs, and axes that together are the inputs.
+    shape: Vec<usize>,
+    bias: Option<Vec<f32>>,
     inputs: usize,
     outputs: usize,
 }
 
 impl<'a> Linear<'a> {
-    /// A layer of `weight` `[outputs, inputs]` and `bias` `[outputs]`.
-    ///
-    /// # Errors
-    /// [`ForwardError::Operands`] when the lengths are not those.
-    pub fn new(
-        weight: Cow<'a, [f32]>,
-        bias: Option<Cow<'a, [f32]>>,
-        inputs: usize,
-        outputs: usize,
-    ) -> Result<Self, ForwardError> {
-        let wrong_bias = bias.as_ref().is_some_and(|bias| bias.len() != outputs);
-        if inputs.checked_mul(outputs) != Some(weight.len()) || wrong_bias {
-            return Err(ForwardError::operands(
-                "a linear layer",
-                format!("{} weights for {inputs} inputs and {outputs} outputs", weight.len()),
-            ));
-        }
-        Ok(Self { weight, bias, inputs, outputs })
-    }
-
-    /// Reads `{name}.weight` and, if the layer has one, `{name}.bias`.
+    /// A layer of `{name}.weight` [outputs, inputs] and, if it has one, `{name}.bias` `[outputs]`.
     ///
     /// # Errors
     /// What [`Weights::tensor`] returns.
@@ -50,25 +38,46 @@ impl<'a> Linear<'a> {
         outputs: usize,
         has_bias: bool,
     ) -> Result<Self, ForwardError> {
-        let weight = weights.tensor(&format!("{name}.weight"), &[outputs, inputs])?;
+        Self::of_shape(weights, name, &[outputs, inputs], has_bias)
+    }
+
+    /// The same for a weight of any `shape`: outputs, and axes that together are the inputs.
+    pub(super) fn of_shape(
+        weights: &'a dyn Weights,
+        name: &str,
+        shape: &[usize],
+        has_bias: bool,
+    ) -> Result<Self, ForwardError> {
+        let (outputs, axes) = shape.split_first().map_or((0, shape), |(&outputs, axes)| (outputs, axes));
+        let inputs = axes.iter().fold(1_usize, |product, &size| product.saturating_mul(size));
+        let weight = format!("{name}.weight");
+        weights.check(&weight, shape)?;
         let bias = has_bias.then(|| weights.tensor(&format!("{name}.bias"), &[outputs])).transpose()?;
-        Self::new(weight, bias, inputs, outputs)
+        Ok(Self { weights, weight, shape: shape.to_vec(), bias, inputs, outputs })
     }
 
     /// How large the terms are that the layer adds up for one token `x` of `inputs` features: the root mean square over the outputs
     /// of √(Σ (w x)² + b²). Rounding errors are in proportion to it, also where the terms nearly cancel.
-    pub fn size_of_terms(&self, x: &[f32]) -> f64 {
+    ///
+    /// # Errors
+    /// What [`Weights::part`] returns.
+    pub fn size_of_terms(&self, x: &[f32]) -> Result<f64, ForwardError> {
         let square = |value: f32| f64::from(value) * f64::from(value);
-        let products = self.weight.chunks_exact(self.inputs.max(1)).flat_map(|row| row.iter().zip(x));
-        let products: f64 = products.map(|(&weight, &x)| square(weight) * square(x)).sum();
-        let biases: f64 = self.bias.iter().flat_map(|bias| bias.iter()).map(|&bias| square(bias)).sum();
-        ((products + biases) / self.outputs.max(1) as f64).sqrt()
+        let (mut room, mut total) = (Vec::new(), 0.0);
+        for first in (0..self.outputs).step_by(ROWS_AT_A_TIME) {
+            let rows = first..self.outputs.min(first.saturating_add(ROWS_AT_A_TIME));
+            let rows = self.rows(rows, &mut room)?.chunks_exact(self.inputs.max(1));
+            let products = rows.flat_map(|row| row.iter().zip(x));
+            total += products.map(|(&weight, &x)| square(weight) * square(x)).sum::<f64>();
+        }
+        total += self.bias.iter().flatten().map(|&bias| square(bias)).sum::<f64>();
+        Ok((total / self.outputs.max(1) as f64).sqrt())
     }
 
     /// Fills `out` with act(x Wᵀ + b): x is tokens × inputs, out becomes tokens × outputs.
     ///
     /// # Errors
-    /// [`ForwardError::Operands`] when x has another width.
+    /// [`ForwardError::Operands`] when x has another width, and what [`Weights::part`] returns.
     pub fn apply(&self, x: &Matrix, activation: Activation, out: &mut Matrix) -> Result<(), ForwardError> {
         let misfit = || {
             ForwardError::operands(
@@ -76,31 +85,42 @@ impl<'a> Linear<'a> {
                 format!("{} features for {} inputs", x.columns(), self.inputs),
             )
         };
+        if x.columns() != self.inputs {
+            return Err(misfit());
+        }
         out.resize(x.rows(), self.outputs, "the output of a linear layer")?;
         let left = View::new(x.values(), 0, x.rows(), x.columns(), x.columns()).ok_or_else(misfit)?;
-        let right = View::new(&self.weight, 0, self.outputs, self.inputs, self.inputs).ok_or_else(misfit)?;
-        let product = ViewMut::new(out.values_mut(), 0, x.rows(), self.outputs, self.outputs);
         let bias = self.bias.as_deref();
-        times_transposed_in_blocks(product.ok_or_else(misfit)?, left, right, |first, values| {
+        let finish = |first: usize, values: &mut [f32]| {
             if let Some(addends) = bias.and_then(|bias| bias.get(first..)) {
                 for (value, addend) in values.iter_mut().zip(addends) {
                     *value += addend;
                 }
             }
             activation.apply(values);
-        })
-        .ok_or_else(misfit)
+        };
+        times_transposed_in_blocks(left, self, out.values_mut(), self.outputs, finish, misfit)
+    }
+}
+
+impl Rows for Linear<'_> {
+    fn rows<'a>(&'a self, rows: Range<usize>, room: &'a mut Vec<f32>) -> Result<&'a [f32], ForwardError> {
+        let element = |row: usize| row.saturating_mul(self.inputs);
+        self.weights.part(&self.weight, &self.shape, element(rows.start)..element(rows.end), room)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::StateDict;
 
     #[test]
     fn weight_bias_and_activation_in_order() {
-        let weight = vec![1.0, 2.0, 3.0, -1.0, -2.0, -3.0];
-        let layer = Linear::new(weight.into(), Some(vec![0.5, 1.0].into()), 3, 2).unwrap();
+        let mut weights = StateDict::new();
+        weights.insert("fc.weight", &[2, 3], vec![1.0, 2.0, 3.0, -1.0, -2.0, -3.0]).unwrap();
+        weights.insert("fc.bias", &[2], vec![0.5, 1.0]).unwrap();
+        let layer = Linear::load(&weights, "fc", 3, 2, true).unwrap();
         let x = Matrix::from_values(2, 3, vec![1.0, 0.0, 1.0, 0.0, 1.0, 0.0]).unwrap();
         let mut out = Matrix::new();
         layer.apply(&x, Activation::Relu, &mut out).unwrap();
@@ -110,14 +130,16 @@ mod tests {
 
     #[test]
     fn terms_have_a_size_where_their_sum_has_none() {
-        let layer =
-            Linear::new(vec![3.0, -3.0, 0.0, 2.0].into(), Some(vec![0.0, -2.0].into()), 2, 2).unwrap();
+        let mut weights = StateDict::new();
+        weights.insert("fc.weight", &[2, 2], vec![3.0, -3.0, 0.0, 2.0]).unwrap();
+        weights.insert("fc.bias", &[2], vec![0.0, -2.0]).unwrap();
+        let layer = Linear::load(&weights, "fc", 2, 2, true).unwrap();
         let mut out = Matrix::new();
         layer
             .apply(&Matrix::from_values(1, 2, vec![1.0, 1.0]).unwrap(), Activation::Identity, &mut out)
             .unwrap();
         assert_eq!(out.values(), [0.0, 0.0]);
-        assert!((layer.size_of_terms(&[1.0, 1.0]) - 13_f64.sqrt()).abs() < 1e-12);
+        assert!((layer.size_of_terms(&[1.0, 1.0]).unwrap() - 13_f64.sqrt()).abs() < 1e-12);
     }
 
     #[test]
@@ -127,8 +149,10 @@ mod tests {
         let weight: Vec<f32> = (0..inputs * outputs).map(value).collect();
         let bias: Vec<f32> = (0..outputs).map(value).collect();
         let x: Vec<f32> = (0..tokens * inputs).map(|seed| value(seed + 3)).collect();
-        let layer =
-            Linear::new(weight.as_slice().into(), Some(bias.as_slice().into()), inputs, outputs).unwrap();
+        let mut weights = StateDict::new();
+        weights.insert("fc.weight", &[outputs, inputs], weight.clone()).unwrap();
+        weights.insert("fc.bias", &[outputs], bias.clone()).unwrap();
+        let layer = Linear::load(&weights, "fc", inputs, outputs, true).unwrap();
         let mut out = Matrix::new();
         layer
             .apply(&Matrix::from_values(tokens, inputs, x.clone()).unwrap(), Activation::Identity, &mut out)
@@ -143,8 +167,10 @@ mod tests {
 
     #[test]
     fn operands_that_do_not_fit_are_errors() {
-        assert!(Linear::new(vec![0.0; 5].into(), None, 3, 2).is_err());
-        let layer = Linear::new(vec![0.0; 6].into(), None, 3, 2).unwrap();
+        let mut weights = StateDict::new();
+        weights.insert("fc.weight", &[2, 3], vec![0.0; 6]).unwrap();
+        assert!(Linear::load(&weights, "fc", 2, 3, false).is_err());
+        let layer = Linear::load(&weights, "fc", 3, 2, false).unwrap();
         let x = Matrix::from_values(1, 4, vec![0.0; 4]).unwrap();
         assert!(layer.apply(&x, Activation::Identity, &mut Matrix::new()).is_err());
     }

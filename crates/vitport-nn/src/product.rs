@@ -1,153 +1,207 @@
-//! Matrix products in float32, by faer, which packs and multiplies at the speed of the machine with
-//! instructions chosen at run time. Everything here is row-major; a weight is used as it lies in the
-//! file, [outputs, inputs].
+//! Matrix products in float32: the right operand is packed a panel at a time and multiplied with all
+//! rows while the panel stays in a core's cache. Everything here is row-major; a weight is used as it
+//! lies in the file, [outputs, inputs].
 
-use faer::linalg::matmul::matmul;
-use faer::{Accum, MatMut, MatRef, Par};
+use std::cell::RefCell;
+use std::ops::Range;
+
 use rayon::prelude::*;
 
-/// A row-major matrix inside a slice, whose rows may lie further apart than they are long.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct View<'a> {
-    matrix: MatRef<'a, f32>,
-}
+use super::error::ForwardError;
+use super::kernel::{PanelWidth, Strip};
+use super::panel::{PanelRoom, pack_columns, pack_rows};
+use super::view::{View, cut};
 
-impl<'a> View<'a> {
-    /// `rows` × `columns` values that start at `offset`, one row every `stride` values; none when
-    /// they do not lie within `values`.
-    pub(super) fn new(
-        values: &'a [f32],
-        offset: usize,
-        rows: usize,
-        columns: usize,
-        stride: usize,
-    ) -> Option<Self> {
-        let values = values.get(offset..)?.get(..span(rows, columns, stride)?)?;
-        Some(Self { matrix: MatRef::from_row_major_slice_with_stride(values, rows, columns, stride) })
-    }
-}
-
-/// A [`View`] that is written to.
-#[derive(Debug)]
-pub(super) struct ViewMut<'a> {
-    matrix: MatMut<'a, f32>,
-}
-
-impl<'a> ViewMut<'a> {
-    /// As [`View::new`].
-    pub(super) fn new(
-        values: &'a mut [f32],
-        offset: usize,
-        rows: usize,
-        columns: usize,
-        stride: usize,
-    ) -> Option<Self> {
-        let values = values.get_mut(offset..)?.get_mut(..span(rows, columns, stride)?)?;
-        // faer 0.24.4's from_row_major_slice_with_stride_mut exchanges the two strides and reaches
-        // outside the slice; the column-major constructor is right.
-        let transposed = MatMut::from_column_major_slice_with_stride_mut(values, columns, rows, stride);
-        Some(Self { matrix: transposed.transpose_mut() })
-    }
-}
-
-/// How many values a strided matrix reaches over.
-fn span(rows: usize, columns: usize, stride: usize) -> Option<usize> {
-    if columns > stride {
-        return None;
-    }
-    match rows.checked_sub(1) {
-        None => Some(0),
-        Some(before_last) => before_last.checked_mul(stride)?.checked_add(columns),
-    }
-}
-
-/// out = left · rightᵀ × factor on this thread; none when the sizes do not fit.
-pub(super) fn times_transposed(out: ViewMut<'_>, left: View<'_>, right: View<'_>, factor: f32) -> Option<()> {
-    product(out.matrix, left.matrix, right.matrix.transpose(), factor)
-}
-
-/// out = left · right on this thread; none when the sizes do not fit.
-pub(super) fn times(out: ViewMut<'_>, left: View<'_>, right: View<'_>) -> Option<()> {
-    product(out.matrix, left.matrix, right.matrix, 1.0)
-}
-
-/// Columns of a block of a large product: a whole number of the widest rows that faer's kernels
-/// compute at once (96 with AVX-512, 24 with AVX2), and few enough that the block's packed weights and
-/// its results stay in a core's cache.
-const BLOCK_COLUMNS: usize = 96;
-/// Fewest rows that are worth packing a block's weights for again.
+/// Most terms of a panel: with the widest panels, of 64 columns, 256 KiB, a part of a core's second
+/// cache that leaves room for the rows that go by.
+const MOST_TERMS: usize = 1024;
+/// Fewest rows that are worth packing a panel for again.
 const LEAST_BLOCK_ROWS: usize = 32;
 /// Blocks for each thread, so that an uneven number costs little.
 const BLOCKS_PER_THREAD: usize = 2;
 
-/// out = left · rightᵀ in blocks that rayon's threads share out, each block on one thread; `finish`
-/// is then given every part of a row of the block, with the number of its first column, while the
-/// block is in cache. None when the sizes do not fit.
-pub(super) fn times_transposed_in_blocks(
-    out: ViewMut<'_>,
-    left: View<'_>,
-    right: View<'_>,
-    finish: impl Fn(usize, &mut [f32]) + Sync,
-) -> Option<()> {
-    let (rows, columns) = (out.matrix.nrows(), out.matrix.ncols());
-    if rows != left.matrix.nrows() || columns != right.matrix.nrows() {
-        return None;
-    }
-    let wanted = rayon::current_num_threads().saturating_mul(BLOCKS_PER_THREAD);
-    let row_blocks = wanted.div_ceil(columns.div_ceil(BLOCK_COLUMNS).max(1));
-    let block_rows = rows.div_ceil(row_blocks.max(1)).max(LEAST_BLOCK_ROWS);
-    out.matrix
-        .par_row_chunks_mut(block_rows)
-        .zip(left.matrix.par_row_chunks(block_rows))
-        .flat_map(|(out, left)| {
-            out.par_col_chunks_mut(BLOCK_COLUMNS)
-                .zip(right.matrix.par_row_chunks(BLOCK_COLUMNS))
-                .enumerate()
-                .map(move |(block, (out, right))| (block, out, left, right))
-        })
-        .map(|(block, mut out, left, right)| {
-            product(out.as_mut(), left, right.transpose(), 1.0)?;
-            out.row_iter_mut().try_for_each(|row| {
-                finish(block.saturating_mul(BLOCK_COLUMNS), row.try_as_row_major_mut()?.as_slice_mut());
-                Some(())
-            })
-        })
-        .collect()
+/// What a thread needs room for during a product.
+#[derive(Debug, Default)]
+struct Room {
+    panel: PanelRoom,
+    rows: Vec<f32>,
 }
 
-fn product(out: MatMut<'_, f32>, left: MatRef<'_, f32>, right: MatRef<'_, f32>, factor: f32) -> Option<()> {
-    if out.nrows() != left.nrows() || out.ncols() != right.ncols() || left.ncols() != right.nrows() {
+thread_local! {
+    /// Kept from product to product, because fresh memory costs a page fault every four kilobytes.
+    static ROOM: RefCell<Room> = RefCell::default();
+}
+
+/// The right operand of a product, [outputs, inputs], of which some rows at a time are asked for.
+pub(super) trait Rows: Sync {
+    /// The rows `rows`, one after the other; `room` may be filled with them.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    fn rows<'a>(&'a self, rows: Range<usize>, room: &'a mut Vec<f32>) -> Result<&'a [f32], ForwardError>;
+}
+
+/// out = left · rightᵀ, out being [rows of left, outputs] without gaps, in blocks that rayon's threads
+/// share out; `finish` is then given every part of a row of the block, with the number of its first
+/// column, while the block is in cache.
+///
+/// # Errors
+/// What `right` returns, and what `misfit` makes of sizes that do not fit.
+pub(super) fn times_transposed_in_blocks(
+    left: View<'_>,
+    right: &dyn Rows,
+    out: &mut [f32],
+    outputs: usize,
+    finish: impl Fn(usize, &mut [f32]) + Sync,
+    misfit: impl Fn() -> ForwardError + Sync,
+) -> Result<(), ForwardError> {
+    if left.rows().checked_mul(outputs) != Some(out.len()) {
+        return Err(misfit());
+    }
+    let width = PanelWidth::here();
+    let wanted = rayon::current_num_threads().saturating_mul(BLOCKS_PER_THREAD);
+    let row_blocks = wanted.div_ceil(outputs.div_ceil(width.most).max(1)).max(1);
+    let block_rows = left.rows().div_ceil(row_blocks).max(LEAST_BLOCK_ROWS);
+    let blocks = cut(out, outputs, block_rows, width.most);
+    blocks.into_par_iter().with_max_len(1).try_for_each(|mut block| {
+        ROOM.with_borrow_mut(|room| {
+            let columns = block.rows.first().map_or(0, |row| row.len());
+            let rows = right.rows(block.first_column..block.first_column + columns, &mut room.rows)?;
+            let right = View::new(rows, 0, columns, left.columns(), left.columns()).ok_or_else(&misfit)?;
+            let packed = &mut room.panel;
+            times_transposed(left, block.first_row, right, packed, &mut block.rows).ok_or_else(&misfit)
+        })?;
+        block.rows.iter_mut().for_each(|row| finish(block.first_column, row));
+        Ok(())
+    })
+}
+
+/// out = left · rightᵀ on this thread, for the rows of `left` from `first_row` on, as many as `out` has;
+/// none when the sizes do not fit.
+pub(super) fn times_transposed(
+    left: View<'_>,
+    first_row: usize,
+    right: View<'_>,
+    room: &mut PanelRoom,
+    out: &mut [&mut [f32]],
+) -> Option<()> {
+    let inputs = left.columns();
+    if right.columns() != inputs {
         return None;
     }
-    matmul(out, Accum::Replace, left, right, factor, Par::Seq);
+    let parts = inputs.div_ceil(MOST_TERMS).max(1);
+    let terms_of_part = inputs.div_ceil(parts);
+    for columns in panels(right.rows()) {
+        let width = PanelWidth::here().of(columns.len());
+        for part in 0..parts {
+            let first_term = part * terms_of_part;
+            let terms = terms_of_part.min(inputs - first_term);
+            let panel = room.take(terms, width);
+            pack_rows(right, columns.clone(), first_term..first_term + terms, width, panel)?;
+            pulp::Arch::new().dispatch(Strip {
+                left,
+                first_row,
+                first_term,
+                panel,
+                width,
+                out: &mut *out,
+                first_column: columns.start,
+                accumulate: part > 0,
+            })?;
+        }
+    }
     Some(())
+}
+
+/// out = left · right on this thread, for as many rows of `left` as `out` has; none when the sizes do
+/// not fit.
+pub(super) fn times(
+    left: View<'_>,
+    right: View<'_>,
+    room: &mut PanelRoom,
+    out: &mut [&mut [f32]],
+) -> Option<()> {
+    let terms = left.columns();
+    if right.rows() != terms {
+        return None;
+    }
+    for columns in panels(right.columns()) {
+        let width = PanelWidth::here().of(columns.len());
+        let panel = room.take(terms, width);
+        pack_columns(right, columns.clone(), width, panel)?;
+        pulp::Arch::new().dispatch(Strip {
+            left,
+            first_row: 0,
+            first_term: 0,
+            panel,
+            width,
+            out: &mut *out,
+            first_column: columns.start,
+            accumulate: false,
+        })?;
+    }
+    Some(())
+}
+
+/// The columns of each panel.
+fn panels(columns: usize) -> impl Iterator<Item = Range<usize>> {
+    let most = PanelWidth::here().most;
+    (0..columns).step_by(most).map(move |first| first..columns.min(first + most))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn value(seed: usize) -> f32 {
+        ((seed * 7919 + 13) % 101) as f32 - 50.0
+    }
+
+    /// Sizes round the widths of panels and the number of their terms.
     #[test]
     fn products_of_strided_matrices() {
-        let left: Vec<f32> = (0..10).map(|value| value as f32).collect();
-        let right: Vec<f32> = (0..12).map(|value| (value * value) as f32).collect();
-        let mut out = vec![-1.0; 8];
-        // left: rows [1 2 3] and [6 7 8]; right: rows [0 1 4], [9 16 25], [36 49 64].
-        let x = View::new(&left, 1, 2, 3, 5).unwrap();
-        let w = View::new(&right, 0, 3, 3, 3).unwrap();
-        times_transposed(ViewMut::new(&mut out, 1, 2, 3, 4).unwrap(), x, w, 2.0).unwrap();
-        assert_eq!(out, [-1.0, 28.0, 232.0, 652.0, -1.0, 78.0, 732.0, 2142.0]);
-        times(ViewMut::new(&mut out, 1, 2, 3, 4).unwrap(), x, w).unwrap();
-        assert_eq!(out, [-1.0, 126.0, 180.0, 246.0, -1.0, 351.0, 510.0, 711.0]);
+        for (rows, terms, columns) in
+            [(1, 1, 1), (5, 3, 2), (13, 70, 67), (7, 1025, 65), (3, 2500, 1), (50, 8, 130)]
+        {
+            let left: Vec<f32> = (0..1 + rows * (terms + 2)).map(value).collect();
+            let right: Vec<f32> = (0..columns * (terms + 1)).map(|seed| value(seed + 3)).collect();
+            let l = View::new(&left, 1, rows, terms, terms + 2).unwrap();
+            let at = |row: usize, term: usize| left[1 + row * (terms + 2) + term];
+            let mut room = PanelRoom::default();
+
+            let mut out = vec![0.0; rows * columns];
+            let mut slots: Vec<&mut [f32]> = out.chunks_mut(columns).skip(rows / 2).collect();
+            let r = View::new(&right, 0, columns, terms, terms + 1).unwrap();
+            times_transposed(l, rows / 2, r, &mut room, &mut slots).unwrap();
+            for (row, column) in (rows / 2..rows).flat_map(|row| (0..columns).map(move |c| (row, c))) {
+                let sum: f32 =
+                    (0..terms).map(|term| at(row, term) * right[column * (terms + 1) + term]).sum();
+                assert_eq!(out[row * columns + column], sum, "{rows} × {terms} × {columns}: {row}, {column}");
+            }
+
+            let right: Vec<f32> = (0..terms * (columns + 1)).map(value).collect();
+            let r = View::new(&right, 0, terms, columns, columns + 1).unwrap();
+            let mut slots: Vec<&mut [f32]> = out.chunks_mut(columns).collect();
+            times(l, r, &mut room, &mut slots).unwrap();
+            for (row, column) in (0..rows).flat_map(|row| (0..columns).map(move |c| (row, c))) {
+                let sum: f32 =
+                    (0..terms).map(|term| at(row, term) * right[term * (columns + 1) + column]).sum();
+                assert_eq!(out[row * columns + column], sum, "{rows} × {terms} × {columns}: {row}, {column}");
+            }
+        }
     }
 
     #[test]
-    fn views_never_reach_outside() {
-        let values = [0.0; 10];
-        assert!(View::new(&values, 0, 2, 5, 5).is_some());
-        assert!(View::new(&values, 1, 2, 5, 5).is_none());
-        assert!(View::new(&values, 0, 2, 5, 4).is_none());
-        assert!(View::new(&values, 0, usize::MAX, 2, 2).is_none());
-        assert!(View::new(&values, usize::MAX, 1, 1, 1).is_none());
+    fn sizes_that_do_not_fit_are_none() {
+        let values = [0.0; 40];
+        let view = |rows, columns| View::new(&values, 0, rows, columns, columns).unwrap();
+        let (mut room, mut out) = (PanelRoom::default(), [0.0; 12]);
+        let mut slots: Vec<&mut [f32]> = out.chunks_mut(4).collect();
+        assert!(times_transposed(view(3, 5), 0, view(4, 5), &mut room, &mut slots).is_some());
+        assert!(times_transposed(view(3, 5), 0, view(4, 6), &mut room, &mut slots).is_none());
+        assert!(times_transposed(view(3, 5), 1, view(4, 5), &mut room, &mut slots).is_none());
+        assert!(times(view(3, 5), view(5, 4), &mut room, &mut slots).is_some());
+        assert!(times(view(3, 5), view(4, 5), &mut room, &mut slots).is_none());
+        assert!(times(view(2, 5), view(5, 4), &mut room, &mut slots).is_none());
     }
 }

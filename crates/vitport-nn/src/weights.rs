@@ -1,19 +1,47 @@
-//! How a forward pass gets its tensors: by name and expected shape, one at a time, from whatever
-//! holds them. A network never sees a file, and a missing or misshapen tensor is an error that
-//! names it.
+//! How a forward pass gets its tensors: by name and expected shape, whole or a part at a time, from
+//! whatever holds them. A network never sees a file, and a missing or misshapen tensor is an error
+//! that names it.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use super::error::ForwardError;
 
 /// Tensors by name, as float32.
 pub trait Weights: Sync {
-    /// The values of the tensor `name`, row-major, which must have the shape `shape`.
+    /// The values `elements`, in row-major order, of the tensor `name`, which must have the shape
+    /// `shape`. Where they do not lie in memory `room` is filled with them, so a thread that comes back
+    /// with the same `room` needs no memory.
     ///
     /// # Errors
-    /// [`ForwardError::MissingTensor`], [`ForwardError::WrongShape`] or [`ForwardError::Unreadable`].
-    fn tensor(&self, name: &str, shape: &[usize]) -> Result<Cow<'_, [f32]>, ForwardError>;
+    /// [`ForwardError::MissingTensor`], [`ForwardError::WrongShape`], or [`ForwardError::Unreadable`],
+    /// also when the shape has not that many values.
+    fn part<'a>(
+        &'a self,
+        name: &str,
+        shape: &[usize],
+        elements: Range<usize>,
+        room: &'a mut Vec<f32>,
+    ) -> Result<&'a [f32], ForwardError>;
+
+    /// All values of the tensor `name`, row-major, which must have the shape `shape`.
+    ///
+    /// # Errors
+    /// What [`Weights::part`] returns.
+    fn tensor(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, ForwardError> {
+        let elements = shape.iter().fold(1_usize, |product, &size| product.saturating_mul(size));
+        let mut room = Vec::new();
+        let part = self.part(name, shape, 0..elements, &mut room)?;
+        Ok(part.to_vec())
+    }
+
+    /// Makes sure that there is a tensor `name` and that it has the shape `shape`.
+    ///
+    /// # Errors
+    /// What [`Weights::part`] returns.
+    fn check(&self, name: &str, shape: &[usize]) -> Result<(), ForwardError> {
+        self.part(name, shape, 0..0, &mut Vec::new()).map(|_| ())
+    }
 
     /// Whether there is a tensor of this name.
     fn contains(&self, name: &str) -> bool;
@@ -54,7 +82,13 @@ impl StateDict {
 }
 
 impl Weights for StateDict {
-    fn tensor(&self, name: &str, shape: &[usize]) -> Result<Cow<'_, [f32]>, ForwardError> {
+    fn part<'a>(
+        &'a self,
+        name: &str,
+        shape: &[usize],
+        elements: Range<usize>,
+        _: &'a mut Vec<f32>,
+    ) -> Result<&'a [f32], ForwardError> {
         let Some((found, values)) = self.tensors.get(name) else {
             return Err(ForwardError::MissingTensor { name: name.to_owned() });
         };
@@ -65,7 +99,10 @@ impl Weights for StateDict {
                 found: found.clone(),
             });
         }
-        Ok(Cow::Borrowed(values))
+        values.get(elements).ok_or_else(|| ForwardError::Unreadable {
+            name: name.to_owned(),
+            source: "it has fewer values than were asked for".into(),
+        })
     }
 
     fn contains(&self, name: &str) -> bool {

@@ -30,7 +30,7 @@ pub use report::{
 };
 pub use tensors::{Odd, Weights};
 pub use weigh::{accounts, weigh};
-pub use weights::{CheckpointWeights, read_f32};
+pub use weights::CheckpointWeights;
 
 use crate::folder;
 use crate::image::ImageError;

@@ -5,12 +5,12 @@
 //! its own weights, each rounded as the cast rounds it, and must then agree with the target as closely as without a cast.
 //! That every weight was rounded rightly is seen by comparing bytes; that the rounded network is the same network, by this.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
+use std::ops::Range;
 
 use vitport_checkpoint::{Checkpoint, Dtype, Tensor};
 
-use super::weights::{CheckpointWeights, widen};
+use super::weights::{CheckpointWeights, find, read_f32, room_for, unreadable, widen};
 use crate::folder::Contents;
 use crate::nn::{ForwardError, Weights};
 use crate::plan::{Operation, Part, Plan, Target};
@@ -50,12 +50,15 @@ impl<'a> RoundedWeights<'a> {
         (!casts.is_empty()).then_some(Self { plain, checkpoint, state_dict, casts })
     }
 
-    /// The tensor as the folder's writer would write it by itself, then widened, and divided by its factors again.
-    fn rounded(&self, tensor: &Tensor, cast: &Cast<'_>) -> Result<Vec<f32>, ForwardError> {
-        let unreadable = |source: Box<dyn std::error::Error + Send + Sync>| ForwardError::Unreadable {
-            name: tensor.name.clone(),
-            source,
-        };
+    /// Elements `first..` of the tensor as the folder's writer would write it by itself, then widened, and divided by its
+    /// factors again.
+    fn rounded(
+        &self,
+        tensor: &Tensor,
+        cast: &Cast<'_>,
+        first: u64,
+        out: &mut [f32],
+    ) -> Result<(), ForwardError> {
         let part = match cast.factors {
             None => Part::Slice { tensor: tensor.clone(), first: 0, elements: tensor.elements() },
             Some(factors) => Part::ScaledRows { tensor: tensor.clone(), factors: factors.clone() },
@@ -67,33 +70,43 @@ impl<'a> RoundedWeights<'a> {
             parts: vec![part],
             operation: Operation::Rename,
         };
-        let length = usize::try_from(target.bytes())
-            .map_err(|_| unreadable("it has more bytes than memory has addresses".into()))?;
-        let mut bytes = vec![0; length];
+        let size = cast.dtype.size();
+        let mut bytes = vec![0; out.len().saturating_mul(usize::try_from(size).unwrap_or(usize::MAX))];
         let audit = self.checkpoint.audit();
-        let mut contents = Contents::new(&target, &audit).map_err(|error| unreadable(error.into()))?;
-        contents.read(0, &mut bytes).map_err(|error| unreadable(error.into()))?;
-        let mut values = widen(cast.dtype, &bytes);
-        if let Some(factors) = cast.factors {
-            let factors = super::read_f32(self.checkpoint, factors)?;
-            let row = values.len() / factors.len().max(1);
-            for (values, &factor) in values.chunks_exact_mut(row.max(1)).zip(&factors) {
-                // What is multiplied with 0 again may be anything.
-                let divisor = if factor == 0.0 { 1.0 } else { f64::from(factor) };
-                values.iter_mut().for_each(|value| *value = (f64::from(*value) / divisor) as f32);
-            }
+        let mut contents = Contents::new(&target, &audit).map_err(|error| unreadable(tensor, error))?;
+        contents.read(first.saturating_mul(size), &mut bytes).map_err(|error| unreadable(tensor, error))?;
+        widen(cast.dtype, &bytes, out);
+        let Some(factors) = cast.factors else { return Ok(()) };
+        let rows = usize::try_from(factors.elements()).unwrap_or(usize::MAX);
+        let mut of_rows = vec![0.0; rows];
+        read_f32(self.checkpoint, factors, 0, &mut of_rows)?;
+        let row = (tensor.elements() / factors.elements().max(1)).max(1);
+        for (element, value) in (first..).zip(out) {
+            let factor = usize::try_from(element / row).ok().and_then(|row| of_rows.get(row));
+            // What is multiplied with 0 again may be anything.
+            let divisor = factor.filter(|&&factor| factor != 0.0).map_or(1.0, |&factor| f64::from(factor));
+            *value = (f64::from(*value) / divisor) as f32;
         }
-        Ok(values)
+        Ok(())
     }
 }
 
 impl Weights for RoundedWeights<'_> {
-    fn tensor(&self, name: &str, shape: &[usize]) -> Result<Cow<'_, [f32]>, ForwardError> {
-        let plain = self.plain.tensor(name, shape)?;
-        let tensor = self.state_dict.get(name);
-        match tensor.and_then(|tensor| Some((tensor, self.casts.get(tensor.name.as_str())?))) {
-            Some((tensor, cast)) => self.rounded(tensor, cast).map(Cow::Owned),
-            None => Ok(plain),
+    fn part<'a>(
+        &'a self,
+        name: &str,
+        shape: &[usize],
+        elements: Range<usize>,
+        room: &'a mut Vec<f32>,
+    ) -> Result<&'a [f32], ForwardError> {
+        let tensor = find(self.state_dict, name, shape)?;
+        match self.casts.get(tensor.name.as_str()) {
+            Some(cast) => {
+                let values = room_for(tensor, &elements, room)?;
+                self.rounded(tensor, cast, elements.start as u64, values)?;
+                Ok(values)
+            }
+            None => self.plain.part(name, shape, elements, room),
         }
     }
 

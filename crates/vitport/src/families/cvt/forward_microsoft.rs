@@ -92,7 +92,7 @@ impl ConvolutionalVisionTransformer {
             let mut logits = Matrix::new();
             let head = Linear::load(weights, "head", last.dim, self.classes, true)?;
             head.apply(&token, Activation::Identity, &mut logits)?;
-            output.size_of_terms = head.size_of_terms(&output.pooled);
+            output.size_of_terms = head.size_of_terms(&output.pooled)?;
             output.logits = Some(logits.into_values());
         }
         Ok(output)
@@ -156,7 +156,7 @@ impl StageRun<'_> {
         if stage.class_token {
             let class_token = weights.tensor(&format!("stage{index}.cls_token"), &[1, 1, dim])?;
             let rows = tokens.rows().saturating_add(1);
-            let mut values = class_token.into_owned();
+            let mut values = class_token;
             values.extend_from_slice(tokens.values());
             tokens = Matrix::from_values(rows, dim, values)?;
         }

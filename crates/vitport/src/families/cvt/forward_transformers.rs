@@ -388,7 +388,7 @@ fn of_stage<T: Clone>(field: &str, entries: &[T], index: usize) -> Result<T, For
 
 fn with_class_token(name: &str, weights: &dyn Weights, tokens: &Matrix) -> Result<Matrix, ForwardError> {
     let width = tokens.columns();
-    let mut values = weights.tensor(name, &[1, 1, width])?.into_owned();
+    let mut values = weights.tensor(name, &[1, 1, width])?;
     values.extend_from_slice(tokens.values());
     Matrix::from_values(tokens.rows().saturating_add(1), width, values)
 }

@@ -170,7 +170,7 @@ impl VisionTransformer {
         let pooled = Matrix::from_values(1, self.dim, output.pooled.clone())?;
         let mut logits = Matrix::new();
         head.apply(&pooled, Activation::Identity, &mut logits)?;
-        output.size_of_terms = head.size_of_terms(&output.pooled);
+        output.size_of_terms = head.size_of_terms(&output.pooled)?;
         output.logits = Some(logits.into_values());
         Ok(())
     }

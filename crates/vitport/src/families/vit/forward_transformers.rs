@@ -204,12 +204,12 @@ impl ViT {
 
         let count = patches.rows().saturating_add(1);
         let class_token = weights.tensor(&format!("{name}.cls_token"), &[1, 1, width_of_token])?;
-        let mut values = class_token.into_owned();
+        let mut values = class_token;
         values.extend_from_slice(patches.values());
         let positions =
             weights.tensor(&format!("{name}.position_embeddings"), &[1, count, width_of_token])?;
         let mut embeddings = Matrix::from_values(count, width_of_token, values)?;
-        embeddings.add(&Matrix::from_values(count, width_of_token, positions.into_owned())?)?;
+        embeddings.add(&Matrix::from_values(count, width_of_token, positions)?)?;
         Ok(embeddings)
     }
 

@@ -6,7 +6,8 @@
 //! memory. The folder's tensors are put into order by `rules_jax.toml` while they are carried, so that the two ways check
 //! each other.
 
-use std::borrow::Cow;
+use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
 
 use super::structure::{Layout, Structure, axes, misshapen, picture};
 use crate::identify::{Hints, IdentifyError};
@@ -147,9 +148,18 @@ fn check(state_dict: &StateDict, hints: &Hints) -> Result<(), IdentifyError> {
 /// Arrays of a JAX release under timm's names and in timm's order of axes.
 pub(super) struct JaxWeights<'a> {
     /// The arrays under their own names.
-    pub arrays: &'a dyn Weights,
+    arrays: &'a dyn Weights,
     /// Attention heads.
-    pub heads: usize,
+    heads: usize,
+    /// The tensor that was put into order last, because a product asks for it part by part.
+    last: Mutex<Option<Ordered>>,
+}
+
+/// A tensor of timm's, put into order.
+struct Ordered {
+    name: String,
+    shape: Vec<usize>,
+    values: Vec<f32>,
 }
 
 /// Where a tensor of timm's comes from.
@@ -168,7 +178,12 @@ enum Way {
     OutKernel(String),
 }
 
-impl JaxWeights<'_> {
+impl<'a> JaxWeights<'a> {
+    /// The arrays of a network with so many attention heads.
+    pub(super) fn new(arrays: &'a dyn Weights, heads: usize) -> Self {
+        Self { arrays, heads, last: Mutex::default() }
+    }
+
     fn way(name: &str) -> Option<Way> {
         let top = match name {
             "cls_token" => Way::Same("cls".to_owned()),
@@ -205,10 +220,9 @@ impl JaxWeights<'_> {
             _ => return None,
         })
     }
-}
 
-impl Weights for JaxWeights<'_> {
-    fn tensor(&self, name: &str, shape: &[usize]) -> Result<Cow<'_, [f32]>, ForwardError> {
+    /// The tensor `name` of timm's, put into order.
+    fn ordered(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, ForwardError> {
         let missing = || ForwardError::MissingTensor { name: name.to_owned() };
         let head_width = |width: usize| width.checked_div(self.heads).unwrap_or(0);
         let values = match (Self::way(name).ok_or_else(missing)?, shape) {
@@ -246,7 +260,40 @@ impl Weights for JaxWeights<'_> {
             }
             _ => return Err(missing()),
         };
-        Ok(Cow::Owned(values))
+        Ok(values)
+    }
+}
+
+impl Weights for JaxWeights<'_> {
+    fn part<'a>(
+        &'a self,
+        name: &str,
+        shape: &[usize],
+        elements: Range<usize>,
+        room: &'a mut Vec<f32>,
+    ) -> Result<&'a [f32], ForwardError> {
+        if let Some(Way::Same(array)) = Self::way(name) {
+            return self.arrays.part(&array, shape, elements, room);
+        }
+        let too_few = || ForwardError::Unreadable {
+            name: name.to_owned(),
+            source: "it has fewer values than were asked for".into(),
+        };
+        // A layer's bias is asked for between its weight's shape and its weight.
+        if shape.len() == 1 {
+            let values = self.ordered(name, shape)?;
+            *room = values.get(elements).ok_or_else(too_few)?.to_vec();
+            return Ok(room);
+        }
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.as_ref().is_none_or(|last| last.name != name || last.shape != shape) {
+            let values = self.ordered(name, shape)?;
+            *last = Some(Ordered { name: name.to_owned(), shape: shape.to_vec(), values });
+        }
+        let part = last.as_ref().and_then(|last| last.values.get(elements));
+        room.clear();
+        room.extend_from_slice(part.ok_or_else(too_few)?);
+        Ok(room)
     }
 
     fn contains(&self, name: &str) -> bool {

@@ -118,7 +118,7 @@ impl SourceNetwork for TimmVit {
         match self.layout {
             Layout::Timm => self.network.forward(pixels, weights, observer),
             Layout::Jax { .. } => {
-                let weights = JaxWeights { arrays: weights, heads: self.network.heads };
+                let weights = JaxWeights::new(weights, self.network.heads);
                 self.network.forward(pixels, &weights, observer)
             }
         }

@@ -1,0 +1,236 @@
+//! The innermost part of a matrix product: sums of products for a few rows times a few vectors of
+//! columns are kept in registers while all terms go by, so that every value that is loaded is used many
+//! times. Written for any vector width with pulp, which chooses the instructions at run time.
+
+use pulp::{Simd, WithSimd};
+
+use super::view::View;
+
+/// Rows of a tile: 6 × 4 vectors of sums leave enough of 32 registers for the operands, 6 × 2 of 16.
+const TILE_ROWS: usize = 6;
+
+/// Vectors of columns in a tile.
+const fn tile_vectors<S: Simd>() -> usize {
+    if S::REGISTER_COUNT >= 32 { 4 } else { 2 }
+}
+
+/// How wide a panel is on this machine.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct PanelWidth {
+    /// Most columns of a panel.
+    pub(super) most: usize,
+    /// What a width is a multiple of.
+    pub(super) step: usize,
+}
+
+impl PanelWidth {
+    /// The widths that suit the machine.
+    pub(super) fn here() -> Self {
+        pulp::Arch::new().dispatch(Measure)
+    }
+
+    /// The narrowest width that holds `columns`, or all that a panel can.
+    pub(super) fn of(self, columns: usize) -> usize {
+        columns.next_multiple_of(self.step).min(self.most)
+    }
+}
+
+struct Measure;
+
+impl WithSimd for Measure {
+    type Output = PanelWidth;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> PanelWidth {
+        PanelWidth { most: tile_vectors::<S>() * S::F32_LANES, step: S::F32_LANES }
+    }
+}
+
+/// Multiplies rows with a panel.
+#[derive(Debug)]
+pub(super) struct Strip<'a, 'b, 'c> {
+    /// The left operand.
+    pub(super) left: View<'a>,
+    /// Its first row here; as many follow as `out` has.
+    pub(super) first_row: usize,
+    /// The first term of the sums that the panel holds.
+    pub(super) first_term: usize,
+    /// [terms, width].
+    pub(super) panel: &'a [f32],
+    /// A multiple of [`PanelWidth::step`], at most [`PanelWidth::most`].
+    pub(super) width: usize,
+    /// The rows that the sums are put into.
+    pub(super) out: &'b mut [&'c mut [f32]],
+    /// From which column of them on; what of the panel's width reaches beyond their end is dropped.
+    pub(super) first_column: usize,
+    /// Whether the sums are added to what is there.
+    pub(super) accumulate: bool,
+}
+
+impl WithSimd for Strip<'_, '_, '_> {
+    /// None when the sizes do not fit.
+    type Output = Option<()>;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(mut self, simd: S) -> Option<()> {
+        match self.width / S::F32_LANES {
+            1 => self.tiles::<S, 1>(simd),
+            2 => self.tiles::<S, 2>(simd),
+            3 if tile_vectors::<S>() >= 3 => self.tiles::<S, 3>(simd),
+            4 if tile_vectors::<S>() >= 4 => self.tiles::<S, 4>(simd),
+            _ => None,
+        }
+    }
+}
+
+impl Strip<'_, '_, '_> {
+    #[inline(always)]
+    fn tiles<S: Simd, const VECTORS: usize>(&mut self, simd: S) -> Option<()> {
+        let rows = self.out.len();
+        for row in (0..rows).step_by(TILE_ROWS) {
+            match rows - row {
+                1 => self.tile::<S, 1, VECTORS>(simd, row)?,
+                2 => self.tile::<S, 2, VECTORS>(simd, row)?,
+                3 => self.tile::<S, 3, VECTORS>(simd, row)?,
+                4 => self.tile::<S, 4, VECTORS>(simd, row)?,
+                5 => self.tile::<S, 5, VECTORS>(simd, row)?,
+                _ => self.tile::<S, TILE_ROWS, VECTORS>(simd, row)?,
+            }
+        }
+        Some(())
+    }
+
+    /// One tile, from row `row` on.
+    #[inline(always)]
+    fn tile<S: Simd, const ROWS: usize, const VECTORS: usize>(&mut self, simd: S, row: usize) -> Option<()> {
+        let terms = S::as_simd_f32s(self.panel).0.as_chunks::<VECTORS>().0;
+        let mut rows = [&[][..]; ROWS];
+        for (offset, values) in rows.iter_mut().enumerate() {
+            *values = self.left.part(self.first_row + row + offset, self.first_term, terms.len())?;
+        }
+        let sums = sums(simd, rows, terms)?;
+        for (out, sums) in self.out.iter_mut().skip(row).zip(sums) {
+            let (whole, rest) = S::as_mut_simd_f32s(out.get_mut(self.first_column..)?);
+            let last = sums.get(whole.len()).filter(|_| !rest.is_empty());
+            if self.accumulate {
+                whole.iter_mut().zip(&sums).for_each(|(slot, sum)| *slot = simd.add_f32s(*slot, *sum));
+                if let Some(sum) = last {
+                    let before = simd.partial_load_f32s(rest);
+                    simd.partial_store_f32s(rest, simd.add_f32s(before, *sum));
+                }
+            } else {
+                whole.iter_mut().zip(&sums).for_each(|(slot, sum)| *slot = *sum);
+                if let Some(sum) = last {
+                    simd.partial_store_f32s(rest, *sum);
+                }
+            }
+        }
+        Some(())
+    }
+}
+
+/// For each row and each vector of columns the sum over all terms.
+#[inline(always)]
+fn sums<S: Simd, const ROWS: usize, const VECTORS: usize>(
+    simd: S,
+    mut rows: [&[f32]; ROWS],
+    terms: &[[S::f32s; VECTORS]],
+) -> Option<[[S::f32s; VECTORS]; ROWS]> {
+    for row in &mut rows {
+        *row = row.get(..terms.len())?;
+    }
+    let mut sums = [[simd.splat_f32s(0.0); VECTORS]; ROWS];
+    for (term, columns) in terms.iter().enumerate() {
+        for (row, sums) in rows.iter().zip(&mut sums) {
+            let value = simd.splat_f32s(*row.get(term)?);
+            for (sum, column) in sums.iter_mut().zip(columns) {
+                *sum = simd.mul_add_e_f32s(value, *column, *sum);
+            }
+        }
+    }
+    Some(sums)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every number of rows, of vectors and of columns left over, on one kind of vectors.
+    fn check<S: Simd>(simd: S) {
+        let terms = 9;
+        let value = |seed: usize| ((seed * 37 + 11) % 19) as f32 - 9.0;
+        for vectors in 1..=tile_vectors::<S>() {
+            let width = vectors * S::F32_LANES;
+            let panel: Vec<f32> = (0..terms * width).map(value).collect();
+            for (rows, columns) in (1..=2 * TILE_ROWS + 1)
+                .flat_map(|rows| (width - S::F32_LANES + 1..=width + 2).map(move |columns| (rows, columns)))
+            {
+                let values: Vec<f32> = (0..(rows + 2) * 12).map(|seed| value(seed + 5)).collect();
+                let left = View::new(&values, 0, rows + 2, 11, 12).unwrap();
+                let mut out = vec![0.5; rows * columns];
+                let mut slots: Vec<&mut [f32]> = out.chunks_mut(columns).collect();
+                for accumulate in [false, true] {
+                    let strip = Strip {
+                        left,
+                        first_row: 2,
+                        first_term: 2,
+                        panel: &panel,
+                        width,
+                        out: &mut slots,
+                        first_column: 0,
+                        accumulate,
+                    };
+                    simd.vectorize(strip).unwrap();
+                }
+                for (row, out) in out.chunks(columns).enumerate() {
+                    for (column, out) in out.iter().enumerate() {
+                        let sum: f32 = (0..terms)
+                            .filter(|_| column < width)
+                            .map(|term| values[(row + 2) * 12 + 2 + term] * panel[term * width + column])
+                            .sum();
+                        let expected = if column < width { 2.0 * sum } else { 0.5 };
+                        assert_eq!(*out, expected, "{rows} × {columns} of {width}: {row}, {column}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn tiles_of_every_size_on_every_kind_of_vectors() {
+        check(pulp::Scalar::new());
+        #[cfg(target_arch = "x86_64")]
+        {
+            pulp::x86::V3::try_new().into_iter().for_each(check);
+            pulp::x86::V4::try_new().into_iter().for_each(check);
+        }
+        #[cfg(target_arch = "aarch64")]
+        pulp::aarch64::Neon::try_new().into_iter().for_each(check);
+    }
+
+    #[test]
+    fn sizes_that_do_not_fit_are_none() {
+        let values = [0.0; 12];
+        let left = View::new(&values, 0, 3, 4, 4).unwrap();
+        let width = PanelWidth::here().step;
+        let panel = vec![0.0; 4 * width];
+        let run = |first_row, first_term, width| {
+            let mut out = vec![0.0; 2 * width];
+            let mut slots: Vec<&mut [f32]> = out.chunks_mut(width).collect();
+            pulp::Arch::new().dispatch(Strip {
+                left,
+                first_row,
+                first_term,
+                panel: &panel,
+                width,
+                out: &mut slots,
+                first_column: 0,
+                accumulate: false,
+            })
+        };
+        assert!(run(1, 0, width).is_some());
+        assert!(run(2, 0, width).is_none());
+        assert!(run(0, 1, width).is_none());
+        assert!(run(0, 0, 16 * width).is_none());
+    }
+}
