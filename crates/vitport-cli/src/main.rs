@@ -29,6 +29,7 @@ fn main() -> ExitCode {
         Err(error) => return failure::of_arguments(&error),
     };
     arguments.common.color.write_global();
+    outlive_the_file_size_limit();
     let output = Output::new(&arguments.common);
     std::panic::set_hook(Box::new(failure::say_bug));
     // Unwinding lets temporary files go, as on every other way out.
@@ -37,6 +38,13 @@ fn main() -> ExitCode {
         Ok(Err(failure)) => output.fail(&failure),
         Err(_) => failure::of_bug(),
     }
+}
+
+/// A file that grows beyond `ulimit -f` ends a process by a signal. With a handler for it the write fails instead, and that
+/// is told and cleared up like any failed write. Should no handler be had, the limit does what it did.
+fn outlive_the_file_size_limit() {
+    let seen = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let _ = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, seen);
 }
 
 fn run(command: Command, output: &Output) -> Result<(), Failure> {

@@ -77,7 +77,7 @@ fn a_hub_that_is_away_leaves_the_cache() {
     );
     assert_eq!(fs::read(&snapshot.weights[0]).unwrap(), b"weights");
     let error = fetch_model(&away, &id("org/other"), &()).unwrap_err();
-    assert!(matches!(error, Error::Unreachable { tries: 3, .. }), "{error:?}");
+    assert!(matches!(error, Error::Unreachable { tries: 2, .. }), "{error:?}");
 }
 
 #[test]

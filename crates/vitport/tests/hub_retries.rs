@@ -44,6 +44,33 @@ fn a_server_that_stays_broken_is_given_up() {
 }
 
 #[test]
+fn where_nobody_is_there_little_is_tried() {
+    // A port that was free a moment ago.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let cache = tempfile::tempdir().unwrap();
+    let mut config = hub().config(&cache);
+    config.endpoint = format!("http://127.0.0.1:{port}");
+    config.retries.tries = 9;
+    let error = fetch_model(&config, &id(), &()).unwrap_err();
+    assert!(matches!(error, Error::Unreachable { tries: 2, .. }), "{error:?}");
+}
+
+#[test]
+fn a_card_that_cannot_be_had_does_not_keep_a_model_waiting() {
+    let hub = hub();
+    hub.edit("org/name", |repository| {
+        repository
+            .files
+            .insert("README.md".into(), hub_server::Served { bytes: b"#".to_vec(), ..Default::default() });
+    });
+    hub.status("HEAD", "README.md", 99, 500, &[]);
+    let cache = tempfile::tempdir().unwrap();
+    let snapshot = fetch_model(&hub.config(&cache), &id(), &()).unwrap();
+    assert!(!snapshot.folder.join("README.md").exists());
+    assert_eq!(hub.seen().iter().filter(|seen| seen.path.contains("README")).count(), 1);
+}
+
+#[test]
 fn other_refusals_are_final() {
     let hub = hub();
     hub.status("GET", "/api/", 99, 410, &[]);

@@ -1,6 +1,7 @@
 //! One request and its answer: who is asked, through which proxy, with which headers, and where
 //! redirects may lead. The token goes to the Hub's own origin and nowhere else, whatever a server says.
 
+use std::cell::Cell;
 use std::io::{self, Read};
 use std::time::Duration;
 
@@ -25,6 +26,8 @@ pub(super) struct Client<'a> {
     direct: Agent,
     http_proxy: Option<Agent>,
     https_proxy: Option<Agent>,
+    /// Whether anybody has answered yet.
+    is_reached: Cell<bool>,
 }
 
 /// The head of an answer, and a body to be read.
@@ -117,11 +120,8 @@ impl<'a> Client<'a> {
             http_proxy: through(&config.proxies.http, "http")?,
             https_proxy: through(&config.proxies.https, "https")?,
             direct: agent(None),
+            is_reached: Cell::new(false),
         })
-    }
-
-    pub(super) fn config(&self) -> &HubConfig {
-        self.config
     }
 
     pub(super) fn endpoint(&self) -> &Address {
@@ -171,6 +171,7 @@ impl<'a> Client<'a> {
         }
         let request = request.body(()).map_err(|_| bad("it leads to an address that is none"))?;
         let response = self.agent(address).run(request).map_err(|error| self.unreachable(address, &error))?;
+        self.is_reached.set(true);
         let answer = Answer::from_response(response, address.clone());
         if is_passing(answer.status) {
             return Err(self.overloaded(&answer, what, host));
@@ -247,7 +248,8 @@ impl<'a> Client<'a> {
         if is_lasting(error) {
             return Fault::Final(error_for_user);
         }
-        Fault::Passing { why, retry_after: None, progressed: false, error: Box::new(error_for_user) }
+        let absent = is_absent(error) && !self.is_reached.get();
+        Fault::Passing { why, retry_after: None, progressed: false, absent, error: Box::new(error_for_user) }
     }
 
     fn overloaded(&self, answer: &Answer, what: &str, host: String) -> Fault {
@@ -265,6 +267,7 @@ impl<'a> Client<'a> {
             why: format!("status {status}"),
             retry_after: pause,
             progressed: false,
+            absent: false,
             error: Box::new(error),
         }
     }
@@ -325,6 +328,15 @@ fn is_lasting(error: &ureq::Error) -> bool {
     )
 }
 
+/// Whether nobody is there: no address for the host, or nothing that listens at it.
+fn is_absent(error: &ureq::Error) -> bool {
+    match error {
+        ureq::Error::HostNotFound | ureq::Error::ConnectionFailed => true,
+        ureq::Error::Io(error) => error.kind() == io::ErrorKind::ConnectionRefused,
+        _ => false,
+    }
+}
+
 /// Whether `list` (as in `NO_PROXY`) holds the address: `*`, a host, a domain with or without its leading
 /// dot, each with or without a port.
 fn bypasses(list: &str, address: &Address) -> bool {
@@ -345,7 +357,8 @@ fn bypasses(list: &str, address: &Address) -> bool {
 /// A body cut short, as a fault that may pass.
 pub(super) fn cut(error: &io::Error, progressed: bool, as_error: impl FnOnce(String) -> Error) -> Fault {
     let why = io_words(error);
-    Fault::Passing { error: Box::new(as_error(why.clone())), why, retry_after: None::<Duration>, progressed }
+    let error = Box::new(as_error(why.clone()));
+    Fault::Passing { error, why, retry_after: None::<Duration>, progressed, absent: false }
 }
 
 #[cfg(test)]

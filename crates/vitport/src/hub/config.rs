@@ -56,6 +56,8 @@ impl HubConfig {
 pub struct Retries {
     /// How often a request is made at most before it counts as failed; at least 1.
     pub tries: u32,
+    /// The same where nobody has answered yet and the connection is refused, or the host has no address.
+    pub tries_if_absent: u32,
     /// The pause after the first failure; each further pause is twice the one before it, less a random
     /// part of up to a quarter.
     pub first_pause: Duration,
@@ -69,6 +71,7 @@ impl Default for Retries {
     fn default() -> Self {
         Self {
             tries: 5,
+            tries_if_absent: 2,
             first_pause: Duration::from_secs(1),
             longest_pause: Duration::from_secs(8),
             // The Hub counts requests in windows of five minutes.

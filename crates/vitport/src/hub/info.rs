@@ -6,6 +6,7 @@ use serde::Deserialize;
 use super::address::{Address, quoted};
 use super::cache::is_segment;
 use super::client::{Answer, Client, cut};
+use super::config::Retries;
 use super::error::Error;
 use super::etag::Etag;
 use super::name::{DEFAULT_REVISION, check_path};
@@ -43,11 +44,13 @@ struct Sibling {
 }
 
 /// Asks the Hub about one repository.
+#[derive(Clone, Copy)]
 pub(super) struct Questions<'a> {
     pub(super) client: &'a Client<'a>,
     pub(super) repo: &'a str,
     pub(super) revision: &'a str,
     pub(super) progress: &'a dyn Progress,
+    pub(super) retries: Retries,
 }
 
 impl Questions<'_> {
@@ -58,7 +61,7 @@ impl Questions<'_> {
         if self.revision == DEFAULT_REVISION {
             paths.push(api);
         }
-        let policy = super::Retries { tries, ..self.client.config().retries };
+        let policy = Retries { tries, ..self.retries };
         for path in paths {
             let address = self.client.endpoint().with_path(&path);
             if let Some(facts) = retrying(&policy, self.progress, || self.ask_info(&address))? {
@@ -112,7 +115,7 @@ impl Questions<'_> {
         let address = self.file_address(commit, file);
         let mut linked_etag = None;
         let mut linked_size = None;
-        let answer = retrying(&self.client.config().retries, self.progress, || {
+        let answer = retrying(&self.retries, self.progress, || {
             (linked_etag, linked_size) = (None, None);
             self.client.head(&address, file, |answer| {
                 // The Hub's own redirect to the storage describes what it leads to.

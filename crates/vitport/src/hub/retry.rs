@@ -21,6 +21,8 @@ pub(super) enum Fault {
         retry_after: Option<Duration>,
         /// Whether the failed try got the work forward, so that the count of tries begins anew.
         progressed: bool,
+        /// Whether nobody is there to ask: such a failure is quick, and seldom passes within seconds.
+        absent: bool,
         /// What it is if it does not pass. The count of tries is filled in.
         error: Box<Error>,
     },
@@ -40,20 +42,21 @@ pub(super) fn retrying<T>(
 ) -> Result<T, Error> {
     let mut failed: u32 = 0;
     loop {
-        let (why, retry_after, progressed, error) = match attempt() {
+        let (why, retry_after, progressed, absent, error) = match attempt() {
             Ok(done) => return Ok(done),
             Err(Fault::Final(error)) => return Err(error),
-            Err(Fault::Passing { why, retry_after, progressed, error }) => {
-                (why, retry_after, progressed, error)
+            Err(Fault::Passing { why, retry_after, progressed, absent, error }) => {
+                (why, retry_after, progressed, absent, error)
             }
         };
         failed = if progressed { 1 } else { failed.saturating_add(1) };
         let asked_too_much = retry_after.is_some_and(|pause| pause > policy.longest_retry_after);
-        if failed >= policy.tries.max(1) || asked_too_much {
+        let tries = if absent { policy.tries.min(policy.tries_if_absent) } else { policy.tries };
+        if failed >= tries.max(1) || asked_too_much {
             return Err(with_tries(*error, failed));
         }
         let pause = retry_after.unwrap_or_else(|| backoff(policy, failed));
-        progress.event(Event::Retrying { why: &why, pause, failed_try: failed, tries: policy.tries });
+        progress.event(Event::Retrying { why: &why, pause, failed_try: failed, tries });
         sleep(pause);
     }
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::cache::{RepoCache, is_commit};
 use super::choice::{CONFIG, LONGEST_INDEX, Weights, choose, shards};
 use super::client::Client;
-use super::config::HubConfig;
+use super::config::{HubConfig, Retries};
 use super::error::Error;
 use super::info::{Questions, RevisionFacts};
 use super::name::RepoId;
@@ -86,7 +86,9 @@ pub fn fetch_model(config: &HubConfig, id: &RepoId, progress: &dyn Progress) -> 
         return known;
     }
     let client = Client::new(config)?;
-    let questions = Questions { client: &client, repo: id.repo(), revision: id.revision(), progress };
+    let retries = config.retries;
+    let questions =
+        Questions { client: &client, repo: id.repo(), revision: id.revision(), progress, retries };
     // Who has the model already need not wait long for a Hub that is not there.
     let tries = if known.is_ok() { 1 } else { config.retries.tries };
     let facts = match (questions.revision(tries), known) {
@@ -123,10 +125,14 @@ fn fetch(
     };
     let weights = choose(id.repo(), id.revision(), id.file(), listing, exists)?;
     let config = if exists(CONFIG)? { transfer.fetch(CONFIG)? } else { None };
-    // A card is worth having, and a model without one is worth as much.
-    let card = if exists(CARD)? { transfer.fetch(CARD).ok().flatten() } else { None };
+    // A card is worth having, and a model without one is worth as much: it is asked for once.
+    let once = Questions { retries: Retries { tries: 1, ..questions.retries }, ..*questions };
+    let has_card = listing.is_none_or(|files| files.iter().any(|file| file == CARD));
+    if has_card {
+        let _ = Transfer { questions: &once, ..transfer }.fetch(CARD);
+    }
     let files = all_files(id, &weights, &needed)?;
-    if card.is_none() && listing.is_some_and(|files| !files.iter().any(|file| file == CARD)) {
+    if !has_card {
         cache.remember_absence(commit, CARD);
     }
     Ok(snapshot(cache, id, commit, &weights, files, config, Reach::Hub))

@@ -101,14 +101,15 @@ impl Transfer<'_> {
         partial: &mut Partial,
         resumed: &mut bool,
     ) -> Result<(), Error> {
-        let result = retrying(&self.questions.client.config().retries, self.questions.progress, || {
+        let result = retrying(&self.questions.retries, self.questions.progress, || {
             if facts.size.is_some_and(|size| partial.length == size) {
                 return Ok(());
             }
             *resumed |= partial.length > 0;
             self.receive_once(file, facts, partial)
         });
-        if let Err(Error::WrongSize { .. }) = &result {
+        // What is of the wrong size cannot be resumed, and what is empty need not be.
+        if matches!(&result, Err(Error::WrongSize { .. })) || (result.is_err() && partial.length == 0) {
             partial.discard();
         }
         result
@@ -138,6 +139,7 @@ impl Transfer<'_> {
                     why,
                     retry_after: None,
                     progressed: false,
+                    absent: false,
                     error: Box::new(error),
                 });
             }
