@@ -255,7 +255,7 @@ impl Checkpoint {
     /// When the file can no longer be read as it was when it was opened, when a compressed record does
     /// not decode to what it declares, or when the range is not whole elements inside the tensor.
     pub fn read(&self, tensor: &Tensor, first: u64, out: &mut [u8]) -> Result<(), Error> {
-        self.bytes.read(tensor, first, out)
+        self.bytes.read(tensor, first, out, None)
     }
 
     /// Where the tensor's bytes lie in one of the [`files`](Self::files), when they lie there exactly as

@@ -13,11 +13,19 @@ use crate::escape::escape;
 use crate::storage::{Encoding, Storage};
 use crate::tensor::Tensor;
 
+/// Bytes that are read at a time of what nobody read.
+const BLOCK: usize = 256 << 10;
+
 /// Reading under supervision. Share it between threads, read through it, then [`finish`](Self::finish).
 #[derive(Debug)]
 pub struct Audit<'a> {
     bytes: &'a Bytes,
-    /// For each storage that is to be checked, the blocks that were read of it.
+    seen: Seen,
+}
+
+/// For each storage that is to be checked, the blocks that were read of its record.
+#[derive(Debug)]
+pub(crate) struct Seen {
     records: BTreeMap<usize, Mutex<Vec<Piece>>>,
 }
 
@@ -30,6 +38,18 @@ struct Piece {
     hasher: crc32fast::Hasher,
 }
 
+impl Seen {
+    /// Remembers that these bytes lie `start` bytes after the beginning of a storage's record.
+    pub(super) fn note(&self, storage: usize, start: u64, bytes: &[u8]) {
+        if let Some(record) = self.records.get(&storage) {
+            let mut hasher = crc32fast::Hasher::new();
+            hasher.update(bytes);
+            let piece = Piece { start, len: bytes.len() as u64, hasher };
+            record.lock().unwrap_or_else(PoisonError::into_inner).push(piece);
+        }
+    }
+}
+
 impl<'a> Audit<'a> {
     pub(crate) fn new(bytes: &'a Bytes, tensors: &[Tensor]) -> Self {
         let checked = |tensor: &&Tensor| {
@@ -37,7 +57,7 @@ impl<'a> Audit<'a> {
         };
         let records =
             tensors.iter().filter(checked).map(|tensor| (tensor.storage, Mutex::default())).collect();
-        Self { bytes, records }
+        Self { bytes, seen: Seen { records } }
     }
 
     /// Like [`Checkpoint::read`](crate::Checkpoint::read), and remembers the checksum of what it read.
@@ -45,24 +65,7 @@ impl<'a> Audit<'a> {
     /// # Errors
     /// As [`Checkpoint::read`](crate::Checkpoint::read).
     pub fn read(&self, tensor: &Tensor, first: u64, out: &mut [u8]) -> Result<(), Error> {
-        self.bytes.read(tensor, first, out)?;
-        let Some(record) = self.records.get(&tensor.storage) else {
-            return Ok(());
-        };
-        // Bytes that were reordered or changed on the way are not those of the record.
-        let Some((file, at)) = self.bytes.plain(tensor) else {
-            return Ok(());
-        };
-        let storage = self.bytes.storage(tensor)?;
-        if file != storage.file || out.is_empty() {
-            return Ok(());
-        }
-        let mut hasher = crc32fast::Hasher::new();
-        hasher.update(out);
-        let start = (at - storage.offset).saturating_add(first.saturating_mul(tensor.dtype.size()));
-        let piece = Piece { start, len: out.len() as u64, hasher };
-        record.lock().unwrap_or_else(PoisonError::into_inner).push(piece);
-        Ok(())
+        self.bytes.read(tensor, first, out, Some(&self.seen))
     }
 
     /// SHA-256 of the tensor's row-major little-endian bytes, read through this audit, in lower-case hexadecimal.
@@ -79,12 +82,14 @@ impl<'a> Audit<'a> {
     /// Refuses a record that does not match its checksum; also when the file cannot be read.
     pub fn finish(self) -> Result<(), Error> {
         let bytes = self.bytes;
-        for (index, pieces) in self.records {
+        let mut block = Vec::new();
+        for (index, pieces) in self.seen.records {
             let Some(storage) = bytes.storages().get(index) else {
                 continue;
             };
             let pieces = pieces.into_inner().unwrap_or_else(PoisonError::into_inner);
-            check(bytes, index, storage, pieces).map_err(|fault| fault.in_file(bytes.path(storage)))?;
+            check(bytes, index, storage, pieces, &mut block)
+                .map_err(|fault| fault.in_file(bytes.path(storage)))?;
         }
         Ok(())
     }
@@ -95,15 +100,16 @@ fn check(
     index: usize,
     storage: &Storage,
     mut pieces: Vec<Piece>,
+    block: &mut Vec<u8>,
 ) -> Result<(), crate::error::Fault> {
     let Some(expected) = storage.crc32 else {
         return Ok(());
     };
-    let mut block = vec![0; 256 << 10];
     if matches!(storage.encoding, Encoding::Deflated { .. }) {
         // Unpacking checks the record.
-        let len = usize::try_from(storage.len).unwrap_or(usize::MAX).min(1);
-        return bytes.record(index, storage, 0, block.get_mut(..len).unwrap_or_default());
+        let mut first = [0];
+        let len = usize::from(storage.len > 0);
+        return bytes.record(index, storage, 0, first.get_mut(..len).unwrap_or_default(), None);
     }
     pieces.sort_unstable_by_key(|piece| piece.start);
     let mut whole = crc32fast::Hasher::new();
@@ -112,11 +118,11 @@ fn check(
         if piece.start < at {
             continue;
         }
-        read_through(bytes, index, storage, at..piece.start, &mut whole, &mut block)?;
+        read_through(bytes, index, storage, at..piece.start, &mut whole, block)?;
         whole.combine(&piece.hasher);
         at = piece.start.saturating_add(piece.len);
     }
-    read_through(bytes, index, storage, at..storage.len, &mut whole, &mut block)?;
+    read_through(bytes, index, storage, at..storage.len, &mut whole, block)?;
     let found = whole.finalize();
     if found == expected {
         return Ok(());
@@ -134,13 +140,16 @@ fn read_through(
     storage: &Storage,
     range: std::ops::Range<u64>,
     hasher: &mut crc32fast::Hasher,
-    block: &mut [u8],
+    block: &mut Vec<u8>,
 ) -> Result<(), crate::error::Fault> {
     let mut at = range.start;
+    if at < range.end {
+        block.resize(BLOCK, 0);
+    }
     while at < range.end {
         let len = usize::try_from(range.end - at).unwrap_or(usize::MAX).min(block.len());
         let part = block.get_mut(..len).unwrap_or_default();
-        bytes.record(index, storage, at, part)?;
+        bytes.record(index, storage, at, part, None)?;
         hasher.update(part);
         at += len as u64;
     }

@@ -25,13 +25,13 @@ pub(crate) struct Bytes {
     sources: Vec<Source>,
     storages: Vec<Storage>,
     spool: spool::Spool,
-    spans: strided::Spans,
+    kept: strided::Kept,
 }
 
 impl Bytes {
     pub(crate) fn new(sources: Vec<Source>, storages: Vec<Storage>) -> Self {
         let spool = spool::Spool::new(storages.len());
-        Self { sources, storages, spool, spans: strided::Spans::default() }
+        Self { sources, storages, spool, kept: strided::Kept::default() }
     }
 
     pub(crate) fn storages(&self) -> &[Storage] {
@@ -65,8 +65,14 @@ impl Bytes {
         Some((storage.file, storage.offset.checked_add(skipped)?))
     }
 
-    /// See [`Checkpoint::read`](crate::Checkpoint::read).
-    pub(crate) fn read(&self, tensor: &Tensor, first: u64, out: &mut [u8]) -> Result<(), Error> {
+    /// See [`Checkpoint::read`](crate::Checkpoint::read). What is read as it lies in a record is noted in `seen`.
+    pub(crate) fn read(
+        &self,
+        tensor: &Tensor,
+        first: u64,
+        out: &mut [u8],
+        seen: Option<&audit::Seen>,
+    ) -> Result<(), Error> {
         let storage = self.storage(tensor)?;
         let size = tensor.dtype.size();
         let count = out.len() as u64 / size;
@@ -83,26 +89,33 @@ impl Bytes {
         if tensor.is_contiguous() {
             let at = tensor.offset.checked_add(first).and_then(|element| element.checked_mul(size));
             let at = at.ok_or_else(|| misuse(tensor, "its offset does not fit into 64 bits"))?;
-            self.raw(tensor.storage, at, out).map_err(in_file)?;
+            self.raw(tensor.storage, at, out, seen).map_err(in_file)?;
         } else {
-            self.gather(tensor, first, out).map_err(in_file)?;
+            self.gather(tensor, first, out, seen).map_err(in_file)?;
         }
         values::put_right(tensor, storage.big_endian, out);
         Ok(())
     }
 
     /// Decoded bytes of a storage, `at` bytes after its first element.
-    pub(crate) fn raw(&self, index: usize, at: u64, out: &mut [u8]) -> Result<(), Fault> {
+    fn raw(&self, index: usize, at: u64, out: &mut [u8], seen: Option<&audit::Seen>) -> Result<(), Fault> {
         let storage = self.storages.get(index);
         let Some(storage) = storage else {
             return refuse(Reason::Malformed, "a tensor names a storage that does not exist");
         };
         let at = at.saturating_add(storage.origin);
-        self.record(index, storage, at, out)
+        self.record(index, storage, at, out, seen)
     }
 
     /// Decoded bytes of a storage's record, `at` bytes after the record's beginning.
-    fn record(&self, index: usize, storage: &Storage, at: u64, out: &mut [u8]) -> Result<(), Fault> {
+    fn record(
+        &self,
+        index: usize,
+        storage: &Storage,
+        at: u64,
+        out: &mut [u8],
+        seen: Option<&audit::Seen>,
+    ) -> Result<(), Fault> {
         let end = at.checked_add(out.len() as u64);
         if end.is_none_or(|end| end > storage.len) {
             return refuse(
@@ -111,7 +124,13 @@ impl Bytes {
             );
         }
         match &storage.encoding {
-            Encoding::Stored => self.source(storage)?.read_exact_at(out, storage.offset.saturating_add(at)),
+            Encoding::Stored => {
+                self.source(storage)?.read_exact_at(out, storage.offset.saturating_add(at))?;
+                if let Some(seen) = seen {
+                    seen.note(index, at, out);
+                }
+                Ok(())
+            }
             Encoding::Deflated { compressed_len } => {
                 self.spool.read(index, self.source(storage)?, storage, *compressed_len, at, out)
             }
