@@ -16,14 +16,11 @@ use std::thread;
 use rustix::fs::FallocateFlags;
 use vitport_checkpoint::{Audit, Checkpoint};
 
+use super::block::{BLOCK, Block};
 use super::error::{Error, Result};
 use super::fill::{Scratch, Stretch, stretches};
 use super::json;
 use super::layout::{INDEX_NAME, Layout, WeightFile};
-
-/// Length of a block, and what its place in the file is a multiple of. Blocks of 128 to 256 KiB were fastest; from
-/// 1 MiB on they sometimes cost several times as much. As a multiple of 16 it never cuts an element in two.
-const BLOCK: usize = 256 * 1024;
 
 /// More threads than this do not write faster into one file.
 const MAX_THREADS: usize = 4;
@@ -125,15 +122,12 @@ struct Blocks<'a> {
 
 impl Blocks<'_> {
     fn work(&self) {
-        let mut buffer = vec![0; BLOCK];
+        let mut buffer = Block::new(BLOCK);
         let mut scratch = Scratch::new();
         while !self.stop.load(Ordering::Relaxed) {
             let begin = self.next.fetch_add(BLOCK as u64, Ordering::Relaxed);
             let Some(left) = self.len.checked_sub(begin).filter(|&left| left > 0) else { return };
-            let block = match usize::try_from(left) {
-                Ok(left) => buffer.get_mut(..left.min(BLOCK)).unwrap_or_default(),
-                Err(_) => &mut buffer,
-            };
+            let block = buffer.first(usize::try_from(left).unwrap_or(BLOCK).min(BLOCK));
             if let Err(error) = self.carry(begin, block, &mut scratch) {
                 self.stop.store(true, Ordering::Relaxed);
                 self.error.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);

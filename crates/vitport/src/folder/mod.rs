@@ -5,6 +5,7 @@
 //! [`publish::Staging`] makes the place, [`layout::Layout`] says which files hold which tensors, [`gather::carry`] fills
 //! them from the source, [`json`] writes the documents beside them, and [`reader::Folder`] opens the result.
 
+mod block;
 mod cast;
 mod contents;
 pub mod error;
