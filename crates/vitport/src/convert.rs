@@ -139,7 +139,7 @@ pub fn write(
     let protected: Vec<PathBuf> =
         prepared.source.checkpoint.files().iter().map(|file| file.path.clone()).collect();
     let staging = Staging::begin(out, &protected, Options { force: options.force, fsync: options.fsync })?;
-    gather::carry(&prepared.source.checkpoint, &layout, staging.path(), options.fsync, progress)?;
+    gather::carry(&prepared.source.checkpoint, &layout, staging.path(), staging.syncing(), progress)?;
     let mut files: Vec<(String, u64)> =
         layout.files.iter().map(|file| (file.name.clone(), file.bytes())).collect();
     if let Some(index) = layout.index() {

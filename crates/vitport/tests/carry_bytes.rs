@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use carry_source::{Source, bytes_of, carried, noise, singles, target};
 use vitport::folder::gather;
 use vitport::folder::layout::Layout;
+use vitport::folder::syncing::Syncing;
 use vitport::plan::{Part, Plan};
 use vitport_checkpoint::Dtype;
 
@@ -153,7 +154,9 @@ fn progress_counts_every_byte_of_every_file() {
     let count = |bytes| {
         done.fetch_add(bytes, Ordering::Relaxed);
     };
-    gather::carry(&source.checkpoint, &layout, folder.path(), true, &count).unwrap();
+    let syncing = Syncing::new(true);
+    gather::carry(&source.checkpoint, &layout, folder.path(), &syncing, &count).unwrap();
+    syncing.finish().unwrap();
     let lengths = layout.files.iter().map(|file| folder.path().join(&file.name).metadata().unwrap().len());
     assert_eq!(lengths.sum::<u64>(), layout.bytes());
     assert_eq!(done.into_inner(), layout.bytes());

@@ -11,6 +11,7 @@ use std::process::Command;
 use carry_source::{Source, bytes_of, carried, singles, target};
 use vitport::folder::layout::Layout;
 use vitport::folder::reader::Folder;
+use vitport::folder::syncing::Syncing;
 use vitport::folder::{Class, gather};
 use vitport::plan::{Part, Plan};
 use vitport_checkpoint::{Checkpoint, Dtype, Limits};
@@ -53,7 +54,7 @@ fn a_flipped_bit_in_a_zip_is_found() {
         let plan = Plan { targets: targets.collect(), dropped: Vec::new() };
         let layout = Layout::new(&plan, u64::MAX).unwrap();
         let out = tempfile::tempdir().unwrap();
-        gather::carry(&checkpoint, &layout, out.path(), false, &|_| ())
+        gather::carry(&checkpoint, &layout, out.path(), &Syncing::new(false), &|_| ())
     };
     assert!(carry(&original).is_ok());
     let checkpoint = Checkpoint::open(&original, &Limits::default()).unwrap();

@@ -11,6 +11,7 @@ use safetensors::SafeTensors;
 use serde_json::Value;
 use vitport::folder::gather;
 use vitport::folder::layout::Layout;
+use vitport::folder::syncing::Syncing;
 use vitport::plan::Plan;
 use vitport_checkpoint::{Checkpoint, Dtype, Limits};
 
@@ -38,7 +39,7 @@ fn tensors_are_split_as_huggingface_splits_them() {
         let plan = Plan { targets: targets.collect(), dropped: Vec::new() };
         let layout = Layout::new(&plan, case["limit"].as_u64().unwrap()).unwrap();
         let folder = tempfile::tempdir().unwrap();
-        gather::carry(&source.checkpoint, &layout, folder.path(), false, &|_| ()).unwrap();
+        gather::carry(&source.checkpoint, &layout, folder.path(), &Syncing::new(false), &|_| ()).unwrap();
 
         let files: BTreeMap<&str, Vec<&str>> = layout
             .files
@@ -77,7 +78,7 @@ fn every_tensor_begins_at_a_multiple_of_its_element_s_size() {
     let plan = Plan { targets: targets.collect(), dropped: Vec::new() };
     let folder = tempfile::tempdir().unwrap();
     let layout = Layout::new(&plan, u64::MAX).unwrap();
-    gather::carry(&source.checkpoint, &layout, folder.path(), false, &|_| ()).unwrap();
+    gather::carry(&source.checkpoint, &layout, folder.path(), &Syncing::new(false), &|_| ()).unwrap();
     let file = fs::read(folder.path().join("model.safetensors")).unwrap();
     let (header, metadata) = SafeTensors::read_metadata(&file).unwrap();
     assert_eq!(metadata.metadata().as_ref().unwrap()["format"], "pt");
@@ -96,7 +97,7 @@ fn a_plan_without_tensors_is_still_a_file() {
     let plan = Plan::default();
     let layout = Layout::new(&plan, 1).unwrap();
     let folder = tempfile::tempdir().unwrap();
-    gather::carry(&source.checkpoint, &layout, folder.path(), false, &|_| ()).unwrap();
+    gather::carry(&source.checkpoint, &layout, folder.path(), &Syncing::new(false), &|_| ()).unwrap();
     let file = fs::read(folder.path().join("model.safetensors")).unwrap();
     assert_eq!(SafeTensors::deserialize(&file).unwrap().len(), 0);
 }

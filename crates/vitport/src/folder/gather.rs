@@ -21,14 +21,17 @@ use super::error::{Error, Result};
 use super::fill::{Scratch, Stretch, stretches};
 use super::json;
 use super::layout::{INDEX_NAME, Layout, WeightFile};
+use super::syncing::{Filling, Syncing};
 
 /// More threads than this do not write faster into one file.
 const MAX_THREADS: usize = 4;
 
+/// After so many bytes the disk is given what was written since the last time.
+const SYNCED_AT_A_TIME: u64 = 32 << 20;
+
 /// Writes all files of `layout`, and the index if there are several, into the folder `folder`, from `checkpoint`. Calls
 /// `progress` from several threads with the number of bytes that were written since its last call. When all is written,
-/// the checksums of what was read have been verified. With `fsync`, the files are on the disk, not only in the system's
-/// cache.
+/// the checksums of what was read have been verified; the files are on their way to the disk as `syncing` says.
 ///
 /// # Errors
 /// Of class usage when a value is beyond the dtype that it is to be cast to, of class source when the checkpoint cannot
@@ -37,22 +40,22 @@ pub fn carry(
     checkpoint: &Checkpoint,
     layout: &Layout<'_>,
     folder: &Path,
-    fsync: bool,
+    syncing: &Syncing,
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<()> {
     let audit = checkpoint.audit();
     for file in &layout.files {
-        write_file(file, &audit, folder, fsync, progress)?;
+        write_file(file, &audit, folder, syncing, progress)?;
     }
     audit.finish()?;
     if let Some(index) = layout.index() {
         let path = folder.join(INDEX_NAME);
         let write = || {
             let index_file = create(&path)?;
-            index_file.write_all_at(json::document(&index).as_bytes(), 0)?;
-            if fsync { index_file.sync_all() } else { Ok(()) }
+            index_file.write_all_at(json::document(&index).as_bytes(), 0).map(|()| index_file)
         };
-        write().map_err(Error::disk("write", &path))?;
+        let index_file = write().map_err(Error::disk("write", &path))?;
+        syncing.begin(&index_file, &path)?;
     }
     Ok(())
 }
@@ -61,13 +64,14 @@ fn write_file(
     layout: &WeightFile<'_>,
     audit: &Audit<'_>,
     folder: &Path,
-    fsync: bool,
+    syncing: &Syncing,
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<()> {
     let path = folder.join(&layout.name);
     let len = layout.bytes();
     let file = create(&path).map_err(Error::disk("create", &path))?;
     set_aside(&file, len).map_err(Error::disk("make room for", &path))?;
+    let filling = syncing.begin(&file, &path)?;
     let blocks = Blocks {
         stretches: stretches(layout, audit)?,
         audit,
@@ -77,6 +81,7 @@ fn write_file(
         next: AtomicU64::new(0),
         stop: AtomicBool::new(false),
         error: Mutex::new(None),
+        filling,
         progress,
     };
     let threads = thread::available_parallelism().map_or(1, usize::from).min(MAX_THREADS);
@@ -87,10 +92,7 @@ fn write_file(
         }
         blocks.work();
     });
-    if let Some(error) = blocks.error.into_inner().unwrap_or_else(PoisonError::into_inner) {
-        return Err(error);
-    }
-    if fsync { file.sync_all().map_err(Error::disk("sync", &path)) } else { Ok(()) }
+    blocks.error.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
 }
 
 fn create(path: &Path) -> io::Result<File> {
@@ -117,6 +119,7 @@ struct Blocks<'a> {
     next: AtomicU64,
     stop: AtomicBool,
     error: Mutex<Option<Error>>,
+    filling: Filling,
     progress: &'a (dyn Fn(u64) + Sync),
 }
 
@@ -152,6 +155,9 @@ impl Blocks<'_> {
             }
         }
         self.file.write_all_at(block, begin).map_err(Error::disk("write", self.path))?;
+        if begin.is_multiple_of(SYNCED_AT_A_TIME) {
+            self.filling.advance();
+        }
         (self.progress)(block.len() as u64);
         Ok(())
     }

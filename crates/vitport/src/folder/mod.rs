@@ -18,6 +18,7 @@ mod occupant;
 pub mod publish;
 pub mod reader;
 mod stale;
+pub mod syncing;
 
 pub use contents::Contents;
 pub use error::{Class, Error, Result};

@@ -17,6 +17,7 @@ use super::error::{Error, Result};
 use super::kept;
 use super::occupant::{Occupant, inspect, refuse_overlap};
 use super::stale::{Purpose, Siblings, lock, remove};
+use super::syncing::Syncing;
 
 /// How a folder is to be published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +36,7 @@ pub struct Staging {
     siblings: Siblings,
     path: PathBuf,
     options: Options,
+    syncing: Syncing,
     /// Parents of the output that this run made, outermost first.
     made: Vec<PathBuf>,
     /// `None` where the file system knows no locks.
@@ -75,7 +77,9 @@ impl Staging {
         let mut made = Vec::new();
         let created = create(&parent, &siblings, &mut made);
         let (path, lock) = created.inspect_err(|_| unmake(&made))?;
-        let staging = Staging { out, parent, siblings, path, options, made, _lock: lock, published: false };
+        let syncing = Syncing::new(options.fsync);
+        let staging =
+            Staging { out, parent, siblings, path, options, syncing, made, _lock: lock, published: false };
         if options.fsync {
             staging.made.iter().filter_map(|folder| folder.parent()).try_for_each(sync_folder)?;
         }
@@ -92,9 +96,9 @@ impl Staging {
         &self.out
     }
 
-    /// Whether files must be on the disk before publishing.
-    pub fn fsync(&self) -> bool {
-        self.options.fsync
+    /// What takes the folder's files to the disk, which publishing waits for.
+    pub fn syncing(&self) -> &Syncing {
+        &self.syncing
     }
 
     /// Writes a small file into the folder.
@@ -105,10 +109,10 @@ impl Staging {
         let path = self.path.join(name);
         let write = |path: &Path| {
             let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
-            file.write_all(contents)?;
-            if self.options.fsync { file.sync_all() } else { Ok(()) }
+            file.write_all(contents).map(|()| file)
         };
-        write(&path).map_err(Error::disk("write", &path))
+        let file = write(&path).map_err(Error::disk("write", &path))?;
+        self.syncing.begin(&file, &path).map(drop)
     }
 
     /// Gives the folder its name, in one step. What is the user's in the folder that had it before (a card, a `.git`)
@@ -118,6 +122,7 @@ impl Staging {
     /// As [`Staging::begin`], since what stands at the output may have changed meanwhile. Then nothing is published, and
     /// what stood there stands there still.
     pub fn publish(mut self) -> Result<Published> {
+        self.syncing.finish()?;
         let (replaced, kept) = self.take_name()?;
         self.published = true;
         let is_rescued = replaced.as_deref().is_none_or(|old| kept::rescue(old, &self.out).is_ok());

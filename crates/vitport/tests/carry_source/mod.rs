@@ -8,6 +8,7 @@ use safetensors::SafeTensors;
 use serde_json::json;
 use tempfile::TempDir;
 use vitport::folder::layout::Layout;
+use vitport::folder::syncing::Syncing;
 use vitport::folder::{Result, gather};
 use vitport::plan::{Operation, Part, Plan, Target};
 use vitport_checkpoint::{Checkpoint, Dtype, Limits, Tensor};
@@ -87,7 +88,7 @@ pub fn target(name: &str, dtype: Dtype, shape: &[u64], parts: Vec<Part>) -> Targ
 pub fn carried(source: &Source, targets: Vec<Target>, folder: &Path) -> Result<HashMap<String, Vec<u8>>> {
     let plan = Plan { targets, dropped: Vec::new() };
     let layout = Layout::new(&plan, u64::MAX)?;
-    gather::carry(&source.checkpoint, &layout, folder, false, &|_| ())?;
+    gather::carry(&source.checkpoint, &layout, folder, &Syncing::new(false), &|_| ())?;
     let file = std::fs::read(folder.join("model.safetensors")).unwrap();
     let read = SafeTensors::deserialize(&file).unwrap();
     assert_eq!(read.len(), plan.targets.len());
