@@ -192,6 +192,12 @@ impl Checkpoint {
         &self.files
     }
 
+    /// Handles of their own of the opened [`files`](Self::files), in the same order: whatever happens to the names
+    /// meanwhile, they are the files that the tensors are read from.
+    pub fn handles(&self) -> impl Iterator<Item = std::io::Result<std::fs::File>> {
+        self.bytes.handles()
+    }
+
     /// The storages that the tensors are views of.
     #[must_use]
     pub fn storages(&self) -> &[Storage] {

@@ -36,6 +36,11 @@ impl Source {
         Ok(Self { path: path.to_path_buf(), len, file })
     }
 
+    /// Another handle of the same open file.
+    pub(crate) fn handle(&self) -> io::Result<File> {
+        self.file.try_clone()
+    }
+
     /// Fills `out` from `offset` on, in one positional read where the operating system allows.
     pub(crate) fn read_exact_at(&self, out: &mut [u8], offset: u64) -> Result<(), Fault> {
         match read_exact_at(&self.file, out, offset) {

@@ -34,6 +34,10 @@ impl Bytes {
         Self { sources, storages, spool, kept: strided::Kept::default() }
     }
 
+    pub(crate) fn handles(&self) -> impl Iterator<Item = std::io::Result<std::fs::File>> {
+        self.sources.iter().map(Source::handle)
+    }
+
     pub(crate) fn storages(&self) -> &[Storage] {
         &self.storages
     }

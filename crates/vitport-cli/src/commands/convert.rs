@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 use vitport::card::{self, Card};
 use vitport::convert::{Prepared, WriteOptions, Written, prepare, write};
-use vitport::verify::accounts;
+use vitport::verify::{Hashing, accounts};
 use vitport_checkpoint::escape;
 
 use crate::arguments::Convert;
@@ -107,10 +107,12 @@ pub fn convert(
         fsync: !arguments.no_fsync,
         exact_code: arguments.with_exact_code,
     };
+    let hashing = picture.as_ref().map(|_| Hashing::start(&prepared.source.checkpoint)).transpose()?;
     let mut written = write(&prepared, &out, options, &|count| bar.inc(count))?;
     bar.finish_and_clear();
     let mut weighed = picture
-        .map(|picture| weigh_folder(&prepared, written.staging.path(), picture, output))
+        .zip(hashing)
+        .map(|(picture, hashing)| weigh_folder(&prepared, written.staging.path(), picture, hashing, output))
         .transpose()?;
     let out = written.staging.out().to_owned();
     if let Some(weighed) = &mut weighed {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 use vitport::convert::{Prepared, prepare};
 use vitport::folder::publish::Staging;
-use vitport::verify::{Picture, Report, Verdict, weigh};
+use vitport::verify::{Hashing, Picture, Report, Verdict, weigh_hashed};
 
 use crate::arguments::{Hub, Verify, Weighing};
 use crate::commands::report::say_report;
@@ -20,11 +20,12 @@ pub fn run(arguments: Verify, output: &Output) -> Result<(), Failure> {
     let request = arguments.facts.request()?;
     let source = open(&arguments.source, &arguments.hub, request.root.as_deref(), &request.limits, output)?;
     let prepared = prepare(source, &request)?;
+    let hashing = Hashing::start(&prepared.source.checkpoint)?;
     let mut read = files_of(&prepared);
     read.extend(model_files(&arguments.folder));
     let report_file = arguments.weighing.report_file(read, None)?;
     let picture = arguments.weighing.picture(&arguments.hub, output)?;
-    let weighed = weigh_folder(&prepared, &arguments.folder, picture, output)?;
+    let weighed = weigh_folder(&prepared, &arguments.folder, picture, hashing, output)?;
     weighed.write(report_file.as_ref(), None)?;
     let judged = arguments.weighing.judge(&weighed.report);
     if output.is_json() {
@@ -57,15 +58,16 @@ impl Weighed {
     }
 }
 
-/// Weighs a folder against its source.
+/// Weighs a folder against its source, whose files are being hashed.
 pub fn weigh_folder(
     prepared: &Prepared,
     folder: &Path,
     picture: Picture,
+    hashing: Hashing,
     output: &Output,
 ) -> Result<Weighed, Failure> {
     let spinner = progress::spinner("running both networks", output);
-    let report = weigh(prepared, folder, &picture);
+    let report = weigh_hashed(prepared, folder, &picture, hashing);
     spinner.finish_and_clear();
     Ok(Weighed { report: report?, picture })
 }

@@ -1,10 +1,18 @@
-//! The sha256 of files, so that a report says which bytes it is about.
+//! The sha256 of a source's files, so that a report says which bytes it is about.
+//!
+//! A thread of its own computes them while the files are carried and weighed. It keeps to the pace of the carrying as far
+//! as it can, so a file that is not in the system's cache yet comes from the disk once and not twice.
 
 use std::fs::File;
-use std::io::Read;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
 
 use sha2::{Digest, Sha256};
-use vitport_checkpoint::SourceFile;
+use vitport_checkpoint::Checkpoint;
 
 use super::VerifyError;
 use super::report::HashedFile;
@@ -12,30 +20,70 @@ use super::report::HashedFile;
 /// Bytes read at a time.
 const BLOCK: usize = 256 << 10;
 
-/// Hashes each file, in order.
-///
-/// # Errors
-/// [`VerifyError::Hash`].
-pub(super) fn hash_files(files: &[SourceFile]) -> Result<Vec<HashedFile>, VerifyError> {
-    files
-        .iter()
-        .map(|file| {
-            let path = file.path.display().to_string();
-            let sha256 = hash(file).map_err(|error| VerifyError::Hash { path: path.clone(), error })?;
-            let name = file.path.file_name().map_or(path, |name| name.to_string_lossy().into_owned());
-            Ok(HashedFile { name, bytes: file.len, sha256 })
-        })
-        .collect()
+/// Hashes of files on their way. Dropping it before they are asked for ends the work.
+#[derive(Debug)]
+pub struct Hashing {
+    hashes: Option<JoinHandle<Result<Vec<HashedFile>, VerifyError>>>,
+    is_dropped: Arc<AtomicBool>,
 }
 
-fn hash(file: &SourceFile) -> std::io::Result<String> {
-    let mut reader = File::open(&file.path)?;
+impl Hashing {
+    /// Begins to hash the files that a checkpoint was opened from, as they were opened.
+    ///
+    /// # Errors
+    /// [`VerifyError::Hash`] if there is no room for another thread or another handle of a file.
+    pub fn start(checkpoint: &Checkpoint) -> Result<Self, VerifyError> {
+        let opened = checkpoint.files().iter().zip(checkpoint.handles());
+        let files = opened
+            .map(|(file, handle)| Ok((file.path.clone(), handle.map_err(failed(&file.path))?)))
+            .collect::<Result<Vec<_>, VerifyError>>()?;
+        let first = files.first().map(|(path, _)| path.clone()).unwrap_or_default();
+        let is_dropped = Arc::new(AtomicBool::new(false));
+        let stop = Arc::clone(&is_dropped);
+        let hashes = thread::Builder::new()
+            .spawn(move || files.into_iter().map(|(path, file)| hash(path, &file, &stop)).collect())
+            .map_err(failed(&first))?;
+        Ok(Self { hashes: Some(hashes), is_dropped })
+    }
+
+    /// Waits for the hashes, in the order of the files.
+    ///
+    /// # Errors
+    /// [`VerifyError::Hash`] if a file cannot be read.
+    pub(super) fn finish(mut self) -> Result<Vec<HashedFile>, VerifyError> {
+        match self.hashes.take().map(JoinHandle::join) {
+            Some(Ok(hashes)) => hashes,
+            Some(Err(panic)) => std::panic::resume_unwind(panic),
+            None => Ok(Vec::new()),
+        }
+    }
+}
+
+impl Drop for Hashing {
+    fn drop(&mut self) {
+        self.is_dropped.store(true, Ordering::Relaxed);
+    }
+}
+
+fn failed(path: &std::path::Path) -> impl Fn(io::Error) -> VerifyError {
+    let path = path.display().to_string();
+    move |error| VerifyError::Hash { path: path.clone(), error }
+}
+
+fn hash(path: PathBuf, file: &File, stop: &AtomicBool) -> Result<HashedFile, VerifyError> {
     let mut hasher = Sha256::new();
     let mut block = vec![0; BLOCK];
-    loop {
-        let count = reader.read(&mut block)?;
+    let mut bytes = 0;
+    while !stop.load(Ordering::Relaxed) {
+        let count = match file.read_at(&mut block, bytes) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            read => read.map_err(failed(&path))?,
+        };
         let Some(read) = block.get(..count).filter(|read| !read.is_empty()) else { break };
         hasher.update(read);
+        bytes += count as u64;
     }
-    Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    let sha256 = hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    let name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+    Ok(HashedFile { name, bytes, sha256 })
 }

@@ -23,13 +23,14 @@ mod weights;
 pub use classify::Classifier;
 pub use difference::{Arithmetic, Difference};
 pub use facts::FactCheck;
+pub use hash::Hashing;
 pub use picture::Picture;
 pub use report::{
     Accounts, CastReport, Comparison, Guess, HashedFile, KnownDeviation, PictureReport, Report, SCHEMA,
     SourceReport, Timings, Verdict, top5,
 };
 pub use tensors::{Odd, Weights};
-pub use weigh::{accounts, weigh};
+pub use weigh::{accounts, weigh, weigh_hashed};
 pub use weights::CheckpointWeights;
 
 use crate::folder;

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::VerifyError;
 use super::difference::{Arithmetic, F32_ROUNDOFF};
 use super::facts;
-use super::hash::hash_files;
+use super::hash::Hashing;
 use super::layers::{Against, Side};
 use super::picture::Picture;
 use super::pixels::{self, CROP_DEVIATION};
@@ -33,19 +33,23 @@ use crate::state_dict::StateDict;
 /// [`VerifyError`] if a file cannot be read, the source's network cannot be run, or the source's transform cannot prepare
 /// the picture. Disagreement is no error but a verdict, and so is a folder whose network or image processor cannot be run.
 pub fn weigh(prepared: &Prepared, folder_path: &Path, picture: &Picture) -> Result<Report, VerifyError> {
+    weigh_hashed(prepared, folder_path, picture, Hashing::start(&prepared.source.checkpoint)?)
+}
+
+/// Like [`weigh`], with hashes of the source's files that are on their way already.
+///
+/// # Errors
+/// As [`weigh`].
+pub fn weigh_hashed(
+    prepared: &Prepared,
+    folder_path: &Path,
+    picture: &Picture,
+    hashing: Hashing,
+) -> Result<Report, VerifyError> {
     let start = Instant::now();
     let folder = Folder::open(folder_path, &prepared.limits)?;
-    let hashing = prepared.source.checkpoint.files().to_vec();
-    let (files, weighed) = std::thread::scope(|scope| {
-        let hashes = scope.spawn(move || hash_files(&hashing));
-        let weighed = Weighed::run(prepared, &folder, picture);
-        (hashes.join(), weighed)
-    });
-    let files = match files {
-        Ok(files) => files?,
-        Err(panic) => std::panic::resume_unwind(panic),
-    };
-    let mut weighed = weighed?;
+    let mut weighed = Weighed::run(prepared, &folder, picture)?;
+    let files = hashing.finish()?;
     weighed.timings.total_ms = milliseconds(start);
     Ok(weighed.report(prepared, &folder, picture, files))
 }
