@@ -28,6 +28,11 @@ impl Block {
         Self { bytes, start }
     }
 
+    /// How many they are.
+    pub(super) fn len(&self) -> usize {
+        self.bytes.len().saturating_sub(self.start)
+    }
+
     /// The first `len` of them, or as many as there are.
     pub(super) fn first(&mut self, len: usize) -> &mut [u8] {
         let end = self.start.saturating_add(len).min(self.bytes.len());

@@ -4,6 +4,7 @@
 
 use vitport_checkpoint::{Audit, Dtype, Tensor};
 
+use super::block::Block;
 use super::cast::{Overflow, narrow_f32, narrow_f64, widen_to_f32, widen_to_f64};
 use super::error::{Error, Result};
 use super::layout::WeightFile;
@@ -69,7 +70,7 @@ fn read_factors(factors: &Tensor, audit: &Audit<'_>) -> Result<Vec<f64>> {
 
 /// Room for the elements that are being cast, of which each thread has its own.
 pub(super) struct Scratch {
-    stored: Vec<u8>,
+    stored: Block,
     singles: Vec<f32>,
     doubles: Vec<f64>,
     halves: Vec<u16>,
@@ -81,7 +82,7 @@ const AT_A_TIME: usize = 16 * 1024;
 impl Scratch {
     /// Room that takes no memory until something is cast.
     pub(super) fn new() -> Self {
-        Scratch { stored: Vec::new(), singles: Vec::new(), doubles: Vec::new(), halves: Vec::new() }
+        Scratch { stored: Block::default(), singles: Vec::new(), doubles: Vec::new(), halves: Vec::new() }
     }
 }
 
@@ -142,7 +143,9 @@ fn cast(
     scratch: &mut Scratch,
 ) -> Result<()> {
     let (from, to) = (tensor.dtype, target.dtype);
-    scratch.stored.resize(AT_A_TIME * size(from), 0);
+    if scratch.stored.len() < AT_A_TIME * size(from) {
+        scratch.stored = Block::new(AT_A_TIME * size(from));
+    }
     scratch.singles.resize(AT_A_TIME, 0.0);
     scratch.halves.resize(AT_A_TIME, 0);
     let through_f64 = factors.is_some() || from == Dtype::F64;
@@ -153,7 +156,7 @@ fn cast(
     let mut next = first;
     for out in out.chunks_mut(AT_A_TIME * size(to)) {
         let count = out.len() / size(to);
-        let stored = scratch.stored.get_mut(..count * size(from)).unwrap_or_default();
+        let stored = scratch.stored.first(count * size(from));
         let singles = scratch.singles.get_mut(..count).unwrap_or_default();
         let halves = scratch.halves.get_mut(..count).unwrap_or_default();
         audit.read(tensor, next, stored)?;
