@@ -23,13 +23,42 @@ const HAS_DESCRIPTOR: u16 = 1 << 3;
 /// encryption, masked headers.
 const COMPARED: u16 = 1 | HAS_DESCRIPTOR | 1 << 5 | 1 << 6 | 1 << 13;
 
+/// Bytes that are fetched together: an entry's descriptor and the header of the entry behind it, with its name.
+const NEAR: usize = 256;
+
+/// A source, and the bytes around the place that was read last.
+pub(super) struct Nearby<'a> {
+    source: &'a Source,
+    start: u64,
+    bytes: Vec<u8>,
+}
+
+impl<'a> Nearby<'a> {
+    pub(super) fn new(source: &'a Source) -> Self {
+        Self { source, start: 0, bytes: Vec::new() }
+    }
+
+    /// As [`Source::bytes_at`].
+    fn bytes_at(&mut self, offset: u64, len: usize, what: &str) -> Result<&[u8], Fault> {
+        let end = self.start.saturating_add(self.bytes.len() as u64);
+        if offset < self.start || offset.saturating_add(len as u64) > end {
+            let left = usize::try_from(self.source.len.saturating_sub(offset)).unwrap_or(usize::MAX);
+            self.bytes = self.source.bytes_at(offset, len.max(NEAR.min(left)), what)?;
+            self.start = offset;
+        }
+        let begin = usize::try_from(offset.saturating_sub(self.start)).unwrap_or(usize::MAX);
+        Ok(self.bytes.get(begin..).and_then(|rest| rest.get(..len)).unwrap_or_default())
+    }
+}
+
 /// Compares the local header with the directory's entry and finds where the bytes begin.
-pub(super) fn check(source: &Source, entry: &mut Entry) -> Result<(), Fault> {
+pub(super) fn check(nearby: &mut Nearby<'_>, entry: &mut Entry) -> Result<(), Fault> {
     // Header and name are fetched together; the extra field is only skipped.
+    let source = nearby.source;
     let wanted = HEADER_LEN + entry.name.len() as u64;
     let bytes =
-        source.bytes_at(entry.header_offset, usize::try_from(wanted).unwrap_or(0), "a zip entry's header")?;
-    let mut record = Record::new(&bytes);
+        nearby.bytes_at(entry.header_offset, usize::try_from(wanted).unwrap_or(0), "a zip entry's header")?;
+    let mut record = Record::new(bytes);
     if record.bytes(4)? != SIGNATURE {
         return differs(entry, "there is no header where the directory says");
     }
@@ -65,7 +94,7 @@ pub(super) fn check(source: &Source, entry: &mut Entry) -> Result<(), Fault> {
         if !said.is_blank() && !said.agrees(entry) {
             return differs(entry, "the header before its bytes gives other sizes");
         }
-        return check_descriptor(source, entry);
+        return check_descriptor(nearby, entry);
     }
     if said.agrees(entry) {
         return Ok(());
@@ -119,11 +148,11 @@ impl Sizes {
 }
 
 /// Checks the descriptor behind the bytes: optional signature, checksum, and sizes of 32 or 64 bits.
-fn check_descriptor(source: &Source, entry: &Entry) -> Result<(), Fault> {
+fn check_descriptor(nearby: &mut Nearby<'_>, entry: &Entry) -> Result<(), Fault> {
     let at = entry.data_offset.saturating_add(entry.compressed_len);
-    let available = source.len.saturating_sub(at).min(24);
-    let bytes = source.bytes_at(at, usize::try_from(available).unwrap_or(0), "a zip data descriptor")?;
-    let body = bytes.strip_prefix(DESCRIPTOR).unwrap_or(&bytes);
+    let available = nearby.source.len.saturating_sub(at).min(24);
+    let bytes = nearby.bytes_at(at, usize::try_from(available).unwrap_or(0), "a zip data descriptor")?;
+    let body = bytes.strip_prefix(DESCRIPTOR).unwrap_or(bytes);
     let narrow = |record: &mut Record<'_>| -> Result<_, Fault> {
         Ok((record.u32()?, u64::from(record.u32()?), u64::from(record.u32()?)))
     };
@@ -131,7 +160,7 @@ fn check_descriptor(source: &Source, entry: &Entry) -> Result<(), Fault> {
         |record: &mut Record<'_>| -> Result<_, Fault> { Ok((record.u32()?, record.u64()?, record.u64()?)) };
     let expected = (entry.crc32, entry.compressed_len, entry.len);
     // Without a signature the checksum itself may look like one.
-    for body in [body, &bytes] {
+    for body in [body, bytes] {
         let found = [narrow(&mut Record::new(body)).ok(), wide(&mut Record::new(body)).ok()];
         if found.contains(&Some(expected)) {
             return Ok(());

@@ -57,8 +57,9 @@ pub(crate) struct Entry {
 pub(crate) fn read(source: &Source, limits: &Limits) -> Result<Archive, Fault> {
     let end = end::find(source)?;
     let mut entries = central::read(source, &end, limits)?;
+    let mut nearby = local::Nearby::new(source);
     for entry in &mut entries {
-        local::check(source, entry)?;
+        local::check(&mut nearby, entry)?;
     }
     check_overlaps(&entries, end.directory_offset)?;
     let mut by_name = HashMap::with_capacity(entries.len());
