@@ -62,8 +62,10 @@ impl Output {
     /// # Errors
     /// A disk failure if standard output takes nothing; a closed pipe ends the command quietly.
     pub fn print(self, text: impl Display) -> Result<(), Failure> {
+        // Made first: standard output passes on each line that it is given alone.
+        let text = format!("{text}\n");
         let mut stdout = anstream::stdout().lock();
-        match writeln!(stdout, "{text}").and_then(|()| stdout.flush()) {
+        match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
             other => Ok(other?),
         }

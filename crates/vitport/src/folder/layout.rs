@@ -8,6 +8,7 @@
 use std::cmp::Reverse;
 use std::collections::HashSet;
 
+use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 use vitport_checkpoint::Dtype;
 
@@ -150,27 +151,37 @@ fn split(targets: &[Target], max_shard_size: u64) -> Vec<Vec<&Target>> {
     shards
 }
 
+/// A member of the header, as the safetensors format has it.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Member<'a> {
+    Metadata { format: &'static str },
+    Tensor { dtype: &'static str, shape: &'a [u64], data_offsets: [u64; 2] },
+}
+
 /// The eight bytes of length and the header itself, padded with spaces to a multiple of eight bytes.
 fn header(tensors: &[&Target]) -> Result<Vec<u8>> {
-    let mut members = serde_json::Map::new();
-    members.insert("__metadata__".to_owned(), json!({"format": "pt"}));
     let mut begin = 0_u64;
-    for target in tensors {
+    let entries = tensors.iter().map(|target| {
         let end = begin.saturating_add(target.bytes());
-        let entry =
-            json!({"dtype": target.dtype.name(), "shape": target.shape, "data_offsets": [begin, end]});
-        members.insert(target.name.clone(), entry);
+        let data_offsets = [begin, end];
         begin = end;
-    }
-    let mut text = Value::Object(members).to_string();
-    let padding = text.len().next_multiple_of(8) - text.len();
-    text.extend(std::iter::repeat_n(' ', padding));
+        (
+            target.name.as_str(),
+            Member::Tensor { dtype: target.dtype.name(), shape: &target.shape, data_offsets },
+        )
+    });
+    let mut text = Vec::new();
+    serde_json::Serializer::new(&mut text)
+        .collect_map(std::iter::once(("__metadata__", Member::Metadata { format: "pt" })).chain(entries))
+        .map_err(|error| Error::Plan { tensor: "__metadata__".to_owned(), why: error.to_string() })?;
+    text.resize(text.len().next_multiple_of(8), b' ');
     match tensors.first() {
         Some(first) if text.len() > MAX_HEADER => {
             let why = format!("its file's header would have {} bytes, more than {MAX_HEADER}", text.len());
             Err(inconsistent(first, why))
         }
-        _ => Ok([&(text.len() as u64).to_le_bytes(), text.as_bytes()].concat()),
+        _ => Ok([&(text.len() as u64).to_le_bytes(), text.as_slice()].concat()),
     }
 }
 
