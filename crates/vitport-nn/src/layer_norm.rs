@@ -1,8 +1,10 @@
 //! Layer normalisation over features (Ba, Kiros and Hinton 2016, arXiv:1607.06450), as
 //! `torch.nn.LayerNorm`: (x − mean) / √(variance + eps) · weight + bias with the biased variance.
 
+use rayon::prelude::*;
+
 use super::error::ForwardError;
-use super::matrix::Matrix;
+use super::matrix::{Matrix, PART};
 use super::weights::Weights;
 
 /// A layer normalisation over the features of each token.
@@ -37,15 +39,18 @@ impl LayerNorm {
             ));
         }
         out.resize(x.rows(), features, "the output of a layer normalisation")?;
-        let rows = x.values().chunks_exact(features).zip(out.values_mut().chunks_exact_mut(features));
-        pulp::Arch::new().dispatch(
-            #[inline(always)]
-            || {
-                for (row, normalised) in rows {
-                    normalise(row, &self.weight, &self.bias, self.eps, normalised);
-                }
-            },
-        );
+        let part = PART.div_ceil(features).saturating_mul(features);
+        let parts = x.values().par_chunks(part).zip(out.values_mut().par_chunks_mut(part));
+        parts.for_each(|(x, out)| {
+            pulp::Arch::new().dispatch(
+                #[inline(always)]
+                || {
+                    for (row, out) in x.chunks_exact(features).zip(out.chunks_exact_mut(features)) {
+                        normalise(row, &self.weight, &self.bias, self.eps, out);
+                    }
+                },
+            );
+        });
         Ok(())
     }
 }

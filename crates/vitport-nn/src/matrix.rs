@@ -1,11 +1,16 @@
 //! The one container of the kernels: a row-major matrix of float32 whose length always is rows ×
 //! columns, so that no kernel need look twice. Tokens are rows, features are columns.
 
+use rayon::prelude::*;
+
 use super::error::ForwardError;
 
 /// Four gibibytes of float32: far above what any network here needs for one picture, and far
 /// below what a lying config could ask for.
 const MOST_ELEMENTS: usize = 1 << 30;
+
+/// Values that are worth a thread's while in elementwise work, which takes it some ten microseconds.
+pub(super) const PART: usize = 1 << 14;
 
 /// A row-major matrix of float32.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -92,9 +97,12 @@ impl Matrix {
                 format!("{} × {} and {} × {}", self.rows, self.columns, other.rows, other.columns),
             ));
         }
-        for (value, addend) in self.values.iter_mut().zip(&other.values) {
-            *value += addend;
-        }
+        let parts = self.values.par_chunks_mut(PART).zip(other.values.par_chunks(PART));
+        parts.for_each(|(values, addends)| {
+            for (value, addend) in values.iter_mut().zip(addends) {
+                *value += addend;
+            }
+        });
         Ok(())
     }
 

@@ -38,8 +38,8 @@ impl fmt::Display for Stage {
     }
 }
 
-/// Looks on while a network runs.
-pub trait Observer {
+/// Looks on while a network runs, from one of rayon's threads.
+pub trait Observer: Send {
     /// Called once for each stage, in the order of the network.
     fn observe(&mut self, stage: Stage, hidden: &Matrix);
 }

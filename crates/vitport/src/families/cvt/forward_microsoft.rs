@@ -6,7 +6,7 @@
 use crate::image::Pixels;
 use crate::nn::{
     Activation, BATCH_NORM_EPS, Convolution, DepthwiseConvolution, ForwardError, Grid, Heads, LayerNorm,
-    Layout, Linear, Matrix, Observer, Output, Projection, Stage, Weights, Window, attention,
+    Layout, Linear, Matrix, Observer, Output, Projection, Stage, Weights, Window, attention, on_the_pool,
 };
 
 /// Epsilon of every layer normalisation: the `LayerNorm` that the factory hands down has 1e-5.
@@ -59,6 +59,15 @@ impl ConvolutionalVisionTransformer {
     /// # Errors
     /// [`ForwardError`] when a tensor is missing or misshapen, or the definition contradicts itself.
     pub fn forward(
+        &self,
+        pixels: &Pixels,
+        weights: &dyn Weights,
+        observer: &mut dyn Observer,
+    ) -> Result<Output, ForwardError> {
+        on_the_pool(|| self.run(pixels, weights, observer))
+    }
+
+    fn run(
         &self,
         pixels: &Pixels,
         weights: &dyn Weights,

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use crate::image::Pixels;
 use crate::nn::{
     Activation, BATCH_NORM_EPS, Convolution, DepthwiseConvolution, ForwardError, Grid, Heads, LayerNorm,
-    Layout, Linear, Matrix, Observer, Output, Projection, Stage, Weights, Window, attention,
+    Layout, Linear, Matrix, Observer, Output, Projection, Stage, Weights, Window, attention, on_the_pool,
 };
 
 /// Default of `torch.nn.LayerNorm`, which every normalisation of the class is built with.
@@ -142,6 +142,15 @@ impl Cvt {
     /// # Errors
     /// [`ForwardError`] when a tensor is missing or misshapen, or the pixels are too few.
     pub fn forward(
+        &self,
+        pixels: &Pixels,
+        weights: &dyn Weights,
+        observer: &mut dyn Observer,
+    ) -> Result<Output, ForwardError> {
+        on_the_pool(|| self.run(pixels, weights, observer))
+    }
+
+    fn run(
         &self,
         pixels: &Pixels,
         weights: &dyn Weights,

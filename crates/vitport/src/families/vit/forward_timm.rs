@@ -5,7 +5,7 @@
 use crate::image::Pixels;
 use crate::nn::{
     Activation, Convolution, ForwardError, Grid, Heads, LayerNorm, Linear, Matrix, Observer, Output,
-    Projection, Stage, Weights, Window, attention,
+    Projection, Stage, Weights, Window, attention, on_the_pool,
 };
 
 /// What timm's model function fixes about a network; nothing here can be read off the weights alone.
@@ -48,6 +48,15 @@ impl VisionTransformer {
     /// # Errors
     /// [`ForwardError`] when a tensor is missing or misshapen, or the definition contradicts itself.
     pub fn forward(
+        &self,
+        pixels: &Pixels,
+        weights: &dyn Weights,
+        observer: &mut dyn Observer,
+    ) -> Result<Output, ForwardError> {
+        on_the_pool(|| self.run(pixels, weights, observer))
+    }
+
+    fn run(
         &self,
         pixels: &Pixels,
         weights: &dyn Weights,

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use crate::image::Pixels;
 use crate::nn::{
     Activation, Convolution, ForwardError, Grid, Heads, LayerNorm, Linear, Matrix, Observer, Output,
-    Projection, Stage, Weights, Window, attention,
+    Projection, Stage, Weights, Window, attention, on_the_pool,
 };
 
 /// The fields of `config.json` that the forward pass depends on, with `ViTConfig`'s defaults.
@@ -136,6 +136,15 @@ impl ViT {
     /// # Errors
     /// [`ForwardError`] when a tensor is missing or misshapen.
     pub fn forward(
+        &self,
+        pixels: &Pixels,
+        weights: &dyn Weights,
+        observer: &mut dyn Observer,
+    ) -> Result<Output, ForwardError> {
+        on_the_pool(|| self.run(pixels, weights, observer))
+    }
+
+    fn run(
         &self,
         pixels: &Pixels,
         weights: &dyn Weights,
