@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::error::{Error, Fault, Reason, refuse};
+use crate::error::{Error, Fault, Reason, Refusal, refuse};
 
 /// An open regular file and the length it had.
 #[derive(Debug)]
@@ -21,8 +21,12 @@ impl Source {
     /// Opens a regular file. Pipes, devices and folders are not opened at all.
     pub(crate) fn open(path: &Path) -> Result<Self, Error> {
         let failed = |source: io::Error| match source.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::InvalidFilename => {
                 Error::NotFound { path: path.to_path_buf() }
+            }
+            kind if kind != io::ErrorKind::PermissionDenied && is_link(path) => {
+                let what = format!("this is a symbolic link that cannot be followed ({source})");
+                Fault::Refused(Refusal::new(Reason::UnknownFormat, what)).in_file(path)
             }
             _ => Error::Io { path: path.to_path_buf(), source },
         };
@@ -65,6 +69,10 @@ impl Source {
         self.read_exact_at(&mut out, offset)?;
         Ok(out)
     }
+}
+
+fn is_link(path: &Path) -> bool {
+    std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink())
 }
 
 #[cfg(unix)]

@@ -257,3 +257,35 @@ fn every_prefix_of_a_real_file_is_refused() {
         assert!(!text.is_empty());
     }
 }
+
+/// A truthful zip whose end is told by the 64-bit records that are given and by a locator that leads to `offset`.
+fn with_wide_end(records: usize, locator: impl Fn(u64) -> u64, disks: u32) -> Vec<u8> {
+    let mut file = torch_file(&support::pickles::one_tensor());
+    let end = file.split_off(file.len() - 22);
+    let number = |at: usize| u64::from(u32::from_le_bytes(end[at..at + 4].try_into().unwrap()));
+    let entries = u64::from(u16::from_le_bytes(end[10..12].try_into().unwrap()));
+    let first = file.len() as u64;
+    for _ in 0..records {
+        file.extend(b"PK\x06\x06");
+        file.extend(44_u64.to_le_bytes());
+        file.extend([45, 0, 45, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+        for value in [entries, entries, number(12), number(16)] {
+            file.extend(value.to_le_bytes());
+        }
+    }
+    file.extend(b"PK\x06\x07\0\0\0\0");
+    file.extend(locator(first).to_le_bytes());
+    file.extend(disks.to_le_bytes());
+    file.extend(b"PK\x05\x06\0\0\0\0\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\0\0");
+    file
+}
+
+#[test]
+fn two_64_bit_end_records() {
+    assert!(support::open_bytes(&with_wide_end(1, |first| first, 1)).is_ok());
+    let (reason, text) = refusal(&with_wide_end(2, |first| first, 1));
+    assert_eq!(reason, Reason::Contradiction);
+    assert!(text.contains("two zip64 end records"), "{text}");
+    assert_eq!(refusal(&with_wide_end(0, |first| first, 1)).0, Reason::Contradiction);
+    assert_eq!(refusal(&with_wide_end(1, |first| first, 9)).0, Reason::Unsupported);
+}

@@ -103,3 +103,17 @@ fn files_without_tensors() {
     assert_eq!(reason, Reason::NoTensors);
     assert!(text.contains("holds no tensors"), "{text}");
 }
+
+#[cfg(unix)]
+#[test]
+fn links_that_lead_nowhere_and_names_that_cannot_be() {
+    let folder = tempfile::tempdir().unwrap();
+    let round = folder.path().join("round.pth");
+    std::os::unix::fs::symlink(&round, &round).unwrap();
+    let (reason, text) = support::one_line(Checkpoint::open(&round, &Limits::default()).unwrap_err());
+    assert_eq!(reason, Reason::UnknownFormat);
+    assert!(text.contains("symbolic link"), "{text}");
+    let long = folder.path().join("n".repeat(5000));
+    let error = Checkpoint::open(&long, &Limits::default()).unwrap_err();
+    assert!(matches!(error, vitport_checkpoint::Error::NotFound { .. }), "{error}");
+}

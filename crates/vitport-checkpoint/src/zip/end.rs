@@ -157,16 +157,16 @@ fn end64(source: &Source, position: u64) -> Result<Option<(Said, u64)>, Fault> {
     if locator.bytes(4)? != LOCATOR64 {
         return Ok(None);
     }
-    let disk = locator.u32()?;
-    let offset = locator.u64()?;
-    if disk != 0 {
+    let (disk, offset, disks) = (locator.u32()?, locator.u64()?, locator.u32()?);
+    if disk != 0 || disks > 1 {
         return refuse(Reason::Unsupported, "the zip is spread over several disks");
     }
     // It normally stands right before its locator; where bytes precede the archive, its offset is off.
     let adjacent = locator_at.checked_sub(END64_LEN);
-    let candidates = [Some(offset), adjacent];
-    for at in candidates.into_iter().flatten() {
-        if at.checked_add(END64_LEN).is_none_or(|end| end > locator_at) {
+    let mut found = None;
+    for at in [Some(offset), adjacent].into_iter().flatten() {
+        let is_same = found.as_ref().is_some_and(|(_, known)| *known == at);
+        if is_same || at.checked_add(END64_LEN).is_none_or(|end| end > locator_at) {
             continue;
         }
         let bytes = source.bytes_at(at, 56, "the zip64 end record")?;
@@ -179,9 +179,15 @@ fn end64(source: &Source, position: u64) -> Result<Option<(Said, u64)>, Fault> {
         if disk_entries != entries {
             return refuse(Reason::Unsupported, "the zip is spread over several disks");
         }
-        return Ok(Some((Said { entries, len: record.u64()?, offset: record.u64()? }, at)));
+        if found.is_some() {
+            return refuse(Reason::Contradiction, "the zip has two zip64 end records");
+        }
+        found = Some((Said { entries, len: record.u64()?, offset: record.u64()? }, at));
     }
-    refuse(Reason::Contradiction, "the zip64 locator does not lead to a zip64 end record")
+    match found {
+        Some(found) => Ok(Some(found)),
+        None => refuse(Reason::Contradiction, "the zip64 locator does not lead to a zip64 end record"),
+    }
 }
 
 /// Finds the directory: where the records say, or, when bytes precede the archive, right before them.
