@@ -97,3 +97,19 @@ fn limits_hold_for_every_command_that_opens_a_file() {
     assert_eq!(wrong.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&wrong.stderr).contains("64MiB"));
 }
+
+#[cfg(unix)]
+#[test]
+fn a_limit_on_file_sizes_is_an_error_and_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let whole = example("vit_small_twin");
+    let output = Command::new("sh")
+        .args(["-c", r#"ulimit -f 100 && exec "$0" convert "$1" -o out --no-verify"#])
+        .args([env!("CARGO_BIN_EXE_vitport"), whole.as_str()])
+        .current_dir(folder.path())
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(6), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("ulimit -f"));
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}
