@@ -1,6 +1,3 @@
-//! Legacy streams and plain pickles: the input is the whole file.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| {
-    vitport_fuzz::open(data);
-});
+libfuzzer_sys::fuzz_target!(|data: &[u8]| vitport_fuzz::open(data));

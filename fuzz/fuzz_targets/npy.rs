@@ -1,6 +1,3 @@
-//! Arrays in an `.npz`: the input is one entry.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| {
-    vitport_fuzz::open(&vitport_fuzz::zip(&[("w.npy", data)]));
-});
+libfuzzer_sys::fuzz_target!(|data: &[u8]| vitport_fuzz::targets::npy(data));

@@ -1,6 +1,8 @@
 //! What the fuzz targets share: opening bytes as a file and reading all that it offers, and writing the
 //! checksums that would otherwise stop every mutation at the door.
 
+pub mod targets;
+
 use std::path::PathBuf;
 use std::sync::OnceLock;
 

@@ -1,0 +1,305 @@
+//! What each fuzz target does with its bytes. libFuzzer calls these, and so does the smoke run among the ordinary tests
+//! (`crates/vitport/tests/fuzz_targets.rs`).
+
+use std::sync::OnceLock;
+
+use vitport::convert::{Request, prepare};
+use vitport::families::{self};
+use vitport::identify::Hints;
+use vitport::image::{ImageProcessor, Picture};
+use vitport::rules::{Bindings, Expected, Rules, inverse};
+use vitport::source::Source;
+use vitport::state_dict::StateDict;
+use vitport::verify::Classifier;
+use vitport_checkpoint::{Dtype, Limits, Tensor, escape};
+
+use super::{folder, open, open_path, tar, zip};
+
+/// A target's name and what it does with its bytes.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// Every target.
+pub const ALL: [Target; 12] = [
+    ("pickle", pickle),
+    ("script", script),
+    ("zip", whole_zip),
+    ("legacy", open),
+    ("tar", members),
+    ("npy", npy),
+    ("npz", npz),
+    ("safetensors", safetensors),
+    ("index", index),
+    ("rules", rules),
+    ("config", config),
+    ("picture", picture),
+];
+
+/// The pickle machine, the builders and the walk: the input is the pickle of a PyTorch zip that has four storages.
+pub fn pickle(data: &[u8]) {
+    let values = [7; 96];
+    open(&zip(&[
+        ("a/data.pkl", data),
+        ("a/data/0", &values),
+        ("a/data/1", &values[..16]),
+        ("a/data/2", &values[..4]),
+        ("a/data/3", &values[..8]),
+    ]));
+}
+
+/// TorchScript: the input is the code, then a zero byte, then the pickle.
+pub fn script(data: &[u8]) {
+    let at = data.iter().position(|byte| *byte == 0).unwrap_or(data.len());
+    let (code, pickle) = data.split_at(at);
+    open(&zip(&[
+        ("a/data.pkl", pickle.get(1..).unwrap_or_default()),
+        ("a/data/0", &[7; 24]),
+        ("a/data/1", &[7; 8]),
+        ("a/code/__torch__/net.py", code),
+        ("a/constants.pkl", b"\x80\x02)."),
+    ]));
+}
+
+/// The zip container: the input is the whole file.
+pub fn whole_zip(data: &[u8]) {
+    if data.starts_with(b"PK") {
+        open(data);
+    }
+}
+
+/// PyTorch's tar: the input is the three members, each with two bytes of length before it.
+pub fn members(data: &[u8]) {
+    let mut parts = Parts(data);
+    let (Some(storages), Some(tensors), Some(pickle)) = (parts.next(), parts.next(), parts.next()) else {
+        return;
+    };
+    open(&tar(&[("storages", storages), ("tensors", tensors), ("pickle", pickle)]));
+}
+
+/// One array of an `.npz`: the input is the entry.
+pub fn npy(data: &[u8]) {
+    open(&zip(&[("w.npy", data)]));
+}
+
+/// An `.npz` and its mapping: the input is names and entries in turn, each with two bytes of length before it. It is opened,
+/// and planned as the JAX release of a ViT.
+pub fn npz(data: &[u8]) {
+    let parts: Vec<&[u8]> = Parts(data).take(128).collect();
+    let entries: Vec<(String, &[u8])> = parts
+        .chunks_exact(2)
+        .map(|pair| (String::from_utf8_lossy(pair[0]).chars().take(200).collect(), pair[1]))
+        .collect();
+    let entries: Vec<(&str, &[u8])> = entries.iter().map(|(name, data)| (name.as_str(), *data)).collect();
+    let path = folder().join("input.npz");
+    std::fs::write(&path, zip(&entries)).expect("a temporary file");
+    open_path(&path);
+    plan(&path);
+}
+
+/// safetensors: the input is the whole file, and then header and data without the header's length.
+pub fn safetensors(data: &[u8]) {
+    open(data);
+    if let Some(end) = data.iter().rposition(|byte| *byte == b'}') {
+        let mut file = (end as u64 + 1).to_le_bytes().to_vec();
+        file.extend(data);
+        open(&file);
+    }
+}
+
+/// Shard indices: the input is the JSON document, in a folder with two shards.
+pub fn index(data: &[u8]) {
+    let folder = folder();
+    let header = br#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}"#;
+    for name in ["1.safetensors", "2.safetensors"] {
+        let path = folder.join(name);
+        if !path.exists() {
+            std::fs::write(path, one_file(header, 4)).expect("a temporary file");
+        }
+    }
+    let index = folder.join("model.safetensors.index.json");
+    std::fs::write(&index, data).expect("a temporary file");
+    open_path(&index);
+}
+
+/// Rule files: the input is the TOML text, which is read, written out over a small state dict, and turned round.
+pub fn rules(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let rules = match Rules::parse("fuzz.toml", text) {
+        Ok(rules) => rules,
+        Err(error) => return shown(&error.to_string()),
+    };
+    let dict = StateDict::from_entries(
+        [("w", vec![4, 4]), ("b", vec![4]), ("blocks.0.w", vec![12, 4]), ("blocks.1.w", vec![12, 4])]
+            .into_iter()
+            .chain([("conv", vec![2, 2, 3, 4]), ("pos", vec![1, 5, 4]), ("n", vec![])])
+            .map(|(name, shape)| {
+                (name.to_owned(), Tensor::contiguous(name.to_owned(), Dtype::F32, shape, 0, 0))
+            }),
+    );
+    let mut bindings = Bindings::default();
+    bindings.counts.extend([("layers", 2), ("width", 4), ("blocks.0", 1), ("blocks.1", 3)].map(named));
+    bindings.flags.extend([("head", true), ("qkv_bias", false)].map(named));
+    bindings.texts.extend([named(("base", "net.".to_owned()))]);
+    let expected = [Expected::new("net.w", [4, 4]), Expected::new("net.b", [4])];
+    match rules.plan(&dict, &bindings, None, &expected) {
+        Ok(plan) => {
+            let _ = inverse(&plan);
+        }
+        Err(problems) => shown(&problems.to_string()),
+    }
+    let _ = rules.live_and_all(&dict, &bindings);
+}
+
+/// Documents beside the weights: the first byte says which, the rest is the document. timm's `config.json` beside a tiny ViT
+/// that is then planned; transformers' `config.json` and `preprocessor_config.json` beside a folder that is then classified
+/// with; and a file of labels.
+pub fn config(data: &[u8]) {
+    let Some((kind, document)) = data.split_first() else { return };
+    let root = folder();
+    match kind % 4 {
+        0 => {
+            let folder = root.join("timm");
+            std::fs::create_dir_all(&folder).expect("a temporary folder");
+            let weights = folder.join("model.safetensors");
+            if !weights.exists() {
+                std::fs::write(weights, tiny_vit()).expect("a temporary file");
+            }
+            std::fs::write(folder.join("config.json"), document).expect("a temporary file");
+            plan(&folder);
+        }
+        1 => {
+            let folder = root.join("transformers");
+            std::fs::create_dir_all(&folder).expect("a temporary folder");
+            let header = br#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}"#;
+            std::fs::write(folder.join("model.safetensors"), one_file(header, 4)).expect("a temporary file");
+            std::fs::write(folder.join("preprocessor_config.json"), b"{\"size\":{\"height\":4,\"width\":4}}")
+                .expect("a temporary file");
+            std::fs::write(folder.join("config.json"), document).expect("a temporary file");
+            match Classifier::open(&folder, &Limits::default()) {
+                Ok(classifier) => {
+                    let _ = classifier.top5(small_picture());
+                }
+                Err(error) => shown(&error.to_string()),
+            }
+        }
+        2 => {
+            let Ok(serde_json::Value::Object(fields)) = serde_json::from_slice(document) else { return };
+            // Pictures of millions of pixels are lawful and slow.
+            let is_small = !document.windows(4).any(|four| four.iter().all(u8::is_ascii_digit));
+            match ImageProcessor::from_json(&fields, Some("ViTImageProcessor")) {
+                Ok(processor) if is_small && !document.contains(&b'e') && !document.contains(&b'E') => {
+                    let _ = processor.apply(small_picture());
+                }
+                Ok(_) => {}
+                Err(error) => shown(&error.to_string()),
+            }
+        }
+        _ => {
+            if let Err(error) = vitport::labels::parse(document, "labels.txt") {
+                shown(&error.to_string());
+            }
+        }
+    }
+}
+
+/// JPEG, PNG and WebP: the input is the whole file.
+pub fn picture(data: &[u8]) {
+    if let Err(error) = Picture::decode(data) {
+        shown(&error.to_string());
+    }
+}
+
+/// Plans a source without facts, and with some.
+fn plan(path: &std::path::Path) {
+    let hints = Hints {
+        num_heads: Some(vec![2]),
+        mean: Some([0.5; 3]),
+        std: Some([0.5; 3]),
+        crop_pct: Some(1.0),
+        interpolation: vitport::image::Filter::from_name("bicubic"),
+        ..Hints::default()
+    };
+    for hints in [Hints::default(), hints] {
+        let source = match Source::open(path, None, &super::limits()) {
+            Ok(source) => source,
+            Err(error) => return shown(&error.to_string()),
+        };
+        match prepare(source, &Request { hints, ..Request::default() }) {
+            Ok(prepared) => {
+                assert!(families::ALL.iter().any(|family| family.name() == prepared.model.family.name()));
+            }
+            Err(error) => shown(&escape(&error.to_string()).to_string()),
+        }
+    }
+}
+
+/// What would be shown must be one line that steers nothing.
+fn shown(text: &str) {
+    assert!(!escape(text).to_string().chars().any(char::is_control), "{text:?}");
+}
+
+fn named<T>((name, value): (&str, T)) -> (String, T) {
+    (name.to_owned(), value)
+}
+
+fn small_picture() -> &'static Picture {
+    static PICTURE: OnceLock<Picture> = OnceLock::new();
+    PICTURE.get_or_init(|| Picture::new(5, 3, (0..45).collect()).expect("three bytes a pixel"))
+}
+
+/// A safetensors file of zeros.
+fn one_file(header: &[u8], data: usize) -> Vec<u8> {
+    [&(header.len() as u64).to_le_bytes()[..], header, &vec![0; data]].concat()
+}
+
+/// timm's ViT with one block of four channels, for pictures of 4 × 4, with two classes.
+fn tiny_vit() -> Vec<u8> {
+    let block: [(&str, &[u64]); 12] = [
+        ("norm1.weight", &[4]),
+        ("norm1.bias", &[4]),
+        ("norm2.weight", &[4]),
+        ("norm2.bias", &[4]),
+        ("attn.qkv.weight", &[12, 4]),
+        ("attn.qkv.bias", &[12]),
+        ("attn.proj.weight", &[4, 4]),
+        ("attn.proj.bias", &[4]),
+        ("mlp.fc1.weight", &[8, 4]),
+        ("mlp.fc1.bias", &[8]),
+        ("mlp.fc2.weight", &[4, 8]),
+        ("mlp.fc2.bias", &[4]),
+    ];
+    let top: [(&str, &[u64]); 8] = [
+        ("cls_token", &[1, 1, 4]),
+        ("pos_embed", &[1, 5, 4]),
+        ("patch_embed.proj.weight", &[4, 3, 2, 2]),
+        ("patch_embed.proj.bias", &[4]),
+        ("norm.weight", &[4]),
+        ("norm.bias", &[4]),
+        ("head.weight", &[2, 4]),
+        ("head.bias", &[2]),
+    ];
+    let mut header = serde_json::Map::new();
+    let mut at = 0;
+    let names = block.iter().map(|(name, shape)| (format!("blocks.0.{name}"), *shape));
+    for (name, shape) in names.chain(top.iter().map(|(name, shape)| ((*name).to_owned(), *shape))) {
+        let end = at + 4 * shape.iter().product::<u64>();
+        let entry = serde_json::json!({ "dtype": "F32", "shape": shape, "data_offsets": [at, end] });
+        header.insert(name, entry);
+        at = end;
+    }
+    one_file(serde_json::Value::Object(header).to_string().as_bytes(), at as usize)
+}
+
+/// Parts with two bytes of length before each.
+struct Parts<'a>(&'a [u8]);
+
+impl<'a> Iterator for Parts<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let (length, tail) = self.0.split_first_chunk::<2>()?;
+        let length = usize::from(u16::from_le_bytes(*length)).min(tail.len());
+        let (part, tail) = tail.split_at(length);
+        self.0 = tail;
+        Some(part)
+    }
+}
