@@ -158,6 +158,16 @@ def test_a_repository_with_a_cvt_checkpoint(hub, home, tmp_path):
     assert json.loads((tmp_path / "out/config.json").read_text())["model_type"] == "cvt"
 
 
+def test_one_of_several_checkpoints_is_picked_as_the_message_says(hub, home, tmp_path):
+    data = hub.repositories[CVT]["CvT-tiny.pth"]
+    hub.repositories["someone/cvts"] = {"a/tiny.pth": data, "b/tiny.pth": data}
+    facts = ("--image-size", "64", "--num-heads", "1,2,4", "--labels", "none")
+    refused = vitport(home, "convert", "someone/cvts", "-o", tmp_path / "out", *facts)
+    assert refused.returncode == 2 and "pick one, such as someone/cvts:a/tiny.pth" in refused.stderr, refused.stderr
+    done = vitport(home, "convert", "someone/cvts:b/tiny.pth", "-o", tmp_path / "out", *facts)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize(
     "arguments, code, says",
     [

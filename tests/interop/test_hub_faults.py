@@ -151,3 +151,14 @@ def test_a_full_disk(hub, home, tmp_path):
     assert not (tmp_path / "out").exists()
     done = vitport(home, "convert", REPO, "-o", tmp_path / "out", "-q")
     assert done.returncode == 0, done.stderr
+
+
+def test_a_fetched_model_opens_offline_in_both_versions(hub, home, tmp_path, pictures):
+    from test_card import card_of, run_code
+
+    done = vitport(home, "convert", f"{REPO}@{COMMIT}", "-o", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    card = card_of(tmp_path / "out")
+    assert (card.data.license, card.data.base_model, card.data.datasets) == ("cc-by-nc-4.0", [REPO], ["feathers"])
+    for major in environment.MAJORS:
+        assert run_code(card, tmp_path / "out", pictures[0], major) == 2

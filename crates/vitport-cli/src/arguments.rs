@@ -342,9 +342,21 @@ pub struct Models {
     /// Only models that can be converted
     #[arg(long)]
     pub convertible: bool,
+    /// Only this family: vit (timm's) or cvt (Microsoft's)
+    #[arg(long, value_name = "NAME")]
+    pub family: Option<String>,
+    /// Only what becomes a class whose name holds this text
+    #[arg(long, value_name = "CLASS")]
+    pub becomes: Option<String>,
+    /// Only licences that hold this text, or unknown
+    #[arg(long, value_name = "LICENCE")]
+    pub license: Option<String>,
     /// Order of the rows
     #[arg(long, value_name = "BY", default_value = "table")]
     pub sort: SortBy,
+    /// Last row first
+    #[arg(long)]
+    pub reverse: bool,
 }
 
 /// Order of the rows of `vitport models`.
@@ -360,6 +372,10 @@ pub enum SortBy {
     Classes,
     /// Smallest picture first
     Image,
+    /// By licence, unknown ones first
+    License,
+    /// By what they become
+    Becomes,
 }
 
 impl Facts {

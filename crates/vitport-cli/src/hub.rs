@@ -48,7 +48,15 @@ pub fn repository(text: &str) -> Result<Option<RepoId>, Failure> {
             None => id,
         }));
     }
-    let is_path = ['.', '/', '~', '\\'].iter().any(|&start| text.starts_with(start))
+    let starts_like_a_path = ['.', '/', '~', '\\'].iter().any(|&start| text.starts_with(start));
+    // A file of a repository, as the message about several of them writes it.
+    if let Some((place, _)) = name.split_once(':')
+        && place.split('/').count() == 2
+        && !starts_like_a_path
+    {
+        return Ok(Some(RepoId::parse(text)?));
+    }
+    let is_path = starts_like_a_path
         || EXTENSIONS.iter().any(|extension| name.to_ascii_lowercase().ends_with(extension));
     if is_path {
         return Ok(None);

@@ -143,3 +143,36 @@ fn inspect_names_every_tensor_of_a_training_run() {
     assert_eq!((&row["dtype"], &row["shape"]), (&"F32".into(), &serde_json::json!([10, 64])));
     assert_eq!(row["sha256"].as_str().unwrap().len(), 64);
 }
+
+#[test]
+fn the_list_of_models_can_be_filtered_sorted_and_fits_a_terminal() {
+    let folder = tempfile::tempdir().unwrap();
+    let rows = |arguments: &[&str]| -> Vec<serde_json::Value> {
+        let output = vitport(&[&["models", "--json"], arguments].concat(), folder.path());
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    let all = rows(&[]);
+    assert_eq!(all.len(), 354 + 7);
+    assert_eq!(rows(&["--family", "cvt"]).len(), 7);
+    assert!(rows(&["--license", "cc-by-nc"]).iter().all(|row| row["license"] == "cc-by-nc-4.0"));
+    let models = rows(&["--becomes", "ViTModel", "--sort", "params", "--reverse"]);
+    assert!(!models.is_empty() && models.iter().all(|row| row["becomes"] == "ViTModel"));
+    let parameters: Vec<u64> = models.iter().map(|row| row["parameters"].as_u64().unwrap()).collect();
+    assert!(parameters.is_sorted_by(|a, b| a >= b) && parameters.first() > parameters.last());
+    // What is not known is not said.
+    assert!(
+        rows(&["--family", "cvt"]).iter().all(|row| row["license"].is_null() && row.get("sha256").is_none())
+    );
+    for columns in ["100", "84"] {
+        let output = Command::new(env!("CARGO_BIN_EXE_vitport"))
+            .arg("models")
+            .env("COLUMNS", columns)
+            .output()
+            .unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        let width = columns.parse().unwrap();
+        assert!(text.lines().all(|line| line.chars().count() <= width), "{columns}");
+        assert!(all.iter().all(|row| text.contains(row["name"].as_str().unwrap())));
+    }
+    refused(&["models", "--license", "nobody's"], 4, "these filters");
+}

@@ -1,60 +1,146 @@
 //! `vitport models`: every architecture and tag that vitport has heard of, and what each becomes or why not.
 
 use serde_json::{Value, json};
+use unicode_width::UnicodeWidthStr;
 use vitport::families::cvt::{PUBLISHED, PUBLISHED_AT};
+use vitport::preprocessing::{DEFAULT_CROP_PCT, IMAGENET_MEAN, IMAGENET_STD};
 use vitport::zoo::{self, Level, Tag};
 
 use crate::arguments::{Models, SortBy};
 use crate::failure::Failure;
-use crate::output::Output;
+use crate::output::{DIM, Output};
 use crate::table::{Align, Table};
 
 /// One model of the list.
 struct Row {
     name: String,
+    family: &'static str,
     parameters: u64,
     classes: usize,
-    image: String,
-    preprocessing: String,
-    license: String,
+    /// Height and width.
+    image: [usize; 2],
+    mean: [f64; 3],
+    std: [f64; 3],
+    interpolation: String,
+    crop_pct: f64,
+    crop_mode: String,
+    license: Option<String>,
     becomes: Becomes,
+    /// What has to be done on the way, or why there is no way.
+    note: Option<String>,
     published_at: Option<String>,
 }
 
 enum Becomes {
     Class(&'static str),
-    Nothing(String),
+    /// A class that holds it, which vitport does not write.
+    NotYet(String),
+    Nothing,
 }
 
 /// Lists.
 pub fn run(arguments: &Models, output: &Output) -> Result<(), Failure> {
     let mut rows: Vec<Row> = zoo::tags().iter().map(timm_row).chain(cvt_rows()).collect();
-    if let Some(pattern) = &arguments.pattern {
-        rows.retain(|row| matches(pattern, &row.name));
-    }
-    if arguments.convertible {
-        rows.retain(|row| matches!(row.becomes, Becomes::Class(_)));
-    }
+    rows.retain(|row| is_wanted(row, arguments));
     match arguments.sort {
         SortBy::Table => {}
         SortBy::Name => rows.sort_by(|a, b| a.name.cmp(&b.name)),
         SortBy::Params => rows.sort_by_key(|row| row.parameters),
         SortBy::Classes => rows.sort_by_key(|row| row.classes),
-        SortBy::Image => {
-            rows.sort_by_key(|row| row.image.split('x').next().and_then(|edge| edge.parse::<u64>().ok()))
-        }
+        SortBy::Image => rows.sort_by_key(|row| row.image),
+        SortBy::License => rows.sort_by(|a, b| a.license.cmp(&b.license)),
+        SortBy::Becomes => rows.sort_by_key(Row::becomes),
+    }
+    if arguments.reverse {
+        rows.reverse();
     }
     if output.is_json() {
         return output.document(&rows.iter().map(document).collect::<Vec<_>>());
     }
     if rows.is_empty() {
-        let pattern = arguments.pattern.as_deref().unwrap_or_default();
-        let near = zoo::suggest(pattern);
-        let hint =
-            if near.is_empty() { String::new() } else { format!(" (did you mean {}?)", near.join(", ")) };
-        let shown = vitport_checkpoint::escape(pattern);
-        return Err(Failure::unknown(format!("no model's name holds `{shown}`{hint}")));
+        return Err(nothing(arguments));
     }
+    let wide = wide_table(&rows, output.is_verbose()).to_string();
+    let width = terminal_width();
+    let fits = width.is_none_or(|width| {
+        wide.lines().all(|line| anstream::adapter::strip_str(line).to_string().width() <= width)
+    });
+    match width.filter(|_| !fits) {
+        None => output.print(wide)?,
+        Some(width) => output.print(narrow_list(&rows, width))?,
+    }
+    let convertible = rows.iter().filter(|row| row.is_convertible()).count();
+    output.say(format!("\n{} models, {convertible} of them convertible", rows.len()))
+}
+
+fn is_wanted(row: &Row, arguments: &Models) -> bool {
+    let matches_all =
+        |pattern: &Option<String>, text: &str| pattern.as_ref().is_none_or(|pattern| matches(pattern, text));
+    matches_all(&arguments.pattern, &row.name)
+        && matches_all(&arguments.family, row.family)
+        && arguments
+            .becomes
+            .as_ref()
+            .is_none_or(|pattern| matches!(row.becomes, Becomes::Class(class) if matches(pattern, class)))
+        && matches_all(&arguments.license, row.license.as_deref().unwrap_or("unknown"))
+        && (!arguments.convertible || row.is_convertible())
+}
+
+/// What is said of a list without rows.
+fn nothing(arguments: &Models) -> Failure {
+    let pattern = arguments.pattern.as_deref().unwrap_or_default();
+    let is_filtered =
+        arguments.family.is_some() || arguments.becomes.is_some() || arguments.license.is_some();
+    if is_filtered || pattern.is_empty() {
+        return Failure::unknown("no model is left by these filters; leave one of them out");
+    }
+    let near = zoo::suggest(pattern);
+    let hint = if near.is_empty() { String::new() } else { format!(" (did you mean {}?)", near.join(", ")) };
+    Failure::unknown(format!("no model's name holds `{}`{hint}", vitport_checkpoint::escape(pattern)))
+}
+
+impl Row {
+    fn is_convertible(&self) -> bool {
+        matches!(self.becomes, Becomes::Class(_))
+    }
+
+    /// What it becomes, or why nothing.
+    fn becomes(&self) -> String {
+        match &self.becomes {
+            Becomes::Class(class) if self.published_at.is_none() => format!("{class}, no weights published"),
+            Becomes::Class(class) => (*class).to_owned(),
+            Becomes::NotYet(class) => format!("– {class} could hold it, not written yet"),
+            Becomes::Nothing => "– no class in transformers holds it".to_owned(),
+        }
+    }
+
+    fn image(&self) -> String {
+        let [height, width] = self.image;
+        format!("{height}x{width}")
+    }
+
+    fn preprocessing(&self) -> String {
+        let normalisation = match self.mean {
+            [0.5, 0.5, 0.5] => "0.5".to_owned(),
+            [0.485, ..] => "ImageNet".to_owned(),
+            [0.48145466, ..] => "CLIP".to_owned(),
+            [red, ..] => red.to_string(),
+        };
+        format!("{} {} {normalisation}", self.interpolation, self.crop_pct)
+    }
+
+    fn sizes(&self) -> [String; 3] {
+        let classes = if self.classes == 0 { "–".to_owned() } else { self.classes.to_string() };
+        [format!("{:.1}M", self.parameters as f64 / 1e6), classes, self.image()]
+    }
+
+    fn license(&self) -> &str {
+        self.license.as_deref().unwrap_or("–")
+    }
+}
+
+/// One line a model.
+fn wide_table(rows: &[Row], with_notes: bool) -> Table {
     let mut table = Table::new([
         ("model", Align::Left),
         ("params", Align::Right),
@@ -64,50 +150,81 @@ pub fn run(arguments: &Models, output: &Output) -> Result<(), Failure> {
         ("licence", Align::Left),
         ("becomes", Align::Left),
     ]);
-    for row in &rows {
-        let becomes = match &row.becomes {
-            Becomes::Class(class) => (*class).to_owned(),
-            Becomes::Nothing(why) => format!("– {why}"),
-        };
+    for row in rows {
+        let note =
+            row.note.as_ref().filter(|_| with_notes).map_or(String::new(), |note| format!(" ({note})"));
+        let [parameters, classes, image] = row.sizes();
         table.row([
             row.name.clone(),
-            format!("{:.1}M", row.parameters as f64 / 1e6),
-            if row.classes == 0 { "–".to_owned() } else { row.classes.to_string() },
-            row.image.clone(),
-            row.preprocessing.clone(),
-            row.license.clone(),
-            becomes,
+            parameters,
+            classes,
+            image,
+            row.preprocessing(),
+            row.license().to_owned(),
+            row.becomes() + &note,
         ]);
     }
-    output.print(table)?;
-    let convertible = rows.iter().filter(|row| matches!(row.becomes, Becomes::Class(_))).count();
-    output.say(format!("\n{} models, {convertible} of them convertible", rows.len()))
+    table
+}
+
+/// Two lines a model, neither longer than a terminal of `width` columns: what it is, and what becomes of it.
+fn narrow_list(rows: &[Row], width: usize) -> String {
+    let columns = [
+        ("model", Align::Left),
+        ("params", Align::Right),
+        ("classes", Align::Right),
+        ("image", Align::Right),
+    ];
+    let mut table = Table::new(columns);
+    for row in rows {
+        let [parameters, classes, image] = row.sizes();
+        table.row([row.name.clone(), parameters, classes, image]);
+    }
+    let table = table.to_string();
+    let mut lines = table.lines();
+    let mut out = lines.next().map(str::to_owned).into_iter().collect::<Vec<_>>();
+    for (line, row) in lines.zip(rows) {
+        let more = format!("  {} · {} · {}", row.preprocessing(), row.license(), row.becomes());
+        let more = match more.char_indices().nth(width) {
+            Some(_) => more.chars().take(width.saturating_sub(1)).chain(['…']).collect(),
+            None => more,
+        };
+        out.extend([line.to_owned(), format!("{DIM}{more}{DIM:#}")]);
+    }
+    out.join("\n")
+}
+
+/// Columns of the terminal that standard output is, or that COLUMNS says; none for a file or a pipe.
+fn terminal_width() -> Option<usize> {
+    let said = std::env::var("COLUMNS").ok().and_then(|columns| columns.trim().parse::<usize>().ok());
+    let seen = || terminal_size::terminal_size_of(std::io::stdout()).map(|(width, _)| usize::from(width.0));
+    said.or_else(seen).filter(|width| *width > 0)
 }
 
 fn timm_row(tag: &'static Tag) -> Row {
     let [_, height, width] = tag.input_size;
-    let normalisation = match tag.mean {
-        [0.5, 0.5, 0.5] => "0.5".to_owned(),
-        [0.485, ..] => "ImageNet".to_owned(),
-        [0.48145466, ..] => "CLIP".to_owned(),
-        [red, ..] => red.to_string(),
-    };
     let becomes = match tag.target.as_deref() {
         Some("ViTForImageClassification") if tag.level == Level::Logits => {
             Becomes::Class("ViTForImageClassification")
         }
         Some("ViTModel") if tag.level == Level::Logits => Becomes::Class("ViTModel"),
-        Some(class) => Becomes::Nothing(format!("{class} could hold it, not written yet")),
-        None => Becomes::Nothing("no class in transformers holds it".to_owned()),
+        Some(class) => Becomes::NotYet(class.to_owned()),
+        None => Becomes::Nothing,
     };
     Row {
         name: tag.full_name(),
+        family: "vit",
         parameters: tag.parameters,
         classes: tag.num_classes,
-        image: format!("{height}x{width}"),
-        preprocessing: format!("{} {} {normalisation}", tag.interpolation, tag.crop_pct),
-        license: tag.license.clone().unwrap_or_else(|| "–".to_owned()),
+        image: [height, width],
+        mean: tag.mean,
+        std: tag.std,
+        interpolation: tag.interpolation.clone(),
+        crop_pct: tag.crop_pct,
+        crop_mode: tag.crop_mode.clone(),
+        license: tag.license.clone(),
         becomes,
+        note: tag.note.clone(),
         published_at: if tag.has_weights { tag.hub_id.clone() } else { None },
     }
 }
@@ -116,15 +233,23 @@ fn cvt_rows() -> impl Iterator<Item = Row> {
     PUBLISHED.iter().flat_map(|known| {
         known.releases.iter().map(|release| {
             let edge = vitport::families::cvt::edge_in_name(release).unwrap_or(224);
-            let crop = if edge >= 384 { "1" } else { "0.875" };
             Row {
                 name: (*release).to_owned(),
+                family: "cvt",
                 parameters: known.parameters,
                 classes: 1000,
-                image: format!("{edge}x{edge}"),
-                preprocessing: format!("bicubic {crop} ImageNet"),
-                license: "–".to_owned(),
+                image: [usize::try_from(edge).unwrap_or(usize::MAX); 2],
+                mean: IMAGENET_MEAN,
+                std: IMAGENET_STD,
+                interpolation: "bicubic".to_owned(),
+                crop_pct: if edge >= 384 { 1.0 } else { DEFAULT_CROP_PCT },
+                crop_mode: "center".to_owned(),
+                license: None,
                 becomes: Becomes::Class("CvtForImageClassification"),
+                note: Some(
+                    "transformers computes GELU for QuickGELU; --with-exact-code adds the exact network"
+                        .to_owned(),
+                ),
                 published_at: Some(PUBLISHED_AT.to_owned()),
             }
         })
@@ -134,17 +259,27 @@ fn cvt_rows() -> impl Iterator<Item = Row> {
 fn document(row: &Row) -> Value {
     let (becomes, why_not) = match &row.becomes {
         Becomes::Class(class) => (Some(*class), None),
-        Becomes::Nothing(why) => (None, Some(why)),
+        Becomes::NotYet(class) => (None, Some(format!("{class} could hold it, not written yet"))),
+        Becomes::Nothing => (None, Some("no class in transformers holds it".to_owned())),
     };
     json!({
         "name": row.name,
+        "family": row.family,
         "parameters": row.parameters,
         "classes": row.classes,
-        "image_size": row.image,
-        "preprocessing": row.preprocessing,
-        "license": if row.license == "–" { None } else { Some(&row.license) },
+        "image_size": row.image(),
+        "height": row.image[0],
+        "width": row.image[1],
+        "preprocessing": row.preprocessing(),
+        "mean": row.mean,
+        "std": row.std,
+        "interpolation": row.interpolation,
+        "crop_pct": row.crop_pct,
+        "crop_mode": row.crop_mode,
+        "license": row.license,
         "becomes": becomes,
         "why_not": why_not,
+        "note": row.note,
         "published_at": row.published_at,
     })
 }
