@@ -112,7 +112,7 @@ fn a_folder_that_cannot_be_run_is_different_and_the_report_says_why() {
     let source = source();
     for (file, from, to, says) in [
         ("config.json", "\"model_type\": \"vit\"", "\"model_type\": \"deit\"", "deit"),
-        ("config.json", "\"image_size\": 64", "\"image_size\": 128", "[3, 128, 128]"),
+        ("config.json", "\"image_size\": 80", "\"image_size\": 128", "[3, 128, 128]"),
         ("preprocessor_config.json", "CLIPImageProcessor", "LeViTImageProcessor", "LeViTImageProcessor"),
         ("preprocessor_config.json", "\"shortest_edge\"", "\"longest_edge\"", "size"),
     ] {

@@ -67,7 +67,7 @@ fn a_classifier_says_its_task_its_source_and_its_licence() {
         "not compared",
         "sha256 not computed",
         "`vit.toml` (built in)",
-        "shorter edge to 71 pixels, bicubic",
+        "shorter edge to 84 pixels, bicubic",
     ] {
         assert!(card.contains(said), "{said}\n{card}");
     }
