@@ -56,7 +56,7 @@ pub fn run(arguments: &Classify, output: &Output) -> Result<(), Failure> {
 fn table(guesses: &[Guess]) -> Table {
     let mut table = Table::new([("", Align::Left), ("", Align::Right), ("", Align::Left)]);
     for guess in guesses {
-        table.row([name(guess), percent(guess), bar(guess)]);
+        table.row([name(guess, 40), percent(guess), bar(guess, 16)]);
     }
     table
 }

@@ -1,63 +1,32 @@
-//! A report on the terminal: a few lines that a person believes.
+//! A report on the terminal: a few lines that a person believes. Each can be understood alone: what was compared with what,
+//! how far it is apart, and how far apart it may be.
 
 use vitport::verify::{Comparison, Guess, Report, Verdict};
 use vitport_checkpoint::escape;
 
 use crate::failure::Failure;
-use crate::output::{BOLD, DIM, GREEN, Output, RED, YELLOW};
+use crate::output::{GREEN, Output, RED, YELLOW};
 use crate::table::{Align, Table, bytes};
+use crate::wrap::{columns, wrap};
+
+/// Where what is said of a part begins.
+const INDENT: usize = 12;
 
 /// Prints it.
 pub fn say_report(report: &Report, output: &Output) -> Result<(), Failure> {
-    let style = match report.verdict {
-        Verdict::Same => GREEN,
-        Verdict::SameWithKnownDeviation => YELLOW,
-        Verdict::Different => RED,
+    let (style, sign) = match report.verdict {
+        Verdict::Same => (GREEN, "✓"),
+        Verdict::SameWithKnownDeviation => (YELLOW, "≈"),
+        Verdict::Different => (RED, "✗"),
     };
-    let picture = &report.picture;
-    output.say(format!(
-        "{style}{}{style:#}  {DIM}on {} ({}×{}){DIM:#}",
-        report.verdict.text(),
-        escape(&picture.name),
-        picture.width,
-        picture.height
-    ))?;
+    output.say(format!("{style}{sign} {}{style:#}", report.verdict.text()))?;
+    let columns = columns();
     for reason in &report.reasons {
-        output.say(format!("  {RED}·{RED:#} {}", escape(reason)))?;
+        output.say(wrap("  ·", &escape(reason).to_string(), 4, columns))?;
     }
-    let mut lines = Table::new([("", Align::Left), ("", Align::Left)]);
-    if let Some(line) = largest(report) {
-        lines.row(["  networks".to_owned(), line]);
+    for (part, told) in parts(report) {
+        output.say(wrap(&format!("  {part}"), &escape(&told).to_string(), INDENT, columns))?;
     }
-    if let Some(place) = &report.starts_at {
-        lines.row(["  it starts at".to_owned(), place.clone()]);
-    }
-    if let Some(deviation) = &report.known_deviation {
-        lines.row(["  known".to_owned(), deviation.what.clone()]);
-        let end = |list: &[Comparison]| list.last().map_or(0.0, |place| place.difference.largest);
-        let size = deviation.measured.last().map_or(0.0, |place| place.difference.size);
-        lines.row([
-            String::new(),
-            format!(
-                "logits move by up to {:.4} (their size is {size:.2}); without it they differ by {:.1e}",
-                end(&deviation.measured),
-                end(&deviation.without_it)
-            ),
-        ]);
-    }
-    let weights = &report.weights;
-    let tensors = weights.same + weights.different.len();
-    lines.row([
-        "  weights".to_owned(),
-        format!("{} of {tensors} tensors are the same bit by bit ({})", weights.same, bytes(weights.bytes)),
-    ]);
-    let agree = report.facts.iter().filter(|fact| fact.agrees || !fact.counts).count();
-    let pixels = report.pixels.iter().map(|pixels| pixels.difference.largest).fold(0.0, f64::max);
-    lines.row([
-        "  facts".to_owned(),
-        format!("{agree} of {} agree; pixels differ by at most {pixels:.1e}", report.facts.len()),
-    ]);
-    output.say(lines)?;
     if !report.source_top5.is_empty() {
         output.say("")?;
         output.say(top5(report))?;
@@ -65,39 +34,168 @@ pub fn say_report(report: &Report, output: &Output) -> Result<(), Failure> {
     Ok(())
 }
 
-fn largest(report: &Report) -> Option<String> {
+/// Each part of the weighing, and what it showed.
+fn parts(report: &Report) -> Vec<(&'static str, String)> {
+    let picture = &report.picture;
+    let mut parts = vec![(
+        "run on",
+        format!(
+            "{} ({}×{}), the source by its own definition, the folder by transformers'",
+            match picture.name.as_str() {
+                "built-in picture" => "the built-in picture",
+                name => name,
+            },
+            picture.width,
+            picture.height
+        ),
+    )];
+    parts.extend(outputs(report).map(|told| ("outputs", told)));
+    if let (Verdict::Different, Some(place)) = (report.verdict, &report.starts_at) {
+        parts.push(("", format!("they part at {place}")));
+    }
+    if let Some(deviation) = &report.known_deviation {
+        parts.push(("known", format!("{}.", deviation.what)));
+        parts.extend(effect(
+            &deviation.measured,
+            &deviation.without_it,
+            "that taken over from the folder's side",
+        ));
+    }
+    if let Some(cast) = &report.cast {
+        parts.push(("cast", format!("The weights are rounded to {}.", cast.dtype)));
+        if report.known_deviation.is_none() {
+            parts.extend(effect(
+                &cast.measured,
+                &cast.without_it,
+                "the source's weights rounded in the same way",
+            ));
+        }
+    }
+    let weights = &report.weights;
+    let wanted = weights.same + weights.different.len() + weights.missing.len();
+    let size = bytes(weights.bytes);
+    let extra = match weights.extra.len() {
+        0 => String::new(),
+        extra => format!("; {extra} more should not be there"),
+    };
+    parts.push((
+        "weights",
+        format!("{} of {wanted} tensors are, bit by bit, what the source says ({size}){extra}", weights.same),
+    ));
+    let agree = report.facts.iter().filter(|fact| fact.agrees).count();
+    let without_effect = report.facts.iter().filter(|fact| !fact.agrees && !fact.counts).count();
+    let rest = match without_effect {
+        0 => String::new(),
+        count => format!("; {count} without effect on what is computed"),
+    };
+    parts.push((
+        "facts",
+        format!("{agree} of {} agree: sizes, epsilons, labels, image processor{rest}", report.facts.len()),
+    ));
+    parts.extend(pixels(&report.pixels).map(|told| ("pixels", told)));
+    parts
+}
+
+/// Hidden states and outputs, as far as the verdict follows from them.
+fn outputs(report: &Report) -> Option<String> {
     let judged = report.judged();
     let place = judged.iter().max_by(|a, b| a.difference.relative.total_cmp(&b.difference.relative))?;
-    let suffix = report.taken_over().map_or_else(String::new, |what| format!(", {what} apart"));
-    if place.difference.relative == 0.0 {
-        return Some(format!("no number differs in {} places that were compared{suffix}", judged.len()));
-    }
-    Some(format!(
-        "largest difference {:.1e} of its size, at {} (rounding explains {:.1e}){suffix}",
-        place.difference.relative, place.place, place.tolerance
+    let places = format!(
+        "{} places from {} to {}",
+        judged.len(),
+        judged.first().map_or("", |place| place.place.as_str()),
+        judged.last().map_or("", |place| place.place.as_str())
+    );
+    let apart = report.taken_over().map_or_else(String::new, |what| format!(" ({what} apart)"));
+    let relative = place.difference.relative;
+    Some(if relative == 0.0 {
+        format!("not one number differs at {places}{apart}")
+    } else if !relative.is_finite() {
+        format!("{places}{apart}: at {} there are other numbers to compare, or none", place.place)
+    } else {
+        format!(
+            "{places}{apart}: the largest difference is {relative:.1e} of the numbers' size, at {}; rounding alone explains {:.1e}",
+            place.place, place.tolerance
+        )
+    })
+}
+
+/// What a known difference does to the last output, and what is left without it.
+fn effect(measured: &[Comparison], without: &[Comparison], how: &str) -> Option<(&'static str, String)> {
+    let (measured, without) = (measured.last()?, without.last()?);
+    let left = match without.difference.largest {
+        0.0 => "not one of them differs".to_owned(),
+        largest => format!("they differ by {largest:.1e}"),
+    };
+    let (place, moved, size) = (&measured.place, measured.difference.largest, measured.difference.size);
+    Some((
+        "",
+        format!(
+            "On this picture it moves the {place} by up to {moved:.4}; they are {size:.2} in size (root mean square). With {how}, {left}."
+        ),
     ))
 }
 
-/// Both sides' most probable classes, side by side, as bars.
+fn pixels(pixels: &[Comparison]) -> Option<String> {
+    let largest = pixels.iter().max_by(|a, b| a.difference.relative.total_cmp(&b.difference.relative))?;
+    let count = pixels.len();
+    Some(match largest.difference.relative {
+        0.0 => format!(
+            "not one differs on {count} pictures, prepared by the source's transform and by the folder's processor"
+        ),
+        relative if relative.is_finite() => format!(
+            "on {count} pictures, prepared by the source's transform and by the folder's processor, they differ by up to {:.1e}, relative to their size by {relative:.1e}; rounding alone explains {:.1e}",
+            largest.difference.largest, largest.tolerance
+        ),
+        _ => format!(
+            "the folder's processor gives other sizes than the source's transform ({})",
+            largest.place
+        ),
+    })
+}
+
+/// Both sides' most probable classes as bars: under one name where both have the same order, otherwise side by side.
 fn top5(report: &Report) -> Table {
+    let (source, target) = (&report.source_top5, &report.target_top5);
+    let is_same = source.len() == target.len()
+        && source.iter().zip(target).all(|(a, b)| (a.class, &a.label) == (b.class, &b.label));
+    if is_same {
+        let mut table = Table::new([
+            ("  most probable classes", Align::Left),
+            ("source", Align::Right),
+            ("", Align::Left),
+            ("folder", Align::Right),
+            ("", Align::Left),
+        ]);
+        for (source, target) in source.iter().zip(target) {
+            let label = format!("  {}", name(source, 28));
+            table.row([label, percent(source), bar(source, 8), percent(target), bar(target, 8)]);
+        }
+        return table;
+    }
     let mut table = Table::new([
-        ("source", Align::Left),
+        ("  by the source", Align::Left),
         ("", Align::Right),
         ("", Align::Left),
-        ("target", Align::Left),
+        ("by the folder", Align::Left),
         ("", Align::Right),
         ("", Align::Left),
     ]);
-    for (source, target) in report.source_top5.iter().zip(&report.target_top5) {
-        table.row([name(source), percent(source), bar(source), name(target), percent(target), bar(target)]);
+    for rank in 0..source.len().max(target.len()) {
+        let side = |guesses: &[Guess]| match guesses.get(rank) {
+            Some(guess) => [name(guess, 18), percent(guess), bar(guess, 8)],
+            None => [const { String::new() }; 3],
+        };
+        let [label, share, length] = side(source);
+        table.row([format!("  {label}"), share, length].into_iter().chain(side(target)));
     }
     table
 }
 
-/// A class's name, cut where it gets long.
-pub fn name(guess: &Guess) -> String {
+/// A class's name, cut where it gets longer than `most` letters.
+pub fn name(guess: &Guess, most: usize) -> String {
     let label = escape(&guess.label).to_string();
-    match label.char_indices().nth(28) {
+    match label.char_indices().nth(most) {
         Some((end, _)) => format!("{}…", label.get(..end).unwrap_or(&label)),
         None => label,
     }
@@ -108,12 +206,12 @@ pub fn percent(guess: &Guess) -> String {
     format!("{:.1} %", guess.probability * 100.0)
 }
 
-/// A probability as a bar of up to 16 cells, drawn in eighths.
-pub fn bar(guess: &Guess) -> String {
+/// A probability as a bar of up to `cells` cells, drawn in eighths.
+pub fn bar(guess: &Guess, cells: usize) -> String {
     const EIGHTHS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
-    let eighths = (guess.probability.clamp(0.0, 1.0) * 16.0 * 8.0).round() as usize;
+    let eighths = (guess.probability.clamp(0.0, 1.0) * cells as f64 * 8.0).round() as usize;
     let rest = EIGHTHS.get(eighths % 8).copied().unwrap_or("");
-    format!("{BOLD}{}{rest}{BOLD:#}", "█".repeat(eighths / 8))
+    format!("{}{rest}", "█".repeat(eighths / 8))
 }
 
 #[cfg(test)]
@@ -130,13 +228,14 @@ mod tests {
 
     #[test]
     fn bars_are_drawn_in_eighths() {
-        assert!(bar(&guess(1.0)).contains(&"█".repeat(16)));
-        assert!(bar(&guess(0.5)).contains(&"█".repeat(8)));
-        assert!(bar(&guess(1.0 / 128.0)).contains('▏'));
+        assert_eq!(bar(&guess(1.0), 16), "█".repeat(16));
+        assert_eq!(bar(&guess(0.5), 16), "█".repeat(8));
+        assert_eq!(bar(&guess(1.0 / 128.0), 16), "▏");
+        assert_eq!(bar(&guess(f64::NAN), 16), "");
     }
 
     #[test]
     fn labels_cannot_talk_to_the_terminal() {
-        assert!(!name(&guess(0.1)).contains('\u{1b}'));
+        assert!(!name(&guess(0.1), 28).contains('\u{1b}'));
     }
 }

@@ -16,7 +16,7 @@ const HEIGHT: f64 = 260.0;
 const GAP: f64 = 26.0;
 
 /// Room for the places' names, which stand aslant below.
-const NAMES: f64 = 96.0;
+const NAMES: f64 = 112.0;
 
 /// Decades shown at most, counted from the largest; what is smaller lies on the lowest line.
 const DECADES: i32 = 12;

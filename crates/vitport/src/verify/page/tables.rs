@@ -209,7 +209,7 @@ fn entry(list: &mut Markup, name: &str, what: &str) {
 /// What was run on what.
 pub fn networks(page: &mut Markup, report: &Report) {
     let columns = [("", false), ("Source", false), ("Target", false)];
-    table(page, "What was run on what", &columns, |body| {
+    table(page, "Both sides, and the time each took", &columns, |body| {
         body.element("tr", &[], |row| {
             row.words("th", &[("scope", "row")], "Network");
             row.element("td", &[], |cell| cell.foreign(&report.source_network));
