@@ -106,7 +106,7 @@ pub fn open_picture(text: &OsStr, hub: &Hub, output: &Output) -> Result<Picture,
 #[cfg(feature = "hub")]
 fn open_address(url: &str, hub: &Hub, output: &Output) -> Result<Picture, Failure> {
     crate::hub::with_picture(url, hub, output, |path| {
-        Ok(Picture::open(path)?.named(&vitport::hub::shown_address(url)))
+        Ok(Picture::open_named(path, vitport::hub::shown_address(url).to_string())?)
     })
 }
 

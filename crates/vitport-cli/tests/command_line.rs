@@ -103,6 +103,20 @@ fn bad_command_lines_are_one_line_and_exit_with_their_class() {
 }
 
 #[test]
+fn a_picture_that_cannot_be_read_is_named_and_the_others_are_classified() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = example("vit_small_twin");
+    vitport(&["convert", source.to_str().unwrap(), "-o", "out", "--no-verify", "-q"], folder.path());
+    let picture = Path::new(env!("CARGO_MANIFEST_DIR")).join("../vitport/data/picture/harbour.png");
+    std::fs::write(folder.path().join("broken.png"), &std::fs::read(&picture).unwrap()[..900]).unwrap();
+    let output = vitport(&["classify", "out", "broken.png", picture.to_str().unwrap()], folder.path());
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{stderr}");
+    assert!(stderr.starts_with("error: broken.png: ") && stderr.lines().count() == 1, "{stderr}");
+    assert_eq!(String::from_utf8_lossy(&output.stdout).matches('%').count(), 5);
+}
+
+#[test]
 fn what_the_terminal_gets_cannot_command_it() {
     let folder = tempfile::tempdir().unwrap();
     for arguments in [["plan", "\u{1b}[31m.pth"], ["inspect", "a\u{202e}b.pth"]] {

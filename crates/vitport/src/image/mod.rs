@@ -10,6 +10,7 @@ mod processor_config;
 mod resize;
 mod timm_transform;
 mod torchvision;
+mod whole;
 
 pub use error::ImageError;
 pub use microsoft_transform::MicrosoftTransform;

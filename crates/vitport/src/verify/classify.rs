@@ -6,7 +6,7 @@ use serde_json::Value;
 use vitport_checkpoint::Limits;
 
 use super::VerifyError;
-use super::report::{Guess, top5};
+use super::report::{Guess, Probabilities, top5};
 use super::weigh::label_of_folder;
 use super::weights::CheckpointWeights;
 use crate::families::{self, Family};
@@ -60,7 +60,12 @@ impl Classifier {
             .run_target(&self.folder.config, &weights, &pixels, &mut ())
             .map_err(|error| VerifyError::Forward { side: "folder's", error })?;
         match output.logits {
-            Some(logits) => Ok(top5(&logits, |class| label_of_folder(&self.folder.config, class))),
+            Some(logits) => {
+                let config = &self.folder.config;
+                let problem_type = config.get("problem_type").and_then(Value::as_str);
+                let probabilities = Probabilities::of(problem_type, logits.len());
+                Ok(top5(&logits, probabilities, |class| label_of_folder(config, class)))
+            }
             None => Err(VerifyError::NotRunnable {
                 folder: self.folder.path.display().to_string(),
                 reason: "its model has no classification head".to_owned(),

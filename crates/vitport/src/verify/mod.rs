@@ -26,8 +26,8 @@ pub use facts::FactCheck;
 pub use hash::Hashing;
 pub use picture::Picture;
 pub use report::{
-    Accounts, CastReport, Comparison, Guess, HashedFile, KnownDeviation, PictureReport, Report, SCHEMA,
-    SourceReport, Timings, Verdict, top5,
+    Accounts, CastReport, Comparison, Guess, HashedFile, KnownDeviation, PictureReport, Probabilities,
+    Report, SCHEMA, SourceReport, Timings, Verdict, top5,
 };
 pub use tensors::{Odd, Weights};
 pub use weigh::{accounts, weigh, weigh_hashed};
@@ -52,15 +52,15 @@ pub enum VerifyError {
         /// Why.
         error: ForwardError,
     },
-    /// The picture cannot be decoded, or prepared.
+    /// The picture cannot be prepared.
     #[error(transparent)]
     Image(#[from] ImageError),
-    /// The picture's file cannot be read.
-    #[error("{}: {reason}; give a JPEG, PNG or WebP file", vitport_checkpoint::escape(.path))]
+    /// The picture's file cannot be read or decoded.
+    #[error("{}: {reason}", vitport_checkpoint::escape(.path))]
     Picture {
         /// The file.
         path: String,
-        /// Why.
+        /// Why, and what to do.
         reason: String,
     },
     /// The folder holds a model that cannot be run here.

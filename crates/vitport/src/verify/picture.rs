@@ -39,29 +39,36 @@ impl Picture {
     /// A JPEG, PNG or WebP file.
     ///
     /// # Errors
-    /// [`VerifyError::Picture`] if it cannot be read, [`VerifyError::Image`] if it cannot be decoded.
+    /// [`VerifyError::Picture`] if it cannot be read or decoded.
     pub fn open(path: &Path) -> Result<Self, VerifyError> {
-        let name = path.display().to_string();
+        Self::open_named(path, path.display().to_string())
+    }
+
+    /// The same, under the name that reports and errors are to show, such as the address it came from.
+    ///
+    /// # Errors
+    /// As [`Picture::open`].
+    pub fn open_named(path: &Path, name: String) -> Result<Self, VerifyError> {
         let mut encoded = Vec::new();
         let read = File::open(path).and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut encoded));
         match read {
-            Err(error) => Err(VerifyError::Picture { path: name, reason: error.to_string() }),
+            Err(error) => Err(VerifyError::Picture {
+                path: name,
+                reason: format!("{error}; give a JPEG, PNG or WebP file"),
+            }),
             Ok(count) if count as u64 > MAX_BYTES => Err(VerifyError::Picture {
                 path: name,
-                reason: format!("it has more than {MAX_BYTES} bytes"),
+                reason: format!("it has more than {MAX_BYTES} bytes; give a smaller picture"),
             }),
             Ok(_) => Self::decode(encoded, name),
         }
     }
 
-    /// The same picture under the name that the report is to show, such as the address it came from.
-    pub fn named(mut self, name: &str) -> Self {
-        name.clone_into(&mut self.report.name);
-        self
-    }
-
     fn decode(encoded: Vec<u8>, name: String) -> Result<Self, VerifyError> {
-        let pixmap = Pixmap::decode(&encoded)?;
+        let pixmap = match Pixmap::decode(&encoded) {
+            Ok(pixmap) => pixmap,
+            Err(error) => return Err(VerifyError::Picture { path: name, reason: error.to_string() }),
+        };
         let sha256 = Sha256::digest(&encoded).iter().map(|byte| format!("{byte:02x}")).collect();
         let report = PictureReport { name, width: pixmap.width(), height: pixmap.height(), sha256 };
         Ok(Self { pixmap, encoded, report })

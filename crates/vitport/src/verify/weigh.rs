@@ -13,8 +13,8 @@ use super::layers::{Against, Side};
 use super::picture::Picture;
 use super::pixels::{self, CROP_DEVIATION};
 use super::report::{
-    Accounts, CastReport, Comparison, Guess, KnownDeviation, Report, SCHEMA, SourceReport, Timings, Verdict,
-    top5,
+    Accounts, CastReport, Comparison, Guess, KnownDeviation, Probabilities, Report, SCHEMA, SourceReport,
+    Timings, Verdict, top5,
 };
 use super::rounded::RoundedWeights;
 use super::tensors;
@@ -211,7 +211,7 @@ impl Weighed {
         };
         if let Some(first) = judged.iter().find(|place| !place.agrees) {
             reasons.push(format!(
-                "the networks differ from `{}` on: {:.2e} of its size, where rounding explains {:.2e}",
+                "the networks differ from {} on: there by {:.2e} of the numbers' size, where rounding explains {:.2e}",
                 first.place, first.difference.relative, first.tolerance
             ));
         }
@@ -283,7 +283,10 @@ impl Weighed {
 }
 
 fn guesses(output: &Output, label: impl Fn(usize) -> String) -> Vec<Guess> {
-    output.logits.as_deref().map_or_else(Vec::new, |logits| top5(logits, label))
+    output
+        .logits
+        .as_deref()
+        .map_or_else(Vec::new, |logits| top5(logits, Probabilities::of(None, logits.len()), label))
 }
 
 /// A class's name as the folder has it.
