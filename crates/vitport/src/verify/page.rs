@@ -66,9 +66,11 @@ fn capitalised(text: &str) -> String {
 
 fn sentence(report: &Report) -> String {
     match report.verdict {
-        Verdict::Same => "Every weight, every fact and every pixel in the folder is what the source says, and both networks, \
-                          run on one picture, differ by no more than rounding explains."
-            .to_owned(),
+        Verdict::Same => format!(
+            "Every weight{}, every fact and every pixel in the folder is what the source says, and both networks, run on one \
+             picture, differ by no more than rounding explains.",
+            report.cast.as_ref().map_or_else(String::new, |cast| format!(", rounded to {} as asked", cast.dtype))
+        ),
         Verdict::SameWithKnownDeviation => {
             "Every weight and every fact in the folder is what the source says. The outputs differ in a way that is known \
              and named below; with that taken away, both networks differ by no more than rounding explains."
