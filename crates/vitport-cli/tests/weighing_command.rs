@@ -103,7 +103,7 @@ fn convert_that_disagrees_keeps_its_report_and_publishes_nothing() {
     assert_eq!(told["report"]["folder"], told["out"]);
     assert_eq!(
         entries(&room.path().join("out")),
-        ["config.json", "model.safetensors", "preprocessor_config.json", "report.json"]
+        ["README.md", "config.json", "model.safetensors", "preprocessor_config.json", "report.json"]
     );
 }
 
