@@ -70,6 +70,11 @@ fn token() -> Option<Token> {
     Token::new(&fs::read_to_string(file).ok()?)
 }
 
+/// Whether bars over what is fetched are unwanted (`HF_HUB_DISABLE_PROGRESS_BARS`).
+pub fn hides_bars() -> bool {
+    is_on("HF_HUB_DISABLE_PROGRESS_BARS")
+}
+
 fn text(variable: &str) -> Option<String> {
     env::var(variable).ok().filter(|value| !value.trim().is_empty())
 }

@@ -9,7 +9,7 @@ use vitport::zoo::{self, Level, Tag};
 use vitport_checkpoint::escape;
 
 use crate::arguments::Hub;
-use crate::environment::hub_config;
+use crate::environment::{hides_bars, hub_config};
 use crate::failure::Failure;
 use crate::output::{Output, note_line};
 use crate::progress;
@@ -161,7 +161,7 @@ impl<'a> Shown<'a> {
 impl Progress for Shown<'_> {
     fn event(&self, event: Event<'_>) {
         match event {
-            Event::Started { file, size, resumed_from } => {
+            Event::Started { file, size, resumed_from } if !hides_bars() => {
                 let file = escape(file).to_string();
                 let bar = match size {
                     Some(size) => progress::bytes(size, &file, self.output),

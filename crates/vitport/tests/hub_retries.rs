@@ -53,6 +53,13 @@ fn where_nobody_is_there_little_is_tried() {
     config.retries.tries = 9;
     let error = fetch_model(&config, &id(), &()).unwrap_err();
     assert!(matches!(error, Error::Unreachable { tries: 2, .. }), "{error:?}");
+    // RFC 6761 reserves the domain, so that no resolver knows it.
+    config.endpoint = "http://hub.invalid".to_owned();
+    let error = fetch_model(&config, &id(), &()).unwrap_err();
+    assert!(
+        matches!(&error, Error::Unreachable { tries: 2, why, .. } if why == "the host name is not known"),
+        "{error:?}"
+    );
 }
 
 #[test]

@@ -307,6 +307,7 @@ pub(super) fn io_words(error: &io::Error) -> String {
         io::ErrorKind::ConnectionReset => "the connection was reset".to_owned(),
         io::ErrorKind::UnexpectedEof => "the connection ended too early".to_owned(),
         io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => "no byte in time".to_owned(),
+        _ if is_unknown_host(error) => "the host name is not known".to_owned(),
         _ => super::shown::shown(&error.to_string()),
     }
 }
@@ -328,11 +329,17 @@ fn is_lasting(error: &ureq::Error) -> bool {
     )
 }
 
+/// Whether the system's resolver has no address for a host. The standard library gives this failure no kind, only this text
+/// (library/std/src/sys/net/connection/socket/unix.rs, `cvt_gai`).
+fn is_unknown_host(error: &io::Error) -> bool {
+    error.to_string().starts_with("failed to lookup address information")
+}
+
 /// Whether nobody is there: no address for the host, or nothing that listens at it.
 fn is_absent(error: &ureq::Error) -> bool {
     match error {
         ureq::Error::HostNotFound | ureq::Error::ConnectionFailed => true,
-        ureq::Error::Io(error) => error.kind() == io::ErrorKind::ConnectionRefused,
+        ureq::Error::Io(error) => error.kind() == io::ErrorKind::ConnectionRefused || is_unknown_host(error),
         _ => false,
     }
 }
