@@ -1,14 +1,15 @@
-"""Compares vitport's forward pass with torch eager and ONNX Runtime in one interleaved run.
+"""Compares vitport's forward pass with torch eager, ONNX Runtime and OpenVINO in one interleaved run.
 
     cargo build --release -p vitport --example forward
     HF_HUB_OFFLINE=1 python scripts/compare_forward.py [vit-b|cvt-13 ...] [--rounds 15] [--threads 2]
 
-Needs torch, timm, transformers, safetensors, onnx and onnxruntime. The networks have random weights, batch is one and everything is float32. In
+Needs torch, timm, transformers, safetensors, onnx and onnxruntime; OpenVINO takes part where it is installed. The networks have random weights, batch is one and everything is float32. In
 each round every engine runs in turn, in an order that rotates, after a pause in which the threads of the one before go to sleep;
 what is printed is each engine's smallest and median time, and the median over rounds of its ratio to torch's in the same round.
 """
 
 import argparse
+import importlib.util
 import json
 import os
 import subprocess
@@ -86,6 +87,14 @@ def engines(name, model, pixels, folder):
         session = onnxruntime.InferenceSession(folder / "model.onnx", options, ["CPUExecutionProvider"])
         feed = {"pixels": pixels.numpy()}
         found["ONNX Runtime"] = lambda: timed(lambda: session.run(None, feed))
+        if importlib.util.find_spec("openvino"):
+            import openvino
+
+            options = {"INFERENCE_NUM_THREADS": arguments.threads, "PERFORMANCE_HINT": "LATENCY",
+                       "INFERENCE_PRECISION_HINT": "f32"}
+            compiled = openvino.compile_model(folder / "model.onnx", "CPU", options)
+            request = compiled.create_infer_request()
+            found["OpenVINO"] = lambda: timed(lambda: request.infer({0: feed["pixels"]}))
 
     save_file({k: v.contiguous() for k, v in model.model.state_dict().items()}, folder / "weights.safetensors")
     save_file({"pixels": pixels[0]}, folder / "pixels.safetensors")

@@ -1,0 +1,167 @@
+//! `cargo bench -p vitport-nn [FILTER]`: how long the kernels take at the sizes that ViT-B/16 and CvT-13 have at 224 pixels.
+//!
+//! Each kernel runs in turn with a baseline that does the same amount of work in the same round: products and attention
+//! with multiply-adds on registers alone, on all threads, which is the most that the processor can do; elementwise kernels with a copy of
+//! the same values. What is printed is the median over the rounds of the ratio of the two, 1.00 being perfect.
+#![allow(clippy::print_stdout, clippy::unwrap_used, missing_docs)]
+
+use std::hint::black_box;
+use std::time::Instant;
+
+use pulp::{Simd, WithSimd};
+use vitport_nn::{
+    Activation, DepthwiseConvolution, Grid, Heads, LayerNorm, Layout, Linear, Matrix, Projection, StateDict,
+    Window, attention, on_the_pool,
+};
+
+const ROUNDS: usize = 21;
+
+/// What a kernel is compared with.
+#[derive(Clone, Copy)]
+enum Baseline {
+    /// So many multiply-adds.
+    MultiplyAdds(usize),
+    /// A copy of so many values.
+    Copy(usize),
+}
+
+struct Case {
+    name: String,
+    baseline: Baseline,
+    run: Box<dyn FnMut() + Send>,
+}
+
+fn main() {
+    let filter = std::env::args().skip(1).find(|argument| !argument.starts_with('-')).unwrap_or_default();
+    let mut cases = cases();
+    cases.retain(|case| case.name.contains(&filter));
+    on_the_pool(|| {
+        for case in &mut cases {
+            let mut ratios = Vec::new();
+            for _ in 0..ROUNDS {
+                let baseline = match case.baseline {
+                    Baseline::MultiplyAdds(count) => seconds(|| multiply_adds(count)),
+                    Baseline::Copy(count) => {
+                        let (from, mut to) = (vec![1.0_f32; count], vec![0.0_f32; count]);
+                        seconds(|| black_box(&mut to).copy_from_slice(black_box(&from)))
+                    }
+                };
+                ratios.push(seconds(&mut case.run) / baseline);
+            }
+            ratios.sort_by(f64::total_cmp);
+            let against = match case.baseline {
+                Baseline::MultiplyAdds(_) => "the processor's peak",
+                Baseline::Copy(_) => "a copy",
+            };
+            println!(
+                "{:44} {:6.2} × {against}",
+                case.name,
+                ratios.get(ROUNDS / 2).copied().unwrap_or(f64::NAN)
+            );
+        }
+    });
+}
+
+fn seconds(run: impl FnOnce()) -> f64 {
+    let start = Instant::now();
+    run();
+    start.elapsed().as_secs_f64()
+}
+
+/// That many multiply-adds on registers, shared out among rayon's threads.
+fn multiply_adds(count: usize) {
+    let threads = rayon::current_num_threads();
+    rayon::broadcast(|_| pulp::Arch::new().dispatch(OnRegisters { count: count / threads }));
+}
+
+struct OnRegisters {
+    count: usize,
+}
+
+impl WithSimd for OnRegisters {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let mut sums = [simd.splat_f32s(black_box(1.0)); 12];
+        let factor = simd.splat_f32s(black_box(0.5));
+        for _ in 0..self.count / (12 * S::F32_LANES) {
+            for sum in &mut sums {
+                *sum = simd.mul_add_e_f32s(*sum, factor, factor);
+            }
+        }
+        black_box(sums);
+    }
+}
+
+fn values(count: usize) -> Vec<f32> {
+    (0..count).map(|seed| ((seed * 7919 + 13) % 101) as f32 / 50.0 - 1.0).collect()
+}
+
+fn matrix(rows: usize, columns: usize) -> Matrix {
+    Matrix::from_values(rows, columns, values(rows * columns)).unwrap()
+}
+
+fn cases() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for (name, tokens, inputs, outputs, activation) in [
+        ("ViT-B qkv", 197, 768, 2304, Activation::Identity),
+        ("ViT-B fc1 with GELU", 197, 768, 3072, Activation::Gelu),
+        ("ViT-B fc2", 197, 3072, 768, Activation::Identity),
+        ("CvT-13 stage 1 fc1 with QuickGELU", 3136, 64, 256, Activation::QuickGelu),
+        ("CvT-13 stage 3 projection", 197, 384, 384, Activation::Identity),
+    ] {
+        let mut weights = StateDict::new();
+        weights.insert("fc.weight", &[outputs, inputs], values(outputs * inputs)).unwrap();
+        weights.insert("fc.bias", &[outputs], values(outputs)).unwrap();
+        let (x, mut out) = (matrix(tokens, inputs), Matrix::new());
+        cases.push(Case {
+            name: format!("{name}, {tokens} × {inputs} × {outputs}"),
+            baseline: Baseline::MultiplyAdds(tokens * inputs * outputs),
+            run: Box::new(move || {
+                Linear::load(&weights, "fc", inputs, outputs, true)
+                    .unwrap()
+                    .apply(&x, activation, &mut out)
+                    .unwrap();
+            }),
+        });
+    }
+    for (name, queries, keys, count, dim) in
+        [("ViT-B attention", 197, 197, 12, 64), ("CvT-13 stage 1 attention", 3136, 784, 1, 64)]
+    {
+        let (q, k, v) = (matrix(queries, count * dim), matrix(keys, count * dim), matrix(keys, count * dim));
+        let (heads, mut out) = (Heads { count, dim, scale: 0.125 }, Matrix::new());
+        cases.push(Case {
+            name: format!("{name}, {queries} × {keys}, {count} heads"),
+            baseline: Baseline::MultiplyAdds(2 * queries * keys * count * dim),
+            run: Box::new(move || {
+                let whole = Projection::whole;
+                attention(whole(&q), whole(&k), whole(&v), heads, &mut out).unwrap();
+            }),
+        });
+    }
+    let mut weights = StateDict::new();
+    for name in ["weight", "bias", "running_mean", "running_var"] {
+        weights.insert(format!("norm.{name}"), &[768], vec![1.0; 768]).unwrap();
+    }
+    weights.insert("conv.weight", &[768, 1, 3, 3], values(768 * 9)).unwrap();
+    let norm = LayerNorm::load(&weights, "norm", 768, 1e-6).unwrap();
+    let (x, mut out) = (matrix(197, 768), Matrix::new());
+    cases.push(Case {
+        name: "layer normalisation, 197 × 768".to_owned(),
+        baseline: Baseline::Copy(197 * 768),
+        run: Box::new(move || norm.apply(&x, &mut out).unwrap()),
+    });
+    let window = Window::square(3, 1, 1);
+    let convolution = DepthwiseConvolution::load(&weights, "conv", "norm", 768, window, 1e-5).unwrap();
+    let (x, mut out) = (values(196 * 768), vec![0.0; 196 * 768]);
+    cases.push(Case {
+        name: "depth-wise 3 × 3, 14 × 14 × 768".to_owned(),
+        baseline: Baseline::Copy(196 * 768),
+        run: Box::new(move || {
+            let grid = Grid::new(&x, 768, 14, 14, Layout::Interleaved).unwrap();
+            convolution.apply(grid, &mut out).unwrap();
+        }),
+    });
+    cases
+}
