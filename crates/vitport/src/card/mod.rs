@@ -2,8 +2,8 @@
 //! how it is used, where it came from and how far it was seen to be the same.
 //!
 //! A card says nothing that the conversion does not know: a licence that nobody stated is left out, and so is a comparison
-//! that was not made. Names, labels and reasons come from files of strangers; [`metadata`] quotes them for YAML and
-//! [`markdown`] for Markdown, so that no text can end the block that it stands in. A card holds no time and no path of the
+//! that was not made. Names, labels and reasons come from files of strangers; `metadata` quotes them for YAML and
+//! `markdown` for Markdown, so that no text can end the block that it stands in. A card holds no time and no path of the
 //! machine that made it, so the same conversion gives the same card.
 
 mod body;

@@ -11,7 +11,7 @@ use super::facts;
 use super::hash::Hashing;
 use super::layers::{Against, Side};
 use super::picture::Picture;
-use super::pixels::{self, CROP_DEVIATION};
+use super::pixels::{self, CROP_DEVIATION, PreparedPixels};
 use super::report::{
     Accounts, CastReport, Comparison, Guess, KnownDeviation, Probabilities, Report, SCHEMA, SourceReport,
     Timings, Verdict, top5,
@@ -48,8 +48,12 @@ pub fn weigh_hashed(
 ) -> Result<Report, VerifyError> {
     let start = Instant::now();
     let folder = Folder::open(folder_path, &prepared.limits)?;
-    let mut weighed = Weighed::run(prepared, &folder, picture)?;
+    // Bytes and pixels are compared while the hashes come to their end; the networks then have the processor for
+    // themselves, so that what is timed is a forward pass.
+    let pixels = pixels::prepare(prepared, &folder, picture)?;
+    let weights = tensors::compare(&prepared.plan, &prepared.source.checkpoint, &folder.checkpoint)?;
     let files = hashing.finish()?;
+    let mut weighed = Weighed::run(prepared, &folder, pixels, weights)?;
     weighed.timings.total_ms = milliseconds(start);
     Ok(weighed.report(prepared, &folder, picture, files))
 }
@@ -75,11 +79,14 @@ struct Weighed {
 }
 
 impl Weighed {
-    fn run(prepared: &Prepared, folder: &Folder, picture: &Picture) -> Result<Self, VerifyError> {
+    fn run(
+        prepared: &Prepared,
+        folder: &Folder,
+        prepared_pixels: PreparedPixels,
+        weights: tensors::Weights,
+    ) -> Result<Self, VerifyError> {
         let model = &prepared.model;
         let mut arithmetic = arithmetic(prepared);
-        let prepared_pixels = pixels::prepare(prepared, folder, picture)?;
-
         let source_weights = CheckpointWeights::new(&prepared.source.checkpoint, &model.state_dict);
         let mut timings = Timings::default();
         let mut run_source = |network: &dyn SourceNetwork, weights: &dyn Weights, pixels: &Pixels| {
@@ -152,7 +159,6 @@ impl Weighed {
             Ok(target) => (Some(target), None),
             Err(why) => (None, Some(why)),
         };
-        let weights = tensors::compare(&prepared.plan, &prepared.source.checkpoint, &folder.checkpoint)?;
         Ok(Self {
             pixels: prepared_pixels.comparisons,
             layers,
