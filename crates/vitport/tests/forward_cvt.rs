@@ -7,6 +7,9 @@ use golden::{compare, pixels, relative_error, state_dict, tensors};
 use vitport::families::cvt::forward_microsoft::{ConvolutionalVisionTransformer, CvtStage};
 use vitport::families::cvt::forward_transformers::{Cvt, CvtConfig};
 use vitport::nn::{Activation, ForwardError, Window};
+use vitport::state_dict::StateDict;
+use vitport::verify::CheckpointWeights;
+use vitport_checkpoint::{Checkpoint, Limits};
 
 /// The definition of the fixture: see `MODEL.SPEC` in `data/cvt/README.md`.
 fn microsoft(activation: Activation) -> ConvolutionalVisionTransformer {
@@ -53,6 +56,18 @@ fn microsoft_with_gelu() {
     assert_eq!(compare(&expected, |observer| network.forward(&pixels, &weights, observer)), 3);
     let quick = microsoft(Activation::QuickGelu).forward(&pixels, &weights, &mut ()).unwrap();
     assert!(relative_error(&quick.logits.unwrap(), &expected["logits"].1) > 1e-3);
+}
+
+#[test]
+fn microsoft_from_a_training_checkpoint() {
+    let file = Checkpoint::open(&golden::path("cvt/microsoft_train.pth"), &Limits::default()).unwrap();
+    assert_eq!(file.root().path, "state_dict");
+    assert!(file.roots().len() > 1, "the optimizer's tensors are another root");
+    let root = StateDict::of(&file, |_| true);
+    let weights = CheckpointWeights::new(&file, &root);
+    let expected = tensors("cvt/microsoft_train.expected");
+    let network = microsoft(Activation::QuickGelu);
+    assert_eq!(compare(&expected, |observer| network.forward(&pixels(&expected), &weights, observer)), 10);
 }
 
 #[test]

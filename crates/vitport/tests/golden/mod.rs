@@ -3,7 +3,7 @@
 #![allow(dead_code)]
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use safetensors::{Dtype, SafeTensors};
 use vitport::image::Pixels;
@@ -12,9 +12,14 @@ use vitport::nn::{ForwardError, Matrix, Observer, Output, Stage, StateDict};
 /// Tensors of one golden file by name: shape and values.
 pub type Tensors = HashMap<String, (Vec<usize>, Vec<f32>)>;
 
+/// Where a file in `tests/data` lies.
+pub fn path(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name)
+}
+
 /// The bytes of a file in `tests/data`.
 pub fn bytes(name: &str) -> Vec<u8> {
-    std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name)).unwrap()
+    std::fs::read(path(name)).unwrap()
 }
 
 /// The float32 tensors of a safetensors file in `tests/data`.

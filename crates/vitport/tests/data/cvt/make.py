@@ -8,11 +8,12 @@ NAME.expected.safetensors (`pixels`, every hidden state [tokens, width] under vi
 stage, `pooled`, `logits`).
 
 FOLDER holds what Microsoft's own network definition gave (see README.md): tiny.pth and tiny.train.pth
-and the outputs beside them. The state dicts become safetensors files and of the outputs the first picture's are kept,
-tokens in rows.
+and the outputs beside them. The first becomes a safetensors file, the training checkpoint stays the file that Microsoft's
+code wrote, and of the outputs the first picture's are kept, tokens in rows.
 """
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -74,7 +75,12 @@ def microsoft(folder):
     pictures = load_file(folder / "tiny.input.safetensors")["input"]
     state = torch.load(folder / "tiny.pth", weights_only=True)
     save(state, "microsoft")
-    for source, target in [("tiny.expected", "microsoft"), ("tiny.expected_gelu", "microsoft_gelu")]:
+    shutil.copyfile(folder / "tiny.train.pth", HERE / "microsoft_train.pth")
+    for source, target in [
+        ("tiny.expected", "microsoft"),
+        ("tiny.expected_gelu", "microsoft_gelu"),
+        ("tiny.train.expected", "microsoft_train"),
+    ]:
         outputs = {k: v[:1] for k, v in load_file(folder / f"{source}.safetensors").items()}
         seen = {"pixels": pictures[0]}
         for s, depth in enumerate([1, 2, 3]):
