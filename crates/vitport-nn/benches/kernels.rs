@@ -5,10 +5,11 @@
 //! the same values. What is printed is the median over the rounds of the ratio of the two, 1.00 being perfect.
 #![allow(clippy::print_stdout, clippy::unwrap_used, missing_docs)]
 
-use std::hint::black_box;
-use std::time::Instant;
+mod peak;
 
-use pulp::{Simd, WithSimd};
+use std::hint::black_box;
+
+use peak::{multiply_adds, seconds};
 use vitport_nn::{
     Activation, DepthwiseConvolution, Grid, Heads, LayerNorm, Layout, Linear, Matrix, Projection, StateDict,
     Window, attention, on_the_pool,
@@ -60,38 +61,6 @@ fn main() {
             );
         }
     });
-}
-
-fn seconds(run: impl FnOnce()) -> f64 {
-    let start = Instant::now();
-    run();
-    start.elapsed().as_secs_f64()
-}
-
-/// That many multiply-adds on registers, shared out among rayon's threads.
-fn multiply_adds(count: usize) {
-    let threads = rayon::current_num_threads();
-    rayon::broadcast(|_| pulp::Arch::new().dispatch(OnRegisters { count: count / threads }));
-}
-
-struct OnRegisters {
-    count: usize,
-}
-
-impl WithSimd for OnRegisters {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        let mut sums = [simd.splat_f32s(black_box(1.0)); 12];
-        let factor = simd.splat_f32s(black_box(0.5));
-        for _ in 0..self.count / (12 * S::F32_LANES) {
-            for sum in &mut sums {
-                *sum = simd.mul_add_e_f32s(*sum, factor, factor);
-            }
-        }
-        black_box(sums);
-    }
 }
 
 fn values(count: usize) -> Vec<f32> {

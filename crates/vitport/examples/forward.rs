@@ -8,14 +8,16 @@
 //! weights were read, in kilobytes.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
+#[path = "../benches/forward/networks.rs"]
+mod networks;
+
 use std::io::BufRead;
 use std::time::Instant;
 
 use safetensors::{Dtype, SafeTensors};
-use vitport::families::cvt::forward_transformers::{Cvt, CvtConfig};
-use vitport::families::vit::forward_timm::VisionTransformer;
+use vitport::families::cvt::forward_transformers::Cvt;
 use vitport::image::Pixels;
-use vitport::nn::{Activation, ForwardError, Output, StateDict};
+use vitport::nn::{ForwardError, Output, StateDict};
 
 fn read(path: &str) -> StateDict {
     let file = std::fs::read(path).expect("a readable file");
@@ -42,30 +44,11 @@ type Forward = Box<dyn Fn(&Pixels, &StateDict) -> Result<Output, ForwardError>>;
 fn network(name: &str) -> Forward {
     match name {
         "vit-b" => {
-            let network = VisionTransformer {
-                image_size: (224, 224),
-                patch_size: (16, 16),
-                channels: 3,
-                dim: 768,
-                depth: 12,
-                heads: 12,
-                mlp_hidden: 3072,
-                norm_eps: 1e-6,
-                qkv_bias: true,
-                layer_scale: None,
-                no_embed_class: false,
-                activation: Activation::Gelu,
-                classes: 1000,
-            };
+            let network = networks::vit_b();
             Box::new(move |pixels, weights| network.forward(pixels, weights, &mut Vec::new()))
         }
         "cvt-13" => {
-            let config = CvtConfig {
-                architectures: Some(vec!["CvtForImageClassification".to_owned()]),
-                num_labels: Some(1000),
-                ..CvtConfig::default()
-            };
-            let network = Cvt::new(&config).expect("a config that can be built");
+            let network = Cvt::new(&networks::cvt_13()).expect("a config that can be built");
             Box::new(move |pixels, weights| network.forward(pixels, weights, &mut Vec::new()))
         }
         other => panic!("{other} is neither vit-b nor cvt-13"),
