@@ -162,6 +162,11 @@ impl Archive {
         if found == entry.crc32 { Ok(()) } else { mismatch(entry, found) }
     }
 
+    /// Checks an entry's checksum; a compressed one is unpacked into memory, within the limits.
+    pub(crate) fn check(&self, source: &Source, entry: &Entry, limits: &Limits) -> Result<(), Fault> {
+        if entry.deflated { self.load(source, entry, limits).map(drop) } else { self.verify(source, entry) }
+    }
+
     /// The first decoded bytes of an entry, at most `len`; unchecked, since the rest is not read.
     pub(crate) fn beginning(&self, source: &Source, entry: &Entry, len: usize) -> Result<Vec<u8>, Fault> {
         let len = usize::try_from(entry.len).unwrap_or(usize::MAX).min(len);
