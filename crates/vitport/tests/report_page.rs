@@ -237,6 +237,27 @@ fn a_different_model_says_why_and_where() {
 }
 
 #[test]
+fn a_fact_without_effect_is_shown_and_not_counted() {
+    let (mut report, picture) = weighed(&vit(), |_| {});
+    let (agree, facts) = report.agreeing_facts();
+    assert_eq!(agree, facts);
+    let fact = |name: &str, counts| FactCheck {
+        name: name.to_owned(),
+        source: "1".to_owned(),
+        target: "2".to_owned(),
+        agrees: false,
+        counts,
+    };
+    report.facts.push(fact("inert", false));
+    assert_eq!(report.agreeing_facts(), (agree, facts));
+    report.facts.push(fact("telling", true));
+    assert_eq!(report.agreeing_facts(), (agree, facts + 1));
+    let text = page::html(&report, &picture);
+    check(&text, &report);
+    assert!(text.contains(&format!("{agree} of {}", facts + 1)) && text.contains("inert"));
+}
+
+#[test]
 fn what_cannot_be_compared_still_makes_a_page() {
     let (mut report, picture) = weighed(&vit(), |_| {});
     report.verdict = Verdict::Different;

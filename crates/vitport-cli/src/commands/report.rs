@@ -82,15 +82,15 @@ fn parts(report: &Report) -> Vec<(&'static str, String)> {
         "weights",
         format!("{} of {wanted} tensors are, bit by bit, what the source says ({size}){extra}", weights.same),
     ));
-    let agree = report.facts.iter().filter(|fact| fact.agrees).count();
+    let (agree, facts) = report.agreeing_facts();
     let without_effect = report.facts.iter().filter(|fact| !fact.agrees && !fact.counts).count();
     let rest = match without_effect {
         0 => String::new(),
-        count => format!("; {count} without effect on what is computed"),
+        count => format!("; {count} more differ, without effect on what is computed"),
     };
     parts.push((
         "facts",
-        format!("{agree} of {} agree: sizes, epsilons, labels, image processor{rest}", report.facts.len()),
+        format!("{agree} of {facts} agree: sizes, epsilons, labels, image processor{rest}"),
     ));
     parts.extend(pixels(&report.pixels).map(|told| ("pixels", told)));
     parts

@@ -244,18 +244,17 @@ fn comparison(out: &mut String, report: &Report) {
         ),
     }
     let weights = &report.weights;
-    let agree = report.facts.iter().filter(|fact| fact.agrees || !fact.counts).count();
+    let (agree, facts) = report.agreeing_facts();
     let pixels = report.pixels.iter().map(|pixels| pixels.difference.largest).fold(0.0, f64::max);
     let _ = writeln!(
         out,
         "- weights: {} of {} tensors are the same bit by bit ({} bytes)\n\
-         - facts of the configuration: {agree} of {} agree\n\
+         - facts of the configuration: {agree} of {facts} agree\n\
          - pixels after both ways of preprocessing: at most {} apart (transformers' PIL backend: `use_fast=False` in \
          version 4, `backend=\"pil\"` in version 5)\n",
         weights.same,
         weights.same + weights.different.len(),
         weights.bytes,
-        report.facts.len(),
         number(pixels)
     );
     if report.source_top5.is_empty() {

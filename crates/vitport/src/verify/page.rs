@@ -146,8 +146,6 @@ fn sections(main: &mut Markup, report: &Report, picture: &Picture) {
 fn at_a_glance(page: &mut Markup, report: &Report) {
     let weights = &report.weights;
     let tensors = weights.same + weights.different.len() + weights.missing.len() + weights.extra.len();
-    let telling = report.facts.iter().filter(|fact| fact.counts);
-    let (agreeing, wrong): (Vec<_>, Vec<_>) = telling.partition(|fact| fact.agrees);
     let places = report.judged();
     let apart = report.taken_over().map_or_else(String::new, |what| format!(", {what} apart"));
     let by_relative =
@@ -187,8 +185,8 @@ fn at_a_glance(page: &mut Markup, report: &Report) {
         tile("Weights", weights.agree(), &of(weights.same, tensors), "tensors are the same bit by bit");
         let agrees = places.iter().all(|place| place.agrees);
         tile("Outputs", agrees, &numbers::difference(largest(places)), &outputs);
-        let facts = agreeing.len() + wrong.len();
-        tile("Facts", wrong.is_empty(), &of(agreeing.len(), facts), "facts that have an effect agree");
+        let (agree, facts) = report.agreeing_facts();
+        tile("Facts", agree == facts, &of(agree, facts), "facts that have an effect agree");
         let agrees = report.pixels.iter().all(|pixels| pixels.agrees);
         tile(
             "Pixels",

@@ -240,6 +240,12 @@ impl Report {
             (deviation, cast) => deviation.or(cast),
         }
     }
+
+    /// How many facts agree, of how many, among those that have an effect on what transformers computes.
+    pub fn agreeing_facts(&self) -> (usize, usize) {
+        let agree = self.facts.iter().filter(|fact| fact.counts && fact.agrees).count();
+        (agree, self.facts.iter().filter(|fact| fact.counts).count())
+    }
 }
 
 /// How logits become probabilities.
