@@ -298,6 +298,9 @@ pub struct Plan {
     /// How a SOURCE is had that is no path.
     #[command(flatten)]
     pub hub: Hub,
+    /// Print the rule file that SOURCE is planned by, as a beginning for one's own (--rules), and nothing else
+    #[arg(long)]
+    pub print_rules: bool,
 }
 
 /// `vitport inspect`.

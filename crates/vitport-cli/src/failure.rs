@@ -8,7 +8,7 @@ use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use vitport::convert::ConvertError;
 use vitport::folder;
 use vitport::identify::IdentifyError;
@@ -167,7 +167,8 @@ impl From<ConvertError> for Failure {
             ConvertError::Rules(error) => Self::usage(error),
             ConvertError::Unaccounted { ref problems, .. } => {
                 let code = code_of(problems);
-                Self::new(error, code)
+                let document = json!({ "problems": problems.list });
+                Self::new(format!("{error}{}", way_out(problems)), code).with_document(document)
             }
             error => Self::new(error, BUG),
         }
@@ -202,6 +203,16 @@ fn code_of(problems: &Problems) -> u8 {
         UNKNOWN
     } else {
         REFUSED
+    }
+}
+
+/// What to do about tensors that no rule uses.
+fn way_out(problems: &Problems) -> &'static str {
+    if problems.list.iter().any(|problem| matches!(problem, Problem::Unmapped { .. })) {
+        "; what is no part of the network can be left out by a rule: `vitport plan --print-rules` prints the rules, \
+         --rules takes changed ones"
+    } else {
+        ""
     }
 }
 

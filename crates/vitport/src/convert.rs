@@ -80,8 +80,7 @@ pub struct Prepared {
 /// [`ConvertError`], never of the folder kind.
 pub fn prepare(source: Source, request: &Request) -> Result<Prepared, ConvertError> {
     let model = identify(&source, &request.hints)?;
-    let built_in = (model.rules.name.to_owned(), model.rules.text.to_owned());
-    let (file, text) = request.rules.clone().unwrap_or(built_in);
+    let (file, text) = rule_file(&model, request);
     let rules = Rules::parse(&file, &text)?;
     rules.require_family(model.family.name())?;
     let plan = rules
@@ -89,6 +88,12 @@ pub fn prepare(source: Source, request: &Request) -> Result<Prepared, ConvertErr
         .map_err(|problems| ConvertError::Unaccounted { file: source.display_name(), problems })?;
     let own_rules = request.rules.is_some();
     Ok(Prepared { source, model, rules, own_rules, plan, limits: request.limits.clone() })
+}
+
+/// The rule file that a conversion of `model` follows, the caller's or the family's own: its name, for messages, and its text.
+pub fn rule_file(model: &Model, request: &Request) -> (String, String) {
+    let built_in = || (model.rules.name.to_owned(), model.rules.text.to_owned());
+    request.rules.clone().unwrap_or_else(built_in)
 }
 
 /// How a folder is to be written.

@@ -1,7 +1,8 @@
 //! `vitport plan`: what convert would do, tensor by tensor, and how every fact came to be known.
 
 use serde_json::{Value, json};
-use vitport::convert::{Prepared, config, prepare};
+use vitport::convert::{ConvertError, Prepared, config, prepare, rule_file};
+use vitport::identify::identify;
 use vitport::plan::{Part, Target};
 use vitport_checkpoint::{ChosenBy, escape};
 
@@ -16,6 +17,14 @@ pub fn run(arguments: Plan, output: &Output) -> Result<(), Failure> {
     let request = arguments.facts.request()?;
     let source =
         open(arguments.source.text(), &arguments.hub, request.root.as_deref(), &request.limits, output)?;
+    if arguments.print_rules {
+        let model = identify(&source, &request.hints).map_err(ConvertError::from)?;
+        let (file, text) = rule_file(&model, &request);
+        return match output.is_json() {
+            true => output.document(&json!({ "file": file, "text": text })),
+            false => output.print(text.trim_end()),
+        };
+    }
     let prepared = prepare(source, &request)?;
     if output.is_json() {
         return output.document(&document(&prepared));

@@ -88,10 +88,8 @@ fn parts(report: &Report) -> Vec<(&'static str, String)> {
         0 => String::new(),
         count => format!("; {count} more differ, without effect on what is computed"),
     };
-    parts.push((
-        "facts",
-        format!("{agree} of {facts} agree: sizes, epsilons, labels, image processor{rest}"),
-    ));
+    parts
+        .push(("facts", format!("{agree} of {facts} agree: sizes, epsilons, labels, image processor{rest}")));
     parts.extend(pixels(&report.pixels).map(|told| ("pixels", told)));
     parts
 }
