@@ -14,6 +14,7 @@ mod progress;
 mod report_file;
 mod source;
 mod table;
+mod terminal;
 mod wrap;
 
 use std::process::ExitCode;

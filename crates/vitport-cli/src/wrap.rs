@@ -2,6 +2,8 @@
 
 use unicode_width::UnicodeWidthStr;
 
+use crate::terminal;
+
 /// Width where there is no terminal to ask, and the most and the least that is used of one.
 const PLAIN: usize = 80;
 const WIDEST: usize = 100;
@@ -9,8 +11,7 @@ const NARROWEST: usize = 40;
 
 /// Columns to write in.
 pub fn columns() -> usize {
-    let terminal = terminal_size::terminal_size_of(std::io::stdout()).map(|(width, _)| usize::from(width.0));
-    terminal.map_or(PLAIN, |width| width.clamp(NARROWEST, WIDEST))
+    terminal::width().map_or(PLAIN, |width| width.clamp(NARROWEST, WIDEST))
 }
 
 /// `head`, and behind it, from column `indent` on, `text` in at most `columns`. A word that is longer than a line stays whole.

@@ -9,7 +9,7 @@ use vitport::verify::{Hashing, accounts};
 use vitport_checkpoint::escape;
 
 use crate::arguments::Convert;
-use crate::commands::plan::{drop_lines, fact_table, root_line};
+use crate::commands::plan::{drop_lines, facts, root_line};
 use crate::commands::report::say_report;
 use crate::commands::verify::{Weighed, files_of, weigh_folder};
 use crate::failure::Failure;
@@ -92,7 +92,7 @@ pub fn convert(
         None => PathBuf::from(prepared.model.name.replace(['/', '\\'], "_")),
     };
     if output.is_verbose() {
-        output.say(fact_table(&prepared))?;
+        output.say(facts(&prepared))?;
         output.say("")?;
     }
     let picture = match arguments.no_verify {

@@ -1,7 +1,6 @@
 //! `vitport models`: every architecture and tag that vitport has heard of, and what each becomes or why not.
 
 use serde_json::{Value, json};
-use unicode_width::UnicodeWidthStr;
 use vitport::families::cvt::{PUBLISHED, PUBLISHED_AT};
 use vitport::preprocessing::{DEFAULT_CROP_PCT, IMAGENET_MEAN, IMAGENET_STD};
 use vitport::zoo::{self, Level, Tag};
@@ -10,6 +9,7 @@ use crate::arguments::{Models, SortBy};
 use crate::failure::Failure;
 use crate::output::{DIM, Output};
 use crate::table::{Align, Table};
+use crate::terminal::fitting;
 
 /// One model of the list.
 struct Row {
@@ -60,15 +60,8 @@ pub fn run(arguments: &Models, output: &Output) -> Result<(), Failure> {
     if rows.is_empty() {
         return Err(nothing(arguments));
     }
-    let wide = wide_table(&rows, output.is_verbose()).to_string();
-    let width = terminal_width();
-    let fits = width.is_none_or(|width| {
-        wide.lines().all(|line| anstream::adapter::strip_str(line).to_string().width() <= width)
-    });
-    match width.filter(|_| !fits) {
-        None => output.print(wide)?,
-        Some(width) => output.print(narrow_list(&rows, width))?,
-    }
+    let wide = wide_table(&rows, output.is_verbose());
+    output.print(fitting(&wide, |width| narrow_list(&rows, width)))?;
     let convertible = rows.iter().filter(|row| row.is_convertible()).count();
     output.say(format!("\n{} models, {convertible} of them convertible", rows.len()))
 }
@@ -192,13 +185,6 @@ fn narrow_list(rows: &[Row], width: usize) -> String {
         out.extend([line.to_owned(), format!("{DIM}{more}{DIM:#}")]);
     }
     out.join("\n")
-}
-
-/// Columns of the terminal that standard output is, or that COLUMNS says; none for a file or a pipe.
-fn terminal_width() -> Option<usize> {
-    let said = std::env::var("COLUMNS").ok().and_then(|columns| columns.trim().parse::<usize>().ok());
-    let seen = || terminal_size::terminal_size_of(std::io::stdout()).map(|(width, _)| usize::from(width.0));
-    said.or_else(seen).filter(|width| *width > 0)
 }
 
 fn timm_row(tag: &'static Tag) -> Row {

@@ -1,8 +1,9 @@
 //! `vitport plan`: what convert would do, tensor by tensor, and how every fact came to be known.
 
 use serde_json::{Value, json};
+use unicode_width::UnicodeWidthStr;
 use vitport::convert::{ConvertError, Prepared, config, prepare, rule_file};
-use vitport::identify::identify;
+use vitport::identify::{Fact, identify};
 use vitport::plan::{Part, Target};
 use vitport_checkpoint::{ChosenBy, escape};
 
@@ -11,6 +12,8 @@ use crate::failure::Failure;
 use crate::output::{BOLD, DIM, Output};
 use crate::source::open;
 use crate::table::{Align, Table, bytes, shape};
+use crate::terminal::fitting;
+use crate::wrap::wrap;
 
 /// Plans.
 pub fn run(arguments: Plan, output: &Output) -> Result<(), Failure> {
@@ -32,9 +35,9 @@ pub fn run(arguments: Plan, output: &Output) -> Result<(), Failure> {
     output.print(format!("{BOLD}{}{BOLD:#}", escape(&prepared.model.name)))?;
     output.print(root_line(&prepared))?;
     output.print("")?;
-    output.print(fact_table(&prepared))?;
+    output.print(facts(&prepared))?;
     output.print("")?;
-    output.print(tensor_table(&prepared))?;
+    output.print(fitting(&tensor_table(&prepared), |width| tensor_list(&prepared, width)))?;
     for line in drop_lines(&prepared) {
         output.print(line)?;
     }
@@ -71,8 +74,12 @@ pub fn root_line(prepared: &Prepared) -> String {
     format!("  from {}{container}: {place}{prefix}{how}", escape(&prepared.source.display_name()))
 }
 
-/// Every fact, its value and its origin.
-pub fn fact_table(prepared: &Prepared) -> Table {
+/// Every fact, its value and its origin, in the width of the terminal.
+pub fn facts(prepared: &Prepared) -> String {
+    fitting(&fact_table(prepared), |width| fact_list(prepared, width))
+}
+
+fn fact_table(prepared: &Prepared) -> Table {
     let mut table = Table::new([("fact", Align::Left), ("value", Align::Left), ("known from", Align::Left)]);
     for fact in &prepared.model.facts {
         table.row([
@@ -82,6 +89,20 @@ pub fn fact_table(prepared: &Prepared) -> Table {
         ]);
     }
     table
+}
+
+/// The same with origins broken into the lines of a terminal of `width` columns.
+fn fact_list(prepared: &Prepared, width: usize) -> String {
+    let facts = &prepared.model.facts;
+    let value = |fact: &Fact| escape(&fact.value).to_string();
+    let names = facts.iter().map(|fact| fact.name.width() + 2).max().unwrap_or(0);
+    let indent = facts.iter().map(|fact| names + value(fact).width() + 2).max().unwrap_or(0);
+    let line = |fact: &Fact| {
+        let head =
+            format!("{}{}{}", fact.name, " ".repeat(names.saturating_sub(fact.name.width())), value(fact));
+        wrap(&head, &escape(&fact.origin.to_string()).to_string(), indent, width)
+    };
+    facts.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
 fn tensor_table(prepared: &Prepared) -> Table {
@@ -104,6 +125,21 @@ fn tensor_table(prepared: &Prepared) -> Table {
         ]);
     }
     table
+}
+
+/// The same in lines for a terminal of `width` columns: the source's, and below it the target's.
+fn tensor_list(prepared: &Prepared, width: usize) -> String {
+    let mut out = Vec::new();
+    for target in &prepared.plan.targets {
+        out.push(wrap("", &sources_of(target).join(" "), 0, width));
+        let operation = target.operation.name();
+        let made = format!("{} {} {}", escape(&target.name), target.dtype.name(), shape(&target.shape));
+        out.push(format!(
+            "{DIM}{}{DIM:#}",
+            wrap(&format!("  {operation} →"), &made, operation.len() + 5, width)
+        ));
+    }
+    out.join("\n")
 }
 
 /// What each part of a target is made of, as text.
