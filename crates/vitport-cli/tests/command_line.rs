@@ -194,14 +194,14 @@ fn the_list_of_models_can_be_filtered_sorted_and_fits_a_terminal() {
 #[test]
 fn a_plan_fits_the_terminal() {
     let folder = tempfile::tempdir().unwrap();
-    let cvt = example("cvt_tiny/tiny.pth");
-    let arguments = ["plan", cvt.to_str().unwrap(), "--num-heads", "1,2,4", "--image-size", "64"];
+    let source = example("vit_small_twin");
+    let arguments = ["plan", source.to_str().unwrap()];
     let wide = String::from_utf8(vitport(&arguments, folder.path()).stdout).unwrap();
     let widest = wide.lines().skip(2).map(|line| line.chars().count()).max().unwrap();
-    assert!(widest > 130, "the table is wide where nothing bounds it");
-    let narrow = Command::new(env!("CARGO_BIN_EXE_vitport")).args(arguments).env("COLUMNS", "130").output();
+    assert!(widest > 100, "the table is wide where nothing bounds it");
+    let narrow = Command::new(env!("CARGO_BIN_EXE_vitport")).args(arguments).env("COLUMNS", "80").output();
     let narrow = String::from_utf8(narrow.unwrap().stdout).unwrap();
-    assert!(narrow.lines().skip(2).all(|line| line.chars().count() <= 130), "{narrow}");
-    let names = |text: &str| text.split_whitespace().filter(|word| word.starts_with("cvt.")).count();
+    assert!(narrow.lines().skip(2).all(|line| line.chars().count() <= 80), "{narrow}");
+    let names = |text: &str| text.split_whitespace().filter(|word| word.starts_with("vit.")).count();
     assert_eq!(names(&narrow), names(&wide));
 }

@@ -96,11 +96,16 @@ fn fact_list(prepared: &Prepared, width: usize) -> String {
     let facts = &prepared.model.facts;
     let value = |fact: &Fact| escape(&fact.value).to_string();
     let names = facts.iter().map(|fact| fact.name.width() + 2).max().unwrap_or(0);
-    let indent = facts.iter().map(|fact| names + value(fact).width() + 2).max().unwrap_or(0);
+    let widest = facts.iter().map(|fact| names + value(fact).width() + 2).max().unwrap_or(0);
+    let indent = widest.min(width / 2);
     let line = |fact: &Fact| {
-        let head =
-            format!("{}{}{}", fact.name, " ".repeat(names.saturating_sub(fact.name.width())), value(fact));
-        wrap(&head, &escape(&fact.origin.to_string()).to_string(), indent, width)
+        let gap = " ".repeat(names.saturating_sub(fact.name.width()));
+        let head = format!("{}{gap}{}", fact.name, value(fact));
+        let origin = escape(&fact.origin.to_string()).to_string();
+        match head.width() < indent {
+            true => wrap(&head, &origin, indent, width),
+            false => format!("{head}\n{}", wrap("", &origin, indent, width)),
+        }
     };
     facts.iter().map(line).collect::<Vec<_>>().join("\n")
 }
