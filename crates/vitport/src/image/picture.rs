@@ -107,23 +107,26 @@ fn as_size(value: u32) -> usize {
 /// Pillow's conversion to RGB. Sixteen-bit grey is mode `I;16`, which Pillow clips at 255; of other
 /// sixteen-bit pictures it reads the high byte.
 fn rgb(image: DynamicImage) -> Vec<u8> {
-    let grey = |value: u8| [value; 3];
     let high = |value: u16| (value >> 8) as u8;
     match image {
-        DynamicImage::ImageLuma8(image) => image.pixels().flat_map(|pixel| grey(pixel.0[0])).collect(),
-        DynamicImage::ImageLumaA8(image) => image.pixels().flat_map(|pixel| grey(pixel.0[0])).collect(),
-        DynamicImage::ImageLuma16(image) => {
-            image.pixels().flat_map(|pixel| grey(pixel.0[0].min(255) as u8)).collect()
-        }
-        DynamicImage::ImageLumaA16(image) => {
-            image.pixels().flat_map(|pixel| grey(high(pixel.0[0]))).collect()
-        }
-        DynamicImage::ImageRgb16(image) => image.pixels().flat_map(|pixel| pixel.0.map(high)).collect(),
-        DynamicImage::ImageRgba16(image) => {
-            image.pixels().flat_map(|pixel| pixel.0.map(high).into_iter().take(3)).collect()
-        }
+        DynamicImage::ImageLuma8(image) => each(&image, |[grey]| [grey; 3]),
+        DynamicImage::ImageLumaA8(image) => each(&image, |[grey, _]| [grey; 3]),
+        DynamicImage::ImageLuma16(image) => each(&image, |[grey]: [u16; 1]| [grey.min(255) as u8; 3]),
+        DynamicImage::ImageLumaA16(image) => each(&image, |[grey, _]| [high(grey); 3]),
+        DynamicImage::ImageRgb16(image) => each(&image, |rgb: [u16; 3]| rgb.map(high)),
+        DynamicImage::ImageRgba16(image) => each(&image, |[r, g, b, _]| [r, g, b].map(high)),
         other => other.into_rgb8().into_raw(),
     }
+}
+
+/// Three bytes for each pixel of `CHANNELS` values, in memory that is taken once.
+fn each<T: Copy, const CHANNELS: usize>(values: &[T], rgb: impl Fn([T; CHANNELS]) -> [u8; 3]) -> Vec<u8> {
+    let pixels = values.as_chunks::<CHANNELS>().0;
+    let mut bytes = Vec::with_capacity(pixels.len().saturating_mul(3));
+    for pixel in pixels {
+        bytes.extend(rgb(*pixel));
+    }
+    bytes
 }
 
 #[cfg(test)]

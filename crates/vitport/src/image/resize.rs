@@ -3,6 +3,8 @@
 //! bits, and rounding to eight bits after each pass. The horizontal pass comes first unless the height
 //! shrinks by more than twice as many pixels as the width (so since Pillow 13; before, always).
 
+use std::borrow::Cow;
+
 use rayon::prelude::*;
 
 use super::error::ImageError;
@@ -141,25 +143,15 @@ pub fn resize(picture: &Picture, width: usize, height: usize, filter: Filter) ->
             return Err(ImageError::TooLarge { width, height, limit: MOST_PIXELS });
         }
     }
-    let resized = if (width, height) == (old_width, old_height) {
-        picture.bytes().to_vec()
-    } else if filter == Filter::Nearest {
+    let bytes = Cow::Borrowed(picture.bytes());
+    let resized = if filter == Filter::Nearest && (width, height) != (old_width, old_height) {
         nearest(picture, width, height)
     } else if vertical_first {
-        horizontal(
-            vertical(picture.bytes().to_vec(), old_width, old_height, height, filter),
-            old_width,
-            width,
-            filter,
-        )
+        let high = vertical(bytes, old_width, old_height, height, filter);
+        horizontal(high, old_width, width, filter).into_owned()
     } else {
-        vertical(
-            horizontal(picture.bytes().to_vec(), old_width, width, filter),
-            width,
-            old_height,
-            height,
-            filter,
-        )
+        let wide = horizontal(bytes, old_width, width, filter);
+        vertical(wide, width, old_height, height, filter).into_owned()
     };
     Picture::new(width, height, resized).ok_or(ImageError::Empty { width, height, step: "resizing" })
 }
@@ -211,7 +203,7 @@ fn to_byte(sum: i32) -> u8 {
 const HALF: i32 = 1 << (PRECISION_BITS - 1);
 
 /// Makes every row `width` pixels long.
-fn horizontal(bytes: Vec<u8>, old_width: usize, width: usize, filter: Filter) -> Vec<u8> {
+fn horizontal(bytes: Cow<'_, [u8]>, old_width: usize, width: usize, filter: Filter) -> Cow<'_, [u8]> {
     if width == old_width {
         return bytes;
     }
@@ -233,11 +225,17 @@ fn horizontal(bytes: Vec<u8>, old_width: usize, width: usize, filter: Filter) ->
             }
         }
     });
-    out
+    out.into()
 }
 
 /// Makes `height` rows of `old_height`.
-fn vertical(bytes: Vec<u8>, width: usize, old_height: usize, height: usize, filter: Filter) -> Vec<u8> {
+fn vertical(
+    bytes: Cow<'_, [u8]>,
+    width: usize,
+    old_height: usize,
+    height: usize,
+    filter: Filter,
+) -> Cow<'_, [u8]> {
     if height == old_height {
         return bytes;
     }
@@ -256,7 +254,7 @@ fn vertical(bytes: Vec<u8>, width: usize, old_height: usize, height: usize, filt
             *byte = to_byte(sum);
         }
     });
-    out
+    out.into()
 }
 
 /// `ImagingScaleAffine`, whose positions are summed up step by step.
