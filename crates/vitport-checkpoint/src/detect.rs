@@ -20,7 +20,7 @@ pub(crate) enum Kind {
 }
 
 /// Formats that are recognised in order to be refused by name: how they begin, and what they are.
-const STRANGERS: [(&[u8], &str); 13] = [
+const STRANGERS: [(&[u8], &str); 12] = [
     (b"\x93NUMPY", "a single numpy array (.npy), which has no tensor names"),
     (b"\x89HDF\r\n\x1a\n", "an HDF5 file, as Keras writes"),
     (b"GGUF", "a GGUF file, as llama.cpp reads"),
@@ -33,7 +33,6 @@ const STRANGERS: [(&[u8], &str); 13] = [
     (b"BZh", "a bzip2 stream (unpack it first)"),
     (b"\xfd7zXZ\0", "an xz stream (unpack it first)"),
     (b"\x28\xb5\x2f\xfd", "a Zstandard stream (unpack it first)"),
-    (b"\x08\x01\x12", "probably an ONNX model"),
 ];
 
 /// Looks at the beginning, and for a zip at the end, of a file.
@@ -45,6 +44,9 @@ pub(crate) fn kind(source: &Source) -> Result<Kind, Fault> {
         source.bytes_at(0, usize::try_from(source.len.min(512)).unwrap_or(512), "the file's beginning")?;
     if let Some((_, what)) = STRANGERS.iter().find(|(magic, _)| start.starts_with(magic)) {
         return refuse(Reason::UnknownFormat, format!("this is {what}"));
+    }
+    if is_onnx(&start) {
+        return refuse(Reason::UnknownFormat, "this is probably an ONNX model");
     }
     if start.starts_with(b"PK\x03\x04") {
         return Ok(Kind::Zip);
@@ -70,4 +72,10 @@ pub(crate) fn kind(source: &Source) -> Result<Kind, Fault> {
         return Ok(Kind::Pickle);
     }
     refuse(Reason::UnknownFormat, "this is not a file of tensors that is known here")
+}
+
+/// How the ONNX models of known writers begin: a small version, then the name of the writer (fields 1 and 2 of
+/// `ModelProto` in onnx.proto).
+fn is_onnx(start: &[u8]) -> bool {
+    matches!(start, [0x08, 1..=64, 0x12, ..])
 }

@@ -162,6 +162,35 @@ fn a_second_end_record_in_the_comment() {
 }
 
 #[test]
+fn a_zip_within_an_entry_is_no_second_directory() {
+    let inner = torch_file(&one_tensor());
+    let with = |position: usize| {
+        let mut entries = torch_entries(&one_tensor());
+        entries.insert(position, entry("a/inner.pth", &inner));
+        zip(&entries)
+    };
+    for position in 0..=3 {
+        let c = open_bytes(&with(position)).unwrap();
+        assert_eq!(floats(&c, "w"), [1.0, 2.0, 3.0, 4.0], "{position}");
+        c.verify_all().unwrap();
+    }
+    // Even one that contradicts itself: its end calls for a 64-bit record that is not there.
+    let mut torn = inner.clone();
+    let at = torn.len() - 12;
+    torn[at..at + 2].copy_from_slice(&[0xff; 2]);
+    assert_eq!(refusal(&torn).0, Reason::Unsupported);
+    torn[at - 2..at].copy_from_slice(&[0xff; 2]);
+    assert_eq!(refusal(&torn).0, Reason::Contradiction);
+    let mut entries = torch_entries(&one_tensor());
+    entries.push(entry("a/inner.pth", &torn));
+    assert_eq!(floats(&open_bytes(&zip(&entries)).unwrap(), "w"), [1.0, 2.0, 3.0, 4.0]);
+    // Between two entries it lies in nobody's bytes.
+    let mut entries = torch_entries(&one_tensor());
+    entries[1].descriptor = inner;
+    assert_eq!(refusal(&zip(&entries)).0, Reason::Contradiction);
+}
+
+#[test]
 fn more_entries_than_the_directory_holds() {
     let file = torch_file(&one_tensor());
     let lie = |count: u16| {

@@ -4,7 +4,8 @@
 
 mod support;
 
-use support::zips::{entry, zip};
+use support::pickles::Pickle;
+use support::zips::{entry, torch_file, zip};
 use support::{data, one_line, open, refusal};
 use vitport_checkpoint::{Checkpoint, Limits, Reason};
 
@@ -54,6 +55,8 @@ fn files_that_are_something_else() {
         (b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
         (b"<!DOCTYPE html><html>", "HTML"),
         (b"\x1f\x8b\x08\0", "gzip"),
+        (b"\x08\x01\x12\x07pytorch", "ONNX"),
+        (b"\x08\x0a\x12\x07pytorch", "ONNX"),
         (b"hello, world", "known"),
         (b"\0\0\0\0\0\0\0\0\0\0", "known"),
         (b"{\"architecture\": \"vit\"}", "no 'weight_map'"),
@@ -71,6 +74,8 @@ fn files_that_are_something_else() {
 fn zips_that_are_something_else() {
     for (name, what) in [
         ("m/model.json", "TorchScript archive of PyTorch 1.2"),
+        ("export/archive_format", "torch.export"),
+        ("serialized_exported_program.json", "torch.export"),
         ("weights/model.pth", "around weight files"),
         ("readme.txt", "without weights"),
     ] {
@@ -81,6 +86,26 @@ fn zips_that_are_something_else() {
     let (reason, text) = refusal(&zip(&[entry("a.npy", b"x"), entry("b.txt", b"x")]));
     assert_eq!(reason, Reason::UnknownFormat);
     assert!(text.contains("other files among them"), "{text}");
+}
+
+#[test]
+fn nested_tensors_of_the_jagged_layout() {
+    // `_rebuild_from_type_v2(_rebuild_njt, NestedTensor, (parts,), state)`: the parts are tensors, but not of the model.
+    let pickle = Pickle::new()
+        .op(b"}")
+        .text("n")
+        .global("torch._tensor", "_rebuild_from_type_v2")
+        .op(b"(")
+        .global("torch.nested._internal.nested_tensor", "_rebuild_njt")
+        .global("torch.nested._internal.nested_tensor", "NestedTensor")
+        .op(b"}")
+        .text("values")
+        .tensor("0", 4, 0, &[4], &[1])
+        .op(b"s\x85NtRs.")
+        .0;
+    let (reason, text) = refusal(&torch_file(&pickle));
+    assert_eq!(reason, Reason::Unsupported);
+    assert!(text.contains("'n' is a nested tensor"), "{text}");
 }
 
 #[test]

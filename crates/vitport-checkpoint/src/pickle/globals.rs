@@ -142,6 +142,9 @@ pub(crate) fn meaning(module: &str, name: &str) -> (GlobalClass, Meaning) {
         "torch.nn.parameter" | "torch.nn" if matches!(name, "Parameter" | "Buffer") => Meaning::TensorClass,
         "torch.autograd.variable" if name == "Variable" => Meaning::TensorClass,
         "torch.serialization" if name == "_get_layout" => Meaning::Itself,
+        "torch.nested._internal.nested_tensor" if name == "_rebuild_njt" => {
+            Meaning::Unsupported("a nested tensor")
+        }
         "torch._tensor" | "torch.tensor" if name == "Tensor" => Meaning::TensorClass,
         "collections" => match name {
             "OrderedDict" | "Counter" => Meaning::Dict,

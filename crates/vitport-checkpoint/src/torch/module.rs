@@ -31,8 +31,13 @@ impl<'a> Walk<'a> {
         {
             return Some(Shape::Script(class));
         }
+        self.is_module(fields).then_some(Shape::Python)
+    }
+
+    /// Whether attributes are those of a `torch.nn.Module`.
+    pub(super) fn is_module(&self, fields: &Fields) -> bool {
         let has = |name| matches!(self.field(fields, name), Some(Node::Dict(_)));
-        (has("_parameters") && has("_buffers") && has("_modules")).then_some(Shape::Python)
+        has("_parameters") && has("_buffers") && has("_modules")
     }
 
     /// The attribute of this name, the last one if it was set twice.

@@ -213,9 +213,18 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// The attributes of an object, out of its states: a dict, or a dict and the values of slots.
+    /// The attributes of an object, out of its states: a dict, or a dict and the values of slots. A module of `torch.fx`
+    /// has no state; the dict that it is made of is its first argument (`reduce_graph_module`).
     pub(super) fn fields(&mut self, object: &Object) -> Result<Vec<(Value, Value)>, Fault> {
         let mut fields = Vec::new();
+        let first = self.arena.sequence(object.args).and_then(<[Value]>::first);
+        let made_of = first.and_then(|first| self.arena.node(*first));
+        if let (true, Some(Node::Dict(entries))) = (object.states.is_empty(), made_of) {
+            self.look(entries.len())?;
+            if self.is_module(entries) {
+                fields.extend_from_slice(entries);
+            }
+        }
         for state in &object.states {
             match self.arena.node(*state) {
                 Some(Node::Dict(entries)) => fields.extend_from_slice(entries),

@@ -122,7 +122,9 @@ fn folder(archive: &Archive) -> Result<String, Fault> {
 /// Names what a zip is that is not PyTorch's.
 fn stranger<T>(archive: &Archive) -> Result<T, Fault> {
     let has = |ending: &str| archive.entries.iter().any(|entry| entry.name.ends_with(ending));
-    let what = if has("/model.json") || has("attributes.pkl") {
+    let what = if has("/archive_format") || has("serialized_exported_program.json") {
+        "a program of torch.export (.pt2), not a state dict"
+    } else if has("/model.json") || has("attributes.pkl") {
         "a TorchScript archive of PyTorch 1.2 or earlier, whose layout is not read"
     } else if has("/.data/extern_modules") {
         "a torch.package archive, which holds code rather than weights"

@@ -1,7 +1,8 @@
 //! The end of a zip: where its central directory lies, in the 32-bit record and the 64-bit one.
 //!
 //! Bytes may stand before the first entry and behind the last record (padding, or another file's
-//! remains), as far as the directory can still be found in only one way.
+//! remains), as far as the directory can still be found in only one way. The last end record counts, as for
+//! other readers; one before it must lie inside an entry's bytes, where it ends a zip within the zip.
 
 use super::number::Record;
 use crate::error::{Fault, Reason, refuse};
@@ -35,6 +36,12 @@ pub(super) struct End {
     pub(super) shift: u64,
 }
 
+/// The end that counts, and where other end records stand that lead to other directories.
+pub(super) struct Ends {
+    pub(super) last: End,
+    pub(super) others: Vec<u64>,
+}
+
 /// True when the file ends like a zip.
 pub(crate) fn has_end_record(source: &Source) -> Result<bool, Fault> {
     let (tail, _) = tail(source)?;
@@ -48,30 +55,34 @@ fn tail(source: &Source) -> Result<(Vec<u8>, u64), Fault> {
 }
 
 /// Finds the end records and with them the directory.
-pub(super) fn find(source: &Source) -> Result<End, Fault> {
+pub(super) fn find(source: &Source) -> Result<Ends, Fault> {
     let (tail, tail_start) = tail(source)?;
-    let mut found: Option<End> = None;
+    let mut candidates: Vec<(u64, Result<End, Fault>)> = Vec::new();
     let positions = tail.windows(4).enumerate().filter(|(_, window)| *window == END).map(|(at, _)| at);
     let mut last_fault = None;
     for at in positions {
         let rest = tail.get(at..).unwrap_or_default();
-        match interpret(source, rest, tail_start + at as u64) {
-            Ok(Some(end)) if found.is_some_and(|known| known != end) => {
-                return refuse(Reason::Contradiction, "the zip has two central directories");
-            }
-            Ok(Some(end)) => found = Some(end),
+        let position = tail_start + at as u64;
+        match interpret(source, rest, position) {
+            Ok(Some(end)) => candidates.push((position, Ok(end))),
             Ok(None) => {}
             // Bytes that only look like an end record are passed over, two truths are not.
             Err(fault) => match &fault {
-                Fault::Refused(refusal) if refusal.reason != Reason::Contradiction => {
-                    last_fault = Some(fault)
+                Fault::Refused(refusal) if refusal.reason == Reason::Contradiction => {
+                    candidates.push((position, Err(fault)));
                 }
-                _ => return Err(fault),
+                Fault::Refused(_) => last_fault = Some(fault),
+                Fault::Io(_) => return Err(fault),
             },
         }
     }
-    match (found, last_fault) {
-        (Some(end), _) => Ok(end),
+    match (candidates.pop(), last_fault) {
+        (Some((_, last)), _) => {
+            let last = last?;
+            let is_other = |end: &Result<End, Fault>| end.as_ref().ok() != Some(&last);
+            let others = candidates.iter().filter(|(_, end)| is_other(end)).map(|(position, _)| *position);
+            Ok(Ends { last, others: others.collect() })
+        }
         (None, Some(fault)) => Err(fault),
         (None, None) => refuse(Reason::Truncated, "the zip has no end record, its end is missing"),
     }

@@ -20,6 +20,7 @@ use crate::read::Window;
 use crate::source::Source;
 use crate::storage::{Encoding, Storage};
 
+use end::Ends;
 pub(crate) use end::has_end_record;
 
 /// A zip whose directory has been read and checked.
@@ -56,12 +57,12 @@ pub(crate) struct Entry {
 /// Reads the directory and every local header.
 pub(crate) fn read(source: &Source, limits: &Limits) -> Result<Archive, Fault> {
     let end = end::find(source)?;
-    let mut entries = central::read(source, &end, limits)?;
+    let mut entries = central::read(source, &end.last, limits)?;
     let mut nearby = local::Nearby::new(source);
     for entry in &mut entries {
         local::check(&mut nearby, entry)?;
     }
-    check_overlaps(&entries, end.directory_offset)?;
+    check_places(&entries, &end)?;
     let mut by_name = HashMap::with_capacity(entries.len());
     for (index, entry) in entries.iter().enumerate() {
         if by_name.insert(entry.name.clone(), index).is_some() {
@@ -76,20 +77,35 @@ pub(crate) fn read(source: &Source, limits: &Limits) -> Result<Archive, Fault> {
     Ok(Archive { entries, by_name, has_checksums })
 }
 
-/// No two entries may share bytes, and none may reach into the central directory.
-fn check_overlaps(entries: &[Entry], directory_offset: u64) -> Result<(), Fault> {
+/// No two entries may share bytes, and none may reach into the central directory. An end record before the last
+/// one must lie inside an entry's bytes: those are a zip themselves. Elsewhere it would lead to a second directory.
+fn check_places(entries: &[Entry], end: &Ends) -> Result<(), Fault> {
     let mut order: Vec<&Entry> = entries.iter().collect();
     order.sort_unstable_by_key(|entry| entry.header_offset);
-    let ends = order.iter().skip(1).map(|next| next.header_offset).chain([directory_offset]);
+    let ends = order.iter().skip(1).map(|next| next.header_offset).chain([end.last.directory_offset]);
     for (entry, limit) in order.iter().zip(ends) {
-        if entry.data_offset.saturating_add(entry.compressed_len) > limit {
+        if entry.data_end() > limit {
             return refuse(
                 Reason::Contradiction,
                 format!("the zip entry '{}' overlaps what follows it", escape(&entry.name)),
             );
         }
     }
-    Ok(())
+    let is_inside = |at: &u64| {
+        let before = order.partition_point(|entry| entry.data_offset <= *at);
+        before.checked_sub(1).and_then(|index| order.get(index)).is_some_and(|entry| *at < entry.data_end())
+    };
+    if end.others.iter().all(is_inside) {
+        return Ok(());
+    }
+    refuse(Reason::Contradiction, "the zip has two central directories")
+}
+
+impl Entry {
+    /// Where its bytes end in the file.
+    fn data_end(&self) -> u64 {
+        self.data_offset.saturating_add(self.compressed_len)
+    }
 }
 
 impl Archive {
