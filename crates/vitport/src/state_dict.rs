@@ -12,8 +12,9 @@ use vitport_checkpoint::{Checkpoint, Tensor};
 ///
 /// `module.`: torch.nn.DataParallel and DistributedDataParallel; `_orig_mod.`: torch.compile; `model.`, `net.`,
 /// `network.`: Lightning modules and the like; `backbone.`, `encoder.`, `student.`, `teacher.`: self-supervised training
-/// code (DINO, MoCo, MAE) and feature extractors; `visual.`, `vit.`, `trunk.`: towers of larger models.
-pub const WRAPPER_PREFIXES: [&str; 12] = [
+/// code (DINO, MoCo, MAE) and feature extractors; `visual.`, `vit.`, `trunk.`: towers of larger models; `opt/target/`,
+/// `params/`, `img/`: Flax, as timm takes them off (`_load_weights` in timm/models/vision_transformer.py).
+pub const WRAPPER_PREFIXES: [&str; 15] = [
     "module.",
     "_orig_mod.",
     "model.",
@@ -26,6 +27,9 @@ pub const WRAPPER_PREFIXES: [&str; 12] = [
     "visual.",
     "vit.",
     "trunk.",
+    "opt/target/",
+    "params/",
+    "img/",
 ];
 
 /// Tensors of one network by their bare names, in the file's order.

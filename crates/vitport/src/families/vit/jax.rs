@@ -27,7 +27,7 @@ pub(super) const HEAD: &str = "head/kernel";
 
 /// Structures of this layout that have no target: the beginning of a name that gives one away, what it is and what could be
 /// done.
-const REFUSALS: [(&str, &str, &str, &str); 3] = [
+const REFUSALS: [(&str, &str, &str, &str); 4] = [
     (
         "conv_root/",
         "a hybrid of a ResNet stem and a ViT",
@@ -44,6 +44,12 @@ const REFUSALS: [(&str, &str, &str, &str); 3] = [
         "Transformer/encoderblock/",
         "a ViT whose blocks are stacked in one array",
         "that is the layout of big_vision and not of the original releases",
+        "load it in timm and save its state dict",
+    ),
+    (
+        "pos_embedding",
+        "a ViT in the layout of big_vision",
+        "its names and axes are not those of the original releases",
         "load it in timm and save its state dict",
     ),
 ];

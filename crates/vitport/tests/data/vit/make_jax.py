@@ -4,9 +4,9 @@ and run by timm.
     HF_HUB_OFFLINE=1 python make_jax.py
 
 Written with torch 2.15.0, timm 1.0.31 and numpy 2.4.6, on one thread. For each network NAME it writes NAME.npz, whose arrays
-are random; NAME.safetensors, the state dict that `load_pretrained` of timm's VisionTransformer makes of it; and
-NAME.expected.safetensors as make.py does. `jax_pre_logits.npz` has a representation layer, which timm leaves out, and
-nothing else beside it.
+are random (those of `jax_opt_target` lie under `opt/target/`); NAME.safetensors, the state dict that `load_pretrained` of
+timm's VisionTransformer makes of it; and NAME.expected.safetensors as make.py does. `jax_pre_logits.npz` has a
+representation layer, which timm leaves out, and nothing else beside it.
 """
 
 from pathlib import Path
@@ -65,8 +65,11 @@ def arrays(seed, size, patch, dim, heads, depth, mlp, classes, pre_logits=0):
     return made
 
 
-def write(name, seed, size=(16, 16), patch=(4, 4), dim=16, heads=2, depth=2, mlp=64, classes=7, write_npz=np.savez):
-    write_npz(HERE / f"{name}.npz", **arrays(seed, size, patch, dim, heads, depth, mlp, classes))
+def write(
+    name, seed, size=(16, 16), patch=(4, 4), dim=16, heads=2, depth=2, mlp=64, classes=7, write_npz=np.savez, prefix=""
+):
+    made = arrays(seed, size, patch, dim, heads, depth, mlp, classes)
+    write_npz(HERE / f"{name}.npz", **{prefix + key: value for key, value in made.items()})
     model = VisionTransformer(
         img_size=size, patch_size=patch, embed_dim=dim, depth=depth, num_heads=heads, mlp_ratio=mlp / dim,
         num_classes=classes,
@@ -92,4 +95,5 @@ def write(name, seed, size=(16, 16), patch=(4, 4), dim=16, heads=2, depth=2, mlp
 write("jax_classifier", 61)
 write("jax_oblong", 63, size=(16, 24), patch=(4, 8), dim=24, heads=3, depth=3, mlp=40, classes=5, write_npz=np.savez_compressed)
 write("jax_base", 65, classes=0)
+write("jax_opt_target", 69, depth=1, dim=8, mlp=16, classes=3, prefix="opt/target/")
 np.savez(HERE / "jax_pre_logits.npz", **arrays(67, (16, 16), (4, 4), 16, 2, 1, 64, 7, pre_logits=16))
