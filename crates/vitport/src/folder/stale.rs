@@ -10,7 +10,7 @@ use std::fs::{self, File};
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use super::kept;
@@ -106,10 +106,14 @@ pub(super) fn lock(path: &Path) -> io::Result<Option<File>> {
     Ok(unchanged.then_some(folder))
 }
 
-/// Removes a folder and all in it, while somebody else may be doing the same.
+/// Removes a folder and all in it, while somebody else may be doing the same. Folders in it that may not be written to are
+/// opened up first, as far as they belong to this user.
 pub(super) fn remove(path: &Path) -> io::Result<()> {
     for _ in 0..8 {
         match fs::remove_dir_all(path) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                return open_up(path).and_then(|()| fs::remove_dir_all(path));
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 if fs::symlink_metadata(path).is_err() {
                     return Ok(());
@@ -121,9 +125,39 @@ pub(super) fn remove(path: &Path) -> io::Result<()> {
     fs::remove_dir_all(path)
 }
 
+/// Lets the owner of a folder change what is in it and in the folders below.
+fn open_up(folder: &Path) -> io::Result<()> {
+    let mut permissions = fs::symlink_metadata(folder)?.permissions();
+    permissions.set_mode(permissions.mode() | 0o700);
+    fs::set_permissions(folder, permissions)?;
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            open_up(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn folders_that_may_not_be_written_to_are_opened_up() {
+        let parent = tempfile::tempdir().unwrap();
+        let (folder, below) = (parent.path().join("model"), parent.path().join("model/below"));
+        fs::create_dir_all(&below).unwrap();
+        std::os::unix::fs::symlink(parent.path(), folder.join("link")).unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        for path in [&below, &folder, &parent.path().to_owned()] {
+            fs::set_permissions(path, fs::Permissions::from_mode(0o555)).unwrap();
+        }
+        open_up(&folder).unwrap();
+        assert_eq!((mode(&folder), mode(&below)), (0o755, 0o755));
+        assert_eq!(mode(parent.path()), 0o555, "a link is not followed");
+        fs::set_permissions(parent.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    }
 
     #[test]
     fn only_our_own_names_are_taken_for_ours() {
