@@ -271,6 +271,15 @@ impl Checkpoint {
         self.bytes.plain(tensor)
     }
 
+    /// Checks that nobody wrote to the files since they were opened. An [`Audit`] does so when it is finished; this is for
+    /// what is read without one.
+    ///
+    /// # Errors
+    /// Refuses a file whose length or time of last modification is another one now.
+    pub fn check_unchanged(&self) -> Result<(), Error> {
+        self.bytes.check_unchanged()
+    }
+
     /// Starts reading under supervision: what is read through the audit is checksummed on the way, and at
     /// the end every record that holds a tensor of the selected root has been checked.
     #[must_use]

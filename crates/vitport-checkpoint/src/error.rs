@@ -114,6 +114,8 @@ pub enum Reason {
     Contradiction,
     /// A checksum does not match its bytes.
     Checksum,
+    /// Somebody wrote to the file while it was read.
+    Changed,
     /// The file asks for more than [`Limits`](crate::Limits) allows.
     Limit,
     /// The contents are understood but this reader does not hold such values.
@@ -141,6 +143,7 @@ impl Reason {
                 "such a file can show different contents to different readers, do not trust it"
             }
             Self::Checksum => "the file is damaged, fetch it again from its source",
+            Self::Changed => "try again when nobody writes to it any more",
             Self::Limit => "if you trust the file, raise that limit",
             Self::Unsupported => "save the weights again in a plain form, as a state dict or as safetensors",
             Self::Shard => "fetch all shards of the model into the folder of its index",

@@ -6,15 +6,17 @@
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use crate::error::{Error, Fault, Reason, Refusal, refuse};
 
-/// An open regular file and the length it had.
+/// An open regular file, the length it had, and when it had last been written to.
 #[derive(Debug)]
 pub(crate) struct Source {
     pub(crate) path: PathBuf,
     pub(crate) len: u64,
     file: File,
+    modified: Option<SystemTime>,
 }
 
 impl Source {
@@ -36,8 +38,18 @@ impl Source {
             fault.map_err(|fault| fault.in_file(path))?;
         }
         let file = File::open(path).map_err(failed)?;
-        let len = file.metadata().map_err(failed)?.len();
-        Ok(Self { path: path.to_path_buf(), len, file })
+        let metadata = file.metadata().map_err(failed)?;
+        let (len, modified) = (metadata.len(), metadata.modified().ok());
+        Ok(Self { path: path.to_path_buf(), len, file, modified })
+    }
+
+    /// Refuses a file that was written to since it was opened, as far as its length and its time show it.
+    pub(crate) fn check_unchanged(&self) -> Result<(), Fault> {
+        let now = self.file.metadata()?;
+        if now.len() == self.len && now.modified().ok() == self.modified {
+            return Ok(());
+        }
+        refuse(Reason::Changed, "the file was changed while it was read")
     }
 
     /// Another handle of the same open file.

@@ -4,9 +4,11 @@
 
 mod support;
 
+use std::io::Write;
+
 use support::pickles::Pickle;
 use support::zips::{deflated, entry, zip};
-use support::{bytes, open, open_bytes};
+use support::{bytes, data, open, open_bytes};
 use vitport_checkpoint::{Checkpoint, Class, Reason};
 
 #[test]
@@ -204,6 +206,38 @@ fn a_file_that_shrinks_while_it_is_read() {
     let tensor = c.tensor("c").unwrap();
     let error = c.read(tensor, 0, &mut vec![0; 1_200_000]).unwrap_err();
     assert_eq!(error.reason(), Some(Reason::Truncated), "{error}");
+}
+
+#[test]
+fn a_file_that_is_written_to_while_it_is_read() {
+    let whole = std::fs::read(data("small.legacy.pth")).unwrap();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let writing = || std::fs::OpenOptions::new().write(true).open(file.path()).unwrap();
+    type Change<'a> = (&'a str, Box<dyn Fn() + 'a>);
+    let changes: [Change<'_>; 4] = [
+        ("longer", Box::new(|| writing().set_len(whole.len() as u64 + 1).unwrap())),
+        ("shorter", Box::new(|| writing().set_len(whole.len() as u64 - 1).unwrap())),
+        ("rewritten", Box::new(|| writing().write_all(&whole).unwrap())),
+        ("of another time", Box::new(|| writing().set_modified(std::time::UNIX_EPOCH).unwrap())),
+    ];
+    for (what, change) in &changes {
+        std::fs::write(file.path(), &whole).unwrap();
+        let hour = std::time::Duration::from_secs(3600);
+        writing().set_modified(std::time::SystemTime::now() - hour).unwrap();
+        let c = Checkpoint::open(file.path(), &vitport_checkpoint::Limits::default()).unwrap();
+        let audit = c.audit();
+        audit.read(&c.tensors()[0], 0, &mut [0; 4]).unwrap();
+        c.check_unchanged().unwrap();
+        change();
+        assert_eq!(audit.finish().unwrap_err().reason(), Some(Reason::Changed), "{what}");
+        assert_eq!(c.check_unchanged().unwrap_err().reason(), Some(Reason::Changed), "{what}");
+    }
+    // Another file in its place, or none, does not touch the one that is open.
+    std::fs::write(file.path(), &whole).unwrap();
+    let c = Checkpoint::open(file.path(), &vitport_checkpoint::Limits::default()).unwrap();
+    std::fs::remove_file(file.path()).unwrap();
+    std::fs::write(file.path(), b"another").unwrap();
+    c.audit_all().finish().unwrap();
 }
 
 #[test]

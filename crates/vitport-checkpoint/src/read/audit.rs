@@ -76,11 +76,18 @@ impl<'a> Audit<'a> {
         super::hash::sha256(tensor, |first, block| self.read(tensor, first, block))
     }
 
-    /// Checks every record that holds one of the tensors, reading what was not read through the audit.
+    /// Checks every record that holds one of the tensors, reading what was not read through the audit; and that nobody
+    /// wrote to the files meanwhile.
     ///
     /// # Errors
-    /// Refuses a record that does not match its checksum; also when the file cannot be read.
+    /// Refuses a record that does not match its checksum, and a file that was changed; also when the file cannot be read.
     pub fn finish(self) -> Result<(), Error> {
+        let bytes = self.bytes;
+        let checked = self.check_records();
+        bytes.check_unchanged().and(checked)
+    }
+
+    fn check_records(self) -> Result<(), Error> {
         let bytes = self.bytes;
         let mut block = Vec::new();
         for (index, pieces) in self.seen.records {

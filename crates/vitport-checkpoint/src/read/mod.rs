@@ -38,6 +38,11 @@ impl Bytes {
         self.sources.iter().map(Source::handle)
     }
 
+    /// See [`Checkpoint::check_unchanged`](crate::Checkpoint::check_unchanged).
+    pub(crate) fn check_unchanged(&self) -> Result<(), Error> {
+        self.sources.iter().try_for_each(|s| s.check_unchanged().map_err(|fault| fault.in_file(&s.path)))
+    }
+
     pub(crate) fn storages(&self) -> &[Storage] {
         &self.storages
     }

@@ -54,6 +54,9 @@ pub fn weigh_hashed(
     let weights = tensors::compare(&prepared.plan, &prepared.source.checkpoint, &folder.checkpoint)?;
     let files = hashing.finish()?;
     let mut weighed = Weighed::run(prepared, &folder, pixels, weights)?;
+    // The networks read their weights from the files once more.
+    prepared.source.checkpoint.check_unchanged().map_err(crate::folder::Error::from)?;
+    folder.checkpoint.check_unchanged().map_err(crate::folder::Error::from)?;
     weighed.timings.total_ms = milliseconds(start);
     Ok(weighed.report(prepared, &folder, picture, files))
 }
