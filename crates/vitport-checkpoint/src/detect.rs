@@ -63,6 +63,12 @@ pub(crate) fn kind(source: &Source) -> Result<Kind, Fault> {
     if zip::has_end_record(source)? {
         return Ok(Kind::Zip);
     }
+    if matches!(start.as_slice(), [0x78, 0x01 | 0x5e | 0x9c | 0xda, ..]) {
+        return refuse(
+            Reason::UnknownFormat,
+            "this is a zlib stream, as joblib compresses its dumps (unpack it first)",
+        );
+    }
     let first_text = start.iter().find(|byte| !byte.is_ascii_whitespace());
     if first_text == Some(&b'{') {
         return Ok(Kind::Json);

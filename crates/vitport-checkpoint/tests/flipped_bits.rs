@@ -1,4 +1,4 @@
-//! One flipped bit in every byte of a small file of each container but plain pickles, read through an audit.
+//! One flipped bit in every byte of a small file of each container, read through an audit.
 //!
 //! Where there are checksums (PyTorch's zip, stored or deflated, and numpy's), and in a shard index, which says
 //! nothing that the shards do not say too, the answer is a refusal or the truth.
@@ -13,6 +13,7 @@
 //! - **In a pickle without a checksum** (legacy stream, tar) names may be other names, tensors may be missing, and
 //!   sizes, strides and offsets may describe another view, since a view need not fill its storage. Whatever is
 //!   read is still that view of bytes that are a storage's.
+//! - **In a plain pickle** the same; and a storage is a byte string of the pickle, which may begin or end elsewhere.
 //! - **In a zip all of whose checksums are zero**, besides that, a record may begin elsewhere, since the length of what
 //!   precedes it is said only once. It is still a part of the file, and the view of it is right.
 
@@ -203,6 +204,14 @@ fn zip_without_checksums() {
 #[test]
 fn legacy_stream() {
     views_of_what_is_stored(&Copy::of("small.legacy.pth"), true);
+}
+
+#[test]
+fn plain_pickles() {
+    // From protocol 3 on, byte strings lie in the file as they are.
+    for file in ["plain3.pkl", "plain4.pkl", "plain5.pkl"] {
+        views_of_what_is_stored(&Copy::of(file), false);
+    }
 }
 
 #[test]

@@ -55,6 +55,7 @@ fn files_that_are_something_else() {
         (b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
         (b"<!DOCTYPE html><html>", "HTML"),
         (b"\x1f\x8b\x08\0", "gzip"),
+        (b"\x78\x9c\x4b\x4c", "zlib"),
         (b"\x08\x01\x12\x07pytorch", "ONNX"),
         (b"\x08\x0a\x12\x07pytorch", "ONNX"),
         (b"hello, world", "known"),
@@ -106,6 +107,15 @@ fn nested_tensors_of_the_jagged_layout() {
     let (reason, text) = refusal(&torch_file(&pickle));
     assert_eq!(reason, Reason::Unsupported);
     assert!(text.contains("'n' is a nested tensor"), "{text}");
+}
+
+#[test]
+fn dumps_of_joblib() {
+    // The elements of the array follow the instruction that sets the wrapper's state.
+    let wrapper = Pickle(vec![0x80, 3]).global("joblib.numpy_pickle", "NumpyArrayWrapper").op(b")\x81}b");
+    let (reason, text) = refusal(&wrapper.op(&[0, 0, 0x80, 0x3f, b'.']).0);
+    assert_eq!(reason, Reason::Unsupported);
+    assert!(text.contains("a dump of joblib"), "{text}");
 }
 
 #[test]

@@ -8,7 +8,8 @@ use vitport_checkpoint::Limits;
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Limits (a file that asks for more is refused)")]
 pub struct LimitArguments {
-    /// Tensors in one checkpoint [default: 100000]
+    /// Tensors in one checkpoint; a zip or tar may have twice as many entries, a pickle 200 times as many instructions
+    /// [default: 100000]
     #[arg(long, value_name = "N", hide_short_help = true)]
     pub max_tensors: Option<usize>,
     /// Dicts, lists and objects inside each other around a tensor, at most 200 [default: 100]

@@ -35,7 +35,16 @@ pub(crate) fn read(source: &Source, file: usize, limits: &Limits) -> Result<Cont
     let mut stream = Stream::new(Origin::File(source), 0, source.len);
     let mut arena = Arena::new(limits);
     arena.arrays_are_tensors = true;
-    let first = pickle::load(&mut stream, &mut arena, &PersistentIds::None)?;
+    let first = match pickle::load(&mut stream, &mut arena, &PersistentIds::None) {
+        // What fails is only where the elements of the first array begin.
+        Err(Fault::Refused(_)) if is_joblib(&arena) => {
+            return refuse(
+                Reason::Unsupported,
+                "this is a dump of joblib, whose arrays lie between the pickle's instructions",
+            );
+        }
+        first => first?,
+    };
     if !is_magic(&arena, first) {
         return plain(arena, first, &stream, file);
     }
@@ -66,6 +75,13 @@ pub(crate) fn read(source: &Source, file: usize, limits: &Limits) -> Result<Cont
         Ok(Storage { device: device(&declared.device), ..storage })
     };
     contents(arena, root, evidence, &Classes::new(), &mut locate)
+}
+
+/// True when the pickle is joblib's (joblib/numpy_pickle.py).
+fn is_joblib(arena: &Arena) -> bool {
+    let wrapper =
+        |module: &str, name: &str| module.ends_with("joblib.numpy_pickle") && name == "NumpyArrayWrapper";
+    arena.globals.iter().any(|(global, _)| wrapper(&global.module, &global.name))
 }
 
 /// A file that is one pickle.
