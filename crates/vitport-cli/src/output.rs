@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use vitport_checkpoint::{escape, is_unsafe_to_show};
 
 use crate::arguments::Common;
@@ -84,8 +84,7 @@ impl Output {
     /// # Errors
     /// As [`Output::print`].
     pub fn document(self, value: &impl Serialize) -> Result<(), Failure> {
-        let text = serde_json::to_string_pretty(value).map_err(io::Error::from)?;
-        self.print(ascii_where_it_must_be(&text))
+        self.print(json_text(value)?)
     }
 
     /// Says why the command failed and what it exits with.
@@ -103,6 +102,19 @@ impl Output {
         }
         ExitCode::from(failure.code)
     }
+}
+
+/// A JSON document, indented, without a character that steers a terminal.
+///
+/// # Errors
+/// When a value has no JSON.
+pub fn json_text(value: &impl Serialize) -> io::Result<String> {
+    Ok(ascii_where_it_must_be(&serde_json::to_string_pretty(value)?))
+}
+
+/// A JSON document in one line, its end included, without a character that steers a terminal.
+pub fn json_line(value: &Value) -> String {
+    ascii_where_it_must_be(&value.to_string()) + "\n"
 }
 
 /// A JSON document in which characters that steer a terminal stand as JSON's own `\u` escapes: a program reads the same.

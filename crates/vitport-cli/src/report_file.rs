@@ -10,6 +10,7 @@ use vitport::verify::{Picture, Report, page};
 use vitport_checkpoint::escape;
 
 use crate::failure::Failure;
+use crate::output::json_text;
 
 /// A place for a report.
 pub struct ReportFile {
@@ -69,7 +70,7 @@ impl ReportFile {
         let is_page = self.path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("html"));
         let text = match is_page {
             true => page::html(report, picture),
-            false => serde_json::to_string_pretty(report).map_err(io::Error::from)? + "\n",
+            false => json_text(report)? + "\n",
         };
         match (&self.inside, staging) {
             (Some(name), Some(staging)) => Ok(staging.write(name, text.as_bytes())?),

@@ -74,7 +74,13 @@ fn failures_are_collected_and_do_not_stop_the_others() {
     let undecided = json!({ "source": example("cvt_tiny/tiny.pth"), "out": "undecided" });
     write(
         folder.path(),
-        &[json!({ "source": "absent.pth", "out": "absent" }), disagreeing, undecided, vit("vit"), cvt("cvt")],
+        &[
+            json!({ "source": "absent\u{9b}\u{202e}.pth", "out": "absent" }),
+            disagreeing,
+            undecided,
+            vit("vit"),
+            cvt("cvt"),
+        ],
     );
     let (code, document, stderr) = batch(folder.path(), &["--jobs", "3"]);
     // Disagreement is the gravest of 3, 5 and 4.
@@ -86,6 +92,11 @@ fn failures_are_collected_and_do_not_stop_the_others() {
     assert_eq!(document["error"]["exit_code"], 5);
     assert!(stderr.contains("3 of 5 jobs failed (lines 1, 2, 3)"), "{stderr}");
     assert_eq!(names(folder.path()), ["cvt", "jobs.jsonl", "jobs.results.jsonl", "vit"]);
+    let results = fs::read_to_string(folder.path().join("jobs.results.jsonl")).unwrap();
+    assert!(
+        results.contains(r"absent\u009b\u202e.pth"),
+        "shown on a terminal, it does not command it: {results}"
+    );
 }
 
 #[test]

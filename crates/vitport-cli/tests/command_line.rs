@@ -127,6 +127,38 @@ fn what_the_terminal_gets_cannot_command_it() {
 }
 
 #[test]
+fn a_report_in_a_file_cannot_command_the_terminal_that_shows_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = folder.path().join("model");
+    std::fs::create_dir(&model).unwrap();
+    std::fs::copy(example("vit_small_twin/model.safetensors"), model.join("model.safetensors")).unwrap();
+    let config = std::fs::read_to_string(example("vit_small_twin/config.json")).unwrap();
+    let mut config: serde_json::Value = serde_json::from_str(&config).unwrap();
+    let evil = |number: usize| format!("\u{1b}]0;a\u{7}\u{9b}31m\u{202e}{number}\u{2066}");
+    config["label_names"] = (0..10).map(evil).collect();
+    std::fs::write(model.join("config.json"), config.to_string()).unwrap();
+    for report in ["report.json", "report.html"] {
+        let arguments = ["convert", "model", "-o", "out", "--force", "--report", report];
+        let output = vitport(&arguments, folder.path());
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let files = [report, "out/README.md", "out/config.json"];
+        for file in files {
+            let text = std::fs::read_to_string(folder.path().join(file)).unwrap();
+            assert!(text.contains("31m"), "{file} shows no label");
+            let unsafe_to_show = |c: char| c != '\n' && vitport_checkpoint::is_unsafe_to_show(c);
+            assert!(
+                !text.contains(unsafe_to_show),
+                "{file}: {:?}",
+                text.matches(unsafe_to_show).collect::<Vec<_>>()
+            );
+        }
+    }
+    let report = std::fs::read(folder.path().join("report.json")).unwrap();
+    let report: serde_json::Value = serde_json::from_slice(&report).unwrap();
+    assert!(report.to_string().contains('\u{202e}'), "a program reads the label as it is");
+}
+
+#[test]
 fn programs_get_one_document() {
     let folder = tempfile::tempdir().unwrap();
     let vit = example("vit_small_twin");

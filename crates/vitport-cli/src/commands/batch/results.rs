@@ -22,6 +22,7 @@ use vitport_checkpoint::escape;
 use super::jobs::Job;
 use super::shard::Shard;
 use crate::failure::Failure;
+use crate::output::json_line;
 
 /// Files up to this size are compared by their hash, larger ones by their size.
 const MOST_HASHED: u64 = 16 << 20;
@@ -151,7 +152,7 @@ impl Results {
 
     /// One write a line, so that lines of several writers do not mix.
     fn append(&self, value: &Value) -> Result<(), Failure> {
-        let line = format!("{value}\n");
+        let line = json_line(value);
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         let written = file.write_all(line.as_bytes()).and_then(|()| file.sync_data());
         written.map_err(|error| Failure::disk(&self.path, &error))
