@@ -37,7 +37,7 @@
 //!   what to do ([`Error`]). Names are shown through [`escape`].
 //! - **Nothing is read before it is wanted.** Opening reads headers, directories and pickles. A file that
 //!   is rewritten while it is open gives other bytes or an error, not undefined behaviour, since it is read
-//!   at positions and never mapped.
+//!   at positions and never mapped; an [`Audit`] refuses it, and so does [`Checkpoint::check_unchanged`].
 //!
 //! What it cannot notice: safetensors, legacy streams, tars and plain pickles have no checksums, so a
 //! flipped bit in their weights is a different weight; and a file whose checksums were all set to zero has

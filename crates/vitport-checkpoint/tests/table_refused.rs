@@ -83,6 +83,10 @@ fn duplicate_names_header_mismatch_encryption_overlap() {
     };
     refused("two entries called 'a/version'", &|entries| entries.push(entry("a/version", b"4\n")));
     refused("two entries called 'a/data/0'", &|entries| entries.push(entry("a/data/0", &[0; 16])));
+    for twin in ["a/DATA/0", "a/Data.pkl", "a/VERSION"] {
+        refused("but for upper and lower case", &|entries| entries.push(entry(twin, &[0; 16])));
+        refused("but for upper and lower case", &|entries| entries.insert(0, entry(twin, &[0; 16])));
+    }
     for number in 0..3 {
         refused("another name", &|entries| entries[number].local_name.push('x'));
         refused("another compression", &|entries| entries[number].local_method = 8);

@@ -1,5 +1,7 @@
 //! PyTorch's zip: a folder with `data.pkl`, the storages `data/0`, `data/1`, …, and some small records.
 
+use std::collections::HashSet;
+
 use super::script::{self, Classes};
 use super::{contents, device, inline_storage};
 use crate::contents::Contents;
@@ -25,6 +27,7 @@ pub(crate) fn read(
     limits: &Limits,
 ) -> Result<Contents, Fault> {
     let folder = folder(archive)?;
+    check_case(archive)?;
     let record = |name: &str| archive.get(&format!("{folder}{name}"));
     let Some(data) = record(PICKLE) else {
         return refuse(Reason::UnknownFormat, "the zip has no 'data.pkl'");
@@ -99,6 +102,22 @@ pub(crate) fn read(
         Ok(Storage { big_endian, device: device(&declared.device), ..storage })
     };
     contents(arena, root, evidence, &scripts, &mut locate)
+}
+
+/// PyTorch's reader looks for records without regard to case (miniz, `mz_zip_reader_locate_file`), so of two names that
+/// differ in nothing else it may take the other one.
+fn check_case(archive: &Archive) -> Result<(), Fault> {
+    let mut seen = HashSet::with_capacity(archive.entries.len());
+    match archive.entries.iter().find(|entry| !seen.insert(entry.name.to_ascii_lowercase())) {
+        None => Ok(()),
+        Some(entry) => refuse(
+            Reason::Contradiction,
+            format!(
+                "the zip holds two entries called '{}' but for upper and lower case",
+                escape(&entry.name)
+            ),
+        ),
+    }
 }
 
 /// The folder that holds the pickle, with its slash, as PyTorch finds it: the first part of the first
