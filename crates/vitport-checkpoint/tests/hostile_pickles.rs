@@ -7,7 +7,7 @@ mod support;
 
 use support::pickles::Pickle;
 use support::zips::torch_file;
-use support::{floats, one_line, open_bytes, open_bytes_with, refusal};
+use support::{data, described, floats, one_line, open, open_bytes, open_bytes_with, refusal};
 use vitport_checkpoint::{Checkpoint, GlobalClass, Limits, Reason};
 
 /// A dict with one tensor, and `evil` under another key.
@@ -375,6 +375,27 @@ fn sharing_that_multiplies_the_work() {
     let (reason, text) = refusal(&torch_file(&pickle.op(b"e.").0));
     assert_eq!(reason, Reason::Limit);
     assert!(text.contains("too many ways"), "{text}");
+}
+
+#[test]
+fn pickles_behind_the_first_are_evidence_and_nothing_else() {
+    let evil = Pickle(vec![0x80, 4]).global("posix", "system").op(b"(").text("id").op(b"tR.").0;
+    let more = Pickle::new().op(b"}").text("v").tensor("0", 4, 0, &[2], &[1]).op(b"s.").0;
+    let behind = [evil, more, b"\0garbage".to_vec()].concat();
+    let weights = Pickle::new().op(b"}").text("w").tensor("0", 4, 0, &[4], &[1]).op(b"s.").0;
+    let c = open_bytes(&torch_file(&[&weights[..], &behind].concat())).unwrap();
+    assert_eq!(c.tensors().iter().map(|t| t.name.as_str()).collect::<Vec<_>>(), ["w"]);
+    assert_eq!((global(&c, "system").class, c.evidence().pickle_protocol), (GlobalClass::Dangerous, Some(2)));
+    assert_eq!(global(&c, "system").would_run, ["posix.system('id')"]);
+    let said = format!("{} bytes follow the end of the pickle, other pickles among them", behind.len());
+    assert!(c.evidence().notes.iter().any(|note| note.starts_with(&said)), "{:?}", c.evidence().notes);
+    // The same in a plain pickle; what is no pickle is only counted.
+    let plain = std::fs::read(data("plain4.pkl")).unwrap();
+    let c = open_bytes(&[&plain[..], &behind].concat()).unwrap();
+    assert_eq!(described(&c), described(&open("plain4.pkl")));
+    assert_eq!(global(&c, "system").class, GlobalClass::Dangerous);
+    let c = open_bytes(&[&plain[..], b"\0\0\0"].concat()).unwrap();
+    assert!(c.evidence().notes.contains(&"3 bytes follow the end of the pickle".to_owned()));
 }
 
 #[test]

@@ -14,7 +14,8 @@ pub(crate) mod zip;
 use crate::contents::Contents;
 use crate::error::{Fault, Reason, refuse};
 use crate::evidence::Evidence;
-use crate::pickle::{Arena, Value};
+use crate::pickle::{self, Arena, PersistentIds, Value};
+use crate::source::Stream;
 use crate::storage::Storage;
 
 /// From an unpickled object to contents: the tensors under their paths, what lies beside them, and the
@@ -34,6 +35,34 @@ fn contents(
     arena.notes.into_iter().chain(notes).for_each(|note| evidence.note(note));
     contents.evidence = evidence;
     Ok(contents)
+}
+
+/// Pickles behind the first that are looked into.
+const BEHIND: usize = 8;
+
+/// What lies behind the end of the pickle that a loader reads. Nothing of it is taken; but where it is pickles again, what
+/// they name is evidence, since a loader may be made to go on.
+fn look_behind(stream: &mut Stream<'_>, arena: &mut Arena, ids: &PersistentIds) -> Result<(), Fault> {
+    let bytes = stream.remaining();
+    if bytes == 0 {
+        return Ok(());
+    }
+    let protocol = arena.protocol;
+    let mut pickles = 0;
+    while pickles < BEHIND && stream.remaining() > 0 {
+        match pickle::load(stream, arena, ids) {
+            Ok(_) => pickles += 1,
+            Err(Fault::Refused(_)) => break,
+            Err(fault) => return Err(fault),
+        }
+    }
+    arena.protocol = protocol;
+    let among = match pickles {
+        0 => "",
+        _ => ", other pickles among them: what those name is listed, and nothing else is taken of them",
+    };
+    arena.notes.push(format!("{bytes} bytes follow the end of the pickle{among}"));
+    Ok(())
 }
 
 /// Where a storage lies that is a part of the pickle itself.

@@ -8,7 +8,7 @@
 use std::collections::HashMap;
 
 use super::script::Classes;
-use super::{contents, device, inline_storage};
+use super::{contents, device, inline_storage, look_behind};
 use crate::contents::Contents;
 use crate::error::{Fault, Reason, refuse};
 use crate::escape::escape;
@@ -46,7 +46,7 @@ pub(crate) fn read(source: &Source, file: usize, limits: &Limits) -> Result<Cont
         first => first?,
     };
     if !is_magic(&arena, first) {
-        return plain(arena, first, &stream, file);
+        return plain(arena, first, &mut stream, file);
     }
     arena.arrays_are_tensors = false;
     let mut evidence = Evidence::of(Container::TorchLegacy);
@@ -85,10 +85,8 @@ fn is_joblib(arena: &Arena) -> bool {
 }
 
 /// A file that is one pickle.
-fn plain(mut arena: Arena, root: Value, stream: &Stream<'_>, file: usize) -> Result<Contents, Fault> {
-    if stream.remaining() > 0 {
-        arena.notes.push(format!("{} bytes follow the end of the pickle", stream.remaining()));
-    }
+fn plain(mut arena: Arena, root: Value, stream: &mut Stream<'_>, file: usize) -> Result<Contents, Fault> {
+    look_behind(stream, &mut arena, &PersistentIds::None)?;
     let storages: Vec<Option<Storage>> = (0..arena.storages.len())
         .map(|number| inline_storage(&arena, number, file))
         .collect::<Result<_, _>>()?;

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::script::{self, Classes};
-use super::{contents, device, inline_storage};
+use super::{contents, device, inline_storage, look_behind};
 use crate::contents::Contents;
 use crate::error::{Fault, Reason, refuse};
 use crate::escape::escape;
@@ -63,9 +63,7 @@ pub(crate) fn read(
         Stream::new(Origin::File(source), data.data_offset, data.len)
     };
     let root = pickle::load(&mut stream, &mut arena, &PersistentIds::Torch)?;
-    if stream.remaining() > 0 {
-        arena.notes.push(format!("{} bytes follow the end of the pickle in 'data.pkl'", stream.remaining()));
-    }
+    look_behind(&mut stream, &mut arena, &PersistentIds::Torch)?;
 
     let scripts =
         if scripted { script::classes(source, archive, &folder, &arena, limits)? } else { Classes::new() };
