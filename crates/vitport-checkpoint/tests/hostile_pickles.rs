@@ -394,6 +394,9 @@ fn pickles_behind_the_first_are_evidence_and_nothing_else() {
     let c = open_bytes(&[&plain[..], &behind].concat()).unwrap();
     assert_eq!(described(&c), described(&open("plain4.pkl")));
     assert_eq!(global(&c, "system").class, GlobalClass::Dangerous);
+    let few = Limits { max_header_bytes: behind.len() as u64 - 1, ..Limits::default() };
+    let c = open_bytes_with(&[&plain[..], &behind].concat(), &few).unwrap();
+    assert!(c.evidence().globals.iter().all(|global| global.name != "system"), "too long to be looked into");
     let c = open_bytes(&[&plain[..], b"\0\0\0"].concat()).unwrap();
     assert!(c.evidence().notes.contains(&"3 bytes follow the end of the pickle".to_owned()));
 }

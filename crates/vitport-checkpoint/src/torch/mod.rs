@@ -41,7 +41,7 @@ fn contents(
 const BEHIND: usize = 8;
 
 /// What lies behind the end of the pickle that a loader reads. Nothing of it is taken; but where it is pickles again, what
-/// they name is evidence, since a loader may be made to go on.
+/// they name is evidence, since a loader may be made to go on. More bytes than a pickle of a zip may have are only counted.
 fn look_behind(stream: &mut Stream<'_>, arena: &mut Arena, ids: &PersistentIds) -> Result<(), Fault> {
     let bytes = stream.remaining();
     if bytes == 0 {
@@ -49,7 +49,8 @@ fn look_behind(stream: &mut Stream<'_>, arena: &mut Arena, ids: &PersistentIds) 
     }
     let protocol = arena.protocol;
     let mut pickles = 0;
-    while pickles < BEHIND && stream.remaining() > 0 {
+    let most = if bytes <= arena.limits.max_header_bytes { BEHIND } else { 0 };
+    while pickles < most && stream.remaining() > 0 {
         match pickle::load(stream, arena, ids) {
             Ok(_) => pickles += 1,
             Err(Fault::Refused(_)) => break,
