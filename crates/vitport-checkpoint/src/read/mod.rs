@@ -7,8 +7,11 @@
 
 pub(crate) mod audit;
 mod hash;
+mod kept;
+mod pick;
 pub(crate) mod spool;
 mod strided;
+mod turn;
 mod values;
 
 use std::path::Path;
@@ -25,13 +28,13 @@ pub(crate) struct Bytes {
     sources: Vec<Source>,
     storages: Vec<Storage>,
     spool: spool::Spool,
-    kept: strided::Kept,
+    kept: kept::Kept,
 }
 
 impl Bytes {
     pub(crate) fn new(sources: Vec<Source>, storages: Vec<Storage>) -> Self {
         let spool = spool::Spool::new(storages.len());
-        Self { sources, storages, spool, kept: strided::Kept::default() }
+        Self { sources, storages, spool, kept: kept::Kept::default() }
     }
 
     pub(crate) fn handles(&self) -> impl Iterator<Item = std::io::Result<std::fs::File>> {

@@ -1,43 +1,23 @@
 //! Views whose elements do not lie in row-major order: transposed, sliced, expanded, channels last.
 //!
 //! A range of such a view is cut into boxes, which are whole in all dimensions but the first. A box touches its storage
-//! from a lowest to a highest element. When that span is little longer than the box, it is read and picked apart. When it
-//! is long, as in a transposed matrix where every box touches all rows, the tensor's whole span is read once and kept,
-//! since the next box will need it again. Where that would take too much memory, the box's runs are read one by one.
-
-use std::sync::{Arc, Mutex, PoisonError};
+//! from a lowest to a highest element. When that span is little longer than the box, it is read and picked apart
+//! ([`pick`](super::pick)). When it is long, as in a transposed matrix where every box touches all rows, the tensor's
+//! whole span is read once and kept ([`kept`](super::kept)), since the next box will need it again. Where that would take
+//! too much memory, the box's runs are read one by one.
 
 use super::Bytes;
 use super::audit::Seen;
-use crate::error::{Fault, Reason, refuse};
+use super::kept::Span;
+use super::pick::{Axis, Step, elements, outside, pick, steps};
+use crate::error::Fault;
 use crate::tensor::{Tensor, extent};
 
 /// The longest span of a tensor that is kept, in bytes.
 const KEPT: u64 = 16 << 20;
 
-/// Columns that are picked at a time: one cache line of each is at hand while all rows go by.
-const COLUMNS: usize = 16;
-
-/// The last span that was read because neighbouring boxes will need it. There is one, so that memory stays bounded
-/// however many threads read.
-#[derive(Debug, Default)]
-pub(super) struct Kept(Mutex<Span>);
-
-#[derive(Debug, Default)]
-struct Span {
-    storage: usize,
-    start: u64,
-    len: u64,
-    /// At least `len` bytes; memory is used again for the next span.
-    bytes: Arc<Vec<u8>>,
-}
-
-/// A dimension: its size, and the elements from one index to the next.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Axis {
-    size: usize,
-    stride: usize,
-}
+/// Bytes of a kept span that are read, and picked apart, at a time.
+const PIECE: usize = 256 << 10;
 
 /// Some elements of a view: all combinations of its axes' indices, from element `low` of the storage on.
 struct Part {
@@ -48,10 +28,13 @@ struct Part {
 impl Part {
     /// How many elements of the storage lie between its first and its last, both counted.
     fn span(&self) -> usize {
-        self.axes.iter().fold(1, |span, axis| {
-            span.saturating_add(axis.size.saturating_sub(1).saturating_mul(axis.stride))
-        })
+        reach(self.axes.iter())
     }
+}
+
+/// How many elements lie between the first and the last of a box with these axes, both counted.
+fn reach<'a>(axes: impl Iterator<Item = &'a Axis>) -> usize {
+    axes.fold(1, |span, axis| span.saturating_add(axis.size.saturating_sub(1).saturating_mul(axis.stride)))
 }
 
 /// A view's dimensions, those that lie in one another's row-major order joined.
@@ -68,11 +51,6 @@ fn axes(tensor: &Tensor) -> Vec<Axis> {
         }
     }
     axes
-}
-
-/// Elements of an index of the axis before these.
-fn elements(axes: &[Axis]) -> usize {
-    axes.iter().fold(1, |count, axis| count.saturating_mul(axis.size))
 }
 
 /// Cuts `count` elements from number `first` on into boxes, in order.
@@ -100,6 +78,15 @@ fn parts(axes: &[Axis], low: usize, first: usize, count: usize, found: &mut Vec<
     parts(inner, at(index.saturating_add(whole)), 0, left % row, found);
 }
 
+/// Elements of a piece of a view's span: some rows along its longest stride, where the other axes' elements lie between
+/// one row and the next, so that no element lies in two pieces.
+fn piece_of(axes: &[Axis], size: usize) -> Option<usize> {
+    let (place, longest) = axes.iter().enumerate().max_by_key(|(_, axis)| axis.stride)?;
+    let row = reach(axes.iter().enumerate().filter(|(other, _)| *other != place).map(|(_, axis)| axis));
+    let rows = (PIECE / longest.stride.saturating_mul(size).max(1)).max(1);
+    (row <= longest.stride).then(|| rows.saturating_mul(longest.stride))
+}
+
 impl Bytes {
     /// Collects elements `first..` of a view into `out`, as they are stored.
     pub(super) fn gather(
@@ -112,48 +99,84 @@ impl Bytes {
         let size = usize::try_from(tensor.dtype.size()).unwrap_or(1);
         let number = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
         let mut found = Vec::new();
-        parts(&axes(tensor), number(tensor.offset), number(first), out.len() / size, &mut found);
+        let axes = axes(tensor);
+        parts(&axes, number(tensor.offset), number(first), out.len() / size, &mut found);
+        let kept = self.span(tensor, &axes);
         let mut rest = out;
         for part in &found {
             let (here, after) = rest.split_at_mut(elements(&part.axes).saturating_mul(size).min(rest.len()));
-            self.gather_part(tensor, part, here, seen)?;
+            let span = part.span().saturating_mul(size);
+            if span <= here.len().saturating_mul(4).saturating_add(4096) {
+                let mut room = self.kept.room(span);
+                let bytes = room.first(span);
+                self.raw(tensor.storage, (part.low as u64).saturating_mul(size as u64), bytes, seen)?;
+                pick(&steps(&part.axes), size, bytes, 0, here, 0)?;
+            } else if let Some(kept) = &kept {
+                self.pick_from_kept(tensor, part, kept, here, seen)?;
+            } else {
+                self.pick_runs(tensor, part, here)?;
+            }
             rest = after;
         }
         Ok(())
     }
 
-    fn gather_part(
+    /// A tensor's whole span, if it is short enough to be kept.
+    fn span(&self, tensor: &Tensor, axes: &[Axis]) -> Option<Span<'_>> {
+        let size = tensor.dtype.size();
+        let end = extent(&tensor.shape, &tensor.strides, tensor.offset).unwrap_or(u64::MAX);
+        let start = tensor.offset.saturating_mul(size);
+        let len = end.saturating_sub(tensor.offset).saturating_mul(size);
+        let whole = usize::try_from(len).ok().filter(|_| len <= KEPT)?;
+        let size = usize::try_from(size).unwrap_or(1);
+        let piece = piece_of(axes, size).map_or(whole, |elements| elements.saturating_mul(size));
+        Some(self.kept.span(tensor.storage, start, whole, piece.clamp(1, whole.max(1))))
+    }
+
+    /// Picks a box out of a kept span, piece by piece: those that no other thread is busy with first.
+    fn pick_from_kept(
         &self,
         tensor: &Tensor,
         part: &Part,
+        kept: &Span<'_>,
         out: &mut [u8],
         seen: Option<&Seen>,
     ) -> Result<(), Fault> {
         let size = usize::try_from(tensor.dtype.size()).unwrap_or(1);
-        let span = part.span().saturating_mul(size);
-        if span <= out.len().saturating_mul(4).saturating_add(4096) {
-            let mut bytes = vec![0; span];
-            self.raw(tensor.storage, (part.low as u64).saturating_mul(size as u64), &mut bytes, seen)?;
-            return pick(&part.axes, size, &bytes, 0, out);
-        }
-        if let Some(kept) = self.kept(tensor, seen)? {
-            let low = part.low.saturating_sub(usize::try_from(tensor.offset).unwrap_or(usize::MAX));
-            return pick(&part.axes, size, &kept, low, out);
-        }
-        let mut steps = Vec::with_capacity(part.axes.len());
-        let mut step = 1_usize;
-        for &axis in part.axes.iter().rev() {
-            steps.push((axis, step));
-            step = step.saturating_mul(axis.size);
-        }
-        let run = steps.iter().position(|(axis, _)| axis.stride == 1).map(|place| steps.remove(place));
-        let (run, step) = run.unwrap_or((Axis { size: 1, stride: 1 }, 1));
-        // Innermost last again.
-        steps.reverse();
+        let low = part.low.saturating_sub(usize::try_from(tensor.offset).unwrap_or(usize::MAX));
+        let steps = steps(&part.axes);
+        let read = |start: u64, bytes: &mut [u8]| self.raw(tensor.storage, start, bytes, seen);
+        kept.visit(read, |begin, bytes| {
+            // The elements of the box whose place on the longest stride lies in this piece.
+            let (begin, end) = (begin / size, begin.saturating_add(bytes.len()) / size);
+            let Some(longest) = steps.iter().enumerate().max_by_key(|(_, step)| step.from) else {
+                return outside();
+            };
+            let (axis, Step { size: count, from, to }) = (longest.0, *longest.1);
+            let index = |element: usize| element.saturating_sub(low).div_ceil(from.max(1)).min(count);
+            let (first, behind) = if kept.is_whole() { (0, count) } else { (index(begin), index(end)) };
+            if first >= behind {
+                return Ok(());
+            }
+            let mut steps = steps.clone();
+            if let Some(step) = steps.get_mut(axis) {
+                step.size = behind - first;
+            }
+            let at = low.saturating_add(first.saturating_mul(from)).saturating_sub(begin);
+            pick(&steps, size, bytes, at, out, first.saturating_mul(to))
+        })
+    }
+
+    /// Reads the runs of a box one by one.
+    fn pick_runs(&self, tensor: &Tensor, part: &Part, out: &mut [u8]) -> Result<(), Fault> {
+        let size = usize::try_from(tensor.dtype.size()).unwrap_or(1);
+        let mut steps = steps(&part.axes);
+        let run = steps.iter().position(|step| step.from == 1).map(|place| steps.remove(place));
+        let run = run.unwrap_or(Step { size: 1, from: 1, to: 1 });
         let mut near = vec![0; run.size.saturating_mul(size)];
         visit(&steps, part.low, 0, &mut |low, place| {
             self.raw(tensor.storage, (low as u64).saturating_mul(size as u64), &mut near, None)?;
-            for (element, at) in near.chunks_exact(size).zip((place..).step_by(step.max(1))) {
+            for (element, at) in near.chunks_exact(size).zip((place..).step_by(run.to.max(1))) {
                 let slot = at.checked_mul(size).and_then(|begin| out.get_mut(begin..)?.get_mut(..size));
                 match slot {
                     Some(slot) => slot.copy_from_slice(element),
@@ -163,94 +186,20 @@ impl Bytes {
             Ok(())
         })
     }
-
-    /// A tensor's whole span, from memory if it was the last one read; `None` if it is too long, or while another
-    /// tensor's is in use.
-    fn kept(&self, tensor: &Tensor, seen: Option<&Seen>) -> Result<Option<Arc<Vec<u8>>>, Fault> {
-        let size = tensor.dtype.size();
-        let end = extent(&tensor.shape, &tensor.strides, tensor.offset).unwrap_or(u64::MAX);
-        let start = tensor.offset.saturating_mul(size);
-        let len = end.saturating_sub(tensor.offset).saturating_mul(size);
-        if len > KEPT {
-            return Ok(None);
-        }
-        let mut span = self.kept.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if (span.storage, span.start, span.len) != (tensor.storage, start, len) {
-            span.len = 0;
-            let Some(bytes) = Arc::get_mut(&mut span.bytes) else { return Ok(None) };
-            let wanted = usize::try_from(len).unwrap_or(usize::MAX);
-            if bytes.len() < wanted {
-                // Not both at one time.
-                bytes.clear();
-                bytes.shrink_to_fit();
-                bytes.resize(wanted, 0);
-            }
-            self.raw(tensor.storage, start, bytes.get_mut(..wanted).unwrap_or_default(), seen)?;
-            (span.storage, span.start, span.len) = (tensor.storage, start, len);
-        }
-        Ok(Some(Arc::clone(&span.bytes)))
-    }
 }
 
 /// Calls `each` with the element and the place in row-major order of every combination of indices.
 fn visit(
-    steps: &[(Axis, usize)],
+    steps: &[Step],
     low: usize,
     place: usize,
     each: &mut impl FnMut(usize, usize) -> Result<(), Fault>,
 ) -> Result<(), Fault> {
-    let Some(((axis, step), inner)) = steps.split_first() else { return each(low, place) };
-    (0..axis.size).try_for_each(|index| {
-        let low = low.saturating_add(index.saturating_mul(axis.stride));
-        visit(inner, low, place.saturating_add(index.saturating_mul(*step)), each)
+    let Some((step, inner)) = steps.split_first() else { return each(low, place) };
+    (0..step.size).try_for_each(|index| {
+        let low = low.saturating_add(index.saturating_mul(step.from));
+        visit(inner, low, place.saturating_add(index.saturating_mul(step.to)), each)
     })
-}
-
-/// Picks a box out of bytes, its first element being number `low` there.
-fn pick(axes: &[Axis], size: usize, bytes: &[u8], low: usize, out: &mut [u8]) -> Result<(), Fault> {
-    let picked = match size {
-        1 => pick_elements::<1>(axes, bytes, low, out),
-        2 => pick_elements::<2>(axes, bytes, low, out),
-        4 => pick_elements::<4>(axes, bytes, low, out),
-        _ => pick_elements::<8>(axes, bytes, low, out),
-    };
-    picked.map_or_else(outside, Ok)
-}
-
-fn pick_elements<const SIZE: usize>(axes: &[Axis], bytes: &[u8], low: usize, out: &mut [u8]) -> Option<()> {
-    pick_box(axes, bytes.as_chunks::<SIZE>().0, low, out.as_chunks_mut::<SIZE>().0)
-}
-
-/// `None` when the bytes end too early.
-fn pick_box<T: Copy>(axes: &[Axis], from: &[T], low: usize, out: &mut [T]) -> Option<()> {
-    const ONE: Axis = Axis { size: 1, stride: 0 };
-    let (rows, columns) = match axes {
-        [] => (ONE, ONE),
-        [columns] => (ONE, *columns),
-        [rows, columns] => (*rows, *columns),
-        [outer, inner @ ..] => {
-            let mut parts = out.chunks_exact_mut(elements(inner).max(1)).enumerate();
-            return parts.try_for_each(|(index, part)| {
-                pick_box(inner, from, low.saturating_add(index.saturating_mul(outer.stride)), part)
-            });
-        }
-    };
-    for column in (0..columns.size).step_by(COLUMNS) {
-        let mut row_begins = low.saturating_add(column.saturating_mul(columns.stride));
-        for row in out.chunks_exact_mut(columns.size.max(1)) {
-            let mut at = row_begins;
-            for slot in row.iter_mut().skip(column).take(COLUMNS) {
-                *slot = *from.get(at)?;
-                at = at.saturating_add(columns.stride);
-            }
-            row_begins = row_begins.saturating_add(rows.stride);
-        }
-    }
-    Some(())
-}
-
-fn outside<T>() -> Result<T, Fault> {
-    refuse(Reason::Malformed, "a view reaches outside its storage")
 }
 
 #[cfg(test)]
@@ -308,7 +257,7 @@ mod tests {
                     let mut elements_found = Vec::new();
                     for part in found {
                         let mut out = vec![0; elements(&part.axes) * 4];
-                        pick(&part.axes, 4, &storage, part.low, &mut out).unwrap();
+                        pick(&steps(&part.axes), 4, &storage, part.low, &mut out, 0).unwrap();
                         let ends = out.as_chunks().0.iter().map(|&e| u32::from_le_bytes(e) as usize);
                         elements_found.extend(ends);
                         let last = elements_found.iter().rev().take(elements(&part.axes)).max().unwrap();
@@ -321,9 +270,15 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_end_too_early_are_refused() {
-        let part = [Axis { size: 3, stride: 2 }];
-        assert!(pick(&part, 4, &[0; 20], 0, &mut [0; 12]).is_ok());
-        assert!(pick(&part, 4, &[0; 19], 0, &mut [0; 12]).is_err());
+    fn pieces_hold_whole_rows_where_rows_do_not_overlap() {
+        let piece = |t: &Tensor| piece_of(&axes(t), 4);
+        // Transposed: 85 rows of 768 elements are the most that fit.
+        assert_eq!(piece(&view(&[768, 3072], &[1, 768], 0)), Some(85 * 768));
+        assert_eq!(piece(&view(&[3, 100_000], &[1, 100_000], 0)), Some(100_000));
+        assert_eq!(piece(&view(&[3, 5], &[100_000, 1], 0)), Some(100_000));
+        // Windows that overlap.
+        assert_eq!(piece(&view(&[8, 4, 5], &[2, 1, 100], 0)), Some(655 * 100));
+        assert_eq!(piece(&view(&[8, 120, 5], &[2, 1, 100], 0)), None);
+        assert_eq!(piece(&view(&[4, 6], &[0, 1], 0)), Some(65_536));
     }
 }

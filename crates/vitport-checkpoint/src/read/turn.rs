@@ -1,0 +1,168 @@
+//! Squares of elements whose rows become columns in the processor's registers, where it has AVX2.
+
+#[cfg(target_arch = "x86_64")]
+use std::arch::x86_64::{__m128i, __m256};
+
+/// Rows and columns of a square.
+pub(super) const SIDE: usize = 8;
+
+/// Rows of elements.
+pub(super) type Square<T> = [[T; SIDE]; SIDE];
+
+/// Work that turns squares.
+pub(super) trait Turned<T> {
+    /// Does it with a function that turns a square.
+    fn with(self, turned: impl Fn(Square<T>) -> Square<T>) -> Option<()>;
+}
+
+/// An element, with the fastest way to turn squares of it.
+pub(super) trait Turn: Copy {
+    /// Does the work in that way.
+    fn turn(work: impl Turned<Self>) -> Option<()> {
+        work.with(plainly)
+    }
+}
+
+impl Turn for [u8; 1] {}
+
+impl Turn for [u8; 8] {}
+
+impl Turn for [u8; 2] {
+    #[cfg(target_arch = "x86_64")]
+    fn turn(work: impl Turned<Self>) -> Option<()> {
+        match pulp::x86::V3::try_new() {
+            Some(simd) => simd.vectorize(
+                #[inline(always)]
+                || {
+                    work.with(
+                        #[inline(always)]
+                        |square| pairs_by_avx(simd, square),
+                    )
+                },
+            ),
+            None => work.with(plainly),
+        }
+    }
+}
+
+impl Turn for [u8; 4] {
+    #[cfg(target_arch = "x86_64")]
+    fn turn(work: impl Turned<Self>) -> Option<()> {
+        match pulp::x86::V3::try_new() {
+            Some(simd) => simd.vectorize(
+                #[inline(always)]
+                || {
+                    work.with(
+                        #[inline(always)]
+                        |square| fours_by_avx(simd, square),
+                    )
+                },
+            ),
+            None => work.with(plainly),
+        }
+    }
+}
+
+/// One element after the other.
+#[inline(always)]
+fn plainly<T: Copy>(square: Square<T>) -> Square<T> {
+    let mut out = square;
+    for (column, line) in square.iter().enumerate() {
+        for (slots, value) in out.iter_mut().zip(line) {
+            if let Some(slot) = slots.get_mut(column) {
+                *slot = *value;
+            }
+        }
+    }
+    out
+}
+
+/// Elements of four bytes: three rounds of exchanging halves, of pairs of elements, of pairs of pairs, of registers.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+fn fours_by_avx(simd: pulp::x86::V3, [a, b, c, d, e, f, g, h]: Square<[u8; 4]>) -> Square<[u8; 4]> {
+    let [a, b, c, d] = quads(simd, [a, b, c, d]);
+    let [e, f, g, h] = quads(simd, [e, f, g, h]);
+    let ((a, e), (b, f)) = (halves(simd, a, e), halves(simd, b, f));
+    let ((c, g), (d, h)) = (halves(simd, c, g), halves(simd, d, h));
+    [a, b, c, d, e, f, g, h]
+}
+
+/// In each half of four registers the turned square of four.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+fn quads(simd: pulp::x86::V3, [a, b, c, d]: [[[u8; 4]; SIDE]; 4]) -> [__m256; 4] {
+    let (avx, a, b, c, d) = (simd.avx, pulp::cast(a), pulp::cast(b), pulp::cast(c), pulp::cast(d));
+    let (ab, ab_high) = (avx._mm256_unpacklo_ps(a, b), avx._mm256_unpackhi_ps(a, b));
+    let (cd, cd_high) = (avx._mm256_unpacklo_ps(c, d), avx._mm256_unpackhi_ps(c, d));
+    [
+        avx._mm256_shuffle_ps::<0b01_00_01_00>(ab, cd),
+        avx._mm256_shuffle_ps::<0b11_10_11_10>(ab, cd),
+        avx._mm256_shuffle_ps::<0b01_00_01_00>(ab_high, cd_high),
+        avx._mm256_shuffle_ps::<0b11_10_11_10>(ab_high, cd_high),
+    ]
+}
+
+/// Both lower halves, and both upper halves.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+fn halves(simd: pulp::x86::V3, x: __m256, y: __m256) -> ([[u8; 4]; SIDE], [[u8; 4]; SIDE]) {
+    let low = simd.avx._mm256_permute2f128_ps::<0x20>(x, y);
+    let high = simd.avx._mm256_permute2f128_ps::<0x31>(x, y);
+    (pulp::cast(low), pulp::cast(high))
+}
+
+/// Elements of two bytes, of which a register of 16 bytes holds a row: rounds of single elements, of pairs, of fours.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+fn pairs_by_avx(simd: pulp::x86::V3, [a, b, c, d, e, f, g, h]: Square<[u8; 2]>) -> Square<[u8; 2]> {
+    let (upper, lower) = (fours_of_pairs(simd, [a, b, c, d]), fours_of_pairs(simd, [e, f, g, h]));
+    let mut turned = [[[0; 2]; SIDE]; SIDE];
+    for ((rows, x), y) in turned.as_chunks_mut::<2>().0.iter_mut().zip(upper).zip(lower) {
+        let (even, odd) = (simd.sse2._mm_unpacklo_epi64(x, y), simd.sse2._mm_unpackhi_epi64(x, y));
+        *rows = [pulp::cast(even), pulp::cast(odd)];
+    }
+    turned
+}
+
+/// The columns of four rows, two a register.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+fn fours_of_pairs(simd: pulp::x86::V3, [a, b, c, d]: [[[u8; 2]; SIDE]; 4]) -> [__m128i; 4] {
+    let (sse, a, b, c, d) = (simd.sse2, pulp::cast(a), pulp::cast(b), pulp::cast(c), pulp::cast(d));
+    let (ab, ab_high) = (sse._mm_unpacklo_epi16(a, b), sse._mm_unpackhi_epi16(a, b));
+    let (cd, cd_high) = (sse._mm_unpacklo_epi16(c, d), sse._mm_unpackhi_epi16(c, d));
+    [
+        sse._mm_unpacklo_epi32(ab, cd),
+        sse._mm_unpackhi_epi32(ab, cd),
+        sse._mm_unpacklo_epi32(ab_high, cd_high),
+        sse._mm_unpackhi_epi32(ab_high, cd_high),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_become_columns_alike_with_and_without_avx() {
+        fn check<const SIZE: usize>(turned: impl Fn(Square<[u8; SIZE]>) -> Square<[u8; SIZE]>) {
+            let mut square = [[[0; SIZE]; SIDE]; SIDE];
+            for (number, byte) in square.as_flattened_mut().as_flattened_mut().iter_mut().enumerate() {
+                *byte = number as u8;
+            }
+            for (row, line) in turned(square).iter().enumerate() {
+                for (column, value) in line.iter().enumerate() {
+                    assert_eq!(*value, square[column][row], "{SIZE}: {row}, {column}");
+                }
+            }
+        }
+        check::<2>(plainly);
+        check::<4>(plainly);
+        #[cfg(target_arch = "x86_64")]
+        if let Some(simd) = pulp::x86::V3::try_new() {
+            check::<2>(|square| pairs_by_avx(simd, square));
+            check::<4>(|square| fours_by_avx(simd, square));
+        }
+    }
+}
