@@ -1,7 +1,9 @@
 //! The [`Checkpoint`]: what a file or a set of shards holds, and the way to its bytes.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
+use std::ops::Range;
 use std::path::Path;
+use std::sync::OnceLock;
 
 use crate::contents::{Branch, Contents};
 use crate::error::{Error, Fault, Reason, refuse};
@@ -38,9 +40,11 @@ pub struct Checkpoint {
     metadata: Vec<Metadata>,
     evidence: Evidence,
     roots: Vec<Root>,
-    selected: Vec<Tensor>,
-    /// For each name in the selected root, the tensor's number.
-    numbers: HashMap<String, usize>,
+    selected: Range<usize>,
+    /// The selected tensors under their names in the root, where those are not their full names.
+    renamed: Option<Vec<Tensor>>,
+    /// The numbers of the selected tensors by name, once one is looked for.
+    by_name: OnceLock<Vec<usize>>,
     root: Root,
     choice: RootChoice,
 }
@@ -108,8 +112,9 @@ impl Checkpoint {
             metadata,
             evidence,
             roots,
-            selected: Vec::new(),
-            numbers: HashMap::new(),
+            selected: 0..0,
+            renamed: None,
+            by_name: OnceLock::new(),
             root: Root { path: String::new(), tensors: 0, training_state: false },
             choice: RootChoice { how: ChosenBy::TopLevel, alternatives: Vec::new() },
         }
@@ -132,8 +137,9 @@ impl Checkpoint {
                 ),
             );
         }
-        let mut names = HashSet::new();
-        for tensor in self.all.get(branch.tensors.clone()).unwrap_or_default() {
+        let tensors = self.all.get(branch.tensors.clone()).unwrap_or_default();
+        let mut names = HashSet::with_capacity(tensors.len());
+        for tensor in tensors {
             if !names.insert(tensor.name.as_str()) {
                 return refuse(
                     Reason::Contradiction,
@@ -149,16 +155,19 @@ impl Checkpoint {
             return;
         };
         let prefix = branch.prefix_len();
-        let range = branch.tensors.clone();
-        self.selected = self.all.get(range).unwrap_or_default().to_vec();
-        for tensor in &mut self.selected {
-            tensor.name = tensor.name.split_off(prefix.min(tensor.name.len()));
-        }
-        self.numbers = self.selected.iter().enumerate().map(|(number, t)| (t.name.clone(), number)).collect();
+        self.selected = branch.tensors.clone();
+        self.renamed = (prefix > 0).then(|| {
+            let mut tensors = self.all.get(branch.tensors.clone()).unwrap_or_default().to_vec();
+            for tensor in &mut tensors {
+                tensor.name = tensor.name.split_off(prefix.min(tensor.name.len()));
+            }
+            tensors
+        });
+        self.by_name = OnceLock::new();
         let listed = self.roots.iter().find(|root| root.path == branch.path);
         self.root = listed.cloned().unwrap_or_else(|| Root {
             path: branch.path.clone(),
-            tensors: self.selected.len(),
+            tensors: branch.tensors.len(),
             training_state: false,
         });
         let alternatives = self.roots.iter().filter(|root| root.path != self.root.path).cloned().collect();
@@ -207,13 +216,24 @@ impl Checkpoint {
     /// The tensors of the selected root, under their names in it, in the order of the file.
     #[must_use]
     pub fn tensors(&self) -> &[Tensor] {
-        &self.selected
+        match &self.renamed {
+            Some(tensors) => tensors,
+            None => self.all.get(self.selected.clone()).unwrap_or_default(),
+        }
     }
 
     /// The tensor of this name in the selected root.
     #[must_use]
     pub fn tensor(&self, name: &str) -> Option<&Tensor> {
-        self.numbers.get(name).and_then(|&number| self.selected.get(number))
+        let tensors = self.tensors();
+        let name_of = |number: &usize| tensors.get(*number).map(|tensor| tensor.name.as_str());
+        let by_name = self.by_name.get_or_init(|| {
+            let mut numbers: Vec<usize> = (0..tensors.len()).collect();
+            numbers.sort_unstable_by_key(name_of);
+            numbers
+        });
+        let place = by_name.binary_search_by_key(&Some(name), name_of).ok()?;
+        by_name.get(place).and_then(|&number| tensors.get(number))
     }
 
     /// Every tensor in the file under its full dotted path, in the order of the file.
@@ -284,7 +304,7 @@ impl Checkpoint {
     /// the end every record that holds a tensor of the selected root has been checked.
     #[must_use]
     pub fn audit(&self) -> Audit<'_> {
-        Audit::new(&self.bytes, &self.selected)
+        Audit::new(&self.bytes, self.tensors())
     }
 
     /// Like [`audit`](Self::audit), for the records of all tensors of the file, selected or not.

@@ -209,6 +209,11 @@ impl<'a> Stream<'a> {
 
     /// The next `N` bytes.
     pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N], Fault> {
+        if let Some(out) = self.buffer.get(self.used..).and_then(<[u8]>::first_chunk::<N>) {
+            self.used += N;
+            self.position += N as u64;
+            return Ok(*out);
+        }
         let mut out = [0; N];
         self.fill(&mut out)?;
         Ok(out)
@@ -217,7 +222,13 @@ impl<'a> Stream<'a> {
     /// The next `len` bytes; refused before anything is allocated when there are fewer.
     pub(crate) fn take(&mut self, len: u64) -> Result<Vec<u8>, Fault> {
         self.check(len)?;
-        let mut out = vec![0; usize::try_from(len).unwrap_or(0)];
+        let wanted = usize::try_from(len).unwrap_or(0);
+        if let Some(ready) = self.buffer.get(self.used..).and_then(|ready| ready.get(..wanted)) {
+            self.used += wanted;
+            self.position += len;
+            return Ok(ready.to_vec());
+        }
+        let mut out = vec![0; wanted];
         self.fill(&mut out)?;
         Ok(out)
     }
@@ -232,8 +243,8 @@ impl<'a> Stream<'a> {
             let ready = self.buffer.get(self.used..).unwrap_or_default();
             let rest = out.get_mut(filled..).unwrap_or_default();
             let count = ready.len().min(rest.len());
-            for (to, from) in rest.iter_mut().zip(ready) {
-                *to = *from;
+            if let (Some(to), Some(from)) = (rest.get_mut(..count), ready.get(..count)) {
+                to.copy_from_slice(from);
             }
             filled += count;
             self.used += count;

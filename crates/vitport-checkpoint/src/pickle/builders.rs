@@ -30,16 +30,19 @@ fn build_nested(
     args: Value,
     depth: usize,
 ) -> Result<Option<Value>, Fault> {
-    let items: Vec<Value> = match machine.arena.sequence(args) {
-        // Builders look at their first eight arguments at most; containers of any length come as one.
-        Some(items) => items.iter().copied().take(8).collect(),
-        None => return Ok(None),
+    // Builders look at their first eight arguments at most; containers of any length come as one.
+    let mut arguments = [Value::None; 8];
+    let Some(items) = machine.arena.sequence(args) else {
+        return Ok(None);
     };
+    let count = items.len().min(arguments.len());
+    arguments.iter_mut().zip(items).for_each(|(to, from)| *to = *from);
+    let items = arguments.get(..count).unwrap_or_default();
     let first = items.first().copied();
     let arena = &mut *machine.arena;
     let made = match meaning {
-        Meaning::RebuildTensor => rebuild_tensor(machine, &items)?,
-        Meaning::RebuildTensorV3 => rebuild_tensor_v3(machine, &items)?,
+        Meaning::RebuildTensor => rebuild_tensor(machine, items)?,
+        Meaning::RebuildTensorV3 => rebuild_tensor_v3(machine, items)?,
         Meaning::RebuildParameter | Meaning::RebuildFromCpu => match first {
             Some(tensor) if is_tensor(machine, tensor) => tensor,
             _ => return malformed("a parameter is made of something that is no tensor"),
@@ -83,14 +86,14 @@ fn build_nested(
             arena.add(node, 0)?
         }
         Meaning::Itself => first.unwrap_or(Value::None),
-        Meaning::Encode => return encode(machine, &items),
+        Meaning::Encode => return encode(machine, items),
         Meaning::ByteArray => match first {
             Some(bytes) if matches!(arena.node(bytes), Some(Node::Bytes(_))) => bytes,
             _ => return Ok(None),
         },
-        Meaning::NumpyScalar => return numpy::scalar(machine, &items),
-        Meaning::NumpyDtype => return numpy::array_type(machine, &items),
-        Meaning::NumpyFromBuffer => return numpy::from_buffer(machine, &items),
+        Meaning::NumpyScalar => return numpy::scalar(machine, items),
+        Meaning::NumpyDtype => return numpy::array_type(machine, items),
+        Meaning::NumpyFromBuffer => return numpy::from_buffer(machine, items),
         Meaning::TensorClass => match first {
             Some(tensor) if is_tensor(machine, tensor) => tensor,
             _ => return Ok(None),

@@ -295,11 +295,11 @@ impl Machine<'_, '_> {
     }
 
     fn tuple(&mut self, len: usize) -> Result<(), Fault> {
-        let mut items = Vec::with_capacity(len);
-        for _ in 0..len {
-            items.push(self.pop()?);
-        }
-        items.reverse();
+        let floor = self.marks.last().copied().unwrap_or(0);
+        let Some(begin) = self.stack.len().checked_sub(len).filter(|begin| *begin >= floor) else {
+            return self.underflow();
+        };
+        let items = self.stack.split_off(begin);
         let value = self.arena.add(Node::Tuple(items), len * size_of::<Value>())?;
         self.push(value)
     }

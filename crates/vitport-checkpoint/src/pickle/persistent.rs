@@ -59,7 +59,11 @@ impl Machine<'_, '_> {
 
 /// `("storage", class, key, location, numel[, view])` or `("module", class, file, source)`.
 fn storage(arena: &mut Arena, id: Value) -> Result<Value, Fault> {
-    let items = arena.sequence(id).map(<[Value]>::to_vec).unwrap_or_default();
+    let mut items = [Value::None; 6];
+    let given = arena.sequence(id).unwrap_or_default();
+    let count = given.len().min(items.len());
+    items.iter_mut().zip(given).for_each(|(to, from)| *to = *from);
+    let items = items.get(..count).unwrap_or_default();
     let kind = items.first().and_then(|kind| arena.text(*kind));
     if kind == Some("module")
         && let Some(class) = items.get(1)
@@ -67,7 +71,7 @@ fn storage(arena: &mut Arena, id: Value) -> Result<Value, Fault> {
         return Ok(*class);
     }
     let view = items.get(5).copied().unwrap_or(Value::None);
-    let [_, class, key, location, Value::Int(numel), ..] = items.as_slice() else {
+    let [_, class, key, location, Value::Int(numel), ..] = items else {
         return malformed();
     };
     let (Some("storage"), Some(Meaning::Storage(class))) = (kind, arena.meaning(*class)) else {

@@ -66,7 +66,7 @@ fn parents(arena: &Arena) -> (Vec<usize>, Vec<u32>) {
 }
 
 /// Calls `found` with the number of each node that the walk would go to from this one.
-fn children(node: &Node, found: &mut dyn FnMut(usize)) {
+fn children(node: &Node, found: &mut impl FnMut(usize)) {
     let mut each = |value: &Value| {
         if let Value::Node(id) = value {
             found(id.index());

@@ -248,11 +248,12 @@ impl<'a> Walk<'a> {
 
     /// A dict's entries as Python keeps them: a key that is set again keeps its place and gets the value.
     pub(super) fn last_of_each_key(&mut self, entries: &[(Value, Value)]) -> Vec<(Value, Value)> {
-        let mut places: HashMap<Key, usize> = HashMap::with_capacity(entries.len());
+        let arena = self.arena;
+        let mut places: HashMap<Key<'_>, usize> = HashMap::with_capacity(entries.len());
         let mut kept: Vec<(Value, Value)> = Vec::with_capacity(entries.len());
         for &(key, value) in entries {
-            let identity = match (self.arena.text(key), key) {
-                (Some(text), _) => Key::Text(text.into()),
+            let identity = match (arena.text(key), key) {
+                (Some(text), _) => Key::Text(text),
                 (None, Value::Int(number)) => Key::Int(number),
                 _ => {
                     kept.push((key, value));
@@ -365,8 +366,8 @@ impl<'a> Walk<'a> {
 
 /// A dict's key, as far as keys can be told apart by value.
 #[derive(PartialEq, Eq, Hash)]
-enum Key {
-    Text(Box<str>),
+enum Key<'a> {
+    Text(&'a str),
     Int(i64),
 }
 

@@ -78,8 +78,9 @@ pub(crate) fn read(
         let Some(declared) = declared.get(number) else {
             return refuse(Reason::Malformed, "a tensor names a storage that does not exist");
         };
-        let key = format!("data/{}", declared.key);
-        let storage = match archive.get(&format!("{folder}{key}")) {
+        let name = [folder.as_str(), "data/", &declared.key].concat();
+        let key = name.get(folder.len()..).unwrap_or_default().to_owned();
+        let storage = match archive.get(&name) {
             Some(entry) if entry.len == declared.bytes => archive.storage(entry, file, key),
             Some(entry) => {
                 return refuse(
