@@ -4,7 +4,6 @@
 //! are still in the cache, each by itself; at the end the checksums of neighbouring blocks are combined
 //! into that of the record, and only what nobody read is read now. Formats without checksums pass.
 
-use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use super::Bytes;
@@ -26,7 +25,7 @@ pub struct Audit<'a> {
 /// For each storage that is to be checked, the blocks that were read of its record.
 #[derive(Debug)]
 pub(crate) struct Seen {
-    records: BTreeMap<usize, Mutex<Vec<Piece>>>,
+    records: Vec<Option<Mutex<Vec<Piece>>>>,
 }
 
 /// The checksum of a block that was read: from which byte of the record on, and the running state, which
@@ -41,7 +40,7 @@ struct Piece {
 impl Seen {
     /// Remembers that these bytes lie `start` bytes after the beginning of a storage's record.
     pub(super) fn note(&self, storage: usize, start: u64, bytes: &[u8]) {
-        if let Some(record) = self.records.get(&storage) {
+        if let Some(Some(record)) = self.records.get(storage) {
             let mut hasher = crc32fast::Hasher::new();
             hasher.update(bytes);
             let piece = Piece { start, len: bytes.len() as u64, hasher };
@@ -52,11 +51,15 @@ impl Seen {
 
 impl<'a> Audit<'a> {
     pub(crate) fn new(bytes: &'a Bytes, tensors: &[Tensor]) -> Self {
-        let checked = |tensor: &&Tensor| {
-            bytes.storages().get(tensor.storage).is_some_and(|storage| storage.crc32.is_some())
-        };
-        let records =
-            tensors.iter().filter(checked).map(|tensor| (tensor.storage, Mutex::default())).collect();
+        let mut records: Vec<_> = bytes.storages().iter().map(|_| None).collect();
+        for tensor in tensors {
+            let is_checked = |storage: &Storage| storage.crc32.is_some();
+            if bytes.storages().get(tensor.storage).is_some_and(is_checked)
+                && let Some(record) = records.get_mut(tensor.storage)
+            {
+                *record = Some(Mutex::default());
+            }
+        }
         Self { bytes, seen: Seen { records } }
     }
 
@@ -90,8 +93,8 @@ impl<'a> Audit<'a> {
     fn check_records(self) -> Result<(), Error> {
         let bytes = self.bytes;
         let mut block = Vec::new();
-        for (index, pieces) in self.seen.records {
-            let Some(storage) = bytes.storages().get(index) else {
+        for (index, (storage, pieces)) in bytes.storages().iter().zip(self.seen.records).enumerate() {
+            let Some(pieces) = pieces else {
                 continue;
             };
             let pieces = pieces.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -119,8 +122,10 @@ fn check(
         return bytes.record(index, storage, 0, first.get_mut(..len).unwrap_or_default(), None);
     }
     pieces.sort_unstable_by_key(|piece| piece.start);
-    let mut whole = crc32fast::Hasher::new();
-    let mut at = 0;
+    // Most records are read as one block, with whose checksum nothing is to be combined.
+    let first = pieces.first().filter(|piece| piece.start == 0);
+    let mut whole = first.map_or_else(crc32fast::Hasher::new, |piece| piece.hasher.clone());
+    let mut at = first.map_or(0, |piece| piece.len);
     for piece in pieces {
         if piece.start < at {
             continue;
