@@ -12,6 +12,7 @@ mod number;
 
 use std::collections::HashMap;
 use std::io::Read;
+use std::thread;
 
 use crate::error::{Fault, Reason, refuse};
 use crate::escape::escape;
@@ -58,10 +59,7 @@ pub(crate) struct Entry {
 pub(crate) fn read(source: &Source, limits: &Limits) -> Result<Archive, Fault> {
     let end = end::find(source)?;
     let mut entries = central::read(source, &end.last, limits)?;
-    let mut nearby = local::Nearby::new(source);
-    for entry in &mut entries {
-        local::check(&mut nearby, entry)?;
-    }
+    check_headers(source, &mut entries)?;
     check_places(&entries, &end)?;
     let mut by_name = HashMap::with_capacity(entries.len());
     for (index, entry) in entries.iter().enumerate() {
@@ -75,6 +73,29 @@ pub(crate) fn read(source: &Source, limits: &Limits) -> Result<Archive, Fault> {
     let mut filled = entries.iter().filter(|entry| entry.len > 0).peekable();
     let has_checksums = filled.peek().is_none() || filled.any(|entry| entry.crc32 != 0);
     Ok(Archive { entries, by_name, has_checksums })
+}
+
+/// Entries whose headers one thread compares; for fewer, another thread is not worth its start.
+const A_THREAD: usize = 512;
+
+/// Compares every local header with the directory. The headers of a large archive lie in as many pages of the file, so
+/// several threads read them. Of several faults the first in the directory's order is told.
+fn check_headers(source: &Source, entries: &mut [Entry]) -> Result<(), Fault> {
+    let check = |entries: &mut [Entry]| {
+        let mut nearby = local::Nearby::new(source);
+        entries.iter_mut().try_for_each(|entry| local::check(&mut nearby, entry))
+    };
+    let threads = thread::available_parallelism().map_or(1, usize::from).min(entries.len() / A_THREAD).max(1);
+    let mut shares = entries.chunks_mut(entries.len().div_ceil(threads).max(1));
+    let own = shares.next().unwrap_or_default();
+    thread::scope(|scope| {
+        let others: Vec<_> = shares.map(|share| scope.spawn(|| check(share))).collect();
+        let others = std::iter::once(check(own)).chain(others.into_iter().map(|other| match other.join() {
+            Ok(checked) => checked,
+            Err(panic) => std::panic::resume_unwind(panic),
+        }));
+        others.collect()
+    })
 }
 
 /// No two entries may share bytes, and none may reach into the central directory. An end record before the last
