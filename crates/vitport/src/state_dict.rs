@@ -77,7 +77,11 @@ impl StateDict {
     /// A full name that meets a bare one (`head.weight` beside `module.head.weight`) stays reachable: the prefixed tensor
     /// keeps the bare name, the other one is listed behind `(outside the prefix) `.
     pub fn with_prefix(tensors: &[Tensor], prefix: &str) -> Self {
-        let mut dict = StateDict { prefix: prefix.to_owned(), ..Self::default() };
+        let mut dict = StateDict {
+            entries: Vec::with_capacity(tensors.len()),
+            index: HashMap::with_capacity(tensors.len()),
+            prefix: prefix.to_owned(),
+        };
         let mut outside = Vec::new();
         for tensor in tensors {
             match tensor.name.strip_prefix(prefix) {
@@ -124,7 +128,7 @@ impl StateDict {
 
     /// The tensor of that bare name.
     pub fn get(&self, name: &str) -> Option<&Tensor> {
-        self.entries.get(*self.index.get(name)?).map(|(_, tensor)| tensor)
+        self.entry(name).map(|(_, tensor)| tensor)
     }
 
     /// The shape of the tensor of that bare name.
@@ -137,9 +141,10 @@ impl StateDict {
         self.index.contains_key(name)
     }
 
-    /// Position of a name in the file's order.
-    pub fn position(&self, name: &str) -> Option<usize> {
-        self.index.get(name).copied()
+    /// Position of a name in the file's order, and its tensor.
+    pub fn entry(&self, name: &str) -> Option<(usize, &Tensor)> {
+        let position = *self.index.get(name)?;
+        self.entries.get(position).map(|(_, tensor)| (position, tensor))
     }
 
     /// Bare names and tensors in the file's order.

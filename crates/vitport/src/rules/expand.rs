@@ -1,13 +1,14 @@
 //! From rules and a state dict to a plan: every rule is written out for every value of its variables, and the result is
 //! held against the source (is every tensor used, is every needed one there) and against the target network's own list.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 use vitport_checkpoint::{Dtype, Tensor};
 
 use super::language::{Action, Dimension, Rule, Rules};
 use super::nearest::nearest_pattern;
-use super::pattern::{Pattern, Side, Values};
+use super::pattern::{Pattern, Side, Text, Values};
 use super::problems::{Problem, Problems, grouped};
 use crate::plan::{Dropped, Operation, Part, Plan, Target};
 use crate::state_dict::StateDict;
@@ -69,7 +70,8 @@ impl Rules {
             cast,
             filler: cast.or(filler).unwrap_or(Dtype::F32),
             names: 0,
-            used: BTreeSet::new(),
+            used: vec![false; source.len()],
+            name: String::new(),
             missing: BTreeMap::new(),
             made: Vec::new(),
             dropped: Vec::new(),
@@ -107,7 +109,8 @@ impl Rules {
     fn instances(&self, rule: &Rule, bindings: &Bindings) -> Result<Vec<Values>, String> {
         let mut start = Values::default();
         for (name, text) in &bindings.texts {
-            start.set(name, text, text);
+            let text: Arc<str> = text.as_str().into();
+            start.set(&name.as_str().into(), (Arc::clone(&text), text));
         }
         let mut instances = vec![start];
         let mut open = rule.variables();
@@ -124,15 +127,16 @@ impl Rules {
                 ));
             };
             open.remove(&name);
+            let shared: Arc<str> = name.as_str().into();
             let mut wider = Vec::new();
             for values in &instances {
                 let texts = self.texts_of(&name, values, bindings)?;
                 if wider.len().saturating_add(texts.len()) > MOST_NAMES {
                     return Err(too_many());
                 }
-                for (source, target) in texts {
+                for text in texts {
                     let mut values = values.clone();
-                    values.set(&name, source, target);
+                    values.set(&shared, text);
                     wider.push(values);
                 }
             }
@@ -142,12 +146,7 @@ impl Rules {
         Ok(instances)
     }
 
-    fn texts_of(
-        &self,
-        name: &str,
-        values: &Values,
-        bindings: &Bindings,
-    ) -> Result<Vec<(String, String)>, String> {
+    fn texts_of(&self, name: &str, values: &Values, bindings: &Bindings) -> Result<Vec<Text>, String> {
         if let Some(texts) = self.choices.get(name) {
             return Ok(texts.clone());
         }
@@ -161,7 +160,8 @@ impl Rules {
         if end > MOST_NAMES as u64 {
             return Err(too_many());
         }
-        Ok((0..end).map(|index| (index.to_string(), index.to_string())).collect())
+        let text = |index: u64| Arc::<str>::from(index.to_string());
+        Ok((0..end).map(text).map(|text| (Arc::clone(&text), text)).collect())
     }
 }
 
@@ -178,7 +178,10 @@ struct Expansion<'a> {
     filler: Dtype,
     /// How many names the rules so far stand for.
     names: usize,
-    used: BTreeSet<String>,
+    /// For each source tensor, whether a rule uses it.
+    used: Vec<bool>,
+    /// Room for a name that is looked up.
+    name: String,
     /// Rule → source names that it needs and the checkpoint lacks.
     missing: BTreeMap<String, Vec<String>>,
     /// Position of the first source in the file, and the target.
@@ -203,8 +206,9 @@ impl Expansion<'_> {
                 if self.names > MOST_NAMES {
                     return self.broken(rule, too_many());
                 }
+                let sources = rule.action.sources();
                 for values in &instances {
-                    if let Err(problem) = self.instance(rule, values) {
+                    if let Err(problem) = self.instance(rule, &sources, values) {
                         self.problems.push(problem);
                     }
                 }
@@ -218,25 +222,29 @@ impl Expansion<'_> {
     }
 
     /// One rule with one set of values. A source that is missing is noted and no problem here.
-    fn instance(&mut self, rule: &Rule, values: &Values) -> Result<(), Problem> {
+    fn instance(&mut self, rule: &Rule, patterns: &[&Pattern], values: &Values) -> Result<(), Problem> {
         let broken = |reason: String| Problem::Rule { rule: rule.describe(), reason };
         let target_name = |pattern: &Pattern| pattern.fill(values, Side::Target).map_err(broken);
-        let mut sources = Vec::new();
-        for pattern in rule.action.sources() {
-            let name = pattern.fill(values, Side::Source).map_err(broken)?;
-            match (self.source.get(&name), &rule.action) {
-                (Some(tensor), _) => sources.push((name, tensor.clone())),
+        let mut tensors = Vec::with_capacity(patterns.len());
+        let mut first = None;
+        for pattern in patterns {
+            pattern.fill_into(&mut self.name, values, Side::Source).map_err(broken)?;
+            match (self.source.entry(&self.name), &rule.action) {
+                (Some((position, tensor)), _) => {
+                    tensors.push(tensor);
+                    first.get_or_insert(position);
+                    if let Some(used) = self.used.get_mut(position) {
+                        *used = true;
+                    }
+                }
                 (None, Action::Drop { .. }) => return Ok(()),
-                (None, _) => self.missing.entry(rule.describe()).or_default().push(name),
+                (None, _) => self.missing.entry(rule.describe()).or_default().push(self.name.clone()),
             }
         }
-        if sources.len() < rule.action.sources().len() {
-            self.used.extend(sources.into_iter().map(|(name, _)| name));
+        if tensors.len() < patterns.len() {
             return Ok(());
         }
-        let position = sources.first().and_then(|(name, _)| self.source.position(name)).unwrap_or(usize::MAX);
-        let tensors: Vec<Tensor> = sources.iter().map(|(_, tensor)| tensor.clone()).collect();
-        self.used.extend(sources.into_iter().map(|(name, _)| name));
+        let position = first.unwrap_or(usize::MAX);
         match (&rule.action, tensors.as_slice()) {
             (Action::Drop { reason, .. }, [tensor]) => {
                 self.dropped.push(Dropped {
@@ -271,7 +279,7 @@ impl Expansion<'_> {
             }
             (Action::Concat { target, .. }, tensors) => {
                 let (shape, dtype) = stacked(tensors)?;
-                let parts = tensors.iter().map(whole).collect();
+                let parts = tensors.iter().copied().map(whole).collect();
                 self.make(position, target_name(target)?, dtype, shape, parts, Operation::Concat)?;
             }
             (Action::Pad { target, rows, .. }, [tensor]) => {
@@ -281,9 +289,10 @@ impl Expansion<'_> {
             }
             (Action::Fold { target, .. }, [tensor, factors]) => {
                 check_factors(tensor, factors)?;
-                let parts = vec![Part::ScaledRows { tensor: tensor.clone(), factors: factors.clone() }];
-                let shape = tensor.shape.clone();
-                self.make(position, target_name(target)?, tensor.dtype, shape, parts, Operation::Fold)?;
+                let (shape, dtype) = (tensor.shape.clone(), tensor.dtype);
+                let (tensor, factors) = (Tensor::clone(tensor), Tensor::clone(factors));
+                let parts = vec![Part::ScaledRows { tensor, factors }];
+                self.make(position, target_name(target)?, dtype, shape, parts, Operation::Fold)?;
             }
             (Action::Zeros { target, shape }, _) => {
                 let shape = self.shape(shape).map_err(broken)?;
@@ -375,8 +384,9 @@ impl Expansion<'_> {
     }
 
     fn finish(mut self, expected: &[Expected]) -> Result<Plan, Problems> {
-        let unmapped = self.source.iter().map(|(name, _)| name).filter(|name| !self.used.contains(*name));
-        for (number, (group, names)) in grouped(unmapped.map(str::to_owned)).into_iter().enumerate() {
+        let unmapped = self.source.iter().zip(&self.used).filter(|(_, used)| !**used);
+        let unmapped = unmapped.map(|((name, _), _)| name.to_owned());
+        for (number, (group, names)) in grouped(unmapped).into_iter().enumerate() {
             let nearest =
                 (number < WITH_NEAREST).then(|| nearest_pattern(self.rules, &group, true)).flatten();
             self.problems.push(Problem::Unmapped { group, names, nearest });
@@ -386,9 +396,9 @@ impl Expansion<'_> {
                 self.problems.push(Problem::Missing { group, names, rule: rule.clone() });
             }
         }
-        self.made.sort_by_key(|(position, _)| *position);
+        self.made.sort_by_cached_key(|(position, _)| *position);
         let targets: Vec<Target> = self.made.into_iter().map(|(_, target)| target).collect();
-        let mut shapes: BTreeMap<&str, &[u64]> = BTreeMap::new();
+        let mut shapes: HashMap<&str, &[u64]> = HashMap::with_capacity(targets.len());
         for target in &targets {
             if shapes.insert(&target.name, &target.shape).is_some() {
                 self.problems.push(Problem::MadeTwice { name: target.name.clone() });
@@ -405,11 +415,20 @@ impl Expansion<'_> {
 }
 
 /// Holds what is made against what the target network has.
-fn compare(rules: &Rules, made: &BTreeMap<&str, &[u64]>, expected: &[Expected]) -> Vec<Problem> {
+fn compare(rules: &Rules, made: &HashMap<&str, &[u64]>, expected: &[Expected]) -> Vec<Problem> {
     let mut problems = Vec::new();
-    let wanted: BTreeMap<&str, &[u64]> =
+    let wanted: HashMap<&str, &[u64]> =
         expected.iter().map(|e| (e.name.as_str(), e.shape.as_slice())).collect();
-    let strange = made.keys().filter(|name| !wanted.contains_key(*name)).map(|name| (*name).to_owned());
+    let (mut strange, mut unfit) = (Vec::new(), Vec::new());
+    for (&name, &shape) in made {
+        match wanted.get(name) {
+            None => strange.push(name.to_owned()),
+            Some(other) if shape != *other => unfit.push((name.to_owned(), shape, *other)),
+            Some(_) => {}
+        }
+    }
+    strange.sort_unstable();
+    unfit.sort_unstable();
     for (group, names) in grouped(strange) {
         problems.push(Problem::NotInTarget { group, names });
     }
@@ -418,13 +437,9 @@ fn compare(rules: &Rules, made: &BTreeMap<&str, &[u64]>, expected: &[Expected]) 
         let nearest = (number < WITH_NEAREST).then(|| nearest_pattern(rules, &group, false)).flatten();
         problems.push(Problem::NotMade { group, names, nearest });
     }
-    for (name, shape) in made {
-        if let Some(other) = wanted.get(name)
-            && shape != other
-        {
-            let reason = format!("its shape would be {shape:?}, but the target network needs {other:?}");
-            problems.push(Problem::Unfit { name: (*name).to_owned(), reason });
-        }
+    for (name, shape, other) in unfit {
+        let reason = format!("its shape would be {shape:?}, but the target network needs {other:?}");
+        problems.push(Problem::Unfit { name, reason });
     }
     problems
 }
@@ -471,7 +486,7 @@ fn permuted(tensor: &Tensor, axes: &[Vec<usize>]) -> Result<(Vec<u64>, Tensor), 
 }
 
 /// Shape and dtype of tensors put one after another along their first axis.
-fn stacked(tensors: &[Tensor]) -> Result<(Vec<u64>, Dtype), Problem> {
+fn stacked(tensors: &[&Tensor]) -> Result<(Vec<u64>, Dtype), Problem> {
     let unfit = |tensor: &Tensor, reason: String| Problem::Unfit { name: tensor.name.clone(), reason };
     let Some((first, others)) = tensors.split_first() else {
         return Err(Problem::Unfit {

@@ -1,11 +1,12 @@
 //! From a TOML text to rules: every table and entry is checked here, so that later steps meet only well-formed rules.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde::Deserialize;
 use vitport_checkpoint::escape;
 
-use super::pattern::Pattern;
+use super::pattern::{Pattern, Text};
 
 /// A rule file that cannot be used, and why.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -148,7 +149,7 @@ pub struct Rules {
     pub(super) file: String,
     pub(super) family: String,
     pub(super) ranges: BTreeMap<String, Pattern>,
-    pub(super) choices: BTreeMap<String, Vec<(String, String)>>,
+    pub(super) choices: BTreeMap<String, Vec<Text>>,
     pub(super) rules: Vec<Rule>,
 }
 
@@ -316,10 +317,14 @@ impl Rules {
 }
 
 impl Choice {
-    fn pairs(self) -> Vec<(String, String)> {
+    fn pairs(self) -> Vec<Text> {
         match self {
-            Choice::Same(texts) => texts.into_iter().map(|text| (text.clone(), text)).collect(),
-            Choice::Differing(texts) => texts.into_iter().collect(),
+            Choice::Same(texts) => {
+                texts.into_iter().map(Arc::<str>::from).map(|text| (Arc::clone(&text), text)).collect()
+            }
+            Choice::Differing(texts) => {
+                texts.into_iter().map(|(source, target)| (source.into(), target.into())).collect()
+            }
         }
     }
 }

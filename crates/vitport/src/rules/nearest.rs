@@ -1,7 +1,10 @@
 //! What to say of tensors that no rule knows: names that differ only in their numbers are one group, and each group is
 //! shown beside the rule that comes nearest to it.
 
+use std::sync::Arc;
+
 use super::language::Rules;
+use super::pattern::Text;
 
 /// Readings of one pattern that are compared; a pattern of more choices is compared as it is written.
 const READINGS: usize = 256;
@@ -41,8 +44,7 @@ fn readings(rules: &Rules, pattern: &str, is_source: bool) -> Vec<String> {
         if !pattern.contains(&hole) || readings.len().saturating_mul(texts.len()) > READINGS {
             return readings;
         }
-        let text_of =
-            |(source, target): &(String, String)| if is_source { source.clone() } else { target.clone() };
+        let text_of = |(source, target): &Text| Arc::clone(if is_source { source } else { target });
         let fill = |reading: String| {
             texts.iter().map(|pair| reading.replace(&hole, &text_of(pair))).collect::<Vec<_>>()
         };

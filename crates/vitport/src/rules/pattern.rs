@@ -3,16 +3,20 @@
 //! A pattern is literal text and variables in braces. Filling it with values gives a tensor's name; there is no search and
 //! no regular expression, so what a rule means can be read off it.
 
-use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 /// Bytes that a pattern, and a name that it is filled to, may have: what the reader of checkpoints allows a name.
 const LONGEST: usize = 4096;
 
 /// The values of a rule's variables for one of its instances. A choice may read differently on the two sides of a rule
-/// (`q` in the source, `query` in the target), so each variable has two texts.
+/// (`q` in the source, `query` in the target), so each variable has two texts. There are as many of these as a rule makes
+/// tensors, so they share their texts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Values(BTreeMap<String, (String, String)>);
+pub struct Values(Vec<(Arc<str>, Text)>);
+
+/// What a variable reads as, in the source and in the target.
+pub type Text = (Arc<str>, Arc<str>);
 
 /// The side of a rule that a pattern stands on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,12 +29,12 @@ pub enum Side {
 
 impl Values {
     /// Gives a variable its text on both sides.
-    pub fn set(&mut self, name: &str, source: impl Into<String>, target: impl Into<String>) {
-        self.0.insert(name.to_owned(), (source.into(), target.into()));
+    pub fn set(&mut self, name: &Arc<str>, text: Text) {
+        self.0.push((Arc::clone(name), text));
     }
 
     fn get(&self, name: &str, side: Side) -> Option<&str> {
-        let (source, target) = self.0.get(name)?;
+        let (_, (source, target)) = self.0.iter().find(|(known, _)| **known == *name)?;
         Some(match side {
             Side::Source => source,
             Side::Target => target,
@@ -113,6 +117,16 @@ impl Pattern {
     /// The first variable that has no value, or that the name gets too long.
     pub fn fill(&self, values: &Values, side: Side) -> Result<String, String> {
         let mut name = String::with_capacity(self.text.len() + 16);
+        self.fill_into(&mut name, values, side)?;
+        Ok(name)
+    }
+
+    /// Puts the name with every hole filled into `name`, whose memory is used again.
+    ///
+    /// # Errors
+    /// As [`fill`](Self::fill).
+    pub fn fill_into(&self, name: &mut String, values: &Values, side: Side) -> Result<(), String> {
+        name.clear();
         for piece in &self.pieces {
             match piece {
                 Piece::Text(text) => name.push_str(text),
@@ -127,7 +141,7 @@ impl Pattern {
                 return Err(format!("`{}` makes a name of more than {LONGEST} bytes", self.text));
             }
         }
-        Ok(name)
+        Ok(())
     }
 }
 
@@ -144,8 +158,8 @@ mod tests {
     #[test]
     fn a_pattern_fills_each_side_with_its_own_text() {
         let mut values = Values::default();
-        values.set("i", "3", "3");
-        values.set("x", "q", "query");
+        values.set(&"i".into(), ("3".into(), "3".into()));
+        values.set(&"x".into(), ("q".into(), "query".into()));
         let pattern = Pattern::parse("blocks.{i}.proj_{x}.{i}").unwrap();
         assert_eq!(pattern.variables(), ["i", "x"]);
         assert_eq!(pattern.fill(&values, Side::Source).unwrap(), "blocks.3.proj_q.3");
