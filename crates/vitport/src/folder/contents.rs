@@ -4,7 +4,7 @@
 use vitport_checkpoint::Audit;
 
 use super::error::Result;
-use super::fill::{Scratch, Stretch, stretches_of};
+use super::fill::{Scratch, Stretch, add_stretches};
 use crate::plan::Target;
 
 /// What a target tensor should hold.
@@ -20,7 +20,9 @@ impl<'a> Contents<'a> {
     /// # Errors
     /// When the factors of scaled rows cannot be read.
     pub fn new(target: &'a Target, audit: &'a Audit<'a>) -> Result<Self> {
-        Ok(Self { stretches: stretches_of(target, 0, audit)?, audit, scratch: Scratch::new() })
+        let mut stretches = Vec::new();
+        add_stretches(&mut stretches, target, 0, audit)?;
+        Ok(Self { stretches, audit, scratch: Scratch::new() })
     }
 
     /// Fills `out` with the tensor's bytes from `position` on. Both are multiples of the element's size.

@@ -27,22 +27,24 @@ enum Fill<'a> {
 /// All stretches of a file, in order. The factors of scaled rows are read here, once.
 pub(super) fn stretches<'a>(file: &'a WeightFile<'a>, audit: &Audit<'_>) -> Result<Vec<Stretch<'a>>> {
     let mut end = file.header.len() as u64;
-    let mut all = vec![Stretch { begin: 0, end, fill: Fill::Header(&file.header) }];
+    let mut all = Vec::with_capacity(file.tensors.len().saturating_add(1));
+    all.push(Stretch { begin: 0, end, fill: Fill::Header(&file.header) });
     for &target in &file.tensors {
-        all.extend(stretches_of(target, end, audit)?);
+        add_stretches(&mut all, target, end, audit)?;
         end = end.saturating_add(target.bytes());
     }
     Ok(all)
 }
 
-/// The stretches of one tensor whose bytes begin at `begin`.
-pub(super) fn stretches_of<'a>(
+/// Adds the stretches of one tensor whose bytes begin at `begin`. What goes on in the source where the stretch before ends
+/// is a part of that one: the shares of a tensor that is split are read at once.
+pub(super) fn add_stretches<'a>(
+    all: &mut Vec<Stretch<'a>>,
     target: &'a Target,
     begin: u64,
     audit: &Audit<'_>,
-) -> Result<Vec<Stretch<'a>>> {
+) -> Result<()> {
     let mut end = begin;
-    let mut all = Vec::new();
     for part in target.parts.iter().filter(|part| part.elements() > 0) {
         let factors = match part {
             Part::ScaledRows { factors, .. } => read_factors(factors, audit)?,
@@ -50,9 +52,12 @@ pub(super) fn stretches_of<'a>(
         };
         let begin = end;
         end = begin.saturating_add(part.elements().saturating_mul(target.dtype.size()));
-        all.push(Stretch { begin, end, fill: Fill::Part { target, part, factors } });
+        match all.last_mut() {
+            Some(before) if before.goes_on(begin, target, part) => before.end = end,
+            _ => all.push(Stretch { begin, end, fill: Fill::Part { target, part, factors } }),
+        }
     }
-    Ok(all)
+    Ok(())
 }
 
 fn read_factors(factors: &Tensor, audit: &Audit<'_>) -> Result<Vec<f64>> {
@@ -87,6 +92,17 @@ impl Scratch {
 }
 
 impl Stretch<'_> {
+    /// Whether a part whose bytes begin at `begin` is the run of elements behind this stretch's own, and neither is cast.
+    fn goes_on(&self, begin: u64, target: &Target, part: &Part) -> bool {
+        let Fill::Part { target: known, part: Part::Slice { tensor, first, .. }, .. } = &self.fill else {
+            return false;
+        };
+        let Part::Slice { tensor: next, first: from, .. } = part else { return false };
+        let behind = first.saturating_add(self.end.saturating_sub(self.begin) / known.dtype.size());
+        let is_moved = tensor.dtype == known.dtype && next.dtype == target.dtype;
+        is_moved && begin == self.end && *from == behind && next == tensor
+    }
+
     /// Fills `out` with the bytes from `position` of the file on, all of which lie in this stretch. `position` and the
     /// length are multiples of the element's size.
     pub(super) fn fill(

@@ -21,6 +21,9 @@ pub const DEFAULT_SHARD_SIZE: u64 = 5_000_000_000;
 /// The name of the index beside shards.
 pub const INDEX_NAME: &str = "model.safetensors.index.json";
 
+/// About as many bytes as a tensor's member of the header takes.
+const MEMBER: usize = 160;
+
 /// The longest safetensors header that its own library reads, in bytes.
 const MAX_HEADER: usize = 100_000_000;
 
@@ -56,7 +59,8 @@ impl<'a> Layout<'a> {
     /// Of class usage when a tensor would have to be cast in a way that is never done. Of class bug when the plan
     /// contradicts itself.
     pub fn new(plan: &'a Plan, max_shard_size: u64) -> Result<Self> {
-        let mut names = HashSet::from(["__metadata__"]);
+        let mut names = HashSet::with_capacity(plan.targets.len().saturating_add(1));
+        names.insert("__metadata__");
         for target in &plan.targets {
             check(target)?;
             if !names.insert(target.name.as_str()) {
@@ -171,7 +175,7 @@ fn header(tensors: &[&Target]) -> Result<Vec<u8>> {
             Member::Tensor { dtype: target.dtype.name(), shape: &target.shape, data_offsets },
         )
     });
-    let mut text = Vec::new();
+    let mut text = Vec::with_capacity(tensors.len().saturating_mul(MEMBER));
     serde_json::Serializer::new(&mut text)
         .collect_map(std::iter::once(("__metadata__", Member::Metadata { format: "pt" })).chain(entries))
         .map_err(|error| Error::Plan { tensor: "__metadata__".to_owned(), why: error.to_string() })?;
