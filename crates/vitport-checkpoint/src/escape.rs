@@ -23,6 +23,9 @@ pub struct Escaped<'a>(&'a str);
 
 impl fmt::Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+            return f.pad(self.0);
+        }
         if f.width().is_none() && f.precision().is_none() {
             return self.0.chars().try_for_each(|c| write_escaped(f, c));
         }

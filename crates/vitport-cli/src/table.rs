@@ -15,6 +15,11 @@ pub enum Align {
     Right,
 }
 
+/// Columns of a terminal that a text takes.
+fn width(text: &str) -> usize {
+    if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) { text.len() } else { text.width() }
+}
+
 /// A table with a heading.
 #[derive(Debug)]
 pub struct Table {
@@ -40,25 +45,38 @@ impl Table {
         widths: &[usize],
     ) -> fmt::Result {
         let last = widths.len().saturating_sub(1);
-        for (column, ((cell, width), (_, align))) in cells.zip(widths).zip(&self.columns).enumerate() {
-            let space = " ".repeat(width.saturating_sub(cell.width()));
-            let gap = if column == 0 { "" } else { "  " };
-            match align {
-                Align::Left if column == last => write!(f, "{gap}{cell}")?,
-                Align::Left => write!(f, "{gap}{cell}{space}")?,
-                Align::Right => write!(f, "{gap}{space}{cell}")?,
-            }
+        for (column, ((cell, wanted), (_, align))) in cells.zip(widths).zip(&self.columns).enumerate() {
+            let space = wanted.saturating_sub(width(cell));
+            let gap = if column == 0 { 0 } else { 2 };
+            let (before, behind) = match align {
+                Align::Left if column == last => (gap, 0),
+                Align::Left => (gap, space),
+                Align::Right => (gap + space, 0),
+            };
+            spaces(f, before)?;
+            f.write_str(cell)?;
+            spaces(f, behind)?;
         }
         Ok(())
     }
 }
 
+fn spaces(f: &mut fmt::Formatter<'_>, count: usize) -> fmt::Result {
+    const SPACES: &str = "                                                                ";
+    let mut left = count;
+    while let Some(rest) = left.checked_sub(SPACES.len()) {
+        f.write_str(SPACES)?;
+        left = rest;
+    }
+    f.write_str(SPACES.get(..left).unwrap_or_default())
+}
+
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut widths: Vec<usize> = self.columns.iter().map(|(name, _)| name.width()).collect();
+        let mut widths: Vec<usize> = self.columns.iter().map(|(name, _)| width(name)).collect();
         for row in &self.rows {
-            for (width, cell) in widths.iter_mut().zip(row) {
-                *width = (*width).max(cell.width());
+            for (widest, cell) in widths.iter_mut().zip(row) {
+                *widest = (*widest).max(width(cell));
             }
         }
         let has_heading = self.columns.iter().any(|(name, _)| !name.is_empty());
