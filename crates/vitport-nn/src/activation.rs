@@ -1,6 +1,8 @@
 //! The activation functions of the networks, each elementwise and in place.
 
-use super::elementary::{normal_tail, sigmoid};
+use pulp::Simd;
+
+use super::elementary::{map_sums, normal_tail, sigmoid};
 
 /// An elementwise activation function.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -23,62 +25,97 @@ pub enum Activation {
 }
 
 impl Activation {
-    /// Replaces every value by its image.
-    pub fn apply(self, values: &mut [f32]) {
+    /// Adds to every value its addend, of which there are as many, and replaces the sum by its image.
+    #[inline(always)]
+    pub(super) fn of_sums<S: Simd>(self, simd: S, values: &mut [f32], addends: &[f32]) {
         match self {
-            Self::Identity => {}
-            Self::Gelu => map(values, gelu),
-            Self::QuickGelu => map(values, quick_gelu),
-            Self::GeluTanh => map(values, gelu_tanh),
-            Self::Tanh => values.iter_mut().for_each(|value| *value = value.tanh()),
-            // Unlike f32::max this keeps NaN.
-            Self::Relu => map(values, |x| if x < 0.0 { 0.0 } else { x }),
+            Self::Identity => map_sums(simd, values, addends, |x| x),
+            Self::Gelu => map_sums(
+                simd,
+                values,
+                addends,
+                #[inline(always)]
+                |x| gelu(simd, x),
+            ),
+            Self::QuickGelu => map_sums(
+                simd,
+                values,
+                addends,
+                #[inline(always)]
+                |x| quick_gelu(simd, x),
+            ),
+            Self::GeluTanh => map_sums(
+                simd,
+                values,
+                addends,
+                #[inline(always)]
+                |x| gelu_tanh(simd, x),
+            ),
+            Self::Tanh => {
+                let sums = values.iter_mut().zip(addends);
+                sums.for_each(|(value, addend)| *value = (*value + addend).tanh());
+            }
+            Self::Relu => map_sums(
+                simd,
+                values,
+                addends,
+                #[inline(always)]
+                |x| relu(simd, x),
+            ),
         }
     }
 }
 
-/// Runs an inlined function over all values with the widest vectors that the machine has.
+/// max(x, 0); unlike f32::max it keeps NaN.
 #[inline(always)]
-fn map(values: &mut [f32], function: impl Fn(f32) -> f32) {
-    pulp::Arch::new().dispatch(
-        #[inline(always)]
-        || {
-            for value in values {
-                *value = function(*value);
-            }
-        },
-    );
+fn relu<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
+    let zero = simd.splat_f32s(0.0);
+    simd.select_f32s(simd.less_than_f32s(x, zero), zero, x)
 }
 
-/// Φ(x) is one tail or the rest of the other, so nothing cancels where Φ is small.
+/// x Φ(x) is max(x, 0) − |x| Q(|x|), in which nothing cancels where Φ is small.
 #[inline(always)]
-fn gelu(x: f32) -> f32 {
-    let tail = normal_tail(x);
-    x * if x < 0.0 { tail } else { 1.0 - tail }
+fn gelu<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
+    let (tail, size) = normal_tail(simd, x);
+    simd.negate_mul_add_e_f32s(size, tail, relu(simd, x))
 }
 
 #[inline(always)]
-fn quick_gelu(x: f32) -> f32 {
-    x * sigmoid(1.702 * x)
+fn quick_gelu<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
+    simd.mul_f32s(x, sigmoid(simd, simd.mul_f32s(simd.splat_f32s(1.702), x)))
 }
 
 /// (1 + tanh u) / 2 is σ(2u), which does not cancel.
 #[inline(always)]
-fn gelu_tanh(x: f32) -> f32 {
+fn gelu_tanh<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     const TWICE_SQRT_2_OVER_PI: f32 = 1.595_769;
-    x * sigmoid(TWICE_SQRT_2_OVER_PI * (x + 0.044_715 * x * x * x))
+    let cubic = simd.mul_add_e_f32s(simd.mul_f32s(simd.splat_f32s(0.044_715), simd.mul_f32s(x, x)), x, x);
+    simd.mul_f32s(x, sigmoid(simd, simd.mul_f32s(simd.splat_f32s(TWICE_SQRT_2_OVER_PI), cubic)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    struct Apply<'a> {
+        activation: Activation,
+        values: &'a mut [f32],
+    }
+
+    impl pulp::WithSimd for Apply<'_> {
+        type Output = ();
+
+        fn with_simd<S: Simd>(self, simd: S) {
+            self.activation.of_sums(simd, self.values, &vec![0.0; self.values.len()]);
+        }
+    }
+
     /// torch 2.15, float64, `torch.nn.functional.gelu` and friends at −6, −1.5, −0.3, 0, 0.7, 2, 9.
     const AT: [f32; 7] = [-6.0, -1.5, -0.3, 0.0, 0.7, 2.0, 9.0];
 
     fn check(activation: Activation, expected: [f64; 7]) {
         let mut values = AT;
-        activation.apply(&mut values);
+        pulp::Arch::new().dispatch(Apply { activation, values: &mut values });
         for ((value, expected), x) in values.into_iter().zip(expected).zip(AT) {
             let error = (f64::from(value) - expected).abs();
             assert!(
@@ -136,7 +173,7 @@ mod tests {
             Activation::Relu,
         ] {
             let mut values = [f32::NAN; 3];
-            activation.apply(&mut values);
+            pulp::Arch::new().dispatch(Apply { activation, values: &mut values });
             assert!(values.iter().all(|value| value.is_nan()), "{activation:?}");
         }
     }

@@ -5,13 +5,14 @@
 
 use std::cell::RefCell;
 
+use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::elementary::exp;
 use super::error::ForwardError;
 use super::matrix::Matrix;
 use super::panel::PanelRoom;
-use super::product::{times, times_transposed};
+use super::product::{Product, times};
 use super::view::{Block, View, cut};
 
 /// Scores of a block: 256 KiB, which stay in a core's second cache.
@@ -137,11 +138,13 @@ impl Room {
         let (rows, stride) = (self.scores.rows(), self.scores.columns());
         let scores = self.scores.values_mut();
         let mut slots: Vec<&mut [f32]> = scores.chunks_exact_mut(stride).collect();
-        times_transposed(query, block.first_row, key, &mut self.panel, &mut slots)?;
+        let product =
+            Product { left: query, first_row: block.first_row, right: key, finish: None, ahead: None };
+        product.run(&mut self.panel, &mut slots)?;
         for slots in &mut slots {
             slots.get_mut(key.rows()..)?.fill(f32::NEG_INFINITY);
         }
-        softmax(scores, stride, scale);
+        pulp::Arch::new().dispatch(Softmax { scores, columns: stride, scale });
         let weights = View::new(scores, 0, rows, key.rows(), stride)?;
         times(weights, value, &mut self.panel, &mut block.rows)
     }
@@ -149,35 +152,36 @@ impl Room {
 
 /// Turns each row of `columns` scores, a multiple of [`LANES`], into weights of the scaled scores that
 /// sum to one. Scores of −∞ become nothing.
-fn softmax(scores: &mut [f32], columns: usize, scale: f32) {
-    pulp::Arch::new().dispatch(
-        #[inline(always)]
-        || {
-            for row in scores.chunks_exact_mut(columns) {
-                let row = row.as_chunks_mut::<LANES>().0;
-                let largest = fold(row, f32::NEG_INFINITY, |a, b| if a > b { a } else { b });
-                for score in row.as_flattened_mut() {
-                    *score = exp((*score - largest) * scale);
-                }
-                let total = 1.0 / fold(row, 0.0, |a, b| a + b);
-                for weight in row.as_flattened_mut() {
-                    *weight *= total;
-                }
-            }
-        },
-    );
+struct Softmax<'a> {
+    scores: &'a mut [f32],
+    columns: usize,
+    scale: f32,
 }
 
-/// Reduces a row in as many lanes.
-#[inline(always)]
-fn fold(row: &[[f32; LANES]], start: f32, combine: impl Fn(f32, f32) -> f32) -> f32 {
-    let mut lanes = [start; LANES];
-    for chunk in row {
-        for (lane, &value) in lanes.iter_mut().zip(chunk) {
-            *lane = combine(*lane, value);
+impl WithSimd for Softmax<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let scale = simd.splat_f32s(self.scale);
+        for row in self.scores.chunks_exact_mut(self.columns) {
+            let row = S::as_mut_simd_f32s(row).0;
+            let mut largest = simd.splat_f32s(f32::NEG_INFINITY);
+            for score in &*row {
+                largest = simd.max_f32s(*score, largest);
+            }
+            let largest = simd.splat_f32s(simd.reduce_max_f32s(largest));
+            let mut total = simd.splat_f32s(0.0);
+            for score in &mut *row {
+                *score = exp(simd, simd.mul_f32s(simd.sub_f32s(*score, largest), scale));
+                total = simd.add_f32s(total, *score);
+            }
+            let share = simd.splat_f32s(1.0 / simd.reduce_sum_f32s(total));
+            for weight in row {
+                *weight = simd.mul_f32s(*weight, share);
+            }
         }
     }
-    lanes.into_iter().fold(start, combine)
 }
 
 #[cfg(test)]

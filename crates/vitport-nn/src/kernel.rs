@@ -4,6 +4,7 @@
 
 use pulp::{Simd, WithSimd};
 
+use super::activation::Activation;
 use super::view::View;
 
 /// Rows of a tile: 6 × 4 vectors of sums leave enough of 32 registers for the operands, 6 × 2 of 16.
@@ -46,6 +47,29 @@ impl WithSimd for Measure {
     }
 }
 
+/// What becomes of finished sums while they are in the core's first cache.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Finish<'a> {
+    /// Added to the columns of the panel.
+    pub(super) bias: &'a [f32],
+    /// Applied after that.
+    pub(super) activation: Activation,
+}
+
+/// Terms between which a cache line is asked for ahead: as many values as it holds.
+const LINE: usize = 16;
+
+/// Asks the machine to bring a value's cache line nearer, where it can be asked.
+#[inline(always)]
+fn prefetch(values: &[f32], place: usize) {
+    #[cfg(target_arch = "x86_64")]
+    if let (Some(sse), Some(value)) = (pulp::core_arch::x86::Sse::try_new(), values.get(place)) {
+        sse._mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(std::ptr::from_ref(value).cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = (values, place);
+}
+
 /// Multiplies rows with a panel.
 #[derive(Debug)]
 pub(super) struct Strip<'a, 'b, 'c> {
@@ -65,6 +89,10 @@ pub(super) struct Strip<'a, 'b, 'c> {
     pub(super) first_column: usize,
     /// Whether the sums are added to what is there.
     pub(super) accumulate: bool,
+    /// What becomes of the sums if these are the last of their terms.
+    pub(super) finish: Option<Finish<'a>>,
+    /// What the next panel will be made of, if that is known: it is fetched into the cache meanwhile.
+    pub(super) ahead: Option<View<'a>>,
 }
 
 impl WithSimd for Strip<'_, '_, '_> {
@@ -83,7 +111,7 @@ impl WithSimd for Strip<'_, '_, '_> {
     }
 }
 
-impl Strip<'_, '_, '_> {
+impl<'a> Strip<'a, '_, '_> {
     #[inline(always)]
     fn tiles<S: Simd, const VECTORS: usize>(&mut self, simd: S) -> Option<()> {
         let rows = self.out.len();
@@ -108,47 +136,75 @@ impl Strip<'_, '_, '_> {
         for (offset, values) in rows.iter_mut().enumerate() {
             *values = self.left.part(self.first_row + row + offset, self.first_term, terms.len())?;
         }
-        let sums = sums(simd, rows, terms)?;
-        for (out, sums) in self.out.iter_mut().skip(row).zip(sums) {
+        let mut sums = [[simd.splat_f32s(0.0); VECTORS]; ROWS];
+        sum_products(simd, rows, terms, self.ahead_of(row, ROWS), &mut sums)?;
+        for (out, sums) in self.out.iter_mut().skip(row).zip(&sums) {
             let (whole, rest) = S::as_mut_simd_f32s(out.get_mut(self.first_column..)?);
             let last = sums.get(whole.len()).filter(|_| !rest.is_empty());
             if self.accumulate {
-                whole.iter_mut().zip(&sums).for_each(|(slot, sum)| *slot = simd.add_f32s(*slot, *sum));
+                whole.iter_mut().zip(sums).for_each(|(slot, sum)| *slot = simd.add_f32s(*slot, *sum));
                 if let Some(sum) = last {
                     let before = simd.partial_load_f32s(rest);
                     simd.partial_store_f32s(rest, simd.add_f32s(before, *sum));
                 }
             } else {
-                whole.iter_mut().zip(&sums).for_each(|(slot, sum)| *slot = *sum);
+                whole.iter_mut().zip(sums).for_each(|(slot, sum)| *slot = *sum);
                 if let Some(sum) = last {
                     simd.partial_store_f32s(rest, *sum);
                 }
             }
+            if let Some(finish) = self.finish {
+                let part = out.get_mut(self.first_column..)?.get_mut(..finish.bias.len())?;
+                finish.activation.of_sums(simd, part, finish.bias);
+            }
         }
         Some(())
     }
+
+    /// The share that the tile of `count` rows from row `row` on has of what is fetched ahead, in proportion to its rows.
+    #[inline(always)]
+    fn ahead_of(&self, row: usize, count: usize) -> impl Iterator<Item = &'a [f32]> + Clone + use<'a> {
+        let rows = self.out.len().max(1);
+        let share = |row: usize| self.ahead.map_or(0, |ahead| row * ahead.rows() / rows);
+        let ahead = self.ahead;
+        (share(row)..share(row + count)).filter_map(move |row| {
+            let ahead = ahead?;
+            ahead.part(row, 0, ahead.columns())
+        })
+    }
 }
 
-/// For each row and each vector of columns the sum over all terms.
+/// Fills `out` with the sum over all terms for each row and each vector of columns.
 #[inline(always)]
-fn sums<S: Simd, const ROWS: usize, const VECTORS: usize>(
+fn sum_products<'a, S: Simd, const ROWS: usize, const VECTORS: usize>(
     simd: S,
-    mut rows: [&[f32]; ROWS],
+    rows: [&[f32]; ROWS],
     terms: &[[S::f32s; VECTORS]],
-) -> Option<[[S::f32s; VECTORS]; ROWS]> {
-    for row in &mut rows {
-        *row = row.get(..terms.len())?;
-    }
+    ahead: impl Iterator<Item = &'a [f32]> + Clone,
+    out: &mut [[S::f32s; VECTORS]; ROWS],
+) -> Option<()> {
     let mut sums = [[simd.splat_f32s(0.0); VECTORS]; ROWS];
-    for (term, columns) in terms.iter().enumerate() {
-        for (row, sums) in rows.iter().zip(&mut sums) {
-            let value = simd.splat_f32s(*row.get(term)?);
-            for (sum, column) in sums.iter_mut().zip(columns) {
-                *sum = simd.mul_add_e_f32s(value, *column, *sum);
+    for (number, terms) in terms.chunks(LINE).enumerate() {
+        let first = number * LINE;
+        ahead.clone().for_each(
+            #[inline(always)]
+            |values| prefetch(values, first),
+        );
+        let mut part = [&[][..]; ROWS];
+        for (part, row) in part.iter_mut().zip(rows) {
+            *part = row.get(first..)?.get(..terms.len())?;
+        }
+        for (term, columns) in terms.iter().enumerate() {
+            for (row, sums) in part.iter().zip(&mut sums) {
+                let value = simd.splat_f32s(*row.get(term)?);
+                for (sum, column) in sums.iter_mut().zip(columns) {
+                    *sum = simd.mul_add_e_f32s(value, *column, *sum);
+                }
             }
         }
     }
-    Some(sums)
+    *out = sums;
+    Some(())
 }
 
 #[cfg(test)]
@@ -179,6 +235,8 @@ mod tests {
                         out: &mut slots,
                         first_column: 0,
                         accumulate,
+                        finish: None,
+                        ahead: Some(left),
                     };
                     simd.vectorize(strip).unwrap();
                 }
@@ -226,6 +284,8 @@ mod tests {
                 out: &mut slots,
                 first_column: 0,
                 accumulate: false,
+                finish: None,
+                ahead: None,
             })
         };
         assert!(run(1, 0, width).is_some());

@@ -21,7 +21,8 @@ pub struct Linear<'a> {
     weight: String,
     /// Outputs, and axes that together are the inputs.
     shape: Vec<usize>,
-    bias: Option<Vec<f32>>,
+    /// Zeros where the layer has none.
+    bias: Vec<f32>,
     inputs: usize,
     outputs: usize,
 }
@@ -52,7 +53,8 @@ impl<'a> Linear<'a> {
         let inputs = axes.iter().fold(1_usize, |product, &size| product.saturating_mul(size));
         let weight = format!("{name}.weight");
         weights.check(&weight, shape)?;
-        let bias = has_bias.then(|| weights.tensor(&format!("{name}.bias"), &[outputs])).transpose()?;
+        let bias =
+            if has_bias { weights.tensor(&format!("{name}.bias"), &[outputs])? } else { vec![0.0; outputs] };
         Ok(Self { weights, weight, shape: shape.to_vec(), bias, inputs, outputs })
     }
 
@@ -70,7 +72,7 @@ impl<'a> Linear<'a> {
             let products = rows.flat_map(|row| row.iter().zip(x));
             total += products.map(|(&weight, &x)| square(weight) * square(x)).sum::<f64>();
         }
-        total += self.bias.iter().flatten().map(|&bias| square(bias)).sum::<f64>();
+        total += self.bias.iter().map(|&bias| square(bias)).sum::<f64>();
         Ok((total / self.outputs.max(1) as f64).sqrt())
     }
 
@@ -90,16 +92,7 @@ impl<'a> Linear<'a> {
         }
         out.resize(x.rows(), self.outputs, "the output of a linear layer")?;
         let left = View::new(x.values(), 0, x.rows(), x.columns(), x.columns()).ok_or_else(misfit)?;
-        let bias = self.bias.as_deref();
-        let finish = |first: usize, values: &mut [f32]| {
-            if let Some(addends) = bias.and_then(|bias| bias.get(first..)) {
-                for (value, addend) in values.iter_mut().zip(addends) {
-                    *value += addend;
-                }
-            }
-            activation.apply(values);
-        };
-        times_transposed_in_blocks(left, self, out.values_mut(), self.outputs, finish, misfit)
+        times_transposed_in_blocks(left, self, out.values_mut(), &self.bias, activation, misfit)
     }
 }
 
@@ -107,6 +100,11 @@ impl Rows for Linear<'_> {
     fn rows<'a>(&'a self, rows: Range<usize>, room: &'a mut Vec<f32>) -> Result<&'a [f32], ForwardError> {
         let element = |row: usize| row.saturating_mul(self.inputs);
         self.weights.part(&self.weight, &self.shape, element(rows.start)..element(rows.end), room)
+    }
+
+    fn in_memory(&self, rows: Range<usize>) -> Option<&[f32]> {
+        let element = |row: usize| row.saturating_mul(self.inputs);
+        self.weights.in_memory(&self.weight, element(rows.start)..element(rows.end))
     }
 }
 

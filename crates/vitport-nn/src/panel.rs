@@ -122,26 +122,28 @@ fn transpose_squares(
     panel: &mut [f32],
     transposed: impl Fn(Square) -> Square,
 ) -> Option<()> {
-    let squares = rows.first()?.len() / SIDE;
+    let lines = rows.first()?.len() / GROUP;
     let mut cut = [&[][..]; GROUP];
     for (cut, row) in cut.iter_mut().zip(rows) {
-        *cut = row.as_chunks::<SIDE>().0.get(..squares)?;
+        *cut = row.as_chunks::<GROUP>().0.get(..lines)?;
     }
-    let (whole, rest) = panel.split_at_mut_checked(squares * SIDE * width)?;
-    for (number, slots) in whole.chunks_exact_mut((SIDE * width).max(1)).enumerate() {
+    let (whole, rest) = panel.split_at_mut_checked(lines * GROUP * width)?;
+    for (number, slots) in whole.chunks_exact_mut((GROUP * width).max(1)).enumerate() {
         for (half, rows) in cut.as_chunks::<SIDE>().0.iter().enumerate() {
-            let mut square = [[0.0; SIDE]; SIDE];
-            for (line, row) in square.iter_mut().zip(rows) {
-                *line = *row.get(number)?;
-            }
             let first = place + half * SIDE;
-            for (slots, line) in slots.chunks_exact_mut(width).zip(transposed(square)) {
-                slots.get_mut(first..)?.first_chunk_mut::<SIDE>()?.copy_from_slice(&line);
+            for (part, slots) in slots.chunks_exact_mut(SIDE * width).enumerate() {
+                let mut square = [[0.0; SIDE]; SIDE];
+                for (line, row) in square.iter_mut().zip(rows) {
+                    *line = *row.get(number)?.as_chunks::<SIDE>().0.get(part)?;
+                }
+                for (slots, line) in slots.chunks_exact_mut(width).zip(transposed(square)) {
+                    slots.get_mut(first..)?.first_chunk_mut::<SIDE>()?.copy_from_slice(&line);
+                }
             }
         }
     }
     for (offset, row) in rows.iter().enumerate() {
-        transpose_one(row.get(squares * SIDE..)?, place + offset, width, rest);
+        transpose_one(row.get(lines * GROUP..)?, place + offset, width, rest);
     }
     Some(())
 }

@@ -7,8 +7,9 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
+use super::activation::Activation;
 use super::error::ForwardError;
-use super::kernel::{PanelWidth, Strip};
+use super::kernel::{Finish, PanelWidth, Strip};
 use super::panel::{PanelRoom, pack_columns, pack_rows};
 use super::view::{View, cut};
 
@@ -39,11 +40,14 @@ pub(super) trait Rows: Sync {
     /// # Errors
     /// When they cannot be read.
     fn rows<'a>(&'a self, rows: Range<usize>, room: &'a mut Vec<f32>) -> Result<&'a [f32], ForwardError>;
+
+    /// The rows `rows` if they lie in memory, all of them.
+    fn in_memory(&self, rows: Range<usize>) -> Option<&[f32]>;
 }
 
 /// out = left · rightᵀ, out being [rows of left, outputs] without gaps, in blocks that rayon's threads
-/// share out; `finish` is then given every part of a row of the block, with the number of its first
-/// column, while the block is in cache.
+/// share out; each sum is finished with `bias`, one for every output, and `activation`. While a block is
+/// computed the weights of the one behind it are fetched into the cache: threads mostly take blocks one after the other.
 ///
 /// # Errors
 /// What `right` returns, and what `misfit` makes of sizes that do not fit.
@@ -51,10 +55,11 @@ pub(super) fn times_transposed_in_blocks(
     left: View<'_>,
     right: &dyn Rows,
     out: &mut [f32],
-    outputs: usize,
-    finish: impl Fn(usize, &mut [f32]) + Sync,
+    bias: &[f32],
+    activation: Activation,
     misfit: impl Fn() -> ForwardError + Sync,
 ) -> Result<(), ForwardError> {
+    let outputs = bias.len();
     if left.rows().checked_mul(outputs) != Some(out.len()) {
         return Err(misfit());
     }
@@ -65,52 +70,78 @@ pub(super) fn times_transposed_in_blocks(
     let blocks = cut(out, outputs, block_rows, width.most);
     blocks.into_par_iter().with_max_len(1).try_for_each(|mut block| {
         ROOM.with_borrow_mut(|room| {
+            let inputs = left.columns();
             let columns = block.rows.first().map_or(0, |row| row.len());
-            let rows = right.rows(block.first_column..block.first_column + columns, &mut room.rows)?;
-            let right = View::new(rows, 0, columns, left.columns(), left.columns()).ok_or_else(&misfit)?;
-            let packed = &mut room.panel;
-            times_transposed(left, block.first_row, right, packed, &mut block.rows).ok_or_else(&misfit)
-        })?;
-        block.rows.iter_mut().for_each(|row| finish(block.first_column, row));
-        Ok(())
+            let end = block.first_column + columns;
+            let bias = bias.get(block.first_column..end).ok_or_else(&misfit)?;
+            let ahead = end..outputs.min(end + width.most);
+            let count = ahead.len();
+            let ahead = right.in_memory(ahead).and_then(|rows| View::new(rows, 0, count, inputs, inputs));
+            let rows = right.rows(block.first_column..end, &mut room.rows)?;
+            let right = View::new(rows, 0, columns, inputs, inputs).ok_or_else(&misfit)?;
+            let finish = Some(Finish { bias, activation });
+            let product = Product { left, first_row: block.first_row, right, finish, ahead };
+            product.run(&mut room.panel, &mut block.rows).ok_or_else(&misfit)
+        })
     })
 }
 
-/// out = left · rightᵀ on this thread, for the rows of `left` from `first_row` on, as many as `out` has;
-/// none when the sizes do not fit.
-pub(super) fn times_transposed(
-    left: View<'_>,
-    first_row: usize,
-    right: View<'_>,
-    room: &mut PanelRoom,
-    out: &mut [&mut [f32]],
-) -> Option<()> {
-    let inputs = left.columns();
-    if right.columns() != inputs {
-        return None;
-    }
-    let parts = inputs.div_ceil(MOST_TERMS).max(1);
-    let terms_of_part = inputs.div_ceil(parts);
-    for columns in panels(right.rows()) {
-        let width = PanelWidth::here().of(columns.len());
-        for part in 0..parts {
-            let first_term = part * terms_of_part;
-            let terms = terms_of_part.min(inputs - first_term);
-            let panel = room.take(terms, width);
-            pack_rows(right, columns.clone(), first_term..first_term + terms, width, panel)?;
-            pulp::Arch::new().dispatch(Strip {
-                left,
-                first_row,
-                first_term,
-                panel,
-                width,
-                out: &mut *out,
-                first_column: columns.start,
-                accumulate: part > 0,
-            })?;
+/// out = left · rightᵀ on one thread.
+#[derive(Debug)]
+pub(super) struct Product<'a> {
+    /// The left operand.
+    pub(super) left: View<'a>,
+    /// Its first row here; as many follow as the output has.
+    pub(super) first_row: usize,
+    /// The right operand, [outputs, inputs].
+    pub(super) right: View<'a>,
+    /// What becomes of the sums, with a bias for each output.
+    pub(super) finish: Option<Finish<'a>>,
+    /// The right operand of what comes next.
+    pub(super) ahead: Option<View<'a>>,
+}
+
+impl Product<'_> {
+    /// Fills `out`; none when the sizes do not fit.
+    pub(super) fn run(&self, room: &mut PanelRoom, out: &mut [&mut [f32]]) -> Option<()> {
+        let inputs = self.left.columns();
+        if self.right.columns() != inputs {
+            return None;
         }
+        let parts = inputs.div_ceil(MOST_TERMS).max(1);
+        let terms_of_part = inputs.div_ceil(parts);
+        let terms = |part: usize| part * terms_of_part..inputs.min((part + 1) * terms_of_part);
+        for columns in panels(self.right.rows()) {
+            let width = PanelWidth::here().of(columns.len());
+            for part in 0..parts {
+                let panel = room.take(terms(part).len(), width);
+                pack_rows(self.right, columns.clone(), terms(part), width, panel)?;
+                let last = part + 1 == parts;
+                let finish = match self.finish {
+                    Some(Finish { bias, activation }) if last => {
+                        Some(Finish { bias: bias.get(columns.clone())?, activation })
+                    }
+                    _ => None,
+                };
+                let (next, terms_ahead) =
+                    if last { (self.ahead, terms(0)) } else { (Some(self.right), terms(part + 1)) };
+                let ahead = next.and_then(|next| next.columns_in(terms_ahead));
+                pulp::Arch::new().dispatch(Strip {
+                    left: self.left,
+                    first_row: self.first_row,
+                    first_term: terms(part).start,
+                    panel,
+                    width,
+                    out: &mut *out,
+                    first_column: columns.start,
+                    accumulate: part > 0,
+                    finish,
+                    ahead,
+                })?;
+            }
+        }
+        Some(())
     }
-    Some(())
 }
 
 /// out = left · right on this thread, for as many rows of `left` as `out` has; none when the sizes do
@@ -138,6 +169,8 @@ pub(super) fn times(
             out: &mut *out,
             first_column: columns.start,
             accumulate: false,
+            finish: None,
+            ahead: None,
         })?;
     }
     Some(())
@@ -172,11 +205,19 @@ mod tests {
             let mut out = vec![0.0; rows * columns];
             let mut slots: Vec<&mut [f32]> = out.chunks_mut(columns).skip(rows / 2).collect();
             let r = View::new(&right, 0, columns, terms, terms + 1).unwrap();
-            times_transposed(l, rows / 2, r, &mut room, &mut slots).unwrap();
+            let bias: Vec<f32> = (0..columns).map(|column| value(column) * 1000.0).collect();
+            let finish = Some(Finish { bias: &bias, activation: Activation::Relu });
+            let product = Product { left: l, first_row: rows / 2, right: r, finish, ahead: Some(r) };
+            product.run(&mut room, &mut slots).unwrap();
             for (row, column) in (rows / 2..rows).flat_map(|row| (0..columns).map(move |c| (row, c))) {
                 let sum: f32 =
                     (0..terms).map(|term| at(row, term) * right[column * (terms + 1) + term]).sum();
-                assert_eq!(out[row * columns + column], sum, "{rows} × {terms} × {columns}: {row}, {column}");
+                let expected = (sum + bias[column]).max(0.0);
+                assert_eq!(
+                    out[row * columns + column],
+                    expected,
+                    "{rows} × {terms} × {columns}: {row}, {column}"
+                );
             }
 
             let right: Vec<f32> = (0..terms * (columns + 1)).map(value).collect();
@@ -197,9 +238,13 @@ mod tests {
         let view = |rows, columns| View::new(&values, 0, rows, columns, columns).unwrap();
         let (mut room, mut out) = (PanelRoom::default(), [0.0; 12]);
         let mut slots: Vec<&mut [f32]> = out.chunks_mut(4).collect();
-        assert!(times_transposed(view(3, 5), 0, view(4, 5), &mut room, &mut slots).is_some());
-        assert!(times_transposed(view(3, 5), 0, view(4, 6), &mut room, &mut slots).is_none());
-        assert!(times_transposed(view(3, 5), 1, view(4, 5), &mut room, &mut slots).is_none());
+        let mut transposed = |first_row, right| {
+            Product { left: view(3, 5), first_row, right, finish: None, ahead: None }
+                .run(&mut room, &mut slots)
+        };
+        assert!(transposed(0, view(4, 5)).is_some());
+        assert!(transposed(0, view(4, 6)).is_none());
+        assert!(transposed(1, view(4, 5)).is_none());
         assert!(times(view(3, 5), view(5, 4), &mut room, &mut slots).is_some());
         assert!(times(view(3, 5), view(4, 5), &mut room, &mut slots).is_none());
         assert!(times(view(2, 5), view(5, 4), &mut room, &mut slots).is_none());

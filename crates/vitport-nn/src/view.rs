@@ -2,6 +2,8 @@
 //! apart than they are long, and [`Block`]s, into which an output is cut so that threads can fill its
 //! parts side by side.
 
+use std::ops::Range;
+
 /// A row-major matrix inside a slice, whose rows may lie further apart than they are long.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct View<'a> {
@@ -35,6 +37,14 @@ impl<'a> View<'a> {
     /// Number of columns.
     pub(super) fn columns(&self) -> usize {
         self.columns
+    }
+
+    /// The columns `columns` of all rows; none when there are fewer.
+    pub(super) fn columns_in(&self, columns: Range<usize>) -> Option<Self> {
+        if columns.end > self.columns {
+            return None;
+        }
+        View::new(self.values, columns.start, self.rows, columns.len(), self.stride)
     }
 
     /// `count` values of row `row` from column `first` on; none outside the matrix.

@@ -24,6 +24,12 @@ pub trait Weights: Sync {
         room: &'a mut Vec<f32>,
     ) -> Result<&'a [f32], ForwardError>;
 
+    /// The values `elements` of the tensor `name` if they lie in memory, so that a kernel can have them fetched into the
+    /// cache before it needs them.
+    fn in_memory(&self, _name: &str, _elements: Range<usize>) -> Option<&[f32]> {
+        None
+    }
+
     /// All values of the tensor `name`, row-major, which must have the shape `shape`.
     ///
     /// # Errors
@@ -105,6 +111,10 @@ impl Weights for StateDict {
         })
     }
 
+    fn in_memory(&self, name: &str, elements: Range<usize>) -> Option<&[f32]> {
+        self.tensors.get(name)?.1.get(elements)
+    }
+
     fn contains(&self, name: &str) -> bool {
         self.tensors.contains_key(name)
     }
@@ -123,6 +133,15 @@ mod tests {
         assert!(missing.contains("head.bias"), "{missing}");
         let wrong = weights.tensor("head.weight", &[3, 2]).unwrap_err().to_string();
         assert!(wrong.contains("head.weight") && wrong.contains("[2, 3]"), "{wrong}");
+    }
+
+    #[test]
+    fn what_lies_in_memory_is_handed_over_where_it_lies() {
+        let mut weights = StateDict::new();
+        weights.insert("head.weight", &[2, 3], (0..6).map(|value| value as f32).collect()).unwrap();
+        assert_eq!(weights.in_memory("head.weight", 2..4), Some(&[2.0, 3.0][..]));
+        assert_eq!(weights.in_memory("head.weight", 4..7), None);
+        assert_eq!(weights.in_memory("head.bias", 0..1), None);
     }
 
     #[test]
