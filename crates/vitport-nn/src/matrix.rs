@@ -86,6 +86,12 @@ impl Matrix {
         self.values.get(start..start.checked_add(self.columns)?)
     }
 
+    /// The same as a clone, on all threads: most of the time goes into memory that is fresh.
+    pub(super) fn copied_on_all_threads(&self) -> Self {
+        let values = self.values.par_iter().with_min_len(PART).copied().collect();
+        Self { rows: self.rows, columns: self.columns, values }
+    }
+
     /// Adds `other`, element by element: a residual connection.
     ///
     /// # Errors

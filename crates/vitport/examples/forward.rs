@@ -45,11 +45,11 @@ fn network(name: &str) -> Forward {
     match name {
         "vit-b" => {
             let network = networks::vit_b();
-            Box::new(move |pixels, weights| network.forward(pixels, weights, &mut Vec::new()))
+            Box::new(move |pixels, weights| network.forward(pixels, weights, &mut ()))
         }
         "cvt-13" => {
             let network = Cvt::new(&networks::cvt_13()).expect("a config that can be built");
-            Box::new(move |pixels, weights| network.forward(pixels, weights, &mut Vec::new()))
+            Box::new(move |pixels, weights| network.forward(pixels, weights, &mut ()))
         }
         other => panic!("{other} is neither vit-b nor cvt-13"),
     }
