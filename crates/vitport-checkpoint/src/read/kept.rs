@@ -188,6 +188,7 @@ impl Span<'_> {
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::thread;
+    use std::time::Duration;
 
     use super::*;
 
@@ -198,6 +199,8 @@ mod tests {
         let reads = AtomicUsize::new(0);
         let read = |start: u64, bytes: &mut [u8]| {
             reads.fetch_add(1, Ordering::Relaxed);
+            // As long as it takes others to come by.
+            thread::sleep(Duration::from_micros(300));
             for (byte, place) in bytes.iter_mut().zip(start..) {
                 *byte = (place % 251) as u8;
             }
