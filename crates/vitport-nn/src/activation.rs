@@ -18,6 +18,10 @@ pub enum Activation {
     QuickGelu,
     /// x/2 (1 + tanh(√(2/π) (x + 0.044715 x³))); `torch.nn.GELU(approximate="tanh")`.
     GeluTanh,
+    /// x σ(x), the sigmoid linear unit or swish; `torch.nn.SiLU()`.
+    Silu,
+    /// σ(x) = 1 / (1 + e^−x).
+    Sigmoid,
     /// tanh x.
     Tanh,
     /// max(x, 0).
@@ -50,6 +54,20 @@ impl Activation {
                 addends,
                 #[inline(always)]
                 |x| gelu_tanh(simd, x),
+            ),
+            Self::Silu => map_sums(
+                simd,
+                values,
+                addends,
+                #[inline(always)]
+                |x| simd.mul_f32s(x, sigmoid(simd, x)),
+            ),
+            Self::Sigmoid => map_sums(
+                simd,
+                values,
+                addends,
+                #[inline(always)]
+                |x| sigmoid(simd, x),
             ),
             Self::Tanh => {
                 let sums = values.iter_mut().zip(addends);
@@ -149,6 +167,30 @@ mod tests {
             [-8.43964897967e-11, -0.10042842302, -0.114629079649, 0.0, 0.530570123066, 1.95459769409, 9.0],
         );
         check(
+            Activation::Silu,
+            [
+                -0.0148357389398,
+                -0.27363828571,
+                -0.127667249155,
+                0.0,
+                0.467731430702,
+                1.76159415596,
+                8.99888944882,
+            ],
+        );
+        check(
+            Activation::Sigmoid,
+            [
+                0.00247262315663,
+                0.182425523806,
+                0.425557480274,
+                0.5,
+                0.668187769525,
+                0.880797077978,
+                0.999876605424,
+            ],
+        );
+        check(
             Activation::Tanh,
             [
                 -0.999987711651,
@@ -169,6 +211,8 @@ mod tests {
             Activation::Gelu,
             Activation::QuickGelu,
             Activation::GeluTanh,
+            Activation::Silu,
+            Activation::Sigmoid,
             Activation::Tanh,
             Activation::Relu,
         ] {

@@ -308,7 +308,11 @@ fn named_activation(field: &str, name: &str) -> Result<Activation, ForwardError>
     Ok(match name {
         "gelu" | "gelu_python" => Activation::Gelu,
         "quick_gelu" => Activation::QuickGelu,
-        "gelu_new" | "gelu_pytorch_tanh" | "gelu_fast" | "gelu_accurate" => Activation::GeluTanh,
+        "gelu_new" | "gelu_pytorch_tanh" | "gelu_python_tanh" | "gelu_fast" | "gelu_accurate" => {
+            Activation::GeluTanh
+        }
+        "silu" | "swish" => Activation::Silu,
+        "sigmoid" => Activation::Sigmoid,
         "relu" => Activation::Relu,
         "tanh" => Activation::Tanh,
         "linear" => Activation::Identity,
