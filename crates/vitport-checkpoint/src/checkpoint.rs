@@ -5,6 +5,8 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::OnceLock;
 
+use foldhash::fast::RandomState;
+
 use crate::contents::{Branch, Contents};
 use crate::error::{Error, Fault, Reason, refuse};
 use crate::escape::escape;
@@ -138,9 +140,9 @@ impl Checkpoint {
             );
         }
         let tensors = self.all.get(branch.tensors.clone()).unwrap_or_default();
-        let mut names = HashSet::with_capacity(tensors.len());
+        let mut names = HashSet::with_capacity_and_hasher(tensors.len(), RandomState::default());
         for tensor in tensors {
-            if !names.insert(tensor.name.as_str()) {
+            if !names.insert(&*tensor.name) {
                 return refuse(
                     Reason::Contradiction,
                     format!("two tensors are both called '{}'", escape(&tensor.name)),
@@ -159,7 +161,7 @@ impl Checkpoint {
         self.renamed = (prefix > 0).then(|| {
             let mut tensors = self.all.get(branch.tensors.clone()).unwrap_or_default().to_vec();
             for tensor in &mut tensors {
-                tensor.name = tensor.name.split_off(prefix.min(tensor.name.len()));
+                tensor.name = tensor.name.get(prefix..).unwrap_or_default().into();
             }
             tensors
         });
@@ -226,7 +228,7 @@ impl Checkpoint {
     #[must_use]
     pub fn tensor(&self, name: &str) -> Option<&Tensor> {
         let tensors = self.tensors();
-        let name_of = |number: &usize| tensors.get(*number).map(|tensor| tensor.name.as_str());
+        let name_of = |number: &usize| tensors.get(*number).map(|tensor| &*tensor.name);
         let by_name = self.by_name.get_or_init(|| {
             let mut numbers: Vec<usize> = (0..tensors.len()).collect();
             numbers.sort_unstable_by_key(name_of);

@@ -14,7 +14,7 @@
 //! assert_eq!(checkpoint.root().path, "state_dict");
 //!
 //! let weight = checkpoint.tensor("weight").ok_or("no weight")?;
-//! assert_eq!(weight.shape, [2, 3]);
+//! assert_eq!(weight.shape[..], [2, 3]);
 //! let mut row = [0; 12];
 //! checkpoint.read(weight, 3, &mut row)?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -90,4 +90,4 @@ pub use metadata::{Metadata, Scalar};
 pub use read::audit::Audit;
 pub use roots::{ChosenBy, Root, RootChoice};
 pub use storage::{Encoding, SourceFile, Storage};
-pub use tensor::{LazyBits, Tensor};
+pub use tensor::{Dims, LazyBits, Tensor};

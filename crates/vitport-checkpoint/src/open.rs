@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::contents::Contents;
 use crate::detect::{self, Kind};
@@ -146,7 +147,7 @@ fn join(
     shard: Contents,
     number: usize,
     index: &Index,
-    owners: &mut HashMap<String, usize>,
+    owners: &mut HashMap<Arc<str>, usize>,
     limits: &Limits,
 ) -> Result<(), Fault> {
     let (root, _) = roots::choose(&shard)?;
@@ -160,9 +161,9 @@ fn join(
     let (range, prefix) = (branch.tensors.clone(), branch.prefix_len());
     let base = joined.storages.len();
     for mut tensor in shard.tensors.into_iter().skip(range.start).take(range.len()) {
-        tensor.name = tensor.name.split_off(prefix.min(tensor.name.len()));
+        tensor.name = tensor.name.get(prefix..).unwrap_or_default().into();
         tensor.storage += base;
-        if index.weight_map.get(&tensor.name).is_some_and(|&owner| owner != number) {
+        if index.weight_map.get(&*tensor.name).is_some_and(|&owner| owner != number) {
             joined.evidence.note(format!(
                 "'{}' lies in two shards; the one that the index names is taken",
                 escape(&tensor.name)

@@ -70,6 +70,13 @@ impl Source {
 
     /// Reads `len` bytes at `offset` after checking that the file has them.
     pub(crate) fn bytes_at(&self, offset: u64, len: usize, what: &str) -> Result<Vec<u8>, Fault> {
+        let mut out = Vec::new();
+        self.fetch(&mut out, offset, len, what)?;
+        Ok(out)
+    }
+
+    /// As [`bytes_at`](Self::bytes_at), in memory that is used again.
+    pub(crate) fn fetch(&self, out: &mut Vec<u8>, offset: u64, len: usize, what: &str) -> Result<(), Fault> {
         let end = offset.checked_add(len as u64);
         if end.is_none_or(|end| end > self.len) {
             return refuse(
@@ -77,9 +84,8 @@ impl Source {
                 format!("{what} needs {len} bytes at offset {offset}, but the file has {} bytes", self.len),
             );
         }
-        let mut out = vec![0; len];
-        self.read_exact_at(&mut out, offset)?;
-        Ok(out)
+        out.resize(len, 0);
+        self.read_exact_at(out, offset)
     }
 }
 
@@ -222,15 +228,23 @@ impl<'a> Stream<'a> {
     /// The next `len` bytes; refused before anything is allocated when there are fewer.
     pub(crate) fn take(&mut self, len: u64) -> Result<Vec<u8>, Fault> {
         self.check(len)?;
-        let wanted = usize::try_from(len).unwrap_or(0);
-        if let Some(ready) = self.buffer.get(self.used..).and_then(|ready| ready.get(..wanted)) {
-            self.used += wanted;
-            self.position += len;
-            return Ok(ready.to_vec());
-        }
-        let mut out = vec![0; wanted];
+        let mut out = vec![0; usize::try_from(len).unwrap_or(0)];
         self.fill(&mut out)?;
         Ok(out)
+    }
+
+    /// The next `len` bytes where they lie in the buffer, or else copied into `room`; refused before anything is allocated
+    /// when there are fewer.
+    pub(crate) fn borrow<'b>(&'b mut self, len: u64, room: &'b mut Vec<u8>) -> Result<&'b [u8], Fault> {
+        let begin = self.used;
+        let end = usize::try_from(len).unwrap_or(usize::MAX).saturating_add(begin);
+        if end > self.buffer.len() {
+            *room = self.take(len)?;
+            return Ok(room);
+        }
+        self.used = end;
+        self.position += len;
+        Ok(self.buffer.get(begin..end).unwrap_or_default())
     }
 
     fn fill(&mut self, out: &mut [u8]) -> Result<(), Fault> {
@@ -315,7 +329,15 @@ mod tests {
         assert_eq!(stream.position(), 170_011);
         assert_eq!(stream.byte().unwrap(), bytes[170_011]);
         assert!(stream.take(1 << 60).is_err());
-        assert_eq!(stream.remaining(), 199_010 - 170_012);
+        let mut room = Vec::new();
+        let at = stream.position();
+        for len in [0, 1, 3, 5_000] {
+            let begin = stream.position() as usize;
+            assert_eq!(stream.borrow(len, &mut room).unwrap(), &bytes[begin..begin + len as usize]);
+        }
+        assert_eq!(stream.position(), at + 5_004);
+        assert!(stream.borrow(u64::MAX, &mut room).is_err());
+        assert_eq!(stream.remaining(), 199_010 - 175_016);
         assert!(stream.skip(stream.remaining() + 1).is_err());
         stream.skip(stream.remaining()).unwrap();
         assert!(stream.byte().is_err());

@@ -1,6 +1,7 @@
 //! Where bytes lie: the files of a checkpoint, and the storages in them.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde::Serialize;
 
@@ -34,7 +35,7 @@ pub struct Storage {
     /// True when elements of more than one byte are stored most significant byte first.
     pub big_endian: bool,
     /// The device that the storage was on when it was saved, such as `cuda:0`, where the file says.
-    pub device: Option<String>,
+    pub device: Option<Arc<str>>,
 }
 
 /// How a storage's bytes are encoded in the file.
@@ -52,7 +53,7 @@ pub enum Encoding {
     Inline {
         /// The decoded bytes.
         #[serde(skip)]
-        bytes: std::sync::Arc<[u8]>,
+        bytes: Arc<[u8]>,
     },
 }
 

@@ -3,22 +3,28 @@
 //! All sizes here come from a file, so every product and sum is checked; a [`Tensor`] that a
 //! [`Checkpoint`](crate::Checkpoint) hands out is known to fit into 64 bits and into its storage.
 
+use std::sync::Arc;
+
 use serde::Serialize;
+use smallvec::SmallVec;
 
 use crate::dtype::Dtype;
+
+/// The sizes or strides of a tensor, outermost first. Up to four take no memory of their own.
+pub type Dims = SmallVec<[u64; 4]>;
 
 /// A tensor of a checkpoint: a strided view into one storage. No element has been read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Tensor {
     /// The name inside the selected root, or the full dotted path in
     /// [`all_tensors`](crate::Checkpoint::all_tensors).
-    pub name: String,
+    pub name: Arc<str>,
     /// The type of its elements.
     pub dtype: Dtype,
     /// The size of each dimension, outermost first. Empty for a scalar.
-    pub shape: Vec<u64>,
+    pub shape: Dims,
     /// Elements from one index to the next in each dimension; 0 where the dimension is expanded.
-    pub strides: Vec<u64>,
+    pub strides: Dims,
     /// Elements from the storage's beginning to the first element.
     pub offset: u64,
     /// Index into [`Checkpoint::storages`](crate::Checkpoint::storages).
@@ -48,7 +54,14 @@ impl LazyBits {
 impl Tensor {
     /// A row-major tensor that begins `offset` elements into its storage.
     #[must_use]
-    pub fn contiguous(name: String, dtype: Dtype, shape: Vec<u64>, offset: u64, storage: usize) -> Self {
+    pub fn contiguous(
+        name: impl Into<Arc<str>>,
+        dtype: Dtype,
+        shape: impl Into<Dims>,
+        offset: u64,
+        storage: usize,
+    ) -> Self {
+        let (name, shape) = (name.into(), shape.into());
         let strides = row_major(&shape);
         Self { name, dtype, shape, strides, offset, storage, lazy_bits: LazyBits::default() }
     }
@@ -84,8 +97,8 @@ impl Tensor {
 }
 
 /// The strides of a row-major tensor; those that would not fit into 64 bits saturate.
-pub(crate) fn row_major(shape: &[u64]) -> Vec<u64> {
-    let mut strides: Vec<u64> = shape
+pub(crate) fn row_major(shape: &[u64]) -> Dims {
+    let mut strides: Dims = shape
         .iter()
         .rev()
         .scan(1_u64, |next, &size| {
@@ -126,8 +139,8 @@ mod tests {
     use super::*;
 
     fn view(shape: &[u64], strides: &[u64]) -> Tensor {
-        let mut t = Tensor::contiguous(String::new(), Dtype::F32, shape.to_vec(), 0, 0);
-        t.strides = strides.to_vec();
+        let mut t = Tensor::contiguous("", Dtype::F32, shape.to_vec(), 0, 0);
+        t.strides = strides.into();
         t
     }
 
@@ -156,7 +169,7 @@ mod tests {
 
     #[test]
     fn row_major_strides() {
-        assert_eq!(row_major(&[2, 3, 4]), [12, 4, 1]);
-        assert_eq!(row_major(&[]), [0_u64; 0]);
+        assert_eq!(row_major(&[2, 3, 4])[..], [12, 4, 1]);
+        assert!(row_major(&[]).is_empty());
     }
 }

@@ -40,7 +40,7 @@ fn read(path: &Path) -> Result<(Checkpoint, Vec<Read>), Error> {
     for t in c.tensors() {
         let mut out = vec![0; usize::try_from(t.bytes()).unwrap()];
         audit.read(t, 0, &mut out)?;
-        tensors.push((t.name.clone(), t.dtype, t.shape.clone(), out));
+        tensors.push((t.name.to_string(), t.dtype, t.shape.to_vec(), out));
     }
     audit.finish()?;
     Ok((c, tensors))

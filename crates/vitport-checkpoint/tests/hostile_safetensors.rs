@@ -28,7 +28,7 @@ fn a_truthful_header() {
     let header = format!(r#"{{{},"__metadata__":{{"a":"b"}},{}}}"#, entry("y", 8, 16), entry("x", 0, 8));
     let c = open_bytes(&file(&header, 16)).unwrap();
     // In the order of the header.
-    assert_eq!(c.tensors().iter().map(|t| t.name.as_str()).collect::<Vec<_>>(), ["y", "x"]);
+    assert_eq!(c.tensors().iter().map(|t| &*t.name).collect::<Vec<_>>(), ["y", "x"]);
     assert_eq!(floats(&c, "x"), [0.0, 0.0]);
     assert_eq!(c.metadata()[0].path, "a");
     // Padding of spaces behind the header is lawful.

@@ -170,5 +170,5 @@ fn arrays_that_do_not_fill_their_shape() {
     let mut damaged = whole.clone();
     damaged[at + 3] = 5;
     assert_eq!(refusal(&damaged).0, Reason::Contradiction);
-    assert_eq!(open("arrays4.pkl").tensors()[0].shape, [3, 4]);
+    assert_eq!(open("arrays4.pkl").tensors()[0].shape[..], [3, 4]);
 }

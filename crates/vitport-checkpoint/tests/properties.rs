@@ -151,7 +151,7 @@ fn every_single_bit_of_a_file() {
             let Ok(c) = open_bytes(&damaged) else { continue };
             if c.verify_all().is_ok() {
                 assert_eq!(c.tensors().len(), 1, "byte {at} bit {bit}");
-                assert_eq!(c.tensors()[0].name, "w", "byte {at} bit {bit}");
+                assert_eq!(&*c.tensors()[0].name, "w", "byte {at} bit {bit}");
                 assert_eq!(bytes(&c, &c.tensors()[0]), truth, "byte {at} bit {bit}");
             }
         }

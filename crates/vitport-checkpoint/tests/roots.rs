@@ -61,11 +61,11 @@ fn what_cannot_be_decided_is_asked() {
     assert!(text.contains("'left' (2 tensors), 'right' (2 tensors)"), "{text}");
 
     let survey = Checkpoint::survey(&data("gan.pth"), &Limits::default()).unwrap();
-    assert_eq!(survey.tensors()[0].name, "left.weight");
+    assert_eq!(&*survey.tensors()[0].name, "left.weight");
     assert_eq!(survey.root_choice().how, ChosenBy::Undecided);
 
     let right = Checkpoint::open_root(&data("gan.pth"), &Limits::default(), "right").unwrap();
-    assert_eq!(right.tensors()[0].name, "weight");
+    assert_eq!(&*right.tensors()[0].name, "weight");
     assert_eq!(right.root_choice().how, ChosenBy::Caller);
     assert_eq!(right.root_choice().alternatives[0].path, "left");
 }
@@ -75,9 +75,9 @@ fn another_root_can_be_selected() {
     let mut c = open("ema.pth");
     assert_eq!(c.root().path, "state_dict_ema");
     c.select("state_dict").unwrap();
-    assert_eq!(c.tensors()[0].name, "weight");
+    assert_eq!(&*c.tensors()[0].name, "weight");
     c.select("").unwrap();
-    assert_eq!(c.tensors()[0].name, "state_dict.weight");
+    assert_eq!(&*c.tensors()[0].name, "state_dict.weight");
     assert_eq!(c.tensors(), c.all_tensors());
     let (reason, text) = one_line(c.select("nonsense").unwrap_err());
     assert_eq!(reason, Reason::Ambiguous);
@@ -106,7 +106,7 @@ fn a_stray_tensor_at_the_top_does_not_hide_the_weights() {
 #[test]
 fn every_tensor_has_its_full_path() {
     let c = open("train.pth");
-    let names: Vec<&str> = c.all_tensors().iter().map(|t| t.name.as_str()).collect();
+    let names: Vec<&str> = c.all_tensors().iter().map(|t| &*t.name).collect();
     for name in ["state_dict.weight", "optimizer.state.0.exp_avg", "rng"] {
         assert!(names.contains(&name), "{names:?}");
     }
@@ -131,5 +131,5 @@ fn parts_in_parts() {
         .0;
     let c = open_bytes(&torch_file(&pickle)).unwrap();
     assert_eq!(c.root().path, "model");
-    assert_eq!(c.tensors().iter().map(|t| t.name.as_str()).collect::<Vec<_>>(), ["encoder.w", "decoder.w"]);
+    assert_eq!(c.tensors().iter().map(|t| &*t.name).collect::<Vec<_>>(), ["encoder.w", "decoder.w"]);
 }

@@ -115,7 +115,7 @@ fn whole_modules_and_torchscript() {
     let p = dict(p, "_buffers", &|p| p.text("b").tensor("0", 4, 2, &[2], &[1]).op(b"s"));
     let p = dict(p, "_modules", &|p| p);
     let c = open_bytes(&torch_file(&p.text("import torch").op(b"\x86R.").0)).unwrap();
-    assert_eq!(c.tensors().iter().map(|t| t.name.as_str()).collect::<Vec<_>>(), ["w", "b"]);
+    assert_eq!(c.tensors().iter().map(|t| &*t.name).collect::<Vec<_>>(), ["w", "b"]);
     assert_eq!(c.evidence().globals[0].class, GlobalClass::Dangerous);
     assert_eq!(floats(&c, "b"), [3.0, 4.0]);
 }
@@ -194,7 +194,7 @@ fn strides_transposed_sliced_expanded_offset_shared_channels_last() {
     assert!(!of("transposed").is_contiguous() && !of("channels_last").is_contiguous());
     assert!(of("sliced").offset > 0 && of("expanded").strides.contains(&0));
     assert_eq!(of("shared").storage, of("contiguous").storage);
-    assert_eq!(of("channels_last").strides, [75, 1, 15, 3]);
+    assert_eq!(of("channels_last").strides[..], [75, 1, 15, 3]);
     // The same by hand: rows of a matrix of two columns from the back, and one element for all.
     let views = Pickle::new()
         .op(b"}")
@@ -264,7 +264,7 @@ fn namespace_numpy_scalars_optimizer_state_and_unknown_classes_beside_the_weight
     let c = open_bytes(&torch_file(&pickle)).unwrap();
     assert_eq!(c.root().path, "model");
     assert_eq!(floats(&c, "w"), VALUES);
-    assert_eq!(c.all_tensors()[1].name, "ema_helper.shadow");
+    assert_eq!(&*c.all_tensors()[1].name, "ema_helper.shadow");
     assert_eq!(c.evidence().globals.iter().find(|g| g.name == "This").unwrap().class, GlobalClass::Opaque);
 }
 

@@ -135,7 +135,7 @@ fn each(checkpoint: &Checkpoint, target: impl Fn(&Tensor) -> Target) -> Vec<Targ
 fn whole(tensor: &Tensor) -> Target {
     let part = Part::Slice { tensor: tensor.clone(), first: 0, elements: tensor.elements() };
     Target {
-        name: tensor.name.clone(),
+        name: tensor.name.to_string(),
         dtype: tensor.dtype,
         shape: tensor.shape.clone(),
         parts: vec![part],
@@ -153,7 +153,7 @@ fn split(checkpoint: &Checkpoint) -> Vec<Target> {
         (0..3)
             .map(move |share| Target {
                 name: format!("{}.{share}", tensor.name),
-                shape: vec![elements / COLUMNS, COLUMNS],
+                shape: [elements / COLUMNS, COLUMNS].as_slice().into(),
                 parts: vec![Part::Slice { tensor: tensor.clone(), first: share * elements, elements }],
                 ..whole(tensor)
             })
@@ -179,7 +179,8 @@ fn cast(checkpoint: &Checkpoint) -> Vec<Target> {
 fn scaled(checkpoint: &Checkpoint) -> Vec<Target> {
     each(checkpoint, |tensor| {
         let rows = tensor.shape.first().copied().unwrap_or(0);
-        let factors = Tensor { shape: vec![rows], strides: vec![1], ..tensor.clone() };
+        let factors =
+            Tensor::contiguous(&*tensor.name, tensor.dtype, vec![rows], tensor.offset, tensor.storage);
         Target { parts: vec![Part::ScaledRows { tensor: tensor.clone(), factors }], ..whole(tensor) }
     })
 }

@@ -5,7 +5,7 @@
 //! carried out by [`crate::folder`], and turned round by [`crate::rules::inverse`]. Nothing in it has touched a tensor's
 //! bytes yet.
 
-use vitport_checkpoint::{Dtype, Tensor};
+use vitport_checkpoint::{Dims, Dtype, Tensor};
 
 /// A run of elements of a target tensor, in row-major order, and where they come from.
 #[derive(Debug, Clone, PartialEq)]
@@ -104,7 +104,7 @@ pub struct Target {
     /// Dtype it is written in.
     pub dtype: Dtype,
     /// Shape it is written in.
-    pub shape: Vec<u64>,
+    pub shape: Dims,
     /// What fills it, in order; the parts' elements add up to the shape's product.
     pub parts: Vec<Part>,
     /// What was done.

@@ -5,7 +5,9 @@
 //! knows the bare names, and each [`Tensor`] in it keeps the name that the file has for it.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
+use foldhash::fast::RandomState;
 use vitport_checkpoint::{Checkpoint, Tensor};
 
 /// Prefixes that wrappers put before every name, tried repeatedly and in any order.
@@ -35,8 +37,8 @@ pub const WRAPPER_PREFIXES: [&str; 15] = [
 /// Tensors of one network by their bare names, in the file's order.
 #[derive(Debug, Clone, Default)]
 pub struct StateDict {
-    entries: Vec<(String, Tensor)>,
-    index: HashMap<String, usize>,
+    entries: Vec<(Arc<str>, Tensor)>,
+    index: HashMap<Arc<str>, usize, RandomState>,
     prefix: String,
 }
 
@@ -79,20 +81,21 @@ impl StateDict {
     pub fn with_prefix(tensors: &[Tensor], prefix: &str) -> Self {
         let mut dict = StateDict {
             entries: Vec::with_capacity(tensors.len()),
-            index: HashMap::with_capacity(tensors.len()),
+            index: HashMap::with_capacity_and_hasher(tensors.len(), RandomState::default()),
             prefix: prefix.to_owned(),
         };
         let mut outside = Vec::new();
         for tensor in tensors {
             match tensor.name.strip_prefix(prefix) {
-                Some(bare) => dict.insert(bare.to_owned(), tensor.clone()),
+                Some(_) if prefix.is_empty() => dict.insert(Arc::clone(&tensor.name), tensor.clone()),
+                Some(bare) => dict.insert(bare.into(), tensor.clone()),
                 None => outside.push(tensor),
             }
         }
         for tensor in outside {
             let name = match dict.index.contains_key(&tensor.name) {
-                true => format!("(outside the prefix) {}", tensor.name),
-                false => tensor.name.clone(),
+                true => format!("(outside the prefix) {}", tensor.name).into(),
+                false => Arc::clone(&tensor.name),
             };
             dict.insert(name, tensor.clone());
         }
@@ -100,17 +103,17 @@ impl StateDict {
     }
 
     /// A state dict made of given entries; a repeated name replaces the earlier one.
-    pub fn from_entries(entries: impl IntoIterator<Item = (String, Tensor)>) -> Self {
+    pub fn from_entries<N: Into<Arc<str>>>(entries: impl IntoIterator<Item = (N, Tensor)>) -> Self {
         let mut dict = Self::default();
         for (name, tensor) in entries {
-            dict.insert(name, tensor);
+            dict.insert(name.into(), tensor);
         }
         dict
     }
 
-    fn insert(&mut self, name: String, tensor: Tensor) {
+    fn insert(&mut self, name: Arc<str>, tensor: Tensor) {
         let next = self.entries.len();
-        match self.index.insert(name.clone(), next) {
+        match self.index.insert(Arc::clone(&name), next) {
             Some(earlier) => {
                 self.index.insert(name, earlier);
                 if let Some(entry) = self.entries.get_mut(earlier) {
@@ -149,7 +152,7 @@ impl StateDict {
 
     /// Bare names and tensors in the file's order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Tensor)> {
-        self.entries.iter().map(|(name, tensor)| (name.as_str(), tensor))
+        self.entries.iter().map(|(name, tensor)| (&**name, tensor))
     }
 
     /// The first bare name that `matches` accepts.

@@ -44,9 +44,7 @@ fn tensors_are_split_as_huggingface_splits_them() {
         let files: BTreeMap<&str, Vec<&str>> = layout
             .files
             .iter()
-            .map(|file| {
-                (file.name.as_str(), file.tensors.iter().map(|tensor| tensor.name.as_str()).collect())
-            })
+            .map(|file| (file.name.as_str(), file.tensors.iter().map(|tensor| &*tensor.name).collect()))
             .collect();
         assert_eq!(serde_json::to_value(&files).unwrap(), case["files"]);
         let index = fs::read_to_string(folder.path().join("model.safetensors.index.json")).ok();

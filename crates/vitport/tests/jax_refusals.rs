@@ -18,7 +18,7 @@ fn release() -> Vec<Array> {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/vit/jax_classifier.npz");
     let release = Checkpoint::open(&file, &Limits::default()).unwrap();
     let shape = |shape: &[u64]| shape.iter().map(|&size| size as usize).collect();
-    release.tensors().iter().map(|tensor| (tensor.name.clone(), shape(&tensor.shape))).collect()
+    release.tensors().iter().map(|tensor| (tensor.name.to_string(), shape(&tensor.shape))).collect()
 }
 
 /// The same in the layout of big_vision, which has positions under another name and counts its layers otherwise.

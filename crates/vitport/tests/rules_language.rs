@@ -92,7 +92,7 @@ fn permute_puts_axes_into_order_and_joins_them() {
     let text = "[permute]\nconv = { to = \"c\", axes = [3, 2, 0, 1] }\nquery = { to = \"q\", axes = [[1, 2], 0] }\nbias = { to = \"b\", axes = [[0, 1]] }";
     let plan = plan(text, &source, &[("c", &[5, 4, 2, 3]), ("q", &[6, 6]), ("b", &[6])]).unwrap();
     let view = |name: &str| match &plan.targets.iter().find(|target| target.name == name).unwrap().parts[..] {
-        [Part::Slice { tensor, .. }] => (tensor.shape.clone(), tensor.strides.clone()),
+        [Part::Slice { tensor, .. }] => (tensor.shape.to_vec(), tensor.strides.to_vec()),
         other => panic!("{other:?}"),
     };
     assert_eq!(view("c"), (vec![5, 4, 2, 3], vec![1, 5, 60, 20]));

@@ -93,13 +93,13 @@ fn every_source_tensor_is_mapped_or_dropped_and_every_target_is_made_once() {
                         used.insert(&tensor.name);
                     }
                     vitport::plan::Part::ScaledRows { tensor, factors } => {
-                        used.extend([tensor.name.as_str(), factors.name.as_str()]);
+                        used.extend([&*tensor.name, &*factors.name]);
                     }
                     _ => {}
                 }
             }
         }
-        let source: BTreeSet<&str> = prepared.model.state_dict.iter().map(|(_, t)| t.name.as_str()).collect();
+        let source: BTreeSet<&str> = prepared.model.state_dict.iter().map(|(_, t)| &*t.name).collect();
         assert_eq!(used, source, "{name}");
         let expected: BTreeSet<&str> = prepared.model.expected.iter().map(|e| e.name.as_str()).collect();
         assert_eq!(made, expected, "{name}");
@@ -141,14 +141,12 @@ fn there_and_back_is_the_same_bit_by_bit() {
             Checkpoint::open(&written.staging.path().join("model.safetensors"), &Limits::default()).unwrap();
         let dropped: BTreeSet<&str> =
             prepared.plan.dropped.iter().map(|dropped| dropped.name.as_str()).collect();
-        for (_, tensor) in
-            prepared.model.state_dict.iter().filter(|(_, t)| !dropped.contains(t.name.as_str()))
-        {
+        for (_, tensor) in prepared.model.state_dict.iter().filter(|(_, t)| !dropped.contains(&*t.name)) {
             let size = tensor.dtype.size();
             let mut original = vec![0; tensor.bytes() as usize];
             prepared.source.checkpoint.read(tensor, 0, &mut original).unwrap();
             let mut back = vec![0xee; original.len()];
-            for run in &ways[&tensor.name] {
+            for run in &ways[&*tensor.name] {
                 let mut values = vec![0; (run.elements * size) as usize];
                 target.read(target.tensor(&run.target).unwrap(), run.target_first, &mut values).unwrap();
                 for (step, value) in (run.source_first..).zip(values.chunks_exact(size as usize)) {

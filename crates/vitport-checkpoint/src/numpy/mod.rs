@@ -7,6 +7,7 @@ mod npy;
 pub(crate) mod npz;
 
 use crate::dtype::Dtype;
+use crate::tensor::Dims;
 
 /// The element type of an array, as numpy's type strings say it (`<f4`).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,7 +56,7 @@ impl ArrayType {
 }
 
 /// Column-major strides: the first dimension varies fastest.
-pub(crate) fn column_major(shape: &[u64]) -> Vec<u64> {
+pub(crate) fn column_major(shape: &[u64]) -> Dims {
     shape
         .iter()
         .scan(1_u64, |next, &size| {

@@ -2,6 +2,7 @@
 
 use super::ArrayType;
 use crate::error::{Fault, Reason, refuse};
+use crate::tensor::Dims;
 
 const MAGIC: &[u8] = b"\x93NUMPY";
 
@@ -13,7 +14,7 @@ pub(super) const LONGEST: usize = 10_000;
 pub(super) struct Header {
     pub(super) array_type: ArrayType,
     pub(super) fortran_order: bool,
-    pub(super) shape: Vec<u64>,
+    pub(super) shape: Dims,
     /// Bytes before the first element.
     pub(super) len: u64,
 }
@@ -129,9 +130,9 @@ impl<'a> Literal<'a> {
         Some(value)
     }
 
-    fn shape(&mut self) -> Option<Vec<u64>> {
+    fn shape(&mut self) -> Option<Dims> {
         self.expect('(')?;
-        let mut shape = Vec::new();
+        let mut shape = Dims::new();
         while !self.accept(')') {
             let trimmed = self.rest.trim_start();
             let digits = trimmed.find(|c: char| !c.is_ascii_digit())?;
@@ -163,16 +164,14 @@ mod tests {
     fn headers_as_numpy_writes_them() {
         let header =
             parse(&array("{'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), }   \n")).unwrap();
-        assert_eq!(header.shape, [3, 4]);
+        assert_eq!(header.shape[..], [3, 4]);
         assert_eq!(header.array_type, ArrayType { code: "f4".into(), big_endian: false });
         assert!(!header.fortran_order);
         let header = parse(&array("{'descr': '>i8', 'fortran_order': True, 'shape': (3L,), }")).unwrap();
-        assert_eq!(header.shape, [3]);
+        assert_eq!(header.shape[..], [3]);
         assert!(header.array_type.big_endian && header.fortran_order);
-        assert_eq!(
-            parse(&array("{'descr': '|b1', 'fortran_order': False, 'shape': ()}")).unwrap().shape,
-            [0; 0]
-        );
+        let scalar = parse(&array("{'descr': '|b1', 'fortran_order': False, 'shape': ()}")).unwrap();
+        assert!(scalar.shape.is_empty());
         let header = parse(&array(
             "{'descr': [('a', '<f4'), ('b', '<i8', (2,))], 'fortran_order': False, 'shape': (1,)}",
         ));

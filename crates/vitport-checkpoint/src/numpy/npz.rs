@@ -70,10 +70,10 @@ pub(crate) fn read(
                 ),
             );
         }
-        let storage = archive.storage(entry, file, entry.name.clone());
+        let storage = archive.storage(entry, file, entry.name.to_string());
         storages.push(Storage { origin: header.len, big_endian: header.array_type.big_endian, ..storage });
         tensors.push(Tensor {
-            name: name.to_owned(),
+            name: name.into(),
             dtype,
             shape: header.shape,
             strides,

@@ -1,13 +1,23 @@
 //! The values of a pickle, side by side in one table, and the account of the memory they take.
+//!
+//! What cannot change once it is made, the letters of texts and the items of tuples, lies in two runs of memory that all
+//! values share: a state dict of ten thousand tensors has a hundred thousand of both.
 
 use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+use foldhash::fast::RandomState;
 
 use super::globals::{self, Meaning};
 use crate::dtype::Dtype;
 use crate::error::{Fault, Reason, refuse};
 use crate::evidence::Global;
 use crate::limits::Limits;
-use crate::tensor::LazyBits;
+use crate::tensor::{Dims, LazyBits};
+
+/// The longest pickle for whose values room is set aside, in bytes. A tensor takes some 180.
+const MOST_EXPECTED: u64 = 8 << 20;
 
 /// What a global costs that was not named before.
 const GLOBAL: usize = 1024;
@@ -35,22 +45,30 @@ impl NodeId {
 /// A value that is too large for a [`Value`], or that may be changed after it was made.
 #[derive(Debug)]
 pub(crate) enum Node {
-    Text(Box<str>),
+    Text(Text),
     Bytes(Box<ByteString>),
     List(Vec<Value>),
-    Tuple(Vec<Value>),
+    Tuple(Tuple),
     Set(Vec<Value>),
     /// In insertion order; a key that is set twice occurs twice.
     Dict(Vec<(Value, Value)>),
     Global(usize),
     Object(Box<Object>),
-    Storage(StorageRef),
+    Storage(Box<StorageRef>),
     Tensor(Box<View>),
     /// A tensor without plain elements: what it is.
     Unsupported(Box<str>),
     /// A numpy array's type.
-    ArrayType(crate::numpy::ArrayType),
+    ArrayType(Box<crate::numpy::ArrayType>),
 }
+
+/// A text; [`Arena::letters`] has its letters.
+#[derive(Clone, Debug)]
+pub(crate) struct Text(Range<usize>);
+
+/// A tuple; [`Arena::items`] has its items.
+#[derive(Clone, Debug)]
+pub(crate) struct Tuple(Range<usize>);
 
 /// A byte string, in memory or in the file.
 #[derive(Clone, Debug)]
@@ -60,7 +78,7 @@ pub(crate) struct ByteString {
     /// Where it lies in the pickle's file, if it lies there as it is.
     pub(crate) at: Option<u64>,
     /// Its bytes, if it is short or had to be decoded.
-    pub(crate) bytes: Option<std::sync::Arc<[u8]>>,
+    pub(crate) bytes: Option<Arc<[u8]>>,
 }
 
 /// What a call of something unknown would have made.
@@ -82,13 +100,13 @@ pub(crate) struct Object {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Declared {
     /// Its key, by which the container knows it.
-    pub(crate) key: String,
+    pub(crate) key: Arc<str>,
     /// Its length in bytes.
     pub(crate) bytes: u64,
     /// Bytes per element, as the pickle declares them.
     pub(crate) element_size: u64,
     /// The device that it was saved from.
-    pub(crate) device: String,
+    pub(crate) device: Arc<str>,
     /// Set when the storage's bytes are a part of the pickle itself.
     pub(crate) place: Option<Place>,
 }
@@ -99,7 +117,7 @@ pub(crate) enum Place {
     /// In the file, as they are.
     File { at: u64, big_endian: bool },
     /// In memory.
-    Memory { bytes: std::sync::Arc<[u8]>, at: u64, big_endian: bool },
+    Memory { bytes: Arc<[u8]>, at: u64, big_endian: bool },
 }
 
 /// A declared storage, or a part of one.
@@ -122,8 +140,8 @@ pub(crate) struct StorageRef {
 pub(crate) struct View {
     pub(crate) declared: usize,
     pub(crate) dtype: Dtype,
-    pub(crate) shape: Vec<u64>,
-    pub(crate) strides: Vec<u64>,
+    pub(crate) shape: Dims,
+    pub(crate) strides: Dims,
     pub(crate) offset: u64,
     pub(crate) lazy_bits: LazyBits,
     /// False for a buffer that its module declares not to be part of its state.
@@ -134,15 +152,21 @@ pub(crate) struct View {
 #[derive(Debug)]
 pub(crate) struct Arena {
     nodes: Vec<Node>,
+    letters: String,
+    items: Vec<Value>,
     global_numbers: HashMap<(String, String), usize>,
     pub(crate) globals: Vec<(Global, Meaning)>,
     pub(crate) storages: Vec<Declared>,
-    storage_numbers: HashMap<String, usize>,
+    storage_numbers: HashMap<Arc<str>, usize, RandomState>,
+    /// The device that was named last.
+    device: Arc<str>,
     pub(crate) protocol: Option<u8>,
     pub(crate) notes: Vec<String>,
     /// True in plain pickles, where a numpy array is a tensor.
     pub(crate) arrays_are_tensors: bool,
     spent: usize,
+    /// Length of a pickle that is about to be read, for the room of its memo.
+    expected: usize,
     pub(crate) limits: Limits,
 }
 
@@ -150,16 +174,38 @@ impl Arena {
     pub(crate) fn new(limits: &Limits) -> Self {
         Self {
             nodes: Vec::new(),
+            letters: String::new(),
+            items: Vec::new(),
             global_numbers: HashMap::new(),
             globals: Vec::new(),
             storages: Vec::new(),
-            storage_numbers: HashMap::new(),
+            storage_numbers: HashMap::default(),
+            device: "".into(),
             protocol: None,
             notes: Vec::new(),
             arrays_are_tensors: false,
             spent: 0,
+            expected: 0,
             limits: limits.clone(),
         }
+    }
+
+    /// Sets room aside for the values of a state dict's pickle of `len` bytes, so that they need not be moved as they become
+    /// more. It is a guess; memory that nothing is put into costs nothing.
+    pub(crate) fn expect(&mut self, len: u64) {
+        let len = usize::try_from(len.min(MOST_EXPECTED)).unwrap_or(0);
+        // Without the room the values are moved.
+        let _ = self.nodes.try_reserve(len / 12);
+        let _ = self.items.try_reserve(len / 8);
+        let _ = self.letters.try_reserve(len / 3);
+        let _ = self.storages.try_reserve(len / 160);
+        let _ = self.storage_numbers.try_reserve(len / 160);
+        self.expected = len;
+    }
+
+    /// The length that was given to [`expect`](Self::expect), once.
+    pub(super) fn take_expected(&mut self) -> usize {
+        std::mem::take(&mut self.expected)
     }
 
     /// Accounts for memory before it is taken.
@@ -185,6 +231,41 @@ impl Arena {
         };
         self.nodes.push(node);
         Ok(Value::Node(NodeId(number)))
+    }
+
+    /// Adds a text. Its letters have been accounted for.
+    pub(crate) fn add_text(&mut self, text: &str) -> Result<Value, Fault> {
+        let start = self.letters.len();
+        self.letters.push_str(text);
+        self.add(Node::Text(Text(start..self.letters.len())), 0)
+    }
+
+    /// Adds a tuple, and accounts for its items.
+    pub(crate) fn add_tuple(&mut self, items: &[Value]) -> Result<Value, Fault> {
+        let payload = size_of_val(items);
+        let start = self.items.len();
+        let value = self.add(Node::Tuple(Tuple(start..start.saturating_add(items.len()))), payload)?;
+        self.items.extend_from_slice(items);
+        Ok(value)
+    }
+
+    /// The letters of a text.
+    pub(crate) fn letters(&self, text: &Text) -> &str {
+        self.letters.get(text.0.clone()).unwrap_or_default()
+    }
+
+    /// The items of a tuple.
+    pub(crate) fn items(&self, tuple: &Tuple) -> &[Value] {
+        self.items.get(tuple.0.clone()).unwrap_or_default()
+    }
+
+    /// The text of a value as the name of a device; the empty one if it is no text.
+    pub(crate) fn device(&mut self, value: Value) -> Arc<str> {
+        let name = self.text(value).unwrap_or_default();
+        if *name != *self.device {
+            self.device = name.into();
+        }
+        Arc::clone(&self.device)
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -257,7 +338,7 @@ impl Arena {
             };
         }
         self.charge(storage.key.len().saturating_add(storage.device.len()).saturating_add(256))?;
-        self.storage_numbers.insert(storage.key.clone(), self.storages.len());
+        self.storage_numbers.insert(Arc::clone(&storage.key), self.storages.len());
         self.storages.push(storage);
         Ok(self.storages.len() - 1)
     }
@@ -265,7 +346,7 @@ impl Arena {
     /// The text of a text value, or of a byte string that is text (as Python 2 wrote them).
     pub(crate) fn text(&self, value: Value) -> Option<&str> {
         match self.node(value)? {
-            Node::Text(text) => Some(text),
+            Node::Text(text) => Some(self.letters(text)),
             Node::Bytes(string) => std::str::from_utf8(string.bytes.as_deref()?).ok(),
             _ => None,
         }
@@ -274,7 +355,8 @@ impl Arena {
     /// The items of a tuple or list.
     pub(crate) fn sequence(&self, value: Value) -> Option<&[Value]> {
         match self.node(value)? {
-            Node::Tuple(items) | Node::List(items) => Some(items),
+            Node::Tuple(tuple) => Some(self.items(tuple)),
+            Node::List(items) => Some(items),
             _ => None,
         }
     }

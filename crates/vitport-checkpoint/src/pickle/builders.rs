@@ -10,7 +10,7 @@ use super::persistent::storage_node;
 use super::{literals, numpy, text};
 use crate::dtype::Dtype;
 use crate::error::{Fault, Reason, refuse};
-use crate::tensor::{LazyBits, element_count, extent};
+use crate::tensor::{Dims, LazyBits, element_count, extent};
 
 /// Calls that may stand for each other (`_rebuild_from_type_v2` of `_rebuild_from_type_v2` of …).
 const NESTED_BUILDERS: usize = 8;
@@ -78,12 +78,11 @@ fn build_nested(
                 first.and_then(|first| arena.sequence(first)).map(<[Value]>::to_vec).unwrap_or_default();
             let payload = contents.len().saturating_mul(size_of::<Value>());
             arena.charge(payload)?;
-            let node = match meaning {
-                Meaning::Tuple => Node::Tuple(contents),
-                Meaning::List => Node::List(contents),
-                _ => Node::Set(contents),
-            };
-            arena.add(node, 0)?
+            match meaning {
+                Meaning::Tuple => arena.add_tuple(&contents)?,
+                Meaning::List => arena.add(Node::List(contents), 0)?,
+                _ => arena.add(Node::Set(contents), 0)?,
+            }
         }
         Meaning::Itself => first.unwrap_or(Value::None),
         Meaning::Encode => return encode(machine, items),
@@ -140,7 +139,7 @@ fn rebuild_tensor_v3(machine: &mut Machine<'_, '_>, items: &[Value]) -> Result<V
 
 fn storage_of(machine: &Machine<'_, '_>, value: Value) -> Result<StorageRef, Fault> {
     match machine.arena.node(value) {
-        Some(Node::Storage(storage)) => Ok(*storage),
+        Some(Node::Storage(storage)) => Ok(**storage),
         _ => malformed("a tensor is made of something that is no storage"),
     }
 }
@@ -178,8 +177,8 @@ pub(crate) fn view(
     storage: StorageRef,
     dtype: Dtype,
     offset: u64,
-    shape: Vec<u64>,
-    strides: Vec<u64>,
+    shape: Dims,
+    strides: Dims,
     lazy_bits: LazyBits,
 ) -> Result<View, Fault> {
     let begin = storage.start.checked_mul(storage.element_size);
@@ -203,7 +202,7 @@ pub(crate) fn view(
 }
 
 /// Natural numbers out of a tuple; `None` when there is anything else.
-pub(super) fn numbers(machine: &Machine<'_, '_>, value: Value) -> Result<Option<Vec<u64>>, Fault> {
+pub(super) fn numbers(machine: &Machine<'_, '_>, value: Value) -> Result<Option<Dims>, Fault> {
     let Some(items) = machine.arena.sequence(value) else {
         return Ok(None);
     };
@@ -259,14 +258,13 @@ fn note_buffer(machine: &mut Machine<'_, '_>, tensor: Value, state: Value) {
 fn pairs(machine: &mut Machine<'_, '_>, from: Value) -> Result<Vec<(Value, Value)>, Fault> {
     let pairs: Option<Vec<(Value, Value)>> = match machine.arena.node(from) {
         Some(Node::Dict(entries)) => Some(entries.clone()),
-        Some(Node::List(items) | Node::Tuple(items)) => items
-            .iter()
-            .map(|item| match machine.arena.sequence(*item) {
+        _ => machine.arena.sequence(from).and_then(|items| {
+            let pair = |item: &Value| match machine.arena.sequence(*item) {
                 Some(&[key, value]) => Some((key, value)),
                 _ => None,
-            })
-            .collect(),
-        _ => None,
+            };
+            items.iter().map(pair).collect()
+        }),
     };
     let Some(pairs) = pairs else {
         return malformed("a dict is made of something that holds no pairs");
@@ -284,7 +282,7 @@ fn encode(machine: &mut Machine<'_, '_>, items: &[Value]) -> Result<Option<Value
     let bytes = match (machine.arena.node(*source_value), encoding.as_deref()) {
         (Some(Node::Text(source)), Some("latin1" | "latin-1" | "iso-8859-1")) => {
             // The text was paid for; its bytes are paid for before they are made.
-            let len = source.len();
+            let len = machine.arena.letters(source).len();
             machine.arena.charge(len)?;
             machine.arena.text(*source_value).and_then(text::latin1_bytes)
         }

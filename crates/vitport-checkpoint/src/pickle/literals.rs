@@ -14,8 +14,15 @@ pub(super) const LINE: usize = 64 << 10;
 /// Text of `len` bytes.
 pub(super) fn read_text(stream: &mut Stream<'_>, arena: &mut Arena, len: u64) -> Result<Value, Fault> {
     arena.charge(usize::try_from(len).unwrap_or(usize::MAX))?;
-    let text = text::decode(stream.take(len)?)?;
-    arena.add(Node::Text(text.into()), 0)
+    let mut room = Vec::new();
+    let bytes = stream.borrow(len, &mut room)?;
+    match std::str::from_utf8(bytes) {
+        Ok(text) => arena.add_text(text),
+        Err(_) => {
+            let text = text::decode(bytes.to_vec())?;
+            arena.add_text(&text)
+        }
+    }
 }
 
 /// A byte string of `len` bytes. A long one in a file is passed over.
@@ -56,7 +63,7 @@ pub(super) fn long(arena: &mut Arena, bytes: &[u8]) -> Result<Value, Fault> {
     }
     let hex: String = bytes.iter().rev().take(512).map(|byte| format!("{byte:02x}")).collect();
     arena.charge(hex.len())?;
-    arena.add(Node::Text(format!("0x{hex}").into()), 0)
+    arena.add_text(&format!("0x{hex}"))
 }
 
 /// The line of an `INT` or `LONG` instruction. `I00` and `I01` are truth values.
@@ -76,7 +83,7 @@ pub(super) fn decimal(arena: &mut Arena, line: &[u8], truth_values: bool) -> Res
         return refuse(Reason::Malformed, "a number in the pickle is not a number");
     }
     arena.charge(digits.len())?;
-    arena.add(Node::Text(digits.into()), 0)
+    arena.add_text(digits)
 }
 
 /// The line of a `FLOAT` instruction.

@@ -20,15 +20,8 @@ pub(crate) struct Machine<'r, 's> {
 
 /// Runs one pickle from the stream up to its `STOP` and returns what it leaves.
 pub(crate) fn load(stream: &mut Stream<'_>, arena: &mut Arena, ids: &PersistentIds) -> Result<Value, Fault> {
-    let mut machine = Machine {
-        stream,
-        arena,
-        ids,
-        stack: Vec::new(),
-        marks: Vec::new(),
-        memo: Memo::default(),
-        highest: 0,
-    };
+    let memo = Memo::expecting(arena.take_expected());
+    let mut machine = Machine { stream, arena, ids, stack: Vec::new(), marks: Vec::new(), memo, highest: 0 };
     for _ in 0..machine.arena.limits.max_pickle_steps {
         if let Some(value) = machine.step()? {
             return Ok(value);
@@ -84,11 +77,11 @@ impl Machine<'_, '_> {
                 self.push(string)?;
             }
             op::EMPTY_LIST => self.push_node(Node::List(Vec::new()))?,
-            op::EMPTY_TUPLE => self.push_node(Node::Tuple(Vec::new()))?,
+            op::EMPTY_TUPLE => self.tuple(0)?,
             op::EMPTY_DICT => self.push_node(Node::Dict(Vec::new()))?,
             op::EMPTY_SET => self.push_node(Node::Set(Vec::new()))?,
             op::LIST => self.collect(Node::List)?,
-            op::TUPLE => self.collect(Node::Tuple)?,
+            op::TUPLE => self.marked_tuple()?,
             op::FROZENSET => self.collect(Node::Set)?,
             op::TUPLE1 => self.tuple(1)?,
             op::TUPLE2 => self.tuple(2)?,
@@ -201,8 +194,14 @@ impl Machine<'_, '_> {
     }
 
     pub(super) fn pop_mark(&mut self) -> Result<Vec<Value>, Fault> {
+        let floor = self.unmark()?;
+        Ok(self.stack.split_off(floor))
+    }
+
+    /// Takes the last mark: the height that the stack had when it was set.
+    fn unmark(&mut self) -> Result<usize, Fault> {
         match self.marks.pop() {
-            Some(floor) if floor <= self.stack.len() => Ok(self.stack.split_off(floor)),
+            Some(floor) if floor <= self.stack.len() => Ok(floor),
             _ => refuse(Reason::Malformed, "the pickle refers to a mark that it has not set"),
         }
     }
@@ -279,7 +278,7 @@ impl Machine<'_, '_> {
                 let line = self.stream.line(literals::LINE)?;
                 let text = text::decode_raw_escapes(&line)?;
                 self.arena.charge(text.len())?;
-                return self.arena.add(Node::Text(text.into()), 0);
+                return self.arena.add_text(&text);
             }
             op::SHORT_BINUNICODE => self.stream.byte()?.into(),
             op::BINUNICODE => u32::from_le_bytes(self.stream.array()?).into(),
@@ -299,8 +298,18 @@ impl Machine<'_, '_> {
         let Some(begin) = self.stack.len().checked_sub(len).filter(|begin| *begin >= floor) else {
             return self.underflow();
         };
-        let items = self.stack.split_off(begin);
-        let value = self.arena.add(Node::Tuple(items), len * size_of::<Value>())?;
+        self.tuple_from(begin)
+    }
+
+    fn marked_tuple(&mut self) -> Result<(), Fault> {
+        let begin = self.unmark()?;
+        self.tuple_from(begin)
+    }
+
+    /// Puts the values from place `begin` of the stack on into a tuple.
+    fn tuple_from(&mut self, begin: usize) -> Result<(), Fault> {
+        let value = self.arena.add_tuple(self.stack.get(begin..).unwrap_or_default())?;
+        self.stack.truncate(begin);
         self.push(value)
     }
 

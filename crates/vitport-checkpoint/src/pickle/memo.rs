@@ -19,6 +19,14 @@ pub(super) struct Memo {
 }
 
 impl Memo {
+    /// The memo of a pickle of `len` bytes.
+    pub(super) fn expecting(len: usize) -> Self {
+        let mut in_order = Vec::new();
+        // Without the room the values are moved as they become more.
+        let _ = in_order.try_reserve(len / 16);
+        Self { in_order, aside: HashMap::new() }
+    }
+
     /// The number that `MEMOIZE` stores under: that of entries so far.
     pub(super) fn next(&self) -> u64 {
         (self.in_order.len() + self.aside.len()) as u64

@@ -19,8 +19,8 @@ pub(super) fn array_type(machine: &mut Machine<'_, '_>, items: &[Value]) -> Resu
         return Ok(None);
     };
     let array_type = ArrayType::parse(code);
-    let payload = array_type.code.len();
-    machine.arena.add(Node::ArrayType(array_type), payload).map(Some)
+    let payload = size_of::<ArrayType>().saturating_add(array_type.code.len());
+    machine.arena.add(Node::ArrayType(Box::new(array_type)), payload).map(Some)
 }
 
 /// `numpy.core.multiarray.scalar(dtype, bytes)`: a plain number where that is exact.
@@ -33,7 +33,7 @@ pub(super) fn scalar(machine: &mut Machine<'_, '_>, items: &[Value]) -> Result<O
     };
     let stored = match machine.arena.node(*bytes) {
         Some(Node::Bytes(string)) => string.bytes.as_deref(),
-        Some(Node::Text(text)) => Some(text.as_bytes()),
+        Some(Node::Text(text)) => Some(machine.arena.letters(text).as_bytes()),
         _ => None,
     };
     let (Some(dtype), Some(stored)) = (array_type.dtype(), stored) else {
@@ -161,8 +161,7 @@ fn array(
 fn tuple_of(machine: &mut Machine<'_, '_>, numbers: &[u64]) -> Result<Value, Fault> {
     let items: Vec<Value> =
         numbers.iter().map(|number| Value::Int(i64::try_from(*number).unwrap_or(i64::MAX))).collect();
-    let payload = items.len() * size_of::<Value>();
-    machine.arena.add(Node::Tuple(items), payload)
+    machine.arena.add_tuple(&items)
 }
 
 /// Declares the bytes of an array as a storage.
@@ -183,10 +182,10 @@ fn inline(
     };
     machine.arena.charge(literals::LINE.min(key.len()))?;
     machine.arena.declare(Declared {
-        key,
+        key: key.into(),
         bytes: string.len,
         element_size,
-        device: String::new(),
+        device: "".into(),
         place: Some(place),
     })
 }

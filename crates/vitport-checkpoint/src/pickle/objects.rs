@@ -69,8 +69,7 @@ impl Machine<'_, '_> {
     }
 
     fn tuple_of(&mut self, items: Vec<Value>) -> Result<Value, Fault> {
-        let payload = items.len().saturating_mul(size_of::<Value>());
-        self.arena.add(Node::Tuple(items), payload)
+        self.arena.add_tuple(&items)
     }
 
     /// What the call makes: data, if the callee is on the short list, and otherwise an opaque object.

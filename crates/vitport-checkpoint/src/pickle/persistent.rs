@@ -38,7 +38,7 @@ impl Machine<'_, '_> {
             let line = self.stream.line(LINE)?;
             let text = String::from_utf8_lossy(&line).into_owned();
             self.arena.charge(text.len())?;
-            self.arena.add(Node::Text(text.into()), 0)?
+            self.arena.add_text(&text)?
         } else {
             self.pop()?
         };
@@ -78,10 +78,10 @@ fn storage(arena: &mut Arena, id: Value) -> Result<Value, Fault> {
         return malformed();
     };
     let key = match key {
-        Value::Int(number) => number.to_string(),
-        key => arena.text(*key).map(str::to_owned).unwrap_or_default(),
+        Value::Int(number) => number.to_string().into(),
+        key => arena.text(*key).unwrap_or_default().into(),
     };
-    let device = arena.text(*location).unwrap_or_default().to_owned();
+    let device = arena.device(*location);
     let Ok(numel) = u64::try_from(*numel) else {
         return malformed();
     };
@@ -108,7 +108,8 @@ pub(super) fn storage_node(
         StorageType::Of(dtype) => Some(dtype),
         StorageType::Untyped | StorageType::Other(..) => None,
     };
-    arena.add(Node::Storage(StorageRef { declared, dtype, element_size: class.size(), start, numel }), 0)
+    let part = StorageRef { declared, dtype, element_size: class.size(), start, numel };
+    arena.add(Node::Storage(Box::new(part)), size_of::<StorageRef>())
 }
 
 /// The view metadata of old files: `(key, offset, size)` makes the storage a part of the one named.

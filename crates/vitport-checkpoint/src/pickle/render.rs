@@ -61,7 +61,7 @@ fn value(arena: &Arena, shown: Value, depth: usize, out: &mut String) {
     };
     match node {
         Some(Node::Text(text)) => {
-            let cut: String = text.chars().take(WIDTH).collect();
+            let cut: String = arena.letters(text).chars().take(WIDTH).collect();
             out.push_str(&format!("'{}'", escape(&cut)));
         }
         Some(Node::Bytes(string)) => match string.bytes.as_deref() {
@@ -76,9 +76,9 @@ fn value(arena: &Arena, shown: Value, depth: usize, out: &mut String) {
                 out.push_str(&format!("{}.{}", escape(&cut(&global.module)), escape(&cut(&global.name))));
             }
         }
-        Some(Node::Tuple(items)) => {
+        Some(Node::Tuple(tuple)) => {
             out.push('(');
-            list(arena, items, deeper, out);
+            list(arena, arena.items(tuple), deeper, out);
             out.push(')');
         }
         Some(Node::List(items) | Node::Set(items)) => {

@@ -162,5 +162,5 @@ impl Bytes {
 }
 
 fn misuse(tensor: &Tensor, why: &'static str) -> Error {
-    Error::Misuse { tensor: tensor.name.clone(), why }
+    Error::Misuse { tensor: tensor.name.to_string(), why }
 }

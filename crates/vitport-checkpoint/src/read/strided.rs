@@ -208,8 +208,8 @@ mod tests {
     use crate::dtype::Dtype;
 
     fn view(shape: &[u64], strides: &[u64], offset: u64) -> Tensor {
-        let mut t = Tensor::contiguous(String::new(), Dtype::F32, shape.to_vec(), offset, 0);
-        t.strides = strides.to_vec();
+        let mut t = Tensor::contiguous("", Dtype::F32, shape.to_vec(), offset, 0);
+        t.strides = strides.into();
         t
     }
 

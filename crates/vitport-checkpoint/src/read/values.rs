@@ -66,7 +66,7 @@ mod tests {
 
     #[test]
     fn lazy_operations_are_done() {
-        let mut tensor = Tensor::contiguous("t".into(), Dtype::I32, vec![3], 0, 0);
+        let mut tensor = Tensor::contiguous("t", Dtype::I32, vec![3], 0, 0);
         tensor.lazy_bits = LazyBits { conjugate: false, negate: true };
         let mut out: Vec<u8> = [5_i32, 0, -256].iter().flat_map(|v| v.to_le_bytes()).collect();
         put_right(&tensor, false, &mut out);

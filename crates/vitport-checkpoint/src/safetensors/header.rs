@@ -8,6 +8,7 @@ use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error as _, IgnoredA
 use crate::error::{Fault, Reason, Refusal};
 use crate::escape::escape;
 use crate::limits::Limits;
+use crate::tensor::Dims;
 
 /// The header as the file gives it.
 #[derive(Debug, Default)]
@@ -20,7 +21,7 @@ pub(super) struct Header {
 #[derive(Debug, Default)]
 pub(super) struct Entry {
     pub(super) dtype: String,
-    pub(super) shape: Vec<u64>,
+    pub(super) shape: Dims,
     pub(super) begin: u64,
     pub(super) end: u64,
 }
@@ -143,7 +144,7 @@ impl<'de> Visitor<'de> for EntryVisitor {
         while let Some(key) = map.next_key::<String>()? {
             let twice = match key.as_str() {
                 "dtype" => dtype.replace(map.next_value::<String>()?).is_some(),
-                "shape" => shape.replace(map.next_value::<Vec<u64>>()?).is_some(),
+                "shape" => shape.replace(map.next_value::<Dims>()?).is_some(),
                 "data_offsets" => offsets.replace(map.next_value::<(u64, u64)>()?).is_some(),
                 other => {
                     map.next_value::<IgnoredAny>()?;

@@ -114,7 +114,7 @@ fn tensor(name: &str, entry: &Entry, limits: &Limits) -> Result<Tensor, Fault> {
             ),
         );
     }
-    Ok(Tensor::contiguous(name.to_owned(), dtype, entry.shape.clone(), 0, 0))
+    Ok(Tensor::contiguous(name, dtype, entry.shape.clone(), 0, 0))
 }
 
 /// The tensors must cover the data exactly: no gap in which something could hide, no overlap.

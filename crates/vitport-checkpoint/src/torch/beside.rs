@@ -76,6 +76,9 @@ impl Search<'_> {
                 return;
             }
             self.looks -= 1;
+            if matches!(self.arena.node(*value), Some(Node::Tensor(_) | Node::Unsupported(_))) {
+                continue;
+            }
             let key = match key {
                 Value::Int(number) => number.to_string(),
                 key => match self.arena.text(*key) {
@@ -97,9 +100,12 @@ impl Search<'_> {
     /// A plain value, or a short list of plain values.
     fn scalar(&mut self, value: Value) -> Option<Scalar> {
         let items = match self.arena.node(value) {
-            Some(Node::List(items) | Node::Tuple(items)) if items.len() <= LIST => items,
-            _ => return self.plain(value),
+            Some(Node::List(_) | Node::Tuple(_)) => {
+                self.arena.sequence(value).filter(|items| items.len() <= LIST)
+            }
+            _ => None,
         };
+        let Some(items) = items else { return self.plain(value) };
         self.looks = self.looks.saturating_sub(items.len());
         items.iter().map(|item| self.plain(*item)).collect::<Option<Vec<_>>>().map(Scalar::List)
     }

@@ -11,9 +11,12 @@ pub(crate) mod tar;
 mod walk;
 pub(crate) mod zip;
 
+use std::sync::Arc;
+
 use crate::contents::Contents;
-use crate::error::{Fault, Reason, refuse};
+use crate::error::Fault;
 use crate::evidence::Evidence;
+use crate::pickle::arena::Declared;
 use crate::pickle::{self, Arena, PersistentIds, Value};
 use crate::source::Stream;
 use crate::storage::Storage;
@@ -67,25 +70,22 @@ fn look_behind(stream: &mut Stream<'_>, arena: &mut Arena, ids: &PersistentIds) 
 }
 
 /// Where a storage lies that is a part of the pickle itself.
-fn inline_storage(arena: &Arena, number: usize, file: usize) -> Result<Option<Storage>, Fault> {
+fn inline_storage(declared: &Declared, file: usize) -> Option<Storage> {
     use crate::pickle::arena::Place;
     use crate::storage::Encoding;
-    let Some(declared) = arena.storages.get(number) else {
-        return refuse(Reason::Malformed, "a tensor names a storage that does not exist");
-    };
     let (offset, origin, encoding, big_endian) = match &declared.place {
-        None => return Ok(None),
+        None => return None,
         Some(Place::File { at, big_endian }) => (*at, 0, Encoding::Stored, *big_endian),
         Some(Place::Memory { bytes, at, big_endian }) => {
-            (0, *at, Encoding::Inline { bytes: std::sync::Arc::clone(bytes) }, *big_endian)
+            (0, *at, Encoding::Inline { bytes: Arc::clone(bytes) }, *big_endian)
         }
     };
     let len = declared.bytes.saturating_add(origin);
-    let storage = Storage::stored(file, declared.key.clone(), offset, len);
-    Ok(Some(Storage { origin, encoding, big_endian, ..storage }))
+    let storage = Storage::stored(file, declared.key.to_string(), offset, len);
+    Some(Storage { origin, encoding, big_endian, ..storage })
 }
 
 /// The device as evidence, where the pickle names one.
-fn device(name: &str) -> Option<String> {
-    (!name.is_empty()).then(|| name.to_owned())
+fn device(name: &Arc<str>) -> Option<Arc<str>> {
+    (!name.is_empty()).then(|| Arc::clone(name))
 }

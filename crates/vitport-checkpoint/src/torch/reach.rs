@@ -15,7 +15,7 @@ pub(super) fn reaches_tensor(arena: &Arena) -> Vec<bool> {
         reached.iter().enumerate().filter(|(_, is_tensor)| **is_tensor).map(|(index, _)| index).collect();
     while let Some(index) = open.pop() {
         let range = match (starts.get(index), starts.get(index + 1)) {
-            (Some(&start), Some(&end)) => start..end,
+            (Some(&start), Some(&end)) => start as usize..end as usize,
             _ => continue,
         };
         for &parent in parents.get(range).unwrap_or_default() {
@@ -32,30 +32,30 @@ pub(super) fn reaches_tensor(arena: &Arena) -> Vec<bool> {
 }
 
 /// The nodes that refer to each node, side by side; node `i`'s lie at `starts[i]..starts[i + 1]`.
-fn parents(arena: &Arena) -> (Vec<usize>, Vec<u32>) {
-    let mut counts = vec![0_usize; arena.len() + 1];
+fn parents(arena: &Arena) -> (Vec<u32>, Vec<u32>) {
+    let mut counts = vec![0_u32; arena.len() + 1];
     for node in arena.nodes() {
-        children(node, &mut |child| {
+        children(arena, node, &mut |child| {
             if let Some(count) = counts.get_mut(child) {
-                *count += 1;
+                *count = count.saturating_add(1);
             }
         });
     }
-    let mut next = 0;
-    let starts: Vec<usize> = counts
+    let mut next = 0_u32;
+    let starts: Vec<u32> = counts
         .iter()
         .map(|count| {
             let start = next;
-            next += count;
+            next = next.saturating_add(*count);
             start
         })
         .collect();
     let mut cursor = starts.clone();
-    let mut parents = vec![0_u32; next];
+    let mut parents = vec![0_u32; next as usize];
     for (index, node) in arena.nodes().iter().enumerate() {
-        children(node, &mut |child| {
+        children(arena, node, &mut |child| {
             if let Some(at) = cursor.get_mut(child) {
-                if let Some(slot) = parents.get_mut(*at) {
+                if let Some(slot) = parents.get_mut(*at as usize) {
                     *slot = u32::try_from(index).unwrap_or(u32::MAX);
                 }
                 *at += 1;
@@ -66,14 +66,15 @@ fn parents(arena: &Arena) -> (Vec<usize>, Vec<u32>) {
 }
 
 /// Calls `found` with the number of each node that the walk would go to from this one.
-fn children(node: &Node, found: &mut impl FnMut(usize)) {
+fn children(arena: &Arena, node: &Node, found: &mut impl FnMut(usize)) {
     let mut each = |value: &Value| {
         if let Value::Node(id) = value {
             found(id.index());
         }
     };
     match node {
-        Node::List(items) | Node::Tuple(items) | Node::Set(items) => items.iter().for_each(each),
+        Node::List(items) | Node::Set(items) => items.iter().for_each(each),
+        Node::Tuple(tuple) => arena.items(tuple).iter().for_each(each),
         Node::Dict(entries) => entries.iter().for_each(|(_, value)| each(value)),
         Node::Object(object) => {
             each(&object.args);

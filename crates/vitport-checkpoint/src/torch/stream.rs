@@ -62,7 +62,7 @@ pub(crate) fn read(source: &Source, file: usize, limits: &Limits) -> Result<Cont
         let Some(declared) = declared.get(number) else {
             return refuse(Reason::Malformed, "a tensor names a storage that does not exist");
         };
-        let Some(&offset) = places.get(&declared.key) else {
+        let Some(&offset) = places.get(&*declared.key) else {
             return refuse(
                 Reason::Contradiction,
                 format!(
@@ -71,7 +71,7 @@ pub(crate) fn read(source: &Source, file: usize, limits: &Limits) -> Result<Cont
                 ),
             );
         };
-        let storage = Storage::stored(file, declared.key.clone(), offset, declared.bytes);
+        let storage = Storage::stored(file, declared.key.to_string(), offset, declared.bytes);
         Ok(Storage { device: device(&declared.device), ..storage })
     };
     contents(arena, root, evidence, &Classes::new(), &mut locate)
@@ -87,12 +87,10 @@ fn is_joblib(arena: &Arena) -> bool {
 /// A file that is one pickle.
 fn plain(mut arena: Arena, root: Value, stream: &mut Stream<'_>, file: usize) -> Result<Contents, Fault> {
     look_behind(stream, &mut arena, &PersistentIds::None)?;
-    let storages: Vec<Option<Storage>> = (0..arena.storages.len())
-        .map(|number| inline_storage(&arena, number, file))
-        .collect::<Result<_, _>>()?;
-    let mut locate = |number: usize| match storages.get(number) {
-        Some(Some(storage)) => Ok(storage.clone()),
-        _ => refuse(Reason::Malformed, "a tensor of a plain pickle lies outside of it"),
+    let declared = std::mem::take(&mut arena.storages);
+    let mut locate = |number: usize| match declared.get(number).and_then(|it| inline_storage(it, file)) {
+        Some(storage) => Ok(storage),
+        None => refuse(Reason::Malformed, "a tensor of a plain pickle lies outside of it"),
     };
     contents(arena, root, Evidence::of(Container::Pickle), &Classes::new(), &mut locate)
 }
@@ -115,7 +113,7 @@ pub(super) fn legacy(
         return refuse(Reason::Malformed, "the legacy stream has no list of storages");
     };
     let sizes: HashMap<&str, (u64, u64)> =
-        arena.storages.iter().map(|s| (s.key.as_str(), (s.bytes, s.element_size))).collect();
+        arena.storages.iter().map(|s| (&*s.key, (s.bytes, s.element_size))).collect();
     let mut places = HashMap::with_capacity(keys.len().min(sizes.len()));
     for key in keys {
         let key = match key {

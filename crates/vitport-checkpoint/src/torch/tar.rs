@@ -19,7 +19,7 @@ use crate::pickle::{self, Arena, PersistentIds, Value};
 use crate::source::{Origin, Source, Stream};
 use crate::storage::Storage;
 use crate::tar::{self, Member};
-use crate::tensor::LazyBits;
+use crate::tensor::{Dims, LazyBits};
 
 /// Reads the three members.
 pub(crate) fn read(source: &Source, file: usize, limits: &Limits) -> Result<Contents, Fault> {
@@ -44,7 +44,7 @@ pub(crate) fn read(source: &Source, file: usize, limits: &Limits) -> Result<Cont
     let declared = std::mem::take(&mut arena.storages);
     let mut locate = |number: usize| match declared.get(number) {
         Some(Declared { key, bytes, place: Some(Place::File { at, .. }), .. }) => {
-            Ok(Storage::stored(file, key.clone(), *at, *bytes))
+            Ok(Storage::stored(file, key.to_string(), *at, *bytes))
         }
         _ => refuse(Reason::Malformed, "a tensor names a storage that does not exist"),
     };
@@ -92,9 +92,9 @@ fn read_storages(stream: &mut Stream<'_>, arena: &mut Arena) -> Result<HashMap<i
             return refuse(Reason::Malformed, "a storage declares more than 2^64 bytes");
         };
         let place = Place::File { at: stream.skip(bytes)?, big_endian: false };
-        let device = arena.text(location).unwrap_or_default().to_owned();
+        let device = arena.device(location);
         let declared = arena.declare(Declared {
-            key: number.to_string(),
+            key: number.to_string().into(),
             bytes,
             element_size: class.size(),
             device,
@@ -156,7 +156,7 @@ fn read_tensors(
         if dims > arena.limits.max_dims {
             return refuse(Reason::Limit, format!("tensor {number} has too many dimensions"));
         }
-        let mut numbers = || -> Result<Vec<u64>, Fault> {
+        let mut numbers = || -> Result<Dims, Fault> {
             (0..dims).map(|_| natural(i64::from_le_bytes(stream.array()?))).collect()
         };
         let (shape, strides) = (numbers()?, numbers()?);

@@ -4,7 +4,10 @@
 //! `state_dict` would ([`module`](super::module)). The walk goes only where tensors are, never in
 //! circles, and never deeper or longer than the limits allow.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
+
+use foldhash::fast::RandomState;
 
 use super::reach;
 use super::script::Classes;
@@ -36,7 +39,7 @@ pub(super) struct Walk<'a> {
     inside: Vec<usize>,
     locate: &'a mut dyn FnMut(usize) -> Result<Storage, Fault>,
     /// The storage made for each declared one.
-    storages: HashMap<usize, usize>,
+    storages: Vec<Option<usize>>,
     /// Entries looked at so far.
     looks: usize,
     /// Bytes of all names so far, those of branches included.
@@ -58,10 +61,15 @@ pub(super) fn walk(
         open: Vec::new(),
         inside: Vec::new(),
         locate,
-        storages: HashMap::new(),
+        storages: Vec::new(),
         looks: 0,
         named: 0,
     };
+    // Most tensors are met once, and have a storage of their own.
+    let tensors = arena.nodes().iter().filter(|node| matches!(node, Node::Tensor(_))).count();
+    let tensors = tensors.min(arena.limits.max_tensors);
+    walk.out.tensors.reserve(tensors);
+    walk.out.storages.reserve(tensors);
     if matches!(arena.node(root), Some(Node::Tensor(_) | Node::Unsupported(_))) {
         // A tensor that was saved by itself has no name.
         walk.enter("");
@@ -165,7 +173,8 @@ impl<'a> Walk<'a> {
         self.enter(path);
         match node {
             Node::Dict(entries) => self.dict(entries, path)?,
-            Node::List(items) | Node::Tuple(items) | Node::Set(items) => self.list(items, path)?,
+            Node::List(items) | Node::Set(items) => self.list(items, path)?,
+            Node::Tuple(tuple) => self.list(self.arena.items(tuple), path)?,
             Node::Object(object) => self.object(object, path)?,
             _ => {}
         }
@@ -228,7 +237,8 @@ impl<'a> Walk<'a> {
         for state in &object.states {
             match self.arena.node(*state) {
                 Some(Node::Dict(entries)) => fields.extend_from_slice(entries),
-                Some(Node::Tuple(parts)) => {
+                Some(Node::Tuple(tuple)) => {
+                    let parts = self.arena.items(tuple);
                     let dicts = parts.iter().filter_map(|part| match self.arena.node(*part) {
                         Some(Node::Dict(entries)) => Some(entries),
                         _ => None,
@@ -249,7 +259,8 @@ impl<'a> Walk<'a> {
     /// A dict's entries as Python keeps them: a key that is set again keeps its place and gets the value.
     pub(super) fn last_of_each_key(&mut self, entries: &[(Value, Value)]) -> Vec<(Value, Value)> {
         let arena = self.arena;
-        let mut places: HashMap<Key<'_>, usize> = HashMap::with_capacity(entries.len());
+        let mut places: HashMap<Key<'_>, usize, RandomState> =
+            HashMap::with_capacity_and_hasher(entries.len(), RandomState::default());
         let mut kept: Vec<(Value, Value)> = Vec::with_capacity(entries.len());
         for &(key, value) in entries {
             let identity = match (arena.text(key), key) {
@@ -279,25 +290,26 @@ impl<'a> Walk<'a> {
     }
 
     /// A key as part of a path.
-    pub(super) fn key(&self, key: Value) -> String {
-        match key {
+    pub(super) fn key(&self, key: Value) -> Cow<'a, str> {
+        let spelt = match key {
             Value::Int(number) => number.to_string(),
             Value::Bool(true) => "True".to_owned(),
             Value::Bool(false) => "False".to_owned(),
             Value::None => "None".to_owned(),
             Value::Float(number) => format!("{number:?}"),
             Value::Node(_) => match (self.arena.text(key), self.arena.sequence(key)) {
-                (Some(text), _) => text.to_owned(),
+                (Some(text), _) => return Cow::Borrowed(text),
                 (None, Some(items)) => {
                     let parts = items.iter().take(8).map(|item| match item {
                         Value::Node(_) => self.arena.text(*item).unwrap_or("?").to_owned(),
-                        plain => self.key(*plain),
+                        plain => self.key(*plain).into_owned(),
                     });
                     parts.collect::<Vec<_>>().join(",")
                 }
                 _ => "?".to_owned(),
             },
-        }
+        };
+        Cow::Owned(spelt)
     }
 
     /// A path one key longer.
@@ -343,17 +355,23 @@ impl<'a> Walk<'a> {
     }
 
     fn placed(&mut self, view: &View, path: &str) -> Result<Tensor, Fault> {
-        let storage = match self.storages.get(&view.declared) {
-            Some(&number) => number,
-            None => {
+        if self.storages.len() <= view.declared {
+            self.storages.resize(view.declared.saturating_add(1), None);
+        }
+        let storage = match self.storages.get(view.declared) {
+            Some(&Some(number)) => number,
+            _ => {
                 let storage = (self.locate)(view.declared)?;
+                let number = self.out.storages.len();
                 self.out.storages.push(storage);
-                self.storages.insert(view.declared, self.out.storages.len() - 1);
-                self.out.storages.len() - 1
+                if let Some(slot) = self.storages.get_mut(view.declared) {
+                    *slot = Some(number);
+                }
+                number
             }
         };
         Ok(Tensor {
-            name: path.to_owned(),
+            name: path.into(),
             dtype: view.dtype,
             shape: view.shape.clone(),
             strides: view.strides.clone(),

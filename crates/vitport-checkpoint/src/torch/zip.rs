@@ -2,6 +2,8 @@
 
 use std::collections::HashSet;
 
+use foldhash::fast::RandomState;
+
 use super::script::{self, Classes};
 use super::{contents, device, inline_storage, look_behind};
 use crate::contents::Contents;
@@ -62,24 +64,24 @@ pub(crate) fn read(
         archive.verify(source, data)?;
         Stream::new(Origin::File(source), data.data_offset, data.len)
     };
+    arena.expect(data.len);
     let root = pickle::load(&mut stream, &mut arena, &PersistentIds::Torch)?;
     look_behind(&mut stream, &mut arena, &PersistentIds::Torch)?;
 
     let scripts =
         if scripted { script::classes(source, archive, &folder, &arena, limits)? } else { Classes::new() };
-    let storages: Vec<Option<Storage>> = (0..arena.storages.len())
-        .map(|number| inline_storage(&arena, number, file))
-        .collect::<Result<_, _>>()?;
     let declared = std::mem::take(&mut arena.storages);
+    let mut name = folder.clone();
     let mut locate = |number: usize| {
-        if let Some(Some(storage)) = storages.get(number) {
-            return Ok(storage.clone());
-        }
         let Some(declared) = declared.get(number) else {
             return refuse(Reason::Malformed, "a tensor names a storage that does not exist");
         };
-        let name = [folder.as_str(), "data/", &declared.key].concat();
-        let key = name.get(folder.len()..).unwrap_or_default().to_owned();
+        if let Some(storage) = inline_storage(declared, file) {
+            return Ok(storage);
+        }
+        let key = ["data/", &declared.key].concat();
+        name.truncate(folder.len());
+        name.push_str(&key);
         let storage = match archive.get(&name) {
             Some(entry) if entry.len == declared.bytes => archive.storage(entry, file, key),
             Some(entry) => {
@@ -106,7 +108,11 @@ pub(crate) fn read(
 /// PyTorch's reader looks for records without regard to case (miniz, `mz_zip_reader_locate_file`), so of two names that
 /// differ in nothing else it may take the other one.
 fn check_case(archive: &Archive) -> Result<(), Fault> {
-    let mut seen = HashSet::with_capacity(archive.entries.len());
+    // The names differ, so letters of one case alone are enough to differ without regard to it.
+    if !archive.entries.iter().any(|entry| entry.name.bytes().any(|byte| byte.is_ascii_uppercase())) {
+        return Ok(());
+    }
+    let mut seen = HashSet::with_capacity_and_hasher(archive.entries.len(), RandomState::default());
     match archive.entries.iter().find(|entry| !seen.insert(entry.name.to_ascii_lowercase())) {
         None => Ok(()),
         Some(entry) => refuse(

@@ -1,5 +1,7 @@
 //! The central directory: one record an entry, with its 64-bit sizes where it has them.
 
+use std::sync::Arc;
+
 use super::Entry;
 use super::end::End;
 use super::number::Record;
@@ -45,7 +47,8 @@ pub(super) fn read(source: &Source, end: &End, limits: &Limits) -> Result<Vec<En
     let len = usize::try_from(end.directory_len).unwrap_or(usize::MAX);
     let bytes = source.bytes_at(end.directory_offset, len, "the zip directory")?;
     let mut record = Record::new(&bytes);
-    let mut entries = Vec::new();
+    // As many records lie in the bytes that were read.
+    let mut entries = Vec::with_capacity(usize::try_from(end.entries).unwrap_or(0));
     for _ in 0..end.entries {
         entries.push(entry(&mut record, end.shift, limits)?);
     }
@@ -113,12 +116,12 @@ fn entry(record: &mut Record<'_>, shift: u64, limits: &Limits) -> Result<Entry, 
 }
 
 /// A name that every reader takes for the same: UTF-8 without NUL, at which some readers stop.
-fn entry_name(bytes: &[u8], limits: &Limits) -> Result<String, Fault> {
+fn entry_name(bytes: &[u8], limits: &Limits) -> Result<Arc<str>, Fault> {
     if bytes.len() > limits.max_name_len {
         return refuse(Reason::Limit, format!("a zip entry's name has {} bytes", bytes.len()));
     }
     match std::str::from_utf8(bytes) {
-        Ok(name) if !name.contains('\0') => Ok(name.to_owned()),
+        Ok(name) if !name.contains('\0') => Ok(name.into()),
         _ => {
             let shown = String::from_utf8_lossy(bytes);
             refuse(

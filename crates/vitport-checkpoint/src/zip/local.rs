@@ -23,8 +23,9 @@ const HAS_DESCRIPTOR: u16 = 1 << 3;
 /// encryption, masked headers.
 const COMPARED: u16 = 1 | HAS_DESCRIPTOR | 1 << 5 | 1 << 6 | 1 << 13;
 
-/// Bytes that are fetched together: an entry's descriptor and the header of the entry behind it, with its name.
-const NEAR: usize = 256;
+/// Bytes that are fetched together: an entry's descriptor, the header of the entry behind it, with its name, and where that
+/// entry is small, what follows it as well.
+const NEAR: usize = 4096;
 
 /// A source, and the bytes around the place that was read last.
 pub(super) struct Nearby<'a> {
@@ -43,8 +44,8 @@ impl<'a> Nearby<'a> {
         let end = self.start.saturating_add(self.bytes.len() as u64);
         if offset < self.start || offset.saturating_add(len as u64) > end {
             let left = usize::try_from(self.source.len.saturating_sub(offset)).unwrap_or(usize::MAX);
-            self.bytes = self.source.bytes_at(offset, len.max(NEAR.min(left)), what)?;
             self.start = offset;
+            self.source.fetch(&mut self.bytes, offset, len.max(NEAR.min(left)), what)?;
         }
         let begin = usize::try_from(offset.saturating_sub(self.start)).unwrap_or(usize::MAX);
         Ok(self.bytes.get(begin..).and_then(|rest| rest.get(..len)).unwrap_or_default())

@@ -12,7 +12,10 @@ mod number;
 
 use std::collections::HashMap;
 use std::io::Read;
+use std::sync::Arc;
 use std::thread;
+
+use foldhash::fast::RandomState;
 
 use crate::error::{Fault, Reason, refuse};
 use crate::escape::escape;
@@ -29,7 +32,7 @@ pub(crate) use end::has_end_record;
 pub(crate) struct Archive {
     /// The entries in the order of the central directory.
     pub(crate) entries: Vec<Entry>,
-    by_name: HashMap<String, usize>,
+    by_name: HashMap<Arc<str>, usize, RandomState>,
     /// False when every CRC-32 in the archive is 0, so that none of them means anything.
     pub(crate) has_checksums: bool,
 }
@@ -38,7 +41,7 @@ pub(crate) struct Archive {
 #[derive(Debug)]
 pub(crate) struct Entry {
     /// Its name, root folder included.
-    pub(crate) name: String,
+    pub(crate) name: Arc<str>,
     /// CRC-32 of the decoded bytes.
     pub(crate) crc32: u32,
     /// Bytes in the file.
@@ -61,9 +64,9 @@ pub(crate) fn read(source: &Source, limits: &Limits) -> Result<Archive, Fault> {
     let mut entries = central::read(source, &end.last, limits)?;
     check_headers(source, &mut entries)?;
     check_places(&entries, &end)?;
-    let mut by_name = HashMap::with_capacity(entries.len());
+    let mut by_name = HashMap::with_capacity_and_hasher(entries.len(), RandomState::default());
     for (index, entry) in entries.iter().enumerate() {
-        if by_name.insert(entry.name.clone(), index).is_some() {
+        if by_name.insert(Arc::clone(&entry.name), index).is_some() {
             return refuse(
                 Reason::Contradiction,
                 format!("the zip holds two entries called '{}'", escape(&entry.name)),

@@ -176,7 +176,7 @@ fn shared_storages(tensors: &[Tensor]) -> Vec<(usize, Vec<&str>)> {
             let size = tensor.dtype.size();
             let first = tensor.offset.saturating_mul(size);
             let end = tensor.offset.saturating_add(reach).saturating_add(1).saturating_mul(size);
-            (tensor.storage, first, end, tensor.name.as_str())
+            (tensor.storage, first, end, &*tensor.name)
         })
         .collect();
     spans.sort_unstable();

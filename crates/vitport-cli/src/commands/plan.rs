@@ -219,7 +219,9 @@ fn part_document(part: &Part) -> Value {
         Part::Slice { tensor, first, elements } => {
             json!({ "tensor": tensor.name, "first": first, "elements": elements })
         }
-        Part::ScaledRows { tensor, factors } => json!({ "tensor": tensor.name, "rows_times": factors.name }),
+        Part::ScaledRows { tensor, factors } => {
+            json!({ "tensor": tensor.name, "rows_times": factors.name })
+        }
         Part::Zeros { elements } => json!({ "zeros": elements }),
         Part::Identity { size } => json!({ "identity": size }),
     }

@@ -62,7 +62,7 @@ pub(super) fn add_stretches<'a>(
 
 fn read_factors(factors: &Tensor, audit: &Audit<'_>) -> Result<Vec<f64>> {
     let too_many = |_| Error::Plan {
-        tensor: factors.name.clone(),
+        tensor: factors.name.to_string(),
         why: format!("{} factors do not fit into memory", factors.elements()),
     };
     let count = usize::try_from(factors.elements()).map_err(too_many)?;

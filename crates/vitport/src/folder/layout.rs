@@ -8,6 +8,7 @@
 use std::cmp::Reverse;
 use std::collections::HashSet;
 
+use foldhash::fast::RandomState;
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 use vitport_checkpoint::Dtype;
@@ -22,7 +23,10 @@ pub const DEFAULT_SHARD_SIZE: u64 = 5_000_000_000;
 pub const INDEX_NAME: &str = "model.safetensors.index.json";
 
 /// About as many bytes as a tensor's member of the header takes.
-const MEMBER: usize = 160;
+const MEMBER: usize = 192;
+
+/// Bytes of the header's length, before the header.
+const LENGTH: usize = 8;
 
 /// The longest safetensors header that its own library reads, in bytes.
 const MAX_HEADER: usize = 100_000_000;
@@ -59,7 +63,8 @@ impl<'a> Layout<'a> {
     /// Of class usage when a tensor would have to be cast in a way that is never done. Of class bug when the plan
     /// contradicts itself.
     pub fn new(plan: &'a Plan, max_shard_size: u64) -> Result<Self> {
-        let mut names = HashSet::with_capacity(plan.targets.len().saturating_add(1));
+        let mut names =
+            HashSet::with_capacity_and_hasher(plan.targets.len().saturating_add(1), RandomState::default());
         names.insert("__metadata__");
         for target in &plan.targets {
             check(target)?;
@@ -176,16 +181,23 @@ fn header(tensors: &[&Target]) -> Result<Vec<u8>> {
         )
     });
     let mut text = Vec::with_capacity(tensors.len().saturating_mul(MEMBER));
+    text.extend_from_slice(&[0; LENGTH]);
     serde_json::Serializer::new(&mut text)
         .collect_map(std::iter::once(("__metadata__", Member::Metadata { format: "pt" })).chain(entries))
         .map_err(|error| Error::Plan { tensor: "__metadata__".to_owned(), why: error.to_string() })?;
     text.resize(text.len().next_multiple_of(8), b' ');
+    let len = text.len().saturating_sub(LENGTH);
     match tensors.first() {
-        Some(first) if text.len() > MAX_HEADER => {
-            let why = format!("its file's header would have {} bytes, more than {MAX_HEADER}", text.len());
+        Some(first) if len > MAX_HEADER => {
+            let why = format!("its file's header would have {len} bytes, more than {MAX_HEADER}");
             Err(inconsistent(first, why))
         }
-        _ => Ok([&(text.len() as u64).to_le_bytes(), text.as_slice()].concat()),
+        _ => {
+            for (slot, byte) in text.iter_mut().zip((len as u64).to_le_bytes()) {
+                *slot = byte;
+            }
+            Ok(text)
+        }
     }
 }
 

@@ -4,7 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use vitport_checkpoint::{Dtype, Tensor};
+use foldhash::fast::RandomState;
+use vitport_checkpoint::{Dims, Dtype, Tensor};
 
 use super::language::{Action, Dimension, Rule, Rules};
 use super::nearest::nearest_pattern;
@@ -37,13 +38,13 @@ pub struct Expected {
     /// Name in the state dict as it lies on disk.
     pub name: String,
     /// Shape.
-    pub shape: Vec<u64>,
+    pub shape: Dims,
 }
 
 impl Expected {
     /// A name and a shape.
-    pub fn new(name: impl Into<String>, shape: impl Into<Vec<u64>>) -> Self {
-        Self { name: name.into(), shape: shape.into() }
+    pub fn new(name: impl Into<String>, shape: impl AsRef<[u64]>) -> Self {
+        Self { name: name.into(), shape: shape.as_ref().into() }
     }
 }
 
@@ -73,7 +74,7 @@ impl Rules {
             used: vec![false; source.len()],
             name: String::new(),
             missing: BTreeMap::new(),
-            made: Vec::new(),
+            made: Vec::with_capacity(expected.len()),
             dropped: Vec::new(),
             problems: Vec::new(),
         };
@@ -135,9 +136,7 @@ impl Rules {
                     return Err(too_many());
                 }
                 for text in texts {
-                    let mut values = values.clone();
-                    values.set(&shared, text);
-                    wider.push(values);
+                    wider.push(values.with(&shared, text));
                 }
             }
             instances = wider;
@@ -248,7 +247,7 @@ impl Expansion<'_> {
         match (&rule.action, tensors.as_slice()) {
             (Action::Drop { reason, .. }, [tensor]) => {
                 self.dropped.push(Dropped {
-                    name: tensor.name.clone(),
+                    name: tensor.name.to_string(),
                     bytes: tensor.bytes(),
                     reason: reason.clone(),
                 });
@@ -307,7 +306,7 @@ impl Expansion<'_> {
                     position,
                     target_name(target)?,
                     self.filler,
-                    vec![size, size],
+                    [size, size].as_slice().into(),
                     parts,
                     Operation::Fill,
                 )?;
@@ -323,7 +322,7 @@ impl Expansion<'_> {
         let Some(share) = rows.checked_div(shares).filter(|share| share * shares == rows && rows > 0) else {
             let reason =
                 format!("shape {:?} cannot be split into {shares} equal shares of rows", tensor.shape);
-            return Err(Problem::Unfit { name: tensor.name.clone(), reason });
+            return Err(Problem::Unfit { name: tensor.name.to_string(), reason });
         };
         let mut shape = tensor.shape.clone();
         if let Some(first) = shape.first_mut() {
@@ -342,7 +341,7 @@ impl Expansion<'_> {
         position: usize,
         name: String,
         dtype: Dtype,
-        shape: Vec<u64>,
+        shape: Dims,
         parts: Vec<Part>,
         operation: Operation,
     ) -> Result<(), Problem> {
@@ -369,7 +368,7 @@ impl Expansion<'_> {
         Ok(())
     }
 
-    fn shape(&self, shape: &[Dimension]) -> Result<Vec<u64>, String> {
+    fn shape(&self, shape: &[Dimension]) -> Result<Dims, String> {
         shape.iter().map(|dimension| self.dimension(dimension)).collect()
     }
 
@@ -398,14 +397,14 @@ impl Expansion<'_> {
         }
         self.made.sort_by_cached_key(|(position, _)| *position);
         let targets: Vec<Target> = self.made.into_iter().map(|(_, target)| target).collect();
-        let mut shapes: HashMap<&str, &[u64]> = HashMap::with_capacity(targets.len());
+        let mut shapes = Shapes::with_capacity_and_hasher(targets.len(), RandomState::default());
         for target in &targets {
             if shapes.insert(&target.name, &target.shape).is_some() {
                 self.problems.push(Problem::MadeTwice { name: target.name.clone() });
             }
         }
         if self.problems.is_empty() {
-            self.problems = compare(self.rules, &shapes, expected);
+            self.problems = compare(self.rules, shapes, expected);
         }
         if self.problems.is_empty() {
             return Ok(Plan { targets, dropped: self.dropped });
@@ -414,25 +413,28 @@ impl Expansion<'_> {
     }
 }
 
+/// Shapes by name.
+type Shapes<'a> = HashMap<&'a str, &'a [u64], RandomState>;
+
 /// Holds what is made against what the target network has.
-fn compare(rules: &Rules, made: &HashMap<&str, &[u64]>, expected: &[Expected]) -> Vec<Problem> {
+fn compare(rules: &Rules, mut made: Shapes<'_>, expected: &[Expected]) -> Vec<Problem> {
     let mut problems = Vec::new();
-    let wanted: HashMap<&str, &[u64]> =
-        expected.iter().map(|e| (e.name.as_str(), e.shape.as_slice())).collect();
-    let (mut strange, mut unfit) = (Vec::new(), Vec::new());
-    for (&name, &shape) in made {
-        match wanted.get(name) {
-            None => strange.push(name.to_owned()),
-            Some(other) if shape != *other => unfit.push((name.to_owned(), shape, *other)),
+    let (mut absent, mut unfit) = (Vec::new(), Vec::new());
+    for wanted in expected {
+        match made.remove(wanted.name.as_str()) {
+            None => absent.push(wanted.name.clone()),
+            Some(shape) if *shape != *wanted.shape => {
+                unfit.push((wanted.name.clone(), shape, wanted.shape.as_slice()));
+            }
             Some(_) => {}
         }
     }
+    let mut strange: Vec<String> = made.into_keys().map(str::to_owned).collect();
     strange.sort_unstable();
     unfit.sort_unstable();
     for (group, names) in grouped(strange) {
         problems.push(Problem::NotInTarget { group, names });
     }
-    let absent = expected.iter().filter(|e| !made.contains_key(e.name.as_str())).map(|e| e.name.clone());
     for (number, (group, names)) in grouped(absent).into_iter().enumerate() {
         let nearest = (number < WITH_NEAREST).then(|| nearest_pattern(rules, &group, false)).flatten();
         problems.push(Problem::NotMade { group, names, nearest });
@@ -454,7 +456,7 @@ fn transposed(tensor: &Tensor) -> Result<Tensor, Problem> {
     let axes = view.shape.len();
     if axes < 2 || view.strides.len() != axes {
         let reason = format!("shape {:?} has no two axes to exchange", tensor.shape);
-        return Err(Problem::Unfit { name: tensor.name.clone(), reason });
+        return Err(Problem::Unfit { name: tensor.name.to_string(), reason });
     }
     view.shape.swap(axes - 2, axes - 1);
     view.strides.swap(axes - 2, axes - 1);
@@ -462,12 +464,12 @@ fn transposed(tensor: &Tensor) -> Result<Tensor, Problem> {
 }
 
 /// The view with its axes in another order, and the shape that it has once those of each group are one axis; no byte moves.
-fn permuted(tensor: &Tensor, axes: &[Vec<usize>]) -> Result<(Vec<u64>, Tensor), Problem> {
+fn permuted(tensor: &Tensor, axes: &[Vec<usize>]) -> Result<(Dims, Tensor), Problem> {
     let unfit = || {
         let wanted = axes.iter().map(Vec::len).sum::<usize>();
         let reason =
             format!("shape {:?} does not have the {wanted} axes that are put into order", tensor.shape);
-        Problem::Unfit { name: tensor.name.clone(), reason }
+        Problem::Unfit { name: tensor.name.to_string(), reason }
     };
     let count = axes.iter().map(Vec::len).sum::<usize>();
     if tensor.shape.len() != count || tensor.strides.len() != count {
@@ -486,8 +488,8 @@ fn permuted(tensor: &Tensor, axes: &[Vec<usize>]) -> Result<(Vec<u64>, Tensor), 
 }
 
 /// Shape and dtype of tensors put one after another along their first axis.
-fn stacked(tensors: &[&Tensor]) -> Result<(Vec<u64>, Dtype), Problem> {
-    let unfit = |tensor: &Tensor, reason: String| Problem::Unfit { name: tensor.name.clone(), reason };
+fn stacked(tensors: &[&Tensor]) -> Result<(Dims, Dtype), Problem> {
+    let unfit = |tensor: &Tensor, reason: String| Problem::Unfit { name: tensor.name.to_string(), reason };
     let Some((first, others)) = tensors.split_first() else {
         return Err(Problem::Unfit {
             name: String::new(),
@@ -510,16 +512,16 @@ fn stacked(tensors: &[&Tensor]) -> Result<(Vec<u64>, Dtype), Problem> {
             }
         }
     }
-    let mut shape = vec![total];
+    let mut shape = Dims::from_slice(&[total]);
     shape.extend_from_slice(columns);
     Ok((shape, first.dtype))
 }
 
 /// Shape with `rows` more on the last but one axis, and how many zeros that takes. The axes before it must be 1 long, or
 /// the zeros would not all lie before the source.
-fn padded(tensor: &Tensor, rows: u64) -> Result<(Vec<u64>, u64), Problem> {
+fn padded(tensor: &Tensor, rows: u64) -> Result<(Dims, u64), Problem> {
     let unfit = || Problem::Unfit {
-        name: tensor.name.clone(),
+        name: tensor.name.to_string(),
         reason: format!("shape {:?} has no single run of rows that could be padded", tensor.shape),
     };
     let mut shape = tensor.shape.clone();
@@ -543,5 +545,5 @@ fn check_factors(tensor: &Tensor, factors: &Tensor) -> Result<(), Problem> {
         "{} {:?} does not hold one factor a row of {} ({} {:?})",
         factors.dtype, factors.shape, tensor.name, tensor.dtype, tensor.shape
     );
-    Err(Problem::Unfit { name: factors.name.clone(), reason })
+    Err(Problem::Unfit { name: factors.name.to_string(), reason })
 }

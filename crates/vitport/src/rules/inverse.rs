@@ -51,8 +51,8 @@ pub fn inverse(plan: &Plan) -> Result<BTreeMap<String, Vec<Inverse>>, NotReversi
         for part in &target.parts {
             if let Part::Slice { tensor, first, elements } = part {
                 let is_reordered = matches!(target.operation, Operation::Transpose | Operation::Permute);
-                ways.entry(tensor.name.clone()).or_default().push(Inverse {
-                    source: tensor.name.clone(),
+                ways.entry(tensor.name.to_string()).or_default().push(Inverse {
+                    source: tensor.name.to_string(),
                     source_first: *first,
                     target: target.name.clone(),
                     target_first: place,

@@ -33,6 +33,14 @@ impl Values {
         self.0.push((Arc::clone(name), text));
     }
 
+    /// These values and one more.
+    pub fn with(&self, name: &Arc<str>, text: Text) -> Self {
+        let mut values = Vec::with_capacity(self.0.len().saturating_add(1));
+        values.extend_from_slice(&self.0);
+        values.push((Arc::clone(name), text));
+        Self(values)
+    }
+
     fn get(&self, name: &str, side: Side) -> Option<&str> {
         let (_, (source, target)) = self.0.iter().find(|(known, _)| **known == *name)?;
         Some(match side {

@@ -43,7 +43,7 @@ impl<'a> RoundedWeights<'a> {
                     Part::ScaledRows { tensor, factors } => (tensor, Some(factors)),
                     _ => continue,
                 };
-                casts.insert(tensor.name.as_str(), Cast { dtype: target.dtype, factors });
+                casts.insert(&*tensor.name, Cast { dtype: target.dtype, factors });
             }
         }
         let plain = CheckpointWeights::new(checkpoint, state_dict);
@@ -64,7 +64,7 @@ impl<'a> RoundedWeights<'a> {
             Some(factors) => Part::ScaledRows { tensor: tensor.clone(), factors: factors.clone() },
         };
         let target = Target {
-            name: tensor.name.clone(),
+            name: tensor.name.to_string(),
             dtype: cast.dtype,
             shape: tensor.shape.clone(),
             parts: vec![part],
@@ -100,7 +100,7 @@ impl Weights for RoundedWeights<'_> {
         room: &'a mut Vec<f32>,
     ) -> Result<&'a [f32], ForwardError> {
         let tensor = find(self.state_dict, name, shape)?;
-        match self.casts.get(tensor.name.as_str()) {
+        match self.casts.get(&*tensor.name) {
             Some(cast) => {
                 let values = room_for(tensor, &elements, room)?;
                 self.rounded(tensor, cast, elements.start as u64, values)?;

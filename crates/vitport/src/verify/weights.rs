@@ -134,5 +134,5 @@ pub(super) fn unreadable(
     tensor: &Tensor,
     source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
 ) -> ForwardError {
-    ForwardError::Unreadable { name: tensor.name.clone(), source: source.into() }
+    ForwardError::Unreadable { name: tensor.name.to_string(), source: source.into() }
 }

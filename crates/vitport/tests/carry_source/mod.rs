@@ -80,7 +80,7 @@ pub fn bytes_of(singles: &[f32]) -> Vec<u8> {
 }
 
 pub fn target(name: &str, dtype: Dtype, shape: &[u64], parts: Vec<Part>) -> Target {
-    Target { name: name.to_owned(), dtype, shape: shape.to_vec(), parts, operation: Operation::Rename }
+    Target { name: name.to_owned(), dtype, shape: shape.into(), parts, operation: Operation::Rename }
 }
 
 /// Carries the targets into `folder` as one file, and gives back the bytes of each by name, as the safetensors library
@@ -95,7 +95,10 @@ pub fn carried(source: &Source, targets: Vec<Target>, folder: &Path) -> Result<H
     for target in &plan.targets {
         let view = read.tensor(&target.name).unwrap();
         let shape: Vec<u64> = view.shape().iter().map(|&dim| dim as u64).collect();
-        assert_eq!((format!("{}", view.dtype()).as_str(), &shape), (target.dtype.name(), &target.shape));
+        assert_eq!(
+            (format!("{}", view.dtype()).as_str(), &shape),
+            (target.dtype.name(), &target.shape.to_vec())
+        );
     }
     Ok(read.iter().map(|(name, view)| (name.to_owned(), view.data().to_vec())).collect())
 }

@@ -79,7 +79,8 @@ pub(super) fn expected(structure: &Structure, with_head: bool) -> Vec<Expected> 
     let (width, mlp) = (structure.width, structure.mlp);
     let [patch_height, patch_width] = structure.patch;
     let base = if with_head { "vit." } else { "" };
-    let mut list = vec![
+    let mut list = Vec::with_capacity(usize::try_from(structure.depth).unwrap_or(0).saturating_mul(16));
+    list.extend([
         Expected::new(format!("{base}embeddings.cls_token"), [1, 1, width]),
         Expected::new(format!("{base}embeddings.position_embeddings"), [1, structure.patches() + 1, width]),
         Expected::new(
@@ -87,7 +88,7 @@ pub(super) fn expected(structure: &Structure, with_head: bool) -> Vec<Expected> 
             [width, 3, patch_height, patch_width],
         ),
         Expected::new(format!("{base}embeddings.patch_embeddings.projection.bias"), [width]),
-    ];
+    ]);
     for layer in 0..structure.depth {
         let layer = format!("{base}encoder.layer.{layer}");
         for norm in ["layernorm_before", "layernorm_after"] {
