@@ -71,6 +71,12 @@ impl<'a> Audit<'a> {
         self.bytes.read(tensor, first, out, Some(&self.seen))
     }
 
+    /// As [`Checkpoint::plain_bytes`](crate::Checkpoint::plain_bytes).
+    #[must_use]
+    pub fn plain_bytes(&self, tensor: &Tensor) -> Option<(usize, u64)> {
+        self.bytes.plain(tensor)
+    }
+
     /// SHA-256 of the tensor's row-major little-endian bytes, read through this audit, in lower-case hexadecimal.
     ///
     /// # Errors

@@ -4,7 +4,7 @@
 
 use vitport_checkpoint::{Audit, Dtype, Tensor};
 
-use super::block::Block;
+use super::block::{Block, is_slow};
 use super::cast::{Overflow, narrow_f32, narrow_f64, widen_to_f32, widen_to_f64};
 use super::error::{Error, Result};
 use super::layout::WeightFile;
@@ -16,6 +16,8 @@ pub(super) struct Stretch<'a> {
     pub begin: u64,
     /// Where it ends in the file.
     pub end: u64,
+    /// Whether its bytes would be copied slowly into a block that begins at a page.
+    pub is_slow: bool,
     fill: Fill<'a>,
 }
 
@@ -28,7 +30,7 @@ enum Fill<'a> {
 pub(super) fn stretches<'a>(file: &'a WeightFile<'a>, audit: &Audit<'_>) -> Result<Vec<Stretch<'a>>> {
     let mut end = file.header.len() as u64;
     let mut all = Vec::with_capacity(file.tensors.len().saturating_add(1));
-    all.push(Stretch { begin: 0, end, fill: Fill::Header(&file.header) });
+    all.push(Stretch { begin: 0, end, is_slow: false, fill: Fill::Header(&file.header) });
     for &target in &file.tensors {
         add_stretches(&mut all, target, end, audit)?;
         end = end.saturating_add(target.bytes());
@@ -54,10 +56,21 @@ pub(super) fn add_stretches<'a>(
         end = begin.saturating_add(part.elements().saturating_mul(target.dtype.size()));
         match all.last_mut() {
             Some(before) if before.goes_on(begin, target, part) => before.end = end,
-            _ => all.push(Stretch { begin, end, fill: Fill::Part { target, part, factors } }),
+            _ => {
+                let from = plain_offset(target, part, audit);
+                let is_slow = from.is_some_and(|from| is_slow(from, begin));
+                all.push(Stretch { begin, end, is_slow, fill: Fill::Part { target, part, factors } });
+            }
         }
     }
     Ok(())
+}
+
+/// Where in its file the bytes of a part begin that are only moved.
+fn plain_offset(target: &Target, part: &Part, audit: &Audit<'_>) -> Option<u64> {
+    let Part::Slice { tensor, first, .. } = part else { return None };
+    let (_, offset) = audit.plain_bytes(tensor).filter(|_| tensor.dtype == target.dtype)?;
+    offset.checked_add(first.checked_mul(tensor.dtype.size())?)
 }
 
 fn read_factors(factors: &Tensor, audit: &Audit<'_>) -> Result<Vec<f64>> {

@@ -125,13 +125,18 @@ struct Blocks<'a> {
 
 impl Blocks<'_> {
     fn work(&self) {
-        let mut buffer = Block::new(BLOCK);
+        let mut buffer = Block::with_shift(BLOCK);
         let mut scratch = Scratch::new();
         while !self.stop.load(Ordering::Relaxed) {
             let begin = self.next.fetch_add(BLOCK as u64, Ordering::Relaxed);
             let Some(left) = self.len.checked_sub(begin).filter(|&left| left > 0) else { return };
-            let block = buffer.first(usize::try_from(left).unwrap_or(BLOCK).min(BLOCK));
-            if let Err(error) = self.carry(begin, block, &mut scratch) {
+            let len = usize::try_from(left).unwrap_or(BLOCK).min(BLOCK);
+            let first = self.stretches.partition_point(|stretch| stretch.end <= begin);
+            let stretches = self.stretches.get(first..).unwrap_or_default();
+            let end = begin.saturating_add(len as u64);
+            let is_shifted = stretches.iter().take_while(|stretch| stretch.begin < end).any(|it| it.is_slow);
+            let block = buffer.shifted(len, is_shifted);
+            if let Err(error) = self.carry(stretches, begin, block, &mut scratch) {
                 self.stop.store(true, Ordering::Relaxed);
                 self.error.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
                 return;
@@ -139,12 +144,17 @@ impl Blocks<'_> {
         }
     }
 
-    /// Fills the block that begins at `begin` of the file and writes it there.
-    fn carry(&self, begin: u64, block: &mut [u8], scratch: &mut Scratch) -> Result<()> {
+    /// Fills the block that begins at `begin` of the file, in the first of the stretches, and writes it there.
+    fn carry(
+        &self,
+        stretches: &[Stretch<'_>],
+        begin: u64,
+        block: &mut [u8],
+        scratch: &mut Scratch,
+    ) -> Result<()> {
         let mut position = begin;
         let mut rest = &mut *block;
-        let first = self.stretches.partition_point(|stretch| stretch.end <= begin);
-        for stretch in self.stretches.get(first..).unwrap_or_default() {
+        for stretch in stretches {
             let here = usize::try_from(stretch.end.saturating_sub(position)).unwrap_or(usize::MAX);
             let (part, after) = rest.split_at_mut(here.min(rest.len()));
             stretch.fill(self.audit, position, part, scratch)?;
