@@ -129,6 +129,13 @@ impl StateDict {
         &self.prefix
     }
 
+    /// Why a tensor is none of the network's, where the layout says so: under one of Flax's prefixes, whatever lies beside it,
+    /// such as an optimizer's `opt/state/`, which timm's `_load_weights` does not look at either.
+    pub fn beside(&self, tensor: &Tensor) -> Option<String> {
+        let is_beside = self.prefix.ends_with('/') && !tensor.name.starts_with(&self.prefix);
+        is_beside.then(|| format!("not under {}, where the network's arrays are", self.prefix))
+    }
+
     /// The tensor of that bare name.
     pub fn get(&self, name: &str) -> Option<&Tensor> {
         self.entry(name).map(|(_, tensor)| tensor)

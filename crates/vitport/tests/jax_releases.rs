@@ -7,6 +7,7 @@ mod golden;
 use std::path::PathBuf;
 
 use golden::{compare, pixels, tensors};
+use safetensors::tensor::{Dtype, TensorView, serialize_to_file};
 use vitport::convert::{ConvertError, Prepared, Request, WriteOptions, prepare, write};
 use vitport::folder::layout::DEFAULT_SHARD_SIZE;
 use vitport::identify::Hints;
@@ -110,4 +111,36 @@ fn a_representation_layer_is_refused_by_name_and_left_out_on_request() {
     let prepared = try_prepare("jax_pre_logits.npz", below).unwrap();
     assert_eq!(prepared.model.config["architectures"][0], "ViTModel");
     assert_eq!(prepared.plan.dropped.len(), 4);
+}
+
+#[test]
+fn what_lies_beside_the_network_s_arrays_is_left_out_as_timm_leaves_it_out() {
+    let alone = try_prepare("jax_opt_target.npz", hints([16, 16])).unwrap();
+    let checkpoint = &alone.source.checkpoint;
+    let mut arrays: Vec<_> = checkpoint
+        .tensors()
+        .iter()
+        .map(|tensor| {
+            let mut bytes = vec![0; tensor.bytes() as usize];
+            checkpoint.read(tensor, 0, &mut bytes).unwrap();
+            let shape: Vec<usize> = tensor.shape.iter().map(|&size| size as usize).collect();
+            (tensor.name.to_string(), Dtype::F32, shape, bytes)
+        })
+        .collect();
+    arrays.push(("opt/state/step".to_owned(), Dtype::I64, vec![], vec![1; 8]));
+    let moment = "opt/state/param_states/embedding/kernel/grad_ema";
+    arrays.push((moment.to_owned(), Dtype::F32, vec![2, 2], vec![1; 16]));
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("arrays.safetensors");
+    let views = arrays
+        .iter()
+        .map(|(name, dtype, shape, bytes)| (name, TensorView::new(*dtype, shape.clone(), bytes).unwrap()));
+    serialize_to_file(views, None, &file).unwrap();
+
+    let beside = try_prepare(file.to_str().unwrap(), hints([16, 16])).unwrap();
+    assert_eq!(written(&beside), written(&alone));
+    let mut names: Vec<&str> = beside.plan.dropped.iter().map(|dropped| dropped.name.as_str()).collect();
+    names.sort_unstable();
+    assert_eq!(names, [moment, "opt/state/step"]);
+    assert!(beside.plan.dropped.iter().all(|dropped| dropped.reason.contains("opt/target/")));
 }

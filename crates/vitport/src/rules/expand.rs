@@ -246,11 +246,7 @@ impl Expansion<'_> {
         let position = first.unwrap_or(usize::MAX);
         match (&rule.action, tensors.as_slice()) {
             (Action::Drop { reason, .. }, [tensor]) => {
-                self.dropped.push(Dropped {
-                    name: tensor.name.to_string(),
-                    bytes: tensor.bytes(),
-                    reason: reason.clone(),
-                });
+                self.dropped.push(dropped(tensor, reason.clone()));
             }
             (Action::Rename { target, .. }, [tensor]) => {
                 let parts = vec![whole(tensor)];
@@ -383,8 +379,13 @@ impl Expansion<'_> {
     }
 
     fn finish(mut self, expected: &[Expected]) -> Result<Plan, Problems> {
-        let unmapped = self.source.iter().zip(&self.used).filter(|(_, used)| !**used);
-        let unmapped = unmapped.map(|((name, _), _)| name.to_owned());
+        let mut unmapped = Vec::new();
+        for ((name, tensor), _) in self.source.iter().zip(&self.used).filter(|(_, used)| !**used) {
+            match self.source.beside(tensor) {
+                Some(reason) => self.dropped.push(dropped(tensor, reason)),
+                None => unmapped.push(name.to_owned()),
+            }
+        }
         for (number, (group, names)) in grouped(unmapped).into_iter().enumerate() {
             let nearest =
                 (number < WITH_NEAREST).then(|| nearest_pattern(self.rules, &group, true)).flatten();
@@ -444,6 +445,10 @@ fn compare(rules: &Rules, mut made: Shapes<'_>, expected: &[Expected]) -> Vec<Pr
         problems.push(Problem::Unfit { name, reason });
     }
     problems
+}
+
+fn dropped(tensor: &Tensor, reason: String) -> Dropped {
+    Dropped { name: tensor.name.to_string(), bytes: tensor.bytes(), reason }
 }
 
 fn whole(tensor: &Tensor) -> Part {
