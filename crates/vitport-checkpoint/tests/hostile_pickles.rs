@@ -97,6 +97,27 @@ fn lone_surrogates_in_names() {
     assert_eq!(&*c.tensors()[0].name, "a\\udc80");
 }
 
+/// The pickle of a text that is dropped at once, before a tensor.
+fn beside_text(bytes: &[u8]) -> Vec<u8> {
+    let len = u32::try_from(bytes.len()).unwrap().to_le_bytes();
+    let text = [b"X", len.as_slice(), bytes, b"0"].concat();
+    Pickle::new().op(&text).op(b"}").text("w").tensor("0", 4, 0, &[4], &[1]).op(b"s.").0
+}
+
+#[test]
+fn millions_of_lone_surrogates_are_read_once_each() {
+    open_bytes(&torch_file(&beside_text(&b"\xed\xb2\x80".repeat(3_000_000)))).unwrap();
+}
+
+#[test]
+fn long_texts_count_as_often_as_they_are_in_memory() {
+    open_bytes(&torch_file(&beside_text(&b"a".repeat(30_000_000)))).unwrap();
+    let (_, text) = refusal(&beside_text(&b"a".repeat(60_000_000)));
+    assert!(text.contains("the pickle's objects take more than the limit"), "{text}");
+    let (_, text) = refusal(&beside_text(&b"\xed\xb2\x80".repeat(10_000_000)));
+    assert!(text.contains("the pickle's objects take more than the limit"), "{text}");
+}
+
 #[test]
 fn views_outside_their_storage() {
     for (numel, offset, shape, strides) in [

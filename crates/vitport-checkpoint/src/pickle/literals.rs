@@ -11,16 +11,17 @@ const SHORT: u64 = 64 << 10;
 /// The longest line of protocol 0.
 pub(super) const LINE: usize = 64 << 10;
 
-/// Text of `len` bytes.
+/// Text of `len` bytes. A long one is in memory twice while it is read, and one that is no UTF-8 three times more.
 pub(super) fn read_text(stream: &mut Stream<'_>, arena: &mut Arena, len: u64) -> Result<Value, Fault> {
-    arena.charge(usize::try_from(len).unwrap_or(usize::MAX))?;
+    let bytes = usize::try_from(len).unwrap_or(usize::MAX);
+    arena.charge(if len > SHORT { bytes.saturating_mul(2) } else { bytes })?;
     let mut room = Vec::new();
-    let bytes = stream.borrow(len, &mut room)?;
-    match std::str::from_utf8(bytes) {
+    let encoded = stream.borrow(len, &mut room)?;
+    match std::str::from_utf8(encoded) {
         Ok(text) => arena.add_text(text),
         Err(_) => {
-            let text = text::decode(bytes.to_vec())?;
-            arena.add_text(&text)
+            arena.charge(bytes.saturating_mul(3))?;
+            arena.add_text(&text::decode(encoded)?)
         }
     }
 }

@@ -34,8 +34,8 @@ impl Machine<'_, '_> {
     }
 
     fn two_lines(&mut self) -> Result<(String, String), Fault> {
-        let module = text::decode(self.stream.line(literals::LINE)?)?;
-        let name = text::decode(self.stream.line(literals::LINE)?)?;
+        let module = text::decode(&self.stream.line(literals::LINE)?)?.into_owned();
+        let name = text::decode(&self.stream.line(literals::LINE)?)?.into_owned();
         Ok((module, name))
     }
 

@@ -3,20 +3,22 @@
 //! Pickle writes text as UTF-8 with lone surrogates let through. They are kept as six visible characters
 //! (`\udc80`), so that a name stays one name.
 
+use std::borrow::Cow;
+
 use crate::error::{Fault, Reason, refuse};
 
-/// Decodes UTF-8 with lone surrogates.
-pub(crate) fn decode(bytes: Vec<u8>) -> Result<String, Fault> {
-    let mut rest = match String::from_utf8(bytes) {
-        Ok(text) => return Ok(text),
-        Err(error) => error.into_bytes(),
+/// Decodes UTF-8 with lone surrogates. The text has at most twice as many bytes.
+pub(crate) fn decode(bytes: &[u8]) -> Result<Cow<'_, str>, Fault> {
+    let mut rest = match std::str::from_utf8(bytes) {
+        Ok(text) => return Ok(Cow::Borrowed(text)),
+        Err(_) => bytes,
     };
     let mut text = String::with_capacity(rest.len());
     loop {
-        let (valid, bad) = match std::str::from_utf8(&rest) {
+        let (valid, bad) = match std::str::from_utf8(rest) {
             Ok(tail) => {
                 text.push_str(tail);
-                return Ok(text);
+                return Ok(Cow::Owned(text));
             }
             Err(error) => rest.split_at(error.valid_up_to()),
         };
@@ -28,7 +30,7 @@ pub(crate) fn decode(bytes: Vec<u8>) -> Result<String, Fault> {
         };
         let surrogate = 0xd000 | u32::from(second & 0x3f) << 6 | u32::from(third & 0x3f);
         text.push_str(&format!("\\u{surrogate:04x}"));
-        rest = tail.to_vec();
+        rest = tail;
     }
 }
 
@@ -108,10 +110,11 @@ mod tests {
 
     #[test]
     fn lone_surrogates_become_visible() {
-        assert_eq!(decode(b"a\xed\xb2\x80b".to_vec()).unwrap(), "a\\udc80b");
-        assert_eq!(decode("größe".into()).unwrap(), "größe");
-        assert!(decode(b"a\xffb".to_vec()).is_err());
-        assert!(decode(b"a\xed\xb2".to_vec()).is_err());
+        assert_eq!(decode(b"a\xed\xb2\x80b").unwrap(), "a\\udc80b");
+        assert_eq!(decode("größe".as_bytes()).unwrap(), "größe");
+        assert!(decode(b"a\xffb").is_err());
+        assert!(decode(b"a\xed\xb2").is_err());
+        assert_eq!(decode(&b"\xed\xb2\x80".repeat(2_000_000)).unwrap(), "\\udc80".repeat(2_000_000));
     }
 
     #[test]
