@@ -19,8 +19,12 @@ from timm.models._hub import save_for_hf
 
 import pixels
 
-ZOO = json.loads((Path(__file__).resolve().parents[2] / "crates/vitport/data/timm.json").read_text())
-PATCH_SIZE = {row["arch"]: row["patch_size"][0] for row in ZOO["architectures"]}
+DATA = Path(__file__).resolve().parents[2] / "crates/vitport/data"
+ARCHITECTURES, TAGS = (
+    [json.loads(line) for line in (DATA / f"timm_{rows}.jsonl").read_text().splitlines()]
+    for rows in ("architectures", "tags")
+)
+PATCH_SIZE = {row["arch"]: row["patch_size"][0] for row in ARCHITECTURES}
 
 
 @dataclass
@@ -41,7 +45,7 @@ def exact_tags():
     """The tags that ViTForImageClassification or ViTModel holds to the last logit."""
     return [
         row
-        for row in ZOO["tags"]
+        for row in TAGS
         if row["has_weights"] and row["level"] == "logits" and row["target"] in ("ViTForImageClassification", "ViTModel")
     ]
 

@@ -1,4 +1,5 @@
-"""Writes timm.json, timm_other.tsv and labels/imagenet.tsv from the installed timm.
+"""Writes timm.json, timm_architectures.jsonl, timm_tags.jsonl, timm_other.tsv and labels/imagenet.tsv from the
+installed timm.
 
     pip install timm==1.0.31 && HF_HUB_OFFLINE=1 python export_timm.py
 
@@ -197,8 +198,8 @@ def tag_row(arch, tag, cfg, model, row, base_classes):
     return {key: value for key, value in out.items() if value is not None}
 
 
-def lines(rows):
-    return "[\n" + ",\n".join("    " + json.dumps(row) for row in rows) + "\n  ]"
+def write_lines(file, rows):
+    (HERE / file).write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
 def write_models():
@@ -221,12 +222,10 @@ def write_models():
         for old, new in sorted(_registry._deprecated_models.items())
         if new and new.split(".")[0] in known
     }
-    text = "{\n"
-    text += f'  "timm": {json.dumps(TIMM)},\n'
-    text += f'  "usual_structure": {json.dumps(usual)},\n'
-    text += f'  "architectures": {lines(architectures)},\n'
-    text += f'  "tags": {lines(tags)},\n'
+    write_lines("timm_architectures.jsonl", architectures)
+    write_lines("timm_tags.jsonl", tags)
     pairs = ",\n".join(f"    {json.dumps(old)}: {json.dumps(new)}" for old, new in renamed.items())
+    text = f'{{\n  "timm": {json.dumps(TIMM)},\n  "usual_structure": {json.dumps(usual)},\n'
     text += f'  "renamed": {{\n{pairs}\n  }}\n}}\n'
     (HERE / "timm.json").write_text(text)
     return known
@@ -250,7 +249,8 @@ def write_labels():
     for letter, names in sets.items():
         for name in names:
             member[name] = member.get(name, "") + letter
-    rows = [f"{name}\t{member[name]}\t{words[name]}" for name in sorted(member)]
+    # The 1k in front, so that who asks for them reads no further.
+    rows = [f"{name}\t{member[name]}\t{words[name]}" for name in first + sorted(set(member) - set(first))]
     (HERE / "labels" / "imagenet.tsv").write_text("\n".join(rows) + "\n")
 
 

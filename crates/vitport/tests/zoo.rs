@@ -9,25 +9,25 @@ use vitport::zoo::{self, Level};
 #[test]
 fn the_table_holds_all_of_timms_vits() {
     assert_eq!(zoo::timm_version(), "1.0.31");
-    assert_eq!(zoo::architectures().len(), 179);
-    assert_eq!(zoo::tags().len(), 354);
-    assert_eq!(zoo::tags().iter().filter(|tag| tag.has_weights).count(), 333);
+    assert_eq!(zoo::architectures().count(), 179);
+    assert_eq!(zoo::tags().count(), 354);
+    assert_eq!(zoo::tags().filter(|tag| tag.has_weights).count(), 333);
     let vit = |tag: &&zoo::Tag| {
         let class = tag.target.as_deref();
         tag.has_weights
             && tag.level == Level::Logits
             && matches!(class, Some("ViTForImageClassification" | "ViTModel"))
     };
-    assert_eq!(zoo::tags().iter().filter(vit).count(), 85);
+    assert_eq!(zoo::tags().filter(vit).count(), 85);
 }
 
 #[test]
 fn every_tag_has_its_architecture_and_every_architecture_its_default_tag_first() {
-    let names: HashSet<&str> = zoo::architectures().iter().map(|row| row.name.as_str()).collect();
+    let names: HashSet<&str> = zoo::architectures().map(|row| row.name.as_str()).collect();
     assert_eq!(names.len(), 179);
-    let full: HashSet<String> = zoo::tags().iter().map(zoo::Tag::full_name).collect();
+    let full: HashSet<String> = zoo::tags().map(zoo::Tag::full_name).collect();
     assert_eq!(full.len(), 354);
-    assert!(zoo::tags().iter().all(|tag| names.contains(tag.architecture.as_str())));
+    assert!(zoo::tags().all(|tag| names.contains(tag.architecture.as_str())));
     for row in zoo::architectures() {
         assert_eq!(
             zoo::tags_of(&row.name).next().map(|tag| &tag.tag),

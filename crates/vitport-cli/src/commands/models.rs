@@ -40,7 +40,7 @@ enum Becomes {
 
 /// Lists.
 pub fn run(arguments: &Models, output: &Output) -> Result<(), Failure> {
-    let mut rows: Vec<Row> = zoo::tags().iter().map(timm_row).chain(cvt_rows()).collect();
+    let mut rows: Vec<Row> = zoo::tags().map(timm_row).chain(cvt_rows()).collect();
     rows.retain(|row| is_wanted(row, arguments));
     match arguments.sort {
         SortBy::Table => {}

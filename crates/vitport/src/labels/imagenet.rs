@@ -79,16 +79,16 @@ impl LabelSet {
         }
     }
 
-    /// (synset, words) of each class. The table ascends by synset, as every set does but Microsoft's, which has the
-    /// classes of imagenet-1k in front.
+    /// (synset, words) of each class. The table has the classes of imagenet-1k in front of the others, both ascending by
+    /// synset; every set ascends as a whole but Microsoft's, which has the table's own order.
     fn rows(self) -> Vec<(&'static str, &'static str)> {
-        let (_, _, letter) = self.facts();
-        let (_, _, front) = LabelSet::Imagenet1k.facts();
-        let mut rows: Vec<_> = table().filter(|(_, sets, _)| sets.as_bytes().contains(&letter)).collect();
-        if self == LabelSet::Imagenet22kMs {
-            rows.sort_by_key(|(_, sets, _)| !sets.as_bytes().contains(&front));
+        let (_, classes, letter) = self.facts();
+        let held = table().filter(|(_, sets, _)| sets.as_bytes().contains(&letter));
+        let mut rows: Vec<_> = held.map(|(synset, _, words)| (synset, words)).take(classes).collect();
+        if self != LabelSet::Imagenet22kMs {
+            rows.sort_by_key(|(synset, _)| *synset);
         }
-        rows.into_iter().map(|(synset, _, words)| (synset, words)).collect()
+        rows
     }
 }
 

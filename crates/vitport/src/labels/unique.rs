@@ -3,38 +3,39 @@
 
 use std::collections::{HashMap, HashSet};
 
+use foldhash::fast::RandomState;
+
 use super::Labels;
 
 /// Extends each name that occurs more than once by ` (mark)`, where `marks` tells the classes apart (a synset id, or
 /// the class number); names that occur once stay as they are. A missing mark is the class number.
-pub(super) fn make_unique(names: Vec<String>, marks: &[Option<String>]) -> Labels {
-    let mut counts: HashMap<&str, usize> = HashMap::new();
+pub(super) fn make_unique(mut names: Vec<String>, marks: &[Option<String>]) -> Labels {
+    let mut counts: HashMap<&str, usize, RandomState> = HashMap::default();
     for name in &names {
         *counts.entry(name).or_default() += 1;
     }
-    let repeated: HashSet<String> =
-        counts.into_iter().filter(|(_, count)| *count > 1).map(|(name, _)| name.to_owned()).collect();
-    let mut taken: HashSet<String> = names.iter().cloned().collect();
-    let mut made_unique = 0;
-    let names = names
-        .into_iter()
-        .enumerate()
-        .map(|(class, name)| {
-            if !repeated.contains(&name) {
-                return name;
-            }
-            made_unique += 1;
-            let mut extended = match marks.get(class) {
-                Some(Some(mark)) => format!("{name} ({mark})"),
-                _ => format!("{name} ({class})"),
-            };
-            // The source may hold the extended name as well, or one mark twice.
-            while !taken.insert(extended.clone()) {
-                extended = format!("{extended} ({class})");
-            }
-            extended
-        })
-        .collect();
+    let mut extensions: Vec<(usize, String)> = Vec::new();
+    let mut taken: HashSet<String> = HashSet::new();
+    for (class, name) in names.iter().enumerate() {
+        if counts.get(name.as_str()).is_none_or(|count| *count == 1) {
+            continue;
+        }
+        let mut extended = match marks.get(class) {
+            Some(Some(mark)) => format!("{name} ({mark})"),
+            _ => format!("{name} ({class})"),
+        };
+        // The source may hold the extended name as well, or one mark twice.
+        while counts.contains_key(extended.as_str()) || !taken.insert(extended.clone()) {
+            extended = format!("{extended} ({class})");
+        }
+        extensions.push((class, extended));
+    }
+    let made_unique = extensions.len();
+    for (class, extended) in extensions {
+        if let Some(name) = names.get_mut(class) {
+            *name = extended;
+        }
+    }
     Labels { names, made_unique }
 }
 

@@ -1,7 +1,7 @@
 //! From a name as people write it to a row of the table: with or without `timm/`, with or without a tag, by the name
 //! that timm used to have for it; and, when nothing fits, the names that are nearest.
 
-use super::table::{Architecture, Tag, zoo};
+use super::table::{Architecture, Tag, head};
 use super::{architecture, architectures, tags, tags_of};
 
 /// What a name stands for.
@@ -27,7 +27,7 @@ pub fn find(name: &str) -> Option<Found> {
     if tag.is_some() {
         return None;
     }
-    let successor = zoo().renamed.get(given)?.as_str()?;
+    let successor = head().renamed.get(given)?;
     let (given, tag) = split_name(successor);
     Some(Found { renamed: true, ..lookup(given, tag)? })
 }
@@ -55,9 +55,9 @@ pub fn suggest(name: &str) -> Vec<String> {
     let (given, tag) = split_name(name);
     let candidates: Vec<String> = match tag {
         Some(_) if architecture(given).is_some() => tags_of(given).map(Tag::full_name).collect(),
-        Some(_) => tags().iter().map(Tag::full_name).collect(),
+        Some(_) => tags().map(Tag::full_name).collect(),
         None => {
-            architectures().iter().map(|row| row.name.clone()).chain(zoo().renamed.keys().cloned()).collect()
+            architectures().map(|row| row.name.clone()).chain(head().renamed.keys().cloned()).collect()
         }
     };
     let whole = match tag {

@@ -1,12 +1,16 @@
-//! The rows of `data/timm.json` as types. An architecture's structure is stored as its departures from a plain ViT,
-//! and put together again here, before serde sees it.
+//! The rows of the embedded table as types. An architecture's structure is stored as its departures from a plain ViT,
+//! which is what a [`Structure`] is where nothing is said.
 
+use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use serde::Deserialize;
-use serde_json::{Map, Value};
 
-const MODELS: &str = include_str!("../../data/timm.json");
+use super::rows::Rows;
+
+const HEAD: &str = include_str!("../../data/timm.json");
+const ARCHITECTURES: &str = include_str!("../../data/timm_architectures.jsonl");
+const TAGS: &str = include_str!("../../data/timm_tags.jsonl");
 const OTHERS: &str = include_str!("../../data/timm_other.tsv");
 
 /// One of timm's architectures: a function such as `vit_base_patch16_224`, called without arguments.
@@ -39,6 +43,7 @@ pub struct Architecture {
 
 /// What a network is made of, as far as it decides which class can hold the weights. Class names are timm's.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Structure {
     /// Class of the blocks; `Block` is pre-norm attention followed by an MLP.
     pub block: String,
@@ -92,6 +97,41 @@ pub struct Structure {
     pub scale_mlp_norm: bool,
     /// Whether pooling takes the class and register tokens in.
     pub pool_include_prefix: bool,
+}
+
+impl Default for Structure {
+    /// A plain ViT, timm's `vit_base_patch16_224`; `usual_structure` in `data/timm.json`.
+    fn default() -> Self {
+        let class = |name: &str| Some(name.to_owned());
+        Self {
+            block: "Block".to_owned(),
+            attn: class("Attention"),
+            mlp: class("Mlp"),
+            act: class("GELU"),
+            class_token: true,
+            reg_tokens: 0,
+            dist_token: false,
+            no_embed_class: false,
+            pos_embed: true,
+            norm_pre: false,
+            norm: "LayerNorm".to_owned(),
+            block_norm: class("LayerNorm"),
+            eps: Some(1e-6),
+            fc_norm: false,
+            attn_pool: None,
+            layer_scale: false,
+            patch_embed: "PatchEmbed".to_owned(),
+            patch_bias: true,
+            patch_norm: false,
+            qkv_bias: true,
+            qk_norm: false,
+            proj_bias: true,
+            mlp_bias: true,
+            scale_attn_norm: false,
+            scale_mlp_norm: false,
+            pool_include_prefix: false,
+        }
+    }
 }
 
 /// One set of pretrained weights of an architecture.
@@ -164,49 +204,36 @@ pub enum Level {
     None,
 }
 
-/// The whole table.
-#[derive(Default)]
-pub(super) struct Zoo {
+/// What is not a row of its own.
+#[derive(Default, Deserialize)]
+pub(super) struct Head {
+    /// The version of timm.
     pub(super) timm: String,
-    pub(super) architectures: Vec<Architecture>,
-    pub(super) tags: Vec<Tag>,
-    pub(super) renamed: Map<String, Value>,
+    /// Retired names and their successors.
+    pub(super) renamed: HashMap<String, String>,
 }
 
-/// The embedded table. A test reads it, so that the empty one in its place cannot be met.
-pub(super) fn zoo() -> &'static Zoo {
-    static ZOO: LazyLock<Zoo> = LazyLock::new(|| read(MODELS).unwrap_or_default());
-    &ZOO
+/// The embedded head. A test reads it, so that the empty one in its place cannot be met.
+pub(super) fn head() -> &'static Head {
+    static READ: LazyLock<Head> = LazyLock::new(|| serde_json::from_str(HEAD).unwrap_or_default());
+    &READ
+}
+
+/// The rows of [`Architecture`]s, by their names.
+pub(super) fn architectures() -> &'static Rows<Architecture> {
+    static ROWS: LazyLock<Rows<Architecture>> = LazyLock::new(|| Rows::new(ARCHITECTURES));
+    &ROWS
+}
+
+/// The rows of [`Tag`]s, by the names of their architectures.
+pub(super) fn tags() -> &'static Rows<Tag> {
+    static ROWS: LazyLock<Rows<Tag>> = LazyLock::new(|| Rows::new(TAGS));
+    &ROWS
 }
 
 /// timm's other architectures as (name, module).
 pub(super) fn others() -> impl Iterator<Item = (&'static str, &'static str)> {
     OTHERS.lines().filter_map(|line| line.split_once('\t'))
-}
-
-fn read(text: &str) -> Result<Zoo, serde_json::Error> {
-    #[derive(Deserialize)]
-    struct File {
-        timm: String,
-        usual_structure: Map<String, Value>,
-        architectures: Vec<Map<String, Value>>,
-        tags: Vec<Tag>,
-        renamed: Map<String, Value>,
-    }
-    let file: File = serde_json::from_str(text)?;
-    let architectures = file
-        .architectures
-        .into_iter()
-        .map(|mut row| {
-            let mut structure = file.usual_structure.clone();
-            if let Some(Value::Object(departures)) = row.remove("structure") {
-                structure.extend(departures);
-            }
-            row.insert("structure".to_owned(), Value::Object(structure));
-            Architecture::deserialize(Value::Object(row))
-        })
-        .collect::<Result<_, _>>()?;
-    Ok(Zoo { timm: file.timm, architectures, tags: file.tags, renamed: file.renamed })
 }
 
 #[cfg(test)]
@@ -215,7 +242,20 @@ mod tests {
 
     #[test]
     fn the_embedded_table_reads() {
-        let zoo = read(MODELS).expect("data/timm.json");
-        assert_eq!((zoo.architectures.len(), zoo.tags.len()), (179, 354));
+        assert_eq!(architectures().all().count(), ARCHITECTURES.lines().count());
+        assert_eq!(tags().all().count(), TAGS.lines().count());
+        assert!(!head().renamed.is_empty());
+    }
+
+    #[test]
+    fn a_structure_of_which_nothing_is_said_is_the_usual_one() {
+        #[derive(Deserialize)]
+        struct Usual {
+            usual_structure: serde_json::Map<String, serde_json::Value>,
+        }
+        let Usual { usual_structure } = serde_json::from_str(HEAD).expect("data/timm.json");
+        assert_eq!(usual_structure.len(), 26);
+        let usual = Structure::deserialize(serde_json::Value::Object(usual_structure)).expect("a structure");
+        assert_eq!(usual, Structure::default());
     }
 }

@@ -149,7 +149,6 @@ pub(super) fn difference(architecture: &Architecture, structure: &Structure) -> 
 /// Architectures whose structure the weights have.
 pub(super) fn candidates(structure: &Structure) -> Vec<&'static Architecture> {
     zoo::architectures()
-        .iter()
         .filter(|architecture| {
             architecture.global_pool == "token" && difference(architecture, structure).is_none()
         })
@@ -169,7 +168,7 @@ pub(super) fn heads_of_all(structure: &Structure) -> Result<Known<u64>, Identify
                 && a.structure.attn.as_deref() == Some("Attention")
                 && (a.embed_dim as u64, a.depth as u64) == (structure.width, structure.depth)
         };
-        zoo::architectures().iter().filter(is_alike).collect::<Vec<_>>()
+        zoo::architectures().filter(is_alike).collect::<Vec<_>>()
     };
     let (known, which) = match fitting.as_slice() {
         [] => (alike(), "its class-token architectures of this width and depth".to_owned()),
