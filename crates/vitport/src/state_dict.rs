@@ -169,14 +169,18 @@ impl StateDict {
 
     /// How many consecutive indices from 0 occur right behind `stem`, as in `blocks.0.`, `blocks.1.` … or `stage0.`.
     pub fn count_indices(&self, stem: &str) -> u64 {
-        let mut seen = std::collections::BTreeSet::new();
+        let mut seen = Vec::new();
         for (name, _) in self.iter() {
             let index = name
                 .strip_prefix(stem)
                 .and_then(|rest| rest.split('.').next())
                 .and_then(|i| i.parse::<u64>().ok());
-            seen.extend(index);
+            if index != seen.last().copied() {
+                seen.extend(index);
+            }
         }
+        seen.sort_unstable();
+        seen.dedup();
         seen.iter().zip(0_u64..).take_while(|(index, expected)| **index == *expected).count() as u64
     }
 

@@ -1,6 +1,7 @@
 //! From rules and a state dict to a plan: every rule is written out for every value of its variables, and the result is
 //! held against the source (is every tensor used, is every needed one there) and against the target network's own list.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -94,29 +95,39 @@ impl Rules {
         let all = self.rules.iter().map(Rule::describe).collect();
         let is_live = |rule: &&Rule| {
             let is_met = |c: &super::language::Condition| bindings.flags.get(&c.flag) == Some(&c.wanted);
-            let instances = self.instances(rule, bindings).unwrap_or_default();
             let sources = rule.action.sources();
             let has_all = |values: &Values| {
                 sources
                     .iter()
                     .all(|pattern| pattern.fill(values, Side::Source).is_ok_and(|name| source.has(&name)))
             };
-            rule.conditions.iter().all(is_met) && instances.iter().any(has_all)
+            let mut has_any = false;
+            let walked = self.each_instance(rule, bindings, &mut |values| {
+                has_any |= has_all(values);
+                Ok(())
+            });
+            rule.conditions.iter().all(is_met) && walked.is_ok() && has_any
         };
         (self.rules.iter().filter(is_live).map(Rule::describe).collect(), all)
     }
 
-    /// All values of a rule's variables. A range's count may depend on other variables (`b = "blocks.{s}"`).
-    fn instances(&self, rule: &Rule, bindings: &Bindings) -> Result<Vec<Values>, String> {
-        let mut start = Values::default();
+    /// Calls `each` with every value of a rule's variables. A range's count may depend on other variables
+    /// (`b = "blocks.{s}"`).
+    fn each_instance(
+        &self,
+        rule: &Rule,
+        bindings: &Bindings,
+        each: &mut dyn FnMut(&Values) -> Result<(), String>,
+    ) -> Result<(), String> {
+        let mut values = Values::default();
         for (name, text) in &bindings.texts {
             let text: Arc<str> = text.as_str().into();
-            start.set(&name.as_str().into(), (Arc::clone(&text), text));
+            values.push(&name.as_str().into(), (Arc::clone(&text), text));
         }
-        let mut instances = vec![start];
         let mut open = rule.variables();
         open.retain(|name| !bindings.texts.contains_key(name));
         let mut bound: BTreeSet<String> = bindings.texts.keys().cloned().collect();
+        let mut order: Vec<Open> = Vec::with_capacity(open.len());
         while !open.is_empty() {
             let is_ready = |name: &String| match self.ranges.get(name) {
                 Some(count) => count.variables().iter().all(|variable| bound.contains(*variable)),
@@ -128,26 +139,39 @@ impl Rules {
                 ));
             };
             open.remove(&name);
-            let shared: Arc<str> = name.as_str().into();
-            let mut wider = Vec::new();
-            for values in &instances {
-                let texts = self.texts_of(&name, values, bindings)?;
-                if wider.len().saturating_add(texts.len()) > MOST_NAMES {
-                    return Err(too_many());
-                }
-                for text in texts {
-                    wider.push(values.with(&shared, text));
-                }
-            }
-            instances = wider;
+            order.push((name.as_str().into(), 0));
             bound.insert(name);
         }
-        Ok(instances)
+        self.each_below(&mut order, &mut values, bindings, each)
     }
 
-    fn texts_of(&self, name: &str, values: &Values, bindings: &Bindings) -> Result<Vec<Text>, String> {
+    /// Gives the first open variable each of its texts in turn, and the others below it.
+    fn each_below(
+        &self,
+        open: &mut [Open],
+        values: &mut Values,
+        bindings: &Bindings,
+        each: &mut dyn FnMut(&Values) -> Result<(), String>,
+    ) -> Result<(), String> {
+        let Some(((name, given), below)) = open.split_first_mut() else {
+            return each(values);
+        };
+        let texts = self.texts_of(name, values, bindings)?;
+        *given = given.saturating_add(texts.len());
+        if *given > MOST_NAMES {
+            return Err(too_many());
+        }
+        for text in texts.iter() {
+            values.push(name, text.clone());
+            self.each_below(below, values, bindings, each)?;
+            values.pop();
+        }
+        Ok(())
+    }
+
+    fn texts_of(&self, name: &str, values: &Values, bindings: &Bindings) -> Result<Cow<'_, [Text]>, String> {
         if let Some(texts) = self.choices.get(name) {
-            return Ok(texts.clone());
+            return Ok(Cow::Borrowed(texts));
         }
         let Some(range) = self.ranges.get(name) else {
             return Err(format!("{{{name}}} is no range, no choice, and the family does not define it"));
@@ -163,6 +187,9 @@ impl Rules {
         Ok((0..end).map(text).map(|text| (Arc::clone(&text), text)).collect())
     }
 }
+
+/// A variable that has no text yet, and how many it has been given so far.
+type Open = (Arc<str>, usize);
 
 fn too_many() -> String {
     format!("the values of its variables make more than {MOST_NAMES} names")
@@ -198,21 +225,21 @@ impl Expansion<'_> {
                 None => return self.broken(rule, format!("the family has no flag `{}`", condition.flag)),
             }
         }
-        match self.rules.instances(rule, self.bindings) {
-            Ok(instances) => {
-                let patterns = rule.action.sources().len().saturating_add(rule.action.targets().len());
-                self.names = self.names.saturating_add(instances.len().saturating_mul(patterns));
-                if self.names > MOST_NAMES {
-                    return self.broken(rule, too_many());
-                }
-                let sources = rule.action.sources();
-                for values in &instances {
-                    if let Err(problem) = self.instance(rule, &sources, values) {
-                        self.problems.push(problem);
-                    }
-                }
+        let (rules, bindings) = (self.rules, self.bindings);
+        let sources = rule.action.sources();
+        let patterns = sources.len().saturating_add(rule.action.targets().len());
+        let walked = rules.each_instance(rule, bindings, &mut |values| {
+            self.names = self.names.saturating_add(patterns);
+            if self.names > MOST_NAMES {
+                return Err(too_many());
             }
-            Err(reason) => self.broken(rule, reason),
+            if let Err(problem) = self.instance(rule, &sources, values) {
+                self.problems.push(problem);
+            }
+            Ok(())
+        });
+        if let Err(reason) = walked {
+            self.broken(rule, reason);
         }
     }
 

@@ -10,8 +10,7 @@ use std::sync::Arc;
 const LONGEST: usize = 4096;
 
 /// The values of a rule's variables for one of its instances. A choice may read differently on the two sides of a rule
-/// (`q` in the source, `query` in the target), so each variable has two texts. There are as many of these as a rule makes
-/// tensors, so they share their texts.
+/// (`q` in the source, `query` in the target), so each variable has two texts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Values(Vec<(Arc<str>, Text)>);
 
@@ -28,17 +27,14 @@ pub enum Side {
 }
 
 impl Values {
-    /// Gives a variable its text on both sides.
-    pub fn set(&mut self, name: &Arc<str>, text: Text) {
+    /// Gives a further variable its text on both sides.
+    pub fn push(&mut self, name: &Arc<str>, text: Text) {
         self.0.push((Arc::clone(name), text));
     }
 
-    /// These values and one more.
-    pub fn with(&self, name: &Arc<str>, text: Text) -> Self {
-        let mut values = Vec::with_capacity(self.0.len().saturating_add(1));
-        values.extend_from_slice(&self.0);
-        values.push((Arc::clone(name), text));
-        Self(values)
+    /// Takes the last variable away.
+    pub fn pop(&mut self) {
+        self.0.pop();
     }
 
     fn get(&self, name: &str, side: Side) -> Option<&str> {
@@ -166,8 +162,8 @@ mod tests {
     #[test]
     fn a_pattern_fills_each_side_with_its_own_text() {
         let mut values = Values::default();
-        values.set(&"i".into(), ("3".into(), "3".into()));
-        values.set(&"x".into(), ("q".into(), "query".into()));
+        values.push(&"i".into(), ("3".into(), "3".into()));
+        values.push(&"x".into(), ("q".into(), "query".into()));
         let pattern = Pattern::parse("blocks.{i}.proj_{x}.{i}").unwrap();
         assert_eq!(pattern.variables(), ["i", "x"]);
         assert_eq!(pattern.fill(&values, Side::Source).unwrap(), "blocks.3.proj_q.3");

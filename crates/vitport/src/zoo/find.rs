@@ -56,9 +56,7 @@ pub fn suggest(name: &str) -> Vec<String> {
     let candidates: Vec<String> = match tag {
         Some(_) if architecture(given).is_some() => tags_of(given).map(Tag::full_name).collect(),
         Some(_) => tags().map(Tag::full_name).collect(),
-        None => {
-            architectures().map(|row| row.name.clone()).chain(head().renamed.keys().cloned()).collect()
-        }
+        None => architectures().map(|row| row.name.clone()).chain(head().renamed.keys().cloned()).collect(),
     };
     let whole = match tag {
         Some(tag) => format!("{given}.{tag}"),

@@ -74,6 +74,17 @@ pub(super) fn bindings(structure: &Structure, with_head: bool) -> Bindings {
     }
 }
 
+/// Norms of a block.
+const NORMS: [&str; 4] =
+    ["layernorm_before.weight", "layernorm_before.bias", "layernorm_after.weight", "layernorm_after.bias"];
+
+/// Weight and bias of the projections of a block's attention.
+const PROJECTIONS: [[&str; 2]; 3] = [
+    ["attention.attention.query.weight", "attention.attention.query.bias"],
+    ["attention.attention.key.weight", "attention.attention.key.bias"],
+    ["attention.attention.value.weight", "attention.attention.value.bias"],
+];
+
 /// The state dict of ViTForImageClassification or ViTModel (transformers/models/vit/modeling_vit.py) of these sizes.
 pub(super) fn expected(structure: &Structure, with_head: bool) -> Vec<Expected> {
     let (width, mlp) = (structure.width, structure.mlp);
@@ -90,26 +101,25 @@ pub(super) fn expected(structure: &Structure, with_head: bool) -> Vec<Expected> 
         Expected::new(format!("{base}embeddings.patch_embeddings.projection.bias"), [width]),
     ]);
     for layer in 0..structure.depth {
-        let layer = format!("{base}encoder.layer.{layer}");
-        for norm in ["layernorm_before", "layernorm_after"] {
-            list.push(Expected::new(format!("{layer}.{norm}.weight"), [width]));
-            list.push(Expected::new(format!("{layer}.{norm}.bias"), [width]));
+        let layer = format!("{base}encoder.layer.{layer}.");
+        let mut expect = |rest: &str, shape: &[u64]| {
+            list.push(Expected::new([layer.as_str(), rest].concat(), shape));
+        };
+        for norm in NORMS {
+            expect(norm, &[width]);
         }
-        for projection in ["query", "key", "value"] {
-            list.push(Expected::new(
-                format!("{layer}.attention.attention.{projection}.weight"),
-                [width, width],
-            ));
+        for [weight, bias] in PROJECTIONS {
+            expect(weight, &[width, width]);
             if structure.qkv_bias {
-                list.push(Expected::new(format!("{layer}.attention.attention.{projection}.bias"), [width]));
+                expect(bias, &[width]);
             }
         }
-        list.push(Expected::new(format!("{layer}.attention.output.dense.weight"), [width, width]));
-        list.push(Expected::new(format!("{layer}.attention.output.dense.bias"), [width]));
-        list.push(Expected::new(format!("{layer}.intermediate.dense.weight"), [mlp, width]));
-        list.push(Expected::new(format!("{layer}.intermediate.dense.bias"), [mlp]));
-        list.push(Expected::new(format!("{layer}.output.dense.weight"), [width, mlp]));
-        list.push(Expected::new(format!("{layer}.output.dense.bias"), [width]));
+        expect("attention.output.dense.weight", &[width, width]);
+        expect("attention.output.dense.bias", &[width]);
+        expect("intermediate.dense.weight", &[mlp, width]);
+        expect("intermediate.dense.bias", &[mlp]);
+        expect("output.dense.weight", &[width, mlp]);
+        expect("output.dense.bias", &[width]);
     }
     list.push(Expected::new(format!("{base}layernorm.weight"), [width]));
     list.push(Expected::new(format!("{base}layernorm.bias"), [width]));

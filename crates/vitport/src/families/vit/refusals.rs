@@ -139,12 +139,16 @@ const NEEDED: [(&str, &str, &str, &str); 3] = [
 /// # Errors
 /// [`IdentifyError::NoTarget`].
 pub(super) fn check(state_dict: &StateDict) -> Result<(), IdentifyError> {
+    // All blocks are alike, and no sign is one of a later block.
+    let is_telling = |name: &&str| name.strip_prefix("blocks.").is_none_or(|rest| rest.starts_with("0."));
+    let telling: Vec<&str> = state_dict.iter().map(|(name, _)| name).filter(is_telling).collect();
     for refusal in &REFUSALS {
-        if let Some(name) = state_dict.find(|name| refusal.signs.iter().any(|sign| name.starts_with(sign))) {
+        let is_sign = |name: &&&str| refusal.signs.iter().any(|sign| name.starts_with(sign));
+        if let Some(name) = telling.iter().find(is_sign) {
             return Err(IdentifyError::NoTarget {
                 what: refusal.what.to_owned(),
                 why: refusal.why.to_owned(),
-                tensor: Some(name.to_owned()),
+                tensor: Some((*name).to_owned()),
                 instead: refusal.instead.to_owned(),
             });
         }
