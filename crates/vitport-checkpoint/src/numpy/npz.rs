@@ -14,8 +14,8 @@ use crate::zip::{Archive, Entry};
 const ENDING: &str = ".npy";
 
 /// True when every entry is an array.
-pub(crate) fn looks_like(archive: &Archive) -> bool {
-    !archive.entries.is_empty() && archive.entries.iter().all(|entry| entry.name.ends_with(ENDING))
+pub(crate) fn looks_like(entries: &[Entry]) -> bool {
+    !entries.is_empty() && entries.iter().all(|entry| entry.name.ends_with(ENDING))
 }
 
 /// Reads the header of every array.

@@ -11,65 +11,48 @@ use crate::error::{Fault, Reason, refuse};
 use crate::escape::escape;
 use crate::evidence::{Container, Evidence};
 use crate::limits::Limits;
-use crate::pickle::{self, Arena, PersistentIds};
+use crate::pickle::{self, Arena, PersistentIds, Value};
 use crate::source::{Origin, Source, Stream};
 use crate::storage::Storage;
-use crate::zip::{Archive, Entry};
+use crate::zip::{Archive, Directory, Entry};
 
 const PICKLE: &str = "data.pkl";
+
+/// The record that makes an archive one of TorchScript.
+const CONSTANTS: &str = "constants.pkl";
 
 /// The longest of the small records that is read.
 const SMALL: u64 = 64;
 
-/// Reads the pickle of the archive and finds its storages.
+/// Records that are read before the storages are looked for.
+const EARLY: [&str; 5] = [PICKLE, "version", ".data/version", "byteorder", CONSTANTS];
+
+/// Reads the pickle of the archive, while the archive's headers are compared, and finds its storages.
 pub(crate) fn read(
     source: &Source,
-    archive: &Archive,
+    directory: Directory,
     file: usize,
     limits: &Limits,
 ) -> Result<Contents, Fault> {
-    let folder = folder(archive)?;
-    check_case(archive)?;
-    let record = |name: &str| archive.get(&format!("{folder}{name}"));
-    let Some(data) = record(PICKLE) else {
+    let entries = directory.entries();
+    let folder = folder(entries).and_then(|folder| check_case(entries).map(|()| folder));
+    let early = |name: &str| match &folder {
+        Ok(folder) => name.strip_prefix(folder.as_str()).is_some_and(|record| EARLY.contains(&record)),
+        Err(_) => false,
+    };
+    let (archive, unpickled) = directory.check_beside(source, early, |archive| match &folder {
+        Ok(folder) => unpickle(source, archive, folder, limits),
+        Err(_) => Ok(None),
+    })?;
+    let (folder, Some(unpickled)) = (folder?, unpickled) else {
         return refuse(Reason::UnknownFormat, "the zip has no 'data.pkl'");
     };
-    let scripted = record("constants.pkl").is_some();
-    let mut evidence = Evidence::of(if scripted { Container::TorchScript } else { Container::TorchZip });
-    evidence.writer_version =
-        small_text(source, archive, record("version").or(record(".data/version")), limits)?;
-    evidence.byteorder = small_text(source, archive, record("byteorder"), limits)?;
-    let big_endian = match evidence.byteorder.as_deref() {
-        None | Some("little") => false,
-        Some("big") => true,
-        Some(other) => {
-            return refuse(Reason::Unsupported, format!("the byte order '{}' is not known", escape(other)));
-        }
+    let Unpickled { mut arena, root, evidence } = unpickled;
+    let scripts = match evidence.container {
+        Some(Container::TorchScript) => script::classes(source, &archive, &folder, &arena, limits)?,
+        _ => Classes::new(),
     };
-    if !archive.has_checksums {
-        evidence.note("every record's CRC-32 is 0, so none of them is checked");
-    }
-
-    let mut arena = Arena::new(limits);
-    let decoded;
-    let mut stream = if data.deflated {
-        arena.charge(usize::try_from(data.len).unwrap_or(usize::MAX))?;
-        decoded = archive.load(source, data, limits)?;
-        Stream::new(Origin::Memory(&decoded), 0, data.len)
-    } else {
-        if data.len > limits.max_header_bytes {
-            let (len, limit) = (data.len, limits.max_header_bytes);
-            return refuse(Reason::Limit, format!("'data.pkl' has {len} bytes, more than {limit}"));
-        }
-        archive.verify(source, data)?;
-        Stream::new(Origin::File(source), data.data_offset, data.len)
-    };
-    arena.expect(data.len);
-    let root = pickle::load(&mut stream, &mut arena, &PersistentIds::Torch)?;
-    look_behind(&mut stream, &mut arena, &PersistentIds::Torch)?;
-
-    let scripts =
-        if scripted { script::classes(source, archive, &folder, &arena, limits)? } else { Classes::new() };
+    let big_endian = evidence.byteorder.as_deref() == Some("big");
     let declared = std::mem::take(&mut arena.storages);
     let mut name = folder.clone();
     let mut locate = |number: usize| {
@@ -105,15 +88,67 @@ pub(crate) fn read(
     contents(arena, root, evidence, &scripts, &mut locate)
 }
 
+/// What the pickle holds.
+struct Unpickled {
+    arena: Arena,
+    root: Value,
+    evidence: Evidence,
+}
+
+/// Reads the pickle and the small records; `None` without a pickle.
+fn unpickle(
+    source: &Source,
+    archive: &Archive,
+    folder: &str,
+    limits: &Limits,
+) -> Result<Option<Unpickled>, Fault> {
+    let record = |name: &str| archive.get(&format!("{folder}{name}"));
+    let Some(data) = record(PICKLE) else {
+        return Ok(None);
+    };
+    let scripted = record(CONSTANTS).is_some();
+    let mut evidence = Evidence::of(if scripted { Container::TorchScript } else { Container::TorchZip });
+    evidence.writer_version =
+        small_text(source, archive, record("version").or(record(".data/version")), limits)?;
+    evidence.byteorder = small_text(source, archive, record("byteorder"), limits)?;
+    match evidence.byteorder.as_deref() {
+        None | Some("little" | "big") => {}
+        Some(other) => {
+            return refuse(Reason::Unsupported, format!("the byte order '{}' is not known", escape(other)));
+        }
+    }
+    if !archive.has_checksums {
+        evidence.note("every record's CRC-32 is 0, so none of them is checked");
+    }
+    let mut arena = Arena::new(limits);
+    let decoded;
+    let mut stream = if data.deflated {
+        arena.charge(usize::try_from(data.len).unwrap_or(usize::MAX))?;
+        decoded = archive.load(source, data, limits)?;
+        Stream::new(Origin::Memory(&decoded), 0, data.len)
+    } else {
+        if data.len > limits.max_header_bytes {
+            let (len, limit) = (data.len, limits.max_header_bytes);
+            return refuse(Reason::Limit, format!("'data.pkl' has {len} bytes, more than {limit}"));
+        }
+        archive.verify(source, data)?;
+        Stream::new(Origin::File(source), data.data_offset, data.len)
+    };
+    arena.expect(data.len);
+    let root = pickle::load(&mut stream, &mut arena, &PersistentIds::Torch)?;
+    look_behind(&mut stream, &mut arena, &PersistentIds::Torch)?;
+    Ok(Some(Unpickled { arena, root, evidence }))
+}
+
 /// PyTorch's reader looks for records without regard to case (miniz, `mz_zip_reader_locate_file`), so of two names that
 /// differ in nothing else it may take the other one.
-fn check_case(archive: &Archive) -> Result<(), Fault> {
+fn check_case(entries: &[Entry]) -> Result<(), Fault> {
     // The names differ, so letters of one case alone are enough to differ without regard to it.
-    if !archive.entries.iter().any(|entry| entry.name.bytes().any(|byte| byte.is_ascii_uppercase())) {
+    if !entries.iter().any(|entry| entry.name.bytes().any(|byte| byte.is_ascii_uppercase())) {
         return Ok(());
     }
-    let mut seen = HashSet::with_capacity_and_hasher(archive.entries.len(), RandomState::default());
-    match archive.entries.iter().find(|entry| !seen.insert(entry.name.to_ascii_lowercase())) {
+    let mut seen = HashSet::with_capacity_and_hasher(entries.len(), RandomState::default());
+    match entries.iter().find(|entry| !seen.insert(entry.name.to_ascii_lowercase())) {
         None => Ok(()),
         Some(entry) => refuse(
             Reason::Contradiction,
@@ -127,25 +162,25 @@ fn check_case(archive: &Archive) -> Result<(), Fault> {
 
 /// The folder that holds the pickle, with its slash, as PyTorch finds it: the first part of the first
 /// entry's name. Another folder with a pickle of its own is refused.
-fn folder(archive: &Archive) -> Result<String, Fault> {
+fn folder(entries: &[Entry]) -> Result<String, Fault> {
     let folder_of = |entry: &Entry| entry.name.strip_suffix(PICKLE).map(str::to_owned);
-    let mut folders =
-        archive.entries.iter().filter_map(folder_of).filter(|folder| {
-            folder.is_empty() || (folder.ends_with('/') && folder.matches('/').count() == 1)
-        });
+    let mut folders = entries
+        .iter()
+        .filter_map(folder_of)
+        .filter(|folder| folder.is_empty() || (folder.ends_with('/') && folder.matches('/').count() == 1));
     match (folders.next(), folders.next()) {
         (Some(first), Some(second)) => refuse(
             Reason::Contradiction,
             format!("the zip holds two pickles, in '{}' and in '{}'", escape(&first), escape(&second)),
         ),
         (Some(folder), None) => Ok(folder),
-        (None, _) => stranger(archive),
+        (None, _) => stranger(entries),
     }
 }
 
 /// Names what a zip is that is not PyTorch's.
-fn stranger<T>(archive: &Archive) -> Result<T, Fault> {
-    let has = |ending: &str| archive.entries.iter().any(|entry| entry.name.ends_with(ending));
+fn stranger<T>(entries: &[Entry]) -> Result<T, Fault> {
+    let has = |ending: &str| entries.iter().any(|entry| entry.name.ends_with(ending));
     let what = if has("/archive_format") || has("serialized_exported_program.json") {
         "a program of torch.export (.pt2), not a state dict"
     } else if has("/model.json") || has("attributes.pkl") {

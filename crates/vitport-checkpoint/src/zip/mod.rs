@@ -38,7 +38,7 @@ pub(crate) struct Archive {
 }
 
 /// One entry of a zip.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Entry {
     /// Its name, root folder included.
     pub(crate) name: Arc<str>,
@@ -58,47 +58,96 @@ pub(crate) struct Entry {
     pub(crate) flags: u16,
 }
 
-/// Reads the directory and every local header.
-pub(crate) fn read(source: &Source, limits: &Limits) -> Result<Archive, Fault> {
+/// A zip whose directory has been read, and held against nothing yet.
+pub(crate) struct Directory {
+    entries: Vec<Entry>,
+    end: Ends,
+    has_checksums: bool,
+}
+
+/// Reads the directory.
+pub(crate) fn directory(source: &Source, limits: &Limits) -> Result<Directory, Fault> {
     let end = end::find(source)?;
-    let mut entries = central::read(source, &end.last, limits)?;
-    check_headers(source, &mut entries)?;
-    check_places(&entries, &end)?;
-    let mut by_name = HashMap::with_capacity_and_hasher(entries.len(), RandomState::default());
-    for (index, entry) in entries.iter().enumerate() {
-        if by_name.insert(Arc::clone(&entry.name), index).is_some() {
-            return refuse(
-                Reason::Contradiction,
-                format!("the zip holds two entries called '{}'", escape(&entry.name)),
-            );
-        }
-    }
+    let entries = central::read(source, &end.last, limits)?;
     let mut filled = entries.iter().filter(|entry| entry.len > 0).peekable();
     let has_checksums = filled.peek().is_none() || filled.any(|entry| entry.crc32 != 0);
-    Ok(Archive { entries, by_name, has_checksums })
+    Ok(Directory { entries, end, has_checksums })
 }
 
 /// Entries whose headers one thread compares; for fewer, another thread is not worth its start.
 const A_THREAD: usize = 512;
 
-/// Compares every local header with the directory. The headers of a large archive lie in as many pages of the file, so
-/// several threads read them. Of several faults the first in the directory's order is told.
-fn check_headers(source: &Source, entries: &mut [Entry]) -> Result<(), Fault> {
+impl Directory {
+    /// The entries in the order of the directory, without the places of their bytes.
+    pub(crate) fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// The archive, if every local header agrees with the directory.
+    pub(crate) fn check(self, source: &Source) -> Result<Archive, Fault> {
+        self.check_on(source, threads())
+    }
+
+    /// As [`check`](Self::check), while `work` is done on the records that are `wanted` for it, whose headers are compared
+    /// first. Of several faults one of the headers is told.
+    pub(crate) fn check_beside<T>(
+        self,
+        source: &Source,
+        wanted: impl Fn(&str) -> bool,
+        work: impl FnOnce(&Archive) -> Result<T, Fault>,
+    ) -> Result<(Archive, T), Fault> {
+        let mut few: Vec<Entry> = self.entries.iter().filter(|entry| wanted(&entry.name)).cloned().collect();
+        let checked = check_headers(source, &mut few, 1);
+        let few = match checked.and_then(|()| Archive::of(few, self.has_checksums)) {
+            Ok(few) => few,
+            Err(fault) => return self.check(source).and(Err(fault)),
+        };
+        if self.entries.len() < 2 * A_THREAD {
+            let archive = self.check(source)?;
+            return Ok((archive, work(&few)?));
+        }
+        thread::scope(|scope| {
+            let others = threads().saturating_sub(1);
+            let checking = scope.spawn(move || self.check_on(source, others));
+            let done = work(&few);
+            Ok((joined(checking)?, done?))
+        })
+    }
+
+    fn check_on(mut self, source: &Source, threads: usize) -> Result<Archive, Fault> {
+        check_headers(source, &mut self.entries, threads)?;
+        check_places(&self.entries, &self.end)?;
+        Archive::of(self.entries, self.has_checksums)
+    }
+}
+
+/// Compares every local header with the directory, and finds where the entries' bytes begin. The headers of a large archive
+/// lie in as many pages of the file, so several threads read them. Of several faults the first in the directory's order
+/// is told.
+fn check_headers(source: &Source, entries: &mut [Entry], threads: usize) -> Result<(), Fault> {
     let check = |entries: &mut [Entry]| {
         let mut nearby = local::Nearby::new(source);
         entries.iter_mut().try_for_each(|entry| local::check(&mut nearby, entry))
     };
-    let threads = thread::available_parallelism().map_or(1, usize::from).min(entries.len() / A_THREAD).max(1);
+    let threads = threads.min(entries.len() / A_THREAD).max(1);
     let mut shares = entries.chunks_mut(entries.len().div_ceil(threads).max(1));
     let own = shares.next().unwrap_or_default();
     thread::scope(|scope| {
         let others: Vec<_> = shares.map(|share| scope.spawn(|| check(share))).collect();
-        let others = std::iter::once(check(own)).chain(others.into_iter().map(|other| match other.join() {
-            Ok(checked) => checked,
-            Err(panic) => std::panic::resume_unwind(panic),
-        }));
-        others.collect()
+        std::iter::once(check(own)).chain(others.into_iter().map(joined)).collect()
     })
+}
+
+fn threads() -> usize {
+    thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// What a thread found.
+fn joined<T>(thread: thread::ScopedJoinHandle<'_, Result<T, Fault>>) -> Result<T, Fault> {
+    match thread.join() {
+        Ok(found) => found,
+        Err(panic) => std::panic::resume_unwind(panic),
+    }
 }
 
 /// No two entries may share bytes, and none may reach into the central directory. An end record before the last
@@ -133,6 +182,20 @@ impl Entry {
 }
 
 impl Archive {
+    /// The archive of these entries, if no name occurs twice.
+    fn of(entries: Vec<Entry>, has_checksums: bool) -> Result<Self, Fault> {
+        let mut by_name = HashMap::with_capacity_and_hasher(entries.len(), RandomState::default());
+        for (index, entry) in entries.iter().enumerate() {
+            if by_name.insert(Arc::clone(&entry.name), index).is_some() {
+                return refuse(
+                    Reason::Contradiction,
+                    format!("the zip holds two entries called '{}'", escape(&entry.name)),
+                );
+            }
+        }
+        Ok(Self { entries, by_name, has_checksums })
+    }
+
     /// The entry of this name.
     pub(crate) fn get(&self, name: &str) -> Option<&Entry> {
         self.by_name.get(name).and_then(|&index| self.entries.get(index))
