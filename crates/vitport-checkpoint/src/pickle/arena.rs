@@ -1,20 +1,16 @@
-//! The values of a pickle, side by side in one table, and the account of the memory they take.
-//!
-//! What cannot change once it is made, the letters of texts and the items of tuples, lies in two runs of memory that all
-//! values share: a state dict of ten thousand tensors has a hundred thousand of both.
+//! The values of a pickle, the globals and storages that it names, and the account of the memory that all of it takes.
 
 use std::collections::HashMap;
-use std::ops::Range;
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 
 use super::globals::{self, Meaning};
-use crate::dtype::Dtype;
+use super::nodes::{New, Node, Nodes, Object, View};
 use crate::error::{Fault, Reason, refuse};
 use crate::evidence::Global;
 use crate::limits::Limits;
-use crate::tensor::{Dims, LazyBits};
+use crate::numpy::ArrayType;
 
 /// The longest pickle for whose values room is set aside, in bytes. A tensor takes some 180.
 const MOST_EXPECTED: u64 = 8 << 20;
@@ -42,58 +38,12 @@ impl NodeId {
     }
 }
 
-/// A value that is too large for a [`Value`], or that may be changed after it was made.
-#[derive(Debug)]
-pub(crate) enum Node {
-    Text(Text),
-    Bytes(Box<ByteString>),
-    List(Vec<Value>),
-    Tuple(Tuple),
-    Set(Vec<Value>),
-    /// In insertion order; a key that is set twice occurs twice.
-    Dict(Vec<(Value, Value)>),
-    Global(usize),
-    Object(Box<Object>),
-    Storage(Box<StorageRef>),
-    Tensor(Box<View>),
-    /// A tensor without plain elements: what it is.
-    Unsupported(Box<str>),
-    /// A numpy array's type.
-    ArrayType(Box<crate::numpy::ArrayType>),
-}
-
-/// A text; [`Arena::letters`] has its letters.
-#[derive(Clone, Debug)]
-pub(crate) struct Text(Range<usize>);
-
-/// A tuple; [`Arena::items`] has its items.
-#[derive(Clone, Debug)]
-pub(crate) struct Tuple(Range<usize>);
-
-/// A byte string, in memory or in the file.
-#[derive(Clone, Debug)]
-pub(crate) struct ByteString {
-    /// Its length.
-    pub(crate) len: u64,
-    /// Where it lies in the pickle's file, if it lies there as it is.
-    pub(crate) at: Option<u64>,
-    /// Its bytes, if it is short or had to be decoded.
-    pub(crate) bytes: Option<Arc<[u8]>>,
-}
-
-/// What a call of something unknown would have made.
-#[derive(Debug)]
-pub(crate) struct Object {
-    /// What would have been called.
-    pub(crate) callee: Value,
-    /// With what.
-    pub(crate) args: Value,
-    /// What it would have been given as its state.
-    pub(crate) states: Vec<Value>,
-    /// What would have been appended to it.
-    pub(crate) list: Vec<Value>,
-    /// What would have been set in it by key.
-    pub(crate) items: Vec<(Value, Value)>,
+/// The number of a value's node.
+fn index(value: Value) -> Option<usize> {
+    match value {
+        Value::Node(id) => Some(id.index()),
+        _ => None,
+    }
 }
 
 /// A storage that the pickle declares; where it lies is found later, by the container.
@@ -120,40 +70,10 @@ pub(crate) enum Place {
     Memory { bytes: Arc<[u8]>, at: u64, big_endian: bool },
 }
 
-/// A declared storage, or a part of one.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct StorageRef {
-    /// Number of the declared storage.
-    pub(crate) declared: usize,
-    /// Its element type; `None` for one this reader does not hold, or for untyped bytes.
-    pub(crate) dtype: Option<Dtype>,
-    /// Bytes per element of that type.
-    pub(crate) element_size: u64,
-    /// First element of the part.
-    pub(crate) start: u64,
-    /// Elements in the part.
-    pub(crate) numel: u64,
-}
-
-/// A tensor as the pickle describes it.
-#[derive(Clone, Debug)]
-pub(crate) struct View {
-    pub(crate) declared: usize,
-    pub(crate) dtype: Dtype,
-    pub(crate) shape: Dims,
-    pub(crate) strides: Dims,
-    pub(crate) offset: u64,
-    pub(crate) lazy_bits: LazyBits,
-    /// False for a buffer that its module declares not to be part of its state.
-    pub(crate) persistent: bool,
-}
-
 /// All values of one or several pickles of a file.
 #[derive(Debug)]
 pub(crate) struct Arena {
-    nodes: Vec<Node>,
-    letters: String,
-    items: Vec<Value>,
+    nodes: Nodes,
     global_numbers: HashMap<(String, String), usize>,
     pub(crate) globals: Vec<(Global, Meaning)>,
     pub(crate) storages: Vec<Declared>,
@@ -173,9 +93,7 @@ pub(crate) struct Arena {
 impl Arena {
     pub(crate) fn new(limits: &Limits) -> Self {
         Self {
-            nodes: Vec::new(),
-            letters: String::new(),
-            items: Vec::new(),
+            nodes: Nodes::default(),
             global_numbers: HashMap::new(),
             globals: Vec::new(),
             storages: Vec::new(),
@@ -194,10 +112,8 @@ impl Arena {
     /// more. It is a guess; memory that nothing is put into costs nothing.
     pub(crate) fn expect(&mut self, len: u64) {
         let len = usize::try_from(len.min(MOST_EXPECTED)).unwrap_or(0);
-        // Without the room the values are moved.
-        let _ = self.nodes.try_reserve(len / 12);
-        let _ = self.items.try_reserve(len / 8);
-        let _ = self.letters.try_reserve(len / 3);
+        self.nodes.expect(len);
+        // Without the room the declarations are moved.
         let _ = self.storages.try_reserve(len / 160);
         let _ = self.storage_numbers.try_reserve(len / 160);
         self.expected = len;
@@ -223,40 +139,20 @@ impl Arena {
         )
     }
 
-    /// Adds a node, which takes `payload` bytes besides itself.
-    pub(crate) fn add(&mut self, node: Node, payload: usize) -> Result<Value, Fault> {
-        self.charge(size_of::<Node>().saturating_mul(2).saturating_add(payload))?;
-        let Ok(number) = u32::try_from(self.nodes.len()) else {
-            return refuse(Reason::Limit, "the pickle has more than 2^32 objects");
-        };
-        self.nodes.push(node);
-        Ok(Value::Node(NodeId(number)))
+    /// Adds a node, which takes `payload` bytes besides its place in the tables.
+    pub(crate) fn add(&mut self, node: New<'_>, payload: usize) -> Result<Value, Fault> {
+        self.charge(node.cost().saturating_add(payload))?;
+        self.nodes.add(node).map(|number| Value::Node(NodeId(number)))
     }
 
     /// Adds a text. Its letters have been accounted for.
     pub(crate) fn add_text(&mut self, text: &str) -> Result<Value, Fault> {
-        let start = self.letters.len();
-        self.letters.push_str(text);
-        self.add(Node::Text(Text(start..self.letters.len())), 0)
+        self.add(New::Text(text), 0)
     }
 
     /// Adds a tuple, and accounts for its items.
     pub(crate) fn add_tuple(&mut self, items: &[Value]) -> Result<Value, Fault> {
-        let payload = size_of_val(items);
-        let start = self.items.len();
-        let value = self.add(Node::Tuple(Tuple(start..start.saturating_add(items.len()))), payload)?;
-        self.items.extend_from_slice(items);
-        Ok(value)
-    }
-
-    /// The letters of a text.
-    pub(crate) fn letters(&self, text: &Text) -> &str {
-        self.letters.get(text.0.clone()).unwrap_or_default()
-    }
-
-    /// The items of a tuple.
-    pub(crate) fn items(&self, tuple: &Tuple) -> &[Value] {
-        self.items.get(tuple.0.clone()).unwrap_or_default()
+        self.add(New::Tuple(items), size_of_val(items))
     }
 
     /// The text of a value as the name of a device; the empty one if it is no text.
@@ -272,21 +168,41 @@ impl Arena {
         self.nodes.len()
     }
 
-    pub(crate) fn nodes(&self) -> &[Node] {
-        &self.nodes
+    pub(crate) fn nodes(&self) -> impl Iterator<Item = Node<'_>> {
+        self.nodes.iter()
     }
 
-    pub(crate) fn node(&self, value: Value) -> Option<&Node> {
-        match value {
-            Value::Node(id) => self.nodes.get(id.index()),
-            _ => None,
-        }
+    pub(crate) fn node(&self, value: Value) -> Option<Node<'_>> {
+        self.nodes.get(index(value)?)
     }
 
-    pub(crate) fn node_mut(&mut self, value: Value) -> Option<&mut Node> {
-        match value {
-            Value::Node(id) => self.nodes.get_mut(id.index()),
-            _ => None,
+    /// A list or set, to be changed.
+    pub(super) fn list_mut(&mut self, value: Value) -> Option<&mut Vec<Value>> {
+        self.nodes.list_mut(index(value)?)
+    }
+
+    pub(super) fn dict_mut(&mut self, value: Value) -> Option<&mut Vec<(Value, Value)>> {
+        self.nodes.dict_mut(index(value)?)
+    }
+
+    pub(super) fn object_mut(&mut self, value: Value) -> Option<&mut Object> {
+        self.nodes.object_mut(index(value)?)
+    }
+
+    pub(super) fn view_mut(&mut self, value: Value) -> Option<&mut View> {
+        self.nodes.view_mut(index(value)?)
+    }
+
+    pub(super) fn array_type_mut(&mut self, value: Value) -> Option<&mut ArrayType> {
+        self.nodes.array_type_mut(index(value)?)
+    }
+
+    /// Makes a value a copy of another one, if that is a tensor; false if it is none.
+    pub(super) fn become_tensor(&mut self, value: Value, like: Value) -> Result<bool, Fault> {
+        self.charge(2 * size_of::<View>())?;
+        match (index(value), index(like)) {
+            (Some(value), Some(like)) => self.nodes.become_tensor(value, like),
+            _ => Ok(false),
         }
     }
 
@@ -315,13 +231,13 @@ impl Arena {
         if let Some((global, _)) = self.globals.get_mut(number) {
             global.count = global.count.saturating_add(1);
         }
-        self.add(Node::Global(number), 0)
+        self.add(New::Global(number), 0)
     }
 
     /// What a value means when it is called, if it is a global.
     pub(crate) fn meaning(&self, value: Value) -> Option<Meaning> {
         match self.node(value) {
-            Some(Node::Global(number)) => self.globals.get(*number).map(|(_, meaning)| *meaning),
+            Some(Node::Global(number)) => self.globals.get(number).map(|(_, meaning)| *meaning),
             _ => None,
         }
     }
@@ -346,7 +262,7 @@ impl Arena {
     /// The text of a text value, or of a byte string that is text (as Python 2 wrote them).
     pub(crate) fn text(&self, value: Value) -> Option<&str> {
         match self.node(value)? {
-            Node::Text(text) => Some(self.letters(text)),
+            Node::Text(text) => Some(text),
             Node::Bytes(string) => std::str::from_utf8(string.bytes.as_deref()?).ok(),
             _ => None,
         }
@@ -355,8 +271,7 @@ impl Arena {
     /// The items of a tuple or list.
     pub(crate) fn sequence(&self, value: Value) -> Option<&[Value]> {
         match self.node(value)? {
-            Node::Tuple(tuple) => Some(self.items(tuple)),
-            Node::List(items) => Some(items),
+            Node::Tuple(items) | Node::List(items) => Some(items),
             _ => None,
         }
     }

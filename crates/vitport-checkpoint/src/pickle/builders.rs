@@ -3,9 +3,10 @@
 //! Argument orders are those of `torch/_utils.py` and `torch/_tensor.py`. A builder that is given
 //! something it would not take refuses the file.
 
-use super::arena::{Declared, Node, StorageRef, Value, View};
+use super::arena::{Declared, Value};
 use super::globals::Meaning;
 use super::machine::Machine;
+use super::nodes::{New, Node, StorageRef, View};
 use super::persistent::storage_node;
 use super::{literals, numpy, text};
 use crate::dtype::Dtype;
@@ -63,16 +64,16 @@ fn build_nested(
             note_buffer(machine, made, state);
             made
         }
-        Meaning::Unsupported(kind) => arena.add(Node::Unsupported(kind.into()), kind.len())?,
+        Meaning::Unsupported(kind) => arena.add(New::Unsupported(kind), kind.len())?,
         Meaning::LoadFromBytes => match first {
             Some(bytes) => crate::torch::nested::storage(machine, bytes)?,
             None => return malformed("a storage is made of nothing"),
         },
         Meaning::Dict => {
             let pairs = first.map(|first| pairs(machine, first)).transpose()?.unwrap_or_default();
-            machine.arena.add(Node::Dict(pairs), 0)?
+            machine.arena.add(New::Dict(pairs), 0)?
         }
-        Meaning::DefaultDict => arena.add(Node::Dict(Vec::new()), 0)?,
+        Meaning::DefaultDict => arena.add(New::Dict(Vec::new()), 0)?,
         Meaning::Tuple | Meaning::List | Meaning::Set => {
             let contents =
                 first.and_then(|first| arena.sequence(first)).map(<[Value]>::to_vec).unwrap_or_default();
@@ -80,8 +81,8 @@ fn build_nested(
             arena.charge(payload)?;
             match meaning {
                 Meaning::Tuple => arena.add_tuple(&contents)?,
-                Meaning::List => arena.add(Node::List(contents), 0)?,
-                _ => arena.add(Node::Set(contents), 0)?,
+                Meaning::List => arena.add(New::List(contents), 0)?,
+                _ => arena.add(New::Set(contents), 0)?,
             }
         }
         Meaning::Itself => first.unwrap_or(Value::None),
@@ -139,7 +140,7 @@ fn rebuild_tensor_v3(machine: &mut Machine<'_, '_>, items: &[Value]) -> Result<V
 
 fn storage_of(machine: &Machine<'_, '_>, value: Value) -> Result<StorageRef, Fault> {
     match machine.arena.node(value) {
-        Some(Node::Storage(storage)) => Ok(**storage),
+        Some(Node::Storage(storage)) => Ok(*storage),
         _ => malformed("a tensor is made of something that is no storage"),
     }
 }
@@ -165,11 +166,11 @@ pub(super) fn tensor(
     }
     let Some(dtype) = dtype else {
         let kind = "a tensor of a dtype that this reader does not hold";
-        return machine.arena.add(Node::Unsupported(kind.into()), kind.len());
+        return machine.arena.add(New::Unsupported(kind), kind.len());
     };
     let view = view(storage, dtype, offset, shape, strides, lazy_bits)?;
-    let payload = size_of::<View>() + 16 * view.shape.len();
-    machine.arena.add(Node::Tensor(Box::new(view)), payload)
+    let payload = 16 * view.shape.len();
+    machine.arena.add(New::Tensor(view), payload)
 }
 
 /// A view of a storage, checked to lie inside it.
@@ -249,7 +250,7 @@ fn note_buffer(machine: &mut Machine<'_, '_>, tensor: Value, state: Value) {
     let transient = entries
         .iter()
         .any(|(key, value)| machine.arena.text(*key) == Some("persistent") && *value == Value::Bool(false));
-    if transient && let Some(Node::Tensor(view)) = machine.arena.node_mut(tensor) {
+    if transient && let Some(view) = machine.arena.view_mut(tensor) {
         view.persistent = false;
     }
 }
@@ -257,7 +258,7 @@ fn note_buffer(machine: &mut Machine<'_, '_>, tensor: Value, state: Value) {
 /// The pairs of a dict's only argument: a list of pairs, or a dict.
 fn pairs(machine: &mut Machine<'_, '_>, from: Value) -> Result<Vec<(Value, Value)>, Fault> {
     let pairs: Option<Vec<(Value, Value)>> = match machine.arena.node(from) {
-        Some(Node::Dict(entries)) => Some(entries.clone()),
+        Some(Node::Dict(entries)) => Some(entries.to_vec()),
         _ => machine.arena.sequence(from).and_then(|items| {
             let pair = |item: &Value| match machine.arena.sequence(*item) {
                 Some(&[key, value]) => Some((key, value)),
@@ -282,7 +283,7 @@ fn encode(machine: &mut Machine<'_, '_>, items: &[Value]) -> Result<Option<Value
     let bytes = match (machine.arena.node(*source_value), encoding.as_deref()) {
         (Some(Node::Text(source)), Some("latin1" | "latin-1" | "iso-8859-1")) => {
             // The text was paid for; its bytes are paid for before they are made.
-            let len = machine.arena.letters(source).len();
+            let len = source.len();
             machine.arena.charge(len)?;
             machine.arena.text(*source_value).and_then(text::latin1_bytes)
         }
@@ -317,16 +318,7 @@ pub(super) fn set_tensor_state(
             _ => return Ok(false),
         },
     };
-    let copy = match machine.arena.node(made) {
-        Some(Node::Tensor(view)) => Node::Tensor(view.clone()),
-        Some(Node::Unsupported(kind)) => Node::Unsupported(kind.clone()),
-        _ => return Ok(false),
-    };
-    machine.arena.charge(size_of::<View>())?;
-    if let Some(slot) = machine.arena.node_mut(target) {
-        *slot = copy;
-    }
-    Ok(true)
+    machine.arena.become_tensor(target, made)
 }
 
 /// A storage whose bytes lie in the pickle itself, as a value.

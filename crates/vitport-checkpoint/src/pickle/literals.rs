@@ -1,6 +1,7 @@
 //! Numbers and strings, as the instructions spell them.
 
-use super::arena::{Arena, ByteString, Node, Value};
+use super::arena::{Arena, Value};
+use super::nodes::{ByteString, New};
 use super::text;
 use crate::error::{Fault, Reason, refuse};
 use crate::source::{Origin, Stream};
@@ -39,14 +40,14 @@ pub(super) fn read_bytes(stream: &mut Stream<'_>, arena: &mut Arena, len: u64) -
         arena.charge(usize::try_from(len).unwrap_or(usize::MAX).saturating_mul(2))?;
         Some(stream.take(len)?.into())
     };
-    arena.add(Node::Bytes(Box::new(ByteString { len, at, bytes })), size_of::<ByteString>())
+    arena.add(New::Bytes(ByteString { len, at, bytes }), 0)
 }
 
 /// Bytes in memory as a value.
 pub(super) fn bytes_value(arena: &mut Arena, bytes: Vec<u8>) -> Result<Value, Fault> {
     let len = bytes.len() as u64;
-    let payload = size_of::<ByteString>().saturating_add(bytes.len().saturating_mul(2));
-    arena.add(Node::Bytes(Box::new(ByteString { len, at: None, bytes: Some(bytes.into()) })), payload)
+    let payload = bytes.len().saturating_mul(2);
+    arena.add(New::Bytes(ByteString { len, at: None, bytes: Some(bytes.into()) }), payload)
 }
 
 /// A little-endian two's-complement number of any length; one beyond 64 bits becomes text.

@@ -1,7 +1,8 @@
 //! The loop: one instruction after the other, a stack, marks, a memo.
 
-use super::arena::{Arena, Node, Value};
+use super::arena::{Arena, Value};
 use super::memo::Memo;
+use super::nodes::New;
 use super::persistent::PersistentIds;
 use super::{literals, opcode as op, text};
 use crate::error::{Fault, Reason, refuse};
@@ -76,13 +77,13 @@ impl Machine<'_, '_> {
                 let string = self.text_string(opcode)?;
                 self.push(string)?;
             }
-            op::EMPTY_LIST => self.push_node(Node::List(Vec::new()))?,
+            op::EMPTY_LIST => self.push_node(New::List(Vec::new()))?,
             op::EMPTY_TUPLE => self.tuple(0)?,
-            op::EMPTY_DICT => self.push_node(Node::Dict(Vec::new()))?,
-            op::EMPTY_SET => self.push_node(Node::Set(Vec::new()))?,
-            op::LIST => self.collect(Node::List)?,
+            op::EMPTY_DICT => self.push_node(New::Dict(Vec::new()))?,
+            op::EMPTY_SET => self.push_node(New::Set(Vec::new()))?,
+            op::LIST => self.collect(New::List)?,
             op::TUPLE => self.marked_tuple()?,
-            op::FROZENSET => self.collect(Node::Set)?,
+            op::FROZENSET => self.collect(New::Set)?,
             op::TUPLE1 => self.tuple(1)?,
             op::TUPLE2 => self.tuple(2)?,
             op::TUPLE3 => self.tuple(3)?,
@@ -143,7 +144,7 @@ impl Machine<'_, '_> {
         Ok(())
     }
 
-    pub(super) fn push_node(&mut self, node: Node) -> Result<(), Fault> {
+    pub(super) fn push_node(&mut self, node: New<'_>) -> Result<(), Fault> {
         let value = self.arena.add(node, 0)?;
         self.push(value)
     }
@@ -287,7 +288,7 @@ impl Machine<'_, '_> {
         literals::read_text(self.stream, self.arena, len)
     }
 
-    fn collect(&mut self, make: fn(Vec<Value>) -> Node) -> Result<(), Fault> {
+    fn collect(&mut self, make: fn(Vec<Value>) -> New<'static>) -> Result<(), Fault> {
         let items = self.pop_mark()?;
         self.arena.charge(items.len().saturating_mul(size_of::<Value>()))?;
         self.push_node(make(items))
@@ -315,7 +316,7 @@ impl Machine<'_, '_> {
 
     fn dict(&mut self) -> Result<(), Fault> {
         let items = self.pop_mark()?;
-        self.push_node(Node::Dict(Vec::new()))?;
+        self.push_node(New::Dict(Vec::new()))?;
         self.set_items(&items)
     }
 
@@ -323,10 +324,12 @@ impl Machine<'_, '_> {
     fn append(&mut self, items: &[Value]) -> Result<(), Fault> {
         self.arena.charge(items.len().saturating_mul(size_of::<Value>() * 2))?;
         let target = self.top()?;
-        match self.arena.node_mut(target) {
-            Some(Node::List(list) | Node::Set(list)) => list.extend_from_slice(items),
-            Some(Node::Object(object)) => object.list.extend_from_slice(items),
-            _ => return refuse(Reason::Malformed, "the pickle appends to something that is no list"),
+        if let Some(list) = self.arena.list_mut(target) {
+            list.extend_from_slice(items);
+        } else if let Some(object) = self.arena.object_mut(target) {
+            object.list.extend_from_slice(items);
+        } else {
+            return refuse(Reason::Malformed, "the pickle appends to something that is no list");
         }
         Ok(())
     }
@@ -340,10 +343,12 @@ impl Machine<'_, '_> {
             return refuse(Reason::Malformed, "the pickle sets a key without a value");
         }
         let pairs = pairs.iter().map(|[key, value]| (*key, *value));
-        match self.arena.node_mut(target) {
-            Some(Node::Dict(dict)) => dict.extend(pairs),
-            Some(Node::Object(object)) => object.items.extend(pairs),
-            _ => return refuse(Reason::Malformed, "the pickle sets a key of something that is no dict"),
+        if let Some(dict) = self.arena.dict_mut(target) {
+            dict.extend(pairs);
+        } else if let Some(object) = self.arena.object_mut(target) {
+            object.items.extend(pairs);
+        } else {
+            return refuse(Reason::Malformed, "the pickle sets a key of something that is no dict");
         }
         Ok(())
     }

@@ -15,6 +15,7 @@ pub(crate) mod globals;
 mod literals;
 pub(crate) mod machine;
 mod memo;
+pub(crate) mod nodes;
 mod numpy;
 mod objects;
 mod opcode;
@@ -22,6 +23,7 @@ pub(crate) mod persistent;
 mod render;
 pub(crate) mod text;
 
-pub(crate) use arena::{Arena, Node, NodeId, Value};
+pub(crate) use arena::{Arena, NodeId, Value};
 pub(crate) use machine::load;
+pub(crate) use nodes::Node;
 pub(crate) use persistent::PersistentIds;

@@ -4,9 +4,10 @@
 //! could be the weights, and otherwise stays opaque: beside a state dict it is a random state or a
 //! statistic.
 
-use super::arena::{ByteString, Declared, Node, Object, Place, StorageRef, Value};
+use super::arena::{Declared, Place, Value};
 use super::globals::Meaning;
 use super::machine::Machine;
+use super::nodes::{ByteString, New, Node, StorageRef};
 use super::{builders, literals};
 use crate::dtype::Dtype;
 use crate::error::{Fault, Reason, refuse};
@@ -19,8 +20,8 @@ pub(super) fn array_type(machine: &mut Machine<'_, '_>, items: &[Value]) -> Resu
         return Ok(None);
     };
     let array_type = ArrayType::parse(code);
-    let payload = size_of::<ArrayType>().saturating_add(array_type.code.len());
-    machine.arena.add(Node::ArrayType(Box::new(array_type)), payload).map(Some)
+    let payload = array_type.code.len();
+    machine.arena.add(New::ArrayType(array_type), payload).map(Some)
 }
 
 /// `numpy.core.multiarray.scalar(dtype, bytes)`: a plain number where that is exact.
@@ -33,7 +34,7 @@ pub(super) fn scalar(machine: &mut Machine<'_, '_>, items: &[Value]) -> Result<O
     };
     let stored = match machine.arena.node(*bytes) {
         Some(Node::Bytes(string)) => string.bytes.as_deref(),
-        Some(Node::Text(text)) => Some(machine.arena.letters(text).as_bytes()),
+        Some(Node::Text(text)) => Some(text.as_bytes()),
         _ => None,
     };
     let (Some(dtype), Some(stored)) = (array_type.dtype(), stored) else {
@@ -87,7 +88,7 @@ pub(super) fn set_state(machine: &mut Machine<'_, '_>, target: Value, state: Val
         .unwrap_or_default();
     if let Some(Node::ArrayType(_)) = machine.arena.node(target) {
         let order = items.get(1).and_then(|order| machine.arena.text(*order)).unwrap_or("").to_owned();
-        if let Some(Node::ArrayType(array_type)) = machine.arena.node_mut(target) {
+        if let Some(array_type) = machine.arena.array_type_mut(target) {
             array_type.big_endian = order == ">";
         }
         return Ok(true);
@@ -103,16 +104,10 @@ pub(super) fn set_state(machine: &mut Machine<'_, '_>, target: Value, state: Val
         return Ok(false);
     };
     let made = array(machine, *shape, *array_type, *fortran == Value::Bool(true), *contents)?;
-    let copy = match made.and_then(|made| machine.arena.node(made)) {
-        Some(Node::Tensor(view)) => Node::Tensor(view.clone()),
-        Some(Node::Object(_)) | None => return Ok(false),
-        _ => return Ok(false),
-    };
-    machine.arena.charge(size_of::<Object>())?;
-    if let Some(slot) = machine.arena.node_mut(target) {
-        *slot = copy;
+    match made {
+        Some(made) => machine.arena.become_tensor(target, made),
+        None => Ok(false),
     }
-    Ok(true)
 }
 
 /// A tensor over the bytes of an array, where arrays are tensors.
@@ -134,7 +129,7 @@ fn array(
     let Some(dtype) = array_type.dtype() else {
         return Ok(None);
     };
-    let (big_endian, string) = (array_type.big_endian, (**string).clone());
+    let (big_endian, string) = (array_type.big_endian, string.clone());
     let Some(sizes) = builders::numbers(machine, shape)? else {
         return Ok(None);
     };

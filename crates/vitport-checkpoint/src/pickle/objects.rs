@@ -1,9 +1,10 @@
 //! Calls that are not made: globals, objects, and the states they would have been given.
 
-use super::arena::{Node, Object, Value};
+use super::arena::Value;
 use super::builders;
 use super::globals::Meaning;
 use super::machine::Machine;
+use super::nodes::{New, Node, Object};
 use super::{literals, numpy, opcode as op, render, text};
 use crate::error::{Fault, Reason, refuse};
 use crate::evidence::GlobalClass;
@@ -80,7 +81,7 @@ impl Machine<'_, '_> {
         }
         self.record_call(callee, args);
         let object = Object { callee, args, states: Vec::new(), list: Vec::new(), items: Vec::new() };
-        self.arena.add(Node::Object(Box::new(object)), size_of::<Object>())
+        self.arena.add(New::Object(object), 0)
     }
 
     /// Keeps the first calls of each unknown global as evidence.
@@ -110,10 +111,13 @@ impl Machine<'_, '_> {
         if numpy::set_state(self, target, state)? || builders::set_tensor_state(self, target, state)? {
             return Ok(());
         }
-        match self.arena.node_mut(target) {
-            Some(Node::Object(object)) => object.states.push(state),
+        match self.arena.node(target) {
+            Some(Node::Object(_)) => {
+                if let Some(object) = self.arena.object_mut(target) {
+                    object.states.push(state);
+                }
+            }
             Some(Node::Global(number)) => {
-                let number = *number;
                 let call = render::call(self.arena, target, state);
                 if let Some((global, _)) = self.arena.globals.get_mut(number)
                     && global.would_run.len() < RECORDED

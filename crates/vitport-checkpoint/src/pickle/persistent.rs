@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 
-use super::arena::{Arena, Declared, Node, StorageRef, Value, View};
+use super::arena::{Arena, Declared, Value};
 use super::globals::{Meaning, StorageType};
 use super::literals::LINE;
 use super::machine::Machine;
+use super::nodes::{New, StorageRef, View};
 use super::opcode as op;
 use crate::error::{Fault, Reason, refuse};
 use crate::escape::escape;
@@ -109,7 +110,7 @@ pub(super) fn storage_node(
         StorageType::Untyped | StorageType::Other(..) => None,
     };
     let part = StorageRef { declared, dtype, element_size: class.size(), start, numel };
-    arena.add(Node::Storage(Box::new(part)), size_of::<StorageRef>())
+    arena.add(New::Storage(part), 0)
 }
 
 /// The view metadata of old files: `(key, offset, size)` makes the storage a part of the one named.
@@ -142,12 +143,12 @@ fn tar_value(arena: &mut Arena, tensors: &HashMap<i64, TarValue>, id: Value) -> 
     match number.and_then(|number| tensors.get(&number)) {
         Some(TarValue::Tensor(view)) => {
             let view = view.clone();
-            let payload = size_of::<View>() + 16 * view.shape.len();
-            arena.add(Node::Tensor(Box::new(view)), payload)
+            let payload = 16 * view.shape.len();
+            arena.add(New::Tensor(view), payload)
         }
         Some(TarValue::Unsupported) => {
             let kind = "a tensor of a dtype that this reader does not hold";
-            arena.add(Node::Unsupported(kind.into()), kind.len())
+            arena.add(New::Unsupported(kind), kind.len())
         }
         Some(TarValue::Storage) => Ok(Value::None),
         None => refuse(Reason::Malformed, "the pickle refers to a tensor that the archive does not hold"),

@@ -1,6 +1,7 @@
 //! Values as short text, to show what a call would have been.
 
-use super::arena::{Arena, Node, Value};
+use super::arena::{Arena, Value};
+use super::nodes::Node;
 use crate::escape::escape;
 
 /// Characters of one rendered call.
@@ -30,7 +31,7 @@ pub(super) fn underlying_global(arena: &Arena, callee: Value) -> Option<usize> {
     let mut at = callee;
     for _ in 0..16 {
         match arena.node(at)? {
-            Node::Global(number) => return Some(*number),
+            Node::Global(number) => return Some(number),
             Node::Object(object) => at = object.callee,
             _ => return None,
         }
@@ -61,7 +62,7 @@ fn value(arena: &Arena, shown: Value, depth: usize, out: &mut String) {
     };
     match node {
         Some(Node::Text(text)) => {
-            let cut: String = arena.letters(text).chars().take(WIDTH).collect();
+            let cut: String = text.chars().take(WIDTH).collect();
             out.push_str(&format!("'{}'", escape(&cut)));
         }
         Some(Node::Bytes(string)) => match string.bytes.as_deref() {
@@ -71,14 +72,14 @@ fn value(arena: &Arena, shown: Value, depth: usize, out: &mut String) {
             _ => out.push_str(&format!("<{} bytes>", string.len)),
         },
         Some(Node::Global(number)) => {
-            if let Some((global, _)) = arena.globals.get(*number) {
+            if let Some((global, _)) = arena.globals.get(number) {
                 let cut = |text: &str| text.chars().take(WIDTH).collect::<String>();
                 out.push_str(&format!("{}.{}", escape(&cut(&global.module)), escape(&cut(&global.name))));
             }
         }
-        Some(Node::Tuple(tuple)) => {
+        Some(Node::Tuple(items)) => {
             out.push('(');
-            list(arena, arena.items(tuple), deeper, out);
+            list(arena, items, deeper, out);
             out.push(')');
         }
         Some(Node::List(items) | Node::Set(items)) => {

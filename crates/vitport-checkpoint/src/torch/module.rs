@@ -8,7 +8,7 @@
 use super::script::Class;
 use super::walk::Walk;
 use crate::error::Fault;
-use crate::pickle::arena::Object;
+use crate::pickle::nodes::Object;
 use crate::pickle::{Node, Value};
 
 /// The attributes of an object.
@@ -27,7 +27,7 @@ impl<'a> Walk<'a> {
     /// Whether an object is a module, and of which sort.
     pub(super) fn module_shape(&self, object: &Object, fields: &Fields) -> Option<Shape<'a>> {
         if let Some(Node::Global(number)) = self.arena.node(object.callee)
-            && let Some(class) = self.scripts.get(number)
+            && let Some(class) = self.scripts.get(&number)
         {
             return Some(Shape::Script(class));
         }
@@ -41,7 +41,7 @@ impl<'a> Walk<'a> {
     }
 
     /// The attribute of this name, the last one if it was set twice.
-    fn field(&self, fields: &Fields, name: &str) -> Option<&'a Node> {
+    fn field(&self, fields: &Fields, name: &str) -> Option<Node<'a>> {
         let found = fields.iter().rev().find(|(key, _)| self.arena.text(*key) == Some(name));
         found.and_then(|(_, value)| self.arena.node(*value))
     }
@@ -55,8 +55,8 @@ impl<'a> Walk<'a> {
     }
 
     fn python_module(&mut self, fields: &Fields, prefix: &str) -> Result<(), Fault> {
-        let entries = |node: Option<&Node>| match node {
-            Some(Node::Dict(entries)) => entries.clone(),
+        let entries = |node: Option<Node<'_>>| match node {
+            Some(Node::Dict(entries)) => entries.to_vec(),
             _ => Vec::new(),
         };
         let transient: Vec<&str> = match self.field(fields, "_non_persistent_buffers_set") {

@@ -17,7 +17,7 @@ pub(crate) fn storage(machine: &mut Machine<'_, '_>, bytes: Value) -> Result<Val
     let Some(Node::Bytes(string)) = machine.arena.node(bytes) else {
         return refuse(Reason::Malformed, "a storage is made of something that is no byte string");
     };
-    let string = string.as_ref().clone();
+    let string = string.clone();
     machine.arena.charge(COST)?;
     let (declared, class) = match (string.at, &string.bytes) {
         (Some(at), _) => {

@@ -9,7 +9,7 @@ use crate::pickle::{Arena, Node, Value};
 /// For each node, whether a tensor can be reached from it.
 pub(super) fn reaches_tensor(arena: &Arena) -> Vec<bool> {
     let mut reached: Vec<bool> =
-        arena.nodes().iter().map(|node| matches!(node, Node::Tensor(_) | Node::Unsupported(_))).collect();
+        arena.nodes().map(|node| matches!(node, Node::Tensor(_) | Node::Unsupported(_))).collect();
     let (starts, parents) = parents(arena);
     let mut open: Vec<usize> =
         reached.iter().enumerate().filter(|(_, is_tensor)| **is_tensor).map(|(index, _)| index).collect();
@@ -35,7 +35,7 @@ pub(super) fn reaches_tensor(arena: &Arena) -> Vec<bool> {
 fn parents(arena: &Arena) -> (Vec<u32>, Vec<u32>) {
     let mut counts = vec![0_u32; arena.len() + 1];
     for node in arena.nodes() {
-        children(arena, node, &mut |child| {
+        children(node, &mut |child| {
             if let Some(count) = counts.get_mut(child) {
                 *count = count.saturating_add(1);
             }
@@ -52,8 +52,8 @@ fn parents(arena: &Arena) -> (Vec<u32>, Vec<u32>) {
         .collect();
     let mut cursor = starts.clone();
     let mut parents = vec![0_u32; next as usize];
-    for (index, node) in arena.nodes().iter().enumerate() {
-        children(arena, node, &mut |child| {
+    for (index, node) in arena.nodes().enumerate() {
+        children(node, &mut |child| {
             if let Some(at) = cursor.get_mut(child) {
                 if let Some(slot) = parents.get_mut(*at as usize) {
                     *slot = u32::try_from(index).unwrap_or(u32::MAX);
@@ -66,15 +66,14 @@ fn parents(arena: &Arena) -> (Vec<u32>, Vec<u32>) {
 }
 
 /// Calls `found` with the number of each node that the walk would go to from this one.
-fn children(arena: &Arena, node: &Node, found: &mut impl FnMut(usize)) {
+fn children(node: Node<'_>, found: &mut impl FnMut(usize)) {
     let mut each = |value: &Value| {
         if let Value::Node(id) = value {
             found(id.index());
         }
     };
     match node {
-        Node::List(items) | Node::Set(items) => items.iter().for_each(each),
-        Node::Tuple(tuple) => arena.items(tuple).iter().for_each(each),
+        Node::List(items) | Node::Set(items) | Node::Tuple(items) => items.iter().for_each(each),
         Node::Dict(entries) => entries.iter().for_each(|(_, value)| each(value)),
         Node::Object(object) => {
             each(&object.args);

@@ -15,7 +15,7 @@ use crate::contents::{Branch, Contents};
 use crate::error::{Fault, Reason, refuse};
 use crate::escape::escape;
 use crate::evidence::Unsupported;
-use crate::pickle::arena::{Object, View};
+use crate::pickle::nodes::{Object, View};
 use crate::pickle::{Arena, Node, NodeId, Value};
 use crate::storage::Storage;
 use crate::tensor::Tensor;
@@ -66,7 +66,7 @@ pub(super) fn walk(
         named: 0,
     };
     // Most tensors are met once, and have a storage of their own.
-    let tensors = arena.nodes().iter().filter(|node| matches!(node, Node::Tensor(_))).count();
+    let tensors = arena.nodes().filter(|node| matches!(node, Node::Tensor(_))).count();
     let tensors = tensors.min(arena.limits.max_tensors);
     walk.out.tensors.reserve(tensors);
     walk.out.storages.reserve(tensors);
@@ -114,7 +114,7 @@ impl<'a> Walk<'a> {
     }
 
     /// The node of a value, if tensors can be reached through it and it is not being visited already.
-    pub(super) fn worthwhile(&self, value: Value) -> Option<(NodeId, &'a Node)> {
+    pub(super) fn worthwhile(&self, value: Value) -> Option<(NodeId, Node<'a>)> {
         let Value::Node(id) = value else {
             return None;
         };
@@ -173,8 +173,7 @@ impl<'a> Walk<'a> {
         self.enter(path);
         match node {
             Node::Dict(entries) => self.dict(entries, path)?,
-            Node::List(items) | Node::Set(items) => self.list(items, path)?,
-            Node::Tuple(tuple) => self.list(self.arena.items(tuple), path)?,
+            Node::List(items) | Node::Set(items) | Node::Tuple(items) => self.list(items, path)?,
             Node::Object(object) => self.object(object, path)?,
             _ => {}
         }
@@ -237,8 +236,7 @@ impl<'a> Walk<'a> {
         for state in &object.states {
             match self.arena.node(*state) {
                 Some(Node::Dict(entries)) => fields.extend_from_slice(entries),
-                Some(Node::Tuple(tuple)) => {
-                    let parts = self.arena.items(tuple);
+                Some(Node::Tuple(parts)) => {
                     let dicts = parts.iter().filter_map(|part| match self.arena.node(*part) {
                         Some(Node::Dict(entries)) => Some(entries),
                         _ => None,
@@ -331,7 +329,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Adds a tensor under its path.
-    pub(super) fn tensor(&mut self, node: &Node, path: &str) -> Result<(), Fault> {
+    pub(super) fn tensor(&mut self, node: Node<'_>, path: &str) -> Result<(), Fault> {
         let limit = self.arena.limits.max_tensors;
         if self.out.tensors.len() + self.out.unsupported.len() >= limit {
             return refuse(Reason::Limit, format!("the file names more than {limit} tensors"));

@@ -1,0 +1,306 @@
+//! The table of a pickle's values. A node is eight bytes: what it is, and its number among its like. What it holds lies in one
+//! table for each kind, and what cannot change once it is made, the letters of texts and the items of tuples, in two runs of
+//! memory that all share: a state dict of ten thousand tensors has fourteen nodes a tensor, most of them texts and tuples.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::arena::Value;
+use crate::dtype::Dtype;
+use crate::error::{Fault, Reason, refuse};
+use crate::numpy::ArrayType;
+use crate::tensor::{Dims, LazyBits};
+
+/// A value that is too large for a [`Value`], or that may be changed after it was made.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Node<'a> {
+    Text(&'a str),
+    Bytes(&'a ByteString),
+    List(&'a [Value]),
+    Tuple(&'a [Value]),
+    Set(&'a [Value]),
+    /// In insertion order; a key that is set twice occurs twice.
+    Dict(&'a [(Value, Value)]),
+    /// Its number among the arena's globals.
+    Global(usize),
+    Object(&'a Object),
+    Storage(&'a StorageRef),
+    Tensor(&'a View),
+    /// A tensor without plain elements: what it is.
+    Unsupported(&'a str),
+    /// A numpy array's type.
+    ArrayType(&'a ArrayType),
+}
+
+/// A node that is to be made.
+pub(crate) enum New<'a> {
+    Text(&'a str),
+    Bytes(ByteString),
+    List(Vec<Value>),
+    Tuple(&'a [Value]),
+    Set(Vec<Value>),
+    Dict(Vec<(Value, Value)>),
+    Global(usize),
+    Object(Object),
+    Storage(StorageRef),
+    Tensor(View),
+    Unsupported(&'a str),
+    ArrayType(ArrayType),
+}
+
+/// A byte string, in memory or in the file.
+#[derive(Clone, Debug)]
+pub(crate) struct ByteString {
+    /// Its length.
+    pub(crate) len: u64,
+    /// Where it lies in the pickle's file, if it lies there as it is.
+    pub(crate) at: Option<u64>,
+    /// Its bytes, if it is short or had to be decoded.
+    pub(crate) bytes: Option<Arc<[u8]>>,
+}
+
+/// What a call of something unknown would have made.
+#[derive(Debug)]
+pub(crate) struct Object {
+    /// What would have been called.
+    pub(crate) callee: Value,
+    /// With what.
+    pub(crate) args: Value,
+    /// What it would have been given as its state.
+    pub(crate) states: Vec<Value>,
+    /// What would have been appended to it.
+    pub(crate) list: Vec<Value>,
+    /// What would have been set in it by key.
+    pub(crate) items: Vec<(Value, Value)>,
+}
+
+/// A declared storage, or a part of one.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct StorageRef {
+    /// Number of the declared storage.
+    pub(crate) declared: usize,
+    /// Its element type; `None` for one this reader does not hold, or for untyped bytes.
+    pub(crate) dtype: Option<Dtype>,
+    /// Bytes per element of that type.
+    pub(crate) element_size: u64,
+    /// First element of the part.
+    pub(crate) start: u64,
+    /// Elements in the part.
+    pub(crate) numel: u64,
+}
+
+/// A tensor as the pickle describes it.
+#[derive(Clone, Debug)]
+pub(crate) struct View {
+    pub(crate) declared: usize,
+    pub(crate) dtype: Dtype,
+    pub(crate) shape: Dims,
+    pub(crate) strides: Dims,
+    pub(crate) offset: u64,
+    pub(crate) lazy_bits: LazyBits,
+    /// False for a buffer that its module declares not to be part of its state.
+    pub(crate) persistent: bool,
+}
+
+/// What a node is, and its number among its like.
+#[derive(Clone, Copy, Debug)]
+enum Slot {
+    Text(u32),
+    Bytes(u32),
+    List(u32),
+    Tuple(u32),
+    Set(u32),
+    Dict(u32),
+    Global(u32),
+    Object(u32),
+    Storage(u32),
+    Tensor(u32),
+    Unsupported(u32),
+    ArrayType(u32),
+}
+
+impl New<'_> {
+    /// Bytes that it takes in the tables, with the room that they have to grow.
+    pub(super) fn cost(&self) -> usize {
+        let entry = match self {
+            New::Text(_) | New::Tuple(_) => size_of::<u32>(),
+            New::Bytes(_) => size_of::<ByteString>(),
+            New::List(_) | New::Set(_) | New::Dict(_) => size_of::<Vec<Value>>(),
+            New::Global(_) => 0,
+            New::Object(_) => size_of::<Object>(),
+            New::Storage(_) => size_of::<StorageRef>(),
+            New::Tensor(_) => size_of::<View>(),
+            New::Unsupported(_) => size_of::<Box<str>>(),
+            New::ArrayType(_) => size_of::<ArrayType>(),
+        };
+        2 * (size_of::<Slot>() + entry)
+    }
+}
+
+/// All nodes.
+#[derive(Debug, Default)]
+pub(super) struct Nodes {
+    slots: Vec<Slot>,
+    letters: String,
+    /// Where each text ends in the letters.
+    text_ends: Vec<u32>,
+    items: Vec<Value>,
+    /// Where each tuple ends in the items.
+    tuple_ends: Vec<u32>,
+    /// Lists and sets.
+    lists: Vec<Vec<Value>>,
+    dicts: Vec<Vec<(Value, Value)>>,
+    strings: Vec<ByteString>,
+    objects: Vec<Object>,
+    storages: Vec<StorageRef>,
+    views: Vec<View>,
+    kinds: Vec<Box<str>>,
+    array_types: Vec<ArrayType>,
+}
+
+impl Nodes {
+    /// Sets room aside for what a state dict's pickle of `len` bytes holds. Memory that nothing is put into costs nothing, and
+    /// without the room the tables are moved as they grow.
+    pub(super) fn expect(&mut self, len: usize) {
+        let _ = self.slots.try_reserve(len / 12);
+        let _ = self.letters.try_reserve(len / 3);
+        let _ = self.text_ends.try_reserve(len / 24);
+        let _ = self.items.try_reserve(len / 8);
+        let _ = self.tuple_ends.try_reserve(len / 24);
+        let _ = self.dicts.try_reserve(len / 64);
+        let _ = self.storages.try_reserve(len / 160);
+        let _ = self.views.try_reserve(len / 160);
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    pub(super) fn get(&self, index: usize) -> Option<Node<'_>> {
+        self.slots.get(index).and_then(|slot| self.shown(*slot))
+    }
+
+    /// Every node, in the order of their numbers.
+    pub(super) fn iter(&self) -> impl Iterator<Item = Node<'_>> {
+        self.slots.iter().filter_map(|slot| self.shown(*slot))
+    }
+
+    fn shown(&self, slot: Slot) -> Option<Node<'_>> {
+        Some(match slot {
+            Slot::Text(number) => Node::Text(self.letters.get(stretch(&self.text_ends, number)?)?),
+            Slot::Bytes(number) => Node::Bytes(self.strings.get(number as usize)?),
+            Slot::List(number) => Node::List(self.lists.get(number as usize)?),
+            Slot::Tuple(number) => Node::Tuple(self.items.get(stretch(&self.tuple_ends, number)?)?),
+            Slot::Set(number) => Node::Set(self.lists.get(number as usize)?),
+            Slot::Dict(number) => Node::Dict(self.dicts.get(number as usize)?),
+            Slot::Global(number) => Node::Global(number as usize),
+            Slot::Object(number) => Node::Object(self.objects.get(number as usize)?),
+            Slot::Storage(number) => Node::Storage(self.storages.get(number as usize)?),
+            Slot::Tensor(number) => Node::Tensor(self.views.get(number as usize)?),
+            Slot::Unsupported(number) => Node::Unsupported(self.kinds.get(number as usize)?),
+            Slot::ArrayType(number) => Node::ArrayType(self.array_types.get(number as usize)?),
+        })
+    }
+
+    /// Adds a node, and gives its number.
+    pub(super) fn add(&mut self, node: New<'_>) -> Result<u32, Fault> {
+        let slot = match node {
+            New::Text(text) => {
+                self.letters.push_str(text);
+                put(&mut self.text_ends, narrow(self.letters.len())?, Slot::Text)
+            }
+            New::Bytes(string) => put(&mut self.strings, string, Slot::Bytes),
+            New::List(items) => put(&mut self.lists, items, Slot::List),
+            New::Tuple(items) => {
+                self.items.extend_from_slice(items);
+                put(&mut self.tuple_ends, narrow(self.items.len())?, Slot::Tuple)
+            }
+            New::Set(items) => put(&mut self.lists, items, Slot::Set),
+            New::Dict(entries) => put(&mut self.dicts, entries, Slot::Dict),
+            New::Global(number) => narrow(number).map(Slot::Global),
+            New::Object(object) => put(&mut self.objects, object, Slot::Object),
+            New::Storage(storage) => put(&mut self.storages, storage, Slot::Storage),
+            New::Tensor(view) => put(&mut self.views, view, Slot::Tensor),
+            New::Unsupported(kind) => put(&mut self.kinds, kind.into(), Slot::Unsupported),
+            New::ArrayType(array_type) => put(&mut self.array_types, array_type, Slot::ArrayType),
+        }?;
+        let number = narrow(self.slots.len())?;
+        self.slots.push(slot);
+        Ok(number)
+    }
+
+    /// A list or set.
+    pub(super) fn list_mut(&mut self, index: usize) -> Option<&mut Vec<Value>> {
+        match self.slots.get(index)? {
+            Slot::List(number) | Slot::Set(number) => self.lists.get_mut(*number as usize),
+            _ => None,
+        }
+    }
+
+    pub(super) fn dict_mut(&mut self, index: usize) -> Option<&mut Vec<(Value, Value)>> {
+        match self.slots.get(index)? {
+            Slot::Dict(number) => self.dicts.get_mut(*number as usize),
+            _ => None,
+        }
+    }
+
+    pub(super) fn object_mut(&mut self, index: usize) -> Option<&mut Object> {
+        match self.slots.get(index)? {
+            Slot::Object(number) => self.objects.get_mut(*number as usize),
+            _ => None,
+        }
+    }
+
+    pub(super) fn view_mut(&mut self, index: usize) -> Option<&mut View> {
+        match self.slots.get(index)? {
+            Slot::Tensor(number) => self.views.get_mut(*number as usize),
+            _ => None,
+        }
+    }
+
+    pub(super) fn array_type_mut(&mut self, index: usize) -> Option<&mut ArrayType> {
+        match self.slots.get(index)? {
+            Slot::ArrayType(number) => self.array_types.get_mut(*number as usize),
+            _ => None,
+        }
+    }
+
+    /// Makes a node a copy of another one, if that is a tensor.
+    pub(super) fn become_tensor(&mut self, index: usize, like: usize) -> Result<bool, Fault> {
+        let copy = match self.slots.get(like) {
+            Some(Slot::Tensor(number)) => match self.views.get(*number as usize).cloned() {
+                Some(view) => put(&mut self.views, view, Slot::Tensor)?,
+                None => return Ok(false),
+            },
+            Some(kind @ Slot::Unsupported(_)) => *kind,
+            _ => return Ok(false),
+        };
+        if let Some(slot) = self.slots.get_mut(index) {
+            *slot = copy;
+        }
+        Ok(true)
+    }
+}
+
+/// Where number `number` lies among things that lie side by side.
+fn stretch(ends: &[u32], number: u32) -> Option<Range<usize>> {
+    let number = number as usize;
+    let begin = match number.checked_sub(1) {
+        Some(before) => *ends.get(before)?,
+        None => 0,
+    };
+    Some(begin as usize..*ends.get(number)? as usize)
+}
+
+fn put<T>(table: &mut Vec<T>, value: T, slot: fn(u32) -> Slot) -> Result<Slot, Fault> {
+    let number = narrow(table.len())?;
+    table.push(value);
+    Ok(slot(number))
+}
+
+fn narrow(number: usize) -> Result<u32, Fault> {
+    match u32::try_from(number) {
+        Ok(number) => Ok(number),
+        Err(_) => refuse(Reason::Limit, "the pickle has more than 2^32 objects or letters"),
+    }
+}
