@@ -344,6 +344,10 @@ impl Machine<'_, '_> {
         }
         let pairs = pairs.iter().map(|[key, value]| (*key, *value));
         if let Some(dict) = self.arena.dict_mut(target) {
+            // Most dicts are small and filled once: a state dict's `_metadata` holds one for each module, with one entry.
+            if dict.is_empty() {
+                dict.reserve_exact(pairs.len());
+            }
             dict.extend(pairs);
         } else if let Some(object) = self.arena.object_mut(target) {
             object.items.extend(pairs);

@@ -6,6 +6,8 @@
 
 use std::sync::{Mutex, PoisonError};
 
+use smallvec::SmallVec;
+
 use super::Bytes;
 use crate::error::{Error, Reason, refuse};
 use crate::escape::escape;
@@ -25,8 +27,11 @@ pub struct Audit<'a> {
 /// For each storage that is to be checked, the blocks that were read of its record.
 #[derive(Debug)]
 pub(crate) struct Seen {
-    records: Vec<Option<Mutex<Vec<Piece>>>>,
+    records: Vec<Option<Mutex<Pieces>>>,
 }
+
+/// Most records are read as one block.
+type Pieces = SmallVec<[Piece; 1]>;
 
 /// The checksum of a block that was read: from which byte of the record on, and the running state, which
 /// knows the length.
@@ -115,7 +120,7 @@ fn check(
     bytes: &Bytes,
     index: usize,
     storage: &Storage,
-    mut pieces: Vec<Piece>,
+    mut pieces: Pieces,
     block: &mut Vec<u8>,
 ) -> Result<(), crate::error::Fault> {
     let Some(expected) = storage.crc32 else {
@@ -128,7 +133,7 @@ fn check(
         return bytes.record(index, storage, 0, first.get_mut(..len).unwrap_or_default(), None);
     }
     pieces.sort_unstable_by_key(|piece| piece.start);
-    // Most records are read as one block, with whose checksum nothing is to be combined.
+    // With the checksum of a record that was read as one block nothing is to be combined.
     let first = pieces.first().filter(|piece| piece.start == 0);
     let mut whole = first.map_or_else(crc32fast::Hasher::new, |piece| piece.hasher.clone());
     let mut at = first.map_or(0, |piece| piece.len);
