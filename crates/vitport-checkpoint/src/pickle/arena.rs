@@ -177,7 +177,7 @@ impl Arena {
     }
 
     /// A list or set, to be changed.
-    pub(super) fn list_mut(&mut self, value: Value) -> Option<&mut Vec<Value>> {
+    pub(crate) fn list_mut(&mut self, value: Value) -> Option<&mut Vec<Value>> {
         self.nodes.list_mut(index(value)?)
     }
 

@@ -1,85 +1,139 @@
 //! Which values lead to tensors.
 //!
 //! Pickles share values freely: sixty lists, each holding the one before twice, spell 2^60 paths. The
-//! walk for tensors follows paths, so it first learns which values are worth following at all. This is
-//! one pass over the table and its references, however they are entangled.
+//! walk for tensors follows paths, so it first learns which values are worth following at all. This looks
+//! once at every value that the top leads to, however they are entangled, and at nothing else: most of a
+//! state dict's pickle, the pieces that its tensors were made of, cannot be reached any more.
 
-use crate::pickle::{Arena, Node, Value};
+use crate::pickle::{Arena, Node, NodeId, Value};
 
-/// For each node, whether a tensor can be reached from it.
-pub(super) fn reaches_tensor(arena: &Arena) -> Vec<bool> {
-    let mut reached: Vec<bool> =
-        arena.nodes().map(|node| matches!(node, Node::Tensor(_) | Node::Unsupported(_))).collect();
-    let (starts, parents) = parents(arena);
-    let mut open: Vec<usize> =
-        reached.iter().enumerate().filter(|(_, is_tensor)| **is_tensor).map(|(index, _)| index).collect();
-    while let Some(index) = open.pop() {
-        let range = match (starts.get(index), starts.get(index + 1)) {
-            (Some(&start), Some(&end)) => start as usize..end as usize,
-            _ => continue,
-        };
-        for &parent in parents.get(range).unwrap_or_default() {
-            let parent = parent as usize;
-            if let Some(seen) = reached.get_mut(parent)
-                && !*seen
-            {
-                *seen = true;
-                open.push(parent);
-            }
-        }
-    }
-    reached
-}
-
-/// The nodes that refer to each node, side by side; node `i`'s lie at `starts[i]..starts[i + 1]`.
-fn parents(arena: &Arena) -> (Vec<u32>, Vec<u32>) {
-    let mut counts = vec![0_u32; arena.len() + 1];
-    for node in arena.nodes() {
-        children(node, &mut |child| {
-            if let Some(count) = counts.get_mut(child) {
-                *count = count.saturating_add(1);
-            }
-        });
-    }
-    let mut next = 0_u32;
-    let starts: Vec<u32> = counts
-        .iter()
-        .map(|count| {
-            let start = next;
-            next = next.saturating_add(*count);
-            start
-        })
-        .collect();
-    let mut cursor = starts.clone();
-    let mut parents = vec![0_u32; next as usize];
-    for (index, node) in arena.nodes().enumerate() {
-        children(node, &mut |child| {
-            if let Some(at) = cursor.get_mut(child) {
-                if let Some(slot) = parents.get_mut(*at as usize) {
-                    *slot = u32::try_from(index).unwrap_or(u32::MAX);
-                }
-                *at += 1;
-            }
-        });
-    }
-    (starts, parents)
-}
-
-/// Calls `found` with the number of each node that the walk would go to from this one.
-fn children(node: Node<'_>, found: &mut impl FnMut(usize)) {
-    let mut each = |value: &Value| {
-        if let Value::Node(id) = value {
-            found(id.index());
-        }
+/// For each node that `root` leads to, whether a tensor can be reached from it; false for all others.
+pub(super) fn reaches_tensor(arena: &Arena, root: Value) -> Vec<bool> {
+    let mut search = Search {
+        arena,
+        met: vec![false; arena.len()],
+        reached: vec![false; arena.len()],
+        open: Vec::new(),
+        links: Vec::new(),
+        leading: Vec::new(),
     };
-    match node {
-        Node::List(items) | Node::Set(items) | Node::Tuple(items) => items.iter().for_each(each),
-        Node::Dict(entries) => entries.iter().for_each(|(_, value)| each(value)),
-        Node::Object(object) => {
-            each(&object.args);
-            object.states.iter().chain(&object.list).for_each(&mut each);
-            object.items.iter().for_each(|(_, value)| each(value));
+    search.meet(root, None);
+    while let Some(holder) = search.open.pop() {
+        search.look_into(holder);
+    }
+    search.links.sort_unstable();
+    while let Some(held) = search.leading.pop() {
+        let first = search.links.partition_point(|(id, _)| *id < held);
+        let links = search.links.iter().skip(first).take_while(|(id, _)| *id == held);
+        for holder in links.map(|(_, holder)| *holder).collect::<Vec<_>>() {
+            search.lead(holder);
         }
-        _ => {}
+    }
+    search.reached
+}
+
+struct Search<'a> {
+    arena: &'a Arena,
+    /// Whether a container has been met.
+    met: Vec<bool>,
+    reached: Vec<bool>,
+    /// Containers that have not been looked into yet.
+    open: Vec<NodeId>,
+    /// A container that is held, and the one that holds it.
+    links: Vec<(NodeId, NodeId)>,
+    /// Containers that lead to a tensor, whose holders have not been told yet.
+    leading: Vec<NodeId>,
+}
+
+impl Search<'_> {
+    /// Meets a value as a part of `holder`.
+    fn meet(&mut self, value: Value, holder: Option<NodeId>) {
+        let Value::Node(id) = value else {
+            return;
+        };
+        match self.arena.node(value) {
+            Some(Node::Tensor(_) | Node::Unsupported(_)) => {
+                self.lead(id);
+                if let Some(holder) = holder {
+                    self.lead(holder);
+                }
+            }
+            Some(Node::List(_) | Node::Tuple(_) | Node::Set(_) | Node::Dict(_) | Node::Object(_)) => {
+                if let Some(holder) = holder
+                    && self.links.last() != Some(&(id, holder))
+                {
+                    self.links.push((id, holder));
+                }
+                if let Some(met) = self.met.get_mut(id.index())
+                    && !std::mem::replace(met, true)
+                {
+                    self.open.push(id);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Meets each value that the walk would go to from this container.
+    fn look_into(&mut self, holder: NodeId) {
+        let arena = self.arena;
+        let mut each = |value: &Value| self.meet(*value, Some(holder));
+        match arena.node(Value::Node(holder)) {
+            Some(Node::List(items) | Node::Set(items) | Node::Tuple(items)) => items.iter().for_each(each),
+            Some(Node::Dict(entries)) => entries.iter().for_each(|(_, value)| each(value)),
+            Some(Node::Object(object)) => {
+                each(&object.args);
+                object.states.iter().chain(&object.list).for_each(&mut each);
+                object.items.iter().for_each(|(_, value)| each(value));
+            }
+            _ => {}
+        }
+    }
+
+    /// Notes that a tensor can be reached from a node.
+    fn lead(&mut self, id: NodeId) {
+        if let Some(reached) = self.reached.get_mut(id.index())
+            && !std::mem::replace(reached, true)
+        {
+            self.leading.push(id);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::Limits;
+    use crate::pickle::nodes::New;
+
+    /// A list that holds these values.
+    fn list(arena: &mut Arena, items: &[Value]) -> Value {
+        arena.add(New::List(items.to_vec()), 0).unwrap()
+    }
+
+    #[test]
+    fn holders_of_tensors_are_found_through_circles_and_shared_values_and_nothing_else_is() {
+        let mut arena = Arena::new(&Limits::default());
+        let tensor = arena.add(New::Unsupported("a tensor"), 0).unwrap();
+        let plain = list(&mut arena, &[Value::Int(1)]);
+        // A circle of two lists, the second of which holds the tensor only behind a list that both share.
+        let shared = list(&mut arena, &[plain, tensor]);
+        let first = list(&mut arena, &[plain, plain]);
+        let second = list(&mut arena, &[first, first, shared]);
+        arena.list_mut(first).unwrap().push(second);
+        let barren = list(&mut arena, &[plain]);
+        let root = list(&mut arena, &[barren, first]);
+        let elsewhere = list(&mut arena, &[tensor]);
+        let reached = reaches_tensor(&arena, root);
+        let is_reached = |value: Value| match value {
+            Value::Node(id) => reached[id.index()],
+            _ => false,
+        };
+        for value in [tensor, shared, first, second, root] {
+            assert!(is_reached(value), "{value:?}");
+        }
+        for value in [plain, barren, elsewhere] {
+            assert!(!is_reached(value), "{value:?}");
+        }
     }
 }

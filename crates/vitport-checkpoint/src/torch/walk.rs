@@ -57,7 +57,7 @@ pub(super) fn walk(
         arena,
         scripts,
         out: Contents::default(),
-        reaches: reach::reaches_tensor(arena),
+        reaches: reach::reaches_tensor(arena, root),
         open: Vec::new(),
         inside: Vec::new(),
         locate,
