@@ -63,6 +63,31 @@ fn local_header_with_another_compression_size_or_checksum() {
     assert_eq!(with_storage(|e| e.local_flags = 8).0, Reason::Contradiction);
 }
 
+/// The headers of so many entries are compared while the pickle runs.
+#[test]
+fn local_headers_of_a_large_zip() {
+    let large = |pickle: &[u8]| {
+        let mut entries = torch_entries(pickle);
+        entries.extend((1..3000).map(|key| entry(&format!("a/data/{key}"), &[0; 4])));
+        entries
+    };
+    let checkpoint = open_bytes(&zip(&large(&one_tensor()))).unwrap();
+    assert_eq!(floats(&checkpoint, "w"), [1.0, 2.0, 3.0, 4.0]);
+    for changed in [0, 1, 1500, 2999] {
+        // Whatever the pickle says, the header is told.
+        for pickle in [one_tensor(), b"\x80\x02e.".to_vec()] {
+            let mut entries = large(&pickle);
+            entries[changed].local_crc ^= 1;
+            let name = entries[changed].name.clone();
+            let (reason, text) = refusal(&zip(&entries));
+            assert_eq!(reason, Reason::Contradiction, "{name}");
+            assert!(text.contains(&format!("'{name}' differs from the directory")), "{text}");
+        }
+    }
+    let (reason, _) = refusal(&zip(&large(b"\x80\x02e.")));
+    assert_eq!(reason, Reason::Malformed);
+}
+
 #[test]
 fn local_header_with_another_64_bit_size() {
     let wide = |len: u64| [&[1, 0, 16, 0][..], &len.to_le_bytes(), &len.to_le_bytes()].concat();
