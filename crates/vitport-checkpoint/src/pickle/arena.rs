@@ -1,12 +1,14 @@
 //! The values of a pickle, the globals and storages that it names, and the account of the memory that all of it takes.
 
 use std::collections::HashMap;
+use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
+use hashbrown::HashTable;
 
 use super::globals::{self, Meaning};
-use super::nodes::{New, Node, Nodes, Object, View};
+use super::nodes::{New, Node, NodeId, Nodes, Object, View, narrow};
 use crate::error::{Fault, Reason, refuse};
 use crate::evidence::Global;
 use crate::limits::Limits;
@@ -18,30 +20,27 @@ const MOST_EXPECTED: u64 = 8 << 20;
 /// What a global costs that was not named before.
 const GLOBAL: usize = 1024;
 
-/// A value: a small one itself, or the number of a node.
-#[derive(Clone, Copy, Debug, PartialEq)]
+/// A value: a small one itself, or where it lies in the arena.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Value {
     None,
     Bool(bool),
-    Int(i64),
-    Float(f64),
+    /// A whole number of 32 bits.
+    Int(i32),
+    /// The place of a longer one.
+    Long(u32),
+    /// The place of a number with a fraction.
+    Float(u32),
     Node(NodeId),
 }
 
-/// The number of a node in its arena.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct NodeId(u32);
+// A pickle of ten thousand tensors keeps a quarter of a million of them.
+const _: () = assert!(size_of::<Value>() == 8);
 
-impl NodeId {
-    pub(crate) fn index(self) -> usize {
-        self.0 as usize
-    }
-}
-
-/// The number of a value's node.
-fn index(value: Value) -> Option<usize> {
+/// A value's node.
+fn node(value: Value) -> Option<NodeId> {
     match value {
-        Value::Node(id) => Some(id.index()),
+        Value::Node(id) => Some(id),
         _ => None,
     }
 }
@@ -50,7 +49,7 @@ fn index(value: Value) -> Option<usize> {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Declared {
     /// Its key, by which the container knows it.
-    pub(crate) key: Arc<str>,
+    pub(crate) key: Box<str>,
     /// Its length in bytes.
     pub(crate) bytes: u64,
     /// Bytes per element, as the pickle declares them.
@@ -58,7 +57,7 @@ pub(crate) struct Declared {
     /// The device that it was saved from.
     pub(crate) device: Arc<str>,
     /// Set when the storage's bytes are a part of the pickle itself.
-    pub(crate) place: Option<Place>,
+    pub(crate) place: Option<Box<Place>>,
 }
 
 /// Where bytes inside a pickle lie.
@@ -74,10 +73,14 @@ pub(crate) enum Place {
 #[derive(Debug)]
 pub(crate) struct Arena {
     nodes: Nodes,
+    longs: Vec<i64>,
+    floats: Vec<f64>,
     global_numbers: HashMap<(String, String), usize>,
     pub(crate) globals: Vec<(Global, Meaning)>,
     pub(crate) storages: Vec<Declared>,
-    storage_numbers: HashMap<Arc<str>, usize, RandomState>,
+    /// The storages' numbers by their keys.
+    storage_numbers: HashTable<u32>,
+    hasher: RandomState,
     /// The device that was named last.
     device: Arc<str>,
     pub(crate) protocol: Option<u8>,
@@ -94,10 +97,13 @@ impl Arena {
     pub(crate) fn new(limits: &Limits) -> Self {
         Self {
             nodes: Nodes::default(),
+            longs: Vec::new(),
+            floats: Vec::new(),
             global_numbers: HashMap::new(),
             globals: Vec::new(),
             storages: Vec::new(),
-            storage_numbers: HashMap::default(),
+            storage_numbers: HashTable::new(),
+            hasher: RandomState::default(),
             device: "".into(),
             protocol: None,
             notes: Vec::new(),
@@ -115,7 +121,6 @@ impl Arena {
         self.nodes.expect(len);
         // Without the room the declarations are moved.
         let _ = self.storages.try_reserve(len / 160);
-        let _ = self.storage_numbers.try_reserve(len / 160);
         self.expected = len;
     }
 
@@ -142,7 +147,41 @@ impl Arena {
     /// Adds a node, which takes `payload` bytes besides its place in the tables.
     pub(crate) fn add(&mut self, node: New<'_>, payload: usize) -> Result<Value, Fault> {
         self.charge(node.cost().saturating_add(payload))?;
-        self.nodes.add(node).map(|number| Value::Node(NodeId(number)))
+        self.nodes.add(node).map(Value::Node)
+    }
+
+    /// A whole number as a value.
+    pub(crate) fn add_int(&mut self, number: i64) -> Result<Value, Fault> {
+        if let Ok(number) = i32::try_from(number) {
+            return Ok(Value::Int(number));
+        }
+        self.charge(2 * size_of::<i64>())?;
+        self.longs.push(number);
+        narrow(self.longs.len() - 1).map(Value::Long)
+    }
+
+    /// A number with a fraction as a value.
+    pub(crate) fn add_float(&mut self, number: f64) -> Result<Value, Fault> {
+        self.charge(2 * size_of::<f64>())?;
+        self.floats.push(number);
+        narrow(self.floats.len() - 1).map(Value::Float)
+    }
+
+    /// The number that a value is, if it is a whole one.
+    pub(crate) fn int(&self, value: Value) -> Option<i64> {
+        match value {
+            Value::Int(number) => Some(number.into()),
+            Value::Long(place) => self.longs.get(place as usize).copied(),
+            _ => None,
+        }
+    }
+
+    /// The number that a value is, if it is one with a fraction.
+    pub(crate) fn float(&self, value: Value) -> Option<f64> {
+        match value {
+            Value::Float(place) => self.floats.get(place as usize).copied(),
+            _ => None,
+        }
     }
 
     /// Adds a text. Its letters have been accounted for.
@@ -164,43 +203,40 @@ impl Arena {
         Arc::clone(&self.device)
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.nodes.len()
-    }
-
-    pub(crate) fn nodes(&self) -> impl Iterator<Item = Node<'_>> {
-        self.nodes.iter()
+    /// How many tensors have been made.
+    pub(crate) fn tensors(&self) -> usize {
+        self.nodes.tensors()
     }
 
     pub(crate) fn node(&self, value: Value) -> Option<Node<'_>> {
-        self.nodes.get(index(value)?)
+        self.nodes.get(node(value)?)
     }
 
     /// A list or set, to be changed.
     pub(crate) fn list_mut(&mut self, value: Value) -> Option<&mut Vec<Value>> {
-        self.nodes.list_mut(index(value)?)
+        self.nodes.list_mut(node(value)?)
     }
 
     pub(super) fn dict_mut(&mut self, value: Value) -> Option<&mut Vec<(Value, Value)>> {
-        self.nodes.dict_mut(index(value)?)
+        self.nodes.dict_mut(node(value)?)
     }
 
     pub(super) fn object_mut(&mut self, value: Value) -> Option<&mut Object> {
-        self.nodes.object_mut(index(value)?)
+        self.nodes.object_mut(node(value)?)
     }
 
     pub(super) fn view_mut(&mut self, value: Value) -> Option<&mut View> {
-        self.nodes.view_mut(index(value)?)
+        self.nodes.view_mut(node(value)?)
     }
 
     pub(super) fn array_type_mut(&mut self, value: Value) -> Option<&mut ArrayType> {
-        self.nodes.array_type_mut(index(value)?)
+        self.nodes.array_type_mut(node(value)?)
     }
 
-    /// Makes a value a copy of another one, if that is a tensor; false if it is none.
+    /// Makes an object a copy of another value, if that is a tensor; false if it is none.
     pub(super) fn become_tensor(&mut self, value: Value, like: Value) -> Result<bool, Fault> {
         self.charge(2 * size_of::<View>())?;
-        match (index(value), index(like)) {
+        match (node(value), node(like)) {
             (Some(value), Some(like)) => self.nodes.become_tensor(value, like),
             _ => Ok(false),
         }
@@ -243,9 +279,12 @@ impl Arena {
     }
 
     /// Declares a storage, or finds the declaration again; two that disagree are refused.
-    pub(crate) fn declare(&mut self, storage: Declared) -> Result<usize, Fault> {
-        if let Some(&number) = self.storage_numbers.get(&storage.key) {
-            return match self.storages.get(number) {
+    pub(crate) fn declare(&mut self, storage: Declared) -> Result<u32, Fault> {
+        let hash = self.hasher.hash_one(&storage.key);
+        let known = |number: u32| self.storages.get(number as usize);
+        let is_it = |number: &u32| known(*number).is_some_and(|known| known.key == storage.key);
+        if let Some(&number) = self.storage_numbers.find(hash, is_it) {
+            return match known(number) {
                 Some(known) if known.bytes == storage.bytes => Ok(number),
                 _ => refuse(
                     Reason::Contradiction,
@@ -254,9 +293,13 @@ impl Arena {
             };
         }
         self.charge(storage.key.len().saturating_add(storage.device.len()).saturating_add(256))?;
-        self.storage_numbers.insert(Arc::clone(&storage.key), self.storages.len());
+        let number = narrow(self.storages.len())?;
         self.storages.push(storage);
-        Ok(self.storages.len() - 1)
+        let (storages, hasher) = (&self.storages, &self.hasher);
+        let hash_of =
+            |number: &u32| storages.get(*number as usize).map_or(0, |known| hasher.hash_one(&known.key));
+        self.storage_numbers.insert_unique(hash, number, hash_of);
+        Ok(number)
     }
 
     /// The text of a text value, or of a byte string that is text (as Python 2 wrote them).

@@ -153,7 +153,7 @@ pub(super) fn tensor(
     [offset, size, stride]: [Value; 3],
     lazy_bits: LazyBits,
 ) -> Result<Value, Fault> {
-    let Value::Int(offset) = offset else {
+    let Some(offset) = machine.arena.int(offset) else {
         return malformed("a tensor begins at something that is no number");
     };
     let (Ok(offset), Some(shape), Some(strides)) =
@@ -211,11 +211,14 @@ pub(super) fn numbers(machine: &Machine<'_, '_>, value: Value) -> Result<Option<
     if items.len() > limit {
         return refuse(Reason::Limit, format!("a tensor has {} dimensions, more than {limit}", items.len()));
     }
-    let number = |value: &Value| match value {
-        Value::Int(number) => u64::try_from(*number).ok(),
-        _ => None,
-    };
-    Ok(items.iter().map(number).collect())
+    let mut numbers = Dims::with_capacity(items.len());
+    for item in items {
+        let Some(number) = machine.arena.int(*item).and_then(|number| u64::try_from(number).ok()) else {
+            return Ok(None);
+        };
+        numbers.push(number);
+    }
+    Ok(Some(numbers))
 }
 
 /// The conjugate and negative bits; anything else that a later PyTorch may add is refused, since it

@@ -61,7 +61,7 @@ pub(super) fn long(arena: &mut Arena, bytes: &[u8]) -> Result<Value, Fault> {
     }
     let number = i64::from_le_bytes(eight);
     if high.iter().all(|byte| *byte == fill) && (number < 0) == negative {
-        return Ok(Value::Int(number));
+        return arena.add_int(number);
     }
     let hex: String = bytes.iter().rev().take(512).map(|byte| format!("{byte:02x}")).collect();
     arena.charge(hex.len())?;
@@ -77,7 +77,7 @@ pub(super) fn decimal(arena: &mut Arena, line: &[u8], truth_values: bool) -> Res
     }
     let digits = std::str::from_utf8(line).map(|text| text.trim().trim_end_matches('L')).unwrap_or_default();
     if let Ok(number) = digits.parse() {
-        return Ok(Value::Int(number));
+        return arena.add_int(number);
     }
     let is_number =
         !digits.is_empty() && digits.trim_start_matches('-').bytes().all(|byte| byte.is_ascii_digit());
@@ -89,10 +89,10 @@ pub(super) fn decimal(arena: &mut Arena, line: &[u8], truth_values: bool) -> Res
 }
 
 /// The line of a `FLOAT` instruction.
-pub(super) fn float(line: &[u8]) -> Result<Value, Fault> {
+pub(super) fn float(arena: &mut Arena, line: &[u8]) -> Result<Value, Fault> {
     let number = std::str::from_utf8(line).ok().and_then(|text| text.trim().parse().ok());
     match number {
-        Some(number) => Ok(Value::Float(number)),
+        Some(number) => arena.add_float(number),
         None => refuse(Reason::Malformed, "a number in the pickle is not a number"),
     }
 }
@@ -108,7 +108,8 @@ mod tests {
         assert_eq!(long(&mut arena, &[]).unwrap(), Value::Int(0));
         assert_eq!(long(&mut arena, &[0xff]).unwrap(), Value::Int(-1));
         assert_eq!(long(&mut arena, &[0xff, 0]).unwrap(), Value::Int(255));
-        assert_eq!(long(&mut arena, &i64::MIN.to_le_bytes()).unwrap(), Value::Int(i64::MIN));
+        let lowest = long(&mut arena, &i64::MIN.to_le_bytes()).unwrap();
+        assert_eq!(arena.int(lowest), Some(i64::MIN));
         let wide = long(&mut arena, &[0, 0, 0, 0, 0, 0, 0, 0x80, 0]).unwrap();
         assert_eq!(arena.text(wide), Some("0x008000000000000000"));
         assert_eq!(decimal(&mut arena, b"-12L", false).unwrap(), Value::Int(-12));

@@ -57,11 +57,13 @@ impl Machine<'_, '_> {
             }
             op::FLOAT => {
                 let line = self.stream.line(literals::LINE)?;
-                self.push(literals::float(&line)?)?;
+                let number = literals::float(self.arena, &line)?;
+                self.push(number)?;
             }
             op::BINFLOAT => {
                 let number = f64::from_be_bytes(self.stream.array()?);
-                self.push(Value::Float(number))?;
+                let number = self.arena.add_float(number)?;
+                self.push(number)?;
             }
             op::STRING
             | op::BINSTRING
@@ -88,23 +90,10 @@ impl Machine<'_, '_> {
             op::TUPLE2 => self.tuple(2)?,
             op::TUPLE3 => self.tuple(3)?,
             op::DICT => self.dict()?,
-            op::APPEND => {
-                let item = self.pop()?;
-                self.append(&[item])?;
-            }
-            op::APPENDS | op::ADDITEMS => {
-                let items = self.pop_mark()?;
-                self.append(&items)?;
-            }
-            op::SETITEM => {
-                let value = self.pop()?;
-                let key = self.pop()?;
-                self.set_items(&[key, value])?;
-            }
-            op::SETITEMS => {
-                let items = self.pop_mark()?;
-                self.set_items(&items)?;
-            }
+            op::APPEND => self.last(1).and_then(|begin| self.append(begin))?,
+            op::APPENDS | op::ADDITEMS => self.unmark().and_then(|begin| self.append(begin))?,
+            op::SETITEM => self.last(2).and_then(|begin| self.set_items(begin))?,
+            op::SETITEMS => self.unmark().and_then(|begin| self.set_items(begin))?,
             op::GLOBAL | op::STACK_GLOBAL => self.global(opcode)?,
             op::REDUCE | op::NEWOBJ | op::NEWOBJ_EX | op::INST | op::OBJ => self.call(opcode)?,
             op::BUILD => self.build()?,
@@ -239,7 +228,7 @@ impl Machine<'_, '_> {
 
     fn whole_number(&mut self, opcode: u8) -> Result<Value, Fault> {
         Ok(match opcode {
-            op::BININT => Value::Int(i32::from_le_bytes(self.stream.array()?).into()),
+            op::BININT => Value::Int(i32::from_le_bytes(self.stream.array()?)),
             op::BININT1 => Value::Int(self.stream.byte()?.into()),
             op::BININT2 => Value::Int(u16::from_le_bytes(self.stream.array()?).into()),
             op::LONG1 => {
@@ -295,11 +284,26 @@ impl Machine<'_, '_> {
     }
 
     fn tuple(&mut self, len: usize) -> Result<(), Fault> {
-        let floor = self.marks.last().copied().unwrap_or(0);
-        let Some(begin) = self.stack.len().checked_sub(len).filter(|begin| *begin >= floor) else {
-            return self.underflow();
-        };
+        let begin = self.last(len)?;
         self.tuple_from(begin)
+    }
+
+    /// Where the topmost `len` values begin; what lies below the last mark cannot be reached.
+    fn last(&self, len: usize) -> Result<usize, Fault> {
+        let floor = self.marks.last().copied().unwrap_or(0);
+        match self.stack.len().checked_sub(len).filter(|begin| *begin >= floor) {
+            Some(begin) => Ok(begin),
+            None => self.underflow(),
+        }
+    }
+
+    /// The value below place `begin` of the stack, unless it lies below the last mark.
+    fn below(&self, begin: usize) -> Result<Value, Fault> {
+        let floor = self.marks.last().copied().unwrap_or(0);
+        match self.stack.get(floor..begin).and_then(<[Value]>::last) {
+            Some(&value) => Ok(value),
+            None => self.underflow(),
+        }
     }
 
     fn marked_tuple(&mut self) -> Result<(), Fault> {
@@ -315,15 +319,17 @@ impl Machine<'_, '_> {
     }
 
     fn dict(&mut self) -> Result<(), Fault> {
-        let items = self.pop_mark()?;
-        self.push_node(New::Dict(Vec::new()))?;
-        self.set_items(&items)
+        let begin = self.unmark()?;
+        let dict = self.arena.add(New::Dict(Vec::new()), 0)?;
+        self.set_items_of(dict, begin)?;
+        self.push(dict)
     }
 
-    /// Appends to the topmost value.
-    fn append(&mut self, items: &[Value]) -> Result<(), Fault> {
+    /// Appends the values from place `begin` of the stack on to the one below them.
+    fn append(&mut self, begin: usize) -> Result<(), Fault> {
+        let items = self.stack.get(begin..).unwrap_or_default();
         self.arena.charge(items.len().saturating_mul(size_of::<Value>() * 2))?;
-        let target = self.top()?;
+        let target = self.below(begin)?;
         if let Some(list) = self.arena.list_mut(target) {
             list.extend_from_slice(items);
         } else if let Some(object) = self.arena.object_mut(target) {
@@ -331,13 +337,19 @@ impl Machine<'_, '_> {
         } else {
             return refuse(Reason::Malformed, "the pickle appends to something that is no list");
         }
+        self.stack.truncate(begin);
         Ok(())
     }
 
-    /// Sets keys of the topmost value; `items` holds keys and values in turn.
-    fn set_items(&mut self, items: &[Value]) -> Result<(), Fault> {
+    /// Sets keys of the value below place `begin` of the stack, from which on keys and values lie in turn.
+    fn set_items(&mut self, begin: usize) -> Result<(), Fault> {
+        let target = self.below(begin)?;
+        self.set_items_of(target, begin)
+    }
+
+    fn set_items_of(&mut self, target: Value, begin: usize) -> Result<(), Fault> {
+        let items = self.stack.get(begin..).unwrap_or_default();
         self.arena.charge(items.len().saturating_mul(size_of::<Value>() * 2))?;
-        let target = self.top()?;
         let (pairs, rest) = items.as_chunks::<2>();
         if !rest.is_empty() {
             return refuse(Reason::Malformed, "the pickle sets a key without a value");
@@ -354,6 +366,7 @@ impl Machine<'_, '_> {
         } else {
             return refuse(Reason::Malformed, "the pickle sets a key of something that is no dict");
         }
+        self.stack.truncate(begin);
         Ok(())
     }
 }

@@ -67,10 +67,10 @@ mod tests {
         let mut arena = Arena::new(&Limits::default());
         let mut memo = Memo::default();
         for slot in [0, 1, 7, 2, 1, u64::MAX] {
-            memo.put(&mut arena, slot, Value::Int(slot as i64)).unwrap();
+            memo.put(&mut arena, slot, Value::Long(slot as u32)).unwrap();
         }
         for slot in [0, 1, 7, 2, u64::MAX] {
-            assert_eq!(memo.get(slot).unwrap(), Value::Int(slot as i64));
+            assert_eq!(memo.get(slot).unwrap(), Value::Long(slot as u32));
         }
         assert_eq!(memo.next(), 5);
         assert!(memo.get(3).is_err());

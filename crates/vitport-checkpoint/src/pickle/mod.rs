@@ -23,7 +23,7 @@ pub(crate) mod persistent;
 mod render;
 pub(crate) mod text;
 
-pub(crate) use arena::{Arena, NodeId, Value};
+pub(crate) use arena::{Arena, Value};
 pub(crate) use machine::load;
-pub(crate) use nodes::Node;
+pub(crate) use nodes::{Node, NodeId};
 pub(crate) use persistent::PersistentIds;

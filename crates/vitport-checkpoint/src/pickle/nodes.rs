@@ -1,6 +1,7 @@
-//! The table of a pickle's values. A node is eight bytes: what it is, and its number among its like. What it holds lies in one
-//! table for each kind, and what cannot change once it is made, the letters of texts and the items of tuples, in two runs of
-//! memory that all share: a state dict of ten thousand tensors has fourteen nodes a tensor, most of them texts and tuples.
+//! The tables of a pickle's values. A value that refers to a node says what it is, and its number among its like. What a node
+//! holds lies in one table for each kind, and what cannot change once it is made, the letters of texts and the items of tuples,
+//! in two runs of memory that all share: a state dict of ten thousand tensors has fourteen nodes a tensor, most of them texts
+//! and tuples.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -78,7 +79,7 @@ pub(crate) struct Object {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct StorageRef {
     /// Number of the declared storage.
-    pub(crate) declared: usize,
+    pub(crate) declared: u32,
     /// Its element type; `None` for one this reader does not hold, or for untyped bytes.
     pub(crate) dtype: Option<Dtype>,
     /// Bytes per element of that type.
@@ -92,7 +93,7 @@ pub(crate) struct StorageRef {
 /// A tensor as the pickle describes it.
 #[derive(Clone, Debug)]
 pub(crate) struct View {
-    pub(crate) declared: usize,
+    pub(crate) declared: u32,
     pub(crate) dtype: Dtype,
     pub(crate) shape: Dims,
     pub(crate) strides: Dims,
@@ -103,8 +104,8 @@ pub(crate) struct View {
 }
 
 /// What a node is, and its number among its like.
-#[derive(Clone, Copy, Debug)]
-enum Slot {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum NodeId {
     Text(u32),
     Bytes(u32),
     List(u32),
@@ -133,14 +134,22 @@ impl New<'_> {
             New::Unsupported(_) => size_of::<Box<str>>(),
             New::ArrayType(_) => size_of::<ArrayType>(),
         };
-        2 * (size_of::<Slot>() + entry)
+        2 * (size_of::<NodeId>() + entry)
     }
+}
+
+/// What a call of something unknown is.
+#[derive(Debug)]
+enum Made {
+    /// What is known of it.
+    Object(Object),
+    /// The tensor that its state turned it into.
+    Tensor(NodeId),
 }
 
 /// All nodes.
 #[derive(Debug, Default)]
 pub(super) struct Nodes {
-    slots: Vec<Slot>,
     letters: String,
     /// Where each text ends in the letters.
     text_ends: Vec<u32>,
@@ -151,7 +160,7 @@ pub(super) struct Nodes {
     lists: Vec<Vec<Value>>,
     dicts: Vec<Vec<(Value, Value)>>,
     strings: Vec<ByteString>,
-    objects: Vec<Object>,
+    objects: Vec<Made>,
     storages: Vec<StorageRef>,
     views: Vec<View>,
     kinds: Vec<Box<str>>,
@@ -162,7 +171,6 @@ impl Nodes {
     /// Sets room aside for what a state dict's pickle of `len` bytes holds. Memory that nothing is put into costs nothing, and
     /// without the room the tables are moved as they grow.
     pub(super) fn expect(&mut self, len: usize) {
-        let _ = self.slots.try_reserve(len / 12);
         let _ = self.letters.try_reserve(len / 3);
         let _ = self.text_ends.try_reserve(len / 24);
         let _ = self.items.try_reserve(len / 8);
@@ -172,111 +180,120 @@ impl Nodes {
         let _ = self.views.try_reserve(len / 160);
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.slots.len()
+    /// How many tensors there are.
+    pub(super) fn tensors(&self) -> usize {
+        self.views.len()
     }
 
-    pub(super) fn get(&self, index: usize) -> Option<Node<'_>> {
-        self.slots.get(index).and_then(|slot| self.shown(*slot))
-    }
-
-    /// Every node, in the order of their numbers.
-    pub(super) fn iter(&self) -> impl Iterator<Item = Node<'_>> {
-        self.slots.iter().filter_map(|slot| self.shown(*slot))
-    }
-
-    fn shown(&self, slot: Slot) -> Option<Node<'_>> {
-        Some(match slot {
-            Slot::Text(number) => Node::Text(self.letters.get(stretch(&self.text_ends, number)?)?),
-            Slot::Bytes(number) => Node::Bytes(self.strings.get(number as usize)?),
-            Slot::List(number) => Node::List(self.lists.get(number as usize)?),
-            Slot::Tuple(number) => Node::Tuple(self.items.get(stretch(&self.tuple_ends, number)?)?),
-            Slot::Set(number) => Node::Set(self.lists.get(number as usize)?),
-            Slot::Dict(number) => Node::Dict(self.dicts.get(number as usize)?),
-            Slot::Global(number) => Node::Global(number as usize),
-            Slot::Object(number) => Node::Object(self.objects.get(number as usize)?),
-            Slot::Storage(number) => Node::Storage(self.storages.get(number as usize)?),
-            Slot::Tensor(number) => Node::Tensor(self.views.get(number as usize)?),
-            Slot::Unsupported(number) => Node::Unsupported(self.kinds.get(number as usize)?),
-            Slot::ArrayType(number) => Node::ArrayType(self.array_types.get(number as usize)?),
+    pub(super) fn get(&self, id: NodeId) -> Option<Node<'_>> {
+        Some(match self.now(id)? {
+            NodeId::Text(number) => Node::Text(self.letters.get(stretch(&self.text_ends, number)?)?),
+            NodeId::Bytes(number) => Node::Bytes(self.strings.get(number as usize)?),
+            NodeId::List(number) => Node::List(self.lists.get(number as usize)?),
+            NodeId::Tuple(number) => Node::Tuple(self.items.get(stretch(&self.tuple_ends, number)?)?),
+            NodeId::Set(number) => Node::Set(self.lists.get(number as usize)?),
+            NodeId::Dict(number) => Node::Dict(self.dicts.get(number as usize)?),
+            NodeId::Global(number) => Node::Global(number as usize),
+            NodeId::Object(number) => match self.objects.get(number as usize)? {
+                Made::Object(object) => Node::Object(object),
+                Made::Tensor(_) => return None,
+            },
+            NodeId::Storage(number) => Node::Storage(self.storages.get(number as usize)?),
+            NodeId::Tensor(number) => Node::Tensor(self.views.get(number as usize)?),
+            NodeId::Unsupported(number) => Node::Unsupported(self.kinds.get(number as usize)?),
+            NodeId::ArrayType(number) => Node::ArrayType(self.array_types.get(number as usize)?),
         })
     }
 
-    /// Adds a node, and gives its number.
-    pub(super) fn add(&mut self, node: New<'_>) -> Result<u32, Fault> {
-        let slot = match node {
+    /// What a node is now, after an object may have become a tensor.
+    fn now(&self, id: NodeId) -> Option<NodeId> {
+        match id {
+            NodeId::Object(number) => match self.objects.get(number as usize)? {
+                Made::Object(_) => Some(id),
+                Made::Tensor(id) => Some(*id),
+            },
+            _ => Some(id),
+        }
+    }
+
+    /// Adds a node.
+    pub(super) fn add(&mut self, node: New<'_>) -> Result<NodeId, Fault> {
+        match node {
             New::Text(text) => {
                 self.letters.push_str(text);
-                put(&mut self.text_ends, narrow(self.letters.len())?, Slot::Text)
+                put(&mut self.text_ends, narrow(self.letters.len())?, NodeId::Text)
             }
-            New::Bytes(string) => put(&mut self.strings, string, Slot::Bytes),
-            New::List(items) => put(&mut self.lists, items, Slot::List),
+            New::Bytes(string) => put(&mut self.strings, string, NodeId::Bytes),
+            New::List(items) => put(&mut self.lists, items, NodeId::List),
             New::Tuple(items) => {
                 self.items.extend_from_slice(items);
-                put(&mut self.tuple_ends, narrow(self.items.len())?, Slot::Tuple)
+                put(&mut self.tuple_ends, narrow(self.items.len())?, NodeId::Tuple)
             }
-            New::Set(items) => put(&mut self.lists, items, Slot::Set),
-            New::Dict(entries) => put(&mut self.dicts, entries, Slot::Dict),
-            New::Global(number) => narrow(number).map(Slot::Global),
-            New::Object(object) => put(&mut self.objects, object, Slot::Object),
-            New::Storage(storage) => put(&mut self.storages, storage, Slot::Storage),
-            New::Tensor(view) => put(&mut self.views, view, Slot::Tensor),
-            New::Unsupported(kind) => put(&mut self.kinds, kind.into(), Slot::Unsupported),
-            New::ArrayType(array_type) => put(&mut self.array_types, array_type, Slot::ArrayType),
-        }?;
-        let number = narrow(self.slots.len())?;
-        self.slots.push(slot);
-        Ok(number)
+            New::Set(items) => put(&mut self.lists, items, NodeId::Set),
+            New::Dict(entries) => put(&mut self.dicts, entries, NodeId::Dict),
+            New::Global(number) => narrow(number).map(NodeId::Global),
+            New::Object(object) => put(&mut self.objects, Made::Object(object), NodeId::Object),
+            New::Storage(storage) => put(&mut self.storages, storage, NodeId::Storage),
+            New::Tensor(view) => put(&mut self.views, view, NodeId::Tensor),
+            New::Unsupported(kind) => put(&mut self.kinds, kind.into(), NodeId::Unsupported),
+            New::ArrayType(array_type) => put(&mut self.array_types, array_type, NodeId::ArrayType),
+        }
     }
 
     /// A list or set.
-    pub(super) fn list_mut(&mut self, index: usize) -> Option<&mut Vec<Value>> {
-        match self.slots.get(index)? {
-            Slot::List(number) | Slot::Set(number) => self.lists.get_mut(*number as usize),
+    pub(super) fn list_mut(&mut self, id: NodeId) -> Option<&mut Vec<Value>> {
+        match id {
+            NodeId::List(number) | NodeId::Set(number) => self.lists.get_mut(number as usize),
             _ => None,
         }
     }
 
-    pub(super) fn dict_mut(&mut self, index: usize) -> Option<&mut Vec<(Value, Value)>> {
-        match self.slots.get(index)? {
-            Slot::Dict(number) => self.dicts.get_mut(*number as usize),
+    pub(super) fn dict_mut(&mut self, id: NodeId) -> Option<&mut Vec<(Value, Value)>> {
+        match id {
+            NodeId::Dict(number) => self.dicts.get_mut(number as usize),
             _ => None,
         }
     }
 
-    pub(super) fn object_mut(&mut self, index: usize) -> Option<&mut Object> {
-        match self.slots.get(index)? {
-            Slot::Object(number) => self.objects.get_mut(*number as usize),
+    pub(super) fn object_mut(&mut self, id: NodeId) -> Option<&mut Object> {
+        let NodeId::Object(number) = id else {
+            return None;
+        };
+        match self.objects.get_mut(number as usize)? {
+            Made::Object(object) => Some(object),
+            Made::Tensor(_) => None,
+        }
+    }
+
+    pub(super) fn view_mut(&mut self, id: NodeId) -> Option<&mut View> {
+        match self.now(id)? {
+            NodeId::Tensor(number) => self.views.get_mut(number as usize),
             _ => None,
         }
     }
 
-    pub(super) fn view_mut(&mut self, index: usize) -> Option<&mut View> {
-        match self.slots.get(index)? {
-            Slot::Tensor(number) => self.views.get_mut(*number as usize),
+    pub(super) fn array_type_mut(&mut self, id: NodeId) -> Option<&mut ArrayType> {
+        match id {
+            NodeId::ArrayType(number) => self.array_types.get_mut(number as usize),
             _ => None,
         }
     }
 
-    pub(super) fn array_type_mut(&mut self, index: usize) -> Option<&mut ArrayType> {
-        match self.slots.get(index)? {
-            Slot::ArrayType(number) => self.array_types.get_mut(*number as usize),
-            _ => None,
-        }
-    }
-
-    /// Makes a node a copy of another one, if that is a tensor.
-    pub(super) fn become_tensor(&mut self, index: usize, like: usize) -> Result<bool, Fault> {
-        let copy = match self.slots.get(like) {
-            Some(Slot::Tensor(number)) => match self.views.get(*number as usize).cloned() {
-                Some(view) => put(&mut self.views, view, Slot::Tensor)?,
+    /// Makes an object a copy of another node, if that is a tensor.
+    pub(super) fn become_tensor(&mut self, id: NodeId, like: NodeId) -> Result<bool, Fault> {
+        let copy = match self.now(like) {
+            Some(NodeId::Tensor(number)) => match self.views.get(number as usize).cloned() {
+                Some(view) => put(&mut self.views, view, NodeId::Tensor)?,
                 None => return Ok(false),
             },
-            Some(kind @ Slot::Unsupported(_)) => *kind,
+            Some(kind @ NodeId::Unsupported(_)) => kind,
             _ => return Ok(false),
         };
-        if let Some(slot) = self.slots.get_mut(index) {
-            *slot = copy;
+        let NodeId::Object(number) = id else {
+            return Ok(false);
+        };
+        if let Some(object) = self.objects.get_mut(number as usize) {
+            *object = Made::Tensor(copy);
         }
         Ok(true)
     }
@@ -292,13 +309,13 @@ fn stretch(ends: &[u32], number: u32) -> Option<Range<usize>> {
     Some(begin as usize..*ends.get(number)? as usize)
 }
 
-fn put<T>(table: &mut Vec<T>, value: T, slot: fn(u32) -> Slot) -> Result<Slot, Fault> {
+fn put<T>(table: &mut Vec<T>, value: T, id: fn(u32) -> NodeId) -> Result<NodeId, Fault> {
     let number = narrow(table.len())?;
     table.push(value);
-    Ok(slot(number))
+    Ok(id(number))
 }
 
-fn narrow(number: usize) -> Result<u32, Fault> {
+pub(super) fn narrow(number: usize) -> Result<u32, Fault> {
     match u32::try_from(number) {
         Ok(number) => Ok(number),
         Err(_) => refuse(Reason::Limit, "the pickle has more than 2^32 objects or letters"),

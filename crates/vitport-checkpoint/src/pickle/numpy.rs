@@ -59,12 +59,15 @@ pub(super) fn scalar(machine: &mut Machine<'_, '_>, items: &[Value]) -> Result<O
     }
     let low = |wide: [u8; 8]| -> [u8; 4] { [wide[0], wide[1], wide[2], wide[3]] };
     Ok(match dtype {
-        Dtype::F64 => Some(Value::Float(f64::from_le_bytes(eight))),
-        Dtype::F32 => Some(Value::Float(f32::from_le_bytes(low(eight)).into())),
+        Dtype::F64 => Some(machine.arena.add_float(f64::from_le_bytes(eight))?),
+        Dtype::F32 => Some(machine.arena.add_float(f32::from_le_bytes(low(eight)).into())?),
         Dtype::Bool => Some(Value::Bool(eight != [0; 8])),
-        Dtype::U64 => i64::try_from(u64::from_le_bytes(eight)).ok().map(Value::Int),
+        Dtype::U64 => match i64::try_from(u64::from_le_bytes(eight)) {
+            Ok(number) => Some(machine.arena.add_int(number)?),
+            Err(_) => None,
+        },
         dtype if signed || matches!(dtype, Dtype::U8 | Dtype::U16 | Dtype::U32) => {
-            Some(Value::Int(i64::from_le_bytes(eight)))
+            Some(machine.arena.add_int(i64::from_le_bytes(eight))?)
         }
         _ => None,
     })
@@ -154,8 +157,8 @@ fn array(
 }
 
 fn tuple_of(machine: &mut Machine<'_, '_>, numbers: &[u64]) -> Result<Value, Fault> {
-    let items: Vec<Value> =
-        numbers.iter().map(|number| Value::Int(i64::try_from(*number).unwrap_or(i64::MAX))).collect();
+    let number = |number: &u64| machine.arena.add_int(i64::try_from(*number).unwrap_or(i64::MAX));
+    let items = numbers.iter().map(number).collect::<Result<Vec<_>, _>>()?;
     machine.arena.add_tuple(&items)
 }
 
@@ -165,7 +168,7 @@ fn inline(
     string: &ByteString,
     element_size: u64,
     big_endian: bool,
-) -> Result<usize, Fault> {
+) -> Result<u32, Fault> {
     let number = machine.arena.storages.len();
     let (key, place) = match (string.at, &string.bytes) {
         (Some(at), _) => (format!("pickle@{at}"), Place::File { at, big_endian }),
@@ -181,6 +184,6 @@ fn inline(
         bytes: string.len,
         element_size,
         device: "".into(),
-        place: Some(place),
+        place: Some(Box::new(place)),
     })
 }

@@ -72,18 +72,21 @@ fn storage(arena: &mut Arena, id: Value) -> Result<Value, Fault> {
         return Ok(*class);
     }
     let view = items.get(5).copied().unwrap_or(Value::None);
-    let [_, class, key, location, Value::Int(numel), ..] = items else {
+    let [_, class, key, location, numel, ..] = items else {
+        return malformed();
+    };
+    let Some(numel) = arena.int(*numel) else {
         return malformed();
     };
     let (Some("storage"), Some(Meaning::Storage(class))) = (kind, arena.meaning(*class)) else {
         return malformed();
     };
-    let key = match key {
-        Value::Int(number) => number.to_string().into(),
-        key => arena.text(*key).unwrap_or_default().into(),
+    let key = match arena.int(*key) {
+        Some(number) => number.to_string().into(),
+        None => arena.text(*key).unwrap_or_default().into(),
     };
     let device = arena.device(*location);
-    let Ok(numel) = u64::try_from(*numel) else {
+    let Ok(numel) = u64::try_from(numel) else {
         return malformed();
     };
     let Some(bytes) = numel.checked_mul(class.size()) else {
@@ -100,7 +103,7 @@ fn storage(arena: &mut Arena, id: Value) -> Result<Value, Fault> {
 /// A node for a part of a declared storage.
 pub(super) fn storage_node(
     arena: &mut Arena,
-    declared: usize,
+    declared: u32,
     class: StorageType,
     start: u64,
     numel: u64,
@@ -118,7 +121,10 @@ fn part(arena: &Arena, view: Value, numel: u64) -> Result<(u64, u64), Fault> {
     if view == Value::None {
         return Ok((0, numel));
     }
-    let Some(&[_, Value::Int(start), Value::Int(len)]) = arena.sequence(view) else {
+    let Some(&[_, start, len]) = arena.sequence(view) else {
+        return malformed();
+    };
+    let (Some(start), Some(len)) = (arena.int(start), arena.int(len)) else {
         return malformed();
     };
     match (u64::try_from(start), u64::try_from(len)) {
@@ -136,10 +142,7 @@ fn tar_value(arena: &mut Arena, tensors: &HashMap<i64, TarValue>, id: Value) -> 
     if let Some(class) = arena.sequence(id).and_then(<[Value]>::first) {
         return Ok(*class);
     }
-    let number = match id {
-        Value::Int(number) => Some(number),
-        id => arena.text(id).and_then(|text| text.parse().ok()),
-    };
+    let number = arena.int(id).or_else(|| arena.text(id)?.parse().ok());
     match number.and_then(|number| tensors.get(&number)) {
         Some(TarValue::Tensor(view)) => {
             let view = view.clone();

@@ -53,8 +53,10 @@ fn value(arena: &Arena, shown: Value, depth: usize, out: &mut String) {
     let node = match shown {
         Value::None => return out.push_str("None"),
         Value::Bool(truth) => return out.push_str(if truth { "True" } else { "False" }),
-        Value::Int(number) => return out.push_str(&format!("{number}")),
-        Value::Float(number) => return out.push_str(&format!("{number:?}")),
+        Value::Int(_) | Value::Long(_) => {
+            return out.push_str(&arena.int(shown).unwrap_or_default().to_string());
+        }
+        Value::Float(_) => return out.push_str(&format!("{:?}", arena.float(shown).unwrap_or_default())),
         Value::Node(_) => arena.node(shown),
     };
     let Some(deeper) = depth.checked_sub(1) else {

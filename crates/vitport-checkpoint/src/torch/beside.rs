@@ -79,12 +79,10 @@ impl Search<'_> {
             if matches!(self.arena.node(*value), Some(Node::Tensor(_) | Node::Unsupported(_))) {
                 continue;
             }
-            let key = match key {
-                Value::Int(number) => number.to_string(),
-                key => match self.arena.text(*key) {
-                    Some(text) => text.to_owned(),
-                    None => continue,
-                },
+            let key = match (self.arena.int(*key), self.arena.text(*key)) {
+                (Some(number), _) => number.to_string(),
+                (None, Some(text)) => text.to_owned(),
+                (None, None) => continue,
             };
             let below = if path.is_empty() { key } else { format!("{path}.{key}") };
             if below.len() > self.arena.limits.max_name_len {
@@ -114,8 +112,8 @@ impl Search<'_> {
         Some(match value {
             Value::None => Scalar::None,
             Value::Bool(truth) => Scalar::Bool(truth),
-            Value::Int(number) => Scalar::Int(number),
-            Value::Float(number) => Scalar::Float(number),
+            Value::Int(_) | Value::Long(_) => Scalar::Int(self.arena.int(value)?),
+            Value::Float(_) => Scalar::Float(self.arena.float(value)?),
             Value::Node(_) => {
                 let text = self.arena.text(value).filter(|text| text.len() <= TEXT)?;
                 self.text = self.text.checked_sub(text.len()).or_else(|| {

@@ -73,7 +73,7 @@ fn look_behind(stream: &mut Stream<'_>, arena: &mut Arena, ids: &PersistentIds) 
 fn inline_storage(declared: &Declared, file: usize) -> Option<Storage> {
     use crate::pickle::arena::Place;
     use crate::storage::Encoding;
-    let (offset, origin, encoding, big_endian) = match &declared.place {
+    let (offset, origin, encoding, big_endian) = match declared.place.as_deref() {
         None => return None,
         Some(Place::File { at, big_endian }) => (*at, 0, Encoding::Stored, *big_endian),
         Some(Place::Memory { bytes, at, big_endian }) => {

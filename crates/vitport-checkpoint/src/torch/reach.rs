@@ -2,17 +2,24 @@
 //!
 //! Pickles share values freely: sixty lists, each holding the one before twice, spell 2^60 paths. The
 //! walk for tensors follows paths, so it first learns which values are worth following at all. This looks
-//! once at every value that the top leads to, however they are entangled, and at nothing else: most of a
-//! state dict's pickle, the pieces that its tensors were made of, cannot be reached any more.
+//! once at every container that the top leads to, however they are entangled, and at nothing else: most of
+//! a state dict's pickle, the pieces that its tensors were made of, cannot be reached any more.
+
+use std::collections::HashSet;
+
+use foldhash::fast::RandomState;
 
 use crate::pickle::{Arena, Node, NodeId, Value};
 
-/// For each node that `root` leads to, whether a tensor can be reached from it; false for all others.
-pub(super) fn reaches_tensor(arena: &Arena, root: Value) -> Vec<bool> {
+/// Containers.
+pub(super) type Containers = HashSet<NodeId, RandomState>;
+
+/// The containers that `root` leads to, itself included, from which a tensor can be reached.
+pub(super) fn reaching_tensors(arena: &Arena, root: Value) -> Containers {
     let mut search = Search {
         arena,
-        met: vec![false; arena.len()],
-        reached: vec![false; arena.len()],
+        met: Containers::default(),
+        reaching: Containers::default(),
         open: Vec::new(),
         links: Vec::new(),
         leading: Vec::new(),
@@ -29,14 +36,14 @@ pub(super) fn reaches_tensor(arena: &Arena, root: Value) -> Vec<bool> {
             search.lead(holder);
         }
     }
-    search.reached
+    search.reaching
 }
 
 struct Search<'a> {
     arena: &'a Arena,
-    /// Whether a container has been met.
-    met: Vec<bool>,
-    reached: Vec<bool>,
+    /// Containers that have been met.
+    met: Containers,
+    reaching: Containers,
     /// Containers that have not been looked into yet.
     open: Vec<NodeId>,
     /// A container that is held, and the one that holds it.
@@ -53,7 +60,6 @@ impl Search<'_> {
         };
         match self.arena.node(value) {
             Some(Node::Tensor(_) | Node::Unsupported(_)) => {
-                self.lead(id);
                 if let Some(holder) = holder {
                     self.lead(holder);
                 }
@@ -64,9 +70,7 @@ impl Search<'_> {
                 {
                     self.links.push((id, holder));
                 }
-                if let Some(met) = self.met.get_mut(id.index())
-                    && !std::mem::replace(met, true)
-                {
+                if self.met.insert(id) {
                     self.open.push(id);
                 }
             }
@@ -90,11 +94,9 @@ impl Search<'_> {
         }
     }
 
-    /// Notes that a tensor can be reached from a node.
+    /// Notes that a tensor can be reached from a container.
     fn lead(&mut self, id: NodeId) {
-        if let Some(reached) = self.reached.get_mut(id.index())
-            && !std::mem::replace(reached, true)
-        {
+        if self.reaching.insert(id) {
             self.leading.push(id);
         }
     }
@@ -124,16 +126,13 @@ mod tests {
         let barren = list(&mut arena, &[plain]);
         let root = list(&mut arena, &[barren, first]);
         let elsewhere = list(&mut arena, &[tensor]);
-        let reached = reaches_tensor(&arena, root);
-        let is_reached = |value: Value| match value {
-            Value::Node(id) => reached[id.index()],
-            _ => false,
-        };
-        for value in [tensor, shared, first, second, root] {
-            assert!(is_reached(value), "{value:?}");
+        let reaching = reaching_tensors(&arena, root);
+        let is_reaching = |value: Value| matches!(value, Value::Node(id) if reaching.contains(&id));
+        for value in [shared, first, second, root] {
+            assert!(is_reaching(value), "{value:?}");
         }
         for value in [plain, barren, elsewhere] {
-            assert!(!is_reached(value), "{value:?}");
+            assert!(!is_reaching(value), "{value:?}");
         }
     }
 }

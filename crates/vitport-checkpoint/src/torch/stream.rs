@@ -102,7 +102,7 @@ pub(super) fn legacy(
     evidence: &mut Evidence,
 ) -> Result<(Value, HashMap<String, u64>), Fault> {
     let version = pickle::load(stream, arena, &PersistentIds::None)?;
-    if version != Value::Int(VERSION) {
+    if arena.int(version) != Some(VERSION) {
         return refuse(Reason::Unsupported, "the legacy stream has a protocol version other than 1001");
     }
     let machine = pickle::load(stream, arena, &PersistentIds::None)?;
@@ -116,9 +116,9 @@ pub(super) fn legacy(
         arena.storages.iter().map(|s| (&*s.key, (s.bytes, s.element_size))).collect();
     let mut places = HashMap::with_capacity(keys.len().min(sizes.len()));
     for key in keys {
-        let key = match key {
-            Value::Int(number) => number.to_string(),
-            key => arena.text(key).unwrap_or_default().to_owned(),
+        let key = match arena.int(key) {
+            Some(number) => number.to_string(),
+            None => arena.text(key).unwrap_or_default().to_owned(),
         };
         let Some(&(bytes, element_size)) = sizes.get(key.as_str()) else {
             return refuse(

@@ -5,8 +5,8 @@
 
 use std::collections::HashMap;
 
-use super::contents;
 use super::script::Classes;
+use super::{contents, inline_storage};
 use crate::contents::Contents;
 use crate::error::{Fault, Reason, refuse};
 use crate::evidence::{Container, Evidence};
@@ -18,7 +18,6 @@ use crate::pickle::nodes::{StorageRef, View};
 use crate::pickle::persistent::TarValue;
 use crate::pickle::{self, Arena, PersistentIds, Value};
 use crate::source::{Origin, Source, Stream};
-use crate::storage::Storage;
 use crate::tar::{self, Member};
 use crate::tensor::{Dims, LazyBits};
 
@@ -43,33 +42,28 @@ pub(crate) fn read(source: &Source, file: usize, limits: &Limits) -> Result<Cont
         .push("the format has no checksums, so a damaged file cannot be told from a sound one".to_owned());
 
     let declared = std::mem::take(&mut arena.storages);
-    let mut locate = |number: usize| match declared.get(number) {
-        Some(Declared { key, bytes, place: Some(Place::File { at, .. }), .. }) => {
-            Ok(Storage::stored(file, key.to_string(), *at, *bytes))
-        }
-        _ => refuse(Reason::Malformed, "a tensor names a storage that does not exist"),
+    let mut locate = |number: usize| match declared.get(number).and_then(|it| inline_storage(it, file)) {
+        Some(storage) => Ok(storage),
+        None => refuse(Reason::Malformed, "a tensor names a storage that does not exist"),
     };
     contents(arena, root, Evidence::of(Container::TorchTar), &Classes::new(), &mut locate)
 }
 
 /// A number that the file gives for "how many".
-fn count(value: Value, limit: usize) -> Result<u64, Fault> {
-    match value {
-        Value::Int(number) => match u64::try_from(number) {
+fn count(arena: &Arena, value: Value) -> Result<u64, Fault> {
+    let limit = arena.limits.max_tensors;
+    match arena.int(value) {
+        Some(number) => match u64::try_from(number) {
             Ok(number) if number <= limit as u64 => Ok(number),
             _ => refuse(Reason::Limit, format!("the archive declares {number} storages or tensors")),
         },
-        _ => refuse(Reason::Malformed, "the archive does not say how many storages and tensors it has"),
+        None => refuse(Reason::Malformed, "the archive does not say how many storages and tensors it has"),
     }
 }
 
 /// A key: the number that an object had in the memory of the program that saved it.
 fn key(arena: &Arena, value: Value) -> Result<i64, Fault> {
-    let number = match value {
-        Value::Int(number) => Some(number),
-        value => arena.text(value).and_then(|text| text.parse().ok()),
-    };
-    match number {
+    match arena.int(value).or_else(|| arena.text(value)?.parse().ok()) {
         Some(number) => Ok(number),
         None => refuse(Reason::Malformed, "the archive gives something a key that is no number"),
     }
@@ -79,7 +73,7 @@ fn key(arena: &Arena, value: Value) -> Result<i64, Fault> {
 fn read_storages(stream: &mut Stream<'_>, arena: &mut Arena) -> Result<HashMap<i64, StorageRef>, Fault> {
     let mut found = HashMap::new();
     let total = pickle::load(stream, arena, &PersistentIds::None)?;
-    for _ in 0..count(total, arena.limits.max_tensors)? {
+    for _ in 0..count(arena, total)? {
         let entry = pickle::load(stream, arena, &PersistentIds::None)?;
         let Some(&[number, location, class]) = arena.sequence(entry) else {
             return refuse(Reason::Malformed, "a storage is not described by three things");
@@ -99,7 +93,7 @@ fn read_storages(stream: &mut Stream<'_>, arena: &mut Arena) -> Result<HashMap<i
             bytes,
             element_size: class.size(),
             device,
-            place: Some(place),
+            place: Some(Box::new(place)),
         })?;
         let dtype = if let StorageType::Of(dtype) = class { Some(dtype) } else { None };
         let storage = StorageRef { declared, dtype, element_size: class.size(), start: 0, numel };
@@ -110,7 +104,10 @@ fn read_storages(stream: &mut Stream<'_>, arena: &mut Arena) -> Result<HashMap<i
     let views = pickle::load(stream, arena, &PersistentIds::None)?;
     let views = arena.sequence(views).map(<[Value]>::to_vec).unwrap_or_default();
     for view in views {
-        let Some(&[target, root, Value::Int(start), Value::Int(numel)]) = arena.sequence(view) else {
+        let Some(&[target, root, start, numel]) = arena.sequence(view) else {
+            return refuse(Reason::Malformed, "a part of a storage is not described by four numbers");
+        };
+        let (Some(start), Some(numel)) = (arena.int(start), arena.int(numel)) else {
             return refuse(Reason::Malformed, "a part of a storage is not described by four numbers");
         };
         let (target, root) = (key(arena, target)?, key(arena, root)?);
@@ -138,7 +135,7 @@ fn read_tensors(
 ) -> Result<HashMap<i64, TarValue>, Fault> {
     let mut found = HashMap::new();
     let total = pickle::load(stream, arena, &PersistentIds::None)?;
-    for _ in 0..count(total, arena.limits.max_tensors)? {
+    for _ in 0..count(arena, total)? {
         let entry = pickle::load(stream, arena, &PersistentIds::None)?;
         let Some(&[number, storage, _class]) = arena.sequence(entry) else {
             return refuse(Reason::Malformed, "a tensor is not described by three things");

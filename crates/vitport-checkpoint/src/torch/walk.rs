@@ -9,7 +9,7 @@ use std::collections::HashMap;
 
 use foldhash::fast::RandomState;
 
-use super::reach;
+use super::reach::{self, Containers};
 use super::script::Classes;
 use crate::contents::{Branch, Contents};
 use crate::error::{Fault, Reason, refuse};
@@ -31,8 +31,8 @@ pub(super) struct Walk<'a> {
     pub(super) arena: &'a Arena,
     pub(super) scripts: &'a Classes,
     pub(super) out: Contents,
-    /// Whether a tensor can be reached from each node.
-    reaches: Vec<bool>,
+    /// The containers from which a tensor can be reached.
+    reaching: Containers,
     /// The nodes between the top and here.
     open: Vec<NodeId>,
     /// The branches between the top and here.
@@ -57,7 +57,7 @@ pub(super) fn walk(
         arena,
         scripts,
         out: Contents::default(),
-        reaches: reach::reaches_tensor(arena, root),
+        reaching: reach::reaching_tensors(arena, root),
         open: Vec::new(),
         inside: Vec::new(),
         locate,
@@ -66,8 +66,7 @@ pub(super) fn walk(
         named: 0,
     };
     // Most tensors are met once, and have a storage of their own.
-    let tensors = arena.nodes().filter(|node| matches!(node, Node::Tensor(_))).count();
-    let tensors = tensors.min(arena.limits.max_tensors);
+    let tensors = arena.tensors().min(arena.limits.max_tensors);
     walk.out.tensors.reserve(tensors);
     walk.out.storages.reserve(tensors);
     if matches!(arena.node(root), Some(Node::Tensor(_) | Node::Unsupported(_))) {
@@ -118,11 +117,10 @@ impl<'a> Walk<'a> {
         let Value::Node(id) = value else {
             return None;
         };
-        let reaches = self.reaches.get(id.index()).copied().unwrap_or(false);
-        if !reaches || self.open.contains(&id) {
-            return None;
-        }
-        self.arena.node(value).map(|node| (id, node))
+        let node = self.arena.node(value)?;
+        let is_tensor = matches!(node, Node::Tensor(_) | Node::Unsupported(_));
+        let is_worthwhile = is_tensor || self.reaching.contains(&id) && !self.open.contains(&id);
+        is_worthwhile.then_some((id, node))
     }
 
     /// Counts entries that are looked at. Values that are shared are looked at once for each path to them.
@@ -244,10 +242,12 @@ impl<'a> Walk<'a> {
                     dicts.for_each(|entries| fields.extend_from_slice(entries));
                     let others =
                         parts.iter().filter(|part| !matches!(self.arena.node(**part), Some(Node::Dict(_))));
-                    let numbered = others.enumerate().map(|(index, part)| (Value::Int(index as i64), *part));
+                    let numbered = others
+                        .enumerate()
+                        .map(|(index, part)| (Value::Int(i32::try_from(index).unwrap_or(i32::MAX)), *part));
                     fields.extend(numbered);
                 }
-                _ => fields.push((Value::Int(fields.len() as i64), *state)),
+                _ => fields.push((Value::Int(i32::try_from(fields.len()).unwrap_or(i32::MAX)), *state)),
             }
         }
         self.look(fields.len())?;
@@ -261,10 +261,10 @@ impl<'a> Walk<'a> {
             HashMap::with_capacity_and_hasher(entries.len(), RandomState::default());
         let mut kept: Vec<(Value, Value)> = Vec::with_capacity(entries.len());
         for &(key, value) in entries {
-            let identity = match (arena.text(key), key) {
+            let identity = match (arena.text(key), arena.int(key)) {
                 (Some(text), _) => Key::Text(text),
-                (None, Value::Int(number)) => Key::Int(number),
-                _ => {
+                (None, Some(number)) => Key::Int(number),
+                (None, None) => {
                     kept.push((key, value));
                     continue;
                 }
@@ -290,11 +290,11 @@ impl<'a> Walk<'a> {
     /// A key as part of a path.
     pub(super) fn key(&self, key: Value) -> Cow<'a, str> {
         let spelt = match key {
-            Value::Int(number) => number.to_string(),
+            Value::Int(_) | Value::Long(_) => self.arena.int(key).unwrap_or_default().to_string(),
             Value::Bool(true) => "True".to_owned(),
             Value::Bool(false) => "False".to_owned(),
             Value::None => "None".to_owned(),
-            Value::Float(number) => format!("{number:?}"),
+            Value::Float(_) => format!("{:?}", self.arena.float(key).unwrap_or_default()),
             Value::Node(_) => match (self.arena.text(key), self.arena.sequence(key)) {
                 (Some(text), _) => return Cow::Borrowed(text),
                 (None, Some(items)) => {
@@ -353,16 +353,17 @@ impl<'a> Walk<'a> {
     }
 
     fn placed(&mut self, view: &View, path: &str) -> Result<Tensor, Fault> {
-        if self.storages.len() <= view.declared {
-            self.storages.resize(view.declared.saturating_add(1), None);
+        let declared = view.declared as usize;
+        if self.storages.len() <= declared {
+            self.storages.resize(declared.saturating_add(1), None);
         }
-        let storage = match self.storages.get(view.declared) {
+        let storage = match self.storages.get(declared) {
             Some(&Some(number)) => number,
             _ => {
-                let storage = (self.locate)(view.declared)?;
+                let storage = (self.locate)(declared)?;
                 let number = self.out.storages.len();
                 self.out.storages.push(storage);
-                if let Some(slot) = self.storages.get_mut(view.declared) {
+                if let Some(slot) = self.storages.get_mut(declared) {
                     *slot = Some(number);
                 }
                 number
