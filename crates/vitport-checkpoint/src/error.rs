@@ -169,7 +169,7 @@ impl fmt::Display for Shown<'_> {
 #[derive(Debug)]
 pub(crate) enum Fault {
     /// The contents are refused.
-    Refused(Refusal),
+    Refused(Box<Refusal>),
     /// The read itself failed.
     Io(io::Error),
 }
@@ -179,7 +179,7 @@ impl Fault {
     pub(crate) fn in_file(self, path: &Path) -> Error {
         let path = path.to_path_buf();
         match self {
-            Self::Refused(refusal) => Error::Refused { path, refusal },
+            Self::Refused(refusal) => Error::Refused { path, refusal: *refusal },
             Self::Io(source) => Error::Io { path, source },
         }
     }
@@ -187,7 +187,7 @@ impl Fault {
 
 impl From<Refusal> for Fault {
     fn from(refusal: Refusal) -> Self {
-        Self::Refused(refusal)
+        Self::Refused(Box::new(refusal))
     }
 }
 
@@ -199,5 +199,5 @@ impl From<io::Error> for Fault {
 
 /// Shorthand for a refusal as an `Err`.
 pub(crate) fn refuse<T>(reason: Reason, detail: impl Into<String>) -> Result<T, Fault> {
-    Err(Fault::Refused(Refusal::new(reason, detail)))
+    Err(Refusal::new(reason, detail).into())
 }

@@ -138,7 +138,7 @@ fn read_shards(path: &Path, index: &Index, limits: &Limits) -> Result<(Vec<Sourc
 
 fn missing_shard(index: &Path, name: &str) -> Error {
     let fault = crate::error::Refusal::new(Reason::Shard, format!("the shard '{}' is missing", escape(name)));
-    Fault::Refused(fault).in_file(index)
+    Fault::from(fault).in_file(index)
 }
 
 /// Adds one shard's tensors. A tensor that the index puts into another shard is left out, and noted.

@@ -28,7 +28,7 @@ impl Source {
             }
             kind if kind != io::ErrorKind::PermissionDenied && is_link(path) => {
                 let what = format!("this is a symbolic link that cannot be followed ({source})");
-                Fault::Refused(Refusal::new(Reason::UnknownFormat, what)).in_file(path)
+                Fault::from(Refusal::new(Reason::UnknownFormat, what)).in_file(path)
             }
             _ => Error::Io { path: path.to_path_buf(), source },
         };

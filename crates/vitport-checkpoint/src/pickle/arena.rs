@@ -8,7 +8,7 @@ use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 
 use super::globals::{self, Meaning};
-use super::nodes::{New, Node, NodeId, Nodes, Object, View, narrow};
+use super::nodes::{Entries, New, Node, NodeId, Nodes, Object, View, narrow};
 use crate::error::{Fault, Reason, refuse};
 use crate::evidence::Global;
 use crate::limits::Limits;
@@ -217,7 +217,7 @@ impl Arena {
         self.nodes.list_mut(node(value)?)
     }
 
-    pub(super) fn dict_mut(&mut self, value: Value) -> Option<&mut Vec<(Value, Value)>> {
+    pub(super) fn dict_mut(&mut self, value: Value) -> Option<&mut Entries> {
         self.nodes.dict_mut(node(value)?)
     }
 

@@ -6,7 +6,7 @@
 use super::arena::{Declared, Value};
 use super::globals::Meaning;
 use super::machine::Machine;
-use super::nodes::{New, Node, StorageRef, View};
+use super::nodes::{Entries, New, Node, StorageRef, View};
 use super::persistent::storage_node;
 use super::{literals, numpy, text};
 use crate::dtype::Dtype;
@@ -73,7 +73,7 @@ fn build_nested(
             let pairs = first.map(|first| pairs(machine, first)).transpose()?.unwrap_or_default();
             machine.arena.add(New::Dict(pairs), 0)?
         }
-        Meaning::DefaultDict => arena.add(New::Dict(Vec::new()), 0)?,
+        Meaning::DefaultDict => arena.add(New::Dict(Entries::new()), 0)?,
         Meaning::Tuple | Meaning::List | Meaning::Set => {
             let contents =
                 first.and_then(|first| arena.sequence(first)).map(<[Value]>::to_vec).unwrap_or_default();
@@ -259,9 +259,9 @@ fn note_buffer(machine: &mut Machine<'_, '_>, tensor: Value, state: Value) {
 }
 
 /// The pairs of a dict's only argument: a list of pairs, or a dict.
-fn pairs(machine: &mut Machine<'_, '_>, from: Value) -> Result<Vec<(Value, Value)>, Fault> {
-    let pairs: Option<Vec<(Value, Value)>> = match machine.arena.node(from) {
-        Some(Node::Dict(entries)) => Some(entries.to_vec()),
+fn pairs(machine: &mut Machine<'_, '_>, from: Value) -> Result<Entries, Fault> {
+    let pairs: Option<Entries> = match machine.arena.node(from) {
+        Some(Node::Dict(entries)) => Some(entries.into()),
         _ => machine.arena.sequence(from).and_then(|items| {
             let pair = |item: &Value| match machine.arena.sequence(*item) {
                 Some(&[key, value]) => Some((key, value)),

@@ -2,7 +2,7 @@
 
 use super::arena::{Arena, Value};
 use super::memo::Memo;
-use super::nodes::New;
+use super::nodes::{Entries, New};
 use super::persistent::PersistentIds;
 use super::{literals, opcode as op, text};
 use crate::error::{Fault, Reason, refuse};
@@ -81,7 +81,7 @@ impl Machine<'_, '_> {
             }
             op::EMPTY_LIST => self.push_node(New::List(Vec::new()))?,
             op::EMPTY_TUPLE => self.tuple(0)?,
-            op::EMPTY_DICT => self.push_node(New::Dict(Vec::new()))?,
+            op::EMPTY_DICT => self.push_node(New::Dict(Entries::new()))?,
             op::EMPTY_SET => self.push_node(New::Set(Vec::new()))?,
             op::LIST => self.collect(New::List)?,
             op::TUPLE => self.marked_tuple()?,
@@ -320,7 +320,7 @@ impl Machine<'_, '_> {
 
     fn dict(&mut self) -> Result<(), Fault> {
         let begin = self.unmark()?;
-        let dict = self.arena.add(New::Dict(Vec::new()), 0)?;
+        let dict = self.arena.add(New::Dict(Entries::new()), 0)?;
         self.set_items_of(dict, begin)?;
         self.push(dict)
     }
@@ -356,7 +356,7 @@ impl Machine<'_, '_> {
         }
         let pairs = pairs.iter().map(|[key, value]| (*key, *value));
         if let Some(dict) = self.arena.dict_mut(target) {
-            // Most dicts are small and filled once: a state dict's `_metadata` holds one for each module, with one entry.
+            // Most dicts are filled once.
             if dict.is_empty() {
                 dict.reserve_exact(pairs.len());
             }

@@ -6,6 +6,8 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use super::arena::Value;
 use crate::dtype::Dtype;
 use crate::error::{Fault, Reason, refuse};
@@ -40,7 +42,7 @@ pub(crate) enum New<'a> {
     List(Vec<Value>),
     Tuple(&'a [Value]),
     Set(Vec<Value>),
-    Dict(Vec<(Value, Value)>),
+    Dict(Entries),
     Global(usize),
     Object(Object),
     Storage(StorageRef),
@@ -48,6 +50,10 @@ pub(crate) enum New<'a> {
     Unsupported(&'a str),
     ArrayType(ArrayType),
 }
+
+/// A dict's entries in insertion order; a key that is set twice occurs twice. A state dict's `_metadata` holds a dict of one
+/// entry for each module, and each tensor an empty one: those take no memory of their own.
+pub(crate) type Entries = SmallVec<[(Value, Value); 1]>;
 
 /// A byte string, in memory or in the file.
 #[derive(Clone, Debug)]
@@ -126,7 +132,8 @@ impl New<'_> {
         let entry = match self {
             New::Text(_) | New::Tuple(_) => size_of::<u32>(),
             New::Bytes(_) => size_of::<ByteString>(),
-            New::List(_) | New::Set(_) | New::Dict(_) => size_of::<Vec<Value>>(),
+            New::List(_) | New::Set(_) => size_of::<Vec<Value>>(),
+            New::Dict(_) => size_of::<Entries>(),
             New::Global(_) => 0,
             New::Object(_) => size_of::<Object>(),
             New::Storage(_) => size_of::<StorageRef>(),
@@ -158,7 +165,7 @@ pub(super) struct Nodes {
     tuple_ends: Vec<u32>,
     /// Lists and sets.
     lists: Vec<Vec<Value>>,
-    dicts: Vec<Vec<(Value, Value)>>,
+    dicts: Vec<Entries>,
     strings: Vec<ByteString>,
     objects: Vec<Made>,
     storages: Vec<StorageRef>,
@@ -248,7 +255,7 @@ impl Nodes {
         }
     }
 
-    pub(super) fn dict_mut(&mut self, id: NodeId) -> Option<&mut Vec<(Value, Value)>> {
+    pub(super) fn dict_mut(&mut self, id: NodeId) -> Option<&mut Entries> {
         match id {
             NodeId::Dict(number) => self.dicts.get_mut(number as usize),
             _ => None,

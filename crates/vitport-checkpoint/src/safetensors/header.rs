@@ -39,7 +39,7 @@ pub(super) fn parse(text: &str, limits: &Limits) -> Result<Header, Fault> {
             Some(rest) => (Reason::Limit, rest),
             None => (Reason::Malformed, text.as_str()),
         };
-        Fault::Refused(Refusal::new(reason, format!("the header is refused: {}", escape(text))))
+        Refusal::new(reason, format!("the header is refused: {}", escape(text))).into()
     })
 }
 

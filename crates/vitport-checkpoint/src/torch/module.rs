@@ -68,10 +68,10 @@ impl<'a> Walk<'a> {
         let parameters = entries(self.field(fields, "_parameters"));
         let buffers = entries(self.field(fields, "_buffers"));
         let children = entries(self.field(fields, "_modules"));
-        for (key, value) in self.last_of_each_key(&parameters) {
+        for &(key, value) in self.last_of_each_key(&parameters).iter() {
             self.own_tensor(key, value, prefix)?;
         }
-        for (key, value) in self.last_of_each_key(&buffers) {
+        for &(key, value) in self.last_of_each_key(&buffers).iter() {
             let persistent = match self.arena.node(value) {
                 Some(Node::Tensor(view)) => view.persistent,
                 _ => true,
@@ -80,7 +80,7 @@ impl<'a> Walk<'a> {
                 self.own_tensor(key, value, prefix)?;
             }
         }
-        for (key, value) in self.last_of_each_key(&children) {
+        for &(key, value) in self.last_of_each_key(&children).iter() {
             self.child(key, value, prefix)?;
         }
         let own = fields.iter().filter(|(_, value)| {
@@ -99,17 +99,17 @@ impl<'a> Walk<'a> {
         let named = |walk: &Self, names: &[String], key: Value| {
             walk.arena.text(key).is_some_and(|key| names.iter().any(|name| name == key))
         };
-        for &(key, value) in &fields {
+        for &(key, value) in fields.iter() {
             if named(self, &class.parameters, key) {
                 self.own_tensor(key, value, prefix)?;
             }
         }
-        for &(key, value) in &fields {
+        for &(key, value) in fields.iter() {
             if named(self, &class.buffers, key) {
                 self.own_tensor(key, value, prefix)?;
             }
         }
-        for &(key, value) in &fields {
+        for &(key, value) in fields.iter() {
             self.child(key, value, prefix)?;
         }
         Ok(())
@@ -118,7 +118,7 @@ impl<'a> Walk<'a> {
     fn own_tensor(&mut self, key: Value, value: Value, prefix: &str) -> Result<(), Fault> {
         match self.arena.node(value) {
             Some(node @ (Node::Tensor(_) | Node::Unsupported(_))) => {
-                let name = self.name(format!("{prefix}{}", self.key(key)))?;
+                let name = self.name(format!("{prefix}{}", self.key(key)).into())?;
                 self.tensor(node, &name)
             }
             _ => Ok(()),
@@ -134,7 +134,7 @@ impl<'a> Walk<'a> {
         let Some(shape) = self.module_shape(object, &fields) else {
             return Ok(());
         };
-        let below = self.name(format!("{prefix}{}.", self.key(key)))?;
+        let below = self.name(format!("{prefix}{}.", self.key(key)).into())?;
         self.descend(id, &below)?;
         self.module(shape, &fields, &below)?;
         self.ascend();

@@ -5,9 +5,10 @@
 //! circles, and never deeper or longer than the limits allow.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::hash::BuildHasher;
 
 use foldhash::fast::RandomState;
+use hashbrown::{HashTable, hash_table};
 
 use super::reach::{self, Containers};
 use super::script::Classes;
@@ -182,9 +183,9 @@ impl<'a> Walk<'a> {
 
     fn dict(&mut self, entries: &[(Value, Value)], path: &str) -> Result<(), Fault> {
         self.look(entries.len())?;
-        for (key, value) in self.last_of_each_key(entries) {
+        for &(key, value) in self.last_of_each_key(entries).iter() {
             if self.worthwhile(value).is_some() {
-                let below = self.join(path, &self.key(key))?;
+                let below = self.join(path, self.key(key))?;
                 self.visit(value, &below)?;
             }
         }
@@ -195,7 +196,7 @@ impl<'a> Walk<'a> {
         self.look(items.len())?;
         for (index, value) in items.iter().enumerate() {
             if self.worthwhile(*value).is_some() {
-                let below = self.join(path, &index.to_string())?;
+                let below = self.join(path, index.to_string())?;
                 self.visit(*value, &below)?;
             }
         }
@@ -255,36 +256,56 @@ impl<'a> Walk<'a> {
     }
 
     /// A dict's entries as Python keeps them: a key that is set again keeps its place and gets the value.
-    pub(super) fn last_of_each_key(&mut self, entries: &[(Value, Value)]) -> Vec<(Value, Value)> {
-        let arena = self.arena;
-        let mut places: HashMap<Key<'_>, usize, RandomState> =
-            HashMap::with_capacity_and_hasher(entries.len(), RandomState::default());
-        let mut kept: Vec<(Value, Value)> = Vec::with_capacity(entries.len());
-        for &(key, value) in entries {
-            let identity = match (arena.text(key), arena.int(key)) {
-                (Some(text), _) => Key::Text(text),
-                (None, Some(number)) => Key::Int(number),
-                (None, None) => {
-                    kept.push((key, value));
-                    continue;
-                }
-            };
-            match places.get(&identity).copied().and_then(|place| kept.get_mut(place)) {
-                Some(slot) => {
-                    slot.1 = value;
-                    let name = cut(&self.key(key));
-                    self.out.evidence.note(format!(
-                        "a dict sets the key '{}' twice; the last value counts, as in Python",
-                        escape(&name)
-                    ));
-                }
-                None => {
-                    places.insert(identity, kept.len());
-                    kept.push((key, value));
-                }
+    pub(super) fn last_of_each_key<'e>(
+        &mut self,
+        entries: &'e [(Value, Value)],
+    ) -> Cow<'e, [(Value, Value)]> {
+        let key_of = |number: usize| entries.get(number).and_then(|(key, _)| self.identity(*key));
+        let hasher = RandomState::default();
+        let hash_of = |number: &usize| key_of(*number).map_or(0, |key| hasher.hash_one(key));
+        let mut firsts = HashTable::with_capacity(entries.len());
+        // The number of each entry that sets a key again, behind that of the entry that set it first.
+        let mut repeats: Vec<(usize, usize)> = Vec::new();
+        for number in 0..entries.len() {
+            let Some(key) = key_of(number) else { continue };
+            let is_it = |other: &usize| key_of(*other) == Some(key);
+            match firsts.entry(hash_of(&number), is_it, hash_of) {
+                hash_table::Entry::Occupied(first) => repeats.push((*first.get(), number)),
+                hash_table::Entry::Vacant(slot) => drop(slot.insert(number)),
             }
         }
-        kept
+        if repeats.is_empty() {
+            return Cow::Borrowed(entries);
+        }
+        let mut kept = entries.to_vec();
+        for &(first, again) in &repeats {
+            let Some(&(key, value)) = entries.get(again) else { continue };
+            if let Some(slot) = kept.get_mut(first) {
+                slot.1 = value;
+            }
+            let name = cut(&self.key(key));
+            self.out.evidence.note(format!(
+                "a dict sets the key '{}' twice; the last value counts, as in Python",
+                escape(&name)
+            ));
+        }
+        let mut again = repeats.iter().map(|(_, again)| *again).peekable();
+        let mut number = 0;
+        kept.retain(|_| {
+            let is_first = again.next_if_eq(&number).is_none();
+            number += 1;
+            is_first
+        });
+        Cow::Owned(kept)
+    }
+
+    /// What tells a dict's key from others; `None` for a key that is like no other.
+    fn identity(&self, key: Value) -> Option<Key<'a>> {
+        match (self.arena.text(key), self.arena.int(key)) {
+            (Some(text), _) => Some(Key::Text(text)),
+            (None, Some(number)) => Some(Key::Int(number)),
+            (None, None) => None,
+        }
     }
 
     /// A key as part of a path.
@@ -311,12 +332,13 @@ impl<'a> Walk<'a> {
     }
 
     /// A path one key longer.
-    pub(super) fn join(&self, path: &str, key: &str) -> Result<String, Fault> {
-        self.name(if self.inside.len() <= 1 { key.to_owned() } else { format!("{path}.{key}") })
+    pub(super) fn join<'k>(&self, path: &str, key: impl Into<Cow<'k, str>>) -> Result<Cow<'k, str>, Fault> {
+        let key = key.into();
+        self.name(if self.inside.len() <= 1 { key } else { format!("{path}.{key}").into() })
     }
 
     /// A name, unless it is too long.
-    pub(super) fn name(&self, name: String) -> Result<String, Fault> {
+    pub(super) fn name<'k>(&self, name: Cow<'k, str>) -> Result<Cow<'k, str>, Fault> {
         let limit = self.arena.limits.max_name_len;
         if name.len() <= limit {
             return Ok(name);
@@ -382,7 +404,7 @@ impl<'a> Walk<'a> {
 }
 
 /// A dict's key, as far as keys can be told apart by value.
-#[derive(PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 enum Key<'a> {
     Text(&'a str),
     Int(i64),

@@ -1,19 +1,17 @@
 //! The central directory: one record an entry, with its 64-bit sizes where it has them.
 
-use std::sync::Arc;
-
 use super::Entry;
 use super::end::End;
 use super::number::Record;
 use crate::error::{Fault, Reason, refuse};
 use crate::escape::escape;
 use crate::limits::Limits;
-use crate::source::Source;
+use crate::source::{Origin, Source, Stream};
 
 const SIGNATURE: &[u8] = b"PK\x01\x02";
 
 /// Length of a record without its name, extra field and comment.
-const RECORD_LEN: u64 = 46;
+const RECORD_LEN: usize = 46;
 
 /// The kind of extra field that holds 64-bit sizes.
 const ZIP64: u16 = 0x0001;
@@ -38,27 +36,35 @@ pub(super) fn read(source: &Source, end: &End, limits: &Limits) -> Result<Vec<En
             ),
         );
     }
-    if end.entries.saturating_mul(RECORD_LEN) > end.directory_len {
+    if end.entries.saturating_mul(RECORD_LEN as u64) > end.directory_len {
         return refuse(
             Reason::Contradiction,
             format!("the zip declares {} entries in {} bytes of directory", end.entries, end.directory_len),
         );
     }
-    let len = usize::try_from(end.directory_len).unwrap_or(usize::MAX);
-    let bytes = source.bytes_at(end.directory_offset, len, "the zip directory")?;
-    let mut record = Record::new(&bytes);
-    // As many records lie in the bytes that were read.
-    let mut entries = Vec::with_capacity(usize::try_from(end.entries).unwrap_or(0));
-    for _ in 0..end.entries {
-        entries.push(entry(&mut record, end.shift, limits)?);
+    let mut records = Stream::new(Origin::File(source), end.directory_offset, end.directory_len);
+    if records.remaining() != end.directory_len {
+        return refuse(Reason::Truncated, "the zip directory reaches beyond the end of the file");
     }
-    if record.is_empty() {
+    // As many records fit into the directory.
+    let mut entries = Vec::with_capacity(usize::try_from(end.entries).unwrap_or(0));
+    let mut room = Vec::new();
+    for _ in 0..end.entries {
+        entries.push(entry(&mut records, &mut room, end.shift, limits)?);
+    }
+    if records.remaining() == 0 {
         return Ok(entries);
     }
     refuse(Reason::Contradiction, "the zip directory holds more than the entries it declares")
 }
 
-fn entry(record: &mut Record<'_>, shift: u64, limits: &Limits) -> Result<Entry, Fault> {
+/// The next entry; `room` is for names that the stream does not hold in one piece.
+fn entry(records: &mut Stream<'_>, room: &mut Vec<u8>, shift: u64, limits: &Limits) -> Result<Entry, Fault> {
+    if records.remaining() < RECORD_LEN as u64 {
+        return too_early();
+    }
+    let fixed = records.array::<RECORD_LEN>()?;
+    let mut record = Record::new(&fixed);
     if record.bytes(4)? != SIGNATURE {
         return refuse(Reason::Malformed, "a record of the zip directory has no signature");
     }
@@ -71,9 +77,13 @@ fn entry(record: &mut Record<'_>, shift: u64, limits: &Limits) -> Result<Entry, 
     let disk = record.u16()?;
     record.bytes(6)?;
     let offset = record.u32()?;
-    let name = record.bytes(name_len.into())?;
-    let extra = record.bytes(extra_len.into())?;
-    record.bytes(comment_len.into())?;
+    let tail_len = u64::from(name_len) + u64::from(extra_len) + u64::from(comment_len);
+    if records.remaining() < tail_len {
+        return too_early();
+    }
+    let mut tail = Record::new(records.borrow(tail_len, room)?);
+    let name = tail.bytes(name_len.into())?;
+    let extra = tail.bytes(extra_len.into())?;
 
     let name = entry_name(name, limits)?;
     let shown = escape(&name);
@@ -115,8 +125,12 @@ fn entry(record: &mut Record<'_>, shift: u64, limits: &Limits) -> Result<Entry, 
     Ok(Entry { name, crc32, compressed_len, len, header_offset, data_offset: 0, deflated, flags })
 }
 
+fn too_early<T>() -> Result<T, Fault> {
+    refuse(Reason::Truncated, "a record of the zip directory ends too early")
+}
+
 /// A name that every reader takes for the same: UTF-8 without NUL, at which some readers stop.
-fn entry_name(bytes: &[u8], limits: &Limits) -> Result<Arc<str>, Fault> {
+fn entry_name(bytes: &[u8], limits: &Limits) -> Result<Box<str>, Fault> {
     if bytes.len() > limits.max_name_len {
         return refuse(Reason::Limit, format!("a zip entry's name has {} bytes", bytes.len()));
     }

@@ -10,12 +10,13 @@ mod end;
 mod local;
 mod number;
 
-use std::collections::HashMap;
+use std::hash::BuildHasher;
 use std::io::Read;
-use std::sync::Arc;
 use std::thread;
 
 use foldhash::fast::RandomState;
+use hashbrown::HashTable;
+use hashbrown::hash_table;
 
 use crate::error::{Fault, Reason, refuse};
 use crate::escape::escape;
@@ -32,7 +33,9 @@ pub(crate) use end::has_end_record;
 pub(crate) struct Archive {
     /// The entries in the order of the central directory.
     pub(crate) entries: Vec<Entry>,
-    by_name: HashMap<Arc<str>, usize, RandomState>,
+    /// The entries' numbers by their names.
+    by_name: HashTable<usize>,
+    hasher: RandomState,
     /// False when every CRC-32 in the archive is 0, so that none of them means anything.
     pub(crate) has_checksums: bool,
 }
@@ -41,7 +44,7 @@ pub(crate) struct Archive {
 #[derive(Clone, Debug)]
 pub(crate) struct Entry {
     /// Its name, root folder included.
-    pub(crate) name: Arc<str>,
+    pub(crate) name: Box<str>,
     /// CRC-32 of the decoded bytes.
     pub(crate) crc32: u32,
     /// Bytes in the file.
@@ -184,21 +187,28 @@ impl Entry {
 impl Archive {
     /// The archive of these entries, if no name occurs twice.
     fn of(entries: Vec<Entry>, has_checksums: bool) -> Result<Self, Fault> {
-        let mut by_name = HashMap::with_capacity_and_hasher(entries.len(), RandomState::default());
-        for (index, entry) in entries.iter().enumerate() {
-            if by_name.insert(Arc::clone(&entry.name), index).is_some() {
+        let hasher = RandomState::default();
+        let mut by_name = HashTable::with_capacity(entries.len());
+        let name_of = |number: &usize| entries.get(*number).map_or("", |entry| &entry.name);
+        let hash_of = |number: &usize| hasher.hash_one(name_of(number));
+        for (number, entry) in entries.iter().enumerate() {
+            let slot = by_name.entry(hash_of(&number), |other| *name_of(other) == *entry.name, hash_of);
+            if let hash_table::Entry::Vacant(slot) = slot {
+                slot.insert(number);
+            } else {
                 return refuse(
                     Reason::Contradiction,
                     format!("the zip holds two entries called '{}'", escape(&entry.name)),
                 );
             }
         }
-        Ok(Self { entries, by_name, has_checksums })
+        Ok(Self { entries, by_name, hasher, has_checksums })
     }
 
     /// The entry of this name.
     pub(crate) fn get(&self, name: &str) -> Option<&Entry> {
-        self.by_name.get(name).and_then(|&index| self.entries.get(index))
+        let is_it = |number: &usize| self.entries.get(*number).is_some_and(|entry| *entry.name == *name);
+        self.by_name.find(self.hasher.hash_one(name), is_it).and_then(|number| self.entries.get(*number))
     }
 
     /// All of an entry's decoded bytes, checked; for small records that are needed at once.

@@ -13,10 +13,6 @@ impl<'a> Record<'a> {
         Self { rest: bytes }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.rest.is_empty()
-    }
-
     pub(super) fn bytes(&mut self, len: usize) -> Result<&'a [u8], Fault> {
         let Some((taken, rest)) = self.rest.split_at_checked(len) else {
             return refuse(Reason::Truncated, "a record of the zip directory ends too early");
