@@ -13,6 +13,7 @@ use crate::error::{Fault, Reason, refuse};
 use crate::evidence::Global;
 use crate::limits::Limits;
 use crate::numpy::ArrayType;
+use crate::tensor::Dims;
 
 /// The longest pickle for whose values room is set aside, in bytes. A tensor takes some 180.
 const MOST_EXPECTED: u64 = 8 << 20;
@@ -121,6 +122,7 @@ impl Arena {
         self.nodes.expect(len);
         // Without the room the declarations are moved.
         let _ = self.storages.try_reserve(len / 160);
+        let _ = self.storage_numbers.try_reserve(len / 160, |_| 0);
         self.expected = len;
     }
 
@@ -192,6 +194,44 @@ impl Arena {
     /// Adds a tuple, and accounts for its items.
     pub(crate) fn add_tuple(&mut self, items: &[Value]) -> Result<Value, Fault> {
         self.add(New::Tuple(items), size_of_val(items))
+    }
+
+    /// A tuple with the items of a tuple or list, which may be changed yet.
+    pub(crate) fn tuple_like(&mut self, value: Value) -> Result<Value, Fault> {
+        match self.node(value) {
+            Some(Node::List(items)) => {
+                let items = items.to_vec();
+                self.add_tuple(&items)
+            }
+            _ => Ok(value),
+        }
+    }
+
+    /// A tuple of natural numbers.
+    pub(crate) fn add_numbers(&mut self, numbers: &[u64]) -> Result<Value, Fault> {
+        let number = |number: &u64| self.add_int(i64::try_from(*number).unwrap_or(i64::MAX));
+        let items = numbers.iter().map(number).collect::<Result<Vec<_>, _>>()?;
+        self.add_tuple(&items)
+    }
+
+    /// The natural numbers that are the items of a tuple or list; `None` when there is anything else.
+    pub(crate) fn numbers(&self, value: Value) -> Result<Option<Dims>, Fault> {
+        let Some(items) = self.sequence(value) else {
+            return Ok(None);
+        };
+        let limit = self.limits.max_dims;
+        if items.len() > limit {
+            let len = items.len();
+            return refuse(Reason::Limit, format!("a tensor has {len} dimensions, more than {limit}"));
+        }
+        let mut numbers = Dims::with_capacity(items.len());
+        for item in items {
+            let Some(number) = self.int(*item).and_then(|number| u64::try_from(number).ok()) else {
+                return Ok(None);
+            };
+            numbers.push(number);
+        }
+        Ok(Some(numbers))
     }
 
     /// The text of a value as the name of a device; the empty one if it is no text.

@@ -11,7 +11,7 @@ use super::persistent::storage_node;
 use super::{literals, numpy, text};
 use crate::dtype::Dtype;
 use crate::error::{Fault, Reason, refuse};
-use crate::tensor::{Dims, LazyBits, element_count, extent};
+use crate::tensor::{LazyBits, element_count, extent};
 
 /// Calls that may stand for each other (`_rebuild_from_type_v2` of `_rebuild_from_type_v2` of …).
 const NESTED_BUILDERS: usize = 8;
@@ -156,8 +156,9 @@ pub(super) fn tensor(
     let Some(offset) = machine.arena.int(offset) else {
         return malformed("a tensor begins at something that is no number");
     };
+    let arena = &mut *machine.arena;
     let (Ok(offset), Some(shape), Some(strides)) =
-        (u64::try_from(offset), numbers(machine, size)?, numbers(machine, stride)?)
+        (u64::try_from(offset), arena.numbers(size)?, arena.numbers(stride)?)
     else {
         return malformed("a tensor has a size, stride or offset that is no natural number");
     };
@@ -166,26 +167,27 @@ pub(super) fn tensor(
     }
     let Some(dtype) = dtype else {
         let kind = "a tensor of a dtype that this reader does not hold";
-        return machine.arena.add(New::Unsupported(kind), kind.len());
+        return arena.add(New::Unsupported(kind), kind.len());
     };
-    let view = view(storage, dtype, offset, shape, strides, lazy_bits)?;
-    let payload = 16 * view.shape.len();
-    machine.arena.add(New::Tensor(view), payload)
+    let offset = place(storage, dtype, offset, &shape, &strides)?;
+    let (shape, strides) = (arena.tuple_like(size)?, arena.tuple_like(stride)?);
+    let declared = storage.declared;
+    let view = View { declared, dtype, shape, strides, offset, lazy_bits, persistent: true };
+    arena.add(New::Tensor(view), 0)
 }
 
-/// A view of a storage, checked to lie inside it.
-pub(crate) fn view(
+/// Where the first element of a view lies in the whole storage, in elements; the view is checked to lie inside its part of it.
+pub(crate) fn place(
     storage: StorageRef,
     dtype: Dtype,
     offset: u64,
-    shape: Dims,
-    strides: Dims,
-    lazy_bits: LazyBits,
-) -> Result<View, Fault> {
+    shape: &[u64],
+    strides: &[u64],
+) -> Result<u64, Fault> {
     let begin = storage.start.checked_mul(storage.element_size);
     let available = storage.numel.checked_mul(storage.element_size);
-    let needed = extent(&shape, &strides, offset).and_then(|elements| elements.checked_mul(dtype.size()));
-    let bytes = element_count(&shape).and_then(|elements| elements.checked_mul(dtype.size()));
+    let needed = extent(shape, strides, offset).and_then(|elements| elements.checked_mul(dtype.size()));
+    let bytes = element_count(shape).and_then(|elements| elements.checked_mul(dtype.size()));
     let (Some(begin), Some(available), Some(needed), Some(_)) = (begin, available, needed, bytes) else {
         return malformed("a tensor is larger than 2^64 bytes");
     };
@@ -199,26 +201,7 @@ pub(crate) fn view(
             format!("a tensor of shape {shape:?} needs {needed} bytes of a storage of {available} bytes"),
         );
     }
-    Ok(View { declared: storage.declared, dtype, shape, strides, offset, lazy_bits, persistent: true })
-}
-
-/// Natural numbers out of a tuple; `None` when there is anything else.
-pub(super) fn numbers(machine: &Machine<'_, '_>, value: Value) -> Result<Option<Dims>, Fault> {
-    let Some(items) = machine.arena.sequence(value) else {
-        return Ok(None);
-    };
-    let limit = machine.arena.limits.max_dims;
-    if items.len() > limit {
-        return refuse(Reason::Limit, format!("a tensor has {} dimensions, more than {limit}", items.len()));
-    }
-    let mut numbers = Dims::with_capacity(items.len());
-    for item in items {
-        let Some(number) = machine.arena.int(*item).and_then(|number| u64::try_from(number).ok()) else {
-            return Ok(None);
-        };
-        numbers.push(number);
-    }
-    Ok(Some(numbers))
+    Ok(offset)
 }
 
 /// The conjugate and negative bits; anything else that a later PyTorch may add is refused, since it

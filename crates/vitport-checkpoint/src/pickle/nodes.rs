@@ -12,7 +12,7 @@ use super::arena::Value;
 use crate::dtype::Dtype;
 use crate::error::{Fault, Reason, refuse};
 use crate::numpy::ArrayType;
-use crate::tensor::{Dims, LazyBits};
+use crate::tensor::LazyBits;
 
 /// A value that is too large for a [`Value`], or that may be changed after it was made.
 #[derive(Clone, Copy, Debug)]
@@ -97,12 +97,14 @@ pub(crate) struct StorageRef {
 }
 
 /// A tensor as the pickle describes it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct View {
     pub(crate) declared: u32,
     pub(crate) dtype: Dtype,
-    pub(crate) shape: Dims,
-    pub(crate) strides: Dims,
+    /// Its sizes, a tuple of natural numbers.
+    pub(crate) shape: Value,
+    /// Its strides, a tuple of as many.
+    pub(crate) strides: Value,
     pub(crate) offset: u64,
     pub(crate) lazy_bits: LazyBits,
     /// False for a buffer that its module declares not to be part of its state.
@@ -289,7 +291,7 @@ impl Nodes {
     /// Makes an object a copy of another node, if that is a tensor.
     pub(super) fn become_tensor(&mut self, id: NodeId, like: NodeId) -> Result<bool, Fault> {
         let copy = match self.now(like) {
-            Some(NodeId::Tensor(number)) => match self.views.get(number as usize).cloned() {
+            Some(NodeId::Tensor(number)) => match self.views.get(number as usize).copied() {
                 Some(view) => put(&mut self.views, view, NodeId::Tensor)?,
                 None => return Ok(false),
             },

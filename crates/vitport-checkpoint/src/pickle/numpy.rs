@@ -133,7 +133,7 @@ fn array(
         return Ok(None);
     };
     let (big_endian, string) = (array_type.big_endian, string.clone());
-    let Some(sizes) = builders::numbers(machine, shape)? else {
+    let Some(sizes) = machine.arena.numbers(shape)? else {
         return Ok(None);
     };
     let strides = if fortran { column_major(&sizes) } else { row_major(&sizes) };
@@ -144,7 +144,7 @@ fn array(
         );
     }
     let declared = inline(machine, &string, dtype.size(), big_endian)?;
-    let stride = tuple_of(machine, &strides)?;
+    let stride = machine.arena.add_numbers(&strides)?;
     let storage = StorageRef {
         declared,
         dtype: Some(dtype),
@@ -154,12 +154,6 @@ fn array(
     };
     builders::tensor(machine, storage, Some(dtype), [Value::Int(0), shape, stride], LazyBits::default())
         .map(Some)
-}
-
-fn tuple_of(machine: &mut Machine<'_, '_>, numbers: &[u64]) -> Result<Value, Fault> {
-    let number = |number: &u64| machine.arena.add_int(i64::try_from(*number).unwrap_or(i64::MAX));
-    let items = numbers.iter().map(number).collect::<Result<Vec<_>, _>>()?;
-    machine.arena.add_tuple(&items)
 }
 
 /// Declares the bytes of an array as a storage.

@@ -145,9 +145,8 @@ fn tar_value(arena: &mut Arena, tensors: &HashMap<i64, TarValue>, id: Value) -> 
     let number = arena.int(id).or_else(|| arena.text(id)?.parse().ok());
     match number.and_then(|number| tensors.get(&number)) {
         Some(TarValue::Tensor(view)) => {
-            let view = view.clone();
-            let payload = 16 * view.shape.len();
-            arena.add(New::Tensor(view), payload)
+            let view = *view;
+            arena.add(New::Tensor(view), 0)
         }
         Some(TarValue::Unsupported) => {
             let kind = "a tensor of a dtype that this reader does not hold";

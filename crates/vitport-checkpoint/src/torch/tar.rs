@@ -161,14 +161,15 @@ fn read_tensors(
         let offset = natural(i64::from_le_bytes(stream.array()?))?;
         arena.charge(size_of::<View>() + 16 * dims)?;
         let view = match storage.dtype {
-            Some(dtype) => TarValue::Tensor(builders::view(
-                *storage,
+            Some(dtype) => TarValue::Tensor(View {
+                declared: storage.declared,
                 dtype,
-                offset,
-                shape,
-                strides,
-                LazyBits::default(),
-            )?),
+                offset: builders::place(*storage, dtype, offset, &shape, &strides)?,
+                shape: arena.add_numbers(&shape)?,
+                strides: arena.add_numbers(&strides)?,
+                lazy_bits: LazyBits::default(),
+                persistent: true,
+            }),
             None => TarValue::Unsupported,
         };
         if found.insert(number, view).is_some() {

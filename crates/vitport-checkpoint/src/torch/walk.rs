@@ -391,11 +391,16 @@ impl<'a> Walk<'a> {
                 number
             }
         };
+        let (Some(shape), Some(strides)) =
+            (self.arena.numbers(view.shape)?, self.arena.numbers(view.strides)?)
+        else {
+            return refuse(Reason::Malformed, "a tensor has sizes that are no numbers");
+        };
         Ok(Tensor {
             name: path.into(),
             dtype: view.dtype,
-            shape: view.shape.clone(),
-            strides: view.strides.clone(),
+            shape,
+            strides,
             offset: view.offset,
             storage,
             lazy_bits: view.lazy_bits,
