@@ -49,8 +49,8 @@ fn node(value: Value) -> Option<NodeId> {
 /// A storage that the pickle declares; where it lies is found later, by the container.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Declared {
-    /// Its key, by which the container knows it.
-    pub(crate) key: Box<str>,
+    /// Its key, by which the container knows it: a text.
+    pub(crate) key: Value,
     /// Its length in bytes.
     pub(crate) bytes: u64,
     /// Bytes per element, as the pickle declares them.
@@ -320,26 +320,33 @@ impl Arena {
 
     /// Declares a storage, or finds the declaration again; two that disagree are refused.
     pub(crate) fn declare(&mut self, storage: Declared) -> Result<u32, Fault> {
-        let hash = self.hasher.hash_one(&storage.key);
-        let known = |number: u32| self.storages.get(number as usize);
-        let is_it = |number: &u32| known(*number).is_some_and(|known| known.key == storage.key);
-        if let Some(&number) = self.storage_numbers.find(hash, is_it) {
-            return match known(number) {
+        let key = self.key(&storage);
+        let key_of = |number: &u32| self.storages.get(*number as usize).map_or("", |known| self.key(known));
+        let hash = self.hasher.hash_one(key);
+        if let Some(&number) = self.storage_numbers.find(hash, |number| key_of(number) == key) {
+            return match self.storages.get(number as usize) {
                 Some(known) if known.bytes == storage.bytes => Ok(number),
                 _ => refuse(
                     Reason::Contradiction,
-                    format!("storage '{}' is declared with two lengths", crate::escape::escape(&storage.key)),
+                    format!("storage '{}' is declared with two lengths", crate::escape::escape(key)),
                 ),
             };
         }
-        self.charge(storage.key.len().saturating_add(storage.device.len()).saturating_add(256))?;
+        self.charge(storage.device.len().saturating_add(256))?;
         let number = narrow(self.storages.len())?;
         self.storages.push(storage);
-        let (storages, hasher) = (&self.storages, &self.hasher);
-        let hash_of =
-            |number: &u32| storages.get(*number as usize).map_or(0, |known| hasher.hash_one(&known.key));
-        self.storage_numbers.insert_unique(hash, number, hash_of);
+        let mut numbers = std::mem::take(&mut self.storage_numbers);
+        numbers.insert_unique(hash, number, |number| {
+            let storage = self.storages.get(*number as usize);
+            self.hasher.hash_one(storage.map_or("", |storage| self.key(storage)))
+        });
+        self.storage_numbers = numbers;
         Ok(number)
+    }
+
+    /// A storage's key.
+    pub(crate) fn key(&self, storage: &Declared) -> &str {
+        self.text(storage.key).unwrap_or_default()
     }
 
     /// The text of a text value, or of a byte string that is text (as Python 2 wrote them).

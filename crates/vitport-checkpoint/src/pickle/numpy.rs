@@ -5,10 +5,10 @@
 //! statistic.
 
 use super::arena::{Declared, Place, Value};
+use super::builders;
 use super::globals::Meaning;
 use super::machine::Machine;
 use super::nodes::{ByteString, New, Node, StorageRef};
-use super::{builders, literals};
 use crate::dtype::Dtype;
 use crate::error::{Fault, Reason, refuse};
 use crate::numpy::{ArrayType, column_major};
@@ -172,9 +172,10 @@ fn inline(
         ),
         (None, None) => return refuse(Reason::Malformed, "an array's bytes are nowhere"),
     };
-    machine.arena.charge(literals::LINE.min(key.len()))?;
+    machine.arena.charge(key.len())?;
+    let key = machine.arena.add_text(&key)?;
     machine.arena.declare(Declared {
-        key: key.into(),
+        key,
         bytes: string.len,
         element_size,
         device: "".into(),

@@ -82,8 +82,8 @@ fn storage(arena: &mut Arena, id: Value) -> Result<Value, Fault> {
         return malformed();
     };
     let key = match arena.int(*key) {
-        Some(number) => number.to_string().into(),
-        None => arena.text(*key).unwrap_or_default().into(),
+        Some(number) => arena.add_text(&number.to_string())?,
+        None => *key,
     };
     let device = arena.device(*location);
     let Ok(numel) = u64::try_from(numel) else {
@@ -92,7 +92,10 @@ fn storage(arena: &mut Arena, id: Value) -> Result<Value, Fault> {
     let Some(bytes) = numel.checked_mul(class.size()) else {
         return refuse(
             Reason::Malformed,
-            format!("storage '{}' declares more than 2^64 bytes", escape(&key)),
+            format!(
+                "storage '{}' declares more than 2^64 bytes",
+                escape(arena.text(key).unwrap_or_default())
+            ),
         );
     };
     let declared = arena.declare(Declared { key, bytes, element_size: class.size(), device, place: None })?;

@@ -21,6 +21,9 @@ use crate::pickle::{self, Arena, PersistentIds, Value};
 use crate::source::Stream;
 use crate::storage::Storage;
 
+/// Finds where a storage that a pickle declares lies.
+type Locate<'a> = dyn FnMut(&Arena, &Declared) -> Result<Storage, Fault> + 'a;
+
 /// From an unpickled object to contents: the tensors under their paths, what lies beside them, and the
 /// evidence of the pickle.
 fn contents(
@@ -28,7 +31,7 @@ fn contents(
     root: Value,
     mut evidence: Evidence,
     scripts: &script::Classes,
-    locate: &mut dyn FnMut(usize) -> Result<Storage, Fault>,
+    locate: &mut Locate<'_>,
 ) -> Result<Contents, Fault> {
     let mut contents = walk::walk(&arena, root, scripts, locate)?;
     contents.metadata = beside::scalars(&arena, root, &mut contents.evidence);
@@ -70,7 +73,7 @@ fn look_behind(stream: &mut Stream<'_>, arena: &mut Arena, ids: &PersistentIds) 
 }
 
 /// Where a storage lies that is a part of the pickle itself.
-fn inline_storage(declared: &Declared, file: usize) -> Option<Storage> {
+fn inline_storage(arena: &Arena, declared: &Declared, file: usize) -> Option<Storage> {
     use crate::pickle::arena::Place;
     use crate::storage::Encoding;
     let (offset, origin, encoding, big_endian) = match declared.place.as_deref() {
@@ -81,7 +84,7 @@ fn inline_storage(declared: &Declared, file: usize) -> Option<Storage> {
         }
     };
     let len = declared.bytes.saturating_add(origin);
-    let storage = Storage::stored(file, declared.key.to_string(), offset, len);
+    let storage = Storage::stored(file, arena.key(declared).to_owned(), offset, len);
     Some(Storage { origin, encoding, big_endian, ..storage })
 }
 

@@ -24,13 +24,15 @@ pub(crate) fn storage(machine: &mut Machine<'_, '_>, bytes: Value) -> Result<Val
             let mut stream = Stream::new(machine.stream.origin(), at, string.len);
             let (found, class, begin) = inner(&mut stream, &machine.arena.limits)?;
             let place = Place::File { at: begin, big_endian: false };
-            (Declared { key: format!("pickle@{begin}").into(), place: Some(Box::new(place)), ..found }, class)
+            let key = machine.arena.add_text(&format!("pickle@{begin}"))?;
+            (Declared { key, place: Some(Box::new(place)), ..found }, class)
         }
         (None, Some(bytes)) => {
             let mut stream = Stream::new(Origin::Memory(bytes), 0, string.len);
             let (found, class, begin) = inner(&mut stream, &machine.arena.limits)?;
             let place = Place::Memory { bytes: std::sync::Arc::clone(bytes), at: begin, big_endian: false };
-            let key = format!("pickle#{}", machine.arena.storages.len()).into();
+            let key = format!("pickle#{}", machine.arena.storages.len());
+            let key = machine.arena.add_text(&key)?;
             (Declared { key, place: Some(Box::new(place)), ..found }, class)
         }
         (None, None) => return refuse(Reason::Malformed, "a storage's bytes are nowhere"),
@@ -55,7 +57,8 @@ fn inner(stream: &mut Stream<'_>, limits: &crate::Limits) -> Result<(Declared, S
         None => StorageType::Other("a dtype that this reader does not hold", part.element_size),
     };
     let found = arena.storages.get(part.declared as usize).cloned();
-    let Some((declared, begin)) = found.and_then(|d| places.get(&*d.key).map(|&begin| (d.clone(), begin)))
+    let Some((declared, begin)) =
+        found.and_then(|d| places.get(arena.key(&d)).map(|&begin| (d.clone(), begin)))
     else {
         return refuse(Reason::Contradiction, "a storage in the pickle is used but never written");
     };

@@ -14,6 +14,7 @@ use crate::error::{Fault, Reason, refuse};
 use crate::escape::escape;
 use crate::evidence::{Container, Evidence};
 use crate::limits::Limits;
+use crate::pickle::arena::Declared;
 use crate::pickle::{self, Arena, Node, PersistentIds, Value};
 use crate::source::{Origin, Source, Stream};
 use crate::storage::Storage;
@@ -57,21 +58,15 @@ pub(crate) fn read(source: &Source, file: usize, limits: &Limits) -> Result<Cont
     arena
         .notes
         .push("the format has no checksums, so a damaged file cannot be told from a sound one".to_owned());
-    let declared = std::mem::take(&mut arena.storages);
-    let mut locate = |number: usize| {
-        let Some(declared) = declared.get(number) else {
-            return refuse(Reason::Malformed, "a tensor names a storage that does not exist");
-        };
-        let Some(&offset) = places.get(&*declared.key) else {
+    let mut locate = |arena: &Arena, declared: &Declared| {
+        let key = arena.key(declared);
+        let Some(&offset) = places.get(key) else {
             return refuse(
                 Reason::Contradiction,
-                format!(
-                    "storage '{}' is used but never written, its values would be arbitrary",
-                    escape(&declared.key)
-                ),
+                format!("storage '{}' is used but never written, its values would be arbitrary", escape(key)),
             );
         };
-        let storage = Storage::stored(file, declared.key.to_string(), offset, declared.bytes);
+        let storage = Storage::stored(file, key.to_owned(), offset, declared.bytes);
         Ok(Storage { device: device(&declared.device), ..storage })
     };
     contents(arena, root, evidence, &Classes::new(), &mut locate)
@@ -87,8 +82,7 @@ fn is_joblib(arena: &Arena) -> bool {
 /// A file that is one pickle.
 fn plain(mut arena: Arena, root: Value, stream: &mut Stream<'_>, file: usize) -> Result<Contents, Fault> {
     look_behind(stream, &mut arena, &PersistentIds::None)?;
-    let declared = std::mem::take(&mut arena.storages);
-    let mut locate = |number: usize| match declared.get(number).and_then(|it| inline_storage(it, file)) {
+    let mut locate = |arena: &Arena, declared: &Declared| match inline_storage(arena, declared, file) {
         Some(storage) => Ok(storage),
         None => refuse(Reason::Malformed, "a tensor of a plain pickle lies outside of it"),
     };
@@ -113,7 +107,7 @@ pub(super) fn legacy(
         return refuse(Reason::Malformed, "the legacy stream has no list of storages");
     };
     let sizes: HashMap<&str, (u64, u64)> =
-        arena.storages.iter().map(|s| (&*s.key, (s.bytes, s.element_size))).collect();
+        arena.storages.iter().map(|s| (arena.key(s), (s.bytes, s.element_size))).collect();
     let mut places = HashMap::with_capacity(keys.len().min(sizes.len()));
     for key in keys {
         let key = match arena.int(key) {

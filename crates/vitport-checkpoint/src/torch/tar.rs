@@ -41,8 +41,7 @@ pub(crate) fn read(source: &Source, file: usize, limits: &Limits) -> Result<Cont
         .notes
         .push("the format has no checksums, so a damaged file cannot be told from a sound one".to_owned());
 
-    let declared = std::mem::take(&mut arena.storages);
-    let mut locate = |number: usize| match declared.get(number).and_then(|it| inline_storage(it, file)) {
+    let mut locate = |arena: &Arena, declared: &Declared| match inline_storage(arena, declared, file) {
         Some(storage) => Ok(storage),
         None => refuse(Reason::Malformed, "a tensor names a storage that does not exist"),
     };
@@ -88,8 +87,9 @@ fn read_storages(stream: &mut Stream<'_>, arena: &mut Arena) -> Result<HashMap<i
         };
         let place = Place::File { at: stream.skip(bytes)?, big_endian: false };
         let device = arena.device(location);
+        let key = arena.add_text(&number.to_string())?;
         let declared = arena.declare(Declared {
-            key: number.to_string().into(),
+            key,
             bytes,
             element_size: class.size(),
             device,

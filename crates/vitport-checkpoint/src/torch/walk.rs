@@ -10,6 +10,7 @@ use std::hash::BuildHasher;
 use foldhash::fast::RandomState;
 use hashbrown::{HashTable, hash_table};
 
+use super::Locate;
 use super::reach::{self, Containers};
 use super::script::Classes;
 use crate::contents::{Branch, Contents};
@@ -18,7 +19,6 @@ use crate::escape::escape;
 use crate::evidence::Unsupported;
 use crate::pickle::nodes::{Object, View};
 use crate::pickle::{Arena, Node, NodeId, Value};
-use crate::storage::Storage;
 use crate::tensor::Tensor;
 
 /// However high the limit is set, the walk goes no deeper than this.
@@ -38,7 +38,7 @@ pub(super) struct Walk<'a> {
     open: Vec<NodeId>,
     /// The branches between the top and here.
     inside: Vec<usize>,
-    locate: &'a mut dyn FnMut(usize) -> Result<Storage, Fault>,
+    locate: &'a mut Locate<'a>,
     /// The storage made for each declared one.
     storages: Vec<Option<usize>>,
     /// Entries looked at so far.
@@ -48,11 +48,11 @@ pub(super) struct Walk<'a> {
 }
 
 /// Walks from the top of a pickle.
-pub(super) fn walk(
-    arena: &Arena,
+pub(super) fn walk<'a>(
+    arena: &'a Arena,
     root: Value,
-    scripts: &Classes,
-    locate: &mut dyn FnMut(usize) -> Result<Storage, Fault>,
+    scripts: &'a Classes,
+    locate: &'a mut Locate<'a>,
 ) -> Result<Contents, Fault> {
     let mut walk = Walk {
         arena,
@@ -382,7 +382,10 @@ impl<'a> Walk<'a> {
         let storage = match self.storages.get(declared) {
             Some(&Some(number)) => number,
             _ => {
-                let storage = (self.locate)(declared)?;
+                let Some(declaration) = self.arena.storages.get(declared) else {
+                    return refuse(Reason::Malformed, "a tensor names a storage that does not exist");
+                };
+                let storage = (self.locate)(self.arena, declaration)?;
                 let number = self.out.storages.len();
                 self.out.storages.push(storage);
                 if let Some(slot) = self.storages.get_mut(declared) {

@@ -11,6 +11,7 @@ use crate::error::{Fault, Reason, refuse};
 use crate::escape::escape;
 use crate::evidence::{Container, Evidence};
 use crate::limits::Limits;
+use crate::pickle::arena::Declared;
 use crate::pickle::{self, Arena, PersistentIds, Value};
 use crate::source::{Origin, Source, Stream};
 use crate::storage::Storage;
@@ -47,22 +48,18 @@ pub(crate) fn read(
     let (folder, Some(unpickled)) = (folder?, unpickled) else {
         return refuse(Reason::UnknownFormat, "the zip has no 'data.pkl'");
     };
-    let Unpickled { mut arena, root, evidence } = unpickled;
+    let Unpickled { arena, root, evidence } = unpickled;
     let scripts = match evidence.container {
         Some(Container::TorchScript) => script::classes(source, &archive, &folder, &arena, limits)?,
         _ => Classes::new(),
     };
     let big_endian = evidence.byteorder.as_deref() == Some("big");
-    let declared = std::mem::take(&mut arena.storages);
     let mut name = folder.clone();
-    let mut locate = |number: usize| {
-        let Some(declared) = declared.get(number) else {
-            return refuse(Reason::Malformed, "a tensor names a storage that does not exist");
-        };
-        if let Some(storage) = inline_storage(declared, file) {
+    let mut locate = |arena: &Arena, declared: &Declared| {
+        if let Some(storage) = inline_storage(arena, declared, file) {
             return Ok(storage);
         }
-        let key = ["data/", &declared.key].concat();
+        let key = ["data/", arena.key(declared)].concat();
         name.truncate(folder.len());
         name.push_str(&key);
         let storage = match archive.get(&name) {
