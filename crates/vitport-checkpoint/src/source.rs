@@ -158,7 +158,8 @@ const MOST: u64 = 64 << 10;
 #[derive(Debug)]
 pub(crate) struct Stream<'a> {
     origin: Origin<'a>,
-    position: u64,
+    /// Where the buffer's first byte lies in the origin.
+    base: u64,
     end: u64,
     buffer: Vec<u8>,
     /// Bytes of the buffer that are already consumed.
@@ -171,17 +172,17 @@ impl<'a> Stream<'a> {
     /// A stream over `len` bytes from `start`, cut to what the origin has.
     pub(crate) fn new(origin: Origin<'a>, start: u64, len: u64) -> Self {
         let end = start.saturating_add(len).min(origin.len());
-        Self { origin, position: start.min(end), end, buffer: Vec::new(), used: 0, fetch: FIRST }
+        Self { origin, base: start.min(end), end, buffer: Vec::new(), used: 0, fetch: FIRST }
     }
 
     /// Where the next byte lies in the origin.
     pub(crate) fn position(&self) -> u64 {
-        self.position
+        self.base.saturating_add(self.used as u64)
     }
 
     /// Bytes left.
     pub(crate) fn remaining(&self) -> u64 {
-        self.end.saturating_sub(self.position)
+        self.end.saturating_sub(self.position())
     }
 
     /// What the stream reads from.
@@ -192,32 +193,40 @@ impl<'a> Stream<'a> {
     fn refill(&mut self) -> Result<(), Fault> {
         let len = self.remaining().min(self.fetch);
         self.fetch = self.fetch.saturating_mul(2).min(MOST);
+        self.base = self.position();
         self.buffer.resize(usize::try_from(len).unwrap_or(0), 0);
         self.used = 0;
-        self.origin.read_exact_at(&mut self.buffer, self.position)
+        self.origin.read_exact_at(&mut self.buffer, self.base)
     }
 
     /// The next byte.
+    #[inline]
     pub(crate) fn byte(&mut self) -> Result<u8, Fault> {
-        if self.used >= self.buffer.len() {
-            self.refill()?;
-        }
         let Some(&byte) = self.buffer.get(self.used) else {
-            return refuse(
-                Reason::Truncated,
-                format!("the data ends at offset {}, in the middle of an object", self.position),
-            );
+            return self.byte_of_next_fetch();
         };
         self.used += 1;
-        self.position += 1;
+        Ok(byte)
+    }
+
+    #[cold]
+    fn byte_of_next_fetch(&mut self) -> Result<u8, Fault> {
+        self.refill()?;
+        let Some(&byte) = self.buffer.first() else {
+            return refuse(
+                Reason::Truncated,
+                format!("the data ends at offset {}, in the middle of an object", self.position()),
+            );
+        };
+        self.used = 1;
         Ok(byte)
     }
 
     /// The next `N` bytes.
+    #[inline]
     pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N], Fault> {
         if let Some(out) = self.buffer.get(self.used..).and_then(<[u8]>::first_chunk::<N>) {
             self.used += N;
-            self.position += N as u64;
             return Ok(*out);
         }
         let mut out = [0; N];
@@ -243,7 +252,6 @@ impl<'a> Stream<'a> {
             return Ok(room);
         }
         self.used = end;
-        self.position += len;
         Ok(self.buffer.get(begin..end).unwrap_or_default())
     }
 
@@ -262,7 +270,6 @@ impl<'a> Stream<'a> {
             }
             filled += count;
             self.used += count;
-            self.position += count as u64;
         }
         Ok(())
     }
@@ -270,16 +277,16 @@ impl<'a> Stream<'a> {
     /// Passes over `len` bytes without reading them, and says where they begin.
     pub(crate) fn skip(&mut self, len: u64) -> Result<u64, Fault> {
         self.check(len)?;
-        let start = self.position;
+        let start = self.position();
         let buffered = (self.buffer.len() - self.used.min(self.buffer.len())) as u64;
         if len <= buffered {
             self.used += usize::try_from(len).unwrap_or(0);
         } else {
+            self.base = start.saturating_add(len);
             self.buffer.clear();
             self.used = 0;
             self.fetch = FIRST;
         }
-        self.position += len;
         Ok(start)
     }
 
@@ -293,7 +300,7 @@ impl<'a> Stream<'a> {
                 _ => {
                     return refuse(
                         Reason::Limit,
-                        format!("a line at offset {} is longer than {max} bytes", self.position),
+                        format!("a line at offset {} is longer than {max} bytes", self.position()),
                     );
                 }
             }
@@ -306,7 +313,7 @@ impl<'a> Stream<'a> {
                 Reason::Truncated,
                 format!(
                     "an object at offset {} declares {len} bytes, but only {} are left",
-                    self.position,
+                    self.position(),
                     self.remaining()
                 ),
             );
