@@ -25,7 +25,11 @@ use crate::arguments::{Arguments, Command};
 use crate::failure::Failure;
 use crate::output::Output;
 
+/// Bytes of the largest pieces of memory that are used again in this process once they are given back.
+const USED_AGAIN: usize = 16 << 20;
+
 fn main() -> ExitCode {
+    use_memory_again();
     let arguments = match Arguments::try_parse_from(legacy::with_subcommand(std::env::args_os())) {
         Ok(arguments) => arguments,
         Err(error) => return failure::of_arguments(&error),
@@ -40,6 +44,14 @@ fn main() -> ExitCode {
         Ok(Err(failure)) => output.fail(&failure),
         Err(_) => failure::of_bug(),
     }
+}
+
+/// glibc gives a piece of memory of more than 128 KiB pages of its own, which the system has to clear, and to take back when
+/// the piece is given up. It does so only above the size of the largest one that was given up so far (mallopt(3), "dynamic
+/// mmap threshold"), so that one which is never touched makes each stage of a conversion use the pages of the one before.
+/// Elsewhere this does nothing.
+fn use_memory_again() {
+    drop(std::hint::black_box(Vec::<u8>::with_capacity(USED_AGAIN)));
 }
 
 /// A file that grows beyond `ulimit -f` ends a process by a signal. With a handler for it the write fails instead, and that
