@@ -130,7 +130,12 @@ impl Directory {
 fn check_headers(source: &Source, entries: &mut [Entry], threads: usize) -> Result<(), Fault> {
     let check = |entries: &mut [Entry]| {
         let mut nearby = local::Nearby::new(source);
-        entries.iter_mut().try_for_each(|entry| local::check(&mut nearby, entry))
+        let mut rest = entries;
+        while let Some((entry, next)) = rest.split_first_mut() {
+            local::check(&mut nearby, entry, next)?;
+            rest = next;
+        }
+        Ok(())
     };
     let threads = threads.min(entries.len() / A_THREAD).max(1);
     let mut shares = entries.chunks_mut(entries.len().div_ceil(threads).max(1));
