@@ -139,7 +139,7 @@ pub fn rules(data: &[u8]) {
     bindings.counts.extend([("layers", 2), ("width", 4), ("blocks.0", 1), ("blocks.1", 3)].map(named));
     bindings.flags.extend([("head", true), ("qkv_bias", false)].map(named));
     bindings.texts.extend([named(("base", "net.".to_owned()))]);
-    let expected = [Expected::new("net.w", [4, 4]), Expected::new("net.b", [4])];
+    let expected: Expected = [("net.w", &[4, 4][..]), ("net.b", &[4][..])].into_iter().collect();
     match rules.plan(&dict, &bindings, None, &expected) {
         Ok(plan) => {
             let _ = inverse(&plan);

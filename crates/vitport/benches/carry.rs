@@ -10,9 +10,11 @@ use std::error::Error;
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 use serde_json::json;
+use smallvec::smallvec;
 use vitport::folder::gather::carry;
 use vitport::folder::layout::Layout;
 use vitport::folder::syncing::Syncing;
@@ -133,12 +135,12 @@ fn each(checkpoint: &Checkpoint, target: impl Fn(&Tensor) -> Target) -> Vec<Targ
 }
 
 fn whole(tensor: &Tensor) -> Target {
-    let part = Part::Slice { tensor: tensor.clone(), first: 0, elements: tensor.elements() };
+    let part = Part::Slice { tensor: tensor.clone().into(), first: 0, elements: tensor.elements() };
     Target {
-        name: tensor.name.to_string(),
+        name: Arc::clone(&tensor.name),
         dtype: tensor.dtype,
-        shape: tensor.shape.clone(),
-        parts: vec![part],
+        shape: tensor.shape.as_slice().into(),
+        parts: smallvec![part],
         operation: Operation::Rename,
     }
 }
@@ -152,9 +154,13 @@ fn split(checkpoint: &Checkpoint) -> Vec<Target> {
         let elements = tensor.elements() / 3;
         (0..3)
             .map(move |share| Target {
-                name: format!("{}.{share}", tensor.name),
+                name: format!("{}.{share}", tensor.name).into(),
                 shape: [elements / COLUMNS, COLUMNS].as_slice().into(),
-                parts: vec![Part::Slice { tensor: tensor.clone(), first: share * elements, elements }],
+                parts: smallvec![Part::Slice {
+                    tensor: tensor.clone().into(),
+                    first: share * elements,
+                    elements
+                }],
                 ..whole(tensor)
             })
             .collect::<Vec<_>>()
@@ -181,6 +187,7 @@ fn scaled(checkpoint: &Checkpoint) -> Vec<Target> {
         let rows = tensor.shape.first().copied().unwrap_or(0);
         let factors =
             Tensor::contiguous(&*tensor.name, tensor.dtype, vec![rows], tensor.offset, tensor.storage);
-        Target { parts: vec![Part::ScaledRows { tensor: tensor.clone(), factors }], ..whole(tensor) }
+        let part = Part::ScaledRows { tensor: tensor.clone().into(), factors: factors.into() };
+        Target { parts: smallvec![part], ..whole(tensor) }
     })
 }

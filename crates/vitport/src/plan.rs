@@ -5,7 +5,10 @@
 //! carried out by [`crate::folder`], and turned round by [`crate::rules::inverse`]. Nothing in it has touched a tensor's
 //! bytes yet.
 
-use vitport_checkpoint::{Dims, Dtype, Tensor};
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+use vitport_checkpoint::{Dtype, Tensor};
 
 /// A run of elements of a target tensor, in row-major order, and where they come from.
 #[derive(Debug, Clone, PartialEq)]
@@ -13,7 +16,7 @@ pub enum Part {
     /// Elements `first .. first + elements` of a view of a source tensor, in the view's own row-major order.
     Slice {
         /// The view; its strides may differ from the source tensor's when a rule transposes.
-        tensor: Tensor,
+        tensor: Arc<Tensor>,
         /// First element, counted in the view's row-major order.
         first: u64,
         /// Number of elements.
@@ -23,9 +26,9 @@ pub enum Part {
     /// taken in float64 and rounded once to the target's dtype, so it cannot be undone bit for bit.
     ScaledRows {
         /// The tensor whose rows are scaled, shape `[rows, …]`.
-        tensor: Tensor,
+        tensor: Arc<Tensor>,
         /// One factor a row, shape `[rows]`.
-        factors: Tensor,
+        factors: Arc<Tensor>,
     },
     /// Zeros that no source tensor holds.
     Zeros {
@@ -49,6 +52,9 @@ impl Part {
         }
     }
 }
+
+/// The parts of a target tensor in order. Most have one, which takes no memory of its own.
+pub type Parts = SmallVec<[Part; 1]>;
 
 /// What was done to make a target tensor; the name of the rule file's table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
@@ -100,13 +106,13 @@ impl Operation {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Target {
     /// Name in the target's state dict, as it lies on disk.
-    pub name: String,
+    pub name: Arc<str>,
     /// Dtype it is written in.
     pub dtype: Dtype,
-    /// Shape it is written in.
-    pub shape: Dims,
+    /// Shape it is written in, which tensors of one shape share.
+    pub shape: Arc<[u64]>,
     /// What fills it, in order; the parts' elements add up to the shape's product.
-    pub parts: Vec<Part>,
+    pub parts: Parts,
     /// What was done.
     pub operation: Operation,
 }

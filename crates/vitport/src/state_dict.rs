@@ -4,11 +4,11 @@
 //! Lightning often `model.`), so the names in a file may carry a prefix that is no part of the network. A [`StateDict`]
 //! knows the bare names, and each [`Tensor`] in it keeps the name that the file has for it.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use foldhash::fast::RandomState;
 use vitport_checkpoint::{Checkpoint, Tensor};
+
+use crate::positions::Positions;
 
 /// Prefixes that wrappers put before every name, tried repeatedly and in any order.
 ///
@@ -37,8 +37,8 @@ pub const WRAPPER_PREFIXES: [&str; 15] = [
 /// Tensors of one network by their bare names, in the file's order.
 #[derive(Debug, Clone, Default)]
 pub struct StateDict {
-    entries: Vec<(Arc<str>, Tensor)>,
-    index: HashMap<Arc<str>, usize, RandomState>,
+    entries: Vec<(Arc<str>, Arc<Tensor>)>,
+    positions: Positions,
     prefix: String,
 }
 
@@ -49,7 +49,8 @@ impl StateDict {
     /// The shortest prefix chain wins. Names outside the prefix keep their full name, so that a plan reports them
     /// instead of losing them. If nothing is recognised under any prefix, the names are kept as they are.
     pub fn of(checkpoint: &Checkpoint, is_recognised: impl Fn(&StateDict) -> bool) -> Self {
-        let bare = Self::with_prefix(checkpoint.tensors(), "");
+        let tensors: Vec<Arc<Tensor>> = checkpoint.tensors().iter().cloned().map(Arc::new).collect();
+        let bare = Self::with_prefix(&tensors, "");
         if is_recognised(&bare) {
             return bare;
         }
@@ -59,12 +60,10 @@ impl StateDict {
             tried += 1;
             for wrapper in WRAPPER_PREFIXES {
                 let longer = format!("{prefix}{wrapper}");
-                if queue.contains(&longer)
-                    || !checkpoint.tensors().iter().any(|t| t.name.starts_with(&longer))
-                {
+                if queue.contains(&longer) || !tensors.iter().any(|t| t.name.starts_with(&longer)) {
                     continue;
                 }
-                let candidate = Self::with_prefix(checkpoint.tensors(), &longer);
+                let candidate = Self::with_prefix(&tensors, &longer);
                 if is_recognised(&candidate) {
                     return candidate;
                 }
@@ -78,26 +77,26 @@ impl StateDict {
     ///
     /// A full name that meets a bare one (`head.weight` beside `module.head.weight`) stays reachable: the prefixed tensor
     /// keeps the bare name, the other one is listed behind `(outside the prefix) `.
-    pub fn with_prefix(tensors: &[Tensor], prefix: &str) -> Self {
+    fn with_prefix(tensors: &[Arc<Tensor>], prefix: &str) -> Self {
         let mut dict = StateDict {
             entries: Vec::with_capacity(tensors.len()),
-            index: HashMap::with_capacity_and_hasher(tensors.len(), RandomState::default()),
+            positions: Positions::with_capacity(tensors.len()),
             prefix: prefix.to_owned(),
         };
         let mut outside = Vec::new();
         for tensor in tensors {
             match tensor.name.strip_prefix(prefix) {
-                Some(_) if prefix.is_empty() => dict.insert(Arc::clone(&tensor.name), tensor.clone()),
-                Some(bare) => dict.insert(bare.into(), tensor.clone()),
+                Some(_) if prefix.is_empty() => dict.insert(Arc::clone(&tensor.name), Arc::clone(tensor)),
+                Some(bare) => dict.insert(bare.into(), Arc::clone(tensor)),
                 None => outside.push(tensor),
             }
         }
         for tensor in outside {
-            let name = match dict.index.contains_key(&tensor.name) {
+            let name = match dict.has(&tensor.name) {
                 true => format!("(outside the prefix) {}", tensor.name).into(),
                 false => Arc::clone(&tensor.name),
             };
-            dict.insert(name, tensor.clone());
+            dict.insert(name, Arc::clone(tensor));
         }
         dict
     }
@@ -106,21 +105,20 @@ impl StateDict {
     pub fn from_entries<N: Into<Arc<str>>>(entries: impl IntoIterator<Item = (N, Tensor)>) -> Self {
         let mut dict = Self::default();
         for (name, tensor) in entries {
-            dict.insert(name.into(), tensor);
+            dict.insert(name.into(), Arc::new(tensor));
         }
         dict
     }
 
-    fn insert(&mut self, name: Arc<str>, tensor: Tensor) {
-        let next = self.entries.len();
-        match self.index.insert(Arc::clone(&name), next) {
+    fn insert(&mut self, name: Arc<str>, tensor: Arc<Tensor>) {
+        let Self { entries, positions, .. } = self;
+        match positions.insert(&name, entries.len(), |position| name_at(entries, position)) {
             Some(earlier) => {
-                self.index.insert(name, earlier);
-                if let Some(entry) = self.entries.get_mut(earlier) {
+                if let Some(entry) = entries.get_mut(earlier) {
                     entry.1 = tensor;
                 }
             }
-            None => self.entries.push((name, tensor)),
+            None => entries.push((name, tensor)),
         }
     }
 
@@ -138,7 +136,7 @@ impl StateDict {
 
     /// The tensor of that bare name.
     pub fn get(&self, name: &str) -> Option<&Tensor> {
-        self.entry(name).map(|(_, tensor)| tensor)
+        self.entry(name).map(|(_, tensor)| &**tensor)
     }
 
     /// The shape of the tensor of that bare name.
@@ -148,18 +146,18 @@ impl StateDict {
 
     /// Whether a tensor of that bare name exists.
     pub fn has(&self, name: &str) -> bool {
-        self.index.contains_key(name)
+        self.entry(name).is_some()
     }
 
     /// Position of a name in the file's order, and its tensor.
-    pub fn entry(&self, name: &str) -> Option<(usize, &Tensor)> {
-        let position = *self.index.get(name)?;
+    pub fn entry(&self, name: &str) -> Option<(usize, &Arc<Tensor>)> {
+        let position = self.positions.find(name, |position| name_at(&self.entries, position))?;
         self.entries.get(position).map(|(_, tensor)| (position, tensor))
     }
 
     /// Bare names and tensors in the file's order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Tensor)> {
-        self.entries.iter().map(|(name, tensor)| (&**name, tensor))
+        self.entries.iter().map(|(name, tensor)| (&**name, &**tensor))
     }
 
     /// The first bare name that `matches` accepts.
@@ -193,4 +191,8 @@ impl StateDict {
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
+}
+
+fn name_at(entries: &[(Arc<str>, Arc<Tensor>)], position: usize) -> Option<&str> {
+    entries.get(position).map(|(name, _)| &**name)
 }

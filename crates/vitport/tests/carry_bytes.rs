@@ -70,7 +70,7 @@ fn rows_are_shared_out_and_put_together() {
         ("bias", Dtype::F32, &[WIDTH], bias.clone()),
     ]);
     let share = |number: u64| Part::Slice {
-        tensor: source.tensor("qkv"),
+        tensor: source.tensor("qkv").into(),
         first: number * WIDTH * WIDTH,
         elements: WIDTH * WIDTH,
     };
@@ -97,7 +97,7 @@ fn a_transposed_view_arrives_in_row_major_order() {
     let mut view = source.tensor("w");
     view.shape.reverse();
     view.strides.reverse();
-    let part = |first, elements| Part::Slice { tensor: view.clone(), first, elements };
+    let part = |first, elements| Part::Slice { tensor: view.clone().into(), first, elements };
     let elements = view.elements();
     let parts = vec![part(0, 1000), part(1000, elements - 1000)];
     let folder = tempfile::tempdir().unwrap();

@@ -44,7 +44,7 @@ fn a_large_tensor_is_cast_like_a_small_one() {
     let values = singles(count, 5);
     let source = Source::new(&[("w", Dtype::F32, &[400_003], bytes_of(&values))]);
     let tensor = source.tensor("w");
-    let part = |first, elements| Part::Slice { tensor: tensor.clone(), first, elements };
+    let part = |first, elements| Part::Slice { tensor: tensor.clone().into(), first, elements };
     let parts = vec![part(1, 400_002), part(0, 1)];
     let folder = tempfile::tempdir().unwrap();
     let read = carried(&source, vec![target("w", Dtype::F16, &[400_003], parts)], folder.path()).unwrap();
@@ -66,7 +66,10 @@ fn rows_are_scaled_in_float64_and_rounded_once() {
         ("bias", Dtype::F32, &shape[..1], bytes_of(&factors)),
         ("gamma", Dtype::F32, &shape[..1], bytes_of(&factors)),
     ]);
-    let scaled = |name| Part::ScaledRows { tensor: source.tensor(name), factors: source.tensor("gamma") };
+    let scaled = |name| Part::ScaledRows {
+        tensor: source.tensor(name).into(),
+        factors: source.tensor("gamma").into(),
+    };
     let targets = vec![
         target("w", Dtype::F32, &shape, vec![scaled("w")]),
         target("bias", Dtype::F32, &shape[..1], vec![scaled("bias")]),
@@ -138,13 +141,16 @@ fn integers_are_never_cast() {
 fn a_plan_that_contradicts_itself_is_a_bug_and_named() {
     let source = Source::new(&[("w", Dtype::F32, &[2, 3], bytes_of(&singles(6, 8)))]);
     let w = source.tensor("w");
-    let slice = |first, elements| Part::Slice { tensor: w.clone(), first, elements };
+    let slice = |first, elements| Part::Slice { tensor: w.clone().into(), first, elements };
     let one = |parts| target("w", Dtype::F32, &[2, 3], parts);
     let inconsistent: [(&str, Vec<Target>); 6] = [
         ("too few elements", vec![one(vec![slice(0, 5)])]),
         ("beyond the source", vec![one(vec![slice(1, 6)])]),
         ("overflow", vec![one(vec![slice(u64::MAX, 6)])]),
-        ("factors do not fit", vec![one(vec![Part::ScaledRows { tensor: w.clone(), factors: w.clone() }])]),
+        (
+            "factors do not fit",
+            vec![one(vec![Part::ScaledRows { tensor: w.clone().into(), factors: w.clone().into() }])],
+        ),
         ("twice the same name", vec![one(vec![slice(0, 6)]), one(vec![slice(0, 6)])]),
         ("impossible shape", vec![target("w", Dtype::F32, &[u64::MAX, 3], vec![slice(0, 6)])]),
     ];

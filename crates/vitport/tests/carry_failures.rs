@@ -43,7 +43,7 @@ fn a_flipped_bit_in_a_zip_is_found() {
     let carry = |path: &Path| {
         let checkpoint = Checkpoint::open(path, &Limits::default()).unwrap();
         let slice = |tensor: &vitport_checkpoint::Tensor| Part::Slice {
-            tensor: tensor.clone(),
+            tensor: tensor.clone().into(),
             first: 0,
             elements: tensor.elements(),
         };

@@ -86,7 +86,7 @@ fn every_source_tensor_is_mapped_or_dropped_and_every_target_is_made_once() {
             prepared.plan.dropped.iter().map(|dropped| dropped.name.as_str()).collect();
         let mut made = BTreeSet::new();
         for target in &prepared.plan.targets {
-            assert!(made.insert(target.name.as_str()), "{name}: {} is made twice", target.name);
+            assert!(made.insert(target.name.to_string()), "{name}: {} is made twice", target.name);
             for part in &target.parts {
                 match part {
                     vitport::plan::Part::Slice { tensor, .. } => {
@@ -101,7 +101,10 @@ fn every_source_tensor_is_mapped_or_dropped_and_every_target_is_made_once() {
         }
         let source: BTreeSet<&str> = prepared.model.state_dict.iter().map(|(_, t)| &*t.name).collect();
         assert_eq!(used, source, "{name}");
-        let expected: BTreeSet<&str> = prepared.model.expected.iter().map(|e| e.name.as_str()).collect();
+        let mut expected = BTreeSet::new();
+        prepared.model.expected.for_each(|name, _| {
+            expected.insert(name.to_owned());
+        });
         assert_eq!(made, expected, "{name}");
     }
 }

@@ -250,7 +250,7 @@ fn overflow(target: &Target, value: Option<f64>) -> Error {
         Dtype::BF16 => ("bfloat16", "use --dtype f32"),
         _ => ("float32", "such a model cannot be written in float32"),
     };
-    Error::Overflow { tensor: target.name.clone(), value: value.unwrap_or(f64::NAN), to, advice }
+    Error::Overflow { tensor: target.name.to_string(), value: value.unwrap_or(f64::NAN), to, advice }
 }
 
 /// Bytes of an element.

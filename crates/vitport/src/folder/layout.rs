@@ -6,21 +6,23 @@
 //! at a multiple of its element's size, as the safetensors library writes them.
 
 use std::cmp::Reverse;
-use std::collections::HashSet;
 
-use foldhash::fast::RandomState;
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 use vitport_checkpoint::Dtype;
 
 use super::error::{Error, Result};
 use crate::plan::{Part, Plan, Target};
+use crate::positions::Positions;
 
 /// The largest shard that is written unless something else is asked for: transformers 4's default, 5 GB.
 pub const DEFAULT_SHARD_SIZE: u64 = 5_000_000_000;
 
 /// The name of the index beside shards.
 pub const INDEX_NAME: &str = "model.safetensors.index.json";
+
+/// The member of the header that is no tensor.
+const METADATA: &str = "__metadata__";
 
 /// About as many bytes as a tensor's member of the header takes.
 const MEMBER: usize = 192;
@@ -63,12 +65,11 @@ impl<'a> Layout<'a> {
     /// Of class usage when a tensor would have to be cast in a way that is never done. Of class bug when the plan
     /// contradicts itself.
     pub fn new(plan: &'a Plan, max_shard_size: u64) -> Result<Self> {
-        let mut names =
-            HashSet::with_capacity_and_hasher(plan.targets.len().saturating_add(1), RandomState::default());
-        names.insert("__metadata__");
-        for target in &plan.targets {
+        let mut names = Positions::with_capacity(plan.targets.len());
+        let name_at = |place: usize| plan.targets.get(place).map(|target| &*target.name);
+        for (place, target) in plan.targets.iter().enumerate() {
             check(target)?;
-            if !names.insert(target.name.as_str()) {
+            if *target.name == *METADATA || names.insert(&target.name, place, name_at).is_some() {
                 return Err(inconsistent(target, "its name is taken".to_owned()));
             }
         }
@@ -93,7 +94,7 @@ impl<'a> Layout<'a> {
         let weight_map: serde_json::Map<_, _> = self
             .files
             .iter()
-            .flat_map(|file| file.tensors.iter().map(|target| (target.name.clone(), json!(file.name))))
+            .flat_map(|file| file.tensors.iter().map(|target| (target.name.to_string(), json!(file.name))))
             .collect();
         let targets = || self.files.iter().flat_map(|file| &file.tensors);
         let total_size: u64 = targets().map(|target| target.bytes()).sum();
@@ -175,16 +176,13 @@ fn header(tensors: &[&Target]) -> Result<Vec<u8>> {
         let end = begin.saturating_add(target.bytes());
         let data_offsets = [begin, end];
         begin = end;
-        (
-            target.name.as_str(),
-            Member::Tensor { dtype: target.dtype.name(), shape: &target.shape, data_offsets },
-        )
+        (&*target.name, Member::Tensor { dtype: target.dtype.name(), shape: &target.shape, data_offsets })
     });
     let mut text = Vec::with_capacity(tensors.len().saturating_mul(MEMBER));
     text.extend_from_slice(&[0; LENGTH]);
     serde_json::Serializer::new(&mut text)
-        .collect_map(std::iter::once(("__metadata__", Member::Metadata { format: "pt" })).chain(entries))
-        .map_err(|error| Error::Plan { tensor: "__metadata__".to_owned(), why: error.to_string() })?;
+        .collect_map(std::iter::once((METADATA, Member::Metadata { format: "pt" })).chain(entries))
+        .map_err(|error| Error::Plan { tensor: METADATA.to_owned(), why: error.to_string() })?;
     text.resize(text.len().next_multiple_of(8), b' ');
     let len = text.len().saturating_sub(LENGTH);
     match tensors.first() {
@@ -243,12 +241,12 @@ fn castable(target: &Target, from: Dtype, moved: bool) -> Result<()> {
     if moved || (from.is_float() && writable) {
         Ok(())
     } else {
-        Err(Error::NotCastable { tensor: target.name.clone(), from: from.name(), to: to.name() })
+        Err(Error::NotCastable { tensor: target.name.to_string(), from: from.name(), to: to.name() })
     }
 }
 
 fn inconsistent(target: &Target, why: String) -> Error {
-    Error::Plan { tensor: target.name.clone(), why }
+    Error::Plan { tensor: target.name.to_string(), why }
 }
 
 /// Whether a tensor is state that torch's batch norm keeps beside its parameters (`torch.nn.modules.batchnorm._NormBase`

@@ -42,7 +42,7 @@ pub struct Model {
     /// What the rule file may use.
     pub bindings: Bindings,
     /// The target network's own list of tensors.
-    pub expected: Vec<Expected>,
+    pub expected: Expected,
     /// `config.json` without labels and dtype.
     pub config: Map<String, Value>,
     /// Class names; none for a model without a head.

@@ -1,26 +1,22 @@
 //! From rules and a state dict to a plan: every rule is written out for every value of its variables, and the result is
 //! held against the source (is every tensor used, is every needed one there) and against the target network's own list.
 
-use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
+use smallvec::{SmallVec, smallvec};
 use vitport_checkpoint::{Dims, Dtype, Tensor};
 
+use super::expected::Expected;
+use super::instances::{MOST_NAMES, too_many};
 use super::language::{Action, Dimension, Rule, Rules};
 use super::nearest::nearest_pattern;
-use super::pattern::{Pattern, Side, Text, Values};
-use super::problems::{Problem, Problems, grouped};
-use crate::plan::{Dropped, Operation, Part, Plan, Target};
+use super::pattern::{Pattern, Side, Values};
+use super::problems::{Problem, Problems, WITH_NEAREST, grouped};
+use crate::plan::{Dropped, Operation, Part, Parts, Plan, Target};
+use crate::positions::Positions;
 use crate::state_dict::StateDict;
-
-/// Names that all rules of a file together may stand for: some hundred times what the largest vision model has, and few enough
-/// that a rule file whose choices multiply is refused at once.
-const MOST_NAMES: usize = 200_000;
-
-/// Groups of names that are shown beside the rule that comes nearest; looking for it takes time.
-const WITH_NEAREST: usize = 32;
 
 /// What a family lends to its rule file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -31,22 +27,6 @@ pub struct Bindings {
     pub flags: BTreeMap<String, bool>,
     /// Texts for holes that are no range and no choice, such as `base`.
     pub texts: BTreeMap<String, String>,
-}
-
-/// A tensor that the target network has.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Expected {
-    /// Name in the state dict as it lies on disk.
-    pub name: String,
-    /// Shape.
-    pub shape: Dims,
-}
-
-impl Expected {
-    /// A name and a shape.
-    pub fn new(name: impl Into<String>, shape: impl AsRef<[u64]>) -> Self {
-        Self { name: name.into(), shape: shape.as_ref().into() }
-    }
 }
 
 impl Rules {
@@ -62,7 +42,7 @@ impl Rules {
         source: &StateDict,
         bindings: &Bindings,
         cast: Option<Dtype>,
-        expected: &[Expected],
+        expected: &Expected,
     ) -> Result<Plan, Problems> {
         let filler = source.iter().map(|(_, tensor)| tensor.dtype).find(|dtype| dtype.is_float());
         let mut expansion = Expansion {
@@ -74,6 +54,7 @@ impl Rules {
             names: 0,
             used: vec![false; source.len()],
             name: String::new(),
+            shapes: HashSet::default(),
             missing: BTreeMap::new(),
             made: Vec::with_capacity(expected.len()),
             dropped: Vec::new(),
@@ -96,7 +77,7 @@ impl Rules {
         let is_live = |rule: &&Rule| {
             let is_met = |c: &super::language::Condition| bindings.flags.get(&c.flag) == Some(&c.wanted);
             let sources = rule.action.sources();
-            let has_all = |values: &Values| {
+            let has_all = |values: &Values<'_>| {
                 sources
                     .iter()
                     .all(|pattern| pattern.fill(values, Side::Source).is_ok_and(|name| source.has(&name)))
@@ -110,89 +91,6 @@ impl Rules {
         };
         (self.rules.iter().filter(is_live).map(Rule::describe).collect(), all)
     }
-
-    /// Calls `each` with every value of a rule's variables. A range's count may depend on other variables
-    /// (`b = "blocks.{s}"`).
-    fn each_instance(
-        &self,
-        rule: &Rule,
-        bindings: &Bindings,
-        each: &mut dyn FnMut(&Values) -> Result<(), String>,
-    ) -> Result<(), String> {
-        let mut values = Values::default();
-        for (name, text) in &bindings.texts {
-            let text: Arc<str> = text.as_str().into();
-            values.push(&name.as_str().into(), (Arc::clone(&text), text));
-        }
-        let mut open = rule.variables();
-        open.retain(|name| !bindings.texts.contains_key(name));
-        let mut bound: BTreeSet<String> = bindings.texts.keys().cloned().collect();
-        let mut order: Vec<Open> = Vec::with_capacity(open.len());
-        while !open.is_empty() {
-            let is_ready = |name: &String| match self.ranges.get(name) {
-                Some(count) => count.variables().iter().all(|variable| bound.contains(*variable)),
-                None => true,
-            };
-            let Some(name) = open.iter().find(|name| is_ready(name)).cloned() else {
-                return Err(format!(
-                    "the ranges {open:?} depend on one another or on a variable the rule does not use"
-                ));
-            };
-            open.remove(&name);
-            order.push((name.as_str().into(), 0));
-            bound.insert(name);
-        }
-        self.each_below(&mut order, &mut values, bindings, each)
-    }
-
-    /// Gives the first open variable each of its texts in turn, and the others below it.
-    fn each_below(
-        &self,
-        open: &mut [Open],
-        values: &mut Values,
-        bindings: &Bindings,
-        each: &mut dyn FnMut(&Values) -> Result<(), String>,
-    ) -> Result<(), String> {
-        let Some(((name, given), below)) = open.split_first_mut() else {
-            return each(values);
-        };
-        let texts = self.texts_of(name, values, bindings)?;
-        *given = given.saturating_add(texts.len());
-        if *given > MOST_NAMES {
-            return Err(too_many());
-        }
-        for text in texts.iter() {
-            values.push(name, text.clone());
-            self.each_below(below, values, bindings, each)?;
-            values.pop();
-        }
-        Ok(())
-    }
-
-    fn texts_of(&self, name: &str, values: &Values, bindings: &Bindings) -> Result<Cow<'_, [Text]>, String> {
-        if let Some(texts) = self.choices.get(name) {
-            return Ok(Cow::Borrowed(texts));
-        }
-        let Some(range) = self.ranges.get(name) else {
-            return Err(format!("{{{name}}} is no range, no choice, and the family does not define it"));
-        };
-        let count = range.fill(values, Side::Source)?;
-        let Some(&end) = bindings.counts.get(&count) else {
-            return Err(format!("{{{name}}} runs up to `{count}`, which the family does not define"));
-        };
-        if end > MOST_NAMES as u64 {
-            return Err(too_many());
-        }
-        let text = |index: u64| Arc::<str>::from(index.to_string());
-        Ok((0..end).map(text).map(|text| (Arc::clone(&text), text)).collect())
-    }
-}
-
-/// A variable that has no text yet, and how many it has been given so far.
-type Open = (Arc<str>, usize);
-
-fn too_many() -> String {
-    format!("the values of its variables make more than {MOST_NAMES} names")
 }
 
 struct Expansion<'a> {
@@ -208,15 +106,17 @@ struct Expansion<'a> {
     used: Vec<bool>,
     /// Room for a name that is looked up.
     name: String,
+    /// Every shape of a target, once.
+    shapes: HashSet<Arc<[u64]>, RandomState>,
     /// Rule → source names that it needs and the checkpoint lacks.
     missing: BTreeMap<String, Vec<String>>,
     /// Position of the first source in the file, and the target.
-    made: Vec<(usize, Target)>,
+    made: Vec<(u32, Target)>,
     dropped: Vec<Dropped>,
     problems: Vec<Problem>,
 }
 
-impl Expansion<'_> {
+impl<'a> Expansion<'a> {
     fn rule(&mut self, rule: &Rule) {
         for condition in &rule.conditions {
             match self.bindings.flags.get(&condition.flag) {
@@ -248,14 +148,14 @@ impl Expansion<'_> {
     }
 
     /// One rule with one set of values. A source that is missing is noted and no problem here.
-    fn instance(&mut self, rule: &Rule, patterns: &[&Pattern], values: &Values) -> Result<(), Problem> {
+    fn instance(&mut self, rule: &Rule, patterns: &[&Pattern], values: &Values<'_>) -> Result<(), Problem> {
         let broken = |reason: String| Problem::Rule { rule: rule.describe(), reason };
-        let target_name = |pattern: &Pattern| pattern.fill(values, Side::Target).map_err(broken);
-        let mut tensors = Vec::with_capacity(patterns.len());
+        let source: &'a StateDict = self.source;
+        let mut tensors: SmallVec<[&'a Arc<Tensor>; 2]> = SmallVec::new();
         let mut first = None;
         for pattern in patterns {
             pattern.fill_into(&mut self.name, values, Side::Source).map_err(broken)?;
-            match (self.source.entry(&self.name), &rule.action) {
+            match (source.entry(&self.name), &rule.action) {
                 (Some((position, tensor)), _) => {
                     tensors.push(tensor);
                     first.get_or_insert(position);
@@ -270,76 +170,95 @@ impl Expansion<'_> {
         if tensors.len() < patterns.len() {
             return Ok(());
         }
-        let position = first.unwrap_or(usize::MAX);
-        match (&rule.action, tensors.as_slice()) {
+        let (target, dtype, shape, parts, operation): (_, _, _, Parts, _) = match (&rule.action, &*tensors) {
             (Action::Drop { reason, .. }, [tensor]) => {
                 self.dropped.push(dropped(tensor, reason.clone()));
+                return Ok(());
             }
             (Action::Rename { target, .. }, [tensor]) => {
-                let parts = vec![whole(tensor)];
-                let shape = tensor.shape.clone();
-                self.make(position, target_name(target)?, tensor.dtype, shape, parts, Operation::Rename)?;
+                let shape = self.shared(&tensor.shape);
+                (target, tensor.dtype, shape, smallvec![whole(tensor)], Operation::Rename)
             }
             (Action::Transpose { target, .. }, [tensor]) => {
-                let view = transposed(tensor)?;
-                let (shape, parts) = (view.shape.clone(), vec![whole(&view)]);
-                self.make(position, target_name(target)?, tensor.dtype, shape, parts, Operation::Transpose)?;
+                let view = Arc::new(transposed(tensor)?);
+                let shape = self.shared(&view.shape);
+                (target, tensor.dtype, shape, smallvec![whole(&view)], Operation::Transpose)
             }
             (Action::Permute { target, axes, .. }, [tensor]) => {
                 let (shape, view) = permuted(tensor, axes)?;
-                let parts = vec![whole(&view)];
-                self.make(position, target_name(target)?, tensor.dtype, shape, parts, Operation::Permute)?;
+                let (shape, view) = (self.shared(&shape), Arc::new(view));
+                (target, tensor.dtype, shape, smallvec![whole(&view)], Operation::Permute)
             }
             (Action::Reshape { target, shape, .. }, [tensor]) => {
                 let shape = self.shape(shape).map_err(broken)?;
-                let parts = vec![whole(tensor)];
-                self.make(position, target_name(target)?, tensor.dtype, shape, parts, Operation::Reshape)?;
+                (target, tensor.dtype, self.shared(&shape), smallvec![whole(tensor)], Operation::Reshape)
             }
             (Action::Split { targets, .. }, [tensor]) => {
-                let names = targets.iter().map(target_name).collect::<Result<Vec<_>, _>>()?;
-                self.split(position, tensor, names)?;
+                let names = targets.iter().map(|target| self.target_name(rule, target, values));
+                let names = names.collect::<Result<SmallVec<[_; 4]>, _>>()?;
+                return self.split(first, tensor, &names);
             }
             (Action::Concat { target, .. }, tensors) => {
                 let (shape, dtype) = stacked(tensors)?;
                 let parts = tensors.iter().copied().map(whole).collect();
-                self.make(position, target_name(target)?, dtype, shape, parts, Operation::Concat)?;
+                (target, dtype, self.shared(&shape), parts, Operation::Concat)
             }
             (Action::Pad { target, rows, .. }, [tensor]) => {
                 let (shape, zeros) = padded(tensor, *rows)?;
-                let parts = vec![Part::Zeros { elements: zeros }, whole(tensor)];
-                self.make(position, target_name(target)?, tensor.dtype, shape, parts, Operation::Pad)?;
+                let parts = smallvec![Part::Zeros { elements: zeros }, whole(tensor)];
+                (target, tensor.dtype, self.shared(&shape), parts, Operation::Pad)
             }
             (Action::Fold { target, .. }, [tensor, factors]) => {
                 check_factors(tensor, factors)?;
-                let (shape, dtype) = (tensor.shape.clone(), tensor.dtype);
-                let (tensor, factors) = (Tensor::clone(tensor), Tensor::clone(factors));
-                let parts = vec![Part::ScaledRows { tensor, factors }];
-                self.make(position, target_name(target)?, dtype, shape, parts, Operation::Fold)?;
+                let shape = self.shared(&tensor.shape);
+                let part = Part::ScaledRows { tensor: Arc::clone(tensor), factors: Arc::clone(factors) };
+                (target, tensor.dtype, shape, smallvec![part], Operation::Fold)
             }
             (Action::Zeros { target, shape }, _) => {
                 let shape = self.shape(shape).map_err(broken)?;
                 let elements = shape.iter().fold(1_u64, |product, &dim| product.saturating_mul(dim));
-                let parts = vec![Part::Zeros { elements }];
-                self.make(position, target_name(target)?, self.filler, shape, parts, Operation::Fill)?;
+                let part = Part::Zeros { elements };
+                (target, self.filler, self.shared(&shape), smallvec![part], Operation::Fill)
             }
             (Action::Identity { target, size }, _) => {
                 let size = self.dimension(size).map_err(broken)?;
-                let parts = vec![Part::Identity { size }];
-                self.make(
-                    position,
-                    target_name(target)?,
-                    self.filler,
-                    [size, size].as_slice().into(),
-                    parts,
-                    Operation::Fill,
-                )?;
+                let part = Part::Identity { size };
+                (target, self.filler, self.shared(&[size, size]), smallvec![part], Operation::Fill)
             }
             _ => return Err(broken("it has another number of sources than it needs".to_owned())),
-        }
-        Ok(())
+        };
+        let name = self.target_name(rule, target, values)?;
+        self.make(first, Target { name, dtype, shape, parts, operation })
     }
 
-    fn split(&mut self, position: usize, tensor: &Tensor, names: Vec<String>) -> Result<(), Problem> {
+    fn target_name(
+        &mut self,
+        rule: &Rule,
+        pattern: &Pattern,
+        values: &Values<'_>,
+    ) -> Result<Arc<str>, Problem> {
+        pattern
+            .fill_into(&mut self.name, values, Side::Target)
+            .map_err(|reason| Problem::Rule { rule: rule.describe(), reason })?;
+        Ok(self.name.as_str().into())
+    }
+
+    /// The shape, in the memory of the first target that has it.
+    fn shared(&mut self, shape: &[u64]) -> Arc<[u64]> {
+        if let Some(known) = self.shapes.get(shape) {
+            return Arc::clone(known);
+        }
+        let shape: Arc<[u64]> = shape.into();
+        self.shapes.insert(Arc::clone(&shape));
+        shape
+    }
+
+    fn split(
+        &mut self,
+        position: Option<usize>,
+        tensor: &Arc<Tensor>,
+        names: &[Arc<str>],
+    ) -> Result<(), Problem> {
         let shares = names.len() as u64;
         let rows = tensor.shape.first().copied().unwrap_or(0);
         let Some(share) = rows.checked_div(shares).filter(|share| share * shares == rows && rows > 0) else {
@@ -347,47 +266,48 @@ impl Expansion<'_> {
                 format!("shape {:?} cannot be split into {shares} equal shares of rows", tensor.shape);
             return Err(Problem::Unfit { name: tensor.name.to_string(), reason });
         };
-        let mut shape = tensor.shape.clone();
+        let mut shape = Dims::from_slice(&tensor.shape);
         if let Some(first) = shape.first_mut() {
             *first = share;
         }
+        let shape = self.shared(&shape);
         let elements = tensor.elements() / shares;
         for (index, name) in (0_u64..).zip(names) {
-            let part = Part::Slice { tensor: tensor.clone(), first: index * elements, elements };
-            self.make(position, name, tensor.dtype, shape.clone(), vec![part], Operation::Split)?;
+            let part = Part::Slice { tensor: Arc::clone(tensor), first: index * elements, elements };
+            let target = Target {
+                name: Arc::clone(name),
+                dtype: tensor.dtype,
+                shape: Arc::clone(&shape),
+                parts: smallvec![part],
+                operation: Operation::Split,
+            };
+            self.make(position, target)?;
         }
         Ok(())
     }
 
-    fn make(
-        &mut self,
-        position: usize,
-        name: String,
-        dtype: Dtype,
-        shape: Dims,
-        parts: Vec<Part>,
-        operation: Operation,
-    ) -> Result<(), Problem> {
-        let dtype = match self.cast {
-            Some(cast) if dtype.is_float() => cast,
-            _ if matches!(dtype, Dtype::F8E4M3 | Dtype::F8E5M2) => {
-                let reason =
-                    format!("transformers computes nothing in {dtype}; give --dtype f32, f16 or bf16");
-                return Err(Problem::Unfit { name, reason });
+    /// Adds a target, whose dtype is still that of its source, which stands at `position`.
+    fn make(&mut self, position: Option<usize>, target: Target) -> Result<(), Problem> {
+        let unfit = |reason: String| Problem::Unfit { name: target.name.to_string(), reason };
+        let dtype = match (self.cast, target.dtype) {
+            (Some(cast), dtype) if dtype.is_float() => cast,
+            (_, dtype @ (Dtype::F8E4M3 | Dtype::F8E5M2)) => {
+                return Err(unfit(format!(
+                    "transformers computes nothing in {dtype}; give --dtype f32, f16 or bf16"
+                )));
             }
-            _ if dtype == Dtype::C64 => {
-                let reason = "its numbers are complex, and the target network has none".to_owned();
-                return Err(Problem::Unfit { name, reason });
+            (_, Dtype::C64) => {
+                return Err(unfit("its numbers are complex, and the target network has none".to_owned()));
             }
-            _ => dtype,
+            (_, dtype) => dtype,
         };
-        let target = Target { name, dtype, shape, parts, operation };
         let filled = target.parts.iter().fold(0_u64, |sum, part| sum.saturating_add(part.elements()));
         if filled != target.elements() {
-            let reason = format!("{filled} elements cannot take the shape {:?}", target.shape);
-            return Err(Problem::Unfit { name: target.name, reason });
+            return Err(unfit(format!("{filled} elements cannot take the shape {:?}", target.shape)));
         }
-        self.made.push((position, target));
+        // What no source fills comes last.
+        let position = position.and_then(|position| u32::try_from(position).ok()).unwrap_or(u32::MAX);
+        self.made.push((position, Target { dtype, ..target }));
         Ok(())
     }
 
@@ -405,7 +325,7 @@ impl Expansion<'_> {
         }
     }
 
-    fn finish(mut self, expected: &[Expected]) -> Result<Plan, Problems> {
+    fn finish(mut self, expected: &Expected) -> Result<Plan, Problems> {
         let mut unmapped = Vec::new();
         for ((name, tensor), _) in self.source.iter().zip(&self.used).filter(|(_, used)| !**used) {
             match self.source.beside(tensor) {
@@ -425,14 +345,15 @@ impl Expansion<'_> {
         }
         self.made.sort_by_cached_key(|(position, _)| *position);
         let targets: Vec<Target> = self.made.into_iter().map(|(_, target)| target).collect();
-        let mut shapes = Shapes::with_capacity_and_hasher(targets.len(), RandomState::default());
-        for target in &targets {
-            if shapes.insert(&target.name, &target.shape).is_some() {
-                self.problems.push(Problem::MadeTwice { name: target.name.clone() });
+        let mut made = Positions::with_capacity(targets.len());
+        for (place, target) in targets.iter().enumerate() {
+            let name_at = |place: usize| targets.get(place).map(|target| &*target.name);
+            if made.insert(&target.name, place, name_at).is_some() {
+                self.problems.push(Problem::MadeTwice { name: target.name.to_string() });
             }
         }
         if self.problems.is_empty() {
-            self.problems = compare(self.rules, shapes, expected);
+            self.problems = expected.compare(self.rules, &targets, &made);
         }
         if self.problems.is_empty() {
             return Ok(Plan { targets, dropped: self.dropped });
@@ -441,45 +362,12 @@ impl Expansion<'_> {
     }
 }
 
-/// Shapes by name.
-type Shapes<'a> = HashMap<&'a str, &'a [u64], RandomState>;
-
-/// Holds what is made against what the target network has.
-fn compare(rules: &Rules, mut made: Shapes<'_>, expected: &[Expected]) -> Vec<Problem> {
-    let mut problems = Vec::new();
-    let (mut absent, mut unfit) = (Vec::new(), Vec::new());
-    for wanted in expected {
-        match made.remove(wanted.name.as_str()) {
-            None => absent.push(wanted.name.clone()),
-            Some(shape) if *shape != *wanted.shape => {
-                unfit.push((wanted.name.clone(), shape, wanted.shape.as_slice()));
-            }
-            Some(_) => {}
-        }
-    }
-    let mut strange: Vec<String> = made.into_keys().map(str::to_owned).collect();
-    strange.sort_unstable();
-    unfit.sort_unstable();
-    for (group, names) in grouped(strange) {
-        problems.push(Problem::NotInTarget { group, names });
-    }
-    for (number, (group, names)) in grouped(absent).into_iter().enumerate() {
-        let nearest = (number < WITH_NEAREST).then(|| nearest_pattern(rules, &group, false)).flatten();
-        problems.push(Problem::NotMade { group, names, nearest });
-    }
-    for (name, shape, other) in unfit {
-        let reason = format!("its shape would be {shape:?}, but the target network needs {other:?}");
-        problems.push(Problem::Unfit { name, reason });
-    }
-    problems
-}
-
 fn dropped(tensor: &Tensor, reason: String) -> Dropped {
     Dropped { name: tensor.name.to_string(), bytes: tensor.bytes(), reason }
 }
 
-fn whole(tensor: &Tensor) -> Part {
-    Part::Slice { tensor: tensor.clone(), first: 0, elements: tensor.elements() }
+fn whole(tensor: &Arc<Tensor>) -> Part {
+    Part::Slice { tensor: Arc::clone(tensor), first: 0, elements: tensor.elements() }
 }
 
 /// The view with its last two axes exchanged; no byte moves.
@@ -520,7 +408,7 @@ fn permuted(tensor: &Tensor, axes: &[Vec<usize>]) -> Result<(Dims, Tensor), Prob
 }
 
 /// Shape and dtype of tensors put one after another along their first axis.
-fn stacked(tensors: &[&Tensor]) -> Result<(Dims, Dtype), Problem> {
+fn stacked(tensors: &[&Arc<Tensor>]) -> Result<(Dims, Dtype), Problem> {
     let unfit = |tensor: &Tensor, reason: String| Problem::Unfit { name: tensor.name.to_string(), reason };
     let Some((first, others)) = tensors.split_first() else {
         return Err(Problem::Unfit {

@@ -41,7 +41,7 @@ pub struct NotReversible {
 /// [`NotReversible`] if the plan folds factors into weights or casts them.
 pub fn inverse(plan: &Plan) -> Result<BTreeMap<String, Vec<Inverse>>, NotReversible> {
     let folded: Vec<String> =
-        plan.targets.iter().filter(|t| !t.is_reversible()).map(|t| t.name.clone()).collect();
+        plan.targets.iter().filter(|t| !t.is_reversible()).map(|t| t.name.to_string()).collect();
     if !folded.is_empty() {
         return Err(NotReversible { targets: folded });
     }
@@ -54,10 +54,10 @@ pub fn inverse(plan: &Plan) -> Result<BTreeMap<String, Vec<Inverse>>, NotReversi
                 ways.entry(tensor.name.to_string()).or_default().push(Inverse {
                     source: tensor.name.to_string(),
                     source_first: *first,
-                    target: target.name.clone(),
+                    target: target.name.to_string(),
                     target_first: place,
                     elements: *elements,
-                    view: is_reordered.then(|| tensor.clone()),
+                    view: is_reordered.then(|| Tensor::clone(tensor)),
                 });
             }
             place = place.saturating_add(part.elements());

@@ -37,13 +37,16 @@
 //! ([`inverse`]). Casting to another dtype is asked for by the user for all tensors at once and is no rule.
 
 mod expand;
+mod expected;
+mod instances;
 mod inverse;
 mod language;
 mod nearest;
 mod pattern;
 mod problems;
 
-pub use expand::{Bindings, Expected};
+pub use expand::Bindings;
+pub use expected::Expected;
 pub use inverse::{Inverse, NotReversible, inverse};
 pub use language::{Rules, RulesError};
 pub use problems::{Problem, Problems};

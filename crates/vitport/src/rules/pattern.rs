@@ -9,13 +9,23 @@ use std::sync::Arc;
 /// Bytes that a pattern, and a name that it is filled to, may have: what the reader of checkpoints allows a name.
 const LONGEST: usize = 4096;
 
-/// The values of a rule's variables for one of its instances. A choice may read differently on the two sides of a rule
-/// (`q` in the source, `query` in the target), so each variable has two texts.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Values(Vec<(Arc<str>, Text)>);
+/// The values of a rule's variables for one of its instances.
+#[derive(Debug, Default)]
+pub struct Values<'a>(Vec<(&'a str, Value<'a>)>);
 
 /// What a variable reads as, in the source and in the target.
 pub type Text = (Arc<str>, Arc<str>);
+
+/// The value of a variable.
+#[derive(Debug, Clone, Copy)]
+pub enum Value<'a> {
+    /// A text of the family's.
+    Text(&'a str),
+    /// A choice, which may read differently on the two sides of a rule (`q` in the source, `query` in the target).
+    Choice(&'a Text),
+    /// An index.
+    Number(u64),
+}
 
 /// The side of a rule that a pattern stands on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,10 +36,10 @@ pub enum Side {
     Target,
 }
 
-impl Values {
-    /// Gives a further variable its text on both sides.
-    pub fn push(&mut self, name: &Arc<str>, text: Text) {
-        self.0.push((Arc::clone(name), text));
+impl<'a> Values<'a> {
+    /// Gives a further variable its value.
+    pub fn push(&mut self, name: &'a str, value: Value<'a>) {
+        self.0.push((name, value));
     }
 
     /// Takes the last variable away.
@@ -37,12 +47,20 @@ impl Values {
         self.0.pop();
     }
 
-    fn get(&self, name: &str, side: Side) -> Option<&str> {
-        let (_, (source, target)) = self.0.iter().find(|(known, _)| **known == *name)?;
-        Some(match side {
-            Side::Source => source,
-            Side::Target => target,
-        })
+    fn get(&self, name: &str) -> Option<Value<'a>> {
+        self.0.iter().rev().find(|(known, _)| *known == name).map(|(_, value)| *value)
+    }
+}
+
+impl Value<'_> {
+    fn push_to(self, name: &mut String, side: Side) {
+        match (self, side) {
+            (Value::Text(text), _) => name.push_str(text),
+            (Value::Choice((text, _)), Side::Source) | (Value::Choice((_, text)), Side::Target) => {
+                name.push_str(text);
+            }
+            (Value::Number(number), _) => name.push_str(itoa::Buffer::new().format(number)),
+        }
     }
 }
 
@@ -119,7 +137,7 @@ impl Pattern {
     ///
     /// # Errors
     /// The first variable that has no value, or that the name gets too long.
-    pub fn fill(&self, values: &Values, side: Side) -> Result<String, String> {
+    pub fn fill(&self, values: &Values<'_>, side: Side) -> Result<String, String> {
         let mut name = String::with_capacity(self.text.len() + 16);
         self.fill_into(&mut name, values, side)?;
         Ok(name)
@@ -129,13 +147,13 @@ impl Pattern {
     ///
     /// # Errors
     /// As [`fill`](Self::fill).
-    pub fn fill_into(&self, name: &mut String, values: &Values, side: Side) -> Result<(), String> {
+    pub fn fill_into(&self, name: &mut String, values: &Values<'_>, side: Side) -> Result<(), String> {
         name.clear();
         for piece in &self.pieces {
             match piece {
                 Piece::Text(text) => name.push_str(text),
-                Piece::Variable(variable) => match values.get(variable, side) {
-                    Some(value) => name.push_str(value),
+                Piece::Variable(variable) => match values.get(variable) {
+                    Some(value) => value.push_to(name, side),
                     None => {
                         return Err(format!("`{}` uses {{{variable}}}, which nothing defines", self.text));
                     }
@@ -162,8 +180,9 @@ mod tests {
     #[test]
     fn a_pattern_fills_each_side_with_its_own_text() {
         let mut values = Values::default();
-        values.push(&"i".into(), ("3".into(), "3".into()));
-        values.push(&"x".into(), ("q".into(), "query".into()));
+        let choice = ("q".into(), "query".into());
+        values.push("i", Value::Number(3));
+        values.push("x", Value::Choice(&choice));
         let pattern = Pattern::parse("blocks.{i}.proj_{x}.{i}").unwrap();
         assert_eq!(pattern.variables(), ["i", "x"]);
         assert_eq!(pattern.fill(&values, Side::Source).unwrap(), "blocks.3.proj_q.3");

@@ -7,7 +7,9 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
+use std::sync::Arc;
 
+use smallvec::smallvec;
 use vitport_checkpoint::{Checkpoint, Dtype, Tensor};
 
 use super::weights::{CheckpointWeights, find, read_f32, room_for, unreadable, widen};
@@ -29,7 +31,7 @@ pub(super) struct RoundedWeights<'a> {
 struct Cast<'a> {
     dtype: Dtype,
     /// The factor of each row that is multiplied in before rounding.
-    factors: Option<&'a Tensor>,
+    factors: Option<&'a Arc<Tensor>>,
 }
 
 impl<'a> RoundedWeights<'a> {
@@ -59,15 +61,16 @@ impl<'a> RoundedWeights<'a> {
         first: u64,
         out: &mut [f32],
     ) -> Result<(), ForwardError> {
+        let own = Arc::new(tensor.clone());
         let part = match cast.factors {
-            None => Part::Slice { tensor: tensor.clone(), first: 0, elements: tensor.elements() },
-            Some(factors) => Part::ScaledRows { tensor: tensor.clone(), factors: factors.clone() },
+            None => Part::Slice { tensor: own, first: 0, elements: tensor.elements() },
+            Some(factors) => Part::ScaledRows { tensor: own, factors: Arc::clone(factors) },
         };
         let target = Target {
-            name: tensor.name.to_string(),
+            name: Arc::clone(&tensor.name),
             dtype: cast.dtype,
-            shape: tensor.shape.clone(),
-            parts: vec![part],
+            shape: tensor.shape.as_slice().into(),
+            parts: smallvec![part],
             operation: Operation::Rename,
         };
         let size = cast.dtype.size();

@@ -59,8 +59,7 @@ pub fn compare(
 ) -> Result<Weights, crate::folder::Error> {
     let found: BTreeMap<&str, &Tensor> =
         folder.tensors().iter().map(|tensor| (&*tensor.name, tensor)).collect();
-    let wanted: BTreeMap<&str, &Target> =
-        plan.targets.iter().map(|target| (target.name.as_str(), target)).collect();
+    let wanted: BTreeMap<&str, &Target> = plan.targets.iter().map(|target| (&*target.name, target)).collect();
     let missing =
         wanted.keys().filter(|name| !found.contains_key(*name)).map(|name| (*name).to_owned()).collect();
     let extra =
@@ -72,7 +71,7 @@ pub fn compare(
     pairs.par_iter().try_for_each(|(target, tensor)| {
         if let Some(what) = compare_one(target, &source, tensor, &folder)? {
             let mut odd = odd.lock().unwrap_or_else(PoisonError::into_inner);
-            odd.push(Odd { name: target.name.clone(), what });
+            odd.push(Odd { name: target.name.to_string(), what });
         }
         Ok::<(), crate::folder::Error>(())
     })?;
@@ -90,7 +89,7 @@ fn compare_one(
     tensor: &Tensor,
     folder: &Audit<'_>,
 ) -> Result<Option<String>, crate::folder::Error> {
-    if target.dtype != tensor.dtype || target.shape != tensor.shape {
+    if target.dtype != tensor.dtype || *target.shape != *tensor.shape {
         let (wanted, found) = (target.dtype, tensor.dtype);
         return Ok(Some(format!(
             "it should be {wanted} {:?} and is {found} {:?}",

@@ -325,7 +325,7 @@ pub fn accounts(prepared: &Prepared) -> Accounts {
 /// The longest sum of the network, and the rounding of folded factors, which the source multiplies with one after another.
 fn arithmetic(prepared: &Prepared) -> Arithmetic {
     let longest_sum = prepared.plan.targets.iter().filter_map(|target| {
-        let [_, rest @ ..] = target.shape.as_slice() else { return None };
+        let [_, rest @ ..] = &*target.shape else { return None };
         usize::try_from(rest.iter().product::<u64>()).ok()
     });
     let is_folded = |target: &Target| target.parts.iter().any(|part| matches!(part, Part::ScaledRows { .. }));

@@ -48,7 +48,7 @@ impl Source {
     /// All elements of a tensor.
     pub fn whole(&self, name: &str) -> Part {
         let tensor = self.tensor(name);
-        Part::Slice { first: 0, elements: tensor.elements(), tensor }
+        Part::Slice { first: 0, elements: tensor.elements(), tensor: tensor.into() }
     }
 }
 
@@ -80,7 +80,13 @@ pub fn bytes_of(singles: &[f32]) -> Vec<u8> {
 }
 
 pub fn target(name: &str, dtype: Dtype, shape: &[u64], parts: Vec<Part>) -> Target {
-    Target { name: name.to_owned(), dtype, shape: shape.into(), parts, operation: Operation::Rename }
+    Target {
+        name: name.into(),
+        dtype,
+        shape: shape.into(),
+        parts: parts.into(),
+        operation: Operation::Rename,
+    }
 }
 
 /// Carries the targets into `folder` as one file, and gives back the bytes of each by name, as the safetensors library

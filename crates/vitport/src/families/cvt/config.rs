@@ -2,6 +2,7 @@
 //! use. Keys are those of `CvtConfig` (transformers/models/cvt/configuration_cvt.py, 4.57.6 and 5.23.0).
 
 use serde_json::{Map, Value, json};
+use vitport_checkpoint::Dims;
 
 use super::structure::{Stage, Structure};
 use crate::rules::{Bindings, Expected};
@@ -91,53 +92,54 @@ pub(super) fn bindings(structure: &Structure) -> Bindings {
 }
 
 /// The state dict of CvtForImageClassification (transformers/models/cvt/modeling_cvt.py) of these sizes.
-pub(super) fn expected(structure: &Structure) -> Vec<Expected> {
-    let mut list = Vec::new();
+pub(super) fn expected(structure: &Structure) -> Expected {
+    let mut list = Expected::default();
     let mut below = 3;
     for (index, stage) in structure.stages.iter().enumerate() {
         let name = format!("cvt.encoder.stages.{index}");
         let embedding = format!("{name}.embedding.convolution_embeddings");
         let (width, kernel) = (stage.width, stage.patch_kernel);
-        list.push(Expected::new(format!("{embedding}.projection.weight"), [width, below, kernel, kernel]));
+        list.push(format!("{embedding}.projection.weight"), [width, below, kernel, kernel]);
         for rest in ["projection.bias", "normalization.weight", "normalization.bias"] {
-            list.push(Expected::new(format!("{embedding}.{rest}"), [width]));
+            list.push(format!("{embedding}.{rest}"), [width]);
         }
         if index + 1 == structure.stages.len() {
-            list.push(Expected::new(format!("{name}.cls_token"), [1, 1, width]));
+            list.push(format!("{name}.cls_token"), [1, 1, width]);
         }
-        for layer in 0..stage.depth {
-            expect_layer(&mut list, &format!("{name}.layers.{layer}"), stage, structure.qkv_bias);
-        }
+        list.push_layers(format!("{name}.layers."), stage.depth, layer(stage, structure.qkv_bias));
         below = width;
     }
     for norm in ["weight", "bias"] {
-        list.push(Expected::new(format!("layernorm.{norm}"), [below]));
+        list.push(format!("layernorm.{norm}"), [below]);
     }
-    list.push(Expected::new("classifier.weight", [structure.classes, below]));
-    list.push(Expected::new("classifier.bias", [structure.classes]));
+    list.push("classifier.weight", [structure.classes, below]);
+    list.push("classifier.bias", [structure.classes]);
     list
 }
 
-fn expect_layer(list: &mut Vec<Expected>, layer: &str, stage: &Stage, qkv_bias: bool) {
+/// The tensors of one layer of a stage.
+fn layer(stage: &Stage, qkv_bias: bool) -> Vec<(String, Dims)> {
     let (width, kernel) = (stage.width, stage.qkv_kernel);
+    let mut list = Vec::new();
+    let mut expect = |name: String, shape: &[u64]| list.push((name, shape.into()));
     for projection in ["query", "key", "value"] {
-        let attention = format!("{layer}.attention.attention");
+        let attention = "attention.attention";
         let convolution = format!("{attention}.convolution_projection_{projection}.convolution_projection");
-        list.push(Expected::new(format!("{convolution}.convolution.weight"), [width, 1, kernel, kernel]));
+        expect(format!("{convolution}.convolution.weight"), &[width, 1, kernel, kernel]);
         for statistic in ["weight", "bias", "running_mean", "running_var"] {
-            list.push(Expected::new(format!("{convolution}.normalization.{statistic}"), [width]));
+            expect(format!("{convolution}.normalization.{statistic}"), &[width]);
         }
-        list.push(Expected::new(format!("{convolution}.normalization.num_batches_tracked"), []));
-        list.push(Expected::new(format!("{attention}.projection_{projection}.weight"), [width, width]));
+        expect(format!("{convolution}.normalization.num_batches_tracked"), &[]);
+        expect(format!("{attention}.projection_{projection}.weight"), &[width, width]);
         if qkv_bias {
-            list.push(Expected::new(format!("{attention}.projection_{projection}.bias"), [width]));
+            expect(format!("{attention}.projection_{projection}.bias"), &[width]);
         }
     }
-    list.push(Expected::new(format!("{layer}.attention.output.dense.weight"), [width, width]));
-    list.push(Expected::new(format!("{layer}.intermediate.dense.weight"), [stage.mlp, width]));
-    list.push(Expected::new(format!("{layer}.intermediate.dense.bias"), [stage.mlp]));
-    list.push(Expected::new(format!("{layer}.output.dense.weight"), [width, stage.mlp]));
-    for rest in [
+    expect("attention.output.dense.weight".to_owned(), &[width, width]);
+    expect("intermediate.dense.weight".to_owned(), &[stage.mlp, width]);
+    expect("intermediate.dense.bias".to_owned(), &[stage.mlp]);
+    expect("output.dense.weight".to_owned(), &[width, stage.mlp]);
+    for name in [
         "attention.output.dense.bias",
         "output.dense.bias",
         "layernorm_before.weight",
@@ -145,6 +147,7 @@ fn expect_layer(list: &mut Vec<Expected>, layer: &str, stage: &Stage, qkv_bias: 
         "layernorm_after.weight",
         "layernorm_after.bias",
     ] {
-        list.push(Expected::new(format!("{layer}.{rest}"), [width]));
+        expect(name.to_owned(), &[width]);
     }
+    list
 }

@@ -86,45 +86,38 @@ const PROJECTIONS: [[&str; 2]; 3] = [
 ];
 
 /// The state dict of ViTForImageClassification or ViTModel (transformers/models/vit/modeling_vit.py) of these sizes.
-pub(super) fn expected(structure: &Structure, with_head: bool) -> Vec<Expected> {
+pub(super) fn expected(structure: &Structure, with_head: bool) -> Expected {
     let (width, mlp) = (structure.width, structure.mlp);
     let [patch_height, patch_width] = structure.patch;
     let base = if with_head { "vit." } else { "" };
-    let mut list = Vec::with_capacity(usize::try_from(structure.depth).unwrap_or(0).saturating_mul(16));
-    list.extend([
-        Expected::new(format!("{base}embeddings.cls_token"), [1, 1, width]),
-        Expected::new(format!("{base}embeddings.position_embeddings"), [1, structure.patches() + 1, width]),
-        Expected::new(
-            format!("{base}embeddings.patch_embeddings.projection.weight"),
-            [width, 3, patch_height, patch_width],
-        ),
-        Expected::new(format!("{base}embeddings.patch_embeddings.projection.bias"), [width]),
-    ]);
-    for layer in 0..structure.depth {
-        let layer = format!("{base}encoder.layer.{layer}.");
-        let mut expect = |rest: &str, shape: &[u64]| {
-            list.push(Expected::new([layer.as_str(), rest].concat(), shape));
-        };
-        for norm in NORMS {
-            expect(norm, &[width]);
-        }
-        for [weight, bias] in PROJECTIONS {
-            expect(weight, &[width, width]);
-            if structure.qkv_bias {
-                expect(bias, &[width]);
-            }
-        }
-        expect("attention.output.dense.weight", &[width, width]);
-        expect("attention.output.dense.bias", &[width]);
-        expect("intermediate.dense.weight", &[mlp, width]);
-        expect("intermediate.dense.bias", &[mlp]);
-        expect("output.dense.weight", &[width, mlp]);
-        expect("output.dense.bias", &[width]);
+    let mut list = Expected::default();
+    list.push(format!("{base}embeddings.cls_token"), [1, 1, width]);
+    list.push(format!("{base}embeddings.position_embeddings"), [1, structure.patches() + 1, width]);
+    let projection = format!("{base}embeddings.patch_embeddings.projection");
+    list.push(format!("{projection}.weight"), [width, 3, patch_height, patch_width]);
+    list.push(format!("{projection}.bias"), [width]);
+    let mut layer = Vec::new();
+    let mut expect = |name: &str, shape: &[u64]| layer.push((name.to_owned(), shape.into()));
+    for norm in NORMS {
+        expect(norm, &[width]);
     }
-    list.push(Expected::new(format!("{base}layernorm.weight"), [width]));
-    list.push(Expected::new(format!("{base}layernorm.bias"), [width]));
+    for [weight, bias] in PROJECTIONS {
+        expect(weight, &[width, width]);
+        if structure.qkv_bias {
+            expect(bias, &[width]);
+        }
+    }
+    expect("attention.output.dense.weight", &[width, width]);
+    expect("attention.output.dense.bias", &[width]);
+    expect("intermediate.dense.weight", &[mlp, width]);
+    expect("intermediate.dense.bias", &[mlp]);
+    expect("output.dense.weight", &[width, mlp]);
+    expect("output.dense.bias", &[width]);
+    list.push_layers(format!("{base}encoder.layer."), structure.depth, layer);
+    list.push(format!("{base}layernorm.weight"), [width]);
+    list.push(format!("{base}layernorm.bias"), [width]);
     let (end, rows) = if with_head { ("classifier", structure.classes) } else { ("pooler.dense", width) };
-    list.push(Expected::new(format!("{end}.weight"), [rows, width]));
-    list.push(Expected::new(format!("{end}.bias"), [rows]));
+    list.push(format!("{end}.weight"), [rows, width]);
+    list.push(format!("{end}.bias"), [rows]);
     list
 }
