@@ -174,7 +174,7 @@ fn bytes_arrive_wherever_in_a_page_they_lie() {
     };
     let (unpadded, targets) = source(0);
     let plan = Plan { targets, dropped: Vec::new() };
-    let to = Layout::new(&plan, u64::MAX).unwrap().files[0].header.len();
+    let to = usize::try_from(Layout::new(&plan, u64::MAX).unwrap().files[0].header.bytes()).unwrap();
     let from = |source: &Source| {
         let checkpoint = &source.checkpoint;
         usize::try_from(checkpoint.plain_bytes(&checkpoint.tensors()[0]).unwrap().1).unwrap()

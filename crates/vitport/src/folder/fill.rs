@@ -22,15 +22,15 @@ pub(super) struct Stretch<'a> {
 }
 
 enum Fill<'a> {
-    Header(&'a [u8]),
+    Header(&'a WeightFile<'a>),
     Part { target: &'a Target, part: &'a Part, factors: Vec<f64> },
 }
 
 /// All stretches of a file, in order. The factors of scaled rows are read here, once.
 pub(super) fn stretches<'a>(file: &'a WeightFile<'a>, audit: &Audit<'_>) -> Result<Vec<Stretch<'a>>> {
-    let mut end = file.header.len() as u64;
+    let mut end = file.header.bytes();
     let mut all = Vec::with_capacity(file.tensors.len().saturating_add(1));
-    all.push(Stretch { begin: 0, end, is_slow: false, fill: Fill::Header(&file.header) });
+    all.push(Stretch { begin: 0, end, is_slow: false, fill: Fill::Header(file) });
     for &target in &file.tensors {
         add_stretches(&mut all, target, end, audit)?;
         end = end.saturating_add(target.bytes());
@@ -127,11 +127,9 @@ impl Stretch<'_> {
     ) -> Result<()> {
         let into = position.saturating_sub(self.begin);
         match &self.fill {
-            Fill::Header(header) => {
-                let rest = usize::try_from(into).ok().and_then(|into| header.get(into..)).unwrap_or_default();
-                for (byte, &header) in out.iter_mut().zip(rest) {
-                    *byte = header;
-                }
+            Fill::Header(file) => {
+                let position = usize::try_from(into).unwrap_or(usize::MAX);
+                file.header.fill(&file.tensors, position, out);
                 Ok(())
             }
             Fill::Part { target, part, factors } => {

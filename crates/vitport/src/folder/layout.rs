@@ -1,4 +1,4 @@
-//! Which files hold which tensors: the safetensors headers, the split into shards, and the index that lists them.
+//! Which files hold which tensors: the split into shards, and the index that lists them.
 //!
 //! The split is huggingface's (`split_state_dict_into_shards_factory` of huggingface_hub, which transformers' own
 //! `save_pretrained` calls): tensors in order, a new shard where the next one would exceed the limit, and a tensor above
@@ -7,11 +7,11 @@
 
 use std::cmp::Reverse;
 
-use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 use vitport_checkpoint::Dtype;
 
 use super::error::{Error, Result};
+use super::header::{Header, METADATA};
 use crate::plan::{Part, Plan, Target};
 use crate::positions::Positions;
 
@@ -20,15 +20,6 @@ pub const DEFAULT_SHARD_SIZE: u64 = 5_000_000_000;
 
 /// The name of the index beside shards.
 pub const INDEX_NAME: &str = "model.safetensors.index.json";
-
-/// The member of the header that is no tensor.
-const METADATA: &str = "__metadata__";
-
-/// About as many bytes as a tensor's member of the header takes.
-const MEMBER: usize = 192;
-
-/// Bytes of the header's length, before the header.
-const LENGTH: usize = 8;
 
 /// The longest safetensors header that its own library reads, in bytes.
 const MAX_HEADER: usize = 100_000_000;
@@ -45,8 +36,8 @@ pub struct Layout<'a> {
 pub struct WeightFile<'a> {
     /// Its name in the folder.
     pub name: String,
-    /// What lies before the tensors' bytes: the length of the header and the header, 8-byte aligned.
-    pub header: Vec<u8>,
+    /// What lies before the tensors' bytes.
+    pub header: Header,
     /// The tensors in the order of their bytes, which follow one another without gaps.
     pub tensors: Vec<&'a Target>,
 }
@@ -54,7 +45,7 @@ pub struct WeightFile<'a> {
 impl WeightFile<'_> {
     /// Its length in bytes.
     pub fn bytes(&self) -> u64 {
-        self.tensors.iter().fold(self.header.len() as u64, |sum, tensor| sum.saturating_add(tensor.bytes()))
+        self.tensors.iter().fold(self.header.bytes(), |sum, tensor| sum.saturating_add(tensor.bytes()))
     }
 }
 
@@ -161,41 +152,16 @@ fn split(targets: &[Target], max_shard_size: u64) -> Vec<Vec<&Target>> {
     shards
 }
 
-/// A member of the header, as the safetensors format has it.
-#[derive(Serialize)]
-#[serde(untagged)]
-enum Member<'a> {
-    Metadata { format: &'static str },
-    Tensor { dtype: &'static str, shape: &'a [u64], data_offsets: [u64; 2] },
-}
-
-/// The eight bytes of length and the header itself, padded with spaces to a multiple of eight bytes.
-fn header(tensors: &[&Target]) -> Result<Vec<u8>> {
-    let mut begin = 0_u64;
-    let entries = tensors.iter().map(|target| {
-        let end = begin.saturating_add(target.bytes());
-        let data_offsets = [begin, end];
-        begin = end;
-        (&*target.name, Member::Tensor { dtype: target.dtype.name(), shape: &target.shape, data_offsets })
-    });
-    let mut text = Vec::with_capacity(tensors.len().saturating_mul(MEMBER));
-    text.extend_from_slice(&[0; LENGTH]);
-    serde_json::Serializer::new(&mut text)
-        .collect_map(std::iter::once((METADATA, Member::Metadata { format: "pt" })).chain(entries))
-        .map_err(|error| Error::Plan { tensor: METADATA.to_owned(), why: error.to_string() })?;
-    text.resize(text.len().next_multiple_of(8), b' ');
-    let len = text.len().saturating_sub(LENGTH);
+/// The header of a file of these tensors.
+fn header(tensors: &[&Target]) -> Result<Header> {
+    let header = Header::of(tensors);
+    let len = header.text_len();
     match tensors.first() {
         Some(first) if len > MAX_HEADER => {
             let why = format!("its file's header would have {len} bytes, more than {MAX_HEADER}");
             Err(inconsistent(first, why))
         }
-        _ => {
-            for (slot, byte) in text.iter_mut().zip((len as u64).to_le_bytes()) {
-                *slot = byte;
-            }
-            Ok(text)
-        }
+        _ => Ok(header),
     }
 }
 

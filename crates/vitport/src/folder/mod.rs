@@ -11,6 +11,7 @@ mod contents;
 pub mod error;
 mod fill;
 pub mod gather;
+mod header;
 pub mod json;
 mod kept;
 pub mod layout;
@@ -22,3 +23,4 @@ pub mod syncing;
 
 pub use contents::Contents;
 pub use error::{Class, Error, Result};
+pub use header::Header;
