@@ -9,9 +9,6 @@ use crate::plan::Target;
 /// The member of the header that is no tensor.
 pub(super) const METADATA: &str = "__metadata__";
 
-/// What stands between the length and the first tensor.
-const OPENING: &[u8] = br#"{"__metadata__":{"format":"pt"}"#;
-
 /// What stands behind the last tensor, of which as much as the header's length is a multiple of eight.
 const CLOSING: &[u8] = b"}       ";
 
@@ -38,11 +35,14 @@ struct Mark {
 impl Header {
     /// The header of tensors whose bytes follow one another in this order.
     pub(super) fn of(tensors: &[&Target]) -> Self {
-        let mut marks = Vec::with_capacity(tensors.len().div_ceil(MARKED));
-        let mut length = Length(LENGTH + OPENING.len());
+        let mut length = Length(0);
+        let mut marks = vec![Mark { at: 0, begin: 0 }];
+        write_opening(&mut length, 0);
         let mut begin = 0;
-        for tensors in tensors.chunks(MARKED) {
-            marks.push(Mark { at: length.0, begin });
+        for (number, tensors) in tensors.chunks(MARKED).enumerate() {
+            if number > 0 {
+                marks.push(Mark { at: length.0, begin });
+            }
             for tensor in tensors {
                 begin = write_member(&mut length, tensor, begin);
             }
@@ -62,49 +62,34 @@ impl Header {
 
     /// Fills `out` with the bytes from `position` of the file on. The tensors are those that it was made of.
     pub(super) fn fill(&self, tensors: &[&Target], position: usize, out: &mut [u8]) {
-        let end = position.saturating_add(out.len());
-        place(&(self.text_len() as u64).to_le_bytes(), 0, position, out);
-        place(OPENING, LENGTH, position, out);
         let first = self.marks.partition_point(|mark| mark.at <= position).saturating_sub(1);
-        let Some(&Mark { mut at, mut begin }) = self.marks.get(first) else {
-            return place(CLOSING, LENGTH + OPENING.len(), position, out);
-        };
-        let mut member = Vec::new();
+        let Some(&Mark { at, mut begin }) = self.marks.get(first) else { return };
+        let mut window = Window { skipped: position.saturating_sub(at), out };
+        if first == 0 {
+            write_opening(&mut window, self.text_len());
+        }
         for tensor in tensors.iter().skip(first.saturating_mul(MARKED)) {
-            if at >= end {
+            if window.out.is_empty() {
                 return;
             }
-            member.clear();
-            begin = write_member(&mut member, tensor, begin);
-            place(&member, at, position, out);
-            at = at.saturating_add(member.len());
+            begin = write_member(&mut window, tensor, begin);
         }
-        place(CLOSING, at, position, out);
+        window.push(CLOSING);
     }
 }
 
-/// What a header's text is written to.
-trait Text {
-    fn push(&mut self, text: &str);
+/// What a header is written to.
+trait Sink {
+    fn push(&mut self, bytes: &[u8]);
     fn push_number(&mut self, number: u64);
-}
-
-impl Text for Vec<u8> {
-    fn push(&mut self, text: &str) {
-        self.extend_from_slice(text.as_bytes());
-    }
-
-    fn push_number(&mut self, number: u64) {
-        self.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
-    }
 }
 
 /// Only the length of what is written.
 struct Length(usize);
 
-impl Text for Length {
-    fn push(&mut self, text: &str) {
-        self.0 = self.0.saturating_add(text.len());
+impl Sink for Length {
+    fn push(&mut self, bytes: &[u8]) {
+        self.0 = self.0.saturating_add(bytes.len());
     }
 
     fn push_number(&mut self, number: u64) {
@@ -113,46 +98,69 @@ impl Text for Length {
     }
 }
 
+/// A run of what is written, behind a number of bytes that are not wanted.
+struct Window<'a> {
+    skipped: usize,
+    out: &'a mut [u8],
+}
+
+impl Sink for Window<'_> {
+    fn push(&mut self, bytes: &[u8]) {
+        let Some(bytes) = bytes.get(self.skipped..) else {
+            self.skipped -= bytes.len();
+            return;
+        };
+        self.skipped = 0;
+        let out = std::mem::take(&mut self.out);
+        let (room, rest) = out.split_at_mut(bytes.len().min(out.len()));
+        if let Some(bytes) = bytes.get(..room.len()) {
+            room.copy_from_slice(bytes);
+        }
+        self.out = rest;
+    }
+
+    fn push_number(&mut self, number: u64) {
+        self.push(itoa::Buffer::new().format(number).as_bytes());
+    }
+}
+
+/// Writes the length and what stands before the first tensor.
+fn write_opening(sink: &mut impl Sink, text_len: usize) {
+    sink.push(&(text_len as u64).to_le_bytes());
+    sink.push(br#"{"__metadata__":{"format":"pt"}"#);
+}
+
 /// Writes a tensor's member, whose bytes begin at `begin`. The answer is where they end.
-fn write_member(text: &mut impl Text, tensor: &Target, begin: u64) -> u64 {
+fn write_member(sink: &mut impl Sink, tensor: &Target, begin: u64) -> u64 {
     let end = begin.saturating_add(tensor.bytes());
-    text.push(",");
-    write_string(text, &tensor.name);
-    text.push(":{\"dtype\":\"");
-    text.push(tensor.dtype.name());
-    text.push("\",\"shape\":[");
+    sink.push(b",");
+    write_string(sink, &tensor.name);
+    sink.push(b":{\"dtype\":\"");
+    sink.push(tensor.dtype.name().as_bytes());
+    sink.push(b"\",\"shape\":[");
     for (axis, size) in tensor.shape.iter().enumerate() {
         if axis > 0 {
-            text.push(",");
+            sink.push(b",");
         }
-        text.push_number(*size);
+        sink.push_number(*size);
     }
-    text.push("],\"data_offsets\":[");
-    text.push_number(begin);
-    text.push(",");
-    text.push_number(end);
-    text.push("]}");
+    sink.push(b"],\"data_offsets\":[");
+    sink.push_number(begin);
+    sink.push(b",");
+    sink.push_number(end);
+    sink.push(b"]}");
     end
 }
 
-fn write_string(text: &mut impl Text, string: &str) {
+fn write_string(sink: &mut impl Sink, string: &str) {
     let is_plain = |byte: u8| byte >= b' ' && byte != b'"' && byte != b'\\';
     // Without an early exit, so that many bytes are looked at at once.
     if string.bytes().fold(true, |all, byte| all & is_plain(byte)) {
-        text.push("\"");
-        text.push(string);
-        text.push("\"");
+        sink.push(b"\"");
+        sink.push(string.as_bytes());
+        sink.push(b"\"");
     } else {
-        text.push(&Value::from(string).to_string());
-    }
-}
-
-/// Copies as much of `piece`, which stands at `at` of the file, as lies in `out`, which stands at `position`.
-fn place(piece: &[u8], at: usize, position: usize, out: &mut [u8]) {
-    let piece = piece.get(position.saturating_sub(at)..).unwrap_or_default();
-    let out = out.get_mut(at.saturating_sub(position)..).unwrap_or_default();
-    for (slot, byte) in out.iter_mut().zip(piece) {
-        *slot = *byte;
+        sink.push(Value::from(string).to_string().as_bytes());
     }
 }
 

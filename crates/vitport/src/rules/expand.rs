@@ -12,7 +12,7 @@ use super::expected::Expected;
 use super::instances::{MOST_NAMES, too_many};
 use super::language::{Action, Dimension, Rule, Rules};
 use super::nearest::nearest_pattern;
-use super::pattern::{Pattern, Side, Values};
+use super::pattern::{Side, Template, Value};
 use super::problems::{Problem, Problems, WITH_NEAREST, grouped};
 use crate::plan::{Dropped, Operation, Part, Parts, Plan, Target};
 use crate::positions::Positions;
@@ -74,20 +74,21 @@ impl Rules {
         bindings: &Bindings,
     ) -> (BTreeSet<String>, BTreeSet<String>) {
         let all = self.rules.iter().map(Rule::describe).collect();
+        let has_any = |rule: &Rule| {
+            let instances = self.instances(rule, bindings)?;
+            let sources = instances.bind(&rule.action.sources(), Side::Source)?;
+            let (mut name, mut has_any) = (String::new(), false);
+            instances.each(&mut |values| {
+                has_any |= sources
+                    .iter()
+                    .all(|source_name| source_name.fill(&mut name, values).is_ok() && source.has(&name));
+                Ok(())
+            })?;
+            Ok::<_, String>(has_any)
+        };
         let is_live = |rule: &&Rule| {
             let is_met = |c: &super::language::Condition| bindings.flags.get(&c.flag) == Some(&c.wanted);
-            let sources = rule.action.sources();
-            let has_all = |values: &Values<'_>| {
-                sources
-                    .iter()
-                    .all(|pattern| pattern.fill(values, Side::Source).is_ok_and(|name| source.has(&name)))
-            };
-            let mut has_any = false;
-            let walked = self.each_instance(rule, bindings, &mut |values| {
-                has_any |= has_all(values);
-                Ok(())
-            });
-            rule.conditions.iter().all(is_met) && walked.is_ok() && has_any
+            rule.conditions.iter().all(is_met) && has_any(rule) == Ok(true)
         };
         (self.rules.iter().filter(is_live).map(Rule::describe).collect(), all)
     }
@@ -125,22 +126,28 @@ impl<'a> Expansion<'a> {
                 None => return self.broken(rule, format!("the family has no flag `{}`", condition.flag)),
             }
         }
+        if let Err(reason) = self.write_out(rule) {
+            self.broken(rule, reason);
+        }
+    }
+
+    /// Every instance of a rule.
+    fn write_out(&mut self, rule: &Rule) -> Result<(), String> {
         let (rules, bindings) = (self.rules, self.bindings);
-        let sources = rule.action.sources();
-        let patterns = sources.len().saturating_add(rule.action.targets().len());
-        let walked = rules.each_instance(rule, bindings, &mut |values| {
-            self.names = self.names.saturating_add(patterns);
+        let instances = rules.instances(rule, bindings)?;
+        let sources = instances.bind(&rule.action.sources(), Side::Source)?;
+        let targets = instances.bind(&rule.action.targets(), Side::Target)?;
+        let names = sources.len().saturating_add(targets.len());
+        instances.each(&mut |values| {
+            self.names = self.names.saturating_add(names);
             if self.names > MOST_NAMES {
                 return Err(too_many());
             }
-            if let Err(problem) = self.instance(rule, &sources, values) {
+            if let Err(problem) = self.instance(rule, &sources, &targets, values) {
                 self.problems.push(problem);
             }
             Ok(())
-        });
-        if let Err(reason) = walked {
-            self.broken(rule, reason);
-        }
+        })
     }
 
     fn broken(&mut self, rule: &Rule, reason: String) {
@@ -148,14 +155,20 @@ impl<'a> Expansion<'a> {
     }
 
     /// One rule with one set of values. A source that is missing is noted and no problem here.
-    fn instance(&mut self, rule: &Rule, patterns: &[&Pattern], values: &Values<'_>) -> Result<(), Problem> {
+    fn instance(
+        &mut self,
+        rule: &Rule,
+        sources: &[Template],
+        targets: &[Template],
+        values: &[Value<'_>],
+    ) -> Result<(), Problem> {
         let broken = |reason: String| Problem::Rule { rule: rule.describe(), reason };
-        let source: &'a StateDict = self.source;
+        let state_dict: &'a StateDict = self.source;
         let mut tensors: SmallVec<[&'a Arc<Tensor>; 2]> = SmallVec::new();
         let mut first = None;
-        for pattern in patterns {
-            pattern.fill_into(&mut self.name, values, Side::Source).map_err(broken)?;
-            match (source.entry(&self.name), &rule.action) {
+        for source in sources {
+            source.fill(&mut self.name, values).map_err(broken)?;
+            match (state_dict.entry(&self.name), &rule.action) {
                 (Some((position, tensor)), _) => {
                     tensors.push(tensor);
                     first.get_or_insert(position);
@@ -167,66 +180,67 @@ impl<'a> Expansion<'a> {
                 (None, _) => self.missing.entry(rule.describe()).or_default().push(self.name.clone()),
             }
         }
-        if tensors.len() < patterns.len() {
+        if tensors.len() < sources.len() {
             return Ok(());
         }
-        let (target, dtype, shape, parts, operation): (_, _, _, Parts, _) = match (&rule.action, &*tensors) {
+        let (dtype, shape, parts, operation): (_, _, Parts, _) = match (&rule.action, &*tensors) {
             (Action::Drop { reason, .. }, [tensor]) => {
                 self.dropped.push(dropped(tensor, reason.clone()));
                 return Ok(());
             }
-            (Action::Rename { target, .. }, [tensor]) => {
+            (Action::Rename { .. }, [tensor]) => {
                 let shape = self.shared(&tensor.shape);
-                (target, tensor.dtype, shape, smallvec![whole(tensor)], Operation::Rename)
+                (tensor.dtype, shape, smallvec![whole(tensor)], Operation::Rename)
             }
-            (Action::Transpose { target, .. }, [tensor]) => {
+            (Action::Transpose { .. }, [tensor]) => {
                 let view = Arc::new(transposed(tensor)?);
                 let shape = self.shared(&view.shape);
-                (target, tensor.dtype, shape, smallvec![whole(&view)], Operation::Transpose)
+                (tensor.dtype, shape, smallvec![whole(&view)], Operation::Transpose)
             }
-            (Action::Permute { target, axes, .. }, [tensor]) => {
+            (Action::Permute { axes, .. }, [tensor]) => {
                 let (shape, view) = permuted(tensor, axes)?;
                 let (shape, view) = (self.shared(&shape), Arc::new(view));
-                (target, tensor.dtype, shape, smallvec![whole(&view)], Operation::Permute)
+                (tensor.dtype, shape, smallvec![whole(&view)], Operation::Permute)
             }
-            (Action::Reshape { target, shape, .. }, [tensor]) => {
+            (Action::Reshape { shape, .. }, [tensor]) => {
                 let shape = self.shape(shape).map_err(broken)?;
-                (target, tensor.dtype, self.shared(&shape), smallvec![whole(tensor)], Operation::Reshape)
+                (tensor.dtype, self.shared(&shape), smallvec![whole(tensor)], Operation::Reshape)
             }
-            (Action::Split { targets, .. }, [tensor]) => {
+            (Action::Split { .. }, [tensor]) => {
                 let names = targets.iter().map(|target| self.target_name(rule, target, values));
                 let names = names.collect::<Result<SmallVec<[_; 4]>, _>>()?;
                 return self.split(first, tensor, &names);
             }
-            (Action::Concat { target, .. }, tensors) => {
+            (Action::Concat { .. }, tensors) => {
                 let (shape, dtype) = stacked(tensors)?;
                 let parts = tensors.iter().copied().map(whole).collect();
-                (target, dtype, self.shared(&shape), parts, Operation::Concat)
+                (dtype, self.shared(&shape), parts, Operation::Concat)
             }
-            (Action::Pad { target, rows, .. }, [tensor]) => {
+            (Action::Pad { rows, .. }, [tensor]) => {
                 let (shape, zeros) = padded(tensor, *rows)?;
                 let parts = smallvec![Part::Zeros { elements: zeros }, whole(tensor)];
-                (target, tensor.dtype, self.shared(&shape), parts, Operation::Pad)
+                (tensor.dtype, self.shared(&shape), parts, Operation::Pad)
             }
-            (Action::Fold { target, .. }, [tensor, factors]) => {
+            (Action::Fold { .. }, [tensor, factors]) => {
                 check_factors(tensor, factors)?;
                 let shape = self.shared(&tensor.shape);
                 let part = Part::ScaledRows { tensor: Arc::clone(tensor), factors: Arc::clone(factors) };
-                (target, tensor.dtype, shape, smallvec![part], Operation::Fold)
+                (tensor.dtype, shape, smallvec![part], Operation::Fold)
             }
-            (Action::Zeros { target, shape }, _) => {
+            (Action::Zeros { shape, .. }, _) => {
                 let shape = self.shape(shape).map_err(broken)?;
                 let elements = shape.iter().fold(1_u64, |product, &dim| product.saturating_mul(dim));
                 let part = Part::Zeros { elements };
-                (target, self.filler, self.shared(&shape), smallvec![part], Operation::Fill)
+                (self.filler, self.shared(&shape), smallvec![part], Operation::Fill)
             }
-            (Action::Identity { target, size }, _) => {
+            (Action::Identity { size, .. }, _) => {
                 let size = self.dimension(size).map_err(broken)?;
                 let part = Part::Identity { size };
-                (target, self.filler, self.shared(&[size, size]), smallvec![part], Operation::Fill)
+                (self.filler, self.shared(&[size, size]), smallvec![part], Operation::Fill)
             }
             _ => return Err(broken("it has another number of sources than it needs".to_owned())),
         };
+        let Some(target) = targets.first() else { return Ok(()) };
         let name = self.target_name(rule, target, values)?;
         self.make(first, Target { name, dtype, shape, parts, operation })
     }
@@ -234,11 +248,11 @@ impl<'a> Expansion<'a> {
     fn target_name(
         &mut self,
         rule: &Rule,
-        pattern: &Pattern,
-        values: &Values<'_>,
+        target: &Template,
+        values: &[Value<'_>],
     ) -> Result<Arc<str>, Problem> {
-        pattern
-            .fill_into(&mut self.name, values, Side::Target)
+        target
+            .fill(&mut self.name, values)
             .map_err(|reason| Problem::Rule { rule: rule.describe(), reason })?;
         Ok(self.name.as_str().into())
     }

@@ -4,45 +4,46 @@ use std::collections::BTreeSet;
 
 use super::expand::Bindings;
 use super::language::{Rule, Rules};
-use super::pattern::{Side, Text, Value, Values};
+use super::pattern::{Pattern, Side, Template, Text, Value};
 
 /// Names that all rules of a file together may stand for: some hundred times what the largest vision model has, and few enough
 /// that a rule file whose choices multiply is refused at once.
 pub(super) const MOST_NAMES: usize = 200_000;
 
-/// What is done with each instance of a rule.
-type Each<'a> = dyn FnMut(&Values<'_>) -> Result<(), String> + 'a;
+/// What is done with each instance of a rule, given its values.
+type Each<'a> = dyn FnMut(&[Value<'_>]) -> Result<(), String> + 'a;
 
-/// A variable that has no value yet, and how many it has been given so far.
-type Open<'a> = (&'a str, usize);
+/// A rule's variables that no text is given for, in the order in which they take their values.
+pub(super) struct Instances<'a> {
+    bindings: &'a Bindings,
+    names: Vec<&'a str>,
+    choices: Vec<Choices<'a>>,
+}
 
 /// What a variable may be.
 enum Choices<'a> {
     Texts(&'a [Text]),
-    Indices(u64),
+    /// Indices up to the count of this name.
+    Range(Template),
+    Undefined,
 }
 
 impl Rules {
-    /// Calls `each` with every value of a rule's variables. A range's count may depend on other variables
-    /// (`b = "blocks.{s}"`).
-    pub(super) fn each_instance(
-        &self,
-        rule: &Rule,
-        bindings: &Bindings,
-        each: &mut Each<'_>,
-    ) -> Result<(), String> {
-        let variables = rule.variables();
-        let mut values = Values::default();
-        for (name, text) in &bindings.texts {
-            values.push(name, Value::Text(text));
-        }
-        let is_open = |name: &&str| !bindings.texts.contains_key(*name);
-        let mut open: BTreeSet<&str> = variables.iter().map(String::as_str).filter(is_open).collect();
-        let mut bound: BTreeSet<&str> = bindings.texts.keys().map(String::as_str).collect();
-        let mut order: Vec<Open<'_>> = Vec::with_capacity(open.len());
+    /// The instances of a rule. A range's count may depend on other variables (`b = "blocks.{s}"`).
+    pub(super) fn instances<'a>(
+        &'a self,
+        rule: &'a Rule,
+        bindings: &'a Bindings,
+    ) -> Result<Instances<'a>, String> {
+        let texts = &bindings.texts;
+        let mut open: BTreeSet<&str> =
+            rule.variables().into_iter().filter(|name| !texts.contains_key(*name)).collect();
+        let mut names = Vec::with_capacity(open.len());
+        let mut choices = Vec::with_capacity(open.len());
         while !open.is_empty() {
+            let is_known = |name: &&str| texts.contains_key(*name) || names.contains(name);
             let is_ready = |name: &&str| match self.ranges.get(*name) {
-                Some(count) => count.variables().iter().all(|variable| bound.contains(variable)),
+                Some(count) => count.variables().iter().all(is_known),
                 None => true,
             };
             let Some(name) = open.iter().copied().find(is_ready) else {
@@ -50,67 +51,71 @@ impl Rules {
                     "the ranges {open:?} depend on one another or on a variable the rule does not use"
                 ));
             };
+            choices.push(match (self.choices.get(name), self.ranges.get(name)) {
+                (Some(choices), _) => Choices::Texts(choices),
+                (None, Some(count)) => Choices::Range(count.bind(Side::Source, texts, &names)?),
+                (None, None) => Choices::Undefined,
+            });
             open.remove(name);
-            order.push((name, 0));
-            bound.insert(name);
+            names.push(name);
         }
-        self.each_below(&mut order, &mut values, bindings, each)
+        Ok(Instances { bindings, names, choices })
+    }
+}
+
+impl Instances<'_> {
+    /// Patterns of the rule, to be filled with the values of an instance.
+    pub(super) fn bind(&self, patterns: &[&Pattern], side: Side) -> Result<Vec<Template>, String> {
+        patterns.iter().map(|pattern| pattern.bind(side, &self.bindings.texts, &self.names)).collect()
     }
 
-    /// Gives the first open variable each of its values in turn, and the others below it.
+    /// Calls `each` with every value of the variables.
+    pub(super) fn each(&self, each: &mut Each<'_>) -> Result<(), String> {
+        let mut given = vec![0; self.names.len()];
+        self.each_below(&mut given, &mut Vec::with_capacity(self.names.len()), each)
+    }
+
+    /// Gives the first variable that has no value each of its values in turn, and the others below it. `given` counts for
+    /// each of these variables how many values it has been given so far.
     fn each_below<'a>(
         &'a self,
-        open: &mut [Open<'a>],
-        values: &mut Values<'a>,
-        bindings: &Bindings,
+        given: &mut [usize],
+        values: &mut Vec<Value<'a>>,
         each: &mut Each<'_>,
     ) -> Result<(), String> {
-        let Some(((name, given), below)) = open.split_first_mut() else {
+        let place = values.len();
+        let (Some((given, below)), Some(name), Some(choices)) =
+            (given.split_first_mut(), self.names.get(place), self.choices.get(place))
+        else {
             return each(values);
         };
-        let choices = self.choices_of(name, values, bindings)?;
-        *given = given.saturating_add(choices.len());
+        let count = match choices {
+            Choices::Texts(texts) => texts.len() as u64,
+            Choices::Range(count) => {
+                let mut key = String::new();
+                count.fill(&mut key, values)?;
+                let Some(&end) = self.bindings.counts.get(&key) else {
+                    return Err(format!("{{{name}}} runs up to `{key}`, which the family does not define"));
+                };
+                end
+            }
+            Choices::Undefined => {
+                return Err(format!("{{{name}}} is no range, no choice, and the family does not define it"));
+            }
+        };
+        *given = given.saturating_add(usize::try_from(count).unwrap_or(usize::MAX));
         if *given > MOST_NAMES {
             return Err(too_many());
         }
-        let mut with = |value: Value<'a>| {
-            values.push(name, value);
-            self.each_below(below, values, bindings, each)?;
+        let give = |value: Value<'a>| {
+            values.push(value);
+            self.each_below(below, values, each)?;
             values.pop();
             Ok(())
         };
         match choices {
-            Choices::Texts(texts) => texts.iter().map(Value::Choice).try_for_each(&mut with),
-            Choices::Indices(end) => (0..end).map(Value::Number).try_for_each(&mut with),
-        }
-    }
-
-    fn choices_of(
-        &self,
-        name: &str,
-        values: &Values<'_>,
-        bindings: &Bindings,
-    ) -> Result<Choices<'_>, String> {
-        if let Some(texts) = self.choices.get(name) {
-            return Ok(Choices::Texts(texts));
-        }
-        let Some(range) = self.ranges.get(name) else {
-            return Err(format!("{{{name}}} is no range, no choice, and the family does not define it"));
-        };
-        let count = range.fill(values, Side::Source)?;
-        match bindings.counts.get(&count) {
-            None => Err(format!("{{{name}}} runs up to `{count}`, which the family does not define")),
-            Some(&end) if end > MOST_NAMES as u64 => Err(too_many()),
-            Some(&end) => Ok(Choices::Indices(end)),
-        }
-    }
-}
-
-impl Choices<'_> {
-    fn len(&self) -> usize {
-        match self {
-            Choices::Texts(texts) => texts.len(),
-            Choices::Indices(end) => usize::try_from(*end).unwrap_or(usize::MAX),
+            Choices::Texts(texts) => texts.iter().map(Value::Choice).try_for_each(give),
+            _ => (0..count).map(Value::Number).try_for_each(give),
         }
     }
 }

@@ -123,11 +123,9 @@ pub(super) struct Rule {
 
 impl Rule {
     /// Variables of all its patterns.
-    pub fn variables(&self) -> BTreeSet<String> {
+    pub fn variables(&self) -> BTreeSet<&str> {
         let patterns = self.action.sources().into_iter().chain(self.action.targets());
-        patterns
-            .flat_map(|pattern| pattern.variables().into_iter().map(str::to_owned).collect::<Vec<_>>())
-            .collect()
+        patterns.flat_map(Pattern::variables).collect()
     }
 
     /// The rule as a person would point at it.

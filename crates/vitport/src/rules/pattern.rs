@@ -3,25 +3,20 @@
 //! A pattern is literal text and variables in braces. Filling it with values gives a tensor's name; there is no search and
 //! no regular expression, so what a rule means can be read off it.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
 /// Bytes that a pattern, and a name that it is filled to, may have: what the reader of checkpoints allows a name.
 const LONGEST: usize = 4096;
 
-/// The values of a rule's variables for one of its instances.
-#[derive(Debug, Default)]
-pub struct Values<'a>(Vec<(&'a str, Value<'a>)>);
-
-/// What a variable reads as, in the source and in the target.
+/// A choice, which may read differently on the two sides of a rule (`q` in the source, `query` in the target).
 pub type Text = (Arc<str>, Arc<str>);
 
 /// The value of a variable.
 #[derive(Debug, Clone, Copy)]
 pub enum Value<'a> {
-    /// A text of the family's.
-    Text(&'a str),
-    /// A choice, which may read differently on the two sides of a rule (`q` in the source, `query` in the target).
+    /// One of its choices.
     Choice(&'a Text),
     /// An index.
     Number(u64),
@@ -34,34 +29,6 @@ pub enum Side {
     Source,
     /// Names in the folder.
     Target,
-}
-
-impl<'a> Values<'a> {
-    /// Gives a further variable its value.
-    pub fn push(&mut self, name: &'a str, value: Value<'a>) {
-        self.0.push((name, value));
-    }
-
-    /// Takes the last variable away.
-    pub fn pop(&mut self) {
-        self.0.pop();
-    }
-
-    fn get(&self, name: &str) -> Option<Value<'a>> {
-        self.0.iter().rev().find(|(known, _)| *known == name).map(|(_, value)| *value)
-    }
-}
-
-impl Value<'_> {
-    fn push_to(self, name: &mut String, side: Side) {
-        match (self, side) {
-            (Value::Text(text), _) => name.push_str(text),
-            (Value::Choice((text, _)), Side::Source) | (Value::Choice((_, text)), Side::Target) => {
-                name.push_str(text);
-            }
-            (Value::Number(number), _) => name.push_str(itoa::Buffer::new().format(number)),
-        }
-    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -133,30 +100,72 @@ impl Pattern {
         names
     }
 
-    /// The name with every hole filled.
+    /// The pattern for names on one side, to be filled with the values of `variables` in that order. What has one of `texts`
+    /// is filled already.
     ///
     /// # Errors
-    /// The first variable that has no value, or that the name gets too long.
-    pub fn fill(&self, values: &Values<'_>, side: Side) -> Result<String, String> {
-        let mut name = String::with_capacity(self.text.len() + 16);
-        self.fill_into(&mut name, values, side)?;
-        Ok(name)
+    /// The first variable that is neither.
+    pub fn bind(
+        &self,
+        side: Side,
+        texts: &BTreeMap<String, String>,
+        variables: &[&str],
+    ) -> Result<Template, String> {
+        let mut pieces: Vec<Hole> = Vec::new();
+        for piece in &self.pieces {
+            let text = match piece {
+                Piece::Text(text) => text,
+                Piece::Variable(name) => match (texts.get(name), variables.iter().position(|v| v == name)) {
+                    (Some(text), _) => text,
+                    (None, Some(place)) => {
+                        pieces.push(Hole::Value(place));
+                        continue;
+                    }
+                    (None, None) => {
+                        return Err(format!("`{}` uses {{{name}}}, which nothing defines", self.text));
+                    }
+                },
+            };
+            match pieces.last_mut() {
+                Some(Hole::Text(before)) => before.push_str(text),
+                _ => pieces.push(Hole::Text(text.clone())),
+            }
+        }
+        Ok(Template { text: self.text.clone(), side, pieces })
     }
+}
 
+/// A pattern of which only the holes are left that differ between the instances of a rule.
+#[derive(Debug, Clone)]
+pub struct Template {
+    /// The pattern's.
+    text: String,
+    side: Side,
+    pieces: Vec<Hole>,
+}
+
+#[derive(Debug, Clone)]
+enum Hole {
+    Text(String),
+    /// The place of its variable.
+    Value(usize),
+}
+
+impl Template {
     /// Puts the name with every hole filled into `name`, whose memory is used again.
     ///
     /// # Errors
-    /// As [`fill`](Self::fill).
-    pub fn fill_into(&self, name: &mut String, values: &Values<'_>, side: Side) -> Result<(), String> {
+    /// That the name gets too long.
+    pub fn fill(&self, name: &mut String, values: &[Value<'_>]) -> Result<(), String> {
         name.clear();
         for piece in &self.pieces {
             match piece {
-                Piece::Text(text) => name.push_str(text),
-                Piece::Variable(variable) => match values.get(variable) {
-                    Some(value) => value.push_to(name, side),
-                    None => {
-                        return Err(format!("`{}` uses {{{variable}}}, which nothing defines", self.text));
-                    }
+                Hole::Text(text) => name.push_str(text),
+                Hole::Value(place) => match (values.get(*place), self.side) {
+                    (Some(Value::Number(number)), _) => name.push_str(itoa::Buffer::new().format(*number)),
+                    (Some(Value::Choice((text, _))), Side::Source)
+                    | (Some(Value::Choice((_, text))), Side::Target) => name.push_str(text),
+                    (None, _) => {}
                 },
             }
             if name.len() > LONGEST {
@@ -179,14 +188,18 @@ mod tests {
 
     #[test]
     fn a_pattern_fills_each_side_with_its_own_text() {
-        let mut values = Values::default();
         let choice = ("q".into(), "query".into());
-        values.push("i", Value::Number(3));
-        values.push("x", Value::Choice(&choice));
-        let pattern = Pattern::parse("blocks.{i}.proj_{x}.{i}").unwrap();
-        assert_eq!(pattern.variables(), ["i", "x"]);
-        assert_eq!(pattern.fill(&values, Side::Source).unwrap(), "blocks.3.proj_q.3");
-        assert_eq!(pattern.fill(&values, Side::Target).unwrap(), "blocks.3.proj_query.3");
+        let values = [Value::Number(3), Value::Choice(&choice)];
+        let texts = BTreeMap::from([("base".to_owned(), "net.".to_owned())]);
+        let pattern = Pattern::parse("{base}blocks.{i}.proj_{x}.{i}").unwrap();
+        assert_eq!(pattern.variables(), ["base", "i", "x"]);
+        let filled = |side| {
+            let mut name = "of an instance before".to_owned();
+            pattern.bind(side, &texts, &["i", "x"]).unwrap().fill(&mut name, &values).unwrap();
+            name
+        };
+        assert_eq!(filled(Side::Source), "net.blocks.3.proj_q.3");
+        assert_eq!(filled(Side::Target), "net.blocks.3.proj_query.3");
     }
 
     #[test]
@@ -197,6 +210,6 @@ mod tests {
         assert!(Pattern::parse("a.{i i}").unwrap_err().contains("variable"));
         assert!(Pattern::parse("").unwrap_err().contains("empty"));
         let pattern = Pattern::parse("a.{i}").unwrap();
-        assert!(pattern.fill(&Values::default(), Side::Source).unwrap_err().contains("{i}"));
+        assert!(pattern.bind(Side::Source, &BTreeMap::new(), &["j"]).unwrap_err().contains("{i}"));
     }
 }
