@@ -58,7 +58,7 @@ pub(super) fn named(
     let stem = source.stem();
     let by_file = std::iter::once((stem.as_str(), Origin::FileName(escape(&stem).to_string())));
     for (name, origin) in recorded.chain(by_file) {
-        if let Ok(found) = look_up(name, origin)
+        if let Some(found) = find(name, origin)
             && difference(found.architecture, structure).is_none()
         {
             return Ok(Some(found));
@@ -67,10 +67,15 @@ pub(super) fn named(
     Ok(None)
 }
 
+fn find(name: &str, origin: Origin) -> Option<Named> {
+    let found = zoo::find(name)?;
+    let tag = (!found.default_tag).then_some(found.tag);
+    Some(Named { architecture: found.architecture, tag, origin })
+}
+
 fn look_up(name: &str, origin: Origin) -> Result<Named, IdentifyError> {
-    if let Some(found) = zoo::find(name) {
-        let tag = (!found.default_tag).then_some(found.tag);
-        return Ok(Named { architecture: found.architecture, tag, origin });
+    if let Some(found) = find(name, origin) {
+        return Ok(found);
     }
     if let Some(module) = zoo::other_family(name) {
         return Err(IdentifyError::NoTarget {
