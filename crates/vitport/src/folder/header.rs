@@ -133,9 +133,9 @@ fn write_opening(sink: &mut impl Sink, text_len: usize) {
 /// Writes a tensor's member, whose bytes begin at `begin`. The answer is where they end.
 fn write_member(sink: &mut impl Sink, tensor: &Target, begin: u64) -> u64 {
     let end = begin.saturating_add(tensor.bytes());
-    sink.push(b",");
-    write_string(sink, &tensor.name);
-    sink.push(b":{\"dtype\":\"");
+    sink.push(b",\"");
+    write_escaped(sink, &tensor.name);
+    sink.push(b"\":{\"dtype\":\"");
     sink.push(tensor.dtype.name().as_bytes());
     sink.push(b"\",\"shape\":[");
     for (axis, size) in tensor.shape.iter().enumerate() {
@@ -152,15 +152,15 @@ fn write_member(sink: &mut impl Sink, tensor: &Target, begin: u64) -> u64 {
     end
 }
 
-fn write_string(sink: &mut impl Sink, string: &str) {
+/// Writes a string without its quotes.
+fn write_escaped(sink: &mut impl Sink, string: &str) {
     let is_plain = |byte: u8| byte >= b' ' && byte != b'"' && byte != b'\\';
     // Without an early exit, so that many bytes are looked at at once.
     if string.bytes().fold(true, |all, byte| all & is_plain(byte)) {
-        sink.push(b"\"");
         sink.push(string.as_bytes());
-        sink.push(b"\"");
     } else {
-        sink.push(Value::from(string).to_string().as_bytes());
+        let quoted = Value::from(string).to_string();
+        sink.push(quoted.as_bytes().get(1..quoted.len().saturating_sub(1)).unwrap_or_default());
     }
 }
 
