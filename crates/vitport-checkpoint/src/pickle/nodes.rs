@@ -181,10 +181,10 @@ impl Nodes {
     /// without the room the tables are moved as they grow.
     pub(super) fn expect(&mut self, len: usize) {
         let _ = self.letters.try_reserve(len / 3);
-        let _ = self.text_ends.try_reserve(len / 24);
-        let _ = self.items.try_reserve(len / 8);
-        let _ = self.tuple_ends.try_reserve(len / 24);
-        let _ = self.dicts.try_reserve(len / 64);
+        let _ = self.text_ends.try_reserve(len / 40);
+        let _ = self.items.try_reserve(len / 12);
+        let _ = self.tuple_ends.try_reserve(len / 32);
+        let _ = self.dicts.try_reserve(len / 90);
         let _ = self.storages.try_reserve(len / 160);
         let _ = self.views.try_reserve(len / 160);
     }
