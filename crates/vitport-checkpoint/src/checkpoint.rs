@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::ops::Range;
 use std::path::Path;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use foldhash::fast::RandomState;
 
@@ -36,7 +36,7 @@ use crate::tensor::Tensor;
 pub struct Checkpoint {
     bytes: Bytes,
     files: Vec<SourceFile>,
-    all: Vec<Tensor>,
+    all: Vec<Arc<Tensor>>,
     branches: Vec<Branch>,
     unsupported: Vec<Unsupported>,
     metadata: Vec<Metadata>,
@@ -44,7 +44,7 @@ pub struct Checkpoint {
     roots: Vec<Root>,
     selected: Range<usize>,
     /// The selected tensors under their names in the root, where those are not their full names.
-    renamed: Option<Vec<Tensor>>,
+    renamed: Option<Vec<Arc<Tensor>>>,
     /// The numbers of the selected tensors by name, once one is looked for.
     by_name: OnceLock<Vec<usize>>,
     root: Root,
@@ -161,6 +161,7 @@ impl Checkpoint {
         self.renamed = (prefix > 0).then(|| {
             let mut tensors = self.all.get(branch.tensors.clone()).unwrap_or_default().to_vec();
             for tensor in &mut tensors {
+                let tensor = Arc::make_mut(tensor);
                 tensor.name = tensor.name.get(prefix..).unwrap_or_default().into();
             }
             tensors
@@ -217,7 +218,7 @@ impl Checkpoint {
 
     /// The tensors of the selected root, under their names in it, in the order of the file.
     #[must_use]
-    pub fn tensors(&self) -> &[Tensor] {
+    pub fn tensors(&self) -> &[Arc<Tensor>] {
         match &self.renamed {
             Some(tensors) => tensors,
             None => self.all.get(self.selected.clone()).unwrap_or_default(),
@@ -226,7 +227,7 @@ impl Checkpoint {
 
     /// The tensor of this name in the selected root.
     #[must_use]
-    pub fn tensor(&self, name: &str) -> Option<&Tensor> {
+    pub fn tensor(&self, name: &str) -> Option<&Arc<Tensor>> {
         let tensors = self.tensors();
         let name_of = |number: &usize| tensors.get(*number).map(|tensor| &*tensor.name);
         let by_name = self.by_name.get_or_init(|| {
@@ -240,7 +241,7 @@ impl Checkpoint {
 
     /// Every tensor in the file under its full dotted path, in the order of the file.
     #[must_use]
-    pub fn all_tensors(&self) -> &[Tensor] {
+    pub fn all_tensors(&self) -> &[Arc<Tensor>] {
         &self.all
     }
 
@@ -306,13 +307,13 @@ impl Checkpoint {
     /// the end every record that holds a tensor of the selected root has been checked.
     #[must_use]
     pub fn audit(&self) -> Audit<'_> {
-        Audit::new(&self.bytes, self.tensors())
+        Audit::new(&self.bytes, self.tensors().iter().map(|tensor| &**tensor))
     }
 
     /// Like [`audit`](Self::audit), for the records of all tensors of the file, selected or not.
     #[must_use]
     pub fn audit_all(&self) -> Audit<'_> {
-        Audit::new(&self.bytes, &self.all)
+        Audit::new(&self.bytes, self.all.iter().map(|tensor| &**tensor))
     }
 
     /// Checks every checksum of every record that holds a tensor, selected or not.
@@ -329,7 +330,7 @@ impl Checkpoint {
     /// # Errors
     /// As [`read`](Self::read), and when the checksum does not match.
     pub fn sha256_of_tensor(&self, tensor: &Tensor) -> Result<String, Error> {
-        let audit = Audit::new(&self.bytes, std::slice::from_ref(tensor));
+        let audit = Audit::new(&self.bytes, [tensor]);
         let sha256 = audit.sha256(tensor)?;
         audit.finish()?;
         Ok(sha256)

@@ -2,6 +2,7 @@
 //! file, and the branches of the tree of dicts that they hang on.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use crate::evidence::{Evidence, Unsupported};
 use crate::metadata::Metadata;
@@ -12,7 +13,7 @@ use crate::tensor::Tensor;
 #[derive(Debug, Default)]
 pub(crate) struct Contents {
     /// All tensors under their full dotted paths, in the order of a depth-first walk.
-    pub(crate) tensors: Vec<Tensor>,
+    pub(crate) tensors: Vec<Arc<Tensor>>,
     /// The storages that the tensors name.
     pub(crate) storages: Vec<Storage>,
     /// Every dict, list or object that holds tensors, parents before children. The first is the top.
@@ -49,7 +50,12 @@ impl Branch {
 
 impl Contents {
     /// A flat list of tensors: formats that have no nesting.
-    pub(crate) fn flat(tensors: Vec<Tensor>, storages: Vec<Storage>, evidence: Evidence) -> Self {
+    pub(crate) fn flat(
+        tensors: impl IntoIterator<Item: Into<Arc<Tensor>>>,
+        storages: Vec<Storage>,
+        evidence: Evidence,
+    ) -> Self {
+        let tensors: Vec<_> = tensors.into_iter().map(Into::into).collect();
         let top = Branch {
             path: String::new(),
             depth: 0,

@@ -160,7 +160,8 @@ fn join(
     }
     let (range, prefix) = (branch.tensors.clone(), branch.prefix_len());
     let base = joined.storages.len();
-    for mut tensor in shard.tensors.into_iter().skip(range.start).take(range.len()) {
+    for tensor in shard.tensors.into_iter().skip(range.start).take(range.len()) {
+        let mut tensor = Arc::unwrap_or_clone(tensor);
         tensor.name = tensor.name.get(prefix..).unwrap_or_default().into();
         tensor.storage += base;
         if index.weight_map.get(&*tensor.name).is_some_and(|&owner| owner != number) {
@@ -182,7 +183,7 @@ fn join(
                 format!("the shards hold more than {} tensors", limits.max_tensors),
             );
         }
-        joined.tensors.push(tensor);
+        joined.tensors.push(Arc::new(tensor));
     }
     joined.storages.extend(shard.storages);
     let space = limits.max_metadata.saturating_sub(joined.metadata.len());

@@ -42,7 +42,7 @@ fn ranges_that_are_not_there() {
         assert_eq!(error.class(), Class::Misuse, "{first} {len}");
     }
     c.read(&tensor, 20, &mut []).unwrap();
-    let mut stranger = tensor;
+    let mut stranger = (*tensor).clone();
     stranger.storage = 10_000;
     assert_eq!(c.read(&stranger, 0, &mut [0; 4]).unwrap_err().class(), Class::Misuse);
 }

@@ -131,7 +131,7 @@ fn source(folder: &Path, count: u64) -> Outcome<PathBuf> {
 }
 
 fn each(checkpoint: &Checkpoint, target: impl Fn(&Tensor) -> Target) -> Vec<Target> {
-    checkpoint.tensors().iter().map(target).collect()
+    checkpoint.tensors().iter().map(|tensor| target(tensor)).collect()
 }
 
 fn whole(tensor: &Tensor) -> Target {
@@ -150,14 +150,14 @@ fn as_it_is(checkpoint: &Checkpoint) -> Vec<Target> {
 }
 
 fn split(checkpoint: &Checkpoint) -> Vec<Target> {
-    let shares = |tensor: &Tensor| {
+    let shares = |tensor: &Arc<Tensor>| {
         let elements = tensor.elements() / 3;
         (0..3)
             .map(move |share| Target {
                 name: format!("{}.{share}", tensor.name).into(),
                 shape: [elements / COLUMNS, COLUMNS].as_slice().into(),
                 parts: smallvec![Part::Slice {
-                    tensor: tensor.clone().into(),
+                    tensor: tensor.clone(),
                     first: share * elements,
                     elements
                 }],

@@ -49,8 +49,8 @@ impl StateDict {
     /// The shortest prefix chain wins. Names outside the prefix keep their full name, so that a plan reports them
     /// instead of losing them. If nothing is recognised under any prefix, the names are kept as they are.
     pub fn of(checkpoint: &Checkpoint, is_recognised: impl Fn(&StateDict) -> bool) -> Self {
-        let tensors: Vec<Arc<Tensor>> = checkpoint.tensors().iter().cloned().map(Arc::new).collect();
-        let bare = Self::with_prefix(&tensors, "");
+        let tensors = checkpoint.tensors();
+        let bare = Self::with_prefix(tensors, "");
         if is_recognised(&bare) {
             return bare;
         }
@@ -63,7 +63,7 @@ impl StateDict {
                 if queue.contains(&longer) || !tensors.iter().any(|t| t.name.starts_with(&longer)) {
                     continue;
                 }
-                let candidate = Self::with_prefix(&tensors, &longer);
+                let candidate = Self::with_prefix(tensors, &longer);
                 if is_recognised(&candidate) {
                     return candidate;
                 }
@@ -102,10 +102,14 @@ impl StateDict {
     }
 
     /// A state dict made of given entries; a repeated name replaces the earlier one.
-    pub fn from_entries<N: Into<Arc<str>>>(entries: impl IntoIterator<Item = (N, Tensor)>) -> Self {
+    pub fn from_entries<N, T>(entries: impl IntoIterator<Item = (N, T)>) -> Self
+    where
+        N: Into<Arc<str>>,
+        T: Into<Arc<Tensor>>,
+    {
         let mut dict = Self::default();
         for (name, tensor) in entries {
-            dict.insert(name.into(), Arc::new(tensor));
+            dict.insert(name.into(), tensor.into());
         }
         dict
     }

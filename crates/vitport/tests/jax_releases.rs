@@ -45,7 +45,7 @@ fn written(prepared: &Prepared) -> Vec<(String, Vec<u64>, String)> {
     let written = write(prepared, &folder.path().join("out"), options, &|_| {}).unwrap();
     let file = written.staging.path().join("model.safetensors");
     let checkpoint = Checkpoint::open(&file, &Limits::default()).unwrap();
-    let row = |t: &vitport_checkpoint::Tensor| {
+    let row = |t: &std::sync::Arc<vitport_checkpoint::Tensor>| {
         (t.name.to_string(), t.shape.to_vec(), checkpoint.sha256_of_tensor(t).unwrap())
     };
     let mut rows: Vec<_> = checkpoint.tensors().iter().map(row).collect();

@@ -55,7 +55,7 @@ impl Seen {
 }
 
 impl<'a> Audit<'a> {
-    pub(crate) fn new(bytes: &'a Bytes, tensors: &[Tensor]) -> Self {
+    pub(crate) fn new<'t>(bytes: &'a Bytes, tensors: impl IntoIterator<Item = &'t Tensor>) -> Self {
         let mut records: Vec<_> = bytes.storages().iter().map(|_| None).collect();
         for tensor in tensors {
             let is_checked = |storage: &Storage| storage.crc32.is_some();

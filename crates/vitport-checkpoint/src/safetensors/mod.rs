@@ -35,10 +35,11 @@ pub(crate) fn looks_like(start: &[u8], file_len: u64) -> bool {
 pub(crate) fn read(source: &Source, file: usize, limits: &Limits) -> Result<Contents, Fault> {
     let (header, data_start) = header(source, limits)?;
     let data_len = source.len.saturating_sub(data_start);
-    let tensors =
-        header.tensors.iter().map(|(name, entry)| tensor(name, entry, limits)).collect::<Result<_, _>>()?;
-    check_coverage(&header, data_len)?;
     // One storage for each tensor, so that tensors are views from element 0 whatever their alignment.
+    let numbered = header.tensors.iter().enumerate();
+    let tensors = numbered.map(|(storage, (name, entry))| tensor(name, entry, storage, limits));
+    let tensors = tensors.collect::<Result<Vec<_>, _>>()?;
+    check_coverage(&header, data_len)?;
     let storages = header
         .tensors
         .iter()
@@ -46,9 +47,6 @@ pub(crate) fn read(source: &Source, file: usize, limits: &Limits) -> Result<Cont
             Storage::stored(file, String::new(), data_start + entry.begin, entry.end - entry.begin)
         })
         .collect();
-    let tensors: Vec<Tensor> = tensors;
-    let tensors =
-        tensors.into_iter().enumerate().map(|(index, tensor)| Tensor { storage: index, ..tensor }).collect();
     let mut contents = Contents::flat(tensors, storages, Evidence::of(Container::Safetensors));
     contents.metadata = header
         .metadata
@@ -85,7 +83,8 @@ fn header(source: &Source, limits: &Limits) -> Result<(Header, u64), Fault> {
     Ok((header, PREFIX + length))
 }
 
-fn tensor(name: &str, entry: &Entry, limits: &Limits) -> Result<Tensor, Fault> {
+/// The tensor of a header's entry, in storage number `storage`.
+fn tensor(name: &str, entry: &Entry, storage: usize, limits: &Limits) -> Result<Tensor, Fault> {
     let shown = escape(name);
     let Some(dtype) = Dtype::from_name(&entry.dtype) else {
         return refuse(
@@ -114,7 +113,7 @@ fn tensor(name: &str, entry: &Entry, limits: &Limits) -> Result<Tensor, Fault> {
             ),
         );
     }
-    Ok(Tensor::contiguous(name, dtype, entry.shape.clone(), 0, 0))
+    Ok(Tensor::contiguous(name, dtype, entry.shape.clone(), 0, storage))
 }
 
 /// The tensors must cover the data exactly: no gap in which something could hide, no overlap.

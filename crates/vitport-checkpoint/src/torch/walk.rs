@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 use std::hash::BuildHasher;
+use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 use hashbrown::{HashTable, hash_table};
@@ -364,7 +365,7 @@ impl<'a> Walk<'a> {
         match node {
             Node::Tensor(view) => {
                 let tensor = self.placed(view, path)?;
-                self.out.tensors.push(tensor);
+                self.out.tensors.push(Arc::new(tensor));
             }
             Node::Unsupported(kind) => {
                 self.out.unsupported.push(Unsupported { path: path.to_owned(), kind: kind.to_string() });

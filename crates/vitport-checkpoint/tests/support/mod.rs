@@ -73,5 +73,5 @@ pub fn expected() -> serde_json::Map<String, serde_json::Value> {
 pub fn described(checkpoint: &Checkpoint) -> Vec<serde_json::Value> {
     let row =
         |t: &Tensor| serde_json::json!([t.name, t.dtype, t.shape, checkpoint.sha256_of_tensor(t).unwrap()]);
-    checkpoint.tensors().iter().map(row).collect()
+    checkpoint.tensors().iter().map(|tensor| row(tensor)).collect()
 }

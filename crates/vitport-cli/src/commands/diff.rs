@@ -55,7 +55,7 @@ pub fn run(arguments: &Diff, output: &Output) -> Result<(), Failure> {
 }
 
 fn by_name(checkpoint: &Checkpoint) -> BTreeMap<&str, &Tensor> {
-    checkpoint.tensors().iter().map(|tensor| (&*tensor.name, tensor)).collect()
+    checkpoint.tensors().iter().map(|tensor| (&*tensor.name, &**tensor)).collect()
 }
 
 fn describe(tensor: &Tensor) -> String {

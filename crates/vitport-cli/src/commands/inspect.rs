@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::mem::ManuallyDrop;
+use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 use unicode_width::UnicodeWidthStr;
@@ -50,15 +51,15 @@ pub fn run(arguments: &Inspect, output: &Output) -> Result<(), Failure> {
 }
 
 /// The sha256 of every tensor's values, once all checksums are known to match.
-fn hashes(tensors: &[Tensor], audit: Audit<'_>) -> Result<Vec<String>, Failure> {
+fn hashes(tensors: &[Arc<Tensor>], audit: Audit<'_>) -> Result<Vec<String>, Failure> {
     let hashes = tensors.iter().map(|tensor| audit.sha256(tensor)).collect::<Result<_, _>>()?;
     audit.finish()?;
     Ok(hashes)
 }
 
 /// The list of tensors that `--json` gives.
-fn rows(tensors: &[Tensor], hashes: Option<&[String]>) -> Vec<Map<String, Value>> {
-    let row = |(index, tensor): (usize, &Tensor)| {
+fn rows(tensors: &[Arc<Tensor>], hashes: Option<&[String]>) -> Vec<Map<String, Value>> {
+    let row = |(index, tensor): (usize, &Arc<Tensor>)| {
         let mut row = Map::new();
         row.insert("name".to_owned(), json!(tensor.name));
         row.insert("dtype".to_owned(), json!(tensor.dtype));
@@ -72,7 +73,7 @@ fn rows(tensors: &[Tensor], hashes: Option<&[String]>) -> Vec<Map<String, Value>
 }
 
 /// Everything, for programs.
-fn document(checkpoint: &Checkpoint, tensors: &[Tensor], hashes: Option<&[String]>) -> Value {
+fn document(checkpoint: &Checkpoint, tensors: &[Arc<Tensor>], hashes: Option<&[String]>) -> Value {
     let mut rows = rows(tensors, hashes);
     for (row, tensor) in rows.iter_mut().zip(tensors) {
         row.insert("bytes".to_owned(), json!(tensor.bytes()));
@@ -112,7 +113,7 @@ fn document(checkpoint: &Checkpoint, tensors: &[Tensor], hashes: Option<&[String
 }
 
 /// The list of tensors for people. The last column says how a tensor lies in its storage where that is not plainly.
-fn listing(checkpoint: &Checkpoint, tensors: &[Tensor], hashes: Option<&[String]>) -> Table {
+fn listing(checkpoint: &Checkpoint, tensors: &[Arc<Tensor>], hashes: Option<&[String]>) -> Table {
     let layouts: Vec<String> = tensors.iter().map(|tensor| layout(checkpoint, tensor)).collect();
     let has_layouts = layouts.iter().any(|layout| !layout.is_empty());
     let mut columns = vec![
@@ -153,7 +154,7 @@ fn layout(checkpoint: &Checkpoint, tensor: &Tensor) -> String {
 }
 
 /// Tensors and bytes of each dtype.
-fn by_dtype(tensors: &[Tensor]) -> BTreeMap<&'static str, (usize, u64)> {
+fn by_dtype(tensors: &[Arc<Tensor>]) -> BTreeMap<&'static str, (usize, u64)> {
     let mut dtypes = BTreeMap::new();
     for tensor in tensors {
         let (count, bytes): &mut (usize, u64) = dtypes.entry(tensor.dtype.name()).or_default();
@@ -165,7 +166,7 @@ fn by_dtype(tensors: &[Tensor]) -> BTreeMap<&'static str, (usize, u64)> {
 
 /// Storages of which several tensors show the same elements, with those tensors' names. Tensors side by side in one storage,
 /// as all of a safetensors file are, share nothing.
-fn shared_storages(tensors: &[Tensor]) -> Vec<(usize, Vec<&str>)> {
+fn shared_storages(tensors: &[Arc<Tensor>]) -> Vec<(usize, Vec<&str>)> {
     let mut spans: Vec<(usize, u64, u64, &str)> = tensors
         .iter()
         .filter(|tensor| tensor.elements() > 0)
@@ -199,7 +200,7 @@ fn shared_storages(tensors: &[Tensor]) -> Vec<(usize, Vec<&str>)> {
 }
 
 /// The container and everything that a person should know before trusting it.
-fn heading(checkpoint: &Checkpoint, tensors: &[Tensor]) -> Vec<String> {
+fn heading(checkpoint: &Checkpoint, tensors: &[Arc<Tensor>]) -> Vec<String> {
     let evidence = checkpoint.evidence();
     let mut lines = Vec::new();
     for file in checkpoint.files() {
@@ -243,7 +244,7 @@ fn heading(checkpoint: &Checkpoint, tensors: &[Tensor]) -> Vec<String> {
     lines
 }
 
-fn totals(tensors: &[Tensor]) -> String {
+fn totals(tensors: &[Arc<Tensor>]) -> String {
     let total = tensors.iter().fold(0_u64, |total, tensor| total.saturating_add(tensor.bytes()));
     let dtypes: Vec<String> =
         by_dtype(tensors).into_iter().map(|(dtype, (count, _))| format!("{count} {dtype}")).collect();

@@ -58,7 +58,7 @@ pub fn compare(
     folder: &Checkpoint,
 ) -> Result<Weights, crate::folder::Error> {
     let found: BTreeMap<&str, &Tensor> =
-        folder.tensors().iter().map(|tensor| (&*tensor.name, tensor)).collect();
+        folder.tensors().iter().map(|tensor| (&*tensor.name, &**tensor)).collect();
     let wanted: BTreeMap<&str, &Target> = plan.targets.iter().map(|target| (&*target.name, target)).collect();
     let missing =
         wanted.keys().filter(|name| !found.contains_key(*name)).map(|name| (*name).to_owned()).collect();

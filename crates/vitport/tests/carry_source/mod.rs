@@ -42,7 +42,7 @@ impl Source {
     }
 
     pub fn tensor(&self, name: &str) -> Tensor {
-        self.checkpoint.tensor(name).unwrap().clone()
+        Tensor::clone(self.checkpoint.tensor(name).unwrap())
     }
 
     /// All elements of a tensor.
