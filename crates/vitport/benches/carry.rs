@@ -156,11 +156,7 @@ fn split(checkpoint: &Checkpoint) -> Vec<Target> {
             .map(move |share| Target {
                 name: format!("{}.{share}", tensor.name).into(),
                 shape: [elements / COLUMNS, COLUMNS].as_slice().into(),
-                parts: smallvec![Part::Slice {
-                    tensor: tensor.clone(),
-                    first: share * elements,
-                    elements
-                }],
+                parts: smallvec![Part::Slice { tensor: tensor.clone(), first: share * elements, elements }],
                 ..whole(tensor)
             })
             .collect::<Vec<_>>()

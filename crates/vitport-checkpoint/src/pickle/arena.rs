@@ -8,7 +8,7 @@ use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 
 use super::globals::{self, Meaning};
-use super::nodes::{Entries, New, Node, NodeId, Nodes, Object, View, narrow};
+use super::nodes::{self, Entries, New, Node, NodeId, Nodes, Object, View, narrow};
 use crate::error::{Fault, Reason, refuse};
 use crate::evidence::Global;
 use crate::limits::Limits;
@@ -188,12 +188,14 @@ impl Arena {
 
     /// Adds a text. Its letters have been accounted for.
     pub(crate) fn add_text(&mut self, text: &str) -> Result<Value, Fault> {
-        self.add(New::Text(text), 0)
+        self.charge(nodes::IN_A_RUN)?;
+        self.nodes.add_text(text).map(Value::Node)
     }
 
     /// Adds a tuple, and accounts for its items.
     pub(crate) fn add_tuple(&mut self, items: &[Value]) -> Result<Value, Fault> {
-        self.add(New::Tuple(items), size_of_val(items))
+        self.charge(nodes::IN_A_RUN.saturating_add(size_of_val(items)))?;
+        self.nodes.add_tuple(items).map(Value::Node)
     }
 
     /// A tuple with the items of a tuple or list, which may be changed yet.
@@ -248,6 +250,8 @@ impl Arena {
         self.nodes.tensors()
     }
 
+    // Most callers ask for one kind; inlined, they look at no other.
+    #[inline(always)]
     pub(crate) fn node(&self, value: Value) -> Option<Node<'_>> {
         self.nodes.get(node(value)?)
     }

@@ -8,6 +8,9 @@ use super::{literals, opcode as op, text};
 use crate::error::{Fault, Reason, refuse};
 use crate::source::Stream;
 
+/// Values that a stack has room for at first.
+const LOW_STACK: usize = 64;
+
 /// The machine while it runs one pickle.
 pub(crate) struct Machine<'r, 's> {
     pub(crate) stream: &'r mut Stream<'s>,
@@ -16,13 +19,12 @@ pub(crate) struct Machine<'r, 's> {
     stack: Vec<Value>,
     marks: Vec<usize>,
     memo: Memo,
-    highest: usize,
 }
 
 /// Runs one pickle from the stream up to its `STOP` and returns what it leaves.
 pub(crate) fn load(stream: &mut Stream<'_>, arena: &mut Arena, ids: &PersistentIds) -> Result<Value, Fault> {
     let memo = Memo::expecting(arena.take_expected());
-    let mut machine = Machine { stream, arena, ids, stack: Vec::new(), marks: Vec::new(), memo, highest: 0 };
+    let mut machine = Machine { stream, arena, ids, stack: Vec::new(), marks: Vec::new(), memo };
     for _ in 0..machine.arena.limits.max_pickle_steps {
         if let Some(value) = machine.step()? {
             return Ok(value);
@@ -125,11 +127,19 @@ impl Machine<'_, '_> {
     }
 
     pub(super) fn push(&mut self, value: Value) -> Result<(), Fault> {
-        self.stack.push(value);
-        if self.stack.len() > self.highest {
-            self.highest = self.stack.len();
-            self.arena.charge(size_of::<Value>() * 2)?;
+        if self.stack.len() == self.stack.capacity() {
+            self.widen_stack()?;
         }
+        self.stack.push(value);
+        Ok(())
+    }
+
+    /// Makes room for twice as many values, and accounts for it.
+    #[cold]
+    fn widen_stack(&mut self) -> Result<(), Fault> {
+        let more = self.stack.capacity().max(LOW_STACK);
+        self.arena.charge(more.saturating_mul(size_of::<Value>()))?;
+        self.stack.reserve_exact(more);
         Ok(())
     }
 

@@ -8,6 +8,9 @@ use std::collections::HashMap;
 use super::arena::{Arena, Value};
 use crate::error::{Fault, Reason, refuse};
 
+/// Entries that there is room for at first.
+const LEAST: usize = 64;
+
 /// What an entry out of order costs.
 const ASIDE: usize = 256;
 
@@ -35,7 +38,11 @@ impl Memo {
     pub(super) fn put(&mut self, arena: &mut Arena, slot: u64, value: Value) -> Result<(), Fault> {
         let index = usize::try_from(slot).unwrap_or(usize::MAX);
         if index == self.in_order.len() && self.aside.is_empty() {
-            arena.charge(2 * size_of::<Value>())?;
+            if index == self.in_order.capacity() {
+                let more = index.max(LEAST);
+                arena.charge(more.saturating_mul(size_of::<Value>()))?;
+                self.in_order.reserve_exact(more);
+            }
             self.in_order.push(value);
         } else if let Some(entry) = self.in_order.get_mut(index) {
             *entry = value;

@@ -35,12 +35,10 @@ pub(crate) enum Node<'a> {
     ArrayType(&'a ArrayType),
 }
 
-/// A node that is to be made.
+/// A node that is to be made and is neither a text nor a tuple.
 pub(crate) enum New<'a> {
-    Text(&'a str),
     Bytes(ByteString),
     List(Vec<Value>),
-    Tuple(&'a [Value]),
     Set(Vec<Value>),
     Dict(Entries),
     Global(usize),
@@ -128,11 +126,13 @@ pub(crate) enum NodeId {
     ArrayType(u32),
 }
 
+/// What a text or tuple takes besides its letters or items, with room to grow.
+pub(super) const IN_A_RUN: usize = 2 * (size_of::<NodeId>() + size_of::<u32>());
+
 impl New<'_> {
     /// Bytes that it takes in the tables, with the room that they have to grow.
     pub(super) fn cost(&self) -> usize {
         let entry = match self {
-            New::Text(_) | New::Tuple(_) => size_of::<u32>(),
             New::Bytes(_) => size_of::<ByteString>(),
             New::List(_) | New::Set(_) => size_of::<Vec<Value>>(),
             New::Dict(_) => size_of::<Entries>(),
@@ -194,6 +194,7 @@ impl Nodes {
         self.views.len()
     }
 
+    #[inline(always)]
     pub(super) fn get(&self, id: NodeId) -> Option<Node<'_>> {
         Some(match self.now(id)? {
             NodeId::Text(number) => Node::Text(self.letters.get(stretch(&self.text_ends, number)?)?),
@@ -225,19 +226,23 @@ impl Nodes {
         }
     }
 
+    /// Adds a text.
+    pub(super) fn add_text(&mut self, text: &str) -> Result<NodeId, Fault> {
+        self.letters.push_str(text);
+        put(&mut self.text_ends, narrow(self.letters.len())?, NodeId::Text)
+    }
+
+    /// Adds a tuple.
+    pub(super) fn add_tuple(&mut self, items: &[Value]) -> Result<NodeId, Fault> {
+        self.items.extend_from_slice(items);
+        put(&mut self.tuple_ends, narrow(self.items.len())?, NodeId::Tuple)
+    }
+
     /// Adds a node.
     pub(super) fn add(&mut self, node: New<'_>) -> Result<NodeId, Fault> {
         match node {
-            New::Text(text) => {
-                self.letters.push_str(text);
-                put(&mut self.text_ends, narrow(self.letters.len())?, NodeId::Text)
-            }
             New::Bytes(string) => put(&mut self.strings, string, NodeId::Bytes),
             New::List(items) => put(&mut self.lists, items, NodeId::List),
-            New::Tuple(items) => {
-                self.items.extend_from_slice(items);
-                put(&mut self.tuple_ends, narrow(self.items.len())?, NodeId::Tuple)
-            }
             New::Set(items) => put(&mut self.lists, items, NodeId::Set),
             New::Dict(entries) => put(&mut self.dicts, entries, NodeId::Dict),
             New::Global(number) => narrow(number).map(NodeId::Global),
