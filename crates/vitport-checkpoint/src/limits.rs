@@ -25,7 +25,7 @@ pub struct Limits {
     /// safetensors format itself allows 100,000,000.
     pub max_header_bytes: u64,
     /// Bytes of memory that a pickle's objects may take while they are read, and three times what all
-    /// names of its tensors may come to. Default 100 MiB, enough for some 100,000 tensors.
+    /// names of its tensors may come to. Default 100 MiB, enough for some 60,000 tensors.
     pub max_pickle_memory: usize,
     /// Instructions of one pickle. Default 20 million.
     pub max_pickle_steps: u64,

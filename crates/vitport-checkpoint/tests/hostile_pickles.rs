@@ -53,6 +53,14 @@ fn every_way_to_make_an_object_stays_opaque() {
 }
 
 #[test]
+fn empty_containers_are_accounted_for_with_what_the_search_for_tensors_takes() {
+    // A byte each in the file; some 60 in memory, once the values that a list holds are looked through.
+    let tuples = b")".repeat(1_700_000);
+    let evil = Pickle::default().op(b"](").op(&tuples).op(b"e.");
+    assert_eq!(refusal(&torch_file(&evil.0)).0, Reason::Limit);
+}
+
+#[test]
 fn a_call_of_what_a_call_returned() {
     let c = beside_a_tensor(|p| {
         p.global("builtins", "getattr")

@@ -188,13 +188,13 @@ impl Arena {
 
     /// Adds a text. Its letters have been accounted for.
     pub(crate) fn add_text(&mut self, text: &str) -> Result<Value, Fault> {
-        self.charge(nodes::IN_A_RUN)?;
+        self.charge(nodes::TEXT)?;
         self.nodes.add_text(text).map(Value::Node)
     }
 
     /// Adds a tuple, and accounts for its items.
     pub(crate) fn add_tuple(&mut self, items: &[Value]) -> Result<Value, Fault> {
-        self.charge(nodes::IN_A_RUN.saturating_add(size_of_val(items)))?;
+        self.charge(nodes::TUPLE.saturating_add(size_of_val(items)))?;
         self.nodes.add_tuple(items).map(Value::Node)
     }
 

@@ -126,18 +126,24 @@ pub(crate) enum NodeId {
     ArrayType(u32),
 }
 
-/// What a text or tuple takes besides its letters or items, with room to grow.
-pub(super) const IN_A_RUN: usize = 2 * (size_of::<NodeId>() + size_of::<u32>());
+/// What a text takes besides its letters, with room to grow.
+pub(super) const TEXT: usize = 2 * (size_of::<NodeId>() + size_of::<u32>());
+
+/// What a tuple takes besides its items.
+pub(super) const TUPLE: usize = TEXT + SEARCHED;
+
+/// What a container takes while tensors are looked for: a place in two sets, and a link to what holds it.
+const SEARCHED: usize = 4 * size_of::<NodeId>();
 
 impl New<'_> {
     /// Bytes that it takes in the tables, with the room that they have to grow.
     pub(super) fn cost(&self) -> usize {
         let entry = match self {
             New::Bytes(_) => size_of::<ByteString>(),
-            New::List(_) | New::Set(_) => size_of::<Vec<Value>>(),
-            New::Dict(_) => size_of::<Entries>(),
+            New::List(_) | New::Set(_) => size_of::<Vec<Value>>() + SEARCHED,
+            New::Dict(_) => size_of::<Entries>() + SEARCHED,
             New::Global(_) => 0,
-            New::Object(_) => size_of::<Object>(),
+            New::Object(_) => size_of::<Object>() + SEARCHED,
             New::Storage(_) => size_of::<StorageRef>(),
             New::Tensor(_) => size_of::<View>(),
             New::Unsupported(_) => size_of::<Box<str>>(),
