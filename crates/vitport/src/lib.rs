@@ -19,7 +19,6 @@ pub mod image;
 pub mod labels;
 pub mod license;
 pub mod plan;
-mod positions;
 pub mod preprocessing;
 pub mod rules;
 pub mod source;

@@ -6,9 +6,7 @@
 
 use std::sync::Arc;
 
-use vitport_checkpoint::{Checkpoint, Tensor};
-
-use crate::positions::Positions;
+use vitport_checkpoint::{Checkpoint, Positions, Tensor};
 
 /// Prefixes that wrappers put before every name, tried repeatedly and in any order.
 ///

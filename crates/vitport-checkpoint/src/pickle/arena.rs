@@ -1,11 +1,7 @@
 //! The values of a pickle, the globals and storages that it names, and the account of the memory that all of it takes.
 
 use std::collections::HashMap;
-use std::hash::BuildHasher;
 use std::sync::Arc;
-
-use foldhash::fast::RandomState;
-use hashbrown::HashTable;
 
 use super::globals::{self, Meaning};
 use super::nodes::{self, Entries, New, Node, NodeId, Nodes, Object, View, narrow};
@@ -13,6 +9,7 @@ use crate::error::{Fault, Reason, refuse};
 use crate::evidence::Global;
 use crate::limits::Limits;
 use crate::numpy::ArrayType;
+use crate::positions::Positions;
 use crate::tensor::Dims;
 
 /// The longest pickle for whose values room is set aside, in bytes. A tensor takes some 180.
@@ -42,6 +39,15 @@ const _: () = assert!(size_of::<Value>() == 8);
 fn node(value: Value) -> Option<NodeId> {
     match value {
         Value::Node(id) => Some(id),
+        _ => None,
+    }
+}
+
+/// The text of a value, or of a byte string that is text.
+fn text(nodes: &Nodes, value: Value) -> Option<&str> {
+    match nodes.get(node(value)?)? {
+        Node::Text(text) => Some(text),
+        Node::Bytes(string) => std::str::from_utf8(string.bytes.as_deref()?).ok(),
         _ => None,
     }
 }
@@ -80,8 +86,7 @@ pub(crate) struct Arena {
     pub(crate) globals: Vec<(Global, Meaning)>,
     pub(crate) storages: Vec<Declared>,
     /// The storages' numbers by their keys.
-    storage_numbers: HashTable<u32>,
-    hasher: RandomState,
+    storage_numbers: Positions,
     /// The device that was named last.
     device: Arc<str>,
     pub(crate) protocol: Option<u8>,
@@ -103,8 +108,7 @@ impl Arena {
             global_numbers: HashMap::new(),
             globals: Vec::new(),
             storages: Vec::new(),
-            storage_numbers: HashTable::new(),
-            hasher: RandomState::default(),
+            storage_numbers: Positions::default(),
             device: "".into(),
             protocol: None,
             notes: Vec::new(),
@@ -122,7 +126,8 @@ impl Arena {
         self.nodes.expect(len);
         // Without the room the declarations are moved.
         let _ = self.storages.try_reserve(len / 160);
-        let _ = self.storage_numbers.try_reserve(len / 160, |_| 0);
+        let Self { nodes, storages, storage_numbers, .. } = self;
+        storage_numbers.reserve(len / 160, |number| text(nodes, storages.get(number)?.key));
         self.expected = len;
     }
 
@@ -324,28 +329,22 @@ impl Arena {
 
     /// Declares a storage, or finds the declaration again; two that disagree are refused.
     pub(crate) fn declare(&mut self, storage: Declared) -> Result<u32, Fault> {
-        let key = self.key(&storage);
-        let key_of = |number: &u32| self.storages.get(*number as usize).map_or("", |known| self.key(known));
-        let hash = self.hasher.hash_one(key);
-        if let Some(&number) = self.storage_numbers.find(hash, |number| key_of(number) == key) {
-            return match self.storages.get(number as usize) {
-                Some(known) if known.bytes == storage.bytes => Ok(number),
-                _ => refuse(
-                    Reason::Contradiction,
-                    format!("storage '{}' is declared with two lengths", crate::escape::escape(key)),
-                ),
-            };
+        let Self { nodes, storages, storage_numbers, .. } = self;
+        let key = text(nodes, storage.key).unwrap_or_default();
+        let key_of = |number: usize| text(nodes, storages.get(number)?.key);
+        let Some(number) = storage_numbers.insert(key, storages.len(), key_of) else {
+            self.charge(storage.device.len().saturating_add(256))?;
+            let number = narrow(self.storages.len())?;
+            self.storages.push(storage);
+            return Ok(number);
+        };
+        match storages.get(number) {
+            Some(known) if known.bytes == storage.bytes => narrow(number),
+            _ => refuse(
+                Reason::Contradiction,
+                format!("storage '{}' is declared with two lengths", crate::escape::escape(key)),
+            ),
         }
-        self.charge(storage.device.len().saturating_add(256))?;
-        let number = narrow(self.storages.len())?;
-        self.storages.push(storage);
-        let mut numbers = std::mem::take(&mut self.storage_numbers);
-        numbers.insert_unique(hash, number, |number| {
-            let storage = self.storages.get(*number as usize);
-            self.hasher.hash_one(storage.map_or("", |storage| self.key(storage)))
-        });
-        self.storage_numbers = numbers;
-        Ok(number)
     }
 
     /// A storage's key.
@@ -355,11 +354,7 @@ impl Arena {
 
     /// The text of a text value, or of a byte string that is text (as Python 2 wrote them).
     pub(crate) fn text(&self, value: Value) -> Option<&str> {
-        match self.node(value)? {
-            Node::Text(text) => Some(text),
-            Node::Bytes(string) => std::str::from_utf8(string.bytes.as_deref()?).ok(),
-            _ => None,
-        }
+        text(&self.nodes, value)
     }
 
     /// The items of a tuple or list.

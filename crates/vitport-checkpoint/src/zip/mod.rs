@@ -10,17 +10,13 @@ mod end;
 mod local;
 mod number;
 
-use std::hash::BuildHasher;
 use std::io::Read;
 use std::thread;
-
-use foldhash::fast::RandomState;
-use hashbrown::HashTable;
-use hashbrown::hash_table;
 
 use crate::error::{Fault, Reason, refuse};
 use crate::escape::escape;
 use crate::limits::Limits;
+use crate::positions::Positions;
 use crate::read::Window;
 use crate::source::Source;
 use crate::storage::{Encoding, Storage};
@@ -34,8 +30,7 @@ pub(crate) struct Archive {
     /// The entries in the order of the central directory.
     pub(crate) entries: Vec<Entry>,
     /// The entries' numbers by their names.
-    by_name: HashTable<usize>,
-    hasher: RandomState,
+    by_name: Positions,
     /// False when every CRC-32 in the archive is 0, so that none of them means anything.
     pub(crate) has_checksums: bool,
 }
@@ -192,28 +187,23 @@ impl Entry {
 impl Archive {
     /// The archive of these entries, if no name occurs twice.
     fn of(entries: Vec<Entry>, has_checksums: bool) -> Result<Self, Fault> {
-        let hasher = RandomState::default();
-        let mut by_name = HashTable::with_capacity(entries.len());
-        let name_of = |number: &usize| entries.get(*number).map_or("", |entry| &entry.name);
-        let hash_of = |number: &usize| hasher.hash_one(name_of(number));
+        let mut by_name = Positions::with_capacity(entries.len());
+        let name_at = |number: usize| entries.get(number).map(|entry| &*entry.name);
         for (number, entry) in entries.iter().enumerate() {
-            let slot = by_name.entry(hash_of(&number), |other| *name_of(other) == *entry.name, hash_of);
-            if let hash_table::Entry::Vacant(slot) = slot {
-                slot.insert(number);
-            } else {
+            if by_name.insert(&entry.name, number, name_at).is_some() {
                 return refuse(
                     Reason::Contradiction,
                     format!("the zip holds two entries called '{}'", escape(&entry.name)),
                 );
             }
         }
-        Ok(Self { entries, by_name, hasher, has_checksums })
+        Ok(Self { entries, by_name, has_checksums })
     }
 
     /// The entry of this name.
     pub(crate) fn get(&self, name: &str) -> Option<&Entry> {
-        let is_it = |number: &usize| self.entries.get(*number).is_some_and(|entry| *entry.name == *name);
-        self.by_name.find(self.hasher.hash_one(name), is_it).and_then(|number| self.entries.get(*number))
+        let name_at = |number: usize| self.entries.get(number).map(|entry| &*entry.name);
+        self.by_name.find(name, name_at).and_then(|number| self.entries.get(number))
     }
 
     /// All of an entry's decoded bytes, checked; for small records that are needed at once.

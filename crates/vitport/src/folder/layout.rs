@@ -8,12 +8,11 @@
 use std::cmp::Reverse;
 
 use serde_json::{Value, json};
-use vitport_checkpoint::Dtype;
+use vitport_checkpoint::{Dtype, Positions};
 
 use super::error::{Error, Result};
 use super::header::{Header, METADATA};
 use crate::plan::{Part, Plan, Target};
-use crate::positions::Positions;
 
 /// The largest shard that is written unless something else is asked for: transformers 4's default, 5 GB.
 pub const DEFAULT_SHARD_SIZE: u64 = 5_000_000_000;

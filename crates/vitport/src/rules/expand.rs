@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 use smallvec::{SmallVec, smallvec};
-use vitport_checkpoint::{Dims, Dtype, Tensor};
+use vitport_checkpoint::{Dims, Dtype, Positions, Tensor};
 
 use super::expected::Expected;
 use super::instances::{MOST_NAMES, too_many};
@@ -15,7 +15,6 @@ use super::nearest::nearest_pattern;
 use super::pattern::{Side, Template, Value};
 use super::problems::{Problem, Problems, WITH_NEAREST, grouped};
 use crate::plan::{Dropped, Operation, Part, Parts, Plan, Target};
-use crate::positions::Positions;
 use crate::state_dict::StateDict;
 
 /// What a family lends to its rule file.

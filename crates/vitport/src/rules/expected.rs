@@ -1,13 +1,12 @@
 //! The target network's own list of tensors, and what a plan makes held against it. A network repeats itself, and so the list
 //! says once what is in each of its layers.
 
-use vitport_checkpoint::Dims;
+use vitport_checkpoint::{Dims, Positions};
 
 use super::language::Rules;
 use super::nearest::nearest_pattern;
 use super::problems::{Problem, WITH_NEAREST, grouped};
 use crate::plan::Target;
-use crate::positions::Positions;
 
 /// Names, as they lie on disk, and shapes of the target network's tensors.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use hashbrown::HashTable;
 
 /// Positions by the names that stand there. Whoever asks says which name that is.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Positions {
+pub struct Positions {
     /// As u32, which numbers more names than fit into memory.
     table: HashTable<u32>,
     hasher: RandomState,
@@ -16,18 +16,26 @@ pub(crate) struct Positions {
 
 impl Positions {
     /// Room for `count` names.
-    pub(crate) fn with_capacity(count: usize) -> Self {
+    #[must_use]
+    pub fn with_capacity(count: usize) -> Self {
         Self { table: HashTable::with_capacity(count), hasher: RandomState::default() }
     }
 
+    /// Takes room for `count` more names, of which `name_at` says how those that are there are called, if it can be had.
+    pub(crate) fn reserve<'a>(&mut self, count: usize, name_at: impl Fn(usize) -> Option<&'a str>) {
+        let Self { table, hasher } = self;
+        let hash_at = |&known: &u32| hasher.hash_one(name_at(known as usize).unwrap_or_default());
+        let _ = table.try_reserve(count, hash_at);
+    }
+
     /// Where `name` stands.
-    pub(crate) fn find<'a>(&self, name: &str, name_at: impl Fn(usize) -> Option<&'a str>) -> Option<usize> {
+    pub fn find<'a>(&self, name: &str, name_at: impl Fn(usize) -> Option<&'a str>) -> Option<usize> {
         let is_it = |&position: &u32| name_at(position as usize) == Some(name);
         self.table.find(self.hasher.hash_one(name), is_it).map(|&position| position as usize)
     }
 
     /// Notes that `name` stands at `position`, unless it stands somewhere already: then that is the answer.
-    pub(crate) fn insert<'a>(
+    pub fn insert<'a>(
         &mut self,
         name: &str,
         position: usize,
