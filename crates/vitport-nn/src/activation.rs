@@ -205,17 +205,31 @@ mod tests {
         check(Activation::Relu, [0.0, 0.0, 0.0, 0.0, 0.699999988079, 2.0, 9.0]);
     }
 
+    const ALL: [Activation; 7] = [
+        Activation::Gelu,
+        Activation::QuickGelu,
+        Activation::GeluTanh,
+        Activation::Silu,
+        Activation::Sigmoid,
+        Activation::Tanh,
+        Activation::Relu,
+    ];
+
+    #[test]
+    fn no_image_is_subnormal() {
+        let x: Vec<f32> = (-40_000..=40_000).map(|step| step as f32 / 100.0).collect();
+        for activation in ALL {
+            let mut values = x.clone();
+            pulp::Arch::new().dispatch(Apply { activation, values: &mut values });
+            for (value, x) in values.into_iter().zip(&x) {
+                assert!(!value.is_subnormal(), "{activation:?}({x}) = {value:e}");
+            }
+        }
+    }
+
     #[test]
     fn nan_stays_visible() {
-        for activation in [
-            Activation::Gelu,
-            Activation::QuickGelu,
-            Activation::GeluTanh,
-            Activation::Silu,
-            Activation::Sigmoid,
-            Activation::Tanh,
-            Activation::Relu,
-        ] {
+        for activation in ALL {
             let mut values = [f32::NAN; 3];
             pulp::Arch::new().dispatch(Apply { activation, values: &mut values });
             assert!(values.iter().all(|value| value.is_nan()), "{activation:?}");

@@ -150,6 +150,11 @@ impl Room {
     }
 }
 
+/// The lowest scaled score, as a difference to the row's largest, whose weight counts. Lower ones weigh less than 2e-35; they
+/// are nothing, as their weights and products would soon be subnormal numbers, for which many processors take a hundred
+/// times as long.
+const LOWEST: f32 = -80.0;
+
 /// Turns each row of `columns` scores, a multiple of [`LANES`], into weights of the scaled scores that
 /// sum to one. Scores of −∞ become nothing.
 struct Softmax<'a> {
@@ -164,6 +169,7 @@ impl WithSimd for Softmax<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let scale = simd.splat_f32s(self.scale);
+        let (lowest, nothing) = (simd.splat_f32s(LOWEST), simd.splat_f32s(0.0));
         for row in self.scores.chunks_exact_mut(self.columns) {
             let row = S::as_mut_simd_f32s(row).0;
             let mut largest = simd.splat_f32s(f32::NEG_INFINITY);
@@ -173,7 +179,8 @@ impl WithSimd for Softmax<'_> {
             let largest = simd.splat_f32s(simd.reduce_max_f32s(largest));
             let mut total = simd.splat_f32s(0.0);
             for score in &mut *row {
-                *score = exp(simd, simd.mul_f32s(simd.sub_f32s(*score, largest), scale));
+                let scaled = simd.mul_f32s(simd.sub_f32s(*score, largest), scale);
+                *score = simd.select_f32s(simd.less_than_f32s(scaled, lowest), nothing, exp(simd, scaled));
                 total = simd.add_f32s(total, *score);
             }
             let share = simd.splat_f32s(1.0 / simd.reduce_sum_f32s(total));
@@ -268,6 +275,21 @@ mod tests {
         attention(Projection::whole(&q), Projection::whole(&q), Projection::whole(&q), heads, &mut out)
             .unwrap();
         assert!(out.values().iter().all(|value| value.is_finite()));
+    }
+
+    #[test]
+    fn scores_far_below_the_largest_weigh_nothing() {
+        let heads = Heads { count: 1, dim: 1, scale: 1.0 };
+        let tokens = |values: &[f32]| Matrix::from_values(values.len(), 1, values.to_vec()).unwrap();
+        let (q, v) = (tokens(&[1.0]), tokens(&[0.0, 1.0]));
+        for (score, weight) in [(-200.0, 0.0), (-80.5, 0.0), (-79.5, 2.97e-35)] {
+            let k = tokens(&[0.0, score]);
+            let mut out = Matrix::new();
+            attention(Projection::whole(&q), Projection::whole(&k), Projection::whole(&v), heads, &mut out)
+                .unwrap();
+            let found = out.values()[0];
+            assert!((found - weight).abs() <= 1e-2 * weight, "{score}: {found:e}, not {weight:e}");
+        }
     }
 
     #[test]
