@@ -2,6 +2,7 @@
 //! channel's kernel is multiplied by weight / √(running variance + eps), and what is left of the
 //! normalisation is one addend per channel (Ioffe and Szegedy 2015, arXiv:1502.03167, section 3.1).
 
+use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::convolution::{Grid, Layout, Window, taps};
@@ -94,33 +95,61 @@ impl DepthwiseConvolution {
             }
         };
         let row_of_positions = (wide * channels).max(1);
-        out.par_chunks_mut(row_of_positions).enumerate().for_each(|(y, out)| {
-            pulp::Arch::new().dispatch(
-                #[inline(always)]
-                || self.fill_row(grid, y, out),
-            );
-        });
+        out.par_chunks_mut(row_of_positions)
+            .enumerate()
+            .for_each(|(y, out)| pulp::Arch::new().dispatch(Row { convolution: self, grid, y, out }));
         Ok(())
     }
+}
 
-    /// One row of positions.
+/// One row of positions of what comes out.
+struct Row<'a, 'b> {
+    convolution: &'a DepthwiseConvolution,
+    grid: Grid<'a>,
+    y: usize,
+    out: &'b mut [f32],
+}
+
+impl WithSimd for Row<'_, '_> {
+    type Output = ();
+
     #[inline(always)]
-    fn fill_row(&self, grid: Grid<'_>, y: usize, out: &mut [f32]) {
-        let (channels, height, width) = grid.sizes();
-        let (kernel_high, kernel_wide) = self.window.kernel;
-        let rows = taps(kernel_high, y * self.window.stride.0, self.window.padding.0, height);
-        for (x, sums) in out.chunks_exact_mut(channels).enumerate() {
-            sums.copy_from_slice(&self.addend);
-            let columns = taps(kernel_wide, x * self.window.stride.1, self.window.padding.1, width);
+    fn with_simd<S: Simd>(self, simd: S) {
+        let DepthwiseConvolution { window, taps: kernels, addend, .. } = self.convolution;
+        let (channels, height, width) = self.grid.sizes();
+        let (kernel_high, kernel_wide) = window.kernel;
+        let rows = taps(kernel_high, self.y * window.stride.0, window.padding.0, height);
+        let (addend, last_addend) = S::as_simd_f32s(addend);
+        // For each tap that lies inside the grid, its factors and the values under it.
+        let mut inside = Vec::with_capacity(kernel_high * kernel_wide);
+        for (x, sums) in self.out.chunks_exact_mut(channels).enumerate() {
+            inside.clear();
             for (tap_y, row) in rows.clone() {
-                for (tap_x, column) in columns.clone() {
-                    let kernel = self.taps.chunks_exact(channels).nth(tap_y * kernel_wide + tap_x);
-                    let values = grid.values().chunks_exact(channels).nth(row * width + column);
-                    let (Some(kernel), Some(values)) = (kernel, values) else { continue };
-                    for ((sum, factor), value) in sums.iter_mut().zip(kernel).zip(values) {
-                        *sum += factor * value;
-                    }
+                for (tap_x, column) in taps(kernel_wide, x * window.stride.1, window.padding.1, width) {
+                    let factors = kernels.chunks_exact(channels).nth(tap_y * kernel_wide + tap_x);
+                    let values = self.grid.values().chunks_exact(channels).nth(row * width + column);
+                    let (Some(factors), Some(values)) = (factors, values) else { continue };
+                    inside.push((S::as_simd_f32s(factors), S::as_simd_f32s(values)));
                 }
+            }
+            let (sums, last_sum) = S::as_mut_simd_f32s(sums);
+            for (place, (sum, addend)) in sums.iter_mut().zip(addend).enumerate() {
+                let mut total = *addend;
+                for ((factors, _), (values, _)) in &inside {
+                    let (Some(factor), Some(value)) = (factors.get(place), values.get(place)) else {
+                        continue;
+                    };
+                    total = simd.mul_add_e_f32s(*factor, *value, total);
+                }
+                *sum = total;
+            }
+            if !last_sum.is_empty() {
+                let mut total = simd.partial_load_f32s(last_addend);
+                for ((_, factors), (_, values)) in &inside {
+                    let (factor, value) = (simd.partial_load_f32s(factors), simd.partial_load_f32s(values));
+                    total = simd.mul_add_e_f32s(factor, value, total);
+                }
+                simd.partial_store_f32s(last_sum, total);
             }
         }
     }
@@ -159,5 +188,43 @@ mod tests {
         assert!(convolution.apply(grid, &mut [0.0; 6]).is_err());
         let planar = Grid::new(&x, 2, 3, 3, Layout::Planar).unwrap();
         assert!(convolution.apply(planar, &mut out).is_err());
+    }
+
+    /// More and fewer channels than a vector has, on kernels that reach over the edges.
+    #[test]
+    fn any_number_of_channels() {
+        let value = |seed: usize| ((seed * 7919 + 13) % 101) as f32 - 50.0;
+        for (channels, kernel, stride) in [(1, 3, 1), (15, 3, 2), (16, 1, 1), (37, 5, 2), (64, 3, 1)] {
+            let (height, width, area) = (6, 7, kernel * kernel);
+            let kernels: Vec<f32> = (0..channels * area).map(value).collect();
+            let mut weights = StateDict::new();
+            weights.insert("conv.weight", &[channels, 1, kernel, kernel], kernels.clone()).unwrap();
+            for (name, of_all) in
+                [("weight", 1.0), ("bias", 3.0), ("running_mean", 0.0), ("running_var", 1.0)]
+            {
+                weights.insert(format!("bn.{name}"), &[channels], vec![of_all; channels]).unwrap();
+            }
+            let x: Vec<f32> = (0..height * width * channels).map(|seed| value(seed + 7)).collect();
+            let window = Window::square(kernel, stride, kernel / 2);
+            let convolution =
+                DepthwiseConvolution::load(&weights, "conv", "bn", channels, window, 0.0).unwrap();
+            let (high, wide) = convolution.output_size(height, width).unwrap();
+            let mut out = vec![0.0; high * wide * channels];
+            let grid = Grid::new(&x, channels, height, width, Layout::Interleaved).unwrap();
+            convolution.apply(grid, &mut out).unwrap();
+            for (place, found) in out.into_iter().enumerate() {
+                let (position, channel) = (place / channels, place % channels);
+                let (y, x_position) = (position / wide * stride, position % wide * stride);
+                let mut sum = 3.0;
+                for tap in 0..area {
+                    let row = (y + tap / kernel).checked_sub(kernel / 2).filter(|&row| row < height);
+                    let column = (x_position + tap % kernel).checked_sub(kernel / 2).filter(|&c| c < width);
+                    if let (Some(row), Some(column)) = (row, column) {
+                        sum += kernels[channel * area + tap] * x[(row * width + column) * channels + channel];
+                    }
+                }
+                assert_eq!(found, sum, "{channels} channels, kernel {kernel}: {position}, {channel}");
+            }
+        }
     }
 }

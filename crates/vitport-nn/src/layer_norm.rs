@@ -1,6 +1,7 @@
 //! Layer normalisation over features (Ba, Kiros and Hinton 2016, arXiv:1607.06450), as
 //! `torch.nn.LayerNorm`: (x − mean) / √(variance + eps) · weight + bias with the biased variance.
 
+use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::error::ForwardError;
@@ -41,17 +42,28 @@ impl LayerNorm {
         out.resize(x.rows(), features, "the output of a layer normalisation")?;
         let part = PART.div_ceil(features).saturating_mul(features);
         let parts = x.values().par_chunks(part).zip(out.values_mut().par_chunks_mut(part));
-        parts.for_each(|(x, out)| {
-            pulp::Arch::new().dispatch(
-                #[inline(always)]
-                || {
-                    for (row, out) in x.chunks_exact(features).zip(out.chunks_exact_mut(features)) {
-                        normalise(row, &self.weight, &self.bias, self.eps, out);
-                    }
-                },
-            );
-        });
+        parts.for_each(|(x, out)| pulp::Arch::new().dispatch(Rows { norm: self, x, out }));
         Ok(())
+    }
+}
+
+/// Whole rows of tokens. A closure in its place would not be inlined, and so be compiled for the least of processors.
+struct Rows<'a, 'b> {
+    norm: &'a LayerNorm,
+    x: &'a [f32],
+    out: &'b mut [f32],
+}
+
+impl WithSimd for Rows<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let LayerNorm { weight, bias, eps } = self.norm;
+        let features = weight.len();
+        for (row, out) in self.x.chunks_exact(features).zip(self.out.chunks_exact_mut(features)) {
+            normalise(row, weight, bias, *eps, out);
+        }
     }
 }
 
