@@ -136,8 +136,7 @@ impl<'a> Strip<'a, '_, '_> {
         for (offset, values) in rows.iter_mut().enumerate() {
             *values = self.left.part(self.first_row + row + offset, self.first_term, terms.len())?;
         }
-        let mut sums = [[simd.splat_f32s(0.0); VECTORS]; ROWS];
-        sum_products(simd, rows, terms, self.ahead_of(row, ROWS), &mut sums)?;
+        let sums = sum_products(simd, rows, terms, self.ahead_of(row, ROWS))?;
         for (out, sums) in self.out.iter_mut().skip(row).zip(&sums) {
             let (whole, rest) = S::as_mut_simd_f32s(out.get_mut(self.first_column..)?);
             let last = sums.get(whole.len()).filter(|_| !rest.is_empty());
@@ -181,8 +180,7 @@ fn sum_products<'a, S: Simd, const ROWS: usize, const VECTORS: usize>(
     rows: [&[f32]; ROWS],
     terms: &[[S::f32s; VECTORS]],
     ahead: impl Iterator<Item = &'a [f32]> + Clone,
-    out: &mut [[S::f32s; VECTORS]; ROWS],
-) -> Option<()> {
+) -> Option<[[S::f32s; VECTORS]; ROWS]> {
     let mut sums = [[simd.splat_f32s(0.0); VECTORS]; ROWS];
     for (number, terms) in terms.chunks(LINE).enumerate() {
         let first = number * LINE;
@@ -203,8 +201,7 @@ fn sum_products<'a, S: Simd, const ROWS: usize, const VECTORS: usize>(
             }
         }
     }
-    *out = sums;
-    Some(())
+    Some(sums)
 }
 
 #[cfg(test)]

@@ -124,13 +124,13 @@ impl VisionTransformer {
         LayerNorm::load(weights, &format!("{name}.norm1"), dim, self.norm_eps)?
             .apply(tokens, &mut room.normalised)?;
         Linear::load(weights, &format!("{name}.attn.qkv"), dim, dim.saturating_mul(3), self.qkv_bias)?
-            .apply(&room.normalised, Activation::Identity, &mut room.wide)?;
+            .apply(&room.normalised, Activation::Identity, &mut room.qkv)?;
         let head_dim = dim / self.heads;
         let heads = Heads { count: self.heads, dim: head_dim, scale: (head_dim as f64).powf(-0.5) as f32 };
         attention(
-            Projection::starting_at(&room.wide, 0),
-            Projection::starting_at(&room.wide, dim),
-            Projection::starting_at(&room.wide, dim.saturating_mul(2)),
+            Projection::starting_at(&room.qkv, 0),
+            Projection::starting_at(&room.qkv, dim),
+            Projection::starting_at(&room.qkv, dim.saturating_mul(2)),
             heads,
             &mut room.normalised,
         )?;
@@ -146,10 +146,10 @@ impl VisionTransformer {
         Linear::load(weights, &format!("{name}.mlp.fc1"), dim, self.mlp_hidden, true)?.apply(
             &room.normalised,
             self.activation,
-            &mut room.wide,
+            &mut room.hidden,
         )?;
         Linear::load(weights, &format!("{name}.mlp.fc2"), self.mlp_hidden, dim, true)?.apply(
-            &room.wide,
+            &room.hidden,
             Activation::Identity,
             &mut room.branch,
         )?;
@@ -189,6 +189,7 @@ impl VisionTransformer {
 #[derive(Debug, Default)]
 struct Room {
     normalised: Matrix,
-    wide: Matrix,
+    qkv: Matrix,
+    hidden: Matrix,
     branch: Matrix,
 }
