@@ -139,17 +139,15 @@ impl<'a> Strip<'a, '_, '_> {
         let sums = sum_products(simd, rows, terms, self.ahead_of(row, ROWS))?;
         for (out, sums) in self.out.iter_mut().skip(row).zip(&sums) {
             let (whole, rest) = S::as_mut_simd_f32s(out.get_mut(self.first_column..)?);
-            let last = sums.get(whole.len()).filter(|_| !rest.is_empty());
-            if self.accumulate {
-                whole.iter_mut().zip(sums).for_each(|(slot, sum)| *slot = simd.add_f32s(*slot, *sum));
-                if let Some(sum) = last {
-                    let before = simd.partial_load_f32s(rest);
-                    simd.partial_store_f32s(rest, simd.add_f32s(before, *sum));
-                }
+            if let Some(slots) = whole.first_chunk_mut::<VECTORS>() {
+                // So many that they are moved in registers.
+                put(simd, slots, sums, self.accumulate);
             } else {
-                whole.iter_mut().zip(sums).for_each(|(slot, sum)| *slot = *sum);
-                if let Some(sum) = last {
-                    simd.partial_store_f32s(rest, *sum);
+                put(simd, whole, sums, self.accumulate);
+                if let Some(sum) = sums.get(whole.len()).filter(|_| !rest.is_empty()) {
+                    let before =
+                        if self.accumulate { simd.partial_load_f32s(rest) } else { simd.splat_f32s(0.0) };
+                    simd.partial_store_f32s(rest, simd.add_f32s(before, *sum));
                 }
             }
             if let Some(finish) = self.finish {
@@ -170,6 +168,14 @@ impl<'a> Strip<'a, '_, '_> {
             let ahead = ahead?;
             ahead.part(row, 0, ahead.columns())
         })
+    }
+}
+
+/// Puts sums into as many slots, or adds them to what is there.
+#[inline(always)]
+fn put<S: Simd>(simd: S, slots: &mut [S::f32s], sums: &[S::f32s], accumulate: bool) {
+    for (slot, sum) in slots.iter_mut().zip(sums) {
+        *slot = if accumulate { simd.add_f32s(*slot, *sum) } else { *sum };
     }
 }
 
