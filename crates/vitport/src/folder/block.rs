@@ -6,9 +6,9 @@
 //! modulo 4096 that they have in the block would still meet it; such a block begins a little behind the page
 //! ([`is_slow`]).
 
-/// Length of a block, and what its place in the file is a multiple of. The system keeps what is written at a time in one
-/// piece of memory. Twice the length is a tenth faster while such pieces are at hand, and several times slower when they
-/// are not. As a multiple of 16 it never cuts an element in two.
+/// Length of a block, and what its place in the file is a multiple of. Twice the length is a tenth faster while the system has
+/// memory for it at hand, and several times slower when it has none ([`pieces`](super::pieces)). As a multiple of 16 it never
+/// cuts an element in two.
 pub(super) const BLOCK: usize = 256 * 1024;
 
 /// Where memory pages begin: at multiples of this, on every machine with 4 KiB pages or larger ones.

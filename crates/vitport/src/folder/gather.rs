@@ -21,6 +21,7 @@ use super::error::{Error, Result};
 use super::fill::{Scratch, Stretch, stretches};
 use super::json;
 use super::layout::{INDEX_NAME, Layout, WeightFile};
+use super::pieces::Pieces;
 use super::syncing::{Filling, Syncing};
 
 /// More threads than this do not write faster into one file.
@@ -82,6 +83,7 @@ fn write_file(
         stop: AtomicBool::new(false),
         error: Mutex::new(None),
         filling,
+        pieces: Pieces::new(),
         progress,
     };
     let threads = thread::available_parallelism().map_or(1, usize::from).min(MAX_THREADS);
@@ -120,6 +122,7 @@ struct Blocks<'a> {
     stop: AtomicBool,
     error: Mutex<Option<Error>>,
     filling: Filling,
+    pieces: Pieces,
     progress: &'a (dyn Fn(u64) + Sync),
 }
 
@@ -164,7 +167,7 @@ impl Blocks<'_> {
                 break;
             }
         }
-        self.file.write_all_at(block, begin).map_err(Error::disk("write", self.path))?;
+        self.pieces.write(self.file, block, begin).map_err(Error::disk("write", self.path))?;
         if begin.is_multiple_of(SYNCED_AT_A_TIME) {
             self.filling.advance();
         }

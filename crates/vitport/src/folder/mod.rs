@@ -16,6 +16,7 @@ pub mod json;
 mod kept;
 pub mod layout;
 mod occupant;
+mod pieces;
 pub mod publish;
 pub mod reader;
 mod stale;
