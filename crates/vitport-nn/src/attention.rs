@@ -151,8 +151,7 @@ impl Room {
 }
 
 /// The lowest scaled score, as a difference to the row's largest, whose weight counts. Lower ones weigh less than 2e-35; they
-/// are nothing, as their weights and products would soon be subnormal numbers, for which many processors take a hundred
-/// times as long.
+/// are nothing, as their weights and products would soon be subnormal numbers, with which many processors are far slower.
 const LOWEST: f32 = -80.0;
 
 /// Turns each row of `columns` scores, a multiple of [`LANES`], into weights of the scaled scores that

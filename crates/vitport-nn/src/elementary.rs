@@ -31,7 +31,7 @@ const LN_ERFCX: [f32; 11] = [
 ];
 
 /// Most that |x| counts in a tail: from here on the tail is below 3e-38. A little farther on it would be subnormal, and many
-/// processors take a hundred times as long for numbers that are.
+/// processors are far slower with numbers that are.
 const FARTHEST: f32 = 12.9;
 
 /// Adds to every value its addend and replaces the sum by its image.
