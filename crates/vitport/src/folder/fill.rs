@@ -5,7 +5,7 @@
 use vitport_checkpoint::{Audit, Dtype, Tensor};
 
 use super::block::{Block, is_slow};
-use super::cast::{Overflow, narrow_f32, narrow_f64, widen_to_f32, widen_to_f64};
+use super::cast::{Cast, Overflow, Room, RowFactors, to_f64};
 use super::error::{Error, Result};
 use super::layout::WeightFile;
 use crate::plan::{Part, Target};
@@ -82,25 +82,23 @@ fn read_factors(factors: &Tensor, audit: &Audit<'_>) -> Result<Vec<f64>> {
     let mut bytes = vec![0; count.saturating_mul(size(factors.dtype))];
     audit.read(factors, 0, &mut bytes)?;
     let mut doubles = vec![0.0; count];
-    widen_to_f64(factors.dtype, &bytes, &mut vec![0.0; count], &mut doubles);
+    to_f64(factors.dtype, &bytes, &mut doubles);
     Ok(doubles)
 }
 
 /// Room for the elements that are being cast, of which each thread has its own.
 pub(super) struct Scratch {
     stored: Block,
-    singles: Vec<f32>,
-    doubles: Vec<f64>,
-    halves: Vec<u16>,
+    room: Option<Room>,
 }
 
-/// Elements that are cast at a time: the room for them stays in a core's own cache.
+/// Elements that are read at a time to be cast: the room for them stays in a core's own cache.
 const AT_A_TIME: usize = 16 * 1024;
 
 impl Scratch {
     /// Room that takes no memory until something is cast.
     pub(super) fn new() -> Self {
-        Scratch { stored: Block::default(), singles: Vec::new(), doubles: Vec::new(), halves: Vec::new() }
+        Scratch { stored: Block::default(), room: None }
     }
 }
 
@@ -173,50 +171,22 @@ fn cast(
     if scratch.stored.len() < AT_A_TIME * size(from) {
         scratch.stored = Block::new(AT_A_TIME * size(from));
     }
-    scratch.singles.resize(AT_A_TIME, 0.0);
-    scratch.halves.resize(AT_A_TIME, 0);
-    let through_f64 = factors.is_some() || from == Dtype::F64;
-    if through_f64 {
-        scratch.doubles.resize(AT_A_TIME, 0.0);
-    }
-
+    let room = scratch.room.get_or_insert_with(Room::new);
+    let number = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+    let rows = factors.map(|factors| {
+        let columns = number(tensor.elements() / (factors.len() as u64).max(1));
+        RowFactors { factors, columns }
+    });
     let mut next = first;
     for out in out.chunks_mut(AT_A_TIME * size(to)) {
         let count = out.len() / size(to);
         let stored = scratch.stored.first(count * size(from));
-        let singles = scratch.singles.get_mut(..count).unwrap_or_default();
-        let halves = scratch.halves.get_mut(..count).unwrap_or_default();
         audit.read(tensor, next, stored)?;
-        if through_f64 {
-            let doubles = scratch.doubles.get_mut(..count).unwrap_or_default();
-            widen_to_f64(from, stored, singles, doubles);
-            if let Some(factors) = factors {
-                scale_rows(doubles, tensor, next, factors);
-            }
-            narrow_f64(to, doubles, singles, halves, out)
-                .map_err(|Overflow(at)| overflow(target, doubles.get(at).copied()))?;
-        } else {
-            widen_to_f32(from, stored, singles);
-            narrow_f32(to, singles, halves, out)
-                .map_err(|Overflow(at)| overflow(target, singles.get(at).copied().map(f64::from)))?;
-        }
+        let cast = Cast { from, to, rows, first: number(next), stored, out, room: &mut *room };
+        cast.run().map_err(|Overflow(value)| overflow(target, value))?;
         next = next.saturating_add(count as u64);
     }
     Ok(())
-}
-
-/// Multiplies elements of `tensor`, the first of which is its element `first`, by the factors of their rows.
-fn scale_rows(doubles: &mut [f64], tensor: &Tensor, first: u64, factors: &[f64]) {
-    let columns = tensor.elements() / (factors.len() as u64).max(1);
-    let (Some(row), Ok(columns)) = (first.checked_div(columns), usize::try_from(columns)) else { return };
-    let in_first_row = columns - usize::try_from(first % columns as u64).unwrap_or(0);
-    let (partial, whole) = doubles.split_at_mut(in_first_row.min(doubles.len()));
-    let factors = usize::try_from(row).ok().and_then(|row| factors.get(row..)).unwrap_or_default();
-    for (row, factor) in std::iter::once(partial).chain(whole.chunks_mut(columns)).zip(factors) {
-        for double in row {
-            *double *= factor;
-        }
-    }
 }
 
 /// Fills `out` with the elements of an identity matrix of `rows` rows, from element `first` on.
@@ -242,13 +212,13 @@ fn identity(dtype: Dtype, rows: u64, first: u64, out: &mut [u8]) {
     }
 }
 
-fn overflow(target: &Target, value: Option<f64>) -> Error {
+fn overflow(target: &Target, value: f64) -> Error {
     let (to, advice) = match target.dtype {
         Dtype::F16 => ("float16", "use --dtype bf16 or f32"),
         Dtype::BF16 => ("bfloat16", "use --dtype f32"),
         _ => ("float32", "such a model cannot be written in float32"),
     };
-    Error::Overflow { tensor: target.name.to_string(), value: value.unwrap_or(f64::NAN), to, advice }
+    Error::Overflow { tensor: target.name.to_string(), value, to, advice }
 }
 
 /// Bytes of an element.
