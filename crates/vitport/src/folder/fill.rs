@@ -4,7 +4,7 @@
 
 use vitport_checkpoint::{Audit, Dtype, Tensor};
 
-use super::block::{Block, is_slow};
+use super::block::{BLOCK, Block, is_slow};
 use super::cast::{Cast, Overflow, Room, RowFactors, to_f64};
 use super::error::{Error, Result};
 use super::layout::WeightFile;
@@ -92,8 +92,9 @@ pub(super) struct Scratch {
     room: Option<Room>,
 }
 
-/// Elements that are read at a time to be cast: the room for them stays in a core's own cache.
-const AT_A_TIME: usize = 16 * 1024;
+/// Elements that are read at a time to be cast. As many as a block has of float32: of a transposed matrix each read takes a
+/// part of every row, and short parts of them are slow.
+const AT_A_TIME: usize = BLOCK / 4;
 
 impl Scratch {
     /// Room that takes no memory until something is cast.
