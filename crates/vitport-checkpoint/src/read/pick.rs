@@ -1,10 +1,10 @@
 //! Picking the elements of a box out of bytes in which they lie with strides.
 
-use super::turn::{SIDE, Square, Turn, Turned};
+use super::turn::{Square, Turn, Turned};
 use crate::error::{Fault, Reason, refuse};
 
-/// Columns that are picked at a time: one cache line of each is at hand while all rows go by.
-const COLUMNS: usize = 16;
+/// Rows and columns of a tile. Columns are picked so many at a time: one cache line of each is at hand while all rows go by.
+const TILE: usize = 16;
 
 /// A dimension: its size, and the elements from one index to the next.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -108,40 +108,34 @@ struct Plane<'a, T> {
 
 impl<T: Copy> Turned<T> for Plane<'_, T> {
     #[inline(always)]
-    fn with(self, turned: impl Fn(Square<T>) -> Square<T>) -> Option<()> {
+    fn with<const SIDE: usize>(self, turned: impl Fn(Square<T, SIDE>) -> Square<T, SIDE>) -> Option<()> {
         let Self { rows, columns, from, low, out, place } = self;
-        let source = |row: usize, column: usize| {
-            let row = row.saturating_mul(rows.from);
-            low.saturating_add(row).saturating_add(column.saturating_mul(columns.from))
-        };
-        let target = |row: usize, column: usize| {
-            place.saturating_add(row.saturating_mul(rows.to)).saturating_add(column)
-        };
+        let source = |column: usize| low.saturating_add(column.saturating_mul(columns.from));
+        let target = |row: usize| place.saturating_add(row.saturating_mul(rows.to));
         if columns.from == 1 {
             for row in 0..rows.size {
-                let run = from.get(source(row, 0)..)?.get(..columns.size)?;
-                out.get_mut(target(row, 0)..)?.get_mut(..columns.size)?.copy_from_slice(run);
+                let begin = low.saturating_add(row.saturating_mul(rows.from));
+                let run = from.get(begin..)?.get(..columns.size)?;
+                out.get_mut(target(row)..)?.get_mut(..columns.size)?.copy_from_slice(run);
             }
             return Some(());
         }
-        for column in (0..columns.size).step_by(COLUMNS) {
-            let count = COLUMNS.min(columns.size - column);
-            let in_squares = rows.from == 1 && count == COLUMNS;
-            let in_squares = if in_squares { rows.size - rows.size % SIDE } else { 0 };
-            for row in (0..in_squares).step_by(SIDE) {
-                for column in [column, column + SIDE] {
-                    let mut square = [*from.get(source(row, column)..)?.first_chunk::<SIDE>()?; SIDE];
-                    for (line, column) in square.iter_mut().zip(column..) {
-                        *line = *from.get(source(row, column)..)?.first_chunk()?;
-                    }
-                    for (line, row) in turned(square).iter().zip(row..) {
-                        out.get_mut(target(row, column)..)?.get_mut(..SIDE)?.copy_from_slice(line);
-                    }
+        let is_tiled = rows.from == 1 && rows.size >= TILE && columns.size.min(rows.to) >= TILE;
+        for column in (0..columns.size).step_by(TILE) {
+            if is_tiled {
+                // The last tile overlaps the one before.
+                let column = column.min(columns.size - TILE);
+                let mut lines = [&[][..]; TILE];
+                for (line, column) in lines.iter_mut().zip(column..) {
+                    *line = from.get(source(column)..)?.get(..rows.size)?;
                 }
+                turn_lines(lines, rows.to, out.get_mut(place.saturating_add(column)..)?, &turned)?;
+                continue;
             }
-            for row in in_squares..rows.size {
-                let mut at = source(row, column);
-                for slot in out.get_mut(target(row, column)..)?.get_mut(..count)? {
+            let count = TILE.min(columns.size - column);
+            for row in 0..rows.size {
+                let mut at = source(column).saturating_add(row.saturating_mul(rows.from));
+                for slot in out.get_mut(target(row).saturating_add(column)..)?.get_mut(..count)? {
                     *slot = *from.get(at)?;
                     at = at.saturating_add(columns.from);
                 }
@@ -149,6 +143,55 @@ impl<T: Copy> Turned<T> for Plane<'_, T> {
         }
         Some(())
     }
+}
+
+/// Lines of equal length, of at least one tile, that become the columns of `out`, whose rows lie `width` elements apart.
+#[inline(always)]
+fn turn_lines<T: Copy, const SIDE: usize>(
+    lines: [&[T]; TILE],
+    width: usize,
+    out: &mut [T],
+    turned: &impl Fn(Square<T, SIDE>) -> Square<T, SIDE>,
+) -> Option<()> {
+    let length = lines.first()?.len();
+    let pieces = lines.map(|line| line.as_chunks::<TILE>().0);
+    let [mut tile, mut last] = [[lines.first()?.first_chunk::<TILE>()?; TILE]; 2];
+    for (number, out) in (0..length / TILE).zip(out.chunks_mut(TILE.saturating_mul(width))) {
+        for (piece, pieces) in tile.iter_mut().zip(&pieces) {
+            *piece = pieces.get(number)?;
+        }
+        turn_tile(tile, width, out, turned)?;
+    }
+    if !length.is_multiple_of(TILE) {
+        for (piece, line) in last.iter_mut().zip(lines) {
+            *piece = line.last_chunk()?;
+        }
+        let begin = (length - TILE).saturating_mul(width);
+        turn_tile(last, width, out.get_mut(begin..)?, turned)?;
+    }
+    Some(())
+}
+
+/// Pieces of lines that become columns, one square of them after the other.
+#[inline(always)]
+fn turn_tile<T: Copy, const SIDE: usize>(
+    lines: [&[T; TILE]; TILE],
+    width: usize,
+    out: &mut [T],
+    turned: &impl Fn(Square<T, SIDE>) -> Square<T, SIDE>,
+) -> Option<()> {
+    for (number, lines) in lines.as_chunks::<SIDE>().0.iter().enumerate() {
+        for (part, out) in (0..TILE / SIDE).zip(out.chunks_mut(SIDE.saturating_mul(width))) {
+            let mut square = [*lines.first()?.first_chunk::<SIDE>()?; SIDE];
+            for (row, line) in square.iter_mut().zip(lines) {
+                *row = *line.as_chunks::<SIDE>().0.get(part)?;
+            }
+            for (out, row) in out.chunks_mut(width).zip(turned(square)) {
+                *out.get_mut(number * SIDE..)?.first_chunk_mut::<SIDE>()? = row;
+            }
+        }
+    }
+    Some(())
 }
 
 #[cfg(test)]

@@ -1,25 +1,22 @@
-//! Squares of elements whose rows become columns in the processor's registers, where it has AVX2.
+//! Squares of elements whose rows become columns in the processor's registers, where it has AVX2 or AVX-512.
 
 #[cfg(target_arch = "x86_64")]
-use std::arch::x86_64::{__m128i, __m256};
+use std::arch::x86_64::{__m128i, __m256, __m512};
 
-/// Rows and columns of a square.
-pub(super) const SIDE: usize = 8;
-
-/// Rows of elements.
-pub(super) type Square<T> = [[T; SIDE]; SIDE];
+/// Rows of as many elements.
+pub(super) type Square<T, const SIDE: usize> = [[T; SIDE]; SIDE];
 
 /// Work that turns squares.
 pub(super) trait Turned<T> {
-    /// Does it with a function that turns a square.
-    fn with(self, turned: impl Fn(Square<T>) -> Square<T>) -> Option<()>;
+    /// Does it with a function that turns a square of eight or sixteen rows.
+    fn with<const SIDE: usize>(self, turned: impl Fn(Square<T, SIDE>) -> Square<T, SIDE>) -> Option<()>;
 }
 
 /// An element, with the fastest way to turn squares of it.
 pub(super) trait Turn: Copy {
     /// Does the work in that way.
     fn turn(work: impl Turned<Self>) -> Option<()> {
-        work.with(plainly)
+        work.with(plainly::<Self, 8>)
     }
 }
 
@@ -40,7 +37,7 @@ impl Turn for [u8; 2] {
                     )
                 },
             ),
-            None => work.with(plainly),
+            None => work.with(plainly::<Self, 8>),
         }
     }
 }
@@ -48,6 +45,17 @@ impl Turn for [u8; 2] {
 impl Turn for [u8; 4] {
     #[cfg(target_arch = "x86_64")]
     fn turn(work: impl Turned<Self>) -> Option<()> {
+        if let Some(simd) = pulp::x86::V4::try_new() {
+            return simd.vectorize(
+                #[inline(always)]
+                || {
+                    work.with(
+                        #[inline(always)]
+                        |square| fours_by_avx512(simd, square),
+                    )
+                },
+            );
+        }
         match pulp::x86::V3::try_new() {
             Some(simd) => simd.vectorize(
                 #[inline(always)]
@@ -58,14 +66,14 @@ impl Turn for [u8; 4] {
                     )
                 },
             ),
-            None => work.with(plainly),
+            None => work.with(plainly::<Self, 8>),
         }
     }
 }
 
 /// One element after the other.
 #[inline(always)]
-fn plainly<T: Copy>(square: Square<T>) -> Square<T> {
+fn plainly<T: Copy, const SIDE: usize>(square: Square<T, SIDE>) -> Square<T, SIDE> {
     let mut out = square;
     for (column, line) in square.iter().enumerate() {
         for (slots, value) in out.iter_mut().zip(line) {
@@ -77,10 +85,60 @@ fn plainly<T: Copy>(square: Square<T>) -> Square<T> {
     out
 }
 
+/// Elements of four bytes in AVX-512's registers: four rounds of exchanging halves.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+fn fours_by_avx512(
+    simd: pulp::x86::V4,
+    [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p]: Square<[u8; 4], 16>,
+) -> Square<[u8; 4], 16> {
+    let [a, b, c, d] = quads_by_avx512(simd, [a, b, c, d]);
+    let [e, f, g, h] = quads_by_avx512(simd, [e, f, g, h]);
+    let [i, j, k, l] = quads_by_avx512(simd, [i, j, k, l]);
+    let [m, n, o, p] = quads_by_avx512(simd, [m, n, o, p]);
+    let [a, e, i, m] = quarters_by_avx512(simd, [a, e, i, m]);
+    let [b, f, j, n] = quarters_by_avx512(simd, [b, f, j, n]);
+    let [c, g, k, o] = quarters_by_avx512(simd, [c, g, k, o]);
+    let [d, h, l, p] = quarters_by_avx512(simd, [d, h, l, p]);
+    [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p].map(pulp::cast)
+}
+
+/// The first quarters of four registers, the second ones, and so on.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+fn quarters_by_avx512(simd: pulp::x86::V4, [a, b, c, d]: [__m512; 4]) -> [__m512; 4] {
+    let avx = simd.avx512f;
+    let (ab_even, ab_odd) =
+        (avx._mm512_shuffle_f32x4::<0b10_00_10_00>(a, b), avx._mm512_shuffle_f32x4::<0b11_01_11_01>(a, b));
+    let (cd_even, cd_odd) =
+        (avx._mm512_shuffle_f32x4::<0b10_00_10_00>(c, d), avx._mm512_shuffle_f32x4::<0b11_01_11_01>(c, d));
+    [
+        avx._mm512_shuffle_f32x4::<0b10_00_10_00>(ab_even, cd_even),
+        avx._mm512_shuffle_f32x4::<0b10_00_10_00>(ab_odd, cd_odd),
+        avx._mm512_shuffle_f32x4::<0b11_01_11_01>(ab_even, cd_even),
+        avx._mm512_shuffle_f32x4::<0b11_01_11_01>(ab_odd, cd_odd),
+    ]
+}
+
+/// In each quarter of four registers the turned square of four.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+fn quads_by_avx512(simd: pulp::x86::V4, [a, b, c, d]: [[[u8; 4]; 16]; 4]) -> [__m512; 4] {
+    let (avx, a, b, c, d) = (simd.avx512f, pulp::cast(a), pulp::cast(b), pulp::cast(c), pulp::cast(d));
+    let (ab, ab_high) = (avx._mm512_unpacklo_ps(a, b), avx._mm512_unpackhi_ps(a, b));
+    let (cd, cd_high) = (avx._mm512_unpacklo_ps(c, d), avx._mm512_unpackhi_ps(c, d));
+    [
+        avx._mm512_shuffle_ps::<0b01_00_01_00>(ab, cd),
+        avx._mm512_shuffle_ps::<0b11_10_11_10>(ab, cd),
+        avx._mm512_shuffle_ps::<0b01_00_01_00>(ab_high, cd_high),
+        avx._mm512_shuffle_ps::<0b11_10_11_10>(ab_high, cd_high),
+    ]
+}
+
 /// Elements of four bytes: three rounds of exchanging halves, of pairs of elements, of pairs of pairs, of registers.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
-fn fours_by_avx(simd: pulp::x86::V3, [a, b, c, d, e, f, g, h]: Square<[u8; 4]>) -> Square<[u8; 4]> {
+fn fours_by_avx(simd: pulp::x86::V3, [a, b, c, d, e, f, g, h]: Square<[u8; 4], 8>) -> Square<[u8; 4], 8> {
     let [a, b, c, d] = quads(simd, [a, b, c, d]);
     let [e, f, g, h] = quads(simd, [e, f, g, h]);
     let ((a, e), (b, f)) = (halves(simd, a, e), halves(simd, b, f));
@@ -91,7 +149,7 @@ fn fours_by_avx(simd: pulp::x86::V3, [a, b, c, d, e, f, g, h]: Square<[u8; 4]>) 
 /// In each half of four registers the turned square of four.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
-fn quads(simd: pulp::x86::V3, [a, b, c, d]: [[[u8; 4]; SIDE]; 4]) -> [__m256; 4] {
+fn quads(simd: pulp::x86::V3, [a, b, c, d]: [[[u8; 4]; 8]; 4]) -> [__m256; 4] {
     let (avx, a, b, c, d) = (simd.avx, pulp::cast(a), pulp::cast(b), pulp::cast(c), pulp::cast(d));
     let (ab, ab_high) = (avx._mm256_unpacklo_ps(a, b), avx._mm256_unpackhi_ps(a, b));
     let (cd, cd_high) = (avx._mm256_unpacklo_ps(c, d), avx._mm256_unpackhi_ps(c, d));
@@ -106,7 +164,7 @@ fn quads(simd: pulp::x86::V3, [a, b, c, d]: [[[u8; 4]; SIDE]; 4]) -> [__m256; 4]
 /// Both lower halves, and both upper halves.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
-fn halves(simd: pulp::x86::V3, x: __m256, y: __m256) -> ([[u8; 4]; SIDE], [[u8; 4]; SIDE]) {
+fn halves(simd: pulp::x86::V3, x: __m256, y: __m256) -> ([[u8; 4]; 8], [[u8; 4]; 8]) {
     let low = simd.avx._mm256_permute2f128_ps::<0x20>(x, y);
     let high = simd.avx._mm256_permute2f128_ps::<0x31>(x, y);
     (pulp::cast(low), pulp::cast(high))
@@ -115,9 +173,9 @@ fn halves(simd: pulp::x86::V3, x: __m256, y: __m256) -> ([[u8; 4]; SIDE], [[u8; 
 /// Elements of two bytes, of which a register of 16 bytes holds a row: rounds of single elements, of pairs, of fours.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
-fn pairs_by_avx(simd: pulp::x86::V3, [a, b, c, d, e, f, g, h]: Square<[u8; 2]>) -> Square<[u8; 2]> {
+fn pairs_by_avx(simd: pulp::x86::V3, [a, b, c, d, e, f, g, h]: Square<[u8; 2], 8>) -> Square<[u8; 2], 8> {
     let (upper, lower) = (fours_of_pairs(simd, [a, b, c, d]), fours_of_pairs(simd, [e, f, g, h]));
-    let mut turned = [[[0; 2]; SIDE]; SIDE];
+    let mut turned = [[[0; 2]; 8]; 8];
     for ((rows, x), y) in turned.as_chunks_mut::<2>().0.iter_mut().zip(upper).zip(lower) {
         let (even, odd) = (simd.sse2._mm_unpacklo_epi64(x, y), simd.sse2._mm_unpackhi_epi64(x, y));
         *rows = [pulp::cast(even), pulp::cast(odd)];
@@ -128,7 +186,7 @@ fn pairs_by_avx(simd: pulp::x86::V3, [a, b, c, d, e, f, g, h]: Square<[u8; 2]>) 
 /// The columns of four rows, two a register.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
-fn fours_of_pairs(simd: pulp::x86::V3, [a, b, c, d]: [[[u8; 2]; SIDE]; 4]) -> [__m128i; 4] {
+fn fours_of_pairs(simd: pulp::x86::V3, [a, b, c, d]: [[[u8; 2]; 8]; 4]) -> [__m128i; 4] {
     let (sse, a, b, c, d) = (simd.sse2, pulp::cast(a), pulp::cast(b), pulp::cast(c), pulp::cast(d));
     let (ab, ab_high) = (sse._mm_unpacklo_epi16(a, b), sse._mm_unpackhi_epi16(a, b));
     let (cd, cd_high) = (sse._mm_unpacklo_epi16(c, d), sse._mm_unpackhi_epi16(c, d));
@@ -146,10 +204,12 @@ mod tests {
 
     #[test]
     fn rows_become_columns_alike_with_and_without_avx() {
-        fn check<const SIZE: usize>(turned: impl Fn(Square<[u8; SIZE]>) -> Square<[u8; SIZE]>) {
+        fn check<const SIZE: usize, const SIDE: usize>(
+            turned: impl Fn(Square<[u8; SIZE], SIDE>) -> Square<[u8; SIZE], SIDE>,
+        ) {
             let mut square = [[[0; SIZE]; SIDE]; SIDE];
-            for (number, byte) in square.as_flattened_mut().as_flattened_mut().iter_mut().enumerate() {
-                *byte = number as u8;
+            for (number, element) in square.as_flattened_mut().iter_mut().enumerate() {
+                element.copy_from_slice(&(number as u64).to_le_bytes()[..SIZE]);
             }
             for (row, line) in turned(square).iter().enumerate() {
                 for (column, value) in line.iter().enumerate() {
@@ -157,12 +217,16 @@ mod tests {
                 }
             }
         }
-        check::<2>(plainly);
-        check::<4>(plainly);
+        check::<2, 8>(plainly);
+        check::<4, 8>(plainly);
         #[cfg(target_arch = "x86_64")]
         if let Some(simd) = pulp::x86::V3::try_new() {
-            check::<2>(|square| pairs_by_avx(simd, square));
-            check::<4>(|square| fours_by_avx(simd, square));
+            check::<2, 8>(|square| pairs_by_avx(simd, square));
+            check::<4, 8>(|square| fours_by_avx(simd, square));
+        }
+        #[cfg(target_arch = "x86_64")]
+        if let Some(simd) = pulp::x86::V4::try_new() {
+            check::<4, 16>(|square| fours_by_avx512(simd, square));
         }
     }
 }
