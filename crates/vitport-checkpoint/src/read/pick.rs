@@ -208,20 +208,32 @@ mod tests {
 
     #[test]
     fn every_element_of_a_plane_gets_to_its_place() {
-        // With and without squares, and with rows and columns left over beside them.
-        for (rows, columns, row_stride, column_stride) in
-            [(8, 16, 1, 8), (21, 37, 1, 21), (21, 37, 1, 50), (9, 40, 3, 30), (5, 3, 7, 1), (40, 16, 2, 100)]
+        // With and without tiles, and with rows and columns left over beside them.
+        let planes = [
+            (8, 16, 1, 8),
+            (16, 16, 1, 16),
+            (33, 16, 1, 33),
+            (21, 37, 1, 21),
+            (21, 37, 1, 50),
+            (9, 40, 3, 30),
+            (5, 3, 7, 1),
+            (40, 16, 2, 100),
+        ];
+        for ((rows, columns, row_stride, column_stride), size) in
+            planes.into_iter().flat_map(|plane| [1, 2, 4, 8].map(|size| (plane, size)))
         {
             let axes =
                 [Axis { size: rows, stride: row_stride }, Axis { size: columns, stride: column_stride }];
-            let from: Vec<u8> = (0..10_000_u32).flat_map(u32::to_le_bytes).collect();
-            let mut out = vec![0; (rows * columns + 1) * 4];
-            pick(&steps(&axes), 4, &from, 3, &mut out, 1).unwrap();
-            let found: Vec<usize> =
-                out.as_chunks().0.iter().map(|&e| u32::from_le_bytes(e) as usize).collect();
+            let element = |number: usize| number.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes();
+            let from: Vec<u8> =
+                (0..10_000).flat_map(|number| element(number).into_iter().take(size)).collect();
+            let mut out = vec![0; (rows * columns + 1) * size];
+            pick(&steps(&axes), size, &from, 3, &mut out, 1).unwrap();
             let truth =
                 (0..rows).flat_map(|r| (0..columns).map(move |c| 3 + r * row_stride + c * column_stride));
-            assert_eq!(found[1..], truth.collect::<Vec<_>>(), "{rows} × {columns}");
+            for (found, number) in out.chunks_exact(size).skip(1).zip(truth) {
+                assert_eq!(*found, element(number)[..size], "{rows} × {columns} of {size} bytes: {number}");
+            }
         }
     }
 }
