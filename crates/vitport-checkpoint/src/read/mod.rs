@@ -11,7 +11,6 @@ mod kept;
 mod pick;
 pub(crate) mod spool;
 mod strided;
-mod turn;
 mod values;
 
 use std::path::Path;

@@ -1,10 +1,8 @@
 //! Picking the elements of a box out of bytes in which they lie with strides.
 
-use super::turn::{Square, Turn, Turned};
-use crate::error::{Fault, Reason, refuse};
+use vitport_turn::{Element, LINES, turn};
 
-/// Rows and columns of a tile. Columns are picked so many at a time: one cache line of each is at hand while all rows go by.
-const TILE: usize = 16;
+use crate::error::{Fault, Reason, refuse};
 
 /// A dimension: its size, and the elements from one index to the next.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -74,120 +72,53 @@ fn pick_elements<const SIZE: usize>(
     place: usize,
 ) -> Option<()>
 where
-    [u8; SIZE]: Turn,
+    [u8; SIZE]: Element,
 {
     pick_box(steps, bytes.as_chunks::<SIZE>().0, low, out.as_chunks_mut::<SIZE>().0, place)
 }
 
 /// `None` when the bytes end too early.
-fn pick_box<T: Turn>(steps: &[Step], from: &[T], low: usize, out: &mut [T], place: usize) -> Option<()> {
+fn pick_box<T: Element>(steps: &[Step], from: &[T], low: usize, out: &mut [T], place: usize) -> Option<()> {
     const ONE: Step = Step { size: 1, from: 0, to: 1 };
-    let (rows, columns) = match steps {
-        [] => (ONE, ONE),
-        [columns] => (ONE, *columns),
-        [rows, columns] => (*rows, *columns),
-        [outer, inner @ ..] => {
-            return (0..outer.size).try_for_each(|index| {
-                let low = low.saturating_add(index.saturating_mul(outer.from));
-                pick_box(inner, from, low, out, place.saturating_add(index.saturating_mul(outer.to)))
-            });
-        }
-    };
-    T::turn(Plane { rows, columns, from, low, out, place })
-}
-
-/// Rows and columns that are picked; the columns lie side by side in `out`.
-struct Plane<'a, T> {
-    rows: Step,
-    columns: Step,
-    from: &'a [T],
-    low: usize,
-    out: &'a mut [T],
-    place: usize,
-}
-
-impl<T: Copy> Turned<T> for Plane<'_, T> {
-    #[inline(always)]
-    fn with<const SIDE: usize>(self, turned: impl Fn(Square<T, SIDE>) -> Square<T, SIDE>) -> Option<()> {
-        let Self { rows, columns, from, low, out, place } = self;
-        let source = |column: usize| low.saturating_add(column.saturating_mul(columns.from));
-        let target = |row: usize| place.saturating_add(row.saturating_mul(rows.to));
-        if columns.from == 1 {
-            for row in 0..rows.size {
-                let begin = low.saturating_add(row.saturating_mul(rows.from));
-                let run = from.get(begin..)?.get(..columns.size)?;
-                out.get_mut(target(row)..)?.get_mut(..columns.size)?.copy_from_slice(run);
-            }
-            return Some(());
-        }
-        let is_tiled = rows.from == 1 && rows.size >= TILE && columns.size.min(rows.to) >= TILE;
-        for column in (0..columns.size).step_by(TILE) {
-            if is_tiled {
-                // The last tile overlaps the one before.
-                let column = column.min(columns.size - TILE);
-                let mut lines = [&[][..]; TILE];
-                for (line, column) in lines.iter_mut().zip(column..) {
-                    *line = from.get(source(column)..)?.get(..rows.size)?;
-                }
-                turn_lines(lines, rows.to, out.get_mut(place.saturating_add(column)..)?, &turned)?;
-                continue;
-            }
-            let count = TILE.min(columns.size - column);
-            for row in 0..rows.size {
-                let mut at = source(column).saturating_add(row.saturating_mul(rows.from));
-                for slot in out.get_mut(target(row).saturating_add(column)..)?.get_mut(..count)? {
-                    *slot = *from.get(at)?;
-                    at = at.saturating_add(columns.from);
-                }
-            }
-        }
-        Some(())
+    match steps {
+        [] => pick_plane(ONE, ONE, from.get(low..)?, out.get_mut(place..)?),
+        [columns] => pick_plane(ONE, *columns, from.get(low..)?, out.get_mut(place..)?),
+        [rows, columns] => pick_plane(*rows, *columns, from.get(low..)?, out.get_mut(place..)?),
+        [outer, inner @ ..] => (0..outer.size).try_for_each(|index| {
+            let low = low.saturating_add(index.saturating_mul(outer.from));
+            pick_box(inner, from, low, out, place.saturating_add(index.saturating_mul(outer.to)))
+        }),
     }
 }
 
-/// Lines of equal length, of at least one tile, that become the columns of `out`, whose rows lie `width` elements apart.
-#[inline(always)]
-fn turn_lines<T: Copy, const SIDE: usize>(
-    lines: [&[T]; TILE],
-    width: usize,
-    out: &mut [T],
-    turned: &impl Fn(Square<T, SIDE>) -> Square<T, SIDE>,
-) -> Option<()> {
-    let length = lines.first()?.len();
-    let pieces = lines.map(|line| line.as_chunks::<TILE>().0);
-    let [mut tile, mut last] = [[lines.first()?.first_chunk::<TILE>()?; TILE]; 2];
-    for (number, out) in (0..length / TILE).zip(out.chunks_mut(TILE.saturating_mul(width))) {
-        for (piece, pieces) in tile.iter_mut().zip(&pieces) {
-            *piece = pieces.get(number)?;
+/// Rows and columns, from the first element on; the columns lie side by side in `out`.
+fn pick_plane<T: Element>(rows: Step, columns: Step, from: &[T], out: &mut [T]) -> Option<()> {
+    if columns.from == 1 {
+        for row in 0..rows.size {
+            let run = from.get(row.saturating_mul(rows.from)..)?.get(..columns.size)?;
+            out.get_mut(row.saturating_mul(rows.to)..)?.get_mut(..columns.size)?.copy_from_slice(run);
         }
-        turn_tile(tile, width, out, turned)?;
+        return Some(());
     }
-    if !length.is_multiple_of(TILE) {
-        for (piece, line) in last.iter_mut().zip(lines) {
-            *piece = line.last_chunk()?;
-        }
-        let begin = (length - TILE).saturating_mul(width);
-        turn_tile(last, width, out.get_mut(begin..)?, turned)?;
-    }
-    Some(())
-}
-
-/// Pieces of lines that become columns, one square of them after the other.
-#[inline(always)]
-fn turn_tile<T: Copy, const SIDE: usize>(
-    lines: [&[T; TILE]; TILE],
-    width: usize,
-    out: &mut [T],
-    turned: &impl Fn(Square<T, SIDE>) -> Square<T, SIDE>,
-) -> Option<()> {
-    for (number, lines) in lines.as_chunks::<SIDE>().0.iter().enumerate() {
-        for (part, out) in (0..TILE / SIDE).zip(out.chunks_mut(SIDE.saturating_mul(width))) {
-            let mut square = [*lines.first()?.first_chunk::<SIDE>()?; SIDE];
-            for (row, line) in square.iter_mut().zip(lines) {
-                *row = *line.as_chunks::<SIDE>().0.get(part)?;
+    let is_turned = rows.from == 1 && columns.size >= LINES;
+    for column in (0..columns.size).step_by(LINES) {
+        if is_turned {
+            // The last lines may be among those before once more.
+            let column = column.min(columns.size - LINES);
+            let mut lines = [&[][..]; LINES];
+            for (line, column) in lines.iter_mut().zip(column..) {
+                *line = from.get(column.saturating_mul(columns.from)..)?.get(..rows.size)?;
             }
-            for (out, row) in out.chunks_mut(width).zip(turned(square)) {
-                *out.get_mut(number * SIDE..)?.first_chunk_mut::<SIDE>()? = row;
+            turn(lines, rows.to, out.get_mut(column..)?)?;
+            continue;
+        }
+        let count = LINES.min(columns.size - column);
+        for row in 0..rows.size {
+            let mut at = row.saturating_mul(rows.from).saturating_add(column.saturating_mul(columns.from));
+            let to = row.saturating_mul(rows.to).saturating_add(column);
+            for slot in out.get_mut(to..)?.get_mut(..count)? {
+                *slot = *from.get(at)?;
+                at = at.saturating_add(columns.from);
             }
         }
     }

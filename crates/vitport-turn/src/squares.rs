@@ -1,19 +1,21 @@
-//! Squares of elements whose rows become columns in the processor's registers, where it has AVX2 or AVX-512.
+//! Squares of elements whose rows become columns, in registers where the processor has AVX2 or AVX-512.
 
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::{__m128i, __m256, __m512};
 
+use bytemuck::Pod;
+
 /// Rows of as many elements.
-pub(super) type Square<T, const SIDE: usize> = [[T; SIDE]; SIDE];
+pub(crate) type Square<T, const SIDE: usize> = [[T; SIDE]; SIDE];
 
 /// Work that turns squares.
-pub(super) trait Turned<T> {
+pub trait Turned<T> {
     /// Does it with a function that turns a square of eight or sixteen rows.
     fn with<const SIDE: usize>(self, turned: impl Fn(Square<T, SIDE>) -> Square<T, SIDE>) -> Option<()>;
 }
 
 /// An element, with the fastest way to turn squares of it.
-pub(super) trait Turn: Copy {
+pub trait Turn: Copy {
     /// Does the work in that way.
     fn turn(work: impl Turned<Self>) -> Option<()> {
         work.with(plainly::<Self, 8>)
@@ -43,32 +45,44 @@ impl Turn for [u8; 2] {
 }
 
 impl Turn for [u8; 4] {
-    #[cfg(target_arch = "x86_64")]
     fn turn(work: impl Turned<Self>) -> Option<()> {
-        if let Some(simd) = pulp::x86::V4::try_new() {
-            return simd.vectorize(
-                #[inline(always)]
-                || {
-                    work.with(
-                        #[inline(always)]
-                        |square| fours_by_avx512(simd, square),
-                    )
-                },
-            );
-        }
-        match pulp::x86::V3::try_new() {
-            Some(simd) => simd.vectorize(
-                #[inline(always)]
-                || {
-                    work.with(
-                        #[inline(always)]
-                        |square| fours_by_avx(simd, square),
-                    )
-                },
-            ),
-            None => work.with(plainly::<Self, 8>),
-        }
+        fours(work)
     }
+}
+
+impl Turn for f32 {
+    fn turn(work: impl Turned<Self>) -> Option<()> {
+        fours(work)
+    }
+}
+
+/// Work on elements of four bytes.
+fn fours<T: Pod>(work: impl Turned<T>) -> Option<()> {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(simd) = pulp::x86::V4::try_new() {
+        return simd.vectorize(
+            #[inline(always)]
+            || {
+                work.with(
+                    #[inline(always)]
+                    |square| fours_by_avx512(simd, square),
+                )
+            },
+        );
+    }
+    #[cfg(target_arch = "x86_64")]
+    if let Some(simd) = pulp::x86::V3::try_new() {
+        return simd.vectorize(
+            #[inline(always)]
+            || {
+                work.with(
+                    #[inline(always)]
+                    |square| fours_by_avx(simd, square),
+                )
+            },
+        );
+    }
+    work.with(plainly::<T, 8>)
 }
 
 /// One element after the other.
@@ -88,10 +102,10 @@ fn plainly<T: Copy, const SIDE: usize>(square: Square<T, SIDE>) -> Square<T, SID
 /// Elements of four bytes in AVX-512's registers: four rounds of exchanging halves.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
-fn fours_by_avx512(
+fn fours_by_avx512<T: Pod>(
     simd: pulp::x86::V4,
-    [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p]: Square<[u8; 4], 16>,
-) -> Square<[u8; 4], 16> {
+    [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p]: Square<T, 16>,
+) -> Square<T, 16> {
     let [a, b, c, d] = quads_by_avx512(simd, [a, b, c, d]);
     let [e, f, g, h] = quads_by_avx512(simd, [e, f, g, h]);
     let [i, j, k, l] = quads_by_avx512(simd, [i, j, k, l]);
@@ -123,7 +137,7 @@ fn quarters_by_avx512(simd: pulp::x86::V4, [a, b, c, d]: [__m512; 4]) -> [__m512
 /// In each quarter of four registers the turned square of four.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
-fn quads_by_avx512(simd: pulp::x86::V4, [a, b, c, d]: [[[u8; 4]; 16]; 4]) -> [__m512; 4] {
+fn quads_by_avx512<T: Pod>(simd: pulp::x86::V4, [a, b, c, d]: [[T; 16]; 4]) -> [__m512; 4] {
     let (avx, a, b, c, d) = (simd.avx512f, pulp::cast(a), pulp::cast(b), pulp::cast(c), pulp::cast(d));
     let (ab, ab_high) = (avx._mm512_unpacklo_ps(a, b), avx._mm512_unpackhi_ps(a, b));
     let (cd, cd_high) = (avx._mm512_unpacklo_ps(c, d), avx._mm512_unpackhi_ps(c, d));
@@ -138,7 +152,7 @@ fn quads_by_avx512(simd: pulp::x86::V4, [a, b, c, d]: [[[u8; 4]; 16]; 4]) -> [__
 /// Elements of four bytes: three rounds of exchanging halves, of pairs of elements, of pairs of pairs, of registers.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
-fn fours_by_avx(simd: pulp::x86::V3, [a, b, c, d, e, f, g, h]: Square<[u8; 4], 8>) -> Square<[u8; 4], 8> {
+fn fours_by_avx<T: Pod>(simd: pulp::x86::V3, [a, b, c, d, e, f, g, h]: Square<T, 8>) -> Square<T, 8> {
     let [a, b, c, d] = quads(simd, [a, b, c, d]);
     let [e, f, g, h] = quads(simd, [e, f, g, h]);
     let ((a, e), (b, f)) = (halves(simd, a, e), halves(simd, b, f));
@@ -149,7 +163,7 @@ fn fours_by_avx(simd: pulp::x86::V3, [a, b, c, d, e, f, g, h]: Square<[u8; 4], 8
 /// In each half of four registers the turned square of four.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
-fn quads(simd: pulp::x86::V3, [a, b, c, d]: [[[u8; 4]; 8]; 4]) -> [__m256; 4] {
+fn quads<T: Pod>(simd: pulp::x86::V3, [a, b, c, d]: [[T; 8]; 4]) -> [__m256; 4] {
     let (avx, a, b, c, d) = (simd.avx, pulp::cast(a), pulp::cast(b), pulp::cast(c), pulp::cast(d));
     let (ab, ab_high) = (avx._mm256_unpacklo_ps(a, b), avx._mm256_unpackhi_ps(a, b));
     let (cd, cd_high) = (avx._mm256_unpacklo_ps(c, d), avx._mm256_unpackhi_ps(c, d));
@@ -164,7 +178,7 @@ fn quads(simd: pulp::x86::V3, [a, b, c, d]: [[[u8; 4]; 8]; 4]) -> [__m256; 4] {
 /// Both lower halves, and both upper halves.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
-fn halves(simd: pulp::x86::V3, x: __m256, y: __m256) -> ([[u8; 4]; 8], [[u8; 4]; 8]) {
+fn halves<T: Pod>(simd: pulp::x86::V3, x: __m256, y: __m256) -> ([T; 8], [T; 8]) {
     let low = simd.avx._mm256_permute2f128_ps::<0x20>(x, y);
     let high = simd.avx._mm256_permute2f128_ps::<0x31>(x, y);
     (pulp::cast(low), pulp::cast(high))
@@ -221,12 +235,12 @@ mod tests {
         check::<4, 8>(plainly);
         #[cfg(target_arch = "x86_64")]
         if let Some(simd) = pulp::x86::V3::try_new() {
-            check::<2, 8>(|square| pairs_by_avx(simd, square));
-            check::<4, 8>(|square| fours_by_avx(simd, square));
+            check::<2, 8>(|square| simd.vectorize(|| pairs_by_avx(simd, square)));
+            check::<4, 8>(|square| simd.vectorize(|| fours_by_avx(simd, square)));
         }
         #[cfg(target_arch = "x86_64")]
         if let Some(simd) = pulp::x86::V4::try_new() {
-            check::<4, 16>(|square| fours_by_avx512(simd, square));
+            check::<4, 16>(|square| simd.vectorize(|| fours_by_avx512(simd, square)));
         }
     }
 }
