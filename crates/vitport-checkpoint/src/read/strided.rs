@@ -6,6 +6,8 @@
 //! whole span is read once and kept ([`kept`](super::kept)), since the next box will need it again. Where that would take
 //! too much memory, the box's runs are read one by one.
 
+use vitport_turn::LINES;
+
 use super::Bytes;
 use super::audit::Seen;
 use super::kept::Span;
@@ -79,11 +81,13 @@ fn parts(axes: &[Axis], low: usize, first: usize, count: usize, found: &mut Vec<
 }
 
 /// Elements of a piece of a view's span: some rows along its longest stride, where the other axes' elements lie between
-/// one row and the next, so that no element lies in two pieces.
+/// one row and the next, so that no element lies in two pieces. As many as are turned at a time, or several times as many, so
+/// that few are left over.
 fn piece_of(axes: &[Axis], size: usize) -> Option<usize> {
     let (place, longest) = axes.iter().enumerate().max_by_key(|(_, axis)| axis.stride)?;
     let row = reach(axes.iter().enumerate().filter(|(other, _)| *other != place).map(|(_, axis)| axis));
     let rows = (PIECE / longest.stride.saturating_mul(size).max(1)).max(1);
+    let rows = if rows < LINES { rows } else { rows - rows % LINES };
     (row <= longest.stride).then(|| rows.saturating_mul(longest.stride))
 }
 
@@ -272,12 +276,13 @@ mod tests {
     #[test]
     fn pieces_hold_whole_rows_where_rows_do_not_overlap() {
         let piece = |t: &Tensor| piece_of(&axes(t), 4);
-        // Transposed: 85 rows of 768 elements are the most that fit.
-        assert_eq!(piece(&view(&[768, 3072], &[1, 768], 0)), Some(85 * 768));
+        // Transposed: 85 rows of 768 elements are the most that fit, 80 are five times sixteen.
+        assert_eq!(piece(&view(&[768, 3072], &[1, 768], 0)), Some(80 * 768));
+        assert_eq!(piece(&view(&[768, 5000], &[1, 5000], 0)), Some(13 * 5000));
         assert_eq!(piece(&view(&[3, 100_000], &[1, 100_000], 0)), Some(100_000));
         assert_eq!(piece(&view(&[3, 5], &[100_000, 1], 0)), Some(100_000));
         // Windows that overlap.
-        assert_eq!(piece(&view(&[8, 4, 5], &[2, 1, 100], 0)), Some(655 * 100));
+        assert_eq!(piece(&view(&[8, 4, 5], &[2, 1, 100], 0)), Some(640 * 100));
         assert_eq!(piece(&view(&[8, 120, 5], &[2, 1, 100], 0)), None);
         assert_eq!(piece(&view(&[4, 6], &[0, 1], 0)), Some(65_536));
     }
