@@ -34,6 +34,42 @@ impl Part {
     }
 }
 
+/// A box that is to be picked out of a kept span.
+struct Wanted<'a> {
+    /// Its first element in the span.
+    low: usize,
+    steps: Vec<Step>,
+    out: &'a mut [u8],
+}
+
+impl Wanted<'_> {
+    /// Picks the elements whose place on the longest stride lies in a piece, which begins at element `begin` of the span.
+    fn pick_from_piece(
+        &mut self,
+        begin: usize,
+        bytes: &[u8],
+        size: usize,
+        is_whole: bool,
+    ) -> Result<(), Fault> {
+        let Some((axis, longest)) = self.steps.iter().enumerate().max_by_key(|(_, step)| step.from) else {
+            return outside();
+        };
+        let Step { size: count, from, to } = *longest;
+        let end = begin.saturating_add(bytes.len() / size);
+        let index = |element: usize| element.saturating_sub(self.low).div_ceil(from.max(1)).min(count);
+        let (first, behind) = if is_whole { (0, count) } else { (index(begin), index(end)) };
+        if first >= behind {
+            return Ok(());
+        }
+        let mut steps = self.steps.clone();
+        if let Some(step) = steps.get_mut(axis) {
+            step.size = behind - first;
+        }
+        let at = self.low.saturating_add(first.saturating_mul(from)).saturating_sub(begin);
+        pick(&steps, size, bytes, at, self.out, first.saturating_mul(to))
+    }
+}
+
 /// How many elements lie between the first and the last of a box with these axes, both counted.
 fn reach<'a>(axes: impl Iterator<Item = &'a Axis>) -> usize {
     axes.fold(1, |span, axis| span.saturating_add(axis.size.saturating_sub(1).saturating_mul(axis.stride)))
@@ -106,6 +142,7 @@ impl Bytes {
         let axes = axes(tensor);
         parts(&axes, number(tensor.offset), number(first), out.len() / size, &mut found);
         let kept = self.span(tensor, &axes);
+        let mut from_kept = Vec::new();
         let mut rest = out;
         for part in &found {
             let (here, after) = rest.split_at_mut(elements(&part.axes).saturating_mul(size).min(rest.len()));
@@ -115,14 +152,18 @@ impl Bytes {
                 let bytes = room.first(span);
                 self.raw(tensor.storage, (part.low as u64).saturating_mul(size as u64), bytes, seen)?;
                 pick(&steps(&part.axes), size, bytes, 0, here, 0)?;
-            } else if let Some(kept) = &kept {
-                self.pick_from_kept(tensor, part, kept, here, seen)?;
+            } else if kept.is_some() {
+                let low = part.low.saturating_sub(number(tensor.offset));
+                from_kept.push(Wanted { low, steps: steps(&part.axes), out: here });
             } else {
                 self.pick_runs(tensor, part, here)?;
             }
             rest = after;
         }
-        Ok(())
+        match kept.filter(|_| !from_kept.is_empty()) {
+            Some(kept) => self.pick_from_kept(tensor, from_kept, &kept, seen),
+            None => Ok(()),
+        }
     }
 
     /// A tensor's whole span, if it is short enough to be kept.
@@ -137,37 +178,22 @@ impl Bytes {
         Some(self.kept.span(tensor.storage, start, whole, piece.clamp(1, whole.max(1))))
     }
 
-    /// Picks a box out of a kept span, piece by piece: those that no other thread is busy with first.
+    /// Picks boxes out of a kept span, piece by piece: those that no other thread is busy with first. Rows of which a range
+    /// holds a part lie in the same cache lines as the whole ones, so all boxes are picked from a piece before the next.
     fn pick_from_kept(
         &self,
         tensor: &Tensor,
-        part: &Part,
+        mut boxes: Vec<Wanted<'_>>,
         kept: &Span<'_>,
-        out: &mut [u8],
         seen: Option<&Seen>,
     ) -> Result<(), Fault> {
         let size = usize::try_from(tensor.dtype.size()).unwrap_or(1);
-        let low = part.low.saturating_sub(usize::try_from(tensor.offset).unwrap_or(usize::MAX));
-        let steps = steps(&part.axes);
+        let is_whole = kept.is_whole();
         let read = |start: u64, bytes: &mut [u8]| self.raw(tensor.storage, start, bytes, seen);
         kept.visit(read, |begin, bytes| {
-            // The elements of the box whose place on the longest stride lies in this piece.
-            let (begin, end) = (begin / size, begin.saturating_add(bytes.len()) / size);
-            let Some(longest) = steps.iter().enumerate().max_by_key(|(_, step)| step.from) else {
-                return outside();
-            };
-            let (axis, Step { size: count, from, to }) = (longest.0, *longest.1);
-            let index = |element: usize| element.saturating_sub(low).div_ceil(from.max(1)).min(count);
-            let (first, behind) = if kept.is_whole() { (0, count) } else { (index(begin), index(end)) };
-            if first >= behind {
-                return Ok(());
-            }
-            let mut steps = steps.clone();
-            if let Some(step) = steps.get_mut(axis) {
-                step.size = behind - first;
-            }
-            let at = low.saturating_add(first.saturating_mul(from)).saturating_sub(begin);
-            pick(&steps, size, bytes, at, out, first.saturating_mul(to))
+            boxes
+                .iter_mut()
+                .try_for_each(|wanted| wanted.pick_from_piece(begin / size, bytes, size, is_whole))
         })
     }
 
