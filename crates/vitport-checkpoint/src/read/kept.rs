@@ -13,6 +13,9 @@ const PAGE: usize = 4096;
 /// Most bytes of rooms that wait to be used again.
 const SPARE: usize = 16 << 20;
 
+/// Rooms are multiples of this long, so that one fits where another was.
+const ROOM: usize = 256 << 10;
+
 /// The last span that was kept, and rooms that are free. There is one, so that memory stays bounded however many threads
 /// read.
 #[derive(Debug, Default)]
@@ -100,7 +103,7 @@ impl Kept {
         // Not more memory than is needed: what does not fit makes way.
         let room = nearest.or(spare.len().checked_sub(1)).map(|place| spare.swap_remove(place));
         drop(spare);
-        room.filter(|room| room.len() >= len).unwrap_or_else(|| Room::new(len))
+        room.filter(|room| room.len() >= len).unwrap_or_else(|| Room::new(len.next_multiple_of(ROOM)))
     }
 
     fn give_back(&self, mut room: Room) {
