@@ -8,12 +8,12 @@ use vitport::hub::{Event, HubConfig, Progress, Reach, RepoId, Snapshot, fetch_mo
 use vitport::zoo::{self, Level, Tag};
 use vitport_checkpoint::escape;
 
-use crate::arguments::Hub;
+use crate::arguments::{HubOptions, is_address};
 use crate::environment::{hides_bars, hub_config};
 use crate::failure::Failure;
-use crate::output::{Output, note_line};
+use crate::output::Output;
 use crate::progress;
-use crate::source::is_address;
+use crate::terminal::message::note_line;
 
 /// Bytes that a picture from an address may have.
 const MOST_PICTURE_BYTES: u64 = 256 << 20;
@@ -101,7 +101,7 @@ fn has_target(tag: &Tag) -> Result<(), Failure> {
 ///
 /// # Errors
 /// What the Hub, the network or the disk does (exit code 6), or what the repository holds (3).
-pub fn fetch(id: RepoId, hub: &Hub, output: &Output) -> Result<Snapshot, Failure> {
+pub fn fetch(id: RepoId, hub: &HubOptions, output: &Output) -> Result<Snapshot, Failure> {
     let id = match &hub.revision {
         Some(revision) => id.at(revision)?,
         None => id,
@@ -122,7 +122,7 @@ pub fn fetch(id: RepoId, hub: &Hub, output: &Output) -> Result<Snapshot, Failure
 /// As [`fetch`], and what `open` returns.
 pub fn with_picture<T>(
     url: &str,
-    hub: &Hub,
+    hub: &HubOptions,
     output: &Output,
     open: impl FnOnce(&Path) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
@@ -132,7 +132,7 @@ pub fn with_picture<T>(
     open(file?.path())
 }
 
-fn settings(hub: &Hub) -> Result<HubConfig, Failure> {
+fn settings(hub: &HubOptions) -> Result<HubConfig, Failure> {
     let config = hub_config()?;
     Ok(HubConfig { offline: config.offline || hub.offline, ..config })
 }

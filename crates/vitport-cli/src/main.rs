@@ -1,43 +1,44 @@
 //! The `vitport` command: arguments in, exit code out. Everything between is the library's.
+//!
+//! Modules use only those below them: `commands`; `conversion` and `verification`; `show`, `source`, `report_file` and
+//! `request`; `hub`, `environment` and `progress`; `output`; `arguments` and `failure`; `terminal`.
 
 mod arguments;
 mod commands;
+mod conversion;
 #[cfg(feature = "hub")]
 mod environment;
 mod failure;
 #[cfg(feature = "hub")]
 mod hub;
-mod legacy;
-mod limits;
 mod output;
 mod progress;
 mod report_file;
+mod request;
+mod show;
 mod source;
-mod table;
 mod terminal;
-mod wrap;
+mod verification;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::arguments::{Arguments, Command};
+use crate::arguments::{Arguments, Command, legacy};
 use crate::failure::Failure;
 use crate::output::Output;
 
-/// Bytes of the largest pieces of memory that are used again in this process once they are given back.
-const USED_AGAIN: usize = 16 << 20;
-
 fn main() -> ExitCode {
-    use_memory_again();
-    let arguments = match Arguments::try_parse_from(legacy::with_subcommand(std::env::args_os())) {
+    let typed: Vec<OsString> = legacy::with_subcommand(std::env::args_os());
+    let arguments = match Arguments::try_parse_from(&typed) {
         Ok(arguments) => arguments,
-        Err(error) => return failure::of_arguments(&error),
+        Err(error) => return output::refuse_arguments(&error),
     };
     arguments.common.color.write_global();
     outlive_the_file_size_limit();
     let output = Output::new(&arguments.common);
-    std::panic::set_hook(Box::new(failure::say_bug));
+    std::panic::set_hook(Box::new(output::say_bug));
     // Unwinding lets temporary files go, as on every other way out.
     match std::panic::catch_unwind(|| run(arguments.command, &output)) {
         Ok(Ok(())) => ExitCode::SUCCESS,
@@ -46,16 +47,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// glibc gives a piece of memory of more than 128 KiB pages of its own, which the system has to clear, and to take back when
-/// the piece is given up. It does so only above the size of the largest one that was given up so far (mallopt(3), "dynamic
-/// mmap threshold"), so that one which is never touched makes each stage of a conversion use the pages of the one before.
-/// Elsewhere this does nothing.
-fn use_memory_again() {
-    drop(std::hint::black_box(Vec::<u8>::with_capacity(USED_AGAIN)));
-}
-
-/// A file that grows beyond `ulimit -f` ends a process by a signal. With a handler for it the write fails instead, and that
-/// is told and cleared up like any failed write. Should no handler be had, the limit does what it did.
+/// Makes a write beyond `ulimit -f` fail like any other, where it would end the process by a signal. Should no handler be
+/// had, the limit does what it did.
 fn outlive_the_file_size_limit() {
     let seen = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
     let _ = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, seen);

@@ -6,22 +6,12 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use serde::Serialize;
-use serde_json::{Value, json};
-use vitport_checkpoint::{escape, is_unsafe_to_show};
+use serde_json::json;
 
 use crate::arguments::Common;
-use crate::failure::Failure;
-
-/// Style of headings and names.
-pub const BOLD: anstyle::Style = anstyle::Style::new().bold();
-/// Style of what matters less.
-pub const DIM: anstyle::Style = anstyle::Style::new().dimmed();
-/// Style of what went well.
-pub const GREEN: anstyle::Style = anstyle::AnsiColor::Green.on_default();
-/// Style of what is known to differ.
-pub const YELLOW: anstyle::Style = anstyle::AnsiColor::Yellow.on_default();
-/// Style of what went wrong.
-pub const RED: anstyle::Style = anstyle::AnsiColor::Red.on_default().bold();
+use crate::failure::{self, Failure};
+use crate::terminal::json::json_text;
+use crate::terminal::message::error_line;
 
 /// How the command speaks.
 #[derive(Debug, Clone, Copy)]
@@ -104,53 +94,31 @@ impl Output {
     }
 }
 
-/// A JSON document, indented, without a character that steers a terminal.
-///
-/// # Errors
-/// When a value has no JSON.
-pub fn json_text(value: &impl Serialize) -> io::Result<String> {
-    Ok(ascii_where_it_must_be(&serde_json::to_string_pretty(value)?))
-}
-
-/// A JSON document in one line, its end included, without a character that steers a terminal.
-pub fn json_line(value: &Value) -> String {
-    ascii_where_it_must_be(&value.to_string()) + "\n"
-}
-
-/// A JSON document in which characters that steer a terminal stand as JSON's own `\u` escapes: a program reads the same.
-fn ascii_where_it_must_be(document: &str) -> String {
-    let mut safe = String::with_capacity(document.len());
-    for c in document.chars() {
-        if c == '\n' || !is_unsafe_to_show(c) {
-            safe.push(c);
-        } else {
-            safe.extend(c.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")));
-        }
+/// Prints help and version as they are, everything else that clap says as one line.
+pub fn refuse_arguments(error: &clap::Error) -> ExitCode {
+    use clap::error::ErrorKind;
+    if matches!(
+        error.kind(),
+        ErrorKind::DisplayHelp
+            | ErrorKind::DisplayVersion
+            | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+    ) {
+        let code = if error.use_stderr() { failure::USAGE } else { 0 };
+        return match error.print() {
+            Ok(()) => ExitCode::from(code),
+            Err(_) => ExitCode::from(failure::DISK),
+        };
     }
-    safe
+    error_line(&format!("{}; see --help", failure::said(error)));
+    ExitCode::from(failure::USAGE)
 }
 
-/// Prints one line on standard error, whatever the message holds. A standard error that is closed is no reason to fail otherwise than one does already.
-pub fn error_line(message: &str) {
-    let _ = writeln!(anstream::stderr(), "{RED}error:{RED:#} {}", escape(message));
-}
-
-/// Prints a remark on standard error.
-pub fn note_line(message: &str) {
-    let _ = writeln!(anstream::stderr(), "{DIM}note:{DIM:#} {}", escape(message));
-}
-
-#[cfg(test)]
-mod tests {
-    use super::ascii_where_it_must_be;
-
-    #[test]
-    fn a_document_says_the_same_without_steering_a_terminal() {
-        let names = ["a\u{9b}31m", "b\u{202e}c", "größe", "d\u{e0041}", "e\u{7f}\n\u{1b}"];
-        let document = serde_json::to_string_pretty(&names).unwrap();
-        let safe = ascii_where_it_must_be(&document);
-        assert!(safe.contains("größe") && safe.contains("\\u009b"), "{safe}");
-        assert!(!safe.contains(['\u{9b}', '\u{202e}', '\u{7f}', '\u{1b}', '\u{e0041}']), "{safe}");
-        assert_eq!(serde_json::from_str::<Vec<String>>(&safe).unwrap(), names);
-    }
+/// Prints one line for a panic, in place of Rust's several: a bug of vitport's or of a library in it.
+pub fn say_bug(panic: &std::panic::PanicHookInfo<'_>) {
+    let what = panic.payload_as_str().unwrap_or("no message");
+    let place =
+        panic.location().map_or_else(String::new, |place| format!(" at {}:{}", place.file(), place.line()));
+    error_line(&format!(
+        "this is a bug in vitport, not a fault of yours: {what}{place}; please report it with the file that caused it"
+    ));
 }

@@ -10,7 +10,7 @@ use vitport::verify::{Picture, Report, page};
 use vitport_checkpoint::escape;
 
 use crate::failure::Failure;
-use crate::output::json_text;
+use crate::terminal::json::json_text;
 
 /// A place for a report.
 pub struct ReportFile {

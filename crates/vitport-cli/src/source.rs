@@ -7,20 +7,9 @@ use vitport::source::Source;
 use vitport::verify::Picture;
 use vitport_checkpoint::Limits;
 
-use crate::arguments::{Hub, SourceArgument};
+use crate::arguments::{HubOptions, is_address};
 use crate::failure::Failure;
 use crate::output::Output;
-
-/// What the original ViT script converts when nothing is named.
-pub const DEFAULT_NAME: &str = "vit_base_patch16_224";
-
-impl SourceArgument {
-    /// The source as it was typed.
-    pub fn text(&self) -> &OsStr {
-        let given = self.source.as_ref().or(self.vit_name.as_ref()).or(self.cvt_file_name.as_ref());
-        given.map_or(OsStr::new(DEFAULT_NAME), |text| text.as_os_str())
-    }
-}
 
 /// Opens a path or, where there is no such path, a name. `root` picks the nested part that holds the weights.
 ///
@@ -28,7 +17,7 @@ impl SourceArgument {
 /// A refusal of the file, an unknown name, or what the network does.
 pub fn open(
     text: &OsStr,
-    hub: &Hub,
+    hub: &HubOptions,
     root: Option<&str>,
     limits: &Limits,
     output: &Output,
@@ -51,7 +40,7 @@ pub fn open(
 #[cfg(feature = "hub")]
 fn open_by_name(
     text: &OsStr,
-    hub: &Hub,
+    hub: &HubOptions,
     root: Option<&str>,
     limits: &Limits,
     output: &Output,
@@ -71,7 +60,7 @@ fn open_by_name(
 #[cfg(not(feature = "hub"))]
 fn open_by_name(
     text: &OsStr,
-    _: &Hub,
+    _: &HubOptions,
     _: Option<&str>,
     _: &Limits,
     _: &Output,
@@ -86,16 +75,11 @@ fn open_by_name(
     }
 }
 
-/// Whether a text begins as the address of a page or a picture does.
-pub fn is_address(text: &str) -> bool {
-    text.starts_with("https://") || text.starts_with("http://")
-}
-
 /// Opens a picture by its path or its address.
 ///
 /// # Errors
 /// If it cannot be fetched, read or decoded.
-pub fn open_picture(text: &OsStr, hub: &Hub, output: &Output) -> Result<Picture, Failure> {
+pub fn open_picture(text: &OsStr, hub: &HubOptions, output: &Output) -> Result<Picture, Failure> {
     let address = text.to_str().filter(|text| is_address(text));
     match address {
         Some(url) => open_address(url, hub, output),
@@ -104,13 +88,13 @@ pub fn open_picture(text: &OsStr, hub: &Hub, output: &Output) -> Result<Picture,
 }
 
 #[cfg(feature = "hub")]
-fn open_address(url: &str, hub: &Hub, output: &Output) -> Result<Picture, Failure> {
+fn open_address(url: &str, hub: &HubOptions, output: &Output) -> Result<Picture, Failure> {
     crate::hub::with_picture(url, hub, output, |path| {
         Ok(Picture::open_named(path, vitport::hub::shown_address(url).to_string())?)
     })
 }
 
 #[cfg(not(feature = "hub"))]
-fn open_address(_: &str, _: &Hub, _: &Output) -> Result<Picture, Failure> {
+fn open_address(_: &str, _: &HubOptions, _: &Output) -> Result<Picture, Failure> {
     Err(Failure::usage("this vitport was built without a network; download the picture and give its path"))
 }

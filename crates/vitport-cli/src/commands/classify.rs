@@ -7,12 +7,14 @@ use serde_json::json;
 use vitport::verify::{Classifier, Guess};
 use vitport_checkpoint::escape;
 
-use crate::arguments::{Classify, Hub};
-use crate::commands::report::{bar, name, percent};
+use crate::arguments::{Classify, HubOptions};
 use crate::failure::Failure;
-use crate::output::{BOLD, Output};
+use crate::output::Output;
+use crate::show::guess::{bar, name, percent};
 use crate::source::open_picture;
-use crate::table::{Align, Table};
+use crate::terminal::message::error_line;
+use crate::terminal::style::BOLD;
+use crate::terminal::table::{Align, Table};
 
 /// Classifies.
 pub fn run(arguments: &Classify, output: &Output) -> Result<(), Failure> {
@@ -20,7 +22,7 @@ pub fn run(arguments: &Classify, output: &Output) -> Result<(), Failure> {
     let results: Vec<Result<Vec<Guess>, Failure>> = arguments
         .images
         .par_iter()
-        .map(|image| Ok(classifier.top5(&open_picture(image, &Hub::default(), output)?.pixmap)?))
+        .map(|image| Ok(classifier.top5(&open_picture(image, &HubOptions::default(), output)?.pixmap)?))
         .collect();
     let mut first_failure = None;
     let mut documents = Vec::new();
@@ -40,7 +42,7 @@ pub fn run(arguments: &Classify, output: &Output) -> Result<(), Failure> {
                 }
                 match &first_failure {
                     None => first_failure = Some(failure),
-                    Some(_) => crate::output::error_line(&failure.message),
+                    Some(_) => error_line(&failure.message),
                 }
             }
         }

@@ -1,55 +1,22 @@
 //! `vitport convert`: all steps, and a folder at the end.
 
-use std::mem::ManuallyDrop;
-use std::path::{Path, PathBuf};
-
-use serde_json::{Value, json};
-use vitport::card::{self, Card};
-use vitport::convert::{Prepared, WriteOptions, Written, prepare, write};
-use vitport::verify::{Hashing, accounts};
+use vitport::convert::Prepared;
 use vitport_checkpoint::escape;
 
 use crate::arguments::Convert;
-use crate::commands::plan::{drop_lines, facts, root_line};
-use crate::commands::report::say_report;
-use crate::commands::verify::{Weighed, files_of, weigh_folder};
+use crate::arguments::legacy::DEFAULT_NAME;
+use crate::conversion::{Converted, convert};
 use crate::failure::Failure;
-use crate::output::{BOLD, GREEN, Output, note_line};
-use crate::progress;
-use crate::source::{DEFAULT_NAME, open};
-use crate::table::bytes;
-
-/// What a conversion came to.
-pub struct Converted {
-    prepared: Prepared,
-    /// The folder, as an absolute path.
-    pub out: PathBuf,
-    /// Names and sizes in bytes of its files.
-    files: Vec<(String, u64)>,
-    /// What weighing found, if the folder was weighed.
-    pub weighed: Option<Weighed>,
-    /// Whether the folder is there: it is not if the networks disagree.
-    pub is_published: bool,
-    /// Whether the verdict is one that is allowed.
-    pub judged: Result<(), Failure>,
-}
-
-/// A folder that is written and judged, and about to take its name.
-pub struct Staged<'a> {
-    /// Where it is until then.
-    pub folder: &'a Path,
-    /// Its files.
-    pub names: Vec<String>,
-    /// Local files that it was made from; none for what was fetched, which its name and commit tell.
-    pub inputs: Vec<PathBuf>,
-    /// What the command will exit with.
-    pub exit_code: u8,
-}
+use crate::output::Output;
+use crate::show::prepared::{drop_lines, root_line};
+use crate::show::report::say_report;
+use crate::terminal::message::note_line;
+use crate::terminal::style::{BOLD, GREEN};
+use crate::terminal::table::bytes;
 
 /// Converts.
 pub fn run(arguments: Convert, output: &Output) -> Result<(), Failure> {
-    let source = &arguments.source;
-    if source.source.is_none() && source.vit_name.is_none() && source.cvt_file_name.is_none() {
+    if arguments.source.given().is_none() {
         if arguments.facts.arch.is_some() {
             return Err(Failure::usage(
                 "an architecture is named, but no file; give SOURCE, the weight file",
@@ -59,134 +26,18 @@ pub fn run(arguments: Convert, output: &Output) -> Result<(), Failure> {
             note_line(&format!("no SOURCE is given, so it is {DEFAULT_NAME}, as in the original script"));
         }
     }
-    // The process ends with it, and the system takes memory back faster than a hundred thousand pieces are given back.
-    let mut converted = ManuallyDrop::new(convert(arguments, output, &|_| Ok(()))?);
+    let converted = convert(arguments, output, &|_| Ok(()))?;
     if converted.is_published {
         say_summary(&converted, output)?;
     }
-    if let Some(weighed) = &converted.weighed {
-        say_report(&weighed.report, output)?;
+    if let Some(verified) = &converted.verified {
+        say_report(&verified.report, output)?;
     }
     let document = output.is_json().then(|| converted.document());
-    match (std::mem::replace(&mut converted.judged, Ok(())), document) {
+    match (converted.judged, document) {
         (Ok(()), Some(document)) => output.document(&document),
         (Ok(()), None) => Ok(()),
         (Err(failure), document) => Err(failure.with_document(document.unwrap_or_default())),
-    }
-}
-
-/// All steps. Results are for the caller to show; only what is remarked on the way is said here. `before_publishing` is
-/// called when nothing is left to do but the last step, and can prevent it.
-///
-/// # Errors
-/// Whatever kept a step from being taken. Networks that disagree are no error but [`Converted::judged`].
-pub fn convert(
-    arguments: Convert,
-    output: &Output,
-    before_publishing: &dyn Fn(&Staged<'_>) -> Result<(), Failure>,
-) -> Result<Converted, Failure> {
-    let request = arguments.facts.request()?;
-    let text = arguments.source.text();
-    let source = open(text, &arguments.hub, request.root.as_deref(), &request.limits, output)?;
-    let prepared = prepare(source, &request)?;
-    let out = match arguments.out {
-        Some(out) => out,
-        None => PathBuf::from(prepared.model.name.replace(['/', '\\'], "_")),
-    };
-    if output.is_verbose() {
-        output.say(facts(&prepared))?;
-        output.say("")?;
-    }
-    let picture = match arguments.no_verify {
-        true => None,
-        false => Some(arguments.weighing.picture(&arguments.hub, output)?),
-    };
-    let report_file = arguments.weighing.report_file(files_of(&prepared), Some(&out))?;
-    let bar = progress::bytes(prepared.plan.bytes(), "writing", output);
-    let options = WriteOptions {
-        max_shard_size: arguments.max_shard_size,
-        force: arguments.force,
-        fsync: !arguments.no_fsync,
-        exact_code: arguments.with_exact_code,
-    };
-    let hashing = picture.as_ref().map(|_| Hashing::start(&prepared.source.checkpoint)).transpose()?;
-    let mut written = write(&prepared, &out, options, &|count| bar.inc(count))?;
-    bar.finish_and_clear();
-    let mut weighed = picture
-        .zip(hashing)
-        .map(|(picture, hashing)| weigh_folder(&prepared, written.staging.path(), picture, hashing, output))
-        .transpose()?;
-    let out = written.staging.out().to_owned();
-    if let Some(weighed) = &mut weighed {
-        weighed.report.folder = out.display().to_string();
-    }
-    let judged = weighed.as_ref().map_or(Ok(()), |weighed| arguments.weighing.judge(&weighed.report));
-    let is_published = judged.is_ok() || arguments.keep_anyway;
-    if let Some(weighed) = &weighed {
-        weighed.write(report_file.as_ref(), is_published.then_some(&written.staging))?;
-    }
-    if !arguments.no_card {
-        let report = weighed.as_ref().map(|weighed| &weighed.report);
-        let text = Card { prepared: &prepared, report, exact_code: arguments.with_exact_code }.text();
-        written.add(card::FILE_NAME, text.as_bytes())?;
-    }
-    let Written { staging, mut files } = written;
-    if is_published {
-        before_publishing(&Staged {
-            folder: staging.path(),
-            names: files.iter().map(|(name, _)| name.clone()).collect(),
-            inputs: inputs(&prepared),
-            exit_code: judged.as_ref().map_or_else(|failure| failure.code, |()| 0),
-        })?;
-        let published = staging.publish()?;
-        if published.kept.iter().any(|name| name == card::FILE_NAME) {
-            files.retain(|(name, _)| name != card::FILE_NAME);
-            if output.shows_progress() && !arguments.no_card {
-                note_line("the README.md that was there is kept; --force replaces it by a model card");
-            }
-        }
-        if let Some(old) = &published.left_behind {
-            note_line(&format!(
-                "the replaced folder could not be removed altogether; it is now {}",
-                escape(&old.display().to_string())
-            ));
-        }
-    } else if report_file.is_some_and(|file| file.is_inside()) {
-        note_line("the report was to lie in OUT, which is not published; give it a place outside to keep it");
-    }
-    Ok(Converted { prepared, out, files, weighed, is_published, judged })
-}
-
-/// The local files that decide what a conversion makes: the weights, and the config beside them.
-fn inputs(prepared: &Prepared) -> Vec<PathBuf> {
-    let source = &prepared.source;
-    if source.provenance.is_some() {
-        return Vec::new();
-    }
-    let config = source.config.as_ref().map(|_| source.path.join("config.json"));
-    source.checkpoint.files().iter().map(|file| file.path.clone()).chain(config).collect()
-}
-
-impl Converted {
-    /// The transformers class of the folder.
-    pub fn class(&self) -> &str {
-        let class = self.prepared.model.config.get("architectures").and_then(|list| list.get(0));
-        class.and_then(Value::as_str).unwrap_or("transformers")
-    }
-
-    /// The document of `--json`.
-    pub fn document(&self) -> Value {
-        let prepared = &self.prepared;
-        json!({
-            "model": prepared.model.name,
-            "out": self.out.display().to_string(),
-            "published": self.is_published,
-            "class": prepared.model.config.get("architectures").and_then(|list| list.get(0)),
-            "facts": prepared.model.facts,
-            "files": self.files.iter().map(|(name, size)| json!({ "name": name, "bytes": size })).collect::<Vec<_>>(),
-            "report": self.weighed.as_ref().map(|weighed| &weighed.report),
-            "accounts": accounts(prepared),
-        })
     }
 }
 

@@ -8,7 +8,7 @@ use vitport_checkpoint::{Checkpoint, Tensor, escape};
 use crate::arguments::Diff;
 use crate::failure::Failure;
 use crate::output::Output;
-use crate::table::{Align, Table};
+use crate::terminal::table::{Align, Table};
 
 /// Compares by name, dtype, shape and the sha256 of the values.
 pub fn run(arguments: &Diff, output: &Output) -> Result<(), Failure> {

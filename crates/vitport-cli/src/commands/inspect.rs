@@ -4,7 +4,6 @@
 //! storages) and then lists the tensors. `--json` gives the list alone, `--json --evidence` everything.
 
 use std::collections::BTreeMap;
-use std::mem::ManuallyDrop;
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
@@ -13,16 +12,16 @@ use vitport_checkpoint::{Audit, Checkpoint, Global, GlobalClass, Tensor, escape}
 
 use crate::arguments::Inspect;
 use crate::failure::Failure;
-use crate::output::{BOLD, DIM, Output, RED, YELLOW};
-use crate::table::{Align, Table, bytes, shape};
+use crate::output::Output;
+use crate::terminal::style::{BOLD, DIM, RED, YELLOW};
+use crate::terminal::table::{Align, Table, bytes, shape};
 
 /// Rows of each part of the evidence that the text shows; `--json --evidence` has them all.
 const SHOWN: usize = 20;
 
 /// Inspects.
 pub fn run(arguments: &Inspect, output: &Output) -> Result<(), Failure> {
-    // The process ends with it, and the system takes memory back faster than a hundred thousand pieces are given back.
-    let mut checkpoint = ManuallyDrop::new(Checkpoint::survey(&arguments.file, &arguments.limits.limits())?);
+    let mut checkpoint = Checkpoint::survey(&arguments.file, &arguments.limits.limits())?;
     if let Some(root) = &arguments.key {
         checkpoint.select(root)?;
     }

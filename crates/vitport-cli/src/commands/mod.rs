@@ -1,4 +1,4 @@
-//! One file a subcommand, and the report that two of them print.
+//! One file a subcommand.
 
 pub mod batch;
 pub mod classify;
@@ -8,5 +8,4 @@ pub mod diff;
 pub mod inspect;
 pub mod models;
 pub mod plan;
-mod report;
 pub mod verify;

@@ -7,9 +7,10 @@ use vitport::zoo::{self, Level, Tag};
 
 use crate::arguments::{Models, SortBy};
 use crate::failure::Failure;
-use crate::output::{DIM, Output};
-use crate::table::{Align, Table};
+use crate::output::Output;
 use crate::terminal::fitting;
+use crate::terminal::style::DIM;
+use crate::terminal::table::{Align, Table};
 
 /// One model of the list.
 struct Row {

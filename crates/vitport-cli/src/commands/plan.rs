@@ -1,25 +1,25 @@
 //! `vitport plan`: what convert would do, tensor by tensor, and how every fact came to be known.
 
-use std::mem::ManuallyDrop;
-
 use serde_json::{Value, json};
-use unicode_width::UnicodeWidthStr;
 use vitport::convert::{ConvertError, Prepared, config, prepare, rule_file};
-use vitport::identify::{Fact, identify};
+use vitport::identify::identify;
 use vitport::plan::{Part, Target};
-use vitport_checkpoint::{ChosenBy, escape};
+use vitport_checkpoint::escape;
 
 use crate::arguments::Plan;
 use crate::failure::Failure;
-use crate::output::{BOLD, DIM, Output};
+use crate::output::Output;
+use crate::request::request;
+use crate::show::prepared::{drop_lines, facts, root_line};
 use crate::source::open;
-use crate::table::{Align, Table, bytes, shape};
 use crate::terminal::fitting;
-use crate::wrap::wrap;
+use crate::terminal::style::{BOLD, DIM};
+use crate::terminal::table::{Align, Table, bytes, shape};
+use crate::terminal::wrap::wrap;
 
 /// Plans.
 pub fn run(arguments: Plan, output: &Output) -> Result<(), Failure> {
-    let request = arguments.facts.request()?;
+    let request = request(arguments.facts)?;
     let source =
         open(arguments.source.text(), &arguments.hub, request.root.as_deref(), &request.limits, output)?;
     if arguments.print_rules {
@@ -30,8 +30,7 @@ pub fn run(arguments: Plan, output: &Output) -> Result<(), Failure> {
             false => output.print(text.trim_end()),
         };
     }
-    // The process ends with it, and the system takes memory back faster than a hundred thousand pieces are given back.
-    let prepared = ManuallyDrop::new(prepare(source, &request)?);
+    let prepared = prepare(source, &request)?;
     if output.is_json() {
         return output.document(&document(&prepared));
     }
@@ -51,66 +50,6 @@ pub fn run(arguments: Plan, output: &Output) -> Result<(), Failure> {
         plan.targets.len(),
         bytes(plan.bytes())
     ))
-}
-
-/// Where in the file the weights were found.
-pub fn root_line(prepared: &Prepared) -> String {
-    let checkpoint = &prepared.source.checkpoint;
-    let root = checkpoint.root();
-    let choice = checkpoint.root_choice();
-    let place = match root.path.as_str() {
-        "" => "the whole file".to_owned(),
-        path => format!("`{}` in the file", escape(path)),
-    };
-    let others: Vec<String> = choice.alternatives.iter().map(|root| escape(&root.path).to_string()).collect();
-    let how = match (choice.how, others.is_empty()) {
-        (ChosenBy::Caller, _) => " (--key)".to_owned(),
-        (_, true) => String::new(),
-        (_, false) => format!("; also there: {} (--key picks)", others.join(", ")),
-    };
-    let prefix = match prepared.model.state_dict.prefix() {
-        "" => String::new(),
-        prefix => format!(", under the prefix `{}`", escape(prefix)),
-    };
-    let container =
-        checkpoint.evidence().container.map_or_else(String::new, |container| format!(", {container}"));
-    format!("  from {}{container}: {place}{prefix}{how}", escape(&prepared.source.display_name()))
-}
-
-/// Every fact, its value and its origin, in the width of the terminal.
-pub fn facts(prepared: &Prepared) -> String {
-    fitting(&fact_table(prepared), |width| fact_list(prepared, width))
-}
-
-fn fact_table(prepared: &Prepared) -> Table {
-    let mut table = Table::new([("fact", Align::Left), ("value", Align::Left), ("known from", Align::Left)]);
-    for fact in &prepared.model.facts {
-        table.row([
-            fact.name.to_owned(),
-            escape(&fact.value).to_string(),
-            escape(&fact.origin.to_string()).to_string(),
-        ]);
-    }
-    table
-}
-
-/// The same with origins broken into the lines of a terminal of `width` columns.
-fn fact_list(prepared: &Prepared, width: usize) -> String {
-    let facts = &prepared.model.facts;
-    let value = |fact: &Fact| escape(&fact.value).to_string();
-    let names = facts.iter().map(|fact| fact.name.width() + 2).max().unwrap_or(0);
-    let widest = facts.iter().map(|fact| names + value(fact).width() + 2).max().unwrap_or(0);
-    let indent = widest.min(width / 2);
-    let line = |fact: &Fact| {
-        let gap = " ".repeat(names.saturating_sub(fact.name.width()));
-        let head = format!("{}{gap}{}", fact.name, value(fact));
-        let origin = escape(&fact.origin.to_string()).to_string();
-        match head.width() < indent {
-            true => wrap(&head, &origin, indent, width),
-            false => format!("{head}\n{}", wrap("", &origin, indent, width)),
-        }
-    };
-    facts.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
 fn tensor_table(prepared: &Prepared) -> Table {
@@ -168,19 +107,6 @@ fn sources_of(target: &Target) -> Vec<String> {
         Part::Identity { size } => format!("identity of {size}"),
     };
     target.parts.iter().map(describe).collect()
-}
-
-/// One line a dropped tensor.
-pub fn drop_lines(prepared: &Prepared) -> Vec<String> {
-    let line = |dropped: &vitport::plan::Dropped| {
-        format!(
-            "  left out: {} ({}): {}",
-            escape(&dropped.name),
-            bytes(dropped.bytes),
-            escape(&dropped.reason)
-        )
-    };
-    prepared.plan.dropped.iter().map(line).collect()
 }
 
 fn document(prepared: &Prepared) -> Value {

@@ -14,6 +14,7 @@ use vitport_checkpoint::escape;
 
 use crate::arguments::{Arguments, Command, Convert};
 use crate::failure::{Failure, said};
+use crate::request::request;
 
 /// Bytes that a jobs file may have.
 const MOST_BYTES: u64 = 256 << 20;
@@ -137,7 +138,7 @@ fn job(line: usize, text: &str, known: &BTreeMap<String, bool>) -> Result<Job, S
     let job = Job { line, fields, out, arguments };
     // Facts that only make sense together, files that cannot be read: convert says so, and says it now.
     let convert = job.convert().map_err(|failure| failure.message)?;
-    convert.facts.request().map_err(|failure| failure.message)?;
+    request(convert.facts).map_err(|failure| failure.message)?;
     Ok(job)
 }
 
@@ -220,7 +221,7 @@ mod tests {
         let convert = jobs[0].convert().unwrap();
         assert_eq!(convert.facts.num_heads, Some(vec![1, 2, 4]));
         assert_eq!(convert.facts.mean, Some([0.5; 3]));
-        assert!(convert.no_verify && !convert.weighing.strict);
+        assert!(convert.no_verify && !convert.verification.strict);
         assert_eq!(convert.source.text(), "-a");
     }
 

@@ -3,7 +3,6 @@
 
 mod jobs;
 mod results;
-mod shard;
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -19,12 +18,13 @@ use vitport_checkpoint::escape;
 
 use self::jobs::{BadLine, Job};
 use self::results::{Done, Results, Seen};
-pub use self::shard::Shard;
-use crate::arguments::Batch;
-use crate::commands::convert::{Staged, convert};
+use crate::arguments::{Batch, Shard};
+use crate::conversion::{Staged, convert};
 use crate::failure::Failure;
-use crate::output::{DIM, GREEN, Output, error_line};
+use crate::output::Output;
 use crate::progress;
+use crate::terminal::message::error_line;
+use crate::terminal::style::{DIM, GREEN};
 
 /// How a job ended.
 enum End {
@@ -121,7 +121,7 @@ impl Run<'_> {
             self.results.publishing(job, staged.folder, &staged.names, inputs.collect(), staged.exit_code)
         };
         let converted = convert(arguments, &self.output.silent(), &before_publishing)?;
-        let verdict = converted.weighed.as_ref().map(|weighed| weighed.report.verdict);
+        let verdict = converted.verified.as_ref().map(|verified| verified.report.verdict);
         let about = json!({ "class": converted.class(), "verdict": verdict });
         converted.judged.map(|()| about)
     }
@@ -156,7 +156,7 @@ impl Run<'_> {
             }
             End::Skipped => self.output.say(format!("{DIM}done before{DIM:#}  {source} → {shown_out}")),
             End::Converted(about) => {
-                let verdict = about.get("verdict").and_then(Value::as_str).unwrap_or("not weighed");
+                let verdict = about.get("verdict").and_then(Value::as_str).unwrap_or("not verified");
                 self.output.say(format!(
                     "{GREEN}done{GREEN:#}  {source} → {shown_out}  {}",
                     verdict.replace('_', " ")

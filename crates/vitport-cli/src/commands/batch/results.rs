@@ -20,9 +20,9 @@ use vitport::card;
 use vitport_checkpoint::escape;
 
 use super::jobs::Job;
-use super::shard::Shard;
+use crate::arguments::Shard;
 use crate::failure::Failure;
-use crate::output::json_line;
+use crate::terminal::json::json_line;
 
 /// Files up to this size are compared by their hash, larger ones by their size.
 const MOST_HASHED: u64 = 16 << 20;

@@ -7,7 +7,7 @@ use vitport_checkpoint::Limits;
 /// How much a file may ask for before it is refused. The defaults are far above what published models need.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Limits (a file that asks for more is refused)")]
-pub struct LimitArguments {
+pub struct LimitOptions {
     /// Tensors in one checkpoint; a zip or tar may have twice as many entries, a pickle 200 times as many instructions
     /// [default: 100000]
     #[arg(long, value_name = "N", hide_short_help = true)]
@@ -36,7 +36,7 @@ pub struct LimitArguments {
     pub max_expansion: Option<u64>,
 }
 
-impl LimitArguments {
+impl LimitOptions {
     /// The library's limits with those that are given.
     pub fn limits(&self) -> Limits {
         let default = Limits::default();
@@ -71,12 +71,12 @@ mod tests {
 
     #[test]
     fn what_is_not_given_is_the_librarys() {
-        assert_eq!(LimitArguments::default().limits(), Limits::default());
+        assert_eq!(LimitOptions::default().limits(), Limits::default());
     }
 
     #[test]
     fn more_tensors_may_have_more_entries() {
-        let given = LimitArguments { max_tensors: Some(1_000_000), ..LimitArguments::default() };
+        let given = LimitOptions { max_tensors: Some(1_000_000), ..LimitOptions::default() };
         let limits = given.limits();
         assert_eq!((limits.max_tensors, limits.max_entries), (1_000_000, 2_000_000));
         assert_eq!(limits.max_pickle_steps, 200_000_000);

@@ -7,7 +7,10 @@ use std::ffi::OsString;
 const FLAGS: [&str; 5] =
     ["--vit_name", "--cvt_model", "--cvt_file_name", "--image_size", "--pytorch_dump_folder_path"];
 
-/// The arguments with `convert` in front if they begin with a flag of the original scripts.
+/// What the original ViT script converts when nothing is named.
+pub const DEFAULT_NAME: &str = "vit_base_patch16_224";
+
+/// Returns the arguments with `convert` in front if they begin with a flag of the original scripts.
 pub fn with_subcommand(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     let mut arguments: Vec<OsString> = arguments.into_iter().collect();
     let is_legacy = arguments.get(1).and_then(|first| first.to_str()).is_some_and(|first| {

@@ -20,7 +20,7 @@ use vitport_checkpoint::{Class, Error as CheckpointError, Reason, escape};
 /// A bug of vitport's.
 const BUG: u8 = 1;
 /// The command line asks for what cannot be done.
-const USAGE: u8 = 2;
+pub const USAGE: u8 = 2;
 /// The file is refused or unreadable.
 const REFUSED: u8 = 3;
 /// The architecture is unknown or has no target.
@@ -28,7 +28,7 @@ const UNKNOWN: u8 = 4;
 /// The two networks disagree.
 const DISAGREEMENT: u8 = 5;
 /// Disk or network.
-const DISK: u8 = 6;
+pub const DISK: u8 = 6;
 
 /// A failed command.
 #[derive(Debug)]
@@ -216,38 +216,9 @@ fn way_out(problems: &Problems) -> &'static str {
     }
 }
 
-/// One line for a panic, in place of Rust's several: a bug of vitport's or of a library in it.
-pub fn say_bug(panic: &std::panic::PanicHookInfo<'_>) {
-    let what = panic.payload_as_str().unwrap_or("no message");
-    let place =
-        panic.location().map_or_else(String::new, |place| format!(" at {}:{}", place.file(), place.line()));
-    crate::output::error_line(&format!(
-        "this is a bug in vitport, not a fault of yours: {what}{place}; please report it with the file that caused it"
-    ));
-}
-
-/// What the process exits with after a panic, of which [`say_bug`] has told.
+/// What the process exits with after a panic, of which a line has told.
 pub fn of_bug() -> ExitCode {
     ExitCode::from(BUG)
-}
-
-/// What clap says of the arguments: help and version as they are, everything else as one line.
-pub fn of_arguments(error: &clap::Error) -> ExitCode {
-    use clap::error::ErrorKind;
-    if matches!(
-        error.kind(),
-        ErrorKind::DisplayHelp
-            | ErrorKind::DisplayVersion
-            | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
-    ) {
-        let code = if error.use_stderr() { USAGE } else { 0 };
-        return match error.print() {
-            Ok(()) => ExitCode::from(code),
-            Err(_) => ExitCode::from(DISK),
-        };
-    }
-    crate::output::error_line(&format!("{}; see --help", said(error)));
-    ExitCode::from(USAGE)
 }
 
 /// What clap says is wrong with arguments, as one line.

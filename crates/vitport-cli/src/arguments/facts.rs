@@ -1,0 +1,61 @@
+//! Facts about a model that a source may leave open.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use vitport::image::{CropMode, Filter};
+use vitport_checkpoint::Dtype;
+
+use super::{LimitOptions, values};
+
+/// Facts about a model that the source may leave open. Each overrides one.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Facts about the model")]
+pub struct FactOptions {
+    /// Architecture, with or without a pretrained tag: vit_base_patch16_224.augreg_in21k, cvt-13
+    #[arg(long, value_name = "NAME[.TAG]", alias = "cvt_model")]
+    pub arch: Option<String>,
+    /// Attention heads: one number for a ViT, one a stage for a CvT (1,3,6)
+    #[arg(long, value_name = "N", alias = "num_heads", value_delimiter = ',')]
+    pub num_heads: Option<Vec<u64>>,
+    /// Picture size in pixels: 384, or HEIGHTxWIDTH
+    #[arg(long, value_name = "SIZE", alias = "image_size", value_parser = values::picture_size)]
+    pub image_size: Option<[u64; 2]>,
+    /// Class names: a file, imagenet-1k, imagenet-12k, imagenet-21k-goog, imagenet-21k-miil, imagenet-22k,
+    /// imagenet-22k-ms, or none
+    #[arg(long, value_name = "FILE|SET|none")]
+    pub labels: Option<String>,
+    /// Mean of each channel on a 0 to 1 scale: 0.5 or 0.485,0.456,0.406
+    #[arg(long, value_name = "R,G,B", value_parser = values::channels)]
+    pub mean: Option<[f64; 3]>,
+    /// Standard deviation of each channel on a 0 to 1 scale
+    #[arg(long, value_name = "R,G,B", value_parser = values::deviations)]
+    pub std: Option<[f64; 3]>,
+    /// Share of the resized picture that the crop keeps
+    #[arg(long, value_name = "FRACTION", value_parser = values::fraction)]
+    pub crop_pct: Option<f64>,
+    /// What is cut off: center or squash
+    #[arg(long, value_name = "MODE", value_parser = values::crop_mode)]
+    pub crop_mode: Option<CropMode>,
+    /// How pictures are resized: bicubic, bilinear, lanczos, nearest, box, hamming
+    #[arg(long, value_name = "NAME", value_parser = values::interpolation)]
+    pub interpolation: Option<Filter>,
+    /// Epsilon of the layer norms
+    #[arg(long, value_name = "EPS", value_parser = values::epsilon)]
+    pub layer_norm_eps: Option<f64>,
+    /// Leave the classification head out
+    #[arg(long)]
+    pub no_head: bool,
+    /// The nested part of the checkpoint that holds the weights
+    #[arg(long, value_name = "ROOT")]
+    pub key: Option<String>,
+    /// Dtype of the written weights; as in the source if it is not given
+    #[arg(long, value_name = "DTYPE", value_parser = values::dtype)]
+    pub dtype: Option<Dtype>,
+    /// A rule file instead of the built-in one
+    #[arg(long, value_name = "FILE")]
+    pub rules: Option<PathBuf>,
+    /// How much the file may ask for.
+    #[command(flatten)]
+    pub limits: LimitOptions,
+}

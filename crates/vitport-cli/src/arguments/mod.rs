@@ -1,0 +1,288 @@
+//! The command line as clap sees it: what was typed, not yet what it means. [`crate::request`] and [`crate::source`] make of
+//! it what the library wants.
+
+mod facts;
+pub mod legacy;
+mod limits;
+mod shard;
+mod source;
+mod values;
+mod verification;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub use self::facts::FactOptions;
+pub use self::limits::LimitOptions;
+pub use self::shard::Shard;
+pub use self::source::{HubOptions, SourceArgument, is_address};
+pub use self::verification::VerifyOptions;
+
+/// Carry a vision model from timm or Microsoft's CvT to a Hugging Face transformers folder, and prove that it is still the
+/// same model.
+#[derive(Debug, Parser)]
+#[command(name = "vitport", version, arg_required_else_help = true, disable_help_subcommand = true)]
+pub struct Arguments {
+    /// Options that every command has.
+    #[command(flatten)]
+    pub common: Common,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options that every command has.
+#[derive(Debug, Args)]
+pub struct Common {
+    /// Print one JSON document on standard output and nothing else there
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Print nothing but errors and what was asked for
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// Print more: where every fact came from
+    #[arg(short, long, global = true)]
+    pub verbose: bool,
+    /// When to colour the output
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    pub color: Color,
+}
+
+/// When to colour the output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On a terminal, unless NO_COLOR is set
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+impl Color {
+    /// Sets it for all output of the process.
+    pub fn write_global(self) {
+        match self {
+            Color::Auto => anstream::ColorChoice::Auto,
+            Color::Always => anstream::ColorChoice::Always,
+            Color::Never => anstream::ColorChoice::Never,
+        }
+        .write_global();
+    }
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Convert a model into a transformers folder
+    Convert(Box<Convert>),
+    /// Convert many models, one for each line of a file
+    Batch(Batch),
+    /// Show what convert would do, tensor by tensor; write nothing
+    Plan(Box<Plan>),
+    /// Show what is in a checkpoint
+    Inspect(Inspect),
+    /// Run source and folder on a picture and compare them in everything
+    Verify(Box<Verify>),
+    /// Run a folder's model on pictures
+    Classify(Classify),
+    /// Compare two checkpoints or folders, tensor by tensor
+    Diff(Diff),
+    /// List every known architecture and tag, and what it becomes
+    Models(Models),
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// `vitport convert`.
+#[derive(Debug, Args)]
+pub struct Convert {
+    /// Where the model comes from.
+    #[command(flatten)]
+    pub source: SourceArgument,
+    /// Folder to make; the model's name if it is not given
+    #[arg(short, long, value_name = "OUT", alias = "pytorch_dump_folder_path")]
+    pub out: Option<PathBuf>,
+    /// Replace OUT if it is a model folder
+    #[arg(long)]
+    pub force: bool,
+    /// Most bytes in one weight file
+    #[arg(long, value_name = "SIZE", default_value = "5GB", value_parser = values::shard_size)]
+    pub max_shard_size: u64,
+    /// Do not wait until the files are on the disk
+    #[arg(long)]
+    pub no_fsync: bool,
+    /// Do not run the networks
+    #[arg(long, conflicts_with_all = ["image", "strict", "report", "keep_anyway"])]
+    pub no_verify: bool,
+    /// Publish the folder even if the networks disagree
+    #[arg(long)]
+    pub keep_anyway: bool,
+    /// Add the source's exact network as code, for trust_remote_code=True (CvT)
+    #[arg(long)]
+    pub with_exact_code: bool,
+    /// Write no model card; with --force, keep the README.md that is there
+    #[arg(long)]
+    pub no_card: bool,
+    /// How both networks are compared.
+    #[command(flatten)]
+    pub verification: VerifyOptions,
+    /// Facts about the model.
+    #[command(flatten)]
+    pub facts: FactOptions,
+    /// How a SOURCE is had that is no path.
+    #[command(flatten)]
+    pub hub: HubOptions,
+}
+
+/// `vitport batch`.
+#[derive(Debug, Args)]
+pub struct Batch {
+    /// One JSON object a line: {"source": …, "out": …} and the names of convert's options; - for standard input
+    #[arg(value_name = "JOBS.jsonl")]
+    pub jobs_file: PathBuf,
+    /// Conversions at a time
+    #[arg(short, long, value_name = "N", default_value = "1", value_parser = values::workers)]
+    pub jobs: usize,
+    /// Leave out what an earlier run has done
+    #[arg(long)]
+    pub resume: bool,
+    /// Only this share of the jobs: 0/4 to 3/4, or 1/4 to 4/4
+    #[arg(long, value_name = "I/N")]
+    pub shard: Option<Shard>,
+    /// Where to write what was done; JOBS.results.jsonl if it is not given, with the shard in its name
+    #[arg(long, value_name = "FILE")]
+    pub results: Option<PathBuf>,
+}
+
+/// `vitport verify`.
+#[derive(Debug, Args)]
+pub struct Verify {
+    /// Where the model comes from: a file, a folder or a name
+    #[arg(value_name = "SOURCE")]
+    pub source: OsString,
+    /// The transformers folder
+    pub folder: PathBuf,
+    /// How both networks are compared.
+    #[command(flatten)]
+    pub verification: VerifyOptions,
+    /// Facts about the model.
+    #[command(flatten)]
+    pub facts: FactOptions,
+    /// How a SOURCE is had that is no path.
+    #[command(flatten)]
+    pub hub: HubOptions,
+}
+
+/// `vitport classify`.
+#[derive(Debug, Args)]
+pub struct Classify {
+    /// A transformers folder of a class that vitport runs
+    pub folder: PathBuf,
+    /// Pictures (JPEG, PNG or WebP)
+    #[arg(required = true, value_name = "IMAGE")]
+    pub images: Vec<OsString>,
+    /// How much the weights' file may ask for.
+    #[command(flatten)]
+    pub limits: LimitOptions,
+}
+
+/// `vitport plan`.
+#[derive(Debug, Args)]
+pub struct Plan {
+    /// Where the model comes from.
+    #[command(flatten)]
+    pub source: SourceArgument,
+    /// Facts about the model.
+    #[command(flatten)]
+    pub facts: FactOptions,
+    /// How a SOURCE is had that is no path.
+    #[command(flatten)]
+    pub hub: HubOptions,
+    /// Print the rule file that SOURCE is planned by, as a beginning for one's own (--rules), and nothing else
+    #[arg(long)]
+    pub print_rules: bool,
+}
+
+/// `vitport inspect`.
+#[derive(Debug, Args)]
+pub struct Inspect {
+    /// A checkpoint file, or a folder that holds one
+    pub file: PathBuf,
+    /// Print the sha256 of each tensor's values (row-major, little-endian)
+    #[arg(long)]
+    pub hash: bool,
+    /// Only the tensors of this nested part, under their bare names
+    #[arg(long, value_name = "ROOT")]
+    pub key: Option<String>,
+    /// With --json, print an object with all the evidence, not only the list of tensors
+    #[arg(long)]
+    pub evidence: bool,
+    /// Leave out the list of tensors
+    #[arg(long, conflicts_with_all = ["hash", "json"])]
+    pub summary: bool,
+    /// How much the file may ask for.
+    #[command(flatten)]
+    pub limits: LimitOptions,
+}
+
+/// `vitport diff`.
+#[derive(Debug, Args)]
+pub struct Diff {
+    /// A checkpoint file or folder
+    pub a: PathBuf,
+    /// Another one
+    pub b: PathBuf,
+    /// How much the files may ask for.
+    #[command(flatten)]
+    pub limits: LimitOptions,
+}
+
+/// `vitport models`.
+#[derive(Debug, Args)]
+pub struct Models {
+    /// Only names that hold this text; * and ? are wildcards
+    pub pattern: Option<String>,
+    /// Only models that can be converted
+    #[arg(long)]
+    pub convertible: bool,
+    /// Only this family: vit (timm's) or cvt (Microsoft's)
+    #[arg(long, value_name = "NAME")]
+    pub family: Option<String>,
+    /// Only what becomes a class whose name holds this text
+    #[arg(long, value_name = "CLASS")]
+    pub becomes: Option<String>,
+    /// Only licences that hold this text, or unknown
+    #[arg(long, value_name = "LICENCE")]
+    pub license: Option<String>,
+    /// Order of the rows
+    #[arg(long, value_name = "BY", default_value = "table")]
+    pub sort: SortBy,
+    /// Last row first
+    #[arg(long)]
+    pub reverse: bool,
+}
+
+/// Order of the rows of `vitport models`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SortBy {
+    /// timm's own order
+    Table,
+    /// By name
+    Name,
+    /// Smallest first
+    Params,
+    /// Fewest first
+    Classes,
+    /// Smallest picture first
+    Image,
+    /// By licence, unknown ones first
+    License,
+    /// By what they become
+    Becomes,
+}

@@ -1,0 +1,92 @@
+//! Values of options: texts to numbers and names, with a sentence about what is expected.
+
+use vitport::folder::layout::{DEFAULT_SHARD_SIZE, parse_size};
+use vitport::image::{CropMode, Filter};
+use vitport_checkpoint::Dtype;
+
+/// Parses a number of conversions at a time.
+pub(super) fn workers(text: &str) -> Result<usize, String> {
+    match text.parse::<usize>() {
+        Ok(count) if (1..=1024).contains(&count) => Ok(count),
+        _ => Err("a number of conversions at a time is 1 to 1024".to_owned()),
+    }
+}
+
+/// Parses `384` or `HEIGHTxWIDTH`, in pixels.
+pub(super) fn picture_size(text: &str) -> Result<[u64; 2], String> {
+    let edge = |text: &str| match text.trim().parse::<u64>() {
+        Ok(edge) if (1..=65_536).contains(&edge) => Ok(edge),
+        _ => Err("a picture size is one number of pixels, or HEIGHTxWIDTH, up to 65536".to_owned()),
+    };
+    match text.split_once(['x', 'X']) {
+        Some((height, width)) => Ok([edge(height)?, edge(width)?]),
+        None => edge(text).map(|edge| [edge, edge]),
+    }
+}
+
+/// Parses one finite number for all channels, or three.
+pub(super) fn channels(text: &str) -> Result<[f64; 3], String> {
+    let numbers: Result<Vec<f64>, _> = text.split(',').map(|number| number.trim().parse::<f64>()).collect();
+    match numbers.as_deref() {
+        Ok(&[one]) if one.is_finite() => Ok([one; 3]),
+        Ok(&[red, green, blue]) if [red, green, blue].iter().all(|n| n.is_finite()) => Ok([red, green, blue]),
+        _ => Err("give one number, or three with commas between them".to_owned()),
+    }
+}
+
+/// Parses standard deviations, which are above 0.
+pub(super) fn deviations(text: &str) -> Result<[f64; 3], String> {
+    let deviations = channels(text)?;
+    match deviations.iter().all(|&deviation| deviation > 0.0) {
+        true => Ok(deviations),
+        false => Err("a standard deviation is above 0".to_owned()),
+    }
+}
+
+/// Parses the fraction of an image that a crop keeps.
+pub(super) fn fraction(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(fraction) if fraction > 0.0 && fraction <= 16.0 => Ok(fraction),
+        _ => Err("a crop fraction is above 0, most often 0.875 to 1".to_owned()),
+    }
+}
+
+/// Parses an epsilon between 0 and 1.
+pub(super) fn epsilon(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(epsilon) if epsilon > 0.0 && epsilon < 1.0 => Ok(epsilon),
+        _ => Err("an epsilon is between 0 and 1, such as 1e-6".to_owned()),
+    }
+}
+
+/// Parses timm's name of a crop mode.
+pub(super) fn crop_mode(text: &str) -> Result<CropMode, String> {
+    match CropMode::from_name(text) {
+        mode if mode.name() == text => Ok(mode),
+        _ => Err("crop modes are center, squash and border".to_owned()),
+    }
+}
+
+/// Parses the name of a filter.
+pub(super) fn interpolation(text: &str) -> Result<Filter, String> {
+    let known = "interpolations are bicubic, bilinear, lanczos, nearest, box and hamming";
+    Filter::from_name(text).ok_or_else(|| known.to_owned())
+}
+
+/// Parses a dtype by safetensors' short names or PyTorch's long ones.
+pub(super) fn dtype(text: &str) -> Result<Dtype, String> {
+    match text {
+        "f32" | "float32" => Ok(Dtype::F32),
+        "f16" | "float16" => Ok(Dtype::F16),
+        "bf16" | "bfloat16" => Ok(Dtype::BF16),
+        _ => Err("dtypes are f32, f16 and bf16".to_owned()),
+    }
+}
+
+/// Parses a number of bytes above 0, with or without a unit.
+pub(super) fn shard_size(text: &str) -> Result<u64, String> {
+    match parse_size(text).map_err(|error| error.to_string())? {
+        0 => Err(format!("a shard holds at least one byte; the default is {} bytes", DEFAULT_SHARD_SIZE)),
+        size => Ok(size),
+    }
+}

@@ -1,0 +1,21 @@
+//! How both networks are compared.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::Args;
+
+/// How both networks are compared.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Verification")]
+pub struct VerifyOptions {
+    /// Picture to run both networks on (JPEG, PNG or WebP); a built-in one if it is not given
+    #[arg(long, value_name = "PATH|URL")]
+    pub image: Option<OsString>,
+    /// Count a known deviation as a failure
+    #[arg(long)]
+    pub strict: bool,
+    /// Write a report: one page for .html, otherwise JSON
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
+}

@@ -1,0 +1,63 @@
+//! From options to what the library is asked for.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use vitport::convert::Request;
+use vitport::identify::{Hints, LabelChoice};
+use vitport::labels::LabelSet;
+use vitport_checkpoint::escape;
+
+use crate::arguments::FactOptions;
+use crate::failure::Failure;
+
+/// Bytes that a rule file may have; the built-in ones have some thousands.
+const MAX_RULES: u64 = 1 << 20;
+
+/// Returns the library's request for the options' facts.
+///
+/// # Errors
+/// A usage failure for a rule file that cannot be read.
+pub fn request(options: FactOptions) -> Result<Request, Failure> {
+    let labels = options.labels.map(|labels| match labels.as_str() {
+        "none" => LabelChoice::None,
+        name => LabelSet::from_name(name).map_or_else(|| LabelChoice::File(name.into()), LabelChoice::Set),
+    });
+    let rules = options.rules.map(|path| match read_rules(&path) {
+        Ok(text) => Ok((path.display().to_string(), text)),
+        Err(error) => {
+            let path = path.display().to_string();
+            Err(Failure::usage(format!("{}: {error}; give a readable rule file", escape(&path))))
+        }
+    });
+    Ok(Request {
+        hints: Hints {
+            arch: options.arch,
+            num_heads: options.num_heads,
+            image_size: options.image_size,
+            labels,
+            mean: options.mean,
+            std: options.std,
+            crop_pct: options.crop_pct,
+            crop_mode: options.crop_mode,
+            interpolation: options.interpolation,
+            layer_norm_eps: options.layer_norm_eps,
+            without_head: options.no_head,
+        },
+        root: options.key,
+        rules: rules.transpose()?,
+        dtype: options.dtype,
+        limits: options.limits.limits(),
+    })
+}
+
+/// Reads the text of a rule file, which may be a pipe, but not an endless one.
+fn read_rules(path: &Path) -> std::io::Result<String> {
+    let mut text = String::new();
+    let read = File::open(path)?.take(MAX_RULES + 1).read_to_string(&mut text)?;
+    match read as u64 > MAX_RULES {
+        true => Err(std::io::Error::other(format!("it has more than {MAX_RULES} bytes"))),
+        false => Ok(text),
+    }
+}

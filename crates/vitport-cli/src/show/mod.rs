@@ -1,0 +1,5 @@
+//! The library's results as lines for people.
+
+pub mod guess;
+pub mod prepared;
+pub mod report;

@@ -1,0 +1,83 @@
+//! What is known of a model before it is converted: where its weights are, its facts, what is left out.
+
+use unicode_width::UnicodeWidthStr;
+use vitport::convert::Prepared;
+use vitport::identify::Fact;
+use vitport_checkpoint::{ChosenBy, escape};
+
+use crate::terminal::fitting;
+use crate::terminal::table::{Align, Table, bytes};
+use crate::terminal::wrap::wrap;
+
+/// Says where in the file the weights were found.
+pub fn root_line(prepared: &Prepared) -> String {
+    let checkpoint = &prepared.source.checkpoint;
+    let root = checkpoint.root();
+    let choice = checkpoint.root_choice();
+    let place = match root.path.as_str() {
+        "" => "the whole file".to_owned(),
+        path => format!("`{}` in the file", escape(path)),
+    };
+    let others: Vec<String> = choice.alternatives.iter().map(|root| escape(&root.path).to_string()).collect();
+    let how = match (choice.how, others.is_empty()) {
+        (ChosenBy::Caller, _) => " (--key)".to_owned(),
+        (_, true) => String::new(),
+        (_, false) => format!("; also there: {} (--key picks)", others.join(", ")),
+    };
+    let prefix = match prepared.model.state_dict.prefix() {
+        "" => String::new(),
+        prefix => format!(", under the prefix `{}`", escape(prefix)),
+    };
+    let container =
+        checkpoint.evidence().container.map_or_else(String::new, |container| format!(", {container}"));
+    format!("  from {}{container}: {place}{prefix}{how}", escape(&prepared.source.display_name()))
+}
+
+/// Returns every fact, its value and its origin, in the width of the terminal.
+pub fn facts(prepared: &Prepared) -> String {
+    fitting(&fact_table(prepared), |width| fact_list(prepared, width))
+}
+
+fn fact_table(prepared: &Prepared) -> Table {
+    let mut table = Table::new([("fact", Align::Left), ("value", Align::Left), ("known from", Align::Left)]);
+    for fact in &prepared.model.facts {
+        table.row([
+            fact.name.to_owned(),
+            escape(&fact.value).to_string(),
+            escape(&fact.origin.to_string()).to_string(),
+        ]);
+    }
+    table
+}
+
+/// Returns the same with origins broken into the lines of a terminal of `width` columns.
+fn fact_list(prepared: &Prepared, width: usize) -> String {
+    let facts = &prepared.model.facts;
+    let value = |fact: &Fact| escape(&fact.value).to_string();
+    let names = facts.iter().map(|fact| fact.name.width() + 2).max().unwrap_or(0);
+    let widest = facts.iter().map(|fact| names + value(fact).width() + 2).max().unwrap_or(0);
+    let indent = widest.min(width / 2);
+    let line = |fact: &Fact| {
+        let gap = " ".repeat(names.saturating_sub(fact.name.width()));
+        let head = format!("{}{gap}{}", fact.name, value(fact));
+        let origin = escape(&fact.origin.to_string()).to_string();
+        match head.width() < indent {
+            true => wrap(&head, &origin, indent, width),
+            false => format!("{head}\n{}", wrap("", &origin, indent, width)),
+        }
+    };
+    facts.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// Returns one line a dropped tensor.
+pub fn drop_lines(prepared: &Prepared) -> Vec<String> {
+    let line = |dropped: &vitport::plan::Dropped| {
+        format!(
+            "  left out: {} ({}): {}",
+            escape(&dropped.name),
+            bytes(dropped.bytes),
+            escape(&dropped.reason)
+        )
+    };
+    prepared.plan.dropped.iter().map(line).collect()
+}

@@ -1,0 +1,17 @@
+//! Lines on standard error, whatever a message holds. A standard error that is closed is no reason to fail.
+
+use std::io::Write;
+
+use vitport_checkpoint::escape;
+
+use super::style::{DIM, RED};
+
+/// Prints why something failed.
+pub fn error_line(message: &str) {
+    let _ = writeln!(anstream::stderr(), "{RED}error:{RED:#} {}", escape(message));
+}
+
+/// Prints a remark.
+pub fn note_line(message: &str) {
+    let _ = writeln!(anstream::stderr(), "{DIM}note:{DIM:#} {}", escape(message));
+}

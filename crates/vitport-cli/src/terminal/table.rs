@@ -1,0 +1,106 @@
+//! Aligned tables: columns as wide as their widest cell, two spaces between them, no lines drawn.
+
+use std::fmt;
+
+use tabled::builder::Builder;
+use tabled::settings::object::Columns;
+use tabled::settings::{Alignment, Padding, Style};
+
+use super::style::BOLD;
+
+/// How a column's cells stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Align {
+    /// Text.
+    Left,
+    /// Numbers.
+    Right,
+}
+
+/// A table with a heading, unless every column's name is empty.
+#[derive(Debug)]
+pub struct Table {
+    columns: Vec<(&'static str, Align)>,
+    rows: Builder,
+    has_heading: bool,
+}
+
+impl Table {
+    /// Makes an empty table.
+    pub fn new(columns: impl Into<Vec<(&'static str, Align)>>) -> Self {
+        let columns = columns.into();
+        let has_heading = columns.iter().any(|(name, _)| !name.is_empty());
+        let mut rows = Builder::new();
+        if has_heading {
+            rows.push_record(columns.iter().map(|(name, _)| *name));
+        }
+        Self { columns, rows, has_heading }
+    }
+
+    /// Adds a row, one cell a column.
+    pub fn row(&mut self, cells: impl IntoIterator<Item = String>) {
+        self.rows.push_record(cells);
+    }
+}
+
+impl fmt::Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut table = self.rows.clone().build();
+        table.with(Style::empty()).with(Padding::new(0, 2, 0, 0));
+        for (index, (_, align)) in self.columns.iter().enumerate() {
+            if *align == Align::Right {
+                table.modify(Columns::one(index), Alignment::right());
+            }
+        }
+        for (index, line) in table.to_string().lines().map(str::trim_end).enumerate() {
+            match index {
+                0 if self.has_heading => write!(f, "{BOLD}{line}{BOLD:#}")?,
+                0 => f.write_str(line)?,
+                _ => write!(f, "\n{line}")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Returns a number of bytes as a person reads it: `346.4 MB`, in powers of ten as disks and the Hub count.
+pub fn bytes(count: u64) -> String {
+    bytesize::ByteSize::b(count).display().si().to_string()
+}
+
+/// Returns a shape as PyTorch prints it: `[768, 3, 16, 16]`.
+pub fn shape(shape: &[u64]) -> String {
+    format!("{shape:?}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_as_wide_as_their_widest_cell() {
+        let mut table = Table::new([("", Align::Left), ("", Align::Right)]);
+        table.row(["köpfe".to_owned(), "12".to_owned()]);
+        table.row(["b".to_owned(), "768".to_owned()]);
+        assert_eq!(table.to_string(), "köpfe   12\nb      768");
+    }
+
+    #[test]
+    fn styles_take_no_width() {
+        let mut table = Table::new([("name", Align::Left), ("", Align::Left)]);
+        table.row([format!("{BOLD}a{BOLD:#}"), "b".to_owned()]);
+        table.row(["long name".to_owned(), String::new()]);
+        assert_eq!(
+            anstream::adapter::strip_str(&table.to_string()).to_string(),
+            "name\na          b\nlong name"
+        );
+    }
+
+    #[test]
+    fn bytes_are_rounded_for_people() {
+        assert_eq!(bytes(0), "0 B");
+        assert_eq!(bytes(999), "999 B");
+        assert_eq!(bytes(1000), "1.0 kB");
+        assert_eq!(bytes(346_392_234), "346.4 MB");
+    }
+}
