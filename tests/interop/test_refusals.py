@@ -45,10 +45,10 @@ OTHER_FAMILIES = [
 ]
 
 
-def assert_refused(source, directory, word, *flags):
+def assert_refused(source, directory, word, codes=(7,)):
     before = sorted(path.name for path in directory.iterdir())
-    conversion = environment.convert(source, directory / "out", *flags)
-    assert conversion.returncode in (3, 4), (conversion.returncode, conversion.stderr)
+    conversion = environment.convert(source, directory / "out")
+    assert conversion.returncode in codes, (conversion.returncode, conversion.stderr)
     lines = conversion.stderr.splitlines()
     assert len(lines) == 1, lines
     assert re.search(word, lines[0], re.IGNORECASE), lines[0]
@@ -71,7 +71,8 @@ def test_structure_is_refused(tmp_path, tag, args, word, form):
         assert_refused(tmp_path / "source", tmp_path, word)
         return
     torch.save(model.state_dict(), tmp_path / "source.pth")
-    assert_refused(tmp_path / "source.pth", tmp_path, "")
+    # Without a config, how tokens are pooled cannot be seen: a question.
+    assert_refused(tmp_path / "source.pth", tmp_path, "", codes=(4, 7))
 
 
 @pytest.mark.parametrize("tag, args, family", OTHER_FAMILIES)

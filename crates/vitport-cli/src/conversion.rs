@@ -109,7 +109,7 @@ pub fn convert(
             folder: staging.path(),
             names: files.iter().map(|(name, _)| name.clone()).collect(),
             inputs: inputs(&prepared),
-            exit_code: judged.as_ref().map_or_else(|failure| failure.code, |()| 0),
+            exit_code: judged.as_ref().map_or_else(|failure| failure.kind.exit_code(), |()| 0),
         })?;
         let published = staging.publish()?;
         if published.kept.iter().any(|name| name == card::FILE_NAME) {

@@ -10,7 +10,7 @@ use vitport_checkpoint::escape;
 
 use crate::arguments::{HubOptions, is_address};
 use crate::environment::{hides_bars, hub_config};
-use crate::failure::Failure;
+use crate::failure::{Failure, Kind};
 use crate::output::Output;
 use crate::progress;
 use crate::terminal::message::note_line;
@@ -24,7 +24,7 @@ const EXTENSIONS: [&str; 8] = [".pth", ".pt", ".bin", ".ckpt", ".tar", ".npz", "
 /// The repository that a text means; none if it reads like a path.
 ///
 /// # Errors
-/// An unknown name (exit code 4), a known one that nothing can be made of (4), or no name at all (2).
+/// An unknown name (exit code 4), a known one that nothing can be made of (7), or no name at all (2).
 pub fn repository(text: &str) -> Result<Option<RepoId>, Failure> {
     if RepoId::is_explicit(text) || is_address(text) {
         let id = RepoId::parse(text)?;
@@ -37,10 +37,11 @@ pub fn repository(text: &str) -> Result<Option<RepoId>, Failure> {
     if let Some(found) = zoo::find(name) {
         has_target(found.tag)?;
         let Some(repository) = found.tag.hub_id.as_deref().filter(|_| found.tag.has_weights) else {
-            return Err(Failure::unknown(format!(
-                "timm publishes no weights for {}; give the file that holds them",
-                found.tag.full_name()
-            )));
+            let name = found.tag.full_name();
+            return Err(Failure::new(
+                Kind::Question,
+                format!("timm publishes no weights for {name}; give the file that holds them"),
+            ));
         };
         let id = RepoId::parse(&format!("hf-hub:{repository}"))?;
         return Ok(Some(match revision {
@@ -75,11 +76,8 @@ pub fn repository(text: &str) -> Result<Option<RepoId>, Failure> {
 fn unknown(name: &str) -> Option<Failure> {
     let near = zoo::suggest(name);
     (!near.is_empty()).then(|| {
-        Failure::unknown(format!(
-            "{}: there is neither such a file nor a model of that name in timm; did you mean {}?",
-            escape(name),
-            near.join(", ")
-        ))
+        let said = "there is neither such a file nor a model of that name in timm; did you mean";
+        Failure::new(Kind::UnknownArchitecture, format!("{}: {said} {}?", escape(name), near.join(", ")))
     })
 }
 
@@ -91,10 +89,11 @@ fn has_target(tag: &Tag) -> Result<(), Failure> {
         (None, _) => "no class in transformers holds it".to_owned(),
     };
     let note = tag.note.as_deref().map_or(String::new(), |note| format!(" ({})", escape(note)));
-    Err(Failure::unknown(format!(
-        "{} has no target: {why}{note}; `vitport models` lists those that have one",
-        tag.full_name()
-    )))
+    let name = tag.full_name();
+    Err(Failure::new(
+        Kind::NoTarget,
+        format!("{name} has no target: {why}{note}; `vitport models` lists those that have one"),
+    ))
 }
 
 /// Brings a repository into the cache.

@@ -26,14 +26,15 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::arguments::{Arguments, Command, legacy};
-use crate::failure::Failure;
+use crate::failure::{Failure, Kind, usage};
 use crate::output::Output;
 
 fn main() -> ExitCode {
     let typed: Vec<OsString> = legacy::with_subcommand(std::env::args_os());
     let arguments = match Arguments::try_parse_from(&typed) {
         Ok(arguments) => arguments,
-        Err(error) => return output::refuse_arguments(&error),
+        Err(error) if usage::is_help(&error) => return print_help(&error),
+        Err(error) => return Output::for_arguments(&typed).fail(&usage::of_arguments(&error)),
     };
     arguments.common.color.write_global();
     outlive_the_file_size_limit();
@@ -41,10 +42,20 @@ fn main() -> ExitCode {
     std::panic::set_hook(Box::new(output::say_bug));
     // Unwinding lets temporary files go, as on every other way out.
     match std::panic::catch_unwind(|| run(arguments.command, &output)) {
-        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Ok(code)) => code,
         Ok(Err(failure)) => output.fail(&failure),
-        Err(_) => failure::of_bug(),
+        Err(panic) => output.fail_of_bug(&*panic),
     }
+}
+
+/// Prints help or the version. Help that nobody asked for is a usage error.
+fn print_help(help: &clap::Error) -> ExitCode {
+    let kind = match help.print() {
+        Ok(()) if help.use_stderr() => Kind::Usage,
+        Ok(()) => return ExitCode::SUCCESS,
+        Err(_) => Kind::Io,
+    };
+    ExitCode::from(kind.exit_code())
 }
 
 /// Makes a write beyond `ulimit -f` fail like any other, where it would end the process by a signal. Should no handler be
@@ -54,7 +65,7 @@ fn outlive_the_file_size_limit() {
     let _ = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, seen);
 }
 
-fn run(command: Command, output: &Output) -> Result<(), Failure> {
+fn run(command: Command, output: &Output) -> Result<ExitCode, Failure> {
     match command {
         Command::Convert(arguments) => commands::convert::run(*arguments, output),
         Command::Batch(arguments) => commands::batch::run(&arguments, output),
@@ -62,8 +73,9 @@ fn run(command: Command, output: &Output) -> Result<(), Failure> {
         Command::Inspect(arguments) => commands::inspect::run(&arguments, output),
         Command::Verify(arguments) => commands::verify::run(*arguments, output),
         Command::Classify(arguments) => commands::classify::run(&arguments, output),
-        Command::Diff(arguments) => commands::diff::run(&arguments, output),
+        Command::Diff(arguments) => return commands::diff::run(&arguments, output),
         Command::Models(arguments) => commands::models::run(&arguments, output),
         Command::Completions { shell } => commands::completions::run(shell, output),
-    }
+    }?;
+    Ok(ExitCode::SUCCESS)
 }

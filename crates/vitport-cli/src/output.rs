@@ -1,17 +1,21 @@
 //! Where words go: results on standard output, errors and progress on standard error, and with `--json` one document and
 //! nothing else on standard output.
 
+use std::any::Any;
+use std::ffi::OsString;
 use std::fmt::Display;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
 use serde::Serialize;
-use serde_json::json;
 
 use crate::arguments::Common;
-use crate::failure::{self, Failure};
+use crate::failure::{Failure, Kind};
 use crate::terminal::json::json_text;
 use crate::terminal::message::error_line;
+
+/// Version of the documents of `--json`. It is raised when a field is removed or changes its meaning.
+const SCHEMA: u32 = 1;
 
 /// How the command speaks.
 #[derive(Debug, Clone, Copy)]
@@ -22,27 +26,33 @@ pub struct Output {
 }
 
 impl Output {
-    /// As the options ask.
+    /// Makes one as the options ask.
     pub fn new(common: &Common) -> Self {
         Self { json: common.json, quiet: common.quiet, verbose: common.verbose }
     }
 
-    /// One that says nothing and shows no progress, for work whose results somebody else tells.
+    /// Makes one for arguments that could not be understood, of which only `--json` matters.
+    pub fn for_arguments(typed: &[OsString]) -> Self {
+        let mut options = typed.iter().take_while(|argument| *argument != "--");
+        Self { json: options.any(|argument| argument == "--json"), quiet: false, verbose: false }
+    }
+
+    /// Makes one that says nothing and shows no progress, for work whose results somebody else reports.
     pub fn silent(self) -> Self {
         Self { json: false, quiet: true, verbose: false }
     }
 
-    /// Whether a JSON document is wanted instead of text.
+    /// Returns whether a JSON document is wanted instead of text.
     pub fn is_json(self) -> bool {
         self.json
     }
 
-    /// Whether more is wanted.
+    /// Returns whether more is wanted.
     pub fn is_verbose(self) -> bool {
         self.verbose
     }
 
-    /// Whether progress may be shown.
+    /// Returns whether progress may be shown.
     pub fn shows_progress(self) -> bool {
         !self.quiet && !self.json
     }
@@ -61,7 +71,7 @@ impl Output {
         }
     }
 
-    /// Prints what is said beside the result, unless it is to be quiet.
+    /// Prints what is said next to the result, unless it is to be quiet.
     ///
     /// # Errors
     /// As [`Output::print`].
@@ -69,48 +79,51 @@ impl Output {
         if self.quiet || self.json { Ok(()) } else { self.print(text) }
     }
 
-    /// Prints the one document of `--json`.
+    /// Prints a list, or a document that has its own schema, as the one document of `--json`.
+    ///
+    /// # Errors
+    /// As [`Output::print`].
+    pub fn list(self, value: &impl Serialize) -> Result<(), Failure> {
+        self.print(json_text(value)?)
+    }
+
+    /// Prints an object with the field `schema` as the one document of `--json`.
     ///
     /// # Errors
     /// As [`Output::print`].
     pub fn document(self, value: &impl Serialize) -> Result<(), Failure> {
-        self.print(json_text(value)?)
+        #[derive(Serialize)]
+        struct Versioned<'a, T> {
+            schema: u32,
+            #[serde(flatten)]
+            value: &'a T,
+        }
+        self.list(&Versioned { schema: SCHEMA, value })
     }
 
-    /// Says why the command failed and what it exits with.
+    /// Says why the command failed, and returns what it exits with.
     pub fn fail(self, failure: &Failure) -> ExitCode {
-        if failure.message.is_empty() {
-            return ExitCode::from(failure.code);
+        if !failure.message.is_empty() {
+            error_line(&failure.message);
+            self.document_of(failure);
         }
-        error_line(&failure.message);
-        if self.json {
-            let mut document = failure.document.clone();
-            document
-                .insert("error".to_owned(), json!({ "message": failure.message, "exit_code": failure.code }));
-            // The exit code says it too, so a closed standard output loses nothing.
-            let _ = self.document(&document);
-        }
-        ExitCode::from(failure.code)
+        ExitCode::from(failure.kind.exit_code())
     }
-}
 
-/// Prints help and version as they are, everything else that clap says as one line.
-pub fn refuse_arguments(error: &clap::Error) -> ExitCode {
-    use clap::error::ErrorKind;
-    if matches!(
-        error.kind(),
-        ErrorKind::DisplayHelp
-            | ErrorKind::DisplayVersion
-            | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
-    ) {
-        let code = if error.use_stderr() { failure::USAGE } else { 0 };
-        return match error.print() {
-            Ok(()) => ExitCode::from(code),
-            Err(_) => ExitCode::from(failure::DISK),
-        };
+    /// Returns what the command exits with after a panic, of which [`say_bug`] has told.
+    pub fn fail_of_bug(self, panic: &(dyn Any + Send)) -> ExitCode {
+        let what = panic.downcast_ref::<String>().map(String::as_str);
+        let what = what.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
+        self.document_of(&Failure::new(Kind::Bug, what));
+        ExitCode::from(Kind::Bug.exit_code())
     }
-    error_line(&format!("{}; see --help", failure::said(error)));
-    ExitCode::from(failure::USAGE)
+
+    fn document_of(self, failure: &Failure) {
+        if self.json {
+            // The exit code says it too, so a closed standard output loses nothing.
+            let _ = self.document(&failure.document());
+        }
+    }
 }
 
 /// Prints one line for a panic, in place of Rust's several: a bug of vitport's or of a library in it.

@@ -12,23 +12,23 @@ use vitport_checkpoint::escape;
 use crate::arguments::FactOptions;
 use crate::failure::Failure;
 
-/// Bytes that a rule file may have; the built-in ones have some thousands.
-const MAX_RULES: u64 = 1 << 20;
+/// Bytes that a mapping may have; the built-in ones have some thousands.
+const MAX_MAPPING: u64 = 1 << 20;
 
 /// Returns the library's request for the options' facts.
 ///
 /// # Errors
-/// A usage failure for a rule file that cannot be read.
+/// A usage failure for a mapping that cannot be read.
 pub fn request(options: FactOptions) -> Result<Request, Failure> {
     let labels = options.labels.map(|labels| match labels.as_str() {
         "none" => LabelChoice::None,
         name => LabelSet::from_name(name).map_or_else(|| LabelChoice::File(name.into()), LabelChoice::Set),
     });
-    let rules = options.rules.map(|path| match read_rules(&path) {
+    let rules = options.mapping.map(|path| match read_mapping(&path) {
         Ok(text) => Ok((path.display().to_string(), text)),
         Err(error) => {
             let path = path.display().to_string();
-            Err(Failure::usage(format!("{}: {error}; give a readable rule file", escape(&path))))
+            Err(Failure::usage(format!("{}: {error}; give a readable mapping", escape(&path))))
         }
     });
     Ok(Request {
@@ -52,12 +52,12 @@ pub fn request(options: FactOptions) -> Result<Request, Failure> {
     })
 }
 
-/// Reads the text of a rule file, which may be a pipe, but not an endless one.
-fn read_rules(path: &Path) -> std::io::Result<String> {
+/// Reads the text of a mapping, which may be a pipe, but not an endless one.
+fn read_mapping(path: &Path) -> std::io::Result<String> {
     let mut text = String::new();
-    let read = File::open(path)?.take(MAX_RULES + 1).read_to_string(&mut text)?;
-    match read as u64 > MAX_RULES {
-        true => Err(std::io::Error::other(format!("it has more than {MAX_RULES} bytes"))),
+    let read = File::open(path)?.take(MAX_MAPPING + 1).read_to_string(&mut text)?;
+    match read as u64 > MAX_MAPPING {
+        true => Err(std::io::Error::other(format!("it has more than {MAX_MAPPING} bytes"))),
         false => Ok(text),
     }
 }

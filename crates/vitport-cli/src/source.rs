@@ -67,7 +67,7 @@ fn open_by_name(
 ) -> Result<Option<Source>, Failure> {
     let text = text.to_string_lossy();
     match text.starts_with("hf-hub:") || vitport::zoo::find(&text).is_some() {
-        true => Err(Failure::unknown(format!(
+        true => Err(Failure::usage(format!(
             "{}: this vitport was built without the Hub; download the repository and give its folder",
             vitport_checkpoint::escape(&text)
         ))),

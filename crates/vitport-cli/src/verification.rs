@@ -7,7 +7,7 @@ use vitport::folder::publish::Staging;
 use vitport::verify::{Hashing, Picture, Report, Verdict, weigh_hashed};
 
 use crate::arguments::{HubOptions, VerifyOptions};
-use crate::failure::Failure;
+use crate::failure::{Failure, Kind};
 use crate::output::Output;
 use crate::progress;
 use crate::report_file::{ReportFile, model_files};
@@ -73,11 +73,11 @@ pub fn judge(options: &VerifyOptions, report: &Report) -> Result<(), Failure> {
         Verdict::SameWithKnownDeviation if !options.strict => Ok(()),
         Verdict::SameWithKnownDeviation => {
             let what = report.known_deviation.as_ref().map_or("", |deviation| deviation.what.as_str());
-            Err(Failure::disagreement(format!("{what}; --strict does not allow that")))
+            Err(Failure::new(Kind::Different, format!("{what}; --strict does not allow that")))
         }
-        Verdict::Different => Err(Failure::disagreement(format!(
-            "the folder is not the same model as its source: {}",
-            report.reasons.join("; ")
-        ))),
+        Verdict::Different => Err(Failure::new(
+            Kind::Different,
+            format!("the folder is not the same model as its source: {}", report.reasons.join("; ")),
+        )),
     }
 }

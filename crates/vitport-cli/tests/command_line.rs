@@ -69,7 +69,7 @@ fn a_cvt_asks_for_what_its_weights_do_not_say() {
     let source = source.to_str().unwrap();
     refused(&["convert", source], 4, "--num-heads");
     refused(&["convert", source, "--num-heads", "1,2,4"], 4, "--image-size");
-    refused(&["convert", source, "--num-heads", "1,2,5", "--image-size", "64"], 2, "--num-heads");
+    refused(&["convert", source, "--num-heads", "1,2,5", "--image-size", "64"], 4, "--num-heads");
     let folder = tempfile::tempdir().unwrap();
     let given = ["--num_heads", "1,2,4", "--image_size", "64", "--pytorch_dump_folder_path", "out"];
     let legacy: Vec<&str> = ["--cvt_file_name", source].into_iter().chain(given).collect();
@@ -88,14 +88,14 @@ fn bad_command_lines_are_one_line_and_exit_with_their_class() {
     refused(&["convert", vit, "--dtype", "int4"], 2, "dtypes are");
     refused(&["convert", vit, "--frobnicate"], 2, "--frobnicate");
     refused(&["frobnicate"], 2, "frobnicate");
-    refused(&["convert", vit, "--num-heads", "5"], 2, "--num-heads");
+    refused(&["convert", vit, "--num-heads", "5"], 4, "--num-heads");
     refused(&["convert", vit, "--image-size", "0"], 2, "picture size");
-    refused(&["convert", vit, "--image-size", "96"], 2, "--image-size");
-    refused(&["convert", vit, "--labels", "imagenet-1k"], 2, "10 classes");
+    refused(&["convert", vit, "--image-size", "96"], 4, "--image-size");
+    refused(&["convert", vit, "--labels", "imagenet-1k"], 4, "10 classes");
     refused(&["convert", vit, "--labels", "absent.txt"], 2, "absent.txt");
     refused(&["convert", vit, "--arch", "vit_bse_patch16_224"], 4, "did you mean");
-    refused(&["convert", vit, "--arch", "resnet50"], 4, "resnet");
-    refused(&["convert", vit, "--rules", "absent.toml"], 2, "absent.toml");
+    refused(&["convert", vit, "--arch", "resnet50"], 7, "resnet");
+    refused(&["convert", vit, "--mapping", "absent.toml"], 2, "absent.toml");
     refused(&["convert", vit, "--key", "nothing"], 3, "nothing");
     refused(&["convert", vit, "--max-shard-size", "lots"], 2, "lots");
     refused(&["models", "no-such-model"], 4, "no-such-model");
@@ -176,6 +176,56 @@ fn programs_get_one_document() {
         let parsed: Result<serde_json::Value, _> = serde_json::from_slice(&output.stdout);
         assert!(parsed.is_ok(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stdout));
     }
+}
+
+#[test]
+fn an_error_is_a_document_with_its_kind() {
+    let folder = tempfile::tempdir().unwrap();
+    let vit = example("vit_small_twin");
+    let vit = vit.to_str().unwrap();
+    let cvt = example("cvt_tiny/tiny.pth");
+    let cvt = cvt.to_str().unwrap();
+    std::fs::write(folder.path().join("cut.pth"), &std::fs::read(cvt).unwrap()[..900]).unwrap();
+    for (arguments, code, kind, field, value) in [
+        (vec!["plan", vit, "--frobnicate"], 2, "usage", "", ""),
+        (vec!["frobnicate"], 2, "usage", "", ""),
+        (vec!["convert", vit, "--labels", "absent.txt"], 2, "usage", "fact", "labels"),
+        (vec!["plan", "absent.pth"], 3, "unreadable", "file", "absent.pth"),
+        (vec!["plan", "cut.pth"], 3, "unreadable", "file", "cut.pth"),
+        (vec!["plan", cvt, "--max-tensors", "3"], 3, "refused", "file", cvt),
+        (vec!["plan", cvt], 4, "question", "", ""),
+        (vec!["plan", vit, "--num-heads", "5"], 4, "contradiction", "fact", "num_heads"),
+        (vec!["plan", vit, "--arch", "nothing_like_it"], 4, "unknown_architecture", "", ""),
+        (vec!["convert", vit, "--no-verify", "-o", "/proc/x"], 6, "io", "file", "/proc"),
+        (vec!["plan", vit, "--arch", "resnet50"], 7, "no_target", "", ""),
+        (vec!["plan", "vit_base_patch32_clip_224.openai"], 7, "no_target", "", ""),
+    ] {
+        let output = vitport(&[&arguments[..], &["--json"]].concat(), folder.path());
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {stderr}");
+        assert_eq!(stderr.lines().count(), 1, "{arguments:?}: {stderr}");
+        let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!((&document["schema"], &document["kind"]), (&1.into(), &kind.into()), "{arguments:?}");
+        assert_eq!(document["error"]["exit_code"], code, "{arguments:?}");
+        assert!(stderr.contains(document["message"].as_str().unwrap()), "{arguments:?}: {stderr}");
+        if !field.is_empty() {
+            assert_eq!(document[field], value, "{arguments:?}");
+        }
+    }
+}
+
+#[test]
+fn diff_exits_with_1_where_something_differs() {
+    let folder = tempfile::tempdir().unwrap();
+    let (vit, cvt) = (example("vit_small_twin"), example("cvt_tiny/tiny.pth"));
+    let diff = |a: &Path, b: &Path, option: &str| {
+        vitport(&["diff", a.to_str().unwrap(), b.to_str().unwrap(), option], folder.path())
+    };
+    assert_eq!(diff(&vit, &vit, "-q").status.code(), Some(0));
+    let output = diff(&vit, &cvt, "--json");
+    assert_eq!(output.status.code(), Some(1));
+    let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(output.stderr.is_empty() && document["differences"].is_array() && document["schema"] == 1);
 }
 
 #[test]

@@ -43,17 +43,17 @@ fn what_is_no_part_of_the_network_is_left_out_by_a_changed_rule_file() {
     let stderr = text(refused.stderr);
     assert_eq!(refused.status.code(), Some(4), "{stderr}");
     assert_eq!(stderr.lines().count(), 1, "{stderr}");
-    for part in ["no rule uses aux.weight", "vitport plan --print-rules", "--rules"] {
+    for part in ["no rule uses aux.weight", "vitport plan --print-mapping", "--mapping"] {
         assert!(stderr.contains(part), "{stderr}");
     }
 
-    let printed = vitport(&["plan", "source", "--print-rules"], folder.path());
+    let printed = vitport(&["plan", "source", "--print-mapping"], folder.path());
     assert!(printed.status.success(), "{}", text(printed.stderr));
     let rules = text(printed.stdout);
     assert!(rules.contains("\n[drop]\n"));
     let rules = rules.replace("\n[drop]\n", "\n[drop]\n\"aux.weight\" = \"only used in training\"\n");
     std::fs::write(folder.path().join("own.toml"), rules).unwrap();
-    let own = vitport(&["convert", "source", "-o", "out", "--rules", "own.toml"], folder.path());
+    let own = vitport(&["convert", "source", "-o", "out", "--mapping", "own.toml"], folder.path());
     let stdout = text(own.stdout);
     assert!(own.status.success(), "{}", text(own.stderr));
     assert!(stdout.contains("aux.weight") && stdout.contains("only used in training"), "{stdout}");

@@ -52,9 +52,9 @@ pub struct FactOptions {
     /// Dtype of the written weights; as in the source if it is not given
     #[arg(long, value_name = "DTYPE", value_parser = values::dtype)]
     pub dtype: Option<Dtype>,
-    /// A rule file instead of the built-in one
-    #[arg(long, value_name = "FILE")]
-    pub rules: Option<PathBuf>,
+    /// A mapping instead of the built-in one
+    #[arg(long, value_name = "FILE", alias = "rules")]
+    pub mapping: Option<PathBuf>,
     /// How much the file may ask for.
     #[command(flatten)]
     pub limits: LimitOptions,

@@ -204,9 +204,9 @@ pub struct Plan {
     /// How a SOURCE is had that is no path.
     #[command(flatten)]
     pub hub: HubOptions,
-    /// Print the rule file that SOURCE is planned by, as a beginning for one's own (--rules), and nothing else
-    #[arg(long)]
-    pub print_rules: bool,
+    /// Print the mapping that SOURCE is planned by, as a beginning for one's own (--mapping), and nothing else
+    #[arg(long, alias = "print-rules")]
+    pub print_mapping: bool,
 }
 
 /// `vitport inspect`.

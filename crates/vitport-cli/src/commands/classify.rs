@@ -38,7 +38,7 @@ pub fn run(arguments: &Classify, output: &Output) -> Result<(), Failure> {
             }
             Err(failure) => {
                 if output.is_json() {
-                    documents.push(json!({ "image": shown, "error": failure.message }));
+                    documents.push(json!({ "image": shown, "error": failure.message, "kind": failure.kind }));
                 }
                 match &first_failure {
                     None => first_failure = Some(failure),
@@ -48,7 +48,7 @@ pub fn run(arguments: &Classify, output: &Output) -> Result<(), Failure> {
         }
     }
     if output.is_json() {
-        output.document(&documents)?;
+        output.list(&documents)?;
         // The document has said it; the exit code still must.
         return first_failure.map_or(Ok(()), |failure| Err(failure.already_reported()));
     }

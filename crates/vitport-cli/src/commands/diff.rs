@@ -1,6 +1,7 @@
 //! `vitport diff`: two checkpoints or folders, tensor by tensor.
 
 use std::collections::BTreeMap;
+use std::process::ExitCode;
 
 use serde_json::{Value, json};
 use vitport_checkpoint::{Checkpoint, Tensor, escape};
@@ -10,8 +11,8 @@ use crate::failure::Failure;
 use crate::output::Output;
 use crate::terminal::table::{Align, Table};
 
-/// Compares by name, dtype, shape and the sha256 of the values.
-pub fn run(arguments: &Diff, output: &Output) -> Result<(), Failure> {
+/// Compares by name, dtype, shape and the sha256 of the values. Exits with 1 where something differs, as `diff` does.
+pub fn run(arguments: &Diff, output: &Output) -> Result<ExitCode, Failure> {
     let limits = arguments.limits.limits();
     let (a, b) = (Checkpoint::open(&arguments.a, &limits)?, Checkpoint::open(&arguments.b, &limits)?);
     let (of_a, of_b) = (by_name(&a), by_name(&b));
@@ -42,7 +43,8 @@ pub fn run(arguments: &Diff, output: &Output) -> Result<(), Failure> {
             .iter()
             .map(|(name, difference, form)| json!({ "name": name, "difference": difference, "form": form }))
             .collect();
-        return output.document(&json!({ "same": same, "differences": list }));
+        output.document(&json!({ "same": same, "differences": list }))?;
+        return Ok(exit_code(&rows));
     }
     if !rows.is_empty() {
         let mut table = Table::new([("tensor", Align::Left), ("difference", Align::Left), ("", Align::Left)]);
@@ -51,7 +53,12 @@ pub fn run(arguments: &Diff, output: &Output) -> Result<(), Failure> {
         }
         output.print(table)?;
     }
-    output.print(format!("{same} tensors are the same, {} differ", rows.len()))
+    output.print(format!("{same} tensors are the same, {} differ", rows.len()))?;
+    Ok(exit_code(&rows))
+}
+
+fn exit_code<T>(differences: &[T]) -> ExitCode {
+    if differences.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn by_name(checkpoint: &Checkpoint) -> BTreeMap<&str, &Tensor> {

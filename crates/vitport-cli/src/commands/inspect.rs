@@ -36,7 +36,7 @@ pub fn run(arguments: &Inspect, output: &Output) -> Result<(), Failure> {
     if output.is_json() {
         return match arguments.evidence {
             true => output.document(&document(&checkpoint, tensors, hashes.as_deref())),
-            false => output.document(&rows(tensors, hashes.as_deref())),
+            false => output.list(&rows(tensors, hashes.as_deref())),
         };
     }
     if arguments.summary {

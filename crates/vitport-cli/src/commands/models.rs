@@ -1,12 +1,14 @@
 //! `vitport models`: every architecture and tag that vitport has heard of, and what each becomes or why not.
 
+use glob::Pattern;
 use serde_json::{Value, json};
 use vitport::families::cvt::{PUBLISHED, PUBLISHED_AT};
 use vitport::preprocessing::{DEFAULT_CROP_PCT, IMAGENET_MEAN, IMAGENET_STD};
 use vitport::zoo::{self, Level, Tag};
+use vitport_checkpoint::escape;
 
 use crate::arguments::{Models, SortBy};
-use crate::failure::Failure;
+use crate::failure::{Failure, Kind};
 use crate::output::Output;
 use crate::terminal::fitting;
 use crate::terminal::style::DIM;
@@ -42,7 +44,8 @@ enum Becomes {
 /// Lists.
 pub fn run(arguments: &Models, output: &Output) -> Result<(), Failure> {
     let mut rows: Vec<Row> = zoo::tags().map(timm_row).chain(cvt_rows()).collect();
-    rows.retain(|row| is_wanted(row, arguments));
+    let filters = Filters::new(arguments)?;
+    rows.retain(|row| filters.accept(row));
     match arguments.sort {
         SortBy::Table => {}
         SortBy::Name => rows.sort_by(|a, b| a.name.cmp(&b.name)),
@@ -56,7 +59,7 @@ pub fn run(arguments: &Models, output: &Output) -> Result<(), Failure> {
         rows.reverse();
     }
     if output.is_json() {
-        return output.document(&rows.iter().map(document).collect::<Vec<_>>());
+        return output.list(&rows.iter().map(document).collect::<Vec<_>>());
     }
     if rows.is_empty() {
         return Err(nothing(arguments));
@@ -67,30 +70,21 @@ pub fn run(arguments: &Models, output: &Output) -> Result<(), Failure> {
     output.say(format!("\n{} models, {convertible} of them convertible", rows.len()))
 }
 
-fn is_wanted(row: &Row, arguments: &Models) -> bool {
-    let matches_all =
-        |pattern: &Option<String>, text: &str| pattern.as_ref().is_none_or(|pattern| matches(pattern, text));
-    matches_all(&arguments.pattern, &row.name)
-        && matches_all(&arguments.family, row.family)
-        && arguments
-            .becomes
-            .as_ref()
-            .is_none_or(|pattern| matches!(row.becomes, Becomes::Class(class) if matches(pattern, class)))
-        && matches_all(&arguments.license, row.license.as_deref().unwrap_or("unknown"))
-        && (!arguments.convertible || row.is_convertible())
-}
-
 /// What is said of a list without rows.
 fn nothing(arguments: &Models) -> Failure {
     let pattern = arguments.pattern.as_deref().unwrap_or_default();
     let is_filtered =
         arguments.family.is_some() || arguments.becomes.is_some() || arguments.license.is_some();
     if is_filtered || pattern.is_empty() {
-        return Failure::unknown("no model is left by these filters; leave one of them out");
+        return Failure::new(
+            Kind::UnknownArchitecture,
+            "no model is left by these filters; leave one of them out",
+        );
     }
     let near = zoo::suggest(pattern);
     let hint = if near.is_empty() { String::new() } else { format!(" (did you mean {}?)", near.join(", ")) };
-    Failure::unknown(format!("no model's name holds `{}`{hint}", vitport_checkpoint::escape(pattern)))
+    let message = format!("no model's name holds `{}`{hint}", escape(pattern));
+    Failure::new(Kind::UnknownArchitecture, message)
 }
 
 impl Row {
@@ -271,47 +265,83 @@ fn document(row: &Row) -> Value {
     })
 }
 
-/// Whether a name holds a pattern; `*` stands for any text and `?` for one character.
-fn matches(pattern: &str, name: &str) -> bool {
-    let (pattern, name) = (pattern.to_ascii_lowercase(), name.to_ascii_lowercase());
-    if !pattern.contains(['*', '?']) {
-        return name.contains(&pattern);
+/// What a name has to be like: hold a text, or match one with the wildcards `*` and `?`. Case does not matter.
+enum Filter {
+    Holds(String),
+    Matches(Box<Pattern>),
+}
+
+impl Filter {
+    /// Reads a filter.
+    ///
+    /// # Errors
+    /// A usage failure for wildcards that mean nothing.
+    fn new(text: &str) -> Result<Self, Failure> {
+        let text = text.to_lowercase();
+        if !text.contains(['*', '?', '[']) {
+            return Ok(Self::Holds(text));
+        }
+        let pattern = Pattern::new(&text).map_err(|error| {
+            Failure::usage(format!("`{}`: {}; * and ? are wildcards", escape(&text), error.msg))
+        })?;
+        Ok(Self::Matches(Box::new(pattern)))
     }
-    let (pattern, name): (Vec<char>, Vec<char>) = (pattern.chars().collect(), name.chars().collect());
-    // Row by row over the pattern: which beginnings of the name does the pattern so far match?
-    let mut reached = vec![false; name.len() + 1];
-    if let Some(first) = reached.first_mut() {
-        *first = true;
-    }
-    for wanted in pattern {
-        let before = reached.clone();
-        let mut any_before = false;
-        for (index, cell) in reached.iter_mut().enumerate() {
-            let previous = index.checked_sub(1);
-            any_before = any_before || before.get(index).copied().unwrap_or(false);
-            *cell = match wanted {
-                '*' => any_before,
-                _ => previous.is_some_and(|previous| {
-                    before.get(previous).copied().unwrap_or(false)
-                        && name.get(previous).is_some_and(|letter| wanted == '?' || *letter == wanted)
-                }),
-            };
+
+    fn accepts(&self, name: &str) -> bool {
+        let name = name.to_lowercase();
+        match self {
+            Self::Holds(text) => name.contains(text),
+            Self::Matches(pattern) => pattern.matches(&name),
         }
     }
-    reached.last().copied().unwrap_or(false)
+}
+
+/// The filters of the command line; what is not given accepts everything.
+struct Filters {
+    name: Option<Filter>,
+    family: Option<Filter>,
+    becomes: Option<Filter>,
+    license: Option<Filter>,
+    only_convertible: bool,
+}
+
+impl Filters {
+    fn new(arguments: &Models) -> Result<Self, Failure> {
+        let filter = |text: &Option<String>| text.as_deref().map(Filter::new).transpose();
+        Ok(Self {
+            name: filter(&arguments.pattern)?,
+            family: filter(&arguments.family)?,
+            becomes: filter(&arguments.becomes)?,
+            license: filter(&arguments.license)?,
+            only_convertible: arguments.convertible,
+        })
+    }
+
+    fn accept(&self, row: &Row) -> bool {
+        let accepts =
+            |filter: &Option<Filter>, text: &str| filter.as_ref().is_none_or(|filter| filter.accepts(text));
+        let class = if let Becomes::Class(class) = &row.becomes { Some(*class) } else { None };
+        accepts(&self.name, &row.name)
+            && accepts(&self.family, row.family)
+            && self.becomes.as_ref().is_none_or(|filter| class.is_some_and(|class| filter.accepts(class)))
+            && accepts(&self.license, row.license.as_deref().unwrap_or("unknown"))
+            && (!self.only_convertible || row.is_convertible())
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::matches;
+    use super::Filter;
 
     #[test]
-    fn patterns_are_texts_or_wildcards() {
+    fn filters_are_texts_or_wildcards() {
+        let matches = |pattern: &str, name: &str| Filter::new(pattern).unwrap().accepts(name);
         assert!(matches("tiny", "vit_tiny_patch16_224.augreg_in21k"));
         assert!(matches("vit_*_224.*", "vit_tiny_patch16_224.augreg_in21k"));
-        assert!(matches("deit3_?mall*", "deit3_small_patch16_224.fb_in1k"));
+        assert!(matches("DeiT3_?mall*", "deit3_small_patch16_224.fb_in1k"));
         assert!(!matches("vit_*_224", "vit_tiny_patch16_224.augreg_in21k"));
         assert!(matches("*", ""));
         assert!(!matches("?", ""));
+        assert!(Filter::new("vit_[ab").is_err());
     }
 }

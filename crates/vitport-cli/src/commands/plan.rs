@@ -22,7 +22,7 @@ pub fn run(arguments: Plan, output: &Output) -> Result<(), Failure> {
     let request = request(arguments.facts)?;
     let source =
         open(arguments.source.text(), &arguments.hub, request.root.as_deref(), &request.limits, output)?;
-    if arguments.print_rules {
+    if arguments.print_mapping {
         let model = identify(&source, &request.hints).map_err(ConvertError::from)?;
         let (file, text) = rule_file(&model, &request);
         return match output.is_json() {

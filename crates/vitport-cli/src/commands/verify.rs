@@ -28,7 +28,7 @@ pub fn run(arguments: Verify, output: &Output) -> Result<(), Failure> {
     let judged = verification::judge(&arguments.verification, &verified.report);
     if output.is_json() {
         return match judged {
-            Ok(()) => output.document(&verified.report),
+            Ok(()) => output.list(&verified.report),
             Err(failure) => Err(failure.with_document(json!(verified.report))),
         };
     }

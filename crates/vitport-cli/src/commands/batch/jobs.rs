@@ -13,11 +13,15 @@ use serde_json::{Map, Value};
 use vitport_checkpoint::escape;
 
 use crate::arguments::{Arguments, Command, Convert};
-use crate::failure::{Failure, said};
+use crate::failure::Failure;
+use crate::failure::usage::said;
 use crate::request::request;
 
 /// Bytes that a jobs file may have.
 const MOST_BYTES: u64 = 256 << 20;
+
+/// The field that `mapping` used to be, an alias as on the command line.
+const OLD_MAPPING: &str = "rules";
 
 /// One conversion to be made.
 #[derive(Debug, Clone)]
@@ -118,7 +122,8 @@ fn job(line: usize, text: &str, known: &BTreeMap<String, bool>) -> Result<Job, S
     fields.retain(|_, value| !value.is_null());
     let mut arguments: Vec<OsString> = vec!["vitport".into(), "convert".into()];
     for (name, value) in fields.iter().filter(|(name, _)| *name != "source") {
-        let Some(takes_value) = known.get(name.as_str()) else { return Err(unknown(name, known)) };
+        let takes_value = known.get(name.as_str()).or((name == OLD_MAPPING).then_some(&true));
+        let Some(takes_value) = takes_value else { return Err(unknown(name, known)) };
         let option = name.replace('_', "-");
         match (takes_value, value) {
             (false, Value::Bool(true)) => arguments.push(format!("--{option}").into()),
@@ -216,11 +221,12 @@ mod tests {
         for name in ["vit_name", "help", "json", "source"] {
             assert!(!known.contains_key(name), "{name}");
         }
-        let line = r#"{"source": "-a", "out": "o", "num_heads": [1, 2, 4], "mean": 0.5, "no_verify": true, "strict": null}"#;
+        let line = r#"{"source": "-a", "out": "o", "num_heads": [1, 2, 4], "mean": 0.5, "no_verify": true, "strict": null, "rules": "Cargo.toml"}"#;
         let jobs = parse(line).unwrap();
         let convert = jobs[0].convert().unwrap();
         assert_eq!(convert.facts.num_heads, Some(vec![1, 2, 4]));
         assert_eq!(convert.facts.mean, Some([0.5; 3]));
+        assert_eq!(convert.facts.mapping, Some("Cargo.toml".into()));
         assert!(convert.no_verify && !convert.verification.strict);
         assert_eq!(convert.source.text(), "-a");
     }

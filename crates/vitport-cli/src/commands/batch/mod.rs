@@ -20,7 +20,7 @@ use self::jobs::{BadLine, Job};
 use self::results::{Done, Results, Seen};
 use crate::arguments::{Batch, Shard};
 use crate::conversion::{Staged, convert};
-use crate::failure::Failure;
+use crate::failure::{Failure, Kind};
 use crate::output::Output;
 use crate::progress;
 use crate::terminal::message::error_line;
@@ -82,7 +82,7 @@ struct Run<'a> {
     bar: ProgressBar,
     next: AtomicUsize,
     /// By the job's place.
-    ends: Mutex<BTreeMap<usize, (Value, u8)>>,
+    ends: Mutex<BTreeMap<usize, (Value, Option<Kind>)>>,
     /// Why results can no longer be written, which ends the run.
     lost: Mutex<Option<Failure>>,
 }
@@ -101,7 +101,10 @@ impl Run<'_> {
                 match catch_unwind(AssertUnwindSafe(|| self.convert(job))) {
                     Ok(Ok(value)) => End::Converted(value),
                     Ok(Err(failure)) => End::Failed(failure),
-                    Err(_) => End::Failed(Failure::bug("the conversion ended in a panic; please report it")),
+                    Err(_) => End::Failed(Failure::new(
+                        Kind::Bug,
+                        "the conversion ended in a panic; please report it",
+                    )),
                 }
             };
             if let Err(failure) = self.tell(place, job, end, start.elapsed().as_secs_f64()) {
@@ -114,7 +117,7 @@ impl Run<'_> {
 
     fn convert(&self, job: &Job) -> Result<Value, Failure> {
         let arguments = job.convert()?;
-        let beside = [arguments.facts.labels.as_ref().map(Path::new), arguments.facts.rules.as_deref()];
+        let beside = [arguments.facts.labels.as_ref().map(Path::new), arguments.facts.mapping.as_deref()];
         let beside: Vec<Seen> = beside.into_iter().flatten().filter_map(Seen::read).collect();
         let before_publishing = |staged: &Staged<'_>| {
             let inputs = staged.inputs.iter().filter_map(|path| Seen::read(path)).chain(beside.clone());
@@ -130,15 +133,15 @@ impl Run<'_> {
     fn tell(&self, place: usize, job: &Job, end: End, seconds: f64) -> Result<(), Failure> {
         let (source, out) = (job.source(), job.out.display().to_string());
         let mut document = json!({ "event": "end", "line": job.line, "source": source, "out": out });
-        let code = if let End::Failed(failure) = &end { failure.code } else { 0 };
+        let kind = if let End::Failed(failure) = &end { Some(failure.kind) } else { None };
         let (status, more) = match &end {
             End::Converted(about) => ("done", about.clone()),
             End::Skipped => ("skipped", json!({})),
-            End::Failed(failure) => ("failed", json!({ "error": failure.message })),
+            End::Failed(failure) => ("failed", json!({ "error": failure.message, "kind": failure.kind })),
         };
         if let Some(fields) = document.as_object_mut() {
             fields.insert("status".to_owned(), json!(status));
-            fields.insert("exit_code".to_owned(), json!(code));
+            fields.insert("exit_code".to_owned(), json!(kind.map_or(0, Kind::exit_code)));
             fields.insert("seconds".to_owned(), json!((seconds * 1e3).round() / 1e3));
             fields.extend(more.as_object().cloned().unwrap_or_default());
         }
@@ -163,7 +166,7 @@ impl Run<'_> {
                 ))
             }
         })?;
-        self.ends.lock().unwrap_or_else(PoisonError::into_inner).insert(place, (document, code));
+        self.ends.lock().unwrap_or_else(PoisonError::into_inner).insert(place, (document, kind));
         Ok(())
     }
 }
@@ -171,16 +174,16 @@ impl Run<'_> {
 /// The summary, and the failure that stands for those of the jobs.
 fn conclude(
     jobs: &[Job],
-    ends: BTreeMap<usize, (Value, u8)>,
+    ends: BTreeMap<usize, (Value, Option<Kind>)>,
     results: &Path,
     output: &Output,
 ) -> Result<(), Failure> {
     let count = |status: &str| ends.values().filter(|(document, _)| document["status"] == status).count();
     let (done, skipped, failed) = (count("done"), count("skipped"), count("failed"));
-    let code = worst(ends.values().map(|(_, code)| *code));
+    let worst = worst(ends.values().filter_map(|(_, kind)| *kind));
     let lines: Vec<String> = ends
         .iter()
-        .filter(|(_, (_, code))| *code != 0)
+        .filter(|(_, (_, kind))| kind.is_some())
         .filter_map(|(place, _)| Some(jobs.get(*place)?.line.to_string()))
         .collect();
     let documents = ends.into_values().map(|(mut document, _)| {
@@ -197,7 +200,7 @@ fn conclude(
         "jobs": documents.collect::<Vec<_>>(),
     });
     output.say(format!("{} jobs: {done} done, {skipped} done before, {failed} failed", jobs.len()))?;
-    if code != 0 {
+    if let Some(kind) = worst {
         const MOST: usize = 20;
         let more = if lines.len() > MOST { ", …" } else { "" };
         let shown = lines.iter().take(MOST).map(String::as_str).collect::<Vec<_>>().join(", ");
@@ -206,15 +209,16 @@ fn conclude(
             "{failed} of {} jobs failed ({noun} {shown}{more}); run it again with --resume to try these again",
             jobs.len()
         );
-        return Err(Failure::of_code(message, code).with_document(document));
+        return Err(Failure::new(kind, message).with_document(document));
     }
     if output.is_json() { output.document(&document) } else { Ok(()) }
 }
 
-/// The exit code that stands for many: a bug, then what may pass by itself (6), then what is wrong with the model (5), its
-/// file (3), its kind (4) and the job (2).
-fn worst(codes: impl Iterator<Item = u8> + Clone) -> u8 {
-    [1, 6, 5, 3, 4, 2].into_iter().find(|code| codes.clone().any(|found| found == *code)).unwrap_or(0)
+/// Returns the kind that stands for many: a bug, then what may pass by itself (6), then what is wrong with the model (5), its
+/// file (3), its structure (7), what is known of it (4) and the job (2).
+fn worst(kinds: impl Iterator<Item = Kind>) -> Option<Kind> {
+    const ORDER: [u8; 7] = [1, 6, 5, 3, 7, 4, 2];
+    kinds.min_by_key(|kind| ORDER.iter().position(|code| *code == kind.exit_code()))
 }
 
 /// Tells every bad line.
@@ -233,13 +237,17 @@ fn refuse(jobs: &Path, bad: &[BadLine]) -> Failure {
 
 #[cfg(test)]
 mod tests {
-    use super::worst;
+    use super::{Kind, worst};
 
     #[test]
-    fn one_code_stands_for_many() {
-        assert_eq!(worst([0, 0].into_iter()), 0);
-        assert_eq!(worst([0, 3, 6, 2].into_iter()), 6);
-        assert_eq!(worst([4, 5, 3].into_iter()), 5);
-        assert_eq!(worst([6, 1].into_iter()), 1);
+    fn one_kind_stands_for_many() {
+        assert_eq!(worst([].into_iter()), None);
+        assert_eq!(worst([Kind::Refused, Kind::Network, Kind::Usage].into_iter()), Some(Kind::Network));
+        assert_eq!(
+            worst([Kind::Question, Kind::Different, Kind::Refused].into_iter()),
+            Some(Kind::Different)
+        );
+        assert_eq!(worst([Kind::Question, Kind::NoTarget].into_iter()), Some(Kind::NoTarget));
+        assert_eq!(worst([Kind::Io, Kind::Bug].into_iter()), Some(Kind::Bug));
     }
 }

@@ -1,0 +1,207 @@
+//! The library's errors as failures: which kind each is, and which file, tensor or fact it names.
+
+use std::io;
+
+use serde_json::json;
+use vitport::convert::ConvertError;
+use vitport::folder;
+use vitport::identify::IdentifyError;
+use vitport::labels::LabelError;
+use vitport::rules::{Problem, Problems};
+use vitport::source::SourceError;
+use vitport::verify::VerifyError;
+use vitport_checkpoint::{Class, Error as CheckpointError, Reason};
+
+use super::{Failure, Kind};
+
+impl From<CheckpointError> for Failure {
+    fn from(error: CheckpointError) -> Self {
+        let kind = match (&error, error.class(), error.reason()) {
+            (CheckpointError::Io { source, .. }, ..) if source.kind() == io::ErrorKind::PermissionDenied => {
+                Kind::Unreadable
+            }
+            (_, Class::Io, _) => Kind::Io,
+            (_, Class::Misuse, _) => Kind::Bug,
+            (_, Class::NotFound, _) => Kind::Unreadable,
+            (_, _, Some(reason)) if is_damage(reason) => Kind::Unreadable,
+            _ => Kind::Refused,
+        };
+        let failure = match error.reason() {
+            Some(Reason::Limit) => {
+                Self::new(kind, format!("{error} (the options are under Limits in --help)"))
+            }
+            _ => Self::new(kind, &error),
+        };
+        match error {
+            CheckpointError::NotFound { path }
+            | CheckpointError::Io { path, .. }
+            | CheckpointError::Refused { path, .. } => failure.in_file(path.display().to_string()),
+            CheckpointError::Misuse { tensor, .. } => failure.in_tensor(tensor),
+            _ => failure,
+        }
+    }
+}
+
+/// Returns whether a file is damaged or unknown, rather than not accepted.
+fn is_damage(reason: Reason) -> bool {
+    matches!(
+        reason,
+        Reason::Truncated | Reason::Malformed | Reason::Checksum | Reason::Changed | Reason::UnknownFormat
+    )
+}
+
+impl From<SourceError> for Failure {
+    fn from(error: SourceError) -> Self {
+        let message = error.to_string();
+        match error {
+            SourceError::Checkpoint(error) => error.into(),
+            SourceError::AlreadyConverted { path, .. } => {
+                Self::new(Kind::Contradiction, message).in_file(path.display().to_string())
+            }
+            SourceError::Config { path, .. } => {
+                Self::new(Kind::Unreadable, message).in_file(path.display().to_string())
+            }
+            _ => Self::new(Kind::Refused, message),
+        }
+    }
+}
+
+#[cfg(feature = "hub")]
+impl From<vitport::hub::Error> for Failure {
+    fn from(error: vitport::hub::Error) -> Self {
+        use vitport::hub::{Error, ErrorClass};
+        let kind = match (&error, error.class()) {
+            (Error::Disk { .. } | Error::DiskFull { .. }, _) => Kind::Io,
+            (_, ErrorClass::Usage) => Kind::Usage,
+            (_, ErrorClass::Refused) => Kind::Refused,
+            (_, ErrorClass::Transfer) => Kind::Network,
+        };
+        Self::new(kind, error)
+    }
+}
+
+impl From<IdentifyError> for Failure {
+    fn from(error: IdentifyError) -> Self {
+        let message = error.to_string();
+        match error {
+            IdentifyError::Unknown { file, .. } => {
+                Self::new(Kind::UnknownArchitecture, message).in_file(file)
+            }
+            IdentifyError::NoTarget { tensor, .. } => {
+                let failure = Self::new(Kind::NoTarget, message);
+                match tensor {
+                    Some(tensor) => failure.in_tensor(tensor),
+                    None => failure,
+                }
+            }
+            IdentifyError::Undecided { question, candidates, option } => {
+                let question =
+                    json!({ "question": question, "candidates": candidates, "what_to_do": option });
+                Self::new(Kind::Question, message).with_document(json!({ "questions": [question] }))
+            }
+            IdentifyError::Contradiction { option, .. } => {
+                Self::new(Kind::Contradiction, message).about_fact(fact_of(&option))
+            }
+            IdentifyError::Misshapen { tensor, .. } => Self::new(Kind::Refused, message).in_tensor(tensor),
+            IdentifyError::Processor(_) => Self::new(Kind::NoTarget, message).about_fact("preprocessing"),
+            IdentifyError::Labels(LabelError::Count { .. }) => {
+                Self::new(Kind::Contradiction, message).about_fact("labels")
+            }
+            IdentifyError::Labels(_) => Self::usage(message).about_fact("labels"),
+            _ => Self::new(Kind::UnknownArchitecture, message),
+        }
+    }
+}
+
+/// Returns the fact that an option such as `--num-heads 5` is about: `num_heads`.
+fn fact_of(option: &str) -> String {
+    let name = option.split_whitespace().next().unwrap_or(option);
+    name.trim_start_matches('-').replace('-', "_")
+}
+
+impl From<folder::Error> for Failure {
+    fn from(error: folder::Error) -> Self {
+        let kind = match error.class() {
+            folder::Class::Usage => Kind::Usage,
+            folder::Class::Source => Kind::Unreadable,
+            folder::Class::Disk => Kind::Io,
+            folder::Class::Bug => Kind::Bug,
+        };
+        let message = error.to_string();
+        match error {
+            folder::Error::Source(error) => error.into(),
+            folder::Error::Unreadable { path, .. } | folder::Error::Disk { path, .. } => {
+                Self::new(kind, message).in_file(path.display().to_string())
+            }
+            folder::Error::NotCastable { tensor, .. }
+            | folder::Error::Overflow { tensor, .. }
+            | folder::Error::Plan { tensor, .. } => Self::new(kind, message).in_tensor(tensor),
+            _ => Self::new(kind, message),
+        }
+    }
+}
+
+impl From<ConvertError> for Failure {
+    fn from(error: ConvertError) -> Self {
+        let message = error.to_string();
+        match error {
+            ConvertError::Source(error) => error.into(),
+            ConvertError::Identify(error) => error.into(),
+            ConvertError::Folder(error) => error.into(),
+            ConvertError::Rules(_) => Self::usage(message),
+            ConvertError::Unaccounted { file, problems } => {
+                Self::new(kind_of(&problems), format!("{message}{}", way_out(&problems)))
+                    .in_file(file)
+                    .with_document(json!({ "problems": problems.list }))
+            }
+            _ => Self::new(Kind::Bug, message),
+        }
+    }
+}
+
+impl From<VerifyError> for Failure {
+    fn from(error: VerifyError) -> Self {
+        let message = error.to_string();
+        match error {
+            VerifyError::Folder(error) => error.into(),
+            VerifyError::NotRunnable { folder, .. } => {
+                Self::new(Kind::UnknownArchitecture, message).in_file(folder)
+            }
+            VerifyError::Hash { path, .. } => Self::new(Kind::Io, message).in_file(path),
+            VerifyError::Picture { path, .. } => Self::new(Kind::Unreadable, message).in_file(path),
+            _ => Self::new(Kind::Refused, message),
+        }
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        let advice = "give it a place that takes what is written";
+        Self::new(Kind::Io, format!("standard output: {error}; {advice}"))
+    }
+}
+
+/// Returns what problems mean: tensors that nothing knows are another architecture, tensors that are missing or misshapen a
+/// damaged file.
+fn kind_of(problems: &Problems) -> Kind {
+    let is_unknown =
+        |problem: &Problem| matches!(problem, Problem::Unmapped { .. } | Problem::NotInTarget { .. });
+    let is_rule = |problem: &Problem| matches!(problem, Problem::Rule { .. });
+    if problems.list.iter().any(is_rule) {
+        Kind::Usage
+    } else if problems.list.iter().any(is_unknown) {
+        Kind::UnknownArchitecture
+    } else {
+        Kind::Refused
+    }
+}
+
+/// Returns what to do about tensors that no rule uses.
+fn way_out(problems: &Problems) -> &'static str {
+    if problems.list.iter().any(|problem| matches!(problem, Problem::Unmapped { .. })) {
+        "; what is not a part of the network can be left out by a rule: `vitport plan --print-mapping` prints the \
+         mapping, --mapping takes a changed one"
+    } else {
+        ""
+    }
+}

@@ -1,0 +1,30 @@
+//! What clap says of the command line, as one line.
+
+use clap::error::ErrorKind;
+use vitport_checkpoint::escape;
+
+use super::Failure;
+
+/// Returns whether clap has something to print that was asked for, such as help or the version.
+pub fn is_help(error: &clap::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::DisplayHelp
+            | ErrorKind::DisplayVersion
+            | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+    )
+}
+
+/// Returns a usage failure with what clap says is wrong.
+pub fn of_arguments(error: &clap::Error) -> Failure {
+    Failure::usage(format!("{}; see --help", said(error)))
+}
+
+/// Returns what clap says is wrong, without its usage and advice.
+pub fn said(error: &clap::Error) -> String {
+    let text = error.render().to_string();
+    let lines = text.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:"));
+    let said = lines.filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ");
+    let said = said.trim_end_matches("For more information, try '--help'.").trim();
+    escape(said.trim_start_matches("error: ")).to_string()
+}
