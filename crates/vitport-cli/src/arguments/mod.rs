@@ -1,5 +1,5 @@
-//! The command line as clap sees it: what was typed, not yet what it means. [`crate::request`] and [`crate::source`] make of
-//! it what the library wants.
+//! The command line as clap sees it: what was typed, not yet what it means. The modules above make of it what the library
+//! wants.
 
 mod facts;
 pub mod legacy;

@@ -1,10 +1,15 @@
-//! How the page writes numbers: powers of ten as one writes them by hand, thousands set apart, no false precision.
+//! How the page writes numbers: powers of ten as one writes them by hand, thousands set apart, no false precision. Templates
+//! hand them over borrowed.
+
+use std::borrow::Borrow;
+use std::fmt::Display;
 
 /// No-break, narrow.
 const THIN: char = '\u{202f}';
 
-/// A difference: `0`, `3.1 × 10⁻⁷`, or that there is none to be had.
-pub fn difference(value: f64) -> String {
+/// Writes a difference: `0`, `3.1 × 10⁻⁷`, or that there is none to be had.
+pub fn difference(value: impl Borrow<f64>) -> String {
+    let value = *value.borrow();
     if value == 0.0 {
         return "0".to_owned();
     }
@@ -18,7 +23,7 @@ pub fn difference(value: f64) -> String {
     }
 }
 
-/// `10⁻⁷`.
+/// Writes `10⁻⁷`.
 pub fn power_of_ten(exponent: i32) -> String {
     format!("10{}", superscript(&exponent.to_string()))
 }
@@ -37,16 +42,16 @@ fn superscript(exponent: &str) -> String {
     exponent.chars().map(raised).collect()
 }
 
-/// A size that differences are held against: `2.31`, or with a power of ten where that would be all zeros.
-pub fn size(value: f64) -> String {
-    match value {
-        0.01..1e5 => format!("{value:.2}"),
-        _ => difference(value),
+/// Writes a size that differences are compared with: `2.31`, or with a power of ten where that would be all zeros.
+pub fn size(value: impl Borrow<f64>) -> String {
+    match *value.borrow() {
+        value @ 0.01..1e5 => format!("{value:.2}"),
+        value => difference(value),
     }
 }
 
-/// `1 234 567`.
-pub fn count(value: u64) -> String {
+/// Writes `1 234 567`.
+pub fn count(value: impl Display) -> String {
     let digits = value.to_string();
     let mut out = String::new();
     for (place, digit) in digits.chars().enumerate() {
@@ -58,19 +63,21 @@ pub fn count(value: u64) -> String {
     out
 }
 
-/// `1 234 567 bytes`.
-pub fn bytes(value: u64) -> String {
-    format!("{}{THIN}{}", count(value), if value == 1 { "byte" } else { "bytes" })
+/// Writes `1 234 567 bytes`.
+pub fn bytes(value: impl Borrow<u64>) -> String {
+    counted(value.borrow(), "byte")
 }
 
-/// A probability: `12.34 %`.
-pub fn percent(probability: f64) -> String {
-    format!("{:.2}{THIN}%", probability * 100.0)
+/// Writes a probability: `12.34 %`.
+pub fn percent(probability: impl Borrow<f64>) -> String {
+    format!("{:.2}{THIN}%", probability.borrow() * 100.0)
 }
 
-/// `1 tensor`, `2 tensors`.
-pub fn counted(value: usize, noun: &str) -> String {
-    format!("{}{THIN}{noun}{}", count(value as u64), if value == 1 { "" } else { "s" })
+/// Writes `1 tensor`, `2 tensors`.
+pub fn counted(value: impl Display, noun: &str) -> String {
+    let digits = count(value);
+    let plural = if digits == "1" { "" } else { "s" };
+    format!("{digits}{THIN}{noun}{plural}")
 }
 
 #[cfg(test)]

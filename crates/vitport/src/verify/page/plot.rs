@@ -6,7 +6,6 @@
 //! page while its letters keep their size.
 
 use super::super::{Comparison, Report};
-use super::markup::Markup;
 use super::numbers;
 
 /// Height of the logarithmic part, in pixels.
@@ -15,7 +14,7 @@ const HEIGHT: f64 = 260.0;
 /// From the logarithmic part to the middle of the rows above and below it.
 const GAP: f64 = 26.0;
 
-/// Room for the places' names, which stand aslant below.
+/// Space for the places' names, which stand aslant below.
 const NAMES: f64 = 112.0;
 
 /// Decades shown at most, counted from the largest; what is smaller lies on the lowest line.
@@ -81,69 +80,103 @@ impl Axis {
     }
 }
 
-/// One of the curves.
-struct Series<'a> {
-    places: &'a [Comparison],
-    class: &'static str,
-    marker: &'static str,
-    what: String,
+/// A line from one point to another.
+pub struct Line {
+    pub x1: String,
+    pub y1: String,
+    pub x2: String,
+    pub y2: String,
 }
 
+impl Line {
+    fn new(from: (f64, f64), to: (f64, f64), places: usize) -> Self {
+        let (x1, x2) = (across(from.0, places), across(to.0, places));
+        Self { x1, y1: pixels(from.1), x2, y2: pixels(to.1) }
+    }
+}
+
+/// A row of the grid.
+pub struct Row {
+    pub name: String,
+    pub class: &'static str,
+    pub line: Line,
+}
+
+/// What rounding explains at a place: its upper edge, and the area below it.
+pub struct Step {
+    pub edge: Line,
+    pub width: String,
+    pub height: String,
+}
+
+/// A place's name.
+pub struct Name {
+    pub x: String,
+    pub y: String,
+    pub class: &'static str,
+    pub text: String,
+}
+
+/// One of the curves.
+pub struct Curve {
+    pub class: &'static str,
+    pub marker: &'static str,
+    pub what: String,
+    pub lines: Vec<Line>,
+    pub points: Vec<Point>,
+}
+
+/// A curve's point at a place.
+pub struct Point {
+    pub x: String,
+    pub y: String,
+    pub class: &'static str,
+    pub marker: &'static str,
+    pub title: String,
+}
+
+/// The marker of what rounding does not explain.
+pub const CROSS: &str = "M-5-5L5 5M-5 5L5-5";
 const CIRCLE: &str = "M-4 0a4 4 0 1 0 8 0a4 4 0 1 0-8 0Z";
 const DIAMOND: &str = "M-5 0L0-5L5 0L0 5Z";
-const CROSS: &str = "M-5-5L5 5M-5 5L5-5";
 
-/// The drawing with its key.
-pub fn plot(page: &mut Markup, report: &Report) {
-    if report.layers.is_empty() {
-        return;
+/// The drawing with its key, as text that a template puts in its place.
+pub struct Plot {
+    pub height: String,
+    pub description: String,
+    pub tolerance: Vec<Step>,
+    /// Down to the remark on the tolerance.
+    pub remark: Option<String>,
+    pub rows: Vec<Row>,
+    pub names: Vec<Name>,
+    pub curves: Vec<Curve>,
+    /// Whether a point lies above what rounding explains.
+    pub has_wrong: bool,
+}
+
+impl Plot {
+    /// Draws a report; `None` where no place was compared.
+    pub fn new(report: &Report) -> Option<Self> {
+        if report.layers.is_empty() {
+            return None;
+        }
+        let axis = Axis::new(report);
+        let judged = report.judged();
+        let applied = report.taken_over();
+        let class = if applied.is_some() { "deviating" } else { "judged" };
+        let measured = curve(&axis, &report.layers, class, CIRCLE, "source against target".to_owned());
+        let without = applied.map(|what| curve(&axis, judged, "judged", DIAMOND, format!("without {what}")));
+        Some(Self {
+            height: format!("{:.0}", axis.floor() + NAMES),
+            description: description(report),
+            tolerance: tolerance(&axis, judged),
+            remark: judged.first().map(|first| pixels(axis.down(first.tolerance) + 16.0)),
+            rows: rows(&axis),
+            names: names(&axis, &report.layers),
+            curves: [measured].into_iter().chain(without).collect(),
+            has_wrong: judged.iter().any(|place| !place.agrees),
+        })
     }
-    let axis = Axis::new(report);
-    let taken_over = report.taken_over();
-    let measured = Series {
-        places: &report.layers,
-        class: if taken_over.is_some() { "deviating" } else { "judged" },
-        marker: CIRCLE,
-        what: "source against target".to_owned(),
-    };
-    let without = taken_over.as_ref().map(|what| Series {
-        places: report.judged(),
-        class: "judged",
-        marker: DIAMOND,
-        what: format!("without {what}"),
-    });
-    page.element("figure", &[("class", "plot")], |figure| {
-        let height = format!("{:.0}", axis.floor() + NAMES);
-        let attributes = [
-            ("role", "img"),
-            ("aria-labelledby", "plot-title plot-desc"),
-            ("width", "100%"),
-            ("height", height.as_str()),
-        ];
-        figure.element("svg", &attributes, |svg| {
-            svg.words("title", &[("id", "plot-title")], "Relative difference over the depth of the network");
-            svg.words("desc", &[("id", "plot-desc")], &description(report));
-            draw_tolerance(svg, &axis, report.judged());
-            draw_axis(svg, &axis);
-            draw_names(svg, &axis, &report.layers);
-            draw_series(svg, &axis, &measured);
-            if let Some(without) = &without {
-                draw_series(svg, &axis, without);
-            }
-        });
-        figure.element("figcaption", &[], |caption| {
-            caption.element("ul", &[("class", "key")], |key| {
-                key_entry(key, measured.class, measured.marker, &measured.what);
-                if let Some(without) = &without {
-                    key_entry(key, without.class, without.marker, &without.what);
-                }
-                if report.judged().iter().any(|place| !place.agrees) {
-                    key_entry(key, "wrong", CROSS, "more than rounding explains");
-                }
-                key_entry(key, "rounding", "M-8-6H8V6H-8Z", "what rounding explains");
-            });
-        });
-    });
 }
 
 fn description(report: &Report) -> String {
@@ -152,22 +185,13 @@ fn description(report: &Report) -> String {
     let zero = places.iter().filter(|place| place.difference.relative == 0.0).count();
     let apart = report.taken_over().map_or_else(String::new, |what| format!(", {what} apart"));
     format!(
-        "{} from the embeddings to the output on a logarithmic axis{apart}: {zero} without any difference, {outside} with \
-         more than rounding explains. The table below has the numbers.",
+        "{} from the input to the output on a logarithmic axis{apart}: {zero} without any difference, {outside} with more \
+         than rounding explains. The table below has the numbers.",
         numbers::counted(places.len(), "place")
     )
 }
 
-fn key_entry(key: &mut Markup, class: &str, marker: &str, what: &str) {
-    key.element("li", &[], |entry| {
-        let attributes =
-            [("width", "18"), ("height", "14"), ("viewBox", "-9 -7 18 14"), ("aria-hidden", "true")];
-        entry.element("svg", &attributes, |svg| svg.shape("path", &[("class", class), ("d", marker)]));
-        entry.text(what);
-    });
-}
-
-/// Middle of a place across, in per cent.
+/// Returns the middle of a place across, in per cent.
 fn across(place: f64, places: usize) -> String {
     format!("{:.2}%", 100.0 * (place + 0.5) / places.max(1) as f64)
 }
@@ -176,94 +200,77 @@ fn pixels(value: f64) -> String {
     format!("{value:.1}")
 }
 
-fn line(svg: &mut Markup, class: &str, from: (&str, f64), to: (&str, f64)) {
-    let (y1, y2) = (pixels(from.1), pixels(to.1));
-    svg.shape("line", &[("class", class), ("x1", from.0), ("y1", &y1), ("x2", to.0), ("y2", &y2)]);
-}
-
-fn draw_axis(svg: &mut Markup, axis: &Axis) {
-    let mut row = |name: &str, y: f64, class: &str| {
-        line(svg, class, ("0", y), ("100%", y));
-        let y = pixels(y);
-        svg.words("text", &[("class", "tick"), ("x", "-8"), ("y", &y), ("dy", "0.35em")], name);
+fn rows(axis: &Axis) -> Vec<Row> {
+    let row = |name: String, y: f64, class: &'static str| {
+        let (x1, x2) = ("0".to_owned(), "100%".to_owned());
+        Row { name, class, line: Line { x1, y1: pixels(y), x2, y2: pixels(y) } }
     };
     let step = if axis.highest - axis.lowest > 8 { 2 } else { 1 };
-    for exponent in (axis.lowest..=axis.highest).rev().step_by(step) {
-        row(&numbers::power_of_ten(exponent), axis.down(10.0_f64.powi(exponent)), "grid");
-    }
-    row("0", axis.zero(), "zero");
-    if axis.has_incomparable {
-        row("∞", axis.top - GAP, "zero");
-    }
+    let powers = (axis.lowest..=axis.highest).rev().step_by(step);
+    let powers = powers
+        .map(|exponent| row(numbers::power_of_ten(exponent), axis.down(10.0_f64.powi(exponent)), "grid"));
+    let zero = row("0".to_owned(), axis.zero(), "zero");
+    let infinity = axis.has_incomparable.then(|| row("∞".to_owned(), axis.top - GAP, "zero"));
+    powers.chain([zero]).chain(infinity).collect()
 }
 
-fn draw_names(svg: &mut Markup, axis: &Axis, places: &[Comparison]) {
-    let shown_of = |width: usize| (places.len() * NAME_STEP).div_ceil(width).max(1);
-    let (every_narrow, every_wide) = (shown_of(NARROW), shown_of(WIDE));
-    let y = pixels(axis.floor() + 8.0);
-    for (index, place) in places.iter().enumerate() {
+/// Returns the names that there is space for, counted from the last.
+fn names(axis: &Axis, places: &[Comparison]) -> Vec<Name> {
+    let every = |width: usize| (places.len() * NAME_STEP).div_ceil(width).max(1);
+    let name = |(index, place): (usize, &Comparison)| {
         let from_the_end = places.len() - 1 - index;
-        if !from_the_end.is_multiple_of(every_wide) {
-            continue;
-        }
-        let class = if from_the_end.is_multiple_of(every_narrow) { "name" } else { "name where-wide" };
-        let x = across(index as f64, places.len());
-        svg.element("svg", &[("x", &x), ("y", &y), ("overflow", "visible")], |at| {
-            let attributes = [("class", class), ("transform", "rotate(-55)"), ("dy", "0.5em")];
-            at.words("text", &attributes, &place.place);
-        });
-    }
+        let is_narrow = from_the_end.is_multiple_of(every(NARROW));
+        from_the_end.is_multiple_of(every(WIDE)).then(|| Name {
+            x: across(index as f64, places.len()),
+            y: pixels(axis.floor() + 8.0),
+            class: if is_narrow { "name" } else { "name where-wide" },
+            text: place.place.clone(),
+        })
+    };
+    places.iter().enumerate().filter_map(name).collect()
 }
 
-fn draw_tolerance(svg: &mut Markup, axis: &Axis, places: &[Comparison]) {
-    let width = format!("{:.3}%", 100.0 / places.len().max(1) as f64);
-    for (index, place) in places.iter().enumerate() {
-        let (left, right) =
-            (across(index as f64 - 0.5, places.len()), across(index as f64 + 0.5, places.len()));
-        let y = axis.down(place.tolerance);
-        let (from, height) = (pixels(y), pixels(axis.floor() - y));
-        svg.shape(
-            "rect",
-            &[("class", "rounding"), ("x", &left), ("y", &from), ("width", &width), ("height", &height)],
-        );
-        line(svg, "tolerance", (&left, y), (&right, y));
-    }
-    if let Some(first) = places.first() {
-        let y = pixels(axis.down(first.tolerance) + 16.0);
-        svg.words("text", &[("class", "remark"), ("x", "6"), ("y", &y)], "what rounding explains");
-    }
+fn tolerance(axis: &Axis, places: &[Comparison]) -> Vec<Step> {
+    let step = |(index, place): (usize, &Comparison)| {
+        let (index, y) = (index as f64, axis.down(place.tolerance));
+        Step {
+            edge: Line::new((index - 0.5, y), (index + 0.5, y), places.len()),
+            width: format!("{:.3}%", 100.0 / places.len().max(1) as f64),
+            height: pixels(axis.floor() - y),
+        }
+    };
+    places.iter().enumerate().map(step).collect()
 }
 
-fn draw_series(svg: &mut Markup, axis: &Axis, series: &Series<'_>) {
-    let is_on_axis =
-        |place: &Comparison| place.difference.relative > 0.0 && place.difference.relative.is_finite();
-    let count = series.places.len();
-    let next = series.places.iter().skip(1);
-    for (index, (one, other)) in series.places.iter().zip(next).enumerate() {
-        if is_on_axis(one) && is_on_axis(other) {
-            let (from, to) = (across(index as f64, count), across((index + 1) as f64, count));
-            let class = format!("curve {}", series.class);
-            let (down, further) = (axis.down(one.difference.relative), axis.down(other.difference.relative));
-            line(svg, &class, (&from, down), (&to, further));
+fn curve(
+    axis: &Axis,
+    places: &[Comparison],
+    class: &'static str,
+    marker: &'static str,
+    what: String,
+) -> Curve {
+    let relative = |place: &Comparison| place.difference.relative;
+    let is_on_axis = |place: &Comparison| relative(place) > 0.0 && relative(place).is_finite();
+    let pairs = places.iter().zip(places.iter().skip(1)).enumerate();
+    let lines = pairs.filter(|(_, (one, other))| is_on_axis(one) && is_on_axis(other)).map(
+        |(index, (one, other))| {
+            let from = (index as f64, axis.down(relative(one)));
+            Line::new(from, ((index + 1) as f64, axis.down(relative(other))), places.len())
+        },
+    );
+    let point = |(index, place): (usize, &Comparison)| {
+        let is_wrong = class == "judged" && !place.agrees;
+        let (class, marker) = if is_wrong { ("wrong", CROSS) } else { (class, marker) };
+        let (difference, explained) =
+            (numbers::difference(relative(place)), numbers::difference(place.tolerance));
+        Point {
+            x: across(index as f64, places.len()),
+            y: pixels(axis.down(relative(place))),
+            class,
+            marker,
+            title: format!("{}, {what}: {difference}; rounding explains {explained}", place.place),
         }
-    }
-    let is_judged = series.class == "judged";
-    for (index, place) in series.places.iter().enumerate() {
-        let (x, y) = (across(index as f64, count), pixels(axis.down(place.difference.relative)));
-        let (class, marker) =
-            if is_judged && !place.agrees { ("wrong", CROSS) } else { (series.class, series.marker) };
-        svg.element("svg", &[("x", &x), ("y", &y), ("overflow", "visible")], |at| {
-            at.element("path", &[("class", class), ("d", marker)], |path| {
-                let (relative, tolerance) = (place.difference.relative, place.tolerance);
-                let told = format!(
-                    "{}, {}: {}; rounding explains {}",
-                    place.place,
-                    series.what,
-                    numbers::difference(relative),
-                    numbers::difference(tolerance)
-                );
-                path.words("title", &[], &told);
-            });
-        });
-    }
+    };
+    let (lines, points) = (lines.collect(), places.iter().enumerate().map(point).collect());
+    Curve { class, marker, what, lines, points }
 }
