@@ -4,8 +4,9 @@ use std::cell::RefCell;
 use std::path::Path;
 
 use indicatif::ProgressBar;
+use vitport::catalogue::Becomes;
 use vitport::hub::{Event, HubConfig, Progress, Reach, RepoId, Snapshot, fetch_model, fetch_url};
-use vitport::zoo::{self, Level, Tag};
+use vitport::zoo::{self, Tag};
 use vitport_checkpoint::escape;
 
 use crate::arguments::{HubOptions, is_address};
@@ -82,12 +83,8 @@ fn unknown(name: &str) -> Option<Failure> {
 }
 
 /// Refuses what no class holds before it is fetched.
-fn has_target(tag: &Tag) -> Result<(), Failure> {
-    let why = match (tag.target.as_deref(), tag.level) {
-        (Some("ViTForImageClassification" | "ViTModel"), Level::Logits) => return Ok(()),
-        (Some(class), _) => format!("{class} could hold it, which vitport does not write yet"),
-        (None, _) => "no class in transformers holds it".to_owned(),
-    };
+fn has_target(tag: &'static Tag) -> Result<(), Failure> {
+    let Some(why) = Becomes::of(tag).why_not() else { return Ok(()) };
     let note = tag.note.as_deref().map_or(String::new(), |note| format!(" ({})", escape(note)));
     let name = tag.full_name();
     Err(Failure::new(

@@ -12,10 +12,10 @@ use super::{LimitOptions, values};
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Facts about the model")]
 pub struct FactOptions {
-    /// Architecture, with or without a pretrained tag: vit_base_patch16_224.augreg_in21k, cvt-13
+    /// Architecture, with or without a pretrained tag, as `vitport models` lists them
     #[arg(long, value_name = "NAME[.TAG]", alias = "cvt_model")]
     pub arch: Option<String>,
-    /// Attention heads: one number for a ViT, one a stage for a CvT (1,3,6)
+    /// Attention heads: one number, or one for each stage (1,3,6)
     #[arg(long, value_name = "N", alias = "num_heads", value_delimiter = ',')]
     pub num_heads: Option<Vec<u64>>,
     /// Picture size in pixels: 384, or HEIGHTxWIDTH

@@ -123,7 +123,7 @@ pub struct Convert {
     /// Publish the folder even if the networks disagree
     #[arg(long)]
     pub keep_anyway: bool,
-    /// Add the source's exact network as code, for trust_remote_code=True (CvT)
+    /// Add the source's exact network as code, for trust_remote_code=True, where the target's deviates
     #[arg(long)]
     pub with_exact_code: bool,
     /// Write no model card; with --force, keep the README.md that is there
@@ -251,7 +251,7 @@ pub struct Models {
     /// Only models that can be converted
     #[arg(long)]
     pub convertible: bool,
-    /// Only this family: vit (timm's) or cvt (Microsoft's)
+    /// Only this family, such as vit or cvt
     #[arg(long, value_name = "NAME")]
     pub family: Option<String>,
     /// Only what becomes a class whose name holds this text

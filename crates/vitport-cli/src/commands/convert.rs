@@ -68,7 +68,7 @@ fn reversibility(prepared: &Prepared) -> &'static str {
     if plan.is_reversible() {
         "reversible bit for bit"
     } else if plan.targets.iter().any(|target| !target.operation.is_reversible()) {
-        "layer scale is folded into the weights, which cannot be undone bit for bit"
+        "factors are multiplied into the weights, which cannot be undone bit for bit"
     } else {
         "the weights are cast, which cannot be undone bit for bit"
     }

@@ -34,7 +34,7 @@ pub enum Kind {
     /// The disk.
     Io,
     /// The network or the Hub.
-    #[cfg_attr(not(feature = "hub"), expect(dead_code, reason = "only the Hub is on a network"))]
+    #[cfg_attr(not(feature = "hub"), allow(dead_code, reason = "only the Hub is on a network"))]
     Network,
     /// A known structure that no class holds.
     NoTarget,
