@@ -15,6 +15,7 @@ mod panel;
 mod product;
 mod threads;
 mod trace;
+mod transpose;
 mod view;
 mod weights;
 

@@ -5,8 +5,7 @@
 
 use std::ops::Range;
 
-use vitport_turn::{LINES, turn};
-
+use super::transpose::{ROWS, transpose};
 use super::view::View;
 
 /// Bytes of a cache line, on which panels begin.
@@ -44,13 +43,13 @@ pub(super) fn pack_rows(
     if count < width {
         panel.fill(0.0);
     }
-    let whole = count - count % LINES;
-    for first in (0..whole).step_by(LINES) {
-        let mut rows = [&[][..]; LINES];
+    let whole = count - count % ROWS;
+    for first in (0..whole).step_by(ROWS) {
+        let mut rows = [&[][..]; ROWS];
         for (offset, row) in rows.iter_mut().enumerate() {
             *row = right.part(columns.start + first + offset, terms.start, terms.len())?;
         }
-        turn(rows, width, panel.get_mut(first..)?)?;
+        transpose(rows, width, panel.get_mut(first..)?)?;
     }
     for place in whole..count {
         let row = right.part(columns.start + place, terms.start, terms.len())?;

@@ -7,13 +7,12 @@
 
 pub(crate) mod audit;
 mod hash;
-mod kept;
-mod pick;
 pub(crate) mod spool;
 mod strided;
 mod values;
 
 use std::path::Path;
+use std::sync::{Arc, Mutex};
 
 use crate::error::{Error, Fault, Reason, refuse};
 use crate::source::Source;
@@ -27,13 +26,13 @@ pub(crate) struct Bytes {
     sources: Vec<Source>,
     storages: Vec<Storage>,
     spool: spool::Spool,
-    kept: kept::Kept,
+    last_span: Mutex<Option<Arc<strided::Span>>>,
 }
 
 impl Bytes {
     pub(crate) fn new(sources: Vec<Source>, storages: Vec<Storage>) -> Self {
         let spool = spool::Spool::new(storages.len());
-        Self { sources, storages, spool, kept: kept::Kept::default() }
+        Self { sources, storages, spool, last_span: Mutex::default() }
     }
 
     pub(crate) fn handles(&self) -> impl Iterator<Item = std::io::Result<std::fs::File>> {
