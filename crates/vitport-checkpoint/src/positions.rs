@@ -21,13 +21,6 @@ impl Positions {
         Self { table: HashTable::with_capacity(count), hasher: RandomState::default() }
     }
 
-    /// Takes room for `count` more names, of which `name_at` says how those that are there are called, if it can be had.
-    pub(crate) fn reserve<'a>(&mut self, count: usize, name_at: impl Fn(usize) -> Option<&'a str>) {
-        let Self { table, hasher } = self;
-        let hash_at = |&known: &u32| hasher.hash_one(name_at(known as usize).unwrap_or_default());
-        let _ = table.try_reserve(count, hash_at);
-    }
-
     /// Where `name` stands.
     pub fn find<'a>(&self, name: &str, name_at: impl Fn(usize) -> Option<&'a str>) -> Option<usize> {
         let is_it = |&position: &u32| name_at(position as usize) == Some(name);

@@ -70,13 +70,6 @@ impl Source {
 
     /// Reads `len` bytes at `offset` after checking that the file has them.
     pub(crate) fn bytes_at(&self, offset: u64, len: usize, what: &str) -> Result<Vec<u8>, Fault> {
-        let mut out = Vec::new();
-        self.fetch(&mut out, offset, len, what)?;
-        Ok(out)
-    }
-
-    /// As [`bytes_at`](Self::bytes_at), in memory that is used again.
-    pub(crate) fn fetch(&self, out: &mut Vec<u8>, offset: u64, len: usize, what: &str) -> Result<(), Fault> {
         let end = offset.checked_add(len as u64);
         if end.is_none_or(|end| end > self.len) {
             return refuse(
@@ -84,8 +77,9 @@ impl Source {
                 format!("{what} needs {len} bytes at offset {offset}, but the file has {} bytes", self.len),
             );
         }
-        out.resize(len, 0);
-        self.read_exact_at(out, offset)
+        let mut out = vec![0; len];
+        self.read_exact_at(&mut out, offset)?;
+        Ok(out)
     }
 }
 

@@ -9,11 +9,7 @@ use crate::error::{Fault, Reason, refuse};
 use crate::evidence::Global;
 use crate::limits::Limits;
 use crate::numpy::ArrayType;
-use crate::positions::Positions;
 use crate::tensor::Dims;
-
-/// The longest pickle for whose values room is set aside, in bytes. A tensor takes some 180.
-const MOST_EXPECTED: u64 = 8 << 20;
 
 /// What a global costs that was not named before.
 const GLOBAL: usize = 1024;
@@ -86,7 +82,7 @@ pub(crate) struct Arena {
     pub(crate) globals: Vec<(Global, Meaning)>,
     pub(crate) storages: Vec<Declared>,
     /// The storages' numbers by their keys.
-    storage_numbers: Positions,
+    storage_numbers: HashMap<Box<str>, u32>,
     /// The device that was named last.
     device: Arc<str>,
     pub(crate) protocol: Option<u8>,
@@ -94,8 +90,6 @@ pub(crate) struct Arena {
     /// True in plain pickles, where a numpy array is a tensor.
     pub(crate) arrays_are_tensors: bool,
     spent: usize,
-    /// Length of a pickle that is about to be read, for the room of its memo.
-    expected: usize,
     pub(crate) limits: Limits,
 }
 
@@ -108,32 +102,14 @@ impl Arena {
             global_numbers: HashMap::new(),
             globals: Vec::new(),
             storages: Vec::new(),
-            storage_numbers: Positions::default(),
+            storage_numbers: HashMap::new(),
             device: "".into(),
             protocol: None,
             notes: Vec::new(),
             arrays_are_tensors: false,
             spent: 0,
-            expected: 0,
             limits: limits.clone(),
         }
-    }
-
-    /// Sets room aside for the values of a state dict's pickle of `len` bytes, so that they need not be moved as they become
-    /// more. It is a guess; memory that nothing is put into costs nothing.
-    pub(crate) fn expect(&mut self, len: u64) {
-        let len = usize::try_from(len.min(MOST_EXPECTED)).unwrap_or(0);
-        self.nodes.expect(len);
-        // Without the room the declarations are moved.
-        let _ = self.storages.try_reserve(len / 160);
-        let Self { nodes, storages, storage_numbers, .. } = self;
-        storage_numbers.reserve(len / 160, |number| text(nodes, storages.get(number)?.key));
-        self.expected = len;
-    }
-
-    /// The length that was given to [`expect`](Self::expect), once.
-    pub(super) fn take_expected(&mut self) -> usize {
-        std::mem::take(&mut self.expected)
     }
 
     /// Accounts for memory before it is taken.
@@ -329,17 +305,17 @@ impl Arena {
 
     /// Declares a storage, or finds the declaration again; two that disagree are refused.
     pub(crate) fn declare(&mut self, storage: Declared) -> Result<u32, Fault> {
-        let Self { nodes, storages, storage_numbers, .. } = self;
-        let key = text(nodes, storage.key).unwrap_or_default();
-        let key_of = |number: usize| text(nodes, storages.get(number)?.key);
-        let Some(number) = storage_numbers.insert(key, storages.len(), key_of) else {
-            self.charge(storage.device.len().saturating_add(256))?;
+        let key = self.key(&storage);
+        let Some(&number) = self.storage_numbers.get(key) else {
+            let key: Box<str> = key.into();
+            self.charge(storage.device.len().saturating_add(key.len()).saturating_add(256))?;
             let number = narrow(self.storages.len())?;
+            self.storage_numbers.insert(key, number);
             self.storages.push(storage);
             return Ok(number);
         };
-        match storages.get(number) {
-            Some(known) if known.bytes == storage.bytes => narrow(number),
+        match self.storages.get(number as usize) {
+            Some(known) if known.bytes == storage.bytes => Ok(number),
             _ => refuse(
                 Reason::Contradiction,
                 format!("storage '{}' is declared with two lengths", crate::escape::escape(key)),

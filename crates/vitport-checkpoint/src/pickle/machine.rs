@@ -23,9 +23,8 @@ pub(crate) struct Machine<'r, 's> {
 
 /// Runs one pickle from the stream up to its `STOP` and returns what it leaves.
 pub(crate) fn load(stream: &mut Stream<'_>, arena: &mut Arena, ids: &PersistentIds) -> Result<Value, Fault> {
-    let expected = arena.take_expected();
-    let memo = Memo::expecting(arena, expected)?;
-    let mut machine = Machine { stream, arena, ids, stack: Vec::new(), marks: Vec::new(), memo };
+    let (stack, marks, memo) = (Vec::new(), Vec::new(), Memo::default());
+    let mut machine = Machine { stream, arena, ids, stack, marks, memo };
     for _ in 0..machine.arena.limits.max_pickle_steps {
         if let Some(value) = machine.step()? {
             return Ok(value);

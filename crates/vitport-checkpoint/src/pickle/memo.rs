@@ -22,15 +22,6 @@ pub(super) struct Memo {
 }
 
 impl Memo {
-    /// The memo of a pickle of `len` bytes.
-    pub(super) fn expecting(arena: &mut Arena, len: usize) -> Result<Self, Fault> {
-        let mut in_order = Vec::new();
-        // Without the room the values are moved as they become more.
-        let _ = in_order.try_reserve(len / 16);
-        arena.charge(in_order.capacity().saturating_mul(size_of::<Value>()))?;
-        Ok(Self { in_order, aside: HashMap::new() })
-    }
-
     /// The number that `MEMOIZE` stores under: that of entries so far.
     pub(super) fn next(&self) -> u64 {
         (self.in_order.len() + self.aside.len()) as u64

@@ -183,18 +183,6 @@ pub(super) struct Nodes {
 }
 
 impl Nodes {
-    /// Sets room aside for what a state dict's pickle of `len` bytes holds. Memory that nothing is put into costs nothing, and
-    /// without the room the tables are moved as they grow.
-    pub(super) fn expect(&mut self, len: usize) {
-        let _ = self.letters.try_reserve(len / 3);
-        let _ = self.text_ends.try_reserve(len / 40);
-        let _ = self.items.try_reserve(len / 12);
-        let _ = self.tuple_ends.try_reserve(len / 32);
-        let _ = self.dicts.try_reserve(len / 90);
-        let _ = self.storages.try_reserve(len / 160);
-        let _ = self.views.try_reserve(len / 160);
-    }
-
     /// How many tensors there are.
     pub(super) fn tensors(&self) -> usize {
         self.views.len()

@@ -6,8 +6,6 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use smallvec::SmallVec;
-
 use super::Bytes;
 use crate::error::{Error, Reason, refuse};
 use crate::escape::escape;
@@ -30,8 +28,7 @@ pub(crate) struct Seen {
     records: Vec<Option<Mutex<Pieces>>>,
 }
 
-/// Most records are read as one block.
-type Pieces = SmallVec<[Piece; 1]>;
+type Pieces = Vec<Piece>;
 
 /// The checksum of a block that was read: from which byte of the record on, and the running state, which
 /// knows the length.

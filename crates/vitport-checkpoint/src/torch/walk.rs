@@ -5,11 +5,11 @@
 //! circles, and never deeper or longer than the limits allow.
 
 use std::borrow::Cow;
-use std::hash::BuildHasher;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
-use hashbrown::{HashTable, hash_table};
 
 use super::Locate;
 use super::reach::{self, Containers};
@@ -261,18 +261,14 @@ impl<'a> Walk<'a> {
         &mut self,
         entries: &'e [(Value, Value)],
     ) -> Cow<'e, [(Value, Value)]> {
-        let key_of = |number: usize| entries.get(number).and_then(|(key, _)| self.identity(*key));
-        let hasher = RandomState::default();
-        let hash_of = |number: &usize| key_of(*number).map_or(0, |key| hasher.hash_one(key));
-        let mut firsts = HashTable::with_capacity(entries.len());
-        // The number of each entry that sets a key again, behind that of the entry that set it first.
+        let mut firsts: HashMap<Key<'_>, usize, RandomState> = HashMap::default();
+        // The number of each entry that sets a key again, after that of the entry that set it first.
         let mut repeats: Vec<(usize, usize)> = Vec::new();
-        for number in 0..entries.len() {
-            let Some(key) = key_of(number) else { continue };
-            let is_it = |other: &usize| key_of(*other) == Some(key);
-            match firsts.entry(hash_of(&number), is_it, hash_of) {
-                hash_table::Entry::Occupied(first) => repeats.push((*first.get(), number)),
-                hash_table::Entry::Vacant(slot) => drop(slot.insert(number)),
+        for (number, (key, _)) in entries.iter().enumerate() {
+            let Some(key) = self.identity(*key) else { continue };
+            match firsts.entry(key) {
+                Entry::Occupied(first) => repeats.push((*first.get(), number)),
+                Entry::Vacant(slot) => drop(slot.insert(number)),
             }
         }
         if repeats.is_empty() {

@@ -25,27 +25,17 @@ const CONSTANTS: &str = "constants.pkl";
 /// The longest of the small records that is read.
 const SMALL: u64 = 64;
 
-/// Records that are read before the storages are looked for.
-const EARLY: [&str; 5] = [PICKLE, "version", ".data/version", "byteorder", CONSTANTS];
-
-/// Reads the pickle of the archive, while the archive's headers are compared, and finds its storages.
+/// Reads the pickle of the archive and finds its storages.
 pub(crate) fn read(
     source: &Source,
     directory: Directory,
     file: usize,
     limits: &Limits,
 ) -> Result<Contents, Fault> {
-    let entries = directory.entries();
-    let folder = folder(entries).and_then(|folder| check_case(entries).map(|()| folder));
-    let early = |name: &str| match &folder {
-        Ok(folder) => name.strip_prefix(folder.as_str()).is_some_and(|record| EARLY.contains(&record)),
-        Err(_) => false,
-    };
-    let (archive, unpickled) = directory.check_beside(source, early, |archive| match &folder {
-        Ok(folder) => unpickle(source, archive, folder, limits),
-        Err(_) => Ok(None),
-    })?;
-    let (folder, Some(unpickled)) = (folder?, unpickled) else {
+    let archive = directory.check(source)?;
+    let folder = folder(&archive.entries)?;
+    check_case(&archive.entries)?;
+    let Some(unpickled) = unpickle(source, &archive, &folder, limits)? else {
         return refuse(Reason::UnknownFormat, "the zip has no 'data.pkl'");
     };
     let Unpickled { arena, root, evidence } = unpickled;
@@ -131,7 +121,6 @@ fn unpickle(
         archive.verify(source, data)?;
         Stream::new(Origin::File(source), data.data_offset, data.len)
     };
-    arena.expect(data.len);
     let root = pickle::load(&mut stream, &mut arena, &PersistentIds::Torch)?;
     look_behind(&mut stream, &mut arena, &PersistentIds::Torch)?;
     Ok(Some(Unpickled { arena, root, evidence }))

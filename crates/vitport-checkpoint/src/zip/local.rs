@@ -14,7 +14,7 @@ const SIGNATURE: &[u8] = b"PK\x03\x04";
 const DESCRIPTOR: &[u8] = b"PK\x07\x08";
 
 /// Length of the header without its name and extra field.
-const HEADER_LEN: u64 = 30;
+const HEADER_LEN: usize = 30;
 
 /// Flag bit 3: checksum and sizes follow the bytes.
 const HAS_DESCRIPTOR: u16 = 1 << 3;
@@ -23,57 +23,12 @@ const HAS_DESCRIPTOR: u16 = 1 << 3;
 /// encryption, masked headers.
 const COMPARED: u16 = 1 | HAS_DESCRIPTOR | 1 << 5 | 1 << 6 | 1 << 13;
 
-/// Headers within so many bytes are fetched together: most often an entry's descriptor with the header of the entry behind
-/// it, and where entries are small, several.
-const NEAR: u64 = 4096;
-
-/// No more headers have room there.
-const MOST_NEAR: usize = NEAR.div_ceil(HEADER_LEN) as usize;
-
-/// A source, and the bytes around the place that was read last.
-pub(super) struct Nearby<'a> {
-    source: &'a Source,
-    start: u64,
-    bytes: Vec<u8>,
-}
-
-impl<'a> Nearby<'a> {
-    pub(super) fn new(source: &'a Source) -> Self {
-        Self { source, start: 0, bytes: Vec::new() }
-    }
-
-    /// As [`Source::bytes_at`]. What is fetched reaches to the last header nearby of the entries that come `next`, and no
-    /// further: most of what lies between headers is not in the processor's cache.
-    fn bytes_at(&mut self, offset: u64, len: usize, next: &[Entry], what: &str) -> Result<&[u8], Fault> {
-        let end = self.start.saturating_add(self.bytes.len() as u64);
-        if offset < self.start || offset.saturating_add(len as u64) > end {
-            let nearby = offset..offset.saturating_add(NEAR).min(self.source.len);
-            let next = next.iter().take(MOST_NEAR);
-            let last = next.take_while(|entry| nearby.contains(&entry.header_offset)).last();
-            let ahead = last.map_or(0, |entry| entry.header_offset.saturating_add(header_len(entry)));
-            let ahead = usize::try_from(ahead.min(nearby.end).saturating_sub(offset)).unwrap_or(0);
-            self.start = offset;
-            self.source.fetch(&mut self.bytes, offset, len.max(ahead), what)?;
-        }
-        let begin = usize::try_from(offset.saturating_sub(self.start)).unwrap_or(usize::MAX);
-        Ok(self.bytes.get(begin..).and_then(|rest| rest.get(..len)).unwrap_or_default())
-    }
-}
-
-/// Length of an entry's header with its name.
-fn header_len(entry: &Entry) -> u64 {
-    HEADER_LEN.saturating_add(entry.name.len() as u64)
-}
-
-/// Compares the local header with the directory's entry and finds where the bytes begin; `next` are the entries that will be
-/// compared afterwards.
-pub(super) fn check(nearby: &mut Nearby<'_>, entry: &mut Entry, next: &[Entry]) -> Result<(), Fault> {
+/// Compares the local header with the directory's entry and finds where the bytes begin.
+pub(super) fn check(source: &Source, entry: &mut Entry) -> Result<(), Fault> {
     // Header and name are fetched together; the extra field is only skipped.
-    let source = nearby.source;
-    let wanted = header_len(entry);
-    let len = usize::try_from(wanted).unwrap_or(0);
-    let bytes = nearby.bytes_at(entry.header_offset, len, next, "a zip entry's header")?;
-    let mut record = Record::new(bytes);
+    let wanted = HEADER_LEN.saturating_add(entry.name.len());
+    let bytes = source.bytes_at(entry.header_offset, wanted, "a zip entry's header")?;
+    let mut record = Record::new(&bytes);
     if record.bytes(4)? != SIGNATURE {
         return differs(entry, "there is no header where the directory says");
     }
@@ -92,7 +47,7 @@ pub(super) fn check(nearby: &mut Nearby<'_>, entry: &mut Entry, next: &[Entry]) 
     if method != if entry.deflated { 8 } else { 0 } {
         return differs(entry, "the header before its bytes names another compression");
     }
-    let extra_at = entry.header_offset.saturating_add(wanted);
+    let extra_at = entry.header_offset.saturating_add(wanted as u64);
     entry.data_offset = extra_at.saturating_add(extra_len.into());
     if entry.data_offset.checked_add(entry.compressed_len).is_none_or(|end| end > source.len) {
         return refuse(
@@ -109,7 +64,7 @@ pub(super) fn check(nearby: &mut Nearby<'_>, entry: &mut Entry, next: &[Entry]) 
         if !said.is_blank() && !said.agrees(entry) {
             return differs(entry, "the header before its bytes gives other sizes");
         }
-        return check_descriptor(nearby, entry, next);
+        return check_descriptor(source, entry);
     }
     if said.agrees(entry) {
         return Ok(());
@@ -163,12 +118,11 @@ impl Sizes {
 }
 
 /// Checks the descriptor behind the bytes: optional signature, checksum, and sizes of 32 or 64 bits.
-fn check_descriptor(nearby: &mut Nearby<'_>, entry: &Entry, next: &[Entry]) -> Result<(), Fault> {
+fn check_descriptor(source: &Source, entry: &Entry) -> Result<(), Fault> {
     let at = entry.data_offset.saturating_add(entry.compressed_len);
-    let available = nearby.source.len.saturating_sub(at).min(24);
-    let bytes =
-        nearby.bytes_at(at, usize::try_from(available).unwrap_or(0), next, "a zip data descriptor")?;
-    let body = bytes.strip_prefix(DESCRIPTOR).unwrap_or(bytes);
+    let available = source.len.saturating_sub(at).min(24);
+    let bytes = source.bytes_at(at, usize::try_from(available).unwrap_or(0), "a zip data descriptor")?;
+    let body = bytes.strip_prefix(DESCRIPTOR).unwrap_or(&bytes);
     let narrow = |record: &mut Record<'_>| -> Result<_, Fault> {
         Ok((record.u32()?, u64::from(record.u32()?), u64::from(record.u32()?)))
     };
@@ -176,7 +130,7 @@ fn check_descriptor(nearby: &mut Nearby<'_>, entry: &Entry, next: &[Entry]) -> R
         |record: &mut Record<'_>| -> Result<_, Fault> { Ok((record.u32()?, record.u64()?, record.u64()?)) };
     let expected = (entry.crc32, entry.compressed_len, entry.len);
     // Without a signature the checksum itself may look like one.
-    for body in [body, bytes] {
+    for body in [body, &bytes] {
         let found = [narrow(&mut Record::new(body)).ok(), wide(&mut Record::new(body)).ok()];
         if found.contains(&Some(expected)) {
             return Ok(());

@@ -10,13 +10,14 @@ mod end;
 mod local;
 mod number;
 
+use std::collections::HashMap;
 use std::io::Read;
-use std::thread;
+
+use foldhash::fast::RandomState;
 
 use crate::error::{Fault, Reason, refuse};
 use crate::escape::escape;
 use crate::limits::Limits;
-use crate::positions::Positions;
 use crate::read::Window;
 use crate::source::Source;
 use crate::storage::{Encoding, Storage};
@@ -30,7 +31,7 @@ pub(crate) struct Archive {
     /// The entries in the order of the central directory.
     pub(crate) entries: Vec<Entry>,
     /// The entries' numbers by their names.
-    by_name: Positions,
+    by_name: HashMap<Box<str>, usize, RandomState>,
     /// False when every CRC-32 in the archive is 0, so that none of them means anything.
     pub(crate) has_checksums: bool,
 }
@@ -72,84 +73,20 @@ pub(crate) fn directory(source: &Source, limits: &Limits) -> Result<Directory, F
     Ok(Directory { entries, end, has_checksums })
 }
 
-/// Entries whose headers one thread compares; for fewer, another thread is not worth its start.
-const A_THREAD: usize = 512;
-
 impl Directory {
     /// The entries in the order of the directory, without the places of their bytes.
     pub(crate) fn entries(&self) -> &[Entry] {
         &self.entries
     }
 
-    /// The archive, if every local header agrees with the directory.
-    pub(crate) fn check(self, source: &Source) -> Result<Archive, Fault> {
-        self.check_on(source, threads())
-    }
-
-    /// As [`check`](Self::check), while `work` is done on the records that are `wanted` for it, whose headers are compared
-    /// first. Of several faults one of the headers is told.
-    pub(crate) fn check_beside<T>(
-        self,
-        source: &Source,
-        wanted: impl Fn(&str) -> bool,
-        work: impl FnOnce(&Archive) -> Result<T, Fault>,
-    ) -> Result<(Archive, T), Fault> {
-        let mut few: Vec<Entry> = self.entries.iter().filter(|entry| wanted(&entry.name)).cloned().collect();
-        let checked = check_headers(source, &mut few, 1);
-        let few = match checked.and_then(|()| Archive::of(few, self.has_checksums)) {
-            Ok(few) => few,
-            Err(fault) => return self.check(source).and(Err(fault)),
-        };
-        if self.entries.len() < 2 * A_THREAD {
-            let archive = self.check(source)?;
-            return Ok((archive, work(&few)?));
-        }
-        thread::scope(|scope| {
-            let others = threads().saturating_sub(1);
-            let checking = scope.spawn(move || self.check_on(source, others));
-            let done = work(&few);
-            Ok((joined(checking)?, done?))
-        })
-    }
-
-    fn check_on(mut self, source: &Source, threads: usize) -> Result<Archive, Fault> {
-        check_headers(source, &mut self.entries, threads)?;
+    /// Returns the archive.
+    ///
+    /// # Errors
+    /// Refuses a local header that differs from the directory, entries that overlap, and a name that occurs twice.
+    pub(crate) fn check(mut self, source: &Source) -> Result<Archive, Fault> {
+        self.entries.iter_mut().try_for_each(|entry| local::check(source, entry))?;
         check_places(&self.entries, &self.end)?;
         Archive::of(self.entries, self.has_checksums)
-    }
-}
-
-/// Compares every local header with the directory, and finds where the entries' bytes begin. The headers of a large archive
-/// lie in as many pages of the file, so several threads read them. Of several faults the first in the directory's order
-/// is told.
-fn check_headers(source: &Source, entries: &mut [Entry], threads: usize) -> Result<(), Fault> {
-    let check = |entries: &mut [Entry]| {
-        let mut nearby = local::Nearby::new(source);
-        let mut rest = entries;
-        while let Some((entry, next)) = rest.split_first_mut() {
-            local::check(&mut nearby, entry, next)?;
-            rest = next;
-        }
-        Ok(())
-    };
-    let threads = threads.min(entries.len() / A_THREAD).max(1);
-    let mut shares = entries.chunks_mut(entries.len().div_ceil(threads).max(1));
-    let own = shares.next().unwrap_or_default();
-    thread::scope(|scope| {
-        let others: Vec<_> = shares.map(|share| scope.spawn(|| check(share))).collect();
-        std::iter::once(check(own)).chain(others.into_iter().map(joined)).collect()
-    })
-}
-
-fn threads() -> usize {
-    thread::available_parallelism().map_or(1, usize::from)
-}
-
-/// What a thread found.
-fn joined<T>(thread: thread::ScopedJoinHandle<'_, Result<T, Fault>>) -> Result<T, Fault> {
-    match thread.join() {
-        Ok(found) => found,
-        Err(panic) => std::panic::resume_unwind(panic),
     }
 }
 
@@ -187,10 +124,9 @@ impl Entry {
 impl Archive {
     /// The archive of these entries, if no name occurs twice.
     fn of(entries: Vec<Entry>, has_checksums: bool) -> Result<Self, Fault> {
-        let mut by_name = Positions::with_capacity(entries.len());
-        let name_at = |number: usize| entries.get(number).map(|entry| &*entry.name);
+        let mut by_name = HashMap::default();
         for (number, entry) in entries.iter().enumerate() {
-            if by_name.insert(&entry.name, number, name_at).is_some() {
+            if by_name.insert(entry.name.clone(), number).is_some() {
                 return refuse(
                     Reason::Contradiction,
                     format!("the zip holds two entries called '{}'", escape(&entry.name)),
@@ -202,8 +138,7 @@ impl Archive {
 
     /// The entry of this name.
     pub(crate) fn get(&self, name: &str) -> Option<&Entry> {
-        let name_at = |number: usize| self.entries.get(number).map(|entry| &*entry.name);
-        self.by_name.find(name, name_at).and_then(|number| self.entries.get(number))
+        self.by_name.get(name).and_then(|&number| self.entries.get(number))
     }
 
     /// All of an entry's decoded bytes, checked; for small records that are needed at once.
