@@ -12,7 +12,6 @@ mod strided;
 mod values;
 
 use std::path::Path;
-use std::sync::{Arc, Mutex};
 
 use crate::error::{Error, Fault, Reason, refuse};
 use crate::source::Source;
@@ -26,13 +25,13 @@ pub(crate) struct Bytes {
     sources: Vec<Source>,
     storages: Vec<Storage>,
     spool: spool::Spool,
-    last_span: Mutex<Option<Arc<strided::Span>>>,
+    kept: strided::Kept,
 }
 
 impl Bytes {
     pub(crate) fn new(sources: Vec<Source>, storages: Vec<Storage>) -> Self {
         let spool = spool::Spool::new(storages.len());
-        Self { sources, storages, spool, last_span: Mutex::default() }
+        Self { sources, storages, spool, kept: strided::Kept::default() }
     }
 
     pub(crate) fn handles(&self) -> impl Iterator<Item = std::io::Result<std::fs::File>> {

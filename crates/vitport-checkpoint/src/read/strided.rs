@@ -5,7 +5,7 @@
 //! a transposed matrix, of which every range touches all rows, the tensor's whole span is read once and kept for the ranges
 //! that follow. Where the span is too long to be kept, the box is cut along its longest stride.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::Bytes;
 use super::audit::Seen;
@@ -21,11 +21,14 @@ const SURPLUS: (usize, usize) = (3, 4096);
 /// Columns that are picked together, so that a cache line is used up while it is there.
 const TILE: usize = 16;
 
-/// The tensor's span that was read last.
-#[derive(Debug)]
-pub(super) struct Span {
-    storage: usize,
-    start: u64,
+/// The tensor's span that was read last, in memory that the next one takes over.
+#[derive(Debug, Default)]
+pub(super) struct Kept(RwLock<Span>);
+
+#[derive(Debug, Default)]
+struct Span {
+    /// Storage, first byte and length.
+    place: Option<(usize, u64, usize)>,
     bytes: Vec<u8>,
 }
 
@@ -219,22 +222,27 @@ impl Bytes {
     }
 
     /// Returns a tensor's whole span, if it is short enough to be kept.
-    fn span(&self, tensor: &Tensor, seen: Option<&Seen>) -> Result<Option<Arc<Span>>, Fault> {
+    fn span(&self, tensor: &Tensor, seen: Option<&Seen>) -> Result<Option<RwLockReadGuard<'_, Span>>, Fault> {
         let (storage, size) = (tensor.storage, tensor.dtype.size());
         let end = extent(&tensor.shape, &tensor.strides, tensor.offset).unwrap_or(u64::MAX);
         let start = tensor.offset.saturating_mul(size);
         let len = end.saturating_sub(tensor.offset).saturating_mul(size);
         let Some(len) = usize::try_from(len).ok().filter(|_| len <= KEPT) else { return Ok(None) };
-        let mut last = self.last_span.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_it = |span: &&Arc<Span>| (span.storage, span.start, span.bytes.len()) == (storage, start, len);
-        if let Some(span) = last.as_ref().filter(is_it) {
-            return Ok(Some(Arc::clone(span)));
+        let place = Some((storage, start, len));
+        let Kept(kept) = &self.kept;
+        let span = kept.read().unwrap_or_else(PoisonError::into_inner);
+        if span.place == place {
+            return Ok(Some(span));
         }
-        // Not two at a time, unless another thread still needs it.
-        *last = None;
-        let mut bytes = vec![0; len];
-        self.raw(storage, start, &mut bytes, seen)?;
-        Ok(Some(Arc::clone(last.insert(Arc::new(Span { storage, start, bytes })))))
+        drop(span);
+        let mut span = kept.write().unwrap_or_else(PoisonError::into_inner);
+        if span.place != place {
+            span.place = None;
+            span.bytes.resize(len, 0);
+            self.raw(storage, start, &mut span.bytes, seen)?;
+            span.place = place;
+        }
+        Ok(Some(RwLockWriteGuard::downgrade(span)))
     }
 }
 
