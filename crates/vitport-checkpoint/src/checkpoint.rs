@@ -1,6 +1,6 @@
 //! The [`Checkpoint`]: what a file or a set of shards holds, and the way to its bytes.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
@@ -46,7 +46,7 @@ pub struct Checkpoint {
     /// The selected tensors under their names in the root, where those are not their full names.
     renamed: Option<Vec<Arc<Tensor>>>,
     /// The numbers of the selected tensors by name, once one is looked for.
-    by_name: OnceLock<Vec<usize>>,
+    by_name: OnceLock<HashMap<Arc<str>, usize, RandomState>>,
     root: Root,
     choice: RootChoice,
 }
@@ -229,14 +229,9 @@ impl Checkpoint {
     #[must_use]
     pub fn tensor(&self, name: &str) -> Option<&Arc<Tensor>> {
         let tensors = self.tensors();
-        let name_of = |number: &usize| tensors.get(*number).map(|tensor| &*tensor.name);
-        let by_name = self.by_name.get_or_init(|| {
-            let mut numbers: Vec<usize> = (0..tensors.len()).collect();
-            numbers.sort_unstable_by_key(name_of);
-            numbers
-        });
-        let place = by_name.binary_search_by_key(&Some(name), name_of).ok()?;
-        by_name.get(place).and_then(|&number| tensors.get(number))
+        let named = |(number, tensor): (usize, &Arc<Tensor>)| (Arc::clone(&tensor.name), number);
+        let by_name = self.by_name.get_or_init(|| tensors.iter().enumerate().map(named).collect());
+        by_name.get(name).and_then(|&number| tensors.get(number))
     }
 
     /// Every tensor in the file under its full dotted path, in the order of the file.

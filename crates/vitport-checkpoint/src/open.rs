@@ -58,11 +58,11 @@ fn read_kind(kind: Kind, source: &Source, file: usize, limits: &Limits) -> Resul
 
 /// Zips are PyTorch's or numpy's; their entries say which.
 fn zip_contents(source: &Source, file: usize, limits: &Limits) -> Result<Contents, Fault> {
-    let directory = zip::directory(source, limits)?;
-    if numpy::npz::looks_like(directory.entries()) {
-        return numpy::npz::read(source, &directory.check(source)?, file, limits);
+    let archive = zip::open(source, limits)?;
+    if numpy::npz::looks_like(&archive.entries) {
+        return numpy::npz::read(source, &archive, file, limits);
     }
-    torch::zip::read(source, directory, file, limits)
+    torch::zip::read(source, &archive, file, limits)
 }
 
 /// The one file of a folder that holds the weights.

@@ -142,11 +142,8 @@ impl Origin<'_> {
     }
 }
 
-/// Bytes that are fetched first, and after something was passed over.
-const FIRST: u64 = 512;
-
-/// Bytes that are fetched at most; each fetch in a row doubles the amount.
-const MOST: u64 = 64 << 10;
+/// Bytes that are fetched at a time.
+const FETCHED: u64 = 8 << 10;
 
 /// A forward reader of the bytes `position..end` of an origin.
 #[derive(Debug)]
@@ -158,15 +155,13 @@ pub(crate) struct Stream<'a> {
     buffer: Vec<u8>,
     /// Bytes of the buffer that are already consumed.
     used: usize,
-    /// Bytes that the next fetch takes.
-    fetch: u64,
 }
 
 impl<'a> Stream<'a> {
     /// A stream over `len` bytes from `start`, cut to what the origin has.
     pub(crate) fn new(origin: Origin<'a>, start: u64, len: u64) -> Self {
         let end = start.saturating_add(len).min(origin.len());
-        Self { origin, base: start.min(end), end, buffer: Vec::new(), used: 0, fetch: FIRST }
+        Self { origin, base: start.min(end), end, buffer: Vec::new(), used: 0 }
     }
 
     /// Where the next byte lies in the origin.
@@ -185,8 +180,7 @@ impl<'a> Stream<'a> {
     }
 
     fn refill(&mut self) -> Result<(), Fault> {
-        let len = self.remaining().min(self.fetch);
-        self.fetch = self.fetch.saturating_mul(2).min(MOST);
+        let len = self.remaining().min(FETCHED);
         self.base = self.position();
         self.buffer.resize(usize::try_from(len).unwrap_or(0), 0);
         self.used = 0;
@@ -236,19 +230,6 @@ impl<'a> Stream<'a> {
         Ok(out)
     }
 
-    /// The next `len` bytes where they lie in the buffer, or else copied into `room`; refused before anything is allocated
-    /// when there are fewer.
-    pub(crate) fn borrow<'b>(&'b mut self, len: u64, room: &'b mut Vec<u8>) -> Result<&'b [u8], Fault> {
-        let begin = self.used;
-        let end = usize::try_from(len).unwrap_or(usize::MAX).saturating_add(begin);
-        if end > self.buffer.len() {
-            *room = self.take(len)?;
-            return Ok(room);
-        }
-        self.used = end;
-        Ok(self.buffer.get(begin..end).unwrap_or_default())
-    }
-
     fn fill(&mut self, out: &mut [u8]) -> Result<(), Fault> {
         self.check(out.len() as u64)?;
         let mut filled = 0;
@@ -279,7 +260,6 @@ impl<'a> Stream<'a> {
             self.base = start.saturating_add(len);
             self.buffer.clear();
             self.used = 0;
-            self.fetch = FIRST;
         }
         Ok(start)
     }
@@ -330,15 +310,6 @@ mod tests {
         assert_eq!(stream.position(), 170_011);
         assert_eq!(stream.byte().unwrap(), bytes[170_011]);
         assert!(stream.take(1 << 60).is_err());
-        let mut room = Vec::new();
-        let at = stream.position();
-        for len in [0, 1, 3, 5_000] {
-            let begin = stream.position() as usize;
-            assert_eq!(stream.borrow(len, &mut room).unwrap(), &bytes[begin..begin + len as usize]);
-        }
-        assert_eq!(stream.position(), at + 5_004);
-        assert!(stream.borrow(u64::MAX, &mut room).is_err());
-        assert_eq!(stream.remaining(), 199_010 - 175_016);
         assert!(stream.skip(stream.remaining() + 1).is_err());
         stream.skip(stream.remaining()).unwrap();
         assert!(stream.byte().is_err());

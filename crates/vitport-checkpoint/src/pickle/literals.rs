@@ -16,13 +16,12 @@ pub(super) const LINE: usize = 64 << 10;
 pub(super) fn read_text(stream: &mut Stream<'_>, arena: &mut Arena, len: u64) -> Result<Value, Fault> {
     let bytes = usize::try_from(len).unwrap_or(usize::MAX);
     arena.charge(if len > SHORT { bytes.saturating_mul(2) } else { bytes })?;
-    let mut room = Vec::new();
-    let encoded = stream.borrow(len, &mut room)?;
-    match std::str::from_utf8(encoded) {
+    let encoded = stream.take(len)?;
+    match std::str::from_utf8(&encoded) {
         Ok(text) => arena.add_text(text),
         Err(_) => {
             arena.charge(bytes.saturating_mul(3))?;
-            arena.add_text(&text::decode(encoded)?)
+            arena.add_text(&text::decode(&encoded)?)
         }
     }
 }

@@ -130,10 +130,8 @@ fn check(
         return bytes.record(index, storage, 0, first.get_mut(..len).unwrap_or_default(), None);
     }
     pieces.sort_unstable_by_key(|piece| piece.start);
-    // With the checksum of a record that was read as one block nothing is to be combined.
-    let first = pieces.first().filter(|piece| piece.start == 0);
-    let mut whole = first.map_or_else(crc32fast::Hasher::new, |piece| piece.hasher.clone());
-    let mut at = first.map_or(0, |piece| piece.len);
+    let mut whole = crc32fast::Hasher::new();
+    let mut at = 0;
     for piece in pieces {
         if piece.start < at {
             continue;

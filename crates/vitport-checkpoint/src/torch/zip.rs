@@ -15,7 +15,7 @@ use crate::pickle::arena::Declared;
 use crate::pickle::{self, Arena, PersistentIds, Value};
 use crate::source::{Origin, Source, Stream};
 use crate::storage::Storage;
-use crate::zip::{Archive, Directory, Entry};
+use crate::zip::{Archive, Entry};
 
 const PICKLE: &str = "data.pkl";
 
@@ -28,19 +28,18 @@ const SMALL: u64 = 64;
 /// Reads the pickle of the archive and finds its storages.
 pub(crate) fn read(
     source: &Source,
-    directory: Directory,
+    archive: &Archive,
     file: usize,
     limits: &Limits,
 ) -> Result<Contents, Fault> {
-    let archive = directory.check(source)?;
     let folder = folder(&archive.entries)?;
     check_case(&archive.entries)?;
-    let Some(unpickled) = unpickle(source, &archive, &folder, limits)? else {
+    let Some(unpickled) = unpickle(source, archive, &folder, limits)? else {
         return refuse(Reason::UnknownFormat, "the zip has no 'data.pkl'");
     };
     let Unpickled { arena, root, evidence } = unpickled;
     let scripts = match evidence.container {
-        Some(Container::TorchScript) => script::classes(source, &archive, &folder, &arena, limits)?,
+        Some(Container::TorchScript) => script::classes(source, archive, &folder, &arena, limits)?,
         _ => Classes::new(),
     };
     let big_endian = evidence.byteorder.as_deref() == Some("big");

@@ -48,9 +48,8 @@ pub(super) fn read(source: &Source, end: &End, limits: &Limits) -> Result<Vec<En
     }
     // As many records fit into the directory.
     let mut entries = Vec::with_capacity(usize::try_from(end.entries).unwrap_or(0));
-    let mut room = Vec::new();
     for _ in 0..end.entries {
-        entries.push(entry(&mut records, &mut room, end.shift, limits)?);
+        entries.push(entry(&mut records, end.shift, limits)?);
     }
     if records.remaining() == 0 {
         return Ok(entries);
@@ -58,8 +57,7 @@ pub(super) fn read(source: &Source, end: &End, limits: &Limits) -> Result<Vec<En
     refuse(Reason::Contradiction, "the zip directory holds more than the entries it declares")
 }
 
-/// The next entry; `room` is for names that the stream does not hold in one piece.
-fn entry(records: &mut Stream<'_>, room: &mut Vec<u8>, shift: u64, limits: &Limits) -> Result<Entry, Fault> {
+fn entry(records: &mut Stream<'_>, shift: u64, limits: &Limits) -> Result<Entry, Fault> {
     if records.remaining() < RECORD_LEN as u64 {
         return too_early();
     }
@@ -81,7 +79,8 @@ fn entry(records: &mut Stream<'_>, room: &mut Vec<u8>, shift: u64, limits: &Limi
     if records.remaining() < tail_len {
         return too_early();
     }
-    let mut tail = Record::new(records.borrow(tail_len, room)?);
+    let tail = records.take(tail_len)?;
+    let mut tail = Record::new(&tail);
     let name = tail.bytes(name_len.into())?;
     let extra = tail.bytes(extra_len.into())?;
 

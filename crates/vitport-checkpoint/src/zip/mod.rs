@@ -57,37 +57,27 @@ pub(crate) struct Entry {
     pub(crate) flags: u16,
 }
 
-/// A zip whose directory has been read, and held against nothing yet.
-pub(crate) struct Directory {
-    entries: Vec<Entry>,
-    end: Ends,
-    has_checksums: bool,
-}
-
-/// Reads the directory.
-pub(crate) fn directory(source: &Source, limits: &Limits) -> Result<Directory, Fault> {
+/// Reads the directory, and finds where the entries' bytes begin.
+///
+/// # Errors
+/// Refuses a local header that differs from the directory, entries that overlap, and a name that occurs twice.
+pub(crate) fn open(source: &Source, limits: &Limits) -> Result<Archive, Fault> {
     let end = end::find(source)?;
-    let entries = central::read(source, &end.last, limits)?;
+    let mut entries = central::read(source, &end.last, limits)?;
     let mut filled = entries.iter().filter(|entry| entry.len > 0).peekable();
     let has_checksums = filled.peek().is_none() || filled.any(|entry| entry.crc32 != 0);
-    Ok(Directory { entries, end, has_checksums })
-}
-
-impl Directory {
-    /// The entries in the order of the directory, without the places of their bytes.
-    pub(crate) fn entries(&self) -> &[Entry] {
-        &self.entries
+    entries.iter_mut().try_for_each(|entry| local::check(source, entry))?;
+    check_places(&entries, &end)?;
+    let mut by_name = HashMap::default();
+    for (number, entry) in entries.iter().enumerate() {
+        if by_name.insert(entry.name.clone(), number).is_some() {
+            return refuse(
+                Reason::Contradiction,
+                format!("the zip holds two entries called '{}'", escape(&entry.name)),
+            );
+        }
     }
-
-    /// Returns the archive.
-    ///
-    /// # Errors
-    /// Refuses a local header that differs from the directory, entries that overlap, and a name that occurs twice.
-    pub(crate) fn check(mut self, source: &Source) -> Result<Archive, Fault> {
-        self.entries.iter_mut().try_for_each(|entry| local::check(source, entry))?;
-        check_places(&self.entries, &self.end)?;
-        Archive::of(self.entries, self.has_checksums)
-    }
+    Ok(Archive { entries, by_name, has_checksums })
 }
 
 /// No two entries may share bytes, and none may reach into the central directory. An end record before the last
@@ -122,20 +112,6 @@ impl Entry {
 }
 
 impl Archive {
-    /// The archive of these entries, if no name occurs twice.
-    fn of(entries: Vec<Entry>, has_checksums: bool) -> Result<Self, Fault> {
-        let mut by_name = HashMap::default();
-        for (number, entry) in entries.iter().enumerate() {
-            if by_name.insert(entry.name.clone(), number).is_some() {
-                return refuse(
-                    Reason::Contradiction,
-                    format!("the zip holds two entries called '{}'", escape(&entry.name)),
-                );
-            }
-        }
-        Ok(Self { entries, by_name, has_checksums })
-    }
-
     /// The entry of this name.
     pub(crate) fn get(&self, name: &str) -> Option<&Entry> {
         self.by_name.get(name).and_then(|&number| self.entries.get(number))
