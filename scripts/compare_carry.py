@@ -13,7 +13,7 @@ outside of the time. In every round each command runs once, one after another, a
 median of its time, the median over rounds of its ratio to cp's in the same round, and its peak memory.
 
 COMMAND is another converter to take turns with, in which {source} and {out} stand for the file and what is to be made. One
-that fails on a file is left out of that file's rows. `--deep` runs ViTs of the same size and more and more tensors instead.
+that fails on a file is left out of that file's rows.
 """
 
 import argparse
@@ -71,22 +71,6 @@ for stem, name in ("base", "vit_base_patch16_224"), ("large", "vit_large_patch16
         parts = torch.cat([t.flatten() for t in weights.values()]).split([t.numel() for t in weights.values()])
         torch.save({k: p.view(t.shape) for (k, t), p in zip(weights.items(), parts)}, f"{folder}/base.flat.pth")
 torch.save(state_dict("vit_base_patch14_dinov2", num_classes=0), f"{folder}/dinov2.pth")
-"""
-
-# What a ViT that timm does not know has to be told.
-UNKNOWN = "--num-heads 8 --mean 0.5,0.5,0.5 --std 0.5,0.5,0.5 --interpolation bicubic --crop-pct 0.9".split()
-
-# Numbers of blocks and channels at which a ViT has about as many bytes as ViT-B.
-DEEP = {8: 960, 24: 544, 83: 288, 250: 168, 830: 96}
-
-MAKE_DEEP = """
-import sys, torch
-from timm.models.vision_transformer import VisionTransformer
-torch.manual_seed(0)
-folder, *sizes = sys.argv[1:]
-for size in sizes:
-    depth, width = map(int, size.split(","))
-    torch.save(VisionTransformer(embed_dim=width, depth=depth, num_heads=8).state_dict(), f"{folder}/deep{depth}.pth")
 """
 
 # What the scripts of transformers did to the weights, without the network: read, split, write.
@@ -173,21 +157,14 @@ def main():
     parser.add_argument("--folder", type=Path, help="where files are made, and kept; a temporary one if not given")
     parser.add_argument("--rival", action="append", default=[])
     parser.add_argument("--no-torch", action="store_true", help="neither torch + safetensors nor the original script")
-    parser.add_argument("--deep", action="store_true", help="ViTs of more and more tensors instead of the cases")
     parser.add_argument("--fsync", action="store_true", help="wait for the disk, and let cp wait for it too")
     arguments = parser.parse_args()
     folder = arguments.folder or Path(tempfile.mkdtemp(prefix="vitport-compare-"))
     folder.mkdir(exist_ok=True)
-    if arguments.deep:
-        if not (folder / f"deep{max(DEEP)}.pth").exists():
-            sizes = [f"{depth},{width}" for depth, width in DEEP.items()]
-            subprocess.run([sys.executable, "-c", MAKE_DEEP, str(folder), *sizes], check=True)
-        chosen = {f"{8 + 12 * depth} tensors": (f"deep{depth}.pth", UNKNOWN) for depth in DEEP}
-    else:
-        if not (folder / "dinov2.pth").exists():
-            subprocess.run([sys.executable, "-c", MAKE, str(folder)], check=True)
-        wanted = arguments.cases or CASES
-        chosen = {case: (CASES[case][0], ["--arch", CASES[case][1], *CASES[case][2]]) for case in wanted}
+    if not (folder / "dinov2.pth").exists():
+        subprocess.run([sys.executable, "-c", MAKE, str(folder)], check=True)
+    wanted = arguments.cases or CASES
+    chosen = {case: (CASES[case][0], ["--arch", CASES[case][1], *CASES[case][2]]) for case in wanted}
     out = folder / "out"
     print("| file | what | ms | × cp | peak MB |\n|---|---|---|---|---|")
     for case, (file, options) in chosen.items():
@@ -202,7 +179,7 @@ def main():
         if not arguments.no_torch:
             commands["torch + safetensors"] = [sys.executable, "-c", TORCH, source, str(out)]
             # It knew no casts and no layer scale.
-            if not arguments.deep and not options[2:] and file != "dinov2.pth":
+            if not options[2:] and file != "dinov2.pth":
                 commands["original script"] = [sys.executable, "-c", ORIGINAL, source, str(out)]
         for rival in arguments.rival:
             name, command = rival.split("=", 1)
