@@ -162,29 +162,3 @@ fn progress_counts_every_byte_of_every_file() {
     assert_eq!(done.into_inner(), layout.bytes());
     assert_eq!(layout.files.len(), 3);
 }
-
-#[test]
-fn bytes_arrive_wherever_in_a_page_they_lie() {
-    let bytes = bytes_of(&singles(400_003, 5));
-    let source = |padding: usize| {
-        let name = "w".repeat(1 + padding);
-        let source = Source::new(&[(&name, Dtype::F32, &[400_003], bytes.clone())]);
-        let part = source.whole(&name);
-        (source, vec![target("w", Dtype::F32, &[400_003], vec![part])])
-    };
-    let (unpadded, targets) = source(0);
-    let plan = Plan { targets, dropped: Vec::new() };
-    let to = usize::try_from(Layout::new(&plan, u64::MAX).unwrap().files[0].header.bytes()).unwrap();
-    let from = |source: &Source| {
-        let checkpoint = &source.checkpoint;
-        usize::try_from(checkpoint.plain_bytes(&checkpoint.tensors()[0]).unwrap().1).unwrap()
-    };
-    // How far ahead of the source the target is, modulo a page.
-    for ahead in 0..=17 {
-        let padding = (to + 4096 - from(&unpadded) - ahead) % 4096;
-        let (source, targets) = source(padding);
-        assert_eq!((to + 4096 - from(&source) % 4096) % 4096, ahead);
-        let folder = tempfile::tempdir().unwrap();
-        assert!(carried(&source, targets, folder.path()).unwrap()["w"] == bytes, "{ahead} bytes ahead");
-    }
-}

@@ -4,7 +4,7 @@
 
 use vitport_checkpoint::{Audit, Dtype, Tensor};
 
-use super::block::{BLOCK, Block, is_slow};
+use super::block::{BLOCK, Block};
 use super::cast::{Cast, Overflow, Room, RowFactors, to_f64};
 use super::error::{Error, Result};
 use super::layout::WeightFile;
@@ -16,21 +16,19 @@ pub(super) struct Stretch<'a> {
     pub begin: u64,
     /// Where it ends in the file.
     pub end: u64,
-    /// Whether its bytes would be copied slowly into a block that begins at a page.
-    pub is_slow: bool,
     fill: Fill<'a>,
 }
 
 enum Fill<'a> {
-    Header(&'a WeightFile<'a>),
+    Header(&'a [u8]),
     Part { target: &'a Target, part: &'a Part, factors: Vec<f64> },
 }
 
 /// All stretches of a file, in order. The factors of scaled rows are read here, once.
 pub(super) fn stretches<'a>(file: &'a WeightFile<'a>, audit: &Audit<'_>) -> Result<Vec<Stretch<'a>>> {
-    let mut end = file.header.bytes();
+    let mut end = file.header.len() as u64;
     let mut all = Vec::with_capacity(file.tensors.len().saturating_add(1));
-    all.push(Stretch { begin: 0, end, is_slow: false, fill: Fill::Header(file) });
+    all.push(Stretch { begin: 0, end, fill: Fill::Header(&file.header) });
     for &target in &file.tensors {
         add_stretches(&mut all, target, end, audit)?;
         end = end.saturating_add(target.bytes());
@@ -38,8 +36,7 @@ pub(super) fn stretches<'a>(file: &'a WeightFile<'a>, audit: &Audit<'_>) -> Resu
     Ok(all)
 }
 
-/// Adds the stretches of one tensor whose bytes begin at `begin`. What goes on in the source where the stretch before ends
-/// is a part of that one: the shares of a tensor that is split are read at once.
+/// Adds the stretches of one tensor whose bytes begin at `begin`.
 pub(super) fn add_stretches<'a>(
     all: &mut Vec<Stretch<'a>>,
     target: &'a Target,
@@ -54,23 +51,9 @@ pub(super) fn add_stretches<'a>(
         };
         let begin = end;
         end = begin.saturating_add(part.elements().saturating_mul(target.dtype.size()));
-        match all.last_mut() {
-            Some(before) if before.goes_on(begin, target, part) => before.end = end,
-            _ => {
-                let from = plain_offset(target, part, audit);
-                let is_slow = from.is_some_and(|from| is_slow(from, begin));
-                all.push(Stretch { begin, end, is_slow, fill: Fill::Part { target, part, factors } });
-            }
-        }
+        all.push(Stretch { begin, end, fill: Fill::Part { target, part, factors } });
     }
     Ok(())
-}
-
-/// Where in its file the bytes of a part begin that are only moved.
-fn plain_offset(target: &Target, part: &Part, audit: &Audit<'_>) -> Option<u64> {
-    let Part::Slice { tensor, first, .. } = part else { return None };
-    let (_, offset) = audit.plain_bytes(tensor).filter(|_| tensor.dtype == target.dtype)?;
-    offset.checked_add(first.checked_mul(tensor.dtype.size())?)
 }
 
 fn read_factors(factors: &Tensor, audit: &Audit<'_>) -> Result<Vec<f64>> {
@@ -104,17 +87,6 @@ impl Scratch {
 }
 
 impl Stretch<'_> {
-    /// Whether a part whose bytes begin at `begin` is the run of elements behind this stretch's own, and neither is cast.
-    fn goes_on(&self, begin: u64, target: &Target, part: &Part) -> bool {
-        let Fill::Part { target: known, part: Part::Slice { tensor, first, .. }, .. } = &self.fill else {
-            return false;
-        };
-        let Part::Slice { tensor: next, first: from, .. } = part else { return false };
-        let behind = first.saturating_add(self.end.saturating_sub(self.begin) / known.dtype.size());
-        let is_moved = tensor.dtype == known.dtype && next.dtype == target.dtype;
-        is_moved && begin == self.end && *from == behind && next == tensor
-    }
-
     /// Fills `out` with the bytes from `position` of the file on, all of which lie in this stretch. `position` and the
     /// length are multiples of the element's size.
     pub(super) fn fill(
@@ -126,9 +98,11 @@ impl Stretch<'_> {
     ) -> Result<()> {
         let into = position.saturating_sub(self.begin);
         match &self.fill {
-            Fill::Header(file) => {
-                let position = usize::try_from(into).unwrap_or(usize::MAX);
-                file.header.fill(&file.tensors, position, out);
+            Fill::Header(header) => {
+                let begin = usize::try_from(into).unwrap_or(usize::MAX);
+                if let Some(bytes) = header.get(begin..).and_then(|rest| rest.get(..out.len())) {
+                    out.copy_from_slice(bytes);
+                }
                 Ok(())
             }
             Fill::Part { target, part, factors } => {

@@ -21,11 +21,14 @@ use super::error::{Error, Result};
 use super::fill::{Scratch, Stretch, stretches};
 use super::json;
 use super::layout::{INDEX_NAME, Layout, WeightFile};
-use super::pieces::Pieces;
 use super::syncing::{Filling, Syncing};
 
 /// More threads than this do not write faster into one file.
 const MAX_THREADS: usize = 4;
+
+/// Bytes that are written at a time, as many as `cp` does. The system keeps them in one piece of memory. Longer ones are no
+/// faster where they are at hand, and many times slower where a virtual machine has to get them from its host first.
+const WRITTEN_AT_A_TIME: usize = 64 * 1024;
 
 /// After so many bytes the disk is given what was written since the last time.
 const SYNCED_AT_A_TIME: u64 = 32 << 20;
@@ -83,7 +86,6 @@ fn write_file(
         stop: AtomicBool::new(false),
         error: Mutex::new(None),
         filling,
-        pieces: Pieces::new(),
         progress,
     };
     let threads = thread::available_parallelism().map_or(1, usize::from).min(MAX_THREADS);
@@ -122,13 +124,12 @@ struct Blocks<'a> {
     stop: AtomicBool,
     error: Mutex<Option<Error>>,
     filling: Filling,
-    pieces: Pieces,
     progress: &'a (dyn Fn(u64) + Sync),
 }
 
 impl Blocks<'_> {
     fn work(&self) {
-        let mut buffer = Block::with_shift(BLOCK);
+        let mut buffer = Block::new(BLOCK);
         let mut scratch = Scratch::new();
         while !self.stop.load(Ordering::Relaxed) {
             let begin = self.next.fetch_add(BLOCK as u64, Ordering::Relaxed);
@@ -136,15 +137,21 @@ impl Blocks<'_> {
             let len = usize::try_from(left).unwrap_or(BLOCK).min(BLOCK);
             let first = self.stretches.partition_point(|stretch| stretch.end <= begin);
             let stretches = self.stretches.get(first..).unwrap_or_default();
-            let end = begin.saturating_add(len as u64);
-            let is_shifted = stretches.iter().take_while(|stretch| stretch.begin < end).any(|it| it.is_slow);
-            let block = buffer.shifted(len, is_shifted);
+            let block = buffer.first(len);
             if let Err(error) = self.carry(stretches, begin, block, &mut scratch) {
                 self.stop.store(true, Ordering::Relaxed);
                 self.error.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
                 return;
             }
         }
+    }
+
+    fn write(&self, block: &[u8], begin: u64) -> io::Result<()> {
+        let places = (begin..).step_by(WRITTEN_AT_A_TIME);
+        block
+            .chunks(WRITTEN_AT_A_TIME)
+            .zip(places)
+            .try_for_each(|(piece, at)| self.file.write_all_at(piece, at))
     }
 
     /// Fills the block that begins at `begin` of the file, in the first of the stretches, and writes it there.
@@ -167,7 +174,7 @@ impl Blocks<'_> {
                 break;
             }
         }
-        self.pieces.write(self.file, block, begin).map_err(Error::disk("write", self.path))?;
+        self.write(block, begin).map_err(Error::disk("write", self.path))?;
         if begin.is_multiple_of(SYNCED_AT_A_TIME) {
             self.filling.advance();
         }

@@ -6,12 +6,14 @@
 //! at a multiple of its element's size, as the safetensors library writes them.
 
 use std::cmp::Reverse;
+use std::collections::HashSet;
 
+use foldhash::fast::RandomState;
 use serde_json::{Value, json};
-use vitport_checkpoint::{Dtype, Positions};
+use vitport_checkpoint::Dtype;
 
 use super::error::{Error, Result};
-use super::header::{Header, METADATA};
+use super::header::{LENGTH, METADATA, header};
 use crate::plan::{Part, Plan, Target};
 
 /// The largest shard that is written unless something else is asked for: transformers 4's default, 5 GB.
@@ -35,8 +37,8 @@ pub struct Layout<'a> {
 pub struct WeightFile<'a> {
     /// Its name in the folder.
     pub name: String,
-    /// What lies before the tensors' bytes.
-    pub header: Header,
+    /// What lies before the tensors' bytes: the length of the description, and the description.
+    pub header: Vec<u8>,
     /// The tensors in the order of their bytes, which follow one another without gaps.
     pub tensors: Vec<&'a Target>,
 }
@@ -44,7 +46,7 @@ pub struct WeightFile<'a> {
 impl WeightFile<'_> {
     /// Its length in bytes.
     pub fn bytes(&self) -> u64 {
-        self.tensors.iter().fold(self.header.bytes(), |sum, tensor| sum.saturating_add(tensor.bytes()))
+        self.tensors.iter().fold(self.header.len() as u64, |sum, tensor| sum.saturating_add(tensor.bytes()))
     }
 }
 
@@ -55,11 +57,10 @@ impl<'a> Layout<'a> {
     /// Of class usage when a tensor would have to be cast in a way that is never done. Of class bug when the plan
     /// contradicts itself.
     pub fn new(plan: &'a Plan, max_shard_size: u64) -> Result<Self> {
-        let mut names = Positions::with_capacity(plan.targets.len());
-        let name_at = |place: usize| plan.targets.get(place).map(|target| &*target.name);
-        for (place, target) in plan.targets.iter().enumerate() {
+        let mut names: HashSet<&str, RandomState> = HashSet::default();
+        for target in &plan.targets {
             check(target)?;
-            if *target.name == *METADATA || names.insert(&target.name, place, name_at).is_some() {
+            if *target.name == *METADATA || !names.insert(&target.name) {
                 return Err(inconsistent(target, "its name is taken".to_owned()));
             }
         }
@@ -71,7 +72,7 @@ impl<'a> Layout<'a> {
                 1 => "model.safetensors".to_owned(),
                 _ => format!("model-{:05}-of-{count:05}.safetensors", position + 1),
             };
-            Ok(WeightFile { name, header: header(&tensors)?, tensors })
+            Ok(WeightFile { name, header: checked_header(&tensors)?, tensors })
         });
         Ok(Layout { files: files.collect::<Result<_>>()? })
     }
@@ -151,10 +152,10 @@ fn split(targets: &[Target], max_shard_size: u64) -> Vec<Vec<&Target>> {
     shards
 }
 
-/// The header of a file of these tensors.
-fn header(tensors: &[&Target]) -> Result<Header> {
-    let header = Header::of(tensors);
-    let len = header.text_len();
+/// Returns the header of a file of these tensors, unless it is longer than is read again.
+fn checked_header(tensors: &[&Target]) -> Result<Vec<u8>> {
+    let header = header(tensors);
+    let len = header.len().saturating_sub(LENGTH);
     match tensors.first() {
         Some(first) if len > MAX_HEADER => {
             let why = format!("its file's header would have {len} bytes, more than {MAX_HEADER}");

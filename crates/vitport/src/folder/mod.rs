@@ -16,7 +16,6 @@ pub mod json;
 mod kept;
 pub mod layout;
 mod occupant;
-mod pieces;
 pub mod publish;
 pub mod reader;
 mod stale;
@@ -24,4 +23,3 @@ pub mod syncing;
 
 pub use contents::Contents;
 pub use error::{Class, Error, Result};
-pub use header::Header;
