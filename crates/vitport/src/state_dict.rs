@@ -4,9 +4,11 @@
 //! Lightning often `model.`), so the names in a file may carry a prefix that is no part of the network. A [`StateDict`]
 //! knows the bare names, and each [`Tensor`] in it keeps the name that the file has for it.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use vitport_checkpoint::{Checkpoint, Positions, Tensor};
+use foldhash::fast::RandomState;
+use vitport_checkpoint::{Checkpoint, Tensor};
 
 /// Prefixes that wrappers put before every name, tried repeatedly and in any order.
 ///
@@ -36,7 +38,7 @@ pub const WRAPPER_PREFIXES: [&str; 15] = [
 #[derive(Debug, Clone, Default)]
 pub struct StateDict {
     entries: Vec<(Arc<str>, Arc<Tensor>)>,
-    positions: Positions,
+    positions: HashMap<Arc<str>, usize, RandomState>,
     prefix: String,
 }
 
@@ -76,11 +78,7 @@ impl StateDict {
     /// A full name that meets a bare one (`head.weight` beside `module.head.weight`) stays reachable: the prefixed tensor
     /// keeps the bare name, the other one is listed behind `(outside the prefix) `.
     fn with_prefix(tensors: &[Arc<Tensor>], prefix: &str) -> Self {
-        let mut dict = StateDict {
-            entries: Vec::with_capacity(tensors.len()),
-            positions: Positions::with_capacity(tensors.len()),
-            prefix: prefix.to_owned(),
-        };
+        let mut dict = StateDict { prefix: prefix.to_owned(), ..StateDict::default() };
         let mut outside = Vec::new();
         for tensor in tensors {
             match tensor.name.strip_prefix(prefix) {
@@ -113,14 +111,11 @@ impl StateDict {
     }
 
     fn insert(&mut self, name: Arc<str>, tensor: Arc<Tensor>) {
-        let Self { entries, positions, .. } = self;
-        match positions.insert(&name, entries.len(), |position| name_at(entries, position)) {
-            Some(earlier) => {
-                if let Some(entry) = entries.get_mut(earlier) {
-                    entry.1 = tensor;
-                }
-            }
-            None => entries.push((name, tensor)),
+        let next = self.entries.len();
+        let position = *self.positions.entry(Arc::clone(&name)).or_insert(next);
+        match self.entries.get_mut(position) {
+            Some(entry) => entry.1 = tensor,
+            None => self.entries.push((name, tensor)),
         }
     }
 
@@ -153,7 +148,7 @@ impl StateDict {
 
     /// Position of a name in the file's order, and its tensor.
     pub fn entry(&self, name: &str) -> Option<(usize, &Arc<Tensor>)> {
-        let position = self.positions.find(name, |position| name_at(&self.entries, position))?;
+        let position = *self.positions.get(name)?;
         self.entries.get(position).map(|(_, tensor)| (position, tensor))
     }
 
@@ -193,8 +188,4 @@ impl StateDict {
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
-}
-
-fn name_at(entries: &[(Arc<str>, Arc<Tensor>)], position: usize) -> Option<&str> {
-    entries.get(position).map(|(name, _)| &**name)
 }
