@@ -15,8 +15,11 @@ use crate::tensor::{Tensor, extent};
 /// The longest span of a tensor that is kept, in bytes.
 const KEPT: u64 = 16 << 20;
 
-/// Bytes that may be read besides those of a box, for each of its own and in any case.
-const SURPLUS: (usize, usize) = (3, 4096);
+/// Bytes of a span that are always read at once.
+const SHORT: usize = 4096;
+
+/// How many times as long as its box a longer span may be to be read with it.
+const DENSE: usize = 4;
 
 /// Columns that are picked together, so that a cache line is used up while it is there.
 const TILE: usize = 16;
@@ -205,8 +208,7 @@ impl Bytes {
     ) -> Result<(), Fault> {
         let size = usize::try_from(tensor.dtype.size()).unwrap_or(1);
         let span = part.span().saturating_mul(size);
-        let (for_each, in_any_case) = SURPLUS;
-        if span <= at(in_any_case, part.elements().saturating_mul(size), for_each.saturating_add(1)) {
+        if span <= at(SHORT, part.elements().saturating_mul(size), DENSE) {
             let mut bytes = vec![0; span];
             self.raw(tensor.storage, (part.low as u64).saturating_mul(size as u64), &mut bytes, seen)?;
             return part.pick(size, &bytes, part.low, out);

@@ -6,7 +6,6 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
@@ -257,43 +256,24 @@ impl<'a> Walk<'a> {
     }
 
     /// A dict's entries as Python keeps them: a key that is set again keeps its place and gets the value.
-    pub(super) fn last_of_each_key<'e>(
-        &mut self,
-        entries: &'e [(Value, Value)],
-    ) -> Cow<'e, [(Value, Value)]> {
-        let mut firsts: HashMap<Key<'_>, usize, RandomState> = HashMap::default();
-        // The number of each entry that sets a key again, after that of the entry that set it first.
-        let mut repeats: Vec<(usize, usize)> = Vec::new();
-        for (number, (key, _)) in entries.iter().enumerate() {
-            let Some(key) = self.identity(*key) else { continue };
-            match firsts.entry(key) {
-                Entry::Occupied(first) => repeats.push((*first.get(), number)),
-                Entry::Vacant(slot) => drop(slot.insert(number)),
-            }
-        }
-        if repeats.is_empty() {
-            return Cow::Borrowed(entries);
-        }
-        let mut kept = entries.to_vec();
-        for &(first, again) in &repeats {
-            let Some(&(key, value)) = entries.get(again) else { continue };
-            if let Some(slot) = kept.get_mut(first) {
-                slot.1 = value;
-            }
+    pub(super) fn last_of_each_key(&mut self, entries: &[(Value, Value)]) -> Vec<(Value, Value)> {
+        let mut places: HashMap<Key<'_>, usize, RandomState> = HashMap::default();
+        let mut kept: Vec<(Value, Value)> = Vec::with_capacity(entries.len());
+        for &(key, value) in entries {
+            let next = kept.len();
+            let place = self.identity(key).map_or(next, |identity| *places.entry(identity).or_insert(next));
+            let Some(before) = kept.get_mut(place) else {
+                kept.push((key, value));
+                continue;
+            };
+            before.1 = value;
             let name = cut(&self.key(key));
             self.out.evidence.note(format!(
                 "a dict sets the key '{}' twice; the last value counts, as in Python",
                 escape(&name)
             ));
         }
-        let mut again = repeats.iter().map(|(_, again)| *again).peekable();
-        let mut number = 0;
-        kept.retain(|_| {
-            let is_first = again.next_if_eq(&number).is_none();
-            number += 1;
-            is_first
-        });
-        Cow::Owned(kept)
+        kept
     }
 
     /// What tells a dict's key from others; `None` for a key that is like no other.
