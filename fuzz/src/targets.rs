@@ -1,5 +1,5 @@
 //! What each fuzz target does with its bytes. libFuzzer calls these, and so does the smoke run among the ordinary tests
-//! (`crates/vitport/tests/fuzz_targets.rs`).
+//! (`crates/vitport/tests/it/fuzz_targets.rs`).
 
 use std::sync::OnceLock;
 

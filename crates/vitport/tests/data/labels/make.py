@@ -1,4 +1,4 @@
-"""Writes timm.tsv: what timm 1.0.31 says of each ImageNet set, for tests/labels.rs.
+"""Writes timm.tsv: what timm 1.0.31 says of each ImageNet set, for tests/it/labels.rs.
 
     python make.py
 

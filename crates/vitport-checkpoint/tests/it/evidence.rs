@@ -1,0 +1,92 @@
+//! What a file shows of itself besides its tensors.
+
+use vitport_checkpoint::{Checkpoint, Container, GlobalClass, Scalar};
+
+use crate::support::{self, open};
+
+fn value(c: &Checkpoint, path: &str) -> Scalar {
+    let found = c.metadata().iter().find(|entry| entry.path == path);
+    found.unwrap_or_else(|| panic!("no {path} in {:?}", c.metadata())).value.clone()
+}
+
+#[test]
+fn containers() {
+    for (file, container) in [
+        ("small.pth", Container::TorchZip),
+        ("script.pt", Container::TorchScript),
+        ("small.legacy.pth", Container::TorchLegacy),
+        ("old.tar", Container::TorchTar),
+        ("plain2.pkl", Container::Pickle),
+        ("arrays.npz", Container::Npz),
+        ("dtypes.safetensors", Container::Safetensors),
+        ("shards", Container::Safetensors),
+    ] {
+        assert_eq!(open(file).evidence().container, Some(container), "{file}");
+    }
+}
+
+#[test]
+fn who_wrote_it() {
+    let zip = open("small.pth");
+    assert_eq!(zip.evidence().writer_version.as_deref(), Some("3"));
+    assert_eq!(zip.evidence().byteorder.as_deref(), Some("little"));
+    assert_eq!(zip.evidence().pickle_protocol, Some(2));
+    assert_eq!(open("protocol5.pth").evidence().pickle_protocol, Some(5));
+    assert_eq!(open("big_endian.pth").evidence().byteorder.as_deref(), Some("big"));
+    assert_eq!(open("cuda.pth").storages()[0].device.as_deref(), Some("cuda:1"));
+}
+
+#[test]
+fn numbers_and_words_beside_the_weights() {
+    for file in ["train.pth", "train.legacy.pth"] {
+        let c = open(file);
+        assert_eq!(value(&c, "epoch"), Scalar::Int(3));
+        assert_eq!(value(&c, "arch").as_str(), Some("vit_tiny_patch16_224"));
+        assert_eq!(value(&c, "args.model").as_str(), Some("vit_tiny"));
+        assert_eq!(value(&c, "args.mean"), Scalar::List(vec![Scalar::Float(0.5), Scalar::Float(0.25)]));
+        assert_eq!(value(&c, "args.nested.depth"), Scalar::Int(12));
+        assert_eq!(value(&c, "best"), Scalar::Float(0.75));
+        assert_eq!(value(&c, "step"), Scalar::Int(12));
+        assert_eq!(value(&c, "flag"), Scalar::Bool(true));
+        assert_eq!(value(&c, "single"), Scalar::Float(0.5));
+    }
+    let odd = open("odd.pth");
+    assert_eq!(value(&odd, "text").as_str(), Some("größe\n"));
+    assert_eq!(value(&odd, "3").as_str(), Some("three"));
+    assert_eq!(value(&odd, "negative"), Scalar::Int(-(1 << 40)));
+    assert_eq!(value(&odd, "size"), Scalar::List(vec![Scalar::Int(2), Scalar::Int(3)]));
+    assert_eq!(value(&odd, "counter.a"), Scalar::Int(2));
+    assert_eq!(value(&odd, "none"), Scalar::None);
+    assert_eq!(value(&open("dtypes.safetensors"), "note").as_str(), Some("größe"));
+}
+
+#[test]
+fn globals_and_what_they_would_have_run() {
+    let c = open("train.pth");
+    let globals = &c.evidence().globals;
+    let namespace = globals.iter().find(|global| global.name == "Namespace").unwrap();
+    assert_eq!(namespace.class, GlobalClass::Opaque);
+    assert_eq!(namespace.would_run, ["argparse.Namespace()"]);
+    assert!(globals.iter().all(|global| global.class != GlobalClass::Dangerous), "{globals:?}");
+    let rebuild = globals.iter().find(|global| global.name == "_rebuild_tensor_v2").unwrap();
+    assert_eq!(rebuild.class, GlobalClass::Builder);
+}
+
+#[test]
+fn torchs_own_files_name_nothing_dangerous() {
+    for file in support::expected().keys() {
+        for global in &open(file).evidence().globals {
+            assert_ne!(global.class, GlobalClass::Dangerous, "{file}: {}.{}", global.module, global.name);
+        }
+    }
+}
+
+#[test]
+fn evidence_can_be_given_to_programs() {
+    let json = serde_json::to_value(open("train.pth").evidence()).unwrap();
+    assert_eq!(json["container"], "torch-zip");
+    assert_eq!(json["globals"][0]["class"], "builder");
+    let tensor = serde_json::to_value(&open("small.pth").tensors()[0]).unwrap();
+    assert_eq!(tensor["dtype"], "F32");
+    assert_eq!(tensor["shape"], serde_json::json!([4, 3, 2, 2]));
+}

@@ -1,0 +1,282 @@
+//! The command as a user meets it: what it prints where, what it exits with, and that bad input gives one line and leaves
+//! nothing behind.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::support::{example, vitport};
+
+fn refused(arguments: &[&str], code: i32, says: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    let output = vitport(arguments, folder.path());
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {stderr}");
+    assert_eq!(stderr.lines().count(), 1, "{arguments:?}: {stderr}");
+    assert!(stderr.starts_with("error: ") && stderr.contains(says), "{arguments:?}: {stderr}");
+    assert!(output.stdout.is_empty(), "{arguments:?}");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "{arguments:?} left something behind");
+}
+
+#[test]
+fn the_example_converts_and_agrees() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = example("vit_small_twin");
+    let output = vitport(&["convert", source.to_str().unwrap(), "-o", "out"], folder.path());
+    let stdout = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(stdout.contains("ViTForImageClassification") && stdout.contains("wrote"), "{stdout}");
+    let files = ["README.md", "config.json", "model.safetensors", "preprocessor_config.json"];
+    let mut found: Vec<_> = std::fs::read_dir(folder.path().join("out"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    found.sort();
+    assert_eq!(found, files);
+    let verify = vitport(&["verify", source.to_str().unwrap(), "out", "--json"], folder.path());
+    let report: serde_json::Value = serde_json::from_slice(&verify.stdout).unwrap();
+    assert_ne!(report["verdict"], "different");
+    assert!(report["timings"]["source_forward_ms"].as_f64().unwrap() > 0.0);
+    // A folder that is there already is replaced only on request.
+    let again = vitport(&["convert", source.to_str().unwrap(), "-o", "out"], folder.path());
+    assert_eq!(again.status.code(), Some(2));
+    let forced = vitport(&["convert", source.to_str().unwrap(), "-o", "out", "--force", "-q"], folder.path());
+    assert!(forced.status.success() && forced.stdout.is_empty());
+}
+
+#[test]
+fn a_folder_that_was_tampered_with_is_another_model() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = example("vit_small_twin");
+    vitport(&["convert", source.to_str().unwrap(), "-o", "out", "--no-verify"], folder.path());
+    let config = folder.path().join("out/config.json");
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, text.replace("1e-06", "1e-12")).unwrap();
+    let output = vitport(&["verify", source.to_str().unwrap(), "out"], folder.path());
+    assert_eq!(output.status.code(), Some(5));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("layer_norm_eps"));
+}
+
+#[test]
+fn a_cvt_asks_for_what_its_weights_do_not_say() {
+    let source = example("cvt_tiny/tiny.pth");
+    let source = source.to_str().unwrap();
+    refused(&["convert", source], 4, "--num-heads");
+    refused(&["convert", source, "--num-heads", "1,2,4"], 4, "--image-size");
+    refused(&["convert", source, "--num-heads", "1,2,5", "--image-size", "64"], 4, "--num-heads");
+    let folder = tempfile::tempdir().unwrap();
+    let given = ["--num_heads", "1,2,4", "--image_size", "64", "--pytorch_dump_folder_path", "out"];
+    let legacy: Vec<&str> = ["--cvt_file_name", source].into_iter().chain(given).collect();
+    let output = vitport(&legacy, folder.path());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(String::from_utf8_lossy(&output.stdout).contains("known deviation"));
+    let strict: Vec<&str> = legacy.iter().copied().chain(["--force", "--strict"]).collect();
+    assert_eq!(vitport(&strict, folder.path()).status.code(), Some(5));
+}
+
+#[test]
+fn bad_command_lines_are_one_line_and_exit_with_their_class() {
+    let vit = example("vit_small_twin");
+    let vit = vit.to_str().unwrap();
+    refused(&["convert", "no/such/file.pth"], 3, "no/such/file.pth");
+    refused(&["convert", vit, "--dtype", "int4"], 2, "dtypes are");
+    refused(&["convert", vit, "--frobnicate"], 2, "--frobnicate");
+    refused(&["frobnicate"], 2, "frobnicate");
+    refused(&["convert", vit, "--num-heads", "5"], 4, "--num-heads");
+    refused(&["convert", vit, "--image-size", "0"], 2, "picture size");
+    refused(&["convert", vit, "--image-size", "96"], 4, "--image-size");
+    refused(&["convert", vit, "--labels", "imagenet-1k"], 4, "10 classes");
+    refused(&["convert", vit, "--labels", "absent.txt"], 2, "absent.txt");
+    refused(&["convert", vit, "--arch", "vit_bse_patch16_224"], 4, "did you mean");
+    refused(&["convert", vit, "--arch", "resnet50"], 7, "resnet");
+    refused(&["convert", vit, "--mapping", "absent.toml"], 2, "absent.toml");
+    refused(&["convert", vit, "--key", "nothing"], 3, "nothing");
+    refused(&["convert", vit, "--max-shard-size", "lots"], 2, "lots");
+    refused(&["models", "no-such-model"], 4, "no-such-model");
+    refused(&["classify", vit, "x.png"], 4, "model_type");
+}
+
+#[test]
+fn a_picture_that_cannot_be_read_is_named_and_the_others_are_classified() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = example("vit_small_twin");
+    vitport(&["convert", source.to_str().unwrap(), "-o", "out", "--no-verify", "-q"], folder.path());
+    let picture = Path::new(env!("CARGO_MANIFEST_DIR")).join("../vitport/data/picture/harbour.png");
+    std::fs::write(folder.path().join("broken.png"), &std::fs::read(&picture).unwrap()[..900]).unwrap();
+    let output = vitport(&["classify", "out", "broken.png", picture.to_str().unwrap()], folder.path());
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{stderr}");
+    assert!(stderr.starts_with("error: broken.png: ") && stderr.lines().count() == 1, "{stderr}");
+    assert_eq!(String::from_utf8_lossy(&output.stdout).matches('%').count(), 5);
+}
+
+#[test]
+fn what_the_terminal_gets_cannot_command_it() {
+    let folder = tempfile::tempdir().unwrap();
+    for arguments in [["plan", "\u{1b}[31m.pth"], ["inspect", "a\u{202e}b.pth"]] {
+        let output = vitport(&arguments, folder.path());
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert!(!stderr.contains(['\u{1b}', '\u{202e}']), "{stderr:?}");
+    }
+}
+
+#[test]
+fn a_report_in_a_file_cannot_command_the_terminal_that_shows_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = folder.path().join("model");
+    std::fs::create_dir(&model).unwrap();
+    std::fs::copy(example("vit_small_twin/model.safetensors"), model.join("model.safetensors")).unwrap();
+    let config = std::fs::read_to_string(example("vit_small_twin/config.json")).unwrap();
+    let mut config: serde_json::Value = serde_json::from_str(&config).unwrap();
+    let evil = |number: usize| format!("\u{1b}]0;a\u{7}\u{9b}31m\u{202e}{number}\u{2066}");
+    config["label_names"] = (0..10).map(evil).collect();
+    std::fs::write(model.join("config.json"), config.to_string()).unwrap();
+    for report in ["report.json", "report.html"] {
+        let arguments = ["convert", "model", "-o", "out", "--force", "--report", report];
+        let output = vitport(&arguments, folder.path());
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let files = [report, "out/README.md", "out/config.json"];
+        for file in files {
+            let text = std::fs::read_to_string(folder.path().join(file)).unwrap();
+            assert!(text.contains("31m"), "{file} shows no label");
+            let unsafe_to_show = |c: char| c != '\n' && vitport_checkpoint::is_unsafe_to_show(c);
+            assert!(
+                !text.contains(unsafe_to_show),
+                "{file}: {:?}",
+                text.matches(unsafe_to_show).collect::<Vec<_>>()
+            );
+        }
+    }
+    let report = std::fs::read(folder.path().join("report.json")).unwrap();
+    let report: serde_json::Value = serde_json::from_slice(&report).unwrap();
+    assert!(report.to_string().contains('\u{202e}'), "a program reads the label as it is");
+}
+
+#[test]
+fn programs_get_one_document() {
+    let folder = tempfile::tempdir().unwrap();
+    let vit = example("vit_small_twin");
+    let vit = vit.to_str().unwrap();
+    let file = example("cvt_tiny/tiny.pth");
+    for arguments in [
+        vec!["plan", vit, "--json"],
+        vec!["inspect", file.to_str().unwrap(), "--hash", "--json"],
+        vec!["models", "cvt", "--json"],
+        vec!["diff", vit, vit, "--json"],
+        vec!["convert", vit, "-o", "out", "--json"],
+        vec!["plan", "absent.pth", "--json"],
+    ] {
+        let output = vitport(&arguments, folder.path());
+        let parsed: Result<serde_json::Value, _> = serde_json::from_slice(&output.stdout);
+        assert!(parsed.is_ok(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stdout));
+    }
+}
+
+#[test]
+fn an_error_is_a_document_with_its_kind() {
+    let folder = tempfile::tempdir().unwrap();
+    let vit = example("vit_small_twin");
+    let vit = vit.to_str().unwrap();
+    let cvt = example("cvt_tiny/tiny.pth");
+    let cvt = cvt.to_str().unwrap();
+    std::fs::write(folder.path().join("cut.pth"), &std::fs::read(cvt).unwrap()[..900]).unwrap();
+    for (arguments, code, kind, field, value) in [
+        (vec!["plan", vit, "--frobnicate"], 2, "usage", "", ""),
+        (vec!["frobnicate"], 2, "usage", "", ""),
+        (vec!["convert", vit, "--labels", "absent.txt"], 2, "usage", "fact", "labels"),
+        (vec!["plan", "absent.pth"], 3, "unreadable", "file", "absent.pth"),
+        (vec!["plan", "cut.pth"], 3, "unreadable", "file", "cut.pth"),
+        (vec!["plan", cvt, "--max-tensors", "3"], 3, "refused", "file", cvt),
+        (vec!["plan", cvt], 4, "question", "", ""),
+        (vec!["plan", vit, "--num-heads", "5"], 4, "contradiction", "fact", "num_heads"),
+        (vec!["plan", vit, "--arch", "nothing_like_it"], 4, "unknown_architecture", "", ""),
+        (vec!["convert", vit, "--no-verify", "-o", "/proc/x"], 6, "io", "file", "/proc"),
+        (vec!["plan", vit, "--arch", "resnet50"], 7, "no_target", "", ""),
+        (vec!["plan", "vit_base_patch32_clip_224.openai"], 7, "no_target", "", ""),
+    ] {
+        let output = vitport(&[&arguments[..], &["--json"]].concat(), folder.path());
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {stderr}");
+        assert_eq!(stderr.lines().count(), 1, "{arguments:?}: {stderr}");
+        let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!((&document["schema"], &document["kind"]), (&1.into(), &kind.into()), "{arguments:?}");
+        assert_eq!(document["error"]["exit_code"], code, "{arguments:?}");
+        assert!(stderr.contains(document["message"].as_str().unwrap()), "{arguments:?}: {stderr}");
+        if !field.is_empty() {
+            assert_eq!(document[field], value, "{arguments:?}");
+        }
+    }
+}
+
+#[test]
+fn diff_exits_with_1_where_something_differs() {
+    let folder = tempfile::tempdir().unwrap();
+    let (vit, cvt) = (example("vit_small_twin"), example("cvt_tiny/tiny.pth"));
+    let diff = |a: &Path, b: &Path, option: &str| {
+        vitport(&["diff", a.to_str().unwrap(), b.to_str().unwrap(), option], folder.path())
+    };
+    assert_eq!(diff(&vit, &vit, "-q").status.code(), Some(0));
+    let output = diff(&vit, &cvt, "--json");
+    assert_eq!(output.status.code(), Some(1));
+    let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(output.stderr.is_empty() && document["differences"].is_array() && document["schema"] == 1);
+}
+
+#[test]
+fn inspect_names_every_tensor_of_a_training_run() {
+    let file = example("cvt_tiny/tiny.pth");
+    let folder = tempfile::tempdir().unwrap();
+    let output = vitport(&["inspect", file.to_str().unwrap(), "--json", "--hash"], folder.path());
+    let rows: Vec<serde_json::Value> = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(rows.len(), 221);
+    let row = rows.iter().find(|row| row["name"] == "head.weight").unwrap();
+    assert_eq!((&row["dtype"], &row["shape"]), (&"F32".into(), &serde_json::json!([10, 64])));
+    assert_eq!(row["sha256"].as_str().unwrap().len(), 64);
+}
+
+#[test]
+fn the_list_of_models_can_be_filtered_sorted_and_fits_a_terminal() {
+    let folder = tempfile::tempdir().unwrap();
+    let rows = |arguments: &[&str]| -> Vec<serde_json::Value> {
+        let output = vitport(&[&["models", "--json"], arguments].concat(), folder.path());
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    let all = rows(&[]);
+    assert_eq!(all.len(), 354 + 7);
+    assert_eq!(rows(&["--family", "cvt"]).len(), 7);
+    assert!(rows(&["--license", "cc-by-nc"]).iter().all(|row| row["license"] == "cc-by-nc-4.0"));
+    let models = rows(&["--becomes", "ViTModel", "--sort", "params", "--reverse"]);
+    assert!(!models.is_empty() && models.iter().all(|row| row["becomes"] == "ViTModel"));
+    let parameters: Vec<u64> = models.iter().map(|row| row["parameters"].as_u64().unwrap()).collect();
+    assert!(parameters.is_sorted_by(|a, b| a >= b) && parameters.first() > parameters.last());
+    // What is not known is not said.
+    assert!(
+        rows(&["--family", "cvt"]).iter().all(|row| row["license"].is_null() && row.get("sha256").is_none())
+    );
+    for columns in ["100", "84"] {
+        let output = Command::new(env!("CARGO_BIN_EXE_vitport"))
+            .arg("models")
+            .env("COLUMNS", columns)
+            .output()
+            .unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        let width = columns.parse().unwrap();
+        assert!(text.lines().all(|line| line.chars().count() <= width), "{columns}");
+        assert!(all.iter().all(|row| text.contains(row["name"].as_str().unwrap())));
+    }
+    refused(&["models", "--license", "nobody's"], 4, "these filters");
+}
+
+#[test]
+fn a_plan_fits_the_terminal() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = example("vit_small_twin");
+    let arguments = ["plan", source.to_str().unwrap()];
+    let wide = String::from_utf8(vitport(&arguments, folder.path()).stdout).unwrap();
+    let widest = wide.lines().skip(2).map(|line| line.chars().count()).max().unwrap();
+    assert!(widest > 100, "the table is wide where nothing bounds it");
+    let narrow = Command::new(env!("CARGO_BIN_EXE_vitport")).args(arguments).env("COLUMNS", "80").output();
+    let narrow = String::from_utf8(narrow.unwrap().stdout).unwrap();
+    assert!(narrow.lines().skip(2).all(|line| line.chars().count() <= 80), "{narrow}");
+    let names = |text: &str| text.split_whitespace().filter(|word| word.starts_with("vit.")).count();
+    assert_eq!(names(&narrow), names(&wide));
+}

@@ -1,0 +1,10 @@
+//! The command's tests, in one program: linking one is what most of the time of many would go into.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod batch;
+mod command_line;
+mod damaged_weights;
+mod own_rules;
+mod support;
+mod table_command;
+mod weighing_command;

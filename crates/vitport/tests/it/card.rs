@@ -1,0 +1,113 @@
+//! The model card: what it says of a conversion, and that no text of a stranger can end the block that it stands in.
+
+use vitport::card::Card;
+use vitport::convert::Prepared;
+use vitport::front_matter::FrontMatter;
+use vitport::identify::{Hints, LabelChoice};
+use vitport::license::License;
+use vitport::source::Provenance;
+
+use crate::example::prepared;
+
+fn cvt() -> Prepared {
+    let hints = Hints {
+        num_heads: Some(vec![1, 2, 4]),
+        image_size: Some([64, 64]),
+        labels: Some(LabelChoice::None),
+        ..Hints::default()
+    };
+    prepared("cvt_tiny/tiny.pth", hints)
+}
+
+fn text(prepared: &Prepared, exact_code: bool) -> String {
+    Card { prepared, report: None, exact_code }.text()
+}
+
+/// The lines of the metadata.
+fn head(card: &str) -> Vec<&str> {
+    let block = card.strip_prefix("---\n").unwrap();
+    block.split_once("\n---\n").unwrap().0.lines().collect()
+}
+
+#[test]
+fn a_classifier_says_its_task_its_source_and_its_licence() {
+    let mut model = prepared("vit_small_twin", Hints::default());
+    model.source.provenance =
+        Some(Provenance { repository: "org/birds".to_owned(), commit: "c0ffee".to_owned() });
+    model.source.card = FrontMatter::parse("---\ndatasets: [org/feathers, cub]\n---\n");
+    let card = text(&model, false);
+    assert_eq!(
+        head(&card),
+        [
+            "license: apache-2.0",
+            "library_name: transformers",
+            "pipeline_tag: image-classification",
+            "tags:",
+            "- vision",
+            "- vit",
+            "- timm",
+            "- vitport",
+            "base_model:",
+            "- org/birds",
+            "datasets:",
+            "- org/feathers",
+            "- cub",
+        ]
+    );
+    for said in [
+        "`c0ffee`",
+        "not compared",
+        "sha256 not computed",
+        "`vit.toml` (built in)",
+        "shorter edge to 84 pixels, bicubic",
+    ] {
+        assert!(card.contains(said), "{said}\n{card}");
+    }
+    let here = env!("CARGO_MANIFEST_DIR");
+    assert!(!card.contains(here), "a path of this machine");
+}
+
+#[test]
+fn a_model_without_head_is_a_feature_extractor() {
+    let card = text(&prepared("vit_small_twin", Hints { without_head: true, ..Hints::default() }), false);
+    assert!(head(&card).contains(&"pipeline_tag: image-feature-extraction"));
+    assert!(card.contains("AutoModel.from_pretrained") && card.contains("pooler_output"));
+    assert!(!card.contains("AutoModelForImageClassification"));
+}
+
+#[test]
+fn a_cvt_says_its_known_deviation_and_no_licence() {
+    let model = cvt();
+    let card = text(&model, false);
+    assert!(!head(&card).iter().any(|line| line.starts_with("license")), "{card}");
+    assert!(card.contains("Known deviation: Microsoft's CvT computes QuickGELU"));
+    assert!(!card.contains("trust_remote_code"));
+    assert!(text(&model, true).contains("trust_remote_code=True"));
+}
+
+#[test]
+fn no_text_of_a_stranger_ends_its_block() {
+    let hostile =
+        "x\n---\nlicense: mit\n---\n```\n</code><script>alert(1)</script> `` | ~~~ # [a](http://b) \u{202e}";
+    let plain = text(&prepared("vit_small_twin", Hints::default()), false);
+    let mut model = prepared("vit_small_twin", Hints::default());
+    model.model.name = hostile.to_owned();
+    model.model.license.as_mut().unwrap().value =
+        License::of(hostile).unwrap().named(None, Some(hostile.to_owned()));
+    model.source.provenance = Some(Provenance { repository: hostile.to_owned(), commit: hostile.to_owned() });
+    model.source.card = Some(FrontMatter { datasets: vec![hostile.to_owned()], ..FrontMatter::default() });
+    for fact in &mut model.model.facts {
+        fact.value = hostile.to_owned();
+    }
+    let card = text(&model, false);
+    // At the head the licence's name and link, base_model and datasets with one entry each; below, a row for the commit.
+    assert_eq!(head(&card).len(), head(&plain).len() + 6);
+    let lines_below = |card: &str| card.split_once("\n---\n").unwrap().1.lines().count();
+    assert_eq!(lines_below(&card), lines_below(&plain) + 1);
+    assert!(!card.contains('\u{202e}'));
+    // The longest run of backticks in it is three, so four stand around it, and outside of them nothing of it is left.
+    let below = card.split_once("\n---\n").unwrap().1;
+    for line in below.lines().filter(|line| line.contains("script")) {
+        assert!(line.split("````").step_by(2).all(|outside| !outside.contains("script")), "{line}");
+    }
+}

@@ -1,0 +1,19 @@
+//! The examples of the repository, as sources.
+
+use std::path::{Path, PathBuf};
+
+use vitport::convert::{Prepared, Request, prepare};
+use vitport::identify::Hints;
+use vitport::source::Source;
+use vitport_checkpoint::Limits;
+
+/// Returns where a file or folder of `examples` lies.
+pub fn path(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples").join(name)
+}
+
+/// Returns the plan for an example.
+pub fn prepared(name: &str, hints: Hints) -> Prepared {
+    let source = Source::open(&path(name), None, &Limits::default()).unwrap();
+    prepare(source, &Request { hints, ..Request::default() }).unwrap()
+}

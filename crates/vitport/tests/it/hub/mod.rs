@@ -1,0 +1,18 @@
+//! Fetching from the Hub, against a server on loopback.
+
+mod cache;
+mod concurrency;
+mod disk;
+mod fetch;
+mod integrity;
+mod names;
+mod offline;
+mod picture;
+mod proxy;
+mod redirects;
+mod refusals;
+mod resume;
+mod retries;
+mod revisions;
+mod server;
+mod token;

@@ -1,0 +1,55 @@
+//! A picture from an address.
+
+use vitport::hub::{Error, ErrorClass, HubConfig, fetch_url};
+
+use super::server::{self, Fault, Hub};
+
+#[test]
+fn its_bytes_arrive_and_the_file_goes_with_its_handle() {
+    let hub = Hub::start();
+    hub.page("/pictures/cat.png?size=1", 200, &[], b"a picture");
+    hub.page("/old.png", 301, &[("Location", "pictures/cat.png?size=1")], b"");
+    hub.fault("GET", "/pictures", 1, Fault::Cut(3));
+    let folder = tempfile::tempdir().unwrap();
+    let file =
+        fetch_url(&hub.config(&folder), &format!("{}/old.png", hub.endpoint), folder.path(), 9, &()).unwrap();
+    assert_eq!(std::fs::read(file.path()).unwrap(), b"a picture");
+    drop(file);
+    assert_eq!(server::tree(folder.path()), Vec::<String>::new());
+}
+
+#[test]
+fn one_that_is_too_large_or_missing_is_refused() {
+    let hub = Hub::start();
+    hub.page("/cat.png", 200, &[], b"a picture");
+    let folder = tempfile::tempdir().unwrap();
+    let fetch = |path: &str, limit| {
+        fetch_url(&hub.config(&folder), &format!("{}{path}", hub.endpoint), folder.path(), limit, &())
+            .unwrap_err()
+    };
+    let error = fetch("/cat.png", 8);
+    assert!(matches!(error, Error::TooLarge { limit: 8, .. }), "{error:?}");
+    assert_eq!(error.class(), ErrorClass::Refused);
+    let error = fetch("/dog.png?key=secret", 100);
+    assert!(matches!(error, Error::Status { status: 404, .. }), "{error:?}");
+    assert!(error.to_string().contains("/dog.png") && !error.to_string().contains("secret"), "{error}");
+    assert_eq!(server::tree(folder.path()), Vec::<String>::new());
+}
+
+#[test]
+fn offline_and_other_schemes() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = HubConfig { offline: true, ..HubConfig::new(folder.path()) };
+    let error = fetch_url(&config, "http://127.0.0.1:9/cat.png", folder.path(), 9, &()).unwrap_err();
+    assert!(matches!(error, Error::OfflineAddress { .. }), "{error:?}");
+    let config = HubConfig { offline: false, ..config };
+    for address in ["file:///etc/passwd", "data:image/png;base64,AAAA", "cat.png"] {
+        assert!(
+            matches!(
+                fetch_url(&config, address, folder.path(), 9, &()).unwrap_err(),
+                Error::BadAddress { .. }
+            ),
+            "{address}"
+        );
+    }
+}

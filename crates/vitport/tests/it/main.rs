@@ -1,0 +1,24 @@
+//! The library's tests, in one program: linking one is what most of the time of many would go into.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod card;
+mod carry;
+mod child;
+mod example;
+mod forward_cvt;
+mod forward_vit;
+mod fuzz_targets;
+mod golden;
+#[cfg(feature = "hub")]
+mod hub;
+mod image;
+mod jax_refusals;
+mod jax_releases;
+mod labels;
+mod licenses;
+mod publish;
+mod report_page;
+mod rules_language;
+mod rules_lint;
+mod verify;
+mod zoo;

@@ -1,0 +1,60 @@
+//! A cast is judged by its own rounding: the source run on its weights as the cast leaves them agrees with the folder as closely
+//! as without a cast, so that a fault too small to be told from rounding to bfloat16 is still seen.
+
+use std::path::Path;
+
+use vitport::convert::Request;
+use vitport::identify::Hints;
+use vitport::image::Filter;
+use vitport::preprocessing::{IMAGENET_MEAN, IMAGENET_STD};
+use vitport::verify::{Picture, Report, Verdict, weigh};
+use vitport_checkpoint::Dtype;
+
+use super::convert::{Converted, convert};
+
+/// The tiny ViT with layer scale, which is folded before it is rounded.
+fn cast_to(dtype: Dtype) -> Converted {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/vit/timm_dinov2_base.safetensors");
+    let hints = Hints {
+        num_heads: Some(vec![2]),
+        mean: Some(IMAGENET_MEAN),
+        std: Some(IMAGENET_STD),
+        crop_pct: Some(0.875),
+        interpolation: Some(Filter::Bicubic),
+        ..Hints::default()
+    };
+    convert(&source, &Request { hints, dtype: Some(dtype), ..Request::default() })
+}
+
+fn weighed(converted: &Converted) -> Report {
+    weigh(&converted.prepared, &converted.folder, &Picture::built_in().unwrap()).unwrap()
+}
+
+#[test]
+fn a_cast_is_measured_and_then_taken_away() {
+    for (dtype, name) in [(Dtype::F16, "float16"), (Dtype::BF16, "bfloat16")] {
+        let report = weighed(&cast_to(dtype));
+        assert_eq!(report.verdict, Verdict::Same, "{:?}", report.reasons);
+        let cast = report.cast.as_ref().unwrap();
+        assert_eq!((cast.dtype.as_str(), &cast.measured), (name, &report.layers));
+        let (moved, left) = (cast.measured.last().unwrap(), cast.without_it.last().unwrap());
+        assert!(moved.difference.relative > 100.0 * moved.tolerance, "{moved:?}");
+        assert!(left.difference.relative < left.tolerance, "{left:?}");
+        assert_eq!(report.judged(), cast.without_it);
+    }
+    assert!(weighed(&cast_to(Dtype::F32)).cast.is_none());
+}
+
+#[test]
+fn a_fault_that_is_smaller_than_the_rounding_is_seen() {
+    let converted = cast_to(Dtype::BF16);
+    let config = converted.folder.join("config.json");
+    let text = std::fs::read_to_string(&config).unwrap();
+    assert!(text.contains("1e-06"), "{text}");
+    std::fs::write(&config, text.replace("1e-06", "1e-04")).unwrap();
+    let report = weighed(&converted);
+    let cast = report.cast.as_ref().unwrap();
+    let moved = cast.measured.iter().map(|place| place.difference.relative).fold(0.0, f64::max);
+    let wrong = cast.without_it.iter().find(|place| !place.agrees).expect("the outputs show it");
+    assert!(wrong.difference.relative < moved, "{wrong:?} of {moved}");
+}

@@ -1,0 +1,167 @@
+//! The proof of the prover: faults planted one at a time in untouched folders, each of which weighing must call different.
+//!
+//! For each fault the test also asks whether running the networks would have shown it without the comparison of bytes and
+//! facts, and what the original scripts' check would have said. `--nocapture` prints the table of docs/verification.md.
+
+mod common_faults;
+mod cvt_faults;
+mod fault;
+mod folder;
+mod models;
+mod original;
+mod stray_faults;
+mod tensors;
+mod vit_faults;
+
+use std::path::Path;
+
+use fault::{Fault, Forward, Kind};
+use folder::FolderFiles;
+use models::Model;
+use vitport::verify::{Picture, Report, Verdict, VerifyError, weigh};
+
+use super::convert::{Converted, convert};
+
+/// What weighing said of one fault.
+struct Finding {
+    row: String,
+    is_killed: bool,
+    /// Whether outputs or pixels alone show the fault.
+    is_shown: bool,
+    forward: Forward,
+    kind: Kind,
+}
+
+/// The parts of weighing that saw a fault.
+fn seen_by(weighed: &Result<Report, VerifyError>) -> Vec<&'static str> {
+    let report = match weighed {
+        Ok(report) => report,
+        Err(_) => return vec!["cannot be read"],
+    };
+    let judged = report.judged();
+    let parts = [
+        ("cannot be run", report.layers.is_empty()),
+        ("weights", !report.weights.agree()),
+        ("facts", report.facts.iter().any(|fact| fact.counts && !fact.agrees)),
+        ("pixels", report.pixels.iter().any(|place| !place.agrees)),
+        ("outputs", judged.iter().any(|place| !place.agrees)),
+    ];
+    parts.into_iter().filter_map(|(part, sees)| sees.then_some(part)).collect()
+}
+
+fn is_killed(weighed: &Result<Report, VerifyError>) -> bool {
+    weighed.as_ref().map_or(true, |report| report.verdict == Verdict::Different)
+}
+
+fn faults(is_cvt: bool) -> Vec<Fault> {
+    let (weights, config, processor) = match is_cvt {
+        true => (cvt_faults::weights(), cvt_faults::config(), cvt_faults::processor()),
+        false => (vit_faults::weights(), vit_faults::config(), vit_faults::processor()),
+    };
+    let common = common_faults::list().into_iter().chain(stray_faults::list());
+    weights.into_iter().chain(config).chain(common).chain(processor).collect()
+}
+
+fn weights_file(source: &Path) -> std::path::PathBuf {
+    if source.is_dir() { source.join("model.safetensors") } else { source.to_owned() }
+}
+
+/// Plants every fault that a model has a place for.
+fn plant_all(model: &Model, picture: &Picture) -> Vec<Finding> {
+    let converted = convert(&model.source, &model.request);
+    let untouched = weigh(&converted.prepared, &converted.folder, picture).unwrap();
+    assert_ne!(untouched.verdict, Verdict::Different, "{}: {:?}", model.name, untouched.reasons);
+    let read = || FolderFiles::read(&converted.folder, &weights_file(&model.source));
+    let rewritten = converted.place("rewritten");
+    read().write(&rewritten);
+    let rewritten = weigh(&converted.prepared, &rewritten, picture).unwrap();
+    assert_eq!(rewritten.verdict, untouched.verdict, "rewriting alone must be no fault");
+
+    let (files, all) = (read(), faults(model.is_cvt));
+    let fitting = all.into_iter().filter(|fault| (fault.fits)(&files)).enumerate();
+    fitting.map(|(number, fault)| plant(model, &converted, read(), number, &fault, picture)).collect()
+}
+
+fn plant(
+    model: &Model,
+    converted: &Converted,
+    mut files: FolderFiles,
+    number: usize,
+    fault: &Fault,
+    picture: &Picture,
+) -> Finding {
+    (fault.plant)(&mut files);
+    let folder = converted.place(&format!("fault {number}"));
+    files.write(&folder);
+    let weighed = weigh(&converted.prepared, &folder, picture);
+    let seen = seen_by(&weighed);
+    let original = original::check(&converted.prepared, &folder, &picture.pixmap, model.is_cvt);
+    let largest = original.largest.map_or_else(|| "–".to_owned(), |largest| format!("{largest:.1e}"));
+    let is_shown =
+        seen.iter().any(|part| ["cannot be read", "cannot be run", "pixels", "outputs"].contains(part));
+    Finding {
+        row: format!(
+            "| {} | {} | {} | {} | {largest} |",
+            fault.name,
+            model.name,
+            if seen.is_empty() { "NOTHING".to_owned() } else { seen.join(", ") },
+            original.verdict,
+        ),
+        is_killed: is_killed(&weighed),
+        is_shown,
+        forward: fault.forward,
+        kind: fault.kind,
+    }
+}
+
+#[test]
+fn what_changes_nothing_raises_no_alarm() {
+    let picture = Picture::built_in().unwrap();
+    for model in models::all() {
+        let converted = convert(&model.source, &model.request);
+        let untouched = weigh(&converted.prepared, &converted.folder, &picture).unwrap();
+        for (number, (name, change)) in stray_faults::harmless().into_iter().enumerate() {
+            let mut files = FolderFiles::read(&converted.folder, &weights_file(&model.source));
+            change(&mut files);
+            let folder = converted.place(&format!("harmless {number}"));
+            files.write(&folder);
+            let report = weigh(&converted.prepared, &folder, &picture).unwrap();
+            assert_eq!(report.verdict, untouched.verdict, "{}, {name}: {:?}", model.name, report.reasons);
+        }
+    }
+}
+
+#[test]
+fn every_planted_fault_is_found() {
+    let picture = Picture::built_in().unwrap();
+    let findings: Vec<Finding> = models::all().iter().flat_map(|model| plant_all(model, &picture)).collect();
+    println!("| fault | model | vitport: what sees it | original script | max. difference, same pixels |");
+    println!("|---|---|---|---|---|");
+    findings.iter().for_each(|finding| println!("{}", finding.row));
+
+    let rows = |are: &dyn Fn(&&Finding) -> bool| -> Vec<&str> {
+        findings.iter().filter(are).map(|finding| finding.row.as_str()).collect()
+    };
+    let survivors = rows(&|finding| !finding.is_killed);
+    let (planted, killed) = (findings.len(), findings.len() - survivors.len());
+    println!("planted {planted} faults, killed {killed}");
+    let in_weights = rows(&|finding| finding.kind == Kind::Weights);
+    let by_outputs = rows(&|finding| finding.kind == Kind::Weights && finding.is_shown);
+    println!("{} faults in weights, of which outputs alone show {}", in_weights.len(), by_outputs.len());
+    let let_through = rows(&|finding| finding.row.contains("let through"));
+    println!("the original scripts' checks let {} through", let_through.len());
+    for (finding, why) in findings.iter().filter_map(|finding| match finding.forward {
+        Forward::CannotShow(why) | Forward::MayShow(why) if !finding.is_shown => Some((finding, why)),
+        _ => None,
+    }) {
+        println!("outputs and pixels do not show: {} ({why})", finding.row);
+    }
+
+    assert!(survivors.is_empty(), "not found: {survivors:#?}");
+    assert!(planted >= 40, "only {planted} faults");
+    let overlooked = rows(&|finding| finding.forward == Forward::Shows && !finding.is_shown);
+    assert!(overlooked.is_empty(), "outputs and pixels should show: {overlooked:#?}");
+    let shown_after_all =
+        rows(&|finding| matches!(finding.forward, Forward::CannotShow(_)) && finding.is_shown);
+    assert!(shown_after_all.is_empty(), "said to be invisible and are not: {shown_after_all:#?}");
+}

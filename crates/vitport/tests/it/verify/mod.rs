@@ -1,0 +1,6 @@
+//! Whether two networks are the same model: faults that must be seen, and noise that must not.
+
+mod cast;
+mod control;
+mod convert;
+mod quiet;
