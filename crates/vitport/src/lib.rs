@@ -12,6 +12,7 @@ pub mod catalogue;
 pub mod convert;
 pub mod families;
 pub mod folder;
+pub mod frameworks;
 pub mod front_matter;
 #[cfg(feature = "hub")]
 pub mod hub;

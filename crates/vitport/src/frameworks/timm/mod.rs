@@ -1,0 +1,3 @@
+//! timm, PyTorch Image Models.
+
+pub mod registry;
