@@ -67,9 +67,11 @@ with zipfile.ZipFile(CRATES / "vitport/tests/data/vit/jax_pre_logits.npz") as ar
     seed("npz", "jax", b"".join(parts))
 seed("index", "a", b'{"weight_map": {"a": "1.safetensors"}}')
 seed("index", "b", b'{"metadata": {}, "weight_map": {"a": "2.safetensors", "b": "1.safetensors", "c": "../x"}}')
-for path in (CRATES / "vitport/src/families").glob("*/*.toml"):
-    seed("rules", f"{path.parent.name}_{path.name}", path.read_bytes())
-seed("rules", "plan", b"""family = "test"
+MAPPINGS = CRATES / "vitport/mappings"
+for path in MAPPINGS.rglob("*.toml"):
+    seed("mapping", "_".join(path.relative_to(MAPPINGS).parts), path.read_bytes())
+seed("mapping", "plan", b"""from = "test/source"
+to = "test/target"
 [ranges]
 i = "layers"
 j = "blocks.{i}"

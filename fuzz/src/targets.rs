@@ -4,10 +4,10 @@
 use std::sync::OnceLock;
 
 use vitport::convert::{Request, prepare};
-use vitport::families::{self};
-use vitport::identify::Hints;
+use vitport::facts::FactOptions;
 use vitport::image::{ImageProcessor, Picture};
-use vitport::rules::{Bindings, Expected, Rules, inverse};
+use vitport::mapping::{Bindings, Mapping, Sources, inverse, mappings};
+use vitport::nn::{Context, ForwardError, Model, Network, Outputs, Pixels};
 use vitport::source::Source;
 use vitport::state_dict::StateDict;
 use vitport::verify::Classifier;
@@ -29,7 +29,7 @@ pub const ALL: [Target; 12] = [
     ("npz", npz),
     ("safetensors", safetensors),
     ("index", index),
-    ("rules", rules),
+    ("mapping", mapping),
     ("config", config),
     ("picture", picture),
 ];
@@ -120,33 +120,48 @@ pub fn index(data: &[u8]) {
     open_path(&index);
 }
 
-/// Rule files: the input is the TOML text, which is read, written out over a small state dict, and turned round.
-pub fn rules(data: &[u8]) {
+/// Mapping files: the input is the TOML text, which is read, written out over a small state dict, and inverted.
+pub fn mapping(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
-    let rules = match Rules::parse("fuzz.toml", text) {
-        Ok(rules) => rules,
+    let mapping = match Mapping::parse("fuzz.toml", text) {
+        Ok(mapping) => mapping,
         Err(error) => return shown(&error.to_string()),
     };
-    let dict = StateDict::from_entries(
+    let dict = Sources::of_state_dict(&StateDict::from_entries(
         [("w", vec![4, 4]), ("b", vec![4]), ("blocks.0.w", vec![12, 4]), ("blocks.1.w", vec![12, 4])]
             .into_iter()
             .chain([("conv", vec![2, 2, 3, 4]), ("pos", vec![1, 5, 4]), ("n", vec![])])
             .map(|(name, shape)| {
                 (name.to_owned(), Tensor::contiguous(name.to_owned(), Dtype::F32, shape, 0, 0))
             }),
-    );
+    ));
     let mut bindings = Bindings::default();
     bindings.counts.extend([("layers", 2), ("width", 4), ("blocks.0", 1), ("blocks.1", 3)].map(named));
     bindings.flags.extend([("head", true), ("qkv_bias", false)].map(named));
     bindings.texts.extend([named(("base", "net.".to_owned()))]);
-    let expected: Expected = [("net.w", &[4, 4][..]), ("net.b", &[4][..])].into_iter().collect();
-    match rules.plan(&dict, &bindings, None, &expected) {
+    match mapping.plan(&dict, &bindings, None, &two_tensors()) {
         Ok(plan) => {
             let _ = inverse(&plan);
         }
         Err(problems) => shown(&problems.to_string()),
     }
-    let _ = rules.live_and_all(&dict, &bindings);
+    let _ = mapping.live_and_all(&dict, &bindings);
+}
+
+/// A network that reads `net.w` and `net.b` and computes nothing.
+fn two_tensors() -> Network {
+    struct Nothing;
+    impl Model for Nothing {
+        fn forward(&self, _: &Pixels, _: &mut Context<'_>) -> Result<Outputs, ForwardError> {
+            Ok(Outputs::new())
+        }
+    }
+    let built = Network::build(|scope| {
+        scope.parameter("net.w", &[4, 4])?;
+        scope.parameter("net.b", &[4])?;
+        Ok(Nothing)
+    });
+    built.expect("two tensors are not too many")
 }
 
 /// Documents beside the weights: the first byte says which, the rest is the document. timm's `config.json` beside a tiny ViT
@@ -210,22 +225,23 @@ pub fn picture(data: &[u8]) {
 
 /// Plans a source without facts, and with some.
 fn plan(path: &std::path::Path) {
-    let hints = Hints {
+    let facts = FactOptions {
         num_heads: Some(vec![2]),
         mean: Some([0.5; 3]),
         std: Some([0.5; 3]),
         crop_pct: Some(1.0),
         interpolation: vitport::image::Filter::from_name("bicubic"),
-        ..Hints::default()
+        ..FactOptions::default()
     };
-    for hints in [Hints::default(), hints] {
+    for facts in [FactOptions::default(), facts] {
         let source = match Source::open(path, None, &super::limits()) {
             Ok(source) => source,
             Err(error) => return shown(&error.to_string()),
         };
-        match prepare(source, &Request { hints, ..Request::default() }) {
+        match prepare(source, &Request { facts, ..Request::default() }) {
             Ok(prepared) => {
-                assert!(families::ALL.iter().any(|family| family.name() == prepared.model.family.name()));
+                let mapping = &prepared.model.mapping;
+                assert!(mappings().iter().any(|known| known.file() == mapping.file()));
             }
             Err(error) => shown(&escape(&error.to_string()).to_string()),
         }

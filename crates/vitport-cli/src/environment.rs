@@ -10,7 +10,7 @@ use vitport::hub::{HubConfig, Proxies, Token};
 
 use crate::failure::Failure;
 
-/// The client's settings by the environment.
+/// Reads the client's settings from the environment.
 ///
 /// # Errors
 /// A usage failure if there is no place for the cache.
@@ -36,7 +36,7 @@ pub fn hub_config() -> Result<HubConfig, Failure> {
     Ok(config)
 }
 
-/// `HF_HUB_CACHE`, or `hub` in `HF_HOME`, or that in the user's cache folder.
+/// Returns `HF_HUB_CACHE`, or `hub` in `HF_HOME`, or that in the user's cache folder.
 fn cache_folder() -> Result<PathBuf, Failure> {
     if let Some(folder) = first(&["HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"]) {
         return Ok(PathBuf::from(folder));
@@ -48,7 +48,7 @@ fn cache_folder() -> Result<PathBuf, Failure> {
     })
 }
 
-/// `HF_HOME`, or `huggingface` in the user's cache folder.
+/// Returns `HF_HOME`, or `huggingface` in the user's cache folder.
 fn home() -> Option<PathBuf> {
     if let Some(folder) = text("HF_HOME") {
         return Some(PathBuf::from(folder));
@@ -58,7 +58,7 @@ fn home() -> Option<PathBuf> {
     Some(caches.join("huggingface"))
 }
 
-/// `HF_TOKEN`, or the file that a login leaves; none where `HF_HUB_DISABLE_IMPLICIT_TOKEN` is set.
+/// Reads `HF_TOKEN`, or the file that a login leaves; none where `HF_HUB_DISABLE_IMPLICIT_TOKEN` is set.
 fn token() -> Option<Token> {
     if is_on("HF_HUB_DISABLE_IMPLICIT_TOKEN") {
         return None;
@@ -70,7 +70,7 @@ fn token() -> Option<Token> {
     Token::new(&fs::read_to_string(file).ok()?)
 }
 
-/// Whether bars over what is fetched are unwanted (`HF_HUB_DISABLE_PROGRESS_BARS`).
+/// Returns whether bars over what is fetched are unwanted (`HF_HUB_DISABLE_PROGRESS_BARS`).
 pub fn hides_bars() -> bool {
     is_on("HF_HUB_DISABLE_PROGRESS_BARS")
 }

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use indicatif::ProgressBar;
 use vitport::catalogue::Becomes;
+use vitport::frameworks::timm::registry::{self, Tag};
 use vitport::hub::{Event, HubConfig, Progress, Reach, RepoId, Snapshot, fetch_model, fetch_url};
-use vitport::zoo::{self, Tag};
 use vitport_checkpoint::escape;
 
 use crate::arguments::{HubOptions, is_address};
@@ -22,20 +22,20 @@ const MOST_PICTURE_BYTES: u64 = 256 << 20;
 /// How files of weights end; a text that ends so and names no file is a path that is not there, and no repository.
 const EXTENSIONS: [&str; 8] = [".pth", ".pt", ".bin", ".ckpt", ".tar", ".npz", ".safetensors", ".json"];
 
-/// The repository that a text means; none if it reads like a path.
+/// Returns the repository that a text means; `None` if it reads like a path.
 ///
 /// # Errors
 /// An unknown name (exit code 4), a known one that nothing can be made of (7), or no name at all (2).
 pub fn repository(text: &str) -> Result<Option<RepoId>, Failure> {
     if RepoId::is_explicit(text) || is_address(text) {
         let id = RepoId::parse(text)?;
-        if let Some(found) = id.repo().strip_prefix("timm/").and_then(zoo::find) {
+        if let Some(found) = id.repo().strip_prefix("timm/").and_then(registry::find) {
             has_target(found.tag)?;
         }
         return Ok(Some(id));
     }
     let (name, revision) = text.split_once('@').map_or((text, None), |(name, at)| (name, Some(at)));
-    if let Some(found) = zoo::find(name) {
+    if let Some(found) = registry::find(name) {
         has_target(found.tag)?;
         let Some(repository) = found.tag.hub_id.as_deref().filter(|_| found.tag.has_weights) else {
             let name = found.tag.full_name();
@@ -73,9 +73,9 @@ pub fn repository(text: &str) -> Result<Option<RepoId>, Failure> {
     }
 }
 
-/// What is said of a name that is close to one of timm's; none if it is close to nothing.
+/// Says what a name that is close to one of timm's could mean; `None` if it is close to nothing.
 fn unknown(name: &str) -> Option<Failure> {
-    let near = zoo::suggest(name);
+    let near = registry::suggest(name);
     (!near.is_empty()).then(|| {
         let said = "there is neither such a file nor a model of that name in timm; did you mean";
         Failure::new(Kind::UnknownArchitecture, format!("{}: {said} {}?", escape(name), near.join(", ")))

@@ -110,7 +110,7 @@ impl Output {
         ExitCode::from(failure.kind.exit_code())
     }
 
-    /// Returns what the command exits with after a panic, of which [`say_bug`] has told.
+    /// Returns what the command exits with after a panic, which [`say_bug`] has reported.
     pub fn fail_of_bug(self, panic: &(dyn Any + Send)) -> ExitCode {
         let what = panic.downcast_ref::<String>().map(String::as_str);
         let what = what.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");

@@ -6,7 +6,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::output::Output;
 
-/// A bar over so many bytes; invisible where progress is not wanted or nobody sees it.
+/// Shows a bar over so many bytes; invisible where progress is not wanted or nobody sees it.
 pub fn bytes(total: u64, what: &str, output: &Output) -> ProgressBar {
     if !output.shows_progress() {
         return ProgressBar::hidden();
@@ -21,7 +21,7 @@ pub fn bytes(total: u64, what: &str, output: &Output) -> ProgressBar {
     bar
 }
 
-/// A sign of life for work whose length is not known.
+/// Shows a sign of life for work whose length is not known.
 pub fn spinner(what: &str, output: &Output) -> ProgressBar {
     if !output.shows_progress() {
         return ProgressBar::hidden();
@@ -32,7 +32,7 @@ pub fn spinner(what: &str, output: &Output) -> ProgressBar {
     bar
 }
 
-/// A bar over so many things.
+/// Shows a bar over so many things.
 pub fn count(total: u64, output: &Output) -> ProgressBar {
     if !output.shows_progress() {
         return ProgressBar::hidden();

@@ -79,7 +79,7 @@ impl ReportFile {
         }
     }
 
-    /// Whether the report appears only with the folder.
+    /// Returns whether the report appears only with the folder.
     pub fn is_inside(&self) -> bool {
         self.inside.is_some()
     }
@@ -96,12 +96,12 @@ impl ReportFile {
         let (mut file, temporary) = self.temporary()?;
         let written = file.write_all(text).and_then(|()| fs::rename(&temporary, &self.path));
         written.inspect_err(|_| {
-            // The error that is told is the one that came first.
+            // The error that is reported is the one that came first.
             let _ = fs::remove_file(&temporary);
         })
     }
 
-    /// A new file beside the report, under a name that only this process uses.
+    /// Makes a file next to the report, under a name that only this process uses.
     fn temporary(&self) -> io::Result<(fs::File, PathBuf)> {
         let name = self.path.file_name().unwrap_or_default().to_string_lossy();
         let path = self.path.with_file_name(format!(".{name}.{}", std::process::id()));
@@ -110,7 +110,7 @@ impl ReportFile {
     }
 }
 
-/// Names that transformers reads in a model's folder.
+/// Returns whether transformers reads a file of this name in a model's folder.
 fn is_of_the_model(name: &str) -> bool {
     let read = [
         "config.json",
@@ -123,14 +123,14 @@ fn is_of_the_model(name: &str) -> bool {
     read.contains(&name) || endings.iter().any(|ending| name.ends_with(ending))
 }
 
-/// The files of a folder that make up its model; none if it is no folder.
+/// Returns the files of a folder that make up its model; none if it is not a folder.
 pub fn model_files(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let is_read = |entry: &fs::DirEntry| entry.file_name().to_str().is_some_and(is_of_the_model);
     entries.filter(is_read).map(|entry| entry.path()).collect()
 }
 
-/// Where a path leads: links followed as far as it exists, the rest as it stands.
+/// Returns where a path leads: links followed as far as it exists, the rest as it stands.
 fn resolved(path: &Path) -> PathBuf {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     for ancestor in absolute.ancestors() {

@@ -5,7 +5,7 @@ use std::io::Read;
 use std::path::Path;
 
 use vitport::convert::Request;
-use vitport::identify::{Hints, LabelChoice};
+use vitport::facts::{self, LabelChoice};
 use vitport::labels::LabelSet;
 use vitport_checkpoint::escape;
 
@@ -24,7 +24,7 @@ pub fn request(options: FactOptions) -> Result<Request, Failure> {
         "none" => LabelChoice::None,
         name => LabelSet::from_name(name).map_or_else(|| LabelChoice::File(name.into()), LabelChoice::Set),
     });
-    let rules = options.mapping.map(|path| match read_mapping(&path) {
+    let mapping = options.mapping.map(|path| match read_mapping(&path) {
         Ok(text) => Ok((path.display().to_string(), text)),
         Err(error) => {
             let path = path.display().to_string();
@@ -32,7 +32,7 @@ pub fn request(options: FactOptions) -> Result<Request, Failure> {
         }
     });
     Ok(Request {
-        hints: Hints {
+        facts: facts::FactOptions {
             arch: options.arch,
             num_heads: options.num_heads,
             image_size: options.image_size,
@@ -46,7 +46,7 @@ pub fn request(options: FactOptions) -> Result<Request, Failure> {
             without_head: options.no_head,
         },
         root: options.key,
-        rules: rules.transpose()?,
+        mapping: mapping.transpose()?,
         dtype: options.dtype,
         limits: options.limits.limits(),
     })

@@ -66,7 +66,7 @@ fn open_by_name(
     _: &Output,
 ) -> Result<Option<Source>, Failure> {
     let text = text.to_string_lossy();
-    match text.starts_with("hf-hub:") || vitport::zoo::find(&text).is_some() {
+    match text.starts_with("hf-hub:") || vitport::frameworks::timm::registry::find(&text).is_some() {
         true => Err(Failure::usage(format!(
             "{}: this vitport was built without the Hub; download the repository and give its folder",
             vitport_checkpoint::escape(&text)

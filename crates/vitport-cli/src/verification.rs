@@ -1,17 +1,22 @@
-//! Comparing a folder with its source, and what follows from the report; `convert` and `verify` have it in common.
+//! What `convert` and `verify` have in common: the image, the report's file, and what a verdict means for the exit code.
 
 use std::path::{Path, PathBuf};
 
 use vitport::convert::Prepared;
-use vitport::folder::publish::Staging;
-use vitport::verify::{Hashing, Picture, Report, Verdict, weigh_hashed};
+use vitport::pipeline::NotAccepted;
+use vitport::verify::Picture;
 
 use crate::arguments::{HubOptions, VerifyOptions};
 use crate::failure::{Failure, Kind};
 use crate::output::Output;
-use crate::progress;
 use crate::report_file::{ReportFile, model_files};
 use crate::source::open_picture;
+
+impl From<NotAccepted> for Failure {
+    fn from(why: NotAccepted) -> Self {
+        Failure::new(Kind::Different, why)
+    }
+}
 
 /// Returns the files that a source is read from.
 pub fn files_of(prepared: &Prepared) -> Vec<PathBuf> {
@@ -19,35 +24,7 @@ pub fn files_of(prepared: &Prepared) -> Vec<PathBuf> {
     weights.chain(model_files(&prepared.source.path)).collect()
 }
 
-/// A report and the picture that it is about.
-pub struct Verified {
-    /// The report.
-    pub report: Report,
-    picture: Picture,
-}
-
-impl Verified {
-    /// Writes the report's file, if one is asked for.
-    pub fn write(&self, file: Option<&ReportFile>, staging: Option<&Staging>) -> Result<(), Failure> {
-        file.map_or(Ok(()), |file| file.write(&self.report, &self.picture, staging))
-    }
-}
-
-/// Compares a folder with its source, whose files are being hashed.
-pub fn verify_folder(
-    prepared: &Prepared,
-    folder: &Path,
-    picture: Picture,
-    hashing: Hashing,
-    output: &Output,
-) -> Result<Verified, Failure> {
-    let spinner = progress::spinner("running both networks", output);
-    let report = weigh_hashed(prepared, folder, &picture, hashing);
-    spinner.finish_and_clear();
-    Ok(Verified { report: report?, picture })
-}
-
-/// Opens the picture that both networks are run on.
+/// Opens the image that both networks are run on.
 pub fn picture(options: &VerifyOptions, hub: &HubOptions, output: &Output) -> Result<Picture, Failure> {
     match &options.image {
         Some(image) => open_picture(image, hub, output),
@@ -55,7 +32,7 @@ pub fn picture(options: &VerifyOptions, hub: &HubOptions, output: &Output) -> Re
     }
 }
 
-/// Checks the place for the report, if one is asked for. `read` are the files that it must not overwrite, beside the picture;
+/// Checks the place for the report, if one is asked for. `read` are the files that it must not overwrite, next to the image;
 /// `out` is the folder that is going to appear.
 pub fn report_file(
     options: &VerifyOptions,
@@ -64,20 +41,4 @@ pub fn report_file(
 ) -> Result<Option<ReportFile>, Failure> {
     read.extend(options.image.as_ref().map(PathBuf::from));
     options.report.as_ref().map(|path| ReportFile::new(path, &read, out)).transpose()
-}
-
-/// Fails if the networks disagree, or deviate in the known way and that is not to be.
-pub fn judge(options: &VerifyOptions, report: &Report) -> Result<(), Failure> {
-    match report.verdict {
-        Verdict::Same => Ok(()),
-        Verdict::SameWithKnownDeviation if !options.strict => Ok(()),
-        Verdict::SameWithKnownDeviation => {
-            let what = report.known_deviation.as_ref().map_or("", |deviation| deviation.what.as_str());
-            Err(Failure::new(Kind::Different, format!("{what}; --strict does not allow that")))
-        }
-        Verdict::Different => Err(Failure::new(
-            Kind::Different,
-            format!("the folder is not the same model as its source: {}", report.reasons.join("; ")),
-        )),
-    }
 }

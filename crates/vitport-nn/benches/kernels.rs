@@ -11,8 +11,8 @@ use std::hint::black_box;
 
 use peak::{multiply_adds, seconds};
 use vitport_nn::{
-    Activation, DepthwiseConvolution, Grid, Heads, LayerNorm, Layout, Linear, Matrix, Projection, StateDict,
-    Window, attention, on_the_pool,
+    Activation, Attention, BatchNorm2d, Context, Conv2d, Grid, Heads, LayerNorm, Layout, Linear, Matrix,
+    MemoryWeights, Scope, Window, on_the_pool,
 };
 
 const ROUNDS: usize = 21;
@@ -80,57 +80,76 @@ fn cases() -> Vec<Case> {
         ("CvT-13 stage 1 fc1 with QuickGELU", 3136, 64, 256, Activation::QuickGelu),
         ("CvT-13 stage 3 projection", 197, 384, 384, Activation::Identity),
     ] {
-        let mut weights = StateDict::new();
+        let mut weights = MemoryWeights::new();
         weights.insert("fc.weight", &[outputs, inputs], values(outputs * inputs)).unwrap();
         weights.insert("fc.bias", &[outputs], values(outputs)).unwrap();
+        let layer = Linear::new(&Scope::root().pp("fc"), inputs, outputs, true).unwrap();
         let (x, mut out) = (matrix(tokens, inputs), Matrix::new());
         cases.push(Case {
             name: format!("{name}, {tokens} × {inputs} × {outputs}"),
             baseline: Baseline::MultiplyAdds(tokens * inputs * outputs),
             run: Box::new(move || {
-                Linear::load(&weights, "fc", inputs, outputs, true)
-                    .unwrap()
-                    .apply(&x, activation, &mut out)
-                    .unwrap();
+                reusing(&mut out, &weights, |cx| layer.forward_with(&x, activation, cx).unwrap());
             }),
         });
     }
     for (name, queries, keys, count, dim) in
         [("ViT-B attention", 197, 197, 12, 64), ("CvT-13 stage 1 attention", 3136, 784, 1, 64)]
     {
-        let (q, k, v) = (matrix(queries, count * dim), matrix(keys, count * dim), matrix(keys, count * dim));
-        let (heads, mut out) = (Heads { count, dim, scale: 0.125 }, Matrix::new());
+        let width = count * dim;
+        let mut weights = MemoryWeights::new();
+        weights.insert("proj.weight", &[width, width], values(width * width)).unwrap();
+        let proj = Linear::new(&Scope::root().pp("proj"), width, width, false).unwrap();
+        let layer = Attention::new(Heads { count, dim, scale: 0.125 }, proj);
+        let mut inputs = [matrix(queries, width), matrix(keys, width), matrix(keys, width)];
+        let mut out = Matrix::new();
         cases.push(Case {
-            name: format!("{name}, {queries} × {keys}, {count} heads"),
-            baseline: Baseline::MultiplyAdds(2 * queries * keys * count * dim),
+            name: format!("{name}, {queries} × {keys}, {count} heads, and projection"),
+            baseline: Baseline::MultiplyAdds(2 * queries * keys * width + queries * width * width),
             run: Box::new(move || {
-                let whole = Projection::whole;
-                attention(whole(&q), whole(&k), whole(&v), heads, &mut out).unwrap();
+                reusing(&mut out, &weights, |cx| {
+                    let [q, k, v] = inputs.each_mut().map(std::mem::take);
+                    let out = layer.forward(q, k, v, cx).unwrap();
+                    // What was attended has the size of the queries and may come back in their place.
+                    inputs = [queries, keys, keys].map(|rows| cx.scratch(rows * width));
+                    out
+                });
             }),
         });
     }
-    let mut weights = StateDict::new();
+    let mut weights = MemoryWeights::new();
     for name in ["weight", "bias", "running_mean", "running_var"] {
         weights.insert(format!("norm.{name}"), &[768], vec![1.0; 768]).unwrap();
     }
     weights.insert("conv.weight", &[768, 1, 3, 3], values(768 * 9)).unwrap();
-    let norm = LayerNorm::load(&weights, "norm", 768, 1e-6).unwrap();
+    let (scope, depthwise_weights) = (Scope::root(), weights.clone());
+    let norm = LayerNorm::new(&scope.pp("norm"), 768, 1e-6).unwrap();
     let (x, mut out) = (matrix(197, 768), Matrix::new());
     cases.push(Case {
         name: "layer normalisation, 197 × 768".to_owned(),
         baseline: Baseline::Copy(197 * 768),
-        run: Box::new(move || norm.apply(&x, &mut out).unwrap()),
+        run: Box::new(move || reusing(&mut out, &weights, |cx| norm.forward(&x, cx).unwrap())),
     });
-    let window = Window::square(3, 1, 1);
-    let convolution = DepthwiseConvolution::load(&weights, "conv", "norm", 768, window, 1e-5).unwrap();
-    let (x, mut out) = (values(196 * 768), vec![0.0; 196 * 768]);
+    let conv = Conv2d::depthwise(&scope.pp("conv"), 768, Window::square(3, 1, 1), false).unwrap();
+    let norm = BatchNorm2d::new(&scope.pp("norm"), 768, 1e-5).unwrap();
+    let (x, mut out) = (values(196 * 768), Matrix::new());
     cases.push(Case {
         name: "depth-wise 3 × 3, 14 × 14 × 768".to_owned(),
         baseline: Baseline::Copy(196 * 768),
         run: Box::new(move || {
-            let grid = Grid::new(&x, 768, 14, 14, Layout::Interleaved).unwrap();
-            convolution.apply(grid, &mut out).unwrap();
+            reusing(&mut out, &depthwise_weights, |cx| {
+                let grid = Grid::new(&x, 768, 14, 14, Layout::Interleaved).unwrap();
+                conv.forward_normalized(&norm, grid, cx).unwrap().tokens
+            });
         }),
     });
     cases
+}
+
+/// Runs a module with the memory of its last output, as a network does.
+fn reusing(out: &mut Matrix, weights: &MemoryWeights, run: impl FnOnce(&mut Context<'_>) -> Matrix) {
+    let mut observer = ();
+    let mut cx = Context::new(weights, &mut observer);
+    cx.recycle(std::mem::take(out));
+    *out = run(&mut cx);
 }

@@ -1,32 +1,30 @@
-//! The few float32 kernels that the forward passes need: products, normalisation, attention,
-//! convolutions, activations. Batch size is one, tokens are rows, and the threads are rayon's.
+//! Neural networks in float32, as numbers and nothing else: a definition builds a [`Network`] of modules named as in
+//! PyTorch, which knows its tensors and runs on weights read from wherever they are. Batch size is one, tokens are rows, and
+//! the threads are rayon's.
 
-mod activation;
-mod attention;
-mod convolution;
-mod depthwise;
-mod elementary;
 mod error;
-mod kernel;
-mod layer_norm;
-mod linear;
+mod kernels;
 mod matrix;
-mod panel;
-mod product;
+mod modules;
+mod network;
+mod observer;
+mod pixels;
+mod scope;
 mod threads;
-mod trace;
-mod transpose;
-mod view;
 mod weights;
 
-pub use activation::Activation;
-pub use attention::{Heads, Projection, attention};
-pub use convolution::{Convolution, Grid, Layout, Window};
-pub use depthwise::{BATCH_NORM_EPS, DepthwiseConvolution};
 pub use error::ForwardError;
-pub use layer_norm::LayerNorm;
-pub use linear::Linear;
+pub use kernels::activation::Activation;
+pub use kernels::attention::Heads;
+pub use kernels::convolution::{Grid, Layout, Window};
 pub use matrix::Matrix;
+pub use modules::{
+    Attention, AvgPool2d, BatchNorm2d, Conv2d, FeatureMap, GlobalResponseNorm, LayerNorm, LayerScale, Linear,
+    MaxPool2d, Mlp, Qkv, SelfAttention, SqueezeExcite, mean_of_rows, prepend,
+};
+pub use network::{Context, Model, Network};
+pub use observer::{Observer, Output, Outputs};
+pub use pixels::Pixels;
+pub use scope::{Parameter, Role, Scope};
 pub use threads::on_the_pool;
-pub use trace::{Observer, Output, Stage};
-pub use weights::{StateDict, Weights};
+pub use weights::{MemoryWeights, Weights};

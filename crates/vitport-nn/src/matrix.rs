@@ -10,7 +10,7 @@ use super::error::ForwardError;
 const MOST_ELEMENTS: usize = 1 << 30;
 
 /// Values that are worth a thread's while in elementwise work, which takes it some ten microseconds.
-pub(super) const PART: usize = 1 << 14;
+pub(crate) const PART: usize = 1 << 14;
 
 /// A row-major matrix of float32.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -87,7 +87,7 @@ impl Matrix {
     }
 
     /// The same as a clone, on all threads: most of the time goes into memory that is fresh.
-    pub(super) fn copied_on_all_threads(&self) -> Self {
+    pub(crate) fn copied_on_all_threads(&self) -> Self {
         let values = self.values.par_iter().with_min_len(PART).copied().collect();
         Self { rows: self.rows, columns: self.columns, values }
     }
@@ -103,7 +103,19 @@ impl Matrix {
                 format!("{} × {} and {} × {}", self.rows, self.columns, other.rows, other.columns),
             ));
         }
-        let parts = self.values.par_chunks_mut(PART).zip(other.values.par_chunks(PART));
+        self.add_values(&other.values)
+    }
+
+    /// Adds `values`, which lie row after row: position embeddings.
+    ///
+    /// # Errors
+    /// Returns [`ForwardError::Operands`] when there are not as many.
+    pub fn add_values(&mut self, values: &[f32]) -> Result<(), ForwardError> {
+        if values.len() != self.values.len() {
+            let detail = format!("{} × {} and {} values", self.rows, self.columns, values.len());
+            return Err(ForwardError::operands("an addition", detail));
+        }
+        let parts = self.values.par_chunks_mut(PART).zip(values.par_chunks(PART));
         parts.for_each(|(values, addends)| {
             for (value, addend) in values.iter_mut().zip(addends) {
                 *value += addend;
@@ -132,11 +144,15 @@ impl Matrix {
             ));
         }
         let columns = self.columns.max(1);
-        for (row, addends) in self.values.chunks_exact_mut(columns).zip(other.values.chunks_exact(columns)) {
-            for ((value, addend), factor) in row.iter_mut().zip(addends).zip(gamma) {
-                *value += addend * factor;
+        let part = PART.div_ceil(columns).saturating_mul(columns);
+        let parts = self.values.par_chunks_mut(part).zip(other.values.par_chunks(part));
+        parts.for_each(|(rows, addends)| {
+            for (row, addends) in rows.chunks_exact_mut(columns).zip(addends.chunks_exact(columns)) {
+                for ((value, addend), factor) in row.iter_mut().zip(addends).zip(gamma) {
+                    *value += addend * factor;
+                }
             }
-        }
+        });
         Ok(())
     }
 }

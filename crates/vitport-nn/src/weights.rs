@@ -55,11 +55,11 @@ pub trait Weights: Sync {
 
 /// A state dict held in memory.
 #[derive(Debug, Clone, Default)]
-pub struct StateDict {
+pub struct MemoryWeights {
     tensors: BTreeMap<String, (Vec<usize>, Vec<f32>)>,
 }
 
-impl StateDict {
+impl MemoryWeights {
     /// A state dict without tensors.
     pub fn new() -> Self {
         Self::default()
@@ -87,7 +87,7 @@ impl StateDict {
     }
 }
 
-impl Weights for StateDict {
+impl Weights for MemoryWeights {
     fn part<'a>(
         &'a self,
         name: &str,
@@ -126,7 +126,7 @@ mod tests {
 
     #[test]
     fn a_missing_tensor_and_a_wrong_shape_are_named() {
-        let mut weights = StateDict::new();
+        let mut weights = MemoryWeights::new();
         weights.insert("head.weight", &[2, 3], vec![0.0; 6]).unwrap();
         assert!(weights.tensor("head.weight", &[2, 3]).is_ok());
         let missing = weights.tensor("head.bias", &[2]).unwrap_err().to_string();
@@ -137,7 +137,7 @@ mod tests {
 
     #[test]
     fn what_lies_in_memory_is_handed_over_where_it_lies() {
-        let mut weights = StateDict::new();
+        let mut weights = MemoryWeights::new();
         weights.insert("head.weight", &[2, 3], (0..6).map(|value| value as f32).collect()).unwrap();
         assert_eq!(weights.in_memory("head.weight", 2..4), Some(&[2.0, 3.0][..]));
         assert_eq!(weights.in_memory("head.weight", 4..7), None);
@@ -147,7 +147,7 @@ mod tests {
     #[test]
     fn text_from_a_file_is_escaped() {
         let hostile = "a\u{202e}\n\u{1b}[31m";
-        let message = StateDict::new().tensor(hostile, &[1]).unwrap_err().to_string();
+        let message = MemoryWeights::new().tensor(hostile, &[1]).unwrap_err().to_string();
         assert!(!message.contains(['\u{202e}', '\n', '\u{1b}']), "{message}");
     }
 }

@@ -15,13 +15,14 @@ use std::io::BufRead;
 use std::time::Instant;
 
 use safetensors::{Dtype, SafeTensors};
-use vitport::families::cvt::forward_transformers::Cvt;
-use vitport::image::Pixels;
-use vitport::nn::{ForwardError, Output, StateDict};
+use vitport::frameworks::Definition;
+use vitport::frameworks::timm::vision_transformer::VisionTransformer;
+use vitport::frameworks::transformers::cvt::Cvt;
+use vitport::nn::{MemoryWeights, Network, Pixels};
 
-fn read(path: &str) -> StateDict {
+fn read(path: &str) -> MemoryWeights {
     let file = std::fs::read(path).expect("a readable file");
-    let mut weights = StateDict::new();
+    let mut weights = MemoryWeights::new();
     for (name, view) in SafeTensors::deserialize(&file).expect("a safetensors file").iter() {
         if view.dtype() == Dtype::F32 {
             let values = bytemuck::pod_collect_to_vec(view.data());
@@ -39,20 +40,13 @@ fn read_pixels(path: &str) -> Pixels {
     Pixels::new(height, width, bytemuck::pod_collect_to_vec(pixels.data())).expect("float32 pixels")
 }
 
-type Forward = Box<dyn Fn(&Pixels, &StateDict) -> Result<Output, ForwardError>>;
-
-fn network(name: &str) -> Forward {
-    match name {
-        "vit-b" => {
-            let network = networks::vit_b();
-            Box::new(move |pixels, weights| network.forward(pixels, weights, &mut ()))
-        }
-        "cvt-13" => {
-            let network = Cvt::new(&networks::cvt_13()).expect("a config that can be built");
-            Box::new(move |pixels, weights| network.forward(pixels, weights, &mut ()))
-        }
+fn network(name: &str) -> Network {
+    let built = match name {
+        "vit-b" => VisionTransformer.build(&networks::vit_b()),
+        "cvt-13" => Cvt.build(&networks::cvt_13()),
         other => panic!("{other} is neither vit-b nor cvt-13"),
-    }
+    };
+    built.expect("a config that can be built")
 }
 
 fn main() {
@@ -60,16 +54,16 @@ fn main() {
     let [name, weights, pixels] = arguments.as_slice() else {
         panic!("usage: forward NETWORK WEIGHTS.safetensors PIXELS.safetensors");
     };
-    let (forward, weights, pixels) = (network(name), read(weights), read_pixels(pixels));
+    let (network, weights, pixels) = (network(name), read(weights), read_pixels(pixels));
     // Where it can be, the peak is reset: reading held the file and the weights side by side.
     let _ = std::fs::write("/proc/self/clear_refs", "5");
     let mut logits = Vec::new();
     for line in std::io::stdin().lock().lines() {
         line.expect("a line");
         let start = Instant::now();
-        let output = forward(&pixels, &weights).expect("a network that runs");
+        let outputs = network.forward(&pixels, &weights, &mut ()).expect("a network that runs");
         println!("{:.3}", start.elapsed().as_secs_f64() * 1e3);
-        logits = output.logits.unwrap_or_default();
+        logits = outputs.values("logits").unwrap_or_default().to_vec();
     }
     println!("{logits:?}");
     if let Ok(status) = std::fs::read_to_string("/proc/self/status") {

@@ -1,19 +1,22 @@
 //! Every published model that vitport has heard of, and what each becomes or why it becomes nothing.
 
-use crate::families::cvt::{PUBLISHED, PUBLISHED_AT, edge_in_name};
+use crate::frameworks::microsoft::{PUBLISHED, PUBLISHED_AT, edge_in_name};
+use crate::frameworks::timm;
+use crate::frameworks::timm::registry::{self, Exactness, Tag};
+use crate::mapping::{self, TensorValues, route};
 use crate::preprocessing::{DEFAULT_CROP_PCT, IMAGENET_MEAN, IMAGENET_STD};
-use crate::zoo::{self, Level, Tag};
-
-/// Classes that the families write.
-const WRITTEN: [&str; 2] = ["ViTForImageClassification", "ViTModel"];
 
 /// A model by its name.
 #[derive(Debug, Clone, PartialEq)]
 pub struct KnownModel {
     /// Its name, with the tag if it has one.
     pub name: String,
-    /// The family that converts it, or would.
+    /// The family that converts it, or would: `vit`, `cvt`, or timm's module.
     pub family: &'static str,
+    /// timm's module that defines it.
+    pub module: Option<&'static str>,
+    /// How much of it the class could hold, where that was examined.
+    pub exactness: Option<Exactness>,
     /// Number of parameters.
     pub parameters: u64,
     /// Number of classes; 0 for a model without a head.
@@ -41,51 +44,83 @@ pub struct KnownModel {
 }
 
 /// What a model becomes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Becomes {
     /// A transformers class that vitport writes.
-    Class(&'static str),
+    Class(String),
     /// A class that could hold it, which vitport does not write.
-    NotYet(&'static str),
+    NotYet(String),
     /// Nothing: no class has this structure.
     Nothing,
+    /// Nobody has examined which class could hold it.
+    NotExamined,
+}
+
+/// What a tag's weights are not here to be asked for.
+struct NoValues;
+
+impl TensorValues for NoValues {
+    fn largest(&self, _: &str) -> Result<Option<f64>, String> {
+        Ok(None)
+    }
 }
 
 impl Becomes {
-    /// Returns what one of timm's tags becomes.
+    /// Returns what one of timm's tags becomes: what the mappings make of the facts that the registry has of it.
     pub fn of(tag: &'static Tag) -> Self {
-        match tag.target.as_deref() {
-            Some(class) if tag.level == Level::Logits && WRITTEN.contains(&class) => Self::Class(class),
-            Some(class) => Self::NotYet(class),
-            None => Self::Nothing,
+        let class = timm::facts_of(tag).and_then(|(definition, facts)| {
+            let mappings = mapping::mappings().iter().filter(|mapping| mapping.from() == definition);
+            let mapping = route(mappings, &facts, &NoValues).ok()??;
+            let config = mapping.target_config(&facts).ok()?;
+            Some(config.get("architectures")?.get(0)?.as_str()?.to_owned())
+        });
+        match (class, tag.target.as_ref()) {
+            (Some(class), _) => Self::Class(class),
+            (None, Some(class)) => Self::NotYet(class.clone()),
+            (None, None) if tag.exactness == Exactness::NotExamined => Self::NotExamined,
+            (None, None) => Self::Nothing,
         }
     }
 
     /// Returns the class that vitport writes.
-    pub fn class(self) -> Option<&'static str> {
+    pub fn class(&self) -> Option<&str> {
         if let Self::Class(class) = self { Some(class) } else { None }
     }
 
+    /// Returns the class that holds it, whether vitport writes it or not.
+    pub fn target(&self) -> Option<&str> {
+        match self {
+            Self::Class(class) | Self::NotYet(class) => Some(class),
+            Self::Nothing | Self::NotExamined => None,
+        }
+    }
+
     /// Says why vitport does not write it; `None` if it does.
-    pub fn why_not(self) -> Option<String> {
+    pub fn why_not(&self) -> Option<String> {
         match self {
             Self::Class(_) => None,
             Self::NotYet(class) => Some(format!("{class} could hold it, not written yet")),
             Self::Nothing => Some("no class in transformers holds it".to_owned()),
+            Self::NotExamined => Some("not examined".to_owned()),
         }
     }
 }
 
 /// Returns all models: timm's in timm's order, then the others.
 pub fn models() -> impl Iterator<Item = KnownModel> {
-    zoo::tags().map(of_timm).chain(of_microsoft())
+    registry::tags().map(of_timm).chain(of_microsoft())
 }
 
 fn of_timm(tag: &'static Tag) -> KnownModel {
     let [_, height, width] = tag.input_size;
     KnownModel {
         name: tag.full_name(),
-        family: "vit",
+        family: match tag.module {
+            "vision_transformer" | "deit" => "vit",
+            module => module,
+        },
+        module: Some(tag.module),
+        exactness: Some(tag.exactness),
         parameters: tag.parameters,
         classes: tag.num_classes,
         image: [height, width],
@@ -97,7 +132,7 @@ fn of_timm(tag: &'static Tag) -> KnownModel {
         license: tag.license.clone(),
         becomes: Becomes::of(tag),
         note: tag.note.clone(),
-        published_at: if tag.has_weights { tag.hub_id.clone() } else { None },
+        published_at: tag.hub_id.clone().or_else(|| tag.url.clone()).filter(|_| tag.has_weights),
     }
 }
 
@@ -110,6 +145,8 @@ fn of_microsoft() -> impl Iterator<Item = KnownModel> {
         KnownModel {
             name: release.to_owned(),
             family: "cvt",
+            module: None,
+            exactness: None,
             parameters,
             classes: 1000,
             image: [usize::try_from(edge).unwrap_or(usize::MAX); 2],
@@ -119,7 +156,7 @@ fn of_microsoft() -> impl Iterator<Item = KnownModel> {
             crop_pct: if edge >= 384 { 1.0 } else { DEFAULT_CROP_PCT },
             crop_mode: "center".to_owned(),
             license: None,
-            becomes: Becomes::Class("CvtForImageClassification"),
+            becomes: Becomes::Class("CvtForImageClassification".to_owned()),
             note: Some(note.to_owned()),
             published_at: Some(PUBLISHED_AT.to_owned()),
         }

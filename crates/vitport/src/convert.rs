@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value, json};
 use vitport_checkpoint::{Dtype, Limits};
 
+use crate::facts::{FactError, FactOptions};
 use crate::folder::layout::{INDEX_NAME, Layout};
 use crate::folder::publish::{Options, Staging};
 use crate::folder::{self, gather, json};
-use crate::identify::{Hints, IdentifyError, Model, identify};
+use crate::mapping::{Mapping, MappingError, Problems};
+use crate::pipeline::{Model, identify};
 use crate::plan::Plan;
-use crate::rules::{Problems, Rules, RulesError};
 use crate::source::{Source, SourceError};
 
 /// The transformers version whose way of writing folders this follows, as `config.json` states it.
@@ -21,11 +22,11 @@ pub const TRANSFORMERS_VERSION: &str = "4.57.6";
 #[derive(Debug, Clone, Default)]
 pub struct Request {
     /// Facts about the model.
-    pub hints: Hints,
+    pub facts: FactOptions,
     /// The nested part of the checkpoint that holds the weights.
     pub root: Option<String>,
-    /// A rule file instead of the family's own: its path, for messages, and its text.
-    pub rules: Option<(String, String)>,
+    /// A mapping file in place of the built-in ones: its path, for messages, and its text.
+    pub mapping: Option<(String, String)>,
     /// Dtype of the written float tensors; their own if none.
     pub dtype: Option<Dtype>,
     /// What a file may ask for.
@@ -41,10 +42,10 @@ pub enum ConvertError {
     Source(#[from] SourceError),
     /// The source is not known, has no target, or is undecided.
     #[error(transparent)]
-    Identify(#[from] IdentifyError),
-    /// The rule file cannot be used.
+    Facts(#[from] FactError),
+    /// The mapping file cannot be used.
     #[error(transparent)]
-    Rules(#[from] RulesError),
+    Mapping(#[from] MappingError),
     /// The rules do not account for the tensors.
     #[error("{}: {problems}", vitport_checkpoint::escape(.file))]
     Unaccounted {
@@ -64,10 +65,8 @@ pub struct Prepared {
     pub source: Source,
     /// What it is.
     pub model: Model,
-    /// The rules that apply to it.
-    pub rules: Rules,
-    /// Whether the rules are the caller's, not the family's own.
-    pub own_rules: bool,
+    /// Whether the mapping is the caller's, not a built-in one.
+    pub own_mapping: bool,
     /// What will be written.
     pub plan: Plan,
     /// What a file may ask for, the folder's weights included.
@@ -79,21 +78,28 @@ pub struct Prepared {
 /// # Errors
 /// [`ConvertError`], never of the folder kind.
 pub fn prepare(source: Source, request: &Request) -> Result<Prepared, ConvertError> {
-    let model = identify(&source, &request.hints)?;
-    let (file, text) = rule_file(&model, request);
-    let rules = Rules::parse(&file, &text)?;
-    rules.require_family(model.family.name())?;
-    let plan = rules
-        .plan(&model.state_dict, &model.bindings, request.dtype, &model.expected)
+    let own = own_mapping(request)?;
+    let model = identify(&source, &request.facts, own.as_ref())?;
+    let plan = model
+        .mapping
+        .plan(&model.tensors, &model.bindings, request.dtype, &model.target_network)
         .map_err(|problems| ConvertError::Unaccounted { file: source.display_name(), problems })?;
-    let own_rules = request.rules.is_some();
-    Ok(Prepared { source, model, rules, own_rules, plan, limits: request.limits.clone() })
+    let mut plan = plan;
+    plan.dropped.extend(model.dropped.iter().cloned());
+    Ok(Prepared { source, model, own_mapping: own.is_some(), plan, limits: request.limits.clone() })
 }
 
-/// The rule file that a conversion of `model` follows, the caller's or the family's own: its name, for messages, and its text.
-pub fn rule_file(model: &Model, request: &Request) -> (String, String) {
-    let built_in = || (model.rules.name.to_owned(), model.rules.text.to_owned());
-    request.rules.clone().unwrap_or_else(built_in)
+/// Returns the mapping that a conversion of this source follows, the caller's or a built-in one.
+///
+/// # Errors
+/// As [`prepare`].
+pub fn mapping_of(source: &Source, request: &Request) -> Result<Mapping, ConvertError> {
+    Ok(identify(source, &request.facts, own_mapping(request)?.as_ref())?.mapping)
+}
+
+fn own_mapping(request: &Request) -> Result<Option<Mapping>, ConvertError> {
+    let parse = |(file, text): &(String, String)| Mapping::parse(file, text);
+    Ok(request.mapping.as_ref().map(parse).transpose()?)
 }
 
 /// How a folder is to be written.
@@ -105,7 +111,7 @@ pub struct WriteOptions {
     pub force: bool,
     /// Whether the files are on the disk before the folder gets its name.
     pub fsync: bool,
-    /// Whether code that gives the source's exact network is added, where the family has some.
+    /// Whether code that gives the source's exact network is added, where the target has some.
     pub exact_code: bool,
 }
 
@@ -151,7 +157,7 @@ pub fn write(
         files.push((INDEX_NAME.to_owned(), json::document(&index).len() as u64));
     }
     let mut config = config(prepared);
-    if let Some(code) = prepared.model.family.exact_code().filter(|_| options.exact_code) {
+    if let Some(code) = prepared.model.target.exact_code().filter(|_| options.exact_code) {
         let mut auto_map = Map::new();
         auto_map.insert(code.auto_class.to_owned(), json!(code.class));
         config.insert("auto_map".to_owned(), Value::Object(auto_map));

@@ -8,6 +8,7 @@
 
 use serde_json::{Value, json};
 
+use crate::facts::{Fact, FactOptions, Origin};
 use crate::image::{CropMode, Filter, TimmTransform};
 
 /// Means of ImageNet-1k's channels on a 0…1 scale, `timm.data.constants.IMAGENET_DEFAULT_MEAN`.
@@ -45,6 +46,34 @@ pub struct NoProcessor {
 }
 
 impl Preprocessing {
+    /// Returns it with what the options say instead, and every number as a fact; `origin` is where the others come from.
+    pub fn overridden(self, options: &FactOptions, origin: &Origin) -> (Self, Vec<Fact>) {
+        let chosen = Self {
+            size: self.size,
+            crop_pct: options.crop_pct.unwrap_or(self.crop_pct),
+            crop_mode: options.crop_mode.unwrap_or(self.crop_mode),
+            interpolation: options.interpolation.unwrap_or(self.interpolation),
+            mean: options.mean.unwrap_or(self.mean),
+            std: options.std.unwrap_or(self.std),
+        };
+        let by = |option: &'static str, is_given: bool| match is_given {
+            true => Origin::Option(option),
+            false => origin.clone(),
+        };
+        let facts = vec![
+            Fact::new("mean", chosen.mean.to_vec(), by("--mean", options.mean.is_some())),
+            Fact::new("std", chosen.std.to_vec(), by("--std", options.std.is_some())),
+            Fact::new(
+                "interpolation",
+                chosen.interpolation.name(),
+                by("--interpolation", options.interpolation.is_some()),
+            ),
+            Fact::new("crop_pct", chosen.crop_pct, by("--crop-pct", options.crop_pct.is_some())),
+            Fact::new("crop_mode", chosen.crop_mode.name(), by("--crop-mode", options.crop_mode.is_some())),
+        ];
+        (chosen, facts)
+    }
+
     /// Height and width that the picture (its shorter edge, for [`CropMode::Center`]) is resized to before the crop:
     /// `floor(size / crop_pct)`, as timm computes it.
     pub fn resized(&self) -> [u64; 2] {

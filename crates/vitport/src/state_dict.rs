@@ -157,26 +157,9 @@ impl StateDict {
         self.entries.iter().map(|(name, tensor)| (&**name, &**tensor))
     }
 
-    /// The first bare name that `matches` accepts.
-    pub fn find(&self, matches: impl Fn(&str) -> bool) -> Option<&str> {
-        self.iter().map(|(name, _)| name).find(|name| matches(name))
-    }
-
-    /// How many consecutive indices from 0 occur right behind `stem`, as in `blocks.0.`, `blocks.1.` … or `stage0.`.
-    pub fn count_indices(&self, stem: &str) -> u64 {
-        let mut seen = Vec::new();
-        for (name, _) in self.iter() {
-            let index = name
-                .strip_prefix(stem)
-                .and_then(|rest| rest.split('.').next())
-                .and_then(|i| i.parse::<u64>().ok());
-            if index != seen.last().copied() {
-                seen.extend(index);
-            }
-        }
-        seen.sort_unstable();
-        seen.dedup();
-        seen.iter().zip(0_u64..).take_while(|(index, expected)| **index == *expected).count() as u64
+    /// Returns bare names and tensors, to be shared, in the file's order.
+    pub fn entries(&self) -> impl Iterator<Item = &(Arc<str>, Arc<Tensor>)> {
+        self.entries.iter()
     }
 
     /// Number of tensors.

@@ -24,7 +24,7 @@ pub struct LimitOptions {
     /// Memory that the objects of a pickle may take while they are read [default: 100MiB]
     #[arg(long, value_name = "SIZE", hide_short_help = true, value_parser = size)]
     pub max_pickle_memory: Option<u64>,
-    /// Numbers and texts kept from beside the weights [default: 4096]
+    /// Numbers and texts kept from what lies next to the weights [default: 4096]
     #[arg(long, value_name = "N", hide_short_help = true)]
     pub max_metadata: Option<usize>,
     /// Files of one shard index [default: 4096]
@@ -37,7 +37,7 @@ pub struct LimitOptions {
 }
 
 impl LimitOptions {
-    /// The library's limits with those that are given.
+    /// Returns the library's limits with those that are given.
     pub fn limits(&self) -> Limits {
         let default = Limits::default();
         let bytes = |given: Option<u64>, default: usize| {

@@ -16,17 +16,17 @@ impl Shard {
     /// All jobs.
     pub const WHOLE: Self = Self { index: 0, count: 1 };
 
-    /// Whether it is all jobs.
+    /// Returns whether it is all jobs.
     pub fn is_whole(self) -> bool {
         self.count == 1
     }
 
-    /// Whether the job at this place, from 0, belongs to it.
+    /// Returns whether the job at this place, from 0, belongs to it.
     pub fn holds(self, place: usize) -> bool {
         place % self.count == self.index
     }
 
-    /// The name of a results file without the shard in it: `jobs.results.0-of-4.jsonl` as `jobs.results.jsonl`.
+    /// Returns the name of a results file without the shard in it: `jobs.results.0-of-4.jsonl` as `jobs.results.jsonl`.
     pub fn without(name: &str) -> String {
         let whole = || name.to_owned();
         let Some(stem) = name.strip_suffix(".jsonl") else { return whole() };
@@ -40,7 +40,7 @@ impl Shard {
 impl FromStr for Shard {
     type Err = String;
 
-    /// `I/N`. Schedulers count their tasks from 0 or from 1; `N/N` is the same share as `0/N`, so both ways of counting make
+    /// Parses `I/N`. Schedulers count their tasks from 0 or from 1; `N/N` is the same share as `0/N`, so both ways of counting make
     /// a whole.
     fn from_str(text: &str) -> Result<Self, String> {
         let wrong = || "a shard is I/N, such as 0/4 to 3/4, or 1/4 to 4/4".to_owned();

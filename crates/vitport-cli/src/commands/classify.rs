@@ -34,7 +34,7 @@ pub fn run(arguments: &Classify, output: &Output) -> Result<(), Failure> {
                 if arguments.images.len() > 1 {
                     output.print(format!("{BOLD}{shown}{BOLD:#}"))?;
                 }
-                output.print(table(&guesses))?;
+                output.print(table(&guesses).text())?;
             }
             Err(failure) => {
                 if output.is_json() {

@@ -1,11 +1,12 @@
 //! `vitport convert`: all steps, and a folder at the end.
 
 use vitport::convert::Prepared;
+use vitport::pipeline::Converted;
 use vitport_checkpoint::escape;
 
 use crate::arguments::Convert;
 use crate::arguments::legacy::DEFAULT_NAME;
-use crate::conversion::{Converted, convert};
+use crate::conversion::{class, convert, document};
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::show::prepared::{drop_lines, root_line};
@@ -30,11 +31,11 @@ pub fn run(arguments: Convert, output: &Output) -> Result<(), Failure> {
     if converted.is_published {
         say_summary(&converted, output)?;
     }
-    if let Some(verified) = &converted.verified {
-        say_report(&verified.report, output)?;
+    if let Some(report) = &converted.report {
+        say_report(report, output)?;
     }
-    let document = output.is_json().then(|| converted.document());
-    match (converted.judged, document) {
+    let document = output.is_json().then(|| document(&converted));
+    match (converted.accepted.map_err(Failure::from), document) {
         (Ok(()), Some(document)) => output.document(&document),
         (Ok(()), None) => Ok(()),
         (Err(failure), document) => Err(failure.with_document(document.unwrap_or_default())),
@@ -43,7 +44,7 @@ pub fn run(arguments: Convert, output: &Output) -> Result<(), Failure> {
 
 fn say_summary(converted: &Converted, output: &Output) -> Result<(), Failure> {
     let prepared = &converted.prepared;
-    output.say(format!("{BOLD}{}{BOLD:#} → {}", prepared.model.name, converted.class()))?;
+    output.say(format!("{BOLD}{}{BOLD:#} → {}", prepared.model.name, class(converted)))?;
     output.say(root_line(prepared))?;
     let plan = &prepared.plan;
     let source_tensors = prepared.model.state_dict.len();
@@ -62,7 +63,7 @@ fn say_summary(converted: &Converted, output: &Output) -> Result<(), Failure> {
     output.say(format!("{GREEN}wrote{GREEN:#} {} ({shown})", escape(&out)))
 }
 
-/// Whether the source's tensors can be had back, and if not, why.
+/// Says whether the source's tensors can be recovered, and if not, why.
 fn reversibility(prepared: &Prepared) -> &'static str {
     let plan = &prepared.plan;
     if plan.is_reversible() {

@@ -51,7 +51,7 @@ pub fn run(arguments: &Diff, output: &Output) -> Result<ExitCode, Failure> {
         for (name, difference, form) in &rows {
             table.row([escape(name).to_string(), (*difference).to_owned(), form.clone()]);
         }
-        output.print(table)?;
+        output.print(table.text())?;
     }
     output.print(format!("{same} tensors are the same, {} differ", rows.len()))?;
     Ok(exit_code(&rows))

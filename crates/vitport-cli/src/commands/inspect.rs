@@ -46,17 +46,17 @@ pub fn run(arguments: &Inspect, output: &Output) -> Result<(), Failure> {
         output.say(line)?;
     }
     output.say("")?;
-    output.print(listing(&checkpoint, tensors, hashes.as_deref()))
+    output.print(listing(&checkpoint, tensors, hashes.as_deref()).text())
 }
 
-/// The sha256 of every tensor's values, once all checksums are known to match.
+/// Returns the sha256 of every tensor's values, once all checksums are known to match.
 fn hashes(tensors: &[Arc<Tensor>], audit: Audit<'_>) -> Result<Vec<String>, Failure> {
     let hashes = tensors.iter().map(|tensor| audit.sha256(tensor)).collect::<Result<_, _>>()?;
     audit.finish()?;
     Ok(hashes)
 }
 
-/// The list of tensors that `--json` gives.
+/// Returns the list of tensors that `--json` gives.
 fn rows(tensors: &[Arc<Tensor>], hashes: Option<&[String]>) -> Vec<Map<String, Value>> {
     let row = |(index, tensor): (usize, &Arc<Tensor>)| {
         let mut row = Map::new();
@@ -71,7 +71,7 @@ fn rows(tensors: &[Arc<Tensor>], hashes: Option<&[String]>) -> Vec<Map<String, V
     tensors.iter().enumerate().map(row).collect()
 }
 
-/// Everything, for programs.
+/// Returns everything, for programs.
 fn document(checkpoint: &Checkpoint, tensors: &[Arc<Tensor>], hashes: Option<&[String]>) -> Value {
     let mut rows = rows(tensors, hashes);
     for (row, tensor) in rows.iter_mut().zip(tensors) {
@@ -111,7 +111,7 @@ fn document(checkpoint: &Checkpoint, tensors: &[Arc<Tensor>], hashes: Option<&[S
     })
 }
 
-/// The list of tensors for people. The last column says how a tensor lies in its storage where that is not plainly.
+/// Returns the list of tensors for people. The last column says how a tensor lies in its storage where that is not plainly.
 fn listing(checkpoint: &Checkpoint, tensors: &[Arc<Tensor>], hashes: Option<&[String]>) -> Table {
     let layouts: Vec<String> = tensors.iter().map(|tensor| layout(checkpoint, tensor)).collect();
     let has_layouts = layouts.iter().any(|layout| !layout.is_empty());
@@ -152,7 +152,7 @@ fn layout(checkpoint: &Checkpoint, tensor: &Tensor) -> String {
     words.join(", ")
 }
 
-/// Tensors and bytes of each dtype.
+/// Counts tensors and bytes of each dtype.
 fn by_dtype(tensors: &[Arc<Tensor>]) -> BTreeMap<&'static str, (usize, u64)> {
     let mut dtypes = BTreeMap::new();
     for tensor in tensors {
@@ -163,7 +163,7 @@ fn by_dtype(tensors: &[Arc<Tensor>]) -> BTreeMap<&'static str, (usize, u64)> {
     dtypes
 }
 
-/// Storages of which several tensors show the same elements, with those tensors' names. Tensors side by side in one storage,
+/// Finds storages of which several tensors show the same elements, with those tensors' names. Tensors side by side in one storage,
 /// as all of a safetensors file are, share nothing.
 fn shared_storages(tensors: &[Arc<Tensor>]) -> Vec<(usize, Vec<&str>)> {
     let mut spans: Vec<(usize, u64, u64, &str)> = tensors
@@ -198,7 +198,7 @@ fn shared_storages(tensors: &[Arc<Tensor>]) -> Vec<(usize, Vec<&str>)> {
     groups
 }
 
-/// The container and everything that a person should know before trusting it.
+/// Describes the container and everything that a person should know before trusting it.
 fn heading(checkpoint: &Checkpoint, tensors: &[Arc<Tensor>]) -> Vec<String> {
     let evidence = checkpoint.evidence();
     let mut lines = Vec::new();
@@ -252,7 +252,7 @@ fn totals(tensors: &[Arc<Tensor>]) -> String {
     format!("{} tensors, {}: {}{odd}", tensors.len(), bytes(total), dtypes.join(", "))
 }
 
-/// A heading and its lines, as many as a person reads; nothing for nothing.
+/// Returns a heading and its lines, as many as a person reads; nothing for nothing.
 fn part(name: &str, lines: impl Iterator<Item = String>) -> Vec<String> {
     let lines: Vec<String> = lines.collect();
     if lines.is_empty() {
@@ -267,7 +267,7 @@ fn part(name: &str, lines: impl Iterator<Item = String>) -> Vec<String> {
     shown
 }
 
-/// What the pickles name, the dangerous first, and what those would have run.
+/// Lists what the pickles name, the dangerous first, and what those would have run.
 fn globals(globals: &[Global]) -> Vec<String> {
     let mut sorted: Vec<&Global> = globals.iter().collect();
     sorted.sort_by_key(|global| match global.class {

@@ -3,8 +3,9 @@
 mod filter;
 
 use serde_json::{Value, json};
-use vitport::catalogue::{self, Becomes, KnownModel};
-use vitport::zoo;
+use vitport::catalogue::{self, KnownModel};
+use vitport::frameworks::timm::registry::{self, Exactness};
+use vitport::labels::LabelSet;
 use vitport_checkpoint::escape;
 
 use self::filter::Filters;
@@ -39,12 +40,12 @@ pub fn run(arguments: &Models, output: &Output) -> Result<(), Failure> {
         return Err(nothing(arguments));
     }
     let wide = wide_table(&rows, output.is_verbose());
-    output.print(fitting(&wide, |width| narrow_list(&rows, width)))?;
+    output.print(fitting(wide.text(), |width| narrow_list(&rows, width)))?;
     let convertible = rows.iter().filter(|row| row.becomes.class().is_some()).count();
     output.say(format!("\n{} models, {convertible} of them convertible", rows.len()))
 }
 
-/// What is said of a list without rows.
+/// Makes the failure of a list without rows.
 fn nothing(arguments: &Models) -> Failure {
     let pattern = arguments.pattern.as_deref().unwrap_or_default();
     let is_filtered =
@@ -55,7 +56,7 @@ fn nothing(arguments: &Models) -> Failure {
             "no model is left by these filters; leave one of them out",
         );
     }
-    let near = zoo::suggest(pattern);
+    let near = registry::suggest(pattern);
     let hint = if near.is_empty() { String::new() } else { format!(" (did you mean {}?)", near.join(", ")) };
     let message = format!("no model's name holds `{}`{hint}", escape(pattern));
     Failure::new(Kind::UnknownArchitecture, message)
@@ -63,12 +64,10 @@ fn nothing(arguments: &Models) -> Failure {
 
 /// Says what it becomes, or why nothing.
 fn becomes(row: &KnownModel) -> String {
-    match (row.becomes, row.becomes.why_not()) {
+    match (row.becomes.class(), row.becomes.why_not()) {
         (_, Some(why)) => format!("– {why}"),
-        (Becomes::Class(class), None) if row.published_at.is_none() => {
-            format!("{class}, no weights published")
-        }
-        (becomes, None) => becomes.class().unwrap_or_default().to_owned(),
+        (Some(class), None) if row.published_at.is_none() => format!("{class}, no weights published"),
+        (class, None) => class.unwrap_or_default().to_owned(),
     }
 }
 
@@ -96,7 +95,7 @@ fn license(row: &KnownModel) -> &str {
     row.license.as_deref().unwrap_or("–")
 }
 
-/// One line a model.
+/// Makes one line for each model.
 fn wide_table(rows: &[KnownModel], with_notes: bool) -> Table {
     let mut table = Table::new([
         ("model", Align::Left),
@@ -124,24 +123,18 @@ fn wide_table(rows: &[KnownModel], with_notes: bool) -> Table {
     table
 }
 
-/// Two lines a model, neither longer than a terminal of `width` columns: what it is, and what becomes of it.
+/// Makes two lines for each model, neither longer than a terminal of `width` columns: what it is, and what becomes of it.
 fn narrow_list(rows: &[KnownModel], width: usize) -> String {
-    let columns = [
-        ("model", Align::Left),
-        ("params", Align::Right),
-        ("classes", Align::Right),
-        ("image", Align::Right),
-    ];
-    let mut table = Table::new(columns);
+    let mut table = Table::new([("model", Align::Left), ("params", Align::Right), ("classes", Align::Right)]);
     for row in rows {
-        let [parameters, classes, image] = sizes(row);
-        table.row([row.name.clone(), parameters, classes, image]);
+        let [parameters, classes, _] = sizes(row);
+        table.row([row.name.clone(), parameters, classes]);
     }
-    let table = table.to_string();
+    let table = table.text();
     let mut lines = table.lines();
     let mut out = lines.next().map(str::to_owned).into_iter().collect::<Vec<_>>();
     for (line, row) in lines.zip(rows) {
-        let more = format!("  {} · {} · {}", preprocessing(row), license(row), becomes(row));
+        let more = format!("  {} · {} · {} · {}", image(row), preprocessing(row), license(row), becomes(row));
         let more = match more.char_indices().nth(width) {
             Some(_) => more.chars().take(width.saturating_sub(1)).chain(['…']).collect(),
             None => more,
@@ -171,5 +164,9 @@ fn document(row: &KnownModel) -> Value {
         "why_not": row.becomes.why_not(),
         "note": row.note,
         "published_at": row.published_at,
+        "module": row.module,
+        "target": row.becomes.target(),
+        "exactness": row.exactness.map(Exactness::name),
+        "labels": LabelSet::by_class_count(row.classes).map(LabelSet::name),
     })
 }

@@ -1,8 +1,7 @@
 //! `vitport plan`: what convert would do, tensor by tensor, and how every fact came to be known.
 
 use serde_json::{Value, json};
-use vitport::convert::{ConvertError, Prepared, config, prepare, rule_file};
-use vitport::identify::identify;
+use vitport::convert::{Prepared, config, mapping_of, prepare};
 use vitport::plan::{Part, Target};
 use vitport_checkpoint::escape;
 
@@ -23,11 +22,10 @@ pub fn run(arguments: Plan, output: &Output) -> Result<(), Failure> {
     let source =
         open(arguments.source.text(), &arguments.hub, request.root.as_deref(), &request.limits, output)?;
     if arguments.print_mapping {
-        let model = identify(&source, &request.hints).map_err(ConvertError::from)?;
-        let (file, text) = rule_file(&model, &request);
+        let mapping = mapping_of(&source, &request)?;
         return match output.is_json() {
-            true => output.document(&json!({ "file": file, "text": text })),
-            false => output.print(text.trim_end()),
+            true => output.document(&json!({ "file": mapping.file(), "text": mapping.text() })),
+            false => output.print(mapping.text().trim_end()),
         };
     }
     let prepared = prepare(source, &request)?;
@@ -39,7 +37,7 @@ pub fn run(arguments: Plan, output: &Output) -> Result<(), Failure> {
     output.print("")?;
     output.print(facts(&prepared))?;
     output.print("")?;
-    output.print(fitting(&tensor_table(&prepared), |width| tensor_list(&prepared, width)))?;
+    output.print(fitting(tensor_table(&prepared).text(), |width| tensor_list(&prepared, width)))?;
     for line in drop_lines(&prepared) {
         output.print(line)?;
     }
@@ -74,7 +72,7 @@ fn tensor_table(prepared: &Prepared) -> Table {
     table
 }
 
-/// The same in lines for a terminal of `width` columns: the source's, and below it the target's.
+/// Makes the same in lines for a terminal of `width` columns: the source's, and below it the target's.
 fn tensor_list(prepared: &Prepared, width: usize) -> String {
     let mut out = Vec::new();
     for target in &prepared.plan.targets {
@@ -89,7 +87,7 @@ fn tensor_list(prepared: &Prepared, width: usize) -> String {
     out.join("\n")
 }
 
-/// What each part of a target is made of, as text.
+/// Says what each part of a target is made of, as text.
 fn sources_of(target: &Target) -> Vec<String> {
     let describe = |part: &Part| match part {
         Part::Slice { tensor, elements, .. } if *elements == tensor.elements() => {
@@ -129,7 +127,7 @@ fn document(prepared: &Prepared) -> Value {
         "source": prepared.source.display_name(),
         "root": prepared.source.checkpoint.root().path,
         "prefix": prepared.model.state_dict.prefix(),
-        "rules": prepared.rules.file(),
+        "mapping": prepared.model.mapping.file(),
         "facts": prepared.model.facts,
         "config": config(prepared),
         "preprocessor": prepared.model.processor,

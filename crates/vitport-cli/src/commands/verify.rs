@@ -1,37 +1,41 @@
 //! `vitport verify`: both networks once more, on a folder that exists.
 
 use serde_json::json;
-use vitport::convert::prepare;
-use vitport::verify::Hashing;
+use vitport::pipeline::{self, Acceptance};
 
 use crate::arguments::Verify;
 use crate::failure::Failure;
 use crate::output::Output;
+use crate::progress;
 use crate::report_file::model_files;
 use crate::request::request;
 use crate::show::report::say_report;
 use crate::source::open;
-use crate::verification::{self, files_of, verify_folder};
+use crate::verification::{self, files_of};
 
 /// Verifies.
 pub fn run(arguments: Verify, output: &Output) -> Result<(), Failure> {
     let request = request(arguments.facts)?;
     let source = open(&arguments.source, &arguments.hub, request.root.as_deref(), &request.limits, output)?;
-    let prepared = prepare(source, &request)?;
-    let hashing = Hashing::start(&prepared.source.checkpoint)?;
+    let prepared = pipeline::plan(source, &request)?;
     let mut read = files_of(&prepared);
     read.extend(model_files(&arguments.folder));
     let report_file = verification::report_file(&arguments.verification, read, None)?;
-    let picture = verification::picture(&arguments.verification, &arguments.hub, output)?;
-    let verified = verify_folder(&prepared, &arguments.folder, picture, hashing, output)?;
-    verified.write(report_file.as_ref(), None)?;
-    let judged = verification::judge(&arguments.verification, &verified.report);
+    let image = verification::picture(&arguments.verification, &arguments.hub, output)?;
+    let spinner = progress::spinner("running both networks", output);
+    let report = pipeline::verify(&prepared, &arguments.folder, &image);
+    spinner.finish_and_clear();
+    let report = report?;
+    if let Some(file) = report_file {
+        file.write(&report, &image, None)?;
+    }
+    let accepted = Acceptance { strict: arguments.verification.strict }.of(&report).map_err(Failure::from);
     if output.is_json() {
-        return match judged {
-            Ok(()) => output.list(&verified.report),
-            Err(failure) => Err(failure.with_document(json!(verified.report))),
+        return match accepted {
+            Ok(()) => output.list(&report),
+            Err(failure) => Err(failure.with_document(json!(report))),
         };
     }
-    say_report(&verified.report, output)?;
-    judged
+    say_report(&report, output)?;
+    accepted
 }

@@ -4,10 +4,10 @@ use std::io;
 
 use serde_json::json;
 use vitport::convert::ConvertError;
+use vitport::facts::FactError;
 use vitport::folder;
-use vitport::identify::IdentifyError;
 use vitport::labels::LabelError;
-use vitport::rules::{Problem, Problems};
+use vitport::mapping::{Problem, Problems};
 use vitport::source::SourceError;
 use vitport::verify::VerifyError;
 use vitport_checkpoint::{Class, Error as CheckpointError, Reason};
@@ -80,43 +80,33 @@ impl From<vitport::hub::Error> for Failure {
     }
 }
 
-impl From<IdentifyError> for Failure {
-    fn from(error: IdentifyError) -> Self {
+impl From<FactError> for Failure {
+    fn from(error: FactError) -> Self {
         let message = error.to_string();
         match error {
-            IdentifyError::Unknown { file, .. } => {
-                Self::new(Kind::UnknownArchitecture, message).in_file(file)
-            }
-            IdentifyError::NoTarget { tensor, .. } => {
+            FactError::Unknown { file, .. } => Self::new(Kind::UnknownArchitecture, message).in_file(file),
+            FactError::NoTarget { tensor, .. } => {
                 let failure = Self::new(Kind::NoTarget, message);
                 match tensor {
                     Some(tensor) => failure.in_tensor(tensor),
                     None => failure,
                 }
             }
-            IdentifyError::Undecided { question, candidates, option } => {
-                let question =
-                    json!({ "question": question, "candidates": candidates, "what_to_do": option });
-                Self::new(Kind::Question, message).with_document(json!({ "questions": [question] }))
+            FactError::Questions(questions) => {
+                Self::new(Kind::Question, message).with_document(json!({ "questions": questions }))
             }
-            IdentifyError::Contradiction { option, .. } => {
-                Self::new(Kind::Contradiction, message).about_fact(fact_of(&option))
+            FactError::Contradiction(contradiction) => {
+                Self::new(Kind::Contradiction, message).about_fact(contradiction.about)
             }
-            IdentifyError::Misshapen { tensor, .. } => Self::new(Kind::Refused, message).in_tensor(tensor),
-            IdentifyError::Processor(_) => Self::new(Kind::NoTarget, message).about_fact("preprocessing"),
-            IdentifyError::Labels(LabelError::Count { .. }) => {
+            FactError::Misshapen { tensor, .. } => Self::new(Kind::Refused, message).in_tensor(tensor),
+            FactError::Processor(_) => Self::new(Kind::NoTarget, message).about_fact("preprocessing"),
+            FactError::Labels(LabelError::Count { .. }) => {
                 Self::new(Kind::Contradiction, message).about_fact("labels")
             }
-            IdentifyError::Labels(_) => Self::usage(message).about_fact("labels"),
+            FactError::Labels(_) => Self::usage(message).about_fact("labels"),
             _ => Self::new(Kind::UnknownArchitecture, message),
         }
     }
-}
-
-/// Returns the fact that an option such as `--num-heads 5` is about: `num_heads`.
-fn fact_of(option: &str) -> String {
-    let name = option.split_whitespace().next().unwrap_or(option);
-    name.trim_start_matches('-').replace('-', "_")
 }
 
 impl From<folder::Error> for Failure {
@@ -146,9 +136,9 @@ impl From<ConvertError> for Failure {
         let message = error.to_string();
         match error {
             ConvertError::Source(error) => error.into(),
-            ConvertError::Identify(error) => error.into(),
+            ConvertError::Facts(error) => error.into(),
             ConvertError::Folder(error) => error.into(),
-            ConvertError::Rules(_) => Self::usage(message),
+            ConvertError::Mapping(_) => Self::usage(message),
             ConvertError::Unaccounted { file, problems } => {
                 Self::new(kind_of(&problems), format!("{message}{}", way_out(&problems)))
                     .in_file(file)

@@ -2,7 +2,7 @@
 
 use unicode_width::UnicodeWidthStr;
 use vitport::convert::Prepared;
-use vitport::identify::Fact;
+use vitport::facts::Fact;
 use vitport_checkpoint::{ChosenBy, escape};
 
 use crate::terminal::fitting;
@@ -35,15 +35,15 @@ pub fn root_line(prepared: &Prepared) -> String {
 
 /// Returns every fact, its value and its origin, in the width of the terminal.
 pub fn facts(prepared: &Prepared) -> String {
-    fitting(&fact_table(prepared), |width| fact_list(prepared, width))
+    fitting(fact_table(prepared).text(), |width| fact_list(prepared, width))
 }
 
 fn fact_table(prepared: &Prepared) -> Table {
     let mut table = Table::new([("fact", Align::Left), ("value", Align::Left), ("known from", Align::Left)]);
-    for fact in &prepared.model.facts {
+    for fact in prepared.model.facts.iter() {
         table.row([
             fact.name.to_owned(),
-            escape(&fact.value).to_string(),
+            escape(&fact.shown()).to_string(),
             escape(&fact.origin.to_string()).to_string(),
         ]);
     }
@@ -53,7 +53,7 @@ fn fact_table(prepared: &Prepared) -> Table {
 /// Returns the same with origins broken into the lines of a terminal of `width` columns.
 fn fact_list(prepared: &Prepared, width: usize) -> String {
     let facts = &prepared.model.facts;
-    let value = |fact: &Fact| escape(&fact.value).to_string();
+    let value = |fact: &Fact| escape(&fact.shown()).to_string();
     let names = facts.iter().map(|fact| fact.name.width() + 2).max().unwrap_or(0);
     let widest = facts.iter().map(|fact| names + value(fact).width() + 2).max().unwrap_or(0);
     let indent = widest.min(width / 2);

@@ -31,12 +31,12 @@ pub fn say_report(report: &Report, output: &Output) -> Result<(), Failure> {
     }
     if !report.source_top5.is_empty() {
         output.say("")?;
-        output.say(top5(report))?;
+        output.say(top5(report).text())?;
     }
     Ok(())
 }
 
-/// Each part of the weighing, and what it showed.
+/// Returns each part of the comparison, and what it showed.
 fn parts(report: &Report) -> Vec<(&'static str, String)> {
     let picture = &report.picture;
     let mut parts = vec![(
@@ -60,7 +60,7 @@ fn parts(report: &Report) -> Vec<(&'static str, String)> {
         parts.extend(effect(
             &deviation.measured,
             &deviation.without_it,
-            "that taken over from the folder's side",
+            "that computed as on the folder's side",
         ));
     }
     if let Some(cast) = &report.cast {
@@ -96,7 +96,7 @@ fn parts(report: &Report) -> Vec<(&'static str, String)> {
     parts
 }
 
-/// Hidden states and outputs, as far as the verdict follows from them.
+/// Describes hidden states and outputs, as far as the verdict follows from them.
 fn outputs(report: &Report) -> Option<String> {
     let judged = report.judged();
     let place = judged.iter().max_by(|a, b| a.difference.relative.total_cmp(&b.difference.relative))?;
@@ -120,7 +120,7 @@ fn outputs(report: &Report) -> Option<String> {
     })
 }
 
-/// What a known difference does to the last output, and what is left without it.
+/// Says what a known difference does to the last output, and what is left without it.
 fn effect(measured: &[Comparison], without: &[Comparison], how: &str) -> Option<(&'static str, String)> {
     let (measured, without) = (measured.last()?, without.last()?);
     let left = match without.difference.largest {
@@ -154,7 +154,7 @@ fn pixels(pixels: &[Comparison]) -> Option<String> {
     })
 }
 
-/// Both sides' most probable classes as bars: under one name where both have the same order, otherwise side by side.
+/// Returns both sides' most probable classes as bars: under one name where both have the same order, otherwise side by side.
 fn top5(report: &Report) -> Table {
     let (source, target) = (&report.source_top5, &report.target_top5);
     let is_same = source.len() == target.len()

@@ -6,8 +6,6 @@ pub mod style;
 pub mod table;
 pub mod wrap;
 
-use std::fmt::Display;
-
 use unicode_width::UnicodeWidthStr;
 
 /// Returns the columns of the terminal that standard output is, or that COLUMNS says; `None` for a file or a pipe.
@@ -18,8 +16,7 @@ pub fn width() -> Option<usize> {
 }
 
 /// Returns `wide` where it fits, else what `narrow` makes for the terminal's columns.
-pub fn fitting(wide: &impl Display, narrow: impl FnOnce(usize) -> String) -> String {
-    let wide = wide.to_string();
+pub fn fitting(wide: String, narrow: impl FnOnce(usize) -> String) -> String {
     let fits = |width: &usize| {
         wide.lines().all(|line| anstream::adapter::strip_str(line).to_string().width() <= *width)
     };

@@ -1,7 +1,5 @@
 //! Aligned tables: columns as wide as their widest cell, two spaces between them, no lines drawn.
 
-use std::fmt;
-
 use tabled::builder::Builder;
 use tabled::settings::object::Columns;
 use tabled::settings::{Alignment, Padding, Style};
@@ -41,25 +39,29 @@ impl Table {
     pub fn row(&mut self, cells: impl IntoIterator<Item = String>) {
         self.rows.push_record(cells);
     }
-}
 
-impl fmt::Display for Table {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut table = self.rows.clone().build();
+    /// Writes it, without spaces at the ends of lines.
+    pub fn text(self) -> String {
+        let mut table = self.rows.build();
         table.with(Style::empty()).with(Padding::new(0, 2, 0, 0));
         for (index, (_, align)) in self.columns.iter().enumerate() {
             if *align == Align::Right {
                 table.modify(Columns::one(index), Alignment::right());
             }
         }
-        for (index, line) in table.to_string().lines().map(str::trim_end).enumerate() {
+        let padded = table.to_string();
+        drop(table);
+        let mut text = String::with_capacity(padded.len());
+        for (index, line) in padded.lines().map(str::trim_end).enumerate() {
+            if index > 0 {
+                text.push('\n');
+            }
             match index {
-                0 if self.has_heading => write!(f, "{BOLD}{line}{BOLD:#}")?,
-                0 => f.write_str(line)?,
-                _ => write!(f, "\n{line}")?,
+                0 if self.has_heading => text.push_str(&format!("{BOLD}{line}{BOLD:#}")),
+                _ => text.push_str(line),
             }
         }
-        Ok(())
+        text
     }
 }
 
@@ -82,7 +84,7 @@ mod tests {
         let mut table = Table::new([("", Align::Left), ("", Align::Right)]);
         table.row(["köpfe".to_owned(), "12".to_owned()]);
         table.row(["b".to_owned(), "768".to_owned()]);
-        assert_eq!(table.to_string(), "köpfe   12\nb      768");
+        assert_eq!(table.text(), "köpfe   12\nb      768");
     }
 
     #[test]
@@ -90,10 +92,7 @@ mod tests {
         let mut table = Table::new([("name", Align::Left), ("", Align::Left)]);
         table.row([format!("{BOLD}a{BOLD:#}"), "b".to_owned()]);
         table.row(["long name".to_owned(), String::new()]);
-        assert_eq!(
-            anstream::adapter::strip_str(&table.to_string()).to_string(),
-            "name\na          b\nlong name"
-        );
+        assert_eq!(anstream::adapter::strip_str(&table.text()).to_string(), "name\na          b\nlong name");
     }
 
     #[test]

@@ -1,46 +1,16 @@
-//! Weights that are made up as a network asks for them, so that no list of its tensors is needed.
+//! Weights that are made up for the tensors that a network lists.
 
-use std::collections::BTreeMap;
-use std::ops::Range;
-use std::sync::{Mutex, PoisonError};
+use vitport::nn::{ForwardError, MemoryWeights, Network};
 
-use vitport::nn::{ForwardError, StateDict, Weights};
-
-/// Has every tensor in whatever shape it is asked for, and remembers which these were.
-#[derive(Default)]
-pub struct MadeUp {
-    asked: Mutex<BTreeMap<String, Vec<usize>>>,
-}
-
-impl MadeUp {
-    /// All tensors that were asked for, in memory.
-    pub fn into_state_dict(self) -> Result<StateDict, ForwardError> {
-        let mut weights = StateDict::new();
-        for (name, shape) in self.asked.into_inner().unwrap_or_else(PoisonError::into_inner) {
-            let values = (0..shape.iter().product()).map(|place| value(&shape, place)).collect();
-            weights.insert(name, &shape, values)?;
-        }
-        Ok(weights)
+/// Returns every tensor of a network.
+pub fn weights_of(network: &Network) -> Result<MemoryWeights, ForwardError> {
+    let mut weights = MemoryWeights::new();
+    for parameter in network.parameters() {
+        let shape = parameter.shape();
+        let values = (0..shape.iter().product()).map(|place| value(shape, place)).collect();
+        weights.insert(parameter.name(), shape, values)?;
     }
-}
-
-impl Weights for MadeUp {
-    fn part<'a>(
-        &'a self,
-        name: &str,
-        shape: &[usize],
-        elements: Range<usize>,
-        room: &'a mut Vec<f32>,
-    ) -> Result<&'a [f32], ForwardError> {
-        self.asked.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), shape.to_vec());
-        room.clear();
-        room.extend(elements.map(|place| value(shape, place)));
-        Ok(room)
-    }
-
-    fn contains(&self, _: &str) -> bool {
-        true
-    }
+    Ok(weights)
 }
 
 /// Ones for vectors, which are also variances; for matrices numbers of both signs, so small that hidden states neither

@@ -1,7 +1,7 @@
 //! `cargo bench --bench forward [FILTER]`: how long whole forward passes take, as a ratio to the most that the processor
 //! can do.
 //!
-//! ViT-B/16 (timm's side) and CvT-13 (transformers' side) run on a picture of 224 × 224 pixels with made-up weights in
+//! ViT-B/16 (timm's side) and CvT-13 (transformers' side) run on an image of 224 × 224 pixels with made-up weights in
 //! memory, float32, batch one, on all threads. In every round each network runs once, right after as many multiply-adds on
 //! registers as its products, convolutions and attention are made of; what is printed is the median over the rounds of the
 //! ratio of the two. `scripts/compare_forward.py` takes turns with other engines instead.
@@ -15,34 +15,30 @@ mod peak;
 use std::error::Error;
 use std::hint::black_box;
 
-use made_up::MadeUp;
 use peak::{multiply_adds, seconds};
-use vitport::families::cvt::forward_transformers::{Cvt, CvtConfig};
-use vitport::families::vit::forward_timm::VisionTransformer;
-use vitport::image::Pixels;
-use vitport::nn::{ForwardError, Output, StateDict, Weights};
+use serde_json::{Map, Value};
+use vitport::frameworks::Definition;
+use vitport::frameworks::timm::vision_transformer::{Config, VisionTransformer};
+use vitport::frameworks::transformers::cvt::Cvt;
+use vitport::nn::{ForwardError, MemoryWeights, Network, Outputs, Pixels};
 
 const ROUNDS: usize = 15;
 
-/// Height and width of the picture.
+/// Height and width of the image.
 const SIDE: usize = 224;
-
-/// Runs a network once.
-type Forward = Box<dyn Fn(&Pixels, &dyn Weights) -> Result<Output, ForwardError>>;
 
 struct Case {
     name: &'static str,
     /// Multiply-adds of one pass.
     work: usize,
-    forward: Forward,
-    weights: StateDict,
+    network: Network,
+    weights: MemoryWeights,
 }
 
 impl Case {
-    fn new(name: &'static str, work: usize, pixels: &Pixels, forward: Forward) -> Result<Self, ForwardError> {
-        let made_up = MadeUp::default();
-        forward(pixels, &made_up)?;
-        Ok(Self { name, work, forward, weights: made_up.into_state_dict()? })
+    fn new(name: &'static str, work: usize, network: Network) -> Result<Self, ForwardError> {
+        let weights = made_up::weights_of(&network)?;
+        Ok(Self { name, work, network, weights })
     }
 }
 
@@ -50,22 +46,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     let filter = std::env::args().skip(1).find(|argument| !argument.starts_with('-')).unwrap_or_default();
     let values = (0..3 * SIDE * SIDE).map(|place| (place % 255) as f32 / 127.0 - 1.0).collect();
     let pixels = Pixels::new(SIDE, SIDE, values).ok_or("too few pixels")?;
-    let (vit, config) = (networks::vit_b(), networks::cvt_13());
-    let (vit_work, cvt_work) = (work_of_vit(&vit), work_of_cvt(&config));
-    let cvt = Cvt::new(&config)?;
+    let (vit, cvt) = (networks::vit_b(), networks::cvt_13());
+    let vit_work = work_of_vit(&serde_json::from_value(Value::Object(vit.clone()))?);
     let mut cases = vec![
-        Case::new(
-            "ViT-B/16 at 224",
-            vit_work,
-            &pixels,
-            Box::new(move |pixels, weights| vit.forward(pixels, weights, &mut ())),
-        )?,
-        Case::new(
-            "CvT-13 at 224",
-            cvt_work,
-            &pixels,
-            Box::new(move |pixels, weights| cvt.forward(pixels, weights, &mut ())),
-        )?,
+        Case::new("ViT-B/16 at 224", vit_work, VisionTransformer.build(&vit)?)?,
+        Case::new("CvT-13 at 224", work_of_cvt(&cvt), Cvt.build(&cvt)?)?,
     ];
     cases.retain(|case| case.name.contains(&filter));
 
@@ -73,9 +58,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     for round in 0..=ROUNDS {
         for (case, ratios) in cases.iter().zip(&mut ratios) {
             let peak = seconds(|| multiply_adds(case.work));
-            let mut output = Ok(Output::default());
-            let pass = seconds(|| output = black_box((case.forward)(&pixels, &case.weights)));
-            output?;
+            let mut outputs = Ok(Outputs::new());
+            let pass = seconds(|| outputs = black_box(case.network.forward(&pixels, &case.weights, &mut ())));
+            outputs?;
             if round > 0 {
                 ratios.push(pass / peak);
             }
@@ -94,34 +79,38 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Multiply-adds of a ViT's matrix products, its embedding's among them.
-fn work_of_vit(vit: &VisionTransformer) -> usize {
-    let patches = (SIDE / vit.patch_size.0) * (SIDE / vit.patch_size.1);
-    let tokens = patches + 1;
-    let embedding = patches * vit.patch_size.0 * vit.patch_size.1 * vit.channels * vit.dim;
-    let projections = 4 * tokens * vit.dim * vit.dim;
-    let attention = 2 * tokens * tokens * vit.dim;
-    let perceptron = 2 * tokens * vit.dim * vit.mlp_hidden;
-    embedding + vit.depth * (projections + attention + perceptron) + vit.dim * vit.classes
+/// Returns the multiply-adds of a ViT's matrix products, its embedding's among them.
+fn work_of_vit(vit: &Config) -> usize {
+    let [patch_height, patch_width] = vit.patch_size;
+    let patches = (SIDE / patch_height) * (SIDE / patch_width);
+    let (tokens, dim) = (patches + 1, vit.embed_dim);
+    let embedding = patches * patch_height * patch_width * vit.in_chans * dim;
+    let projections = 4 * tokens * dim * dim;
+    let attention = 2 * tokens * tokens * dim;
+    let mlp = 2 * tokens * dim * vit.mlp_dim;
+    embedding + vit.depth * (projections + attention + mlp) + dim * vit.num_classes
 }
 
-/// Multiply-adds of a CvT's matrix products and convolutions, for a CvT whose convolutions keep or halve the grid as the
-/// released ones' do.
-fn work_of_cvt(cvt: &CvtConfig) -> usize {
-    let (mut side, mut channels, mut work) = (SIDE, cvt.num_channels, 0);
-    for stage in 0..cvt.depth.len() {
-        let width = cvt.embed_dim[stage];
-        side /= cvt.patch_stride[stage];
-        let (positions, kept) = (side * side, side.div_ceil(cvt.stride_kv[stage]).pow(2));
-        let class_token = usize::from(cvt.cls_token[stage]);
+/// Returns the multiply-adds of a CvT's matrix products and convolutions, for a CvT whose convolutions keep or halve the grid
+/// as the released ones' do.
+fn work_of_cvt(cvt: &Map<String, Value>) -> usize {
+    let number = |value: &Value| value.as_f64().unwrap_or_default() as usize;
+    let of = |key: &str, stage: usize| number(&cvt[key][stage]);
+    let (mut side, mut channels, mut work) = (SIDE, number(&cvt["num_channels"]), 0);
+    for stage in 0..cvt["depth"].as_array().map_or(0, Vec::len) {
+        let width = of("embed_dim", stage);
+        side /= of("patch_stride", stage);
+        let (positions, kept) = (side * side, side.div_ceil(of("stride_kv", stage)).pow(2));
+        let class_token = usize::from(cvt["cls_token"][stage] == true);
         let (queries, keys) = (positions + class_token, kept + class_token);
-        let embedding = positions * cvt.patch_sizes[stage].pow(2) * channels * width;
-        let convolutions = (positions + 2 * kept) * cvt.kernel_qkv[stage].pow(2) * width;
+        let embedding = positions * of("patch_sizes", stage).pow(2) * channels * width;
+        let convolutions = (positions + 2 * kept) * of("kernel_qkv", stage).pow(2) * width;
         let projections = 2 * (queries + keys) * width * width;
         let attention = 2 * queries * keys * width;
-        let perceptron = 2 * queries * width * (width as f64 * cvt.mlp_ratio[stage]) as usize;
-        work += embedding + cvt.depth[stage] * (convolutions + projections + attention + perceptron);
+        let hidden = (width as f64 * cvt["mlp_ratio"][stage].as_f64().unwrap_or_default()) as usize;
+        let mlp = 2 * queries * width * hidden;
+        work += embedding + of("depth", stage) * (convolutions + projections + attention + mlp);
         channels = width;
     }
-    work + channels * cvt.num_labels.unwrap_or_default()
+    work + channels * number(&cvt["num_labels"])
 }

@@ -29,7 +29,7 @@ fn heading(out: &mut String, card: &Card<'_>) {
     let _ = writeln!(
         out,
         "{} as transformers' `{}`, converted by vitport {}.\n",
-        model.family.description(),
+        model.definition.description(),
         card.class(),
         env!("CARGO_PKG_VERSION")
     );
@@ -54,7 +54,10 @@ fn heading(out: &mut String, card: &Card<'_>) {
     let _ = writeln!(out, "{verdict}\n");
     let deviation = match card.report {
         Some(report) => report.known_deviation.as_ref().map(|deviation| deviation.what.clone()),
-        None => model.network.deviation().map(|deviation| deviation.what.to_owned()),
+        None => {
+            let mut known = model.mapping.deviations().iter();
+            known.find(|known| known.applies(&model.facts)).map(|known| known.what().to_owned())
+        }
     };
     if let Some(what) = deviation {
         let _ = writeln!(out, "Known deviation: {what}.\n");
@@ -96,7 +99,7 @@ fn usage(out: &mut String, card: &Card<'_>) {
     if !card.classifies() {
         out.push_str("`pooler_output` is the source's own pooled output: the pooler is the identity.\n\n");
     }
-    if let Some(exact) = card.prepared.model.family.exact_code().filter(|_| card.exact_code) {
+    if let Some(exact) = card.prepared.model.target.exact_code().filter(|_| card.exact_code) {
         let _ = write!(
             out,
             "With `trust_remote_code=True` the source's exact network is loaded instead, by `{}`, which lies in this \
@@ -166,9 +169,9 @@ fn provenance(out: &mut String, card: &Card<'_>) {
         let known_from = code(&license.origin.to_string());
         rows.push(("licence", format!("{}, known from {known_from}", code(&license.value.to_string()))));
     }
-    let rules = card.prepared.rules.file();
+    let rules = card.prepared.model.mapping.file();
     let rules = std::path::Path::new(rules).file_name().unwrap_or_default().to_string_lossy();
-    let own = if card.prepared.own_rules { "the user's own" } else { "built in" };
+    let own = if card.prepared.own_mapping { "the user's own" } else { "built in" };
     rows.push(("rule file", format!("{} ({own})", code(&rules))));
     rows.push(("vitport", env!("CARGO_PKG_VERSION").to_owned()));
     out.push_str("## Where it came from\n\n");
@@ -274,6 +277,6 @@ fn facts(out: &mut String, card: &Card<'_>) {
         .model
         .facts
         .iter()
-        .map(|fact| vec![fact.name.to_owned(), code(&fact.value), code(&fact.origin.to_string())]);
+        .map(|fact| vec![fact.name.to_owned(), code(&fact.shown()), code(&fact.origin.to_string())]);
     table(out, &["fact", "value", "known from"], rows);
 }

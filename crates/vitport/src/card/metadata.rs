@@ -6,7 +6,7 @@
 use std::fmt::Write as _;
 
 use super::Card;
-use crate::zoo::{self, Tag};
+use crate::frameworks::timm::registry::{self, Tag};
 
 /// The block with its two lines of dashes.
 pub(super) fn front_matter(card: &Card<'_>) -> String {
@@ -27,7 +27,7 @@ pub(super) fn front_matter(card: &Card<'_>) -> String {
         true => "pipeline_tag: image-classification\n",
         false => "pipeline_tag: image-feature-extraction\n",
     });
-    let tags = ["vision", model.family.name()].into_iter().chain(model.family.maker()).chain(["vitport"]);
+    let tags = ["vision", model.target.model_type(), model.definition.maker(), "vitport"];
     list(&mut out, "tags", tags);
     if let Some(provenance) = &card.prepared.source.provenance {
         list(&mut out, "base_model", [provenance.repository.as_str()]);
@@ -45,7 +45,7 @@ fn datasets(card: &Card<'_>) -> Vec<String> {
     let source = &card.prepared.source;
     let stated = source.card.as_ref().map(|card| card.datasets.clone()).unwrap_or_default();
     let provenance = source.provenance.as_ref();
-    match card.prepared.model.tag.as_deref().and_then(zoo::find) {
+    match card.prepared.model.tag.as_deref().and_then(registry::find) {
         Some(found) if stated.is_empty() && found.tag.hub_id == provenance.map(|p| p.repository.clone()) => {
             datasets_of(found.tag)
         }

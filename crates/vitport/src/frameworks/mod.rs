@@ -1,3 +1,54 @@
-//! What is known of the frameworks that models come from, one module a framework.
+//! Frameworks define networks. There is a folder for each framework, and in it a file for each of the framework's own model
+//! files, under the same name. A definition is built from a config without weights; it says which tensors the network
+//! reads and computes its forward pass. Definitions of two frameworks share modules and never each other.
 
+pub mod microsoft;
+mod source;
 pub mod timm;
+pub mod transformers;
+
+pub use source::{Identity, Inquiry, Preparation, SourceDefinition, Transform};
+
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use crate::nn::{ForwardError, Network};
+
+/// A framework's definition of a network.
+pub trait Definition: Sync {
+    /// Returns the framework and the name of its model file: `timm/vision_transformer`.
+    fn id(&self) -> &'static str;
+
+    /// Builds the network of a config, without weights.
+    ///
+    /// # Errors
+    /// Returns [`ForwardError::Config`] when the framework could not build it, or the config asks for what is not defined
+    /// here.
+    fn build(&self, config: &Map<String, Value>) -> Result<Network, ForwardError>;
+}
+
+/// Reads a definition's config; `whose` is named where it cannot be read. Keys that the definition does not read are left
+/// alone.
+///
+/// # Errors
+/// Returns [`ForwardError::Config`] for a key that is missing or has a value of another kind.
+pub(crate) fn parse_config<T: DeserializeOwned>(
+    whose: &str,
+    config: &Map<String, Value>,
+) -> Result<T, ForwardError> {
+    serde_json::from_value(Value::Object(config.clone()))
+        .map_err(|error| ForwardError::config(format!("this is not a config of {whose}: {error}")))
+}
+
+/// Every definition whose checkpoints can be converted, in the order in which they are tried.
+pub const SOURCES: [&dyn SourceDefinition; 2] =
+    [&timm::vision_transformer::VisionTransformer, &microsoft::cvt::Cvt];
+
+/// Every definition of transformers that can be written and run.
+pub const TARGETS: [&dyn transformers::TargetDefinition; 2] =
+    [&transformers::vit::ViT, &transformers::cvt::Cvt];
+
+/// Returns the definition of transformers with that id.
+pub fn target(id: &str) -> Option<&'static dyn transformers::TargetDefinition> {
+    TARGETS.into_iter().find(|target| target.id() == id)
+}

@@ -4,9 +4,9 @@
 
 use super::error::ImageError;
 use super::picture::Picture;
-use super::pixels::Pixels;
 use super::resize::{Filter, resize};
 use super::torchvision::{CropRounding, centre_crop, resize_shorter_side, to_normalised_tensor};
+use vitport_nn::Pixels;
 
 /// The numbers of a model's yaml file that make the transform.
 #[derive(Debug, Clone, PartialEq)]

@@ -4,7 +4,6 @@
 mod error;
 mod microsoft_transform;
 mod picture;
-mod pixels;
 mod processor;
 mod processor_config;
 mod resize;
@@ -15,8 +14,8 @@ mod whole;
 pub use error::ImageError;
 pub use microsoft_transform::MicrosoftTransform;
 pub use picture::{MOST_PIXELS, Picture};
-pub use pixels::Pixels;
 pub use processor::ImageProcessor;
 pub use resize::{Filter, resize};
 pub use timm_transform::{CropMode, TimmTransform};
 pub use torchvision::CropRounding;
+pub use vitport_nn::Pixels;

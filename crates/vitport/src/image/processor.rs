@@ -4,9 +4,9 @@
 
 use super::error::ImageError;
 use super::picture::Picture;
-use super::pixels::Pixels;
 use super::processor_config::{Class, ProcessorConfig, Resize};
 use super::resize::resize;
+use vitport_nn::Pixels;
 
 /// An image processor as its folder describes it.
 #[derive(Debug, Clone, PartialEq)]

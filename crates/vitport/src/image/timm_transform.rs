@@ -3,9 +3,9 @@
 
 use super::error::ImageError;
 use super::picture::Picture;
-use super::pixels::Pixels;
 use super::resize::{Filter, resize};
 use super::torchvision::{CropRounding, Size, centre_crop, resize_shorter_side, to_normalised_tensor};
+use vitport_nn::Pixels;
 
 /// What becomes of a picture that has not the network's shape; timm's `crop_mode`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -3,8 +3,8 @@
 
 use super::error::ImageError;
 use super::picture::{MOST_PIXELS, Picture};
-use super::pixels::Pixels;
 use super::resize::{Filter, resize};
+use vitport_nn::Pixels;
 
 /// (height, width), the order of torchvision.
 pub(super) type Size = (usize, usize);

@@ -8,18 +8,20 @@ use vitport_checkpoint::Limits;
 use super::VerifyError;
 use super::report::{Guess, Probabilities, top5};
 use super::weigh::label_of_folder;
-use super::weights::CheckpointWeights;
-use crate::families::{self, Family};
+use super::weights::SourceWeights;
 use crate::folder::reader::Folder;
+use crate::frameworks::TARGETS;
 use crate::image::{ImageProcessor, Picture};
+use crate::mapping::Sources;
+use crate::nn::Network;
 use crate::state_dict::StateDict;
 
 /// An opened folder, ready to classify. Weights are read from the file for each picture.
 pub struct Classifier {
     folder: Folder,
-    family: &'static dyn Family,
+    network: Network,
     processor: ImageProcessor,
-    state_dict: StateDict,
+    tensors: Sources,
 }
 
 impl Classifier {
@@ -33,18 +35,21 @@ impl Classifier {
         folder.checkpoint.audit().finish().map_err(crate::folder::Error::from)?;
         let not_runnable =
             |reason: String| VerifyError::NotRunnable { folder: path.display().to_string(), reason };
-        let Some(family) = families::ALL.iter().find(|family| family.runs(&folder.config)) else {
-            let model_type =
-                folder.config.get("model_type").map_or_else(|| "none".to_owned(), Value::to_string);
+        let config = folder.config.as_object().cloned().unwrap_or_default();
+        let model_type = config.get("model_type").and_then(Value::as_str);
+        let Some(target) = TARGETS.into_iter().find(|target| Some(target.model_type()) == model_type) else {
+            let model_type = config.get("model_type").map_or_else(|| "none".to_owned(), Value::to_string);
             return Err(not_runnable(format!("its config.json says model_type {model_type}")));
         };
+        let network =
+            target.build(&config).map_err(|error| VerifyError::Forward { side: "folder's", error })?;
         let Some(Value::Object(processor)) = &folder.processor else {
             return Err(not_runnable("it has no preprocessor_config.json".to_owned()));
         };
-        let processor = ImageProcessor::from_json(processor, Some(family.default_processor()))?;
+        let processor = ImageProcessor::from_json(processor, Some(target.default_processor()))?;
         let named = folder.checkpoint.tensors().iter().map(|tensor| (tensor.name.clone(), tensor.clone()));
-        let state_dict = StateDict::from_entries(named);
-        Ok(Self { family: *family, processor, state_dict, folder })
+        let tensors = Sources::of_state_dict(&StateDict::from_entries(named));
+        Ok(Self { network, processor, tensors, folder })
     }
 
     /// The five most probable classes of a picture.
@@ -54,17 +59,17 @@ impl Classifier {
     /// head.
     pub fn top5(&self, picture: &Picture) -> Result<Vec<Guess>, VerifyError> {
         let pixels = self.processor.apply(picture)?;
-        let weights = CheckpointWeights::new(&self.folder.checkpoint, &self.state_dict);
-        let output = self
-            .family
-            .run_target(&self.folder.config, &weights, &pixels, &mut ())
+        let weights = SourceWeights::new(&self.folder.checkpoint, &self.tensors);
+        let outputs = self
+            .network
+            .forward(&pixels, &weights, &mut ())
             .map_err(|error| VerifyError::Forward { side: "folder's", error })?;
-        match output.logits {
+        match outputs.values("logits") {
             Some(logits) => {
                 let config = &self.folder.config;
                 let problem_type = config.get("problem_type").and_then(Value::as_str);
                 let probabilities = Probabilities::of(problem_type, logits.len());
-                Ok(top5(&logits, probabilities, |class| label_of_folder(config, class)))
+                Ok(top5(logits, probabilities, |class| label_of_folder(config, class)))
             }
             None => Err(VerifyError::NotRunnable {
                 folder: self.folder.path.display().to_string(),

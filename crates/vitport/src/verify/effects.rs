@@ -91,10 +91,10 @@ fn class_count(prepared: &Prepared, folder: &Folder) -> Option<FactCheck> {
     Some(check("num_labels", &json!(classes), found, found.as_u64() == Some(classes)))
 }
 
-/// `auto_map` runs code of the folder under `trust_remote_code=True`. It may be the family's exact code and no other.
+/// `auto_map` runs code of the folder under `trust_remote_code=True`. It may be the target's exact code and no other.
 fn code(prepared: &Prepared, folder: &Folder) -> Option<FactCheck> {
     let found = folder.config.get("auto_map").filter(|map| !map.is_null())?;
-    let Some(code) = prepared.model.family.exact_code() else {
+    let Some(code) = prepared.model.target.exact_code() else {
         return Some(check("auto_map", &Value::Null, found, false));
     };
     let wanted = json!({ code.auto_class: code.class });

@@ -42,8 +42,9 @@ const INERT: [&str; 8] = [
 /// pictures are made RGB.
 pub fn compare(prepared: &Prepared, folder: &Folder) -> Vec<FactCheck> {
     let model = &prepared.model;
-    let defaults = model.family.default_config(&folder.config);
-    let ignored = model.family.ignored_keys();
+    let stated = folder.config.as_object().cloned().unwrap_or_default();
+    let defaults = model.target.defaults(&stated);
+    let ignored = model.target.ignored_keys();
     let mut checks = Vec::new();
     for (key, wanted) in &model.config {
         if INERT.contains(&key.as_str()) {

@@ -31,7 +31,7 @@ pub use report::{
 };
 pub use tensors::{Odd, Weights};
 pub use weigh::{accounts, weigh, weigh_hashed};
-pub use weights::CheckpointWeights;
+pub use weights::SourceWeights;
 
 use crate::folder;
 use crate::image::ImageError;
@@ -52,6 +52,9 @@ pub enum VerifyError {
         /// Why.
         error: ForwardError,
     },
+    /// The mapping's places to compare cannot be made out.
+    #[error("the mapping's [compare] cannot be used: {0}")]
+    Mapping(String),
     /// The picture cannot be prepared.
     #[error(transparent)]
     Image(#[from] ImageError),
@@ -64,7 +67,7 @@ pub enum VerifyError {
         reason: String,
     },
     /// The folder holds a model that cannot be run here.
-    #[error("{}: {reason}; give a folder of a class that vitport runs (ViTForImageClassification, ViTModel, CvtForImageClassification)", vitport_checkpoint::escape(.folder))]
+    #[error("{}: {reason}; give a folder of a class that vitport runs", vitport_checkpoint::escape(.folder))]
     NotRunnable {
         /// The folder.
         folder: String,

@@ -7,8 +7,8 @@ use super::difference::Difference;
 use super::report::Comparison;
 use super::{Picture, VerifyError};
 use crate::convert::Prepared;
-use crate::families::SourceNetwork;
 use crate::folder::reader::Folder;
+use crate::frameworks::Transform;
 use crate::image::{CropRounding, ImageError, ImageProcessor, Picture as Pixmap, Pixels};
 
 /// What is known to differ in preprocessing.
@@ -35,8 +35,8 @@ pub(super) fn prepare(
     folder: &Folder,
     picture: &Picture,
 ) -> Result<PreparedPixels, VerifyError> {
-    let network = prepared.model.network.as_ref();
-    let source = network.pixels(&picture.pixmap, CropRounding::HalfToEven)?;
+    let transform = &prepared.model.transform;
+    let source = transform.apply(&picture.pixmap, CropRounding::HalfToEven)?;
     let nothing = |source, why: String| {
         Ok(PreparedPixels { source, target: Err(why), as_cropped: None, comparisons: Vec::new() })
     };
@@ -48,12 +48,12 @@ pub(super) fn prepare(
         Ok(target) => target,
         Err(error) => return nothing(source, format!("the folder's image processor: {error}")),
     };
-    let (as_cropped, first) = compare("picture", network, &picture.pixmap, &source, &target)?;
+    let (as_cropped, first) = compare("picture", transform, &picture.pixmap, &source, &target)?;
     let mut comparisons = vec![first];
     for (place, pixmap) in picture.variations() {
-        let source = network.pixels(&pixmap, CropRounding::HalfToEven)?;
+        let source = transform.apply(&pixmap, CropRounding::HalfToEven)?;
         let comparison = match processor.apply(&pixmap) {
-            Ok(target) => compare(place, network, &pixmap, &source, &target)?.1,
+            Ok(target) => compare(place, transform, &pixmap, &source, &target)?.1,
             Err(_) => Comparison::between(place.to_owned(), source.values(), &[], 0.0, |_| 0.0),
         };
         comparisons.push(comparison);
@@ -66,14 +66,14 @@ fn processor(prepared: &Prepared, folder: &Folder) -> Result<ImageProcessor, Str
     let Some(Value::Object(processor)) = &folder.processor else {
         return Err("the folder has no preprocessor_config.json".to_owned());
     };
-    let fallback = prepared.model.family.default_processor();
+    let fallback = prepared.model.target.default_processor();
     ImageProcessor::from_json(processor, Some(fallback)).map_err(|error| error.to_string())
 }
 
 /// Compares the pixels of one picture; also the source's with its crop rounded down, where that alone explains them.
 fn compare(
     place: &str,
-    network: &dyn SourceNetwork,
+    transform: &Transform,
     pixmap: &Pixmap,
     source: &Pixels,
     target: &Pixels,
@@ -82,7 +82,7 @@ fn compare(
     if own.agrees {
         return Ok((None, own));
     }
-    let cropped = network.pixels(pixmap, CropRounding::Down)?;
+    let cropped = transform.apply(pixmap, CropRounding::Down)?;
     let known = comparison(format!("{place}, the crop's rounding apart"), &cropped, target);
     Ok(if known.agrees { (Some(cropped), known) } else { (None, own) })
 }

@@ -9,20 +9,19 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use smallvec::smallvec;
 use vitport_checkpoint::{Checkpoint, Dtype, Tensor};
 
-use super::weights::{CheckpointWeights, find, read_f32, room_for, unreadable, widen};
+use super::weights::{SourceWeights, find, read_f32, scratch_for, unreadable, widen};
 use crate::folder::Contents;
+use crate::mapping::{SourceTensor, Sources};
 use crate::nn::{ForwardError, Weights};
-use crate::plan::{Operation, Part, Plan, Target};
-use crate::state_dict::StateDict;
+use crate::plan::{Operation, Part, Parts, Plan, Target};
 
 /// A source's weights, rounded.
 pub(super) struct RoundedWeights<'a> {
-    plain: CheckpointWeights<'a>,
+    plain: SourceWeights<'a>,
     checkpoint: &'a Checkpoint,
-    state_dict: &'a StateDict,
+    tensors: &'a Sources,
     /// By the tensor's name in the file.
     casts: HashMap<&'a str, Cast<'a>>,
 }
@@ -35,8 +34,8 @@ struct Cast<'a> {
 }
 
 impl<'a> RoundedWeights<'a> {
-    /// The weights of `state_dict` as `plan` rounds them; none if it rounds nothing to a half precision.
-    pub(super) fn new(checkpoint: &'a Checkpoint, state_dict: &'a StateDict, plan: &'a Plan) -> Option<Self> {
+    /// Returns the weights of `tensors` as `plan` rounds them; none if it rounds nothing to a half precision.
+    pub(super) fn new(checkpoint: &'a Checkpoint, tensors: &'a Sources, plan: &'a Plan) -> Option<Self> {
         let mut casts = HashMap::new();
         for target in plan.targets.iter().filter(|target| matches!(target.dtype, Dtype::F16 | Dtype::BF16)) {
             for part in &target.parts {
@@ -48,36 +47,47 @@ impl<'a> RoundedWeights<'a> {
                 casts.insert(&*tensor.name, Cast { dtype: target.dtype, factors });
             }
         }
-        let plain = CheckpointWeights::new(checkpoint, state_dict);
-        (!casts.is_empty()).then_some(Self { plain, checkpoint, state_dict, casts })
+        let plain = SourceWeights::new(checkpoint, tensors);
+        (!casts.is_empty()).then_some(Self { plain, checkpoint, tensors, casts })
+    }
+
+    /// What becomes of a tensor: of all its parts the same.
+    fn cast_of(&self, tensor: &SourceTensor) -> Option<&Cast<'a>> {
+        tensor.parts.iter().find_map(|part| match part {
+            Part::Slice { tensor, .. } => self.casts.get(&*tensor.name),
+            _ => None,
+        })
     }
 
     /// Elements `first..` of the tensor as the folder's writer would write it by itself, then widened, and divided by its
     /// factors again.
     fn rounded(
         &self,
-        tensor: &Tensor,
+        tensor: &SourceTensor,
         cast: &Cast<'_>,
         first: u64,
         out: &mut [f32],
     ) -> Result<(), ForwardError> {
-        let own = Arc::new(tensor.clone());
-        let part = match cast.factors {
-            None => Part::Slice { tensor: own, first: 0, elements: tensor.elements() },
-            Some(factors) => Part::ScaledRows { tensor: own, factors: Arc::clone(factors) },
+        let name = &tensor.name;
+        let parts: Parts = match (cast.factors, tensor.view()) {
+            (Some(factors), Some(view)) => {
+                let scaled = Part::ScaledRows { tensor: Arc::clone(view), factors: Arc::clone(factors) };
+                Parts::from_iter([scaled])
+            }
+            _ => tensor.parts.clone(),
         };
         let target = Target {
-            name: Arc::clone(&tensor.name),
+            name: Arc::clone(name),
             dtype: cast.dtype,
             shape: tensor.shape.as_slice().into(),
-            parts: smallvec![part],
+            parts,
             operation: Operation::Rename,
         };
         let size = cast.dtype.size();
         let mut bytes = vec![0; out.len().saturating_mul(usize::try_from(size).unwrap_or(usize::MAX))];
         let audit = self.checkpoint.audit();
-        let mut contents = Contents::new(&target, &audit).map_err(|error| unreadable(tensor, error))?;
-        contents.read(first.saturating_mul(size), &mut bytes).map_err(|error| unreadable(tensor, error))?;
+        let mut contents = Contents::new(&target, &audit).map_err(|error| unreadable(name, error))?;
+        contents.read(first.saturating_mul(size), &mut bytes).map_err(|error| unreadable(name, error))?;
         widen(cast.dtype, &bytes, out);
         let Some(factors) = cast.factors else { return Ok(()) };
         let rows = usize::try_from(factors.elements()).unwrap_or(usize::MAX);
@@ -100,16 +110,16 @@ impl Weights for RoundedWeights<'_> {
         name: &str,
         shape: &[usize],
         elements: Range<usize>,
-        room: &'a mut Vec<f32>,
+        scratch: &'a mut Vec<f32>,
     ) -> Result<&'a [f32], ForwardError> {
-        let tensor = find(self.state_dict, name, shape)?;
-        match self.casts.get(&*tensor.name) {
+        let tensor = find(self.tensors, name, shape)?;
+        match self.cast_of(tensor) {
             Some(cast) => {
-                let values = room_for(tensor, &elements, room)?;
+                let values = scratch_for(tensor, &elements, scratch)?;
                 self.rounded(tensor, cast, elements.start as u64, values)?;
                 Ok(values)
             }
-            None => self.plain.part(name, shape, elements, room),
+            None => self.plain.part(name, shape, elements, scratch),
         }
     }
 

@@ -9,7 +9,7 @@ use super::VerifyError;
 use super::difference::{Arithmetic, F32_ROUNDOFF};
 use super::facts;
 use super::hash::Hashing;
-use super::layers::{Against, Side};
+use super::layers::{Compare, Keep, SourceRun};
 use super::picture::Picture;
 use super::pixels::{self, CROP_DEVIATION, PreparedPixels};
 use super::report::{
@@ -18,12 +18,12 @@ use super::report::{
 };
 use super::rounded::RoundedWeights;
 use super::tensors;
-use super::weights::CheckpointWeights;
+use super::weights::SourceWeights;
 use crate::convert::{Prepared, torch_dtype};
-use crate::families::SourceNetwork;
 use crate::folder::reader::Folder;
 use crate::image::Pixels;
-use crate::nn::{Matrix, Output, Stage, Weights};
+use crate::mapping::{Deviation, Sources};
+use crate::nn::{Network, Outputs, Weights};
 use crate::plan::{Part, Target};
 use crate::state_dict::StateDict;
 
@@ -71,9 +71,9 @@ struct Weighed {
     layers: Vec<Comparison>,
     deviation: Option<KnownDeviation>,
     cast: Option<CastReport>,
-    source: Output,
+    source: Outputs,
     /// What the folder's network says; none if it cannot be run.
-    target: Option<Output>,
+    target: Option<Outputs>,
     /// Why it cannot.
     obstacle: Option<String>,
     facts: Vec<facts::FactCheck>,
@@ -89,60 +89,64 @@ impl Weighed {
         weights: tensors::Weights,
     ) -> Result<Self, VerifyError> {
         let model = &prepared.model;
-        let mut arithmetic = arithmetic(prepared);
-        let source_weights = CheckpointWeights::new(&prepared.source.checkpoint, &model.state_dict);
+        let places = model.mapping.places(&model.facts).map_err(VerifyError::Mapping)?;
+        let checkpoint = &prepared.source.checkpoint;
+        let source_weights = SourceWeights::new(checkpoint, &model.tensors);
         let mut timings = Timings::default();
-        let mut run_source = |network: &dyn SourceNetwork, weights: &dyn Weights, pixels: &Pixels| {
-            let mut stages: Vec<(Stage, Matrix)> = Vec::new();
+        let mut run_source = |network: &Network, weights: &dyn Weights, pixels: &Pixels| {
+            let mut kept = Keep::new(&places);
             let start = Instant::now();
-            let output = network.run(weights, pixels, &mut stages);
+            let outputs = network.forward(pixels, weights, &mut kept);
             timings.source_forward_ms = milliseconds(start);
-            output
-                .map(|output| Side { stages, output })
+            outputs
+                .map(|outputs| kept.finish(outputs))
                 .map_err(|error| VerifyError::Forward { side: "source", error })
         };
-        // What is known to differ is taken over from the target's side, one run with all of it; the source itself runs
-        // last, so that what is timed is the source.
-        let deviation = model.network.deviation();
-        let mut known: Vec<&'static str> = deviation.iter().map(|deviation| deviation.what).collect();
-        let as_target =
-            deviation.as_ref().map_or(model.network.as_ref(), |known| known.as_target_computes.as_ref());
+        // What is known to differ is applied to the source, one run with all of it; the source itself runs last, so that
+        // what is timed is the source.
+        let deviations: Vec<&Deviation> =
+            model.mapping.deviations().iter().filter(|known| known.applies(&model.facts)).collect();
+        let mut known: Vec<String> = deviations.iter().map(|known| known.what().to_owned()).collect();
+        let as_target = match deviations.is_empty() {
+            true => None,
+            false => {
+                let facts =
+                    deviations.iter().fold(model.facts.clone(), |facts, known| known.replaced(&facts));
+                let network = model.definition.build(&facts.to_config());
+                Some(network.map_err(|error| VerifyError::Forward { side: "source", error })?)
+            }
+        };
         let as_cropped = prepared_pixels.as_cropped.as_ref();
-        known.extend(as_cropped.map(|_| CROP_DEVIATION));
-        let rounded = RoundedWeights::new(&prepared.source.checkpoint, &model.state_dict, &prepared.plan);
+        known.extend(as_cropped.map(|_| CROP_DEVIATION.to_owned()));
+        let rounded = RoundedWeights::new(checkpoint, &model.tensors, &prepared.plan);
         let reference = match (&rounded, known.is_empty()) {
             (None, true) => None,
             (rounded, _) => {
                 let weights = rounded.as_ref().map_or(&source_weights as &dyn Weights, |rounded| rounded);
-                Some(run_source(as_target, weights, as_cropped.unwrap_or(&prepared_pixels.source))?)
+                let network = as_target.as_ref().unwrap_or(&model.network);
+                Some(run_source(network, weights, as_cropped.unwrap_or(&prepared_pixels.source))?)
             }
         };
-        let source = run_source(model.network.as_ref(), &source_weights, &prepared_pixels.source)?;
+        let source = run_source(&model.network, &source_weights, &prepared_pixels.source)?;
 
-        let places = source.stages.len().max(1) as f64;
-        arithmetic.products = weight_matrices(prepared) / places;
-        arithmetic.tensors = prepared.plan.targets.len() as f64 / places;
+        let arithmetic = arithmetic(prepared, places.len());
         let named = folder.checkpoint.tensors().iter().map(|tensor| (tensor.name.clone(), tensor.clone()));
-        let state_dict = StateDict::from_entries(named);
-        let target_weights = CheckpointWeights::new(&folder.checkpoint, &state_dict);
-        let sides = std::iter::once(&source).chain(&reference).collect();
-        let mut against = Against::new(sides, arithmetic);
+        let folder_tensors = Sources::of_state_dict(&StateDict::from_entries(named));
+        let target_weights = SourceWeights::new(&folder.checkpoint, &folder_tensors);
+        let runs: Vec<&SourceRun> = std::iter::once(&source).chain(&reference).collect();
+        let mut compare = Compare::new(&places, runs, arithmetic);
         let start = Instant::now();
-        let target = match (&prepared_pixels.target, model.family.runs(&folder.config)) {
-            (_, false) => Err(format!(
-                "the folder's config.json says model_type {}, which is not what {} becomes",
-                folder.config.get("model_type").unwrap_or(&Value::Null),
-                model.family.description()
-            )),
-            (Err(why), _) => Err(why.clone()),
-            (Ok(pixels), true) => model
-                .family
-                .run_target(&folder.config, &target_weights, pixels, &mut against)
-                .map_err(|error| format!("the folder's network: {error}")),
+        let target = match &prepared_pixels.target {
+            Err(why) => Err(why.clone()),
+            Ok(pixels) => target_network(prepared, folder).and_then(|network| {
+                let outputs = network.forward(pixels, &target_weights, &mut compare);
+                outputs.map_err(|error| format!("the folder's network: {error}"))
+            }),
         };
         timings.target_forward_ms = milliseconds(start);
+        let outputs = model.mapping.outputs(&model.facts);
         let mut comparisons = match &target {
-            Ok(target) => against.finish(target),
+            Ok(target) => compare.finish(&outputs, target),
             Err(_) => Vec::new(),
         }
         .into_iter();
@@ -167,7 +171,7 @@ impl Weighed {
             layers,
             deviation,
             cast,
-            source: source.output,
+            source: source.outputs,
             target,
             obstacle,
             facts: facts::compare(prepared, folder),
@@ -266,7 +270,7 @@ impl Weighed {
             folder: folder.path.display().to_string(),
             source_network: format!(
                 "{}, by its own definition, from the source file",
-                model.family.description()
+                model.definition.description()
             ),
             target_network: format!(
                 "{}, by the folder's config.json",
@@ -291,10 +295,22 @@ impl Weighed {
     }
 }
 
-fn guesses(output: &Output, label: impl Fn(usize) -> String) -> Vec<Guess> {
-    output
-        .logits
-        .as_deref()
+/// The network of a folder, by its own config, if it is the class that the source becomes.
+fn target_network(prepared: &Prepared, folder: &Folder) -> Result<Network, String> {
+    let (model, config) = (&prepared.model, folder.config.as_object().cloned().unwrap_or_default());
+    let model_type = config.get("model_type").unwrap_or(&Value::Null);
+    if model_type.as_str() != Some(model.target.model_type()) {
+        return Err(format!(
+            "the folder's config.json says model_type {model_type}, which is not what {} becomes",
+            model.definition.description()
+        ));
+    }
+    model.target.build(&config).map_err(|error| format!("the folder's network: {error}"))
+}
+
+fn guesses(outputs: &Outputs, label: impl Fn(usize) -> String) -> Vec<Guess> {
+    outputs
+        .values("logits")
         .map_or_else(Vec::new, |logits| top5(logits, Probabilities::of(None, logits.len()), label))
 }
 
@@ -318,27 +334,20 @@ pub fn accounts(prepared: &Prepared) -> Accounts {
         filled: count("fill"),
         dropped: plan.dropped.clone(),
         reversible: plan.is_reversible(),
-        rules: prepared.rules.file().to_owned(),
+        rules: prepared.model.mapping.file().to_owned(),
     }
 }
 
-/// The longest sum of the network, and the rounding of folded factors, which the source multiplies with one after another.
-fn arithmetic(prepared: &Prepared) -> Arithmetic {
-    let longest_sum = prepared.plan.targets.iter().filter_map(|target| {
-        let [_, rest @ ..] = &*target.shape else { return None };
-        usize::try_from(rest.iter().product::<u64>()).ok()
-    });
+/// What the tolerance is made of: the longest sum of the target network, its products and tensors from one place to the next,
+/// and the rounding of folded factors, which the source multiplies with one after another.
+fn arithmetic(prepared: &Prepared, places: usize) -> Arithmetic {
+    let network = &prepared.model.target_network;
     let is_folded = |target: &Target| target.parts.iter().any(|part| matches!(part, Part::ScaledRows { .. }));
+    let places = places.max(1) as f64;
     Arithmetic {
-        longest_sum: longest_sum.max().unwrap_or(1),
+        longest_sum: network.longest_sum(),
         weight_roundoff: if prepared.plan.targets.iter().any(is_folded) { F32_ROUNDOFF } else { 0.0 },
-        products: 1.0,
-        tensors: 1.0,
+        products: network.products() as f64 / places,
+        tensors: network.parameters().len() as f64 / places,
     }
-}
-
-/// Tensors of two or more axes that something is multiplied with.
-fn weight_matrices(prepared: &Prepared) -> f64 {
-    let is_matrix = |target: &&crate::plan::Target| target.shape.iter().filter(|&&dim| dim > 1).count() >= 2;
-    prepared.plan.targets.iter().filter(is_matrix).count() as f64
 }

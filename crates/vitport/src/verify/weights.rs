@@ -2,57 +2,82 @@
 //! rows at a time, in the layout that it has there.
 
 use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
 
 use bytemuck::{Pod, Zeroable};
 use half::{bf16, f16};
 use vitport_checkpoint::{Checkpoint, Dtype, Tensor};
 
+use crate::mapping::{SourceTensor, Sources};
 use crate::nn::{ForwardError, Weights};
-use crate::state_dict::StateDict;
+use crate::plan::Part;
 
 /// Elements that are read at a time where they must be converted.
 const CONVERTED: usize = 16 << 10;
 
-/// Tensors of a state dict, read from its checkpoint on demand. Nothing is kept, so memory stays that of what each thread
-/// is multiplying with.
-pub struct CheckpointWeights<'a> {
+/// Tensors of a network, read from a checkpoint on demand, through the layout that they lie in. Nothing is kept but the last
+/// tensor whose axes are in another order than the file's, because a product asks for it part by part; so memory stays that
+/// of what each thread is multiplying with.
+pub struct SourceWeights<'a> {
     checkpoint: &'a Checkpoint,
-    state_dict: &'a StateDict,
+    tensors: &'a Sources,
+    reordered: Mutex<Option<(String, Vec<f32>)>>,
 }
 
-impl<'a> CheckpointWeights<'a> {
-    /// The tensors of `state_dict`, which must be `checkpoint`'s.
-    pub fn new(checkpoint: &'a Checkpoint, state_dict: &'a StateDict) -> Self {
-        Self { checkpoint, state_dict }
+impl<'a> SourceWeights<'a> {
+    /// Returns the weights of `tensors`, which must be `checkpoint`'s.
+    pub fn new(checkpoint: &'a Checkpoint, tensors: &'a Sources) -> Self {
+        Self { checkpoint, tensors, reordered: Mutex::default() }
     }
 }
 
-impl Weights for CheckpointWeights<'_> {
+impl Weights for SourceWeights<'_> {
     fn part<'a>(
         &'a self,
         name: &str,
         shape: &[usize],
         elements: Range<usize>,
-        room: &'a mut Vec<f32>,
+        scratch: &'a mut Vec<f32>,
     ) -> Result<&'a [f32], ForwardError> {
-        let tensor = find(self.state_dict, name, shape)?;
-        let values = room_for(tensor, &elements, room)?;
-        read_f32(self.checkpoint, tensor, elements.start as u64, values)?;
+        let tensor = find(self.tensors, name, shape)?;
+        let values = scratch_for(tensor, &elements, scratch)?;
+        if is_in_order(tensor) {
+            read_parts(self.checkpoint, tensor, elements.start as u64, values)?;
+            return Ok(values);
+        }
+        let mut last = self.reordered.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.as_ref().is_none_or(|(known, _)| known != name) {
+            let mut whole = vec![0.0; usize::try_from(tensor.elements()).unwrap_or(usize::MAX)];
+            read_parts(self.checkpoint, tensor, 0, &mut whole)?;
+            *last = Some((name.to_owned(), whole));
+        }
+        let known = last.as_ref().and_then(|(_, whole)| whole.get(elements)).unwrap_or_default();
+        values.copy_from_slice(known);
         Ok(values)
     }
 
     fn contains(&self, name: &str) -> bool {
-        self.state_dict.has(name)
+        self.tensors.has(name)
     }
+}
+
+/// Whether any range of its elements is a few ranges of bytes, or it is so small that it does not matter.
+fn is_in_order(tensor: &SourceTensor) -> bool {
+    const SMALL: u64 = 1 << 12;
+    let is_plain = |part: &Part| match part {
+        Part::Slice { tensor, .. } => tensor.is_contiguous(),
+        _ => true,
+    };
+    tensor.elements() <= SMALL || tensor.parts.iter().all(is_plain)
 }
 
 /// The tensor `name`, which must have the shape `shape`.
 pub(super) fn find<'a>(
-    state_dict: &'a StateDict,
+    tensors: &'a Sources,
     name: &str,
     shape: &[usize],
-) -> Result<&'a Tensor, ForwardError> {
-    let Some(tensor) = state_dict.get(name) else {
+) -> Result<&'a SourceTensor, ForwardError> {
+    let Some((_, tensor)) = tensors.entry(name) else {
         return Err(ForwardError::MissingTensor { name: name.to_owned() });
     };
     let has_shape = tensor.shape.len() == shape.len()
@@ -64,19 +89,50 @@ pub(super) fn find<'a>(
     Ok(tensor)
 }
 
-/// As much of `room` as `elements` of the tensor need; an error where the tensor has not as many.
-pub(super) fn room_for<'a>(
-    tensor: &Tensor,
+/// As much of `scratch` as `elements` of the tensor need; an error where the tensor has not as many.
+pub(super) fn scratch_for<'a>(
+    tensor: &SourceTensor,
     elements: &Range<usize>,
-    room: &'a mut Vec<f32>,
+    scratch: &'a mut Vec<f32>,
 ) -> Result<&'a mut [f32], ForwardError> {
     if elements.end as u64 > tensor.elements() {
-        return Err(unreadable(tensor, "it has fewer values than were asked for"));
+        return Err(unreadable(&tensor.name, "it has fewer values than were asked for"));
     }
-    if room.len() < elements.len() {
-        room.resize(elements.len(), 0.0);
+    if scratch.len() < elements.len() {
+        scratch.resize(elements.len(), 0.0);
     }
-    Ok(room.get_mut(..elements.len()).unwrap_or_default())
+    Ok(scratch.get_mut(..elements.len()).unwrap_or_default())
+}
+
+/// Elements `first..` of a tensor, row-major, from the parts that it is made of.
+fn read_parts(
+    checkpoint: &Checkpoint,
+    tensor: &SourceTensor,
+    first: u64,
+    out: &mut [f32],
+) -> Result<(), ForwardError> {
+    let (mut position, mut rest, mut start) = (first, out, 0_u64);
+    for part in &tensor.parts {
+        let end = start.saturating_add(part.elements());
+        if rest.is_empty() || position >= end {
+            start = end;
+            continue;
+        }
+        let count = usize::try_from(end - position).unwrap_or(usize::MAX).min(rest.len());
+        let (now, later) = rest.split_at_mut(count);
+        match part {
+            Part::Slice { tensor, first, .. } => {
+                read_f32(checkpoint, tensor, first.saturating_add(position - start), now)?;
+            }
+            Part::Zeros { .. } => now.fill(0.0),
+            Part::ScaledRows { .. } | Part::Identity { .. } => {
+                return Err(unreadable(&tensor.name, "it is computed, and only written tensors can be"));
+            }
+        }
+        position = position.saturating_add(count as u64);
+        (rest, start) = (later, end);
+    }
+    Ok(())
 }
 
 /// Elements `first..` of a float tensor, row-major, as float32. f16 and bf16 are exact in it, f64 is rounded.
@@ -89,11 +145,13 @@ pub(super) fn read_f32(
     match tensor.dtype {
         Dtype::F32 => checkpoint
             .read(tensor, first, bytemuck::cast_slice_mut(out))
-            .map_err(|error| unreadable(tensor, error)),
+            .map_err(|error| unreadable(&tensor.name, error)),
         Dtype::F16 => converted(checkpoint, tensor, first, out, f16::to_f32),
         Dtype::BF16 => converted(checkpoint, tensor, first, out, bf16::to_f32),
         Dtype::F64 => converted(checkpoint, tensor, first, out, |double: f64| double as f32),
-        other => Err(unreadable(tensor, format!("its dtype {other} is none that a network computes in"))),
+        other => {
+            Err(unreadable(&tensor.name, format!("its dtype {other} is none that a network computes in")))
+        }
     }
 }
 
@@ -110,7 +168,7 @@ fn converted<T: Pod + Zeroable>(
     for out in out.chunks_mut(CONVERTED) {
         let stored = stored.get_mut(..out.len()).unwrap_or_default();
         let bytes = bytemuck::cast_slice_mut(&mut *stored);
-        checkpoint.read(tensor, at, bytes).map_err(|error| unreadable(tensor, error))?;
+        checkpoint.read(tensor, at, bytes).map_err(|error| unreadable(&tensor.name, error))?;
         for (value, stored) in out.iter_mut().zip(stored) {
             *value = convert(*stored);
         }
@@ -131,8 +189,8 @@ pub(super) fn widen(dtype: Dtype, bytes: &[u8], out: &mut [f32]) {
 }
 
 pub(super) fn unreadable(
-    tensor: &Tensor,
+    name: &str,
     source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
 ) -> ForwardError {
-    ForwardError::Unreadable { name: tensor.name.to_string(), source: source.into() }
+    ForwardError::Unreadable { name: name.to_owned(), source: source.into() }
 }

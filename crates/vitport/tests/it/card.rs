@@ -2,21 +2,21 @@
 
 use vitport::card::Card;
 use vitport::convert::Prepared;
+use vitport::facts::{Fact, FactOptions, LabelChoice};
 use vitport::front_matter::FrontMatter;
-use vitport::identify::{Hints, LabelChoice};
 use vitport::license::License;
 use vitport::source::Provenance;
 
 use crate::example::prepared;
 
 fn cvt() -> Prepared {
-    let hints = Hints {
+    let facts = FactOptions {
         num_heads: Some(vec![1, 2, 4]),
         image_size: Some([64, 64]),
         labels: Some(LabelChoice::None),
-        ..Hints::default()
+        ..FactOptions::default()
     };
-    prepared("cvt_tiny/tiny.pth", hints)
+    prepared("cvt_tiny/tiny.pth", facts)
 }
 
 fn text(prepared: &Prepared, exact_code: bool) -> String {
@@ -31,7 +31,7 @@ fn head(card: &str) -> Vec<&str> {
 
 #[test]
 fn a_classifier_says_its_task_its_source_and_its_licence() {
-    let mut model = prepared("vit_small_twin", Hints::default());
+    let mut model = prepared("vit_small_twin", FactOptions::default());
     model.source.provenance =
         Some(Provenance { repository: "org/birds".to_owned(), commit: "c0ffee".to_owned() });
     model.source.card = FrontMatter::parse("---\ndatasets: [org/feathers, cub]\n---\n");
@@ -58,7 +58,7 @@ fn a_classifier_says_its_task_its_source_and_its_licence() {
         "`c0ffee`",
         "not compared",
         "sha256 not computed",
-        "`vit.toml` (built in)",
+        "`timm_vit.toml` (built in)",
         "shorter edge to 84 pixels, bicubic",
     ] {
         assert!(card.contains(said), "{said}\n{card}");
@@ -69,7 +69,10 @@ fn a_classifier_says_its_task_its_source_and_its_licence() {
 
 #[test]
 fn a_model_without_head_is_a_feature_extractor() {
-    let card = text(&prepared("vit_small_twin", Hints { without_head: true, ..Hints::default() }), false);
+    let card = text(
+        &prepared("vit_small_twin", FactOptions { without_head: true, ..FactOptions::default() }),
+        false,
+    );
     assert!(head(&card).contains(&"pipeline_tag: image-feature-extraction"));
     assert!(card.contains("AutoModel.from_pretrained") && card.contains("pooler_output"));
     assert!(!card.contains("AutoModelForImageClassification"));
@@ -89,16 +92,15 @@ fn a_cvt_says_its_known_deviation_and_no_licence() {
 fn no_text_of_a_stranger_ends_its_block() {
     let hostile =
         "x\n---\nlicense: mit\n---\n```\n</code><script>alert(1)</script> `` | ~~~ # [a](http://b) \u{202e}";
-    let plain = text(&prepared("vit_small_twin", Hints::default()), false);
-    let mut model = prepared("vit_small_twin", Hints::default());
+    let plain = text(&prepared("vit_small_twin", FactOptions::default()), false);
+    let mut model = prepared("vit_small_twin", FactOptions::default());
     model.model.name = hostile.to_owned();
     model.model.license.as_mut().unwrap().value =
         License::of(hostile).unwrap().named(None, Some(hostile.to_owned()));
     model.source.provenance = Some(Provenance { repository: hostile.to_owned(), commit: hostile.to_owned() });
     model.source.card = Some(FrontMatter { datasets: vec![hostile.to_owned()], ..FrontMatter::default() });
-    for fact in &mut model.model.facts {
-        fact.value = hostile.to_owned();
-    }
+    let facts = &mut model.model.facts;
+    *facts = facts.iter().map(|fact| Fact::new(fact.name, hostile, fact.origin.clone())).collect();
     let card = text(&model, false);
     // At the head the licence's name and link, base_model and datasets with one entry each; below, a row for the commit.
     assert_eq!(head(&card).len(), head(&plain).len() + 6);

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use vitport::convert::{Prepared, Request, prepare};
-use vitport::identify::Hints;
+use vitport::facts::FactOptions;
 use vitport::source::Source;
 use vitport_checkpoint::Limits;
 
@@ -13,7 +13,7 @@ pub fn path(name: &str) -> PathBuf {
 }
 
 /// Returns the plan for an example.
-pub fn prepared(name: &str, hints: Hints) -> Prepared {
+pub fn prepared(name: &str, facts: FactOptions) -> Prepared {
     let source = Source::open(&path(name), None, &Limits::default()).unwrap();
-    prepare(source, &Request { hints, ..Request::default() }).unwrap()
+    prepare(source, &Request { facts, ..Request::default() }).unwrap()
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use safetensors::tensor::{Dtype, TensorView, serialize_to_file};
 use vitport::convert::{Request, prepare};
-use vitport::identify::Hints;
+use vitport::facts::FactOptions;
 use vitport::source::Source;
 use vitport_checkpoint::{Checkpoint, Limits};
 
@@ -41,10 +41,14 @@ fn refusal(prefix: &str, arrays: &[Array], size: u64) -> String {
         (format!("{prefix}{name}"), TensorView::new(Dtype::F32, shape.clone(), bytes).unwrap())
     });
     serialize_to_file(views, None, &file).unwrap();
-    let hints =
-        Hints { image_size: Some([size; 2]), mean: Some([0.5; 3]), std: Some([0.5; 3]), ..Hints::default() };
+    let facts = FactOptions {
+        image_size: Some([size; 2]),
+        mean: Some([0.5; 3]),
+        std: Some([0.5; 3]),
+        ..FactOptions::default()
+    };
     let source = Source::open(&file, None, &Limits::default()).unwrap();
-    match prepare(source, &Request { hints, ..Request::default() }) {
+    match prepare(source, &Request { facts, ..Request::default() }) {
         Ok(prepared) => panic!("taken for {}", prepared.model.config["architectures"][0]),
         Err(error) => error.to_string(),
     }

@@ -5,11 +5,11 @@ use std::path::PathBuf;
 
 use safetensors::tensor::{Dtype, TensorView, serialize_to_file};
 use vitport::convert::{ConvertError, Prepared, Request, WriteOptions, prepare, write};
+use vitport::facts::FactOptions;
 use vitport::folder::layout::DEFAULT_SHARD_SIZE;
-use vitport::identify::Hints;
 use vitport::image::{CropMode, Filter};
-use vitport::nn::StateDict;
 use vitport::source::Source;
+use vitport::verify::SourceWeights;
 use vitport_checkpoint::{Checkpoint, Limits};
 
 use crate::golden::{compare, pixels, tensors};
@@ -18,21 +18,21 @@ fn data(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/vit").join(name)
 }
 
-fn hints(size: [u64; 2]) -> Hints {
-    Hints {
+fn options(size: [u64; 2]) -> FactOptions {
+    FactOptions {
         image_size: Some(size),
         mean: Some([0.5; 3]),
         std: Some([0.5; 3]),
         crop_pct: Some(1.0),
         crop_mode: (size[0] != size[1]).then_some(CropMode::Squash),
         interpolation: Some(Filter::Bicubic),
-        ..Hints::default()
+        ..FactOptions::default()
     }
 }
 
-fn try_prepare(file: &str, hints: Hints) -> Result<Prepared, ConvertError> {
+fn try_prepare(file: &str, facts: FactOptions) -> Result<Prepared, ConvertError> {
     let source = Source::open(&data(file), None, &Limits::default())?;
-    prepare(source, &Request { hints, ..Request::default() })
+    prepare(source, &Request { facts, ..Request::default() })
 }
 
 /// The tensors that a conversion writes: name, shape, sha256.
@@ -61,10 +61,10 @@ const FIXTURES: [(&str, [u64; 2], u64); 4] = [
 #[test]
 fn the_folder_holds_what_timms_loader_makes_of_the_file() {
     for (name, size, heads) in FIXTURES {
-        let of_jax = try_prepare(&format!("{name}.npz"), hints(size)).unwrap();
+        let of_jax = try_prepare(&format!("{name}.npz"), options(size)).unwrap();
         let of_timm = try_prepare(
             &format!("{name}.safetensors"),
-            Hints { num_heads: Some(vec![heads]), ..hints(size) },
+            FactOptions { num_heads: Some(vec![heads]), ..options(size) },
         )
         .unwrap();
         assert_eq!(written(&of_jax), written(&of_timm), "{name}");
@@ -76,36 +76,28 @@ fn the_folder_holds_what_timms_loader_makes_of_the_file() {
 #[test]
 fn the_network_computes_timms_hidden_states_from_the_arrays() {
     for (name, size, _) in FIXTURES {
-        let prepared = try_prepare(&format!("{name}.npz"), hints(size)).unwrap();
-        let mut arrays = StateDict::new();
-        for tensor in prepared.source.checkpoint.tensors() {
-            let mut values = vec![0.0_f32; tensor.elements() as usize];
-            prepared.source.checkpoint.read(tensor, 0, bytemuck::cast_slice_mut(&mut values)).unwrap();
-            let shape: Vec<usize> = tensor.shape.iter().map(|&size| size as usize).collect();
-            let name = tensor.name.trim_start_matches("opt/target/").to_owned();
-            arrays.insert(name, &shape, values).unwrap();
-        }
+        let prepared = try_prepare(&format!("{name}.npz"), options(size)).unwrap();
+        let weights = SourceWeights::new(&prepared.source.checkpoint, &prepared.model.tensors);
         let expected = tensors(&format!("vit/{name}.expected"));
-        let pixels = pixels(&expected);
-        let compared = compare(&expected, |observer| prepared.model.network.run(&arrays, &pixels, observer));
+        let compared = compare(&expected, &prepared.model.network, &pixels(&expected), &weights);
         assert!(compared >= 5, "{name}: {compared}");
     }
 }
 
 #[test]
 fn heads_are_read_off_an_axis() {
-    let prepared = try_prepare("jax_oblong.npz", hints([16, 24])).unwrap();
+    let prepared = try_prepare("jax_oblong.npz", options([16, 24])).unwrap();
     assert_eq!(prepared.model.config["num_attention_heads"], 3);
-    let wrong = Hints { num_heads: Some(vec![4]), ..hints([16, 24]) };
+    let wrong = FactOptions { num_heads: Some(vec![4]), ..options([16, 24]) };
     let error = try_prepare("jax_oblong.npz", wrong).err().unwrap().to_string();
-    assert!(error.contains("--num-heads 4") && error.contains("3 heads"), "{error}");
+    assert!(error.contains("--num-heads 4") && error.contains("num_heads is 3"), "{error}");
 }
 
 #[test]
 fn a_representation_layer_is_refused_by_name_and_left_out_on_request() {
-    let error = try_prepare("jax_pre_logits.npz", hints([16, 16])).err().unwrap().to_string();
+    let error = try_prepare("jax_pre_logits.npz", options([16, 16])).err().unwrap().to_string();
     assert!(error.contains("pre_logits/") && error.contains("--no-head"), "{error}");
-    let below = Hints { without_head: true, ..hints([16, 16]) };
+    let below = FactOptions { without_head: true, ..options([16, 16]) };
     let prepared = try_prepare("jax_pre_logits.npz", below).unwrap();
     assert_eq!(prepared.model.config["architectures"][0], "ViTModel");
     assert_eq!(prepared.plan.dropped.len(), 4);
@@ -113,7 +105,7 @@ fn a_representation_layer_is_refused_by_name_and_left_out_on_request() {
 
 #[test]
 fn what_lies_beside_the_network_s_arrays_is_left_out_as_timm_leaves_it_out() {
-    let alone = try_prepare("jax_opt_target.npz", hints([16, 16])).unwrap();
+    let alone = try_prepare("jax_opt_target.npz", options([16, 16])).unwrap();
     let checkpoint = &alone.source.checkpoint;
     let mut arrays: Vec<_> = checkpoint
         .tensors()
@@ -135,7 +127,7 @@ fn what_lies_beside_the_network_s_arrays_is_left_out_as_timm_leaves_it_out() {
         .map(|(name, dtype, shape, bytes)| (name, TensorView::new(*dtype, shape.clone(), bytes).unwrap()));
     serialize_to_file(views, None, &file).unwrap();
 
-    let beside = try_prepare(file.to_str().unwrap(), hints([16, 16])).unwrap();
+    let beside = try_prepare(file.to_str().unwrap(), options([16, 16])).unwrap();
     assert_eq!(written(&beside), written(&alone));
     let mut names: Vec<&str> = beside.plan.dropped.iter().map(|dropped| dropped.name.as_str()).collect();
     names.sort_unstable();

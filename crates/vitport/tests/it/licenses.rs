@@ -1,13 +1,21 @@
-//! A licence is what the source states: its card, its config, or timm's table for the very repository; never more.
+//! A licence is what the source states: its card, its config, or timm's registry for the very repository; never more.
 
+use vitport::facts::{PublishedLicense, choose_license};
+use vitport::frameworks::timm::registry;
 use vitport::front_matter::FrontMatter;
-use vitport::identify::choose_license;
 use vitport::source::{Provenance, Source};
 use vitport_checkpoint::Limits;
 
 use crate::example;
 
 const TAG: &str = "vit_tiny_patch16_224.augreg_in21k_ft_in1k";
+
+/// What timm's registry says of a tag.
+fn published(tag: &str) -> PublishedLicense {
+    let known = registry::find(tag).unwrap().tag;
+    let (name, license) = (known.full_name(), known.license.clone().unwrap());
+    PublishedLicense { name, license, repository: known.hub_id.clone() }
+}
 
 /// A source whose config says a licence or none, whose card says a licence or none, from a repository or from nowhere.
 fn license(
@@ -25,7 +33,8 @@ fn license(
     source.card = card.and_then(FrontMatter::parse);
     source.provenance = repository
         .map(|repository| Provenance { repository: repository.to_owned(), commit: "c0ffee".to_owned() });
-    let known = choose_license(&source, tag)?;
+    let published = tag.map(published);
+    let known = choose_license(&source, published.as_ref())?;
     Some((known.value.to_string(), known.origin.to_string()))
 }
 
@@ -33,7 +42,7 @@ fn license(
 fn the_table_speaks_for_its_own_repository_alone() {
     let own = format!("timm/{TAG}");
     let said = license(None, None, Some(&own), Some(TAG)).unwrap();
-    assert_eq!(said, ("apache-2.0".to_owned(), format!("timm's table: {TAG}")));
+    assert_eq!(said, ("apache-2.0".to_owned(), format!("timm's registry: {TAG}")));
     // A file that is only called so, a copy, and a model that is not the published one.
     assert_eq!(license(None, None, None, Some(TAG)), None);
     assert_eq!(license(None, None, Some("someone/fine-tuned"), Some(TAG)), None);

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 use vitport::convert::{Prepared, WriteOptions, write};
-use vitport::identify::Hints;
+use vitport::facts::FactOptions;
 use vitport::plan::Dropped;
 use vitport::source::Provenance;
 use vitport::verify::{FactCheck, Odd, Picture, Report, Verdict, page, weigh};
@@ -15,12 +15,13 @@ use crate::example::prepared;
 
 fn vit() -> Prepared {
     // Without a crop, so that no rounding of it deviates.
-    prepared("vit_small_twin", Hints { crop_pct: Some(1.0), ..Hints::default() })
+    prepared("vit_small_twin", FactOptions { crop_pct: Some(1.0), ..FactOptions::default() })
 }
 
 fn cvt() -> Prepared {
-    let hints = Hints { num_heads: Some(vec![1, 2, 4]), image_size: Some([64, 64]), ..Hints::default() };
-    prepared("cvt_tiny/tiny.pth", hints)
+    let facts =
+        FactOptions { num_heads: Some(vec![1, 2, 4]), image_size: Some([64, 64]), ..FactOptions::default() };
+    prepared("cvt_tiny/tiny.pth", facts)
 }
 
 /// Converts, lets `tamper` at the folder, and weighs it.

@@ -45,12 +45,12 @@ pub struct BadLine {
 }
 
 impl Job {
-    /// The source as it is given.
+    /// Returns the source as it is given.
     pub fn source(&self) -> &str {
         self.fields.get("source").and_then(Value::as_str).unwrap_or_default()
     }
 
-    /// The arguments of `vitport convert`.
+    /// Parses the arguments of `vitport convert`.
     ///
     /// # Errors
     /// A usage failure, which [`parse`] has seen before.
@@ -84,7 +84,7 @@ pub fn read(path: &Path) -> Result<String, Failure> {
     String::from_utf8(bytes).map_err(|_| failed("it is not UTF-8".to_owned()))
 }
 
-/// The jobs of a file, or every line that is none. Empty lines are passed over.
+/// Parses the jobs of a file, or finds every line that is not a job. Empty lines are passed over.
 pub fn parse(text: &str) -> Result<Vec<Job>, Vec<BadLine>> {
     let known = known_fields();
     let mut jobs = Vec::new();
@@ -103,7 +103,7 @@ pub fn parse(text: &str) -> Result<Vec<Job>, Vec<BadLine>> {
     if bad.is_empty() { Ok(jobs) } else { Err(bad) }
 }
 
-/// The fields that a job may have beside `source`, and whether each takes a value.
+/// Returns the fields that a job may have next to `source`, and whether each takes a value.
 fn known_fields() -> BTreeMap<String, bool> {
     let command = Arguments::command();
     let convert = command.find_subcommand("convert");
@@ -153,7 +153,7 @@ fn unknown(name: &str, known: &BTreeMap<String, bool>) -> String {
     format!("it has a field `{}`, which is none of {}", escape(name), names.join(", "))
 }
 
-/// A value as it stands on a command line: a list is joined by commas.
+/// Writes a value as it stands on a command line: a list is joined by commas.
 fn text_of(name: &str, value: &Value) -> Result<String, String> {
     match value {
         Value::String(text) => Ok(text.clone()),
@@ -186,7 +186,7 @@ fn collisions(jobs: &[Job]) -> Vec<BadLine> {
     bad
 }
 
-/// A path without `.`, `..` and, as far as it exists, links.
+/// Returns a path without `.`, `..` and, as far as it exists, links.
 pub fn absolute(path: &Path) -> Result<PathBuf, String> {
     let path = std::path::absolute(path).map_err(|error| format!("its `out` is no path: {error}"))?;
     let mut plain = PathBuf::new();

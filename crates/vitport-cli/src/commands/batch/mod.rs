@@ -1,4 +1,4 @@
-//! `vitport batch`: many conversions in one run, so many at a time, each as `convert` makes it. A job that fails is told and
+//! `vitport batch`: many conversions in one run, so many at a time, each as `convert` makes it. A job that fails is reported and
 //! does not stop the others.
 
 mod jobs;
@@ -14,12 +14,13 @@ use std::time::Instant;
 use indicatif::ProgressBar;
 use serde_json::{Value, json};
 use vitport::folder::publish::clear_away;
+use vitport::pipeline::Staged;
 use vitport_checkpoint::escape;
 
 use self::jobs::{BadLine, Job};
 use self::results::{Done, Results, Seen};
 use crate::arguments::{Batch, Shard};
-use crate::conversion::{Staged, convert};
+use crate::conversion::{class, convert};
 use crate::failure::{Failure, Kind};
 use crate::output::Output;
 use crate::progress;
@@ -107,7 +108,7 @@ impl Run<'_> {
                     )),
                 }
             };
-            if let Err(failure) = self.tell(place, job, end, start.elapsed().as_secs_f64()) {
+            if let Err(failure) = self.report(place, job, end, start.elapsed().as_secs_f64()) {
                 self.next.store(self.jobs.len(), Ordering::Relaxed);
                 self.lost.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(failure);
                 return;
@@ -117,20 +118,21 @@ impl Run<'_> {
 
     fn convert(&self, job: &Job) -> Result<Value, Failure> {
         let arguments = job.convert()?;
-        let beside = [arguments.facts.labels.as_ref().map(Path::new), arguments.facts.mapping.as_deref()];
-        let beside: Vec<Seen> = beside.into_iter().flatten().filter_map(Seen::read).collect();
+        let options = [arguments.facts.labels.as_ref().map(Path::new), arguments.facts.mapping.as_deref()];
+        let options: Vec<Seen> = options.into_iter().flatten().filter_map(Seen::read).collect();
         let before_publishing = |staged: &Staged<'_>| {
-            let inputs = staged.inputs.iter().filter_map(|path| Seen::read(path)).chain(beside.clone());
-            self.results.publishing(job, staged.folder, &staged.names, inputs.collect(), staged.exit_code)
+            let inputs = staged.inputs.iter().filter_map(|path| Seen::read(path)).chain(options.clone());
+            let exit_code = if staged.accepted.is_ok() { 0 } else { Kind::Different.exit_code() };
+            self.results.publishing(job, staged.folder, &staged.names, inputs.collect(), exit_code)
         };
         let converted = convert(arguments, &self.output.silent(), &before_publishing)?;
-        let verdict = converted.verified.as_ref().map(|verified| verified.report.verdict);
-        let about = json!({ "class": converted.class(), "verdict": verdict });
-        converted.judged.map(|()| about)
+        let verdict = converted.report.as_ref().map(|report| report.verdict);
+        let about = json!({ "class": class(&converted), "verdict": verdict });
+        converted.accepted.map(|()| about).map_err(Failure::from)
     }
 
     /// Says and writes down how a job ended.
-    fn tell(&self, place: usize, job: &Job, end: End, seconds: f64) -> Result<(), Failure> {
+    fn report(&self, place: usize, job: &Job, end: End, seconds: f64) -> Result<(), Failure> {
         let (source, out) = (job.source(), job.out.display().to_string());
         let mut document = json!({ "event": "end", "line": job.line, "source": source, "out": out });
         let kind = if let End::Failed(failure) = &end { Some(failure.kind) } else { None };
@@ -171,7 +173,7 @@ impl Run<'_> {
     }
 }
 
-/// The summary, and the failure that stands for those of the jobs.
+/// Prints the summary, and returns the failure that stands for those of the jobs.
 fn conclude(
     jobs: &[Job],
     ends: BTreeMap<usize, (Value, Option<Kind>)>,

@@ -27,7 +27,7 @@ use crate::terminal::json::json_line;
 /// Files up to this size are compared by their hash, larger ones by their size.
 const MOST_HASHED: u64 = 16 << 20;
 
-/// A file and what tells it from another.
+/// A file and what distinguishes it from another.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Seen {
     path: PathBuf,
@@ -41,14 +41,14 @@ pub struct Seen {
 }
 
 impl Seen {
-    /// A file that a job reads.
+    /// Looks at a file that a job reads.
     pub fn read(path: &Path) -> Option<Self> {
         let metadata = fs::metadata(path).ok()?;
         let changed = metadata.mtime().checked_mul(1_000_000_000)?.checked_add(metadata.mtime_nsec());
         Some(Self { path: std::path::absolute(path).ok()?, bytes: metadata.len(), changed, sha256: None })
     }
 
-    /// A file of a folder that a job wrote, by its name there.
+    /// Looks at a file of a folder that a job wrote, by its name there.
     fn written(folder: &Path, name: &Path) -> Option<Self> {
         let path = folder.join(name);
         let bytes = fs::symlink_metadata(&path).ok().filter(fs::Metadata::is_file)?.len();
@@ -80,7 +80,7 @@ pub struct Results {
 }
 
 impl Results {
-    /// Where they are kept if no place is given: beside the jobs, one file a shard, so that shards on several machines never
+    /// Returns where they are kept if no place is given: next to the jobs, one file a shard, so that shards on several machines never
     /// write into one.
     pub fn default_path(jobs: &Path, shard: Shard) -> Option<PathBuf> {
         let stem = jobs.file_stem().filter(|_| jobs != Path::new("-"))?.to_string_lossy().into_owned();
@@ -150,7 +150,7 @@ impl Results {
         self.append(document)
     }
 
-    /// One write a line, so that lines of several writers do not mix.
+    /// Appends one line in one write, so that lines of several writers do not mix.
     fn append(&self, value: &Value) -> Result<(), Failure> {
         let line = json_line(value);
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
@@ -166,7 +166,7 @@ pub struct Done {
 }
 
 impl Done {
-    /// Reads the results of earlier runs: the file itself, and those of other shards beside it.
+    /// Reads the results of earlier runs: the file itself, and those of other shards next to it.
     pub fn read(results: &Path) -> Self {
         let mut done = Self::default();
         for path in siblings(results) {
@@ -182,7 +182,7 @@ impl Done {
         done
     }
 
-    /// Whether a job need not be done again.
+    /// Returns whether a job need not be done again.
     pub fn holds(&self, job: &Job) -> bool {
         self.records.get(&job.out).is_some_and(|record| {
             record.exit_code == 0
@@ -194,14 +194,14 @@ impl Done {
     }
 }
 
-/// The fields that decide what a folder holds.
+/// Returns the fields that decide what a folder holds.
 fn essence(job: &Job) -> Map<String, Value> {
     let mut fields = job.fields.clone();
     fields.retain(|name, _| !matches!(name.as_str(), "force" | "report" | "out"));
     fields
 }
 
-/// The results file and those whose names differ from it in the shard only.
+/// Finds the results file and those whose names differ from it in the shard only.
 fn siblings(results: &Path) -> Vec<PathBuf> {
     let name = results.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let whole = Shard::without(&name);

@@ -7,9 +7,10 @@ use vitport_checkpoint::escape;
 use crate::arguments::Models;
 use crate::failure::Failure;
 
-/// What a name has to be like: hold a text, or match one with the wildcards `*` and `?`. Case does not matter.
+/// What a name has to be like: hold a text, be one, or match one with the wildcards `*` and `?`. Case does not matter.
 enum Filter {
     Holds(String),
+    Is(String),
     Matches(Box<Pattern>),
 }
 
@@ -33,6 +34,7 @@ impl Filter {
         let name = name.to_lowercase();
         match self {
             Self::Holds(text) => name.contains(text),
+            Self::Is(text) => name == *text,
             Self::Matches(pattern) => pattern.matches(&name),
         }
     }
@@ -56,7 +58,11 @@ impl Filters {
         let filter = |text: &Option<String>| text.as_deref().map(Filter::new).transpose();
         Ok(Self {
             name: filter(&arguments.pattern)?,
-            family: filter(&arguments.family)?,
+            // A family's name is meant whole: `vit` is not `repvit`.
+            family: match arguments.family.as_deref() {
+                Some(name) if !name.contains(['*', '?', '[']) => Some(Filter::Is(name.to_lowercase())),
+                _ => filter(&arguments.family)?,
+            },
             becomes: filter(&arguments.becomes)?,
             license: filter(&arguments.license)?,
             only_convertible: arguments.convertible,

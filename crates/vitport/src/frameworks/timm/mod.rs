@@ -1,3 +1,273 @@
-//! timm, PyTorch Image Models.
+//! timm (PyTorch Image Models): its model files, its registry, and what hub folders and training runs say of a model.
 
+mod arguments;
+mod field;
+mod layers;
+mod named;
+mod preprocessing;
 pub mod registry;
+mod structure;
+pub mod vision_transformer;
+
+use serde_json::{Value, json};
+use vitport_checkpoint::escape;
+
+use self::field::{Field, Literal};
+use self::registry::{Architecture, Tag};
+use super::source::{Identity, Inquiry, Preparation, Transform};
+use crate::facts::{Evidence, Fact, FactError, Facts, Origin, PublishedLicense, Question};
+
+/// What a definition of timm's declares, for all that is read generically.
+#[derive(Debug)]
+struct TimmDefinition {
+    /// timm's modules whose architectures it defines.
+    pub modules: &'static [&'static str],
+    /// What errors call these networks: `ViT`.
+    pub family: &'static str,
+    /// What it depends on.
+    pub fields: &'static [Field],
+    /// Arguments whose effect the weights show, and that are read there.
+    pub shown_by_weights: &'static [&'static str],
+    /// What holds where nothing is said.
+    pub usual: &'static [(&'static str, Literal)],
+    /// The origin of what holds where nothing is said.
+    pub by_definition: &'static str,
+}
+
+impl TimmDefinition {
+    /// Gathers what is said of a model outside of its tensors' shapes.
+    ///
+    /// # Errors
+    /// Returns [`FactError`] for a name that is not known, and for options that cannot be.
+    fn gather(&self, inquiry: &Inquiry<'_>, evidence: &mut Evidence) -> Result<Identity, FactError> {
+        let Inquiry { source, options, .. } = inquiry;
+        let facts = evidence.facts();
+        let named = self.named(inquiry, &facts)?;
+        let has_heads = self.fields.iter().any(|field| field.fact == "num_heads");
+        match options.num_heads.as_deref() {
+            Some(&[heads]) if has_heads => evidence.say("num_heads", heads, Origin::Option("--num-heads")),
+            Some(list) => {
+                let heads = if has_heads { "one number of heads" } else { "no heads" };
+                let reason = format!("a {} has {heads}, and {} are given", self.family, list.len());
+                return Err(FactError::contradiction("--num-heads", reason));
+            }
+            None => {}
+        }
+        if let Some(eps) = options.layer_norm_eps {
+            evidence.say("norm_eps", eps, Origin::Option("--layer-norm-eps"));
+        }
+        match &named {
+            Some(named) => {
+                for field in self.fields.iter().filter(|field| field.words.is_none()) {
+                    if let Some(value) = field.of_architecture(named.architecture) {
+                        let is_usual = field.otherwise.is_some_and(|usual| Value::from(usual) == value);
+                        if !is_usual {
+                            evidence.say(
+                                field.fact,
+                                value,
+                                Origin::Registry(named.architecture.name.to_owned()),
+                            );
+                        }
+                    }
+                }
+                if let Some(config) = &source.config {
+                    self.read_arguments(config, named, &facts, evidence)?;
+                }
+            }
+            None if has_heads && !evidence.has("num_heads") => self.heads_of_all(&facts, evidence),
+            None => {}
+        }
+        for (fact, value) in self.usual {
+            if !evidence.has(fact) {
+                evidence.say(fact, *value, Origin::Definition(self.by_definition));
+            }
+        }
+        self.check_heads(&evidence.facts())?;
+        if let Some(named) = &named {
+            evidence.say("architecture", named.name(), named.origin.clone());
+        }
+
+        self.image_size(inquiry, named.as_ref(), evidence)?;
+        let facts = evidence.facts();
+        let preparation = match preprocessing::choose(self, inquiry, named.as_ref(), &facts) {
+            Ok((preprocessing, facts)) => {
+                let transform = Transform::Timm(preprocessing.timm_transform());
+                Some(Preparation { preprocessing, facts, transform, processor: None })
+            }
+            Err(FactError::Questions(open)) => {
+                open.into_iter().for_each(|question| evidence.ask(question));
+                None
+            }
+            Err(error) => return Err(error),
+        };
+        let published = named.filter(|named| named.is_published(self, &facts));
+        let tag = published.as_ref().and_then(|named| named.tag);
+        Ok(Identity {
+            name: published.as_ref().map_or_else(|| escape(&source.stem()).to_string(), named::Named::name),
+            license: tag.and_then(|tag| {
+                Some(PublishedLicense {
+                    name: tag.full_name(),
+                    license: tag.license.clone()?,
+                    repository: tag.hub_id.clone(),
+                })
+            }),
+            tag: tag.map(Tag::full_name),
+            preparation,
+        })
+    }
+
+    /// Says the size of the image where the weights do not show it: by an option, the config, or the tag that is named.
+    fn image_size(
+        &self,
+        inquiry: &Inquiry<'_>,
+        named: Option<&named::Named>,
+        evidence: &mut Evidence,
+    ) -> Result<(), FactError> {
+        if evidence.has("img_size") {
+            return Ok(());
+        }
+        let of_config = inquiry.source.config.as_ref().map(arguments::image_size).transpose()?.flatten();
+        let tag = named.and_then(|named| {
+            let default = || registry::tags_of(named.architecture.name).next();
+            named.tag.or_else(default)
+        });
+        if let Some(size) = inquiry.options.image_size {
+            evidence.say("img_size", size.to_vec(), Origin::Option("--image-size"));
+        } else if let Some(size) = of_config {
+            evidence.say(
+                "img_size",
+                size.to_vec(),
+                Origin::HubConfig("pretrained_cfg.input_size".to_owned()),
+            );
+        } else if let Some(tag) = tag {
+            let [_, height, width] = tag.input_size;
+            evidence.say("img_size", json!([height, width]), Origin::Registry(tag.full_name()));
+        } else {
+            evidence.ask(Question {
+                fact: "img_size",
+                what: format!(
+                    "the size of the image cannot be inferred from the weights of a {}",
+                    self.family
+                ),
+                candidates: vec!["224".to_owned(), "many others".to_owned()],
+                answer: "give --image-size N, as it was trained, or --arch NAME.TAG".to_owned(),
+            });
+        }
+        Ok(())
+    }
+
+    /// Refuses a number of heads that does not divide the width.
+    fn check_heads(&self, facts: &Facts) -> Result<(), FactError> {
+        let (Some(heads), Some(width)) = (facts.get("num_heads"), facts.number("embed_dim")) else {
+            return Ok(());
+        };
+        let count = heads.value.as_u64().unwrap_or(0);
+        if count > 0 && width.is_multiple_of(count) {
+            return Ok(());
+        }
+        Err(match &heads.origin {
+            Origin::Option(option) => FactError::contradiction(
+                format!("{option} {count}"),
+                format!("it does not divide the width of {width} channels"),
+            ),
+            origin => FactError::Misshapen {
+                tensor: "patch_embed.proj.weight".to_owned(),
+                family: self.family,
+                reason: format!("{count} heads ({origin}) do not divide its {width} channels"),
+            },
+        })
+    }
+
+    /// Says the number of attention heads of a bare file, if all architectures of this width and depth that fit have one;
+    /// asks otherwise.
+    fn heads_of_all(&self, facts: &Facts, evidence: &mut Evidence) {
+        let fitting = self.candidates(facts);
+        let (width, depth) = (facts.number("embed_dim").unwrap_or(0), facts.number("depth").unwrap_or(0));
+        let is_alike = |a: &&Architecture| {
+            a.text("block_fn") == Some("Block")
+                && a.flag("class_token")
+                && a.text("attn_layer") == Some("Attention")
+                && a.size("embed_dim").map(|size| size as u64) == Some(width)
+                && a.size("depth").map(|size| size as u64) == Some(depth)
+        };
+        let (known, which) = match fitting.as_slice() {
+            [] => {
+                let all = self.modules.iter().flat_map(|module| registry::architectures_of(module));
+                let which = "its class-token architectures of this width and depth".to_owned();
+                (all.filter(is_alike).collect::<Vec<_>>(), which)
+            }
+            [only] => (fitting.clone(), only.name.to_owned()),
+            several => (several.to_vec(), format!("the {} architectures that fit", several.len())),
+        };
+        let mut counts: Vec<u64> =
+            known.iter().filter_map(|a| a.size("num_heads")).map(|heads| heads as u64).collect();
+        counts.sort_unstable();
+        counts.dedup();
+        match counts.as_slice() {
+            [heads] => evidence.say("num_heads", *heads, Origin::AllCandidates(which)),
+            _ => {
+                let divisors =
+                    (1..=64_u64).filter(|heads| width.is_multiple_of(*heads) && width / heads >= 8);
+                evidence.ask(Question {
+                    fact: "num_heads",
+                    what: format!(
+                        "the number of attention heads cannot be inferred from the weights, and timm has no {} of {width} channels and {depth} blocks",
+                        self.family
+                    ),
+                    candidates: divisors.map(|heads| heads.to_string()).collect(),
+                    answer: "give --num-heads N, or --arch NAME if it is one of timm's".to_owned(),
+                });
+            }
+        }
+    }
+
+    /// Returns the facts that the registry has of one of its tags: what a model of that tag would be found to be.
+    pub fn facts_of(&self, architecture: &Architecture, tag: &Tag) -> Facts {
+        let origin = || Origin::Registry(tag.full_name());
+        let [channels, height, width] = tag.input_size;
+        let mut facts = Facts::from_iter([
+            Fact::new("in_chans", channels as u64, origin()),
+            Fact::new("img_size", json!([height, width]), origin()),
+            Fact::new("num_classes", tag.num_classes as u64, origin()),
+            Fact::new("head", tag.num_classes > 0, origin()),
+        ]);
+        for field in self.fields {
+            let value = field.of_architecture(architecture);
+            if let Some(value) = value.or_else(|| field.otherwise.map(Value::from)) {
+                facts.set(Fact::new(field.fact, value, origin()));
+            }
+        }
+        for (fact, value) in self.usual {
+            if facts.get(fact).is_none() {
+                facts.set(Fact::new(fact, *value, origin()));
+            }
+        }
+        facts
+    }
+}
+
+/// Every definition of timm's, with its id.
+const DEFINITIONS: [(&str, &TimmDefinition); 1] =
+    [("timm/vision_transformer", &vision_transformer::DECLARED)];
+
+/// Returns the id of the definition that defines a tag's network, and the facts that the registry has of it; none for a module
+/// that is not defined here.
+pub fn facts_of(tag: &Tag) -> Option<(&'static str, Facts)> {
+    let (id, definition) =
+        DEFINITIONS.into_iter().find(|(_, definition)| definition.modules.contains(&tag.module))?;
+    Some((id, definition.facts_of(registry::architecture(tag.architecture)?, tag)))
+}
+
+/// Returns the reason why an architecture of another module of timm's has no target, if timm has it.
+pub(crate) fn refuse_other_module(name: &str) -> Option<FactError> {
+    let module = registry::module_of(name)?;
+    if DEFINITIONS.iter().any(|(_, definition)| definition.modules.contains(&module)) {
+        return None;
+    }
+    Some(FactError::NoTarget {
+        what: format!("timm's {name}"),
+        why: format!("it is of timm's family `{module}`, which has no mapping here yet"),
+        tensor: None,
+        instead: "vitport converts timm's vision_transformer and deit models and Microsoft's CvT".to_owned(),
+    })
+}

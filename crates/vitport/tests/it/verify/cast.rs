@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use vitport::convert::Request;
-use vitport::identify::Hints;
+use vitport::facts::FactOptions;
 use vitport::image::Filter;
 use vitport::preprocessing::{IMAGENET_MEAN, IMAGENET_STD};
 use vitport::verify::{Picture, Report, Verdict, weigh};
@@ -15,15 +15,15 @@ use super::convert::{Converted, convert};
 /// The tiny ViT with layer scale, which is folded before it is rounded.
 fn cast_to(dtype: Dtype) -> Converted {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/vit/timm_dinov2_base.safetensors");
-    let hints = Hints {
+    let facts = FactOptions {
         num_heads: Some(vec![2]),
         mean: Some(IMAGENET_MEAN),
         std: Some(IMAGENET_STD),
         crop_pct: Some(0.875),
         interpolation: Some(Filter::Bicubic),
-        ..Hints::default()
+        ..FactOptions::default()
     };
-    convert(&source, &Request { hints, dtype: Some(dtype), ..Request::default() })
+    convert(&source, &Request { facts, dtype: Some(dtype), ..Request::default() })
 }
 
 fn weighed(converted: &Converted) -> Report {

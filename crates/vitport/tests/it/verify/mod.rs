@@ -1,5 +1,6 @@
 //! Whether two networks are the same model: faults that must be seen, and noise that must not.
 
+mod bias_by_stage;
 mod cast;
 mod control;
 mod convert;

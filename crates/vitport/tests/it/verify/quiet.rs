@@ -9,7 +9,7 @@ use networks::{Random, StateDict, cvt, vit};
 use rayon::prelude::*;
 use safetensors::tensor::Dtype as Stored;
 use vitport::convert::Request;
-use vitport::identify::{Hints, LabelChoice};
+use vitport::facts::{FactOptions, LabelChoice};
 use vitport::image::Filter;
 use vitport::preprocessing::{IMAGENET_MEAN, IMAGENET_STD};
 use vitport::verify::{Picture, Report, Verdict, weigh};
@@ -91,7 +91,7 @@ fn pictures(room: &Path) -> Vec<Picture> {
 }
 
 fn request(case: &Case) -> Request {
-    let hints = Hints {
+    let facts = FactOptions {
         num_heads: Some(if case.is_cvt { vec![1, 2, 4] } else { vec![3] }),
         image_size: Some([32, 32]),
         mean: Some(IMAGENET_MEAN),
@@ -99,9 +99,9 @@ fn request(case: &Case) -> Request {
         crop_pct: Some(0.875),
         interpolation: Some(Filter::Bicubic),
         labels: Some(LabelChoice::None),
-        ..Hints::default()
+        ..FactOptions::default()
     };
-    Request { hints, dtype: case.cast, ..Request::default() }
+    Request { facts, dtype: case.cast, ..Request::default() }
 }
 
 /// How near each report comes to an alarm: the largest difference over what rounding explains.

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use vitport::convert::Request;
-use vitport::identify::Hints;
+use vitport::facts::FactOptions;
 use vitport::image::{CropMode, Filter};
 use vitport::preprocessing::{IMAGENET_MEAN, IMAGENET_STD};
 
@@ -17,34 +17,35 @@ pub struct Model {
 }
 
 impl Model {
-    fn new(name: &'static str, source: &str, hints: Hints) -> Self {
+    fn new(name: &'static str, source: &str, facts: FactOptions) -> Self {
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join(source);
-        Self { name, source, request: Request { hints, ..Request::default() }, is_cvt: name == "CvT" }
+        Self { name, source, request: Request { facts, ..Request::default() }, is_cvt: name == "CvT" }
     }
 }
 
 /// What a bare file of a tiny network does not say.
-fn told(heads: u64) -> Hints {
-    Hints {
+fn told(heads: u64) -> FactOptions {
+    FactOptions {
         num_heads: Some(vec![heads]),
         mean: Some(IMAGENET_MEAN),
         std: Some(IMAGENET_STD),
         crop_pct: Some(0.875),
         interpolation: Some(Filter::Bicubic),
-        ..Hints::default()
+        ..FactOptions::default()
     }
 }
 
 pub fn all() -> Vec<Model> {
-    let oblong = Hints {
+    let oblong = FactOptions {
         image_size: Some([16, 12]),
         crop_mode: Some(CropMode::Squash),
         crop_pct: Some(1.0),
         ..told(2)
     };
-    let cvt = Hints { num_heads: Some(vec![1, 2, 4]), image_size: Some([64, 64]), ..Hints::default() };
+    let cvt =
+        FactOptions { num_heads: Some(vec![1, 2, 4]), image_size: Some([64, 64]), ..FactOptions::default() };
     vec![
-        Model::new("ViT", "../../examples/vit_small_twin", Hints::default()),
+        Model::new("ViT", "../../examples/vit_small_twin", FactOptions::default()),
         Model::new("ViT, layer scale, no_embed_class", "tests/data/vit/timm_deit3.safetensors", oblong),
         Model::new("ViT, layer scale, no head", "tests/data/vit/timm_dinov2_base.safetensors", told(2)),
         Model::new("ViT, no qkv bias", "tests/data/vit/timm_no_qkv_bias.safetensors", told(4)),

@@ -10,9 +10,10 @@ use std::sync::Mutex;
 use vitport::convert::Prepared;
 use vitport::folder::reader::Folder;
 use vitport::image::{CropRounding, Picture};
-use vitport::nn::{ForwardError, Output, Weights};
+use vitport::mapping::Sources;
+use vitport::nn::{ForwardError, Outputs, Weights};
 use vitport::state_dict::StateDict;
-use vitport::verify::CheckpointWeights;
+use vitport::verify::SourceWeights;
 use vitport_checkpoint::Limits;
 
 /// torch.allclose's default relative tolerance.
@@ -27,7 +28,7 @@ pub struct Original {
 
 /// Weights that remember what they were asked for.
 struct Recorded<'a> {
-    weights: CheckpointWeights<'a>,
+    weights: SourceWeights<'a>,
     asked: Mutex<BTreeSet<String>>,
 }
 
@@ -53,22 +54,23 @@ pub fn check(prepared: &Prepared, folder: &Path, picture: &Picture, is_cvt: bool
     let model = &prepared.model;
     let folder = Folder::open(folder, &Limits::default()).unwrap();
     let named = folder.checkpoint.tensors().iter().map(|tensor| (tensor.name.clone(), tensor.clone()));
-    let state_dict = StateDict::from_entries(named);
+    let tensors = Sources::of_state_dict(&StateDict::from_entries(named));
     let weights = Recorded {
-        weights: CheckpointWeights::new(&folder.checkpoint, &state_dict),
+        weights: SourceWeights::new(&folder.checkpoint, &tensors),
         asked: Mutex::new(BTreeSet::new()),
     };
-    let pixels = model.network.pixels(picture, CropRounding::HalfToEven).unwrap();
-    let Ok(target) = model.family.run_target(&folder.config, &weights, &pixels, &mut ()) else {
+    let pixels = model.transform.apply(picture, CropRounding::HalfToEven).unwrap();
+    let network = model.target.build(folder.config.as_object().unwrap());
+    let Ok(target) = network.and_then(|network| network.forward(&pixels, &weights, &mut ())) else {
         return Original { verdict: "caught (does not load)", largest: None };
     };
     let asked = weights.asked.into_inner().unwrap();
     let is_left_over = |name: &str| !asked.contains(name) && !name.ends_with("num_batches_tracked");
-    if state_dict.iter().any(|(name, _)| is_left_over(name)) {
+    if tensors.iter().any(|tensor| is_left_over(&tensor.name)) {
         return Original { verdict: "caught (does not load)", largest: None };
     }
-    let source = CheckpointWeights::new(&prepared.source.checkpoint, &model.state_dict);
-    let source = model.network.run(&source, &pixels, &mut ()).unwrap();
+    let source = SourceWeights::new(&prepared.source.checkpoint, &model.tensors);
+    let source = model.network.forward(&pixels, &source, &mut ()).unwrap();
     let (source, target, atol) = match (outputs(&source), outputs(&target)) {
         ((source, true), (target, true)) => (source, target, 1e-3),
         ((source, _), (target, _)) => (source, target, 1e-1),
@@ -85,10 +87,10 @@ pub fn check(prepared: &Prepared, folder: &Path, picture: &Picture, is_cvt: bool
 }
 
 /// Logits, or the features that a head would read; whether it is the logits.
-fn outputs(output: &Output) -> (&[f32], bool) {
-    match (&output.logits, &output.pooler_output) {
-        (Some(logits), _) => (logits, true),
-        (None, Some(pooled)) => (pooled, false),
-        (None, None) => (&output.pooled, false),
+fn outputs(outputs: &Outputs) -> (&[f32], bool) {
+    if let Some(logits) = outputs.values("logits") {
+        return (logits, true);
     }
+    let features = ["pooler_output", "pre_logits", "last_hidden_state[0]", "features", "cls_token_value"];
+    (features.into_iter().find_map(|name| outputs.values(name)).unwrap(), false)
 }

@@ -1,0 +1,26 @@
+//! What convolutions hand to each other: positions in rows, channels in columns.
+
+use crate::error::ForwardError;
+use crate::kernels::convolution::{Grid, Layout};
+use crate::matrix::Matrix;
+
+/// Channels over a height and a width, as tokens: row y · width + x of `tokens` holds the channels at (y, x).
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct FeatureMap {
+    /// Height × width rows of channels.
+    pub tokens: Matrix,
+    /// Positions down.
+    pub height: usize,
+    /// Positions across.
+    pub width: usize,
+}
+
+impl FeatureMap {
+    /// Returns the map as a convolution reads it.
+    ///
+    /// # Errors
+    /// Returns [`ForwardError::Operands`] when there are not exactly height × width rows.
+    pub fn grid(&self) -> Result<Grid<'_>, ForwardError> {
+        Grid::new(self.tokens.values(), self.tokens.columns(), self.height, self.width, Layout::Interleaved)
+    }
+}

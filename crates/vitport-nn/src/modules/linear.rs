@@ -1,0 +1,64 @@
+//! The fully connected layer.
+
+use crate::error::ForwardError;
+use crate::kernels::activation::Activation;
+use crate::kernels::linear::Linear as Kernel;
+use crate::matrix::Matrix;
+use crate::network::Context;
+use crate::scope::{Parameter, Scope};
+
+/// y = x Wᵀ + b; `torch.nn.Linear`.
+#[derive(Debug, Clone)]
+pub struct Linear {
+    weight: Parameter,
+    bias: Option<Parameter>,
+}
+
+impl Linear {
+    /// Registers `weight` [outputs, inputs] and, if it has one, `bias` `[outputs]`.
+    ///
+    /// # Errors
+    /// Returns what [`Scope::weight`] does.
+    pub fn new(scope: &Scope, inputs: usize, outputs: usize, has_bias: bool) -> Result<Self, ForwardError> {
+        let weight = scope.weight("weight", &[outputs, inputs])?;
+        let bias = has_bias.then(|| scope.parameter("bias", &[outputs])).transpose()?;
+        Ok(Self { weight, bias })
+    }
+
+    /// Returns the number of features that come out.
+    pub fn outputs(&self) -> usize {
+        self.weight.shape().first().copied().unwrap_or(0)
+    }
+
+    /// Computes tokens × outputs from tokens × inputs.
+    ///
+    /// # Errors
+    /// Returns [`ForwardError`] when a tensor is missing or x has another width.
+    pub fn forward(&self, x: &Matrix, cx: &mut Context<'_>) -> Result<Matrix, ForwardError> {
+        self.forward_with(x, Activation::Identity, cx)
+    }
+
+    /// Computes the same with an activation behind it, which is applied while a block of the product is in cache.
+    ///
+    /// # Errors
+    /// Returns what [`Linear::forward`] does.
+    pub fn forward_with(
+        &self,
+        x: &Matrix,
+        activation: Activation,
+        cx: &mut Context<'_>,
+    ) -> Result<Matrix, ForwardError> {
+        let mut out = cx.scratch(x.rows().saturating_mul(self.outputs()));
+        Kernel::load(cx.weights(), &self.weight, self.bias.as_ref())?.apply(x, activation, &mut out)?;
+        Ok(out)
+    }
+
+    /// Returns how large the terms are that the layer adds up for one token `x`: the root mean square over the outputs of
+    /// √(Σ (w x)² + b²). Rounding errors are in proportion to it, also where the terms nearly cancel.
+    ///
+    /// # Errors
+    /// Returns what [`crate::Weights::part`] does.
+    pub fn size_of_terms(&self, x: &[f32], cx: &Context<'_>) -> Result<f64, ForwardError> {
+        Kernel::load(cx.weights(), &self.weight, self.bias.as_ref())?.size_of_terms(x)
+    }
+}

@@ -1,0 +1,29 @@
+//! Modules, named and defined as in PyTorch and timm. A module is made under a [`crate::Scope`], where it registers its
+//! tensors, and computes with the weights of a [`crate::Context`]. Every number that decides what is computed is an argument
+//! of its constructor: there are no defaults that a definition could forget to set.
+
+mod attention;
+mod batch_norm;
+mod conv2d;
+mod feature_map;
+mod grn;
+mod layer_norm;
+mod layer_scale;
+mod linear;
+mod mlp;
+mod pool;
+mod squeeze_excite;
+mod tokens;
+
+pub use attention::{Attention, Qkv, SelfAttention};
+pub use batch_norm::BatchNorm2d;
+pub use conv2d::Conv2d;
+pub use feature_map::FeatureMap;
+pub use grn::GlobalResponseNorm;
+pub use layer_norm::LayerNorm;
+pub use layer_scale::LayerScale;
+pub use linear::Linear;
+pub use mlp::Mlp;
+pub use pool::{AvgPool2d, MaxPool2d};
+pub use squeeze_excite::SqueezeExcite;
+pub use tokens::{mean_of_rows, prepend};

@@ -1,0 +1,221 @@
+"""Makes modules.safetensors: for every row of cases.json inputs, weights and what PyTorch makes of them in float64.
+
+Inputs and weights are float32 numbers, and so are the outputs, once computed. Maps are stored as tokens, [positions,
+channels], unless a case says `planar`. Needs torch, timm and safetensors.
+"""
+
+import json
+import pathlib
+import zlib
+
+import timm.layers
+import torch
+from safetensors.torch import save_file
+from timm.layers.grn import GlobalResponseNorm
+from timm.models.vision_transformer import Attention
+from torch import nn
+from torch.nn import functional as F
+
+HERE = pathlib.Path(__file__).parent
+
+
+class QuickGelu(nn.Module):
+    def forward(self, x):
+        return x * torch.sigmoid(1.702 * x)
+
+
+ACTIVATIONS = {
+    "identity": nn.Identity,
+    "gelu": nn.GELU,
+    "quick_gelu": QuickGelu,
+    "gelu_tanh": lambda: nn.GELU(approximate="tanh"),
+    "silu": nn.SiLU,
+    "sigmoid": nn.Sigmoid,
+    "tanh": nn.Tanh,
+    "relu": nn.ReLU,
+    "hard_sigmoid": nn.Hardsigmoid,
+    "hard_swish": nn.Hardswish,
+    "mish": nn.Mish,
+}
+
+
+def activation(case, key="activation"):
+    return ACTIVATIONS[case[key]]()
+
+
+def random(*shape):
+    """Normal float32 numbers, as float64."""
+    return torch.randn(shape).double()
+
+
+def filled(module):
+    """The module in float64, with random parameters and statistics."""
+    module = module.double().eval()
+    for name, tensor in module.state_dict().items():
+        if name.endswith("num_batches_tracked"):
+            continue
+        values = random(*tensor.shape)
+        if name.endswith("running_var"):
+            values = 0.01 + values**2
+        elif tensor.ndim in (2, 4) and tensor[0].numel() > 1 and tensor.shape[0] > 1:
+            values = values * 1.5 / tensor[0].numel() ** 0.5
+        tensor.copy_(values.float())
+    return module
+
+
+def tokens(x):
+    """[1, channels, height, width] as [positions, channels]."""
+    return x[0].flatten(1).T
+
+
+def on_a_map(case, module, channels):
+    x = random(1, channels, case["height"], case["width"])
+    stored = x[0] if case.get("layout") == "planar" else tokens(x)
+    return {"x": stored}, module, tokens(module(x))
+
+
+def on_tokens(case, module, width):
+    x = random(case["tokens"], width)
+    return {"x": x}, module, module(x)
+
+
+def make_activation(case):
+    size = torch.logspace(-30, 1.5, 64).double()
+    x = torch.cat([-size, torch.zeros(1).double(), size, torch.linspace(-14, 14, 113).double()]).float().double()
+    return {"x": x[None]}, nn.Module(), activation(case)(x)[None]
+
+
+def make_linear(case):
+    fc = filled(nn.Linear(case["inputs"], case["outputs"], bias=case["bias"]))
+    x = random(case["tokens"], case["inputs"])
+    return {"x": x}, fc, activation(case)(fc(x))
+
+
+def make_layer_norm(case):
+    norm = filled(nn.LayerNorm(case["features"], eps=case["eps"]))
+    x = (case["mean"] + case["std"] * random(case["tokens"], case["features"])).float().double()
+    return {"x": x}, norm, norm(x)
+
+
+def make_batch_norm(case):
+    norm = filled(nn.BatchNorm2d(case["channels"], eps=case["eps"]))
+    inputs, _, out = on_a_map(case, norm, case["channels"])
+    return inputs, norm, activation(case)(out)
+
+
+def conv(case, groups, outputs, bias):
+    window = [case[key] for key in ("kernel", "stride", "padding")]
+    return nn.Conv2d(case["channels"], outputs, *window, groups=groups, bias=bias)
+
+
+def make_conv2d(case):
+    module = filled(conv(case, case["groups"], case["outputs"], case["bias"]))
+    return on_a_map(case, module, case["channels"])
+
+
+def make_conv2d_norm(case):
+    module = nn.Sequential()
+    module.add_module("conv", conv(case, case["channels"], case["channels"], False))
+    module.add_module("norm", nn.BatchNorm2d(case["channels"], eps=case["eps"]))
+    return on_a_map(case, filled(module), case["channels"])
+
+
+def make_layer_scale(case):
+    shape = (case["tokens"], case["features"])
+    x, branch = random(*shape), random(*shape)
+    scale = filled(timm.layers.LayerScale(case["features"])) if case["scaled"] else nn.Identity()
+    return {"x": x, "branch": branch}, scale, x + scale(branch)
+
+
+def make_mlp(case):
+    mlp = timm.layers.Mlp(case["width"], case["hidden"], act_layer=ACTIVATIONS[case["activation"]])
+    return on_tokens(case, filled(mlp), case["width"])
+
+
+def heads(case, x):
+    return x.unflatten(-1, (case["heads"], -1)).transpose(0, 1)
+
+
+def attended(case, q, k, v):
+    q, k, v = (heads(case, x) for x in (q, k, v))
+    return F.scaled_dot_product_attention(q, k, v, scale=case["scale"]).transpose(0, 1).flatten(1)
+
+
+class SeparateAttention(nn.Module):
+    def __init__(self, case):
+        super().__init__()
+        self.case, width = case, case["width"]
+        self.query, self.key, self.value = (nn.Linear(width, width, bias=case["bias"]) for _ in range(3))
+        self.proj = nn.Linear(width, width)
+
+    def forward(self, x):
+        return self.proj(attended(self.case, self.query(x), self.key(x), self.value(x)))
+
+
+def make_self_attention(case):
+    if case["fused"]:
+        fused = filled(Attention(case["width"], num_heads=case["heads"], qkv_bias=case["bias"]))
+        fused.scale, fused.fused_attn = case["scale"], False
+        x = random(case["tokens"], case["width"])
+        return {"x": x}, fused, fused(x[None])[0]
+    return on_tokens(case, filled(SeparateAttention(case)), case["width"])
+
+
+def make_attention(case):
+    q, k, v = (random(case[count], case["width"]) for count in ("queries", "keys", "keys"))
+    module = nn.Module()
+    module.proj = nn.Linear(case["width"], case["width"])
+    return {"q": q, "k": k, "v": v}, filled(module), module.proj(attended(case, q, k, v))
+
+
+def make_prepend(case):
+    x, leading = random(case["tokens"], case["width"]), random(case["count"], case["width"])
+    return {"x": x, "leading": leading}, nn.Module(), torch.cat([leading, x])
+
+
+def make_mean_of_rows(case):
+    x = random(case["tokens"], case["width"])
+    return {"x": x}, nn.Module(), x.mean(0, keepdim=True)
+
+
+def make_max_pool2d(case):
+    pool = nn.MaxPool2d(case["kernel"], case["stride"], case["padding"], ceil_mode=case["ceil_mode"])
+    return on_a_map(case, pool, case["channels"])
+
+
+def make_avg_pool2d(case):
+    rounding = {key: case[key] for key in ("ceil_mode", "count_include_pad")}
+    pool = nn.AvgPool2d(case["kernel"], case["stride"], case["padding"], **rounding)
+    return on_a_map(case, pool, case["channels"])
+
+
+def make_squeeze_excite(case):
+    layers = {"act_layer": ACTIVATIONS[case["activation"]], "gate_layer": ACTIVATIONS[case["gate"]]}
+    module = timm.layers.SEModule(case["channels"], rd_channels=case["reduced"], **layers)
+    for layer in (module.act, module.gate):
+        layer.inplace = False
+    return on_a_map(case, filled(module), case["channels"])
+
+
+def make_global_response_norm(case):
+    norm = filled(GlobalResponseNorm(case["features"][-1], eps=case["eps"], channels_last=False))
+    inputs, _, out = on_a_map(case, norm, case["features"][-1])
+    for name in ("weight", "bias"):
+        setattr(norm, name, nn.Parameter(getattr(norm, name).reshape(case["features"])))
+    return inputs, norm, out
+
+
+def main():
+    made = {}
+    for case in json.loads((HERE / "cases.json").read_text()):
+        torch.manual_seed(zlib.crc32(case["name"].encode()))
+        with torch.no_grad():
+            inputs, module, out = globals()[f"make_{case['module']}"](case)
+        tensors = {f"in/{key}": value for key, value in inputs.items()}
+        tensors |= {f"weights/{key}": value for key, value in module.state_dict().items()}
+        for key, value in (tensors | {"out": out}).items():
+            made[f"{case['name']}/{key}"] = value.float().contiguous().clone()
+    save_file(made, HERE / "modules.safetensors")
+
+
+main()

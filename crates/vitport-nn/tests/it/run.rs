@@ -1,0 +1,173 @@
+//! A row's module, made from its parameters and run.
+
+use serde::Deserialize;
+use serde_json::Value;
+use vitport_nn::{
+    Activation, Attention, AvgPool2d, BatchNorm2d, Context, Conv2d, FeatureMap, ForwardError,
+    GlobalResponseNorm, Grid, Heads, LayerNorm, LayerScale, Layout, Linear, Matrix, MaxPool2d, Mlp, Qkv,
+    Scope, SelfAttention, SqueezeExcite, Window, mean_of_rows, on_the_pool, prepend,
+};
+
+use crate::case::Case;
+
+/// A module and its parameters, as in the table. What only the inputs depend on is not read.
+#[derive(Deserialize)]
+#[serde(tag = "module", rename_all = "snake_case")]
+enum Module {
+    Activation { activation: String },
+    Linear { inputs: usize, outputs: usize, bias: bool, activation: String },
+    LayerNorm { features: usize, eps: f64 },
+    BatchNorm { channels: usize, eps: f64, activation: String },
+    Conv2d { channels: usize, outputs: usize, groups: usize, bias: bool, layout: String },
+    Conv2dNorm { channels: usize, eps: f64 },
+    LayerScale { features: usize, scaled: bool },
+    Mlp { width: usize, hidden: usize, activation: String },
+    SelfAttention { width: usize, heads: usize, scale: f32, fused: bool, bias: bool },
+    Attention { width: usize, heads: usize, scale: f32 },
+    Prepend { count: usize, width: usize },
+    MeanOfRows {},
+    MaxPool2d { ceil_mode: bool },
+    AvgPool2d { ceil_mode: bool, count_include_pad: bool },
+    SqueezeExcite { channels: usize, reduced: usize, activation: String, gate: String },
+    GlobalResponseNorm { features: Vec<usize>, eps: f64 },
+}
+
+fn activation(name: &str) -> Activation {
+    match name {
+        "identity" => Activation::Identity,
+        "gelu" => Activation::Gelu,
+        "quick_gelu" => Activation::QuickGelu,
+        "gelu_tanh" => Activation::GeluTanh,
+        "silu" => Activation::Silu,
+        "sigmoid" => Activation::Sigmoid,
+        "tanh" => Activation::Tanh,
+        "relu" => Activation::Relu,
+        "hard_sigmoid" => Activation::HardSigmoid,
+        "hard_swish" => Activation::HardSwish,
+        "mish" => Activation::Mish,
+        other => panic!("{other:?} is no activation"),
+    }
+}
+
+fn heads(count: usize, width: usize, scale: f32) -> Heads {
+    Heads { scale, ..Heads::of_width(count, width) }
+}
+
+impl Case {
+    fn parameter<T: serde::de::DeserializeOwned>(&self, name: &str) -> T {
+        serde_json::from_value(self.parameters[name].clone()).unwrap()
+    }
+
+    fn window(&self) -> Window {
+        Window {
+            kernel: self.parameter("kernel"),
+            stride: self.parameter("stride"),
+            padding: self.parameter("padding"),
+        }
+    }
+
+    fn map(&self) -> FeatureMap {
+        FeatureMap {
+            tokens: self.matrix("x"),
+            height: self.parameter("height"),
+            width: self.parameter("width"),
+        }
+    }
+}
+
+/// Makes the module and runs it on the row's inputs and weights.
+pub fn run(case: &Case) -> Result<Matrix, ForwardError> {
+    let module: Module = serde_json::from_value(Value::Object(case.parameters.clone())).unwrap();
+    let weights = case.weights();
+    on_the_pool(|| {
+        let mut observer = ();
+        module.forward(case, &mut Context::new(&weights, &mut observer))
+    })
+}
+
+impl Module {
+    fn forward(self, case: &Case, cx: &mut Context<'_>) -> Result<Matrix, ForwardError> {
+        let root = Scope::root();
+        match self {
+            Self::Activation { activation: name } => {
+                let mut x = case.matrix("x");
+                activation(&name).apply(&mut x);
+                Ok(x)
+            }
+            Self::Linear { inputs, outputs, bias, activation: name } => {
+                let layer = Linear::new(&root, inputs, outputs, bias)?;
+                layer.forward_with(&case.matrix("x"), activation(&name), cx)
+            }
+            Self::LayerNorm { features, eps } => {
+                LayerNorm::new(&root, features, eps)?.forward(&case.matrix("x"), cx)
+            }
+            Self::BatchNorm { channels, eps, activation: name } => {
+                let norm = BatchNorm2d::new(&root, channels, eps)?;
+                Ok(norm.forward(case.map(), activation(&name), cx)?.tokens)
+            }
+            Self::Conv2d { channels, outputs, groups, bias, layout } => {
+                let layer = Conv2d::grouped(&root, channels, outputs, groups, case.window(), bias)?;
+                let layout = if layout == "planar" { Layout::Planar } else { Layout::Interleaved };
+                let (height, width) = (case.parameter("height"), case.parameter("width"));
+                let grid = Grid::new(case.values("x"), channels, height, width, layout)?;
+                Ok(layer.forward(grid, cx)?.tokens)
+            }
+            Self::Conv2dNorm { channels, eps } => {
+                let layer = Conv2d::depthwise(&root.pp("conv"), channels, case.window(), false)?;
+                let norm = BatchNorm2d::new(&root.pp("norm"), channels, eps)?;
+                Ok(layer.forward_normalized(&norm, case.map().grid()?, cx)?.tokens)
+            }
+            Self::LayerScale { features, scaled } => {
+                let scale = scaled.then(|| LayerScale::new(&root, "gamma", features)).transpose()?;
+                let mut x = case.matrix("x");
+                LayerScale::add(scale.as_ref(), &mut x, case.matrix("branch"), cx)?;
+                Ok(x)
+            }
+            Self::Mlp { width, hidden, activation: name } => {
+                let fc1 = Linear::new(&root.pp("fc1"), width, hidden, true)?;
+                let fc2 = Linear::new(&root.pp("fc2"), hidden, width, true)?;
+                Mlp::new(fc1, activation(&name), fc2).forward(&case.matrix("x"), cx)
+            }
+            Self::SelfAttention { width, heads: count, scale, fused, bias } => {
+                let linear = |name: &str, outputs| Linear::new(&root.pp(name), width, outputs, bias);
+                let qkv = if fused {
+                    Qkv::Fused(linear("qkv", 3 * width)?)
+                } else {
+                    Qkv::Separate([linear("query", width)?, linear("key", width)?, linear("value", width)?])
+                };
+                let proj = Linear::new(&root.pp("proj"), width, width, true)?;
+                SelfAttention::new(qkv, heads(count, width, scale), proj).forward(&case.matrix("x"), cx)
+            }
+            Self::Attention { width, heads: count, scale } => {
+                let proj = Linear::new(&root.pp("proj"), width, width, true)?;
+                let attention = Attention::new(heads(count, width, scale), proj);
+                attention.forward(case.matrix("q"), case.matrix("k"), case.matrix("v"), cx)
+            }
+            Self::Prepend { count, width } => {
+                let leading = case.values("leading").get(..count * width).unwrap();
+                prepend(leading, case.matrix("x"), cx)
+            }
+            Self::MeanOfRows {} => {
+                let mean = mean_of_rows(&case.matrix("x"));
+                Matrix::from_values(1, mean.len(), mean)
+            }
+            Self::MaxPool2d { ceil_mode } => {
+                Ok(MaxPool2d::new(case.window(), ceil_mode).forward(&case.map(), cx)?.tokens)
+            }
+            Self::AvgPool2d { ceil_mode, count_include_pad } => {
+                let pool = AvgPool2d::new(case.window(), ceil_mode, count_include_pad);
+                Ok(pool.forward(&case.map(), cx)?.tokens)
+            }
+            Self::SqueezeExcite { channels, reduced, activation: name, gate } => {
+                let one = Window::square(1, 1, 0);
+                let reduce = Conv2d::new(&root.pp("fc1"), channels, reduced, one, true)?;
+                let expand = Conv2d::new(&root.pp("fc2"), reduced, channels, one, true)?;
+                let module = SqueezeExcite::new(reduce, activation(&name), expand, activation(&gate));
+                Ok(module.forward(case.map(), cx)?.tokens)
+            }
+            Self::GlobalResponseNorm { features, eps } => {
+                GlobalResponseNorm::new(&root, &features, eps)?.forward(case.matrix("x"), cx)
+            }
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! Why the facts of a model cannot be had, or no target holds it.
+
+use std::fmt;
+
+use vitport_checkpoint::escape;
+
+use super::fact::{Fact, Origin};
+use crate::labels::LabelError;
+use crate::preprocessing::NoProcessor;
+
+/// A fact that several answers fit, and nothing tells them apart.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Question {
+    /// The fact's name.
+    pub fact: &'static str,
+    /// What is not known, and why.
+    pub what: String,
+    /// What it could be.
+    pub candidates: Vec<String>,
+    /// Which option answers it.
+    pub answer: String,
+}
+
+impl fmt::Display for Question {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.candidates.as_slice() {
+            [] => write!(f, "{}; {}", self.what, self.answer),
+            candidates => write!(f, "{}: {} fit; {}", self.what, candidates.join(", "), self.answer),
+        }
+    }
+}
+
+/// Two statements about the same model that cannot both be true.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Contradiction {
+    /// The fact that they are about, or the option.
+    pub about: String,
+    /// Both of them, and what to do.
+    pub sentence: String,
+}
+
+impl Contradiction {
+    /// Returns that an option does not fit the file.
+    pub(crate) fn of_option(option: &str, reason: &str) -> Self {
+        let name = option.split_whitespace().next().unwrap_or(option);
+        Self {
+            about: name.trim_start_matches('-').replace('-', "_"),
+            sentence: format!("{option} does not fit the file: {reason}"),
+        }
+    }
+
+    /// Returns the contradiction between two values of one fact.
+    pub(super) fn between(one: &Fact, other: &Fact) -> Self {
+        let (first, second) = match (&one.origin, &other.origin) {
+            (_, Origin::Option(_)) | (Origin::Weights(_), _) => (other, one),
+            _ => (one, other),
+        };
+        match &first.origin {
+            Origin::Option(option) => Self::of_option(
+                &format!("{option} {}", first.shown()),
+                &format!("{} is {} by {}", second.name, second.shown(), second.origin),
+            ),
+            _ => Self {
+                about: first.name.to_owned(),
+                sentence: format!(
+                    "{} is {} by {}, but {} by {}; correct or remove what is wrong",
+                    first.name,
+                    first.shown(),
+                    first.origin,
+                    second.shown(),
+                    second.origin
+                ),
+            },
+        }
+    }
+}
+
+/// Why a source is not known, or nothing holds it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FactError {
+    /// No definition has these tensors.
+    #[error("{}: its tensors ({}) fit no family that vitport knows ({known}); `vitport inspect` shows what the file holds", escape(.file), escape(.sample))]
+    Unknown {
+        /// The file.
+        file: String,
+        /// Some of its names.
+        sample: String,
+        /// What is known.
+        known: String,
+    },
+    /// A name that no registry has.
+    #[error("`{}` is not an architecture that vitport knows{suggestion}; `vitport models` lists them", escape(.name))]
+    UnknownName {
+        /// The name.
+        name: String,
+        /// ` (did you mean …?)`, or nothing.
+        suggestion: String,
+    },
+    /// Understood, but no class of the target framework holds it, or no mapping to one is there yet.
+    #[error("{what} cannot be converted: {why}{}; {instead}", .tensor.as_ref().map(|t| format!(" (detected by {})", escape(t))).unwrap_or_default())]
+    NoTarget {
+        /// What it is.
+        what: String,
+        /// Why the target cannot hold it.
+        why: String,
+        /// The tensor or key that shows it.
+        tensor: Option<String>,
+        /// What could hold it, or what to do.
+        instead: String,
+    },
+    /// Something is not known.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; and "))]
+    Questions(Vec<Question>),
+    /// Two statements disagree.
+    #[error("{}", .0.sentence)]
+    Contradiction(Contradiction),
+    /// A tensor of the network is missing or has a shape that no network of the family has.
+    #[error("the tensor {} does not fit a {family}: {reason}; check that the file holds the whole state dict", escape(.tensor))]
+    Misshapen {
+        /// The tensor.
+        tensor: String,
+        /// The family.
+        family: &'static str,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The source's preprocessing cannot be expressed.
+    #[error(transparent)]
+    Processor(#[from] NoProcessor),
+    /// Labels cannot be read or do not fit.
+    #[error(transparent)]
+    Labels(#[from] LabelError),
+}
+
+impl FactError {
+    /// Returns a contradiction between an option and the file.
+    pub(crate) fn contradiction(option: impl AsRef<str>, reason: impl AsRef<str>) -> Self {
+        Self::Contradiction(Contradiction::of_option(option.as_ref(), reason.as_ref()))
+    }
+
+    /// Returns that one thing is not known.
+    pub(crate) fn question(question: Question) -> Self {
+        Self::Questions(vec![question])
+    }
+}
+
+impl From<Contradiction> for FactError {
+    fn from(contradiction: Contradiction) -> Self {
+        Self::Contradiction(contradiction)
+    }
+}

@@ -1,0 +1,134 @@
+//! From evidence to facts. A source says what it is in several places: the shapes of its tensors, the config next to them,
+//! the options of the person who has it, the registry entry that it is named after. Everything that is said is gathered
+//! here; what has most weight becomes the fact, what contradicts it is an error, what nothing says is a question.
+
+use serde_json::Value;
+
+use super::error::{Contradiction, FactError, Question};
+use super::fact::{Fact, Facts, Origin};
+
+/// Everything that was said of a model, and what is not known of it.
+#[derive(Debug, Clone, Default)]
+pub struct Evidence {
+    said: Vec<Fact>,
+    open: Vec<Question>,
+}
+
+impl Evidence {
+    /// Returns no evidence.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds that `fact` has this value.
+    pub fn say(&mut self, fact: &'static str, value: impl Into<Value>, origin: Origin) {
+        self.said.push(Fact::new(fact, value, origin));
+    }
+
+    /// Adds that the shape or presence of `tensor` shows that `fact` has this value.
+    pub fn weights(&mut self, fact: &'static str, value: impl Into<Value>, tensor: impl Into<String>) {
+        self.say(fact, value, Origin::Weights(tensor.into()));
+    }
+
+    /// Replaces the names of tensors in what the weights show.
+    pub fn rename_tensors(&mut self, rename: impl Fn(&str) -> String) {
+        for said in &mut self.said {
+            if let Origin::Weights(shown_by) = &mut said.origin {
+                *shown_by = rename(shown_by);
+            }
+        }
+    }
+
+    /// Adds a question that nothing answers.
+    pub fn ask(&mut self, question: Question) {
+        self.open.push(question);
+    }
+
+    /// Returns whether anything has been said of `fact`.
+    pub fn has(&self, fact: &str) -> bool {
+        self.said.iter().any(|said| said.name == fact)
+    }
+
+    /// Returns the facts that are known so far: for each, what has most weight.
+    pub fn facts(&self) -> Facts {
+        let mut facts = Facts::default();
+        for said in &self.said {
+            match facts.get(said.name) {
+                Some(known) if known.origin.rank() <= said.origin.rank() => {}
+                _ => facts.set(said.clone()),
+            }
+        }
+        facts
+    }
+
+    /// Returns the facts.
+    ///
+    /// # Errors
+    /// Returns [`FactError::Contradiction`] where two statements about this very model disagree, and
+    /// [`FactError::Questions`], all of them at once, where something is not known.
+    pub fn resolve(self) -> Result<Facts, FactError> {
+        let facts = self.facts();
+        for said in &self.said {
+            let Some(known) = facts.get(said.name) else { continue };
+            let is_statement = said.origin.is_statement() && known.origin.is_statement();
+            if is_statement && !is_same(&known.value, &said.value) {
+                return Err(Contradiction::between(known, said).into());
+            }
+        }
+        let open: Vec<Question> =
+            self.open.into_iter().filter(|question| facts.get(question.fact).is_none()).collect();
+        if open.is_empty() { Ok(facts) } else { Err(FactError::Questions(open)) }
+    }
+}
+
+/// Returns whether two values are equal, numbers by what they are and not by how they are written.
+pub(crate) fn is_same(one: &Value, other: &Value) -> bool {
+    match (one, other) {
+        (Value::Number(one), Value::Number(other)) => one.as_f64() == other.as_f64(),
+        (Value::Array(one), Value::Array(other)) => {
+            one.len() == other.len() && one.iter().zip(other).all(|(one, other)| is_same(one, other))
+        }
+        _ => one == other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn question() -> Question {
+        Question {
+            fact: "num_heads",
+            what: "the number of attention heads is not known".to_owned(),
+            candidates: vec!["3".to_owned()],
+            answer: "give --num-heads N".to_owned(),
+        }
+    }
+
+    #[test]
+    fn what_has_most_weight_is_the_fact() {
+        let mut evidence = Evidence::new();
+        evidence.say("num_heads", 12, Origin::Registry("vit_base".to_owned()));
+        evidence.say("num_heads", 6, Origin::HubConfig("model_args.num_heads".to_owned()));
+        evidence.ask(question());
+        let facts = evidence.resolve().unwrap();
+        assert_eq!(facts.number("num_heads"), Some(6));
+    }
+
+    #[test]
+    fn two_statements_that_disagree_are_a_contradiction() {
+        let mut evidence = Evidence::new();
+        evidence.say("num_heads", 3, Origin::HubConfig("model_args.num_heads".to_owned()));
+        evidence.say("num_heads", 6, Origin::Option("--num-heads"));
+        let error = evidence.resolve().unwrap_err().to_string();
+        assert!(error.contains("--num-heads") && error.contains("model_args.num_heads"), "{error}");
+    }
+
+    #[test]
+    fn all_questions_are_asked_at_once() {
+        let mut evidence = Evidence::new();
+        evidence.ask(question());
+        evidence.ask(Question { fact: "img_size", ..question() });
+        assert!(matches!(evidence.resolve(), Err(FactError::Questions(open)) if open.len() == 2));
+    }
+}

@@ -1,0 +1,202 @@
+//! What a CvT's weights do not tell: its heads and its image come from an option, from the published model of the same sizes,
+//! or from the file's name; strides and paddings are those of every published model.
+
+use serde_json::{Value, json};
+use vitport_checkpoint::escape;
+
+use super::super::source::{Identity, Inquiry, Preparation, Transform};
+use super::published::{PUBLISHED, Published, by_name, edge_in_name};
+use crate::facts::{Evidence, FactError, FactOptions, Facts, Origin, Question};
+use crate::image::{CropMode, Filter, MicrosoftTransform};
+use crate::preprocessing::{DEFAULT_CROP_PCT, IMAGENET_MEAN, IMAGENET_STD, Preprocessing};
+use crate::source::Source;
+
+/// Strides and paddings, one entry a stage (experiments/imagenet/cvt/*.yaml): they cannot be inferred from the weights.
+const GEOMETRY: [(&str, [u64; 3]); 6] = [
+    ("patch_stride", [4, 2, 2]),
+    ("patch_padding", [2, 1, 1]),
+    ("stride_kv", [2, 2, 2]),
+    ("padding_kv", [1, 1, 1]),
+    ("stride_q", [1, 1, 1]),
+    ("padding_q", [1, 1, 1]),
+];
+
+/// Epsilon of CvT's layer norms in Microsoft's definition (`norm_layer=partial(LayerNorm, eps=1e-5)`), and the one that
+/// transformers always uses, whatever its config says.
+const LAYER_NORM_EPS: f64 = 1e-5;
+
+/// Gathers what is said of a CvT outside of its tensors' shapes.
+///
+/// # Errors
+/// Returns [`FactError`] for options that cannot be.
+pub(super) fn gather(inquiry: &Inquiry<'_>, evidence: &mut Evidence) -> Result<Identity, FactError> {
+    let Inquiry { source, options, .. } = inquiry;
+    let facts = evidence.facts();
+    let widths = facts.numbers("embed_dim").unwrap_or_default();
+    let published = published(options, &facts, &widths)?;
+    for (fact, values) in GEOMETRY {
+        evidence.say(fact, values.to_vec(), Origin::Definition("Microsoft's experiment files"));
+    }
+    let definition = || Origin::Definition("Microsoft's cls_cvt.py");
+    evidence.say("act_layer", "quick_gelu", definition());
+    evidence.say("norm_eps", LAYER_NORM_EPS, definition());
+    heads(options, published, &widths, evidence)?;
+    image_size(source, options, published, evidence);
+    let name = match published {
+        Some(published) if by_name(&source.stem()) != Some(published) => published.name.to_owned(),
+        _ => source.stem(),
+    };
+    let preparation = evidence.facts().pair("image_size").map(|size| prepare(options, size)).transpose()?;
+    Ok(Identity { name: escape(&name).to_string(), tag: None, license: None, preparation })
+}
+
+/// The published model that the sizes are, compared with `--arch`.
+fn published(
+    options: &FactOptions,
+    facts: &Facts,
+    widths: &[u64],
+) -> Result<Option<&'static Published>, FactError> {
+    let depths = facts.numbers("depth").unwrap_or_default();
+    let by_sizes = PUBLISHED.iter().find(|known| widths == known.embed_dim && depths == known.depth);
+    let Some(arch) = &options.arch else { return Ok(by_sizes) };
+    let Some(named) = by_name(arch) else {
+        let names = PUBLISHED.map(|known| known.name).join(", ");
+        return Err(FactError::UnknownName {
+            name: arch.clone(),
+            suggestion: format!(" (CvTs are {names})"),
+        });
+    };
+    if by_sizes == Some(named) {
+        return Ok(by_sizes);
+    }
+    Err(FactError::contradiction(
+        format!("--arch {}", escape(arch)),
+        format!("its stages have {widths:?} channels and {depths:?} blocks; leave --arch out"),
+    ))
+}
+
+fn heads(
+    options: &FactOptions,
+    published: Option<&'static Published>,
+    widths: &[u64],
+    evidence: &mut Evidence,
+) -> Result<(), FactError> {
+    if let Some(heads) = &options.num_heads {
+        let divides = |(heads, width): (&u64, &u64)| *heads > 0 && width % heads == 0;
+        if heads.len() == widths.len() && heads.iter().zip(widths).all(divides) {
+            evidence.say("num_heads", heads.clone(), Origin::Option("--num-heads"));
+            return Ok(());
+        }
+        let reason = format!("it needs one number a stage, each a divisor of its channels {widths:?}");
+        return Err(FactError::contradiction("--num-heads", reason));
+    }
+    if let Some(published) = published {
+        let by = Origin::Published(published.name.to_owned());
+        evidence.say("num_heads", published.num_heads.to_vec(), by);
+        return Ok(());
+    }
+    let by_64: Vec<String> = widths.iter().map(|width| (width / 64).max(1).to_string()).collect();
+    evidence.ask(Question {
+        fact: "num_heads",
+        what: format!(
+            "the numbers of attention heads cannot be inferred from the weights, and no published CvT has {widths:?} channels"
+        ),
+        candidates: vec![format!(
+            "all divisors of the channels (Microsoft's have one head every 64: {})",
+            by_64.join(",")
+        )],
+        answer: format!("give --num-heads with {} numbers, such as --num-heads 1,3,6", widths.len()),
+    });
+    Ok(())
+}
+
+/// The image's size: by an option, by a name, or because only one was published.
+fn image_size(
+    source: &Source,
+    options: &FactOptions,
+    published: Option<&'static Published>,
+    evidence: &mut Evidence,
+) {
+    let mut say = |edge: u64, origin| evidence.say("image_size", vec![edge; 2], origin);
+    if let Some(size) = options.image_size {
+        return evidence.say("image_size", size.to_vec(), Origin::Option("--image-size"));
+    }
+    let edges = published.map_or(&[224, 384][..], |published| published.image_sizes);
+    let is_published = |edge: &u64| edges.contains(edge);
+    if let Some(edge) = options.arch.as_deref().and_then(edge_in_name).filter(is_published) {
+        return say(edge, Origin::Option("--arch"));
+    }
+    let stem = source.stem();
+    if let Some(edge) = edge_in_name(&stem).filter(is_published) {
+        return say(edge, Origin::FileName(escape(&stem).to_string()));
+    }
+    match (edges, published) {
+        (&[edge], Some(published)) => say(edge, Origin::Published(published.name.to_owned())),
+        _ => evidence.ask(Question {
+            fact: "image_size",
+            what: "the size of the image cannot be inferred from a CvT's weights".to_owned(),
+            candidates: edges.iter().map(ToString::to_string).collect(),
+            answer: "give --image-size 224 or --image-size 384, as it was trained".to_owned(),
+        }),
+    }
+}
+
+/// Microsoft's test transform: at 384 and above the image is squashed, below it is resized to size / 0.875 and cropped.
+fn prepare(options: &FactOptions, size: [u64; 2]) -> Result<Preparation, FactError> {
+    let is_squashed = size.iter().all(|&edge| edge >= 384);
+    let base = Preprocessing {
+        size,
+        crop_pct: if is_squashed { 1.0 } else { DEFAULT_CROP_PCT },
+        crop_mode: if is_squashed { CropMode::Squash } else { CropMode::Center },
+        interpolation: Filter::Bicubic,
+        mean: IMAGENET_MEAN,
+        std: IMAGENET_STD,
+    };
+    let (preprocessing, facts) = base.overridden(options, &Origin::Definition("Microsoft's test transform"));
+    let transform = transform(&preprocessing, options);
+    let processor = Some(processor(&preprocessing)?);
+    Ok(Preparation { preprocessing, facts, transform, processor })
+}
+
+/// Microsoft's own transform, unless the user asked for another crop.
+fn transform(preprocessing: &Preprocessing, options: &FactOptions) -> Transform {
+    let [height, width] = preprocessing.size;
+    if options.crop_pct.is_some() || options.crop_mode.is_some() || height != width {
+        return Transform::Timm(preprocessing.timm_transform());
+    }
+    Transform::Microsoft(MicrosoftTransform {
+        image_size: usize::try_from(height).unwrap_or(usize::MAX),
+        center_crop: preprocessing.crop_mode == CropMode::Center,
+        interpolation: preprocessing.interpolation,
+        mean: preprocessing.mean,
+        std: preprocessing.std,
+    })
+}
+
+/// `ConvNextImageProcessor`, as all published CvT folders have it, where it gives the same pixels: it squashes from 384 on
+/// and crops below. Otherwise the class that does.
+fn processor(preprocessing: &Preprocessing) -> Result<Value, FactError> {
+    let [height, width] = preprocessing.size;
+    let is_large = height >= 384;
+    let is_same = height == width
+        && match preprocessing.crop_mode {
+            CropMode::Center => !is_large,
+            CropMode::Squash => is_large && preprocessing.crop_pct == 1.0,
+            CropMode::Border => false,
+        };
+    if !is_same {
+        return Ok(preprocessing.processor()?);
+    }
+    Ok(json!({
+        "crop_pct": if is_large { DEFAULT_CROP_PCT } else { preprocessing.crop_pct },
+        "do_normalize": true,
+        "do_rescale": true,
+        "do_resize": true,
+        "image_mean": preprocessing.mean,
+        "image_processor_type": "ConvNextImageProcessor",
+        "image_std": preprocessing.std,
+        "resample": preprocessing.interpolation.pillow_number(),
+        "rescale_factor": 1.0 / 255.0,
+        "size": { "shortest_edge": height },
+    }))
+}

@@ -1,0 +1,113 @@
+//! What a framework's definition knows of sources: how its tensors are recognised, what their shapes tell, and what else is
+//! said of a model.
+
+use serde_json::Value;
+
+use super::Definition;
+use crate::facts::{Evidence, Fact, FactError, FactOptions, PublishedLicense};
+use crate::image::{CropRounding, ImageError, MicrosoftTransform, Picture, Pixels, TimmTransform};
+use crate::mapping::Sources;
+use crate::preprocessing::Preprocessing;
+use crate::source::Source;
+
+/// A definition whose checkpoints can be converted.
+pub trait SourceDefinition: Definition {
+    /// Returns a few words for people: `timm's ViT`.
+    fn description(&self) -> &'static str;
+
+    /// Returns the word by which model cards name where a model comes from: `timm`.
+    fn maker(&self) -> &'static str;
+
+    /// Returns the names of the facts that a layout may tell.
+    fn fact_names(&self) -> &'static [&'static str];
+
+    /// Returns whether these tensors are a network of this definition, be it one that has no target.
+    fn recognises(&self, tensors: &Sources) -> bool;
+
+    /// Reads what names and shapes tell.
+    ///
+    /// # Errors
+    /// Returns [`FactError::Misshapen`] for tensors that fit no such network, [`FactError::Questions`] if a size stays open.
+    fn read(&self, inquiry: &Inquiry<'_>, evidence: &mut Evidence) -> Result<(), FactError>;
+
+    /// Gathers what shapes do not tell, who the model is, and how images are prepared for it. What is not known is asked in
+    /// `evidence`.
+    ///
+    /// # Errors
+    /// Returns [`FactError`].
+    fn gather(&self, inquiry: &Inquiry<'_>, evidence: &mut Evidence) -> Result<Identity, FactError>;
+}
+
+/// What is looked at to find out what a model is.
+pub struct Inquiry<'a> {
+    /// The opened source.
+    pub source: &'a Source,
+    /// What the person says of it.
+    pub options: &'a FactOptions,
+    /// Its tensors under the definition's names.
+    pub tensors: &'a Sources,
+    /// Where the layout comes from, if it is not the framework's own: `jax`.
+    pub layout: Option<&'a str>,
+}
+
+/// Who a model is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Identity {
+    /// Its name: `vit_base_patch16_224.augreg2_in21k_ft_in1k`, `cvt-13`, or the file's.
+    pub name: String,
+    /// The framework's full name of it with its tag, when it is known to be one of those that were published.
+    pub tag: Option<String>,
+    /// The licence that the framework's registry gives that tag, and the repository that it is published in.
+    pub license: Option<PublishedLicense>,
+    /// How images are prepared; none while that is a question.
+    pub preparation: Option<Preparation>,
+}
+
+/// The preprocessing of a source: as facts, as the source's own transform, and as an image processor of transformers.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Preparation {
+    /// Its numbers.
+    pub preprocessing: Preprocessing,
+    /// The same with their origins.
+    pub facts: Vec<Fact>,
+    /// What the source's framework does to an image.
+    pub transform: Transform,
+    /// `preprocessor_config.json`, where the framework's models have one of their own.
+    pub processor: Option<Value>,
+}
+
+/// A framework's own way from an image to a network's input.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Transform {
+    /// timm's.
+    Timm(TimmTransform),
+    /// Microsoft's.
+    Microsoft(MicrosoftTransform),
+}
+
+impl Transform {
+    /// Prepares an image, with the crop rounded as the framework does or as transformers' PIL backend does.
+    ///
+    /// # Errors
+    /// Returns [`ImageError`].
+    pub fn apply(&self, picture: &Picture, rounding: CropRounding) -> Result<Pixels, ImageError> {
+        match self {
+            Transform::Timm(transform) => transform.apply_rounding(picture, rounding),
+            Transform::Microsoft(transform) => transform.apply_rounding(picture, rounding),
+        }
+    }
+}
+
+/// Returns the lengths of the axes of a tensor that must have `N` of them.
+///
+/// # Errors
+/// Returns [`FactError::Misshapen`].
+pub(super) fn axes<const N: usize>(
+    tensors: &Sources,
+    name: &str,
+    family: &'static str,
+) -> Result<[u64; N], FactError> {
+    let misshapen = |reason: String| FactError::Misshapen { tensor: name.to_owned(), family, reason };
+    let shape = tensors.shape(name).ok_or_else(|| misshapen("the checkpoint lacks it".to_owned()))?;
+    shape.try_into().map_err(|_| misshapen(format!("its shape is {shape:?}, where {N} axes are needed")))
+}

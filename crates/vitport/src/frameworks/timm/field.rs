@@ -1,0 +1,149 @@
+//! What a definition of timm's depends on: each argument as a fact, as hub folders record it in `model_args`, and as timm's
+//! registry has it. A definition declares its fields; everything else reads them generically.
+
+use serde_json::{Map, Value, json};
+
+use super::layers;
+use super::registry::Architecture;
+
+/// Something that a definition depends on.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Field {
+    /// The fact's name.
+    pub fact: &'static str,
+    /// Its name among timm's arguments, and how its value is read.
+    pub argument: Option<(&'static str, Kind)>,
+    /// Its name in the registry, and how its value is read.
+    pub registry: Option<(&'static str, Kind)>,
+    /// What the weights show of it: `{name} has {value} {words}`.
+    pub words: Option<&'static str>,
+    /// What it is where the weights show nothing of it.
+    pub otherwise: Option<Literal>,
+}
+
+/// How a value becomes a fact's.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Kind {
+    /// A whole number.
+    Number,
+    /// One number for both edges, or height and width.
+    Pair,
+    /// A list of whole numbers, or one for all.
+    Numbers,
+    /// Yes or no.
+    Flag,
+    /// Whether it is anything but null.
+    IsSome,
+    /// A text.
+    Text,
+    /// The name of an activation, or its class.
+    Activation,
+    /// A real number.
+    Real,
+    /// Whether it is another class than this one.
+    OtherThan(&'static str),
+    /// A ratio to another fact, whose product is rounded down.
+    RatioOf(&'static str),
+    /// A norm by name, as its epsilon.
+    NormEps(f64),
+}
+
+/// A value that can stand in a table.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Literal {
+    /// Yes or no.
+    Flag(bool),
+    /// A whole number.
+    Number(u64),
+    /// A real number.
+    Real(f64),
+    /// A text.
+    Text(&'static str),
+}
+
+impl From<Literal> for Value {
+    fn from(literal: Literal) -> Self {
+        match literal {
+            Literal::Flag(flag) => json!(flag),
+            Literal::Number(number) => json!(number),
+            Literal::Real(number) => json!(number),
+            Literal::Text(text) => json!(text),
+        }
+    }
+}
+
+impl Kind {
+    /// Returns a value as the fact has it; none if it is of another kind. `known` are facts by name.
+    pub fn read(self, value: &Value, known: &Map<String, Value>) -> Option<Value> {
+        let whole = |value: &Value| value.as_u64();
+        Some(match self {
+            Kind::Number => json!(whole(value)?),
+            Kind::Real => json!(value.as_f64()?),
+            Kind::Flag => json!(value.as_bool()?),
+            Kind::IsSome => json!(!value.is_null()),
+            Kind::Text => json!(value.as_str()?),
+            Kind::OtherThan(class) => json!(value.as_str()? != class),
+            Kind::Activation => json!(layers::activation_name(value.as_str()?)?),
+            Kind::Numbers => match value {
+                Value::Array(list) => json!(list.iter().map(whole).collect::<Option<Vec<_>>>()?),
+                one => json!([whole(one)?]),
+            },
+            Kind::Pair => match value.as_array().map(Vec::as_slice) {
+                Some([height, width]) => json!([whole(height)?, whole(width)?]),
+                Some(_) => return None,
+                None => json!([whole(value)?, whole(value)?]),
+            },
+            Kind::RatioOf(fact) => {
+                let whole = known.get(fact)?.as_u64()? as f64;
+                json!((whole * value.as_f64()?) as u64)
+            }
+            Kind::NormEps(eps) => match value.as_str()? {
+                "layernorm" | "layernormfp32" | "layernorm2d" => json!(eps),
+                _ => return None,
+            },
+        })
+    }
+}
+
+impl Field {
+    /// Returns a field whose argument and registry entry have the fact's own name.
+    pub const fn plain(fact: &'static str, kind: Kind) -> Self {
+        Self {
+            fact,
+            argument: Some((fact, kind)),
+            registry: Some((fact, kind)),
+            words: None,
+            otherwise: None,
+        }
+    }
+
+    /// Returns a field that only the registry tells.
+    pub const fn of_registry(fact: &'static str, name: &'static str, kind: Kind) -> Self {
+        Self { fact, argument: None, registry: Some((name, kind)), words: None, otherwise: None }
+    }
+
+    /// Returns the same field, which the weights show.
+    pub const fn shown(self, words: &'static str) -> Self {
+        Self { words: Some(words), ..self }
+    }
+
+    /// Returns the same field with the value that it has where the weights show nothing of it.
+    pub const fn otherwise(self, value: Literal) -> Self {
+        Self { otherwise: Some(value), ..self }
+    }
+
+    /// Returns the same field under another name among timm's arguments.
+    pub const fn argument(self, name: &'static str, kind: Kind) -> Self {
+        Self { argument: Some((name, kind)), ..self }
+    }
+
+    /// Returns what the registry says of an architecture.
+    pub fn of_architecture(&self, architecture: &Architecture) -> Option<Value> {
+        let (name, kind) = self.registry?;
+        match architecture.get(name) {
+            Some(value) => kind.read(value, &Map::new()),
+            None if kind == Kind::IsSome => Some(json!(false)),
+            None => None,
+        }
+    }
+}

@@ -1,0 +1,29 @@
+//! What timm's networks share (timm/layers): activations by timm's names and classes.
+
+use crate::nn::{Activation, ForwardError};
+
+/// Activations by the name that timm takes (timm/layers/create_act.py) and by class (timm/layers/activations.py).
+const ACTIVATIONS: [(&str, &str, Activation); 5] = [
+    ("gelu", "GELU", Activation::Gelu),
+    ("gelu_tanh", "GELUTanh", Activation::GeluTanh),
+    ("quick_gelu", "QuickGELU", Activation::QuickGelu),
+    ("relu", "ReLU", Activation::Relu),
+    ("silu", "SiLU", Activation::Silu),
+];
+
+/// Returns the activation that timm calls so.
+///
+/// # Errors
+/// Returns [`ForwardError::Config`] for a name that is not one of those that can be run.
+pub fn activation(name: &str) -> Result<Activation, ForwardError> {
+    let known = ACTIVATIONS.iter().find(|(known, _, _)| *known == name);
+    known.map(|(_, _, activation)| *activation).ok_or_else(|| {
+        ForwardError::config(format!("act_layer {name:?} is not an activation that can be run"))
+    })
+}
+
+/// Returns timm's name of an activation, of which the name or the class is given.
+pub fn activation_name(given: &str) -> Option<&'static str> {
+    let is_it = |name: &str, class: &str| given.eq_ignore_ascii_case(name) || given == class;
+    ACTIVATIONS.iter().find(|(name, class, _)| is_it(name, class)).map(|(name, _, _)| *name)
+}

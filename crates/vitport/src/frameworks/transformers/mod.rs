@@ -1,0 +1,107 @@
+//! Hugging Face transformers: its model files, its config classes' defaults, and what its classes are called.
+
+mod activations;
+pub mod cvt;
+pub mod vit;
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::Definition;
+
+/// A definition of transformers.
+pub trait TargetDefinition: Definition {
+    /// Returns the `model_type` of its configs: `vit`.
+    fn model_type(&self) -> &'static str;
+
+    /// Returns the defaults of its config class for the keys that `config` leaves out.
+    fn defaults(&self, config: &Map<String, Value>) -> Map<String, Value>;
+
+    /// Returns the image processor that transformers takes where a folder names none.
+    fn default_processor(&self) -> &'static str;
+
+    /// Returns the keys that the config class accepts and the network ignores.
+    fn ignored_keys(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// Returns code that gives the source's exact network where this class deviates.
+    fn exact_code(&self) -> Option<ExactCode> {
+        None
+    }
+}
+
+/// A small Python module for a folder, and how `config.json` points to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ExactCode {
+    /// Name of the file.
+    pub file: &'static str,
+    /// Its text.
+    pub text: &'static str,
+    /// The Auto class that loads it.
+    pub auto_class: &'static str,
+    /// `module.Class`, as `auto_map` has it.
+    pub class: &'static str,
+}
+
+/// A size that `config.json` writes as one number or as [height, width].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum ImageSize {
+    /// Height and width alike.
+    Square(usize),
+    /// [height, width].
+    Sides([usize; 2]),
+}
+
+impl ImageSize {
+    /// Returns (height, width).
+    pub(crate) fn sides(self) -> (usize, usize) {
+        match self {
+            Self::Square(side) => (side, side),
+            Self::Sides([height, width]) => (height, width),
+        }
+    }
+}
+
+/// What every config of transformers says of its classes.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub(crate) struct Labels {
+    /// Class names by number; their count is the number of classes.
+    #[serde(default)]
+    id2label: Option<Map<String, Value>>,
+    /// Number of classes where there is no `id2label`.
+    #[serde(default)]
+    num_labels: Option<usize>,
+}
+
+impl Labels {
+    /// Returns the number of classes, `PretrainedConfig.num_labels`: two unless the config says otherwise.
+    pub(crate) fn count(&self) -> usize {
+        match &self.id2label {
+            Some(labels) => labels.len(),
+            None => self.num_labels.unwrap_or(2),
+        }
+    }
+}
+
+/// Returns the class that a config is for: the first of its `architectures`.
+pub(crate) fn first_architecture(config: &Map<String, Value>) -> Option<&str> {
+    config.get("architectures")?.get(0)?.as_str()
+}
+
+/// Returns a config with the keys that it leaves out filled from its class's defaults.
+pub(crate) fn with_defaults(
+    config: &Map<String, Value>,
+    defaults: &Map<String, Value>,
+) -> Map<String, Value> {
+    let mut whole = defaults.clone();
+    whole.extend(config.iter().map(|(key, value)| (key.clone(), value.clone())));
+    whole
+}
+
+/// Returns the defaults of a config class, exported from transformers by `data/transformers/export.py`.
+pub(crate) fn exported_defaults(document: &str) -> Map<String, Value> {
+    let document: Value = serde_json::from_str(document).unwrap_or_default();
+    document.get("defaults").and_then(Value::as_object).cloned().unwrap_or_default()
+}

@@ -1,0 +1,210 @@
+//! transformers' `ViTForImageClassification` and `ViTModel` (models/vit/modeling_vit.py, 4.57.6 and 5.23.0).
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::super::{Definition, parse_config};
+use super::activations::activation;
+use super::{ImageSize, Labels, TargetDefinition, exported_defaults, first_architecture, with_defaults};
+use crate::nn::{
+    Activation, Context, Conv2d, ForwardError, Grid, Heads, LayerNorm, Linear, Matrix, Mlp, Model, Network,
+    Outputs, Parameter, Pixels, Qkv, Scope, SelfAttention, Window, prepend,
+};
+
+/// The definition.
+pub struct ViT;
+
+/// The keys of `config.json` that the forward pass depends on.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+struct ViTConfig {
+    hidden_size: usize,
+    num_hidden_layers: usize,
+    num_attention_heads: usize,
+    intermediate_size: usize,
+    hidden_act: String,
+    layer_norm_eps: f64,
+    image_size: ImageSize,
+    patch_size: ImageSize,
+    num_channels: usize,
+    qkv_bias: bool,
+    pooler_output_size: Option<usize>,
+    pooler_act: String,
+    #[serde(flatten)]
+    labels: Labels,
+}
+
+impl TargetDefinition for ViT {
+    fn model_type(&self) -> &'static str {
+        "vit"
+    }
+
+    fn defaults(&self, config: &Map<String, Value>) -> Map<String, Value> {
+        let mut defaults = exported_defaults(include_str!("../../../data/transformers/vit.v4.json"));
+        // `pooler_output_size if pooler_output_size else hidden_size` (configuration_vit.py).
+        if let Some(width) = config.get("hidden_size") {
+            defaults.insert("pooler_output_size".to_owned(), width.clone());
+        }
+        defaults
+    }
+
+    fn default_processor(&self) -> &'static str {
+        "ViTImageProcessor"
+    }
+}
+
+impl Definition for ViT {
+    fn id(&self) -> &'static str {
+        "transformers/vit"
+    }
+
+    fn build(&self, config: &Map<String, Value>) -> Result<Network, ForwardError> {
+        let has_classifier = match first_architecture(config) {
+            Some("ViTForImageClassification") => true,
+            Some("ViTModel") => false,
+            other => {
+                return Err(ForwardError::config(format!(
+                    "architectures names {:?}, and only ViTForImageClassification and ViTModel can be run",
+                    other.unwrap_or_default()
+                )));
+            }
+        };
+        let config: ViTConfig = parse_config("ViTConfig", &with_defaults(config, &self.defaults(config)))?;
+        Network::build(|scope| ViTModel::new(scope, &config, has_classifier))
+    }
+}
+
+struct ViTModel {
+    input: [usize; 3],
+    embeddings: ViTEmbeddings,
+    layers: Vec<ViTLayer>,
+    layernorm: LayerNorm,
+    head: Head,
+}
+
+/// What stands behind the last norm.
+enum Head {
+    /// `classifier` of ViTForImageClassification.
+    Classifier(Linear),
+    /// `ViTPooler` of ViTModel.
+    Pooler(Linear, Activation),
+}
+
+/// `ViTEmbeddings`.
+struct ViTEmbeddings {
+    cls_token: Parameter,
+    position_embeddings: Parameter,
+    projection: Conv2d,
+}
+
+impl ViTModel {
+    fn new(root: &Scope, config: &ViTConfig, has_classifier: bool) -> Result<Self, ForwardError> {
+        let ViTConfig { hidden_size: width, num_attention_heads: heads, layer_norm_eps: eps, .. } = *config;
+        if heads == 0 || !width.is_multiple_of(heads) {
+            let detail = format!("hidden_size {width} is not a multiple of num_attention_heads {heads}");
+            return Err(ForwardError::config(detail));
+        }
+        let scope = if has_classifier { root.pp("vit") } else { root.clone() };
+        let patch = config.patch_size.sides();
+        let window = Window { kernel: patch, stride: patch, padding: (0, 0) };
+        let (image_height, image_width) = config.image_size.sides();
+        let (rows, columns) = window.output_size(image_height, image_width).unwrap_or((0, 0));
+        let positions = rows.saturating_mul(columns).saturating_add(1);
+        let embeddings = scope.pp("embeddings");
+        let projection = embeddings.pp("patch_embeddings.projection");
+        Ok(Self {
+            input: [config.num_channels, image_height, image_width],
+            embeddings: ViTEmbeddings {
+                cls_token: embeddings.parameter("cls_token", &[1, 1, width])?,
+                position_embeddings: embeddings.parameter("position_embeddings", &[1, positions, width])?,
+                projection: Conv2d::new(&projection, config.num_channels, width, window, true)?,
+            },
+            layers: (0..config.num_hidden_layers)
+                .map(|layer| ViTLayer::new(&scope.pp("encoder.layer").pp(layer), config))
+                .collect::<Result<_, _>>()?,
+            layernorm: LayerNorm::new(&scope.pp("layernorm"), width, eps)?,
+            head: if has_classifier {
+                Head::Classifier(Linear::new(&root.pp("classifier"), width, config.labels.count(), true)?)
+            } else {
+                let outputs = config.pooler_output_size.unwrap_or(width);
+                let dense = Linear::new(&scope.pp("pooler.dense"), width, outputs, true)?;
+                Head::Pooler(dense, activation("pooler_act", &config.pooler_act)?)
+            },
+        })
+    }
+}
+
+impl Model for ViTModel {
+    fn forward(&self, pixels: &Pixels, cx: &mut Context<'_>) -> Result<Outputs, ForwardError> {
+        let grid = Grid::of_pixels(pixels.values(), pixels.shape(), self.input)?;
+        let patches = self.embeddings.projection.forward(grid, cx)?.tokens;
+        let cls_token = self.embeddings.cls_token.read(cx.weights())?;
+        let mut hidden_states = prepend(&cls_token, patches, cx)?;
+        hidden_states.add_values(&self.embeddings.position_embeddings.read(cx.weights())?)?;
+        cx.trace("embeddings", &hidden_states);
+        for (index, layer) in self.layers.iter().enumerate() {
+            layer.forward(&mut hidden_states, cx)?;
+            cx.trace(&format!("encoder.layer.{index}"), &hidden_states);
+        }
+        let sequence = self.layernorm.forward(&hidden_states, cx)?;
+        cx.trace("layernorm", &sequence);
+        let token = sequence.row(0).unwrap_or_default().to_vec();
+        let token = Matrix::from_values(1, sequence.columns(), token)?;
+        let mut outputs = Outputs::new();
+        outputs.push("last_hidden_state[0]", token.values());
+        match &self.head {
+            Head::Classifier(classifier) => {
+                outputs.push("logits", classifier.forward(&token, cx)?.into_values());
+            }
+            Head::Pooler(dense, activation) => {
+                outputs.push("pooler_output", dense.forward_with(&token, *activation, cx)?.into_values());
+            }
+        }
+        Ok(outputs)
+    }
+}
+
+/// `ViTLayer`.
+struct ViTLayer {
+    layernorm_before: LayerNorm,
+    attention: SelfAttention,
+    layernorm_after: LayerNorm,
+    mlp: Mlp,
+}
+
+impl ViTLayer {
+    fn new(scope: &Scope, config: &ViTConfig) -> Result<Self, ForwardError> {
+        let ViTConfig { hidden_size: width, intermediate_size, layer_norm_eps: eps, .. } = *config;
+        let attention = scope.pp("attention");
+        let projection =
+            |name: &str| Linear::new(&attention.pp("attention").pp(name), width, width, config.qkv_bias);
+        let separate = Qkv::Separate([projection("query")?, projection("key")?, projection("value")?]);
+        Ok(Self {
+            layernorm_before: LayerNorm::new(&scope.pp("layernorm_before"), width, eps)?,
+            attention: SelfAttention::new(
+                separate,
+                Heads::of_width(config.num_attention_heads, width),
+                Linear::new(&attention.pp("output.dense"), width, width, true)?,
+            ),
+            layernorm_after: LayerNorm::new(&scope.pp("layernorm_after"), width, eps)?,
+            mlp: Mlp::new(
+                Linear::new(&scope.pp("intermediate.dense"), width, intermediate_size, true)?,
+                activation("hidden_act", &config.hidden_act)?,
+                Linear::new(&scope.pp("output.dense"), intermediate_size, width, true)?,
+            ),
+        })
+    }
+
+    fn forward(&self, hidden_states: &mut Matrix, cx: &mut Context<'_>) -> Result<(), ForwardError> {
+        let normalized = self.layernorm_before.forward(hidden_states, cx)?;
+        let attended = self.attention.forward(&normalized, cx)?;
+        cx.recycle(normalized);
+        hidden_states.add(&attended)?;
+        cx.recycle(attended);
+        let normalized = self.layernorm_after.forward(hidden_states, cx)?;
+        let output = self.mlp.forward(&normalized, cx)?;
+        cx.recycle(normalized);
+        hidden_states.add(&output)?;
+        cx.recycle(output);
+        Ok(())
+    }
+}

@@ -1,0 +1,47 @@
+//! The built-in mappings and layouts: the files of `mappings/`, one line each.
+
+use std::sync::LazyLock;
+
+use super::language::Mapping;
+
+/// Names and texts of the mappings.
+const MAPPINGS: [(&str, &str); 2] = [
+    ("timm_vit.toml", include_str!("../../mappings/timm_vit.toml")),
+    ("microsoft_cvt.toml", include_str!("../../mappings/microsoft_cvt.toml")),
+];
+
+/// Names and texts of the layouts, in the order in which they are tried.
+const LAYOUTS: [(&str, &str); 2] = [
+    ("layouts/jax_vit.toml", include_str!("../../mappings/layouts/jax_vit.toml")),
+    ("layouts/deit3_vit.toml", include_str!("../../mappings/layouts/deit3_vit.toml")),
+];
+
+static PARSED_MAPPINGS: LazyLock<Vec<Mapping>> = LazyLock::new(|| parse(&MAPPINGS));
+static PARSED_LAYOUTS: LazyLock<Vec<Mapping>> = LazyLock::new(|| parse(&LAYOUTS));
+
+/// Parses built-in files. One that cannot be parsed is left out; a test sees to it that there is none.
+fn parse(files: &[(&str, &str)]) -> Vec<Mapping> {
+    files.iter().filter_map(|(name, text)| Mapping::parse(name, text).ok()).collect()
+}
+
+/// Returns the built-in mappings.
+pub fn mappings() -> &'static [Mapping] {
+    &PARSED_MAPPINGS
+}
+
+/// Returns the built-in layouts, in the order in which they are tried.
+pub fn layouts() -> &'static [Mapping] {
+    &PARSED_LAYOUTS
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_built_in_file_can_be_parsed() {
+        for (name, text) in MAPPINGS.iter().chain(&LAYOUTS) {
+            Mapping::parse(name, text).unwrap();
+        }
+    }
+}

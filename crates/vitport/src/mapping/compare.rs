@@ -1,0 +1,80 @@
+//! `[compare]` and `[outputs]`: which places of the two networks hold the same hidden states, and which outputs are the same.
+
+use serde::Deserialize;
+
+use crate::facts::Facts;
+
+use super::language::Mapping;
+use super::pattern::Side;
+
+/// The same place in both networks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pair {
+    /// What reports call it: `layer 3`.
+    pub name: String,
+    /// The source network's name of it.
+    pub source: String,
+    /// The target network's.
+    pub target: String,
+}
+
+/// The same output of both networks.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ComparedOutput {
+    /// What reports call it: `logits`.
+    pub name: String,
+    /// The source network's name of it.
+    pub source: String,
+    /// The target network's.
+    pub target: String,
+    /// A flag with which alone it is there.
+    #[serde(default)]
+    when: Option<String>,
+    /// A flag without which alone it is there.
+    #[serde(default)]
+    unless: Option<String>,
+}
+
+impl Mapping {
+    /// Returns all places whose hidden states are compared.
+    ///
+    /// # Errors
+    /// Returns what is wrong with `[compare]`, in words.
+    pub fn places(&self, facts: &Facts) -> Result<Vec<Pair>, String> {
+        let bindings = self.bindings(facts)?;
+        let mut pairs = Vec::new();
+        for place in &self.compare {
+            let patterns = [&place.name, &place.source, &place.target];
+            let instances = self.instances_of(patterns.iter().flat_map(|p| p.variables()), &bindings)?;
+            let sides = [Side::Target, Side::Source, Side::Target];
+            let templates =
+                patterns.iter().zip(sides).map(|(pattern, side)| instances.bind_one(pattern, side));
+            let templates = templates.collect::<Result<Vec<_>, _>>()?;
+            instances.each(&mut |values| {
+                let mut names = Vec::new();
+                for template in &templates {
+                    let mut name = String::new();
+                    template.fill(&mut name, values)?;
+                    names.push(name);
+                }
+                if let Ok([name, source, target]) = <[String; 3]>::try_from(names) {
+                    pairs.push(Pair { name, source, target });
+                }
+                Ok(())
+            })?;
+        }
+        Ok(pairs)
+    }
+
+    /// Returns the outputs of such a source that are compared, in the order of the mapping.
+    pub fn outputs(&self, facts: &Facts) -> Vec<&ComparedOutput> {
+        let holds = |output: &&ComparedOutput| {
+            let is = |flag: &Option<String>, wanted: bool| {
+                flag.as_deref().is_none_or(|flag| facts.flag(flag) == Some(wanted))
+            };
+            is(&output.when, true) && is(&output.unless, false)
+        };
+        self.outputs.iter().filter(holds).collect()
+    }
+}

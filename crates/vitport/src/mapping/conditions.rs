@@ -1,0 +1,178 @@
+//! `[[requires]]`: what a source must be for a mapping to hold, each condition with the sentence that a refusal says. A
+//! condition on a fact is checked as soon as the fact is known; one on a tensor's values, on the file, before a mapping is
+//! chosen.
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::facts::{Fact, FactError, Facts, Origin, is_same};
+
+/// One condition.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Condition {
+    /// The fact that it is about.
+    #[serde(default)]
+    fact: Option<String>,
+    /// The value that the fact must have.
+    #[serde(default)]
+    is: Option<Value>,
+    /// The values of which the fact must have one.
+    #[serde(default)]
+    one_of: Option<Vec<Value>>,
+    /// The least that each entry of the fact, a list, may be.
+    #[serde(default)]
+    each_at_least: Option<Vec<u64>>,
+    /// The tensor that it is about.
+    #[serde(default)]
+    tensor: Option<String>,
+    /// What the tensor's values must be.
+    #[serde(default)]
+    values: Option<Values>,
+    /// A flag without which the condition does not matter.
+    #[serde(default)]
+    when: Option<String>,
+    /// What a source is that fails it: `a ViT with register tokens`. `{found}` stands for the fact's value, `{index}` for the
+    /// number of the entry that fails.
+    what: String,
+    /// Why the target cannot hold that.
+    why: String,
+    /// What could hold it, or what to do.
+    instead: String,
+}
+
+/// A condition on the values of a tensor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Values {
+    /// All are 0.
+    Zero,
+}
+
+/// A look at the values of the source's tensors.
+pub trait TensorValues {
+    /// Returns the largest absolute value of the tensor of this name; none if there is no such tensor.
+    ///
+    /// # Errors
+    /// Returns what keeps it from being read, in words.
+    fn largest(&self, tensor: &str) -> Result<Option<f64>, String>;
+}
+
+impl Condition {
+    /// Returns the refusal, if the source fails the condition. What is not known yet fails nothing.
+    pub fn refusal(&self, facts: &Facts, values: &dyn TensorValues) -> Option<FactError> {
+        if let Some(flag) = &self.when
+            && facts.flag(flag) != Some(true)
+        {
+            return None;
+        }
+        if let (Some(tensor), Some(Values::Zero)) = (&self.tensor, self.values) {
+            return match values.largest(tensor) {
+                Ok(None) => None,
+                Ok(Some(0.0)) => None,
+                Ok(Some(largest)) => Some(self.no_target(&format!("{largest:e}"), 0, Some(tensor.clone()))),
+                Err(reason) => {
+                    Some(FactError::Misshapen { tensor: tensor.clone(), family: "network", reason })
+                }
+            };
+        }
+        let fact = facts.get(self.fact.as_deref()?)?;
+        let failing = self.failing_entry(&fact.value)?;
+        let found = match (&fact.value, &self.each_at_least) {
+            (Value::Array(list), Some(_)) => list.get(failing).map_or_else(String::new, Value::to_string),
+            _ => fact.shown(),
+        };
+        Some(self.no_target(&found, failing, detected_by(fact)))
+    }
+
+    /// Returns the index of the entry that fails, 0 for a fact that is no list; none if all is as it must be.
+    fn failing_entry(&self, value: &Value) -> Option<usize> {
+        if let Some(wanted) = &self.is {
+            return match (wanted, value) {
+                (Value::Array(wanted), Value::Array(found)) => {
+                    let differs =
+                        wanted.iter().zip(found).position(|(wanted, found)| !is_same(wanted, found));
+                    differs.or_else(|| (wanted.len() != found.len()).then_some(wanted.len().min(found.len())))
+                }
+                (wanted, found) => (!is_same(wanted, found)).then_some(0),
+            };
+        }
+        if let Some(allowed) = &self.one_of {
+            return (!allowed.iter().any(|allowed| is_same(allowed, value))).then_some(0);
+        }
+        let least = self.each_at_least.as_ref()?;
+        let entries = value.as_array()?;
+        entries.iter().zip(least).position(|(entry, least)| entry.as_u64().is_none_or(|entry| entry < *least))
+    }
+
+    fn no_target(&self, found: &str, index: usize, tensor: Option<String>) -> FactError {
+        let fill = |text: &str| text.replace("{found}", found).replace("{index}", &index.to_string());
+        FactError::NoTarget {
+            what: fill(&self.what),
+            why: fill(&self.why),
+            tensor,
+            instead: fill(&self.instead),
+        }
+    }
+}
+
+/// Returns what shows a fact, as a refusal names it.
+fn detected_by(fact: &Fact) -> Option<String> {
+    match &fact.origin {
+        Origin::Weights(tensor) => Some(tensor.clone()),
+        Origin::HubConfig(key) => Some(format!("{key} in config.json")),
+        Origin::Registry(_) | Origin::Published(_) => None,
+        origin => Some(origin.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    struct Largest(Option<f64>);
+
+    impl TensorValues for Largest {
+        fn largest(&self, _: &str) -> Result<Option<f64>, String> {
+            Ok(self.0)
+        }
+    }
+
+    fn condition(text: &str) -> Condition {
+        let sentences = "what = \"a {found} in {index}\"\nwhy = \"no\"\ninstead = \"none\"";
+        toml::from_str(&format!("{text}\n{sentences}")).unwrap()
+    }
+
+    fn refusal(text: &str, value: Value) -> Option<String> {
+        let fact = Fact::new("x", value, Origin::Weights("x.weight".to_owned()));
+        let facts = Facts::from_iter([fact]);
+        condition(text).refusal(&facts, &Largest(None)).map(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_fact_must_have_its_value() {
+        assert_eq!(refusal("fact = \"x\"\nis = false", json!(false)), None);
+        let refused = refusal("fact = \"x\"\nis = false", json!(true)).unwrap();
+        assert_eq!(refused, "a yes in 0 cannot be converted: no (detected by x.weight); none");
+        assert_eq!(refusal("fact = \"unknown\"\nis = false", json!(true)), None);
+        assert_eq!(refusal("fact = \"x\"\none_of = [\"gelu\", \"relu\"]", json!("relu")), None);
+        assert!(refusal("fact = \"x\"\none_of = [\"gelu\"]", json!("silu")).is_some());
+    }
+
+    #[test]
+    fn the_entry_that_fails_is_named() {
+        let refused = refusal("fact = \"x\"\neach_at_least = [1, 2, 3]", json!([1, 2, 2])).unwrap();
+        assert!(refused.starts_with("a 2 in 2 "), "{refused}");
+        let refused = refusal("fact = \"x\"\nis = [false, true]", json!([true, true])).unwrap();
+        assert!(refused.contains("in 0 "), "{refused}");
+        assert!(refusal("fact = \"x\"\nis = [false]", json!([false, true])).unwrap().contains("in 1 "));
+    }
+
+    #[test]
+    fn values_of_a_tensor_are_looked_at() {
+        let condition = condition("tensor = \"head.bias\"\nvalues = \"zero\"");
+        let refused = |largest| condition.refusal(&Facts::default(), &Largest(largest)).is_some();
+        assert_eq!([None, Some(0.0), Some(0.5)].map(refused), [false, false, true]);
+    }
+}

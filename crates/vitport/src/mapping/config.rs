@@ -1,0 +1,155 @@
+//! `[config]` and `[texts]`: values that are made of the source's facts. A value is a constant; `{ fact = "embed_dim" }`;
+//! `{ fact = "act_layer", names = { gelu = "gelu" } }`, the fact under another name; `{ when = "head", is = …, else = … }`; or
+//! `{ fact = "img_size", by = "edge" }`, a named function.
+
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use crate::facts::{FactError, Facts};
+
+/// How a value is made.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Expression(Kind);
+
+#[derive(Debug, Clone, PartialEq)]
+enum Kind {
+    Constant(Value),
+    Fact { fact: String, names: Option<Map<String, Value>>, by: Option<Function> },
+    When { flag: String, is: Value, otherwise: Value },
+}
+
+/// A named function of a fact.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Function {
+    /// One number for two equal edges, else both.
+    Edge,
+    /// The first entry of a list.
+    First,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FactTable {
+    fact: String,
+    #[serde(default)]
+    names: Option<Map<String, Value>>,
+    #[serde(default)]
+    by: Option<Function>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WhenTable {
+    when: String,
+    is: Value,
+    #[serde(rename = "else")]
+    otherwise: Value,
+}
+
+impl Expression {
+    /// Reads the value of a key.
+    ///
+    /// # Errors
+    /// Returns what is wrong with it, in words.
+    pub fn parse(key: &str, value: Value) -> Result<Self, String> {
+        let wrong = |error: serde_json::Error| format!("{key}: {error}");
+        Ok(Self(match &value {
+            Value::Object(table) if table.contains_key("fact") => {
+                let FactTable { fact, names, by } = serde_json::from_value(value).map_err(wrong)?;
+                Kind::Fact { fact, names, by }
+            }
+            Value::Object(table) if table.contains_key("when") => {
+                let WhenTable { when, is, otherwise } = serde_json::from_value(value).map_err(wrong)?;
+                Kind::When { flag: when, is, otherwise }
+            }
+            _ => Kind::Constant(value),
+        }))
+    }
+
+    /// Returns the value that the facts make.
+    ///
+    /// # Errors
+    /// Returns [`FactError::NoTarget`] for a value that has no name on the other side, and a description of a fact that is
+    /// not there.
+    pub fn value(&self, key: &str, facts: &Facts, target: &str) -> Result<Value, FactError> {
+        let missing = |name: &str| {
+            FactError::contradiction(
+                format!("the mapping's [config] {key}"),
+                format!("it reads the fact `{name}`, which the source's definition does not have"),
+            )
+        };
+        match &self.0 {
+            Kind::Constant(value) => Ok(value.clone()),
+            Kind::When { flag, is, otherwise } => match facts.flag(flag) {
+                Some(true) => Ok(is.clone()),
+                Some(false) => Ok(otherwise.clone()),
+                None => Err(missing(flag)),
+            },
+            Kind::Fact { fact, names, by } => {
+                let known = facts.get(fact).ok_or_else(|| missing(fact))?;
+                let value = match names {
+                    None => known.value.clone(),
+                    Some(names) => {
+                        let name = known.value.as_str().unwrap_or_default();
+                        names.get(name).cloned().ok_or_else(|| FactError::NoTarget {
+                            what: format!("a model with {fact} {}", vitport_checkpoint::escape(name)),
+                            why: format!("{target} cannot express it"),
+                            tensor: Some(known.origin.to_string()),
+                            instead:
+                                "if it does not change what the network computes, remove it from config.json"
+                                    .to_owned(),
+                        })?
+                    }
+                };
+                Ok(match by {
+                    None => value,
+                    Some(Function::Edge) => edge(&value),
+                    Some(Function::First) => value.get(0).cloned().unwrap_or(value),
+                })
+            }
+        }
+    }
+}
+
+/// Returns one number for two equal edges, else both.
+fn edge(sides: &Value) -> Value {
+    match sides.as_array().map(Vec::as_slice) {
+        Some([height, width]) if height == width => height.clone(),
+        _ => json!(sides),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::facts::{Fact, Origin};
+
+    fn made(expression: Value) -> Result<Value, FactError> {
+        let origin = || Origin::Option("--x");
+        let facts = Facts::from_iter([
+            Fact::new("img_size", json!([224, 224]), origin()),
+            Fact::new("act_layer", "quick_gelu", origin()),
+            Fact::new("head", true, origin()),
+        ]);
+        Expression::parse("key", expression).unwrap().value("key", &facts, "ViT")
+    }
+
+    #[test]
+    fn values_are_made_of_facts() {
+        assert_eq!(made(json!(0.0)).unwrap(), json!(0.0));
+        assert_eq!(made(json!({ "fact": "img_size" })).unwrap(), json!([224, 224]));
+        assert_eq!(made(json!({ "fact": "img_size", "by": "edge" })).unwrap(), json!(224));
+        assert_eq!(made(json!({ "when": "head", "is": "tanh", "else": "linear" })).unwrap(), json!("tanh"));
+        let names = json!({ "fact": "act_layer", "names": { "quick_gelu": "quick" } });
+        assert_eq!(made(names).unwrap(), json!("quick"));
+    }
+
+    #[test]
+    fn what_has_no_name_on_the_other_side_has_no_target() {
+        let error = made(json!({ "fact": "act_layer", "names": { "gelu": "gelu" } })).unwrap_err();
+        assert!(matches!(error, FactError::NoTarget { .. }), "{error}");
+        assert!(made(json!({ "fact": "nothing" })).is_err());
+        assert!(Expression::parse("key", json!({ "fact": "x", "typo": 1 })).is_err());
+    }
+}

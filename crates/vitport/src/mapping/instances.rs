@@ -1,0 +1,165 @@
+//! A rule is written out for every value of its variables; here they take these values in turn.
+
+use std::collections::BTreeSet;
+
+use super::actions::{Flag, Rule};
+use super::expand::Bindings;
+use super::language::Mapping;
+use super::pattern::{Pattern, Side, Template, Text, Value};
+
+/// Names that all rules of a file together may stand for: some hundred times what the largest vision model has, and few enough
+/// that a rule file whose choices multiply is refused at once.
+pub(super) const MOST_NAMES: usize = 200_000;
+
+/// What is done with each instance of a rule, given its values.
+type Each<'a> = dyn FnMut(&[Value<'_>]) -> Result<(), String> + 'a;
+
+/// A rule's variables that no text is given for, in the order in which they take their values.
+pub(super) struct Instances<'a> {
+    bindings: &'a Bindings,
+    names: Vec<&'a str>,
+    choices: Vec<Choices<'a>>,
+}
+
+/// What a variable may be.
+enum Choices<'a> {
+    Texts(&'a [Text]),
+    /// Indices up to the count of this name.
+    Range(Template),
+    Undefined,
+}
+
+impl Mapping {
+    /// Returns the instances of a rule. A range's count may depend on other variables (`b = "depth.{s}"`).
+    pub(super) fn instances<'a>(
+        &'a self,
+        rule: &'a Rule,
+        bindings: &'a Bindings,
+    ) -> Result<Instances<'a>, String> {
+        self.instances_of(rule.variables(), bindings)
+    }
+
+    /// Returns the instances of these variables.
+    pub(super) fn instances_of<'a>(
+        &'a self,
+        variables: impl IntoIterator<Item = &'a str>,
+        bindings: &'a Bindings,
+    ) -> Result<Instances<'a>, String> {
+        let texts = &bindings.texts;
+        let mut open: BTreeSet<&str> =
+            variables.into_iter().filter(|name| !texts.contains_key(*name)).collect();
+        let mut names = Vec::with_capacity(open.len());
+        let mut choices = Vec::with_capacity(open.len());
+        while !open.is_empty() {
+            let is_known = |name: &&str| texts.contains_key(*name) || names.contains(name);
+            let is_ready = |name: &&str| match self.ranges.get(*name) {
+                Some(count) => count.variables().iter().all(is_known),
+                None => true,
+            };
+            let Some(name) = open.iter().copied().find(is_ready) else {
+                return Err(format!(
+                    "the ranges {open:?} depend on one another or on a variable the rule does not use"
+                ));
+            };
+            choices.push(match (self.choices.get(name), self.ranges.get(name)) {
+                (Some(choices), _) => Choices::Texts(choices),
+                (None, Some(count)) => Choices::Range(count.bind(Side::Source, texts, &names)?),
+                (None, None) => Choices::Undefined,
+            });
+            open.remove(name);
+            names.push(name);
+        }
+        Ok(Instances { bindings, names, choices })
+    }
+}
+
+impl Instances<'_> {
+    /// Patterns of the rule, to be filled with the values of an instance.
+    pub(super) fn bind(&self, patterns: &[&Pattern], side: Side) -> Result<Vec<Template>, String> {
+        patterns.iter().map(|pattern| pattern.bind(side, &self.bindings.texts, &self.names)).collect()
+    }
+
+    /// Returns one pattern to be filled with the values of an instance.
+    pub(super) fn bind_one(&self, pattern: &Pattern, side: Side) -> Result<Template, String> {
+        pattern.bind(side, &self.bindings.texts, &self.names)
+    }
+
+    /// Returns the names of a rule's flags, and what each must be.
+    pub(super) fn bind_flags(&self, rule: &Rule) -> Result<Vec<(Template, bool)>, String> {
+        let bind = |flag: &Flag| Ok((self.bind_one(&flag.name, Side::Source)?, flag.wanted));
+        rule.flags.iter().map(bind).collect()
+    }
+
+    /// Returns whether all flags are as they must be in an instance; `name` is memory for their names.
+    pub(super) fn holds(
+        &self,
+        flags: &[(Template, bool)],
+        values: &[Value<'_>],
+        name: &mut String,
+    ) -> Result<bool, String> {
+        for (template, wanted) in flags {
+            template.fill(name, values)?;
+            match self.bindings.flags.get(name.as_str()) {
+                Some(set) if set == wanted => {}
+                Some(_) => return Ok(false),
+                None => return Err(format!("no fact is a flag `{name}`")),
+            }
+        }
+        Ok(true)
+    }
+
+    /// Calls `each` with every value of the variables.
+    pub(super) fn each(&self, each: &mut Each<'_>) -> Result<(), String> {
+        let mut given = vec![0; self.names.len()];
+        self.each_below(&mut given, &mut Vec::with_capacity(self.names.len()), each)
+    }
+
+    /// Gives the first variable that has no value each of its values in turn, and the others below it. `given` counts for
+    /// each of these variables how many values it has been given so far.
+    fn each_below<'a>(
+        &'a self,
+        given: &mut [usize],
+        values: &mut Vec<Value<'a>>,
+        each: &mut Each<'_>,
+    ) -> Result<(), String> {
+        let place = values.len();
+        let (Some((given, below)), Some(name), Some(choices)) =
+            (given.split_first_mut(), self.names.get(place), self.choices.get(place))
+        else {
+            return each(values);
+        };
+        let count = match choices {
+            Choices::Texts(texts) => texts.len() as u64,
+            Choices::Range(count) => {
+                let mut key = String::new();
+                count.fill(&mut key, values)?;
+                let Some(&end) = self.bindings.counts.get(&key) else {
+                    return Err(format!("{{{name}}} runs up to `{key}`, which no fact defines"));
+                };
+                end
+            }
+            Choices::Undefined => {
+                return Err(format!("{{{name}}} is no range, no choice and no text"));
+            }
+        };
+        *given = given.saturating_add(usize::try_from(count).unwrap_or(usize::MAX));
+        if *given > MOST_NAMES {
+            return Err(too_many());
+        }
+        let give = |value: Value<'a>| {
+            values.push(value);
+            self.each_below(below, values, each)?;
+            values.pop();
+            Ok(())
+        };
+        match choices {
+            Choices::Texts(texts) => texts.iter().map(Value::Choice).try_for_each(give),
+            _ => (0..count).map(Value::Number).try_for_each(give),
+        }
+    }
+}
+
+/// Why a rule is refused that stands for more than [`MOST_NAMES`].
+pub(super) fn too_many() -> String {
+    format!("the values of its variables make more than {MOST_NAMES} names")
+}

@@ -1,0 +1,133 @@
+//! A layout is a mapping onto the names of one definition: the same network under other names and with other axes. It says
+//! how it is detected, and what its own names and shapes tell.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use super::expand::Bindings;
+use super::language::Mapping;
+use super::problems::Problems;
+use super::sources::Sources;
+use crate::facts::{Evidence, FactError};
+use crate::plan::Plan;
+
+/// `[detect]` of a layout.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Detection {
+    /// Beginnings of names, each of which some tensor must have.
+    names: Vec<String>,
+    /// Whether tensors that no rule names keep their names.
+    #[serde(default)]
+    rest: bool,
+    /// Counts: how many numbers from 0 on stand behind a beginning of names.
+    #[serde(default)]
+    counts: BTreeMap<String, String>,
+    /// Flags: whether some tensor's name begins so.
+    #[serde(default)]
+    flags: BTreeMap<String, String>,
+    /// Facts that are the length of an axis of a tensor.
+    #[serde(default)]
+    facts: BTreeMap<String, Axis>,
+    /// Structures that have this layout's look and are none of it.
+    #[serde(default)]
+    refuse: Vec<Refusal>,
+}
+
+/// An axis of a tensor.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Axis {
+    tensor: String,
+    axis: usize,
+}
+
+/// A structure that is refused because of a tensor's name.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Refusal {
+    name: String,
+    what: String,
+    why: String,
+    instead: String,
+}
+
+impl Mapping {
+    /// Returns whether these tensors lie in this layout.
+    pub fn is_layout_of(&self, sources: &Sources) -> bool {
+        self.detect.as_ref().is_some_and(|detect| {
+            detect.names.iter().all(|name| sources.starting_with(&[name.as_str()]).is_some())
+        })
+    }
+
+    /// Returns the structure that is no network of this layout, though it looks like one.
+    pub fn refused_layout(&self, sources: &Sources) -> Option<FactError> {
+        let refusals = &self.detect.as_ref()?.refuse;
+        refusals.iter().find_map(|refusal| {
+            let name = sources.starting_with(&[refusal.name.as_str()])?;
+            Some(FactError::NoTarget {
+                what: refusal.what.clone(),
+                why: refusal.why.clone(),
+                tensor: Some(name.to_owned()),
+                instead: refusal.instead.clone(),
+            })
+        })
+    }
+
+    /// Adds what the axes of this layout's tensors show.
+    pub fn layout_evidence(&self, sources: &Sources, evidence: &mut Evidence, fact_names: &[&'static str]) {
+        for (fact, Axis { tensor, axis }) in self.detect.iter().flat_map(|detect| &detect.facts) {
+            let name = fact_names.iter().find(|name| *name == fact);
+            let length = sources.shape(tensor).and_then(|shape| shape.get(*axis));
+            if let (Some(name), Some(length)) = (name, length) {
+                evidence.weights(name, *length, tensor.as_str());
+            }
+        }
+    }
+
+    /// Returns a text about tensors of the definition with the file's names for them, those of `laid_out`.
+    pub fn in_file_names(&self, laid_out: &Sources, prefix: &str, text: &str) -> String {
+        let in_file = |name: &str| match laid_out.entry(name) {
+            Some((_, tensor)) => {
+                tensor.names_in_file().next().map(|name| name.strip_prefix(prefix).unwrap_or(name).to_owned())
+            }
+            None => self.source_of(name),
+        };
+        let word = |word: &str| {
+            let name = word.trim_end_matches(',');
+            in_file(name).map_or_else(|| word.to_owned(), |found| word.replace(name, &found))
+        };
+        text.split(' ').map(word).collect::<Vec<_>>().join(" ")
+    }
+
+    /// The source of the rule that makes this one tensor.
+    fn source_of(&self, target: &str) -> Option<String> {
+        let rule = self
+            .rules
+            .iter()
+            .find(|rule| rule.action.targets().iter().any(|pattern| pattern.to_string() == target))?;
+        rule.action.sources().first().map(ToString::to_string)
+    }
+
+    /// Returns what the layout's variables stand for in these tensors.
+    pub fn layout_bindings(&self, sources: &Sources) -> Bindings {
+        let Some(detect) = &self.detect else { return Bindings::default() };
+        let count = |(name, stem): (&String, &String)| (name.clone(), sources.count_indices(stem));
+        let flag = |(name, stem): (&String, &String)| {
+            (name.clone(), sources.starting_with(&[stem.as_str()]).is_some())
+        };
+        let (counts, flags) = (detect.counts.iter().map(count), detect.flags.iter().map(flag));
+        Bindings { counts: counts.collect(), flags: flags.collect(), ..Bindings::default() }
+    }
+
+    /// Returns the plan that gives these tensors the names and axes of the definition.
+    ///
+    /// # Errors
+    /// Returns everything that is wrong, at once.
+    pub fn lay_out(&self, sources: &Sources) -> Result<Plan, Problems> {
+        let bindings = self.layout_bindings(sources);
+        let keeps_rest = self.detect.as_ref().is_some_and(|detect| detect.rest);
+        self.expand(sources, &bindings, None, keeps_rest)
+    }
+}

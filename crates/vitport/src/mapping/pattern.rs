@@ -1,0 +1,223 @@
+//! Names with holes: `blocks.{i}.norm1.{p}`.
+//!
+//! A pattern is literal text and variables in braces. Filling it with values gives a tensor's name; there is no search and
+//! no regular expression, so what a rule means can be read off it.
+
+use std::collections::BTreeMap;
+use std::fmt::{self, Write as _};
+use std::sync::Arc;
+
+/// Bytes that a pattern, and a name that it is filled to, may have: what the reader of checkpoints allows a name.
+const LONGEST: usize = 4096;
+
+/// A choice, which may read differently on the two sides of a rule (`q` in the source, `query` in the target).
+pub type Text = (Arc<str>, Arc<str>);
+
+/// The value of a variable.
+#[derive(Debug, Clone, Copy)]
+pub enum Value<'a> {
+    /// One of its choices.
+    Choice(&'a Text),
+    /// An index.
+    Number(u64),
+}
+
+/// The side of a rule that a pattern stands on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// Names in the checkpoint.
+    Source,
+    /// Names in the folder.
+    Target,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Piece {
+    Text(String),
+    Variable(String),
+}
+
+/// A name with holes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pattern {
+    text: String,
+    pieces: Vec<Piece>,
+}
+
+impl Pattern {
+    /// Reads a pattern.
+    ///
+    /// # Errors
+    /// A sentence that says what is wrong with its length, the braces or the variable's name.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        if text.len() > LONGEST {
+            return Err(format!("a name has {} bytes, and {LONGEST} are the most", text.len()));
+        }
+        let mut pieces = Vec::new();
+        let mut rest = text;
+        while let Some((before, after)) = rest.split_once('{') {
+            let Some((variable, behind)) = after.split_once('}') else {
+                return Err(format!("`{text}` has a {{ that no }} closes"));
+            };
+            let is_name =
+                !variable.is_empty() && variable.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+            if !is_name {
+                return Err(format!(
+                    "`{text}` names a variable `{{{variable}}}`; a variable is letters, digits and _"
+                ));
+            }
+            if before.contains('}') {
+                return Err(format!("`{text}` has a }} that no {{ opens"));
+            }
+            if !before.is_empty() {
+                pieces.push(Piece::Text(before.to_owned()));
+            }
+            pieces.push(Piece::Variable(variable.to_owned()));
+            rest = behind;
+        }
+        if rest.contains('}') {
+            return Err(format!("`{text}` has a }} that no {{ opens"));
+        }
+        if !rest.is_empty() {
+            pieces.push(Piece::Text(rest.to_owned()));
+        }
+        if pieces.is_empty() {
+            return Err("a name is empty".to_owned());
+        }
+        Ok(Self { text: text.to_owned(), pieces })
+    }
+
+    /// The variables in it, in order, repeated ones once.
+    pub fn variables(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = Vec::new();
+        for piece in &self.pieces {
+            if let Piece::Variable(name) = piece
+                && !names.contains(&name.as_str())
+            {
+                names.push(name);
+            }
+        }
+        names
+    }
+
+    /// The pattern for names on one side, to be filled with the values of `variables` in that order. What has one of `texts`
+    /// is filled already.
+    ///
+    /// # Errors
+    /// The first variable that is neither.
+    pub fn bind(
+        &self,
+        side: Side,
+        texts: &BTreeMap<String, String>,
+        variables: &[&str],
+    ) -> Result<Template, String> {
+        let mut pieces: Vec<Hole> = Vec::new();
+        for piece in &self.pieces {
+            let text = match piece {
+                Piece::Text(text) => text,
+                Piece::Variable(name) => match (texts.get(name), variables.iter().position(|v| v == name)) {
+                    (Some(text), _) => text,
+                    (None, Some(place)) => {
+                        pieces.push(Hole::Value(place));
+                        continue;
+                    }
+                    (None, None) => {
+                        return Err(format!("`{}` uses {{{name}}}, which nothing defines", self.text));
+                    }
+                },
+            };
+            match pieces.last_mut() {
+                Some(Hole::Text(before)) => before.push_str(text),
+                _ => pieces.push(Hole::Text(text.clone())),
+            }
+        }
+        Ok(Template { text: self.text.clone(), side, pieces })
+    }
+}
+
+/// A pattern of which only the holes are left that differ between the instances of a rule.
+#[derive(Debug, Clone)]
+pub struct Template {
+    /// The pattern's.
+    text: String,
+    side: Side,
+    pieces: Vec<Hole>,
+}
+
+#[derive(Debug, Clone)]
+enum Hole {
+    Text(String),
+    /// The place of its variable.
+    Value(usize),
+}
+
+impl Template {
+    /// Returns whether every instance has the same name.
+    pub fn is_constant(&self) -> bool {
+        !self.pieces.iter().any(|piece| matches!(piece, Hole::Value(_)))
+    }
+
+    /// Puts the name with every hole filled into `name`, whose memory is used again.
+    ///
+    /// # Errors
+    /// That the name gets too long.
+    pub fn fill(&self, name: &mut String, values: &[Value<'_>]) -> Result<(), String> {
+        name.clear();
+        for piece in &self.pieces {
+            match piece {
+                Hole::Text(text) => name.push_str(text),
+                Hole::Value(place) => match (values.get(*place), self.side) {
+                    (Some(Value::Number(number)), _) => {
+                        // Writing to a String cannot fail.
+                        let _ = write!(name, "{number}");
+                    }
+                    (Some(Value::Choice((text, _))), Side::Source)
+                    | (Some(Value::Choice((_, text))), Side::Target) => name.push_str(text),
+                    (None, _) => {}
+                },
+            }
+            if name.len() > LONGEST {
+                return Err(format!("`{}` makes a name of more than {LONGEST} bytes", self.text));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pattern_fills_each_side_with_its_own_text() {
+        let choice = ("q".into(), "query".into());
+        let values = [Value::Number(3), Value::Choice(&choice)];
+        let texts = BTreeMap::from([("base".to_owned(), "net.".to_owned())]);
+        let pattern = Pattern::parse("{base}blocks.{i}.proj_{x}.{i}").unwrap();
+        assert_eq!(pattern.variables(), ["base", "i", "x"]);
+        let filled = |side| {
+            let mut name = "of an instance before".to_owned();
+            pattern.bind(side, &texts, &["i", "x"]).unwrap().fill(&mut name, &values).unwrap();
+            name
+        };
+        assert_eq!(filled(Side::Source), "net.blocks.3.proj_q.3");
+        assert_eq!(filled(Side::Target), "net.blocks.3.proj_query.3");
+    }
+
+    #[test]
+    fn broken_braces_and_unknown_variables_are_named() {
+        assert!(Pattern::parse("a.{i").unwrap_err().contains("no } closes"));
+        assert!(Pattern::parse("a.}i").unwrap_err().contains("no { opens"));
+        assert!(Pattern::parse("a}.{i}").unwrap_err().contains("no { opens"));
+        assert!(Pattern::parse("a.{i i}").unwrap_err().contains("variable"));
+        assert!(Pattern::parse("").unwrap_err().contains("empty"));
+        let pattern = Pattern::parse("a.{i}").unwrap();
+        assert!(pattern.bind(Side::Source, &BTreeMap::new(), &["j"]).unwrap_err().contains("{i}"));
+    }
+}

@@ -1,0 +1,177 @@
+//! What the rules of a mapping read: tensors by name, each made of parts of a checkpoint's tensors. A checkpoint's own tensors
+//! are one part each; those that a layout makes may be several, or lie in another order. So a mapping can be put behind a
+//! layout, and its plan still reads straight from the file.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use foldhash::fast::RandomState;
+use smallvec::smallvec;
+use vitport_checkpoint::{Dims, Dtype, Tensor};
+
+use crate::plan::{Operation, Part, Parts, Plan};
+use crate::state_dict::StateDict;
+
+/// A tensor that rules may read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SourceTensor {
+    /// Its name, as patterns see it.
+    pub name: Arc<str>,
+    /// Its dtype.
+    pub dtype: Dtype,
+    /// Its shape.
+    pub shape: Dims,
+    /// What fills it, row-major.
+    pub parts: Parts,
+    /// What a layout did to make it; [`Operation::Rename`] for a checkpoint's own tensor.
+    pub operation: Operation,
+}
+
+impl SourceTensor {
+    /// Returns the number of its elements.
+    pub fn elements(&self) -> u64 {
+        self.shape.iter().fold(1, |product, &size| product.saturating_mul(size))
+    }
+
+    /// Returns the names that the file has for the tensors that it is made of.
+    pub fn names_in_file(&self) -> impl Iterator<Item = &str> {
+        self.parts.iter().filter_map(|part| match part {
+            Part::Slice { tensor, .. } | Part::ScaledRows { tensor, .. } => Some(&*tensor.name),
+            Part::Zeros { .. } | Part::Identity { .. } => None,
+        })
+    }
+
+    /// Returns the view that it is, if it is one whole view of one tensor.
+    pub fn view(&self) -> Option<&Arc<Tensor>> {
+        match self.parts.as_slice() {
+            [Part::Slice { tensor, first: 0, elements }] if *elements == tensor.elements() => Some(tensor),
+            _ => None,
+        }
+    }
+
+    /// Returns its elements `first .. first + elements`; none if it is made of what cannot be cut.
+    pub fn cut(&self, first: u64, elements: u64) -> Option<Parts> {
+        let (mut start, end) = (0_u64, first.checked_add(elements)?);
+        let mut cut = Parts::new();
+        for part in &self.parts {
+            let stop = start.checked_add(part.elements())?;
+            let (from, to) = (start.max(first), stop.min(end));
+            if from < to {
+                cut.push(match part {
+                    Part::Slice { tensor, first, .. } => Part::Slice {
+                        tensor: Arc::clone(tensor),
+                        first: first.checked_add(from - start)?,
+                        elements: to - from,
+                    },
+                    Part::Zeros { .. } => Part::Zeros { elements: to - from },
+                    whole if (from, to) == (start, stop) => whole.clone(),
+                    _ => return None,
+                });
+            }
+            start = stop;
+        }
+        Some(cut)
+    }
+}
+
+/// Tensors by name, in order.
+#[derive(Debug, Clone, Default)]
+pub struct Sources {
+    tensors: Vec<SourceTensor>,
+    /// Places by name, seeded anew in each process, as a file chose the names.
+    places: HashMap<Arc<str>, usize, RandomState>,
+}
+
+impl Sources {
+    /// Returns the tensors of a state dict under their bare names.
+    pub fn of_state_dict(state_dict: &StateDict) -> Self {
+        let mut sources = Self::with_capacity(state_dict.len());
+        for (name, tensor) in state_dict.entries() {
+            sources.push(SourceTensor {
+                name: Arc::clone(name),
+                dtype: tensor.dtype,
+                shape: tensor.shape.clone(),
+                parts: smallvec![Part::Slice {
+                    tensor: Arc::clone(tensor),
+                    first: 0,
+                    elements: tensor.elements()
+                }],
+                operation: Operation::Rename,
+            });
+        }
+        sources
+    }
+
+    /// Returns the tensors that a plan makes.
+    pub fn of_plan(plan: &Plan) -> Self {
+        let mut sources = Self::with_capacity(plan.targets.len());
+        for target in &plan.targets {
+            sources.push(SourceTensor {
+                name: Arc::clone(&target.name),
+                dtype: target.dtype,
+                shape: Dims::from_slice(&target.shape),
+                parts: target.parts.clone(),
+                operation: target.operation,
+            });
+        }
+        sources
+    }
+
+    fn with_capacity(count: usize) -> Self {
+        let places = HashMap::with_capacity_and_hasher(count, RandomState::default());
+        Self { tensors: Vec::with_capacity(count), places }
+    }
+
+    fn push(&mut self, tensor: SourceTensor) {
+        self.places.insert(Arc::clone(&tensor.name), self.tensors.len());
+        self.tensors.push(tensor);
+    }
+
+    /// Returns the position and the tensor of a name.
+    pub fn entry(&self, name: &str) -> Option<(usize, &SourceTensor)> {
+        let place = *self.places.get(name)?;
+        Some((place, self.tensors.get(place)?))
+    }
+
+    /// Returns the shape of the tensor of a name.
+    pub fn shape(&self, name: &str) -> Option<&[u64]> {
+        self.entry(name).map(|(_, tensor)| tensor.shape.as_slice())
+    }
+
+    /// Returns whether there is a tensor of that name.
+    pub fn has(&self, name: &str) -> bool {
+        self.entry(name).is_some()
+    }
+
+    /// Returns the first name that begins with one of `prefixes`.
+    pub fn starting_with(&self, prefixes: &[&str]) -> Option<&str> {
+        let mut names = self.tensors.iter().map(|tensor| &*tensor.name);
+        names.find(|name| prefixes.iter().any(|prefix| name.starts_with(prefix)))
+    }
+
+    /// Returns how many consecutive numbers from 0 on stand right behind `stem`, as in `blocks.0.`, `blocks.1.` ….
+    pub fn count_indices(&self, stem: &str) -> u64 {
+        let number = |tensor: &SourceTensor| {
+            tensor.name.strip_prefix(stem)?.split(['.', '/']).next()?.parse::<u64>().ok()
+        };
+        let mut seen: Vec<u64> = self.tensors.iter().filter_map(number).collect();
+        seen.sort_unstable();
+        seen.dedup();
+        seen.iter().zip(0_u64..).take_while(|(index, expected)| **index == *expected).count() as u64
+    }
+
+    /// Returns all tensors in order.
+    pub fn iter(&self) -> impl Iterator<Item = &SourceTensor> {
+        self.tensors.iter()
+    }
+
+    /// Returns the number of tensors.
+    pub fn len(&self) -> usize {
+        self.tensors.len()
+    }
+
+    /// Returns whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.tensors.is_empty()
+    }
+}

@@ -1,0 +1,152 @@
+//! A whole conversion: write a folder that nobody sees yet, verify it, and publish it only if it is the same model.
+
+use std::path::{Path, PathBuf};
+
+use super::verify::{Acceptance, NotAccepted, verify_hashed};
+use crate::card::{self, Card};
+use crate::convert::{ConvertError, Prepared, WriteOptions, Written, write};
+use crate::folder::publish::Staging;
+use crate::verify::{Hashing, Picture, Report, VerifyError};
+
+/// What is asked of a conversion.
+#[derive(Debug, Clone, Copy)]
+pub struct ConvertRequest<'a> {
+    /// Where the folder is to appear; a folder of the model's name in the current one if none.
+    pub out: Option<&'a Path>,
+    /// How it is written.
+    pub write: WriteOptions,
+    /// The image on which both networks are compared; none to publish without verifying.
+    pub image: Option<&'a Picture>,
+    /// Which verdicts are accepted.
+    pub acceptance: Acceptance,
+    /// Whether the folder is published even if its verdict is not accepted.
+    pub keep_anyway: bool,
+    /// Whether a model card is added.
+    pub card: bool,
+}
+
+/// What happens on the way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// So many bytes of tensors were written since the last such event; from several threads.
+    Written(u64),
+    /// All is written, and both networks are about to run.
+    Verifying,
+    /// Both networks have run.
+    Verified,
+}
+
+/// What the caller does on the way.
+pub struct Hooks<'a, E> {
+    /// Called for each [`Event`].
+    pub event: &'a (dyn Fn(Event) + Sync),
+    /// Called with the report, and with the folder if it is going to be published, before the model card is added.
+    pub judged: &'a dyn Fn(&Report, Option<&Staging>) -> Result<(), E>,
+    /// Called when nothing is left to do but the last step, which an error prevents.
+    pub before_publishing: &'a dyn Fn(&Staged<'_>) -> Result<(), E>,
+}
+
+impl<E> Hooks<'_, E> {
+    /// Returns hooks that do nothing.
+    pub fn none() -> Self {
+        Self { event: &|_| {}, judged: &|_, _| Ok(()), before_publishing: &|_| Ok(()) }
+    }
+}
+
+/// A folder that is written and judged, and about to take its name.
+pub struct Staged<'a> {
+    /// Where it is until then.
+    pub folder: &'a Path,
+    /// Names of its files.
+    pub names: Vec<String>,
+    /// Local files that it was made from; none for what was fetched, which its name and commit identify.
+    pub inputs: Vec<PathBuf>,
+    /// Whether the verdict is accepted.
+    pub accepted: &'a Result<(), NotAccepted>,
+}
+
+/// What a conversion came to.
+pub struct Converted {
+    /// What was converted.
+    pub prepared: Prepared,
+    /// The folder, as an absolute path.
+    pub out: PathBuf,
+    /// Names and sizes in bytes of its files.
+    pub files: Vec<(String, u64)>,
+    /// What verifying found, if the folder was verified.
+    pub report: Option<Report>,
+    /// Whether the verdict is accepted.
+    pub accepted: Result<(), NotAccepted>,
+    /// Whether the folder is there.
+    pub is_published: bool,
+    /// Whether a model card that was there before was kept in place of the new one.
+    pub kept_card: bool,
+    /// What is left of a folder that was replaced and could not be removed.
+    pub left_behind: Option<PathBuf>,
+}
+
+/// Converts. A folder whose networks disagree is not published, unless that is asked for: this is the one place where that is
+/// decided.
+///
+/// # Errors
+/// Returns what kept a step from being taken, and what a hook returns. Networks that disagree are not an error but
+/// [`Converted::accepted`].
+pub fn convert<E: From<ConvertError> + From<VerifyError>>(
+    prepared: Prepared,
+    request: ConvertRequest<'_>,
+    hooks: &Hooks<'_, E>,
+) -> Result<Converted, E> {
+    let named = PathBuf::from(prepared.model.name.replace(['/', '\\'], "_"));
+    let out = request.out.unwrap_or(&named);
+    // The source is hashed while the folder is written, so that its bytes come from the disk once.
+    let hashing = request.image.map(|_| Hashing::start(&prepared.source.checkpoint)).transpose()?;
+    let mut written = write(&prepared, out, request.write, &|bytes| (hooks.event)(Event::Written(bytes)))?;
+    let out = written.staging.out().to_owned();
+    let report = match request.image.zip(hashing) {
+        None => None,
+        Some((image, hashing)) => {
+            (hooks.event)(Event::Verifying);
+            let report = verify_hashed(&prepared, written.staging.path(), image, hashing);
+            (hooks.event)(Event::Verified);
+            Some(Report { folder: out.display().to_string(), ..report? })
+        }
+    };
+    let accepted = report.as_ref().map_or(Ok(()), |report| request.acceptance.of(report));
+    let is_published = accepted.is_ok() || request.keep_anyway;
+    if let Some(report) = &report {
+        (hooks.judged)(report, is_published.then_some(&written.staging))?;
+    }
+    if request.card {
+        let card =
+            Card { prepared: &prepared, report: report.as_ref(), exact_code: request.write.exact_code };
+        written.add(card::FILE_NAME, card.text().as_bytes()).map_err(ConvertError::from)?;
+    }
+    let Written { staging, mut files } = written;
+    let (mut kept_card, mut left_behind) = (false, None);
+    if is_published {
+        (hooks.before_publishing)(&Staged {
+            folder: staging.path(),
+            names: files.iter().map(|(name, _)| name.clone()).collect(),
+            inputs: inputs(&prepared),
+            accepted: &accepted,
+        })?;
+        let published = staging.publish().map_err(ConvertError::from)?;
+        if published.kept.iter().any(|name| name == card::FILE_NAME) {
+            files.retain(|(name, _)| name != card::FILE_NAME);
+            kept_card = request.card;
+        }
+        left_behind = published.left_behind;
+    }
+    Ok(Converted { prepared, out, files, report, accepted, is_published, kept_card, left_behind })
+}
+
+/// Returns the local files that decide what a conversion makes: the weights, and the config next to them.
+fn inputs(prepared: &Prepared) -> Vec<PathBuf> {
+    let source = &prepared.source;
+    if source.provenance.is_some() {
+        return Vec::new();
+    }
+    let config = source.config.as_ref().map(|_| source.path.join("config.json"));
+    source.checkpoint.files().iter().map(|file| file.path.clone()).chain(config).collect()
+}

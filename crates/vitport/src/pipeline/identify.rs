@@ -1,0 +1,268 @@
+//! From an open source to a model that is known: its definition and layout, its facts, and the mapping that holds it.
+
+use serde_json::{Map, Value, json};
+use vitport_checkpoint::{Checkpoint, escape};
+
+use super::values::FileValues;
+use crate::facts::{
+    Evidence, Fact, FactError, FactOptions, Facts, Known, Labels, Origin, choose_labels, choose_license,
+};
+use crate::frameworks::transformers::TargetDefinition;
+use crate::frameworks::{self, Inquiry, SOURCES, SourceDefinition, Transform};
+use crate::license::License;
+use crate::mapping::{self, Bindings, Mapping, Sources, route};
+use crate::nn::{ForwardError, Network};
+use crate::plan::{Dropped, Plan};
+use crate::source::Source;
+use crate::state_dict::StateDict;
+
+/// An identified model: all that planning, writing and verifying need to know of it.
+pub struct Model {
+    /// The source's definition.
+    pub definition: &'static dyn SourceDefinition,
+    /// The target's definition.
+    pub target: &'static dyn TargetDefinition,
+    /// The mapping from one to the other.
+    pub mapping: Mapping,
+    /// Its name: `vit_base_patch16_224.augreg2_in21k_ft_in1k`, `cvt-13`, or the file's.
+    pub name: String,
+    /// The framework's `architecture.tag` when it is known to be one of those.
+    pub tag: Option<String>,
+    /// What is known and how.
+    pub facts: Facts,
+    /// The network's tensors by their bare names in the file.
+    pub state_dict: StateDict,
+    /// The same by the names of the definition.
+    pub tensors: Sources,
+    /// Tensors that are no part of the network.
+    pub dropped: Vec<Dropped>,
+    /// What the rules' variables stand for.
+    pub bindings: Bindings,
+    /// `config.json` without labels and dtype.
+    pub config: Map<String, Value>,
+    /// Class names; none for a model without a head.
+    pub labels: Option<Labels>,
+    /// `preprocessor_config.json`.
+    pub processor: Value,
+    /// The source's own way from an image to its input.
+    pub transform: Transform,
+    /// The source network.
+    pub network: Network,
+    /// The target network, as its config describes it.
+    pub target_network: Network,
+    /// Licence, where the source says it.
+    pub license: Option<Known<License>>,
+}
+
+/// A definition, and a layout onto its names if the tensors lie in one.
+type Found = (&'static dyn SourceDefinition, Option<&'static Mapping>);
+
+/// Finds out what a source is. `own` is a mapping to use in place of the built-in ones.
+///
+/// # Errors
+/// Returns [`FactError`]: unknown, without a target, undecided or contradictory.
+pub fn identify(source: &Source, options: &FactOptions, own: Option<&Mapping>) -> Result<Model, FactError> {
+    let is_known = |dict: &StateDict| recognise(&Sources::of_state_dict(dict)).is_some();
+    let state_dict = StateDict::of(&source.checkpoint, is_known);
+    let (in_file, dropped) = network_tensors(&state_dict);
+    let Some((definition, layout)) = recognise(&in_file) else {
+        return Err(unknown(source, options, &state_dict));
+    };
+    let tensors = match layout {
+        None => in_file.clone(),
+        Some(layout) => {
+            if let Some(refusal) = layout.refused_layout(&in_file) {
+                return Err(refusal);
+            }
+            laid_out(layout, &in_file)?
+        }
+    };
+    let layout_name = layout.and_then(|layout| layout.from().split('/').next());
+    let inquiry = Inquiry { source, options, tensors: &tensors, layout: layout_name };
+    let mut evidence = Evidence::new();
+    definition.read(&inquiry, &mut evidence)?;
+    if let Some(layout) = layout {
+        evidence.rename_tensors(|text| layout.in_file_names(&tensors, state_dict.prefix(), text));
+        layout.layout_evidence(&in_file, &mut evidence, definition.fact_names());
+    }
+    let candidates: Vec<&Mapping> = match own {
+        Some(own) => vec![own],
+        None => mapping::mappings().iter().filter(|mapping| mapping.from() == definition.id()).collect(),
+    };
+    let values = FileValues { checkpoint: &source.checkpoint, tensors: &tensors };
+    let choose = |facts: &Facts| route(candidates.iter().copied(), facts, &values);
+    // What no class holds is refused before anything is asked.
+    choose(&with_head(evidence.facts(), options))?;
+    let identity = definition.gather(&inquiry, &mut evidence)?;
+    choose(&with_head(evidence.facts(), options))?;
+    let facts = with_head(evidence.resolve()?, options);
+    let Some(mapping) = choose(&facts)?.cloned() else { return Err(unknown(source, options, &state_dict)) };
+    let Some(target) = frameworks::target(mapping.to()) else {
+        let reason = format!("`{}` is not a definition that vitport writes", mapping.to());
+        return Err(FactError::contradiction(format!("the mapping {}", mapping.file()), reason));
+    };
+    let Some(preparation) = identity.preparation else { return Err(unknown(source, options, &state_dict)) };
+    finish(Identified {
+        source,
+        options,
+        definition,
+        target,
+        mapping,
+        facts,
+        state_dict,
+        tensors,
+        dropped,
+        name: identity.name,
+        tag: identity.tag,
+        preparation,
+        license: choose_license(source, identity.license.as_ref()),
+    })
+}
+
+/// What is known before the two networks are built.
+struct Identified<'a> {
+    source: &'a Source,
+    options: &'a FactOptions,
+    definition: &'static dyn SourceDefinition,
+    target: &'static dyn TargetDefinition,
+    mapping: Mapping,
+    facts: Facts,
+    state_dict: StateDict,
+    tensors: Sources,
+    dropped: Vec<Dropped>,
+    name: String,
+    tag: Option<String>,
+    preparation: frameworks::Preparation,
+    license: Option<Known<License>>,
+}
+
+/// Builds both networks from the facts, and makes the folder's documents.
+fn finish(identified: Identified<'_>) -> Result<Model, FactError> {
+    let Identified { source, options, definition, target, mapping, mut facts, preparation, .. } = identified;
+    let classes = facts.number("num_classes").unwrap_or(0);
+    let config = mapping.target_config(&facts)?;
+    let unbuildable = |side: &str, error: ForwardError| FactError::Misshapen {
+        tensor: "the whole".to_owned(),
+        family: "network",
+        reason: format!("the {side} network cannot be built: {error}"),
+    };
+    let network = definition.build(&facts.to_config()).map_err(|error| unbuildable("source", error))?;
+    let mut whole = config.clone();
+    whole.insert("num_labels".to_owned(), json!(classes));
+    let target_network = target.build(&whole).map_err(|error| unbuildable("target", error))?;
+    let bindings =
+        mapping.bindings(&facts).map_err(|reason| FactError::contradiction(mapping.file(), reason))?;
+
+    let processor = match preparation.processor {
+        Some(processor) => processor,
+        None => preparation.preprocessing.processor()?,
+    };
+    let listed =
+        source.config.as_ref().and_then(|config| Some((config.label_names()?, config.label_descriptions())));
+    let labels = match classes {
+        0 => None,
+        classes => Some(choose_labels(classes, options, listed)?),
+    };
+    preparation.facts.into_iter().for_each(|fact| facts.set(fact));
+    if let Some(labels) = &labels {
+        facts.set(Fact::new("labels", format!("{} names", labels.value.len()), labels.origin.clone()));
+    }
+    let prefix = identified.state_dict.prefix();
+    if !prefix.is_empty() {
+        let origin = Origin::Weights("every name begins with it".to_owned());
+        facts.set(Fact::new("prefix taken off", escape(prefix).to_string(), origin));
+    }
+    if let Some(license) = &identified.license {
+        facts.set(Fact::new("license", license.value.to_string(), license.origin.clone()));
+    }
+    Ok(Model {
+        definition,
+        target,
+        mapping,
+        name: identified.name,
+        tag: identified.tag,
+        facts,
+        state_dict: identified.state_dict,
+        tensors: identified.tensors,
+        dropped: identified.dropped,
+        bindings,
+        config,
+        labels,
+        processor,
+        transform: preparation.transform,
+        network,
+        target_network,
+        license: identified.license,
+    })
+}
+
+/// The definition whose tensors these are, through a layout if they lie in one.
+fn recognise(tensors: &Sources) -> Option<Found> {
+    let definition = |id: &str| SOURCES.into_iter().find(|definition| definition.id() == id);
+    let by_layout = mapping::layouts().iter().find(|layout| layout.is_layout_of(tensors));
+    if let Some(layout) = by_layout {
+        return Some((definition(layout.to())?, Some(layout)));
+    }
+    let plain = SOURCES.into_iter().find(|definition| definition.recognises(tensors))?;
+    Some((plain, None))
+}
+
+/// The tensors of the network, and those that lie next to it where the layout says so.
+fn network_tensors(state_dict: &StateDict) -> (Sources, Vec<Dropped>) {
+    let mut dropped = Vec::new();
+    let mut kept = Vec::new();
+    for (name, tensor) in state_dict.entries() {
+        match state_dict.beside(tensor) {
+            Some(reason) => {
+                dropped.push(Dropped { name: tensor.name.to_string(), bytes: tensor.bytes(), reason });
+            }
+            None => kept.push((std::sync::Arc::clone(name), std::sync::Arc::clone(tensor))),
+        }
+    }
+    match dropped.is_empty() {
+        true => (Sources::of_state_dict(state_dict), dropped),
+        false => (Sources::of_state_dict(&StateDict::from_entries(kept)), dropped),
+    }
+}
+
+/// The tensors under the definition's names and with its axes.
+fn laid_out(layout: &Mapping, in_file: &Sources) -> Result<Sources, FactError> {
+    let plan: Plan = layout.lay_out(in_file).map_err(|problems| FactError::Misshapen {
+        tensor: in_file.iter().next().map_or_else(String::new, |tensor| tensor.name.to_string()),
+        family: "network of this layout",
+        reason: problems.to_string(),
+    })?;
+    Ok(Sources::of_plan(&plan))
+}
+
+/// The facts with the head that is asked for: none with `--no-head`.
+fn with_head(mut facts: Facts, options: &FactOptions) -> Facts {
+    let Some(classes) = facts.number("num_classes") else { return facts };
+    if options.without_head && classes > 0 {
+        facts.set(Fact::new("num_classes", 0, Origin::Option("--no-head")));
+    }
+    if let Some(known) = facts.get("num_classes") {
+        let has_head = known.value != json!(0);
+        facts.set(Fact::new("head", has_head, known.origin.clone()));
+    }
+    facts
+}
+
+/// The error for tensors that no definition has.
+fn unknown(source: &Source, options: &FactOptions, state_dict: &StateDict) -> FactError {
+    let named = options.arch.clone().or_else(|| Some(source.config.as_ref()?.architecture.clone()));
+    if let Some(refusal) = named.and_then(|name| frameworks::timm::refuse_other_module(&name)) {
+        return refusal;
+    }
+    let names: Vec<&str> = state_dict.iter().map(|(name, _)| name).take(3).collect();
+    let known = SOURCES.iter().map(|definition| definition.description()).collect::<Vec<_>>().join(" and ");
+    let sample =
+        if names.is_empty() { "none at all".to_owned() } else { format!("{}, …", names.join(", ")) };
+    FactError::Unknown { file: source.display_name(), sample, known }
+}
+
+/// Returns whether a checkpoint holds tensors of a definition or layout that is known.
+pub fn is_known(checkpoint: &Checkpoint) -> bool {
+    let is_known = |dict: &StateDict| recognise(&Sources::of_state_dict(dict)).is_some();
+    is_known(&StateDict::of(checkpoint, is_known))
+}

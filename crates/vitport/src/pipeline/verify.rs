@@ -1,0 +1,72 @@
+//! Verifying a folder that is there, and which verdicts are accepted.
+
+use std::path::Path;
+
+use crate::convert::Prepared;
+use crate::verify::{Hashing, Picture, Report, Verdict, VerifyError, weigh_hashed};
+
+/// Which verdicts are accepted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Acceptance {
+    /// Whether a known deviation is a failure.
+    pub strict: bool,
+}
+
+/// Why a verdict is not accepted.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NotAccepted {
+    /// The two networks, or facts, disagree.
+    #[error("the folder is not the same model as its source: {}", .reasons.join("; "))]
+    Different {
+        /// One sentence each.
+        reasons: Vec<String>,
+    },
+    /// There is a known deviation, and none is accepted.
+    #[error("{what}; --strict does not allow that")]
+    Deviation {
+        /// What deviates.
+        what: String,
+    },
+}
+
+impl Acceptance {
+    /// Returns whether a report's verdict is accepted.
+    ///
+    /// # Errors
+    /// Returns why it is not.
+    pub fn of(self, report: &Report) -> Result<(), NotAccepted> {
+        match report.verdict {
+            Verdict::Same => Ok(()),
+            Verdict::SameWithKnownDeviation if !self.strict => Ok(()),
+            Verdict::SameWithKnownDeviation => {
+                let what = report.known_deviation.as_ref().map_or("", |deviation| deviation.what.as_str());
+                Err(NotAccepted::Deviation { what: what.to_owned() })
+            }
+            Verdict::Different => Err(NotAccepted::Different { reasons: report.reasons.clone() }),
+        }
+    }
+}
+
+/// Compares a folder with its source in everything: weights, config, image processor, and both networks layer by layer on an
+/// image.
+///
+/// # Errors
+/// Returns [`VerifyError`] if a file cannot be read or the source's network cannot be run. Disagreement is not an error but a
+/// verdict.
+pub fn verify(prepared: &Prepared, folder: &Path, image: &Picture) -> Result<Report, VerifyError> {
+    verify_hashed(prepared, folder, image, Hashing::start(&prepared.source.checkpoint)?)
+}
+
+/// Compares the same with hashes of the source's files that are being computed already.
+///
+/// # Errors
+/// As [`verify`].
+pub fn verify_hashed(
+    prepared: &Prepared,
+    folder: &Path,
+    image: &Picture,
+    hashing: Hashing,
+) -> Result<Report, VerifyError> {
+    weigh_hashed(prepared, folder, image, hashing)
+}

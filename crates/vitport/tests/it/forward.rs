@@ -1,0 +1,319 @@
+//! The forward passes of all definitions, compared with their own frameworks' hidden states.
+
+use serde_json::{Map, Value, json};
+use vitport::frameworks::{Definition, microsoft, timm, transformers};
+use vitport::mapping::Sources;
+use vitport::nn::{ForwardError, Matrix, Network};
+use vitport::state_dict::StateDict;
+use vitport::verify::SourceWeights;
+use vitport_checkpoint::{Checkpoint, Limits};
+
+use crate::golden::{self, compare, pixels, relative_error, tensors, weights};
+
+const TIMM: &dyn Definition = &timm::vision_transformer::VisionTransformer;
+const MICROSOFT: &dyn Definition = &microsoft::cvt::Cvt;
+const VIT: &dyn Definition = &transformers::vit::ViT;
+const CVT: &dyn Definition = &transformers::cvt::Cvt;
+
+/// A golden file, and the network that computes it.
+struct Case {
+    definition: &'static dyn Definition,
+    /// The weights, and the expected values where these are not named otherwise.
+    name: &'static str,
+    config: Map<String, Value>,
+    /// How many hidden states and outputs the file holds.
+    places: usize,
+}
+
+/// Returns a config with some of its keys replaced.
+fn with(mut config: Map<String, Value>, changes: Value) -> Map<String, Value> {
+    config.extend(changes.as_object().unwrap().clone());
+    config
+}
+
+/// The config that `data/vit/make.py` starts from.
+fn timm(changes: Value) -> Map<String, Value> {
+    let base = json!({
+        "img_size": [16, 16],
+        "patch_size": [4, 4],
+        "in_chans": 3,
+        "num_classes": 7,
+        "embed_dim": 16,
+        "depth": 2,
+        "num_heads": 2,
+        "mlp_dim": 64,
+        "qkv_bias": true,
+        "layer_scale": false,
+        "no_embed_class": false,
+        "pre_norm": false,
+        "act_layer": "gelu",
+        "norm_eps": 1e-6,
+    });
+    with(base.as_object().unwrap().clone(), changes)
+}
+
+/// The config of the fixture: see `MODEL.SPEC` in `data/cvt/README.md`.
+fn microsoft(changes: Value) -> Map<String, Value> {
+    let base = json!({
+        "image_size": [64, 64],
+        "in_chans": 3,
+        "num_classes": 10,
+        "act_layer": "quick_gelu",
+        "patch_size": [7, 3, 3],
+        "patch_stride": [4, 2, 2],
+        "patch_padding": [2, 1, 1],
+        "embed_dim": [16, 32, 64],
+        "num_heads": [1, 2, 4],
+        "depth": [1, 2, 3],
+        "mlp_dim": [64, 128, 256],
+        "qkv_bias": [true, true, true],
+        "cls_token": [false, false, true],
+        "kernel_qkv": [3, 3, 3],
+        "padding_kv": [1, 1, 1],
+        "stride_kv": [2, 2, 2],
+        "padding_q": [1, 1, 1],
+        "stride_q": [1, 1, 1],
+    });
+    with(base.as_object().unwrap().clone(), changes)
+}
+
+fn config(name: &str) -> Map<String, Value> {
+    serde_json::from_slice(&golden::bytes(&format!("{name}.json"))).unwrap()
+}
+
+fn cases() -> Vec<Case> {
+    let case = |definition, name, config, places| Case { definition, name, config, places };
+    let of_config = |definition, name, places| Case { definition, name, config: config(name), places };
+    let deit3 = json!({ "img_size": [16, 12], "layer_scale": true, "no_embed_class": true });
+    let dinov2 = json!({ "layer_scale": true, "mlp_dim": 41, "num_classes": 0 });
+    let no_qkv_bias =
+        json!({ "num_heads": 4, "qkv_bias": false, "norm_eps": 1e-5, "act_layer": "quick_gelu" });
+    vec![
+        // embeddings, two layers, norm, pooled and, with a head, logits
+        case(TIMM, "vit/timm_plain", timm(json!({})), 6),
+        case(TIMM, "vit/timm_deit3", timm(deit3), 6),
+        case(TIMM, "vit/timm_dinov2_base", timm(dinov2), 5),
+        case(TIMM, "vit/timm_no_qkv_bias", timm(no_qkv_bias), 6),
+        of_config(VIT, "vit/transformers_classifier", 6),
+        // With the default eps, another activation and no qkv bias.
+        of_config(VIT, "vit/transformers_defaults", 6),
+        // With a pooler.
+        of_config(VIT, "vit/transformers_base", 6),
+        // three embeddings, the first and last layers of three stages, norm, logits
+        case(MICROSOFT, "cvt/microsoft", microsoft(json!({})), 10),
+        of_config(CVT, "cvt/transformers_three_stages", 3 + 6 + 3),
+        // Eps and activation of the config are ignored.
+        of_config(CVT, "cvt/transformers_two_stages", 2 + 3 + 3),
+    ]
+}
+
+fn build(definition: &dyn Definition, config: &Map<String, Value>) -> Network {
+    definition.build(config).unwrap_or_else(|error| panic!("{}: {error}", definition.id()))
+}
+
+#[test]
+fn every_definition_computes_its_frameworks_hidden_states() {
+    for Case { definition, name, config, places } in cases() {
+        let expected = tensors(&format!("{name}.expected"));
+        let network = build(definition, &config);
+        let compared = compare(&expected, &network, &pixels(&expected), &weights(&tensors(name)));
+        assert_eq!(compared, places, "{name}");
+    }
+}
+
+#[test]
+fn a_network_lists_the_tensors_of_its_file() {
+    for Case { definition, name, config, .. } in cases() {
+        let network = build(definition, &config);
+        let floats = network.parameters().iter().filter(|p| !p.name().ends_with("num_batches_tracked"));
+        let mut listed: Vec<_> = floats.map(|p| (p.name().to_owned(), p.shape().to_vec())).collect();
+        let mut in_file: Vec<_> = tensors(name).into_iter().map(|(name, (shape, _))| (name, shape)).collect();
+        listed.sort();
+        in_file.sort();
+        assert_eq!(listed, in_file, "{name}");
+    }
+}
+
+#[test]
+fn microsoft_with_gelu() {
+    let weights = weights(&tensors("cvt/microsoft"));
+    let pixels = pixels(&tensors("cvt/microsoft.expected"));
+    let expected = tensors("cvt/microsoft_gelu.expected");
+    let network = build(MICROSOFT, &microsoft(json!({ "act_layer": "gelu" })));
+    assert_eq!(compare(&expected, &network, &pixels, &weights), 3);
+    let quick = build(MICROSOFT, &microsoft(json!({}))).forward(&pixels, &weights, &mut ()).unwrap();
+    assert!(relative_error(quick.values("logits").unwrap(), &expected["logits"].1) > 1e-3);
+}
+
+#[test]
+fn microsoft_from_a_training_checkpoint() {
+    let file = Checkpoint::open(&golden::path("cvt/microsoft_train.pth"), &Limits::default()).unwrap();
+    assert_eq!(file.root().path, "state_dict");
+    assert!(file.roots().len() > 1, "the optimizer's tensors are another root");
+    let sources = Sources::of_state_dict(&StateDict::of(&file, |_| true));
+    let weights = SourceWeights::new(&file, &sources);
+    let expected = tensors("cvt/microsoft_train.expected");
+    let network = build(MICROSOFT, &microsoft(json!({})));
+    assert_eq!(compare(&expected, &network, &pixels(&expected), &weights), 10);
+}
+
+#[test]
+fn microsoft_without_class_token_takes_the_mean() {
+    let mut all = tensors("cvt/microsoft");
+    all.remove("stage2.cls_token").unwrap();
+    let network = build(MICROSOFT, &microsoft(json!({ "cls_token": [false, false, false] })));
+    let mut places: Vec<(String, Matrix)> = Vec::new();
+    let pixels = pixels(&tensors("cvt/microsoft.expected"));
+    let outputs = network.forward(&pixels, &weights(&all), &mut places).unwrap();
+    let (_, norm) = places.last().unwrap();
+    assert_eq!((norm.rows(), norm.columns()), (16, 64));
+    let mean: Vec<f32> =
+        (0..64).map(|i| norm.values().iter().skip(i).step_by(64).sum::<f32>() / 16.0).collect();
+    assert!(relative_error(outputs.values("features").unwrap(), &mean) < 1e-6);
+}
+
+#[test]
+fn what_the_goldens_are_for_is_seen() {
+    let weights = weights(&tensors("vit/timm_plain"));
+    let expected = tensors("vit/timm_plain.expected");
+    for wrong in [
+        json!({ "num_heads": 4 }),
+        json!({ "norm_eps": 1e-3 }),
+        json!({ "act_layer": "quick_gelu" }),
+        json!({ "depth": 1 }),
+    ] {
+        let network = build(TIMM, &timm(wrong.clone()));
+        let outputs = network.forward(&pixels(&expected), &weights, &mut ()).unwrap();
+        let error = relative_error(outputs.values("logits").unwrap(), &expected["logits"].1);
+        assert!(error > 1e-4, "{wrong} passes with {error:e}");
+    }
+}
+
+#[test]
+fn every_tensor_is_needed_in_its_shape() {
+    let names = [
+        "vit/timm_deit3",
+        "vit/transformers_classifier",
+        "vit/transformers_base",
+        "cvt/microsoft",
+        "cvt/transformers_two_stages",
+    ];
+    for Case { definition, name, config, .. } in cases().into_iter().filter(|case| names.contains(&case.name))
+    {
+        let all = tensors(name);
+        let pixels = pixels(&tensors(&format!("{name}.expected")));
+        let network = build(definition, &config);
+        let run = |tensors: &golden::Tensors| network.forward(&pixels, &weights(tensors), &mut ());
+        assert!(run(&all).is_ok());
+        for tensor in all.keys() {
+            let mut without = all.clone();
+            without.remove(tensor);
+            match run(&without) {
+                Err(ForwardError::MissingTensor { name }) => assert_eq!(&name, tensor),
+                other => panic!("without {tensor}: {other:?}"),
+            }
+            let mut misshapen = all.clone();
+            misshapen.get_mut(tensor).unwrap().0.push(1);
+            match run(&misshapen) {
+                Err(ForwardError::WrongShape { name, .. }) => assert_eq!(&name, tensor),
+                other => panic!("{tensor} with another axis: {other:?}"),
+            }
+        }
+    }
+}
+
+/// Checks that transformers' definition refuses each config.
+fn not_built(definition: &dyn Definition, good: &Map<String, Value>, bad: impl IntoIterator<Item = Value>) {
+    for changes in bad {
+        let error = definition.build(&with(good.clone(), changes.clone())).expect_err(&changes.to_string());
+        assert!(matches!(error, ForwardError::Config { .. }), "{changes}: {error}");
+        let message = error.to_string();
+        assert!(message.starts_with("the configuration cannot be run"), "{message}");
+        assert!(!message.contains('\u{202e}'));
+    }
+}
+
+/// Checks that a config which lies about sizes is an error when it is built or run.
+fn not_run(
+    definition: &dyn Definition,
+    name: &str,
+    good: &Map<String, Value>,
+    lies: impl IntoIterator<Item = Value>,
+) {
+    let weights = weights(&tensors(name));
+    let pixels = pixels(&tensors(&format!("{name}.expected")));
+    for changes in lies {
+        let built = definition.build(&with(good.clone(), changes.clone()));
+        let run = built.and_then(|network| network.forward(&pixels, &weights, &mut ()));
+        assert!(run.is_err(), "{changes}");
+    }
+}
+
+#[test]
+fn configs_that_describe_no_vit_are_errors() {
+    let name = "vit/transformers_classifier";
+    let good = config(name);
+    not_built(
+        VIT,
+        &good,
+        [
+            json!({ "num_attention_heads": 0 }),
+            json!({ "num_attention_heads": 3 }),
+            json!({ "hidden_act": "swish\u{202e}" }),
+            json!({ "architectures": ["ViTForMaskedImageModeling"] }),
+            json!({ "architectures": null }),
+        ],
+    );
+    not_run(
+        VIT,
+        name,
+        &good,
+        [
+            json!({ "hidden_size": usize::MAX - 1 }),
+            json!({ "intermediate_size": usize::MAX }),
+            json!({ "num_hidden_layers": usize::MAX }),
+            json!({ "patch_size": [0, 4] }),
+        ],
+    );
+    let other_size = build(VIT, &with(good, json!({ "image_size": 20 })));
+    let pixels = pixels(&tensors(&format!("{name}.expected")));
+    assert!(matches!(
+        other_size.forward(&pixels, &weights(&tensors(name)), &mut ()),
+        Err(ForwardError::Input { expected: [3, 20, 20], found: [3, 16, 16] })
+    ));
+}
+
+#[test]
+fn configs_that_transformers_cvt_cannot_build_are_errors() {
+    let name = "cvt/transformers_three_stages";
+    let good = config(name);
+    not_built(
+        CVT,
+        &good,
+        [
+            json!({ "architectures": null }),
+            json!({ "architectures": ["CvtModel"] }),
+            json!({ "depth": [] }),
+            json!({ "depth": [1, 2, 2] }),
+            json!({ "cls_token": [false, true, true] }),
+            json!({ "cls_token": [false, false, false] }),
+            json!({ "num_heads": [1, 2] }),
+            json!({ "num_heads": [1, 3, 3] }),
+            json!({ "qkv_projection_method": ["avg", "avg", "avg"] }),
+        ],
+    );
+    not_run(
+        CVT,
+        name,
+        &good,
+        [
+            json!({ "embed_dim": [usize::MAX, usize::MAX, usize::MAX], "num_heads": [1, 1, 1] }),
+            json!({ "patch_padding": [usize::MAX / 2, 1, 1] }),
+            json!({ "patch_stride": [0, 1, 1] }),
+            json!({ "mlp_ratio": [null, 1e300, -1.0] }),
+            json!({ "mlp_ratio": [1.0, 1e300, -1.0] }),
+            json!({ "stride_q": [2, 1, 1] }),
+            json!({ "kernel_qkv": [usize::MAX, 3, 3] }),
+        ],
+    );
+}

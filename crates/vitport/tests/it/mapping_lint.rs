@@ -1,0 +1,354 @@
+//! What must hold of every built-in mapping: over its fixtures every rule is used, every source tensor is mapped or dropped
+//! by name, every target is made once and is the target network's own; and carried there and back a fixture is the same
+//! bit by bit, unless the plan says that it folds.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use safetensors::{SafeTensors, serialize_to_file};
+use vitport::convert::{Prepared, Request, WriteOptions, prepare, write};
+use vitport::facts::FactOptions;
+use vitport::folder::layout::DEFAULT_SHARD_SIZE;
+use vitport::mapping::{Bindings, Mapping, Problem, Problems, Sources, inverse, layouts, mappings};
+use vitport::plan::Operation;
+use vitport::source::Source;
+use vitport_checkpoint::{Checkpoint, Limits};
+
+fn path(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..").join(name)
+}
+
+fn request(heads: &[u64], size: [u64; 2], without_head: bool) -> Request {
+    let facts = FactOptions {
+        num_heads: Some(heads.to_vec()),
+        image_size: Some(size),
+        mean: Some([0.5; 3]),
+        std: Some([0.5; 3]),
+        crop_pct: Some(1.0),
+        crop_mode: (size[0] != size[1]).then_some(vitport::image::CropMode::Squash),
+        interpolation: Some(vitport::image::Filter::Bicubic),
+        without_head,
+        ..FactOptions::default()
+    };
+    Request { facts, ..Request::default() }
+}
+
+/// Every fixture of every mapping, prepared.
+fn fixtures() -> Vec<(String, Prepared)> {
+    let data = "crates/vitport/tests/data";
+    let list = [
+        ("examples/vit_small_twin".to_owned(), Request::default()),
+        (format!("{data}/vit/timm_plain.safetensors"), request(&[2], [16, 16], false)),
+        (format!("{data}/vit/timm_plain.safetensors"), request(&[2], [16, 16], true)),
+        (format!("{data}/vit/timm_deit3.safetensors"), request(&[2], [16, 12], false)),
+        (format!("{data}/vit/timm_dinov2_base.safetensors"), request(&[2], [16, 16], false)),
+        (format!("{data}/vit/timm_no_qkv_bias.safetensors"), request(&[4], [16, 16], false)),
+        (format!("{data}/vit/jax_classifier.npz"), request(&[2], [16, 16], false)),
+        (format!("{data}/vit/jax_oblong.npz"), request(&[3], [16, 24], false)),
+        (format!("{data}/vit/jax_base.npz"), request(&[2], [16, 16], false)),
+        (format!("{data}/vit/jax_pre_logits.npz"), request(&[2], [16, 16], true)),
+        ("examples/cvt_tiny/tiny.pth".to_owned(), request(&[1, 2, 4], [64, 64], false)),
+    ];
+    list.into_iter()
+        .map(|(name, request)| {
+            let source = Source::open(&path(&name), None, &Limits::default()).unwrap();
+            let prepared = prepare(source, &request).unwrap_or_else(|error| panic!("{name}: {error}"));
+            (name, prepared)
+        })
+        .collect()
+}
+
+#[test]
+fn every_rule_of_every_mapping_is_used_by_a_fixture() {
+    // DINOv2's own files hold a mask token; timm's, which are the fixtures, do not.
+    let only_elsewhere = BTreeSet::from(["[drop] mask_token".to_owned()]);
+    let fixtures = fixtures();
+    for file in mappings() {
+        let mut live = BTreeSet::new();
+        let mut all = BTreeSet::new();
+        let of_file = |(_, prepared): &&(String, Prepared)| prepared.model.mapping.file() == file.file();
+        for (_, prepared) in fixtures.iter().filter(of_file) {
+            let model = &prepared.model;
+            let (used, rules) = model.mapping.live_and_all(&model.tensors, &model.bindings);
+            live.extend(used);
+            all.extend(rules);
+        }
+        assert!(!all.is_empty(), "{} has no fixture", file.file());
+        let dead: Vec<_> = all.difference(&live).filter(|rule| !only_elsewhere.contains(*rule)).collect();
+        assert!(dead.is_empty(), "{}: no fixture uses {dead:?}", file.file());
+    }
+}
+
+/// A layout's file in the names of the layout, and how it is identified.
+fn layout_fixtures(folder: &Path) -> Vec<(PathBuf, Request)> {
+    let data = |name: &str| path(&format!("crates/vitport/tests/data/vit/{name}"));
+    // DeiT-III's own files are timm's but for two names.
+    let bytes = std::fs::read(data("timm_deit3.safetensors")).unwrap();
+    let timm = SafeTensors::deserialize(&bytes).unwrap();
+    let own_name = |name: &str| name.replace("ls1.gamma", "gamma_1").replace("ls2.gamma", "gamma_2");
+    let deit3 = folder.join("deit3.safetensors");
+    serialize_to_file(timm.iter().map(|(name, view)| (own_name(name), view)), None, &deit3).unwrap();
+    vec![
+        (deit3, request(&[2], [16, 12], false)),
+        (data("jax_classifier.npz"), request(&[2], [16, 16], false)),
+        (data("jax_pre_logits.npz"), request(&[2], [16, 16], true)),
+    ]
+}
+
+#[test]
+fn every_rule_of_every_layout_is_used_and_every_name_is_the_definitions() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut live: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+    for (file, request) in layout_fixtures(folder.path()) {
+        let source = Source::open(&file, None, &Limits::default()).unwrap();
+        let prepared = prepare(source, &request).unwrap();
+        let in_file = Sources::of_state_dict(&prepared.model.state_dict);
+        let layout = layouts().iter().find(|layout| layout.is_layout_of(&in_file)).unwrap();
+        assert_eq!(layout.to(), prepared.model.definition.id());
+        let (used, _) = layout.live_and_all(&in_file, &layout.layout_bindings(&in_file));
+        live.entry(layout.file()).or_default().extend(used);
+    }
+    for layout in layouts() {
+        let (_, all) = layout.live_and_all(&Sources::default(), &Bindings::default());
+        assert_eq!(live.get(layout.file()), Some(&all), "{}", layout.file());
+    }
+}
+
+#[test]
+fn the_folder_of_deit3s_own_file_is_that_of_timms() {
+    let folder = tempfile::tempdir().unwrap();
+    let (own, request) = layout_fixtures(folder.path()).remove(0);
+    let timm = path("crates/vitport/tests/data/vit/timm_deit3.safetensors");
+    let [own, timm] = [own, timm]
+        .map(|file| prepare(Source::open(&file, None, &Limits::default()).unwrap(), &request).unwrap());
+    assert_eq!(own.model.config, timm.model.config);
+    let rows = |prepared: &Prepared| -> Vec<_> {
+        let targets = prepared.plan.targets.iter();
+        let mut rows: Vec<_> = targets.map(|t| (t.name.clone(), t.shape.clone(), t.operation)).collect();
+        rows.sort();
+        rows
+    };
+    assert_eq!(rows(&own), rows(&timm));
+    let shown = own.model.facts.get("layer_scale").unwrap().origin.to_string();
+    assert_eq!(shown, "the weights: blocks.0.gamma_1");
+}
+
+/// The names of facts that a part of a mapping file reads: the values of `fact`, `when` and `unless`, and shapes.
+fn facts_read(value: &toml::Value, found: &mut BTreeSet<String>) {
+    match value {
+        toml::Value::Table(table) => {
+            for (key, value) in table {
+                match (key.as_str(), value) {
+                    ("fact" | "when" | "unless" | "identity", toml::Value::String(name)) => {
+                        found.insert(name.clone());
+                    }
+                    ("when" | "unless", toml::Value::Table(flags)) => {
+                        found.extend(flags.keys().cloned());
+                        flags.values().for_each(|rules| facts_read(rules, found));
+                    }
+                    ("zeros" | "shape", toml::Value::Array(sizes)) => {
+                        found.extend(sizes.iter().filter_map(|size| Some(size.as_str()?.to_owned())));
+                    }
+                    _ => facts_read(value, found),
+                }
+            }
+        }
+        toml::Value::Array(list) => list.iter().for_each(|value| facts_read(value, found)),
+        _ => {}
+    }
+}
+
+#[test]
+fn every_fact_that_a_mapping_reads_is_one_that_its_definition_has() {
+    // Facts of the structures that are refused, which no fixture here is; tests/it/refusals.rs has them all.
+    let refused = [
+        "resnet_stem",
+        "norm",
+        "block_norm",
+        "patch_bias",
+        "proj_bias",
+        "mlp_bias",
+        "dist_token",
+        "reg_tokens",
+        "attn_pool",
+        "block",
+        "pre_norm",
+        "attn",
+        "qk_norm",
+        "scale_norm",
+        "gated_mlp",
+        "rel_pos_bias",
+        "separate_qkv",
+        "fc_norm",
+        "patch_norm",
+        "pre_logits",
+        "decoder",
+        "qkv_projection_method",
+        "position_embeddings",
+    ];
+    let fixtures = fixtures();
+    for mapping in mappings() {
+        let of_mapping =
+            fixtures.iter().filter(|(_, prepared)| prepared.model.mapping.file() == mapping.file());
+        let known: BTreeSet<&str> =
+            of_mapping.flat_map(|(_, prepared)| prepared.model.facts.iter().map(|fact| fact.name)).collect();
+        let mut file: toml::Table = toml::from_str(mapping.text()).unwrap();
+        let mut conditions = BTreeSet::new();
+        facts_read(&file.remove("requires").unwrap(), &mut conditions);
+        let unknown: Vec<_> = conditions
+            .iter()
+            .filter(|name| !known.contains(&***name) && !refused.contains(&&***name))
+            .collect();
+        assert!(unknown.is_empty(), "{}: [[requires]] reads {unknown:?}", mapping.file());
+        let mut read = BTreeSet::new();
+        for count in file.remove("ranges").unwrap().as_table().unwrap().values() {
+            read.insert(count.as_str().unwrap().to_owned());
+        }
+        facts_read(&toml::Value::Table(file), &mut read);
+        // An entry of a list has its number behind a dot: `depth.{s}`.
+        let stem = |name: &String| name.split('.').next().unwrap_or_default().to_owned();
+        let unknown: Vec<_> = read.iter().filter(|name| !known.contains(stem(name).as_str())).collect();
+        assert!(
+            !read.is_empty() && unknown.is_empty(),
+            "{}: it reads {unknown:?} of {known:?}",
+            mapping.file()
+        );
+    }
+}
+
+#[test]
+fn every_source_tensor_is_mapped_or_dropped_and_every_target_is_made_once() {
+    for (name, prepared) in fixtures() {
+        let mut used: BTreeSet<&str> =
+            prepared.plan.dropped.iter().map(|dropped| dropped.name.as_str()).collect();
+        let mut made = BTreeSet::new();
+        for target in &prepared.plan.targets {
+            assert!(made.insert(target.name.to_string()), "{name}: {} is made twice", target.name);
+            for part in &target.parts {
+                match part {
+                    vitport::plan::Part::Slice { tensor, .. } => {
+                        used.insert(&tensor.name);
+                    }
+                    vitport::plan::Part::ScaledRows { tensor, factors } => {
+                        used.extend([&*tensor.name, &*factors.name]);
+                    }
+                    _ => {}
+                }
+            }
+        }
+        let source: BTreeSet<&str> = prepared.model.state_dict.iter().map(|(_, t)| &*t.name).collect();
+        assert_eq!(used, source, "{name}");
+        let mut expected = BTreeSet::new();
+        for parameter in prepared.model.target_network.parameters() {
+            assert!(expected.insert(parameter.name().to_owned()), "{name}: {} twice", parameter.name());
+        }
+        assert_eq!(made, expected, "{name}");
+    }
+}
+
+/// Where in its storage the element of a view lies, counted in elements.
+fn place_in(view: &vitport_checkpoint::Tensor, mut number: u64) -> u64 {
+    let mut place = view.offset;
+    for (size, stride) in view.shape.iter().zip(&view.strides).rev() {
+        place += number % size * stride;
+        number /= size;
+    }
+    place
+}
+
+#[test]
+fn there_and_back_is_the_same_bit_by_bit() {
+    let mut reversed = 0;
+    for (name, prepared) in fixtures() {
+        let folds = prepared.plan.targets.iter().any(|target| target.operation == Operation::Fold);
+        let ways = match inverse(&prepared.plan) {
+            Ok(ways) => ways,
+            Err(error) => {
+                assert!(folds, "{name}: {error}");
+                continue;
+            }
+        };
+        assert!(!folds, "{name}");
+        let folder = tempfile::tempdir().unwrap();
+        let options = WriteOptions {
+            max_shard_size: DEFAULT_SHARD_SIZE,
+            force: false,
+            fsync: false,
+            exact_code: false,
+        };
+        let written = write(&prepared, &folder.path().join("out"), options, &|_| {}).unwrap();
+        let target =
+            Checkpoint::open(&written.staging.path().join("model.safetensors"), &Limits::default()).unwrap();
+        let dropped: BTreeSet<&str> =
+            prepared.plan.dropped.iter().map(|dropped| dropped.name.as_str()).collect();
+        for (_, tensor) in prepared.model.state_dict.iter().filter(|(_, t)| !dropped.contains(&*t.name)) {
+            let size = tensor.dtype.size();
+            let mut original = vec![0; tensor.bytes() as usize];
+            prepared.source.checkpoint.read(tensor, 0, &mut original).unwrap();
+            let mut back = vec![0xee; original.len()];
+            for run in &ways[&*tensor.name] {
+                let mut values = vec![0; (run.elements * size) as usize];
+                target.read(target.tensor(&run.target).unwrap(), run.target_first, &mut values).unwrap();
+                for (step, value) in (run.source_first..).zip(values.chunks_exact(size as usize)) {
+                    let element = match &run.view {
+                        Some(view) => place_in(view, step) - tensor.offset,
+                        None => step,
+                    };
+                    back[(element * size) as usize..][..size as usize].copy_from_slice(value);
+                }
+            }
+            assert!(original == back, "{name}: {} does not come back", tensor.name);
+        }
+        reversed += 1;
+    }
+    assert!(reversed >= 4);
+}
+
+#[test]
+fn a_rule_that_is_missing_or_too_many_is_reported_with_all_its_tensors() {
+    let source = Source::open(&path("examples/vit_small_twin"), None, &Limits::default()).unwrap();
+    let prepared = prepare(source, &Request::default()).unwrap();
+    let (model, text) = (&prepared.model, prepared.model.mapping.text());
+    let problems_of = |text: &str| {
+        let mapping = Mapping::parse("test.toml", text).unwrap();
+        mapping.plan(&model.tensors, &model.bindings, None, &model.target_network).unwrap_err().list
+    };
+    let without_norm2: String =
+        text.lines().filter(|line| !line.contains("norm2")).map(|l| format!("{l}\n")).collect();
+    let problems = problems_of(&without_norm2);
+    let grouped: BTreeMap<_, _> = problems
+        .iter()
+        .filter_map(|problem| match problem {
+            Problem::Unmapped { group, names, nearest } => {
+                Some((group.as_str(), (names.len(), nearest.clone())))
+            }
+            _ => None,
+        })
+        .collect();
+    assert_eq!(grouped.len(), 2, "{problems:?}");
+    let (count, nearest) = &grouped["blocks.{n}.norm2.weight"];
+    assert_eq!(*count, 3);
+    assert!(nearest.as_deref().unwrap().contains("norm1"), "{nearest:?}");
+
+    let renamed = text.replace("{base}layernorm.{p}", "{base}final_norm.{p}");
+    let problems = problems_of(&renamed);
+    assert!(
+        problems
+            .iter()
+            .any(|p| matches!(p, Problem::NotInTarget { group, .. } if group == "vit.final_norm.weight"))
+    );
+    assert!(
+        problems
+            .iter()
+            .any(|p| matches!(p, Problem::NotMade { group, .. } if group == "vit.layernorm.weight"))
+    );
+
+    let doubled = text.replace("\"cls_token\" =", "\"norm.weight\" = \"twice\"\n\"cls_token\" =");
+    assert!(
+        problems_of(&doubled)
+            .iter()
+            .any(|p| matches!(p, Problem::NotInTarget { group, .. } if group == "twice"))
+    );
+    let line = Problems { list: problems_of(&without_norm2) }.to_string();
+    assert!(!line.contains('\n') && line.contains("nearest rule"), "{line}");
+}

@@ -1,0 +1,360 @@
+//! Structures that no class holds: each is refused with what it is, the tensor that shows it, and what could hold it.
+
+use std::path::Path;
+
+use safetensors::tensor::{Dtype, TensorView, serialize_to_file};
+use serde_json::json;
+use vitport::convert::{ConvertError, Prepared, Request, prepare};
+use vitport::facts::{Fact, FactError, FactOptions, Facts, Origin};
+use vitport::mapping::{Mapping, TensorValues, mappings, route};
+use vitport::source::Source;
+use vitport_checkpoint::{Checkpoint, Limits};
+
+use crate::golden;
+
+/// Names and shapes of a state dict.
+type Shapes = Vec<(String, Vec<usize>)>;
+
+/// A refusal: what the source is, what shows it, and what could hold it.
+type Refusal = (String, Option<String>, String);
+
+/// What is changed in a state dict of a structure that has a target.
+#[derive(Debug, Clone, Copy)]
+enum Change {
+    Add(&'static str),
+    /// Takes away all names that begin so.
+    Remove(&'static str),
+    Reshape(&'static str, &'static [usize]),
+}
+
+/// A change, and the refusal that it leads to.
+struct Case {
+    change: Change,
+    what: &'static str,
+    /// The tensor, or the words that name it.
+    tensor: &'static str,
+    /// Part of what could hold it.
+    instead: &'static str,
+}
+
+fn case(change: Change, what: &'static str, tensor: &'static str, instead: &'static str) -> Case {
+    Case { change, what, tensor, instead }
+}
+
+/// A tensor that a plain network does not have and that shows the structure.
+fn sign(name: &'static str, what: &'static str, instead: &'static str) -> Case {
+    case(Change::Add(name), what, name, instead)
+}
+
+/// timm's ViT with one block of four channels, for images of 4 × 4, with two classes.
+fn tiny_vit() -> Shapes {
+    let block: [(&str, &[usize]); 12] = [
+        ("norm1.weight", &[4]),
+        ("norm1.bias", &[4]),
+        ("norm2.weight", &[4]),
+        ("norm2.bias", &[4]),
+        ("attn.qkv.weight", &[12, 4]),
+        ("attn.qkv.bias", &[12]),
+        ("attn.proj.weight", &[4, 4]),
+        ("attn.proj.bias", &[4]),
+        ("mlp.fc1.weight", &[12, 4]),
+        ("mlp.fc1.bias", &[12]),
+        ("mlp.fc2.weight", &[4, 12]),
+        ("mlp.fc2.bias", &[4]),
+    ];
+    let rest: [(&str, &[usize]); 8] = [
+        ("cls_token", &[1, 1, 4]),
+        ("pos_embed", &[1, 5, 4]),
+        ("patch_embed.proj.weight", &[4, 3, 2, 2]),
+        ("patch_embed.proj.bias", &[4]),
+        ("norm.weight", &[4]),
+        ("norm.bias", &[4]),
+        ("head.weight", &[2, 4]),
+        ("head.bias", &[2]),
+    ];
+    let block = block.iter().map(|(name, shape)| (format!("blocks.0.{name}"), shape.to_vec()));
+    block.chain(rest.iter().map(|(name, shape)| ((*name).to_owned(), shape.to_vec()))).collect()
+}
+
+/// The names and shapes of a fixture.
+fn fixture(name: &str) -> Shapes {
+    let file = Checkpoint::open(&golden::path(name), &Limits::default()).unwrap();
+    let shape = |shape: &[u64]| shape.iter().map(|&size| size as usize).collect();
+    file.tensors().iter().map(|tensor| (tensor.name.to_string(), shape(&tensor.shape))).collect()
+}
+
+fn changed(mut shapes: Shapes, change: Change) -> Shapes {
+    match change {
+        Change::Add(name) => shapes.push((name.to_owned(), vec![4])),
+        Change::Remove(prefix) => shapes.retain(|(name, _)| !name.starts_with(prefix)),
+        Change::Reshape(name, shape) => {
+            shapes.iter_mut().find(|(known, _)| known == name).unwrap().1 = shape.to_vec();
+        }
+    }
+    shapes
+}
+
+/// Plans the conversion of a state dict of zeros.
+fn plan(folder: &Path, shapes: &Shapes, facts: FactOptions) -> Result<Prepared, ConvertError> {
+    let zeros: Vec<Vec<u8>> =
+        shapes.iter().map(|(_, shape)| vec![0; shape.iter().product::<usize>() * 4]).collect();
+    let views = shapes
+        .iter()
+        .zip(&zeros)
+        .map(|((name, shape), bytes)| (name, TensorView::new(Dtype::F32, shape.clone(), bytes).unwrap()));
+    serialize_to_file(views, None, &folder.join("model.safetensors")).unwrap();
+    prepare(Source::open(folder, None, &Limits::default())?, &Request { facts, ..Request::default() })
+}
+
+fn refusal(planned: Result<Prepared, ConvertError>, of: &dyn std::fmt::Debug) -> Refusal {
+    match planned {
+        Err(ConvertError::Facts(FactError::NoTarget { what, tensor, instead, .. })) => {
+            (what, tensor, instead)
+        }
+        Err(other) => panic!("{of:?}: {other}"),
+        Ok(_) => panic!("{of:?} is not refused"),
+    }
+}
+
+fn check(shapes: &Shapes, cases: &[Case]) {
+    for case in cases {
+        let folder = tempfile::tempdir().unwrap();
+        let planned = plan(folder.path(), &changed(shapes.clone(), case.change), FactOptions::default());
+        let (what, tensor, instead) = refusal(planned, &case.change);
+        assert_eq!((what.as_str(), tensor.as_deref()), (case.what, Some(case.tensor)), "{:?}", case.change);
+        assert!(instead.contains(case.instead), "{:?}: {instead}", case.change);
+    }
+}
+
+fn vit_cases() -> Vec<Case> {
+    let (nothing, beit) = ("no class in transformers", "BeitForImageClassification");
+    let parallel = "a ViT with parallel blocks";
+    let differential = "a ViT with differential attention";
+    let qk_norm = "a ViT with normalised queries and keys (QK norm)";
+    let sub_norm = "a ViT with norms inside attention or MLP (sub-LN, BEiT-3)";
+    let gated = "a ViT with a gated MLP (SwiGLU)";
+    let gated_by_rows = Change::Reshape("blocks.0.mlp.fc2.weight", &[4, 6]);
+    let registers = ("a ViT with register tokens", "Dinov2WithRegistersModel");
+    let decoder = ("a network with more than a ViT's encoder", "encoder's state dict alone");
+    vec![
+        sign("patch_embed.backbone.conv.weight", "a hybrid of a ResNet stem and a ViT", "`vit_hybrid`"),
+        sign("dist_token", "a distilled DeiT", "DeiTForImageClassificationWithTeacher"),
+        sign("reg_token", registers.0, registers.1),
+        sign("register_tokens", registers.0, registers.1),
+        sign("attn_pool.latent", "a ViT with attention pooling (SigLIP)", "SiglipVisionModel"),
+        sign("blocks.0.attns.0.qkv.weight", parallel, nothing),
+        sign("blocks.0.ffns.0.mlp.fc1.weight", parallel, nothing),
+        sign("blocks.0.in_proj.weight", parallel, nothing),
+        sign("blocks.0.in_norm.weight", parallel, nothing),
+        sign("norm_pre.weight", "a CLIP image tower", "CLIPVisionModelWithProjection"),
+        sign("blocks.0.attn.lambda_q1", differential, nothing),
+        sign("blocks.0.attn.sub_norm.weight", differential, nothing),
+        sign("blocks.0.attn.q_norm.weight", qk_norm, "InternVLVisionModel"),
+        sign("blocks.0.attn.k_norm.weight", qk_norm, "InternVLVisionModel"),
+        sign("blocks.0.attn.norm.weight", sub_norm, nothing),
+        sign("blocks.0.mlp.norm.weight", sub_norm, nothing),
+        sign("blocks.0.mlp.fc1_g.weight", gated, "Dinov2Model"),
+        sign("blocks.0.mlp.w12.weight", gated, "Dinov2Model"),
+        sign("blocks.0.mlp.fc1_x.weight", gated, "Aimv2VisionModel"),
+        case(
+            gated_by_rows,
+            gated,
+            "blocks.0.mlp.fc1.weight, whose 12 rows are twice what fc2 takes",
+            "Dinov2Model",
+        ),
+        sign("blocks.0.attn.relative_position_bias_table", "a BEiT", beit),
+        sign("rel_pos_bias.relative_position_bias_table", "a BEiT", beit),
+        sign("blocks.0.attn.rel_pos.mlp.fc1.weight", "a BEiT", beit),
+        sign("blocks.0.attn.q_bias", "an EVA or BEiT", beit),
+        sign("blocks.0.attn.q_proj.weight", "an EVA or BEiT", beit),
+        sign("rope.pos_embed", "an EVA or BEiT", beit),
+        sign("fc_norm.weight", "a ViT with average pooling and a norm behind it (fc_norm)", beit),
+        sign("patch_embed.norm.weight", "a ViT with a norm behind the patch embedding", "Aimv2VisionModel"),
+        sign("pre_logits.fc.weight", "a ViT with a representation layer (pre_logits)", "--no-head"),
+        sign("patch_generator.queries", decoder.0, decoder.1),
+        sign("decoder_pos_embed", decoder.0, decoder.1),
+        case(
+            Change::Remove("cls_token"),
+            "a ViT without a class token",
+            "the absence of cls_token",
+            "IJepaModel or SiglipVisionModel",
+        ),
+        case(
+            Change::Remove("pos_embed"),
+            "a ViT without learned position embeddings",
+            "the absence of pos_embed",
+            nothing,
+        ),
+        case(
+            Change::Remove("norm.weight"),
+            "a ViT without a final norm",
+            "the absence of norm.weight",
+            "InternVLVisionModel",
+        ),
+        case(
+            Change::Reshape("patch_embed.proj.weight", &[4, 5, 2, 2]),
+            "a ViT for images of 5 channels",
+            "patch_embed.proj.weight, whose second axis is 5",
+            nothing,
+        ),
+    ]
+}
+
+fn cvt_cases() -> Vec<Case> {
+    let nothing = "no class in transformers";
+    let convolution = "stage0.blocks.0.attn.conv_proj_q.conv.weight";
+    vec![
+        case(
+            Change::Reshape("stage0.patch_embed.proj.weight", &[16, 4, 7, 7]),
+            "a CvT for images of 4 channels",
+            "stage0.patch_embed.proj.weight",
+            nothing,
+        ),
+        case(
+            Change::Remove(convolution),
+            "a CvT whose queries are not made by a depth-wise convolution",
+            "the absence of stage0.blocks.0.attn.conv_proj_q.conv.weight",
+            nothing,
+        ),
+        case(Change::Remove("stage2."), "a CvT of 2 stages", "stage1", nothing),
+        case(Change::Remove("stage1.blocks.1."), "a CvT with 1 blocks in stage 1", "stage1.blocks", nothing),
+        case(
+            Change::Add("stage1.cls_token"),
+            "a CvT with or without a class token in stage 1 (no,yes,yes)",
+            "stage1.cls_token",
+            nothing,
+        ),
+        case(
+            Change::Remove("stage2.cls_token"),
+            "a CvT with or without a class token in stage 2 (no,no,no)",
+            "the absence of stage2.cls_token",
+            nothing,
+        ),
+        sign("stage0.pos_embed", "a CvT with position embeddings", nothing),
+        sign("stage2.blocks.0.attn.rel_pos_h", "a CvT with position embeddings", nothing),
+        case(
+            Change::Remove("head."),
+            "a CvT without its classification head",
+            "the absence of head.weight",
+            "with its head",
+        ),
+    ]
+}
+
+#[test]
+fn variants_of_a_vit() {
+    check(&tiny_vit(), &vit_cases());
+}
+
+#[test]
+fn variants_of_a_cvt() {
+    check(&fixture("cvt/microsoft.safetensors"), &cvt_cases());
+}
+
+#[test]
+fn a_cvt_whose_head_is_to_be_left_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let facts = FactOptions { without_head: true, ..FactOptions::default() };
+    let planned = plan(folder.path(), &fixture("cvt/microsoft.safetensors"), facts);
+    let (what, _, instead) = refusal(planned, &"--no-head");
+    assert_eq!(what, "a CvT without its classification head");
+    assert!(instead.contains("leave --no-head out"), "{instead}");
+}
+
+#[test]
+fn pooling_that_the_config_states() {
+    let folder = tempfile::tempdir().unwrap();
+    let arguments = json!({
+        "embed_dim": 4, "depth": 1, "num_heads": 2, "mlp_ratio": 3, "patch_size": 2, "img_size": 4,
+    });
+    let config = json!({
+        "architecture": "vit_tiny_patch16_224",
+        "num_classes": 2,
+        "global_pool": "avg",
+        "model_args": arguments,
+    });
+    std::fs::write(folder.path().join("config.json"), config.to_string()).unwrap();
+    let (what, tensor, instead) =
+        refusal(plan(folder.path(), &tiny_vit(), FactOptions::default()), &"global_pool");
+    assert_eq!(what, "a ViT with global_pool `avg`");
+    assert_eq!(tensor.as_deref(), Some("global_pool in config.json"));
+    assert!(instead.contains("pools over tokens"), "{instead}");
+}
+
+/// No file to look into.
+struct NoValues;
+
+impl TensorValues for NoValues {
+    fn largest(&self, _: &str) -> Result<Option<f64>, String> {
+        Ok(None)
+    }
+}
+
+/// What timm's registry says of an architecture and the weights do not show.
+const BY_NAME: [(&str, &str, &str); 9] = [
+    ("block", "ResPostBlock", "a ViT of ResPostBlocks"),
+    ("block", "ParallelThingsBlock", "a ViT with parallel blocks"),
+    ("attn", "DiffAttention", "a ViT with differential attention"),
+    ("global_pool", "avg", "a ViT with global_pool `avg`"),
+    ("norm", "RmsNorm", "a ViT whose last norm is RmsNorm"),
+    ("block_norm", "RmsNorm", "a ViT with RmsNorm in its blocks"),
+    ("patch_bias", "false", "a ViT whose patch embedding has no bias"),
+    ("proj_bias", "false", "a ViT whose attention's output has no bias"),
+    ("mlp_bias", "false", "a ViT whose MLP has no biases"),
+];
+
+#[test]
+fn what_only_the_name_of_an_architecture_says() {
+    let mapping = mappings().iter().find(|mapping| mapping.from() == "timm/vision_transformer").unwrap();
+    for (fact, value, expected) in BY_NAME {
+        let known = if value == "false" { json!(false) } else { json!(value) };
+        let fact = Fact::new(fact, known, Origin::Registry("an architecture".to_owned()));
+        match route([mapping], &Facts::from_iter([fact]), &NoValues) {
+            Err(FactError::NoTarget { what, tensor: None, .. }) => assert_eq!(what, expected),
+            other => panic!("{value}: {:?}", other.map(|found| found.map(Mapping::file))),
+        }
+    }
+}
+
+#[test]
+fn layouts_of_other_releases() {
+    let class_token = "SiglipVisionModel";
+    let reload = "load it in timm and save its state dict";
+    let cases = [
+        sign("conv_root/kernel", "a hybrid of a ResNet stem and a ViT", "`vit_hybrid`"),
+        sign("MAPHead_0/probe", "a ViT with attention pooling", class_token),
+        sign("Transformer/encoderblock/bias", "a ViT whose blocks are stacked in one array", reload),
+        sign("pos_embedding", "a ViT in the layout of big_vision", reload),
+        sign("pre_logits/bias", "a ViT with a representation layer (pre_logits)", "--no-head"),
+        case(Change::Remove("cls"), "a ViT without a class token", "the absence of cls", "IJepaModel"),
+    ];
+    // A representation layer is two arrays, of which one is the case's own.
+    let whole_layer = changed(fixture("vit/jax_classifier.npz"), Change::Add("pre_logits/kernel"));
+    let whole_layer = changed(whole_layer, Change::Reshape("pre_logits/kernel", &[4, 4]));
+    for case in cases {
+        let is_pre_logits = case.tensor.starts_with("pre_logits");
+        let release = if is_pre_logits { whole_layer.clone() } else { fixture("vit/jax_classifier.npz") };
+        check(&release, &[case]);
+    }
+}
+
+/// Returns whether a text is `pattern` with something in place of what stands in braces.
+fn fits(text: &str, pattern: &str) -> bool {
+    let (start, end) = (pattern.split('{').next().unwrap(), pattern.rsplit('}').next().unwrap());
+    if start == pattern { text == pattern } else { text.starts_with(start) && text.ends_with(end) }
+}
+
+#[test]
+fn every_condition_of_every_mapping_has_a_case() {
+    let cases = vit_cases().into_iter().chain(cvt_cases()).map(|case| case.what);
+    let tested: Vec<&str> = cases.chain(BY_NAME.map(|(.., what)| what)).collect();
+    for mapping in mappings() {
+        let file: toml::Table = toml::from_str(mapping.text()).unwrap();
+        let conditions = file["requires"].as_array().unwrap();
+        assert!(!conditions.is_empty());
+        for condition in conditions {
+            let what = condition["what"].as_str().unwrap();
+            assert!(tested.iter().any(|tested| fits(tested, what)), "{}: {what}", mapping.file());
+        }
+    }
+}
