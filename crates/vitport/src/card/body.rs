@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::Card;
 use super::markdown::{code, table};
+use crate::frameworks::transformers::Task;
 use crate::image::Filter;
 use crate::verify::{Comparison, Guess, Report, Verdict, accounts};
 
@@ -65,16 +66,17 @@ fn heading(out: &mut String, card: &Card<'_>) {
 }
 
 fn usage(out: &mut String, card: &Card<'_>) {
-    let (task, auto, result) = match card.classifies() {
-        true => (
+    let (task, auto, result) = match card.task() {
+        Task::Classification => (
             "image-classification",
             "AutoModelForImageClassification",
-            "    logits = model(**inputs).logits\nprint(model.config.id2label[logits.argmax(-1).item()])",
+            "    logits = model(**inputs).logits\nprint(model.config.id2label[logits.argmax(-1).item()])"
+                .to_owned(),
         ),
-        false => (
+        Task::Features { loader, output, .. } => (
             "image-feature-extraction",
-            "AutoModel",
-            "    features = model(**inputs).pooler_output\nprint(features.shape)",
+            loader,
+            format!("    features = model(**inputs).{output}\nprint(features.shape)"),
         ),
     };
     let _ = write!(
@@ -96,8 +98,8 @@ fn usage(out: &mut String, card: &Card<'_>) {
          {result}\n\
          ```\n\n"
     );
-    if !card.classifies() {
-        out.push_str("`pooler_output` is the source's own pooled output: the pooler is the identity.\n\n");
+    if let Task::Features { remark: Some(remark), .. } = card.task() {
+        let _ = write!(out, "{remark}\n\n");
     }
     if let Some(exact) = card.prepared.model.target.exact_code().filter(|_| card.exact_code) {
         let _ = write!(

@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 
 use super::Card;
 use crate::frameworks::timm::registry::{self, Tag};
+use crate::frameworks::transformers::Task;
 
 /// The block with its two lines of dashes.
 pub(super) fn front_matter(card: &Card<'_>) -> String {
@@ -23,9 +24,9 @@ pub(super) fn front_matter(card: &Card<'_>) -> String {
         }
     }
     out.push_str("library_name: transformers\n");
-    out.push_str(match card.classifies() {
-        true => "pipeline_tag: image-classification\n",
-        false => "pipeline_tag: image-feature-extraction\n",
+    out.push_str(match card.task() {
+        Task::Classification => "pipeline_tag: image-classification\n",
+        Task::Features { .. } => "pipeline_tag: image-feature-extraction\n",
     });
     let tags = ["vision", model.target.model_type(), model.definition.maker(), "vitport"];
     list(&mut out, "tags", tags);

@@ -13,6 +13,7 @@ mod metadata;
 pub use crate::front_matter::CARD as FILE_NAME;
 
 use crate::convert::Prepared;
+use crate::frameworks::transformers::Task;
 use crate::verify::Report;
 
 /// What a card is written from.
@@ -40,8 +41,9 @@ impl Card<'_> {
         class.and_then(|class| class.as_str()).unwrap_or("AutoModel")
     }
 
-    /// Whether there is a classification head.
-    fn classifies(&self) -> bool {
-        self.prepared.model.labels.is_some()
+    /// Returns what the folder is used for.
+    fn task(&self) -> Task {
+        let model = &self.prepared.model;
+        model.target.task(&model.config)
     }
 }

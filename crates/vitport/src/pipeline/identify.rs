@@ -7,7 +7,7 @@ use super::values::FileValues;
 use crate::facts::{
     Evidence, Fact, FactError, FactOptions, Facts, Known, Labels, Origin, choose_labels, choose_license,
 };
-use crate::frameworks::transformers::TargetDefinition;
+use crate::frameworks::transformers::{TargetDefinition, Task};
 use crate::frameworks::{self, Inquiry, SOURCES, SourceDefinition, Transform};
 use crate::license::License;
 use crate::mapping::{self, Bindings, Mapping, Sources, route};
@@ -40,7 +40,7 @@ pub struct Model {
     pub bindings: Bindings,
     /// `config.json` without labels and dtype.
     pub config: Map<String, Value>,
-    /// Class names; none for a model without a head.
+    /// Class names; none for a model whose outputs are not scores of classes.
     pub labels: Option<Labels>,
     /// `preprocessor_config.json`.
     pub processor: Value,
@@ -159,9 +159,9 @@ fn finish(identified: Identified<'_>) -> Result<Model, FactError> {
     };
     let listed =
         source.config.as_ref().and_then(|config| Some((config.label_names()?, config.label_descriptions())));
-    let labels = match classes {
-        0 => None,
-        classes => Some(choose_labels(classes, options, listed)?),
+    let labels = match target.task(&config) {
+        Task::Classification => Some(choose_labels(classes, options, listed)?),
+        Task::Features { .. } => None,
     };
     preparation.facts.into_iter().for_each(|fact| facts.set(fact));
     if let Some(labels) = &labels {

@@ -281,7 +281,10 @@ impl Weighed {
             layers: self.layers,
             largest_at,
             starts_at,
-            source_top5: guesses(&self.source, label_of_source),
+            source_top5: match model.labels {
+                Some(_) => guesses(&self.source, label_of_source),
+                None => Vec::new(),
+            },
             target_top5: self.target.as_ref().map_or_else(Vec::new, |target| {
                 guesses(target, |class| label_of_folder(&folder.config, class))
             }),

@@ -20,6 +20,14 @@ pub trait TargetDefinition: Definition {
     /// Returns the image processor that transformers takes where a folder names none.
     fn default_processor(&self) -> &'static str;
 
+    /// Returns what a folder with this config is used for.
+    fn task(&self, config: &Map<String, Value>) -> Task {
+        match first_architecture(config) {
+            Some(class) if class.ends_with("ForImageClassification") => Task::Classification,
+            _ => Task::Features { loader: "AutoModel", output: "pooler_output", remark: None },
+        }
+    }
+
     /// Returns the keys that the config class accepts and the network ignores.
     fn ignored_keys(&self) -> &'static [&'static str] {
         &[]
@@ -29,6 +37,22 @@ pub trait TargetDefinition: Definition {
     fn exact_code(&self) -> Option<ExactCode> {
         None
     }
+}
+
+/// What a folder is used for, as its model card shows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Task {
+    /// Its outputs are scores of classes, which have names.
+    Classification,
+    /// Its outputs are features of the image.
+    Features {
+        /// The class of transformers that loads it.
+        loader: &'static str,
+        /// The output that holds the features.
+        output: &'static str,
+        /// A sentence on what that output is.
+        remark: Option<&'static str>,
+    },
 }
 
 /// A small Python module for a folder, and how `config.json` points to it.

@@ -5,7 +5,9 @@ use serde_json::{Map, Value};
 
 use super::super::{Definition, parse_config};
 use super::activations::activation;
-use super::{ImageSize, Labels, TargetDefinition, exported_defaults, first_architecture, with_defaults};
+use super::{
+    ImageSize, Labels, TargetDefinition, Task, exported_defaults, first_architecture, with_defaults,
+};
 use crate::nn::{
     Activation, Context, Conv2d, ForwardError, Grid, Heads, LayerNorm, Linear, Matrix, Mlp, Model, Network,
     Outputs, Parameter, Pixels, Qkv, Scope, SelfAttention, Window, prepend,
@@ -49,6 +51,19 @@ impl TargetDefinition for ViT {
 
     fn default_processor(&self) -> &'static str {
         "ViTImageProcessor"
+    }
+
+    fn task(&self, config: &Map<String, Value>) -> Task {
+        match first_architecture(config) {
+            Some("ViTForImageClassification") => Task::Classification,
+            _ => Task::Features {
+                loader: "AutoModel",
+                output: "pooler_output",
+                remark: Some(
+                    "`pooler_output` is the source's own pooled output: the pooler is the identity.",
+                ),
+            },
+        }
     }
 }
 
