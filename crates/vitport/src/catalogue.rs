@@ -71,6 +71,10 @@ impl Becomes {
         let class = timm::facts_of(tag).and_then(|(definition, facts)| {
             let mappings = mapping::mappings().iter().filter(|mapping| mapping.from() == definition);
             let mapping = route(mappings, &facts, &NoValues).ok()??;
+            // Whether a tag's values are as they must be, its row tells.
+            if mapping.reads_values() && tag.exactness != Exactness::Exact {
+                return None;
+            }
             let config = mapping.target_config(&facts).ok()?;
             Some(config.get("architectures")?.get(0)?.as_str()?.to_owned())
         });

@@ -2,6 +2,8 @@
 //! condition on a fact is checked as soon as the fact is known; one on a tensor's values, on the file, before a mapping is
 //! chosen.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -23,6 +25,12 @@ pub struct Condition {
     /// The least that each entry of the fact, a list, may be.
     #[serde(default)]
     each_at_least: Option<Vec<u64>>,
+    /// Values that several facts must have, each a condition of its own with the same sentence.
+    #[serde(default)]
+    all: BTreeMap<String, Value>,
+    /// Whether the fact, height and width, must be the same number twice.
+    #[serde(default)]
+    square: bool,
     /// The tensor that it is about.
     #[serde(default)]
     tensor: Option<String>,
@@ -33,7 +41,7 @@ pub struct Condition {
     #[serde(default)]
     when: Option<String>,
     /// What a source is that fails it: `a ViT with register tokens`. `{found}` stands for the fact's value, `{index}` for the
-    /// number of the entry that fails.
+    /// number of the entry that fails; with `all`, `{fact}` for its name and `{wanted}` for the value that it must have.
     what: String,
     /// Why the target cannot hold that.
     why: String,
@@ -59,6 +67,26 @@ pub trait TensorValues {
 }
 
 impl Condition {
+    /// Returns the conditions that it stands for: one for each fact of `all`, else itself.
+    pub(super) fn each(mut self) -> Vec<Self> {
+        let all = std::mem::take(&mut self.all);
+        if all.is_empty() {
+            return vec![self];
+        }
+        let of_fact = |(name, value): (String, Value)| {
+            let wanted = Fact::new("", value.clone(), Origin::Definition("")).shown();
+            let fill = |text: &str| text.replace("{fact}", &name).replace("{wanted}", &wanted);
+            let (what, why, instead) = (fill(&self.what), fill(&self.why), fill(&self.instead));
+            Self { fact: Some(name), is: Some(value), what, why, instead, ..self.clone() }
+        };
+        all.into_iter().map(of_fact).collect()
+    }
+
+    /// Returns whether it is about the values of a tensor.
+    pub(super) fn is_of_values(&self) -> bool {
+        self.values.is_some()
+    }
+
     /// Returns the refusal, if the source fails the condition. What is not known yet fails nothing.
     pub fn refusal(&self, facts: &Facts, values: &dyn TensorValues) -> Option<FactError> {
         if let Some(flag) = &self.when
@@ -99,6 +127,9 @@ impl Condition {
         }
         if let Some(allowed) = &self.one_of {
             return (!allowed.iter().any(|allowed| is_same(allowed, value))).then_some(0);
+        }
+        if self.square {
+            return (value.get(0) != value.get(1)).then_some(0);
         }
         let least = self.each_at_least.as_ref()?;
         let entries = value.as_array()?;
@@ -167,6 +198,24 @@ mod tests {
         let refused = refusal("fact = \"x\"\nis = [false, true]", json!([true, true])).unwrap();
         assert!(refused.contains("in 0 "), "{refused}");
         assert!(refusal("fact = \"x\"\nis = [false]", json!([false, true])).unwrap().contains("in 1 "));
+    }
+
+    #[test]
+    fn several_facts_share_a_sentence() {
+        let text =
+            "what = \"{fact} {found}\"\nwhy = \"not {wanted}\"\ninstead = \"none\"\n[all]\nx = false\ny = 3";
+        let conditions = toml::from_str::<Condition>(text).unwrap().each();
+        let origin = || Origin::Weights("x.weight".to_owned());
+        let facts = Facts::from_iter([Fact::new("x", true, origin()), Fact::new("y", 3, origin())]);
+        let refusals = conditions.iter().filter_map(|condition| condition.refusal(&facts, &Largest(None)));
+        let refused: Vec<String> = refusals.map(|error| error.to_string()).collect();
+        assert_eq!(refused, ["x yes cannot be converted: not no (detected by x.weight); none"]);
+    }
+
+    #[test]
+    fn edges_must_be_equal() {
+        assert_eq!(refusal("fact = \"x\"\nsquare = true", json!([16, 16])), None);
+        assert!(refusal("fact = \"x\"\nsquare = true", json!([16, 12])).is_some());
     }
 
     #[test]

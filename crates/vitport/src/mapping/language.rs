@@ -273,7 +273,7 @@ impl Mapping {
             from: head.from,
             to: head.to,
             priority: head.priority,
-            requires: head.requires,
+            requires: head.requires.into_iter().flat_map(Condition::each).collect(),
             config: reader.expressions("config", head.config)?,
             texts: reader.expressions("texts", head.texts)?,
             processor: head.processor,

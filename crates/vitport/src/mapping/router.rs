@@ -1,9 +1,9 @@
 //! Which mapping holds a source: the one whose conditions all hold and that has the highest priority. Where none does, the
-//! refusal is that of the nearest one, which fails the fewest conditions.
+//! refusal is that of the nearest one, which fails the fewest conditions on facts; the earlier one where they are as near.
 
 use serde_json::Map;
 
-use super::conditions::TensorValues;
+use super::conditions::{Condition, TensorValues};
 use super::language::Mapping;
 use crate::facts::{FactError, Facts};
 
@@ -19,14 +19,21 @@ pub fn route<'a>(
     let mut fitting: Option<&Mapping> = None;
     let mut nearest: Option<(usize, FactError)> = None;
     for mapping in mappings {
-        let mut refusals = mapping.requires.iter().filter_map(|condition| condition.refusal(facts, values));
-        let Some(first) = refusals.next() else {
+        let (of_values, of_facts): (Vec<_>, Vec<_>) =
+            mapping.requires.iter().partition(|condition| condition.is_of_values());
+        let refused = |conditions: Vec<&'a Condition>| {
+            let mut refusals =
+                conditions.into_iter().filter_map(|condition| condition.refusal(facts, values));
+            refusals.next().map(|first| (first, 1 + refusals.count()))
+        };
+        // Values are read only where all facts fit; a mapping that fails on them alone is nearer than any other.
+        let refusal = refused(of_facts).or_else(|| Some((refused(of_values)?.0, 0)));
+        let Some((first, failed)) = refusal else {
             if fitting.is_none_or(|known| mapping.priority > known.priority) {
                 fitting = Some(mapping);
             }
             continue;
         };
-        let failed = 1 + refusals.count();
         if nearest.as_ref().is_none_or(|(least, _)| failed < *least) {
             nearest = Some((failed, first));
         }
@@ -39,6 +46,11 @@ pub fn route<'a>(
 }
 
 impl Mapping {
+    /// Returns whether it is chosen by values of tensors, too.
+    pub fn reads_values(&self) -> bool {
+        self.requires.iter().any(Condition::is_of_values)
+    }
+
     /// Returns the target's `config.json` without labels and dtype.
     ///
     /// # Errors

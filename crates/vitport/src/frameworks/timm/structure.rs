@@ -75,6 +75,9 @@ pub(super) fn read(
             Value::Text(text) => evidence.weights(fact, text, name),
         }
     }
+    if !evidence.has("pre_norm") {
+        evidence.weights("pre_norm", false, "no norm_pre.weight");
+    }
     let mut is_whole = true;
     for (fact, tensor) in NEEDED {
         let is_there = tensors.has(tensor);
@@ -147,9 +150,6 @@ fn sizes(
     evidence.weights("qkv_bias", tensors.has("blocks.0.attn.qkv.bias"), "blocks.0.attn.qkv.bias");
     evidence.weights("no_embed_class", !class_position, "pos_embed");
     evidence.weights("layer_scale", tensors.has("blocks.0.ls1.gamma"), "blocks.0.ls1.gamma");
-    if !evidence.has("pre_norm") {
-        evidence.weights("pre_norm", false, "no norm_pre.weight");
-    }
     let shown_by = if classes > 0 { "head.weight" } else { "no head.weight" };
     evidence.weights("num_classes", classes, shown_by);
     Ok(())
