@@ -30,6 +30,8 @@ struct TimmDefinition {
     pub shown_by_weights: &'static [&'static str],
     /// What holds where nothing is said.
     pub usual: &'static [(&'static str, Literal)],
+    /// Facts of `usual`, each with a fact that leaves it open where it is true.
+    pub left_open: &'static [(&'static str, &'static str)],
     /// The origin of what holds where nothing is said.
     pub by_definition: &'static str,
 }
@@ -77,9 +79,17 @@ impl TimmDefinition {
             None if has_heads && !evidence.has("num_heads") => self.heads_of_all(&facts, evidence),
             None => {}
         }
+        let is_open = |fact: &str| {
+            let mut causes = self.left_open.iter().filter(|(open, _)| *open == fact);
+            named.is_none() && causes.any(|(_, cause)| facts.flag(cause) == Some(true))
+        };
         for (fact, value) in self.usual {
-            if !evidence.has(fact) {
-                evidence.say(fact, *value, Origin::Definition(self.by_definition));
+            if evidence.has(fact) {
+                continue;
+            }
+            match is_open(fact) {
+                true => self.setting_of_all(fact, &facts, evidence),
+                false => evidence.say(fact, *value, Origin::Definition(self.by_definition)),
             }
         }
         self.check_heads(&evidence.facts())?;
@@ -216,6 +226,39 @@ impl TimmDefinition {
                     ),
                     candidates: divisors.map(|heads| heads.to_string()).collect(),
                     answer: "give --num-heads N, or --arch NAME if it is one of timm's".to_owned(),
+                });
+            }
+        }
+    }
+
+    /// Says what weights do not show of a bare file, if all architectures that fit agree on it; asks otherwise.
+    fn setting_of_all(&self, fact: &'static str, facts: &Facts, evidence: &mut Evidence) {
+        let fitting = self.candidates(facts);
+        let field = self.fields.iter().find(|field| field.fact == fact);
+        let values: Vec<Value> =
+            fitting.iter().filter_map(|architecture| field?.of_architecture(architecture)).collect();
+        match values.split_first() {
+            Some((first, others)) if others.iter().all(|other| other == first) => {
+                let which = format!("the {} architectures that fit", fitting.len());
+                evidence.say(fact, first.clone(), Origin::AllCandidates(which));
+            }
+            _ => {
+                let shown = |value: &Value| Fact::new(fact, value.clone(), Origin::Definition("")).shown();
+                let mut candidates: Vec<String> = values.iter().map(shown).collect();
+                candidates.sort_unstable();
+                candidates.dedup();
+                let fit = match fitting.len() {
+                    0 => "no architecture of timm's fits",
+                    _ => "timm's architectures that fit do not agree",
+                };
+                evidence.ask(Question {
+                    fact,
+                    what: format!("{fact} cannot be inferred from the weights, and {fit}"),
+                    candidates,
+                    answer: match fact {
+                        "norm_eps" => "give --layer-norm-eps EPS, or --arch NAME".to_owned(),
+                        _ => "give --arch NAME, or a config.json with it among model_args".to_owned(),
+                    },
                 });
             }
         }

@@ -81,6 +81,8 @@ pub(super) const DECLARED: TimmDefinition = TimmDefinition {
         ("act_layer", Literal::Text("gelu")),
         ("global_pool", Literal::Text("token")),
     ],
+    // CLIPs come with an epsilon of 1e-5, and with GELU or QuickGELU.
+    left_open: &[("norm_eps", "pre_norm"), ("act_layer", "pre_norm")],
     by_definition: "timm's VisionTransformer where nothing else is said",
 };
 
