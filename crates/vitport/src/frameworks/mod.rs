@@ -45,8 +45,8 @@ pub const SOURCES: [&dyn SourceDefinition; 2] =
     [&timm::vision_transformer::VisionTransformer, &microsoft::cvt::Cvt];
 
 /// Every definition of transformers that can be written and run.
-pub const TARGETS: [&dyn transformers::TargetDefinition; 2] =
-    [&transformers::vit::ViT, &transformers::cvt::Cvt];
+pub const TARGETS: [&dyn transformers::TargetDefinition; 3] =
+    [&transformers::vit::ViT, &transformers::clip::ClipVision, &transformers::cvt::Cvt];
 
 /// Returns the definition of transformers with that id.
 pub fn target(id: &str) -> Option<&'static dyn transformers::TargetDefinition> {

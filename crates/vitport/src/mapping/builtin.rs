@@ -5,8 +5,9 @@ use std::sync::LazyLock;
 use super::language::Mapping;
 
 /// Names and texts of the mappings.
-const MAPPINGS: [(&str, &str); 2] = [
+const MAPPINGS: [(&str, &str); 3] = [
     ("timm_vit.toml", include_str!("../../mappings/timm_vit.toml")),
+    ("timm_clip.toml", include_str!("../../mappings/timm_clip.toml")),
     ("microsoft_cvt.toml", include_str!("../../mappings/microsoft_cvt.toml")),
 ];
 

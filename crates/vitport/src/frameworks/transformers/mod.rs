@@ -1,6 +1,7 @@
 //! Hugging Face transformers: its model files, its config classes' defaults, and what its classes are called.
 
 mod activations;
+pub mod clip;
 pub mod cvt;
 pub mod vit;
 

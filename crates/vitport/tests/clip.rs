@@ -1,0 +1,302 @@
+//! timm's CLIP image towers: both definitions against their frameworks' own hidden states, the conversion, and faults that are
+//! planted in its folder.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+
+use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use serde_json::{Map, Value, json};
+use vitport::catalogue::{self, Becomes};
+use vitport::convert::{ConvertError, Prepared, Request, WriteOptions, prepare, write};
+use vitport::facts::{FactError, FactOptions};
+use vitport::frameworks::Definition;
+use vitport::frameworks::timm::vision_transformer::VisionTransformer;
+use vitport::frameworks::transformers::clip::ClipVision;
+use vitport::nn::{Matrix, MemoryWeights, Network, Pixels};
+use vitport::pipeline::verify;
+use vitport::source::Source;
+use vitport::verify::{Picture, Report, Verdict};
+use vitport_checkpoint::Limits;
+
+/// Shape and values by name.
+type Tensors = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
+
+fn path(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/clip").join(name)
+}
+
+fn tensors(path: &Path) -> Tensors {
+    let bytes = std::fs::read(path).unwrap();
+    let values =
+        |data: &[u8]| data.chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect();
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    file.iter().map(|(name, view)| (name.to_owned(), (view.shape().to_vec(), values(view.data())))).collect()
+}
+
+fn save(path: &Path, tensors: &Tensors) {
+    let bytes = |values: &[f32]| values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>();
+    let bytes: Vec<_> = tensors.iter().map(|(name, (shape, values))| (name, shape, bytes(values))).collect();
+    let view = |shape: &Vec<usize>, data| TensorView::new(Dtype::F32, shape.clone(), data).unwrap();
+    let views: Vec<_> = bytes.iter().map(|(name, shape, data)| (*name, view(shape, data))).collect();
+    let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
+    std::fs::write(path, safetensors::serialize(views, Some(metadata)).unwrap()).unwrap();
+}
+
+fn json(path: &Path) -> Map<String, Value> {
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+}
+
+/// Every expected hidden state and output is there and agrees to 1e-5 of its size; returns how many there are.
+fn compare(network: &Network, weights: &str, expected: &str) -> usize {
+    let expected = tensors(&path(expected));
+    let mut memory = MemoryWeights::new();
+    for (name, (shape, values)) in tensors(&path(weights)) {
+        memory.insert(name, &shape, values).unwrap();
+    }
+    let (shape, values) = &expected["pixels"];
+    let pixels = Pixels::new(shape[1], shape[2], values.clone()).unwrap();
+    let mut places: Vec<(String, Matrix)> = Vec::new();
+    let outputs = network.forward(&pixels, &memory, &mut places).unwrap();
+    let places = places.iter().map(|(name, hidden)| (name.as_str(), hidden.values()));
+    let found: HashMap<&str, &[f32]> =
+        places.chain(outputs.iter().map(|output| (output.name, output.values.as_slice()))).collect();
+    let all = expected.iter().filter(|(name, _)| *name != "pixels");
+    for (name, (_, wanted)) in all.clone() {
+        let size = (wanted.iter().map(|v| v * v).sum::<f32>() / wanted.len() as f32).sqrt();
+        let pairs = found[name.as_str()].iter().zip(wanted);
+        let worst = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max) / size;
+        assert_eq!(found[name.as_str()].len(), wanted.len(), "{name}");
+        assert!(worst < 1e-5, "{name} is off by {worst:e}");
+    }
+    all.count()
+}
+
+#[test]
+fn transformers_tower_is_transformers_own() {
+    let network = ClipVision.build(&json(&path("transformers.json"))).unwrap();
+    assert_eq!(compare(&network, "transformers.safetensors", "transformers.expected.safetensors"), 5);
+}
+
+#[test]
+fn timms_tower_is_timms_own() {
+    let config = json!({
+        "img_size": [32, 32], "patch_size": [8, 8], "in_chans": 3, "num_classes": 12, "embed_dim": 32, "depth": 2,
+        "num_heads": 4, "mlp_dim": 128, "qkv_bias": true, "layer_scale": false, "no_embed_class": false,
+        "pre_norm": true, "act_layer": "quick_gelu", "norm_eps": 1e-5,
+    });
+    let network = VisionTransformer.build(config.as_object().unwrap()).unwrap();
+    assert_eq!(compare(&network, "tower/model.safetensors", "tower.expected.safetensors"), 5);
+}
+
+fn prepared(source: &Path, facts: FactOptions) -> Result<Prepared, ConvertError> {
+    let source = Source::open(source, None, &Limits::default()).unwrap();
+    prepare(source, &Request { facts, ..Request::default() })
+}
+
+const WRITE: WriteOptions =
+    WriteOptions { max_shard_size: u64::MAX, force: false, fsync: false, exact_code: false };
+
+/// A converted folder, which is there as long as the first of the pair.
+fn converted(prepared: &Prepared, name: &str) -> (tempfile::TempDir, PathBuf) {
+    let parent = tempfile::tempdir().unwrap();
+    let out = parent.path().join(name);
+    write(prepared, &out, WRITE, &|_| {}).unwrap().staging.publish().unwrap();
+    (parent, out)
+}
+
+fn judged(prepared: &Prepared, folder: &Path) -> Report {
+    verify(prepared, folder, &Picture::built_in().unwrap()).unwrap()
+}
+
+#[test]
+fn a_tower_is_the_same_with_its_projection_and_without() {
+    for (without_head, class, tensors) in
+        [(false, "CLIPVisionModelWithProjection", 40), (true, "CLIPVisionModel", 39)]
+    {
+        let prepared =
+            prepared(&path("tower"), FactOptions { without_head, ..FactOptions::default() }).unwrap();
+        assert_eq!(prepared.plan.targets.len(), tensors);
+        let (_parent, folder) = converted(&prepared, "out");
+        let config = json(&folder.join("config.json"));
+        assert_eq!(config["architectures"], json!([class]));
+        assert_eq!(config.get("id2label"), None);
+        let report = judged(&prepared, &folder);
+        assert_eq!(report.verdict, Verdict::Same, "{:?}", report.reasons);
+        assert!(report.source_top5.is_empty());
+    }
+    let prepared = prepared(&path("tower"), FactOptions::default()).unwrap();
+    let (_parent, folder) = converted(&prepared, "out");
+    assert_eq!(tensors(&folder.join("model.safetensors")), tensors(&path("transformers.safetensors")));
+}
+
+#[test]
+fn planted_faults_are_found() {
+    let prepared = prepared(&path("tower"), FactOptions::default()).unwrap();
+    let (_parent, folder) = converted(&prepared, "out");
+    let (weights, config) = (folder.join("model.safetensors"), folder.join("config.json"));
+    let (right_weights, right_config) = (tensors(&weights), json(&config));
+    let layer = "vision_model.encoder.layers.1";
+    let swap = |tensors: &mut Tensors, one: &str, other: &str| {
+        let taken = tensors.remove(one).unwrap();
+        let put = tensors.insert(other.to_owned(), taken).unwrap();
+        tensors.insert(one.to_owned(), put);
+    };
+    let change = |tensors: &mut Tensors, name: &str, change: &dyn Fn(&mut Vec<f32>)| {
+        change(&mut tensors.get_mut(name).unwrap_or_else(|| panic!("no {name}")).1);
+    };
+    let transpose = |values: &mut Vec<f32>| {
+        let square = values.clone();
+        (0..32 * 32).for_each(|i| values[i] = square[i % 32 * 32 + i / 32]);
+    };
+    type Plant<'a> = (&'static str, Box<dyn Fn(&mut Tensors) + 'a>);
+    let faults: Vec<Plant<'_>> = vec![
+        (
+            "q for k",
+            Box::new(|t| {
+                swap(
+                    t,
+                    &format!("{layer}.self_attn.q_proj.weight"),
+                    &format!("{layer}.self_attn.k_proj.weight"),
+                )
+            }),
+        ),
+        (
+            "k's bias for v's",
+            Box::new(|t| {
+                swap(t, &format!("{layer}.self_attn.k_proj.bias"), &format!("{layer}.self_attn.v_proj.bias"))
+            }),
+        ),
+        (
+            "norm 1 for norm 2",
+            Box::new(|t| {
+                swap(t, &format!("{layer}.layer_norm1.weight"), &format!("{layer}.layer_norm2.weight"))
+            }),
+        ),
+        (
+            "first norm for last",
+            Box::new(|t| swap(t, "vision_model.pre_layrnorm.bias", "vision_model.post_layernorm.bias")),
+        ),
+        (
+            "a transposed projection",
+            Box::new(|t| change(t, &format!("{layer}.self_attn.out_proj.weight"), &transpose)),
+        ),
+        (
+            "no class token",
+            Box::new(|t| change(t, "vision_model.embeddings.class_embedding", &|v| v.fill(0.0))),
+        ),
+        (
+            "positions shifted by one",
+            Box::new(|t| {
+                change(t, "vision_model.embeddings.position_embedding.weight", &|v| v.rotate_left(32))
+            }),
+        ),
+        (
+            "channels turned round",
+            Box::new(|t| change(t, "vision_model.embeddings.patch_embedding.weight", &|v| v.rotate_left(64))),
+        ),
+        (
+            "a channel of the projection",
+            Box::new(|t| change(t, "visual_projection.weight", &|v| v[5] = -v[5])),
+        ),
+        (
+            "one last bit",
+            Box::new(|t| {
+                change(t, &format!("{layer}.mlp.fc1.bias"), &|v| v[3] = f32::from_bits(v[3].to_bits() ^ 1))
+            }),
+        ),
+        (
+            "a missing tensor",
+            Box::new(|t| {
+                t.remove("vision_model.post_layernorm.bias").unwrap();
+            }),
+        ),
+        (
+            "a bias of the projection",
+            Box::new(|t| {
+                t.insert("visual_projection.bias".to_owned(), (vec![12], vec![0.1; 12]));
+            }),
+        ),
+    ];
+    for (name, plant) in &faults {
+        let mut wrong = right_weights.clone();
+        plant(&mut wrong);
+        assert_ne!(wrong, right_weights, "{name} is no fault");
+        save(&weights, &wrong);
+        assert_eq!(judged(&prepared, &folder).verdict, Verdict::Different, "{name}");
+    }
+    save(&weights, &right_weights);
+    assert_eq!(judged(&prepared, &folder).verdict, Verdict::Same);
+    for (key, value) in [
+        ("layer_norm_eps", json!(1e-6)),
+        ("hidden_act", json!("gelu")),
+        ("num_attention_heads", json!(2)),
+        ("num_attention_heads", json!(null)),
+        ("num_hidden_layers", json!(1)),
+        ("image_size", json!(40)),
+        ("patch_size", json!(16)),
+        ("projection_dim", json!(11)),
+        ("intermediate_size", json!(64)),
+        ("architectures", json!(["CLIPVisionModel"])),
+        ("model_type", json!("vit")),
+    ] {
+        let mut wrong = right_config.clone();
+        wrong.insert(key.to_owned(), value.clone());
+        std::fs::write(&config, Value::Object(wrong).to_string()).unwrap();
+        assert_eq!(judged(&prepared, &folder).verdict, Verdict::Different, "{key} {value}");
+    }
+}
+
+/// The tower with other tensors.
+fn altered(alter: impl Fn(&mut Tensors)) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let mut tensors = tensors(&path("tower/model.safetensors"));
+    alter(&mut tensors);
+    save(&folder.path().join("model.safetensors"), &tensors);
+    std::fs::copy(path("tower/config.json"), folder.path().join("config.json")).unwrap();
+    folder
+}
+
+fn refusal(folder: &Path) -> String {
+    match prepared(folder, FactOptions::default()).err().expect("a refusal") {
+        ConvertError::Facts(error @ FactError::NoTarget { .. }) => error.to_string(),
+        other => panic!("{other}"),
+    }
+}
+
+#[test]
+fn what_the_class_cannot_hold_is_refused() {
+    let with_bias = altered(|tensors| tensors.get_mut("head.bias").unwrap().1[3] = 0.5);
+    let sentence = refusal(with_bias.path());
+    assert!(
+        sentence.contains("the bias of its head reaches 5e-1") && sentence.contains("--no-head"),
+        "{sentence}"
+    );
+    let headless = FactOptions { without_head: true, ..FactOptions::default() };
+    assert!(prepared(with_bias.path(), headless).is_ok());
+    let with_fc_norm = altered(|tensors| {
+        let norm = tensors["norm.weight"].clone();
+        tensors.insert("fc_norm.weight".to_owned(), norm);
+    });
+    let sentence = refusal(with_fc_norm.path());
+    assert!(sentence.contains("a CLIP image tower with fc_norm yes"), "{sentence}");
+}
+
+#[test]
+fn a_bare_tower_is_asked_for_what_its_weights_do_not_show() {
+    match prepared(&path("tower/model.safetensors"), FactOptions::default()).err().expect("questions") {
+        ConvertError::Facts(FactError::Questions(open)) => {
+            let facts: Vec<&str> = open.iter().map(|question| question.fact).collect();
+            assert!(facts.contains(&"act_layer") && facts.contains(&"norm_eps"), "{facts:?}");
+        }
+        other => panic!("{other}"),
+    }
+}
+
+#[test]
+fn fifty_eight_tags_become_towers() {
+    let towers = catalogue::models()
+        .filter(|model| model.becomes == Becomes::Class("CLIPVisionModelWithProjection".to_owned()))
+        .inspect(|model| assert!(model.name.contains("_clip_"), "{}", model.name));
+    assert_eq!(towers.count(), 58);
+}
