@@ -75,9 +75,6 @@ pub(super) fn read(
             Value::Text(text) => evidence.weights(fact, text, name),
         }
     }
-    if !evidence.has("pre_norm") {
-        evidence.weights("pre_norm", false, "no norm_pre.weight");
-    }
     let mut is_whole = true;
     for (fact, tensor) in NEEDED {
         let is_there = tensors.has(tensor);
@@ -85,10 +82,18 @@ pub(super) fn read(
         let shown_by = if is_there { tensor.to_owned() } else { format!("the absence of {tensor}") };
         evidence.weights(fact, is_there, shown_by);
     }
-    if !is_whole || evidence.has("resnet_stem") || !tensors.has("blocks.0.mlp.fc1.weight") {
-        return Ok(());
+    if is_whole && !evidence.has("resnet_stem") && tensors.has("blocks.0.mlp.fc1.weight") {
+        sizes(tensors, inquiry.options.image_size, configured, evidence)?;
     }
-    sizes(tensors, inquiry.options.image_size, configured, evidence)
+    say_pre_norm(evidence);
+    Ok(())
+}
+
+/// Says that there is no norm before the first block, where there is none: some mappings hold no other networks.
+fn say_pre_norm(evidence: &mut Evidence) {
+    if !evidence.has("pre_norm") {
+        evidence.weights("pre_norm", false, "no norm_pre.weight");
+    }
 }
 
 fn sizes(
@@ -150,6 +155,7 @@ fn sizes(
     evidence.weights("qkv_bias", tensors.has("blocks.0.attn.qkv.bias"), "blocks.0.attn.qkv.bias");
     evidence.weights("no_embed_class", !class_position, "pos_embed");
     evidence.weights("layer_scale", tensors.has("blocks.0.ls1.gamma"), "blocks.0.ls1.gamma");
+    say_pre_norm(evidence);
     let shown_by = if classes > 0 { "head.weight" } else { "no head.weight" };
     evidence.weights("num_classes", classes, shown_by);
     Ok(())
