@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use crate::support::{example, names, vitport};
 
-const RULES: &str = include_str!("../../../vitport/src/families/vit/rules.toml");
+const RULES: &str = include_str!("../../../vitport/mappings/timm_vit.toml");
 
 /// The one document on standard output.
 fn document(output: &Output) -> Value {

@@ -4,6 +4,7 @@
 mod card;
 mod carry;
 mod child;
+mod clip;
 mod example;
 mod forward;
 mod fuzz_targets;

@@ -50,11 +50,6 @@ impl TimmDefinition {
         evidence: &mut Evidence,
     ) -> Result<(), FactError> {
         let known = facts.to_config();
-        // A ratio of the architecture's to something that an argument replaces does not make the architecture's product.
-        let overridden = |field: &Field| match field.argument {
-            Some((_, Kind::RatioOf(base))) => config.model_args.contains_key(base),
-            _ => false,
-        };
         for field in self.fields {
             let said = field.argument.and_then(|(name, kind)| {
                 let value = config.model_args.get(name)?;
@@ -66,8 +61,7 @@ impl TimmDefinition {
                     evidence.say(field.fact, value, Origin::HubConfig(format!("model_args.{name}")));
                 }
             } else if field.words.is_some()
-                && !overridden(field)
-                && let Some(value) = field.of_architecture(named.architecture)
+                && let Some(value) = self.made_with(field, named, facts)
                 && self.is_telling(field.fact, &value, facts)
             {
                 let origin = Origin::HubConfig(format!("architecture {}", named.architecture.name));

@@ -59,9 +59,7 @@ impl TargetDefinition for ViT {
             _ => Task::Features {
                 loader: "AutoModel",
                 output: "pooler_output",
-                remark: Some(
-                    "`pooler_output` is the source's own pooled output: the pooler is the identity.",
-                ),
+                remark: Some("`pooler_output` is the source's own pooled output: the pooler is the identity."),
             },
         }
     }

@@ -1,6 +1,5 @@
 //! timm's CLIP image towers: both definitions against their frameworks' own hidden states, the conversion, and faults that are
 //! planted in its folder.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
