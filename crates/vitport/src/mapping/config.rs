@@ -26,6 +26,8 @@ enum Function {
     Edge,
     /// The first entry of a list.
     First,
+    /// The number of entries of a list.
+    Count,
 }
 
 #[derive(Deserialize)]
@@ -106,6 +108,7 @@ impl Expression {
                     None => value,
                     Some(Function::Edge) => edge(&value),
                     Some(Function::First) => value.get(0).cloned().unwrap_or(value),
+                    Some(Function::Count) => json!(value.as_array().map_or(1, Vec::len)),
                 })
             }
         }
@@ -140,6 +143,7 @@ mod tests {
         assert_eq!(made(json!(0.0)).unwrap(), json!(0.0));
         assert_eq!(made(json!({ "fact": "img_size" })).unwrap(), json!([224, 224]));
         assert_eq!(made(json!({ "fact": "img_size", "by": "edge" })).unwrap(), json!(224));
+        assert_eq!(made(json!({ "fact": "img_size", "by": "count" })).unwrap(), json!(2));
         assert_eq!(made(json!({ "when": "head", "is": "tanh", "else": "linear" })).unwrap(), json!("tanh"));
         let names = json!({ "fact": "act_layer", "names": { "quick_gelu": "quick" } });
         assert_eq!(made(names).unwrap(), json!("quick"));

@@ -25,8 +25,8 @@ use crate::plan::{Dropped, Operation, Part, Parts, Plan, Target};
 /// What the variables, flags and counts of a mapping's rules stand for in one source.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Bindings {
-    /// Counts that ranges run up to and shapes are made of, such as `depth` and `embed_dim`. An entry of a list has its number
-    /// behind a dot: `depth.2`.
+    /// Counts that ranges run up to and shapes are made of, such as `depth` and `embed_dim`. A list counts its entries, and an
+    /// entry has its number behind a dot: `depth.2`.
     pub counts: BTreeMap<String, u64>,
     /// Flags for `when` and `unless`, such as `head`, and likewise `qkv_bias.2`.
     pub flags: BTreeMap<String, bool>,
@@ -53,6 +53,7 @@ impl Bindings {
                 self.counts.extend(number.as_u64().map(|count| (name, count)));
             }
             Json::Array(list) => {
+                self.counts.insert(name.clone(), list.len() as u64);
                 for (index, entry) in list.iter().enumerate() {
                     self.bind(format!("{name}.{index}"), entry);
                 }
