@@ -30,6 +30,8 @@ pub(super) enum Kind {
     Pair,
     /// A list of whole numbers, or one for all.
     Numbers,
+    /// A list of so many whole numbers, or one for each of them.
+    Each(usize),
     /// Yes or no.
     Flag,
     /// Whether it is anything but null.
@@ -88,6 +90,8 @@ impl Kind {
                 Value::Array(list) => json!(list.iter().map(whole).collect::<Option<Vec<_>>>()?),
                 one => json!([whole(one)?]),
             },
+            Kind::Each(count) if !value.is_array() => json!(vec![whole(value)?; count]),
+            Kind::Each(_) => Kind::Numbers.read(value, known)?,
             Kind::Pair => match value.as_array().map(Vec::as_slice) {
                 Some([height, width]) => json!([whole(height)?, whole(width)?]),
                 Some(_) => return None,
