@@ -1,4 +1,4 @@
-//! Which preprocessing a ViT was trained for: what the `config.json` says, else what timm's registry says of its tag, else what
+//! Which preprocessing a model was trained for: what the `config.json` says, else what timm's registry says of its tag, else what
 //! all tags that fit the weights agree on. Several that disagree are a question.
 
 use serde_json::Value;
@@ -33,7 +33,7 @@ pub(super) fn choose(
         && options.interpolation.is_some();
     let base = match (&inquiry.source.config, is_decided) {
         (Some(config), _) => {
-            Known::new(of_config(config, size)?, Origin::HubConfig("pretrained_cfg".to_owned()))
+            Known::new(of_config(definition, config, size)?, Origin::HubConfig("pretrained_cfg".to_owned()))
         }
         (None, false) => of_tags(definition, inquiry, named, facts, size)?,
         (None, true) => Known::new(timm_default(size), Origin::Definition("timm's default")),
@@ -54,13 +54,17 @@ fn timm_default(size: [u64; 2]) -> Preprocessing {
     }
 }
 
-fn of_config(config: &TimmConfig, size: [u64; 2]) -> Result<Preprocessing, FactError> {
+fn of_config(
+    definition: &TimmDefinition,
+    config: &TimmConfig,
+    size: [u64; 2],
+) -> Result<Preprocessing, FactError> {
     let mut chosen = timm_default(size);
     let wrong = |key: &str, value: &Value| {
         let shown: String = value.to_string().chars().take(60).collect();
         FactError::Misshapen {
             tensor: "config.json".to_owned(),
-            family: "ViT",
+            family: definition.family,
             reason: format!(
                 "pretrained_cfg.{key} is {}, which is no {key}",
                 vitport_checkpoint::escape(&shown)
