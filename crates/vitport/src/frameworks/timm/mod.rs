@@ -76,8 +76,12 @@ impl TimmDefinition {
                     self.read_arguments(config, named, &facts, evidence)?;
                 }
             }
-            None if has_heads && !evidence.has("num_heads") => self.heads_of_all(&facts, evidence),
-            None => {}
+            None => {
+                if has_heads && !evidence.has("num_heads") {
+                    self.heads_of_all(&facts, evidence);
+                }
+                self.unusual_of_all(&facts, evidence);
+            }
         }
         let is_open = |fact: &str| {
             let mut causes = self.left_open.iter().filter(|(open, _)| *open == fact);
@@ -189,6 +193,23 @@ impl TimmDefinition {
     }
 
     /// Says the number of attention heads of a bare file, if all architectures of this width and depth that fit have one;
+    /// Says what all architectures that fit a bare file have otherwise than usual.
+    fn unusual_of_all(&self, facts: &Facts, evidence: &mut Evidence) {
+        let fitting = self.candidates(facts);
+        for (fact, usual) in self.usual {
+            let field = self.fields.iter().find(|field| field.fact == *fact);
+            let mut values = fitting.iter().map(|architecture| field?.of_architecture(architecture));
+            if let (Some(Some(first)), false) = (values.next(), evidence.has(fact))
+                && first != Value::from(*usual)
+                && values.all(|value| value.as_ref() == Some(&first))
+            {
+                let which =
+                    fitting.iter().map(|architecture| architecture.name).collect::<Vec<_>>().join(", ");
+                evidence.say(fact, first, Origin::AllCandidates(which));
+            }
+        }
+    }
+
     /// asks otherwise.
     fn heads_of_all(&self, facts: &Facts, evidence: &mut Evidence) {
         let fitting = self.candidates(facts);
