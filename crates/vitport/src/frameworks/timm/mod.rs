@@ -323,15 +323,20 @@ pub fn facts_of(tag: &Tag) -> Option<(&'static str, Facts)> {
 }
 
 /// Returns the reason why an architecture of another module of timm's has no target, if timm has it.
+/// Returns timm's modules whose architectures are defined here.
+fn modules() -> Vec<&'static str> {
+    DEFINITIONS.into_iter().flat_map(|(_, definition)| definition.modules).copied().collect()
+}
+
 pub(crate) fn refuse_other_module(name: &str) -> Option<FactError> {
     let module = registry::module_of(name)?;
-    if DEFINITIONS.iter().any(|(_, definition)| definition.modules.contains(&module)) {
+    if modules().contains(&module) {
         return None;
     }
     Some(FactError::NoTarget {
         what: format!("timm's {name}"),
         why: format!("it is of timm's family `{module}`, which has no mapping here yet"),
         tensor: None,
-        instead: "vitport converts timm's vision_transformer and deit models and Microsoft's CvT".to_owned(),
+        instead: format!("vitport converts timm's {} models and Microsoft's CvT", modules().join(", ")),
     })
 }
