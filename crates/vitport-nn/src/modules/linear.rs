@@ -25,6 +25,22 @@ impl Linear {
         Ok(Self { weight, bias })
     }
 
+    /// Registers the same layer as a convolution whose kernel is one position (`torch.nn.Conv2d` with `kernel_size` 1) saves it:
+    /// `weight` [outputs, inputs, 1, 1] and, if it has one, `bias` `[outputs]`.
+    ///
+    /// # Errors
+    /// Returns what [`Scope::weight`] does.
+    pub fn pointwise(
+        scope: &Scope,
+        inputs: usize,
+        outputs: usize,
+        has_bias: bool,
+    ) -> Result<Self, ForwardError> {
+        let weight = scope.weight("weight", &[outputs, inputs, 1, 1])?;
+        let bias = has_bias.then(|| scope.parameter("bias", &[outputs])).transpose()?;
+        Ok(Self { weight, bias })
+    }
+
     /// Returns the number of features that come out.
     pub fn outputs(&self) -> usize {
         self.weight.shape().first().copied().unwrap_or(0)
