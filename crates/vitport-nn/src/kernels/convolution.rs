@@ -109,6 +109,11 @@ impl Window {
         Self { kernel: (kernel, kernel), stride: (stride, stride), padding: (padding, padding) }
     }
 
+    /// A window of patches of (height, width): side by side, without padding.
+    pub fn patches(size: (usize, usize)) -> Self {
+        Self { kernel: size, stride: size, padding: (0, 0) }
+    }
+
     /// (height, width) of what comes out of a grid of this height and width: ⌊(size + 2 padding −
     /// kernel) / stride⌋ + 1 (`torch.nn.Conv2d`), none when the kernel does not fit.
     pub fn output_size(&self, height: usize, width: usize) -> Option<(usize, usize)> {

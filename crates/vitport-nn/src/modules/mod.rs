@@ -5,6 +5,7 @@
 mod attention;
 mod batch_norm;
 mod conv2d;
+mod depthwise_block;
 mod feature_map;
 mod grn;
 mod layer_norm;
@@ -18,6 +19,7 @@ mod tokens;
 pub use attention::{Attention, Qkv, SelfAttention};
 pub use batch_norm::BatchNorm2d;
 pub use conv2d::Conv2d;
+pub use depthwise_block::{DepthwiseBlock, DepthwiseStage, NormConv};
 pub use feature_map::FeatureMap;
 pub use grn::GlobalResponseNorm;
 pub use layer_norm::LayerNorm;
