@@ -16,10 +16,14 @@ pub trait SourceDefinition: Definition {
     fn description(&self) -> &'static str;
 
     /// Returns the word by which model cards name where a model comes from: `timm`.
-    fn maker(&self) -> &'static str;
+    fn maker(&self) -> &'static str {
+        self.id().split('/').next().unwrap_or_default()
+    }
 
     /// Returns the names of the facts that a layout may tell.
-    fn fact_names(&self) -> &'static [&'static str];
+    fn fact_names(&self) -> &'static [&'static str] {
+        &[]
+    }
 
     /// Returns whether these tensors are a network of this definition, be it one that has no target.
     fn recognises(&self, tensors: &Sources) -> bool;

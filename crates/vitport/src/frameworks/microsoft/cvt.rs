@@ -80,14 +80,6 @@ impl SourceDefinition for Cvt {
         "Microsoft's CvT"
     }
 
-    fn maker(&self) -> &'static str {
-        "microsoft"
-    }
-
-    fn fact_names(&self) -> &'static [&'static str] {
-        &[]
-    }
-
     fn recognises(&self, tensors: &Sources) -> bool {
         structure::recognises(tensors)
     }

@@ -126,6 +126,16 @@ impl Field {
         Self { fact, argument: None, registry: Some((name, kind)), words: None, otherwise: None }
     }
 
+    /// Returns a field that has another name among timm's arguments and in the registry.
+    pub const fn named(fact: &'static str, name: &'static str, kind: Kind) -> Self {
+        Self { argument: Some((name, kind)), ..Self::of_registry(fact, name, kind) }
+    }
+
+    /// Returns a field of a part that the weights show and that is usually not there.
+    pub const fn part(self, words: &'static str) -> Self {
+        self.shown(words).otherwise(Literal::Flag(false))
+    }
+
     /// Returns the same field, which the weights show.
     pub const fn shown(self, words: &'static str) -> Self {
         Self { words: Some(words), ..self }

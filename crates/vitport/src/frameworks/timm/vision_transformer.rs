@@ -135,10 +135,6 @@ impl SourceDefinition for VisionTransformer {
         "timm's ViT"
     }
 
-    fn maker(&self) -> &'static str {
-        "timm"
-    }
-
     fn fact_names(&self) -> &'static [&'static str] {
         &["num_heads"]
     }

@@ -6,7 +6,9 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::super::{Definition, parse_config};
-use super::{ExactCode, Labels, TargetDefinition, exported_defaults, first_architecture, with_defaults};
+use super::{
+    ExactCode, Labels, TargetDefinition, exported_defaults, first_architecture, of_stage, with_defaults,
+};
 use crate::nn::{
     Activation, Attention, BatchNorm2d, Context, Conv2d, FeatureMap, ForwardError, Grid, Heads, LayerNorm,
     Layout, Linear, Matrix, Mlp, Model, Network, Outputs, Parameter, Pixels, Scope, Window, prepend,
@@ -138,13 +140,6 @@ impl Model for CvtForImageClassification {
         outputs.push("logits", self.classifier.forward(&sequence, cx)?.into_values());
         Ok(outputs)
     }
-}
-
-/// Returns the entry of a stage in one of the config's lists.
-fn of_stage<T: Clone>(field: &str, entries: &[T], index: usize) -> Result<T, ForwardError> {
-    entries.get(index).cloned().ok_or_else(|| {
-        ForwardError::config(format!("{field} has {} entries, none for stage {index}", entries.len()))
-    })
 }
 
 /// `CvtStage`.

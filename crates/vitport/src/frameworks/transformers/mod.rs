@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 
 use super::Definition;
 
+use crate::nn::ForwardError;
 /// A definition of transformers.
 pub trait TargetDefinition: Definition {
     /// Returns the `model_type` of its configs: `vit`.
@@ -116,10 +117,25 @@ pub(crate) fn first_architecture(config: &Map<String, Value>) -> Option<&str> {
 }
 
 /// Returns a config with the keys that it leaves out filled from its class's defaults.
-pub(crate) fn with_defaults(
-    config: &Map<String, Value>,
-    defaults: &Map<String, Value>,
-) -> Map<String, Value> {
+/// Returns whether a config is for a class with a classifier, of the two that can be run: the one with and the one without.
+pub(crate) fn has_classifier(config: &Map<String, Value>, [with, without]: [&str; 2]) -> Result<bool, ForwardError> {
+    match first_architecture(config).unwrap_or_default() {
+        class if class == with => Ok(true),
+        class if class == without => Ok(false),
+        class => Err(ForwardError::config(format!(
+            "architectures names {class:?}, and only {with} and {without} can be run"
+        ))),
+    }
+}
+
+/// Returns the entry of a stage in one of a config's lists.
+pub(crate) fn of_stage<T: Clone>(field: &str, entries: &[T], index: usize) -> Result<T, ForwardError> {
+    entries.get(index).cloned().ok_or_else(|| {
+        ForwardError::config(format!("{field} has {} entries, none for stage {index}", entries.len()))
+    })
+}
+
+pub(crate) fn with_defaults(config: &Map<String, Value>, defaults: &Map<String, Value>) -> Map<String, Value> {
     let mut whole = defaults.clone();
     whole.extend(config.iter().map(|(key, value)| (key.clone(), value.clone())));
     whole

@@ -5,9 +5,7 @@ use serde_json::{Map, Value};
 
 use super::super::{Definition, parse_config};
 use super::activations::activation;
-use super::{
-    ImageSize, Labels, TargetDefinition, Task, exported_defaults, first_architecture, with_defaults,
-};
+use super::{ImageSize, Labels, TargetDefinition, exported_defaults, has_classifier, with_defaults};
 use crate::nn::{
     Activation, Context, Conv2d, ForwardError, Grid, Heads, LayerNorm, Linear, Matrix, Mlp, Model, Network,
     Outputs, Parameter, Pixels, Qkv, Scope, SelfAttention, Window, prepend,
@@ -71,16 +69,7 @@ impl Definition for ViT {
     }
 
     fn build(&self, config: &Map<String, Value>) -> Result<Network, ForwardError> {
-        let has_classifier = match first_architecture(config) {
-            Some("ViTForImageClassification") => true,
-            Some("ViTModel") => false,
-            other => {
-                return Err(ForwardError::config(format!(
-                    "architectures names {:?}, and only ViTForImageClassification and ViTModel can be run",
-                    other.unwrap_or_default()
-                )));
-            }
-        };
+        let has_classifier = has_classifier(config, ["ViTForImageClassification", "ViTModel"])?;
         let config: ViTConfig = parse_config("ViTConfig", &with_defaults(config, &self.defaults(config)))?;
         Network::build(|scope| ViTModel::new(scope, &config, has_classifier))
     }
