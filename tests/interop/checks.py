@@ -17,7 +17,11 @@ def check_loading(report):
     # A classifier opened as a bare model lacks a pooler and leaves its head behind, and nothing else.
     base = report["base_loading"]
     assert all("pooler" in key for key in base["missing_keys"]), base
-    head = {"ViTForImageClassification": ["classifier"], "CvtForImageClassification": ["classifier", "layernorm"]}
+    head = {
+        "ViTForImageClassification": ["classifier"],
+        "ConvNextForImageClassification": ["classifier"],
+        "CvtForImageClassification": ["classifier", "layernorm"],
+    }
     left = {key.split(".")[0] for key in base["unexpected_keys"]}
     assert left <= set(head.get(report["class"], [])), base
     assert base["mismatched_keys"] == [], base

@@ -41,12 +41,17 @@ pub(crate) fn parse_config<T: DeserializeOwned>(
 }
 
 /// Every definition whose checkpoints can be converted, in the order in which they are tried.
-pub const SOURCES: [&dyn SourceDefinition; 2] =
-    [&timm::vision_transformer::VisionTransformer, &microsoft::cvt::Cvt];
+pub const SOURCES: [&dyn SourceDefinition; 3] =
+    [&timm::vision_transformer::VisionTransformer, &timm::convnext::ConvNeXt, &microsoft::cvt::Cvt];
 
 /// Every definition of transformers that can be written and run.
-pub const TARGETS: [&dyn transformers::TargetDefinition; 3] =
-    [&transformers::vit::ViT, &transformers::clip::ClipVision, &transformers::cvt::Cvt];
+pub const TARGETS: [&dyn transformers::TargetDefinition; 4] =
+    [
+        &transformers::vit::ViT,
+        &transformers::clip::ClipVision,
+        &transformers::convnext::ConvNext,
+        &transformers::cvt::Cvt,
+    ];
 
 /// Returns the definition of transformers with that id.
 pub fn target(id: &str) -> Option<&'static dyn transformers::TargetDefinition> {

@@ -5,6 +5,7 @@ mod card;
 mod carry;
 mod child;
 mod clip;
+mod convnext;
 mod example;
 mod forward;
 mod fuzz_targets;

@@ -1,6 +1,7 @@
 //! timm (PyTorch Image Models): its model files, its registry, and what hub folders and training runs say of a model.
 
 mod arguments;
+pub mod convnext;
 mod field;
 mod layers;
 mod named;
@@ -192,7 +193,6 @@ impl TimmDefinition {
         })
     }
 
-    /// Says the number of attention heads of a bare file, if all architectures of this width and depth that fit have one;
     /// Says what all architectures that fit a bare file have otherwise than usual.
     fn unusual_of_all(&self, facts: &Facts, evidence: &mut Evidence) {
         let fitting = self.candidates(facts);
@@ -210,6 +210,7 @@ impl TimmDefinition {
         }
     }
 
+    /// Says the number of attention heads of a bare file, if all architectures of this width and depth that fit have one;
     /// asks otherwise.
     fn heads_of_all(&self, facts: &Facts, evidence: &mut Evidence) {
         let fitting = self.candidates(facts);
@@ -311,8 +312,8 @@ impl TimmDefinition {
 }
 
 /// Every definition of timm's, with its id.
-const DEFINITIONS: [(&str, &TimmDefinition); 1] =
-    [("timm/vision_transformer", &vision_transformer::DECLARED)];
+const DEFINITIONS: [(&str, &TimmDefinition); 2] =
+    [("timm/vision_transformer", &vision_transformer::DECLARED), ("timm/convnext", &convnext::DECLARED)];
 
 /// Returns the id of the definition that defines a tag's network, and the facts that the registry has of it; none for a module
 /// that is not defined here.
@@ -322,12 +323,12 @@ pub fn facts_of(tag: &Tag) -> Option<(&'static str, Facts)> {
     Some((id, definition.facts_of(registry::architecture(tag.architecture)?, tag)))
 }
 
-/// Returns the reason why an architecture of another module of timm's has no target, if timm has it.
 /// Returns timm's modules whose architectures are defined here.
 fn modules() -> Vec<&'static str> {
     DEFINITIONS.into_iter().flat_map(|(_, definition)| definition.modules).copied().collect()
 }
 
+/// Returns the reason why an architecture of another module of timm's has no target, if timm has it.
 pub(crate) fn refuse_other_module(name: &str) -> Option<FactError> {
     let module = registry::module_of(name)?;
     if modules().contains(&module) {

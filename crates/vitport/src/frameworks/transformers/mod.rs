@@ -2,6 +2,7 @@
 
 mod activations;
 pub mod clip;
+pub mod convnext;
 pub mod cvt;
 pub mod vit;
 
@@ -9,8 +10,8 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::Definition;
-
 use crate::nn::ForwardError;
+
 /// A definition of transformers.
 pub trait TargetDefinition: Definition {
     /// Returns the `model_type` of its configs: `vit`.
@@ -116,7 +117,6 @@ pub(crate) fn first_architecture(config: &Map<String, Value>) -> Option<&str> {
     config.get("architectures")?.get(0)?.as_str()
 }
 
-/// Returns a config with the keys that it leaves out filled from its class's defaults.
 /// Returns whether a config is for a class with a classifier, of the two that can be run: the one with and the one without.
 pub(crate) fn has_classifier(config: &Map<String, Value>, [with, without]: [&str; 2]) -> Result<bool, ForwardError> {
     match first_architecture(config).unwrap_or_default() {
@@ -135,7 +135,11 @@ pub(crate) fn of_stage<T: Clone>(field: &str, entries: &[T], index: usize) -> Re
     })
 }
 
-pub(crate) fn with_defaults(config: &Map<String, Value>, defaults: &Map<String, Value>) -> Map<String, Value> {
+/// Returns a config with the keys that it leaves out filled from its class's defaults.
+pub(crate) fn with_defaults(
+    config: &Map<String, Value>,
+    defaults: &Map<String, Value>,
+) -> Map<String, Value> {
     let mut whole = defaults.clone();
     whole.extend(config.iter().map(|(key, value)| (key.clone(), value.clone())));
     whole

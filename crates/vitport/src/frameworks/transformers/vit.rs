@@ -5,7 +5,10 @@ use serde_json::{Map, Value};
 
 use super::super::{Definition, parse_config};
 use super::activations::activation;
-use super::{ImageSize, Labels, TargetDefinition, exported_defaults, has_classifier, with_defaults};
+use super::{
+    ImageSize, Labels, TargetDefinition, Task, exported_defaults, first_architecture, has_classifier,
+    with_defaults,
+};
 use crate::nn::{
     Activation, Context, Conv2d, ForwardError, Grid, Heads, LayerNorm, Linear, Matrix, Mlp, Model, Network,
     Outputs, Parameter, Pixels, Qkv, Scope, SelfAttention, Window, prepend,

@@ -1,0 +1,114 @@
+"""timm's ConvNeXt: small networks as timm exports them, with and without a head, through both versions."""
+import numpy as np
+import pytest
+import timm
+import torch
+from PIL import Image
+from timm.data import create_transform, resolve_data_config
+from timm.models._hub import save_for_hf
+
+import checks
+import environment
+import pixels
+
+# Architectures with a small twin's arguments: linear layers as such and as 1×1 convolutions, crops and squashing.
+TWINS = {
+    "plain": ("convnext_tiny.fb_in1k", {"dims": [16, 32, 48, 64], "depths": [2, 1, 3, 1], "num_classes": 10}, 64),
+    "odd widths": ("convnext_small.fb_in22k", {"dims": [9, 14, 21, 30], "depths": [1, 2, 1, 2], "num_classes": 7}, 96),
+    "1×1 convolutions": ("convnext_atto.d2_in1k", {"dims": [8, 12, 16, 20], "depths": [1, 1, 2, 1], "num_classes": 5}, 64),
+    "squashed": ("convnext_tiny.fb_in22k_ft_in1k_384", {"dims": [8, 16, 24, 32], "depths": [1, 1, 1, 1], "num_classes": 3}, 64),
+    "CLIP's projection": ("convnext_base.clip_laiona", {"dims": [8, 16, 24, 32], "depths": [1, 1, 2, 1], "num_classes": 40}, 64),
+    "DINOv3": ("convnext_tiny.dinov3_lvd1689m", {"dims": [8, 16, 24, 32], "depths": [1, 1, 2, 1]}, 64),
+}
+
+
+@torch.no_grad()
+def enliven(model, seed):
+    """Random weights with which logits spread by about one and every layer matters."""
+    generator = torch.Generator().manual_seed(seed)
+    for name, value in model.named_parameters():
+        noise = torch.randn(value.shape, generator=generator)
+        if value.ndim == 1:
+            value.copy_(0.3 * noise + (0.0 if name.endswith("bias") else 1.0))
+        else:
+            value.copy_(noise / value[0].numel() ** 0.5)
+
+
+def build(seed, tag, args, size):
+    overlay = {"input_size": (3, size, size), "fixed_input_size": False}
+    model = timm.create_model(tag, pretrained_cfg_overlay=overlay, **args).eval()
+    enliven(model, seed)
+    return model
+
+
+@pytest.fixture(scope="module")
+def opened(tmp_path_factory, pictures):
+    directory = tmp_path_factory.mktemp("convnext")
+    images = [Image.open(path).convert("RGB") for path in pictures]
+    results, jobs = {}, []
+    for seed, (name, (tag, args, size)) in enumerate(TWINS.items()):
+        model = build(seed, tag, args, size)
+        source, folder, truth = (directory / f"{seed}{end}" for end in (".source", "", ".npz"))
+        save_for_hf(model, source, safe_serialization=True, model_args=args)
+        batch = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(seed))
+        config = resolve_data_config({"input_size": (3, size, size)}, model=model)
+        transform = create_transform(**config)
+        with torch.no_grad():
+            values = {"input": batch.numpy(), "output": model(batch).numpy()}
+            values["tokens"] = model.forward_features(batch).numpy()
+        values |= {f"pixels_{i}": pixels.reference(transform, image) for i, image in enumerate(images)}
+        np.savez(truth, **values)
+        results[name] = [environment.convert(source, folder), values, model, config]
+        if results[name][0].returncode == 0:
+            jobs.append({"name": name, "folder": str(folder), "truth": str(truth)})
+    reports = environment.open_folders(jobs, pictures, directory)
+    for name, result in results.items():
+        result.append({major: reports[major].get(name) for major in environment.MAJORS})
+    return results
+
+
+@pytest.mark.parametrize("name", TWINS)
+def test_convnext(opened, name):
+    conversion, truth, model, config, reports = opened[name]
+    assert conversion.returncode == 0, conversion.stderr
+    for major in environment.MAJORS:
+        report = reports[major]
+        checks.check_opens(report)
+        checks.check_loading(report)
+        wanted = "ConvNextForImageClassification" if model.num_classes else "ConvNextModel"
+        assert report["architectures"] == [wanted]
+        assert list(report["config"]["depths"]) == [len(stage.blocks) for stage in model.stages]
+        assert report["config"]["layer_norm_eps"] == 1e-6
+        arrays = dict(np.load(report["arrays"]))
+        checks.check_outputs(arrays, truth, headless=model.num_classes == 0)
+        # Version 5's default backend squashes up to nine levels off.
+        if major == 4 or config["crop_mode"] == "center":
+            checks.check_pixels(arrays, truth, config["std"], major)
+        if model.num_classes:
+            checks.check_labels(report, report["labels"])
+            checks.check_pipeline(report, arrays)
+
+
+@pytest.mark.parametrize(
+    "tag, args, words",
+    [
+        ("convnextv2_atto.fcmae_ft_in1k", {}, "a ConvNeXt V2"),
+        ("convnext_atto_ols.a2_in1k", {}, "an overlapping stem"),
+        ("convnext_tiny_hnf.a2h_in1k", {}, "its last norm before pooling"),
+        ("convnext_tiny.fb_in1k", {"head_hidden_size": 24}, "a hidden layer in its head"),
+        ("convnext_zepto_rms.ra4_e3600_r224_in1k", {}, "another norm than LayerNorm"),
+        ("test_convnext.r160_in1k", {}, "an epsilon of 1e-5"),
+        ("test_convnext3.r160_in1k", {}, "kernels of 7,5,5,3 pixels"),
+        ("convnext_tiny.fb_in1k", {"conv_bias": False}, "whose convolutions have no biases"),
+        ("convnext_tiny.fb_in1k", {"patch_size": 8}, "patches of 8x8 pixels"),
+        ("edgenext_xx_small.in1k", {}, "edgenext"),
+    ],
+)
+def test_other_structures_are_refused(tmp_path, tag, args, words):
+    small = {} if tag.startswith(("test_", "edgenext")) else {"dims": [8, 16, 24, 32], "depths": [1, 1, 1, 1]}
+    model = timm.create_model(tag, **small, **args)
+    save_for_hf(model, tmp_path / "source", safe_serialization=True, model_args={**small, **args})
+    conversion = environment.convert(tmp_path / "source", tmp_path / "out")
+    assert conversion.returncode == 7, conversion.stderr
+    assert len(conversion.stderr.splitlines()) == 1 and words in conversion.stderr, conversion.stderr
+    assert not (tmp_path / "out").exists()
