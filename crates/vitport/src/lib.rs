@@ -1,9 +1,9 @@
-//! Carries a vision model from the framework it was trained in to the one it will be used in, and proves that it is still
-//! the same model.
+//! Converts a vision model from the framework it was trained in to transformers, and verifies that it is still the same
+//! model.
 //!
 //! Frameworks define networks ([`frameworks`]), mappings connect them ([`mapping`]), and everything else is machinery that
-//! knows neither: [`source`] opens a checkpoint, [`facts`] holds what is known of it, [`folder`] writes, [`verify`] runs both
-//! networks and compares. [`pipeline`] has the steps in their order.
+//! knows neither: [`source`] opens a checkpoint, [`facts`] holds what is known of the model, [`folder`] writes, [`verify`] runs
+//! both networks and compares. [`pipeline`] has the steps in their order. `ARCHITECTURE.md` says where things are.
 //!
 //! The library prints nothing, reads no environment variable and never exits; `vitport-cli` does.
 

@@ -1,9 +1,8 @@
 //! What will be written, before anything is: every tensor of the target as slices of source tensors, and every source
 //! tensor accounted for.
 //!
-//! A [`Plan`] is pure data. It is made by [`crate::rules`] from a rule file, read by people through `vitport plan`,
-//! carried out by [`crate::folder`], and turned round by [`crate::rules::inverse`]. Nothing in it has touched a tensor's
-//! bytes yet.
+//! A [`Plan`] is pure data. It is made by [`crate::mapping`], shown by `vitport plan`, written by [`crate::folder`], and
+//! inverted by [`crate::mapping::inverse()`]. No tensor's bytes have been read yet.
 
 use std::sync::Arc;
 

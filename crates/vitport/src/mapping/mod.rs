@@ -1,16 +1,29 @@
-//! The mapping language: which tensor of the source goes where in the target, as a TOML file that reads like the table in a
-//! paper.
+//! Mappings connect two definitions of a network. A mapping is a TOML file: which sources the target can hold, what
+//! `config.json` says, which places of the two networks are compared, and which tensor of the source goes where. No framework
+//! is known here. `docs/mappings.md` is the reference of the language.
 //!
 //! ```toml
 //! from = "timm/vision_transformer"
 //! to = "transformers/vit"
 //!
+//! [[requires]]                   # what the source must be, and the sentence of a refusal
+//! fact = "reg_tokens"
+//! is = 0
+//! what = "a ViT with register tokens"
+//! why = "ViTForImageClassification has a class token and nothing else before the patches"
+//! instead = "Dinov2WithRegistersModel could hold it"
+//!
+//! [config]                       # keys of config.json, from the source's facts
+//! hidden_size = { fact = "embed_dim" }
+//!
+//! [compare]                      # places that hold the same hidden states
+//! "layer {i}" = ["blocks.{i}", "encoder.layer.{i}"]
+//!
 //! [ranges]                       # an index, and the count that it runs up to
 //! i = "depth"
 //!
-//! [choices]                      # a variable that stands for several texts, each making a rule of its own
+//! [choices]                      # a variable that stands for several texts
 //! p = ["weight", "bias"]
-//! x = { q = "query", k = "key" } # read differently on the two sides
 //!
 //! [rename]
 //! "blocks.{i}.norm1.{p}" = "{base}encoder.layer.{i}.layernorm_before.{p}"
@@ -19,24 +32,17 @@
 //! "blocks.{i}.attn.qkv.bias" = ["….query.bias", "….key.bias", "….value.bias"]
 //! ```
 //!
-//! | table | entry | meaning |
-//! |---|---|---|
-//! | `rename` | `"source" = "target"` | the same bytes under another name |
-//! | `split` | `"source" = ["a", "b", …]` | equal shares of the first axis |
-//! | `concat` | `"target" = ["a", "b", …]` | source tensors one after another along the first axis |
-//! | `transpose` | `"source" = "target"` | the last two axes exchanged |
-//! | `permute` | `"source" = { to = "target", axes = [2, [0, 1]] }` | the axes in another order, those in brackets joined |
-//! | `reshape` | `"source" = { to = "target", shape = ["embed_dim", 3] }` | the same bytes under another shape |
-//! | `pad` | `"source" = { to = "target", rows = 1 }` | rows (last axis) of zeros put before the source's |
-//! | `fold` | `"source" = { to = "target", rows_times = "factors" }` | row r times factor r, in float64, rounded once |
-//! | `fill` | `"target" = { zeros = ["embed_dim"] }` or `{ identity = "embed_dim" }` | values that no source holds |
-//! | `drop` | `"source" = "reason"` | left out, if it is there at all |
+//! The way of a mapping:
 //!
-//! The source's facts are the counts and the flags, `[texts]` has the texts (such as `{base}`): [`Bindings`]. Every rule
-//! whose conditions hold must find its sources, except `drop`; every source tensor must be used by a rule; every target must
-//! be made once.
-//! What breaks this is reported all at once ([`Problems`]). All operations but `fold` can be undone bit for bit
-//! ([`inverse`]). Casting to another dtype is asked for by the user for all tensors at once and is no rule.
+//! 1. `language.rs` reads and checks the file ([`Mapping`]); `builtin.rs` has the built-in ones ([`mappings()`], [`layouts()`]).
+//! 2. A layout, a mapping onto the names of one definition, gives the tensors of a file these names first (`layout.rs`).
+//! 3. [`route()`] chooses the mapping whose conditions hold (`conditions.rs`), or makes the refusal.
+//! 4. The rules are written out for every value of their variables (`expand.rs`) into a [`Plan`](crate::plan::Plan).
+//! 5. The plan is compared with the source's tensors and with the target definition's parameters and buffers
+//!    (`expected.rs`). What is wrong is reported all at once ([`Problems`]).
+//!
+//! All operations but `fold` can be inverted bit for bit ([`inverse()`]). Casting to another dtype is an option for all
+//! tensors at once and not an operation.
 
 mod actions;
 mod builtin;
