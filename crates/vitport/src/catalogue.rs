@@ -67,7 +67,7 @@ impl TensorValues for NoValues {
 
 impl Becomes {
     /// Returns what one of timm's tags becomes: what the mappings make of the facts that the registry has of it.
-    pub fn of(tag: &'static Tag) -> Self {
+    pub fn of(tag: &Tag) -> Self {
         let class = timm::facts_of(tag).and_then(|(definition, facts)| {
             let mappings = mapping::mappings().iter().filter(|mapping| mapping.from() == definition);
             let mapping = route(mappings, &facts, &NoValues).ok()??;

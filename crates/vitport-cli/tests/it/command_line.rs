@@ -191,7 +191,7 @@ fn an_error_is_a_document_with_its_kind() {
         (vec!["plan", vit, "--arch", "nothing_like_it"], 4, "unknown_architecture", "", ""),
         (vec!["convert", vit, "--no-verify", "-o", "/proc/x"], 6, "io", "file", "/proc"),
         (vec!["plan", vit, "--arch", "resnet50"], 7, "no_target", "", ""),
-        (vec!["plan", "vit_base_patch32_clip_224.openai"], 7, "no_target", "", ""),
+        (vec!["plan", "vit_base_patch16_siglip_224.webli"], 7, "no_target", "", ""),
     ] {
         let output = vitport(&[&arguments[..], &["--json"]].concat(), folder.path());
         let stderr = String::from_utf8_lossy(&output.stderr);
@@ -248,7 +248,7 @@ fn the_list_of_models_can_be_filtered_sorted_and_fits_a_terminal() {
     assert!(vits.iter().all(|row| row["module"] == "vision_transformer" || row["module"] == "deit"));
     assert_eq!(rows(&["--family", "swin_*"]).len(), rows(&["--family", "swin_transformer*"]).len());
     let convertible = rows(&["--convertible"]);
-    assert_eq!(convertible.iter().filter(|row| row["published_at"].is_string()).count(), 85 + 7);
+    assert_eq!(convertible.iter().filter(|row| row["published_at"].is_string()).count(), 194 + 7);
     assert!(convertible.iter().all(|row| row["becomes"] == row["target"] && row["why_not"].is_null()));
     for (name, target, exactness, why_not) in [
         (

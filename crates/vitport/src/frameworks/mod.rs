@@ -45,13 +45,12 @@ pub const SOURCES: [&dyn SourceDefinition; 3] =
     [&timm::vision_transformer::VisionTransformer, &timm::convnext::ConvNeXt, &microsoft::cvt::Cvt];
 
 /// Every definition of transformers that can be written and run.
-pub const TARGETS: [&dyn transformers::TargetDefinition; 4] =
-    [
-        &transformers::vit::ViT,
-        &transformers::clip::ClipVision,
-        &transformers::convnext::ConvNext,
-        &transformers::cvt::Cvt,
-    ];
+pub const TARGETS: [&dyn transformers::TargetDefinition; 4] = [
+    &transformers::vit::ViT,
+    &transformers::clip::ClipVision,
+    &transformers::convnext::ConvNext,
+    &transformers::cvt::Cvt,
+];
 
 /// Returns the definition of transformers with that id.
 pub fn target(id: &str) -> Option<&'static dyn transformers::TargetDefinition> {

@@ -8,7 +8,7 @@ use super::language::Mapping;
 const MAPPINGS: [(&str, &str); 4] = [
     ("timm_vit.toml", include_str!("../../mappings/timm_vit.toml")),
     ("timm_clip.toml", include_str!("../../mappings/timm_clip.toml")),
-   ("timm_convnext.toml", include_str!("../../mappings/timm_convnext.toml")),
+    ("timm_convnext.toml", include_str!("../../mappings/timm_convnext.toml")),
     ("microsoft_cvt.toml", include_str!("../../mappings/microsoft_cvt.toml")),
 ];
 

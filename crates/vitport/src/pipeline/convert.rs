@@ -37,12 +37,15 @@ pub enum Event {
     Verified,
 }
 
+/// What is done with a report, and with the folder if it is going to be published.
+pub type Judged<'a, E> = dyn Fn(&Report, Option<&Staging>) -> Result<(), E> + 'a;
+
 /// What the caller does on the way.
 pub struct Hooks<'a, E> {
     /// Called for each [`Event`].
     pub event: &'a (dyn Fn(Event) + Sync),
     /// Called with the report, and with the folder if it is going to be published, before the model card is added.
-    pub judged: &'a dyn Fn(&Report, Option<&Staging>) -> Result<(), E>,
+    pub judged: &'a Judged<'a, E>,
     /// Called when nothing is left to do but the last step, which an error prevents.
     pub before_publishing: &'a dyn Fn(&Staged<'_>) -> Result<(), E>,
 }

@@ -157,7 +157,8 @@ fn finish(identified: Identified<'_>) -> Result<Model, FactError> {
         Some(processor) => processor,
         None => preparation.preprocessing.processor()?,
     };
-    let listed = source.config.as_ref().and_then(|config| Some((config.label_names()?, config.label_descriptions())));
+    let listed =
+        source.config.as_ref().and_then(|config| Some((config.label_names()?, config.label_descriptions())));
     let labels = match target.task(&config) {
         Task::Classification => Some(choose_labels(classes, options, listed)?),
         Task::Features { .. } => None,

@@ -136,7 +136,7 @@ fn every_tag_that_was_measured_to_be_held_whole_converts() {
         .map(|model| model.name.split('.').next().unwrap())
         .collect();
     let other_eps = |name: &&str| name.starts_with("test_convnext") || *name == "convnext_xxlarge";
-    assert!(refused.len() == 7 && refused.iter().all(|name| other_eps(name)), "{refused:?}");
+    assert!(refused.len() == 7 && refused.iter().all(other_eps), "{refused:?}");
 }
 
 /// A hub folder of the fixture with other tensors and arguments.

@@ -118,7 +118,10 @@ pub(crate) fn first_architecture(config: &Map<String, Value>) -> Option<&str> {
 }
 
 /// Returns whether a config is for a class with a classifier, of the two that can be run: the one with and the one without.
-pub(crate) fn has_classifier(config: &Map<String, Value>, [with, without]: [&str; 2]) -> Result<bool, ForwardError> {
+pub(crate) fn has_classifier(
+    config: &Map<String, Value>,
+    [with, without]: [&str; 2],
+) -> Result<bool, ForwardError> {
     match first_architecture(config).unwrap_or_default() {
         class if class == with => Ok(true),
         class if class == without => Ok(false),

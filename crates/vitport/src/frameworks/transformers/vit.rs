@@ -60,7 +60,9 @@ impl TargetDefinition for ViT {
             _ => Task::Features {
                 loader: "AutoModel",
                 output: "pooler_output",
-                remark: Some("`pooler_output` is the source's own pooled output: the pooler is the identity."),
+                remark: Some(
+                    "`pooler_output` is the source's own pooled output: the pooler is the identity.",
+                ),
             },
         }
     }
