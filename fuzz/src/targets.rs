@@ -3,11 +3,11 @@
 
 use std::sync::OnceLock;
 
-use vitport::convert::{Request, prepare};
 use vitport::facts::FactOptions;
 use vitport::image::{ImageProcessor, Picture};
 use vitport::mapping::{Bindings, Mapping, Sources, inverse, mappings};
 use vitport::nn::{Context, ForwardError, Model, Network, Outputs, Pixels};
+use vitport::pipeline::{self, Request};
 use vitport::source::Source;
 use vitport::state_dict::StateDict;
 use vitport::verify::Classifier;
@@ -238,7 +238,7 @@ fn plan(path: &std::path::Path) {
             Ok(source) => source,
             Err(error) => return shown(&error.to_string()),
         };
-        match prepare(source, &Request { facts, ..Request::default() }) {
+        match pipeline::plan(source, &Request { facts, ..Request::default() }) {
             Ok(prepared) => {
                 let mapping = &prepared.model.mapping;
                 assert!(mappings().iter().any(|known| known.file() == mapping.file()));

@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 use indicatif::ProgressBar;
 use serde_json::{Value, json};
-use vitport::convert::WriteOptions;
+use vitport::pipeline::WriteOptions;
 use vitport::pipeline::{self, Acceptance, ConvertRequest, Converted, Event, Hooks, Staged};
 use vitport::verify::accounts;
 use vitport_checkpoint::escape;

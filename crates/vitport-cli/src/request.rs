@@ -4,9 +4,9 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use vitport::convert::Request;
 use vitport::facts::{self, LabelChoice};
 use vitport::labels::LabelSet;
+use vitport::pipeline::Request;
 use vitport_checkpoint::escape;
 
 use crate::arguments::FactOptions;

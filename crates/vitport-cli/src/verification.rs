@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use vitport::convert::Prepared;
+use vitport::model::Prepared;
 use vitport::pipeline::NotAccepted;
 use vitport::verify::Picture;
 

@@ -9,7 +9,6 @@
 
 pub mod card;
 pub mod catalogue;
-pub mod convert;
 pub mod facts;
 pub mod folder;
 pub mod frameworks;
@@ -20,6 +19,7 @@ pub mod image;
 pub mod labels;
 pub mod license;
 pub mod mapping;
+pub mod model;
 pub mod pipeline;
 pub mod plan;
 pub mod preprocessing;

@@ -1,6 +1,6 @@
 //! `vitport convert`: all steps, and a folder at the end.
 
-use vitport::convert::Prepared;
+use vitport::model::Prepared;
 use vitport::pipeline::Converted;
 use vitport_checkpoint::escape;
 

@@ -1,7 +1,8 @@
 //! `vitport plan`: what convert would do, tensor by tensor, and how every fact came to be known.
 
 use serde_json::{Value, json};
-use vitport::convert::{Prepared, config, mapping_of, prepare};
+use vitport::model::Prepared;
+use vitport::pipeline::{mapping_of, plan};
 use vitport::plan::{Part, Target};
 use vitport_checkpoint::escape;
 
@@ -28,7 +29,7 @@ pub fn run(arguments: Plan, output: &Output) -> Result<(), Failure> {
             false => output.print(mapping.text().trim_end()),
         };
     }
-    let prepared = prepare(source, &request)?;
+    let prepared = plan(source, &request)?;
     if output.is_json() {
         return output.document(&document(&prepared));
     }
@@ -129,7 +130,7 @@ fn document(prepared: &Prepared) -> Value {
         "prefix": prepared.model.state_dict.prefix(),
         "mapping": prepared.model.mapping.file(),
         "facts": prepared.model.facts,
-        "config": config(prepared),
+        "config": prepared.config(),
         "preprocessor": prepared.model.processor,
         "tensors": tensors,
         "dropped": prepared.plan.dropped,

@@ -3,11 +3,11 @@
 use std::io;
 
 use serde_json::json;
-use vitport::convert::ConvertError;
 use vitport::facts::FactError;
 use vitport::folder;
 use vitport::labels::LabelError;
 use vitport::mapping::{Problem, Problems};
+use vitport::pipeline::ConvertError;
 use vitport::source::SourceError;
 use vitport::verify::VerifyError;
 use vitport_checkpoint::{Class, Error as CheckpointError, Reason};

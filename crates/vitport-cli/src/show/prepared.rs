@@ -1,8 +1,8 @@
 //! What is known of a model before it is converted: where its weights are, its facts, what is left out.
 
 use unicode_width::UnicodeWidthStr;
-use vitport::convert::Prepared;
 use vitport::facts::Fact;
+use vitport::model::Prepared;
 use vitport_checkpoint::{ChosenBy, escape};
 
 use crate::terminal::fitting;

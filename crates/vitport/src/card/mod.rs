@@ -12,8 +12,8 @@ mod metadata;
 
 pub use crate::front_matter::CARD as FILE_NAME;
 
-use crate::convert::Prepared;
 use crate::frameworks::transformers::Task;
+use crate::model::Prepared;
 use crate::verify::Report;
 
 /// What a card is written from.

@@ -2,10 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
+use super::error::ConvertError;
 use super::verify::{Acceptance, NotAccepted, verify_hashed};
+use super::write::{WriteOptions, Written, write};
 use crate::card::{self, Card};
-use crate::convert::{ConvertError, Prepared, WriteOptions, Written, write};
 use crate::folder::publish::Staging;
+use crate::model::Prepared;
 use crate::verify::{Hashing, Picture, Report, VerifyError};
 
 /// What is asked of a conversion.

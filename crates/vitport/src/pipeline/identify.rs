@@ -1,58 +1,21 @@
 //! From an open source to a model that is known: its definition and layout, its facts, and the mapping that holds it.
 
-use serde_json::{Map, Value, json};
+use serde_json::json;
 use vitport_checkpoint::{Checkpoint, escape};
 
 use super::values::FileValues;
 use crate::facts::{
-    Evidence, Fact, FactError, FactOptions, Facts, Known, Labels, Origin, choose_labels, choose_license,
+    Evidence, Fact, FactError, FactOptions, Facts, Known, Origin, choose_labels, choose_license,
 };
 use crate::frameworks::transformers::{TargetDefinition, Task};
-use crate::frameworks::{self, Inquiry, SOURCES, SourceDefinition, Transform};
+use crate::frameworks::{self, Inquiry, SOURCES, SourceDefinition};
 use crate::license::License;
-use crate::mapping::{self, Bindings, Mapping, Sources, route};
-use crate::nn::{ForwardError, Network};
+use crate::mapping::{self, Mapping, Sources, route};
+use crate::model::Model;
+use crate::nn::ForwardError;
 use crate::plan::{Dropped, Plan};
 use crate::source::Source;
 use crate::state_dict::StateDict;
-
-/// An identified model: all that planning, writing and verifying need to know of it.
-pub struct Model {
-    /// The source's definition.
-    pub definition: &'static dyn SourceDefinition,
-    /// The target's definition.
-    pub target: &'static dyn TargetDefinition,
-    /// The mapping from one to the other.
-    pub mapping: Mapping,
-    /// Its name: `vit_base_patch16_224.augreg2_in21k_ft_in1k`, `cvt-13`, or the file's.
-    pub name: String,
-    /// The framework's `architecture.tag` when it is known to be one of those.
-    pub tag: Option<String>,
-    /// What is known and how.
-    pub facts: Facts,
-    /// The network's tensors by their bare names in the file.
-    pub state_dict: StateDict,
-    /// The same by the names of the definition.
-    pub tensors: Sources,
-    /// Tensors that are no part of the network.
-    pub dropped: Vec<Dropped>,
-    /// What the rules' variables stand for.
-    pub bindings: Bindings,
-    /// `config.json` without labels and dtype.
-    pub config: Map<String, Value>,
-    /// Class names; none for a model whose outputs are not scores of classes.
-    pub labels: Option<Labels>,
-    /// `preprocessor_config.json`.
-    pub processor: Value,
-    /// The source's own way from an image to its input.
-    pub transform: Transform,
-    /// The source network.
-    pub network: Network,
-    /// The target network, as its config describes it.
-    pub target_network: Network,
-    /// Licence, where the source says it.
-    pub license: Option<Known<License>>,
-}
 
 /// A definition, and a layout onto its names if the tensors lie in one.
 type Found = (&'static dyn SourceDefinition, Option<&'static Mapping>);

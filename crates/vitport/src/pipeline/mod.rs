@@ -2,12 +2,17 @@
 
 mod classify;
 mod convert;
+mod error;
 mod identify;
+mod plan;
 mod values;
 mod verify;
+mod write;
 
-pub use crate::convert::prepare as plan;
 pub use classify::classify;
 pub use convert::{ConvertRequest, Converted, Event, Hooks, Staged, convert};
-pub use identify::{Model, identify, is_known};
+pub use error::ConvertError;
+pub use identify::{identify, is_known};
+pub use plan::{Request, mapping_of, plan};
 pub use verify::{Acceptance, NotAccepted, verify, verify_hashed};
+pub use write::{WriteOptions, Written, write};

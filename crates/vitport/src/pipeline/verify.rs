@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::convert::Prepared;
+use crate::model::Prepared;
 use crate::verify::{Hashing, Picture, Report, Verdict, VerifyError, weigh_hashed};
 
 /// Which verdicts are accepted.

@@ -7,8 +7,8 @@
 use serde_json::{Value, json};
 
 use super::facts::FactCheck;
-use crate::convert::Prepared;
 use crate::folder::reader::Folder;
+use crate::model::Prepared;
 
 /// A key that no conversion writes, and the values of it that change nothing.
 struct Key {

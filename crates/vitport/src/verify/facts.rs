@@ -8,8 +8,8 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::effects;
-use crate::convert::{Prepared, config};
 use crate::folder::reader::Folder;
+use crate::model::Prepared;
 
 /// A fact on both sides.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -73,7 +73,7 @@ pub fn compare(prepared: &Prepared, folder: &Folder) -> Vec<FactCheck> {
 fn dtype_check(prepared: &Prepared, folder: &Value) -> Option<FactCheck> {
     let said = |key: &str| folder.get(key).filter(|value| !value.is_null());
     let found = said("dtype").or_else(|| said("torch_dtype"))?;
-    let wanted = config(prepared).remove("torch_dtype")?;
+    let wanted = prepared.config().remove("torch_dtype")?;
     Some(FactCheck {
         name: "torch_dtype".to_owned(),
         source: wanted.to_string(),

@@ -6,10 +6,10 @@ use serde_json::Value;
 use super::difference::Difference;
 use super::report::Comparison;
 use super::{Picture, VerifyError};
-use crate::convert::Prepared;
 use crate::folder::reader::Folder;
 use crate::frameworks::Transform;
 use crate::image::{CropRounding, ImageError, ImageProcessor, Picture as Pixmap, Pixels};
+use crate::model::Prepared;
 
 /// What is known to differ in preprocessing.
 pub(super) const CROP_DEVIATION: &str = "timm and torchvision round half a pixel to even when they crop, transformers' PIL backend rounds down, so on this picture its crop lies one pixel off (version 5's default backend crops as timm does)";

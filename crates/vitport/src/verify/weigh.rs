@@ -19,10 +19,10 @@ use super::report::{
 use super::rounded::RoundedWeights;
 use super::tensors;
 use super::weights::SourceWeights;
-use crate::convert::{Prepared, torch_dtype};
 use crate::folder::reader::Folder;
 use crate::image::Pixels;
 use crate::mapping::{Deviation, Sources};
+use crate::model::Prepared;
 use crate::nn::{Network, Outputs, Weights};
 use crate::plan::{Part, Target};
 use crate::state_dict::StateDict;
@@ -153,7 +153,7 @@ impl Weighed {
         let layers = comparisons.next().unwrap_or_default();
         let without_it = comparisons.next();
         let cast = without_it.clone().filter(|_| rounded.is_some()).map(|without_it| CastReport {
-            dtype: torch_dtype(&prepared.plan).to_owned(),
+            dtype: prepared.torch_dtype().to_owned(),
             measured: layers.clone(),
             without_it,
         });

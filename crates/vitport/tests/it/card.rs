@@ -1,10 +1,10 @@
 //! The model card: what it says of a conversion, and that no text of a stranger can end the block that it stands in.
 
 use vitport::card::Card;
-use vitport::convert::Prepared;
 use vitport::facts::{Fact, FactOptions, LabelChoice};
 use vitport::front_matter::FrontMatter;
 use vitport::license::License;
+use vitport::model::Prepared;
 use vitport::source::Provenance;
 
 use crate::example::prepared;

@@ -7,13 +7,14 @@ use std::path::{Path, PathBuf};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde_json::{Map, Value, json};
 use vitport::catalogue::{self, Becomes};
-use vitport::convert::{ConvertError, Prepared, Request, WriteOptions, prepare, write};
 use vitport::facts::{FactError, FactOptions};
 use vitport::frameworks::Definition;
 use vitport::frameworks::timm::vision_transformer::VisionTransformer;
 use vitport::frameworks::transformers::clip::ClipVision;
+use vitport::model::Prepared;
 use vitport::nn::{Matrix, MemoryWeights, Network, Pixels};
 use vitport::pipeline::verify;
+use vitport::pipeline::{ConvertError, Request, WriteOptions, plan, write};
 use vitport::source::Source;
 use vitport::verify::{Picture, Report, Verdict};
 use vitport_checkpoint::Limits;
@@ -90,7 +91,7 @@ fn timms_tower_is_timms_own() {
 
 fn prepared(source: &Path, facts: FactOptions) -> Result<Prepared, ConvertError> {
     let source = Source::open(source, None, &Limits::default()).unwrap();
-    prepare(source, &Request { facts, ..Request::default() })
+    plan(source, &Request { facts, ..Request::default() })
 }
 
 const WRITE: WriteOptions =

@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize_to_file};
 use serde_json::{Map, Value, json};
 use vitport::catalogue;
-use vitport::convert::{Prepared, Request, WriteOptions, prepare, write};
 use vitport::frameworks::{SOURCES, target};
 use vitport::image::Pixels;
+use vitport::model::Prepared;
 use vitport::nn::{Matrix, MemoryWeights, Network};
+use vitport::pipeline::{Request, WriteOptions, plan, write};
 use vitport::source::Source;
 use vitport::verify::{Picture, Report, Verdict, VerifyError, weigh};
 use vitport_checkpoint::Limits;
@@ -49,7 +50,7 @@ fn document(path: &Path) -> Map<String, Value> {
 
 fn open(path: &Path) -> Result<Prepared, String> {
     let source = Source::open(path, None, &Limits::default()).map_err(|error| error.to_string())?;
-    prepare(source, &Request::default()).map_err(|error| error.to_string())
+    plan(source, &Request::default()).map_err(|error| error.to_string())
 }
 
 /// Runs a network and compares every hidden state and output with the expected ones; returns how many there are.

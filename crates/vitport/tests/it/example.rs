@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use vitport::convert::{Prepared, Request, prepare};
 use vitport::facts::FactOptions;
+use vitport::model::Prepared;
+use vitport::pipeline::{Request, plan};
 use vitport::source::Source;
 use vitport_checkpoint::Limits;
 
@@ -15,5 +16,5 @@ pub fn path(name: &str) -> PathBuf {
 /// Returns the plan for an example.
 pub fn prepared(name: &str, facts: FactOptions) -> Prepared {
     let source = Source::open(&path(name), None, &Limits::default()).unwrap();
-    prepare(source, &Request { facts, ..Request::default() }).unwrap()
+    plan(source, &Request { facts, ..Request::default() }).unwrap()
 }

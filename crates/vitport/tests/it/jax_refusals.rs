@@ -4,8 +4,8 @@
 use std::path::Path;
 
 use safetensors::tensor::{Dtype, TensorView, serialize_to_file};
-use vitport::convert::{Request, prepare};
 use vitport::facts::FactOptions;
+use vitport::pipeline::{Request, plan};
 use vitport::source::Source;
 use vitport_checkpoint::{Checkpoint, Limits};
 
@@ -48,7 +48,7 @@ fn refusal(prefix: &str, arrays: &[Array], size: u64) -> String {
         ..FactOptions::default()
     };
     let source = Source::open(&file, None, &Limits::default()).unwrap();
-    match prepare(source, &Request { facts, ..Request::default() }) {
+    match plan(source, &Request { facts, ..Request::default() }) {
         Ok(prepared) => panic!("taken for {}", prepared.model.config["architectures"][0]),
         Err(error) => error.to_string(),
     }

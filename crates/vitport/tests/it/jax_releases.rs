@@ -4,10 +4,11 @@
 use std::path::PathBuf;
 
 use safetensors::tensor::{Dtype, TensorView, serialize_to_file};
-use vitport::convert::{ConvertError, Prepared, Request, WriteOptions, prepare, write};
 use vitport::facts::FactOptions;
 use vitport::folder::layout::DEFAULT_SHARD_SIZE;
 use vitport::image::{CropMode, Filter};
+use vitport::model::Prepared;
+use vitport::pipeline::{ConvertError, Request, WriteOptions, plan, write};
 use vitport::source::Source;
 use vitport::verify::SourceWeights;
 use vitport_checkpoint::{Checkpoint, Limits};
@@ -32,7 +33,7 @@ fn options(size: [u64; 2]) -> FactOptions {
 
 fn try_prepare(file: &str, facts: FactOptions) -> Result<Prepared, ConvertError> {
     let source = Source::open(&data(file), None, &Limits::default())?;
-    prepare(source, &Request { facts, ..Request::default() })
+    plan(source, &Request { facts, ..Request::default() })
 }
 
 /// The tensors that a conversion writes: name, shape, sha256.

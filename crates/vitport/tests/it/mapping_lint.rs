@@ -6,10 +6,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use safetensors::{SafeTensors, serialize_to_file};
-use vitport::convert::{Prepared, Request, WriteOptions, prepare, write};
 use vitport::facts::FactOptions;
 use vitport::folder::layout::DEFAULT_SHARD_SIZE;
 use vitport::mapping::{Bindings, Mapping, Problem, Problems, Sources, inverse, layouts, mappings};
+use vitport::model::Prepared;
+use vitport::pipeline::{Request, WriteOptions, plan, write};
 use vitport::plan::Operation;
 use vitport::source::Source;
 use vitport_checkpoint::{Checkpoint, Limits};
@@ -61,7 +62,7 @@ fn fixtures() -> Vec<(String, Prepared)> {
     list.into_iter()
         .map(|(name, request)| {
             let source = Source::open(&path(&name), None, &Limits::default()).unwrap();
-            let prepared = prepare(source, &request).unwrap_or_else(|error| panic!("{name}: {error}"));
+            let prepared = plan(source, &request).unwrap_or_else(|error| panic!("{name}: {error}"));
             (name, prepared)
         })
         .collect()
@@ -114,7 +115,7 @@ fn every_rule_of_every_layout_is_used_and_every_name_is_the_definitions() {
     let mut live: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
     for (file, request) in layout_fixtures(folder.path()) {
         let source = Source::open(&file, None, &Limits::default()).unwrap();
-        let prepared = prepare(source, &request).unwrap();
+        let prepared = plan(source, &request).unwrap();
         let in_file = Sources::of_state_dict(&prepared.model.state_dict);
         let layout = layouts().iter().find(|layout| layout.is_layout_of(&in_file)).unwrap();
         assert_eq!(layout.to(), prepared.model.definition.id());
@@ -133,7 +134,7 @@ fn the_folder_of_deit3s_own_file_is_that_of_timms() {
     let (own, request) = layout_fixtures(folder.path()).remove(0);
     let timm = path("crates/vitport/tests/data/vit/timm_deit3.safetensors");
     let [own, timm] = [own, timm]
-        .map(|file| prepare(Source::open(&file, None, &Limits::default()).unwrap(), &request).unwrap());
+        .map(|file| plan(Source::open(&file, None, &Limits::default()).unwrap(), &request).unwrap());
     assert_eq!(own.model.config, timm.model.config);
     let rows = |prepared: &Prepared| -> Vec<_> {
         let targets = prepared.plan.targets.iter();
@@ -326,7 +327,7 @@ fn there_and_back_is_the_same_bit_by_bit() {
 #[test]
 fn a_rule_that_is_missing_or_too_many_is_reported_with_all_its_tensors() {
     let source = Source::open(&path("examples/vit_small_twin"), None, &Limits::default()).unwrap();
-    let prepared = prepare(source, &Request::default()).unwrap();
+    let prepared = plan(source, &Request::default()).unwrap();
     let (model, text) = (&prepared.model, prepared.model.mapping.text());
     let problems_of = |text: &str| {
         let mapping = Mapping::parse("test.toml", text).unwrap();

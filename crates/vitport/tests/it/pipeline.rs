@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use vitport::convert::{ConvertError, Request, WriteOptions};
 use vitport::folder::layout::DEFAULT_SHARD_SIZE;
 use vitport::mapping;
 use vitport::pipeline::{self, Acceptance, ConvertRequest, Converted, Hooks, NotAccepted};
+use vitport::pipeline::{ConvertError, Request, WriteOptions};
 use vitport::source::Source;
 use vitport::verify::{Picture, Verdict, VerifyError};
 use vitport_checkpoint::Limits;

@@ -4,9 +4,10 @@ use std::path::Path;
 
 use safetensors::tensor::{Dtype, TensorView, serialize_to_file};
 use serde_json::json;
-use vitport::convert::{ConvertError, Prepared, Request, prepare};
 use vitport::facts::{Fact, FactError, FactOptions, Facts, Origin};
 use vitport::mapping::{Mapping, TensorValues, mappings, route};
+use vitport::model::Prepared;
+use vitport::pipeline::{self, ConvertError, Request};
 use vitport::source::Source;
 use vitport_checkpoint::{Checkpoint, Limits};
 
@@ -103,7 +104,7 @@ fn plan(folder: &Path, shapes: &Shapes, facts: FactOptions) -> Result<Prepared, 
         .zip(&zeros)
         .map(|((name, shape), bytes)| (name, TensorView::new(Dtype::F32, shape.clone(), bytes).unwrap()));
     serialize_to_file(views, None, &folder.join("model.safetensors")).unwrap();
-    prepare(Source::open(folder, None, &Limits::default())?, &Request { facts, ..Request::default() })
+    pipeline::plan(Source::open(folder, None, &Limits::default())?, &Request { facts, ..Request::default() })
 }
 
 fn refusal(planned: Result<Prepared, ConvertError>, of: &dyn std::fmt::Debug) -> Refusal {

@@ -5,8 +5,9 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
-use vitport::convert::{Prepared, WriteOptions, write};
 use vitport::facts::FactOptions;
+use vitport::model::Prepared;
+use vitport::pipeline::{WriteOptions, write};
 use vitport::plan::Dropped;
 use vitport::source::Provenance;
 use vitport::verify::{FactCheck, Odd, Picture, Report, Verdict, page, weigh};

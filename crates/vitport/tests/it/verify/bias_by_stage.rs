@@ -5,8 +5,8 @@ use std::path::Path;
 
 use safetensors::{SafeTensors, serialize_to_file};
 use serde_json::json;
-use vitport::convert::Request;
 use vitport::facts::FactOptions;
+use vitport::pipeline::Request;
 use vitport::verify::{Picture, Verdict, weigh};
 
 use super::convert::convert;

@@ -3,9 +3,9 @@
 
 use std::path::Path;
 
-use vitport::convert::Request;
 use vitport::facts::FactOptions;
 use vitport::image::Filter;
+use vitport::pipeline::Request;
 use vitport::preprocessing::{IMAGENET_MEAN, IMAGENET_STD};
 use vitport::verify::{Picture, Report, Verdict, weigh};
 use vitport_checkpoint::Dtype;

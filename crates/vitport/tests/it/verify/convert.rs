@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
-use vitport::convert::{Prepared, Request, WriteOptions, prepare, write};
+use vitport::model::Prepared;
+use vitport::pipeline::{Request, WriteOptions, plan, write};
 use vitport::source::Source;
 use vitport_checkpoint::Limits;
 
@@ -26,7 +27,7 @@ impl Converted {
 /// Converts the file or folder `source`.
 pub fn convert(source: &Path, request: &Request) -> Converted {
     let opened = Source::open(source, None, &Limits::default()).unwrap();
-    let prepared = prepare(opened, request).unwrap();
+    let prepared = plan(opened, request).unwrap();
     let room = tempfile::tempdir().unwrap();
     let folder = room.path().join("untouched");
     let options = WriteOptions { max_shard_size: 5 << 30, force: false, fsync: false, exact_code: false };

@@ -3,9 +3,9 @@
 
 use std::path::{Path, PathBuf};
 
-use vitport::convert::Request;
 use vitport::facts::FactOptions;
 use vitport::image::{CropMode, Filter};
+use vitport::pipeline::Request;
 use vitport::preprocessing::{IMAGENET_MEAN, IMAGENET_STD};
 
 /// A source, what has to be said of it, and what the table calls it.

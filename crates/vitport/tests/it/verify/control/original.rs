@@ -7,10 +7,10 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Mutex;
 
-use vitport::convert::Prepared;
 use vitport::folder::reader::Folder;
 use vitport::image::{CropRounding, Picture};
 use vitport::mapping::Sources;
+use vitport::model::Prepared;
 use vitport::nn::{ForwardError, Outputs, Weights};
 use vitport::state_dict::StateDict;
 use vitport::verify::SourceWeights;

@@ -1,0 +1,102 @@
+//! A model that is known, and its source and plan with it: what writing, verifying and describing need.
+
+use serde_json::{Map, Value, json};
+use vitport_checkpoint::{Dtype, Limits};
+
+use crate::facts::{Facts, Known, Labels};
+use crate::frameworks::transformers::TargetDefinition;
+use crate::frameworks::{SourceDefinition, Transform};
+use crate::license::License;
+use crate::mapping::{Bindings, Mapping, Sources};
+use crate::nn::Network;
+use crate::plan::{Dropped, Plan};
+use crate::source::Source;
+use crate::state_dict::StateDict;
+
+/// The transformers version whose way of writing folders this follows, as `config.json` states it.
+pub const TRANSFORMERS_VERSION: &str = "4.57.6";
+
+/// An identified model: all that planning, writing and verifying need to know of it.
+pub struct Model {
+    /// The source's definition.
+    pub definition: &'static dyn SourceDefinition,
+    /// The target's definition.
+    pub target: &'static dyn TargetDefinition,
+    /// The mapping from one to the other.
+    pub mapping: Mapping,
+    /// Its name: `vit_base_patch16_224.augreg2_in21k_ft_in1k`, `cvt-13`, or the file's.
+    pub name: String,
+    /// The framework's `architecture.tag` when it is known to be one of those.
+    pub tag: Option<String>,
+    /// What is known and how.
+    pub facts: Facts,
+    /// The network's tensors by their bare names in the file.
+    pub state_dict: StateDict,
+    /// The same by the names of the definition.
+    pub tensors: Sources,
+    /// Tensors that are no part of the network.
+    pub dropped: Vec<Dropped>,
+    /// What the rules' variables stand for.
+    pub bindings: Bindings,
+    /// `config.json` without labels and dtype.
+    pub config: Map<String, Value>,
+    /// Class names; none for a model whose outputs are not scores of classes.
+    pub labels: Option<Labels>,
+    /// `preprocessor_config.json`.
+    pub processor: Value,
+    /// The source's own way from an image to its input.
+    pub transform: Transform,
+    /// The source network.
+    pub network: Network,
+    /// The target network, as its config describes it.
+    pub target_network: Network,
+    /// Licence, where the source says it.
+    pub license: Option<Known<License>>,
+}
+
+/// A source that is known, and the plan for it.
+pub struct Prepared {
+    /// The source.
+    pub source: Source,
+    /// What it is.
+    pub model: Model,
+    /// Whether the mapping is the caller's, not a built-in one.
+    pub own_mapping: bool,
+    /// What will be written.
+    pub plan: Plan,
+    /// What a file may ask for, the folder's weights included.
+    pub limits: Limits,
+}
+
+impl Prepared {
+    /// Returns the whole `config.json`: the mapping's part, the labels, the dtype.
+    pub fn config(&self) -> Map<String, Value> {
+        let mut config = self.model.config.clone();
+        if let Some(labels) = &self.model.labels {
+            let by_id: Map<String, Value> =
+                labels.value.iter().enumerate().map(|(id, label)| (id.to_string(), json!(label))).collect();
+            let by_label: Map<String, Value> =
+                labels.value.iter().enumerate().map(|(id, label)| (label.clone(), json!(id))).collect();
+            config.insert("id2label".to_owned(), Value::Object(by_id));
+            config.insert("label2id".to_owned(), Value::Object(by_label));
+        }
+        config.insert("torch_dtype".to_owned(), json!(self.torch_dtype()));
+        config.insert("transformers_version".to_owned(), json!(TRANSFORMERS_VERSION));
+        config
+    }
+
+    /// Returns PyTorch's name of the dtype that most float bytes of the plan have.
+    pub(crate) fn torch_dtype(&self) -> &'static str {
+        let bytes_of = |dtype: Dtype| -> u64 {
+            self.plan.targets.iter().filter(|target| target.dtype == dtype).map(|target| target.bytes()).sum()
+        };
+        let names = [
+            (Dtype::F32, "float32"),
+            (Dtype::F16, "float16"),
+            (Dtype::BF16, "bfloat16"),
+            (Dtype::F64, "float64"),
+        ];
+        let most = names.into_iter().max_by_key(|(dtype, name)| (bytes_of(*dtype), *name == "float32"));
+        most.map_or("float32", |(_, name)| name)
+    }
+}

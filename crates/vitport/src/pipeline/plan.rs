@@ -1,0 +1,54 @@
+//! The plan of a conversion: what the source is, which mapping holds it, and what will be written.
+
+use vitport_checkpoint::{Dtype, Limits};
+
+use super::error::ConvertError;
+use super::identify::identify;
+use crate::facts::FactOptions;
+use crate::mapping::Mapping;
+use crate::model::Prepared;
+use crate::source::Source;
+
+/// What may be asked of a conversion before anything is written.
+#[derive(Debug, Clone, Default)]
+pub struct Request {
+    /// Facts about the model.
+    pub facts: FactOptions,
+    /// The nested part of the checkpoint that holds the weights.
+    pub root: Option<String>,
+    /// A mapping file in place of the built-in ones: its path, for messages, and its text.
+    pub mapping: Option<(String, String)>,
+    /// Dtype of the written float tensors; their own if none.
+    pub dtype: Option<Dtype>,
+    /// What a file may ask for.
+    pub limits: Limits,
+}
+
+/// Opens a source, identifies it and plans its conversion. No tensor byte is read.
+///
+/// # Errors
+/// [`ConvertError`], never of the folder kind.
+pub fn plan(source: Source, request: &Request) -> Result<Prepared, ConvertError> {
+    let own = own_mapping(request)?;
+    let model = identify(&source, &request.facts, own.as_ref())?;
+    let plan = model
+        .mapping
+        .plan(&model.tensors, &model.bindings, request.dtype, &model.target_network)
+        .map_err(|problems| ConvertError::Unaccounted { file: source.display_name(), problems })?;
+    let mut plan = plan;
+    plan.dropped.extend(model.dropped.iter().cloned());
+    Ok(Prepared { source, model, own_mapping: own.is_some(), plan, limits: request.limits.clone() })
+}
+
+/// Returns the mapping that a conversion of this source follows, the caller's or a built-in one.
+///
+/// # Errors
+/// As [`plan()`].
+pub fn mapping_of(source: &Source, request: &Request) -> Result<Mapping, ConvertError> {
+    Ok(identify(source, &request.facts, own_mapping(request)?.as_ref())?.mapping)
+}
+
+fn own_mapping(request: &Request) -> Result<Option<Mapping>, ConvertError> {
+    let parse = |(file, text): &(String, String)| Mapping::parse(file, text);
+    Ok(request.mapping.as_ref().map(parse).transpose()?)
+}

@@ -1,0 +1,84 @@
+//! Writes a planned conversion into a temporary folder, which the caller publishes or drops.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value, json};
+
+use super::error::ConvertError;
+use crate::folder::layout::{INDEX_NAME, Layout};
+use crate::folder::publish::{Options, Staging};
+use crate::folder::{self, gather, json};
+use crate::model::Prepared;
+
+/// How a folder is to be written.
+#[derive(Debug, Clone, Copy)]
+pub struct WriteOptions {
+    /// Most bytes of tensors in one weight file.
+    pub max_shard_size: u64,
+    /// Whether an existing model folder is replaced.
+    pub force: bool,
+    /// Whether the files are on the disk before the folder gets its name.
+    pub fsync: bool,
+    /// Whether code that gives the source's exact network is added, where the target has some.
+    pub exact_code: bool,
+}
+
+/// A folder that is written and not yet published.
+pub struct Written {
+    /// The temporary folder.
+    pub staging: Staging,
+    /// Names and sizes in bytes of its files.
+    pub files: Vec<(String, u64)>,
+}
+
+impl Written {
+    /// Adds a small file.
+    ///
+    /// # Errors
+    /// [`folder::Error`] if it is there already or cannot be written.
+    pub fn add(&mut self, name: &str, contents: &[u8]) -> Result<(), folder::Error> {
+        self.staging.write(name, contents)?;
+        self.files.push((name.to_owned(), contents.len() as u64));
+        Ok(())
+    }
+}
+
+/// Writes weights, config and image processor into a temporary folder beside `out`. `progress` is called from several
+/// threads with the number of bytes written since its last call.
+///
+/// # Errors
+/// [`ConvertError::Folder`]. Nothing is left behind.
+pub fn write(
+    prepared: &Prepared,
+    out: &Path,
+    options: WriteOptions,
+    progress: &(dyn Fn(u64) + Sync),
+) -> Result<Written, ConvertError> {
+    let layout = Layout::new(&prepared.plan, options.max_shard_size)?;
+    let protected: Vec<PathBuf> =
+        prepared.source.checkpoint.files().iter().map(|file| file.path.clone()).collect();
+    let staging = Staging::begin(out, &protected, Options { force: options.force, fsync: options.fsync })?;
+    gather::carry(&prepared.source.checkpoint, &layout, staging.path(), staging.syncing(), progress)?;
+    let mut files: Vec<(String, u64)> =
+        layout.files.iter().map(|file| (file.name.clone(), file.bytes())).collect();
+    if let Some(index) = layout.index() {
+        files.push((INDEX_NAME.to_owned(), json::document(&index).len() as u64));
+    }
+    let mut config = prepared.config();
+    if let Some(code) = prepared.model.target.exact_code().filter(|_| options.exact_code) {
+        let mut auto_map = Map::new();
+        auto_map.insert(code.auto_class.to_owned(), json!(code.class));
+        config.insert("auto_map".to_owned(), Value::Object(auto_map));
+        staging.write(code.file, code.text.as_bytes())?;
+        files.push((code.file.to_owned(), code.text.len() as u64));
+    }
+    for (name, value) in [
+        ("config.json", Value::Object(config)),
+        ("preprocessor_config.json", prepared.model.processor.clone()),
+    ] {
+        let text = json::document(&value);
+        staging.write(name, text.as_bytes())?;
+        files.push((name.to_owned(), text.len() as u64));
+    }
+    Ok(Written { staging, files })
+}
