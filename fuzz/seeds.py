@@ -121,4 +121,4 @@ for name, image, options in [
 ]:
     stream = io.BytesIO()
     image.save(stream, {"jpg": "jpeg"}.get(name.split(".")[1], name.split(".")[1]), **options)
-    seed("picture", name, stream.getvalue())
+    seed("image", name, stream.getvalue())

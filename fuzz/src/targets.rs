@@ -4,7 +4,7 @@
 use std::sync::OnceLock;
 
 use vitport::facts::FactOptions;
-use vitport::image::{ImageProcessor, Picture};
+use vitport::image::{ImageProcessor, RgbImage};
 use vitport::mapping::{Bindings, Mapping, Sources, inverse, mappings};
 use vitport::nn::{Context, ForwardError, Model, Network, Outputs, Pixels};
 use vitport::pipeline::{self, Request};
@@ -31,7 +31,7 @@ pub const ALL: [Target; 12] = [
     ("index", index),
     ("mapping", mapping),
     ("config", config),
-    ("picture", picture),
+    ("image", image),
 ];
 
 /// The pickle machine, the builders and the walk: the input is the pickle of a PyTorch zip that has four storages.
@@ -191,18 +191,18 @@ pub fn config(data: &[u8]) {
             std::fs::write(folder.join("config.json"), document).expect("a temporary file");
             match Classifier::open(&folder, &Limits::default()) {
                 Ok(classifier) => {
-                    let _ = classifier.top5(small_picture());
+                    let _ = classifier.top5(small_image());
                 }
                 Err(error) => shown(&error.to_string()),
             }
         }
         2 => {
             let Ok(serde_json::Value::Object(fields)) = serde_json::from_slice(document) else { return };
-            // Pictures of millions of pixels are lawful and slow.
+            // Images of millions of pixels are lawful and slow.
             let is_small = !document.windows(4).any(|four| four.iter().all(u8::is_ascii_digit));
             match ImageProcessor::from_json(&fields, Some("ViTImageProcessor")) {
                 Ok(processor) if is_small && !document.contains(&b'e') && !document.contains(&b'E') => {
-                    let _ = processor.apply(small_picture());
+                    let _ = processor.apply(small_image());
                 }
                 Ok(_) => {}
                 Err(error) => shown(&error.to_string()),
@@ -217,8 +217,8 @@ pub fn config(data: &[u8]) {
 }
 
 /// JPEG, PNG and WebP: the input is the whole file.
-pub fn picture(data: &[u8]) {
-    if let Err(error) = Picture::decode(data) {
+pub fn image(data: &[u8]) {
+    if let Err(error) = RgbImage::decode(data) {
         shown(&error.to_string());
     }
 }
@@ -257,9 +257,9 @@ fn named<T>((name, value): (&str, T)) -> (String, T) {
     (name.to_owned(), value)
 }
 
-fn small_picture() -> &'static Picture {
-    static PICTURE: OnceLock<Picture> = OnceLock::new();
-    PICTURE.get_or_init(|| Picture::new(5, 3, (0..45).collect()).expect("three bytes a pixel"))
+fn small_image() -> &'static RgbImage {
+    static PICTURE: OnceLock<RgbImage> = OnceLock::new();
+    PICTURE.get_or_init(|| RgbImage::new(5, 3, (0..45).collect()).expect("three bytes a pixel"))
 }
 
 /// A safetensors file of zeros.
@@ -267,7 +267,7 @@ fn one_file(header: &[u8], data: usize) -> Vec<u8> {
     [&(header.len() as u64).to_le_bytes()[..], header, &vec![0; data]].concat()
 }
 
-/// timm's ViT with one block of four channels, for pictures of 4 × 4, with two classes.
+/// timm's ViT with one block of four channels, for images of 4 × 4, with two classes.
 fn tiny_vit() -> Vec<u8> {
     let block: [(&str, &[u64]); 12] = [
         ("norm1.weight", &[4]),

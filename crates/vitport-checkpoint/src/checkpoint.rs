@@ -258,7 +258,7 @@ impl Checkpoint {
         &self.choice
     }
 
-    /// Numbers and strings found beside the weights: safetensors' `__metadata__`, and the plain values and
+    /// Numbers and strings found next to the weights: safetensors' `__metadata__`, and the plain values and
     /// argument lists of a pickle.
     #[must_use]
     pub fn metadata(&self) -> &[Metadata] {

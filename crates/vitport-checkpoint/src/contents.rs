@@ -20,7 +20,7 @@ pub(crate) struct Contents {
     pub(crate) branches: Vec<Branch>,
     /// Tensors that are not plain blocks of elements.
     pub(crate) unsupported: Vec<Unsupported>,
-    /// What lies beside the weights.
+    /// What lies next to the weights.
     pub(crate) metadata: Vec<Metadata>,
     /// The rest.
     pub(crate) evidence: Evidence,

@@ -1,4 +1,4 @@
-//! What lies beside the weights: numbers and strings such as an epoch, an architecture's name, or the
+//! What lies next to the weights: numbers and strings such as an epoch, an architecture's name, or the
 //! arguments of a training run.
 
 use std::fmt;
@@ -16,7 +16,7 @@ pub struct Metadata {
     pub value: Scalar,
 }
 
-/// A plain value from beside the weights.
+/// A plain value from next to the weights.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Scalar {

@@ -1,7 +1,7 @@
 //! Which part of a checkpoint holds the weights that are meant.
 //!
 //! A bare state dict is its own root. A training run's checkpoint keeps the weights one or two dicts
-//! down, often twice (as trained, and averaged), beside the optimizer's state. Where names decide, they
+//! down, often twice (as trained, and averaged), next to the optimizer's state. Where names decide, they
 //! are tried in the order of timm's `load_state_dict` (`timm/models/_helpers.py`: averaged weights first,
 //! then `state_dict`, then `model`), followed by the names that other projects use.
 

@@ -39,7 +39,7 @@ pub fn convert(
     }
     let image = match arguments.no_verify {
         true => None,
-        false => Some(verification::picture(&arguments.verification, &arguments.hub, output)?),
+        false => Some(verification::image(&arguments.verification, &arguments.hub, output)?),
     };
     let out = arguments.out.unwrap_or_else(|| prepared.model.name.replace(['/', '\\'], "_").into());
     let report_file = verification::report_file(&arguments.verification, files_of(&prepared), Some(&out))?;

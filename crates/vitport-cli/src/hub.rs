@@ -16,7 +16,7 @@ use crate::output::Output;
 use crate::progress;
 use crate::terminal::message::note_line;
 
-/// Bytes that a picture from an address may have.
+/// Bytes that an image from an address may have.
 const MOST_PICTURE_BYTES: u64 = 256 << 20;
 
 /// How files of weights end; a text that ends so and names no file is a path that is not there, and no repository.
@@ -112,11 +112,11 @@ pub fn fetch(id: RepoId, hub: &HubOptions, output: &Output) -> Result<Snapshot, 
     Ok(snapshot)
 }
 
-/// Fetches a picture into a temporary file, and hands its path to `open`.
+/// Fetches an image into a temporary file, and hands its path to `open`.
 ///
 /// # Errors
 /// As [`fetch`], and what `open` returns.
-pub fn with_picture<T>(
+pub fn with_image<T>(
     url: &str,
     hub: &HubOptions,
     output: &Output,

@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use vitport::folder::publish::Staging;
-use vitport::verify::{Picture, Report, page};
+use vitport::verify::{Report, TestImage, page};
 use vitport_checkpoint::escape;
 
 use crate::failure::Failure;
@@ -64,12 +64,12 @@ impl ReportFile {
     pub fn write(
         &self,
         report: &Report,
-        picture: &Picture,
+        image: &TestImage,
         staging: Option<&Staging>,
     ) -> Result<(), Failure> {
         let is_page = self.path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("html"));
         let text = match is_page {
-            true => page::html(report, picture),
+            true => page::html(report, image),
             false => json_text(report)? + "\n",
         };
         match (&self.inside, staging) {

@@ -1,10 +1,10 @@
-//! From what the user typed to an open source or picture: a path as it is, a name or an address by way of the Hub.
+//! From what the user typed to an open source or image: a path as it is, a name or an address by way of the Hub.
 
 use std::ffi::OsStr;
 use std::path::Path;
 
 use vitport::source::Source;
-use vitport::verify::Picture;
+use vitport::verify::TestImage;
 use vitport_checkpoint::Limits;
 
 use crate::arguments::{HubOptions, is_address};
@@ -75,26 +75,26 @@ fn open_by_name(
     }
 }
 
-/// Opens a picture by its path or its address.
+/// Opens an image by its path or its address.
 ///
 /// # Errors
 /// If it cannot be fetched, read or decoded.
-pub fn open_picture(text: &OsStr, hub: &HubOptions, output: &Output) -> Result<Picture, Failure> {
+pub fn open_image(text: &OsStr, hub: &HubOptions, output: &Output) -> Result<TestImage, Failure> {
     let address = text.to_str().filter(|text| is_address(text));
     match address {
         Some(url) => open_address(url, hub, output),
-        None => Ok(Picture::open(Path::new(text))?),
+        None => Ok(TestImage::open(Path::new(text))?),
     }
 }
 
 #[cfg(feature = "hub")]
-fn open_address(url: &str, hub: &HubOptions, output: &Output) -> Result<Picture, Failure> {
-    crate::hub::with_picture(url, hub, output, |path| {
-        Ok(Picture::open_named(path, vitport::hub::shown_address(url).to_string())?)
+fn open_address(url: &str, hub: &HubOptions, output: &Output) -> Result<TestImage, Failure> {
+    crate::hub::with_image(url, hub, output, |path| {
+        Ok(TestImage::open_named(path, vitport::hub::shown_address(url).to_string())?)
     })
 }
 
 #[cfg(not(feature = "hub"))]
-fn open_address(_: &str, _: &HubOptions, _: &Output) -> Result<Picture, Failure> {
-    Err(Failure::usage("this vitport was built without a network; download the picture and give its path"))
+fn open_address(_: &str, _: &HubOptions, _: &Output) -> Result<TestImage, Failure> {
+    Err(Failure::usage("this vitport was built without a network; download the image and give its path"))
 }

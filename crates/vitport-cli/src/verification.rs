@@ -4,13 +4,13 @@ use std::path::{Path, PathBuf};
 
 use vitport::model::Prepared;
 use vitport::pipeline::NotAccepted;
-use vitport::verify::Picture;
+use vitport::verify::TestImage;
 
 use crate::arguments::{HubOptions, VerifyOptions};
 use crate::failure::{Failure, Kind};
 use crate::output::Output;
 use crate::report_file::{ReportFile, model_files};
-use crate::source::open_picture;
+use crate::source::open_image;
 
 impl From<NotAccepted> for Failure {
     fn from(why: NotAccepted) -> Self {
@@ -25,10 +25,10 @@ pub fn files_of(prepared: &Prepared) -> Vec<PathBuf> {
 }
 
 /// Opens the image that both networks are run on.
-pub fn picture(options: &VerifyOptions, hub: &HubOptions, output: &Output) -> Result<Picture, Failure> {
+pub fn image(options: &VerifyOptions, hub: &HubOptions, output: &Output) -> Result<TestImage, Failure> {
     match &options.image {
-        Some(image) => open_picture(image, hub, output),
-        None => Ok(Picture::built_in()?),
+        Some(image) => open_image(image, hub, output),
+        None => Ok(TestImage::built_in()?),
     }
 }
 

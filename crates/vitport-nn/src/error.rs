@@ -41,7 +41,7 @@ pub enum ForwardError {
         /// What contradicts what.
         detail: String,
     },
-    /// The picture's pixels do not fit the network's input.
+    /// The image's pixels do not fit the network's input.
     #[error(
         "the network takes pixels of shape {expected:?} and was given {found:?}; check the image processor's size"
     )]

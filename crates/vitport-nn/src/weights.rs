@@ -10,8 +10,8 @@ use super::error::ForwardError;
 /// Tensors by name, as float32.
 pub trait Weights: Sync {
     /// The values `elements`, in row-major order, of the tensor `name`, which must have the shape
-    /// `shape`. Where they do not lie in memory `room` is filled with them, so a thread that comes back
-    /// with the same `room` needs no memory.
+    /// `shape`. Where they do not lie in memory `buffer` is filled with them, so a thread that comes back
+    /// with the same `buffer` needs no memory.
     ///
     /// # Errors
     /// [`ForwardError::MissingTensor`], [`ForwardError::WrongShape`], or [`ForwardError::Unreadable`],
@@ -21,7 +21,7 @@ pub trait Weights: Sync {
         name: &str,
         shape: &[usize],
         elements: Range<usize>,
-        room: &'a mut Vec<f32>,
+        buffer: &'a mut Vec<f32>,
     ) -> Result<&'a [f32], ForwardError>;
 
     /// The values `elements` of the tensor `name` if they lie in memory, so that a kernel can have them fetched into the
@@ -36,8 +36,8 @@ pub trait Weights: Sync {
     /// What [`Weights::part`] returns.
     fn tensor(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, ForwardError> {
         let elements = shape.iter().fold(1_usize, |product, &size| product.saturating_mul(size));
-        let mut room = Vec::new();
-        let part = self.part(name, shape, 0..elements, &mut room)?;
+        let mut buffer = Vec::new();
+        let part = self.part(name, shape, 0..elements, &mut buffer)?;
         Ok(part.to_vec())
     }
 

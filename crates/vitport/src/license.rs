@@ -1,5 +1,5 @@
 //! Licences as the Hub's model cards name them. A licence is carried as its source states it; one that is not on the Hub's
-//! list becomes `other` with its name beside it, which is how the Hub wants those.
+//! list becomes `other` with its name next to it, which is how the Hub wants those.
 
 use std::fmt;
 

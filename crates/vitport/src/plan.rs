@@ -95,7 +95,7 @@ impl Operation {
         }
     }
 
-    /// Whether the source's bytes can be had back bit for bit from the target's.
+    /// Whether the source's bytes can be recovered bit for bit from the target's.
     pub fn is_reversible(self) -> bool {
         self != Operation::Fold
     }
@@ -117,7 +117,7 @@ pub struct Target {
 }
 
 impl Target {
-    /// Whether the source's bytes can be had back bit for bit: nothing is folded, and nothing cast.
+    /// Whether the source's bytes can be recovered bit for bit: nothing is folded, and nothing cast.
     pub fn is_reversible(&self) -> bool {
         let is_cast = |part: &Part| matches!(part, Part::Slice { tensor, .. } if tensor.dtype != self.dtype);
         self.operation.is_reversible() && !self.parts.iter().any(is_cast)
@@ -160,7 +160,7 @@ impl Plan {
         self.targets.iter().map(Target::bytes).sum()
     }
 
-    /// Whether every source tensor that is not dropped can be had back bit for bit.
+    /// Whether every source tensor that is not dropped can be recovered bit for bit.
     pub fn is_reversible(&self) -> bool {
         self.targets.iter().all(Target::is_reversible)
     }

@@ -1,9 +1,9 @@
-//! How a picture becomes a network's input, as the source defines it, and the transformers image processor that does the
+//! How an image becomes a network's input, as the source defines it, and the transformers image processor that does the
 //! same.
 //!
 //! The source's definition is timm's `create_transform` for evaluation (timm/data/transforms_factory.py,
 //! `transforms_imagenet_eval`): resize, centre crop, scale to 0…1, normalise. Which transformers class gives the same
-//! pixels follows from the crop alone; `ViTImageProcessor`, the obvious choice, squashes every picture to a square and is
+//! pixels follows from the crop alone; `ViTImageProcessor`, the obvious choice, squashes every image to a square and is
 //! right only where the source does too.
 
 use serde_json::{Value, json};
@@ -18,7 +18,7 @@ pub const IMAGENET_STD: [f64; 3] = [0.229, 0.224, 0.225];
 /// timm's crop fraction where nothing else is said, `timm.data.constants.DEFAULT_CROP_PCT`.
 pub const DEFAULT_CROP_PCT: f64 = 0.875;
 
-/// The source's way from a picture to its input.
+/// The source's way from an image to its input.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Preprocessing {
     /// Height and width of the network's input in pixels.
@@ -74,7 +74,7 @@ impl Preprocessing {
         (chosen, facts)
     }
 
-    /// Height and width that the picture (its shorter edge, for [`CropMode::Center`]) is resized to before the crop:
+    /// Height and width that the image (its shorter edge, for [`CropMode::Center`]) is resized to before the crop:
     /// `floor(size / crop_pct)`, as timm computes it.
     pub fn resized(&self) -> [u64; 2] {
         self.size.map(|edge| (edge as f64 / self.crop_pct).floor() as u64)
@@ -99,7 +99,7 @@ impl Preprocessing {
     /// a squash with crop `CLIPImageProcessor` with a height and a width.
     ///
     /// # Errors
-    /// [`NoProcessor`] for timm's `border` mode, for a centre crop of a picture that is not square, and for sizes that
+    /// [`NoProcessor`] for timm's `border` mode, for a centre crop of an image that is not square, and for sizes that
     /// cannot be.
     pub fn processor(&self) -> Result<Value, NoProcessor> {
         let [height, width] = self.size;
@@ -113,7 +113,7 @@ impl Preprocessing {
                     what: format!(
                         "a centre crop of {height}×{width}, which keeps the aspect ratio of the crop"
                     ),
-                    instead: "give --crop-mode squash if the pictures may be squashed".to_owned(),
+                    instead: "give --crop-mode squash if the images may be squashed".to_owned(),
                 });
             }
             CropMode::Border => {

@@ -1,4 +1,4 @@
-//! The first step: from a path to an open checkpoint and whatever lies beside it that says what it is.
+//! The first step: from a path to an open checkpoint and whatever lies next to it that says what it is.
 //!
 //! A source is a weight file, or a folder that holds one. In a timm hub folder the `config.json` names the architecture, its
 //! arguments and its preprocessing; it is read here as far as the families need it, and every field of it is taken as a
@@ -23,7 +23,7 @@ pub enum SourceError {
     /// The weights cannot be read, or are refused.
     #[error(transparent)]
     Checkpoint(#[from] vitport_checkpoint::Error),
-    /// The `config.json` beside the weights cannot be read.
+    /// The `config.json` next to the weights cannot be read.
     #[error("{}: {reason}; correct or remove it", escape(&.path.display().to_string()))]
     Config {
         /// The file.
@@ -58,7 +58,7 @@ pub struct Source {
     pub checkpoint: Checkpoint,
     /// The `config.json` of a timm hub folder.
     pub config: Option<TimmConfig>,
-    /// What the model card beside the weights says.
+    /// What the model card next to the weights says.
     pub card: Option<FrontMatter>,
     /// The repository it was fetched from.
     pub provenance: Option<Provenance>,
@@ -103,7 +103,7 @@ impl Source {
         stem.unwrap_or(&name).to_owned()
     }
 
-    /// A text that the checkpoint keeps beside the weights, such as `arch`.
+    /// A text that the checkpoint keeps next to the weights, such as `arch`.
     pub fn recorded(&self, path: &str) -> Option<&str> {
         let entry = self.checkpoint.metadata().iter().find(|entry| entry.path == path)?;
         match &entry.value {

@@ -75,8 +75,8 @@ impl StateDict {
 
     /// Tensors under `prefix` by the rest of their names; all others by their full names.
     ///
-    /// A full name that meets a bare one (`head.weight` beside `module.head.weight`) stays reachable: the prefixed tensor
-    /// keeps the bare name, the other one is listed behind `(outside the prefix) `.
+    /// A full name that meets a bare one (`head.weight` next to `module.head.weight`) stays reachable: the prefixed tensor
+    /// keeps the bare name, the other one is listed after `(outside the prefix) `.
     fn with_prefix(tensors: &[Arc<Tensor>], prefix: &str) -> Self {
         let mut dict = StateDict { prefix: prefix.to_owned(), ..StateDict::default() };
         let mut outside = Vec::new();
@@ -124,7 +124,7 @@ impl StateDict {
         &self.prefix
     }
 
-    /// Why a tensor is none of the network's, where the layout says so: under one of Flax's prefixes, whatever lies beside it,
+    /// Why a tensor is none of the network's, where the layout says so: under one of Flax's prefixes, whatever lies next to it,
     /// such as an optimizer's `opt/state/`, which timm's `_load_weights` does not look at either.
     pub fn beside(&self, tensor: &Tensor) -> Option<String> {
         let is_beside = self.prefix.ends_with('/') && !tensor.name.starts_with(&self.prefix);

@@ -49,7 +49,7 @@ impl ArrayType {
         })
     }
 
-    /// True for text, which may stand beside weights without being one.
+    /// True for text, which may stand next to weights without being one.
     pub(crate) fn is_text(&self) -> bool {
         self.code.starts_with(['U', 'S', 'a'])
     }

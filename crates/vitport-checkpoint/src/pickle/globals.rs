@@ -225,7 +225,7 @@ fn torch_name(module: &str, name: &str) -> Meaning {
     }
 }
 
-/// Modules that nothing beside weights has a reason to name: those by which pickles run commands, load
+/// Modules that nothing next to weights has a reason to name: those by which pickles run commands, load
 /// code, reach files and networks, or look up further names. Collected from Python's library reference
 /// and from published pickle exploits; an entry covers its submodules.
 const DANGEROUS_MODULES: [&str; 72] = [

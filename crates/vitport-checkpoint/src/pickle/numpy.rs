@@ -1,7 +1,7 @@
 //! numpy's scalars and arrays inside a pickle.
 //!
 //! A scalar becomes a plain number. An array becomes a tensor in a plain pickle, where nothing else
-//! could be the weights, and otherwise stays opaque: beside a state dict it is a random state or a
+//! could be the weights, and otherwise stays opaque: next to a state dict it is a random state or a
 //! statistic.
 
 use super::arena::{Declared, Place, Value};

@@ -26,7 +26,7 @@ pub(super) fn call(arena: &Arena, callee: Value, args: Value) -> String {
     }
 }
 
-/// The global behind a callee: itself, or the one that made it.
+/// The global of a callee: itself, or the one that made it.
 pub(super) fn underlying_global(arena: &Arena, callee: Value) -> Option<usize> {
     let mut at = callee;
     for _ in 0..16 {

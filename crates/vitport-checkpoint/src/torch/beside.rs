@@ -1,4 +1,4 @@
-//! Plain values beside the weights: an epoch, an architecture's name, the arguments of a training run.
+//! Plain values next to the weights: an epoch, an architecture's name, the arguments of a training run.
 //!
 //! Only dicts and objects near the top are looked at, and never more entries than the limit allows, so
 //! values that are shared a million times cost nothing.

@@ -24,7 +24,7 @@ use crate::storage::Storage;
 /// Finds where a storage that a pickle declares lies.
 type Locate<'a> = dyn FnMut(&Arena, &Declared) -> Result<Storage, Fault> + 'a;
 
-/// From an unpickled object to contents: the tensors under their paths, what lies beside them, and the
+/// From an unpickled object to contents: the tensors under their paths, what lies next to them, and the
 /// evidence of the pickle.
 fn contents(
     arena: Arena,
@@ -43,10 +43,10 @@ fn contents(
     Ok(contents)
 }
 
-/// Pickles behind the first that are looked into.
+/// Pickles after the first that are looked into.
 const BEHIND: usize = 8;
 
-/// What lies behind the end of the pickle that a loader reads. Nothing of it is taken; but where it is pickles again, what
+/// What lies after the end of the pickle that a loader reads. Nothing of it is taken; but where it is pickles again, what
 /// they name is evidence, since a loader may be made to go on. More bytes than a pickle of a zip may have are only counted.
 fn look_behind(stream: &mut Stream<'_>, arena: &mut Arena, ids: &PersistentIds) -> Result<(), Fault> {
     let bytes = stream.remaining();

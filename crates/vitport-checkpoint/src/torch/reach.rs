@@ -118,7 +118,7 @@ mod tests {
         let mut arena = Arena::new(&Limits::default());
         let tensor = arena.add(New::Unsupported("a tensor"), 0).unwrap();
         let plain = list(&mut arena, &[Value::Int(1)]);
-        // A circle of two lists, the second of which holds the tensor only behind a list that both share.
+        // A circle of two lists, the second of which holds the tensor only after a list that both share.
         let shared = list(&mut arena, &[plain, tensor]);
         let first = list(&mut arena, &[plain, plain]);
         let second = list(&mut arena, &[first, first, shared]);

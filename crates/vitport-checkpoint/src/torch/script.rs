@@ -1,6 +1,6 @@
 //! TorchScript archives: which attributes of a class are parameters and which are buffers.
 //!
-//! The pickle of such an archive holds attributes only. The code beside it (`code/__torch__/….py`) opens
+//! The pickle of such an archive holds attributes only. The code next to it (`code/__torch__/….py`) opens
 //! each class with two lists of names, `__parameters__` and `__buffers__`. The lists are read as text; the
 //! code is not interpreted.
 

@@ -388,7 +388,7 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// A dict's key, as far as keys can be told apart by value.
+/// A dict's key, as far as keys can be distinguished by value.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 enum Key<'a> {
     Text(&'a str),

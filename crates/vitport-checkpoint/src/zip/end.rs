@@ -1,6 +1,6 @@
 //! The end of a zip: where its central directory lies, in the 32-bit record and the 64-bit one.
 //!
-//! Bytes may stand before the first entry and behind the last record (padding, or another file's
+//! Bytes may stand before the first entry and after the last record (padding, or another file's
 //! remains), as far as the directory can still be found in only one way. The last end record counts, as for
 //! other readers; one before it must lie inside an entry's bytes, where it ends a zip within the zip.
 

@@ -1,7 +1,7 @@
 //! The header before each entry, which must repeat what the central directory says.
 //!
-//! An entry that was written in one go has its checksum and sizes behind its bytes (flag bit 3); then the
-//! header may say 0 for them, and what stands behind the bytes must agree.
+//! An entry that was written in one go has its checksum and sizes after its bytes (flag bit 3); then the
+//! header may say 0 for them, and what stands after the bytes must agree.
 
 use super::Entry;
 use super::central::wide_fields;
@@ -117,7 +117,7 @@ impl Sizes {
     }
 }
 
-/// Checks the descriptor behind the bytes: optional signature, checksum, and sizes of 32 or 64 bits.
+/// Checks the descriptor after the bytes: optional signature, checksum, and sizes of 32 or 64 bits.
 fn check_descriptor(source: &Source, entry: &Entry) -> Result<(), Fault> {
     let at = entry.data_offset.saturating_add(entry.compressed_len);
     let available = source.len.saturating_sub(at).min(24);

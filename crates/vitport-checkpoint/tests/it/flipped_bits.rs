@@ -170,7 +170,7 @@ fn compressed_npz() {
     refused_or_true(&Copy::of("arrays_compressed.npz"));
 }
 
-/// One bit makes text of numbers (`i8`, `a8`), and text beside weights is left out: not before its checksum is right.
+/// One bit makes text of numbers (`i8`, `a8`), and text next to weights is left out: not before its checksum is right.
 #[test]
 fn text_in_an_npz_is_checked_though_nobody_reads_it() {
     let array = |kind: &str| {

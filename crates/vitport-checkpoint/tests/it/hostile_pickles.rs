@@ -1,4 +1,4 @@
-//! Pickles that would run something, hide something, or never end: nothing is called, the weights beside
+//! Pickles that would run something, hide something, or never end: nothing is called, the weights next to
 //! are read, and what cannot be read is refused.
 
 use vitport_checkpoint::{Checkpoint, GlobalClass, Limits, Reason};
@@ -174,7 +174,7 @@ fn one_storage_under_very_many_names() {
 
 #[test]
 fn billion_laughs() {
-    // Sixty lists, each holding the one before it ten times, beside a tensor: nobody walks them.
+    // Sixty lists, each holding the one before it ten times, next to a tensor: nobody walks them.
     let c = beside_a_tensor(|mut p| {
         p = p.op(b"]q\x01");
         for _ in 0..60 {

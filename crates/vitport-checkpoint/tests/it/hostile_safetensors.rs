@@ -4,7 +4,7 @@ use vitport_checkpoint::{Limits, Reason};
 
 use crate::support::{floats, one_line, open_bytes, open_bytes_with, refusal};
 
-/// A file with this header and `data` zero bytes behind it.
+/// A file with this header and `data` zero bytes after it.
 fn file(header: &str, data: usize) -> Vec<u8> {
     let mut out = (header.len() as u64).to_le_bytes().to_vec();
     out.extend(header.bytes());
@@ -28,7 +28,7 @@ fn a_truthful_header() {
     assert_eq!(c.tensors().iter().map(|t| &*t.name).collect::<Vec<_>>(), ["y", "x"]);
     assert_eq!(floats(&c, "x"), [0.0, 0.0]);
     assert_eq!(c.metadata()[0].path, "a");
-    // Padding of spaces behind the header is lawful.
+    // Padding of spaces after the header is lawful.
     assert!(open_bytes(&file(&format!("{header}     "), 16)).is_ok());
 }
 

@@ -6,7 +6,7 @@ use crate::support::pickles::Pickle;
 use crate::support::zips::{entry, torch_file, zip};
 use crate::support::{self, data, one_line, open, refusal};
 
-/// The refusal of a file beside the tests.
+/// The refusal of a file next to the tests.
 fn refused(name: &str) -> (Reason, String) {
     match Checkpoint::open(&data(name), &Limits::default()) {
         Ok(_) => panic!("{name} opened"),

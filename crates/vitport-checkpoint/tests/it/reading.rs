@@ -65,7 +65,7 @@ fn plain_bytes_lie_where_they_are_said_to() {
     }
 }
 
-/// A matrix of 600 × 500 floats, transposed; and the same beside it, contiguous.
+/// A matrix of 600 × 500 floats, transposed; and the same next to it, contiguous.
 fn transposed() -> (Vec<u8>, Vec<f32>) {
     let values: Vec<f32> = (0..300_000).map(|v| v as f32).collect();
     let pickle = Pickle::new()

@@ -1,4 +1,4 @@
-//! Every file beside the tests reads as torch, numpy and safetensors read it: the names in their order,
+//! Every file next to the tests reads as torch, numpy and safetensors read it: the names in their order,
 //! the dtypes, the shapes, and every byte. One test names each row of the table of file formats.
 
 use crate::support::{described, expected, open};

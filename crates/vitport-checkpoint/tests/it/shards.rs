@@ -11,7 +11,7 @@ fn open(path: &Path) -> Result<Checkpoint, Error> {
     Checkpoint::open(path, &Limits::default())
 }
 
-/// The shards beside the tests, copied to where they may be changed.
+/// The shards next to the tests, copied to where they may be changed.
 fn copy() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     for entry in fs::read_dir(data("shards")).unwrap() {

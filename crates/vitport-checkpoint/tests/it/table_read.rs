@@ -1,6 +1,6 @@
 //! The table of docs/reading.md, the rows that are read: one test a row, named after it, over every cell of the row.
 //!
-//! Files of torch and numpy stand beside the tests with what those say is in them; the rest is written here byte by byte.
+//! Files of torch and numpy stand next to the tests with what those say is in them; the rest is written here byte by byte.
 
 use vitport_checkpoint::{Checkpoint, Container, Dtype, GlobalClass, Limits, Reason};
 
@@ -8,7 +8,7 @@ use crate::support::pickles::Pickle;
 use crate::support::zips::{Entry, deflated, entry, torch_entries, torch_file, zip};
 use crate::support::{self, bytes, data, described, expected, floats, open, open_bytes, refusal};
 
-/// The tensors of a file beside the tests are those that torch or numpy wrote down for it.
+/// The tensors of a file next to the tests are those that torch or numpy wrote down for it.
 fn reads_as_written_down(name: &str, container: Container) -> Checkpoint {
     let c = open(name);
     let all = expected();

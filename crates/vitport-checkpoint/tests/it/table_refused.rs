@@ -54,7 +54,7 @@ fn sparse_quantized_nested_tensors() {
 fn legacy_storage_list_that_omits_a_storage() {
     let whole = std::fs::read(data("small.legacy.pth")).unwrap();
     let c = Checkpoint::open(&data("small.legacy.pth"), &Limits::default()).unwrap();
-    // The list is a pickle by itself behind the object; its first key goes, and with it the bytes of its storage.
+    // The list is a pickle by itself after the object; its first key goes, and with it the bytes of its storage.
     let list = whole.windows(4).rposition(|window| window == b"\x80\x02]q").unwrap();
     let end = list + whole[list..].iter().position(|byte| *byte == b'.').unwrap() + 1;
     let first = c.storages().iter().min_by_key(|storage| storage.offset).unwrap();

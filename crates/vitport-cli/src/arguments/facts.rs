@@ -18,8 +18,8 @@ pub struct FactOptions {
     /// Attention heads: one number, or one for each stage (1,3,6)
     #[arg(long, value_name = "N", alias = "num_heads", value_delimiter = ',')]
     pub num_heads: Option<Vec<u64>>,
-    /// Picture size in pixels: 384, or HEIGHTxWIDTH
-    #[arg(long, value_name = "SIZE", alias = "image_size", value_parser = values::picture_size)]
+    /// Image size in pixels: 384, or HEIGHTxWIDTH
+    #[arg(long, value_name = "SIZE", alias = "image_size", value_parser = values::image_size)]
     pub image_size: Option<[u64; 2]>,
     /// Class names: a file, imagenet-1k, imagenet-12k, imagenet-21k-goog, imagenet-21k-miil, imagenet-22k,
     /// imagenet-22k-ms, or none
@@ -31,13 +31,13 @@ pub struct FactOptions {
     /// Standard deviation of each channel on a 0 to 1 scale
     #[arg(long, value_name = "R,G,B", value_parser = values::deviations)]
     pub std: Option<[f64; 3]>,
-    /// Share of the resized picture that the crop keeps
+    /// Share of the resized image that the crop keeps
     #[arg(long, value_name = "FRACTION", value_parser = values::fraction)]
     pub crop_pct: Option<f64>,
     /// What is cut off: center or squash
     #[arg(long, value_name = "MODE", value_parser = values::crop_mode)]
     pub crop_mode: Option<CropMode>,
-    /// How pictures are resized: bicubic, bilinear, lanczos, nearest, box, hamming
+    /// How images are resized: bicubic, bilinear, lanczos, nearest, box, hamming
     #[arg(long, value_name = "NAME", value_parser = values::interpolation)]
     pub interpolation: Option<Filter>,
     /// Epsilon of the layer norms

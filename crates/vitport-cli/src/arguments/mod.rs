@@ -84,9 +84,9 @@ pub enum Command {
     Plan(Box<Plan>),
     /// Show what is in a checkpoint
     Inspect(Inspect),
-    /// Run source and folder on a picture and compare them in everything
+    /// Run source and folder on an image and compare them in everything
     Verify(Box<Verify>),
-    /// Run a folder's model on pictures
+    /// Run a folder's model on images
     Classify(Classify),
     /// Compare two checkpoints or folders, tensor by tensor
     Diff(Diff),
@@ -184,7 +184,7 @@ pub struct Verify {
 pub struct Classify {
     /// A transformers folder of a class that vitport runs
     pub folder: PathBuf,
-    /// Pictures (JPEG, PNG or WebP)
+    /// Images (JPEG, PNG or WebP)
     #[arg(required = true, value_name = "IMAGE")]
     pub images: Vec<OsString>,
     /// How much the weights' file may ask for.
@@ -279,7 +279,7 @@ pub enum SortBy {
     Params,
     /// Fewest first
     Classes,
-    /// Smallest picture first
+    /// Smallest image first
     Image,
     /// By licence, unknown ones first
     License,

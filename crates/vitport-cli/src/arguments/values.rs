@@ -13,10 +13,10 @@ pub(super) fn workers(text: &str) -> Result<usize, String> {
 }
 
 /// Parses `384` or `HEIGHTxWIDTH`, in pixels.
-pub(super) fn picture_size(text: &str) -> Result<[u64; 2], String> {
+pub(super) fn image_size(text: &str) -> Result<[u64; 2], String> {
     let edge = |text: &str| match text.trim().parse::<u64>() {
         Ok(edge) if (1..=65_536).contains(&edge) => Ok(edge),
-        _ => Err("a picture size is one number of pixels, or HEIGHTxWIDTH, up to 65536".to_owned()),
+        _ => Err("an image size is one number of pixels, or HEIGHTxWIDTH, up to 65536".to_owned()),
     };
     match text.split_once(['x', 'X']) {
         Some((height, width)) => Ok([edge(height)?, edge(width)?]),

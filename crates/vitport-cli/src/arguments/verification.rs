@@ -9,7 +9,7 @@ use clap::Args;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Verification")]
 pub struct VerifyOptions {
-    /// Picture to run both networks on (JPEG, PNG or WebP); a built-in one if it is not given
+    /// Image to run both networks on (JPEG, PNG or WebP); a built-in one if it is not given
     #[arg(long, value_name = "PATH|URL")]
     pub image: Option<OsString>,
     /// Count a known deviation as a failure

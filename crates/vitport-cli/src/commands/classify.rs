@@ -1,4 +1,4 @@
-//! `vitport classify`: a folder's model on pictures, as transformers would run it.
+//! `vitport classify`: a folder's model on images, as transformers would run it.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use crate::arguments::{Classify, HubOptions};
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::show::guess::{bar, name, percent};
-use crate::source::open_picture;
+use crate::source::open_image;
 use crate::terminal::message::error_line;
 use crate::terminal::style::BOLD;
 use crate::terminal::table::{Align, Table};
@@ -22,7 +22,7 @@ pub fn run(arguments: &Classify, output: &Output) -> Result<(), Failure> {
     let results: Vec<Result<Vec<Guess>, Failure>> = arguments
         .images
         .par_iter()
-        .map(|image| Ok(classifier.top5(&open_picture(image, &HubOptions::default(), output)?.pixmap)?))
+        .map(|image| Ok(classifier.top5(&open_image(image, &HubOptions::default(), output)?.decoded)?))
         .collect();
     let mut first_failure = None;
     let mut documents = Vec::new();

@@ -224,8 +224,10 @@ fn heading(checkpoint: &Checkpoint, tensors: &[Arc<Tensor>]) -> Vec<String> {
         format!("{name}: {} tensors{state}{chosen}", root.tensors)
     });
     lines.extend(part("parts that hold tensors", roots));
-    let unsupported =
-        evidence.unsupported.iter().map(|odd| format!("{}: {}", escape(&odd.path), escape(&odd.kind)));
+    let unsupported = evidence
+        .unsupported
+        .iter()
+        .map(|object| format!("{}: {}", escape(&object.path), escape(&object.kind)));
     lines.extend(part("tensors without plain elements", unsupported));
     let shared = shared_storages(tensors).into_iter().map(|(storage, names)| {
         let key = checkpoint.storages().get(storage).map_or("", |storage| storage.key.as_str());
@@ -237,9 +239,9 @@ fn heading(checkpoint: &Checkpoint, tensors: &[Arc<Tensor>]) -> Vec<String> {
     });
     lines.extend(part("elements under several names", shared));
     lines.extend(part("notes", evidence.notes.iter().map(|note| escape(note).to_string())));
-    let beside =
+    let extra =
         checkpoint.metadata().iter().map(|entry| format!("{} = {}", escape(&entry.path), entry.value));
-    lines.extend(part("beside the weights", beside));
+    lines.extend(part("next to the weights", extra));
     lines
 }
 
@@ -247,9 +249,9 @@ fn totals(tensors: &[Arc<Tensor>]) -> String {
     let total = tensors.iter().fold(0_u64, |total, tensor| total.saturating_add(tensor.bytes()));
     let dtypes: Vec<String> =
         by_dtype(tensors).into_iter().map(|(dtype, (count, _))| format!("{count} {dtype}")).collect();
-    let odd = tensors.iter().filter(|tensor| !tensor.is_contiguous()).count();
-    let odd = if odd > 0 { format!("; {odd} not row-major") } else { String::new() };
-    format!("{} tensors, {}: {}{odd}", tensors.len(), bytes(total), dtypes.join(", "))
+    let strided = tensors.iter().filter(|tensor| !tensor.is_contiguous()).count();
+    let strided = if strided > 0 { format!("; {strided} not row-major") } else { String::new() };
+    format!("{} tensors, {}: {}{strided}", tensors.len(), bytes(total), dtypes.join(", "))
 }
 
 /// Returns a heading and its lines, as many as a person reads; nothing for nothing.

@@ -21,7 +21,7 @@ pub fn run(arguments: Verify, output: &Output) -> Result<(), Failure> {
     let mut read = files_of(&prepared);
     read.extend(model_files(&arguments.folder));
     let report_file = verification::report_file(&arguments.verification, read, None)?;
-    let image = verification::picture(&arguments.verification, &arguments.hub, output)?;
+    let image = verification::image(&arguments.verification, &arguments.hub, output)?;
     let spinner = progress::spinner("running both networks", output);
     let report = pipeline::verify(&prepared, &arguments.folder, &image);
     spinner.finish_and_clear();

@@ -158,7 +158,7 @@ impl From<VerifyError> for Failure {
                 Self::new(Kind::UnknownArchitecture, message).in_file(folder)
             }
             VerifyError::Hash { path, .. } => Self::new(Kind::Io, message).in_file(path),
-            VerifyError::Picture { path, .. } => Self::new(Kind::Unreadable, message).in_file(path),
+            VerifyError::ImageFile { path, .. } => Self::new(Kind::Unreadable, message).in_file(path),
             _ => Self::new(Kind::Refused, message),
         }
     }

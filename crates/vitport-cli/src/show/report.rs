@@ -26,8 +26,8 @@ pub fn say_report(report: &Report, output: &Output) -> Result<(), Failure> {
     for reason in &report.reasons {
         output.say(wrap("  ·", &escape(reason).to_string(), 4, columns))?;
     }
-    for (part, told) in parts(report) {
-        output.say(wrap(&format!("  {part}"), &escape(&told).to_string(), INDENT, columns))?;
+    for (part, text) in parts(report) {
+        output.say(wrap(&format!("  {part}"), &escape(&text).to_string(), INDENT, columns))?;
     }
     if !report.source_top5.is_empty() {
         output.say("")?;
@@ -38,20 +38,20 @@ pub fn say_report(report: &Report, output: &Output) -> Result<(), Failure> {
 
 /// Returns each part of the comparison, and what it showed.
 fn parts(report: &Report) -> Vec<(&'static str, String)> {
-    let picture = &report.picture;
+    let image = &report.image;
     let mut parts = vec![(
         "run on",
         format!(
             "{} ({}×{}), the source by its own definition, the folder by transformers'",
-            match picture.name.as_str() {
-                "built-in picture" => "the built-in picture",
+            match image.name.as_str() {
+                "built-in image" => "the built-in image",
                 name => name,
             },
-            picture.width,
-            picture.height
+            image.width,
+            image.height
         ),
     )];
-    parts.extend(outputs(report).map(|told| ("outputs", told)));
+    parts.extend(outputs(report).map(|text| ("outputs", text)));
     if let (Verdict::Different, Some(place)) = (report.verdict, &report.starts_at) {
         parts.push(("", format!("they part at {place}")));
     }
@@ -92,7 +92,7 @@ fn parts(report: &Report) -> Vec<(&'static str, String)> {
     };
     parts
         .push(("facts", format!("{agree} of {facts} agree: sizes, epsilons, labels, image processor{rest}")));
-    parts.extend(pixels(&report.pixels).map(|told| ("pixels", told)));
+    parts.extend(pixels(&report.pixels).map(|text| ("pixels", text)));
     parts
 }
 
@@ -131,7 +131,7 @@ fn effect(measured: &[Comparison], without: &[Comparison], how: &str) -> Option<
     Some((
         "",
         format!(
-            "On this picture it moves the {place} by up to {moved:.4}; they are {size:.2} in size (root mean square). With {how}, {left}."
+            "On this image it moves the {place} by up to {moved:.4}; they are {size:.2} in size (root mean square). With {how}, {left}."
         ),
     ))
 }
@@ -141,10 +141,10 @@ fn pixels(pixels: &[Comparison]) -> Option<String> {
     let count = pixels.len();
     Some(match largest.difference.relative {
         0.0 => format!(
-            "not one differs on {count} pictures, prepared by the source's transform and by the folder's processor"
+            "not one differs on {count} images, prepared by the source's transform and by the folder's processor"
         ),
         relative if relative.is_finite() => format!(
-            "on {count} pictures, prepared by the source's transform and by the folder's processor, they differ by up to {:.1e}, relative to their size by {relative:.1e}; rounding alone explains {:.1e}",
+            "on {count} images, prepared by the source's transform and by the folder's processor, they differ by up to {:.1e}, relative to their size by {relative:.1e}; rounding alone explains {:.1e}",
             largest.difference.largest, largest.tolerance
         ),
         _ => format!(

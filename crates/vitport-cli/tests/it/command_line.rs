@@ -82,7 +82,7 @@ fn bad_command_lines_are_one_line_and_exit_with_their_class() {
     refused(&["convert", vit, "--frobnicate"], 2, "--frobnicate");
     refused(&["frobnicate"], 2, "frobnicate");
     refused(&["convert", vit, "--num-heads", "5"], 4, "--num-heads");
-    refused(&["convert", vit, "--image-size", "0"], 2, "picture size");
+    refused(&["convert", vit, "--image-size", "0"], 2, "image size");
     refused(&["convert", vit, "--image-size", "96"], 4, "--image-size");
     refused(&["convert", vit, "--labels", "imagenet-1k"], 4, "10 classes");
     refused(&["convert", vit, "--labels", "absent.txt"], 2, "absent.txt");
@@ -96,13 +96,13 @@ fn bad_command_lines_are_one_line_and_exit_with_their_class() {
 }
 
 #[test]
-fn a_picture_that_cannot_be_read_is_named_and_the_others_are_classified() {
+fn a_image_that_cannot_be_read_is_named_and_the_others_are_classified() {
     let folder = tempfile::tempdir().unwrap();
     let source = example("vit_small_twin");
     vitport(&["convert", source.to_str().unwrap(), "-o", "out", "--no-verify", "-q"], folder.path());
-    let picture = Path::new(env!("CARGO_MANIFEST_DIR")).join("../vitport/data/picture/harbour.png");
-    std::fs::write(folder.path().join("broken.png"), &std::fs::read(&picture).unwrap()[..900]).unwrap();
-    let output = vitport(&["classify", "out", "broken.png", picture.to_str().unwrap()], folder.path());
+    let image = Path::new(env!("CARGO_MANIFEST_DIR")).join("../vitport/data/image/harbour.png");
+    std::fs::write(folder.path().join("broken.png"), &std::fs::read(&image).unwrap()[..900]).unwrap();
+    let output = vitport(&["classify", "out", "broken.png", image.to_str().unwrap()], folder.path());
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(3), "{stderr}");
     assert!(stderr.starts_with("error: broken.png: ") && stderr.lines().count() == 1, "{stderr}");

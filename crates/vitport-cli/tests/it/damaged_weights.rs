@@ -50,8 +50,8 @@ fn every_command_that_reads_weights_checks_their_checksums() {
 
     std::fs::remove_file(folder.path().join("out/model.safetensors")).unwrap();
     std::fs::copy(damaged, folder.path().join("out/pytorch_model.bin")).unwrap();
-    let picture = Path::new(env!("CARGO_MANIFEST_DIR")).join("../vitport/data/picture/harbour.png");
-    refused(&["classify", "out", picture.to_str().unwrap()], folder.path(), "CRC-32");
+    let image = Path::new(env!("CARGO_MANIFEST_DIR")).join("../vitport/data/image/harbour.png");
+    refused(&["classify", "out", image.to_str().unwrap()], folder.path(), "CRC-32");
 }
 
 #[test]
@@ -60,8 +60,8 @@ fn limits_hold_for_every_command_that_opens_a_file() {
     let whole = example("cvt_tiny/tiny.pth");
     let whole = whole.to_str().unwrap();
     vitport(&[&["convert", whole, "-o", "out", "-q"][..], &FACTS].concat(), folder.path());
-    let picture = Path::new(env!("CARGO_MANIFEST_DIR")).join("../vitport/data/picture/harbour.png");
-    let picture = picture.to_str().unwrap();
+    let image = Path::new(env!("CARGO_MANIFEST_DIR")).join("../vitport/data/image/harbour.png");
+    let image = image.to_str().unwrap();
     for (option, value, says) in [
         ("--max-tensors", "20", "20 "),
         ("--max-name", "8", "name"),
@@ -74,7 +74,7 @@ fn limits_hold_for_every_command_that_opens_a_file() {
             vec!["convert", whole, "-o", "new"],
             vec!["verify", whole, "out"],
             vec!["diff", whole, whole],
-            vec!["classify", "out", picture],
+            vec!["classify", "out", image],
         ] {
             let arguments = [&command[..], &[option, value]].concat();
             refused(&arguments, folder.path(), says);

@@ -7,4 +7,4 @@ mod damaged_weights;
 mod own_rules;
 mod support;
 mod table_command;
-mod weighing_command;
+mod verify_command;

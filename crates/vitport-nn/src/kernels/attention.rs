@@ -9,7 +9,7 @@ use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::elementary::exp;
-use super::panel::PanelRoom;
+use super::panel::PanelBuffer;
 use super::product::{Product, times};
 use super::view::{Block, View, cut};
 use crate::error::ForwardError;
@@ -115,30 +115,30 @@ pub fn attention(
     let block_rows = count.div_ceil(count.div_ceil(most));
     let blocks = cut(out.values_mut(), width, block_rows, heads.dim);
     blocks.into_par_iter().with_max_len(1).try_for_each(|mut block| {
-        ROOM.with_borrow_mut(|room| {
-            room.scores.resize(block.rows.len(), stride, "the scores of attention")?;
+        SCRATCH.with_borrow_mut(|buffer| {
+            buffer.scores.resize(block.rows.len(), stride, "the scores of attention")?;
             let column = block.first_column;
             let query = queries.head(column, heads.dim).ok_or_else(misfit)?;
             let key = keys.head(column, heads.dim).ok_or_else(misfit)?;
             let value = values.head(column, heads.dim).ok_or_else(misfit)?;
-            room.attend(query, key, value, heads.scale, &mut block).ok_or_else(misfit)
+            buffer.attend(query, key, value, heads.scale, &mut block).ok_or_else(misfit)
         })
     })
 }
 
 /// What a thread needs room for during one head.
 #[derive(Debug, Default)]
-struct Room {
-    panel: PanelRoom,
+struct Scratch {
+    panel: PanelBuffer,
     scores: Matrix,
 }
 
 thread_local! {
     /// Kept from head to head, because fresh memory costs a page fault every four kilobytes.
-    static ROOM: RefCell<Room> = RefCell::default();
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
 }
 
-impl Room {
+impl Scratch {
     /// One head for a block of queries; none when the sizes do not fit.
     fn attend(
         &mut self,
@@ -163,7 +163,7 @@ impl Room {
     }
 }
 
-/// The lowest scaled score, as a difference to the row's largest, whose weight counts. Lower ones weigh less than 2e-35; they
+/// The lowest scaled score, as a difference to the row's largest, whose weight counts. Lower ones count less than 2e-35; they
 /// are nothing, as their weights and products would soon be subnormal numbers, with which many processors are far slower.
 const LOWEST: f32 = -80.0;
 
@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn scores_far_below_the_largest_weigh_nothing() {
+    fn scores_far_below_the_largest_count_nothing() {
         let heads = Heads { count: 1, dim: 1, scale: 1.0 };
         let tokens = |values: &[f32]| Matrix::from_values(values.len(), 1, values.to_vec()).unwrap();
         let (q, v) = (tokens(&[1.0]), tokens(&[0.0, 1.0]));

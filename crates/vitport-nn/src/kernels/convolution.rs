@@ -57,7 +57,7 @@ impl<'a> Grid<'a> {
         Ok(Self { values, channels, height, width, layout })
     }
 
-    /// The planar grid of a picture's pixels, which must have the shape that the network takes;
+    /// The planar grid of an image's pixels, which must have the shape that the network takes;
     /// shapes are [channels, height, width].
     ///
     /// # Errors
@@ -118,8 +118,8 @@ impl Window {
     /// kernel) / stride⌋ + 1 (`torch.nn.Conv2d`), none when the kernel does not fit.
     pub fn output_size(&self, height: usize, width: usize) -> Option<(usize, usize)> {
         let along = |size: usize, kernel: usize, stride: usize, padding: usize| {
-            let room = size.checked_add(padding.checked_mul(2)?)?.checked_sub(kernel)?;
-            if kernel == 0 { None } else { room.checked_div(stride)?.checked_add(1) }
+            let span = size.checked_add(padding.checked_mul(2)?)?.checked_sub(kernel)?;
+            if kernel == 0 { None } else { span.checked_div(stride)?.checked_add(1) }
         };
         Some((
             along(height, self.kernel.0, self.stride.0, self.padding.0)?,
@@ -296,19 +296,19 @@ struct ChannelsLast<'a> {
 }
 
 impl Rows for ChannelsLast<'_> {
-    fn rows<'a>(&'a self, rows: Range<usize>, room: &'a mut Vec<f32>) -> Result<&'a [f32], ForwardError> {
+    fn rows<'a>(&'a self, rows: Range<usize>, buffer: &'a mut Vec<f32>) -> Result<&'a [f32], ForwardError> {
         let mut read = Vec::new();
         let values = self.linear.rows(rows, &mut read)?;
-        room.resize(values.len(), 0.0);
+        buffer.resize(values.len(), 0.0);
         let length = self.area.saturating_mul(self.channels).max(1);
-        for (slots, row) in room.chunks_exact_mut(length).zip(values.chunks_exact(length)) {
+        for (slots, row) in buffer.chunks_exact_mut(length).zip(values.chunks_exact(length)) {
             for (channel, kernel) in row.chunks_exact(self.area).enumerate() {
                 for (slot, value) in slots.iter_mut().skip(channel).step_by(self.channels).zip(kernel) {
                     *slot = *value;
                 }
             }
         }
-        Ok(room)
+        Ok(buffer)
     }
 
     fn in_memory(&self, _: Range<usize>) -> Option<&[f32]> {

@@ -1,4 +1,4 @@
-//! Depth-wise convolution: a kernel of its own and one addend for each channel. Batch normalisation behind it is folded
+//! Depth-wise convolution: a kernel of its own and one addend for each channel. Batch normalisation after it is folded
 //! into both (`modules::BatchNorm2d`).
 
 use pulp::{Simd, WithSimd};

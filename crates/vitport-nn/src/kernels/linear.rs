@@ -67,10 +67,10 @@ impl<'a> Linear<'a> {
     /// What [`Weights::part`] returns.
     pub fn size_of_terms(&self, x: &[f32]) -> Result<f64, ForwardError> {
         let square = |value: f32| f64::from(value) * f64::from(value);
-        let (mut room, mut total) = (Vec::new(), 0.0);
+        let (mut buffer, mut total) = (Vec::new(), 0.0);
         for first in (0..self.outputs).step_by(ROWS_AT_A_TIME) {
             let rows = first..self.outputs.min(first.saturating_add(ROWS_AT_A_TIME));
-            let rows = self.rows(rows, &mut room)?.chunks_exact(self.inputs.max(1));
+            let rows = self.rows(rows, &mut buffer)?.chunks_exact(self.inputs.max(1));
             let products = rows.flat_map(|row| row.iter().zip(x));
             total += products.map(|(&weight, &x)| square(weight) * square(x)).sum::<f64>();
         }
@@ -130,8 +130,8 @@ fn zeros(count: usize) -> Result<Vec<f32>, ForwardError> {
 }
 
 impl Rows for Linear<'_> {
-    fn rows<'a>(&'a self, rows: Range<usize>, room: &'a mut Vec<f32>) -> Result<&'a [f32], ForwardError> {
-        self.weights.part(self.weight.name(), self.weight.shape(), self.elements(rows), room)
+    fn rows<'a>(&'a self, rows: Range<usize>, buffer: &'a mut Vec<f32>) -> Result<&'a [f32], ForwardError> {
+        self.weights.part(self.weight.name(), self.weight.shape(), self.elements(rows), buffer)
     }
 
     fn in_memory(&self, rows: Range<usize>) -> Option<&[f32]> {

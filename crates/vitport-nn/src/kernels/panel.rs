@@ -13,11 +13,11 @@ const LINE: usize = 64;
 
 /// Memory for panels that is used again and again.
 #[derive(Debug, Default)]
-pub(super) struct PanelRoom {
+pub(super) struct PanelBuffer {
     values: Vec<f32>,
 }
 
-impl PanelRoom {
+impl PanelBuffer {
     /// `terms` × `width` values on whole cache lines; what they hold is left over from before.
     pub(super) fn take(&mut self, terms: usize, width: usize) -> &mut [f32] {
         let length = terms.saturating_mul(width);
@@ -123,9 +123,9 @@ mod tests {
 
     #[test]
     fn panels_begin_on_a_cache_line() {
-        let mut room = PanelRoom::default();
+        let mut buffer = PanelBuffer::default();
         for (terms, width) in [(3, 5), (100, 64), (1, 1)] {
-            let panel = room.take(terms, width);
+            let panel = buffer.take(terms, width);
             assert_eq!((panel.len(), panel.as_ptr().align_offset(LINE)), (terms * width, 0));
         }
     }

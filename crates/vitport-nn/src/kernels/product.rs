@@ -8,7 +8,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::activation::Activation;
-use super::panel::{PanelRoom, pack_columns, pack_rows};
+use super::panel::{PanelBuffer, pack_columns, pack_rows};
 use super::tile::{Finish, PanelWidth, Strip};
 use super::view::{View, cut};
 use crate::error::ForwardError;
@@ -23,23 +23,23 @@ const BLOCKS_PER_THREAD: usize = 2;
 
 /// What a thread needs room for during a product.
 #[derive(Debug, Default)]
-struct Room {
-    panel: PanelRoom,
+struct Scratch {
+    panel: PanelBuffer,
     rows: Vec<f32>,
 }
 
 thread_local! {
     /// Kept from product to product, because fresh memory costs a page fault every four kilobytes.
-    static ROOM: RefCell<Room> = RefCell::default();
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
 }
 
 /// The right operand of a product, [outputs, inputs], of which some rows at a time are asked for.
 pub(super) trait Rows: Sync {
-    /// The rows `rows`, one after the other; `room` may be filled with them.
+    /// The rows `rows`, one after the other; `buffer` may be filled with them.
     ///
     /// # Errors
     /// When they cannot be read.
-    fn rows<'a>(&'a self, rows: Range<usize>, room: &'a mut Vec<f32>) -> Result<&'a [f32], ForwardError>;
+    fn rows<'a>(&'a self, rows: Range<usize>, buffer: &'a mut Vec<f32>) -> Result<&'a [f32], ForwardError>;
 
     /// The rows `rows` if they lie in memory, all of them.
     fn in_memory(&self, rows: Range<usize>) -> Option<&[f32]>;
@@ -47,7 +47,7 @@ pub(super) trait Rows: Sync {
 
 /// out = left · rightᵀ, out being [rows of left, outputs] without gaps, in blocks that rayon's threads
 /// share out; each sum is finished with `bias`, one for every output, and `activation`. While a block is
-/// computed the weights of the one behind it are fetched into the cache: threads mostly take blocks one after the other.
+/// computed the weights of the one after it are fetched into the cache: threads mostly take blocks one after the other.
 ///
 /// # Errors
 /// What `right` returns, and what `misfit` makes of sizes that do not fit.
@@ -69,7 +69,7 @@ pub(super) fn times_transposed_in_blocks(
     let block_rows = left.rows().div_ceil(row_blocks).max(LEAST_BLOCK_ROWS);
     let blocks = cut(out, outputs, block_rows, width.most);
     blocks.into_par_iter().with_max_len(1).try_for_each(|mut block| {
-        ROOM.with_borrow_mut(|room| {
+        SCRATCH.with_borrow_mut(|buffer| {
             let inputs = left.columns();
             let columns = block.rows.first().map_or(0, |row| row.len());
             let end = block.first_column + columns;
@@ -77,11 +77,11 @@ pub(super) fn times_transposed_in_blocks(
             let ahead = end..outputs.min(end + width.most);
             let count = ahead.len();
             let ahead = right.in_memory(ahead).and_then(|rows| View::new(rows, 0, count, inputs, inputs));
-            let rows = right.rows(block.first_column..end, &mut room.rows)?;
+            let rows = right.rows(block.first_column..end, &mut buffer.rows)?;
             let right = View::new(rows, 0, columns, inputs, inputs).ok_or_else(&misfit)?;
             let finish = Some(Finish { bias, activation });
             let product = Product { left, first_row: block.first_row, right, finish, ahead };
-            product.run(&mut room.panel, &mut block.rows).ok_or_else(&misfit)
+            product.run(&mut buffer.panel, &mut block.rows).ok_or_else(&misfit)
         })
     })
 }
@@ -103,7 +103,7 @@ pub(super) struct Product<'a> {
 
 impl Product<'_> {
     /// Fills `out`; none when the sizes do not fit.
-    pub(super) fn run(&self, room: &mut PanelRoom, out: &mut [&mut [f32]]) -> Option<()> {
+    pub(super) fn run(&self, buffer: &mut PanelBuffer, out: &mut [&mut [f32]]) -> Option<()> {
         let inputs = self.left.columns();
         if self.right.columns() != inputs {
             return None;
@@ -114,7 +114,7 @@ impl Product<'_> {
         for columns in panels(self.right.rows()) {
             let width = PanelWidth::here().of(columns.len());
             for part in 0..parts {
-                let panel = room.take(terms(part).len(), width);
+                let panel = buffer.take(terms(part).len(), width);
                 pack_rows(self.right, columns.clone(), terms(part), width, panel)?;
                 let last = part + 1 == parts;
                 let finish = match self.finish {
@@ -149,7 +149,7 @@ impl Product<'_> {
 pub(super) fn times(
     left: View<'_>,
     right: View<'_>,
-    room: &mut PanelRoom,
+    buffer: &mut PanelBuffer,
     out: &mut [&mut [f32]],
 ) -> Option<()> {
     let terms = left.columns();
@@ -158,7 +158,7 @@ pub(super) fn times(
     }
     for columns in panels(right.columns()) {
         let width = PanelWidth::here().of(columns.len());
-        let panel = room.take(terms, width);
+        let panel = buffer.take(terms, width);
         pack_columns(right, columns.clone(), width, panel)?;
         pulp::Arch::new().dispatch(Strip {
             left,
@@ -200,7 +200,7 @@ mod tests {
             let right: Vec<f32> = (0..columns * (terms + 1)).map(|seed| value(seed + 3)).collect();
             let l = View::new(&left, 1, rows, terms, terms + 2).unwrap();
             let at = |row: usize, term: usize| left[1 + row * (terms + 2) + term];
-            let mut room = PanelRoom::default();
+            let mut buffer = PanelBuffer::default();
 
             let mut out = vec![0.0; rows * columns];
             let mut slots: Vec<&mut [f32]> = out.chunks_mut(columns).skip(rows / 2).collect();
@@ -208,7 +208,7 @@ mod tests {
             let bias: Vec<f32> = (0..columns).map(|column| value(column) * 1000.0).collect();
             let finish = Some(Finish { bias: &bias, activation: Activation::Relu });
             let product = Product { left: l, first_row: rows / 2, right: r, finish, ahead: Some(r) };
-            product.run(&mut room, &mut slots).unwrap();
+            product.run(&mut buffer, &mut slots).unwrap();
             for (row, column) in (rows / 2..rows).flat_map(|row| (0..columns).map(move |c| (row, c))) {
                 let sum: f32 =
                     (0..terms).map(|term| at(row, term) * right[column * (terms + 1) + term]).sum();
@@ -223,7 +223,7 @@ mod tests {
             let right: Vec<f32> = (0..terms * (columns + 1)).map(value).collect();
             let r = View::new(&right, 0, terms, columns, columns + 1).unwrap();
             let mut slots: Vec<&mut [f32]> = out.chunks_mut(columns).collect();
-            times(l, r, &mut room, &mut slots).unwrap();
+            times(l, r, &mut buffer, &mut slots).unwrap();
             for (row, column) in (0..rows).flat_map(|row| (0..columns).map(move |c| (row, c))) {
                 let sum: f32 =
                     (0..terms).map(|term| at(row, term) * right[term * (columns + 1) + column]).sum();
@@ -236,17 +236,17 @@ mod tests {
     fn sizes_that_do_not_fit_are_none() {
         let values = [0.0; 40];
         let view = |rows, columns| View::new(&values, 0, rows, columns, columns).unwrap();
-        let (mut room, mut out) = (PanelRoom::default(), [0.0; 12]);
+        let (mut buffer, mut out) = (PanelBuffer::default(), [0.0; 12]);
         let mut slots: Vec<&mut [f32]> = out.chunks_mut(4).collect();
         let mut transposed = |first_row, right| {
             Product { left: view(3, 5), first_row, right, finish: None, ahead: None }
-                .run(&mut room, &mut slots)
+                .run(&mut buffer, &mut slots)
         };
         assert!(transposed(0, view(4, 5)).is_some());
         assert!(transposed(0, view(4, 6)).is_none());
         assert!(transposed(1, view(4, 5)).is_none());
-        assert!(times(view(3, 5), view(5, 4), &mut room, &mut slots).is_some());
-        assert!(times(view(3, 5), view(4, 5), &mut room, &mut slots).is_none());
-        assert!(times(view(2, 5), view(5, 4), &mut room, &mut slots).is_none());
+        assert!(times(view(3, 5), view(5, 4), &mut buffer, &mut slots).is_some());
+        assert!(times(view(3, 5), view(4, 5), &mut buffer, &mut slots).is_none());
+        assert!(times(view(2, 5), view(5, 4), &mut buffer, &mut slots).is_none());
     }
 }

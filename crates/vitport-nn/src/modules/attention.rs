@@ -6,7 +6,7 @@ use crate::kernels::attention::{Heads, Projection, attention};
 use crate::matrix::Matrix;
 use crate::network::Context;
 
-/// softmax(q kᵀ · scale) v for each head, and a projection behind it.
+/// softmax(q kᵀ · scale) v for each head, and a projection after it.
 #[derive(Debug, Clone)]
 pub struct Attention {
     heads: Heads,

@@ -38,7 +38,7 @@ impl DepthwiseBlock {
     }
 }
 
-/// A layer normalisation of each position with a convolution behind it: how ConvNeXt halves height and width.
+/// A layer normalisation of each position with a convolution after it: how ConvNeXt halves height and width.
 #[derive(Debug, Clone)]
 pub struct NormConv {
     norm: LayerNorm,
@@ -64,7 +64,7 @@ impl NormConv {
     }
 }
 
-/// A stage of ConvNeXt: blocks behind a layer that halves height and width, which the first stage has not.
+/// A stage of ConvNeXt: blocks after a layer that halves height and width, which the first stage has not.
 #[derive(Debug, Clone)]
 pub struct DepthwiseStage {
     downsample: Option<NormConv>,
@@ -77,7 +77,7 @@ impl DepthwiseStage {
         Self { downsample, blocks }
     }
 
-    /// Returns the map that comes out. The map before the first block is traced as `input`, that behind each block as
+    /// Returns the map that comes out. The map before the first block is traced as `input`, that after each block as
     /// `blocks` with its number.
     ///
     /// # Errors

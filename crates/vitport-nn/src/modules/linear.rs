@@ -54,7 +54,7 @@ impl Linear {
         self.forward_with(x, Activation::Identity, cx)
     }
 
-    /// Computes the same with an activation behind it, which is applied while a block of the product is in cache.
+    /// Computes the same with an activation after it, which is applied while a block of the product is in cache.
     ///
     /// # Errors
     /// Returns what [`Linear::forward`] does.

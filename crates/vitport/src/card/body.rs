@@ -36,10 +36,10 @@ fn heading(out: &mut String, card: &Card<'_>) {
     );
     let verdict = match card.report.map(|report| (report.verdict, report)) {
         None => "The two networks were **not compared** (`--no-verify`).".to_owned(),
-        Some((Verdict::Same, _)) => "Both networks were run on a picture, the source's from its own file and this \
+        Some((Verdict::Same, _)) => "Both networks were run on an image, the source's from its own file and this \
             folder's from what lies here, and compared layer by layer: **same**."
             .to_owned(),
-        Some((Verdict::SameWithKnownDeviation, _)) => "Both networks were run on a picture, the source's from its \
+        Some((Verdict::SameWithKnownDeviation, _)) => "Both networks were run on an image, the source's from its \
             own file and this folder's from what lies here, and compared layer by layer: **same weights, known \
             deviation** (below)."
             .to_owned(),
@@ -85,7 +85,7 @@ fn usage(out: &mut String, card: &Card<'_>) {
          The folder opens alike in transformers 4 and 5. `.` is this folder; its name on the Hub does as well.\n\n\
          ```python\n\
          from transformers import pipeline\n\n\
-         print(pipeline(\"{task}\", model=\".\")(\"picture.jpg\"))\n\
+         print(pipeline(\"{task}\", model=\".\")(\"image.jpg\"))\n\
          ```\n\n\
          ```python\n\
          import torch\n\
@@ -93,7 +93,7 @@ fn usage(out: &mut String, card: &Card<'_>) {
          from transformers import AutoImageProcessor, {auto}\n\n\
          processor = AutoImageProcessor.from_pretrained(\".\")\n\
          model = {auto}.from_pretrained(\".\")\n\
-         inputs = processor(Image.open(\"picture.jpg\").convert(\"RGB\"), return_tensors=\"pt\")\n\
+         inputs = processor(Image.open(\"image.jpg\").convert(\"RGB\"), return_tensors=\"pt\")\n\
          with torch.no_grad():\n\
          {result}\n\
          ```\n\n"
@@ -128,7 +128,7 @@ fn preprocessing(out: &mut String, processor: &Value) {
     let filter = processor.get("resample").and_then(Value::as_u64).and_then(Filter::from_pillow_number);
     let resized = match (edge("size", "shortest_edge"), sides("size")) {
         (Some(shortest), _) => format!("shorter edge to {shortest} pixels"),
-        (None, Some(sides)) => format!("to {sides} pixels, whatever the picture's shape"),
+        (None, Some(sides)) => format!("to {sides} pixels, whatever the image's shape"),
         (None, None) => "no".to_owned(),
     };
     out.push_str("## Preprocessing\n\n");
@@ -215,17 +215,17 @@ fn provenance(out: &mut String, card: &Card<'_>) {
 }
 
 fn comparison(out: &mut String, report: &Report) {
-    let picture = &report.picture;
-    let name = picture.name.rsplit(['/', '\\']).next().unwrap_or_default();
+    let image = &report.image;
+    let name = image.name.rsplit(['/', '\\']).next().unwrap_or_default();
     let _ = writeln!(
         out,
         "## What was compared\n\n\
-         Picture: {} ({}×{}, sha256 `{}`). Each row is the largest difference of two numbers relative to the size \
+         Image: {} ({}×{}, sha256 `{}`). Each row is the largest difference of two numbers relative to the size \
          (root mean square) of what is compared, and what the rounding of float32 explains.\n",
         code(name),
-        picture.width,
-        picture.height,
-        picture.sha256
+        image.width,
+        image.height,
+        image.sha256
     );
     let number = |value: f64| format!("{value:.1e}");
     let measured = |list: &[Comparison], index: usize| {

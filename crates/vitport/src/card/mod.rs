@@ -21,7 +21,7 @@ use crate::verify::Report;
 pub struct Card<'a> {
     /// The source, the model and the plan.
     pub prepared: &'a Prepared,
-    /// What weighing found, if the folder was weighed.
+    /// What verification found, if the folder was verified.
     pub report: Option<&'a Report>,
     /// Whether the folder holds code that gives the source's exact network.
     pub exact_code: bool,

@@ -27,13 +27,13 @@ pub(super) struct RowFactors<'a> {
 }
 
 /// What is between the loops.
-pub(super) struct Room {
+pub(super) struct CastBuffers {
     singles: Vec<f32>,
     doubles: Vec<f64>,
     halves: Vec<u16>,
 }
 
-impl Room {
+impl CastBuffers {
     pub(super) fn new() -> Self {
         Self { singles: vec![0.0; AT_A_TIME], doubles: vec![0.0; AT_A_TIME], halves: vec![0; AT_A_TIME] }
     }
@@ -53,7 +53,7 @@ pub(super) struct Cast<'a> {
     pub stored: &'a [u8],
     /// The bytes that they become.
     pub out: &'a mut [u8],
-    pub room: &'a mut Room,
+    pub buffers: &'a mut CastBuffers,
 }
 
 impl Cast<'_> {
@@ -68,13 +68,15 @@ impl WithSimd for Cast<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) -> Result<(), Overflow> {
-        let Self { from, to, rows, mut first, stored, out, room } = self;
+        let Self { from, to, rows, mut first, stored, out, buffers } = self;
         let (stored_size, size) = (bytes_of(from), bytes_of(to));
         for (stored, out) in stored.chunks(AT_A_TIME * stored_size).zip(out.chunks_mut(AT_A_TIME * size)) {
             let count = stored.len() / stored_size;
-            let (Some(singles), Some(doubles), Some(halves)) =
-                (room.singles.get_mut(..count), room.doubles.get_mut(..count), room.halves.get_mut(..count))
-            else {
+            let (Some(singles), Some(doubles), Some(halves)) = (
+                buffers.singles.get_mut(..count),
+                buffers.doubles.get_mut(..count),
+                buffers.halves.get_mut(..count),
+            ) else {
                 return Ok(());
             };
             if rows.is_none() && from != Dtype::F64 {
@@ -278,7 +280,9 @@ mod tests {
         rows: Option<RowFactors<'_>>,
     ) -> Result<Vec<u8>, Overflow> {
         let mut out = vec![0; stored.len() / bytes_of(from) * bytes_of(to)];
-        Cast { from, to, rows, first: 0, stored, out: &mut out, room: &mut Room::new() }.run().map(|()| out)
+        Cast { from, to, rows, first: 0, stored, out: &mut out, buffers: &mut CastBuffers::new() }
+            .run()
+            .map(|()| out)
     }
 
     fn narrowed(to: Dtype, doubles: &[f64]) -> Result<Vec<u8>, Overflow> {
@@ -368,8 +372,8 @@ mod tests {
             let stored: Vec<u8> = (first..first + count).flat_map(|it| value(it).to_le_bytes()).collect();
             let mut out = vec![0; count * 4];
             let rows = Some(RowFactors { factors: &factors, columns });
-            let (from, to, room) = (Dtype::F32, Dtype::F32, &mut Room::new());
-            Cast { from, to, rows, first, stored: &stored, out: &mut out, room }.run().unwrap();
+            let (from, to, buffers) = (Dtype::F32, Dtype::F32, &mut CastBuffers::new());
+            Cast { from, to, rows, first, stored: &stored, out: &mut out, buffers }.run().unwrap();
             for (element, &bytes) in (first..).zip(out.as_chunks().0) {
                 let expected = (f64::from(value(element)) * factors[element / columns]) as f32;
                 assert_eq!(f32::from_le_bytes(bytes), expected, "{first}: {element}");

@@ -4,12 +4,12 @@
 use vitport_checkpoint::Audit;
 
 use super::error::Result;
-use super::fill::{Scratch, Stretch, add_stretches};
+use super::fill::{Scratch, Segment, add_segmentes};
 use crate::plan::Target;
 
 /// What a target tensor should hold.
 pub struct Contents<'a> {
-    stretches: Vec<Stretch<'a>>,
+    segmentes: Vec<Segment<'a>>,
     audit: &'a Audit<'a>,
     scratch: Scratch,
 }
@@ -20,9 +20,9 @@ impl<'a> Contents<'a> {
     /// # Errors
     /// When the factors of scaled rows cannot be read.
     pub fn new(target: &'a Target, audit: &'a Audit<'a>) -> Result<Self> {
-        let mut stretches = Vec::new();
-        add_stretches(&mut stretches, target, 0, audit)?;
-        Ok(Self { stretches, audit, scratch: Scratch::new() })
+        let mut segmentes = Vec::new();
+        add_segmentes(&mut segmentes, target, 0, audit)?;
+        Ok(Self { segmentes, audit, scratch: Scratch::new() })
     }
 
     /// Fills `out` with the tensor's bytes from `position` on. Both are multiples of the element's size.
@@ -32,13 +32,13 @@ impl<'a> Contents<'a> {
     pub fn read(&mut self, position: u64, out: &mut [u8]) -> Result<()> {
         let mut position = position;
         let mut rest = out;
-        for stretch in &self.stretches {
-            if rest.is_empty() || position >= stretch.end {
+        for segment in &self.segmentes {
+            if rest.is_empty() || position >= segment.end {
                 continue;
             }
-            let length = usize::try_from(stretch.end - position).unwrap_or(usize::MAX).min(rest.len());
+            let length = usize::try_from(segment.end - position).unwrap_or(usize::MAX).min(rest.len());
             let (now, later) = rest.split_at_mut(length);
-            stretch.fill(self.audit, position, now, &mut self.scratch)?;
+            segment.fill(self.audit, position, now, &mut self.scratch)?;
             position = position.saturating_add(length as u64);
             rest = later;
         }

@@ -1,17 +1,17 @@
-//! What fills a stretch of a weight file: the header, a tensor's own bytes, elements cast to another dtype, scaled rows,
-//! zeros, or an identity matrix. Any stretch can be filled by itself, which is what lets several threads work on one
+//! What fills a segment of a weight file: the header, a tensor's own bytes, elements cast to another dtype, scaled rows,
+//! zeros, or an identity matrix. Any segment can be filled by itself, which is what lets several threads work on one
 //! tensor and one piece of memory hold many small ones.
 
 use vitport_checkpoint::{Audit, Dtype, Tensor};
 
 use super::block::{BLOCK, Block};
-use super::cast::{Cast, Overflow, Room, RowFactors, to_f64};
+use super::cast::{Cast, CastBuffers, Overflow, RowFactors, to_f64};
 use super::error::{Error, Result};
 use super::layout::WeightFile;
 use crate::plan::{Part, Target};
 
 /// A run of bytes of a weight file and where they come from.
-pub(super) struct Stretch<'a> {
+pub(super) struct Segment<'a> {
     /// Where it begins in the file.
     pub begin: u64,
     /// Where it ends in the file.
@@ -24,21 +24,21 @@ enum Fill<'a> {
     Part { target: &'a Target, part: &'a Part, factors: Vec<f64> },
 }
 
-/// All stretches of a file, in order. The factors of scaled rows are read here, once.
-pub(super) fn stretches<'a>(file: &'a WeightFile<'a>, audit: &Audit<'_>) -> Result<Vec<Stretch<'a>>> {
+/// All segmentes of a file, in order. The factors of scaled rows are read here, once.
+pub(super) fn segmentes<'a>(file: &'a WeightFile<'a>, audit: &Audit<'_>) -> Result<Vec<Segment<'a>>> {
     let mut end = file.header.len() as u64;
     let mut all = Vec::with_capacity(file.tensors.len().saturating_add(1));
-    all.push(Stretch { begin: 0, end, fill: Fill::Header(&file.header) });
+    all.push(Segment { begin: 0, end, fill: Fill::Header(&file.header) });
     for &target in &file.tensors {
-        add_stretches(&mut all, target, end, audit)?;
+        add_segmentes(&mut all, target, end, audit)?;
         end = end.saturating_add(target.bytes());
     }
     Ok(all)
 }
 
-/// Adds the stretches of one tensor whose bytes begin at `begin`.
-pub(super) fn add_stretches<'a>(
-    all: &mut Vec<Stretch<'a>>,
+/// Adds the segmentes of one tensor whose bytes begin at `begin`.
+pub(super) fn add_segmentes<'a>(
+    all: &mut Vec<Segment<'a>>,
     target: &'a Target,
     begin: u64,
     audit: &Audit<'_>,
@@ -51,7 +51,7 @@ pub(super) fn add_stretches<'a>(
         };
         let begin = end;
         end = begin.saturating_add(part.elements().saturating_mul(target.dtype.size()));
-        all.push(Stretch { begin, end, fill: Fill::Part { target, part, factors } });
+        all.push(Segment { begin, end, fill: Fill::Part { target, part, factors } });
     }
     Ok(())
 }
@@ -69,10 +69,10 @@ fn read_factors(factors: &Tensor, audit: &Audit<'_>) -> Result<Vec<f64>> {
     Ok(doubles)
 }
 
-/// Room for the elements that are being cast, of which each thread has its own.
+/// Buffers for the elements that are being cast, of which each thread has its own.
 pub(super) struct Scratch {
     stored: Block,
-    room: Option<Room>,
+    buffers: Option<CastBuffers>,
 }
 
 /// Elements that are read at a time to be cast. As many as a block has of float32: of a transposed matrix each read takes a
@@ -80,14 +80,14 @@ pub(super) struct Scratch {
 const AT_A_TIME: usize = BLOCK / 4;
 
 impl Scratch {
-    /// Room that takes no memory until something is cast.
+    /// Buffers that take no memory until something is cast.
     pub(super) fn new() -> Self {
-        Scratch { stored: Block::default(), room: None }
+        Scratch { stored: Block::default(), buffers: None }
     }
 }
 
-impl Stretch<'_> {
-    /// Fills `out` with the bytes from `position` of the file on, all of which lie in this stretch. `position` and the
+impl Segment<'_> {
+    /// Fills `out` with the bytes from `position` of the file on, all of which lie in this segment. `position` and the
     /// length are multiples of the element's size.
     pub(super) fn fill(
         &self,
@@ -146,7 +146,7 @@ fn cast(
     if scratch.stored.len() < AT_A_TIME * size(from) {
         scratch.stored = Block::new(AT_A_TIME * size(from));
     }
-    let room = scratch.room.get_or_insert_with(Room::new);
+    let buffers = scratch.buffers.get_or_insert_with(CastBuffers::new);
     let number = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
     let rows = factors.map(|factors| {
         let columns = number(tensor.elements() / (factors.len() as u64).max(1));
@@ -157,7 +157,7 @@ fn cast(
         let count = out.len() / size(to);
         let stored = scratch.stored.first(count * size(from));
         audit.read(tensor, next, stored)?;
-        let cast = Cast { from, to, rows, first: number(next), stored, out, room: &mut *room };
+        let cast = Cast { from, to, rows, first: number(next), stored, out, buffers: &mut *buffers };
         cast.run().map_err(|Overflow(value)| overflow(target, value))?;
         next = next.saturating_add(count as u64);
     }

@@ -18,7 +18,7 @@ use vitport_checkpoint::{Audit, Checkpoint};
 
 use super::block::{BLOCK, Block};
 use super::error::{Error, Result};
-use super::fill::{Scratch, Stretch, stretches};
+use super::fill::{Scratch, Segment, segmentes};
 use super::json;
 use super::layout::{INDEX_NAME, Layout, WeightFile};
 use super::syncing::{Filling, Syncing};
@@ -40,7 +40,7 @@ const SYNCED_AT_A_TIME: u64 = 32 << 20;
 /// # Errors
 /// Of class usage when a value is beyond the dtype that it is to be cast to, of class source when the checkpoint cannot
 /// be read or a checksum does not match, of class disk when a file cannot be written. The files are worthless then.
-pub fn carry(
+pub fn write_weights(
     checkpoint: &Checkpoint,
     layout: &Layout<'_>,
     folder: &Path,
@@ -74,10 +74,10 @@ fn write_file(
     let path = folder.join(&layout.name);
     let len = layout.bytes();
     let file = create(&path).map_err(Error::disk("create", &path))?;
-    set_aside(&file, len).map_err(Error::disk("make room for", &path))?;
+    allocate(&file, len).map_err(Error::disk("make room for", &path))?;
     let filling = syncing.begin(&file, &path)?;
     let blocks = Blocks {
-        stretches: stretches(layout, audit)?,
+        segmentes: segmentes(layout, audit)?,
         audit,
         file: &file,
         path: &path,
@@ -104,7 +104,7 @@ fn create(path: &Path) -> io::Result<File> {
 }
 
 /// Gives the file its length, and its room on the disk where the file system can do that.
-fn set_aside(file: &File, len: u64) -> io::Result<()> {
+fn allocate(file: &File, len: u64) -> io::Result<()> {
     match rustix::fs::fallocate(file, FallocateFlags::empty(), 0, len) {
         Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS | rustix::io::Errno::INVAL) => {
             file.set_len(len)
@@ -115,7 +115,7 @@ fn set_aside(file: &File, len: u64) -> io::Result<()> {
 
 /// The blocks of one file, which the threads take from until none is left or one of them fails.
 struct Blocks<'a> {
-    stretches: Vec<Stretch<'a>>,
+    segmentes: Vec<Segment<'a>>,
     audit: &'a Audit<'a>,
     file: &'a File,
     path: &'a Path,
@@ -135,10 +135,10 @@ impl Blocks<'_> {
             let begin = self.next.fetch_add(BLOCK as u64, Ordering::Relaxed);
             let Some(left) = self.len.checked_sub(begin).filter(|&left| left > 0) else { return };
             let len = usize::try_from(left).unwrap_or(BLOCK).min(BLOCK);
-            let first = self.stretches.partition_point(|stretch| stretch.end <= begin);
-            let stretches = self.stretches.get(first..).unwrap_or_default();
+            let first = self.segmentes.partition_point(|segment| segment.end <= begin);
+            let segmentes = self.segmentes.get(first..).unwrap_or_default();
             let block = buffer.first(len);
-            if let Err(error) = self.carry(stretches, begin, block, &mut scratch) {
+            if let Err(error) = self.write_block(segmentes, begin, block, &mut scratch) {
                 self.stop.store(true, Ordering::Relaxed);
                 self.error.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
                 return;
@@ -154,21 +154,21 @@ impl Blocks<'_> {
             .try_for_each(|(piece, at)| self.file.write_all_at(piece, at))
     }
 
-    /// Fills the block that begins at `begin` of the file, in the first of the stretches, and writes it there.
-    fn carry(
+    /// Fills the block that begins at `begin` of the file, in the first of the segmentes, and writes it there.
+    fn write_block(
         &self,
-        stretches: &[Stretch<'_>],
+        segmentes: &[Segment<'_>],
         begin: u64,
         block: &mut [u8],
         scratch: &mut Scratch,
     ) -> Result<()> {
         let mut position = begin;
         let mut rest = &mut *block;
-        for stretch in stretches {
-            let here = usize::try_from(stretch.end.saturating_sub(position)).unwrap_or(usize::MAX);
+        for segment in segmentes {
+            let here = usize::try_from(segment.end.saturating_sub(position)).unwrap_or(usize::MAX);
             let (part, after) = rest.split_at_mut(here.min(rest.len()));
-            stretch.fill(self.audit, position, part, scratch)?;
-            position = stretch.end;
+            segment.fill(self.audit, position, part, scratch)?;
+            position = segment.end;
             rest = after;
             if rest.is_empty() {
                 break;

@@ -1,5 +1,5 @@
 //! What a folder may hold that is the user's and no part of a model: the card and the marks of a cloned repository. They
-//! outlive the publishing of a model beside them.
+//! outlive the publishing of a model next to them.
 //!
 //! Files are put into the new folder before it takes its name, so they are there in the same step. Folders (`.git`) cannot
 //! be in two places; they are moved over right after it. A run that is killed in between leaves them in the folder that was

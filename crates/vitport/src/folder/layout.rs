@@ -19,7 +19,7 @@ use crate::plan::{Part, Plan, Target};
 /// The largest shard that is written unless something else is asked for: transformers 4's default, 5 GB.
 pub const DEFAULT_SHARD_SIZE: u64 = 5_000_000_000;
 
-/// The name of the index beside shards.
+/// The name of the index next to shards.
 pub const INDEX_NAME: &str = "model.safetensors.index.json";
 
 /// The longest safetensors header that its own library reads, in bytes.
@@ -215,7 +215,7 @@ fn inconsistent(target: &Target, why: String) -> Error {
     Error::Plan { tensor: target.name.to_string(), why }
 }
 
-/// Whether a tensor is state that torch's batch norm keeps beside its parameters (`torch.nn.modules.batchnorm._NormBase`
+/// Whether a tensor is state that torch's batch norm keeps next to its parameters (`torch.nn.modules.batchnorm._NormBase`
 /// registers these three buffers); `total_parameters` does not count it.
 fn is_buffer(name: &str) -> bool {
     let last = name.rsplit_once('.').map_or(name, |(_, last)| last);

@@ -2,8 +2,8 @@
 //! one step, and how one that exists is opened again.
 //!
 //! Nothing here knows a family. A [`crate::plan::Plan`] comes in, a folder comes out:
-//! [`publish::Staging`] makes the place, [`layout::Layout`] says which files hold which tensors, [`gather::carry`] fills
-//! them from the source, [`json`] writes the documents beside them, and [`reader::Folder`] opens the result.
+//! [`publish::Staging`] makes the place, [`layout::Layout`] says which files hold which tensors, [`gather::write_weights`] fills
+//! them from the source, [`json`] writes the documents next to them, and [`reader::Folder`] opens the result.
 
 mod block;
 mod cast;

@@ -1,7 +1,7 @@
 //! How a finished folder appears under its name in one step, so that whoever looks there, at whatever moment and whatever
 //! happens, sees the old folder or the new one, whole.
 //!
-//! [`Staging::begin`] refuses what may not be replaced and makes a locked temporary folder beside the output;
+//! [`Staging::begin`] refuses what may not be replaced and makes a locked temporary folder next to the output;
 //! the files are written there; [`Staging::publish`] gives it the output's name with one rename, or exchanges it with the
 //! folder that had the name before. A staging folder that is dropped unpublished is removed, and one that a killed run
 //! left behind is removed by the next run with the same output.
@@ -28,7 +28,7 @@ pub struct Options {
     pub fsync: bool,
 }
 
-/// A folder that is still being written, beside the place where it will appear.
+/// A folder that is still being written, next to the place where it will appear.
 #[derive(Debug)]
 pub struct Staging {
     out: PathBuf,
@@ -211,7 +211,7 @@ impl Drop for Staging {
     }
 }
 
-/// Removes what killed runs left beside an output that itself is not touched.
+/// Removes what killed runs left next to an output that itself is not touched.
 pub fn clear_away(out: &Path) {
     if let Ok((parent, name)) = place(out) {
         Siblings::new(&parent, &name).clear(&parent.join(name));

@@ -1,4 +1,4 @@
-//! Temporary folders beside the output: how they are named, how a live one is told from one that a killed run left
+//! Temporary folders next to the output: how they are named, how a live one is told from one that a killed run left
 //! behind, and how the latter are cleared away.
 //!
 //! The process that owns a temporary folder holds an advisory lock (`flock`) on the folder itself. The system lets go of

@@ -95,7 +95,7 @@ mod tests {
 
     #[test]
     fn a_file_that_cannot_reach_the_disk_is_named_at_the_end() {
-        // No disk is behind it.
+        // There is no disk under it.
         let path = Path::new("/dev/null");
         let file = File::open(path).unwrap();
         for advances in 0..3 {

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::Definition;
 use crate::facts::{Evidence, Fact, FactError, FactOptions, PublishedLicense};
-use crate::image::{CropRounding, ImageError, MicrosoftTransform, Picture, Pixels, TimmTransform};
+use crate::image::{CropRounding, ImageError, MicrosoftTransform, Pixels, RgbImage, TimmTransform};
 use crate::mapping::Sources;
 use crate::preprocessing::Preprocessing;
 use crate::source::Source;
@@ -94,10 +94,10 @@ impl Transform {
     ///
     /// # Errors
     /// Returns [`ImageError`].
-    pub fn apply(&self, picture: &Picture, rounding: CropRounding) -> Result<Pixels, ImageError> {
+    pub fn apply(&self, image: &RgbImage, rounding: CropRounding) -> Result<Pixels, ImageError> {
         match self {
-            Transform::Timm(transform) => transform.apply_rounding(picture, rounding),
-            Transform::Microsoft(transform) => transform.apply_rounding(picture, rounding),
+            Transform::Timm(transform) => transform.apply_rounding(image, rounding),
+            Transform::Microsoft(transform) => transform.apply_rounding(image, rounding),
         }
     }
 }

@@ -21,7 +21,7 @@ const USUAL: [(&str, bool); 4] = [
 /// What a checkpoint's name may end in.
 const ENDINGS: [&str; 5] = [".safetensors", ".pth", ".pt", ".bin", ".npz"];
 
-/// What transformers' `Trainer` saves beside a model: pickles, but no models.
+/// What transformers' `Trainer` saves next to a model: pickles, but no models.
 const NOT_WEIGHTS: [&str; 6] =
     ["training_args.bin", "optimizer.pt", "optimizer.bin", "scheduler.pt", "scaler.pt", "rng_state.pth"];
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::shown::shown;
 
-/// Why a model or a picture could not be fetched.
+/// Why a model or an image could not be fetched.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -283,7 +283,7 @@ impl Error {
         }
     }
 
-    /// A failed disk operation; a full disk is told apart.
+    /// A failed disk operation; a full disk is distinguished.
     pub(super) fn disk(doing: &'static str, path: &Path, source: io::Error) -> Self {
         if matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
             let folder = path.parent().unwrap_or(path).to_owned();

@@ -3,7 +3,7 @@
 //!
 //! [`fetch_model`] turns a [`RepoId`] into a [`Snapshot`]: a folder in the cache with `config.json` and
 //! the weights. What either client fetched, the other finds; the layout is described in the `cache`
-//! module. [`fetch_url`] gets a single picture.
+//! module. [`fetch_url`] gets a single image.
 //!
 //! # Why not the `hf-hub` crate
 //!
@@ -11,7 +11,7 @@
 //! module promises:
 //!
 //! - 0.5 compares neither size nor etag with what arrived, appends a whole body to a half file when a
-//!   server ignores `Range`, keeps its own `.part` files and locks beside the blobs, where Python looks
+//!   server ignores `Range`, keeps its own `.part` files and locks next to the blobs, where Python looks
 //!   for neither, knows no offline mode and no `Retry-After`, panics on a redirect without `Location`,
 //!   and shows the token in the `Debug` form of its client.
 //! - 1.0 shares Python's layout and locks, but starts an interrupted download again from the beginning,
@@ -38,9 +38,9 @@ mod client;
 mod config;
 mod error;
 mod etag;
+mod image;
 mod info;
 mod name;
-mod picture;
 mod progress;
 mod retry;
 mod shown;
@@ -50,7 +50,7 @@ mod transfer;
 pub use address::shown_address;
 pub use config::{DEFAULT_ENDPOINT, HubConfig, Proxies, Retries, Token};
 pub use error::{Error, ErrorClass};
+pub use image::fetch_url;
 pub use name::{DEFAULT_REVISION, RepoId};
-pub use picture::fetch_url;
 pub use progress::{Event, Progress};
 pub use snapshot::{Reach, Snapshot, fetch_model};

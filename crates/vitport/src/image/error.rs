@@ -1,18 +1,18 @@
-//! What can go wrong between a picture file and a network's pixels.
+//! What can go wrong between an image file and a network's pixels.
 
-/// Why a picture could not be turned into pixels.
+/// Why an image could not be turned into pixels.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ImageError {
-    /// The bytes are not a picture that this library decodes.
-    #[error("the picture cannot be decoded: {detail:?}; give a JPEG, PNG or WebP file")]
+    /// The bytes are not an image that this library decodes.
+    #[error("the image cannot be decoded: {detail:?}; give a JPEG, PNG or WebP file")]
     Undecodable {
         /// What the decoder said.
         detail: String,
     },
-    /// The picture, or what it would be resized to, has more pixels than are ever needed.
+    /// The image, or what it would be resized to, has more pixels than are ever needed.
     #[error(
-        "the picture would take {width} × {height} pixels, more than the {limit} that vitport handles; give a smaller one"
+        "the image would take {width} × {height} pixels, more than the {limit} that vitport handles; give a smaller one"
     )]
     TooLarge {
         /// Pixels in a row.
@@ -23,7 +23,7 @@ pub enum ImageError {
         limit: usize,
     },
     /// A side of zero pixels, in the file or after resizing.
-    #[error("the picture would have {width} × {height} pixels after {step}; give one that is less narrow")]
+    #[error("the image would have {width} × {height} pixels after {step}; give one that is less narrow")]
     Empty {
         /// Pixels in a row.
         width: usize,

@@ -3,8 +3,8 @@
 //! size over 0.875 and the middle is cut out, without it both sides become the image size.
 
 use super::error::ImageError;
-use super::picture::Picture;
 use super::resize::{Filter, resize};
+use super::rgb_image::RgbImage;
 use super::torchvision::{CropRounding, centre_crop, resize_shorter_side, to_normalised_tensor};
 use vitport_nn::Pixels;
 
@@ -28,26 +28,26 @@ impl MicrosoftTransform {
     ///
     /// # Errors
     /// What resizing returns.
-    pub fn apply(&self, picture: &Picture) -> Result<Pixels, ImageError> {
-        self.apply_rounding(picture, CropRounding::HalfToEven)
+    pub fn apply(&self, image: &RgbImage) -> Result<Pixels, ImageError> {
+        self.apply_rounding(image, CropRounding::HalfToEven)
     }
 
     /// [`MicrosoftTransform::apply`] with another rounding of the crop than torchvision's.
     ///
     /// # Errors
     /// As [`MicrosoftTransform::apply`].
-    pub fn apply_rounding(&self, picture: &Picture, rounding: CropRounding) -> Result<Pixels, ImageError> {
+    pub fn apply_rounding(&self, image: &RgbImage, rounding: CropRounding) -> Result<Pixels, ImageError> {
         let size = self.image_size;
         let resized = if self.center_crop {
             let short = (size as f64 / 0.875) as usize;
             centre_crop(
-                &resize_shorter_side(picture, short, self.interpolation)?,
+                &resize_shorter_side(image, short, self.interpolation)?,
                 (size, size),
                 [0; 3],
                 rounding,
             )?
         } else {
-            resize(picture, size, size, self.interpolation)?
+            resize(image, size, size, self.interpolation)?
         };
         to_normalised_tensor(&resized, self.mean, self.std)
     }

@@ -3,9 +3,9 @@
 //! but the resampling is shared with the source side.
 
 use super::error::ImageError;
-use super::picture::Picture;
 use super::processor_config::{Class, ProcessorConfig, Resize};
 use super::resize::resize;
+use super::rgb_image::RgbImage;
 use vitport_nn::Pixels;
 
 /// An image processor as its folder describes it.
@@ -32,11 +32,11 @@ impl ImageProcessor {
     ///
     /// # Errors
     /// What resizing returns.
-    pub fn apply(&self, picture: &Picture) -> Result<Pixels, ImageError> {
+    pub fn apply(&self, image: &RgbImage) -> Result<Pixels, ImageError> {
         let config = &self.config;
         let resized = match config.resize {
-            None => picture.clone(),
-            Some(how) => self.resize(picture, how)?,
+            None => image.clone(),
+            Some(how) => self.resize(image, how)?,
         };
         let cropped = match config.crop {
             None => resized,
@@ -69,53 +69,53 @@ impl ImageProcessor {
     }
 
     /// `resize` of the class.
-    fn resize(&self, picture: &Picture, how: Resize) -> Result<Picture, ImageError> {
+    fn resize(&self, image: &RgbImage, how: Resize) -> Result<RgbImage, ImageError> {
         let filter = self.config.resample;
         match (self.config.class, how) {
-            (_, Resize::Sides { height, width }) => resize(picture, width, height, filter),
+            (_, Resize::Sides { height, width }) => resize(image, width, height, filter),
             (Class::ConvNext { crop_pct }, Resize::ShortestEdge(edge)) => {
                 if edge >= 384 {
-                    return resize(picture, edge, edge, filter);
+                    return resize(image, edge, edge, filter);
                 }
-                let (height, width) = resized_shape(picture, (edge as f64 / crop_pct) as usize);
-                center_crop(&resize(picture, width, height, filter)?, edge, edge)
+                let (height, width) = resized_shape(image, (edge as f64 / crop_pct) as usize);
+                center_crop(&resize(image, width, height, filter)?, edge, edge)
             }
             (_, Resize::ShortestEdge(edge)) => {
-                let (height, width) = resized_shape(picture, edge);
-                resize(picture, width, height, filter)
+                let (height, width) = resized_shape(image, edge);
+                resize(image, width, height, filter)
             }
         }
     }
 }
 
 /// `get_resize_output_image_size` for a shortest edge: (height, width).
-fn resized_shape(picture: &Picture, edge: usize) -> (usize, usize) {
-    let [short, long] = if picture.width() <= picture.height() {
-        [picture.width(), picture.height()]
+fn resized_shape(image: &RgbImage, edge: usize) -> (usize, usize) {
+    let [short, long] = if image.width() <= image.height() {
+        [image.width(), image.height()]
     } else {
-        [picture.height(), picture.width()]
+        [image.height(), image.width()]
     };
     // `int(edge * long / short)`: the quotient of whole numbers, rounded down.
     let new_long = edge.checked_mul(long).map_or(usize::MAX, |product| product / short.max(1));
-    if picture.width() <= picture.height() { (new_long, edge) } else { (edge, new_long) }
+    if image.width() <= image.height() { (new_long, edge) } else { (edge, new_long) }
 }
 
 /// `center_crop` of image_transforms.py: the crop begins at ⌊(side − crop) / 2⌋, and where that lies
-/// outside the picture it is black.
-fn center_crop(picture: &Picture, height: usize, width: usize) -> Result<Picture, ImageError> {
+/// outside the image it is black.
+fn center_crop(image: &RgbImage, height: usize, width: usize) -> Result<RgbImage, ImageError> {
     let empty = || ImageError::Empty { width, height, step: "cropping" };
     let length = height.checked_mul(width).and_then(|area| area.checked_mul(3)).ok_or_else(empty)?;
     let mut bytes = vec![0; length];
-    let rows = overlap(picture.height(), height);
-    let columns = overlap(picture.width(), width);
+    let rows = overlap(image.height(), height);
+    let columns = overlap(image.width(), width);
     let lines = bytes.chunks_exact_mut(width.saturating_mul(3).max(1)).skip(rows.target);
-    for (line, row) in lines.zip(picture.rows().skip(rows.source)).take(rows.length) {
+    for (line, row) in lines.zip(image.rows().skip(rows.source)).take(rows.length) {
         let pixels = line.chunks_exact_mut(3).skip(columns.target);
         for (pixel, colour) in pixels.zip(row.chunks_exact(3).skip(columns.source)).take(columns.length) {
             pixel.copy_from_slice(colour);
         }
     }
-    Picture::new(width, height, bytes).ok_or_else(empty)
+    RgbImage::new(width, height, bytes).ok_or_else(empty)
 }
 
 /// What a crop and a side have in common.

@@ -5,8 +5,8 @@
 use serde_json::{Map, Value};
 
 use super::error::ImageError;
-use super::picture::MOST_PIXELS;
 use super::resize::Filter;
+use super::rgb_image::MOST_PIXELS;
 
 /// `IMAGENET_STANDARD_MEAN` and `IMAGENET_STANDARD_STD` (image_utils.py).
 const IMAGENET_STANDARD: ([f64; 3], [f64; 3]) = ([0.5; 3], [0.5; 3]);
@@ -26,7 +26,7 @@ pub(super) enum Class {
     },
 }
 
-/// What the picture is resized to.
+/// What the image is resized to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Resize {
     Sides { height: usize, width: usize },

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use rayon::prelude::*;
 
 use super::error::ImageError;
-use super::picture::{MOST_PIXELS, Picture};
+use super::rgb_image::{MOST_PIXELS, RgbImage};
 
 /// A resampling filter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -79,7 +79,7 @@ impl Filter {
         }
     }
 
-    /// How far the kernel reaches to each side, in pixels of the coarser picture.
+    /// How far the kernel reaches to each side, in pixels of the coarser image.
     fn support(self) -> f64 {
         match self {
             Self::Nearest | Self::Box => 0.5,
@@ -130,11 +130,11 @@ fn sinc(x: f64) -> f64 {
 ///
 /// # Errors
 /// [`ImageError::Empty`] for a size of zero, [`ImageError::TooLarge`] for one beyond [`MOST_PIXELS`].
-pub fn resize(picture: &Picture, width: usize, height: usize, filter: Filter) -> Result<Picture, ImageError> {
+pub fn resize(image: &RgbImage, width: usize, height: usize, filter: Filter) -> Result<RgbImage, ImageError> {
     if width == 0 || height == 0 {
         return Err(ImageError::Empty { width, height, step: "resizing" });
     }
-    let (old_width, old_height) = (picture.width(), picture.height());
+    let (old_width, old_height) = (image.width(), image.height());
     let vertical_first = old_height > height
         && (old_width <= width || old_height - height > (old_width - width).saturating_mul(2));
     let between = if vertical_first { (old_width, height) } else { (width, old_height) };
@@ -143,9 +143,9 @@ pub fn resize(picture: &Picture, width: usize, height: usize, filter: Filter) ->
             return Err(ImageError::TooLarge { width, height, limit: MOST_PIXELS });
         }
     }
-    let bytes = Cow::Borrowed(picture.bytes());
+    let bytes = Cow::Borrowed(image.bytes());
     let resized = if filter == Filter::Nearest && (width, height) != (old_width, old_height) {
-        nearest(picture, width, height)
+        nearest(image, width, height)
     } else if vertical_first {
         let high = vertical(bytes, old_width, old_height, height, filter);
         horizontal(high, old_width, width, filter).into_owned()
@@ -153,7 +153,7 @@ pub fn resize(picture: &Picture, width: usize, height: usize, filter: Filter) ->
         let wide = horizontal(bytes, old_width, width, filter);
         vertical(wide, width, old_height, height, filter).into_owned()
     };
-    Picture::new(width, height, resized).ok_or(ImageError::Empty { width, height, step: "resizing" })
+    RgbImage::new(width, height, resized).ok_or(ImageError::Empty { width, height, step: "resizing" })
 }
 
 /// Fractional bits of a coefficient: eight bits of colour and two of headroom in 32.
@@ -258,16 +258,16 @@ fn vertical(
 }
 
 /// `ImagingScaleAffine`, whose positions are summed up step by step.
-fn nearest(picture: &Picture, width: usize, height: usize) -> Vec<u8> {
+fn nearest(image: &RgbImage, width: usize, height: usize) -> Vec<u8> {
     let positions = |input: usize, output: usize| {
         let step = input as f64 / output as f64;
         std::iter::successors(Some(step * 0.5), move |position| Some(position + step))
             .take(output)
             .map(move |position| (position as usize).min(input.saturating_sub(1)))
     };
-    let columns: Vec<usize> = positions(picture.width(), width).collect();
-    let rows: Vec<&[u8]> = picture.rows().collect();
-    positions(picture.height(), height)
+    let columns: Vec<usize> = positions(image.width(), width).collect();
+    let rows: Vec<&[u8]> = image.rows().collect();
+    positions(image.height(), height)
         .filter_map(|row| rows.get(row))
         .flat_map(|row| columns.iter().filter_map(|column| row.chunks_exact(3).nth(*column)))
         .flatten()
@@ -292,20 +292,20 @@ mod tests {
 
     #[test]
     fn sizes_without_pixels_or_beyond_memory_are_errors() {
-        let picture = Picture::new(1, 2, vec![7; 6]).unwrap();
-        assert!(matches!(resize(&picture, 0, 5, Filter::Box), Err(ImageError::Empty { .. })));
+        let image = RgbImage::new(1, 2, vec![7; 6]).unwrap();
+        assert!(matches!(resize(&image, 0, 5, Filter::Box), Err(ImageError::Empty { .. })));
         for (width, height) in [(usize::MAX, 2), (1, usize::MAX), (20_000, 20_000), (100_000_000, 2)] {
-            let error = resize(&picture, width, height, Filter::Bicubic);
+            let error = resize(&image, width, height, Filter::Bicubic);
             assert!(matches!(error, Err(ImageError::TooLarge { .. })), "{width} × {height}");
         }
     }
 
     #[test]
     fn one_colour_stays_one_colour() {
-        let picture = Picture::new(5, 9, [10, 200, 255].repeat(45)).unwrap();
+        let image = RgbImage::new(5, 9, [10, 200, 255].repeat(45)).unwrap();
         for number in 0..6 {
             let filter = Filter::from_pillow_number(number).unwrap();
-            let resized = resize(&picture, 13, 4, filter).unwrap();
+            let resized = resize(&image, 13, 4, filter).unwrap();
             assert!(resized.bytes().chunks_exact(3).all(|pixel| pixel == [10, 200, 255]), "{filter:?}");
         }
     }

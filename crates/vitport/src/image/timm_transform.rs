@@ -2,12 +2,12 @@
 //! is_training=False)` (timm/data/transforms_factory.py, `transforms_imagenet_eval`, 1.0.31).
 
 use super::error::ImageError;
-use super::picture::Picture;
 use super::resize::{Filter, resize};
+use super::rgb_image::RgbImage;
 use super::torchvision::{CropRounding, Size, centre_crop, resize_shorter_side, to_normalised_tensor};
 use vitport_nn::Pixels;
 
-/// What becomes of a picture that has not the network's shape; timm's `crop_mode`.
+/// What becomes of an image that has not the network's shape; timm's `crop_mode`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum CropMode {
     /// The shorter side is fitted and the rest cut off; timm's default.
@@ -43,7 +43,7 @@ impl CropMode {
 pub struct TimmTransform {
     /// (height, width) of the network's input; the last two of `input_size`.
     pub input_size: (usize, usize),
-    /// How much of the resized picture is kept; `crop_pct`, 0.875 where the config has none.
+    /// How much of the resized image is kept; `crop_pct`, 0.875 where the config has none.
     pub crop_pct: f64,
     /// `crop_mode`.
     pub crop_mode: CropMode,
@@ -60,29 +60,27 @@ impl TimmTransform {
     ///
     /// # Errors
     /// [`ImageError::Transform`] for a crop_pct that is no positive number, and what resizing returns.
-    pub fn apply(&self, picture: &Picture) -> Result<Pixels, ImageError> {
-        self.apply_rounding(picture, CropRounding::HalfToEven)
+    pub fn apply(&self, image: &RgbImage) -> Result<Pixels, ImageError> {
+        self.apply_rounding(image, CropRounding::HalfToEven)
     }
 
     /// [`TimmTransform::apply`] with another rounding of the crop than timm's own.
     ///
     /// # Errors
     /// As [`TimmTransform::apply`].
-    pub fn apply_rounding(&self, picture: &Picture, rounding: CropRounding) -> Result<Pixels, ImageError> {
+    pub fn apply_rounding(&self, image: &RgbImage, rounding: CropRounding) -> Result<Pixels, ImageError> {
         if !(self.crop_pct.is_finite() && self.crop_pct > 0.0) {
             return Err(ImageError::Transform { detail: format!("crop_pct is {}", self.crop_pct) });
         }
         let scale = |side: usize| (side as f64 / self.crop_pct).floor() as usize;
         let scaled = (scale(self.input_size.0), scale(self.input_size.1));
         let (resized, fill) = match self.crop_mode {
-            CropMode::Squash => (resize(picture, scaled.1, scaled.0, self.interpolation)?, [0; 3]),
-            CropMode::Border => {
-                (self.resize_keeping_ratio(picture, scaled, f64::max)?, self.mean.map(colour))
-            }
+            CropMode::Squash => (resize(image, scaled.1, scaled.0, self.interpolation)?, [0; 3]),
+            CropMode::Border => (self.resize_keeping_ratio(image, scaled, f64::max)?, self.mean.map(colour)),
             CropMode::Center if scaled.0 == scaled.1 => {
-                (resize_shorter_side(picture, scaled.0, self.interpolation)?, [0; 3])
+                (resize_shorter_side(image, scaled.0, self.interpolation)?, [0; 3])
             }
-            CropMode::Center => (self.resize_keeping_ratio(picture, scaled, f64::min)?, [0; 3]),
+            CropMode::Center => (self.resize_keeping_ratio(image, scaled, f64::min)?, [0; 3]),
         };
         to_normalised_tensor(&centre_crop(&resized, self.input_size, fill, rounding)?, self.mean, self.std)
     }
@@ -91,14 +89,13 @@ impl TimmTransform {
     /// target and rounded, halves to even.
     fn resize_keeping_ratio(
         &self,
-        picture: &Picture,
+        image: &RgbImage,
         target: Size,
         choose: fn(f64, f64) -> f64,
-    ) -> Result<Picture, ImageError> {
-        let ratio =
-            choose(picture.height() as f64 / target.0 as f64, picture.width() as f64 / target.1 as f64);
+    ) -> Result<RgbImage, ImageError> {
+        let ratio = choose(image.height() as f64 / target.0 as f64, image.width() as f64 / target.1 as f64);
         let side = |side: usize| (side as f64 / ratio).round_ties_even() as usize;
-        resize(picture, side(picture.width()), side(picture.height()), self.interpolation)
+        resize(image, side(image.width()), side(image.height()), self.interpolation)
     }
 }
 

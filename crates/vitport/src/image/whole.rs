@@ -1,5 +1,5 @@
 //! Whether a JPEG file is whole. The decoder fills what a cut file lacks with grey and says nothing; Pillow refuses such a file, and
-//! a verdict on half a picture would be none.
+//! a verdict on half an image would be none.
 
 use super::error::ImageError;
 
@@ -8,7 +8,7 @@ const START_OF_IMAGE: [u8; 2] = [0xff, 0xd8];
 const START_OF_SCAN: u8 = 0xda;
 const END_OF_IMAGE: [u8; 2] = [0xff, 0xd9];
 
-/// Refuses a JPEG without an end behind its first scan. Within a scan 0xff is followed by 0, so an end found there is one.
+/// Refuses a JPEG without an end after its first scan. Within a scan 0xff is followed by 0, so an end found there is one.
 ///
 /// # Errors
 /// [`ImageError::Undecodable`].
@@ -17,11 +17,11 @@ pub(super) fn check_end(file: &[u8]) -> Result<(), ImageError> {
     let is_whole = first_scan(segments).is_some_and(|scan| scan.windows(2).any(|pair| pair == END_OF_IMAGE));
     match is_whole {
         true => Ok(()),
-        false => Err(ImageError::Undecodable { detail: "the file ends within the picture".to_owned() }),
+        false => Err(ImageError::Undecodable { detail: "the file ends within the image".to_owned() }),
     }
 }
 
-/// What lies behind the header of the first scan, past thumbnails that application segments may hold.
+/// What lies after the header of the first scan, past thumbnails that application segments may hold.
 fn first_scan(segments: &[u8]) -> Option<&[u8]> {
     let mut rest = segments;
     loop {

@@ -9,8 +9,8 @@ use super::unique::make_unique;
 use super::{LabelError, Labels};
 
 /// The labels of a head with `classes` classes: each class's description where there is one, its name otherwise, and
-/// `LABEL_i` for a number that an object of names leaves out. Equal descriptions are told apart by the names
-/// ("crane (n02012849)"), equal names by the class numbers. `descriptions` may also be a list beside the names.
+/// `LABEL_i` for a number that an object of names leaves out. Equal descriptions are distinguished by the names
+/// ("crane (n02012849)"), equal names by the class numbers. `descriptions` may also be a list next to the names.
 /// `source` is the file in messages.
 ///
 /// # Errors

@@ -26,7 +26,7 @@ use crate::plan::{Dropped, Operation, Part, Parts, Plan, Target};
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Bindings {
     /// Counts that ranges run up to and shapes are made of, such as `depth` and `embed_dim`. A list counts its entries, and an
-    /// entry has its number behind a dot: `depth.2`.
+    /// entry has its number after a dot: `depth.2`.
     pub counts: BTreeMap<String, u64>,
     /// Flags for `when` and `unless`, such as `head`, and likewise `qkv_bias.2`.
     pub flags: BTreeMap<String, bool>,

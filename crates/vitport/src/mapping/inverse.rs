@@ -1,6 +1,6 @@
 //! The way back: where each source tensor's bytes lie in the target's tensors.
 //!
-//! A mapping that can be turned round has lost nothing. The lint test of every rule file carries a fixture forth and back
+//! A mapping that can be inverted has lost nothing. The lint test of every rule file carries a fixture forth and back
 //! and compares bits; accounts use it to say whether a conversion is reversible.
 
 use std::collections::BTreeMap;

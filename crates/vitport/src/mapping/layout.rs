@@ -21,7 +21,7 @@ pub struct Detection {
     /// Whether tensors that no rule names keep their names.
     #[serde(default)]
     rest: bool,
-    /// Counts: how many numbers from 0 on stand behind a beginning of names.
+    /// Counts: how many numbers from 0 on stand after a beginning of names.
     #[serde(default)]
     counts: BTreeMap<String, String>,
     /// Flags: whether some tensor's name begins so.

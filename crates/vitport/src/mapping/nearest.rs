@@ -1,5 +1,5 @@
 //! What to say of tensors that no rule knows: names that differ only in their numbers are one group, and each group is
-//! shown beside the rule that comes nearest to it.
+//! shown next to the rule that comes nearest to it.
 
 use std::sync::Arc;
 

@@ -76,7 +76,7 @@ pub struct Problems {
     pub list: Vec<Problem>,
 }
 
-/// Groups of names that are shown beside the rule that comes nearest; looking for it takes time.
+/// Groups of names that are shown next to the rule that comes nearest; looking for it takes time.
 pub(super) const WITH_NEAREST: usize = 32;
 
 /// How many groups the one-line form names before it only counts.

@@ -1,5 +1,5 @@
 //! What the rules of a mapping read: tensors by name, each made of parts of a checkpoint's tensors. A checkpoint's own tensors
-//! are one part each; those that a layout makes may be several, or lie in another order. So a mapping can be put behind a
+//! are one part each; those that a layout makes may be several, or lie in another order. So a mapping can be put after a
 //! layout, and its plan still reads straight from the file.
 
 use std::collections::HashMap;
@@ -149,7 +149,7 @@ impl Sources {
         names.find(|name| prefixes.iter().any(|prefix| name.starts_with(prefix)))
     }
 
-    /// Returns how many consecutive numbers from 0 on stand right behind `stem`, as in `blocks.0.`, `blocks.1.` ….
+    /// Returns how many consecutive numbers from 0 on stand right after `stem`, as in `blocks.0.`, `blocks.1.` ….
     pub fn count_indices(&self, stem: &str) -> u64 {
         let number = |tensor: &SourceTensor| {
             tensor.name.strip_prefix(stem)?.split(['.', '/']).next()?.parse::<u64>().ok()

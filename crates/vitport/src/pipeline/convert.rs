@@ -3,12 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use super::error::ConvertError;
-use super::verify::{Acceptance, NotAccepted, verify_hashed};
+use super::verify::{Acceptance, NotAccepted};
 use super::write::{WriteOptions, Written, write};
 use crate::card::{self, Card};
 use crate::folder::publish::Staging;
 use crate::model::Prepared;
-use crate::verify::{Hashing, Picture, Report, VerifyError};
+use crate::verify::{Hashing, Report, TestImage, VerifyError, compare};
 
 /// What is asked of a conversion.
 #[derive(Debug, Clone, Copy)]
@@ -18,7 +18,7 @@ pub struct ConvertRequest<'a> {
     /// How it is written.
     pub write: WriteOptions,
     /// The image on which both networks are compared; none to publish without verifying.
-    pub image: Option<&'a Picture>,
+    pub image: Option<&'a TestImage>,
     /// Which verdicts are accepted.
     pub acceptance: Acceptance,
     /// Whether the folder is published even if its verdict is not accepted.
@@ -112,7 +112,7 @@ pub fn convert<E: From<ConvertError> + From<VerifyError>>(
         None => None,
         Some((image, hashing)) => {
             (hooks.event)(Event::Verifying);
-            let report = verify_hashed(&prepared, written.staging.path(), image, hashing);
+            let report = compare(&prepared, written.staging.path(), image, hashing);
             (hooks.event)(Event::Verified);
             Some(Report { folder: out.display().to_string(), ..report? })
         }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::model::Prepared;
-use crate::verify::{Hashing, Picture, Report, Verdict, VerifyError, weigh_hashed};
+use crate::verify::{Hashing, Report, TestImage, Verdict, VerifyError, compare};
 
 /// Which verdicts are accepted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -54,19 +54,6 @@ impl Acceptance {
 /// # Errors
 /// Returns [`VerifyError`] if a file cannot be read or the source's network cannot be run. Disagreement is not an error but a
 /// verdict.
-pub fn verify(prepared: &Prepared, folder: &Path, image: &Picture) -> Result<Report, VerifyError> {
-    verify_hashed(prepared, folder, image, Hashing::start(&prepared.source.checkpoint)?)
-}
-
-/// Compares the same with hashes of the source's files that are being computed already.
-///
-/// # Errors
-/// As [`verify`].
-pub fn verify_hashed(
-    prepared: &Prepared,
-    folder: &Path,
-    image: &Picture,
-    hashing: Hashing,
-) -> Result<Report, VerifyError> {
-    weigh_hashed(prepared, folder, image, hashing)
+pub fn verify(prepared: &Prepared, folder: &Path, image: &TestImage) -> Result<Report, VerifyError> {
+    compare(prepared, folder, image, Hashing::start(&prepared.source.checkpoint)?)
 }

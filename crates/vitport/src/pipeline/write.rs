@@ -43,7 +43,7 @@ impl Written {
     }
 }
 
-/// Writes weights, config and image processor into a temporary folder beside `out`. `progress` is called from several
+/// Writes weights, config and image processor into a temporary folder next to `out`. `progress` is called from several
 /// threads with the number of bytes written since its last call.
 ///
 /// # Errors
@@ -58,7 +58,7 @@ pub fn write(
     let protected: Vec<PathBuf> =
         prepared.source.checkpoint.files().iter().map(|file| file.path.clone()).collect();
     let staging = Staging::begin(out, &protected, Options { force: options.force, fsync: options.fsync })?;
-    gather::carry(&prepared.source.checkpoint, &layout, staging.path(), staging.syncing(), progress)?;
+    gather::write_weights(&prepared.source.checkpoint, &layout, staging.path(), staging.syncing(), progress)?;
     let mut files: Vec<(String, u64)> =
         layout.files.iter().map(|file| (file.name.clone(), file.bytes())).collect();
     if let Some(index) = layout.index() {

@@ -1,4 +1,4 @@
-//! A folder's model alone, run on pictures as transformers would run it.
+//! A folder's model alone, run on images as transformers would run it.
 
 use std::path::Path;
 
@@ -7,16 +7,16 @@ use vitport_checkpoint::Limits;
 
 use super::VerifyError;
 use super::report::{Guess, Probabilities, top5};
-use super::weigh::label_of_folder;
+use super::run::label_of_folder;
 use super::weights::SourceWeights;
 use crate::folder::reader::Folder;
 use crate::frameworks::TARGETS;
-use crate::image::{ImageProcessor, Picture};
+use crate::image::{ImageProcessor, RgbImage};
 use crate::mapping::Sources;
 use crate::nn::Network;
 use crate::state_dict::StateDict;
 
-/// An opened folder, ready to classify. Weights are read from the file for each picture.
+/// An opened folder, ready to classify. Weights are read from the file for each image.
 pub struct Classifier {
     folder: Folder,
     network: Network,
@@ -52,13 +52,13 @@ impl Classifier {
         Ok(Self { network, processor, tensors, folder })
     }
 
-    /// The five most probable classes of a picture.
+    /// The five most probable classes of an image.
     ///
     /// # Errors
     /// [`VerifyError::Forward`] if a tensor is missing or misshapen, [`VerifyError::NotRunnable`] for a model without a
     /// head.
-    pub fn top5(&self, picture: &Picture) -> Result<Vec<Guess>, VerifyError> {
-        let pixels = self.processor.apply(picture)?;
+    pub fn top5(&self, image: &RgbImage) -> Result<Vec<Guess>, VerifyError> {
+        let pixels = self.processor.apply(image)?;
         let weights = SourceWeights::new(&self.folder.checkpoint, &self.tensors);
         let outputs = self
             .network

@@ -55,7 +55,7 @@ impl Arithmetic {
 pub struct Difference {
     /// Largest absolute difference.
     pub largest: f64,
-    /// The size that differences are held against: root mean square of the first list, or of the terms that its numbers
+    /// The size that differences are compared with: root mean square of the first list, or of the terms that its numbers
     /// are sums of, if that is more.
     pub size: f64,
     /// `largest / size`; infinite if the lengths differ, a number is not finite on one side only, or the size is 0 and

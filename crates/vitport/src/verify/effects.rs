@@ -1,8 +1,8 @@
 //! What may stand in a folder that no conversion puts there and that makes transformers do something else: keys of its
-//! documents, files beside them, what the weights say of themselves.
+//! documents, files next to them, what the weights say of themselves.
 //!
 //! Each was tried in transformers 4.57.6 and 5.23.0 on a folder of a ViT. Anything else that a folder may hold (a
-//! `generation_config.json`, `pytorch_model.bin` beside `model.safetensors`, keys that no class reads) changes nothing there.
+//! `generation_config.json`, `pytorch_model.bin` next to `model.safetensors`, keys that no class reads) changes nothing there.
 
 use serde_json::{Value, json};
 
@@ -38,9 +38,9 @@ const CONFIG: [Key; 7] = [
 const PROCESSOR: [Key; 3] = [
     // Runs code of the folder as the image processor.
     Key { name: "auto_map", harmless: &["null", "{}"] },
-    // Prepares pictures there, if it is there (version 5).
+    // Prepares images there, if it is there (version 5).
     Key { name: "device", harmless: &["null", "\"cpu\""] },
-    // Pads pictures (version 5).
+    // Pads images (version 5).
     Key { name: "do_pad", harmless: &["null", "false"] },
 ];
 
@@ -84,7 +84,7 @@ fn keys(place: &str, keys: &[Key], document: &Value) -> Vec<FactCheck> {
     checks.collect()
 }
 
-/// `num_labels` beside `id2label`: version 4 ignores it, version 5 refuses a folder where they contradict.
+/// `num_labels` next to `id2label`: version 4 ignores it, version 5 refuses a folder where they contradict.
 fn class_count(prepared: &Prepared, folder: &Folder) -> Option<FactCheck> {
     let found = folder.config.get("num_labels").filter(|count| !count.is_null())?;
     let classes = prepared.model.labels.as_ref().map(|labels| labels.value.len() as u64)?;

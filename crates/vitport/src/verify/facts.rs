@@ -1,4 +1,4 @@
-//! Facts that no output shows, or not on every picture: what the folder's `config.json` says against what the source is.
+//! Facts that no output shows, or not on every image: what the folder's `config.json` says against what the source is.
 //!
 //! The folder is read as transformers reads it: a key that is missing has its config class's default. So has one that is
 //! `null`, where the class allows that; where it does not, the network cannot be run. A key that the class accepts and ignores
@@ -39,7 +39,7 @@ const INERT: [&str; 8] = [
 ];
 
 /// Compares every telling key of the config that the model should have with the folder's, the labels, the dtype, and whether
-/// pictures are made RGB.
+/// images are made RGB.
 pub fn compare(prepared: &Prepared, folder: &Folder) -> Vec<FactCheck> {
     let model = &prepared.model;
     let stated = folder.config.as_object().cloned().unwrap_or_default();
@@ -83,7 +83,7 @@ fn dtype_check(prepared: &Prepared, folder: &Value) -> Option<FactCheck> {
     })
 }
 
-/// Pictures of other modes are made RGB by the classes that do so, unless the folder says that they are not.
+/// Images of other modes are made RGB by the classes that do so, unless the folder says that they are not.
 fn rgb_check(prepared: &Prepared, folder: &Folder) -> Option<FactCheck> {
     let wanted = prepared.model.processor.get("do_convert_rgb").filter(|wanted| **wanted == true)?;
     let found = folder.processor.as_ref()?.get("do_convert_rgb")?;

@@ -1,4 +1,4 @@
-//! The fifth step: both networks run on a picture, and everything that could differ is held against each other.
+//! The fifth step: both networks run on an image, and everything that could differ is compared with each other.
 //!
 //! The source network runs from the source file, in its own layout, by its own definition, on pixels prepared as the source
 //! prepares them. The target network runs from the written folder: its `config.json`, its weights, its
@@ -12,32 +12,32 @@ mod facts;
 mod hash;
 mod layers;
 pub mod page;
-mod picture;
 mod pixels;
 mod report;
 mod rounded;
+mod run;
 mod tensors;
-mod weigh;
+mod test_image;
 mod weights;
 
 pub use classify::Classifier;
 pub use difference::{Arithmetic, Difference};
 pub use facts::FactCheck;
 pub use hash::Hashing;
-pub use picture::Picture;
 pub use report::{
-    Accounts, CastReport, Comparison, Guess, HashedFile, KnownDeviation, PictureReport, Probabilities,
-    Report, SCHEMA, SourceReport, Timings, Verdict, top5,
+    CastReport, Comparison, Guess, HashedFile, ImageReport, KnownDeviation, Probabilities, Report, SCHEMA,
+    SourceReport, TensorCounts, Timings, Verdict, top5,
 };
-pub use tensors::{Odd, Weights};
-pub use weigh::{accounts, weigh, weigh_hashed};
+pub use run::{accounts, compare};
+pub use tensors::{TensorMismatch, Weights};
+pub use test_image::TestImage;
 pub use weights::SourceWeights;
 
 use crate::folder;
 use crate::image::ImageError;
 use crate::nn::ForwardError;
 
-/// Why a conversion could not be weighed.
+/// Why a conversion could not be verified.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum VerifyError {
@@ -55,12 +55,12 @@ pub enum VerifyError {
     /// The mapping's places to compare cannot be made out.
     #[error("the mapping's [compare] cannot be used: {0}")]
     Mapping(String),
-    /// The picture cannot be prepared.
+    /// The image cannot be prepared.
     #[error(transparent)]
     Image(#[from] ImageError),
-    /// The picture's file cannot be read or decoded.
+    /// The image's file cannot be read or decoded.
     #[error("{}: {reason}", vitport_checkpoint::escape(.path))]
-    Picture {
+    ImageFile {
         /// The file.
         path: String,
         /// Why, and what to do.

@@ -13,7 +13,7 @@ use askama::Template;
 
 use self::plot::{CROSS, Plot};
 use self::sight::{GuessRow, ShownImage, guess_rows};
-use super::{Comparison, Picture, Report, Verdict};
+use super::{Comparison, Report, TestImage, Verdict};
 
 const CSS: &str = include_str!("page/page.css");
 
@@ -21,8 +21,8 @@ const CSS: &str = include_str!("page/page.css");
 const MOST_ROWS: usize = 100;
 
 /// Returns the page.
-pub fn html(report: &Report, picture: &Picture) -> String {
-    let page = Page { report, shown: ShownImage::new(picture), plot: Plot::new(report) };
+pub fn html(report: &Report, image: &TestImage) -> String {
+    let page = Page { report, shown: ShownImage::new(image), plot: Plot::new(report) };
     // Writing to a string does not fail.
     page.render().unwrap_or_default()
 }
@@ -63,7 +63,7 @@ impl Page<'_> {
         match report.verdict {
             Verdict::Same => format!(
                 "Every weight{}, every fact and every pixel in the folder is what the source says, and both networks, run \
-                 on one picture, differ by no more than rounding explains.",
+                 on one image, differ by no more than rounding explains.",
                 report
                     .cast
                     .as_ref()
@@ -116,7 +116,7 @@ impl Page<'_> {
                 name: "Pixels",
                 agrees: report.pixels.iter().all(|pixels| pixels.agrees),
                 value: numbers::difference(pixels),
-                what: "largest difference of prepared pixels, on three pictures".to_owned(),
+                what: "largest difference of prepared pixels, on three images".to_owned(),
             },
         ]
     }
@@ -147,7 +147,7 @@ impl Page<'_> {
         };
         let is_all = self.report.judged().iter().all(|place| place.agrees);
         format!(
-            "On this picture it moves the {} by up to {:.4}, where their size is {}. With the source run as the target \
+            "On this image it moves the {} by up to {:.4}, where their size is {}. With the source run as the target \
              computes, they differ by {}, where rounding explains {}{}.",
             measured.place,
             measured.difference.largest,
@@ -170,7 +170,8 @@ impl Page<'_> {
     /// Returns the first tensors of each kind that are not what they should be, and what is wrong with each.
     fn mismatches(&self) -> Vec<(&str, &str)> {
         let weights = &self.report.weights;
-        let different = weights.different.iter().map(|odd| (odd.name.as_str(), odd.what.as_str()));
+        let different =
+            weights.different.iter().map(|mismatch| (mismatch.name.as_str(), mismatch.what.as_str()));
         let missing = weights.missing.iter().map(|name| (name.as_str(), "the folder lacks it"));
         let extra = weights.extra.iter().map(|name| (name.as_str(), "no rule makes it from the source"));
         different.take(MOST_ROWS).chain(missing.take(MOST_ROWS)).chain(extra.take(MOST_ROWS)).collect()

@@ -1,20 +1,20 @@
-//! A picture prepared on both sides, by the source's own transform and by the folder's image processor, and the pixels
+//! An image prepared on both sides, by the source's own transform and by the folder's image processor, and the pixels
 //! compared.
 
 use serde_json::Value;
 
 use super::difference::Difference;
 use super::report::Comparison;
-use super::{Picture, VerifyError};
+use super::{TestImage, VerifyError};
 use crate::folder::reader::Folder;
 use crate::frameworks::Transform;
-use crate::image::{CropRounding, ImageError, ImageProcessor, Picture as Pixmap, Pixels};
+use crate::image::{CropRounding, ImageError, ImageProcessor, Pixels, RgbImage};
 use crate::model::Prepared;
 
 /// What is known to differ in preprocessing.
-pub(super) const CROP_DEVIATION: &str = "timm and torchvision round half a pixel to even when they crop, transformers' PIL backend rounds down, so on this picture its crop lies one pixel off (version 5's default backend crops as timm does)";
+pub(super) const CROP_DEVIATION: &str = "timm and torchvision round half a pixel to even when they crop, transformers' PIL backend rounds down, so on this image its crop lies one pixel off (version 5's default backend crops as timm does)";
 
-/// The picture as both networks get it.
+/// The image as both networks get it.
 pub(super) struct PreparedPixels {
     /// By the source's transform.
     pub(super) source: Pixels,
@@ -22,21 +22,21 @@ pub(super) struct PreparedPixels {
     pub(super) target: Result<Pixels, String>,
     /// The source's with the crop rounded as on the target's side, where that is the only difference.
     pub(super) as_cropped: Option<Pixels>,
-    /// Both against each other, on the picture and on others made from it.
+    /// Both against each other, on the image and on others made from it.
     pub(super) comparisons: Vec<Comparison>,
 }
 
-/// Prepares the picture, and two others made of it, on both sides.
+/// Prepares the image, and two others made of it, on both sides.
 ///
 /// # Errors
 /// If the source's transform cannot prepare it. What the folder's processor cannot do is a finding.
 pub(super) fn prepare(
     prepared: &Prepared,
     folder: &Folder,
-    picture: &Picture,
+    image: &TestImage,
 ) -> Result<PreparedPixels, VerifyError> {
     let transform = &prepared.model.transform;
-    let source = transform.apply(&picture.pixmap, CropRounding::HalfToEven)?;
+    let source = transform.apply(&image.decoded, CropRounding::HalfToEven)?;
     let nothing = |source, why: String| {
         Ok(PreparedPixels { source, target: Err(why), as_cropped: None, comparisons: Vec::new() })
     };
@@ -44,16 +44,16 @@ pub(super) fn prepare(
         Ok(processor) => processor,
         Err(why) => return nothing(source, why),
     };
-    let target = match processor.apply(&picture.pixmap) {
+    let target = match processor.apply(&image.decoded) {
         Ok(target) => target,
         Err(error) => return nothing(source, format!("the folder's image processor: {error}")),
     };
-    let (as_cropped, first) = compare("picture", transform, &picture.pixmap, &source, &target)?;
+    let (as_cropped, first) = compare("image", transform, &image.decoded, &source, &target)?;
     let mut comparisons = vec![first];
-    for (place, pixmap) in picture.variations() {
-        let source = transform.apply(&pixmap, CropRounding::HalfToEven)?;
-        let comparison = match processor.apply(&pixmap) {
-            Ok(target) => compare(place, transform, &pixmap, &source, &target)?.1,
+    for (place, decoded) in image.variations() {
+        let source = transform.apply(&decoded, CropRounding::HalfToEven)?;
+        let comparison = match processor.apply(&decoded) {
+            Ok(target) => compare(place, transform, &decoded, &source, &target)?.1,
             Err(_) => Comparison::between(place.to_owned(), source.values(), &[], 0.0, |_| 0.0),
         };
         comparisons.push(comparison);
@@ -70,11 +70,11 @@ fn processor(prepared: &Prepared, folder: &Folder) -> Result<ImageProcessor, Str
     ImageProcessor::from_json(processor, Some(fallback)).map_err(|error| error.to_string())
 }
 
-/// Compares the pixels of one picture; also the source's with its crop rounded down, where that alone explains them.
+/// Compares the pixels of one image; also the source's with its crop rounded down, where that alone explains them.
 fn compare(
     place: &str,
     transform: &Transform,
-    pixmap: &Pixmap,
+    decoded: &RgbImage,
     source: &Pixels,
     target: &Pixels,
 ) -> Result<(Option<Pixels>, Comparison), ImageError> {
@@ -82,7 +82,7 @@ fn compare(
     if own.agrees {
         return Ok((None, own));
     }
-    let cropped = transform.apply(pixmap, CropRounding::Down)?;
+    let cropped = transform.apply(decoded, CropRounding::Down)?;
     let known = comparison(format!("{place}, the crop's rounding apart"), &cropped, target);
     Ok(if known.agrees { (Some(cropped), known) } else { (None, own) })
 }

@@ -1,4 +1,4 @@
-//! What weighing found, as data: the document of `--report x.json` (docs/report.md), and what the terminal and the page show.
+//! What verification found, as data: the document of `--report x.json` (docs/report.md), and what the terminal and the page show.
 
 use serde::Serialize;
 
@@ -80,7 +80,7 @@ pub struct Guess {
 pub struct KnownDeviation {
     /// One sentence.
     pub what: String,
-    /// How far apart the outputs are because of it, on this picture.
+    /// How far apart the outputs are because of it, on this image.
     pub measured: Vec<Comparison>,
     /// The same places with the source run as the target computes: what is left is rounding.
     pub without_it: Vec<Comparison>,
@@ -91,15 +91,15 @@ pub struct KnownDeviation {
 pub struct CastReport {
     /// What the weights were cast to, in PyTorch's words: `float16` or `bfloat16`.
     pub dtype: String,
-    /// How far apart the outputs are because of it, on this picture.
+    /// How far apart the outputs are because of it, on this image.
     pub measured: Vec<Comparison>,
-    /// The same places with the source's weights rounded in the same way, and every known deviation taken over.
+    /// The same places with the source's weights rounded in the same way, and every known deviation applied.
     pub without_it: Vec<Comparison>,
 }
 
-/// The picture.
+/// The image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct PictureReport {
+pub struct ImageReport {
     /// Its path, or that it is the built-in one.
     pub name: String,
     /// Pixels across.
@@ -138,7 +138,7 @@ pub struct HashedFile {
 
 /// What went in and what came out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Accounts {
+pub struct TensorCounts {
     /// Tensors of the source's network.
     pub source_tensors: usize,
     /// Their bytes.
@@ -155,7 +155,7 @@ pub struct Accounts {
     pub filled: usize,
     /// Tensors left out, with the reason.
     pub dropped: Vec<Dropped>,
-    /// Whether the source's tensors can be had back bit for bit.
+    /// Whether the source's tensors can be recovered bit for bit.
     pub reversible: bool,
     /// The rule file.
     pub rules: String,
@@ -168,11 +168,11 @@ pub struct Timings {
     pub source_forward_ms: f64,
     /// The target network's.
     pub target_forward_ms: f64,
-    /// All of weighing.
+    /// All of verification.
     pub total_ms: f64,
 }
 
-/// Everything that weighing found.
+/// Everything that verification found.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Report {
     /// [`SCHEMA`].
@@ -193,9 +193,10 @@ pub struct Report {
     pub source_network: String,
     /// What was run on the target's side.
     pub target_network: String,
-    /// The picture.
-    pub picture: PictureReport,
-    /// Both ways of preprocessing against each other, on the picture and two others made from it.
+    /// The image.
+    #[serde(rename = "picture")]
+    pub image: ImageReport,
+    /// Both ways of preprocessing against each other, on the image and two others made from it.
     pub pixels: Vec<Comparison>,
     /// Hidden states, pooled output and logits, in the order of the network.
     pub layers: Vec<Comparison>,
@@ -216,7 +217,7 @@ pub struct Report {
     /// The weights, bit by bit.
     pub weights: Weights,
     /// What went in and what came out.
-    pub accounts: Accounts,
+    pub accounts: TensorCounts,
     /// How long it took.
     pub timings: Timings,
 }

@@ -23,7 +23,7 @@ pub struct Weights {
     /// Tensors that are the same bit by bit.
     pub same: usize,
     /// Tensors whose values differ, with the first element that does.
-    pub different: Vec<Odd>,
+    pub different: Vec<TensorMismatch>,
     /// Tensors that the folder should hold and does not.
     pub missing: Vec<String>,
     /// Tensors that the folder holds and should not.
@@ -34,10 +34,10 @@ pub struct Weights {
 
 /// A tensor that is not what it should be.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub struct Odd {
+pub struct TensorMismatch {
     /// Its name in the folder.
     pub name: String,
-    /// What is odd about it.
+    /// What is wrong with it.
     pub what: String,
 }
 
@@ -64,20 +64,20 @@ pub fn compare(
         wanted.keys().filter(|name| !found.contains_key(*name)).map(|name| (*name).to_owned()).collect();
     let extra =
         found.keys().filter(|name| !wanted.contains_key(*name)).map(|name| (*name).to_owned()).collect();
-    let odd = Mutex::new(Vec::new());
+    let mismatches = Mutex::new(Vec::new());
     let pairs: Vec<(&Target, &Tensor)> =
         wanted.iter().filter_map(|(name, target)| Some((*target, *found.get(name)?))).collect();
     let (source, folder) = (source.audit(), folder.audit());
     pairs.par_iter().try_for_each(|(target, tensor)| {
         if let Some(what) = compare_one(target, &source, tensor, &folder)? {
-            let mut odd = odd.lock().unwrap_or_else(PoisonError::into_inner);
-            odd.push(Odd { name: target.name.to_string(), what });
+            let mut mismatches = mismatches.lock().unwrap_or_else(PoisonError::into_inner);
+            mismatches.push(TensorMismatch { name: target.name.to_string(), what });
         }
         Ok::<(), crate::folder::Error>(())
     })?;
     source.finish()?;
     folder.finish()?;
-    let mut different = odd.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let mut different = mismatches.into_inner().unwrap_or_else(PoisonError::into_inner);
     different.sort();
     let bytes = pairs.iter().map(|(target, _)| target.bytes()).sum();
     Ok(Weights { same: pairs.len() - different.len(), different, missing, extra, bytes })

@@ -16,7 +16,7 @@ use vitport::nn::{Matrix, MemoryWeights, Network, Pixels};
 use vitport::pipeline::verify;
 use vitport::pipeline::{ConvertError, Request, WriteOptions, plan, write};
 use vitport::source::Source;
-use vitport::verify::{Picture, Report, Verdict};
+use vitport::verify::{Report, TestImage, Verdict};
 use vitport_checkpoint::Limits;
 
 /// Shape and values by name.
@@ -106,7 +106,7 @@ fn converted(prepared: &Prepared, name: &str) -> (tempfile::TempDir, PathBuf) {
 }
 
 fn judged(prepared: &Prepared, folder: &Path) -> Report {
-    verify(prepared, folder, &Picture::built_in().unwrap()).unwrap()
+    verify(prepared, folder, &TestImage::built_in().unwrap()).unwrap()
 }
 
 #[test]

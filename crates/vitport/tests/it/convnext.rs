@@ -11,9 +11,10 @@ use vitport::frameworks::{SOURCES, target};
 use vitport::image::Pixels;
 use vitport::model::Prepared;
 use vitport::nn::{Matrix, MemoryWeights, Network};
+use vitport::pipeline::verify;
 use vitport::pipeline::{Request, WriteOptions, plan, write};
 use vitport::source::Source;
-use vitport::verify::{Picture, Report, Verdict, VerifyError, weigh};
+use vitport::verify::{Report, TestImage, Verdict, VerifyError};
 use vitport_checkpoint::Limits;
 
 const NAMES: [&str; 2] = ["plain", "conv_mlp_base"];
@@ -121,7 +122,7 @@ fn a_folder_is_what_transformers_saves_and_the_same_model() {
         for (key, value) in config.iter().filter(|(key, _)| *key != "torch_dtype") {
             assert_eq!(theirs.get(key).unwrap_or(value), value, "{name}: {key}");
         }
-        let report = weigh(&converted.prepared, &converted.folder, &Picture::built_in().unwrap()).unwrap();
+        let report = verify(&converted.prepared, &converted.folder, &TestImage::built_in().unwrap()).unwrap();
         assert_eq!(report.verdict, Verdict::Same, "{:?}", report.reasons);
     }
 }
@@ -368,8 +369,8 @@ fn faults() -> Vec<Fault> {
 }
 
 /// Whether outputs or pixels alone show it.
-fn is_shown(weighed: &Result<Report, VerifyError>) -> bool {
-    weighed.as_ref().map_or(true, |report| {
+fn is_shown(verified: &Result<Report, VerifyError>) -> bool {
+    verified.as_ref().map_or(true, |report| {
         report.layers.is_empty()
             || report.pixels.iter().any(|place| !place.agrees)
             || report.judged().iter().any(|place| !place.agrees)
@@ -378,7 +379,7 @@ fn is_shown(weighed: &Result<Report, VerifyError>) -> bool {
 
 #[test]
 fn every_planted_fault_is_found() {
-    let (converted, picture) = (convert("plain"), Picture::built_in().unwrap());
+    let (converted, image) = (convert("plain"), TestImage::built_in().unwrap());
     let all = faults();
     assert_eq!(all.len(), 42);
     let (mut survivors, mut unexpected) = (Vec::new(), Vec::new());
@@ -395,11 +396,11 @@ fn every_planted_fault_is_found() {
         std::fs::write(folder.join("config.json"), Value::Object(files.config).to_string()).unwrap();
         let processor = Value::Object(files.processor).to_string();
         std::fs::write(folder.join("preprocessor_config.json"), processor).unwrap();
-        let weighed = weigh(&converted.prepared, &folder, &picture);
-        if weighed.as_ref().is_ok_and(|report| report.verdict != Verdict::Different) {
+        let verified = verify(&converted.prepared, &folder, &image);
+        if verified.as_ref().is_ok_and(|report| report.verdict != Verdict::Different) {
             survivors.push(name);
         }
-        if is_shown(&weighed) != (outputs == Show) {
+        if is_shown(&verified) != (outputs == Show) {
             unexpected.push(name);
         }
     }

@@ -5,26 +5,26 @@ use std::path::Path;
 use safetensors::SafeTensors;
 use serde_json::Value;
 use vitport::image::{
-    CropMode, Filter, ImageError, ImageProcessor, MicrosoftTransform, Picture, Pixels, TimmTransform, resize,
+    CropMode, Filter, ImageError, ImageProcessor, MicrosoftTransform, Pixels, RgbImage, TimmTransform, resize,
 };
 
 fn file(name: &str) -> Vec<u8> {
     std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/image").join(name)).unwrap()
 }
 
-fn picture(name: &str) -> Picture {
-    Picture::decode(&file(&format!("{name}.png"))).unwrap()
+fn image(name: &str) -> RgbImage {
+    RgbImage::decode(&file(&format!("{name}.png"))).unwrap()
 }
 
 /// Runs `check` on every case of a kind with the bytes that are expected, and returns how many there were.
-fn each(kind: &str, check: impl Fn(&Value, &Picture) -> Vec<u8>) -> usize {
+fn each(kind: &str, check: impl Fn(&Value, &RgbImage) -> Vec<u8>) -> usize {
     let cases: Vec<Value> = serde_json::from_slice(&file("cases.json")).unwrap();
     let expected = file("expected.safetensors");
     let expected = SafeTensors::deserialize(&expected).unwrap();
     let mut count = 0;
     for case in cases.iter().filter(|case| case["kind"] == kind) {
         let name = case["name"].as_str().unwrap();
-        let found = check(case, &picture(case["picture"].as_str().unwrap()));
+        let found = check(case, &image(case["picture"].as_str().unwrap()));
         let expected = expected.tensor(name).unwrap().data();
         let differing = found.iter().zip(expected).filter(|(a, b)| a != b).count();
         assert!(
@@ -60,14 +60,14 @@ fn bytes(case: &Value, pixels: &Pixels) -> Vec<u8> {
 
 #[test]
 fn decoding_is_pillow_s() {
-    assert_eq!(each("decode", |_, picture| picture.bytes().to_vec()), 12);
+    assert_eq!(each("decode", |_, image| image.bytes().to_vec()), 12);
 }
 
 #[test]
 fn resizing_is_pillow_s() {
-    let count = each("resize", |case, picture| {
+    let count = each("resize", |case, image| {
         let filter = Filter::from_pillow_number(case["filter"].as_u64().unwrap()).unwrap();
-        let resized = resize(picture, size(&case["size"][0]), size(&case["size"][1]), filter).unwrap();
+        let resized = resize(image, size(&case["size"][0]), size(&case["size"][1]), filter).unwrap();
         resized.bytes().to_vec()
     });
     assert!(count > 40);
@@ -75,7 +75,7 @@ fn resizing_is_pillow_s() {
 
 #[test]
 fn preprocessing_is_timm_s() {
-    let count = each("timm", |case, picture| {
+    let count = each("timm", |case, image| {
         let parameters = &case["parameters"];
         let transform = TimmTransform {
             input_size: (size(&parameters["input_size"][1]), size(&parameters["input_size"][2])),
@@ -85,14 +85,14 @@ fn preprocessing_is_timm_s() {
             mean: triple(&parameters["mean"]),
             std: triple(&parameters["std"]),
         };
-        bytes(case, &transform.apply(picture).unwrap())
+        bytes(case, &transform.apply(image).unwrap())
     });
     assert!(count > 35);
 }
 
 #[test]
 fn preprocessing_is_microsoft_s() {
-    let count = each("microsoft", |case, picture| {
+    let count = each("microsoft", |case, image| {
         let transform = MicrosoftTransform {
             image_size: size(&case["image_size"]),
             center_crop: case["center_crop"].as_bool().unwrap(),
@@ -100,16 +100,16 @@ fn preprocessing_is_microsoft_s() {
             mean: [0.485, 0.456, 0.406],
             std: [0.229, 0.224, 0.225],
         };
-        bytes(case, &transform.apply(picture).unwrap())
+        bytes(case, &transform.apply(image).unwrap())
     });
     assert_eq!(count, 8);
 }
 
 #[test]
 fn preprocessing_is_transformers_s() {
-    let count = each("processor", |case, picture| {
+    let count = each("processor", |case, image| {
         let processor = ImageProcessor::from_json(case["config"].as_object().unwrap(), None).unwrap();
-        bytes(case, &processor.apply(picture).unwrap())
+        bytes(case, &processor.apply(image).unwrap())
     });
     assert!(count > 25);
 }
@@ -171,7 +171,7 @@ fn transforms_without_sense_are_errors() {
         mean: [0.5; 3],
         std: [0.5; 3],
     };
-    let photo = picture("photo");
+    let photo = image("photo");
     assert!(good.apply(&photo).is_ok());
     for bad in [
         TimmTransform { crop_pct: 0.0, ..good.clone() },
@@ -183,18 +183,18 @@ fn transforms_without_sense_are_errors() {
     ] {
         assert!(bad.apply(&photo).is_err(), "{bad:?}");
     }
-    // A picture so narrow that fitting its longer side leaves no pixel of the shorter.
+    // An image so narrow that fitting its longer side leaves no pixel of the shorter.
     let border = TimmTransform { crop_mode: CropMode::Border, ..good };
-    assert!(matches!(border.apply(&picture("line")), Err(ImageError::Empty { width: 0, .. })));
+    assert!(matches!(border.apply(&image("line")), Err(ImageError::Empty { width: 0, .. })));
 }
 
 #[test]
 fn a_decompression_bomb_is_refused_by_its_header() {
-    // A PNG header of 60000 × 60000 pixels, with the right checksum and no data behind it.
+    // A PNG header of 60000 × 60000 pixels, with the right checksum and no data after it.
     let mut bomb =
         b"\x89PNG\r\n\x1a\n\x00\x00\x00\x0dIHDR\x00\x00\xea\x60\x00\x00\xea\x60\x08\x02\x00\x00\x00".to_vec();
     bomb.extend([15, 176, 226, 21]);
     bomb.extend(b"\x00\x00\x00\x00IDAT\x35\xaf\x06\x1e\x00\x00\x00\x00IEND\xae\x42\x60\x82");
-    let error = Picture::decode(&bomb).unwrap_err();
+    let error = RgbImage::decode(&bomb).unwrap_err();
     assert!(matches!(error, ImageError::TooLarge { width: 60_000, height: 60_000, .. }), "{error}");
 }

@@ -31,7 +31,7 @@ fn big_vision() -> Vec<Array> {
     release().into_iter().map(|(name, shape)| (renamed(name), shape)).collect()
 }
 
-/// What is said of a file with these arrays, for a picture of this size.
+/// What is said of a file with these arrays, for an image of this size.
 fn refusal(prefix: &str, arrays: &[Array], size: u64) -> String {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("arrays.safetensors");
@@ -117,7 +117,7 @@ fn a_network_without_a_class_token() {
 }
 
 #[test]
-fn positions_of_another_picture_size() {
+fn positions_of_another_image_size() {
     let error = refusal("opt/target/", &release(), 32);
     assert!(error.contains("--image-size 32x32") && error.contains("16x16 pixels"), "{error}");
 }

@@ -2,7 +2,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod card;
-mod carry;
 mod child;
 mod clip;
 mod convnext;
@@ -26,3 +25,4 @@ mod refusals;
 mod registry;
 mod report_page;
 mod verify;
+mod write;

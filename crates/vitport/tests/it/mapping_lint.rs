@@ -225,7 +225,7 @@ fn every_fact_that_a_mapping_reads_is_one_that_its_definition_has() {
             read.insert(count.as_str().unwrap().to_owned());
         }
         facts_read(&toml::Value::Table(file), &mut read);
-        // An entry of a list has its number behind a dot: `depth.{s}`.
+        // An entry of a list has its number after a dot: `depth.{s}`.
         let stem = |name: &String| name.split('.').next().unwrap_or_default().to_owned();
         let unknown: Vec<_> = read.iter().filter(|name| !known.contains(stem(name).as_str())).collect();
         assert!(

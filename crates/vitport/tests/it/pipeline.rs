@@ -7,7 +7,7 @@ use vitport::mapping;
 use vitport::pipeline::{self, Acceptance, ConvertRequest, Converted, Hooks, NotAccepted};
 use vitport::pipeline::{ConvertError, Request, WriteOptions};
 use vitport::source::Source;
-use vitport::verify::{Picture, Verdict, VerifyError};
+use vitport::verify::{TestImage, Verdict, VerifyError};
 use vitport_checkpoint::Limits;
 
 /// What a conversion of the tests fails with.
@@ -42,7 +42,7 @@ fn convert(
     keep_anyway: bool,
     hooks: &Hooks<'_, Failed>,
 ) -> Result<Converted, Failed> {
-    let image = Picture::built_in().unwrap();
+    let image = TestImage::built_in().unwrap();
     let prepared = pipeline::plan(source(), request)?;
     let request = ConvertRequest {
         out: Some(out),

@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 use vitport::facts::FactOptions;
 use vitport::model::Prepared;
+use vitport::pipeline::verify;
 use vitport::pipeline::{WriteOptions, write};
 use vitport::plan::Dropped;
 use vitport::source::Provenance;
-use vitport::verify::{FactCheck, Odd, Picture, Report, Verdict, page, weigh};
+use vitport::verify::{FactCheck, Report, TensorMismatch, TestImage, Verdict, page};
 
 use crate::example::prepared;
 
@@ -25,15 +26,15 @@ fn cvt() -> Prepared {
     prepared("cvt_tiny/tiny.pth", facts)
 }
 
-/// Converts, lets `tamper` at the folder, and weighs it.
-fn weighed(prepared: &Prepared, tamper: impl FnOnce(&Path)) -> (Report, Picture) {
+/// Converts, lets `tamper` at the folder, and verifies it.
+fn verified(prepared: &Prepared, tamper: impl FnOnce(&Path)) -> (Report, TestImage) {
     let place = tempfile::tempdir().unwrap();
     let options = WriteOptions { max_shard_size: u64::MAX, force: false, fsync: false, exact_code: false };
     let out: PathBuf = place.path().join("out");
     let written = write(prepared, &out, options, &|_| {}).unwrap();
     tamper(written.staging.path());
-    let picture = Picture::built_in().unwrap();
-    (weigh(prepared, written.staging.path(), &picture).unwrap(), picture)
+    let image = TestImage::built_in().unwrap();
+    (verify(prepared, written.staging.path(), &image).unwrap(), image)
 }
 
 /// An element: its name, its attributes, and the text directly in it.
@@ -168,7 +169,7 @@ fn check(page: &str, report: &Report) -> Vec<Element> {
         .chain(report.source.files.iter().flat_map(|file| [file.name.as_str(), file.sha256.as_str()]))
         .chain(report.source_top5.iter().chain(&report.target_top5).map(|guess| guess.label.as_str()))
         .chain(report.accounts.dropped.iter().flat_map(|d| [d.name.as_str(), d.reason.as_str()]))
-        .chain([report.model.as_str(), report.accounts.rules.as_str(), report.picture.sha256.as_str()])
+        .chain([report.model.as_str(), report.accounts.rules.as_str(), report.image.sha256.as_str()])
         .chain([report.source.path.as_str(), report.folder.as_str()])
         .chain([report.source_network.as_str(), report.target_network.as_str()])
         .chain(report.reasons.iter().map(String::as_str));
@@ -187,9 +188,9 @@ fn markers(all: &[Element], class: &str) -> usize {
 
 #[test]
 fn the_same_model() {
-    let (report, picture) = weighed(&vit(), |_| {});
+    let (report, image) = verified(&vit(), |_| {});
     assert_eq!(report.verdict, Verdict::Same);
-    let text = page::html(&report, &picture);
+    let text = page::html(&report, &image);
     let all = check(&text, &report);
     assert_eq!(markers(&all, "judged"), report.layers.len());
     assert_eq!(markers(&all, "wrong"), 0);
@@ -198,9 +199,9 @@ fn the_same_model() {
 
 #[test]
 fn a_known_deviation_has_both_curves() {
-    let (report, picture) = weighed(&cvt(), |_| {});
+    let (report, image) = verified(&cvt(), |_| {});
     assert_eq!(report.verdict, Verdict::SameWithKnownDeviation);
-    let text = page::html(&report, &picture);
+    let text = page::html(&report, &image);
     let all = check(&text, &report);
     assert_eq!(markers(&all, "deviating"), report.layers.len());
     assert_eq!(markers(&all, "judged"), report.layers.len());
@@ -210,7 +211,7 @@ fn a_known_deviation_has_both_curves() {
 
 #[test]
 fn a_different_model_says_why_and_where() {
-    let (report, picture) = weighed(&vit(), |folder| {
+    let (report, image) = verified(&vit(), |folder| {
         let path = folder.join("config.json");
         let mut config: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
         config["layer_norm_eps"] = json!(0.5);
@@ -222,7 +223,7 @@ fn a_different_model_says_why_and_where() {
         std::fs::write(&path, weights).unwrap();
     });
     assert_eq!(report.verdict, Verdict::Different);
-    let text = page::html(&report, &picture);
+    let text = page::html(&report, &image);
     let all = check(&text, &report);
     let wrong = report.layers.iter().filter(|place| !place.agrees).count();
     assert!(wrong > 0 && wrong < report.layers.len());
@@ -234,7 +235,7 @@ fn a_different_model_says_why_and_where() {
 
 #[test]
 fn a_fact_without_effect_is_shown_and_not_counted() {
-    let (mut report, picture) = weighed(&vit(), |_| {});
+    let (mut report, image) = verified(&vit(), |_| {});
     let (agree, facts) = report.agreeing_facts();
     assert_eq!(agree, facts);
     let fact = |name: &str, counts| FactCheck {
@@ -248,14 +249,14 @@ fn a_fact_without_effect_is_shown_and_not_counted() {
     assert_eq!(report.agreeing_facts(), (agree, facts));
     report.facts.push(fact("telling", true));
     assert_eq!(report.agreeing_facts(), (agree, facts + 1));
-    let text = page::html(&report, &picture);
+    let text = page::html(&report, &image);
     check(&text, &report);
     assert!(text.contains(&format!("{agree} of {}", facts + 1)) && text.contains("inert"));
 }
 
 #[test]
 fn what_cannot_be_compared_still_makes_a_page() {
-    let (mut report, picture) = weighed(&vit(), |_| {});
+    let (mut report, image) = verified(&vit(), |_| {});
     report.verdict = Verdict::Different;
     report.reasons = vec!["the networks differ".to_owned()];
     for (place, relative) in report.layers.iter_mut().zip([f64::INFINITY, f64::NAN, 1e-300, 1e300]) {
@@ -264,7 +265,7 @@ fn what_cannot_be_compared_still_makes_a_page() {
     }
     report.layers[1].tolerance = 0.0;
     report.source_top5[0].probability = f64::NAN;
-    let text = page::html(&report, &picture);
+    let text = page::html(&report, &image);
     check(&text, &report);
     assert!(text.contains("not comparable"));
     for odd in ["NaN%", "inf%", "=\"NaN", "=\"inf"] {
@@ -276,13 +277,13 @@ fn what_cannot_be_compared_still_makes_a_page() {
     report.facts.clear();
     report.source_top5.clear();
     report.target_top5.clear();
-    let text = page::html(&report, &picture);
+    let text = page::html(&report, &image);
     check(&text, &report);
 }
 
 #[test]
 fn no_text_of_a_file_becomes_markup() {
-    let (mut report, picture) = weighed(&cvt(), |_| {});
+    let (mut report, image) = verified(&cvt(), |_| {});
     let hostile = |place: &str| {
         format!(
             "{place}</td></script><script>alert(1)</script><img src=x onerror='a()'>\"' & &amp; \u{202e}\u{1b}[31m\0\n</style>"
@@ -302,13 +303,13 @@ fn no_text_of_a_file_becomes_markup() {
     for file in &mut report.source.files {
         (file.name, file.sha256) = (hostile("file"), hostile("sha256"));
     }
-    report.picture.name = hostile("picture");
+    report.image.name = hostile("image");
     for guess in report.source_top5.iter_mut().chain(&mut report.target_top5) {
         guess.label = hostile("l");
     }
     report.accounts.rules = hostile("rules");
     report.accounts.dropped.push(Dropped { name: hostile("dropped"), bytes: 4, reason: hostile("because") });
-    report.weights.different.push(Odd { name: hostile("tensor"), what: hostile("odd") });
+    report.weights.different.push(TensorMismatch { name: hostile("tensor"), what: hostile("odd") });
     report.weights.missing.push(hostile("missing"));
     report.weights.extra.push(hostile("extra"));
     let (source, target) = (hostile("source"), hostile("target"));
@@ -319,7 +320,7 @@ fn no_text_of_a_file_becomes_markup() {
     let deviation = report.known_deviation.as_mut().unwrap();
     deviation.what = hostile("what");
 
-    let text = page::html(&report, &picture);
+    let text = page::html(&report, &image);
     let label = report.source_top5[0].label.clone();
     for guess in report.source_top5.iter_mut().chain(&mut report.target_top5) {
         guess.label.clear();
@@ -335,12 +336,12 @@ fn no_text_of_a_file_becomes_markup() {
 
 #[test]
 fn lists_that_a_file_decides_the_length_of_end() {
-    let (mut report, picture) = weighed(&vit(), |_| {});
+    let (mut report, image) = verified(&vit(), |_| {});
     let many = 5000;
     report.verdict = Verdict::Different;
     report.reasons = vec!["5000 more tensors differ".to_owned()];
     report.weights.extra = (0..many).map(|index| format!("extra.{index}")).collect();
-    let text = page::html(&report, &picture);
+    let text = page::html(&report, &image);
     check(&text, &report);
     assert!(text.contains("extra.99<") && !text.contains("extra.100<"));
     assert!(text.contains("And 4\u{202f}900 more"));

@@ -1,4 +1,4 @@
-//! What the tests share: the files beside them, and what torch says is in those.
+//! What the tests share: the files next to them, and what torch says is in those.
 
 pub mod pickles;
 pub mod zips;

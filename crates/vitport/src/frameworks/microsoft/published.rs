@@ -1,4 +1,4 @@
-//! The CvT models that Microsoft published: sizes, heads and pictures that a file of weights does not show.
+//! The CvT models that Microsoft published: sizes, heads and images that a file of weights does not show.
 //!
 //! Source: the experiment files of Microsoft's CvT repository (experiments/imagenet/cvt/*.yaml) and its list of released
 //! weights. The names of released files say the resolution (`CvT-13-384x384-IN-22k.pth`), their contents do not.
@@ -14,7 +14,7 @@ pub struct Published {
     pub embed_dim: [u64; 3],
     /// Attention heads a stage.
     pub num_heads: [u64; 3],
-    /// Edges of the pictures, in pixels, that weights were published for.
+    /// Edges of the images, in pixels, that weights were published for.
     pub image_sizes: &'static [u64],
     /// Parameters with a head of 1000 classes.
     pub parameters: u64,
@@ -65,7 +65,7 @@ pub fn by_name(name: &str) -> Option<&'static Published> {
     })
 }
 
-/// The picture's edge that a name such as `CvT-13-384x384-IN-1k` or `cvt-13-384` says.
+/// The image's edge that a name such as `CvT-13-384x384-IN-1k` or `cvt-13-384` says.
 pub fn edge_in_name(name: &str) -> Option<u64> {
     name.split(|c: char| !c.is_ascii_alphanumeric()).find_map(|word| match word.split_once('x') {
         Some((height, width)) if height == width => height.parse().ok(),

@@ -38,8 +38,8 @@ pub(super) fn read(tensors: &Sources, evidence: &mut Evidence) -> Result<(), Fac
     let biases: Vec<bool> = stages.iter().map(|stage| stage.qkv_bias).collect();
     evidence.weights("qkv_bias", biases, "attn.proj_q.bias");
     let tokens: Vec<bool> = stages.iter().map(|stage| stage.cls_token).collect();
-    let odd = (0..count).find(|stage| tokens.get(*stage as usize) != Some(&(stage + 1 == count)));
-    let shown_by = match odd.map(|stage| (stage, format!("stage{stage}.cls_token"))) {
+    let wrong = (0..count).find(|stage| tokens.get(*stage as usize) != Some(&(stage + 1 == count)));
+    let shown_by = match wrong.map(|stage| (stage, format!("stage{stage}.cls_token"))) {
         Some((stage, token)) if stage == last => format!("the absence of {token}"),
         Some((_, token)) => token,
         None => format!("stage{last}.cls_token"),

@@ -1,5 +1,5 @@
 //! timm's `ConvNeXt` (timm/models/convnext.py, 1.0.31; Liu et al. 2022, arXiv:2201.03545): patches as a stem, four stages of
-//! depth-wise convolutions with an MLP behind them, and a head of average pooling, a norm and a linear layer.
+//! depth-wise convolutions with an MLP after them, and a head of average pooling, a norm and a linear layer.
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -95,7 +95,7 @@ impl SourceDefinition for ConvNeXt {
     }
 
     fn recognises(&self, tensors: &Sources) -> bool {
-        // EdgeNeXt has the same names, and attention across channels (`xca`) beside them.
+        // EdgeNeXt has the same names, and attention across channels (`xca`) next to them.
         tensors.has("stem.0.weight")
             && tensors.has("stages.0.blocks.0.conv_dw.weight")
             && !tensors.iter().any(|tensor| tensor.name.contains(".xca."))

@@ -2,7 +2,7 @@
 
 use crate::nn::{Activation, ForwardError};
 
-/// Returns the activation behind a key of `ACT2FN`; `field` is the config's key, for the message.
+/// Returns the activation that a key of `ACT2FN` names; `field` is the config's key, for the message.
 ///
 /// # Errors
 /// Returns [`ForwardError::Config`] for a name that is not one of those that can be run.

@@ -84,7 +84,7 @@ impl Definition for ClipVision {
     }
 }
 
-/// `CLIPVisionTransformer`, and the projection behind it.
+/// `CLIPVisionTransformer`, and the projection after it.
 struct CLIPVisionTransformer {
     input: [usize; 3],
     class_embedding: Parameter,

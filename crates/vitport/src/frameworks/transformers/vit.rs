@@ -88,7 +88,7 @@ struct ViTModel {
     head: Head,
 }
 
-/// What stands behind the last norm.
+/// What stands after the last norm.
 enum Head {
     /// `classifier` of ViTForImageClassification.
     Classifier(Linear),

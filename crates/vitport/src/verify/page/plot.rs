@@ -20,7 +20,7 @@ const NAMES: f64 = 112.0;
 /// Decades shown at most, counted from the largest; what is smaller lies on the lowest line.
 const DECADES: i32 = 12;
 
-/// Pixels that a slanted name needs beside the next, and the width of the drawing on the narrowest screen and on others.
+/// Pixels that a slanted name needs next to the next, and the width of the drawing on the narrowest screen and on others.
 const NAME_STEP: usize = 13;
 const NARROW: usize = 250;
 const WIDE: usize = 560;

@@ -7,10 +7,10 @@ use base64::engine::general_purpose::STANDARD;
 use image::codecs::jpeg::JpegEncoder;
 use image::{RgbImage, imageops};
 
-use super::super::{Guess, Picture};
+use super::super::{Guess, TestImage};
 use super::numbers;
 
-/// A picture's file of up to so many bytes is put into the page as it is.
+/// An image's file of up to so many bytes is put into the page as it is.
 const MOST_BYTES: usize = 1 << 20;
 
 /// Longer edge of the smaller copy that stands for a larger file, and its JPEG quality.
@@ -20,7 +20,7 @@ const COPY_QUALITY: u8 = 85;
 /// Letters of a label that are shown.
 const MOST_LETTERS: usize = 120;
 
-/// A picture as an address that holds it.
+/// An image as an address that holds it.
 pub struct ShownImage {
     /// `data:…`.
     pub address: String,
@@ -59,15 +59,15 @@ pub fn guess_rows(guesses: &[Guess], others: &[Guess]) -> Vec<GuessRow> {
 }
 
 impl ShownImage {
-    /// Embeds a picture's file where it is small and of a kind that browsers show, otherwise a smaller copy.
-    pub fn new(picture: &Picture) -> Option<Self> {
-        let file = &picture.encoded;
+    /// Embeds an image's file where it is small and of a kind that browsers show, otherwise a smaller copy.
+    pub fn new(image: &TestImage) -> Option<Self> {
+        let file = &image.encoded;
         if let Some(kind) = kind(file).filter(|_| file.len() <= MOST_BYTES) {
             return Some(Self { address: address(kind, file), is_the_file: true });
         }
-        let (width, height) = (picture.pixmap.width(), picture.pixmap.height());
+        let (width, height) = (image.decoded.width(), image.decoded.height());
         let (width, height) = (u32::try_from(width).ok()?, u32::try_from(height).ok()?);
-        let pixels = RgbImage::from_raw(width, height, picture.pixmap.bytes().to_vec())?;
+        let pixels = RgbImage::from_raw(width, height, image.decoded.bytes().to_vec())?;
         let shrink = f64::from(COPY_EDGE) / f64::from(width.max(height).max(1));
         let edge = |length: u32| ((f64::from(length) * shrink.min(1.0)).round() as u32).max(1);
         let copy = imageops::thumbnail(&pixels, edge(width), edge(height));
@@ -81,7 +81,7 @@ fn address(kind: &str, file: &[u8]) -> String {
     format!("data:{kind};base64,{}", STANDARD.encode(file))
 }
 
-/// A picture file's media type by its first bytes.
+/// An image file's media type by its first bytes.
 fn kind(file: &[u8]) -> Option<&'static str> {
     match file {
         [0x89, b'P', b'N', b'G', ..] => Some("image/png"),
@@ -101,26 +101,26 @@ fn shortened(label: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::image::Picture as Pixmap;
+    use crate::image::RgbImage;
 
     #[test]
     fn a_small_file_is_embedded_as_it_is() {
-        let picture = Picture::built_in().unwrap();
-        let ShownImage { address, is_the_file } = ShownImage::new(&picture).unwrap();
+        let image = TestImage::built_in().unwrap();
+        let ShownImage { address, is_the_file } = ShownImage::new(&image).unwrap();
         assert!(is_the_file);
         let encoded = address.strip_prefix("data:image/png;base64,").unwrap();
-        assert_eq!(STANDARD.decode(encoded).unwrap(), picture.encoded);
+        assert_eq!(STANDARD.decode(encoded).unwrap(), image.encoded);
     }
 
     #[test]
     fn a_large_file_is_shown_as_a_smaller_copy() {
-        let mut picture = Picture::built_in().unwrap();
-        picture.pixmap = Pixmap::new(1600, 20, vec![200; 1600 * 20 * 3]).unwrap();
-        picture.encoded.resize(MOST_BYTES + 1, 0);
-        let ShownImage { address, is_the_file } = ShownImage::new(&picture).unwrap();
+        let mut image = TestImage::built_in().unwrap();
+        image.decoded = RgbImage::new(1600, 20, vec![200; 1600 * 20 * 3]).unwrap();
+        image.encoded.resize(MOST_BYTES + 1, 0);
+        let ShownImage { address, is_the_file } = ShownImage::new(&image).unwrap();
         assert!(!is_the_file);
         let copy = STANDARD.decode(address.strip_prefix("data:image/jpeg;base64,").unwrap()).unwrap();
-        let copy = Pixmap::decode(&copy).unwrap();
+        let copy = RgbImage::decode(&copy).unwrap();
         assert_eq!((copy.width(), copy.height()), (800, 10));
     }
 

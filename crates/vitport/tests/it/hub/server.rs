@@ -18,7 +18,7 @@ pub const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 #[derive(Clone, Default)]
 pub struct Served {
     pub bytes: Vec<u8>,
-    /// Stored as LFS: etag is the sha256, and the body lies behind a redirect.
+    /// Stored as LFS: etag is the sha256, and the body lies after a redirect.
     pub lfs: bool,
     /// Another etag than the true one.
     pub etag: Option<String>,

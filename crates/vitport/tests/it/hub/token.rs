@@ -54,7 +54,7 @@ fn another_name_of_the_same_host_is_another_origin() {
 }
 
 #[test]
-fn a_picture_on_another_origin_does_not_get_it() {
+fn a_image_on_another_origin_does_not_get_it() {
     let (hub, elsewhere) = (Hub::start(), Hub::start());
     elsewhere.page("/cat.png", 200, &[], b"png");
     hub.page("/cat.png", 200, &[], b"png");

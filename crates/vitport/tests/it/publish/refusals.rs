@@ -12,7 +12,7 @@ use super::names;
 const PLAIN: Options = Options { force: false, fsync: false };
 const FORCE: Options = Options { force: true, fsync: false };
 
-/// The refusal's message, after checking its class and that nothing was made beside `out`.
+/// The refusal's message, after checking its class and that nothing was made next to `out`.
 fn refused(out: &Path, protect: &[PathBuf], options: Options) -> String {
     let place = fs::canonicalize(out.parent().unwrap()).unwrap();
     let before = names(&place);
@@ -115,7 +115,7 @@ fn the_source_is_neither_replaced_nor_written_into() {
         refused(&snapshot, &[snapshot.join("model.safetensors")], FORCE).contains(" contains the source ")
     );
 
-    // A folder beside the source is nobody's concern.
+    // A folder next to the source is nobody's concern.
     assert!(Staging::begin(&parent.path().join("out"), &[source, weights], FORCE).is_ok());
 }
 

@@ -1,4 +1,4 @@
-//! A run that is killed at any moment leaves the old folder or the new one, and what it leaves beside them is gone after
+//! A run that is killed at any moment leaves the old folder or the new one, and what it leaves next to them is gone after
 //! the next run.
 
 use std::fs;

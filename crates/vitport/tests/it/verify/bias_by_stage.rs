@@ -7,7 +7,8 @@ use safetensors::{SafeTensors, serialize_to_file};
 use serde_json::json;
 use vitport::facts::FactOptions;
 use vitport::pipeline::Request;
-use vitport::verify::{Picture, Verdict, weigh};
+use vitport::pipeline::verify;
+use vitport::verify::{TestImage, Verdict};
 
 use super::convert::convert;
 use crate::golden;
@@ -36,7 +37,7 @@ fn a_cvt_with_biases_in_some_stages_converts_exactly() {
         converted.prepared.plan.targets.iter().filter(|target| is_bias(&target.name)).count()
     };
     assert_eq!([0, 1, 2].map(biased), [1, 0, 3]);
-    let report = weigh(&converted.prepared, &converted.folder, &Picture::built_in().unwrap()).unwrap();
+    let report = verify(&converted.prepared, &converted.folder, &TestImage::built_in().unwrap()).unwrap();
     assert!(report.weights.agree());
     assert_eq!(report.verdict, Verdict::SameWithKnownDeviation, "{:?}", report.reasons);
 }

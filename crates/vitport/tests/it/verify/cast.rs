@@ -6,8 +6,9 @@ use std::path::Path;
 use vitport::facts::FactOptions;
 use vitport::image::Filter;
 use vitport::pipeline::Request;
+use vitport::pipeline::verify;
 use vitport::preprocessing::{IMAGENET_MEAN, IMAGENET_STD};
-use vitport::verify::{Picture, Report, Verdict, weigh};
+use vitport::verify::{Report, TestImage, Verdict};
 use vitport_checkpoint::Dtype;
 
 use super::convert::{Converted, convert};
@@ -26,14 +27,14 @@ fn cast_to(dtype: Dtype) -> Converted {
     convert(&source, &Request { facts, dtype: Some(dtype), ..Request::default() })
 }
 
-fn weighed(converted: &Converted) -> Report {
-    weigh(&converted.prepared, &converted.folder, &Picture::built_in().unwrap()).unwrap()
+fn verified(converted: &Converted) -> Report {
+    verify(&converted.prepared, &converted.folder, &TestImage::built_in().unwrap()).unwrap()
 }
 
 #[test]
 fn a_cast_is_measured_and_then_taken_away() {
     for (dtype, name) in [(Dtype::F16, "float16"), (Dtype::BF16, "bfloat16")] {
-        let report = weighed(&cast_to(dtype));
+        let report = verified(&cast_to(dtype));
         assert_eq!(report.verdict, Verdict::Same, "{:?}", report.reasons);
         let cast = report.cast.as_ref().unwrap();
         assert_eq!((cast.dtype.as_str(), &cast.measured), (name, &report.layers));
@@ -42,7 +43,7 @@ fn a_cast_is_measured_and_then_taken_away() {
         assert!(left.difference.relative < left.tolerance, "{left:?}");
         assert_eq!(report.judged(), cast.without_it);
     }
-    assert!(weighed(&cast_to(Dtype::F32)).cast.is_none());
+    assert!(verified(&cast_to(Dtype::F32)).cast.is_none());
 }
 
 #[test]
@@ -52,7 +53,7 @@ fn a_fault_that_is_smaller_than_the_rounding_is_seen() {
     let text = std::fs::read_to_string(&config).unwrap();
     assert!(text.contains("1e-06"), "{text}");
     std::fs::write(&config, text.replace("1e-06", "1e-04")).unwrap();
-    let report = weighed(&converted);
+    let report = verified(&converted);
     let cast = report.cast.as_ref().unwrap();
     let moved = cast.measured.iter().map(|place| place.difference.relative).fold(0.0, f64::max);
     let wrong = cast.without_it.iter().find(|place| !place.agrees).expect("the outputs show it");

@@ -1,4 +1,4 @@
-//! The proof of the prover: faults planted one at a time in untouched folders, each of which weighing must call different.
+//! The proof of the prover: faults planted one at a time in untouched folders, each of which verification must call different.
 //!
 //! For each fault the test also asks whether running the networks would have shown it without the comparison of bytes and
 //! facts, and what the original scripts' check would have said. `--nocapture` prints the table of docs/verification.md.
@@ -18,11 +18,12 @@ use std::path::Path;
 use fault::{Fault, Forward, Kind};
 use folder::FolderFiles;
 use models::Model;
-use vitport::verify::{Picture, Report, Verdict, VerifyError, weigh};
+use vitport::pipeline::verify;
+use vitport::verify::{Report, TestImage, Verdict, VerifyError};
 
 use super::convert::{Converted, convert};
 
-/// What weighing said of one fault.
+/// What verification said of one fault.
 struct Finding {
     row: String,
     is_killed: bool,
@@ -32,9 +33,9 @@ struct Finding {
     kind: Kind,
 }
 
-/// The parts of weighing that saw a fault.
-fn seen_by(weighed: &Result<Report, VerifyError>) -> Vec<&'static str> {
-    let report = match weighed {
+/// The parts of verification that saw a fault.
+fn seen_by(verified: &Result<Report, VerifyError>) -> Vec<&'static str> {
+    let report = match verified {
         Ok(report) => report,
         Err(_) => return vec!["cannot be read"],
     };
@@ -49,8 +50,8 @@ fn seen_by(weighed: &Result<Report, VerifyError>) -> Vec<&'static str> {
     parts.into_iter().filter_map(|(part, sees)| sees.then_some(part)).collect()
 }
 
-fn is_killed(weighed: &Result<Report, VerifyError>) -> bool {
-    weighed.as_ref().map_or(true, |report| report.verdict == Verdict::Different)
+fn is_killed(verified: &Result<Report, VerifyError>) -> bool {
+    verified.as_ref().map_or(true, |report| report.verdict == Verdict::Different)
 }
 
 fn faults(is_cvt: bool) -> Vec<Fault> {
@@ -67,19 +68,19 @@ fn weights_file(source: &Path) -> std::path::PathBuf {
 }
 
 /// Plants every fault that a model has a place for.
-fn plant_all(model: &Model, picture: &Picture) -> Vec<Finding> {
+fn plant_all(model: &Model, image: &TestImage) -> Vec<Finding> {
     let converted = convert(&model.source, &model.request);
-    let untouched = weigh(&converted.prepared, &converted.folder, picture).unwrap();
+    let untouched = verify(&converted.prepared, &converted.folder, image).unwrap();
     assert_ne!(untouched.verdict, Verdict::Different, "{}: {:?}", model.name, untouched.reasons);
     let read = || FolderFiles::read(&converted.folder, &weights_file(&model.source));
     let rewritten = converted.place("rewritten");
     read().write(&rewritten);
-    let rewritten = weigh(&converted.prepared, &rewritten, picture).unwrap();
+    let rewritten = verify(&converted.prepared, &rewritten, image).unwrap();
     assert_eq!(rewritten.verdict, untouched.verdict, "rewriting alone must be no fault");
 
     let (files, all) = (read(), faults(model.is_cvt));
     let fitting = all.into_iter().filter(|fault| (fault.fits)(&files)).enumerate();
-    fitting.map(|(number, fault)| plant(model, &converted, read(), number, &fault, picture)).collect()
+    fitting.map(|(number, fault)| plant(model, &converted, read(), number, &fault, image)).collect()
 }
 
 fn plant(
@@ -88,14 +89,14 @@ fn plant(
     mut files: FolderFiles,
     number: usize,
     fault: &Fault,
-    picture: &Picture,
+    image: &TestImage,
 ) -> Finding {
     (fault.plant)(&mut files);
     let folder = converted.place(&format!("fault {number}"));
     files.write(&folder);
-    let weighed = weigh(&converted.prepared, &folder, picture);
-    let seen = seen_by(&weighed);
-    let original = original::check(&converted.prepared, &folder, &picture.pixmap, model.is_cvt);
+    let verified = verify(&converted.prepared, &folder, image);
+    let seen = seen_by(&verified);
+    let original = original::check(&converted.prepared, &folder, &image.decoded, model.is_cvt);
     let largest = original.largest.map_or_else(|| "–".to_owned(), |largest| format!("{largest:.1e}"));
     let is_shown =
         seen.iter().any(|part| ["cannot be read", "cannot be run", "pixels", "outputs"].contains(part));
@@ -107,7 +108,7 @@ fn plant(
             if seen.is_empty() { "NOTHING".to_owned() } else { seen.join(", ") },
             original.verdict,
         ),
-        is_killed: is_killed(&weighed),
+        is_killed: is_killed(&verified),
         is_shown,
         forward: fault.forward,
         kind: fault.kind,
@@ -116,16 +117,16 @@ fn plant(
 
 #[test]
 fn what_changes_nothing_raises_no_alarm() {
-    let picture = Picture::built_in().unwrap();
+    let image = TestImage::built_in().unwrap();
     for model in models::all() {
         let converted = convert(&model.source, &model.request);
-        let untouched = weigh(&converted.prepared, &converted.folder, &picture).unwrap();
+        let untouched = verify(&converted.prepared, &converted.folder, &image).unwrap();
         for (number, (name, change)) in stray_faults::harmless().into_iter().enumerate() {
             let mut files = FolderFiles::read(&converted.folder, &weights_file(&model.source));
             change(&mut files);
             let folder = converted.place(&format!("harmless {number}"));
             files.write(&folder);
-            let report = weigh(&converted.prepared, &folder, &picture).unwrap();
+            let report = verify(&converted.prepared, &folder, &image).unwrap();
             assert_eq!(report.verdict, untouched.verdict, "{}, {name}: {:?}", model.name, report.reasons);
         }
     }
@@ -133,8 +134,8 @@ fn what_changes_nothing_raises_no_alarm() {
 
 #[test]
 fn every_planted_fault_is_found() {
-    let picture = Picture::built_in().unwrap();
-    let findings: Vec<Finding> = models::all().iter().flat_map(|model| plant_all(model, &picture)).collect();
+    let image = TestImage::built_in().unwrap();
+    let findings: Vec<Finding> = models::all().iter().flat_map(|model| plant_all(model, &image)).collect();
     println!("| fault | model | vitport: what sees it | original script | max. difference, same pixels |");
     println!("|---|---|---|---|---|");
     findings.iter().for_each(|finding| println!("{}", finding.row));

@@ -1,4 +1,4 @@
-//! A source converted into a folder in a room of its own, as `vitport convert` does it, without weighing.
+//! A source converted into a folder in a temporary folder of its own, as `vitport convert` does it, without verification.
 
 use std::path::{Path, PathBuf};
 
@@ -14,13 +14,13 @@ pub struct Converted {
     pub prepared: Prepared,
     /// The folder.
     pub folder: PathBuf,
-    room: TempDir,
+    temporary: TempDir,
 }
 
 impl Converted {
-    /// A place beside the folder, gone with the conversion.
+    /// A place next to the folder, gone with the conversion.
     pub fn place(&self, name: &str) -> PathBuf {
-        self.room.path().join(name)
+        self.temporary.path().join(name)
     }
 }
 
@@ -28,10 +28,10 @@ impl Converted {
 pub fn convert(source: &Path, request: &Request) -> Converted {
     let opened = Source::open(source, None, &Limits::default()).unwrap();
     let prepared = plan(opened, request).unwrap();
-    let room = tempfile::tempdir().unwrap();
-    let folder = room.path().join("untouched");
+    let temporary = tempfile::tempdir().unwrap();
+    let folder = temporary.path().join("untouched");
     let options = WriteOptions { max_shard_size: 5 << 30, force: false, fsync: false, exact_code: false };
     let written = write(&prepared, &folder, options, &|_| ()).unwrap();
     written.staging.publish().unwrap();
-    Converted { prepared, folder, room }
+    Converted { prepared, folder, temporary }
 }

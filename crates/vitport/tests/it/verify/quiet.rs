@@ -1,5 +1,5 @@
 //! Untouched folders raise no alarm: networks with random weights over twenty seeds, in every dtype and cast, with few and many
-//! classes, each on several pictures. A tolerance that is too tight for what rounding does shows here.
+//! classes, each on several images. A tolerance that is too tight for what rounding does shows here.
 
 mod networks;
 
@@ -11,8 +11,9 @@ use safetensors::tensor::Dtype as Stored;
 use vitport::facts::{FactOptions, LabelChoice};
 use vitport::image::Filter;
 use vitport::pipeline::Request;
+use vitport::pipeline::verify;
 use vitport::preprocessing::{IMAGENET_MEAN, IMAGENET_STD};
-use vitport::verify::{Picture, Report, Verdict, weigh};
+use vitport::verify::{Report, TestImage, Verdict};
 use vitport_checkpoint::Dtype;
 
 use super::convert::convert;
@@ -70,18 +71,18 @@ fn cases() -> Vec<Case> {
     cases
 }
 
-/// The built-in picture, and painted ones: noise, a gradient, one flat colour.
-fn pictures(room: &Path) -> Vec<Picture> {
+/// The built-in image, and painted ones: noise, a gradient, one flat colour.
+fn images(temporary: &Path) -> Vec<TestImage> {
     let mut random = Random::new(7);
     let mut paint = |name: &str, width: u32, height: u32, pixel: &mut dyn FnMut(u32, u32, f64) -> [u8; 3]| {
-        let path = room.join(name);
+        let path = temporary.join(name);
         image::RgbImage::from_fn(width, height, |x, y| image::Rgb(pixel(x, y, random.uniform())))
             .save(&path)
             .unwrap();
-        Picture::open(&path).unwrap()
+        TestImage::open(&path).unwrap()
     };
     vec![
-        Picture::built_in().unwrap(),
+        TestImage::built_in().unwrap(),
         paint("noise.png", 48, 40, &mut |x, _, noise| {
             [(255.0 * noise) as u8, (x * 5) as u8, (128.0 * noise) as u8]
         }),
@@ -114,21 +115,20 @@ fn strain(report: &Report) -> (f64, String) {
 
 #[test]
 fn untouched_folders_raise_no_alarm() {
-    let room = tempfile::tempdir().unwrap();
-    let pictures = pictures(room.path());
+    let temporary = tempfile::tempdir().unwrap();
+    let images = images(temporary.path());
     let runs: Vec<(usize, u64)> =
         (0..cases().len()).flat_map(|case| SEEDS.map(move |seed| (case, seed))).collect();
     let reports: Vec<(usize, u64, Report)> = runs
         .par_iter()
         .flat_map_iter(|&(number, seed)| {
             let case = &cases()[number];
-            let path = room.path().join(format!("{number} {seed}.safetensors"));
+            let path = temporary.path().join(format!("{number} {seed}.safetensors"));
             (case.dict)(seed).write(&path, case.stored);
             let converted = convert(&path, &request(case));
-            let weighed = pictures
-                .iter()
-                .map(|picture| weigh(&converted.prepared, &converted.folder, picture).unwrap());
-            weighed.map(|report| (number, seed, report)).collect::<Vec<_>>()
+            let verified =
+                images.iter().map(|image| verify(&converted.prepared, &converted.folder, image).unwrap());
+            verified.map(|report| (number, seed, report)).collect::<Vec<_>>()
         })
         .collect();
     println!("| network | largest difference over what rounding explains | where |");
@@ -141,9 +141,9 @@ fn untouched_folders_raise_no_alarm() {
         .iter()
         .filter(|(.., report)| report.verdict == Verdict::Different)
         .map(|(number, seed, report)| {
-            format!("{}, seed {seed}, {}: {:?}", cases()[*number].name, report.picture.name, report.reasons)
+            format!("{}, seed {seed}, {}: {:?}", cases()[*number].name, report.image.name, report.reasons)
         })
         .collect();
-    assert_eq!(reports.len(), cases().len() * SEEDS.count() * pictures.len());
+    assert_eq!(reports.len(), cases().len() * SEEDS.count() * images.len());
     assert!(alarms.is_empty(), "{} alarms: {alarms:#?}", alarms.len());
 }

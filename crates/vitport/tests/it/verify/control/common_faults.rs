@@ -92,7 +92,7 @@ pub fn list() -> Vec<Fault> {
         fault(processor, "do_resize false", |f| f.processor["do_resize"] = json!(false)),
         fault(processor, "do_convert_rgb false", |f| f.processor["do_convert_rgb"] = json!(false))
             .fits(|f| f.processor.get("do_convert_rgb").is_some())
-            .unseen("a picture in colours shows it nowhere; one in grey or with alpha would fail"),
+            .unseen("an image in colours shows it nowhere; one in grey or with alpha would fail"),
         fault(processor, "squash to 224 (the original script's processor)", |f| {
             f.processor = json!({
                 "do_normalize": true, "do_rescale": true, "do_resize": true,

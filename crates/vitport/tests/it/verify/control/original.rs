@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Mutex;
 
 use vitport::folder::reader::Folder;
-use vitport::image::{CropRounding, Picture};
+use vitport::image::{CropRounding, RgbImage};
 use vitport::mapping::Sources;
 use vitport::model::Prepared;
 use vitport::nn::{ForwardError, Outputs, Weights};
@@ -38,10 +38,10 @@ impl Weights for Recorded<'_> {
         name: &str,
         shape: &[usize],
         elements: Range<usize>,
-        room: &'a mut Vec<f32>,
+        temporary: &'a mut Vec<f32>,
     ) -> Result<&'a [f32], ForwardError> {
         self.asked.lock().unwrap().insert(name.to_owned());
-        self.weights.part(name, shape, elements, room)
+        self.weights.part(name, shape, elements, temporary)
     }
 
     fn contains(&self, name: &str) -> bool {
@@ -50,7 +50,7 @@ impl Weights for Recorded<'_> {
 }
 
 /// The scripts' check of a folder.
-pub fn check(prepared: &Prepared, folder: &Path, picture: &Picture, is_cvt: bool) -> Original {
+pub fn check(prepared: &Prepared, folder: &Path, image: &RgbImage, is_cvt: bool) -> Original {
     let model = &prepared.model;
     let folder = Folder::open(folder, &Limits::default()).unwrap();
     let named = folder.checkpoint.tensors().iter().map(|tensor| (tensor.name.clone(), tensor.clone()));
@@ -59,7 +59,7 @@ pub fn check(prepared: &Prepared, folder: &Path, picture: &Picture, is_cvt: bool
         weights: SourceWeights::new(&folder.checkpoint, &tensors),
         asked: Mutex::new(BTreeSet::new()),
     };
-    let pixels = model.transform.apply(picture, CropRounding::HalfToEven).unwrap();
+    let pixels = model.transform.apply(image, CropRounding::HalfToEven).unwrap();
     let network = model.target.build(folder.config.as_object().unwrap());
     let Ok(target) = network.and_then(|network| network.forward(&pixels, &weights, &mut ())) else {
         return Original { verdict: "caught (does not load)", largest: None };

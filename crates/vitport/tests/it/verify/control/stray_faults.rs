@@ -1,4 +1,4 @@
-//! What a folder can have beside what a conversion writes: keys that transformers obeys, files that it prefers, code that it
+//! What a folder can have next to what a conversion writes: keys that transformers obeys, files that it prefers, code that it
 //! runs, weights that say they are another framework's.
 
 use serde_json::json;

@@ -1,5 +1,5 @@
-//! Networks with random weights, in the sources' own tensor names: small enough to be weighed by the hundred, lively enough that
-//! attention is far from uniform and the outputs depend on the picture.
+//! Networks with random weights, in the sources' own tensor names: small enough to be verified by the hundred, lively enough that
+//! attention is far from uniform and the outputs depend on the image.
 
 use half::{bf16, f16};
 use safetensors::tensor::{Dtype, TensorView, serialize_to_file};

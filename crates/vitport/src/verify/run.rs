@@ -1,4 +1,4 @@
-//! Weighing itself: what is run on what, in which order, and what the verdict follows from.
+//! Verification itself: what is run on what, in which order, and what the verdict follows from.
 
 use std::path::Path;
 use std::time::Instant;
@@ -10,14 +10,14 @@ use super::difference::{Arithmetic, F32_ROUNDOFF};
 use super::facts;
 use super::hash::Hashing;
 use super::layers::{Compare, Keep, SourceRun};
-use super::picture::Picture;
 use super::pixels::{self, CROP_DEVIATION, PreparedPixels};
 use super::report::{
-    Accounts, CastReport, Comparison, Guess, KnownDeviation, Probabilities, Report, SCHEMA, SourceReport,
+    CastReport, Comparison, Guess, KnownDeviation, Probabilities, Report, SCHEMA, SourceReport, TensorCounts,
     Timings, Verdict, top5,
 };
 use super::rounded::RoundedWeights;
 use super::tensors;
+use super::test_image::TestImage;
 use super::weights::SourceWeights;
 use crate::folder::reader::Folder;
 use crate::image::Pixels;
@@ -27,38 +27,30 @@ use crate::nn::{Network, Outputs, Weights};
 use crate::plan::{Part, Target};
 use crate::state_dict::StateDict;
 
-/// Runs both networks and compares everything.
+/// Runs both networks and compares everything. `hashing` is of the source's files, and may be on its way already.
 ///
 /// # Errors
 /// [`VerifyError`] if a file cannot be read, the source's network cannot be run, or the source's transform cannot prepare
-/// the picture. Disagreement is no error but a verdict, and so is a folder whose network or image processor cannot be run.
-pub fn weigh(prepared: &Prepared, folder_path: &Path, picture: &Picture) -> Result<Report, VerifyError> {
-    weigh_hashed(prepared, folder_path, picture, Hashing::start(&prepared.source.checkpoint)?)
-}
-
-/// Like [`weigh`], with hashes of the source's files that are on their way already.
-///
-/// # Errors
-/// As [`weigh`].
-pub fn weigh_hashed(
+/// the image. Disagreement is no error but a verdict, and so is a folder whose network or image processor cannot be run.
+pub fn compare(
     prepared: &Prepared,
     folder_path: &Path,
-    picture: &Picture,
+    image: &TestImage,
     hashing: Hashing,
 ) -> Result<Report, VerifyError> {
     let start = Instant::now();
     let folder = Folder::open(folder_path, &prepared.limits)?;
     // Bytes and pixels are compared while the hashes come to their end; the networks then have the processor for
     // themselves, so that what is timed is a forward pass.
-    let pixels = pixels::prepare(prepared, &folder, picture)?;
+    let pixels = pixels::prepare(prepared, &folder, image)?;
     let weights = tensors::compare(&prepared.plan, &prepared.source.checkpoint, &folder.checkpoint)?;
     let files = hashing.finish()?;
-    let mut weighed = Weighed::run(prepared, &folder, pixels, weights)?;
+    let mut compared = Compared::run(prepared, &folder, pixels, weights)?;
     // The networks read their weights from the files once more.
     prepared.source.checkpoint.check_unchanged().map_err(crate::folder::Error::from)?;
     folder.checkpoint.check_unchanged().map_err(crate::folder::Error::from)?;
-    weighed.timings.total_ms = milliseconds(start);
-    Ok(weighed.report(prepared, &folder, picture, files))
+    compared.timings.total_ms = milliseconds(start);
+    Ok(compared.report(prepared, &folder, image, files))
 }
 
 fn milliseconds(since: Instant) -> f64 {
@@ -66,7 +58,7 @@ fn milliseconds(since: Instant) -> f64 {
 }
 
 /// What was measured.
-struct Weighed {
+struct Compared {
     pixels: Vec<Comparison>,
     layers: Vec<Comparison>,
     deviation: Option<KnownDeviation>,
@@ -81,7 +73,7 @@ struct Weighed {
     timings: Timings,
 }
 
-impl Weighed {
+impl Compared {
     fn run(
         prepared: &Prepared,
         folder: &Folder,
@@ -184,8 +176,8 @@ impl Weighed {
     fn reasons(&self) -> Vec<String> {
         let mut reasons = Vec::from_iter(self.obstacle.clone());
         let weights = &self.weights;
-        for odd in weights.different.iter().take(3) {
-            reasons.push(format!("the tensor {}: {}", odd.name, odd.what));
+        for mismatch in weights.different.iter().take(3) {
+            reasons.push(format!("the tensor {}: {}", mismatch.name, mismatch.what));
         }
         if weights.different.len() > 3 {
             reasons.push(format!("{} more tensors differ", weights.different.len() - 3));
@@ -212,7 +204,7 @@ impl Weighed {
                     pixels.difference.largest, pixels.place
                 ),
                 false => format!(
-                    "the image processor's pixels cannot be held against the source's: other sizes, or no numbers ({})",
+                    "the image processor's pixels cannot be compared with the source's: other sizes, or no numbers ({})",
                     pixels.place
                 ),
             });
@@ -235,7 +227,7 @@ impl Weighed {
         self,
         prepared: &Prepared,
         folder: &Folder,
-        picture: &Picture,
+        image: &TestImage,
         files: Vec<super::HashedFile>,
     ) -> Report {
         let model = &prepared.model;
@@ -276,7 +268,7 @@ impl Weighed {
                 "{}, by the folder's config.json",
                 class.unwrap_or("transformers' class")
             ),
-            picture: picture.report.clone(),
+            image: image.report.clone(),
             pixels: self.pixels,
             layers: self.layers,
             largest_at,
@@ -324,10 +316,10 @@ pub(crate) fn label_of_folder(config: &Value, class: usize) -> String {
 }
 
 /// What went in and what came out.
-pub fn accounts(prepared: &Prepared) -> Accounts {
+pub fn accounts(prepared: &Prepared) -> TensorCounts {
     let plan = &prepared.plan;
     let count = |name: &str| plan.targets.iter().filter(|target| target.operation.name() == name).count();
-    Accounts {
+    TensorCounts {
         source_tensors: prepared.model.state_dict.len(),
         source_bytes: prepared.model.state_dict.iter().map(|(_, tensor)| tensor.bytes()).sum(),
         target_tensors: plan.targets.len(),

@@ -1,4 +1,4 @@
-//! A picture from an address.
+//! An image from an address.
 
 use vitport::hub::{Error, ErrorClass, HubConfig, fetch_url};
 
@@ -7,13 +7,13 @@ use super::server::{self, Fault, Hub};
 #[test]
 fn its_bytes_arrive_and_the_file_goes_with_its_handle() {
     let hub = Hub::start();
-    hub.page("/pictures/cat.png?size=1", 200, &[], b"a picture");
-    hub.page("/old.png", 301, &[("Location", "pictures/cat.png?size=1")], b"");
-    hub.fault("GET", "/pictures", 1, Fault::Cut(3));
+    hub.page("/images/cat.png?size=1", 200, &[], b"an image");
+    hub.page("/old.png", 301, &[("Location", "images/cat.png?size=1")], b"");
+    hub.fault("GET", "/images", 1, Fault::Cut(3));
     let folder = tempfile::tempdir().unwrap();
     let file =
-        fetch_url(&hub.config(&folder), &format!("{}/old.png", hub.endpoint), folder.path(), 9, &()).unwrap();
-    assert_eq!(std::fs::read(file.path()).unwrap(), b"a picture");
+        fetch_url(&hub.config(&folder), &format!("{}/old.png", hub.endpoint), folder.path(), 8, &()).unwrap();
+    assert_eq!(std::fs::read(file.path()).unwrap(), b"an image");
     drop(file);
     assert_eq!(server::tree(folder.path()), Vec::<String>::new());
 }
@@ -21,14 +21,14 @@ fn its_bytes_arrive_and_the_file_goes_with_its_handle() {
 #[test]
 fn one_that_is_too_large_or_missing_is_refused() {
     let hub = Hub::start();
-    hub.page("/cat.png", 200, &[], b"a picture");
+    hub.page("/cat.png", 200, &[], b"an image");
     let folder = tempfile::tempdir().unwrap();
     let fetch = |path: &str, limit| {
         fetch_url(&hub.config(&folder), &format!("{}{path}", hub.endpoint), folder.path(), limit, &())
             .unwrap_err()
     };
-    let error = fetch("/cat.png", 8);
-    assert!(matches!(error, Error::TooLarge { limit: 8, .. }), "{error:?}");
+    let error = fetch("/cat.png", 7);
+    assert!(matches!(error, Error::TooLarge { limit: 7, .. }), "{error:?}");
     assert_eq!(error.class(), ErrorClass::Refused);
     let error = fetch("/dog.png?key=secret", 100);
     assert!(matches!(error, Error::Status { status: 404, .. }), "{error:?}");

@@ -17,26 +17,28 @@ fn document(output: &Output) -> Value {
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
 }
 
-/// A room with rules that exchange query and key.
-fn room_with_wrong_rules() -> TempDir {
-    let room = tempfile::tempdir().unwrap();
+/// A temporary folder with rules that exchange query and key.
+fn folder_with_wrong_rules() -> TempDir {
+    let temporary = tempfile::tempdir().unwrap();
     let wrong = RULES.replace("query", "other").replace("key", "query").replace("other", "key");
     assert_ne!(wrong, RULES);
-    fs::write(room.path().join("wrong.toml"), wrong).unwrap();
-    room
+    fs::write(temporary.path().join("wrong.toml"), wrong).unwrap();
+    temporary
 }
 
-/// A room with an untouched conversion in `out`.
-fn room_with_folder() -> TempDir {
-    let room = tempfile::tempdir().unwrap();
-    let output =
-        vitport(&["convert", example("vit_small_twin").to_str().unwrap(), "-o", "out", "-q"], room.path());
+/// A temporary folder with an untouched conversion in `out`.
+fn folder_with_folder() -> TempDir {
+    let temporary = tempfile::tempdir().unwrap();
+    let output = vitport(
+        &["convert", example("vit_small_twin").to_str().unwrap(), "-o", "out", "-q"],
+        temporary.path(),
+    );
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    room
+    temporary
 }
 
-fn change(room: &TempDir, file: &str, from: &str, to: &str) {
-    let path = room.path().join("out").join(file);
+fn change(temporary: &TempDir, file: &str, from: &str, to: &str) {
+    let path = temporary.path().join("out").join(file);
     let text = fs::read_to_string(&path).unwrap();
     assert!(text.contains(from), "{text}");
     fs::write(&path, text.replace(from, to)).unwrap();
@@ -44,13 +46,13 @@ fn change(room: &TempDir, file: &str, from: &str, to: &str) {
 
 #[test]
 fn verify_gives_one_document_that_holds_report_and_error() {
-    let room = room_with_folder();
+    let temporary = folder_with_folder();
     let source = example("vit_small_twin");
     let arguments = ["verify", source.to_str().unwrap(), "out", "--json", "--report", "report.json"];
-    let agreeing = document(&vitport(&arguments, room.path()));
+    let agreeing = document(&vitport(&arguments, temporary.path()));
     assert_eq!(agreeing.get("error"), None);
-    change(&room, "config.json", "1e-06", "1e-12");
-    let output = vitport(&arguments, room.path());
+    change(&temporary, "config.json", "1e-06", "1e-12");
+    let output = vitport(&arguments, temporary.path());
     assert_eq!(output.status.code(), Some(5));
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(stderr.lines().count(), 1, "{stderr}");
@@ -64,32 +66,35 @@ fn verify_gives_one_document_that_holds_report_and_error() {
     for key in ["layers", "facts", "accounts", "weights", "pixels", "source_top5"] {
         assert!(!report[key].is_null(), "{key}");
     }
-    let written: Value = serde_json::from_slice(&fs::read(room.path().join("report.json")).unwrap()).unwrap();
+    let written: Value =
+        serde_json::from_slice(&fs::read(temporary.path().join("report.json")).unwrap()).unwrap();
     assert_eq!(written["verdict"], "different");
 }
 
 #[test]
 fn convert_that_disagrees_keeps_its_report_and_publishes_nothing() {
-    let room = room_with_wrong_rules();
+    let temporary = folder_with_wrong_rules();
     let source = example("vit_small_twin");
     let command = ["convert", source.to_str().unwrap(), "-o", "out", "--rules", "wrong.toml", "--json"];
-    let output = vitport(&[&command[..], &["--report", "report.html"]].concat(), room.path());
+    let output = vitport(&[&command[..], &["--report", "report.html"]].concat(), temporary.path());
     assert_eq!(output.status.code(), Some(5), "{}", String::from_utf8_lossy(&output.stderr));
     let told = document(&output);
     assert_eq!(told["report"]["verdict"], "different");
     assert_eq!(told["error"]["exit_code"], 5);
     assert_eq!(told["published"], false);
-    assert_eq!(names(room.path()), ["report.html", "wrong.toml"]);
+    assert_eq!(names(temporary.path()), ["report.html", "wrong.toml"]);
 
-    let kept =
-        vitport(&[&command[..], &["--keep-anyway", "--report", "out/report.json"]].concat(), room.path());
+    let kept = vitport(
+        &[&command[..], &["--keep-anyway", "--report", "out/report.json"]].concat(),
+        temporary.path(),
+    );
     assert_eq!(kept.status.code(), Some(5));
     let told = document(&kept);
     assert_eq!((&told["published"], &told["error"]["exit_code"]), (&true.into(), &5.into()));
     assert!(told["out"].as_str().unwrap().ends_with("/out"));
     assert_eq!(told["report"]["folder"], told["out"]);
     assert_eq!(
-        names(&room.path().join("out")),
+        names(&temporary.path().join("out")),
         ["README.md", "config.json", "model.safetensors", "preprocessor_config.json", "report.json"]
     );
 }
@@ -103,42 +108,44 @@ fn a_folder_that_cannot_be_run_is_different_and_the_report_says_why() {
         ("preprocessor_config.json", "CLIPImageProcessor", "LeViTImageProcessor", "LeViTImageProcessor"),
         ("preprocessor_config.json", "\"shortest_edge\"", "\"longest_edge\"", "size"),
     ] {
-        let room = room_with_folder();
-        change(&room, file, from, to);
+        let temporary = folder_with_folder();
+        change(&temporary, file, from, to);
         let arguments = ["verify", source.to_str().unwrap(), "out", "--json", "--report", "report.html"];
-        let output = vitport(&arguments, room.path());
+        let output = vitport(&arguments, temporary.path());
         assert_eq!(output.status.code(), Some(5), "{to}: {}", String::from_utf8_lossy(&output.stderr));
         let report = document(&output);
         assert_eq!(report["verdict"], "different", "{to}");
         let reasons = report["reasons"].to_string();
         assert!(reasons.contains(says), "{to}: {reasons}");
-        assert!(fs::read_to_string(room.path().join("report.html")).unwrap().contains("Why it is different"));
-        assert!(!String::from_utf8_lossy(&vitport(&arguments[..3], room.path()).stdout).is_empty());
+        assert!(
+            fs::read_to_string(temporary.path().join("report.html")).unwrap().contains("Why it is different")
+        );
+        assert!(!String::from_utf8_lossy(&vitport(&arguments[..3], temporary.path()).stdout).is_empty());
     }
 }
 
 #[test]
 fn a_strict_deviation_is_told_in_the_document() {
-    let room = tempfile::tempdir().unwrap();
+    let temporary = tempfile::tempdir().unwrap();
     let cvt = example("cvt_tiny/tiny.pth");
     let facts = ["--num-heads", "1,2,4", "--image-size", "64", "-o", "out", "--json", "--strict"];
-    let output = vitport(&[&["convert", cvt.to_str().unwrap()], &facts[..]].concat(), room.path());
+    let output = vitport(&[&["convert", cvt.to_str().unwrap()], &facts[..]].concat(), temporary.path());
     assert_eq!(output.status.code(), Some(5));
     let told = document(&output);
     assert_eq!(told["report"]["verdict"], "same_with_known_deviation");
     assert_eq!(told["error"]["exit_code"], 5);
-    assert!(names(room.path()).is_empty());
+    assert!(names(temporary.path()).is_empty());
 }
 
 #[test]
 fn a_report_that_cannot_be_written_stops_the_run_before_it_begins() {
-    let room = tempfile::tempdir().unwrap();
-    let copy = room.path().join("model.safetensors");
+    let temporary = tempfile::tempdir().unwrap();
+    let copy = temporary.path().join("model.safetensors");
     fs::copy(example("vit_small_twin").join("model.safetensors"), &copy).unwrap();
-    fs::copy(example("vit_small_twin").join("config.json"), room.path().join("config.json")).unwrap();
-    fs::create_dir(room.path().join("folder")).unwrap();
-    std::os::unix::fs::symlink("model.safetensors", room.path().join("link.json")).unwrap();
-    let before = (names(room.path()), fs::read(&copy).unwrap());
+    fs::copy(example("vit_small_twin").join("config.json"), temporary.path().join("config.json")).unwrap();
+    fs::create_dir(temporary.path().join("folder")).unwrap();
+    std::os::unix::fs::symlink("model.safetensors", temporary.path().join("link.json")).unwrap();
+    let before = (names(temporary.path()), fs::read(&copy).unwrap());
     for (report, code, says) in [
         ("absent/report.json", 6, "absent"),
         ("/proc/report.json", 6, "/proc/report.json"),
@@ -151,22 +158,23 @@ fn a_report_that_cannot_be_written_stops_the_run_before_it_begins() {
         ("./out/model.safetensors", 2, "a file of the model"),
         ("out/reports/x.html", 2, "folder within OUT"),
     ] {
-        let output = vitport(&["convert", ".", "-o", "out", "--report", report], room.path());
+        let output = vitport(&["convert", ".", "-o", "out", "--report", report], temporary.path());
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(code), "{report}: {stderr}");
         assert!(stderr.lines().count() == 1 && stderr.contains(says), "{report}: {stderr}");
         assert!(output.stdout.is_empty(), "{report}");
-        assert_eq!((names(room.path()), fs::read(&copy).unwrap()), before, "{report}");
+        assert_eq!((names(temporary.path()), fs::read(&copy).unwrap()), before, "{report}");
     }
 }
 
 #[test]
-fn verify_does_not_overwrite_what_it_weighs() {
-    let room = room_with_folder();
+fn verify_does_not_overwrite_what_it_verifies() {
+    let temporary = folder_with_folder();
     let source = example("vit_small_twin");
     for (report, code) in [("out/config.json", 2), ("out/report.json", 0), ("out/report.json", 0)] {
-        let output = vitport(&["verify", source.to_str().unwrap(), "out", "--report", report], room.path());
+        let output =
+            vitport(&["verify", source.to_str().unwrap(), "out", "--report", report], temporary.path());
         assert_eq!(output.status.code(), Some(code), "{report}: {}", String::from_utf8_lossy(&output.stderr));
     }
-    assert!(fs::read_to_string(room.path().join("out/config.json")).unwrap().contains("hidden_size"));
+    assert!(fs::read_to_string(temporary.path().join("out/config.json")).unwrap().contains("hidden_size"));
 }

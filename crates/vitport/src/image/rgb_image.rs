@@ -1,4 +1,4 @@
-//! A decoded picture: eight bits of red, green and blue. Decoding follows transformers' `load_image`, that is Pillow's
+//! A decoded image: eight bits of red, green and blue. Decoding follows transformers' `load_image`, that is Pillow's
 //! `ImageOps.exif_transpose(Image.open(file)).convert("RGB")`: the camera's orientation is applied, no colour profile is, and
 //! alpha is dropped. JPEG differs from Pillow's by a few levels, as decoders may (libjpeg smooths colours when enlarging them).
 
@@ -17,16 +17,16 @@ pub const MOST_PIXELS: usize = 178_956_970;
 /// What a decoder may allocate.
 const MOST_BYTES: u64 = 1 << 30;
 
-/// A picture in eight-bit RGB, row after row, three bytes a pixel.
+/// An image in eight-bit RGB, row after row, three bytes a pixel.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Picture {
+pub struct RgbImage {
     width: usize,
     height: usize,
     bytes: Vec<u8>,
 }
 
-impl Picture {
-    /// A picture over `bytes`; none when there are not exactly three for each pixel, or no pixels.
+impl RgbImage {
+    /// An image over `bytes`; none when there are not exactly three for each pixel, or no pixels.
     pub fn new(width: usize, height: usize, bytes: Vec<u8>) -> Option<Self> {
         let length = width.checked_mul(height)?.checked_mul(3)?;
         (length == bytes.len() && length > 0).then_some(Self { width, height, bytes })
@@ -105,7 +105,7 @@ fn as_size(value: u32) -> usize {
 }
 
 /// Pillow's conversion to RGB. Sixteen-bit grey is mode `I;16`, which Pillow clips at 255; of other
-/// sixteen-bit pictures it reads the high byte.
+/// sixteen-bit images it reads the high byte.
 fn rgb(image: DynamicImage) -> Vec<u8> {
     let high = |value: u16| (value >> 8) as u8;
     match image {
@@ -134,9 +134,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bytes_that_are_no_picture_are_an_error() {
+    fn bytes_that_are_no_image_are_an_error() {
         for file in [&b""[..], b"\x89PNG\r\n\x1a\n", b"GIF89a", b"\xff\xd8\xff\xe0", &[0; 100]] {
-            assert!(matches!(Picture::decode(file), Err(ImageError::Undecodable { .. })), "{file:?}");
+            assert!(matches!(RgbImage::decode(file), Err(ImageError::Undecodable { .. })), "{file:?}");
         }
     }
 
@@ -146,15 +146,15 @@ mod tests {
             let body = [kind, data].concat();
             [&(data.len() as u32).to_be_bytes()[..], &body, &crc(&body).to_be_bytes()].concat()
         };
-        let picture = |colours: &[u8]| {
+        let image = |colours: &[u8]| {
             let header = [0, 0, 0, 1, 0, 0, 0, 1, 8, 3, 0, 0, 0];
             let pixel = b"\x78\x9c\x63\x60\x00\x00\x00\x02\x00\x01";
             let chunks = [chunk(b"IHDR", &header), chunk(b"PLTE", colours), chunk(b"IDAT", pixel)];
             [&b"\x89PNG\r\n\x1a\n"[..], &chunks.concat(), &chunk(b"IEND", b"")].concat()
         };
-        assert_eq!(Picture::decode(&picture(&[7, 8, 9])).unwrap().bytes(), [7, 8, 9]);
+        assert_eq!(RgbImage::decode(&image(&[7, 8, 9])).unwrap().bytes(), [7, 8, 9]);
         for length in [1, 2, 4, 49, 769, 771, 3000] {
-            let refused = Picture::decode(&picture(&vec![1; length]));
+            let refused = RgbImage::decode(&image(&vec![1; length]));
             assert!(matches!(refused, Err(ImageError::Undecodable { .. })), "{length}");
         }
     }
@@ -183,28 +183,28 @@ mod tests {
         let exif = b"\xff\xe1\x00\x22Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0";
         let mut file = jpeg();
         file.splice(2..2, exif.iter().copied());
-        let picture = Picture::decode(&file).unwrap();
-        assert_eq!((picture.width(), picture.height()), (24, 40));
-        let (first, last) = (picture.bytes()[0], picture.bytes()[24 * 40 * 3 - 1]);
+        let image = RgbImage::decode(&file).unwrap();
+        assert_eq!((image.width(), image.height()), (24, 40));
+        let (first, last) = (image.bytes()[0], image.bytes()[24 * 40 * 3 - 1]);
         assert!(first < 10 && last > 245, "{first} {last}");
     }
 
     #[test]
     fn a_jpeg_that_was_cut_is_an_error() {
         let whole = jpeg();
-        assert!(Picture::decode(&whole).is_ok());
-        assert!(Picture::decode(&[&whole[..], b"trailing bytes"].concat()).is_ok());
+        assert!(RgbImage::decode(&whole).is_ok());
+        assert!(RgbImage::decode(&[&whole[..], b"trailing bytes"].concat()).is_ok());
         for length in 0..whole.len() {
-            let cut = Picture::decode(&whole[..length]);
+            let cut = RgbImage::decode(&whole[..length]);
             assert!(matches!(cut, Err(ImageError::Undecodable { .. })), "{length} of {}", whole.len());
         }
     }
 
     #[test]
-    fn a_picture_has_three_bytes_a_pixel() {
-        assert!(Picture::new(2, 1, vec![0; 6]).is_some());
-        assert!(Picture::new(2, 1, vec![0; 5]).is_none());
-        assert!(Picture::new(0, 1, vec![]).is_none());
-        assert!(Picture::new(usize::MAX, 3, vec![]).is_none());
+    fn a_image_has_three_bytes_a_pixel() {
+        assert!(RgbImage::new(2, 1, vec![0; 6]).is_some());
+        assert!(RgbImage::new(2, 1, vec![0; 5]).is_none());
+        assert!(RgbImage::new(0, 1, vec![]).is_none());
+        assert!(RgbImage::new(usize::MAX, 3, vec![]).is_none());
     }
 }

@@ -3,7 +3,7 @@
     cargo build --release
     cargo build --release --manifest-path scripts/rivals/burn_reader/Cargo.toml
     cargo build --release --manifest-path scripts/rivals/candle_reader/Cargo.toml
-    HF_HUB_OFFLINE=1 python scripts/compare_carry.py [CASE ...] [--rounds 9] [--folder FOLDER] \\
+    HF_HUB_OFFLINE=1 python scripts/compare_write.py [CASE ...] [--rounds 9] [--folder FOLDER] \\
         --rival 'Burn=scripts/rivals/burn_reader/target/release/burn_reader {source} {out}' \\
         --rival 'candle=scripts/rivals/candle_reader/target/release/candle_reader {source} {out}'
 

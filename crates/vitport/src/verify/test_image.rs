@@ -1,4 +1,4 @@
-//! The picture that both networks look at, and what it is turned into so that preprocessing is tried on other shapes too.
+//! The image that both networks look at, and what it is turned into so that preprocessing is tried on other shapes too.
 
 use std::fs::File;
 use std::io::Read;
@@ -7,39 +7,39 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 
 use super::VerifyError;
-use super::report::PictureReport;
-use crate::image::Picture as Pixmap;
+use super::report::ImageReport;
+use crate::image::RgbImage;
 
-/// The built-in picture, painted by `data/picture/make.py`.
-const BUILT_IN: &[u8] = include_bytes!("../../data/picture/harbour.png");
+/// The built-in image, painted by `data/image/make.py`.
+const BUILT_IN: &[u8] = include_bytes!("../../data/image/harbour.png");
 
-/// Bytes that a picture's file may have.
+/// Bytes that an image's file may have.
 const MAX_BYTES: u64 = 256 << 20;
 
-/// A decoded picture and what is told of it.
+/// A decoded image and what is reported of it.
 #[derive(Debug, Clone)]
-pub struct Picture {
+pub struct TestImage {
     /// Its pixels.
-    pub pixmap: Pixmap,
+    pub decoded: RgbImage,
     /// Its file, for the report's page.
     pub encoded: Vec<u8>,
     /// What the report says of it.
-    pub report: PictureReport,
+    pub report: ImageReport,
 }
 
-impl Picture {
-    /// The picture that vitport has with it: a harbour, 400 × 300, with edges, texture and colours.
+impl TestImage {
+    /// The image that vitport has with it: a harbour, 400 × 300, with edges, texture and colours.
     ///
     /// # Errors
     /// Never, unless the build was tampered with.
     pub fn built_in() -> Result<Self, VerifyError> {
-        Self::decode(BUILT_IN.to_vec(), "built-in picture".to_owned())
+        Self::decode(BUILT_IN.to_vec(), "built-in image".to_owned())
     }
 
     /// A JPEG, PNG or WebP file.
     ///
     /// # Errors
-    /// [`VerifyError::Picture`] if it cannot be read or decoded.
+    /// [`VerifyError::ImageFile`] if it cannot be read or decoded.
     pub fn open(path: &Path) -> Result<Self, VerifyError> {
         Self::open_named(path, path.display().to_string())
     }
@@ -47,38 +47,38 @@ impl Picture {
     /// The same, under the name that reports and errors are to show, such as the address it came from.
     ///
     /// # Errors
-    /// As [`Picture::open`].
+    /// As [`TestImage::open`].
     pub fn open_named(path: &Path, name: String) -> Result<Self, VerifyError> {
         let mut encoded = Vec::new();
         let read = File::open(path).and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut encoded));
         match read {
-            Err(error) => Err(VerifyError::Picture {
+            Err(error) => Err(VerifyError::ImageFile {
                 path: name,
                 reason: format!("{error}; give a JPEG, PNG or WebP file"),
             }),
-            Ok(count) if count as u64 > MAX_BYTES => Err(VerifyError::Picture {
+            Ok(count) if count as u64 > MAX_BYTES => Err(VerifyError::ImageFile {
                 path: name,
-                reason: format!("it has more than {MAX_BYTES} bytes; give a smaller picture"),
+                reason: format!("it has more than {MAX_BYTES} bytes; give a smaller image"),
             }),
             Ok(_) => Self::decode(encoded, name),
         }
     }
 
     fn decode(encoded: Vec<u8>, name: String) -> Result<Self, VerifyError> {
-        let pixmap = match Pixmap::decode(&encoded) {
-            Ok(pixmap) => pixmap,
-            Err(error) => return Err(VerifyError::Picture { path: name, reason: error.to_string() }),
+        let decoded = match RgbImage::decode(&encoded) {
+            Ok(decoded) => decoded,
+            Err(error) => return Err(VerifyError::ImageFile { path: name, reason: error.to_string() }),
         };
         let sha256 = Sha256::digest(&encoded).iter().map(|byte| format!("{byte:02x}")).collect();
-        let report = PictureReport { name, width: pixmap.width(), height: pixmap.height(), sha256 };
-        Ok(Self { pixmap, encoded, report })
+        let report = ImageReport { name, width: decoded.width(), height: decoded.height(), sha256 };
+        Ok(Self { decoded, encoded, report })
     }
 
-    /// Two other pictures made of this one: on its side, so that a wide one is also seen high, and a small piece of its
+    /// Two other images made of this one: on its side, so that a wide one is also seen high, and a small piece of its
     /// middle, which has to be enlarged.
-    pub(super) fn variations(&self) -> Vec<(&'static str, Pixmap)> {
-        let (width, height) = (self.pixmap.width(), self.pixmap.height());
-        let pixels: Vec<&[u8]> = self.pixmap.bytes().chunks_exact(3).collect();
+    pub(super) fn variations(&self) -> Vec<(&'static str, RgbImage)> {
+        let (width, height) = (self.decoded.width(), self.decoded.height());
+        let pixels: Vec<&[u8]> = self.decoded.bytes().chunks_exact(3).collect();
         let at = |row: usize, column: usize| pixels.get(row * width + column).copied().unwrap_or(&[0; 3]);
         let turned = (0..width).flat_map(|row| (0..height).flat_map(move |column| at(column, row).to_vec()));
         let (rows, columns) = ((height / 5).max(1), (width / 3).max(1));
@@ -86,9 +86,9 @@ impl Picture {
         let piece = (top..top + rows)
             .flat_map(|row| (left..left + columns).flat_map(move |column| at(row, column).to_vec()));
         let made = [
-            ("picture on its side", Pixmap::new(height, width, turned.collect())),
-            ("piece of the picture", Pixmap::new(columns, rows, piece.collect())),
+            ("image on its side", RgbImage::new(height, width, turned.collect())),
+            ("piece of the image", RgbImage::new(columns, rows, piece.collect())),
         ];
-        made.into_iter().filter_map(|(name, pixmap)| Some((name, pixmap?))).collect()
+        made.into_iter().filter_map(|(name, decoded)| Some((name, decoded?))).collect()
     }
 }

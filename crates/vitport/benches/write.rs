@@ -1,4 +1,4 @@
-//! `cargo bench --bench carry [FILTER]`: how long carrying weights takes, as a ratio to copying the same file.
+//! `cargo bench --bench write [FILTER]`: how long writing weights takes, as a ratio to copying the same file.
 //!
 //! The source is a safetensors file of float32 tensors, 340 MB, in the system's cache. In every round each case runs
 //! once, right after a plain copy of the file (`std::fs::copy`) to the same file system; what is printed is the median
@@ -15,7 +15,7 @@ use std::time::Instant;
 
 use serde_json::json;
 use smallvec::smallvec;
-use vitport::folder::gather::carry;
+use vitport::folder::gather::write_weights;
 use vitport::folder::layout::Layout;
 use vitport::folder::syncing::Syncing;
 use vitport::plan::{Operation, Part, Plan, Target};
@@ -31,7 +31,7 @@ const ELEMENTS: u64 = 85_000_000;
 /// Columns of the source's matrices.
 const COLUMNS: u64 = 768;
 
-/// One way to carry a source.
+/// One way to write a source.
 struct Case {
     name: String,
     source: PathBuf,
@@ -64,9 +64,9 @@ fn main() -> Outcome<()> {
     for round in 0..=ROUNDS {
         for (case, ratios) in cases.iter().zip(&mut ratios) {
             let copied = timed(&out, |out| copy(&case.source, out, case.fsync))?;
-            let carried = timed(&out, |out| case.carry(out))?;
+            let written = timed(&out, |out| case.write(out))?;
             if round > 0 {
-                ratios.push(carried / copied);
+                ratios.push(written / copied);
             }
         }
     }
@@ -80,12 +80,12 @@ fn main() -> Outcome<()> {
 }
 
 impl Case {
-    fn carry(&self, out: &Path) -> Outcome<()> {
+    fn write(&self, out: &Path) -> Outcome<()> {
         let checkpoint = Checkpoint::open(&self.source, &Limits::default())?;
         let plan = Plan { targets: (self.targets)(&checkpoint), dropped: Vec::new() };
         let layout = Layout::new(&plan, u64::MAX)?;
         let syncing = Syncing::new(self.fsync);
-        carry(&checkpoint, &layout, out, &syncing, &|_| ())?;
+        write_weights(&checkpoint, &layout, out, &syncing, &|_| ())?;
         Ok(syncing.finish()?)
     }
 }

@@ -9,7 +9,7 @@ use vitport::folder::syncing::Syncing;
 use vitport::plan::{Part, Plan};
 use vitport_checkpoint::Dtype;
 
-use super::source::{Source, bytes_of, carried, noise, singles, target};
+use super::source::{Source, bytes_of, noise, singles, target, written};
 
 #[test]
 fn tensors_of_every_dtype_and_size_keep_their_bytes() {
@@ -52,7 +52,7 @@ fn tensors_of_every_dtype_and_size_keep_their_bytes() {
         })
         .collect();
     let folder = tempfile::tempdir().unwrap();
-    let read = carried(&source, targets, folder.path()).unwrap();
+    let read = written(&source, targets, folder.path()).unwrap();
     for (name, _, _, bytes) in &tensors {
         assert!(read[&format!("new.{name}")] == *bytes, "{name}");
     }
@@ -78,7 +78,7 @@ fn rows_are_shared_out_and_put_together() {
     let padded = vec![Part::Zeros { elements: WIDTH }, source.whole("bias"), share(2)];
     targets.push(target("padded", Dtype::F32, &[WIDTH + 2, WIDTH], padded));
     let folder = tempfile::tempdir().unwrap();
-    let read = carried(&source, targets, folder.path()).unwrap();
+    let read = written(&source, targets, folder.path()).unwrap();
     let shares: Vec<_> = qkv.chunks(130 * 130 * 4).collect();
     for (number, share) in shares.iter().enumerate() {
         assert!(read[&format!("share.{number}")] == *share, "share {number}");
@@ -99,7 +99,7 @@ fn a_transposed_view_arrives_in_row_major_order() {
     let elements = view.elements();
     let parts = vec![part(0, 1000), part(1000, elements - 1000)];
     let folder = tempfile::tempdir().unwrap();
-    let read = carried(&source, vec![target("w.t", Dtype::F32, &[257, 331], parts)], folder.path()).unwrap();
+    let read = written(&source, vec![target("w.t", Dtype::F32, &[257, 331], parts)], folder.path()).unwrap();
     let transposed: Vec<f32> = (0..columns)
         .flat_map(|column| (0..rows).map(move |row| row * columns + column))
         .map(|at| values[at])
@@ -127,7 +127,7 @@ fn identities_and_zeros_are_made_in_the_target_s_dtype() {
         })
         .collect();
     let folder = tempfile::tempdir().unwrap();
-    let read = carried(&source, targets, folder.path()).unwrap();
+    let read = written(&source, targets, folder.path()).unwrap();
     for (dtype, one) in ones {
         for size in [1, 2, 300] {
             let zero = vec![0; one.len()];
@@ -153,7 +153,7 @@ fn progress_counts_every_byte_of_every_file() {
         done.fetch_add(bytes, Ordering::Relaxed);
     };
     let syncing = Syncing::new(true);
-    gather::carry(&source.checkpoint, &layout, folder.path(), &syncing, &count).unwrap();
+    gather::write_weights(&source.checkpoint, &layout, folder.path(), &syncing, &count).unwrap();
     syncing.finish().unwrap();
     let lengths = layout.files.iter().map(|file| folder.path().join(&file.name).metadata().unwrap().len());
     assert_eq!(lengths.sum::<u64>(), layout.bytes());

@@ -1,4 +1,4 @@
-//! What goes wrong while weights are carried ends in an error of the right class: a damaged source, a full disk; and a
+//! What goes wrong while weights are written ends in an error of the right class: a damaged source, a full disk; and a
 //! folder that is opened again says what is missing in it.
 
 use std::fs;
@@ -12,7 +12,7 @@ use vitport::folder::{Class, gather};
 use vitport::plan::{Part, Plan};
 use vitport_checkpoint::{Checkpoint, Dtype, Limits};
 
-use super::source::{Source, bytes_of, carried, singles, target};
+use super::source::{Source, bytes_of, singles, target, written};
 use crate::{child, example};
 
 #[test]
@@ -22,7 +22,7 @@ fn a_source_that_shrinks_meanwhile_is_named() {
     fs::File::options().write(true).open(&path).unwrap().set_len(700_000).unwrap();
     let out = tempfile::tempdir().unwrap();
     let error =
-        carried(&source, vec![target("w", Dtype::F32, &[500_000], vec![source.whole("w")])], out.path())
+        written(&source, vec![target("w", Dtype::F32, &[500_000], vec![source.whole("w")])], out.path())
             .unwrap_err();
     assert_eq!(error.class(), Class::Source, "{error}");
     assert!(error.to_string().contains("source.safetensors"), "{error}");
@@ -39,7 +39,7 @@ fn a_flipped_bit_in_a_zip_is_found() {
     let folder = tempfile::tempdir().unwrap();
     let damaged = folder.path().join("damaged.pth");
     let mut bytes = fs::read(&original).unwrap();
-    let carry = |path: &Path| {
+    let write_to = |path: &Path| {
         let checkpoint = Checkpoint::open(path, &Limits::default()).unwrap();
         let slice = |tensor: &vitport_checkpoint::Tensor| Part::Slice {
             tensor: tensor.clone().into(),
@@ -53,15 +53,15 @@ fn a_flipped_bit_in_a_zip_is_found() {
         let plan = Plan { targets: targets.collect(), dropped: Vec::new() };
         let layout = Layout::new(&plan, u64::MAX).unwrap();
         let out = tempfile::tempdir().unwrap();
-        gather::carry(&checkpoint, &layout, out.path(), &Syncing::new(false), &|_| ())
+        gather::write_weights(&checkpoint, &layout, out.path(), &Syncing::new(false), &|_| ())
     };
-    assert!(carry(&original).is_ok());
+    assert!(write_to(&original).is_ok());
     let checkpoint = Checkpoint::open(&original, &Limits::default()).unwrap();
     let largest = checkpoint.tensors().iter().max_by_key(|tensor| tensor.bytes()).unwrap();
     let (_, at) = checkpoint.plain_bytes(largest).unwrap();
     bytes[usize::try_from(at + largest.bytes() / 2).unwrap()] ^= 16;
     fs::write(&damaged, bytes).unwrap();
-    let error = carry(&damaged).unwrap_err();
+    let error = write_to(&damaged).unwrap_err();
     assert_eq!(error.class(), Class::Source, "{error}");
     assert!(error.to_string().contains("CRC"), "{error}");
 }
@@ -73,7 +73,7 @@ fn a_file_beyond_the_size_limit_is_refused_before_any_work() {
     if let Some(place) = std::env::var_os(PLACE) {
         let parts = (0..5).map(|_| source.whole("w")).collect();
         let targets = vec![target("w", Dtype::F32, &[5, 100_000], parts)];
-        let error = carried(&source, targets, Path::new(&place)).unwrap_err();
+        let error = written(&source, targets, Path::new(&place)).unwrap_err();
         assert_eq!(error.class(), Class::Disk, "{error}");
         let message = error.to_string();
         assert!(
@@ -119,7 +119,7 @@ fn a_written_folder_opens_again_and_a_broken_one_says_what_is_wrong() {
     );
     fs::write(path.join("config.json"), r#"{"model_type": "vit"}"#).unwrap();
     assert!(open().is_err());
-    carried(&source, vec![target("w", Dtype::F32, &[2], vec![source.whole("w")])], path).unwrap();
+    written(&source, vec![target("w", Dtype::F32, &[2], vec![source.whole("w")])], path).unwrap();
     let opened = open().unwrap();
     assert_eq!(opened.config["model_type"], "vit");
     assert!(opened.processor.is_none());

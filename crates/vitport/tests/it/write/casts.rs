@@ -6,7 +6,7 @@ use vitport::folder::{Class, Error};
 use vitport::plan::{Part, Plan, Target};
 use vitport_checkpoint::Dtype;
 
-use super::source::{Source, bytes_of, carried, singles, target};
+use super::source::{Source, bytes_of, singles, target, written};
 
 /// The bits of a golden case's elements as little-endian bytes.
 fn bytes(dtype: Dtype, bits: &Value) -> Vec<u8> {
@@ -20,7 +20,7 @@ fn bytes(dtype: Dtype, bits: &Value) -> Vec<u8> {
 
 #[test]
 fn every_cast_gives_the_bits_of_torch_and_numpy() {
-    let golden: Value = serde_json::from_str(include_str!("../../data/carry/casts.json")).unwrap();
+    let golden: Value = serde_json::from_str(include_str!("../../data/write/casts.json")).unwrap();
     let cases = golden.as_array().unwrap();
     assert!(cases.len() > 15);
     for case in cases {
@@ -30,7 +30,7 @@ fn every_cast_gives_the_bits_of_torch_and_numpy() {
         let count = stored.len() as u64 / from.size();
         let source = Source::new(&[("w", from, &[count], stored)]);
         let folder = tempfile::tempdir().unwrap();
-        let read = carried(&source, vec![target("w", to, &[count], vec![source.whole("w")])], folder.path())
+        let read = written(&source, vec![target("w", to, &[count], vec![source.whole("w")])], folder.path())
             .unwrap();
         assert_eq!(read["w"], bytes(to, &case["target"]), "{} to {}", from.name(), to.name());
     }
@@ -45,7 +45,7 @@ fn a_large_tensor_is_cast_like_a_small_one() {
     let part = |first, elements| Part::Slice { tensor: tensor.clone().into(), first, elements };
     let parts = vec![part(1, 400_002), part(0, 1)];
     let folder = tempfile::tempdir().unwrap();
-    let read = carried(&source, vec![target("w", Dtype::F16, &[400_003], parts)], folder.path()).unwrap();
+    let read = written(&source, vec![target("w", Dtype::F16, &[400_003], parts)], folder.path()).unwrap();
     let expected: Vec<u8> = values[1..]
         .iter()
         .chain(&values[..1])
@@ -75,7 +75,7 @@ fn rows_are_scaled_in_float64_and_rounded_once() {
         target("w.bf16", Dtype::BF16, &shape, vec![scaled("w")]),
     ];
     let folder = tempfile::tempdir().unwrap();
-    let read = carried(&source, targets, folder.path()).unwrap();
+    let read = written(&source, targets, folder.path()).unwrap();
     let products: Vec<f64> = weights
         .chunks(columns)
         .zip(&factors)
@@ -94,12 +94,12 @@ fn rows_are_scaled_in_float64_and_rounded_once() {
     }
 }
 
-/// The error of carrying one tensor of these float32 values into `to`.
+/// The error of writing one tensor of these float32 values into `to`.
 fn refusal(values: &[f32], to: Dtype) -> Error {
     let count = values.len() as u64;
     let source = Source::new(&[("w", Dtype::F32, &[count], bytes_of(values))]);
     let folder = tempfile::tempdir().unwrap();
-    carried(&source, vec![target("head.weight", to, &[count], vec![source.whole("w")])], folder.path())
+    written(&source, vec![target("head.weight", to, &[count], vec![source.whole("w")])], folder.path())
         .unwrap_err()
 }
 

@@ -1,4 +1,4 @@
-//! A checkpoint with known bytes to carry from, and plans of a few lines.
+//! A checkpoint with known bytes to write_to from, and plans of a few lines.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -90,10 +90,10 @@ pub fn target(name: &str, dtype: Dtype, shape: &[u64], parts: Vec<Part>) -> Targ
 
 /// Carries the targets into `folder` as one file, and gives back the bytes of each by name, as the safetensors library
 /// reads them.
-pub fn carried(source: &Source, targets: Vec<Target>, folder: &Path) -> Result<HashMap<String, Vec<u8>>> {
+pub fn written(source: &Source, targets: Vec<Target>, folder: &Path) -> Result<HashMap<String, Vec<u8>>> {
     let plan = Plan { targets, dropped: Vec::new() };
     let layout = Layout::new(&plan, u64::MAX)?;
-    gather::carry(&source.checkpoint, &layout, folder, &Syncing::new(false), &|_| ())?;
+    gather::write_weights(&source.checkpoint, &layout, folder, &Syncing::new(false), &|_| ())?;
     let file = std::fs::read(folder.join("model.safetensors")).unwrap();
     let read = SafeTensors::deserialize(&file).unwrap();
     assert_eq!(read.len(), plan.targets.len());

@@ -15,7 +15,7 @@ use super::source::{Source, bytes_of, noise, singles, target};
 
 #[test]
 fn tensors_are_split_as_huggingface_splits_them() {
-    let golden: Value = serde_json::from_str(include_str!("../../data/carry/shards.json")).unwrap();
+    let golden: Value = serde_json::from_str(include_str!("../../data/write/shards.json")).unwrap();
     for case in golden.as_array().unwrap() {
         let sizes: Vec<u64> =
             case["sizes"].as_array().unwrap().iter().map(|size| size.as_u64().unwrap()).collect();
@@ -37,7 +37,8 @@ fn tensors_are_split_as_huggingface_splits_them() {
         let plan = Plan { targets: targets.collect(), dropped: Vec::new() };
         let layout = Layout::new(&plan, case["limit"].as_u64().unwrap()).unwrap();
         let folder = tempfile::tempdir().unwrap();
-        gather::carry(&source.checkpoint, &layout, folder.path(), &Syncing::new(false), &|_| ()).unwrap();
+        gather::write_weights(&source.checkpoint, &layout, folder.path(), &Syncing::new(false), &|_| ())
+            .unwrap();
 
         let files: BTreeMap<&str, Vec<&str>> = layout
             .files
@@ -74,7 +75,7 @@ fn every_tensor_begins_at_a_multiple_of_its_element_s_size() {
     let plan = Plan { targets: targets.collect(), dropped: Vec::new() };
     let folder = tempfile::tempdir().unwrap();
     let layout = Layout::new(&plan, u64::MAX).unwrap();
-    gather::carry(&source.checkpoint, &layout, folder.path(), &Syncing::new(false), &|_| ()).unwrap();
+    gather::write_weights(&source.checkpoint, &layout, folder.path(), &Syncing::new(false), &|_| ()).unwrap();
     let file = fs::read(folder.path().join("model.safetensors")).unwrap();
     let (header, metadata) = SafeTensors::read_metadata(&file).unwrap();
     assert_eq!(metadata.metadata().as_ref().unwrap()["format"], "pt");
@@ -93,7 +94,7 @@ fn a_plan_without_tensors_is_still_a_file() {
     let plan = Plan::default();
     let layout = Layout::new(&plan, 1).unwrap();
     let folder = tempfile::tempdir().unwrap();
-    gather::carry(&source.checkpoint, &layout, folder.path(), &Syncing::new(false), &|_| ()).unwrap();
+    gather::write_weights(&source.checkpoint, &layout, folder.path(), &Syncing::new(false), &|_| ()).unwrap();
     let file = fs::read(folder.path().join("model.safetensors")).unwrap();
     assert_eq!(SafeTensors::deserialize(&file).unwrap().len(), 0);
 }

@@ -1,4 +1,4 @@
-//! One file from any address, for a picture that is given as a link. It is not cached: it goes to a
+//! One file from any address, for an image that is given as a link. It is not cached: it goes to a
 //! temporary file that disappears with its handle.
 
 use std::io::{self, Read, Write};
@@ -34,7 +34,7 @@ pub fn fetch_url(
     }
     let address = Address::parse(url)?;
     let client = Client::new(config)?;
-    let name = shown.rsplit('/').find(|part| !part.is_empty()).unwrap_or("picture");
+    let name = shown.rsplit('/').find(|part| !part.is_empty()).unwrap_or("image");
     let too_large = || Error::TooLarge { address: shown.clone(), limit };
     retrying(&config.retries, progress, || {
         let answer = client.get(&address, &shown, 0)?;
