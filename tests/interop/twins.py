@@ -19,12 +19,28 @@ from timm.models._hub import save_for_hf
 
 import pixels
 
-DATA = Path(__file__).resolve().parents[2] / "crates/vitport/data"
-ARCHITECTURES, TAGS = (
-    [json.loads(line) for line in (DATA / f"timm_{rows}.jsonl").read_text().splitlines()]
-    for rows in ("architectures", "tags")
-)
-PATCH_SIZE = {row["arch"]: row["patch_size"][0] for row in ARCHITECTURES}
+DATA = Path(__file__).resolve().parents[2] / "crates/vitport/data/timm"
+
+
+def lines(table):
+    return [line.split("\t", 3) for line in (DATA / f"{table}.tsv").read_text().splitlines()]
+
+
+def registry(table, column):
+    """The rows of a table of timm's registry; `column` of classes.tsv has what rows of a class share (data/timm/README.md)."""
+    usual = {columns[0]: json.loads(columns[column]) for columns in lines("classes")}
+    return [
+        {"arch": arch, "module": kind.split("/")[0], "tag": tag, **usual[kind], **json.loads(departures)}
+        for arch, kind, tag, departures in lines(table)
+    ]
+
+
+TAGS = registry("tags", 2)
+PATCH_SIZE = {  # of the networks with one patch embedding: a number or stages' numbers are of other kinds
+    row["arch"]: row["patch_size"][0]
+    for row in registry("architectures", 1)
+    if row["module"] in ("vision_transformer", "deit", "eva", "beit")
+}
 
 
 @dataclass
@@ -42,11 +58,17 @@ class Twin:
 
 
 def exact_tags():
-    """The tags that ViTForImageClassification or ViTModel holds to the last logit."""
+    """The tags that ViTForImageClassification or ViTModel holds to the last logit, of the modules that build timm's ViT.
+
+    Two of EVA's are such too; timm's EVA has other tensor names, which no mapping reads yet.
+    """
     return [
         row
         for row in TAGS
-        if row["has_weights"] and row["level"] == "logits" and row["target"] in ("ViTForImageClassification", "ViTModel")
+        if row["has_weights"]
+        and row.get("exactness") == "exact"
+        and row["target"] in ("ViTForImageClassification", "ViTModel")
+        and row["module"] in ("vision_transformer", "deit")
     ]
 
 
