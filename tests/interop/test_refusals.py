@@ -1,4 +1,4 @@
-"""Structures that transformers' ViT cannot hold: refused in one line, by name, with nothing left behind."""
+"""Structures that no class which vitport writes can hold: refused in one line, by name, with nothing left behind."""
 import re
 
 import pytest
@@ -16,8 +16,10 @@ REFUSED = [
     ("norm after the pooling", "eva_large_patch14_196.in22k_ft_in1k", {}, "fc_norm"),
     ("average pooling", "vit_base_patch16_gap_224.untrained", {}, "average"),
     ("average pooling with a class token", PLAIN, {"global_pool": "avg", "fc_norm": False}, "average|pool"),
-    ("CLIP", "vit_base_patch32_clip_224.openai", {}, "norm_pre"),
-    ("CLIP with QuickGELU", "vit_base_patch32_clip_quickgelu_224.openai", {}, "norm_pre"),
+    ("CLIP with average pooling", "vit_base_patch32_clip_224.openai", {"global_pool": "avg"}, "CLIP.*fc_norm"),
+    ("CLIP without its last norm", "vit_base_patch32_clip_224.openai", {"final_norm": False}, "CLIP.*final_norm"),
+    ("CLIP with QK norm", "vit_base_patch32_clip_quickgelu_224.openai", {"qk_norm": True}, "CLIP.*qk_norm"),
+    ("CLIP without qkv bias", "vit_base_patch32_clip_quickgelu_224.openai", {"qkv_bias": False}, "CLIP"),
     ("SigLIP", "vit_base_patch16_siglip_224.webli", {"num_classes": 0}, "attn_pool"),
     ("SigLIP without its pooling", "vit_base_patch16_siglip_gap_224.webli", {"num_classes": 0}, "cls_token"),
     ("registers", "vit_base_patch14_reg4_dinov2.lvd142m", {"num_classes": 0}, "reg"),
