@@ -115,7 +115,7 @@ def transfers(hub):
 
 
 @pytest.mark.parametrize("name", [NAME, VIT, f"hf-hub:{VIT}", f"{VIT}@{COMMIT}"])
-def test_a_name_is_fetched_converted_and_weighed(hub, home, tmp_path, name):
+def test_a_name_is_fetched_converted_and_verified(hub, home, tmp_path, name):
     done = vitport(home, "convert", name, "-o", tmp_path / "out", "--json")
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)["report"]

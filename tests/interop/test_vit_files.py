@@ -170,7 +170,7 @@ def test_a_bare_file_is_known_or_asked_about(tmp_path, tag):
         assert not (tmp_path / "out").exists()
 
 
-def test_deit_iii_own_names_for_layer_scale_are_weighed(tmp_path):
+def test_deit_iii_own_names_for_layer_scale_are_verified(tmp_path):
     """facebookresearch/deit calls a block's layer scales gamma_1 and gamma_2; timm calls them ls1.gamma and ls2.gamma."""
     torch.manual_seed(5)
     sizes = {"img_size": 48, "patch_size": 16, "embed_dim": 60, "depth": 3, "num_heads": 5, "num_classes": 11}
