@@ -23,6 +23,7 @@ REFUSED = [
     ("SigLIP", "vit_base_patch16_siglip_224.webli", {"num_classes": 0}, "attn_pool"),
     ("SigLIP without its pooling", "vit_base_patch16_siglip_gap_224.webli", {"num_classes": 0}, "cls_token"),
     ("registers", "vit_base_patch14_reg4_dinov2.lvd142m", {"num_classes": 0}, "reg"),
+    ("registers with positions of their own", PLAIN, {"reg_tokens": 2}, "reg"),
     ("one register, average pooling", "vit_medium_patch16_reg1_gap_256.sbb_in1k", {}, "reg"),
     ("SwiGLU", "vit_giant_patch14_dinov2.lvd142m", {"num_classes": 0}, "SwiGLU|gated"),
     ("QK norm", PLAIN, {"qk_norm": True}, "QK norm|q_norm"),
