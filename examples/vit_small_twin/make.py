@@ -2,7 +2,7 @@
 
     pip install timm==1.0.31 && HF_HUB_OFFLINE=1 python make.py
 
-The weights are random but not timm's initial ones, with which every picture gets the same answer: they are drawn so that
+The weights are random but not timm's initial ones, with which every image gets the same answer: they are drawn so that
 attention is far from uniform and the logits have a spread of about one. Only then does a swapped query and key, or a
 lost bias, change what the network says.
 """
@@ -55,10 +55,10 @@ def main():
         model, HERE, safe_serialization=True,
         model_config={"label_names": list(WORDS), "label_descriptions": WORDS},
     )
-    pictures = torch.randn(64, 3, 80, 80, generator=torch.Generator().manual_seed(1))
+    images = torch.randn(64, 3, 80, 80, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
-        logits = model(pictures)
-    print(f"logits: std {logits.std():.2f}, across pictures {logits.std(0).mean():.2f}")
+        logits = model(images)
+    print(f"logits: std {logits.std():.2f}, across images {logits.std(0).mean():.2f}")
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ def card_of(folder):
 
 
 def run_code(card, folder, picture, major):
-    shutil.copy(picture, folder / "picture.jpg")
+    shutil.copy(picture, folder / "image.jpg")
     python = environment.environments_home() / f"v{major}" / "bin" / "python"
     blocks = re.findall(r"^```python\n(.*?)^```$", card.content, re.S | re.M)
     for block in blocks:

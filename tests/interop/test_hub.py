@@ -189,7 +189,7 @@ def test_what_cannot_be_had_is_one_line(hub, home, tmp_path, arguments, code, sa
 
 
 def test_a_picture_by_its_address(hub, home, tmp_path):
-    harbour = environment.ROOT / "crates/vitport/data/picture/harbour.png"
+    harbour = environment.ROOT / "crates/vitport/data/image/harbour.png"
     hub.repositories["someone/pictures"] = {"harbour.png": harbour.read_bytes()}
     address = f"{home['HF_ENDPOINT']}/someone/pictures/resolve/main/harbour.png"
     done = vitport(home, "convert", VIT, "-o", tmp_path / "out", "--image", f"{address}?signature={TOKEN}", "--json")

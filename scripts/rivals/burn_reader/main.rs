@@ -1,5 +1,5 @@
 //! `burn_reader SOURCE OUT`: a PyTorch checkpoint to safetensors with Burn's reader and the safetensors library, each
-//! tensor read when it is written, nothing renamed or split: what `scripts/compare_carry.py` can take turns with.
+//! tensor read when it is written, nothing renamed or split: what `scripts/compare_write.py` can take turns with.
 
 use std::borrow::Cow;
 use std::error::Error;

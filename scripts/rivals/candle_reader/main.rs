@@ -1,5 +1,5 @@
 //! `candle_reader SOURCE OUT`: a checkpoint to safetensors with candle's reader and writer, all tensors in memory, nothing
-//! renamed or split: what `scripts/compare_carry.py` can take turns with.
+//! renamed or split: what `scripts/compare_write.py` can take turns with.
 
 use std::collections::HashMap;
 use std::error::Error;

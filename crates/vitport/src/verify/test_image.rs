@@ -33,7 +33,7 @@ impl TestImage {
     /// # Errors
     /// Never, unless the build was tampered with.
     pub fn built_in() -> Result<Self, VerifyError> {
-        Self::decode(BUILT_IN.to_vec(), "built-in image".to_owned())
+        Self::decode(BUILT_IN.to_vec(), "built-in picture".to_owned())
     }
 
     /// A JPEG, PNG or WebP file.
@@ -86,8 +86,8 @@ impl TestImage {
         let piece = (top..top + rows)
             .flat_map(|row| (left..left + columns).flat_map(move |column| at(row, column).to_vec()));
         let made = [
-            ("image on its side", RgbImage::new(height, width, turned.collect())),
-            ("piece of the image", RgbImage::new(columns, rows, piece.collect())),
+            ("picture on its side", RgbImage::new(height, width, turned.collect())),
+            ("piece of the picture", RgbImage::new(columns, rows, piece.collect())),
         ];
         made.into_iter().filter_map(|(name, decoded)| Some((name, decoded?))).collect()
     }
