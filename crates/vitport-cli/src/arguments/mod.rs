@@ -20,7 +20,7 @@ pub use self::shard::Shard;
 pub use self::source::{HubOptions, SourceArgument, is_address};
 pub use self::verification::VerifyOptions;
 
-/// Carry a vision model from timm or Microsoft's CvT to a Hugging Face transformers folder, and prove that it is still the
+/// Convert a vision model from timm or Microsoft's CvT to a Hugging Face transformers folder, and prove that it is still the
 /// same model.
 #[derive(Debug, Parser)]
 #[command(name = "vitport", version, arg_required_else_help = true, disable_help_subcommand = true)]

@@ -200,6 +200,18 @@ fn vit_cases() -> Vec<Case> {
     ]
 }
 
+/// Tokens that have positions of their own, so that the positions are no square and one more.
+#[test]
+fn a_variant_with_more_positions_is_refused_and_not_asked_for_its_size() {
+    for (token, what) in [("dist_token", "a distilled DeiT"), ("reg_token", "a ViT with register tokens")] {
+        let folder = tempfile::tempdir().unwrap();
+        let shapes = changed(tiny_vit(), Change::Reshape("pos_embed", &[1, 6, 4]));
+        let planned = plan(folder.path(), &changed(shapes, Change::Add(token)), FactOptions::default());
+        let (found, tensor, _) = refusal(planned, &token);
+        assert_eq!((found.as_str(), tensor.as_deref()), (what, Some(token)));
+    }
+}
+
 fn cvt_cases() -> Vec<Case> {
     let nothing = "no class in transformers";
     let convolution = "stage0.blocks.0.attn.conv_proj_q.conv.weight";

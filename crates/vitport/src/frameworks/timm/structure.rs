@@ -59,8 +59,8 @@ pub(super) fn recognises(tensors: &Sources) -> bool {
 /// Reads the variant, and the sizes if the plain ViT's tensors are there.
 ///
 /// # Errors
-/// Returns [`FactError::Misshapen`] for tensors that do not go together, [`FactError::Questions`] if the size of the image
-/// stays open.
+/// Returns [`FactError::Misshapen`] for tensors that do not go together. A size of the image that stays open is a question of
+/// the evidence.
 pub(super) fn read(
     inquiry: &Inquiry<'_>,
     configured: Option<[u64; 2]>,
@@ -130,15 +130,22 @@ fn sizes(
         return misshapen("pos_embed", reason);
     }
     let patch = [patch_height, patch_width];
-    let (image, class_position) = image_of(tokens, patch, wanted.or(configured))?;
-    if let Some([height, width]) = wanted.filter(|wanted| *wanted != image) {
-        return Err(FactError::contradiction(
-            format!("--image-size {height}x{width}"),
-            format!(
-                "its positions are those of {}x{} pixels, and vitport does not resample them",
-                image[0], image[1]
-            ),
-        ));
+    match image_of(tokens, patch, wanted.or(configured)) {
+        // A variant with more tokens before the patches is refused before this is asked.
+        Err(question) => evidence.ask(question),
+        Ok((image, class_position)) => {
+            if let Some([height, width]) = wanted.filter(|wanted| *wanted != image) {
+                return Err(FactError::contradiction(
+                    format!("--image-size {height}x{width}"),
+                    format!(
+                        "its positions are those of {}x{} pixels, and vitport does not resample them",
+                        image[0], image[1]
+                    ),
+                ));
+            }
+            evidence.weights("img_size", image.to_vec(), "pos_embed");
+            evidence.weights("no_embed_class", !class_position, "pos_embed");
+        }
     }
     let classes = match tensors.shape("head.weight") {
         Some([classes, _]) => *classes,
@@ -147,13 +154,11 @@ fn sizes(
         }
         None => 0,
     };
-    evidence.weights("img_size", image.to_vec(), "pos_embed");
     evidence.weights("patch_size", patch.to_vec(), "patch_embed.proj.weight");
     evidence.weights("embed_dim", width, "patch_embed.proj.weight");
     evidence.weights("depth", tensors.count_indices("blocks."), "blocks");
     evidence.weights("mlp_dim", mlp, "blocks.0.mlp.fc1.weight");
     evidence.weights("qkv_bias", tensors.has("blocks.0.attn.qkv.bias"), "blocks.0.attn.qkv.bias");
-    evidence.weights("no_embed_class", !class_position, "pos_embed");
     evidence.weights("layer_scale", tensors.has("blocks.0.ls1.gamma"), "blocks.0.ls1.gamma");
     say_pre_norm(evidence);
     let shown_by = if classes > 0 { "head.weight" } else { "no head.weight" };
@@ -163,7 +168,7 @@ fn sizes(
 
 /// Returns the image's size, and whether the first of `tokens` positions is the class token's. Without further word the grid
 /// of patches must be square.
-fn image_of(tokens: u64, patch: [u64; 2], wanted: Option<[u64; 2]>) -> Result<([u64; 2], bool), FactError> {
+fn image_of(tokens: u64, patch: [u64; 2], wanted: Option<[u64; 2]>) -> Result<([u64; 2], bool), Question> {
     let [patch_height, patch_width] = patch;
     if let Some([height, width]) = wanted
         && height % patch_height == 0
@@ -182,7 +187,7 @@ fn image_of(tokens: u64, patch: [u64; 2], wanted: Option<[u64; 2]>) -> Result<([
     match (square(tokens), tokens.checked_sub(1).and_then(square)) {
         (Some(image), None) => Ok((image, false)),
         (None, Some(image)) => Ok((image, true)),
-        _ => Err(FactError::question(Question {
+        _ => Err(Question {
             fact: "img_size",
             what: format!(
                 "the size of the image is not known: {tokens} positions are not a square of patches"
@@ -191,7 +196,7 @@ fn image_of(tokens: u64, patch: [u64; 2], wanted: Option<[u64; 2]>) -> Result<([
                 "several heights and widths in patches of {patch_height}×{patch_width}"
             )],
             answer: "give --image-size HEIGHTxWIDTH".to_owned(),
-        })),
+        }),
     }
 }
 
@@ -208,7 +213,7 @@ mod tests {
 
     #[test]
     fn an_oblong_image_has_to_be_said() {
-        assert!(matches!(image_of(99, [16, 16], None), Err(FactError::Questions(_))));
+        assert_eq!(image_of(99, [16, 16], None).unwrap_err().fact, "img_size");
         assert_eq!(image_of(99, [16, 16], Some([112, 224])).unwrap(), ([112, 224], true));
         assert_eq!(image_of(98, [16, 16], Some([112, 224])).unwrap(), ([112, 224], false));
     }
