@@ -49,6 +49,11 @@ impl Evidence {
         self.said.iter().any(|said| said.name == fact)
     }
 
+    /// Returns whether a question about `fact` is open.
+    pub fn is_asked(&self, fact: &str) -> bool {
+        self.open.iter().any(|question| question.fact == fact)
+    }
+
     /// Returns the facts that are known so far: for each, what has most weight.
     pub fn facts(&self) -> Facts {
         let mut facts = Facts::default();

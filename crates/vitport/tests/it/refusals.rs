@@ -212,6 +212,18 @@ fn a_variant_with_more_positions_is_refused_and_not_asked_for_its_size() {
     }
 }
 
+#[test]
+fn an_oblong_grid_is_asked_for_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let shapes = changed(tiny_vit(), Change::Reshape("pos_embed", &[1, 7, 4]));
+    match plan(folder.path(), &shapes, FactOptions::default()).err().unwrap() {
+        ConvertError::Facts(FactError::Questions(questions)) => {
+            assert_eq!(questions.iter().filter(|question| question.fact == "img_size").count(), 1);
+        }
+        other => panic!("{other}"),
+    }
+}
+
 fn cvt_cases() -> Vec<Case> {
     let nothing = "no class in transformers";
     let convolution = "stage0.blocks.0.attn.conv_proj_q.conv.weight";

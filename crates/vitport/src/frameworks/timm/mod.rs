@@ -138,7 +138,7 @@ impl TimmDefinition {
         named: Option<&named::Named>,
         evidence: &mut Evidence,
     ) -> Result<(), FactError> {
-        if evidence.has("img_size") {
+        if evidence.has("img_size") || evidence.is_asked("img_size") {
             return Ok(());
         }
         let of_config = inquiry.source.config.as_ref().map(arguments::image_size).transpose()?.flatten();
