@@ -61,6 +61,7 @@ mod pattern;
 mod problems;
 mod router;
 mod sources;
+mod views;
 
 pub use builtin::{layouts, mappings};
 pub use compare::{ComparedOutput, Pair};
