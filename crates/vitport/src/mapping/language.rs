@@ -76,7 +76,6 @@ pub struct Mapping {
     pub(super) requires: Vec<Condition>,
     pub(super) config: Vec<(String, Expression)>,
     pub(super) texts: Vec<(String, Expression)>,
-    pub(super) processor: Option<String>,
     pub(super) compare: Vec<Place>,
     pub(super) outputs: Vec<ComparedOutput>,
     pub(super) deviations: Vec<Deviation>,
@@ -108,8 +107,6 @@ struct File {
     #[serde(default)]
     texts: toml::Table,
     #[serde(default)]
-    processor: Option<String>,
-    #[serde(default)]
     compare: BTreeMap<String, [String; 2]>,
     #[serde(default)]
     outputs: Vec<ComparedOutput>,
@@ -124,14 +121,13 @@ struct File {
 }
 
 /// The keys of [`File`]; everything else is a table of rules.
-const HEAD: [&str; 13] = [
+const HEAD: [&str; 12] = [
     "from",
     "to",
     "priority",
     "requires",
     "config",
     "texts",
-    "processor",
     "compare",
     "outputs",
     "deviation",
@@ -276,7 +272,6 @@ impl Mapping {
             requires: head.requires.into_iter().flat_map(Condition::each).collect(),
             config: reader.expressions("config", head.config)?,
             texts: reader.expressions("texts", head.texts)?,
-            processor: head.processor,
             compare,
             outputs: head.outputs,
             deviations: named.collect(),
@@ -307,11 +302,6 @@ impl Mapping {
     /// Returns the text of the file.
     pub fn text(&self) -> &str {
         &self.text
-    }
-
-    /// Returns the name of the way in which the image processor is chosen; none for the usual one.
-    pub fn processor(&self) -> Option<&str> {
-        self.processor.as_deref()
     }
 
     /// Returns the known deviations of the target's definition.

@@ -1,6 +1,6 @@
 //! The sha256 of a source's files, so that a report says which bytes it is about.
 //!
-//! A thread of its own computes them while the files are carried and verified. It keeps to the pace of the carrying as far
+//! A thread of its own computes them while the files are written and verified. It keeps to the pace of the writing as far
 //! as it can, so a file that is not in the system's cache yet comes from the disk once and not twice.
 
 use std::fs::File;
