@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 
 use vitport::facts::FactOptions;
 use vitport::image::{ImageProcessor, RgbImage};
-use vitport::mapping::{Bindings, Mapping, Sources, inverse, mappings};
+use vitport::mapping::{Bindings, Mapping, Sources, mappings};
 use vitport::nn::{Context, ForwardError, Model, Network, Outputs, Pixels};
 use vitport::pipeline::{self, Request};
 use vitport::source::Source;
@@ -141,7 +141,12 @@ pub fn mapping(data: &[u8]) {
     bindings.texts.extend([named(("base", "net.".to_owned()))]);
     match mapping.plan(&dict, &bindings, None, &two_tensors()) {
         Ok(plan) => {
-            let _ = inverse(&plan);
+            let written = plan.targets.iter().map(|target| {
+                let tensor = Tensor::contiguous(&*target.name, target.dtype, target.shape.to_vec(), 0, 0);
+                (target.name.to_string(), tensor)
+            });
+            let written = Sources::of_state_dict(&StateDict::from_entries(written));
+            let _ = mapping.inverse(&dict, &bindings, &written);
         }
         Err(problems) => shown(&problems.to_string()),
     }

@@ -18,7 +18,7 @@ use smallvec::smallvec;
 use vitport::folder::gather::write_weights;
 use vitport::folder::layout::Layout;
 use vitport::folder::syncing::Syncing;
-use vitport::plan::{Operation, Part, Plan, Target};
+use vitport::plan::{Part, Plan, Target};
 use vitport_checkpoint::{Checkpoint, Dtype, Limits, Tensor};
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
@@ -141,7 +141,7 @@ fn whole(tensor: &Tensor) -> Target {
         dtype: tensor.dtype,
         shape: tensor.shape.as_slice().into(),
         parts: smallvec![part],
-        operation: Operation::Rename,
+        operation: "rename",
     }
 }
 

@@ -2,6 +2,7 @@
 
 use vitport::model::Prepared;
 use vitport::pipeline::Converted;
+use vitport::plan::Target;
 use vitport_checkpoint::escape;
 
 use crate::arguments::Convert;
@@ -68,7 +69,7 @@ fn reversibility(prepared: &Prepared) -> &'static str {
     let plan = &prepared.plan;
     if plan.is_reversible() {
         "reversible bit for bit"
-    } else if plan.targets.iter().any(|target| !target.operation.is_reversible()) {
+    } else if plan.targets.iter().any(Target::is_folded) {
         "factors are multiplied into the weights, which cannot be undone bit for bit"
     } else {
         "the weights are cast, which cannot be undone bit for bit"

@@ -64,7 +64,7 @@ fn tensor_table(prepared: &Prepared) -> Table {
         let name = escape(&target.name).to_string();
         table.row([
             sources_of(target).join(" "),
-            format!("{DIM}{}{DIM:#}", target.operation.name()),
+            format!("{DIM}{}{DIM:#}", target.operation),
             name,
             target.dtype.name().to_owned(),
             shape(&target.shape),
@@ -78,7 +78,7 @@ fn tensor_list(prepared: &Prepared, width: usize) -> String {
     let mut out = Vec::new();
     for target in &prepared.plan.targets {
         out.push(wrap("", &sources_of(target).join(" "), 0, width));
-        let operation = target.operation.name();
+        let operation = target.operation;
         let made = format!("{} {} {}", escape(&target.name), target.dtype.name(), shape(&target.shape));
         out.push(format!(
             "{DIM}{}{DIM:#}",

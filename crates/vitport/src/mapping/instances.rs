@@ -2,26 +2,33 @@
 
 use std::collections::BTreeSet;
 
-use super::actions::{Flag, Rule};
-use super::expand::Bindings;
+use super::bindings::Bindings;
 use super::language::Mapping;
 use super::pattern::{Pattern, Side, Template, Text, Value};
+use super::rule::{Flag, Rule};
 
 /// Names that all rules of a file together may stand for: some hundred times what the largest vision model has, and few enough
 /// that a rule file whose choices multiply is refused at once.
-pub(super) const MOST_NAMES: usize = 200_000;
+const MOST_NAMES: usize = 200_000;
 
-/// What is done with each instance of a rule, given its values.
+/// Says what is done with each instance of a rule, given its values.
 type Each<'a> = dyn FnMut(&[Value<'_>]) -> Result<(), String> + 'a;
 
-/// A rule's variables that no text is given for, in the order in which they take their values.
+/// Holds the names of a rule with one value for each of its variables.
+pub(super) struct Instance<'a> {
+    pub sources: &'a [Template],
+    pub targets: &'a [Template],
+    pub values: &'a [Value<'a>],
+}
+
+/// Holds a rule's variables that no text is given for, in the order in which they take their values.
 pub(super) struct Instances<'a> {
     bindings: &'a Bindings,
     names: Vec<&'a str>,
     choices: Vec<Choices<'a>>,
 }
 
-/// What a variable may be.
+/// Says what a variable may be.
 enum Choices<'a> {
     Texts(&'a [Text]),
     /// Indices up to the count of this name.
@@ -30,16 +37,37 @@ enum Choices<'a> {
 }
 
 impl Mapping {
-    /// Returns the instances of a rule. A range's count may depend on other variables (`b = "depth.{s}"`).
-    pub(super) fn instances<'a>(
-        &'a self,
-        rule: &'a Rule,
-        bindings: &'a Bindings,
-    ) -> Result<Instances<'a>, String> {
-        self.instances_of(rule.variables(), bindings)
+    /// Calls `each` with every instance of a rule whose flags are as they must be. `names` counts the names that all rules so
+    /// far stand for.
+    pub(super) fn write_out(
+        &self,
+        rule: &Rule,
+        bindings: &Bindings,
+        names: &mut usize,
+        each: &mut dyn FnMut(&Instance<'_>),
+    ) -> Result<(), String> {
+        let instances = self.instances_of(rule.variables(), bindings)?;
+        let flags = instances.bind_flags(rule)?;
+        let mut flag = String::new();
+        if flags.iter().all(|(name, _)| name.is_constant()) && !instances.holds(&flags, &[], &mut flag)? {
+            return Ok(());
+        }
+        let sources = instances.bind(&rule.operation.sources(), Side::Source)?;
+        let targets = instances.bind(&rule.operation.targets(), Side::Target)?;
+        let count = sources.len().saturating_add(targets.len());
+        instances.each(&mut |values| {
+            *names = names.saturating_add(count);
+            if *names > MOST_NAMES {
+                return Err(too_many());
+            }
+            if instances.holds(&flags, values, &mut flag)? {
+                each(&Instance { sources: &sources, targets: &targets, values });
+            }
+            Ok(())
+        })
     }
 
-    /// Returns the instances of these variables.
+    /// Returns the instances of these variables. A range's count may depend on other variables (`b = "depth.{s}"`).
     pub(super) fn instances_of<'a>(
         &'a self,
         variables: impl IntoIterator<Item = &'a str>,
@@ -51,9 +79,9 @@ impl Mapping {
         let mut names = Vec::with_capacity(open.len());
         let mut choices = Vec::with_capacity(open.len());
         while !open.is_empty() {
-            let is_known = |name: &&str| texts.contains_key(*name) || names.contains(name);
+            let has_value = |name: &&str| texts.contains_key(*name) || names.contains(name);
             let is_ready = |name: &&str| match self.ranges.get(*name) {
-                Some(count) => count.variables().iter().all(is_known),
+                Some(count) => count.variables().iter().all(has_value),
                 None => true,
             };
             let Some(name) = open.iter().copied().find(is_ready) else {
@@ -74,8 +102,8 @@ impl Mapping {
 }
 
 impl Instances<'_> {
-    /// Patterns of the rule, to be filled with the values of an instance.
-    pub(super) fn bind(&self, patterns: &[&Pattern], side: Side) -> Result<Vec<Template>, String> {
+    /// Returns patterns of the rule, to be filled with the values of an instance.
+    fn bind(&self, patterns: &[&Pattern], side: Side) -> Result<Vec<Template>, String> {
         patterns.iter().map(|pattern| pattern.bind(side, &self.bindings.texts, &self.names)).collect()
     }
 
@@ -85,13 +113,13 @@ impl Instances<'_> {
     }
 
     /// Returns the names of a rule's flags, and what each must be.
-    pub(super) fn bind_flags(&self, rule: &Rule) -> Result<Vec<(Template, bool)>, String> {
+    fn bind_flags(&self, rule: &Rule) -> Result<Vec<(Template, bool)>, String> {
         let bind = |flag: &Flag| Ok((self.bind_one(&flag.name, Side::Source)?, flag.wanted));
         rule.flags.iter().map(bind).collect()
     }
 
     /// Returns whether all flags are as they must be in an instance; `name` is memory for their names.
-    pub(super) fn holds(
+    fn holds(
         &self,
         flags: &[(Template, bool)],
         values: &[Value<'_>],
@@ -159,7 +187,7 @@ impl Instances<'_> {
     }
 }
 
-/// Why a rule is refused that stands for more than [`MOST_NAMES`].
-pub(super) fn too_many() -> String {
+/// Returns why a rule is refused that stands for more than [`MOST_NAMES`].
+fn too_many() -> String {
     format!("the values of its variables make more than {MOST_NAMES} names")
 }

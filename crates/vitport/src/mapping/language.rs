@@ -7,66 +7,67 @@ use serde::Deserialize;
 use serde_json::Value;
 use vitport_checkpoint::escape;
 
-use super::actions::{Action, Dimension, Flag, Rule};
 use super::compare::ComparedOutput;
 use super::conditions::Condition;
 use super::config::Expression;
 use super::deviation::Deviation;
 use super::layout::Detection;
+use super::operations::{TABLES, TableError};
 use super::pattern::{Pattern, Text};
+use super::rule::{Flag, Rule};
 
-/// A mapping file that cannot be used, and why.
+/// Says why a mapping file cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum MappingError {
-    /// The text is not TOML, or a table has an entry of the wrong kind.
+    /// Reports a text that is not TOML, or a table with an entry of the wrong kind.
     #[error("the mapping file {} cannot be read: {}; see docs/mappings.md for the language", escape(.file), escape(.reason))]
     Syntax {
-        /// Path or built-in name.
+        /// Holds the path or built-in name.
         file: String,
-        /// One line.
+        /// Says in one line what is wrong.
         reason: String,
     },
-    /// An entry is well-formed TOML but not a rule.
+    /// Reports an entry that is well-formed TOML but not a rule.
     #[error("the mapping file {} has a rule that cannot be used: [{}] {}; see docs/mappings.md for the language", escape(.file), escape(.table), escape(.reason))]
     Rule {
-        /// Path or built-in name.
+        /// Holds the path or built-in name.
         file: String,
-        /// The table's dotted name.
+        /// Holds the table's dotted name.
         table: String,
-        /// What is wrong with it.
+        /// Says what is wrong with it.
         reason: String,
     },
-    /// The file was written for vitport 0.1, whose rule files named a family.
+    /// Reports a file that was written for vitport 0.1, whose rule files named a family.
     #[error(
         "{} is a rule file of vitport 0.1, with `family = \"{}\"`; write `from` and `to` in its place and add [config], as `vitport plan SOURCE --print-mapping` prints them",
         escape(.file),
         escape(.family)
     )]
     OldRules {
-        /// Path.
+        /// Holds the path.
         file: String,
-        /// Its family.
+        /// Holds its family.
         family: String,
     },
-    /// The file maps another network than the checkpoint's.
+    /// Reports a file that maps another network than the checkpoint's.
     #[error(
         "the mapping file {} is for `{}`, but the checkpoint is a `{expected}`; give one whose first line is from = \"{expected}\"",
         escape(.file),
         escape(.found)
     )]
     OtherSource {
-        /// Path or built-in name.
+        /// Holds the path or built-in name.
         file: String,
-        /// The file's `from`.
+        /// Holds the file's `from`.
         found: String,
-        /// The checkpoint's definition.
+        /// Holds the id of the checkpoint's definition.
         expected: String,
     },
 }
 
-/// A mapping from one framework's network onto another's, read and checked.
-#[derive(Debug, Clone, PartialEq)]
+/// Maps one framework's network onto another's; read from a file and checked.
+#[derive(Debug, Clone)]
 pub struct Mapping {
     pub(super) file: String,
     pub(super) text: String,
@@ -85,7 +86,7 @@ pub struct Mapping {
     pub(super) rules: Vec<Rule>,
 }
 
-/// An entry of `[compare]`.
+/// Holds an entry of `[compare]`.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Place {
     pub name: Pattern,
@@ -120,7 +121,7 @@ struct File {
     choices: BTreeMap<String, Choice>,
 }
 
-/// The keys of [`File`]; everything else is a table of rules.
+/// Lists the keys of [`File`]; everything else is a table of rules.
 const HEAD: [&str; 12] = [
     "from",
     "to",
@@ -143,97 +144,17 @@ enum Choice {
     Differing(BTreeMap<String, String>),
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Tables {
-    #[serde(default)]
-    rename: BTreeMap<String, String>,
-    #[serde(default)]
-    split: BTreeMap<String, Vec<String>>,
-    #[serde(default)]
-    concat: BTreeMap<String, Concat>,
-    #[serde(default)]
-    transpose: BTreeMap<String, String>,
-    #[serde(default)]
-    permute: BTreeMap<String, Permute>,
-    #[serde(default)]
-    reshape: BTreeMap<String, Reshape>,
-    #[serde(default)]
-    pad: BTreeMap<String, Pad>,
-    #[serde(default)]
-    fold: BTreeMap<String, Fold>,
-    #[serde(default)]
-    fill: BTreeMap<String, Fill>,
-    #[serde(default)]
-    drop: BTreeMap<String, String>,
-    #[serde(default)]
-    when: BTreeMap<String, Tables>,
-    #[serde(default)]
-    unless: BTreeMap<String, Tables>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Permute {
-    to: String,
-    axes: Vec<Axis>,
-}
-
-/// Tensors one after another, each with its axes put into order first where `axes` says so.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Concat {
-    Plain(Vec<String>),
-    Permuted { of: Vec<String>, axes: Vec<Axis> },
-}
-
-/// One axis of the target: an axis of the source, or several that become one.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Axis {
-    One(usize),
-    Joined(Vec<usize>),
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Reshape {
-    to: String,
-    shape: Vec<Dimension>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Pad {
-    to: String,
-    rows: u64,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Fold {
-    to: String,
-    rows_times: String,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "lowercase")]
-enum Fill {
-    Zeros(Vec<Dimension>),
-    Identity(Dimension),
-}
-
 impl Mapping {
     /// Reads a mapping file's text; `file` is its path or built-in name, for messages.
     ///
     /// # Errors
     /// Returns [`MappingError`] for broken TOML, unknown tables and entries that are not rules.
     pub fn parse(file: &str, text: &str) -> Result<Self, MappingError> {
+        let mut reader = Reader { file, rules: Vec::new() };
         let syntax = |error: toml::de::Error| {
             let line = error.span().map(|span| text.get(..span.start).unwrap_or(text).lines().count().max(1));
             let place = line.map_or_else(String::new, |line| format!(" (line {line})"));
-            let message = error.message().split_whitespace().collect::<Vec<_>>().join(" ");
-            MappingError::Syntax { file: file.to_owned(), reason: format!("{message}{place}") }
+            reader.syntax(&format!("{}{place}", error.message()))
         };
         let mut whole: toml::Table = toml::from_str(text).map_err(syntax)?;
         if let Some(toml::Value::String(family)) = whole.get("family") {
@@ -246,9 +167,7 @@ impl Mapping {
             }
         }
         let head: File = head.try_into().map_err(syntax)?;
-        let tables: Tables = whole.try_into().map_err(syntax)?;
-        let mut reader = Reader { file, rules: Vec::new() };
-        reader.tables(tables, "", &[])?;
+        reader.tables(whole, "", &[])?;
         let mut ranges = BTreeMap::new();
         for (name, count) in head.ranges {
             ranges.insert(name, reader.pattern("ranges", &count)?);
@@ -360,24 +279,25 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn pattern(&self, table: &str, text: &str) -> Result<Pattern, MappingError> {
-        Pattern::parse(text).map_err(|reason| MappingError::Rule {
-            file: self.file.to_owned(),
-            table: table.to_owned(),
-            reason,
-        })
+        Pattern::parse(text).map_err(|reason| self.wrong(table, reason))
     }
 
-    /// The values of a table, made of facts.
+    fn wrong(&self, table: &str, reason: String) -> MappingError {
+        MappingError::Rule { file: self.file.to_owned(), table: table.to_owned(), reason }
+    }
+
+    fn syntax(&self, message: &str) -> MappingError {
+        let reason = message.split_whitespace().collect::<Vec<_>>().join(" ");
+        MappingError::Syntax { file: self.file.to_owned(), reason }
+    }
+
+    /// Reads the values of a table, which are made of facts.
     fn expressions(
         &self,
         table: &str,
         entries: toml::Table,
     ) -> Result<Vec<(String, Expression)>, MappingError> {
-        let wrong = |reason: String| MappingError::Rule {
-            file: self.file.to_owned(),
-            table: table.to_owned(),
-            reason,
-        };
+        let wrong = |reason: String| self.wrong(table, reason);
         let read = |(key, value): (String, toml::Value)| {
             let value: Value = serde_json::to_value(value).map_err(|error| wrong(error.to_string()))?;
             let expression = Expression::parse(&key, value).map_err(wrong)?;
@@ -386,129 +306,32 @@ impl Reader<'_> {
         entries.into_iter().map(read).collect()
     }
 
-    fn patterns(&self, table: &str, texts: &[String]) -> Result<Vec<Pattern>, MappingError> {
-        if texts.is_empty() {
-            let reason = "a list of names is empty".to_owned();
-            return Err(MappingError::Rule { file: self.file.to_owned(), table: table.to_owned(), reason });
-        }
-        texts.iter().map(|text| self.pattern(table, text)).collect()
-    }
-
-    /// The axes of a permutation, each of which must occur once.
-    fn axes(&self, table: &str, source: &str, axes: Vec<Axis>) -> Result<Vec<Vec<usize>>, MappingError> {
-        let groups: Vec<Vec<usize>> = axes
-            .into_iter()
-            .map(|axis| match axis {
-                Axis::One(axis) => vec![axis],
-                Axis::Joined(axes) => axes,
-            })
-            .collect();
-        let mut named = groups.concat();
-        named.sort_unstable();
-        let is_whole = !named.is_empty() && named.iter().enumerate().all(|(place, axis)| place == *axis);
-        if is_whole && groups.iter().all(|group| !group.is_empty()) {
-            return Ok(groups);
-        }
-        let reason = format!("`{source}` needs each of its axes, counted from 0, once");
-        Err(MappingError::Rule { file: self.file.to_owned(), table: table.to_owned(), reason })
-    }
-
-    fn tables(&mut self, tables: Tables, path: &str, flags: &[Flag]) -> Result<(), MappingError> {
+    /// Reads tables of rules, which stand at `path` and hold only with `flags`.
+    fn tables(&mut self, mut tables: toml::Table, path: &str, flags: &[Flag]) -> Result<(), MappingError> {
         let name = |table: &str| if path.is_empty() { table.to_owned() } else { format!("{path}.{table}") };
-        let mut actions = Vec::new();
-        for (source, target) in tables.rename {
-            let table = name("rename");
-            let action = Action::Rename {
-                source: self.pattern(&table, &source)?,
-                target: self.pattern(&table, &target)?,
-            };
-            actions.push((table, action));
+        let conditional = [("when", true), ("unless", false)].map(|(word, wanted)| {
+            let inner = tables.remove(word);
+            (word, wanted, inner)
+        });
+        let is_operation = |table: &&String| TABLES.iter().any(|(name, _)| *name == table.as_str());
+        if let Some(unknown) = tables.keys().find(|table| !is_operation(table)) {
+            return Err(self.syntax(&unknown_table(unknown)));
         }
-        for (source, targets) in tables.split {
-            let table = name("split");
-            let action = Action::Split {
-                source: self.pattern(&table, &source)?,
-                targets: self.patterns(&table, &targets)?,
-            };
-            actions.push((table, action));
+        for (table, read) in TABLES {
+            let Some(entries) = tables.remove(table) else { continue };
+            let table = name(table);
+            let operations = read(entries).map_err(|error| match error {
+                TableError::Syntax(error) => self.syntax(error.message()),
+                TableError::Entry(reason) => self.wrong(&table, reason),
+            })?;
+            let rule = |operation| Rule { table: table.clone(), flags: flags.to_vec(), operation };
+            self.rules.extend(operations.into_iter().map(rule));
         }
-        for (target, concat) in tables.concat {
-            let table = name("concat");
-            let (sources, axes) = match concat {
-                Concat::Plain(of) => (of, None),
-                Concat::Permuted { of, axes } => {
-                    let axes = self.axes(&table, &target, axes)?;
-                    (of, Some(axes))
-                }
-            };
-            let action = Action::Concat {
-                sources: self.patterns(&table, &sources)?,
-                target: self.pattern(&table, &target)?,
-                axes,
-            };
-            actions.push((table, action));
-        }
-        for (source, target) in tables.transpose {
-            let table = name("transpose");
-            let action = Action::Transpose {
-                source: self.pattern(&table, &source)?,
-                target: self.pattern(&table, &target)?,
-            };
-            actions.push((table, action));
-        }
-        for (source, Permute { to, axes }) in tables.permute {
-            let table = name("permute");
-            let action = Action::Permute {
-                source: self.pattern(&table, &source)?,
-                target: self.pattern(&table, &to)?,
-                axes: self.axes(&table, &source, axes)?,
-            };
-            actions.push((table, action));
-        }
-        for (source, Reshape { to, shape }) in tables.reshape {
-            let table = name("reshape");
-            let action = Action::Reshape {
-                source: self.pattern(&table, &source)?,
-                target: self.pattern(&table, &to)?,
-                shape,
-            };
-            actions.push((table, action));
-        }
-        for (source, Pad { to, rows }) in tables.pad {
-            let table = name("pad");
-            let action = Action::Pad {
-                source: self.pattern(&table, &source)?,
-                target: self.pattern(&table, &to)?,
-                rows,
-            };
-            actions.push((table, action));
-        }
-        for (source, Fold { to, rows_times }) in tables.fold {
-            let table = name("fold");
-            let (source, target) = (self.pattern(&table, &source)?, self.pattern(&table, &to)?);
-            let factors = self.pattern(&table, &rows_times)?;
-            actions.push((table, Action::Fold { source, target, factors }));
-        }
-        for (target, fill) in tables.fill {
-            let table = name("fill");
-            let target = self.pattern(&table, &target)?;
-            let action = match fill {
-                Fill::Zeros(shape) => Action::Zeros { target, shape },
-                Fill::Identity(size) => Action::Identity { target, size },
-            };
-            actions.push((table, action));
-        }
-        for (source, reason) in tables.drop {
-            let table = name("drop");
-            actions.push((table.clone(), Action::Drop { source: self.pattern(&table, &source)?, reason }));
-        }
-        self.rules.extend(actions.into_iter().map(|(table, action)| Rule {
-            table,
-            flags: flags.to_vec(),
-            action,
-        }));
-        for (word, wanted, nested) in [("when", true, tables.when), ("unless", false, tables.unless)] {
-            for (flag, inner) in nested {
+        for (word, wanted, inner) in conditional {
+            let Some(inner) = inner else { continue };
+            let by_flag: BTreeMap<String, toml::Table> =
+                inner.try_into().map_err(|error: toml::de::Error| self.syntax(error.message()))?;
+            for (flag, inner) in by_flag {
                 let path = name(&format!("{word}.{flag}"));
                 let mut flags = flags.to_vec();
                 flags.push(Flag { name: self.pattern(&path, &flag)?, wanted });
@@ -517,4 +340,11 @@ impl Reader<'_> {
         }
         Ok(())
     }
+}
+
+/// Returns what is said of a table that is none of the language's.
+fn unknown_table(table: &str) -> String {
+    let tables = TABLES.iter().map(|(table, _)| *table).chain(["when", "unless"]);
+    let expected = tables.map(|table| format!("`{table}`")).collect::<Vec<_>>().join(", ");
+    format!("unknown field `{table}`, expected one of {expected}")
 }

@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::expand::Bindings;
+use super::bindings::Bindings;
 use super::language::Mapping;
 use super::problems::Problems;
 use super::sources::Sources;
 use crate::facts::{Evidence, FactError};
 use crate::plan::Plan;
 
-/// `[detect]` of a layout.
+/// Says how a layout is detected: its `[detect]`.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Detection {
@@ -101,13 +101,13 @@ impl Mapping {
         text.split(' ').map(word).collect::<Vec<_>>().join(" ")
     }
 
-    /// The source of the rule that makes this one tensor.
+    /// Returns the source of the rule that makes this one tensor.
     fn source_of(&self, target: &str) -> Option<String> {
         let rule = self
             .rules
             .iter()
-            .find(|rule| rule.action.targets().iter().any(|pattern| pattern.to_string() == target))?;
-        rule.action.sources().first().map(ToString::to_string)
+            .find(|rule| rule.operation.targets().iter().any(|pattern| pattern.to_string() == target))?;
+        rule.operation.sources().first().map(ToString::to_string)
     }
 
     /// Returns what the layout's variables stand for in these tensors.
@@ -127,7 +127,11 @@ impl Mapping {
     /// Returns everything that is wrong, at once.
     pub fn lay_out(&self, sources: &Sources) -> Result<Plan, Problems> {
         let bindings = self.layout_bindings(sources);
-        let keeps_rest = self.detect.as_ref().is_some_and(|detect| detect.rest);
-        self.expand(sources, &bindings, None, keeps_rest)
+        self.expand(sources, &bindings, None, self.keeps_rest())
+    }
+
+    /// Returns whether tensors that no rule names keep their names.
+    pub(super) fn keeps_rest(&self) -> bool {
+        self.detect.as_ref().is_some_and(|detect| detect.rest)
     }
 }

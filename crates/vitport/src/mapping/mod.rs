@@ -41,10 +41,10 @@
 //! 5. The plan is compared with the source's tensors and with the target definition's parameters and buffers
 //!    (`expected.rs`). What is wrong is reported all at once ([`Problems`]).
 //!
-//! All operations but `fold` can be inverted bit for bit ([`inverse()`]). Casting to another dtype is an option for all
-//! tensors at once and not an operation.
+//! Operations are one file each (`operations/`). All but `fold` can be inverted bit for bit ([`Mapping::inverse`]). Casting to
+//! another dtype is an option for all tensors at once and not an operation.
 
-mod actions;
+mod bindings;
 mod builtin;
 mod compare;
 mod conditions;
@@ -57,19 +57,19 @@ mod inverse;
 mod language;
 mod layout;
 mod nearest;
+mod operations;
 mod pattern;
 mod problems;
 mod router;
+mod rule;
 mod sources;
-mod views;
 
+pub use bindings::Bindings;
 pub use builtin::{layouts, mappings};
 pub use compare::{ComparedOutput, Pair};
 pub use conditions::{Condition, TensorValues};
 pub use config::Expression;
 pub use deviation::Deviation;
-pub use expand::Bindings;
-pub use inverse::{Inverse, NotReversible, inverse};
 pub use language::{Mapping, MappingError};
 pub use problems::{Problem, Problems};
 pub use router::route;

@@ -9,14 +9,14 @@ use super::pattern::Text;
 /// Readings of one pattern that are compared; a pattern of more choices is compared as it is written.
 const READINGS: usize = 256;
 
-/// A name with every run of digits that stands alone between dots replaced by `{n}`.
+/// Returns a name with every run of digits that stands alone between dots replaced by `{n}`.
 pub(super) fn group_of(name: &str) -> String {
     let is_number = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
     name.split('.').map(|part| if is_number(part) { "{n}" } else { part }).collect::<Vec<_>>().join(".")
 }
 
-/// The source or target pattern of the rules whose text is nearest to a group's by edit distance, if any is near enough to
-/// be of help (at least 60 % alike by normalised Levenshtein distance).
+/// Returns the source or target pattern of the rules whose text is nearest to a group's by edit distance, if any is near enough
+/// to be of help (at least 60 % alike by normalised Levenshtein distance).
 pub(super) fn nearest_pattern(mapping: &Mapping, group: &str, is_source: bool) -> Option<String> {
     let alike = |pattern: &str| {
         let readings = readings(mapping, pattern, is_source);
@@ -24,7 +24,7 @@ pub(super) fn nearest_pattern(mapping: &Mapping, group: &str, is_source: bool) -
         scores.fold(0.0, f64::max)
     };
     let patterns = mapping.rules.iter().flat_map(|rule| {
-        let patterns = if is_source { rule.action.sources() } else { rule.action.targets() };
+        let patterns = if is_source { rule.operation.sources() } else { rule.operation.targets() };
         patterns
             .into_iter()
             .map(|pattern| (alike(&pattern.to_string()), pattern.to_string(), rule.table.clone()))
@@ -33,7 +33,7 @@ pub(super) fn nearest_pattern(mapping: &Mapping, group: &str, is_source: bool) -
     (score >= 0.6).then(|| format!("[{table}] {pattern}"))
 }
 
-/// A pattern as groups read: `{n}` for its indices, and each text of its choices.
+/// Returns a pattern as groups read: `{n}` for its indices, and each text of its choices.
 fn readings(mapping: &Mapping, pattern: &str, is_source: bool) -> Vec<String> {
     let with_numbers = mapping
         .ranges

@@ -9,22 +9,22 @@ use foldhash::fast::RandomState;
 use smallvec::smallvec;
 use vitport_checkpoint::{Dims, Dtype, Tensor};
 
-use crate::plan::{Operation, Part, Parts, Plan};
+use crate::plan::{Part, Parts, Plan};
 use crate::state_dict::StateDict;
 
-/// A tensor that rules may read.
+/// Describes a tensor that rules may read.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SourceTensor {
-    /// Its name, as patterns see it.
+    /// Holds its name, as patterns see it.
     pub name: Arc<str>,
-    /// Its dtype.
+    /// Holds its dtype.
     pub dtype: Dtype,
-    /// Its shape.
+    /// Holds its shape.
     pub shape: Dims,
-    /// What fills it, row-major.
+    /// Lists what fills it, row-major.
     pub parts: Parts,
-    /// What a layout did to make it; [`Operation::Rename`] for a checkpoint's own tensor.
-    pub operation: Operation,
+    /// Names what a layout did to make it; `rename` for a checkpoint's own tensor.
+    pub operation: &'static str,
 }
 
 impl SourceTensor {
@@ -74,7 +74,7 @@ impl SourceTensor {
     }
 }
 
-/// Tensors by name, in order.
+/// Holds tensors by name, in order.
 #[derive(Debug, Clone, Default)]
 pub struct Sources {
     tensors: Vec<SourceTensor>,
@@ -96,7 +96,7 @@ impl Sources {
                     first: 0,
                     elements: tensor.elements()
                 }],
-                operation: Operation::Rename,
+                operation: "rename",
             });
         }
         sources

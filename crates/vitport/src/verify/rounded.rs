@@ -15,7 +15,7 @@ use super::weights::{SourceWeights, find, read_f32, scratch_for, unreadable, wid
 use crate::folder::Contents;
 use crate::mapping::{SourceTensor, Sources};
 use crate::nn::{ForwardError, Weights};
-use crate::plan::{Operation, Part, Parts, Plan, Target};
+use crate::plan::{Part, Parts, Plan, Target};
 
 /// A source's weights, rounded.
 pub(super) struct RoundedWeights<'a> {
@@ -81,7 +81,7 @@ impl<'a> RoundedWeights<'a> {
             dtype: cast.dtype,
             shape: tensor.shape.as_slice().into(),
             parts,
-            operation: Operation::Rename,
+            operation: "rename",
         };
         let size = cast.dtype.size();
         let mut bytes = vec![0; out.len().saturating_mul(usize::try_from(size).unwrap_or(usize::MAX))];

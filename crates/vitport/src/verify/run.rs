@@ -318,7 +318,7 @@ pub(crate) fn label_of_folder(config: &Value, class: usize) -> String {
 /// What went in and what came out.
 pub fn accounts(prepared: &Prepared) -> TensorCounts {
     let plan = &prepared.plan;
-    let count = |name: &str| plan.targets.iter().filter(|target| target.operation.name() == name).count();
+    let count = |name: &str| plan.targets.iter().filter(|target| target.operation == name).count();
     TensorCounts {
         source_tensors: prepared.model.state_dict.len(),
         source_bytes: prepared.model.state_dict.iter().map(|(_, tensor)| tensor.bytes()).sum(),

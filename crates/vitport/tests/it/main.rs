@@ -16,6 +16,7 @@ mod jax_refusals;
 mod jax_releases;
 mod labels;
 mod licenses;
+mod mapping_inverse;
 mod mapping_language;
 mod mapping_lint;
 mod networks;

@@ -1,9 +1,9 @@
-//! The mapping language: every operation does what docs/mappings.md says, whatever is written in a mapping file is an answer and
-//! never a panic, and what can be undone is undone.
+//! The mapping language: every operation does what docs/mappings.md says, and whatever is written in a mapping file is an answer
+//! and never a panic.
 
 use proptest::prelude::*;
-use vitport::mapping::{Bindings, Mapping, MappingError, Problem, Problems, Sources, inverse};
-use vitport::plan::{Operation, Part, Plan};
+use vitport::mapping::{Bindings, Mapping, MappingError, Problem, Problems, Sources};
+use vitport::plan::{Part, Plan};
 use vitport::state_dict::StateDict;
 use vitport_checkpoint::{Dtype, Tensor};
 
@@ -87,9 +87,7 @@ fn transpose_is_a_view_and_reshape_keeps_the_bytes() {
     let plan = plan(text, &source, &[("tt", &[5, 3]), ("rr", &[4, 2, 3])]).unwrap();
     let Part::Slice { tensor, .. } = &plan.targets[0].parts[0] else { panic!() };
     assert_eq!((tensor.shape.as_slice(), tensor.strides.as_slice()), (&[5, 3][..], &[1, 5][..]));
-    let ways = inverse(&plan).unwrap();
-    assert_eq!(ways["t"][0].view.as_ref(), Some(&**tensor));
-    assert_eq!(ways["r"][0].view, None);
+    assert!(matches!(&plan.targets[1].parts[..], [Part::Slice { tensor, .. }] if tensor.is_contiguous()));
 }
 
 #[test]
@@ -132,8 +130,8 @@ fn fold_needs_one_factor_a_row_and_cannot_be_undone() {
     let source = sources(&[("w", &[4, 3]), ("g", &[4])]);
     let text = "[fold]\nw = { to = \"ww\", rows_times = \"g\" }";
     let folded = plan(text, &source, &[("ww", &[4, 3])]).unwrap();
-    assert_eq!(folded.targets[0].operation, Operation::Fold);
-    assert!(inverse(&folded).unwrap_err().to_string().contains("ww"));
+    assert_eq!(folded.targets[0].operation, "fold");
+    assert!(!folded.is_reversible());
     let wrong = sources(&[("w", &[4, 3]), ("g", &[3])]);
     assert!(matches!(plan(text, &wrong, &[("ww", &[4, 3])]).unwrap_err()[..], [Problem::Unfit { .. }, ..]));
 }
@@ -216,24 +214,6 @@ proptest! {
                 let _ = mapping.plan(&dict, &Bindings::default(), Some(Dtype::F16), &listed(&[]));
             }
         }
-    }
-
-    #[test]
-    fn a_split_can_be_put_together_again(shares in 1_usize..6, rows in 1_u64..5, columns in 1_u64..5) {
-        let names: Vec<String> = (0..shares).map(|share| format!("t{share}")).collect();
-        let quoted = names.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", ");
-        let source = sources(&[("w", &[rows * shares as u64, columns])]);
-        let shapes: Vec<(&str, [u64; 2])> = names.iter().map(|name| (name.as_str(), [rows, columns])).collect();
-        let shapes: Vec<(&str, &[u64])> = shapes.iter().map(|(name, shape)| (*name, &shape[..])).collect();
-        let plan = plan(&format!("[split]\nw = [{quoted}]"), &source, &shapes).unwrap();
-        let ways = inverse(&plan).unwrap();
-        let mut next = 0;
-        for run in &ways["w"] {
-            prop_assert_eq!(run.source_first, next);
-            prop_assert_eq!(run.target_first, 0);
-            next += run.elements;
-        }
-        prop_assert_eq!(next, rows * columns * shares as u64);
     }
 }
 

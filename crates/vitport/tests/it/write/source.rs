@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use vitport::folder::layout::Layout;
 use vitport::folder::syncing::Syncing;
 use vitport::folder::{Result, gather};
-use vitport::plan::{Operation, Part, Plan, Target};
+use vitport::plan::{Part, Plan, Target};
 use vitport_checkpoint::{Checkpoint, Dtype, Limits, Tensor};
 
 /// A safetensors file in a temporary folder, opened.
@@ -79,13 +79,7 @@ pub fn bytes_of(singles: &[f32]) -> Vec<u8> {
 }
 
 pub fn target(name: &str, dtype: Dtype, shape: &[u64], parts: Vec<Part>) -> Target {
-    Target {
-        name: name.into(),
-        dtype,
-        shape: shape.into(),
-        parts: parts.into(),
-        operation: Operation::Rename,
-    }
+    Target { name: name.into(), dtype, shape: shape.into(), parts: parts.into(), operation: "rename" }
 }
 
 /// Carries the targets into `folder` as one file, and gives back the bytes of each by name, as the safetensors library
