@@ -7,26 +7,26 @@ use crate::facts::Facts;
 use super::language::Mapping;
 use super::pattern::Side;
 
-/// The same place in both networks.
+/// Names the same place in both networks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pair {
-    /// What reports call it: `layer 3`.
+    /// Holds what reports call it: `layer 3`.
     pub name: String,
-    /// The source network's name of it.
+    /// Holds the source network's name of it.
     pub source: String,
-    /// The target network's.
+    /// Holds the target network's name of it.
     pub target: String,
 }
 
-/// The same output of both networks.
+/// Names the same output of both networks.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ComparedOutput {
-    /// What reports call it: `logits`.
+    /// Holds what reports call it: `logits`.
     pub name: String,
-    /// The source network's name of it.
+    /// Holds the source network's name of it.
     pub source: String,
-    /// The target network's.
+    /// Holds the target network's name of it.
     pub target: String,
     /// A flag with which alone it is there.
     #[serde(default)]

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::facts::{Fact, FactError, Facts, Origin, is_same};
 
-/// One condition.
+/// Describes one condition.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Condition {
@@ -49,15 +49,15 @@ pub struct Condition {
     instead: String,
 }
 
-/// A condition on the values of a tensor.
+/// Says what the values of a tensor must be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Values {
-    /// All are 0.
+    /// Requires that all are 0.
     Zero,
 }
 
-/// A look at the values of the source's tensors.
+/// Looks at the values of the source's tensors.
 pub trait TensorValues {
     /// Returns the largest absolute value of the tensor of this name; none if there is no such tensor.
     ///

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::facts::{FactError, Facts};
 
-/// How a value is made.
+/// Says how a value is made.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Expression(Kind);
 

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::facts::{Facts, is_same};
 
-/// A known deviation.
+/// Describes a known deviation.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Deviation {

@@ -10,24 +10,24 @@ use std::sync::Arc;
 /// Bytes that a pattern, and a name that it is filled to, may have: what the reader of checkpoints allows a name.
 const LONGEST: usize = 4096;
 
-/// A choice, which may read differently on the two sides of a rule (`q` in the source, `query` in the target).
+/// Holds a choice, which may read differently on the two sides of a rule (`q` in the source, `query` in the target).
 pub type Text = (Arc<str>, Arc<str>);
 
-/// The value of a variable.
+/// Holds the value of a variable.
 #[derive(Debug, Clone, Copy)]
 pub enum Value<'a> {
-    /// One of its choices.
+    /// Holds one of its choices.
     Choice(&'a Text),
-    /// An index.
+    /// Holds an index.
     Number(u64),
 }
 
-/// The side of a rule that a pattern stands on.
+/// Names the side of a rule that a pattern stands on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
-    /// Names in the checkpoint.
+    /// Means names in the checkpoint.
     Source,
-    /// Names in the folder.
+    /// Means names in the folder.
     Target,
 }
 
@@ -37,7 +37,7 @@ enum Piece {
     Variable(String),
 }
 
-/// A name with holes.
+/// Holds a name with holes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pattern {
     text: String,
@@ -48,7 +48,7 @@ impl Pattern {
     /// Reads a pattern.
     ///
     /// # Errors
-    /// A sentence that says what is wrong with its length, the braces or the variable's name.
+    /// Returns a sentence that says what is wrong with its length, the braces or the variable's name.
     pub fn parse(text: &str) -> Result<Self, String> {
         if text.len() > LONGEST {
             return Err(format!("a name has {} bytes, and {LONGEST} are the most", text.len()));
@@ -87,7 +87,7 @@ impl Pattern {
         Ok(Self { text: text.to_owned(), pieces })
     }
 
-    /// The variables in it, in order, repeated ones once.
+    /// Returns the variables in it, in order, repeated ones once.
     pub fn variables(&self) -> Vec<&str> {
         let mut names: Vec<&str> = Vec::new();
         for piece in &self.pieces {
@@ -100,11 +100,11 @@ impl Pattern {
         names
     }
 
-    /// The pattern for names on one side, to be filled with the values of `variables` in that order. What has one of `texts`
-    /// is filled already.
+    /// Returns the pattern for names on one side, to be filled with the values of `variables` in that order. What has one of
+    /// `texts` is filled already.
     ///
     /// # Errors
-    /// The first variable that is neither.
+    /// Names the first variable that is neither.
     pub fn bind(
         &self,
         side: Side,
@@ -135,7 +135,7 @@ impl Pattern {
     }
 }
 
-/// A pattern of which only the holes are left that differ between the instances of a rule.
+/// Holds a pattern of which only the holes are left that differ between the instances of a rule.
 #[derive(Debug, Clone)]
 pub struct Template {
     /// The pattern's.
@@ -160,7 +160,7 @@ impl Template {
     /// Puts the name with every hole filled into `name`, whose memory is used again.
     ///
     /// # Errors
-    /// That the name gets too long.
+    /// Says that the name gets too long.
     pub fn fill(&self, name: &mut String, values: &[Value<'_>]) -> Result<(), String> {
         name.clear();
         for piece in &self.pieces {

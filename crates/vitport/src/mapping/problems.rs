@@ -9,77 +9,77 @@ use vitport_checkpoint::escape;
 
 use super::nearest::group_of;
 
-/// One reason why a plan cannot be made.
+/// Gives one reason why a plan cannot be made.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case", tag = "kind")]
 #[non_exhaustive]
 pub enum Problem {
-    /// Source tensors that no rule uses.
+    /// Lists source tensors that no rule uses.
     Unmapped {
-        /// The names with their numbers replaced by `{n}`.
+        /// Holds the names with their numbers replaced by `{n}`.
         group: String,
-        /// The names.
+        /// Lists the names.
         names: Vec<String>,
-        /// The rule whose pattern comes nearest.
+        /// Names the rule whose pattern comes nearest.
         nearest: Option<String>,
     },
-    /// Source tensors that a rule needs and the checkpoint lacks.
+    /// Lists source tensors that a rule needs and the checkpoint lacks.
     Missing {
-        /// The names with their numbers replaced by `{n}`.
+        /// Holds the names with their numbers replaced by `{n}`.
         group: String,
-        /// The names.
+        /// Lists the names.
         names: Vec<String>,
-        /// The rule.
+        /// Describes the rule.
         rule: String,
     },
-    /// Two rules make the same target tensor.
+    /// Reports that two rules make the same target tensor.
     MadeTwice {
-        /// The target's name.
+        /// Holds the target's name.
         name: String,
     },
-    /// A source tensor's shape or dtype does not allow what a rule asks for.
+    /// Reports a tensor whose shape or dtype does not allow what a rule asks for.
     Unfit {
-        /// The tensor's name.
+        /// Holds the tensor's name.
         name: String,
-        /// Why it does not fit.
+        /// Says why it does not fit.
         reason: String,
     },
-    /// The target network has no such tensor.
+    /// Lists tensors that the target network does not have.
     NotInTarget {
-        /// The names with their numbers replaced by `{n}`.
+        /// Holds the names with their numbers replaced by `{n}`.
         group: String,
-        /// The names.
+        /// Lists the names.
         names: Vec<String>,
     },
-    /// The target network needs a tensor that no rule makes.
+    /// Lists tensors that the target network needs and no rule makes.
     NotMade {
-        /// The names with their numbers replaced by `{n}`.
+        /// Holds the names with their numbers replaced by `{n}`.
         group: String,
-        /// The names.
+        /// Lists the names.
         names: Vec<String>,
-        /// The rule whose pattern comes nearest.
+        /// Names the rule whose pattern comes nearest.
         nearest: Option<String>,
     },
-    /// The rule file asks for something that the family does not define.
+    /// Reports a rule that asks for something that the source does not define.
     Rule {
-        /// The rule.
+        /// Describes the rule.
         rule: String,
-        /// What is undefined.
+        /// Says what is undefined.
         reason: String,
     },
 }
 
-/// All reasons at once. Displays as one line.
+/// Lists all reasons at once; displays as one line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Problems {
-    /// At least one.
+    /// Holds at least one.
     pub list: Vec<Problem>,
 }
 
-/// Groups of names that are shown next to the rule that comes nearest; looking for it takes time.
+/// Limits the groups of names that are shown next to the rule that comes nearest; looking for it takes time.
 pub(super) const WITH_NEAREST: usize = 32;
 
-/// How many groups the one-line form names before it only counts.
+/// Says how many groups the one-line form names before it only counts.
 const SHOWN: usize = 6;
 
 impl std::error::Error for Problems {}
@@ -139,7 +139,7 @@ impl fmt::Display for Problem {
     }
 }
 
-/// A group of names: the name itself if there is one, else the group and how many.
+/// Shows a group of names: the name itself if there is one, else the group and how many.
 struct Group<'a>(&'a str, &'a [String]);
 
 impl fmt::Display for Group<'_> {
@@ -151,7 +151,7 @@ impl fmt::Display for Group<'_> {
     }
 }
 
-/// Names by their group, in the order in which the groups first appear.
+/// Returns names by their group, in the order in which the groups first appear.
 pub(super) fn grouped(names: impl IntoIterator<Item = String>) -> Vec<(String, Vec<String>)> {
     let mut groups: Vec<(String, Vec<String>)> = Vec::new();
     let mut places: BTreeMap<String, usize> = BTreeMap::new();
