@@ -24,7 +24,7 @@ use crate::image::Pixels;
 use crate::mapping::{Deviation, Sources};
 use crate::model::Prepared;
 use crate::nn::{Network, Outputs, Weights};
-use crate::plan::{Part, Target};
+use crate::plan::Target;
 use crate::state_dict::StateDict;
 
 /// Runs both networks and compares everything. `hashing` is of the source's files, and may be on its way already.
@@ -337,11 +337,10 @@ pub fn accounts(prepared: &Prepared) -> TensorCounts {
 /// and the rounding of folded factors, which the source multiplies with one after another.
 fn arithmetic(prepared: &Prepared, places: usize) -> Arithmetic {
     let network = &prepared.model.target_network;
-    let is_folded = |target: &Target| target.parts.iter().any(|part| matches!(part, Part::ScaledRows { .. }));
     let places = places.max(1) as f64;
     Arithmetic {
         longest_sum: network.longest_sum(),
-        weight_roundoff: if prepared.plan.targets.iter().any(is_folded) { F32_ROUNDOFF } else { 0.0 },
+        weight_roundoff: if prepared.plan.targets.iter().any(Target::is_folded) { F32_ROUNDOFF } else { 0.0 },
         products: network.products() as f64 / places,
         tensors: network.parameters().len() as f64 / places,
     }
