@@ -318,7 +318,7 @@ impl Reader<'_> {
             return Err(self.syntax(&unknown_table(unknown)));
         }
         for (table, read) in TABLES {
-            let Some(entries) = tables.remove(table) else { continue };
+            let Some(entries) = tables.remove(*table) else { continue };
             let table = name(table);
             let operations = read(entries).map_err(|error| match error {
                 TableError::Syntax(error) => self.syntax(error.message()),

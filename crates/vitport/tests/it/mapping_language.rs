@@ -91,6 +91,16 @@ fn transpose_is_a_view_and_reshape_keeps_the_bytes() {
 }
 
 #[test]
+fn what_a_layout_reshaped_is_transposed_in_its_new_shape() {
+    let reshaped =
+        plan("[reshape]\nw = { to = \"r\", shape = [8, 3] }", &sources(&[("w", &[4, 6])]), &[("r", &[8, 3])]);
+    let laid_out = Sources::of_plan(&reshaped.unwrap());
+    let plan = plan("[transpose]\nr = \"t\"", &laid_out, &[("t", &[3, 8])]).unwrap();
+    let Part::Slice { tensor, .. } = &plan.targets[0].parts[0] else { panic!() };
+    assert_eq!((tensor.shape.as_slice(), tensor.strides.as_slice()), (&[3, 8][..], &[1, 3][..]));
+}
+
+#[test]
 fn permute_puts_axes_into_order_and_joins_them() {
     let source = sources(&[("conv", &[2, 3, 4, 5]), ("query", &[6, 2, 3]), ("bias", &[2, 3])]);
     let text = "[permute]\nconv = { to = \"c\", axes = [3, 2, 0, 1] }\nquery = { to = \"q\", axes = [[1, 2], 0] }\nbias = { to = \"b\", axes = [[0, 1]] }";

@@ -32,7 +32,7 @@ use super::sources::SourceTensor;
 use crate::plan::Parts;
 
 /// Lists every operation: the name of its table, and how the table is read. Rules are applied in this order.
-pub(super) const TABLES: [(&str, ReadTable); 10] = [
+pub(super) const TABLES: &[(&str, ReadTable)] = &[
     (rename::TABLE, read_table::<rename::Rename>),
     (split::TABLE, read_table::<split::Split>),
     (concat::TABLE, read_table::<concat::Concat>),
