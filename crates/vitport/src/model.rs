@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 use vitport_checkpoint::{Dtype, Limits};
 
-use crate::facts::{Facts, Known, Labels};
+use crate::facts::{Facts, Labels, Sourced};
 use crate::frameworks::transformers::TargetDefinition;
 use crate::frameworks::{SourceDefinition, Transform};
 use crate::license::License;
@@ -51,7 +51,7 @@ pub struct Model {
     /// The target network, as its config describes it.
     pub target_network: Network,
     /// Licence, where the source says it.
-    pub license: Option<Known<License>>,
+    pub license: Option<Sourced<License>>,
 }
 
 /// A source that is known, and the plan for it.

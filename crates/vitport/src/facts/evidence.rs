@@ -1,16 +1,16 @@
 //! From evidence to facts. A source says what it is in several places: the shapes of its tensors, the config next to them,
-//! the options of the person who has it, the registry entry that it is named after. Everything that is said is gathered
-//! here; what has most weight becomes the fact, what contradicts it is an error, what nothing says is a question.
+//! the options of the person who has it, the registry entry that it is named after. All of it is gathered here; what has the
+//! lowest rank becomes the fact, a statement that contradicts it is an error, what nothing says is a question.
 
 use serde_json::Value;
 
 use super::error::{Contradiction, FactError, Question};
 use super::fact::{Fact, Facts, Origin};
 
-/// Everything that was said of a model, and what is not known of it.
+/// Everything that was stated of a model, and what is not known of it.
 #[derive(Debug, Clone, Default)]
 pub struct Evidence {
-    said: Vec<Fact>,
+    statements: Vec<Fact>,
     open: Vec<Question>,
 }
 
@@ -21,19 +21,19 @@ impl Evidence {
     }
 
     /// Adds that `fact` has this value.
-    pub fn say(&mut self, fact: &'static str, value: impl Into<Value>, origin: Origin) {
-        self.said.push(Fact::new(fact, value, origin));
+    pub fn add(&mut self, fact: &'static str, value: impl Into<Value>, origin: Origin) {
+        self.statements.push(Fact::new(fact, value, origin));
     }
 
     /// Adds that the shape or presence of `tensor` shows that `fact` has this value.
     pub fn weights(&mut self, fact: &'static str, value: impl Into<Value>, tensor: impl Into<String>) {
-        self.say(fact, value, Origin::Weights(tensor.into()));
+        self.add(fact, value, Origin::Weights(tensor.into()));
     }
 
     /// Replaces the names of tensors in what the weights show.
     pub fn rename_tensors(&mut self, rename: impl Fn(&str) -> String) {
-        for said in &mut self.said {
-            if let Origin::Weights(shown_by) = &mut said.origin {
+        for statement in &mut self.statements {
+            if let Origin::Weights(shown_by) = &mut statement.origin {
                 *shown_by = rename(shown_by);
             }
         }
@@ -44,9 +44,9 @@ impl Evidence {
         self.open.push(question);
     }
 
-    /// Returns whether anything has been said of `fact`.
+    /// Returns whether anything is stated of `fact`.
     pub fn has(&self, fact: &str) -> bool {
-        self.said.iter().any(|said| said.name == fact)
+        self.statements.iter().any(|statement| statement.name == fact)
     }
 
     /// Returns whether a question about `fact` is open.
@@ -54,13 +54,13 @@ impl Evidence {
         self.open.iter().any(|question| question.fact == fact)
     }
 
-    /// Returns the facts that are known so far: for each, what has most weight.
+    /// Returns the facts that are known so far: for each, the value with the lowest rank.
     pub fn facts(&self) -> Facts {
         let mut facts = Facts::default();
-        for said in &self.said {
-            match facts.get(said.name) {
-                Some(known) if known.origin.rank() <= said.origin.rank() => {}
-                _ => facts.set(said.clone()),
+        for statement in &self.statements {
+            match facts.get(statement.name) {
+                Some(known) if known.origin.rank() <= statement.origin.rank() => {}
+                _ => facts.set(statement.clone()),
             }
         }
         facts
@@ -73,11 +73,11 @@ impl Evidence {
     /// [`FactError::Questions`], all of them at once, where something is not known.
     pub fn resolve(self) -> Result<Facts, FactError> {
         let facts = self.facts();
-        for said in &self.said {
-            let Some(known) = facts.get(said.name) else { continue };
-            let is_statement = said.origin.is_statement() && known.origin.is_statement();
-            if is_statement && !is_same(&known.value, &said.value) {
-                return Err(Contradiction::between(known, said).into());
+        for other in &self.statements {
+            let Some(known) = facts.get(other.name) else { continue };
+            let are_statements = other.origin.is_statement() && known.origin.is_statement();
+            if are_statements && !is_same(&known.value, &other.value) {
+                return Err(Contradiction::between(known, other).into());
             }
         }
         let open: Vec<Question> =
@@ -111,10 +111,10 @@ mod tests {
     }
 
     #[test]
-    fn what_has_most_weight_is_the_fact() {
+    fn what_has_the_lowest_rank_is_the_fact() {
         let mut evidence = Evidence::new();
-        evidence.say("num_heads", 12, Origin::Registry("vit_base".to_owned()));
-        evidence.say("num_heads", 6, Origin::HubConfig("model_args.num_heads".to_owned()));
+        evidence.add("num_heads", 12, Origin::Registry("a registry: vit_base".to_owned()));
+        evidence.add("num_heads", 6, Origin::Config("model_args.num_heads".to_owned()));
         evidence.ask(question());
         let facts = evidence.resolve().unwrap();
         assert_eq!(facts.number("num_heads"), Some(6));
@@ -123,8 +123,8 @@ mod tests {
     #[test]
     fn two_statements_that_disagree_are_a_contradiction() {
         let mut evidence = Evidence::new();
-        evidence.say("num_heads", 3, Origin::HubConfig("model_args.num_heads".to_owned()));
-        evidence.say("num_heads", 6, Origin::Option("--num-heads"));
+        evidence.add("num_heads", 3, Origin::Config("model_args.num_heads".to_owned()));
+        evidence.add("num_heads", 6, Origin::Option("--num-heads"));
         let error = evidence.resolve().unwrap_err().to_string();
         assert!(error.contains("--num-heads") && error.contains("model_args.num_heads"), "{error}");
     }

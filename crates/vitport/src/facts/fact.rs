@@ -8,62 +8,86 @@ use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
 /// Where a fact came from.
+///
+/// The carriers of statements come first: each says something of this very model. What follows is what is known of the
+/// published model that it is named after, and then what is taken to be so because nothing says otherwise.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Origin {
-    /// The person who ran the command, by this option.
-    Option(&'static str),
-    /// This key of the `config.json` next to the weights.
-    HubConfig(String),
-    /// This key of the model card next to the weights.
-    Card(&'static str),
-    /// The shape or presence of this tensor.
+    /// Names the tensor whose shape or presence shows it.
     Weights(String),
-    /// A scalar that the checkpoint holds next to the weights.
+    /// Names the option by which the person who runs the command says it.
+    Option(&'static str),
+    /// Names the key of the `config.json` next to the weights.
+    Config(String),
+    /// Names the key of the model card next to the weights.
+    Card(&'static str),
+    /// Names the argument of the training run that the checkpoint records: `args.model`.
+    Argument(String),
+    /// Names the attribute of the module that was saved whole.
+    Attribute(String),
+    /// Names a scalar that the checkpoint holds next to the weights.
     Checkpoint(String),
-    /// timm's registry, for this architecture or tag.
+    /// Names a framework's registry and its entry for the model that the source is named after.
     Registry(String),
-    /// Every architecture or tag of timm's registry that fits the weights says the same.
-    AllCandidates(String),
-    /// The framework's published models, for this one.
-    Published(String),
-    /// The file's name.
+    /// Names the published models that have these shapes and agree.
+    Candidates(String),
+    /// Names the file, whose name says it.
     FileName(String),
-    /// The definition of the source framework where nothing else is said.
+    /// Names the definition that has this value where nothing is said.
     Definition(&'static str),
 }
 
 impl Origin {
-    /// Returns how much weight it has, the least number first: what the file itself says goes before what is known of an
-    /// architecture, and that before what holds where nothing is said.
-    pub(super) fn rank(&self) -> u8 {
+    /// Returns the place in the order of precedence, 0 first: of several values of a fact, that with the lowest rank is taken.
+    ///
+    /// Weights cannot be wrong about themselves (0). Then the person's word (1), then what the file and its neighbours say of the
+    /// model (2), what a registry has of the model that it is named after (3), guesses (4), and defaults (5).
+    pub fn rank(&self) -> u8 {
         match self {
             Origin::Weights(_) => 0,
             Origin::Option(_) => 1,
-            Origin::HubConfig(_) | Origin::Card(_) | Origin::Checkpoint(_) => 2,
-            Origin::Registry(_) | Origin::Published(_) => 3,
-            Origin::FileName(_) | Origin::AllCandidates(_) => 4,
+            Origin::Config(_)
+            | Origin::Card(_)
+            | Origin::Argument(_)
+            | Origin::Attribute(_)
+            | Origin::Checkpoint(_) => 2,
+            Origin::Registry(_) => 3,
+            Origin::FileName(_) | Origin::Candidates(_) => 4,
             Origin::Definition(_) => 5,
         }
     }
 
-    /// Returns whether it is a statement about this very model, which another such statement must not contradict.
-    pub(super) fn is_statement(&self) -> bool {
+    /// Returns whether it is a statement about this very model, by the weights, the person or the source (rank 2 or less). Two
+    /// statements that disagree are a contradiction; anything else gives way to what has a lower rank.
+    pub fn is_statement(&self) -> bool {
         self.rank() <= 2
+    }
+
+    /// Returns whether the source itself does not say it, so that it is taken to be so: an option; a guess by shapes, by the
+    /// candidates in a registry or by the file's name; a definition's default.
+    ///
+    /// A registry's entry is none: it is as sure as the name that leads to it, which is a fact of its own, `architecture`.
+    pub fn is_assumption(&self) -> bool {
+        matches!(
+            self,
+            Origin::Option(_) | Origin::Candidates(_) | Origin::FileName(_) | Origin::Definition(_)
+        )
     }
 }
 
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Origin::Option(option) => write!(f, "{option}"),
-            Origin::HubConfig(key) => write!(f, "config.json: {key}"),
-            Origin::Card(key) => write!(f, "the source's model card: {key}"),
             Origin::Weights(tensor) => write!(f, "the weights: {tensor}"),
+            Origin::Option(option) => write!(f, "{option}"),
+            Origin::Config(key) => write!(f, "config.json: {key}"),
+            Origin::Card(key) => write!(f, "the source's model card: {key}"),
+            Origin::Argument(name) => write!(f, "the training arguments: {name}"),
+            Origin::Attribute(name) => write!(f, "the saved module: {name}"),
             Origin::Checkpoint(key) => write!(f, "the checkpoint's own record: {key}"),
-            Origin::Registry(name) => write!(f, "timm's registry: {name}"),
-            Origin::AllCandidates(which) => write!(f, "timm's registry: all of {which}"),
-            Origin::Published(name) => write!(f, "the published model {name}"),
+            Origin::Registry(entry) => write!(f, "{entry}"),
+            Origin::Candidates(which) => write!(f, "{which}"),
             Origin::FileName(name) => write!(f, "the file's name: {name}"),
             Origin::Definition(of) => write!(f, "{of}"),
         }
@@ -78,14 +102,14 @@ impl Serialize for Origin {
 
 /// A value and where it came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Known<T> {
-    /// The value.
+pub struct Sourced<T> {
+    /// Holds the value.
     pub value: T,
-    /// Where it came from.
+    /// Says where it came from.
     pub origin: Origin,
 }
 
-impl<T> Known<T> {
+impl<T> Sourced<T> {
     /// Returns a value and where it came from.
     pub fn new(value: T, origin: Origin) -> Self {
         Self { value, origin }
@@ -95,11 +119,11 @@ impl<T> Known<T> {
 /// A fact: what it is about, its value, and how it is known.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Fact {
-    /// What it is about: an argument of the source's definition such as `num_heads`, or `mean`, `labels`, `license` ….
+    /// Names what it is about: an argument of the source's definition such as `num_heads`, or `mean`, `labels`, `license` ….
     pub name: &'static str,
-    /// Its value, as the source's definition takes it.
+    /// Holds its value, as the source's definition takes it.
     pub value: Value,
-    /// Where it came from.
+    /// Says where it came from.
     pub origin: Origin,
 }
 
@@ -222,6 +246,28 @@ impl FromIterator<Fact> for Facts {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn what_the_source_does_not_say_is_an_assumption() {
+        let name = || "x".to_owned();
+        let origins = [
+            (Origin::Weights(name()), true, false),
+            (Origin::Option("--x"), true, true),
+            (Origin::Config(name()), true, false),
+            (Origin::Card("x"), true, false),
+            (Origin::Argument(name()), true, false),
+            (Origin::Attribute(name()), true, false),
+            (Origin::Checkpoint(name()), true, false),
+            (Origin::Registry(name()), false, false),
+            (Origin::Candidates(name()), false, true),
+            (Origin::FileName(name()), false, true),
+            (Origin::Definition("x"), false, true),
+        ];
+        for (origin, is_statement, is_assumption) in origins {
+            assert_eq!(origin.is_statement(), is_statement, "{origin:?}");
+            assert_eq!(origin.is_assumption(), is_assumption, "{origin:?}");
+        }
+    }
 
     #[test]
     fn values_read_as_people_write_them() {

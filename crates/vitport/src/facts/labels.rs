@@ -2,11 +2,11 @@
 
 use serde_json::Value;
 
-use super::{FactError, FactOptions, Known, LabelChoice, Origin};
+use super::{FactError, FactOptions, LabelChoice, Origin, Sourced};
 use crate::labels::{self, LabelError, LabelSet};
 
 /// One name a class, in the order of the logits; all different, so that each class can be reached by its name.
-pub type Labels = Known<Vec<String>>;
+pub type Labels = Sourced<Vec<String>>;
 
 /// Returns the names for `classes` classes; `listed` are the names and descriptions that the source's config lists.
 ///
@@ -20,7 +20,7 @@ pub fn choose_labels(
     let count = usize::try_from(classes).unwrap_or(usize::MAX);
     let given = |names: Vec<String>, source_name: String| match names.len() {
         labels if labels != count => Err(LabelError::Count { source_name, labels, classes: count }),
-        _ => Ok(Known::new(names, Origin::Option("--labels"))),
+        _ => Ok(Sourced::new(names, Origin::Option("--labels"))),
     };
     match &options.labels {
         Some(LabelChoice::Set(set)) => return Ok(given(set.labels(), format!("--labels {}", set.name()))?),
@@ -30,21 +30,23 @@ pub fn choose_labels(
             return Ok(given(names, source_name)?);
         }
         Some(LabelChoice::None) => {
-            return Ok(Known::new(labels::placeholder(count), Origin::Option("--labels none")));
+            return Ok(Sourced::new(labels::placeholder(count), Origin::Option("--labels none")));
         }
         None => {}
     }
     if let Some((names, descriptions)) = listed {
         let names = labels::from_timm(names, descriptions, count, "config.json")?;
-        return Ok(Known::new(names.names().to_vec(), Origin::HubConfig("label_names".to_owned())));
+        return Ok(Sourced::new(names.names().to_vec(), Origin::Config("label_names".to_owned())));
     }
     Ok(match LabelSet::by_class_count(count) {
         Some(set) => {
-            let origin =
-                Origin::Registry(format!("{} from its {classes} classes, as timm infers", set.name()));
-            Known::new(set.labels(), origin)
+            let origin = Origin::Candidates(format!(
+                "timm's registry: {} from its {classes} classes, as timm infers",
+                set.name()
+            ));
+            Sourced::new(set.labels(), origin)
         }
-        None => Known::new(
+        None => Sourced::new(
             labels::placeholder(count),
             Origin::Definition("no names are known for this class count; --labels FILE gives them"),
         ),

@@ -2,7 +2,7 @@
 //! for weights that came from the very repository that it lists. A model of the same shape that somebody trained on has a
 //! licence that no registry knows.
 
-use super::{Known, Origin};
+use super::{Origin, Sourced};
 use crate::license::License;
 use crate::source::{Provenance, Source};
 
@@ -18,22 +18,22 @@ pub struct PublishedLicense {
 }
 
 /// Returns the licence of a source; none if nothing says it.
-pub fn choose_license(source: &Source, published: Option<&PublishedLicense>) -> Option<Known<License>> {
+pub fn choose_license(source: &Source, published: Option<&PublishedLicense>) -> Option<Sourced<License>> {
     let of_card = source.card.as_ref().and_then(|card| {
         let license = License::of(card.license.as_deref()?)?;
         let link = card.license_link.as_deref().and_then(|link| absolute(link, source.provenance.as_ref()));
-        Some(Known::new(license.named(card.license_name.clone(), link), Origin::Card("license")))
+        Some(Sourced::new(license.named(card.license_name.clone(), link), Origin::Card("license")))
     });
     let of_config = || {
         let stated = source.config.as_ref()?.text("license")?;
-        Some(Known::new(License::of(stated)?, Origin::HubConfig("pretrained_cfg.license".to_owned())))
+        Some(Sourced::new(License::of(stated)?, Origin::Config("pretrained_cfg.license".to_owned())))
     };
     let of_registry = || {
         let published = published?;
         let is_its_repository =
             published.repository.as_ref() == Some(&source.provenance.as_ref()?.repository);
         let license = License::of(Some(&published.license).filter(|_| is_its_repository)?)?;
-        Some(Known::new(license, Origin::Registry(published.name.clone())))
+        Some(Sourced::new(license, Origin::Registry(format!("timm's registry: {}", published.name))))
     };
     of_card.or_else(of_config).or_else(of_registry)
 }

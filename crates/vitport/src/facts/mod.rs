@@ -11,7 +11,7 @@ mod options;
 pub use error::{Contradiction, FactError, Question};
 pub use evidence::Evidence;
 pub(crate) use evidence::is_same;
-pub use fact::{Fact, Facts, Known, Origin};
+pub use fact::{Fact, Facts, Origin, Sourced};
 pub use labels::{Labels, choose_labels};
 pub use license::{PublishedLicense, choose_license};
 pub use options::{FactOptions, LabelChoice};

@@ -151,8 +151,8 @@ impl Condition {
 fn detected_by(fact: &Fact) -> Option<String> {
     match &fact.origin {
         Origin::Weights(tensor) => Some(tensor.clone()),
-        Origin::HubConfig(key) => Some(format!("{key} in config.json")),
-        Origin::Registry(_) | Origin::Published(_) => None,
+        Origin::Config(key) => Some(format!("{key} in config.json")),
+        Origin::Registry(_) => None,
         origin => Some(origin.to_string()),
     }
 }

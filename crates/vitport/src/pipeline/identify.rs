@@ -5,7 +5,7 @@ use vitport_checkpoint::{Checkpoint, escape};
 
 use super::values::FileValues;
 use crate::facts::{
-    Evidence, Fact, FactError, FactOptions, Facts, Known, Origin, choose_labels, choose_license,
+    Evidence, Fact, FactError, FactOptions, Facts, Origin, Sourced, choose_labels, choose_license,
 };
 use crate::frameworks::transformers::{TargetDefinition, Task};
 use crate::frameworks::{self, Inquiry, SOURCES, SourceDefinition};
@@ -96,7 +96,7 @@ struct Identified<'a> {
     name: String,
     tag: Option<String>,
     preparation: frameworks::Preparation,
-    license: Option<Known<License>>,
+    license: Option<Sourced<License>>,
 }
 
 /// Builds both networks from the facts, and makes the folder's documents.

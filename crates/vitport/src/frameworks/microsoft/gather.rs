@@ -35,11 +35,11 @@ pub(super) fn gather(inquiry: &Inquiry<'_>, evidence: &mut Evidence) -> Result<I
     let widths = facts.numbers("embed_dim").unwrap_or_default();
     let published = published(options, &facts, &widths)?;
     for (fact, values) in GEOMETRY {
-        evidence.say(fact, values.to_vec(), Origin::Definition("Microsoft's experiment files"));
+        evidence.add(fact, values.to_vec(), Origin::Definition("Microsoft's experiment files"));
     }
     let definition = || Origin::Definition("Microsoft's cls_cvt.py");
-    evidence.say("act_layer", "quick_gelu", definition());
-    evidence.say("norm_eps", LAYER_NORM_EPS, definition());
+    evidence.add("act_layer", "quick_gelu", definition());
+    evidence.add("norm_eps", LAYER_NORM_EPS, definition());
     heads(options, published, &widths, evidence)?;
     image_size(source, options, published, evidence);
     let name = match published {
@@ -48,6 +48,11 @@ pub(super) fn gather(inquiry: &Inquiry<'_>, evidence: &mut Evidence) -> Result<I
     };
     let preparation = evidence.facts().pair("image_size").map(|size| prepare(options, size)).transpose()?;
     Ok(Identity { name: escape(&name).to_string(), tag: None, license: None, preparation })
+}
+
+/// Returns the origin of what is known of the published model whose sizes the weights have.
+fn by_sizes(published: &Published) -> Origin {
+    Origin::Candidates(format!("the published model {}", published.name))
 }
 
 /// The published model that the sizes are, compared with `--arch`.
@@ -84,15 +89,15 @@ fn heads(
     if let Some(heads) = &options.num_heads {
         let divides = |(heads, width): (&u64, &u64)| *heads > 0 && width % heads == 0;
         if heads.len() == widths.len() && heads.iter().zip(widths).all(divides) {
-            evidence.say("num_heads", heads.clone(), Origin::Option("--num-heads"));
+            evidence.add("num_heads", heads.clone(), Origin::Option("--num-heads"));
             return Ok(());
         }
         let reason = format!("it needs one number a stage, each a divisor of its channels {widths:?}");
         return Err(FactError::contradiction("--num-heads", reason));
     }
     if let Some(published) = published {
-        let by = Origin::Published(published.name.to_owned());
-        evidence.say("num_heads", published.num_heads.to_vec(), by);
+        let by = by_sizes(published);
+        evidence.add("num_heads", published.num_heads.to_vec(), by);
         return Ok(());
     }
     let by_64: Vec<String> = widths.iter().map(|width| (width / 64).max(1).to_string()).collect();
@@ -117,9 +122,9 @@ fn image_size(
     published: Option<&'static Published>,
     evidence: &mut Evidence,
 ) {
-    let mut say = |edge: u64, origin| evidence.say("image_size", vec![edge; 2], origin);
+    let mut say = |edge: u64, origin| evidence.add("image_size", vec![edge; 2], origin);
     if let Some(size) = options.image_size {
-        return evidence.say("image_size", size.to_vec(), Origin::Option("--image-size"));
+        return evidence.add("image_size", size.to_vec(), Origin::Option("--image-size"));
     }
     let edges = published.map_or(&[224, 384][..], |published| published.image_sizes);
     let is_published = |edge: &u64| edges.contains(edge);
@@ -131,7 +136,7 @@ fn image_size(
         return say(edge, Origin::FileName(escape(&stem).to_string()));
     }
     match (edges, published) {
-        (&[edge], Some(published)) => say(edge, Origin::Published(published.name.to_owned())),
+        (&[edge], Some(published)) => say(edge, by_sizes(published)),
         _ => evidence.ask(Question {
             fact: "image_size",
             what: "the size of the image cannot be inferred from a CvT's weights".to_owned(),

@@ -58,18 +58,18 @@ impl TimmDefinition {
             if let Some((name, kind, value)) = said {
                 let value = kind.read(value, &known).ok_or_else(|| self.unread(config, name, kind, value))?;
                 if self.is_telling(field.fact, &value, facts) {
-                    evidence.say(field.fact, value, Origin::HubConfig(format!("model_args.{name}")));
+                    evidence.add(field.fact, value, Origin::Config(format!("model_args.{name}")));
                 }
             } else if field.words.is_some()
                 && let Some(value) = self.made_with(field, named, facts)
                 && self.is_telling(field.fact, &value, facts)
             {
-                let origin = Origin::HubConfig(format!("architecture {}", named.architecture.name));
-                evidence.say(field.fact, value, origin);
+                let origin = Origin::Config(format!("architecture {}", named.architecture.name));
+                evidence.add(field.fact, value, origin);
             }
         }
         if let Some(pool) = config.global_pool() {
-            evidence.say("global_pool", pool, Origin::HubConfig("global_pool".to_owned()));
+            evidence.add("global_pool", pool, Origin::Config("global_pool".to_owned()));
         }
         let is_known = |key: &str| {
             let is_field =

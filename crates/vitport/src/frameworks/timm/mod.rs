@@ -48,7 +48,7 @@ impl TimmDefinition {
         let named = self.named(inquiry, &facts)?;
         let has_heads = self.fields.iter().any(|field| field.fact == "num_heads");
         match options.num_heads.as_deref() {
-            Some(&[heads]) if has_heads => evidence.say("num_heads", heads, Origin::Option("--num-heads")),
+            Some(&[heads]) if has_heads => evidence.add("num_heads", heads, Origin::Option("--num-heads")),
             Some(list) => {
                 let heads = if has_heads { "one number of heads" } else { "no heads" };
                 let reason = format!("a {} has {heads}, and {} are given", self.family, list.len());
@@ -57,7 +57,7 @@ impl TimmDefinition {
             None => {}
         }
         if let Some(eps) = options.layer_norm_eps {
-            evidence.say("norm_eps", eps, Origin::Option("--layer-norm-eps"));
+            evidence.add("norm_eps", eps, Origin::Option("--layer-norm-eps"));
         }
         match &named {
             Some(named) => {
@@ -65,11 +65,7 @@ impl TimmDefinition {
                     if let Some(value) = field.of_architecture(named.architecture) {
                         let is_usual = field.otherwise.is_some_and(|usual| Value::from(usual) == value);
                         if !is_usual {
-                            evidence.say(
-                                field.fact,
-                                value,
-                                Origin::Registry(named.architecture.name.to_owned()),
-                            );
+                            evidence.add(field.fact, value, registry::origin(named.architecture.name));
                         }
                     }
                 }
@@ -94,12 +90,12 @@ impl TimmDefinition {
             }
             match is_open(fact) {
                 true => self.setting_of_all(fact, &facts, evidence),
-                false => evidence.say(fact, *value, Origin::Definition(self.by_definition)),
+                false => evidence.add(fact, *value, Origin::Definition(self.by_definition)),
             }
         }
         self.check_heads(&evidence.facts())?;
         if let Some(named) = &named {
-            evidence.say("architecture", named.name(), named.origin.clone());
+            evidence.add("architecture", named.name(), named.origin.clone());
         }
 
         self.image_size(inquiry, named.as_ref(), evidence)?;
@@ -147,16 +143,12 @@ impl TimmDefinition {
             named.tag.or_else(default)
         });
         if let Some(size) = inquiry.options.image_size {
-            evidence.say("img_size", size.to_vec(), Origin::Option("--image-size"));
+            evidence.add("img_size", size.to_vec(), Origin::Option("--image-size"));
         } else if let Some(size) = of_config {
-            evidence.say(
-                "img_size",
-                size.to_vec(),
-                Origin::HubConfig("pretrained_cfg.input_size".to_owned()),
-            );
+            evidence.add("img_size", size.to_vec(), Origin::Config("pretrained_cfg.input_size".to_owned()));
         } else if let Some(tag) = tag {
             let [_, height, width] = tag.input_size;
-            evidence.say("img_size", json!([height, width]), Origin::Registry(tag.full_name()));
+            evidence.add("img_size", json!([height, width]), registry::origin(&tag.full_name()));
         } else {
             evidence.ask(Question {
                 fact: "img_size",
@@ -205,7 +197,7 @@ impl TimmDefinition {
             {
                 let which =
                     fitting.iter().map(|architecture| architecture.name).collect::<Vec<_>>().join(", ");
-                evidence.say(fact, first, Origin::AllCandidates(which));
+                evidence.add(fact, first, registry::candidates(&which));
             }
         }
     }
@@ -236,7 +228,7 @@ impl TimmDefinition {
         counts.sort_unstable();
         counts.dedup();
         match counts.as_slice() {
-            [heads] => evidence.say("num_heads", *heads, Origin::AllCandidates(which)),
+            [heads] => evidence.add("num_heads", *heads, registry::candidates(&which)),
             _ => {
                 let divisors =
                     (1..=64_u64).filter(|heads| width.is_multiple_of(*heads) && width / heads >= 8);
@@ -262,7 +254,7 @@ impl TimmDefinition {
         match values.split_first() {
             Some((first, others)) if others.iter().all(|other| other == first) => {
                 let which = format!("the {} architectures that fit", fitting.len());
-                evidence.say(fact, first.clone(), Origin::AllCandidates(which));
+                evidence.add(fact, first.clone(), registry::candidates(&which));
             }
             _ => {
                 let shown = |value: &Value| Fact::new(fact, value.clone(), Origin::Definition("")).shown();
@@ -288,7 +280,7 @@ impl TimmDefinition {
 
     /// Returns the facts that the registry has of one of its tags: what a model of that tag would be found to be.
     pub fn facts_of(&self, architecture: &Architecture, tag: &Tag) -> Facts {
-        let origin = || Origin::Registry(tag.full_name());
+        let origin = || registry::origin(&tag.full_name());
         let [channels, height, width] = tag.input_size;
         let mut facts = Facts::from_iter([
             Fact::new("in_chans", channels as u64, origin()),

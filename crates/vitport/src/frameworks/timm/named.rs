@@ -53,15 +53,20 @@ impl TimmDefinition {
             return Ok(Some(found));
         }
         if let Some(config) = &source.config {
-            let origin = Origin::HubConfig("architecture".to_owned());
+            let origin = Origin::Config("architecture".to_owned());
             let mut found = self.look_up(&config.architecture, origin)?;
             let mut tags = registry::tags_of(found.architecture.name);
             found.tag = config.tag().and_then(|tag| tags.find(|row| row.tag == tag));
             return Ok(Some(found));
         }
-        let recorded = ["arch", "args.model", "hyper_parameters.model_name"]
+        let carriers = [
+            ("arch", Origin::Checkpoint as fn(String) -> Origin),
+            ("args.model", Origin::Argument),
+            ("hyper_parameters.model_name", Origin::Argument),
+        ];
+        let recorded = carriers
             .into_iter()
-            .filter_map(|key| Some((source.recorded(key)?, Origin::Checkpoint(key.to_owned()))));
+            .filter_map(|(key, origin)| Some((source.recorded(key)?, origin(key.to_owned()))));
         let stem = source.stem();
         let by_file = std::iter::once((stem.as_str(), Origin::FileName(escape(&stem).to_string())));
         let mut found = recorded.chain(by_file).filter_map(|(name, origin)| self.find(name, origin));

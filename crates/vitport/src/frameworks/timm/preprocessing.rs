@@ -7,7 +7,7 @@ use super::super::source::Inquiry;
 use super::TimmDefinition;
 use super::named::Named;
 use super::registry::{self, Tag};
-use crate::facts::{Fact, FactError, Facts, Known, Origin, Question};
+use crate::facts::{Fact, FactError, Facts, Origin, Question, Sourced};
 use crate::image::{CropMode, Filter};
 use crate::preprocessing::{DEFAULT_CROP_PCT, IMAGENET_MEAN, IMAGENET_STD, Preprocessing};
 use crate::source::TimmConfig;
@@ -33,12 +33,12 @@ pub(super) fn choose(
         && options.interpolation.is_some();
     let base = match (&inquiry.source.config, is_decided) {
         (Some(config), _) => {
-            Known::new(of_config(definition, config, size)?, Origin::HubConfig("pretrained_cfg".to_owned()))
+            Sourced::new(of_config(definition, config, size)?, Origin::Config("pretrained_cfg".to_owned()))
         }
         (None, false) => of_tags(definition, inquiry, named, facts, size)?,
-        (None, true) => Known::new(timm_default(size), Origin::Definition("timm's default")),
+        (None, true) => Sourced::new(timm_default(size), Origin::Definition("timm's default")),
     };
-    let Known { value: base, origin } = base;
+    let Sourced { value: base, origin } = base;
     Ok(base.overridden(options, &origin))
 }
 
@@ -123,9 +123,9 @@ fn of_tags(
     named: Option<&Named>,
     facts: &Facts,
     size: [u64; 2],
-) -> Result<Known<Preprocessing>, FactError> {
+) -> Result<Sourced<Preprocessing>, FactError> {
     if let Some(tag) = named.and_then(|named| named.tag) {
-        return Ok(Known::new(of_tag(tag, size), Origin::Registry(tag.full_name())));
+        return Ok(Sourced::new(of_tag(tag, size), registry::origin(&tag.full_name())));
     }
     let architectures = match named {
         Some(named) => vec![named.architecture],
@@ -149,7 +149,7 @@ fn of_tags(
             && (exact.is_empty() || exact.iter().any(|tag| tag.tag == default.tag))
         {
             let name = format!("{}, timm's default for {}", default.full_name(), named.architecture.name);
-            return Ok(Known::new(of_tag(default, size), Origin::Registry(name)));
+            return Ok(Sourced::new(of_tag(default, size), registry::origin(&name)));
         }
     }
     let fitting = if exact.is_empty() { all } else { exact };
@@ -167,7 +167,7 @@ fn of_tags(
                 [tag] => tag.full_name(),
                 tags => format!("the {} tags that fit", tags.len()),
             };
-            Ok(Known::new(only.clone(), Origin::AllCandidates(which)))
+            Ok(Sourced::new(only.clone(), registry::candidates(&which)))
         }
         [] => Err(FactError::question(Question {
             fact: "mean",

@@ -17,6 +17,18 @@ pub use tag::{Exactness, Tag};
 
 use modules::{module_with, modules};
 
+use crate::facts::Origin;
+
+/// Returns the origin of what the registry has of an architecture or a tag.
+pub fn origin(entry: &str) -> Origin {
+    Origin::Registry(format!("timm's registry: {entry}"))
+}
+
+/// Returns the origin of what all of several architectures or tags that fit the weights have.
+pub fn candidates(which: &str) -> Origin {
+    Origin::Candidates(format!("timm's registry: all of {which}"))
+}
+
 /// Returns every architecture: those of `vision_transformer` and `deit` first, then by module, in timm's order.
 pub fn architectures() -> impl Iterator<Item = &'static Architecture> {
     modules().iter().flat_map(|module| module.architectures().all())
