@@ -3,10 +3,10 @@
 
 use std::sync::OnceLock;
 
-use vitport::facts::FactOptions;
 use vitport::image::{ImageProcessor, RgbImage};
 use vitport::mapping::{Bindings, Mapping, Sources, mappings};
 use vitport::nn::{Context, ForwardError, Model, Network, Outputs, Pixels};
+use vitport::options::FactOptions;
 use vitport::pipeline::{self, Request};
 use vitport::source::Source;
 use vitport::state_dict::StateDict;

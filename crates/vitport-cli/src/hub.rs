@@ -4,7 +4,6 @@ use std::cell::RefCell;
 use std::path::Path;
 
 use indicatif::ProgressBar;
-use vitport::catalogue::Becomes;
 use vitport::frameworks::timm::registry::{self, Tag};
 use vitport::hub::{Event, HubConfig, Progress, Reach, RepoId, Snapshot, fetch_model, fetch_url};
 use vitport_checkpoint::escape;
@@ -84,7 +83,7 @@ fn unknown(name: &str) -> Option<Failure> {
 
 /// Refuses what no class holds before it is fetched.
 fn has_target(tag: &'static Tag) -> Result<(), Failure> {
-    let Some(why) = Becomes::of(tag).why_not() else { return Ok(()) };
+    let Some(why) = tag.becomes().why_not() else { return Ok(()) };
     let note = tag.note.as_deref().map_or(String::new(), |note| format!(" ({})", escape(note)));
     let name = tag.full_name();
     Err(Failure::new(

@@ -4,8 +4,8 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use vitport::facts::{self, LabelChoice};
-use vitport::labels::LabelSet;
+use vitport::labels::{LabelChoice, LabelSet};
+use vitport::options;
 use vitport::pipeline::Request;
 use vitport_checkpoint::escape;
 
@@ -32,7 +32,7 @@ pub fn request(options: FactOptions) -> Result<Request, Failure> {
         }
     });
     Ok(Request {
-        facts: facts::FactOptions {
+        facts: options::FactOptions {
             arch: options.arch,
             num_heads: options.num_heads,
             image_size: options.image_size,

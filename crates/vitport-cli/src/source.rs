@@ -52,7 +52,7 @@ fn open_by_name(
     let source = Source::open(snapshot.source(), root, limits)?;
     let provenance =
         vitport::source::Provenance { repository: snapshot.repo.clone(), commit: snapshot.commit.clone() };
-    let card = vitport::front_matter::FrontMatter::beside(&snapshot.folder);
+    let card = vitport::front_matter::FrontMatter::next_to(&snapshot.folder);
     Ok(Some(Source { card, provenance: Some(provenance), ..source }))
 }
 

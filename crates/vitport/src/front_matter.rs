@@ -16,10 +16,10 @@ pub const CARD: &str = "README.md";
 /// Bytes of a card that are looked at; the metadata stands at its head.
 const MOST_BYTES: u64 = 256 << 10;
 
-/// Datasets that are carried at most.
+/// Most datasets that are taken from a card.
 const MOST_DATASETS: usize = 32;
 
-/// The metadata that a conversion carries over.
+/// The metadata that a conversion writes into the new card.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FrontMatter {
     /// `license`, as it is written.
@@ -34,7 +34,7 @@ pub struct FrontMatter {
 
 impl FrontMatter {
     /// Reads the card in a folder; none if there is no card, or none that says anything.
-    pub fn beside(folder: &Path) -> Option<Self> {
+    pub fn next_to(folder: &Path) -> Option<Self> {
         let file = fs::File::open(folder.join(CARD)).ok()?;
         let mut bytes = Vec::new();
         file.take(MOST_BYTES).read_to_end(&mut bytes).ok()?;

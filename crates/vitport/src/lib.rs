@@ -20,6 +20,7 @@ pub mod labels;
 pub mod license;
 pub mod mapping;
 pub mod model;
+pub mod options;
 pub mod pipeline;
 pub mod plan;
 pub mod preprocessing;

@@ -3,9 +3,9 @@
 use serde_json::{Map, Value, json};
 use vitport_checkpoint::{Dtype, Limits};
 
-use crate::facts::{Facts, Labels, Sourced};
+use crate::facts::{Facts, Sourced};
 use crate::frameworks::transformers::TargetDefinition;
-use crate::frameworks::{SourceDefinition, Transform};
+use crate::frameworks::{PublishedModel, SourceDefinition, Transform};
 use crate::license::License;
 use crate::mapping::{Bindings, Mapping, Sources};
 use crate::nn::Network;
@@ -26,8 +26,8 @@ pub struct Model {
     pub mapping: Mapping,
     /// Its name: `vit_base_patch16_224.augreg2_in21k_ft_in1k`, `cvt-13`, or the file's.
     pub name: String,
-    /// The framework's `architecture.tag` when it is known to be one of those.
-    pub tag: Option<String>,
+    /// Holds what its framework's registry has of it, when it is one of those that were published.
+    pub published: Option<PublishedModel>,
     /// What is known and how.
     pub facts: Facts,
     /// The network's tensors by their bare names in the file.
@@ -41,7 +41,7 @@ pub struct Model {
     /// `config.json` without labels and dtype.
     pub config: Map<String, Value>,
     /// Class names; none for a model whose outputs are not scores of classes.
-    pub labels: Option<Labels>,
+    pub labels: Option<Sourced<Vec<String>>>,
     /// `preprocessor_config.json`.
     pub processor: Value,
     /// The source's own way from an image to its input.

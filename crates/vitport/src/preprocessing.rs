@@ -8,8 +8,9 @@
 
 use serde_json::{Value, json};
 
-use crate::facts::{Fact, FactOptions, Origin};
+use crate::facts::{Fact, Origin};
 use crate::image::{CropMode, Filter, TimmTransform};
+use crate::options::FactOptions;
 
 /// Means of ImageNet-1k's channels on a 0…1 scale, `timm.data.constants.IMAGENET_DEFAULT_MEAN`.
 pub const IMAGENET_MEAN: [f64; 3] = [0.485, 0.456, 0.406];

@@ -1,8 +1,7 @@
 //! The first step: from a path to an open checkpoint and whatever lies next to it that says what it is.
 //!
-//! A source is a weight file, or a folder that holds one. In a timm hub folder the `config.json` names the architecture, its
-//! arguments and its preprocessing; it is read here as far as the families need it, and every field of it is taken as a
-//! claim that the weights may contradict.
+//! A source is a weight file, or a folder that holds one. The `config.json` of a folder is parsed here and understood by the
+//! framework that wrote it, which takes each of its keys as a statement that the weights may contradict.
 
 use std::fs;
 use std::io::Read;
@@ -26,17 +25,17 @@ pub enum SourceError {
     /// The `config.json` next to the weights cannot be read.
     #[error("{}: {reason}; correct or remove it", escape(&.path.display().to_string()))]
     Config {
-        /// The file.
+        /// Names the file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// Says what is wrong with it.
         reason: String,
     },
     /// The folder holds a model that transformers opens already.
     #[error("{}: this is a transformers folder already (its config.json says model_type `{}`); nothing is to be converted", escape(&.path.display().to_string()), escape(.model_type))]
     AlreadyConverted {
-        /// The folder.
+        /// Names the folder.
         path: PathBuf,
-        /// What its config says.
+        /// Holds what its config says.
         model_type: String,
     },
 }
@@ -44,23 +43,32 @@ pub enum SourceError {
 /// Where a source came from, when it is more than a path.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Provenance {
-    /// Repository on the Hub, such as `timm/vit_base_patch16_224.augreg_in21k`.
+    /// Names the repository on the Hub, such as `timm/vit_base_patch16_224.augreg_in21k`.
     pub repository: String,
-    /// Commit that was fetched.
+    /// Names the commit that was fetched.
     pub commit: String,
+}
+
+/// The `config.json` next to the weights, which the framework that wrote it understands.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ConfigFile {
+    /// Names the file.
+    pub path: PathBuf,
+    /// Holds its keys and values.
+    pub values: Map<String, Value>,
 }
 
 /// An opened source.
 pub struct Source {
-    /// The path that was given.
+    /// Holds the path that was given.
     pub path: PathBuf,
-    /// Its tensors.
+    /// Holds its tensors.
     pub checkpoint: Checkpoint,
-    /// The `config.json` of a timm hub folder.
-    pub config: Option<TimmConfig>,
-    /// What the model card next to the weights says.
+    /// Holds the `config.json` next to the weights.
+    pub config: Option<ConfigFile>,
+    /// Holds what the model card next to the weights says.
     pub card: Option<FrontMatter>,
-    /// The repository it was fetched from.
+    /// Names the repository that it was fetched from.
     pub provenance: Option<Provenance>,
 }
 
@@ -68,10 +76,11 @@ impl Source {
     /// Opens a file or a folder. `root` picks the nested part of the checkpoint that holds the weights, if it is given.
     ///
     /// # Errors
-    /// [`SourceError`].
+    /// Returns [`SourceError`] for weights that cannot be read or are refused, a `config.json` that is no JSON object, and a folder
+    /// that transformers opens already.
     pub fn open(path: &Path, root: Option<&str>, limits: &Limits) -> Result<Self, SourceError> {
         let (config, card) = match path.is_dir() {
-            true => (TimmConfig::beside(path)?, FrontMatter::beside(path)),
+            true => (ConfigFile::next_to(path)?, FrontMatter::next_to(path)),
             false => (None, None),
         };
         let checkpoint = match root {
@@ -81,7 +90,7 @@ impl Source {
         Ok(Self { path: path.to_owned(), checkpoint, config, card, provenance: None })
     }
 
-    /// The path or repository as it is shown.
+    /// Returns the path or repository as it is shown.
     pub fn display_name(&self) -> String {
         match &self.provenance {
             Some(provenance) => provenance.repository.clone(),
@@ -89,7 +98,7 @@ impl Source {
         }
     }
 
-    /// The last part of the path without the weight file's extension: `vit_base_patch16_224.augreg_in21k`.
+    /// Returns the last part of the path without the weight file's extension: `vit_base_patch16_224.augreg_in21k`.
     pub fn stem(&self) -> String {
         let name = match &self.provenance {
             Some(provenance) => provenance.repository.rsplit('/').next().unwrap_or_default().to_owned(),
@@ -103,7 +112,7 @@ impl Source {
         stem.unwrap_or(&name).to_owned()
     }
 
-    /// A text that the checkpoint keeps next to the weights, such as `arch`.
+    /// Returns a text that the checkpoint keeps next to the weights, such as `arch`.
     pub fn recorded(&self, path: &str) -> Option<&str> {
         let entry = self.checkpoint.metadata().iter().find(|entry| entry.path == path)?;
         match &entry.value {
@@ -113,21 +122,9 @@ impl Source {
     }
 }
 
-/// The `config.json` of a timm hub folder (timm/models/_hub.py, `save_config_for_hf`).
-#[derive(Debug, Clone, PartialEq)]
-pub struct TimmConfig {
-    /// timm's architecture name.
-    pub architecture: String,
-    /// Arguments that the model was made with, beyond the architecture's own.
-    pub model_args: Map<String, Value>,
-    /// Preprocessing, licence and the like.
-    pub pretrained_cfg: Map<String, Value>,
-    whole: Map<String, Value>,
-}
-
-impl TimmConfig {
+impl ConfigFile {
     /// Reads the config of a folder; none if there is no such file.
-    fn beside(folder: &Path) -> Result<Option<Self>, SourceError> {
+    fn next_to(folder: &Path) -> Result<Option<Self>, SourceError> {
         let path = folder.join("config.json");
         let failed = |reason: String| SourceError::Config { path: path.clone(), reason };
         let file = match fs::File::open(&path) {
@@ -145,66 +142,13 @@ impl TimmConfig {
         }
         let value: Value =
             serde_json::from_str(&text).map_err(|error| failed(format!("it is no JSON: {error}")))?;
-        let Value::Object(whole) = value else {
+        let Value::Object(values) = value else {
             return Err(failed("it is JSON, but no object".to_owned()));
         };
-        if let Some(Value::String(model_type)) = whole.get("model_type") {
+        if let Some(Value::String(model_type)) = values.get("model_type") {
             let model_type = model_type.clone();
             return Err(SourceError::AlreadyConverted { path: folder.to_owned(), model_type });
         }
-        Self::parse(whole).map(Some).map_err(failed)
-    }
-
-    /// Takes a config apart. Older ones hold the keys of `pretrained_cfg` at the top.
-    ///
-    /// # Errors
-    /// A sentence that says which key is missing or of the wrong kind.
-    pub fn parse(whole: Map<String, Value>) -> Result<Self, String> {
-        let object = |key: &str| match whole.get(key) {
-            None | Some(Value::Null) => Ok(None),
-            Some(Value::Object(map)) => Ok(Some(map.clone())),
-            Some(_) => Err(format!("its `{key}` is no object")),
-        };
-        let Some(Value::String(architecture)) = whole.get("architecture") else {
-            return Err("it names no `architecture`, so it is not timm's".to_owned());
-        };
-        let (name, tag) =
-            architecture.split_once('.').map_or((architecture.as_str(), None), |(n, t)| (n, Some(t)));
-        let mut pretrained_cfg = object("pretrained_cfg")?.unwrap_or_else(|| whole.clone());
-        if let Some(tag) = tag {
-            pretrained_cfg.entry("tag").or_insert_with(|| Value::String(tag.to_owned()));
-        }
-        let model_args = object("model_args")?.unwrap_or_default();
-        Ok(Self { architecture: name.to_owned(), model_args, pretrained_cfg, whole })
-    }
-
-    /// The pretrained tag, if it says one.
-    pub fn tag(&self) -> Option<&str> {
-        self.text("tag")
-    }
-
-    /// A text of `pretrained_cfg`.
-    pub fn text(&self, key: &str) -> Option<&str> {
-        self.pretrained_cfg.get(key)?.as_str().filter(|text| !text.is_empty())
-    }
-
-    /// `label_names`, at the top or in `pretrained_cfg`.
-    pub fn label_names(&self) -> Option<&Value> {
-        self.labelling("label_names").or_else(|| self.labelling("labels"))
-    }
-
-    /// `label_descriptions`, at the top or in `pretrained_cfg`.
-    pub fn label_descriptions(&self) -> Option<&Value> {
-        self.labelling("label_descriptions")
-    }
-
-    fn labelling(&self, key: &str) -> Option<&Value> {
-        self.whole.get(key).or_else(|| self.pretrained_cfg.get(key)).filter(|value| !value.is_null())
-    }
-
-    /// How tokens become one vector, if it says so.
-    pub fn global_pool(&self) -> Option<&str> {
-        let of_args = self.model_args.get("global_pool").and_then(Value::as_str);
-        of_args.or_else(|| self.whole.get("global_pool").and_then(Value::as_str))
+        Ok(Some(Self { path, values }))
     }
 }

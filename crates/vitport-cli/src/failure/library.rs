@@ -99,11 +99,9 @@ impl From<FactError> for Failure {
                 Self::new(Kind::Contradiction, message).about_fact(contradiction.about)
             }
             FactError::Misshapen { tensor, .. } => Self::new(Kind::Refused, message).in_tensor(tensor),
-            FactError::Processor(_) => Self::new(Kind::NoTarget, message).about_fact("preprocessing"),
-            FactError::Labels(LabelError::Count { .. }) => {
-                Self::new(Kind::Contradiction, message).about_fact("labels")
+            FactError::Config { path, .. } => {
+                Self::new(Kind::Unreadable, message).in_file(path.display().to_string())
             }
-            FactError::Labels(_) => Self::usage(message).about_fact("labels"),
             _ => Self::new(Kind::UnknownArchitecture, message),
         }
     }
@@ -138,6 +136,11 @@ impl From<ConvertError> for Failure {
             ConvertError::Source(error) => error.into(),
             ConvertError::Facts(error) => error.into(),
             ConvertError::Folder(error) => error.into(),
+            ConvertError::Processor(_) => Self::new(Kind::NoTarget, message).about_fact("preprocessing"),
+            ConvertError::Labels(LabelError::Count { .. }) => {
+                Self::new(Kind::Contradiction, message).about_fact("labels")
+            }
+            ConvertError::Labels(_) => Self::usage(message).about_fact("labels"),
             ConvertError::Mapping(_) => Self::usage(message),
             ConvertError::Unaccounted { file, problems } => {
                 Self::new(kind_of(&problems), format!("{message}{}", way_out(&problems)))

@@ -6,7 +6,6 @@
 use std::fmt::Write as _;
 
 use super::Card;
-use crate::frameworks::timm::registry::{self, Tag};
 use crate::frameworks::transformers::Task;
 
 /// The block with its two lines of dashes.
@@ -41,30 +40,16 @@ pub(super) fn front_matter(card: &Card<'_>) -> String {
     out
 }
 
-/// The datasets that the source's card names, else those in the name of timm's tag.
+/// Returns the datasets that the source's card names, else those of the published model that the source is a copy of.
 fn datasets(card: &Card<'_>) -> Vec<String> {
     let source = &card.prepared.source;
     let stated = source.card.as_ref().map(|card| card.datasets.clone()).unwrap_or_default();
-    let provenance = source.provenance.as_ref();
-    match card.prepared.model.tag.as_deref().and_then(registry::find) {
-        Some(found) if stated.is_empty() && found.tag.hub_id == provenance.map(|p| p.repository.clone()) => {
-            datasets_of(found.tag)
+    match &card.prepared.model.published {
+        Some(published) if stated.is_empty() && published.is_from(source.provenance.as_ref()) => {
+            published.datasets.clone()
         }
         _ => stated,
     }
-}
-
-/// timm's names for datasets, as its tags hold them (`augreg_in21k_ft_in1k`), and the Hub's.
-fn datasets_of(tag: &Tag) -> Vec<String> {
-    let known = [
-        ("in1k", "imagenet-1k"),
-        ("in12k", "imagenet-12k"),
-        ("in21k", "imagenet-21k"),
-        ("in22k", "imagenet-22k"),
-    ];
-    let words: Vec<&str> = tag.tag.split('_').collect();
-    let held = known.into_iter().filter(|(word, _)| words.contains(word));
-    held.map(|(_, dataset)| dataset.to_owned()).collect()
 }
 
 fn scalar(out: &mut String, key: &str, value: &str) {

@@ -1,12 +1,11 @@
 //! Why the facts of a model cannot be had, or no target holds it.
 
 use std::fmt;
+use std::path::PathBuf;
 
 use vitport_checkpoint::escape;
 
 use super::fact::{Fact, Origin};
-use crate::labels::LabelError;
-use crate::preprocessing::NoProcessor;
 
 /// A fact that several answers fit, and nothing tells them apart.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -125,12 +124,14 @@ pub enum FactError {
         /// What is wrong.
         reason: String,
     },
-    /// The source's preprocessing cannot be expressed.
-    #[error(transparent)]
-    Processor(#[from] NoProcessor),
-    /// Labels cannot be read or do not fit.
-    #[error(transparent)]
-    Labels(#[from] LabelError),
+    /// The `config.json` next to the weights is none that any framework writes.
+    #[error("{}: {reason}; correct or remove it", escape(&.path.display().to_string()))]
+    Config {
+        /// Names the file.
+        path: PathBuf,
+        /// Says what is wrong with it.
+        reason: String,
+    },
 }
 
 impl FactError {

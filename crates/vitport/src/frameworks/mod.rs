@@ -2,11 +2,15 @@
 //! files, under the same name. A definition is built from a config without weights; it says which tensors the network
 //! reads and computes its forward pass. Definitions of two frameworks share modules and never each other.
 
+mod framework;
+mod known_model;
 pub mod microsoft;
 mod source;
 pub mod timm;
 pub mod transformers;
 
+pub use framework::{Framework, PublishedModel, SourceConfig, read_config, refuse_by_name};
+pub use known_model::{Becomes, Exactness, KnownModel};
 pub use source::{Identity, Inquiry, Preparation, SourceDefinition, Transform};
 
 use serde::de::DeserializeOwned;
@@ -39,6 +43,9 @@ pub(crate) fn parse_config<T: DeserializeOwned>(
     serde_json::from_value(Value::Object(config.clone()))
         .map_err(|error| ForwardError::config(format!("this is not a config of {whose}: {error}")))
 }
+
+/// Every framework whose models can be converted.
+pub const FRAMEWORKS: [&dyn Framework; 2] = [&timm::Timm, &microsoft::Microsoft];
 
 /// Every definition whose checkpoints can be converted, in the order in which they are tried.
 pub const SOURCES: [&dyn SourceDefinition; 3] =

@@ -3,10 +3,11 @@
 
 use serde_json::Value;
 
-use super::Definition;
-use crate::facts::{Evidence, Fact, FactError, FactOptions, PublishedLicense};
+use super::{Definition, PublishedModel};
+use crate::facts::{Evidence, Fact, FactError};
 use crate::image::{CropRounding, ImageError, MicrosoftTransform, Pixels, RgbImage, TimmTransform};
 use crate::mapping::Sources;
+use crate::options::FactOptions;
 use crate::preprocessing::Preprocessing;
 use crate::source::Source;
 
@@ -59,10 +60,8 @@ pub struct Inquiry<'a> {
 pub struct Identity {
     /// Its name: `vit_base_patch16_224.augreg2_in21k_ft_in1k`, `cvt-13`, or the file's.
     pub name: String,
-    /// The framework's full name of it with its tag, when it is known to be one of those that were published.
-    pub tag: Option<String>,
-    /// The licence that the framework's registry gives that tag, and the repository that it is published in.
-    pub license: Option<PublishedLicense>,
+    /// Holds what is known of it when it is one of those that were published.
+    pub published: Option<PublishedModel>,
     /// How images are prepared; none while that is a question.
     pub preparation: Option<Preparation>,
 }

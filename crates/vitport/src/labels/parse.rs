@@ -12,7 +12,7 @@ use serde::de::{MapAccess, Visitor};
 use serde_json::Value;
 
 use super::unique::make_unique;
-use super::{LabelError, Labels};
+use super::{ClassNames, LabelError};
 
 /// The most bytes of a labels file: 115,000 classes of 60 bytes are 7 MB.
 const LIMIT: u64 = 8 << 20;
@@ -21,7 +21,7 @@ const LIMIT: u64 = 8 << 20;
 ///
 /// # Errors
 /// [`LabelError`] if the file cannot be read, is larger than 8 MiB, or [`parse`] refuses what is in it.
-pub fn from_file(path: &Path) -> Result<Labels, LabelError> {
+pub fn from_file(path: &Path) -> Result<ClassNames, LabelError> {
     let read = |error| LabelError::Read { path: path.to_owned(), error };
     let mut bytes = Vec::new();
     File::open(path).map_err(read)?.take(LIMIT + 1).read_to_end(&mut bytes).map_err(read)?;
@@ -41,11 +41,11 @@ pub fn from_file(path: &Path) -> Result<Labels, LabelError> {
 /// - a JSON object from names to class numbers (torchvision's `class_to_idx`), complete;
 /// - a transformers `config.json`: its `id2label`.
 ///
-/// Names that several classes share are made unique and counted ([`Labels::made_unique`]).
+/// Names that several classes share are made unique and counted ([`ClassNames::made_unique`]).
 ///
 /// # Errors
 /// [`LabelError`], naming the place, if the bytes are none of these.
-pub fn parse(bytes: &[u8], name: &str) -> Result<Labels, LabelError> {
+pub fn parse(bytes: &[u8], name: &str) -> Result<ClassNames, LabelError> {
     let source_name = || name.to_owned();
     let text = std::str::from_utf8(bytes)
         .map_err(|error| LabelError::Encoding { source_name: source_name(), offset: error.valid_up_to() })?;
@@ -140,12 +140,12 @@ fn numbered(pairs: Vec<(String, Value)>, source: &str) -> Result<Vec<Entry>, Lab
 }
 
 /// `"12"` as 12; signs, spaces and leading zeros are not class numbers.
-pub(super) fn class_number(key: &str) -> Option<usize> {
+pub(crate) fn class_number(key: &str) -> Option<usize> {
     let plain = key.bytes().all(|byte| byte.is_ascii_digit()) && (key == "0" || !key.starts_with('0'));
     if plain { key.parse().ok() } else { None }
 }
 
-fn finish(entries: Vec<Entry>, source: &str) -> Result<Labels, LabelError> {
+fn finish(entries: Vec<Entry>, source: &str) -> Result<ClassNames, LabelError> {
     if entries.is_empty() {
         return Err(LabelError::Empty { source_name: source.to_owned() });
     }
@@ -156,12 +156,12 @@ fn finish(entries: Vec<Entry>, source: &str) -> Result<Labels, LabelError> {
     Ok(make_unique(names, &marks))
 }
 
-pub(super) fn shape(source: &str, found: String) -> LabelError {
+pub(crate) fn shape(source: &str, found: String) -> LabelError {
     LabelError::Shape { source_name: source.to_owned(), found }
 }
 
 /// A name from a file for a message: escaped, and cut to 40 characters.
-pub(super) fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     let cut: String = text.chars().take(40).collect();
     if cut.len() < text.len() { format!("{cut:?}…") } else { format!("{cut:?}") }
 }

@@ -5,11 +5,11 @@ use std::collections::{HashMap, HashSet};
 
 use foldhash::fast::RandomState;
 
-use super::Labels;
+use super::ClassNames;
 
 /// Extends each name that occurs more than once by ` (mark)`, where `marks` tells the classes apart (a synset id, or
 /// the class number); names that occur once stay as they are. A missing mark is the class number.
-pub(super) fn make_unique(mut names: Vec<String>, marks: &[Option<String>]) -> Labels {
+pub(crate) fn make_unique(mut names: Vec<String>, marks: &[Option<String>]) -> ClassNames {
     let mut counts: HashMap<&str, usize, RandomState> = HashMap::default();
     for name in &names {
         *counts.entry(name).or_default() += 1;
@@ -36,7 +36,7 @@ pub(super) fn make_unique(mut names: Vec<String>, marks: &[Option<String>]) -> L
             *name = extended;
         }
     }
-    Labels { names, made_unique }
+    ClassNames { names, made_unique }
 }
 
 #[cfg(test)]

@@ -152,6 +152,6 @@ fn inputs(prepared: &Prepared) -> Vec<PathBuf> {
     if source.provenance.is_some() {
         return Vec::new();
     }
-    let config = source.config.as_ref().map(|_| source.path.join("config.json"));
+    let config = source.config.as_ref().map(|config| config.path.clone());
     source.checkpoint.files().iter().map(|file| file.path.clone()).chain(config).collect()
 }

@@ -2,7 +2,9 @@
 
 use crate::facts::FactError;
 use crate::folder;
+use crate::labels::LabelError;
 use crate::mapping::{MappingError, Problems};
+use crate::preprocessing::NoProcessor;
 use crate::source::SourceError;
 
 /// Why a conversion could not be made.
@@ -15,6 +17,12 @@ pub enum ConvertError {
     /// The source is not known, has no target, or is undecided.
     #[error(transparent)]
     Facts(#[from] FactError),
+    /// The source's preprocessing cannot be expressed.
+    #[error(transparent)]
+    Processor(#[from] NoProcessor),
+    /// Labels cannot be read or do not fit.
+    #[error(transparent)]
+    Labels(#[from] LabelError),
     /// The mapping file cannot be used.
     #[error(transparent)]
     Mapping(#[from] MappingError),

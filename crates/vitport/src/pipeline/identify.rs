@@ -3,16 +3,19 @@
 use serde_json::json;
 use vitport_checkpoint::{Checkpoint, escape};
 
+use super::error::ConvertError;
 use super::values::FileValues;
-use crate::facts::{
-    Evidence, Fact, FactError, FactOptions, Facts, Origin, Sourced, choose_labels, choose_license,
-};
+use crate::facts::{Evidence, Fact, FactError, Facts, Origin};
 use crate::frameworks::transformers::{TargetDefinition, Task};
-use crate::frameworks::{self, Inquiry, SOURCES, SourceDefinition};
-use crate::license::License;
+use crate::frameworks::{
+    self, Identity, Inquiry, Preparation, PublishedModel, SOURCES, SourceConfig, SourceDefinition,
+};
+use crate::labels::choose_labels;
+use crate::license::choose_license;
 use crate::mapping::{self, Mapping, Sources, route};
 use crate::model::Model;
 use crate::nn::ForwardError;
+use crate::options::FactOptions;
 use crate::plan::{Dropped, Plan};
 use crate::source::Source;
 use crate::state_dict::StateDict;
@@ -23,19 +26,26 @@ type Found = (&'static dyn SourceDefinition, Option<&'static Mapping>);
 /// Finds out what a source is. `own` is a mapping to use in place of the built-in ones.
 ///
 /// # Errors
-/// Returns [`FactError`]: unknown, without a target, undecided or contradictory.
-pub fn identify(source: &Source, options: &FactOptions, own: Option<&Mapping>) -> Result<Model, FactError> {
+/// Returns [`ConvertError::Facts`] if it is unknown, without a target, undecided or contradictory, [`ConvertError::Labels`] or
+/// [`ConvertError::Processor`] for class names or preprocessing that cannot be had.
+pub fn identify(
+    source: &Source,
+    options: &FactOptions,
+    own: Option<&Mapping>,
+) -> Result<Model, ConvertError> {
+    let config = frameworks::read_config(source)?;
+    let config = config.as_deref();
     let is_known = |dict: &StateDict| recognise(&Sources::of_state_dict(dict)).is_some();
     let state_dict = StateDict::of(&source.checkpoint, is_known);
     let (in_file, dropped) = network_tensors(&state_dict);
     let Some((definition, layout)) = recognise(&in_file) else {
-        return Err(unknown(source, options, &state_dict));
+        return Err(unknown(source, options, config, &state_dict).into());
     };
     let tensors = match layout {
         None => in_file.clone(),
         Some(layout) => {
             if let Some(refusal) = layout.refused_layout(&in_file) {
-                return Err(refusal);
+                return Err(refusal.into());
             }
             laid_out(layout, &in_file)?
         }
@@ -59,15 +69,21 @@ pub fn identify(source: &Source, options: &FactOptions, own: Option<&Mapping>) -
     let identity = definition.gather(&inquiry, &mut evidence)?;
     choose(&with_head(evidence.facts(), options))?;
     let facts = with_head(evidence.resolve()?, options);
-    let Some(mapping) = choose(&facts)?.cloned() else { return Err(unknown(source, options, &state_dict)) };
+    let Some(mapping) = choose(&facts)?.cloned() else {
+        return Err(unknown(source, options, config, &state_dict).into());
+    };
     let Some(target) = frameworks::target(mapping.to()) else {
         let reason = format!("`{}` is not a definition that vitport writes", mapping.to());
-        return Err(FactError::contradiction(format!("the mapping {}", mapping.file()), reason));
+        return Err(FactError::contradiction(format!("the mapping {}", mapping.file()), reason).into());
     };
-    let Some(preparation) = identity.preparation else { return Err(unknown(source, options, &state_dict)) };
+    let Identity { name, published, preparation } = identity;
+    let Some(preparation) = preparation else {
+        return Err(unknown(source, options, config, &state_dict).into());
+    };
     finish(Identified {
         source,
         options,
+        config,
         definition,
         target,
         mapping,
@@ -75,10 +91,9 @@ pub fn identify(source: &Source, options: &FactOptions, own: Option<&Mapping>) -
         state_dict,
         tensors,
         dropped,
-        name: identity.name,
-        tag: identity.tag,
+        name,
+        published,
         preparation,
-        license: choose_license(source, identity.license.as_ref()),
     })
 }
 
@@ -86,6 +101,7 @@ pub fn identify(source: &Source, options: &FactOptions, own: Option<&Mapping>) -
 struct Identified<'a> {
     source: &'a Source,
     options: &'a FactOptions,
+    config: Option<&'a dyn SourceConfig>,
     definition: &'static dyn SourceDefinition,
     target: &'static dyn TargetDefinition,
     mapping: Mapping,
@@ -94,14 +110,14 @@ struct Identified<'a> {
     tensors: Sources,
     dropped: Vec<Dropped>,
     name: String,
-    tag: Option<String>,
-    preparation: frameworks::Preparation,
-    license: Option<Sourced<License>>,
+    published: Option<PublishedModel>,
+    preparation: Preparation,
 }
 
 /// Builds both networks from the facts, and makes the folder's documents.
-fn finish(identified: Identified<'_>) -> Result<Model, FactError> {
+fn finish(identified: Identified<'_>) -> Result<Model, ConvertError> {
     let Identified { source, options, definition, target, mapping, mut facts, preparation, .. } = identified;
+    let stated = identified.config;
     let classes = facts.number("num_classes").unwrap_or(0);
     let config = mapping.target_config(&facts)?;
     let unbuildable = |side: &str, error: ForwardError| FactError::Misshapen {
@@ -120,10 +136,15 @@ fn finish(identified: Identified<'_>) -> Result<Model, FactError> {
         Some(processor) => processor,
         None => preparation.preprocessing.processor()?,
     };
-    let listed =
-        source.config.as_ref().and_then(|config| Some((config.label_names()?, config.label_descriptions())));
     let labels = match target.task(&config) {
-        Task::Classification => Some(choose_labels(classes, options, listed)?),
+        Task::Classification => {
+            let classes = usize::try_from(classes).unwrap_or(usize::MAX);
+            let of_source = match (&options.labels, stated) {
+                (None, Some(stated)) => stated.labels(classes)?,
+                _ => None,
+            };
+            Some(choose_labels(classes, options.labels.as_ref(), of_source)?)
+        }
         Task::Features { .. } => None,
     };
     preparation.facts.into_iter().for_each(|fact| facts.set(fact));
@@ -135,7 +156,9 @@ fn finish(identified: Identified<'_>) -> Result<Model, FactError> {
         let origin = Origin::Weights("every name begins with it".to_owned());
         facts.set(Fact::new("prefix taken off", escape(prefix).to_string(), origin));
     }
-    if let Some(license) = &identified.license {
+    let license =
+        choose_license(source, stated.and_then(SourceConfig::license), identified.published.as_ref());
+    if let Some(license) = &license {
         facts.set(Fact::new("license", license.value.to_string(), license.origin.clone()));
     }
     Ok(Model {
@@ -143,7 +166,7 @@ fn finish(identified: Identified<'_>) -> Result<Model, FactError> {
         target,
         mapping,
         name: identified.name,
-        tag: identified.tag,
+        published: identified.published,
         facts,
         state_dict: identified.state_dict,
         tensors: identified.tensors,
@@ -155,7 +178,7 @@ fn finish(identified: Identified<'_>) -> Result<Model, FactError> {
         transform: preparation.transform,
         network,
         target_network,
-        license: identified.license,
+        license,
     })
 }
 
@@ -212,9 +235,14 @@ fn with_head(mut facts: Facts, options: &FactOptions) -> Facts {
 }
 
 /// The error for tensors that no definition has.
-fn unknown(source: &Source, options: &FactOptions, state_dict: &StateDict) -> FactError {
-    let named = options.arch.clone().or_else(|| Some(source.config.as_ref()?.architecture.clone()));
-    if let Some(refusal) = named.and_then(|name| frameworks::timm::refuse_other_module(&name)) {
+fn unknown(
+    source: &Source,
+    options: &FactOptions,
+    config: Option<&dyn SourceConfig>,
+    state_dict: &StateDict,
+) -> FactError {
+    let named = options.arch.as_deref().or_else(|| config.map(SourceConfig::architecture));
+    if let Some(refusal) = named.and_then(frameworks::refuse_by_name) {
         return refusal;
     }
     let names: Vec<&str> = state_dict.iter().map(|(name, _)| name).take(3).collect();

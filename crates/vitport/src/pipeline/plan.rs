@@ -4,9 +4,9 @@ use vitport_checkpoint::{Dtype, Limits};
 
 use super::error::ConvertError;
 use super::identify::identify;
-use crate::facts::FactOptions;
 use crate::mapping::Mapping;
 use crate::model::Prepared;
+use crate::options::FactOptions;
 use crate::source::Source;
 
 /// What may be asked of a conversion before anything is written.

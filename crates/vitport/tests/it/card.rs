@@ -1,10 +1,12 @@
 //! The model card: what it says of a conversion, and that no text of a stranger can end the block that it stands in.
 
 use vitport::card::Card;
-use vitport::facts::{Fact, FactOptions, LabelChoice};
+use vitport::facts::Fact;
 use vitport::front_matter::FrontMatter;
+use vitport::labels::LabelChoice;
 use vitport::license::License;
 use vitport::model::Prepared;
+use vitport::options::FactOptions;
 use vitport::source::Provenance;
 
 use crate::example::prepared;

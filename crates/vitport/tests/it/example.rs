@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use vitport::facts::FactOptions;
 use vitport::model::Prepared;
+use vitport::options::FactOptions;
 use vitport::pipeline::{Request, plan};
 use vitport::source::Source;
 use vitport_checkpoint::Limits;

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use safetensors::tensor::{Dtype, TensorView, serialize_to_file};
-use vitport::facts::FactOptions;
+use vitport::options::FactOptions;
 use vitport::pipeline::{Request, plan};
 use vitport::source::Source;
 use vitport_checkpoint::{Checkpoint, Limits};

@@ -4,10 +4,10 @@
 use std::path::PathBuf;
 
 use safetensors::tensor::{Dtype, TensorView, serialize_to_file};
-use vitport::facts::FactOptions;
 use vitport::folder::layout::DEFAULT_SHARD_SIZE;
 use vitport::image::{CropMode, Filter};
 use vitport::model::Prepared;
+use vitport::options::FactOptions;
 use vitport::pipeline::{ConvertError, Request, WriteOptions, plan, write};
 use vitport::source::Source;
 use vitport::verify::SourceWeights;

@@ -5,7 +5,8 @@ use std::io::Write;
 
 use serde_json::json;
 use sha2::{Digest, Sha256};
-use vitport::labels::{LabelError, LabelSet, Labels, from_file, from_timm, parse, placeholder};
+use vitport::frameworks::timm::labels::hub_labels;
+use vitport::labels::{ClassNames, LabelError, LabelSet, from_file, parse, placeholder};
 
 fn digest(lines: &[String]) -> String {
     Sha256::digest(lines.join("\n")).iter().map(|byte| format!("{byte:02x}")).collect()
@@ -168,8 +169,8 @@ fn timm(
     names: serde_json::Value,
     descriptions: Option<serde_json::Value>,
     classes: usize,
-) -> Result<Labels, LabelError> {
-    from_timm(&names, descriptions.as_ref(), classes, "config.json")
+) -> Result<ClassNames, LabelError> {
+    hub_labels(&names, descriptions.as_ref(), classes, "config.json")
 }
 
 #[test]

@@ -1,8 +1,10 @@
 //! A licence is what the source states: its card, its config, or timm's registry for the very repository; never more.
 
-use vitport::facts::{PublishedLicense, choose_license};
+use vitport::facts::Sourced;
 use vitport::frameworks::timm::registry;
+use vitport::frameworks::{PublishedModel, SourceConfig, read_config};
 use vitport::front_matter::FrontMatter;
+use vitport::license::choose_license;
 use vitport::source::{Provenance, Source};
 use vitport_checkpoint::Limits;
 
@@ -11,10 +13,19 @@ use crate::example;
 const TAG: &str = "vit_tiny_patch16_224.augreg_in21k_ft_in1k";
 
 /// What timm's registry says of a tag.
-fn published(tag: &str) -> PublishedLicense {
+fn published(tag: &str) -> PublishedModel {
     let known = registry::find(tag).unwrap().tag;
-    let (name, license) = (known.full_name(), known.license.clone().unwrap());
-    PublishedLicense { name, license, repository: known.hub_id.clone() }
+    PublishedModel {
+        repository: known.hub_id.clone(),
+        license: known.license.clone(),
+        datasets: Vec::new(),
+        origin: registry::origin(&known.full_name()),
+    }
+}
+
+/// What the source's config says.
+fn of_config(source: &Source) -> Option<Sourced<String>> {
+    read_config(source).unwrap().as_deref().and_then(SourceConfig::license)
 }
 
 /// A source whose config says a licence or none, whose card says a licence or none, from a repository or from nowhere.
@@ -25,16 +36,13 @@ fn license(
     tag: Option<&str>,
 ) -> Option<(String, String)> {
     let mut source = Source::open(&example::path("vit_small_twin"), None, &Limits::default()).unwrap();
-    let stated = &mut source.config.as_mut().unwrap().pretrained_cfg;
-    stated.remove("license");
-    if let Some(license) = config {
-        stated.insert("license".to_owned(), license.into());
-    }
+    let values = &mut source.config.as_mut().unwrap().values;
+    values["pretrained_cfg"]["license"] = config.into();
     source.card = card.and_then(FrontMatter::parse);
     source.provenance = repository
         .map(|repository| Provenance { repository: repository.to_owned(), commit: "c0ffee".to_owned() });
     let published = tag.map(published);
-    let known = choose_license(&source, published.as_ref())?;
+    let known = choose_license(&source, of_config(&source), published.as_ref())?;
     Some((known.value.to_string(), known.origin.to_string()))
 }
 
@@ -63,9 +71,9 @@ fn a_licence_of_its_own_keeps_its_name_and_a_link_that_leads_there() {
     let card = "---\nlicense: other\nlicense_name: our-terms\nlicense_link: LICENSE\n---\n";
     let mut source = Source::open(&example::path("vit_small_twin"), None, &Limits::default()).unwrap();
     source.card = FrontMatter::parse(card);
-    let known = choose_license(&source, None).unwrap().value;
+    let known = choose_license(&source, of_config(&source), None).unwrap().value;
     assert_eq!((known.id.as_str(), known.name.as_deref(), known.link), ("other", Some("our-terms"), None));
     source.provenance = Some(Provenance { repository: "org/name".to_owned(), commit: "c0ffee".to_owned() });
-    let link = choose_license(&source, None).unwrap().value.link;
+    let link = choose_license(&source, of_config(&source), None).unwrap().value.link;
     assert_eq!(link.as_deref(), Some("https://huggingface.co/org/name/blob/c0ffee/LICENSE"));
 }

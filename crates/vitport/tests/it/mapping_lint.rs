@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use safetensors::{SafeTensors, serialize_to_file};
-use vitport::facts::FactOptions;
 use vitport::folder::Contents;
 use vitport::folder::layout::DEFAULT_SHARD_SIZE;
 use vitport::mapping::{Bindings, Mapping, Problem, Problems, Sources, layouts, mappings};
 use vitport::model::Prepared;
+use vitport::options::FactOptions;
 use vitport::pipeline::{Request, WriteOptions, plan, write};
 use vitport::plan::{Plan, Target};
 use vitport::source::Source;

@@ -4,9 +4,10 @@ use std::path::Path;
 
 use safetensors::tensor::{Dtype, TensorView, serialize_to_file};
 use serde_json::json;
-use vitport::facts::{Fact, FactError, FactOptions, Facts, Origin};
+use vitport::facts::{Fact, FactError, Facts, Origin};
 use vitport::mapping::{Mapping, TensorValues, mappings, route};
 use vitport::model::Prepared;
+use vitport::options::FactOptions;
 use vitport::pipeline::{self, ConvertError, Request};
 use vitport::source::Source;
 use vitport_checkpoint::{Checkpoint, Limits};

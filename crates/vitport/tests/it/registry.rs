@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use vitport::catalogue::Becomes;
 use vitport::frameworks::timm::registry::{self, Architecture, Exactness, Tag};
 use vitport::labels::LabelSet;
 
@@ -11,7 +10,7 @@ const MODULES: [&str; 2] = ["vision_transformer", "deit"];
 
 /// The class that the mappings make of a tag.
 fn class_of_timm(tag: &Tag) -> Option<String> {
-    Becomes::of(tag).class().map(str::to_owned)
+    tag.becomes().class().map(str::to_owned)
 }
 
 fn of_vit(tag: &&Tag) -> bool {

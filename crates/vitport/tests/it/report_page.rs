@@ -5,8 +5,8 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
-use vitport::facts::FactOptions;
 use vitport::model::Prepared;
+use vitport::options::FactOptions;
 use vitport::pipeline::verify;
 use vitport::pipeline::{WriteOptions, write};
 use vitport::plan::Dropped;

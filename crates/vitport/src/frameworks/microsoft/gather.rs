@@ -5,9 +5,10 @@ use serde_json::{Value, json};
 use vitport_checkpoint::escape;
 
 use super::super::source::{Identity, Inquiry, Preparation, Transform};
-use super::published::{PUBLISHED, Published, by_name, edge_in_name};
-use crate::facts::{Evidence, FactError, FactOptions, Facts, Origin, Question};
+use super::published::{PUBLISHED, PublishedCvt, by_name, edge_in_name};
+use crate::facts::{Evidence, FactError, Facts, Origin, Question};
 use crate::image::{CropMode, Filter, MicrosoftTransform};
+use crate::options::FactOptions;
 use crate::preprocessing::{DEFAULT_CROP_PCT, IMAGENET_MEAN, IMAGENET_STD, Preprocessing};
 use crate::source::Source;
 
@@ -46,12 +47,12 @@ pub(super) fn gather(inquiry: &Inquiry<'_>, evidence: &mut Evidence) -> Result<I
         Some(published) if by_name(&source.stem()) != Some(published) => published.name.to_owned(),
         _ => source.stem(),
     };
-    let preparation = evidence.facts().pair("image_size").map(|size| prepare(options, size)).transpose()?;
-    Ok(Identity { name: escape(&name).to_string(), tag: None, license: None, preparation })
+    let preparation = evidence.facts().pair("image_size").map(|size| prepare(options, size));
+    Ok(Identity { name: escape(&name).to_string(), published: None, preparation })
 }
 
 /// Returns the origin of what is known of the published model whose sizes the weights have.
-fn by_sizes(published: &Published) -> Origin {
+fn by_sizes(published: &PublishedCvt) -> Origin {
     Origin::Candidates(format!("the published model {}", published.name))
 }
 
@@ -60,7 +61,7 @@ fn published(
     options: &FactOptions,
     facts: &Facts,
     widths: &[u64],
-) -> Result<Option<&'static Published>, FactError> {
+) -> Result<Option<&'static PublishedCvt>, FactError> {
     let depths = facts.numbers("depth").unwrap_or_default();
     let by_sizes = PUBLISHED.iter().find(|known| widths == known.embed_dim && depths == known.depth);
     let Some(arch) = &options.arch else { return Ok(by_sizes) };
@@ -82,7 +83,7 @@ fn published(
 
 fn heads(
     options: &FactOptions,
-    published: Option<&'static Published>,
+    published: Option<&'static PublishedCvt>,
     widths: &[u64],
     evidence: &mut Evidence,
 ) -> Result<(), FactError> {
@@ -119,7 +120,7 @@ fn heads(
 fn image_size(
     source: &Source,
     options: &FactOptions,
-    published: Option<&'static Published>,
+    published: Option<&'static PublishedCvt>,
     evidence: &mut Evidence,
 ) {
     let mut say = |edge: u64, origin| evidence.add("image_size", vec![edge; 2], origin);
@@ -147,7 +148,7 @@ fn image_size(
 }
 
 /// Microsoft's test transform: at 384 and above the image is squashed, below it is resized to size / 0.875 and cropped.
-fn prepare(options: &FactOptions, size: [u64; 2]) -> Result<Preparation, FactError> {
+fn prepare(options: &FactOptions, size: [u64; 2]) -> Preparation {
     let is_squashed = size.iter().all(|&edge| edge >= 384);
     let base = Preprocessing {
         size,
@@ -159,8 +160,8 @@ fn prepare(options: &FactOptions, size: [u64; 2]) -> Result<Preparation, FactErr
     };
     let (preprocessing, facts) = base.overridden(options, &Origin::Definition("Microsoft's test transform"));
     let transform = transform(&preprocessing, options);
-    let processor = Some(processor(&preprocessing)?);
-    Ok(Preparation { preprocessing, facts, transform, processor })
+    let processor = processor(&preprocessing);
+    Preparation { preprocessing, facts, transform, processor }
 }
 
 /// Microsoft's own transform, unless the user asked for another crop.
@@ -179,8 +180,8 @@ fn transform(preprocessing: &Preprocessing, options: &FactOptions) -> Transform 
 }
 
 /// `ConvNextImageProcessor`, as all published CvT folders have it, where it gives the same pixels: it squashes from 384 on
-/// and crops below. Otherwise the class that does.
-fn processor(preprocessing: &Preprocessing) -> Result<Value, FactError> {
+/// and crops below.
+fn processor(preprocessing: &Preprocessing) -> Option<Value> {
     let [height, width] = preprocessing.size;
     let is_large = height >= 384;
     let is_same = height == width
@@ -189,10 +190,8 @@ fn processor(preprocessing: &Preprocessing) -> Result<Value, FactError> {
             CropMode::Squash => is_large && preprocessing.crop_pct == 1.0,
             CropMode::Border => false,
         };
-    if !is_same {
-        return Ok(preprocessing.processor()?);
-    }
-    Ok(json!({
+    is_same.then(|| {
+        json!({
         "crop_pct": if is_large { DEFAULT_CROP_PCT } else { preprocessing.crop_pct },
         "do_normalize": true,
         "do_rescale": true,
@@ -203,5 +202,6 @@ fn processor(preprocessing: &Preprocessing) -> Result<Value, FactError> {
         "resample": preprocessing.interpolation.pillow_number(),
         "rescale_factor": 1.0 / 255.0,
         "size": { "shortest_edge": height },
-    }))
+        })
+    })
 }

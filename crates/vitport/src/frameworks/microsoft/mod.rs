@@ -1,8 +1,22 @@
 //! Microsoft's own repositories of models.
 
+mod catalogue;
 pub mod cvt;
 mod gather;
 mod published;
 mod structure;
 
-pub use published::{PUBLISHED, PUBLISHED_AT, Published, by_name, edge_in_name};
+use super::{Framework, KnownModel};
+
+/// Microsoft, as a framework.
+pub struct Microsoft;
+
+impl Framework for Microsoft {
+    fn convertible(&self) -> String {
+        "Microsoft's CvT".to_owned()
+    }
+
+    fn known_models(&self) -> Box<dyn Iterator<Item = KnownModel>> {
+        Box::new(catalogue::known_models())
+    }
+}

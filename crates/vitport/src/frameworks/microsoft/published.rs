@@ -5,7 +5,7 @@
 
 /// A published model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Published {
+pub struct PublishedCvt {
     /// Short name, as `--arch` and the original script's `--cvt_model` take it.
     pub name: &'static str,
     /// Blocks a stage.
@@ -23,8 +23,8 @@ pub struct Published {
 }
 
 /// All of them.
-pub const PUBLISHED: [Published; 3] = [
-    Published {
+pub const PUBLISHED: [PublishedCvt; 3] = [
+    PublishedCvt {
         name: "cvt-13",
         depth: [1, 2, 10],
         embed_dim: [64, 192, 384],
@@ -33,7 +33,7 @@ pub const PUBLISHED: [Published; 3] = [
         parameters: 19_997_480,
         releases: &["CvT-13-224x224-IN-1k", "CvT-13-384x384-IN-1k", "CvT-13-384x384-IN-22k"],
     },
-    Published {
+    PublishedCvt {
         name: "cvt-21",
         depth: [1, 4, 16],
         embed_dim: [64, 192, 384],
@@ -42,7 +42,7 @@ pub const PUBLISHED: [Published; 3] = [
         parameters: 31_622_696,
         releases: &["CvT-21-224x224-IN-1k", "CvT-21-384x384-IN-1k", "CvT-21-384x384-IN-22k"],
     },
-    Published {
+    PublishedCvt {
         name: "cvt-w24",
         depth: [2, 2, 20],
         embed_dim: [192, 768, 1024],
@@ -57,7 +57,7 @@ pub const PUBLISHED: [Published; 3] = [
 pub const PUBLISHED_AT: &str = "https://github.com/microsoft/CvT (README, \"Models\": a OneDrive folder)";
 
 /// A published model by the names that people write: `cvt-13`, `CvT_21`, `microsoft/cvt-13`, `cvt-w24-384`.
-pub fn by_name(name: &str) -> Option<&'static Published> {
+pub fn by_name(name: &str) -> Option<&'static PublishedCvt> {
     let plain = name.to_ascii_lowercase().replace('_', "-");
     let plain = plain.strip_prefix("microsoft/").unwrap_or(&plain);
     PUBLISHED.iter().find(|known| {

@@ -7,9 +7,9 @@ use vitport_checkpoint::escape;
 
 use super::TimmDefinition;
 use super::field::{Field, Kind, Literal};
+use super::hub_config::TimmConfig;
 use super::named::Named;
 use crate::facts::{Evidence, FactError, Facts, Origin};
-use crate::source::TimmConfig;
 
 /// Arguments without a say in what the network computes in evaluation.
 const WITHOUT_EFFECT: [&str; 20] = [
@@ -44,7 +44,7 @@ impl TimmDefinition {
     /// here.
     pub(super) fn read_arguments(
         &self,
-        config: &TimmConfig,
+        config: &TimmConfig<'_>,
         named: &Named,
         facts: &Facts,
         evidence: &mut Evidence,
@@ -52,7 +52,7 @@ impl TimmDefinition {
         let known = facts.to_config();
         for field in self.fields {
             let said = field.argument.and_then(|(name, kind)| {
-                let value = config.model_args.get(name)?;
+                let value = config.argument(name)?;
                 (!value.is_null() || kind == Kind::IsSome).then_some((name, kind, value))
             });
             if let Some((name, kind, value)) = said {
@@ -76,8 +76,8 @@ impl TimmDefinition {
                 self.fields.iter().any(|field| field.argument.is_some_and(|(name, _)| name == key));
             is_field || WITHOUT_EFFECT.contains(&key) || self.shown_by_weights.contains(&key)
         };
-        match config.model_args.iter().find(|(key, value)| !value.is_null() && !is_known(key)) {
-            Some((key, value)) => Err(self.not_known(&config.architecture, key, &value.to_string())),
+        match config.arguments().find(|(key, value)| !value.is_null() && !is_known(key)) {
+            Some((key, value)) => Err(self.not_known(config.architecture, key, &value.to_string())),
             None => Ok(()),
         }
     }
@@ -97,9 +97,9 @@ impl TimmDefinition {
         facts.get(fact).is_some() || otherwise.is_none_or(|usual| Value::from(usual) != *value)
     }
 
-    fn unread(&self, config: &TimmConfig, key: &str, kind: Kind, value: &Value) -> FactError {
+    fn unread(&self, config: &TimmConfig<'_>, key: &str, kind: Kind, value: &Value) -> FactError {
         if value.is_string() && matches!(kind, Kind::Activation | Kind::NormEps(_)) {
-            return self.not_known(&config.architecture, key, value.as_str().unwrap_or_default());
+            return self.not_known(config.architecture, key, value.as_str().unwrap_or_default());
         }
         let shown: String = value.to_string().chars().take(40).collect();
         FactError::Misshapen {
@@ -124,9 +124,9 @@ impl TimmDefinition {
 ///
 /// # Errors
 /// Returns [`FactError::Misshapen`] for a value of another kind.
-pub(super) fn image_size(config: &TimmConfig) -> Result<Option<[u64; 2]>, FactError> {
+pub(super) fn image_size(config: &TimmConfig<'_>) -> Result<Option<[u64; 2]>, FactError> {
     let pair = |height: &Value, width: &Value| Some([height.as_u64()?, width.as_u64()?]);
-    match config.model_args.get("img_size") {
+    match config.argument("img_size") {
         None | Some(Value::Null) => {}
         Some(value) => {
             let edges = match value.as_array().map(Vec::as_slice) {

@@ -1,8 +1,11 @@
 //! timm (PyTorch Image Models): its model files, its registry, and what hub folders and training runs say of a model.
 
 mod arguments;
+mod catalogue;
 pub mod convnext;
 mod field;
+mod hub_config;
+pub mod labels;
 mod layers;
 mod named;
 mod preprocessing;
@@ -14,9 +17,13 @@ use serde_json::{Value, json};
 use vitport_checkpoint::escape;
 
 use self::field::{Field, Literal};
+pub use self::hub_config::TimmConfig;
 use self::registry::{Architecture, Tag};
+use super::framework::convertible;
 use super::source::{Identity, Inquiry, Preparation, Transform};
-use crate::facts::{Evidence, Fact, FactError, Facts, Origin, PublishedLicense, Question};
+use super::{Framework, KnownModel, SourceConfig};
+use crate::facts::{Evidence, Fact, FactError, Facts, Origin, Question};
+use crate::source::ConfigFile;
 
 /// What a definition of timm's declares, for all that is read generically.
 #[derive(Debug)]
@@ -44,8 +51,9 @@ impl TimmDefinition {
     /// Returns [`FactError`] for a name that is not known, and for options that cannot be.
     fn gather(&self, inquiry: &Inquiry<'_>, evidence: &mut Evidence) -> Result<Identity, FactError> {
         let Inquiry { source, options, .. } = inquiry;
+        let config = TimmConfig::of(source)?;
         let facts = evidence.facts();
-        let named = self.named(inquiry, &facts)?;
+        let named = self.named(inquiry, config.as_ref(), &facts)?;
         let has_heads = self.fields.iter().any(|field| field.fact == "num_heads");
         match options.num_heads.as_deref() {
             Some(&[heads]) if has_heads => evidence.add("num_heads", heads, Origin::Option("--num-heads")),
@@ -69,7 +77,7 @@ impl TimmDefinition {
                         }
                     }
                 }
-                if let Some(config) = &source.config {
+                if let Some(config) = &config {
                     self.read_arguments(config, named, &facts, evidence)?;
                 }
             }
@@ -98,9 +106,10 @@ impl TimmDefinition {
             evidence.add("architecture", named.name(), named.origin.clone());
         }
 
-        self.image_size(inquiry, named.as_ref(), evidence)?;
+        self.image_size(inquiry, config.as_ref(), named.as_ref(), evidence)?;
         let facts = evidence.facts();
-        let preparation = match preprocessing::choose(self, inquiry, named.as_ref(), &facts) {
+        let preparation = match preprocessing::choose(self, inquiry, config.as_ref(), named.as_ref(), &facts)
+        {
             Ok((preprocessing, facts)) => {
                 let transform = Transform::Timm(preprocessing.timm_transform());
                 Some(Preparation { preprocessing, facts, transform, processor: None })
@@ -115,14 +124,7 @@ impl TimmDefinition {
         let tag = published.as_ref().and_then(|named| named.tag);
         Ok(Identity {
             name: published.as_ref().map_or_else(|| escape(&source.stem()).to_string(), named::Named::name),
-            license: tag.and_then(|tag| {
-                Some(PublishedLicense {
-                    name: tag.full_name(),
-                    license: tag.license.clone()?,
-                    repository: tag.hub_id.clone(),
-                })
-            }),
-            tag: tag.map(Tag::full_name),
+            published: tag.map(Tag::published),
             preparation,
         })
     }
@@ -131,13 +133,14 @@ impl TimmDefinition {
     fn image_size(
         &self,
         inquiry: &Inquiry<'_>,
+        config: Option<&TimmConfig<'_>>,
         named: Option<&named::Named>,
         evidence: &mut Evidence,
     ) -> Result<(), FactError> {
         if evidence.has("img_size") || evidence.is_asked("img_size") {
             return Ok(());
         }
-        let of_config = inquiry.source.config.as_ref().map(arguments::image_size).transpose()?.flatten();
+        let of_config = config.map(arguments::image_size).transpose()?.flatten();
         let tag = named.and_then(|named| {
             let default = || registry::tags_of(named.architecture.name).next();
             named.tag.or_else(default)
@@ -320,16 +323,36 @@ fn modules() -> Vec<&'static str> {
     DEFINITIONS.into_iter().flat_map(|(_, definition)| definition.modules).copied().collect()
 }
 
-/// Returns the reason why an architecture of another module of timm's has no target, if timm has it.
-pub(crate) fn refuse_other_module(name: &str) -> Option<FactError> {
-    let module = registry::module_of(name)?;
-    if modules().contains(&module) {
-        return None;
+/// timm, as a framework.
+pub struct Timm;
+
+impl Framework for Timm {
+    fn convertible(&self) -> String {
+        format!("timm's {} models", modules().join(", "))
     }
-    Some(FactError::NoTarget {
-        what: format!("timm's {name}"),
-        why: format!("it is of timm's family `{module}`, which has no mapping here yet"),
-        tensor: None,
-        instead: format!("vitport converts timm's {} models and Microsoft's CvT", modules().join(", ")),
-    })
+
+    fn read_config<'a>(
+        &self,
+        config: &'a ConfigFile,
+    ) -> Option<Result<Box<dyn SourceConfig + 'a>, FactError>> {
+        let read = TimmConfig::read(config);
+        Some(read.map(|config| Box::new(config) as Box<dyn SourceConfig>))
+    }
+
+    fn refuse_by_name(&self, name: &str) -> Option<FactError> {
+        let module = registry::module_of(name)?;
+        if modules().contains(&module) {
+            return None;
+        }
+        Some(FactError::NoTarget {
+            what: format!("timm's {name}"),
+            why: format!("it is of timm's family `{module}`, which has no mapping here yet"),
+            tensor: None,
+            instead: format!("vitport converts {}", convertible()),
+        })
+    }
+
+    fn known_models(&self) -> Box<dyn Iterator<Item = KnownModel>> {
+        Box::new(registry::tags().map(catalogue::known_model))
+    }
 }

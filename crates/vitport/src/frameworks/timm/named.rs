@@ -5,8 +5,9 @@ use serde_json::Value;
 use vitport_checkpoint::escape;
 
 use super::super::source::Inquiry;
-use super::TimmDefinition;
+use super::hub_config::TimmConfig;
 use super::registry::{self, Architecture, Tag};
+use super::{Framework, TimmDefinition};
 use crate::facts::{FactError, Facts, Origin, is_same};
 
 /// An architecture that something names.
@@ -41,7 +42,12 @@ impl TimmDefinition {
     /// # Errors
     /// Returns [`FactError::UnknownName`] or [`FactError::NoTarget`] for a name that is not one of this definition's,
     /// [`FactError::Contradiction`] for an `--arch` that the weights are not.
-    pub(super) fn named(&self, inquiry: &Inquiry<'_>, facts: &Facts) -> Result<Option<Named>, FactError> {
+    pub(super) fn named(
+        &self,
+        inquiry: &Inquiry<'_>,
+        config: Option<&TimmConfig<'_>>,
+        facts: &Facts,
+    ) -> Result<Option<Named>, FactError> {
         let Inquiry { source, options, .. } = inquiry;
         if let Some(name) = &options.arch {
             let found = self.look_up(name, Origin::Option("--arch"))?;
@@ -52,11 +58,11 @@ impl TimmDefinition {
             }
             return Ok(Some(found));
         }
-        if let Some(config) = &source.config {
+        if let Some(config) = config {
             let origin = Origin::Config("architecture".to_owned());
-            let mut found = self.look_up(&config.architecture, origin)?;
+            let mut found = self.look_up(config.architecture, origin)?;
             let mut tags = registry::tags_of(found.architecture.name);
-            found.tag = config.tag().and_then(|tag| tags.find(|row| row.tag == tag));
+            found.tag = config.tag.and_then(|tag| tags.find(|row| row.tag == tag));
             return Ok(Some(found));
         }
         let carriers = [
@@ -84,7 +90,7 @@ impl TimmDefinition {
         if let Some(found) = self.find(name, origin) {
             return Ok(found);
         }
-        if let Some(error) = super::refuse_other_module(name) {
+        if let Some(error) = super::Timm.refuse_by_name(name) {
             return Err(error);
         }
         let suggestion = match registry::suggest(name).as_slice() {

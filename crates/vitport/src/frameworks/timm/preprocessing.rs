@@ -5,12 +5,12 @@ use serde_json::Value;
 
 use super::super::source::Inquiry;
 use super::TimmDefinition;
+use super::hub_config::TimmConfig;
 use super::named::Named;
 use super::registry::{self, Tag};
 use crate::facts::{Fact, FactError, Facts, Origin, Question, Sourced};
 use crate::image::{CropMode, Filter};
 use crate::preprocessing::{DEFAULT_CROP_PCT, IMAGENET_MEAN, IMAGENET_STD, Preprocessing};
-use crate::source::TimmConfig;
 
 /// How the tags of timm's begin whose weights Google released as `.npz` (timm/models/vision_transformer.py, `default_cfgs`).
 const JAX_TAGS: [&str; 3] = ["augreg_in", "orig_in", "sam_in"];
@@ -22,6 +22,7 @@ const JAX_TAGS: [&str; 3] = ["augreg_in", "orig_in", "sam_in"];
 pub(super) fn choose(
     definition: &TimmDefinition,
     inquiry: &Inquiry<'_>,
+    config: Option<&TimmConfig<'_>>,
     named: Option<&Named>,
     facts: &Facts,
 ) -> Result<(Preprocessing, Vec<Fact>), FactError> {
@@ -31,7 +32,7 @@ pub(super) fn choose(
         && options.std.is_some()
         && options.crop_pct.is_some()
         && options.interpolation.is_some();
-    let base = match (&inquiry.source.config, is_decided) {
+    let base = match (config, is_decided) {
         (Some(config), _) => {
             Sourced::new(of_config(definition, config, size)?, Origin::Config("pretrained_cfg".to_owned()))
         }
@@ -56,7 +57,7 @@ fn timm_default(size: [u64; 2]) -> Preprocessing {
 
 fn of_config(
     definition: &TimmDefinition,
-    config: &TimmConfig,
+    config: &TimmConfig<'_>,
     size: [u64; 2],
 ) -> Result<Preprocessing, FactError> {
     let mut chosen = timm_default(size);

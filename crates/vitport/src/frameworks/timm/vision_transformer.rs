@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::super::{Definition, Identity, Inquiry, SourceDefinition, parse_config};
 use super::field::{Field, Kind, Literal};
 use super::layers::activation;
-use super::{TimmDefinition, arguments, structure};
+use super::{TimmConfig, TimmDefinition, arguments, structure};
 use crate::facts::{Evidence, FactError};
 use crate::mapping::Sources;
 use crate::nn::{
@@ -144,7 +144,8 @@ impl SourceDefinition for VisionTransformer {
     }
 
     fn read(&self, inquiry: &Inquiry<'_>, evidence: &mut Evidence) -> Result<(), FactError> {
-        let configured = inquiry.source.config.as_ref().map(arguments::image_size).transpose()?.flatten();
+        let configured =
+            TimmConfig::of(inquiry.source)?.as_ref().map(arguments::image_size).transpose()?.flatten();
         structure::read(inquiry, configured, evidence)
     }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use safetensors::{SafeTensors, serialize_to_file};
 use serde_json::json;
-use vitport::facts::FactOptions;
+use vitport::options::FactOptions;
 use vitport::pipeline::Request;
 use vitport::pipeline::verify;
 use vitport::verify::{TestImage, Verdict};

@@ -3,8 +3,8 @@
 
 use std::path::Path;
 
-use vitport::facts::FactOptions;
 use vitport::image::Filter;
+use vitport::options::FactOptions;
 use vitport::pipeline::Request;
 use vitport::pipeline::verify;
 use vitport::preprocessing::{IMAGENET_MEAN, IMAGENET_STD};

@@ -11,9 +11,10 @@ mod modules;
 mod rows;
 mod tag;
 
+pub use super::super::Exactness;
 pub use architecture::Architecture;
 pub use find::{Found, find, module_of, suggest};
-pub use tag::{Exactness, Tag};
+pub use tag::Tag;
 
 use modules::{module_with, modules};
 

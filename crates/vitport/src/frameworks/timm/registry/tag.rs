@@ -3,6 +3,8 @@
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use super::super::super::{Exactness, PublishedModel};
+use super::origin;
 use super::rows::Line;
 
 /// One set of pretrained weights of an architecture.
@@ -67,33 +69,6 @@ pub struct Tag {
     pub note: Option<String>,
 }
 
-/// How much of a model a transformers class can hold, as measured with random weights (`data/timm/README.md`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Exactness {
-    /// All that timm's forward pass computes.
-    Exact,
-    /// Up to the last hidden state or the pooled vector.
-    Features,
-    /// Nothing: no class has this structure.
-    None,
-    /// Nobody has looked yet.
-    #[serde(rename = "not examined")]
-    NotExamined,
-}
-
-impl Exactness {
-    /// Returns the word for it: `exact`, `features`, `none`, `not examined`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Exactness::Exact => "exact",
-            Exactness::Features => "features",
-            Exactness::None => "none",
-            Exactness::NotExamined => "not examined",
-        }
-    }
-}
-
 impl Tag {
     pub(super) fn new(line: &Line, fields: Map<String, Value>) -> Option<Self> {
         let (module, _) = line.class.split_once('/')?;
@@ -103,6 +78,24 @@ impl Tag {
             tag.hub_id = Some(format!("timm/{}", tag.full_name()));
         }
         Some(tag)
+    }
+
+    /// Returns what the registry has of it as a published model. Its name says the datasets: `augreg_in21k_ft_in1k`.
+    pub(in super::super) fn published(&self) -> PublishedModel {
+        let datasets = [
+            ("in1k", "imagenet-1k"),
+            ("in12k", "imagenet-12k"),
+            ("in21k", "imagenet-21k"),
+            ("in22k", "imagenet-22k"),
+        ];
+        let words: Vec<&str> = self.tag.split('_').collect();
+        let named = datasets.into_iter().filter(|(word, _)| words.contains(word));
+        PublishedModel {
+            repository: self.hub_id.clone(),
+            license: self.license.clone(),
+            datasets: named.map(|(_, dataset)| dataset.to_owned()).collect(),
+            origin: origin(&self.full_name()),
+        }
     }
 
     /// Returns timm's full name of it, `architecture.tag`.

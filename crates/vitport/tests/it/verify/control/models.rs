@@ -3,8 +3,8 @@
 
 use std::path::{Path, PathBuf};
 
-use vitport::facts::FactOptions;
 use vitport::image::{CropMode, Filter};
+use vitport::options::FactOptions;
 use vitport::pipeline::Request;
 use vitport::preprocessing::{IMAGENET_MEAN, IMAGENET_STD};
 

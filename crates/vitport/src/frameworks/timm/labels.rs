@@ -4,24 +4,22 @@
 
 use serde_json::Value;
 
-use super::parse::{class_number, quoted, shape};
-use super::unique::make_unique;
-use super::{LabelError, Labels};
+use crate::labels::{ClassNames, LabelError, class_number, make_unique, quoted, shape};
 
-/// The labels of a head with `classes` classes: each class's description where there is one, its name otherwise, and
+/// Returns the labels of a head with `classes` classes: each class's description where there is one, its name otherwise, and
 /// `LABEL_i` for a number that an object of names leaves out. Equal descriptions are distinguished by the names
 /// ("crane (n02012849)"), equal names by the class numbers. `descriptions` may also be a list next to the names.
 /// `source` is the file in messages.
 ///
 /// # Errors
-/// [`LabelError::Shape`] if either value has another form, [`LabelError::Count`] if a list's length or a number in an
+/// Returns [`LabelError::Shape`] if either value has another form, [`LabelError::Count`] if a list's length or a number in an
 /// object does not fit `classes`, [`LabelError::Blank`] for an empty name.
-pub fn from_timm(
+pub fn hub_labels(
     names: &Value,
     descriptions: Option<&Value>,
     classes: usize,
     source: &str,
-) -> Result<Labels, LabelError> {
+) -> Result<ClassNames, LabelError> {
     let mut names = class_names(names, classes, source)?;
     let mut labels = Vec::with_capacity(names.len());
     for (class, name) in names.iter().enumerate() {
@@ -51,7 +49,7 @@ pub fn from_timm(
     Ok(make_unique(labels, &names))
 }
 
-/// `label_names` as one optional name a class.
+/// Returns `label_names` as one optional name a class.
 fn class_names(names: &Value, classes: usize, source: &str) -> Result<Vec<Option<String>>, LabelError> {
     let count = |labels| LabelError::Count { source_name: source.to_owned(), labels, classes };
     let text = |value: &Value, place: String| match value {

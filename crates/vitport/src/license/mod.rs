@@ -1,7 +1,11 @@
-//! Licences as the Hub's model cards name them. A licence is carried as its source states it; one that is not on the Hub's
+//! Licences as the Hub's model cards name them. A licence is written as its source states it; one that is not on the Hub's
 //! list becomes `other` with its name next to it, which is how the Hub wants those.
 
+mod choose;
+
 use std::fmt;
+
+pub use choose::choose_license;
 
 /// The Hub's identifiers (huggingface/hub-docs, docs/hub/repositories-licenses.md), without those of language models.
 const IDENTIFIERS: [&str; 60] = [
@@ -73,16 +77,16 @@ const LONGEST_NAME: usize = 200;
 /// A licence in the Hub's terms.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct License {
-    /// An identifier of the Hub's, or `other`.
+    /// Holds an identifier of the Hub's, or `other`.
     pub id: String,
-    /// What it is called, if it is `other`.
+    /// Says what it is called, if it is `other`.
     pub name: Option<String>,
-    /// Where it can be read, if it is `other` and that is known.
+    /// Says where it can be read, if it is `other` and that is known.
     pub link: Option<String>,
 }
 
 impl License {
-    /// What `stated` is on the Hub; none if it states nothing.
+    /// Returns what `stated` is on the Hub; none if it states nothing.
     pub fn of(stated: &str) -> Option<Self> {
         let stated = stated.trim();
         let id = stated.to_ascii_lowercase();
@@ -96,7 +100,7 @@ impl License {
         Some(Self { id: "other".to_owned(), name, link: None })
     }
 
-    /// The same with a name and a link, if it needs them and has none.
+    /// Returns the same with a name and a link, if it needs them and has none.
     pub fn named(self, name: Option<String>, link: Option<String>) -> Self {
         if self.id != "other" {
             return self;

@@ -1,0 +1,95 @@
+//! What a framework knows of its models by name: which are published, why one has no target, and what a `config.json` of its own
+//! says.
+
+use super::FRAMEWORKS;
+use super::known_model::KnownModel;
+use crate::facts::{FactError, Origin, Sourced};
+use crate::labels::{ClassNames, LabelError};
+use crate::source::{ConfigFile, Provenance, Source};
+
+/// A framework whose models can be converted.
+pub trait Framework: Sync {
+    /// Returns what of it can be converted, as a refusal ends: `Microsoft's CvT`.
+    fn convertible(&self) -> String;
+
+    /// Reads a `config.json` next to weights; none for a framework that writes no such file.
+    ///
+    /// # Errors
+    /// Returns [`FactError::Config`] for a file that is not the framework's.
+    fn read_config<'a>(
+        &self,
+        _config: &'a ConfigFile,
+    ) -> Option<Result<Box<dyn SourceConfig + 'a>, FactError>> {
+        None
+    }
+
+    /// Returns the reason why the architecture of that name has no target, if the framework has it and it has none.
+    fn refuse_by_name(&self, _name: &str) -> Option<FactError> {
+        None
+    }
+
+    /// Returns every model that it publishes.
+    fn known_models(&self) -> Box<dyn Iterator<Item = KnownModel>>;
+}
+
+/// A `config.json` next to weights, as the framework that wrote it reads it. What it says of the network becomes evidence where
+/// the definition gathers it; the rest is here.
+pub trait SourceConfig {
+    /// Returns the architecture that it names.
+    fn architecture(&self) -> &str;
+
+    /// Returns the licence that it states.
+    fn license(&self) -> Option<Sourced<String>>;
+
+    /// Returns the names that it has for a head of so many classes.
+    ///
+    /// # Errors
+    /// Returns [`LabelError`] for names that are no list, or not as many.
+    fn labels(&self, classes: usize) -> Result<Option<Sourced<ClassNames>>, LabelError>;
+}
+
+/// A model that a framework publishes, as its registry has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PublishedModel {
+    /// Names the repository that it is published in.
+    pub repository: Option<String>,
+    /// Holds the licence as it is stated.
+    pub license: Option<String>,
+    /// Names the datasets that it was trained on, as the Hub calls them.
+    pub datasets: Vec<String>,
+    /// Names the registry and the entry.
+    pub origin: Origin,
+}
+
+impl PublishedModel {
+    /// Returns whether a source comes from the very repository that the model is published in.
+    pub fn is_from(&self, provenance: Option<&Provenance>) -> bool {
+        provenance.is_some_and(|provenance| self.repository.as_ref() == Some(&provenance.repository))
+    }
+}
+
+/// Reads the `config.json` next to a source's weights, by the first framework whose own it is.
+///
+/// # Errors
+/// Returns [`FactError::Config`] for a file that is no framework's.
+pub fn read_config(source: &Source) -> Result<Option<Box<dyn SourceConfig + '_>>, FactError> {
+    let Some(file) = &source.config else { return Ok(None) };
+    let mut refused = None;
+    for read in FRAMEWORKS.into_iter().filter_map(|framework| framework.read_config(file)) {
+        match read {
+            Ok(config) => return Ok(Some(config)),
+            Err(error) => refused = refused.or(Some(error)),
+        }
+    }
+    refused.map_or(Ok(None), Err)
+}
+
+/// Returns the reason why the architecture of that name has no target, if a framework has it and it has none.
+pub fn refuse_by_name(name: &str) -> Option<FactError> {
+    FRAMEWORKS.into_iter().find_map(|framework| framework.refuse_by_name(name))
+}
+
+/// Returns what can be converted, by framework.
+pub(super) fn convertible() -> String {
+    FRAMEWORKS.map(|framework| framework.convertible()).join(" and ")
+}

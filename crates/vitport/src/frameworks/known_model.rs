@@ -1,0 +1,130 @@
+//! A published model and what it becomes, as `vitport models` lists it.
+
+use serde::Deserialize;
+
+use crate::facts::Facts;
+use crate::mapping::{self, TensorValues, route};
+
+/// A model by its name.
+#[derive(Debug, Clone, PartialEq)]
+pub struct KnownModel {
+    /// Its name, with the tag if it has one.
+    pub name: String,
+    /// The family that converts it, or would: `vit`, `cvt`, or timm's module.
+    pub family: &'static str,
+    /// timm's module that defines it.
+    pub module: Option<&'static str>,
+    /// How much of it the class could hold, where that was examined.
+    pub exactness: Option<Exactness>,
+    /// Number of parameters.
+    pub parameters: u64,
+    /// Number of classes; 0 for a model without a head.
+    pub classes: usize,
+    /// Height and width of the image, in pixels.
+    pub image: [usize; 2],
+    /// Mean of each channel, on a 0 to 1 scale.
+    pub mean: [f64; 3],
+    /// Standard deviation of each channel, on a 0 to 1 scale.
+    pub std: [f64; 3],
+    /// How images are resized: `bicubic`, `bilinear`, …
+    pub interpolation: String,
+    /// Part of the resized image's edge that the crop keeps.
+    pub crop_pct: f64,
+    /// timm's name of the crop mode.
+    pub crop_mode: String,
+    /// Licence of the weights, where it is stated.
+    pub license: Option<String>,
+    /// What it becomes.
+    pub becomes: Becomes,
+    /// What has to be done on the way, or why there is no way.
+    pub note: Option<String>,
+    /// Where the weights are, if they are published.
+    pub published_at: Option<String>,
+}
+
+/// What a model becomes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Becomes {
+    /// A transformers class that vitport writes.
+    Class(String),
+    /// A class that could hold it, which vitport does not write.
+    NotYet(String),
+    /// Nothing: no class has this structure.
+    Nothing,
+    /// Nobody has examined which class could hold it.
+    NotExamined,
+}
+
+/// The values of weights that are not here.
+struct NoValues;
+
+impl TensorValues for NoValues {
+    fn largest(&self, _: &str) -> Result<Option<f64>, String> {
+        Ok(None)
+    }
+}
+
+/// How much of a model a transformers class can hold, as measured with random weights (`data/timm/README.md`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Exactness {
+    /// All that timm's forward pass computes.
+    Exact,
+    /// Up to the last hidden state or the pooled vector.
+    Features,
+    /// Nothing: no class has this structure.
+    None,
+    /// Nobody has looked yet.
+    #[serde(rename = "not examined")]
+    NotExamined,
+}
+
+impl Exactness {
+    /// Returns the word for it: `exact`, `features`, `none`, `not examined`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Exactness::Exact => "exact",
+            Exactness::Features => "features",
+            Exactness::None => "none",
+            Exactness::NotExamined => "not examined",
+        }
+    }
+}
+
+impl Becomes {
+    /// Returns the class that vitport writes.
+    pub fn class(&self) -> Option<&str> {
+        if let Self::Class(class) = self { Some(class) } else { None }
+    }
+
+    /// Returns the class that holds it, whether vitport writes it or not.
+    pub fn target(&self) -> Option<&str> {
+        match self {
+            Self::Class(class) | Self::NotYet(class) => Some(class),
+            Self::Nothing | Self::NotExamined => None,
+        }
+    }
+
+    /// Says why vitport does not write it; `None` if it does.
+    pub fn why_not(&self) -> Option<String> {
+        match self {
+            Self::Class(_) => None,
+            Self::NotYet(class) => Some(format!("{class} could hold it, not written yet")),
+            Self::Nothing => Some("no class in transformers holds it".to_owned()),
+            Self::NotExamined => Some("not examined".to_owned()),
+        }
+    }
+}
+
+/// Returns the class of transformers that vitport writes for a published model of this definition with these facts; none if no
+/// mapping holds it. `is_exact` says whether its values are as the class needs them, for mappings that read values: the weights
+/// are not here to be asked.
+pub(super) fn class_of(definition: &str, facts: &Facts, is_exact: bool) -> Option<String> {
+    let mappings = mapping::mappings().iter().filter(|mapping| mapping.from() == definition);
+    let mapping = route(mappings, facts, &NoValues).ok()??;
+    if mapping.reads_values() && !is_exact {
+        return None;
+    }
+    let config = mapping.target_config(facts).ok()?;
+    Some(config.get("architectures")?.get(0)?.as_str()?.to_owned())
+}

@@ -1,0 +1,108 @@
+//! The `config.json` of timm's hub folders (timm/models/_hub.py, `save_config_for_hf`): the architecture, the arguments that the
+//! model was made with, its preprocessing, its licence and the names of its classes.
+
+use serde_json::{Map, Value};
+
+use super::super::SourceConfig;
+use super::labels::hub_labels;
+use crate::facts::{FactError, Origin, Sourced};
+use crate::labels::{ClassNames, LabelError};
+use crate::source::{ConfigFile, Source};
+
+/// A `config.json` that timm wrote.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TimmConfig<'a> {
+    /// Holds timm's architecture name, without a tag.
+    pub architecture: &'a str,
+    /// Holds the pretrained tag.
+    pub tag: Option<&'a str>,
+    /// Holds preprocessing, licence and the like. In older configs it is the whole.
+    pub pretrained_cfg: &'a Map<String, Value>,
+    model_args: Option<&'a Map<String, Value>>,
+    whole: &'a Map<String, Value>,
+}
+
+impl<'a> TimmConfig<'a> {
+    /// Reads the config next to a source's weights, if there is one.
+    ///
+    /// # Errors
+    /// Returns [`FactError::Config`] if it is not timm's.
+    pub fn of(source: &'a Source) -> Result<Option<Self>, FactError> {
+        source.config.as_ref().map(Self::read).transpose()
+    }
+
+    /// Reads a config.
+    ///
+    /// # Errors
+    /// Returns [`FactError::Config`] if it is not timm's.
+    pub fn read(file: &'a ConfigFile) -> Result<Self, FactError> {
+        Self::parse(&file.values).map_err(|reason| FactError::Config { path: file.path.clone(), reason })
+    }
+
+    fn parse(whole: &'a Map<String, Value>) -> Result<Self, String> {
+        let object = |key: &str| match whole.get(key) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::Object(map)) => Ok(Some(map)),
+            Some(_) => Err(format!("its `{key}` is no object")),
+        };
+        let Some(Value::String(architecture)) = whole.get("architecture") else {
+            return Err("it names no `architecture`, so it is not timm's".to_owned());
+        };
+        let (architecture, tag_in_name) = match architecture.split_once('.') {
+            Some((name, tag)) => (name, Some(tag)),
+            None => (architecture.as_str(), None),
+        };
+        let pretrained_cfg = object("pretrained_cfg")?.unwrap_or(whole);
+        let tag = match pretrained_cfg.get("tag") {
+            Some(tag) => tag.as_str(),
+            None => tag_in_name,
+        };
+        Ok(Self {
+            architecture,
+            tag: tag.filter(|tag| !tag.is_empty()),
+            pretrained_cfg,
+            model_args: object("model_args")?,
+            whole,
+        })
+    }
+
+    /// Returns the arguments that the model was made with, beyond the architecture's own.
+    pub fn arguments(&self) -> impl Iterator<Item = (&'a String, &'a Value)> {
+        self.model_args.into_iter().flatten()
+    }
+
+    /// Returns one of the arguments that the model was made with.
+    pub fn argument(&self, name: &str) -> Option<&'a Value> {
+        self.model_args?.get(name)
+    }
+
+    /// Returns how tokens become one vector, if it says so.
+    pub fn global_pool(&self) -> Option<&'a str> {
+        let of_args = self.argument("global_pool").and_then(Value::as_str);
+        of_args.or_else(|| self.whole.get("global_pool").and_then(Value::as_str))
+    }
+
+    /// Returns a key about classes, which stands at the top or in `pretrained_cfg`.
+    fn of_classes(&self, key: &str) -> Option<&'a Value> {
+        self.whole.get(key).or_else(|| self.pretrained_cfg.get(key)).filter(|value| !value.is_null())
+    }
+}
+
+impl SourceConfig for TimmConfig<'_> {
+    fn architecture(&self) -> &str {
+        self.architecture
+    }
+
+    fn license(&self) -> Option<Sourced<String>> {
+        let stated = self.pretrained_cfg.get("license")?.as_str().filter(|text| !text.is_empty())?;
+        Some(Sourced::new(stated.to_owned(), Origin::Config("pretrained_cfg.license".to_owned())))
+    }
+
+    fn labels(&self, classes: usize) -> Result<Option<Sourced<ClassNames>>, LabelError> {
+        let Some(names) = self.of_classes("label_names").or_else(|| self.of_classes("labels")) else {
+            return Ok(None);
+        };
+        let names = hub_labels(names, self.of_classes("label_descriptions"), classes, "config.json")?;
+        Ok(Some(Sourced::new(names, Origin::Config("label_names".to_owned()))))
+    }
+}
