@@ -8,7 +8,7 @@ use crate::facts::{Evidence, Fact, FactError};
 use crate::image::{CropRounding, ImageError, MicrosoftTransform, Pixels, RgbImage, TimmTransform};
 use crate::mapping::Sources;
 use crate::options::FactOptions;
-use crate::preprocessing::Preprocessing;
+use crate::preprocessing::{NoProcessor, Preprocessing};
 use crate::source::Source;
 
 /// A definition whose checkpoints can be converted.
@@ -77,6 +77,19 @@ pub struct Preparation {
     pub transform: Transform,
     /// `preprocessor_config.json`, where the framework's models have one of their own.
     pub processor: Option<Value>,
+}
+
+impl Preparation {
+    /// Returns `preprocessor_config.json`.
+    ///
+    /// # Errors
+    /// Returns [`NoProcessor`] if no image processor of transformers gives the same pixels.
+    pub fn processor(&self) -> Result<Value, NoProcessor> {
+        match &self.processor {
+            Some(processor) => Ok(processor.clone()),
+            None => self.preprocessing.processor(),
+        }
+    }
 }
 
 /// A framework's own way from an image to a network's input.

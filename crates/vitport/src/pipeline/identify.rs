@@ -1,6 +1,6 @@
 //! From an open source to a model that is known: its definition and layout, its facts, and the mapping that holds it.
 
-use serde_json::json;
+use serde_json::{Value, json};
 use vitport_checkpoint::{Checkpoint, escape};
 
 use super::error::ConvertError;
@@ -66,8 +66,9 @@ pub fn identify(
     let choose = |facts: &Facts| route(candidates.iter().copied(), facts, &values);
     // What no class holds is refused before anything is asked.
     choose(&with_head(evidence.facts(), options))?;
-    let identity = definition.gather(&inquiry, &mut evidence)?;
+    let Identity { name, published, preparation } = definition.gather(&inquiry, &mut evidence)?;
     choose(&with_head(evidence.facts(), options))?;
+    let processor = preparation.as_ref().map(Preparation::processor).transpose()?;
     let facts = with_head(evidence.resolve()?, options);
     let Some(mapping) = choose(&facts)?.cloned() else {
         return Err(unknown(source, options, config, &state_dict).into());
@@ -76,8 +77,7 @@ pub fn identify(
         let reason = format!("`{}` is not a definition that vitport writes", mapping.to());
         return Err(FactError::contradiction(format!("the mapping {}", mapping.file()), reason).into());
     };
-    let Identity { name, published, preparation } = identity;
-    let Some(preparation) = preparation else {
+    let Some((preparation, processor)) = preparation.zip(processor) else {
         return Err(unknown(source, options, config, &state_dict).into());
     };
     finish(Identified {
@@ -94,6 +94,7 @@ pub fn identify(
         name,
         published,
         preparation,
+        processor,
     })
 }
 
@@ -112,6 +113,7 @@ struct Identified<'a> {
     name: String,
     published: Option<PublishedModel>,
     preparation: Preparation,
+    processor: Value,
 }
 
 /// Builds both networks from the facts, and makes the folder's documents.
@@ -132,10 +134,6 @@ fn finish(identified: Identified<'_>) -> Result<Model, ConvertError> {
     let bindings =
         mapping.bindings(&facts).map_err(|reason| FactError::contradiction(mapping.file(), reason))?;
 
-    let processor = match preparation.processor {
-        Some(processor) => processor,
-        None => preparation.preprocessing.processor()?,
-    };
     let labels = match target.task(&config) {
         Task::Classification => {
             let classes = usize::try_from(classes).unwrap_or(usize::MAX);
@@ -174,7 +172,7 @@ fn finish(identified: Identified<'_>) -> Result<Model, ConvertError> {
         bindings,
         config,
         labels,
-        processor,
+        processor: identified.processor,
         transform: preparation.transform,
         network,
         target_network,

@@ -51,11 +51,11 @@ impl TimmDefinition {
     ) -> Result<(), FactError> {
         let known = facts.to_config();
         for field in self.fields {
-            let said = field.argument.and_then(|(name, kind)| {
+            let stated = field.config_key.and_then(|(name, kind)| {
                 let value = config.argument(name)?;
                 (!value.is_null() || kind == Kind::IsSome).then_some((name, kind, value))
             });
-            if let Some((name, kind, value)) = said {
+            if let Some((name, kind, value)) = stated {
                 let value = kind.read(value, &known).ok_or_else(|| self.unread(config, name, kind, value))?;
                 if self.is_telling(field.fact, &value, facts) {
                     evidence.add(field.fact, value, Origin::Config(format!("model_args.{name}")));
@@ -73,7 +73,7 @@ impl TimmDefinition {
         }
         let is_known = |key: &str| {
             let is_field =
-                self.fields.iter().any(|field| field.argument.is_some_and(|(name, _)| name == key));
+                self.fields.iter().any(|field| field.config_key.is_some_and(|(name, _)| name == key));
             is_field || WITHOUT_EFFECT.contains(&key) || self.shown_by_weights.contains(&key)
         };
         match config.arguments().find(|(key, value)| !value.is_null() && !is_known(key)) {
@@ -85,12 +85,12 @@ impl TimmDefinition {
     /// Returns what a field is by the architecture alone: a ratio is kept where the whole is another.
     fn made_with(&self, field: &Field, named: &Named, facts: &Facts) -> Option<Value> {
         let own = field.of_architecture(named.architecture)?;
-        let Some((_, Kind::RatioOf(whole))) = field.argument else { return Some(own) };
+        let Some((_, Kind::RatioOf(whole))) = field.config_key else { return Some(own) };
         let (part, whole, actual) = (own.as_u64()?, named.architecture.size(whole)?, facts.number(whole)?);
         Some(json!((actual as f64 * (part as f64 / whole.max(1) as f64)) as u64))
     }
 
-    /// Whether a statement tells anything: what the weights show nothing of and is as usual needs not be said.
+    /// Returns whether a statement tells anything: what the weights show nothing of and is as usual is left out.
     fn is_telling(&self, fact: &str, value: &Value, facts: &Facts) -> bool {
         let field = self.fields.iter().find(|field| field.fact == fact);
         let otherwise: Option<Literal> = field.and_then(|field| field.otherwise);

@@ -1,5 +1,5 @@
-//! What a definition of timm's depends on: each argument as a fact, as hub folders record it in `model_args`, and as timm's
-//! registry has it. A definition declares its fields; everything else reads them generically.
+//! What a definition of timm's depends on. A field is the only place that declares a fact: its name, its key in the `model_args` of
+//! hub folders, its name in timm's registry, and how either value is read. Everything else reads fields generically.
 
 use serde_json::{Map, Value, json};
 
@@ -11,8 +11,8 @@ use super::registry::Architecture;
 pub(super) struct Field {
     /// The fact's name.
     pub fact: &'static str,
-    /// Its name among timm's arguments, and how its value is read.
-    pub argument: Option<(&'static str, Kind)>,
+    /// Names its key in `model_args`, and how that value is read.
+    pub config_key: Option<(&'static str, Kind)>,
     /// Its name in the registry, and how its value is read.
     pub registry: Option<(&'static str, Kind)>,
     /// What the weights show of it: `{name} has {value} {words}`.
@@ -110,11 +110,11 @@ impl Kind {
 }
 
 impl Field {
-    /// Returns a field whose argument and registry entry have the fact's own name.
+    /// Returns a field whose keys in `model_args` and in the registry have the fact's own name.
     pub const fn plain(fact: &'static str, kind: Kind) -> Self {
         Self {
             fact,
-            argument: Some((fact, kind)),
+            config_key: Some((fact, kind)),
             registry: Some((fact, kind)),
             words: None,
             otherwise: None,
@@ -123,12 +123,12 @@ impl Field {
 
     /// Returns a field that only the registry tells.
     pub const fn of_registry(fact: &'static str, name: &'static str, kind: Kind) -> Self {
-        Self { fact, argument: None, registry: Some((name, kind)), words: None, otherwise: None }
+        Self { fact, config_key: None, registry: Some((name, kind)), words: None, otherwise: None }
     }
 
-    /// Returns a field that has another name among timm's arguments and in the registry.
+    /// Returns a field that has another name in `model_args` and in the registry.
     pub const fn named(fact: &'static str, name: &'static str, kind: Kind) -> Self {
-        Self { argument: Some((name, kind)), ..Self::of_registry(fact, name, kind) }
+        Self { config_key: Some((name, kind)), ..Self::of_registry(fact, name, kind) }
     }
 
     /// Returns a field of a part that the weights show and that is usually not there.
@@ -146,9 +146,9 @@ impl Field {
         Self { otherwise: Some(value), ..self }
     }
 
-    /// Returns the same field under another name among timm's arguments.
-    pub const fn argument(self, name: &'static str, kind: Kind) -> Self {
-        Self { argument: Some((name, kind)), ..self }
+    /// Returns the same field under another key in `model_args`.
+    pub const fn config_key(self, name: &'static str, kind: Kind) -> Self {
+        Self { config_key: Some((name, kind)), ..self }
     }
 
     /// Returns what the registry says of an architecture.

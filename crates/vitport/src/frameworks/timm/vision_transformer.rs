@@ -27,12 +27,12 @@ pub(super) const DECLARED: TimmDefinition = TimmDefinition {
         Field::plain("embed_dim", Kind::Number).shown("channels"),
         Field::plain("depth", Kind::Number).shown("blocks"),
         Field::plain("mlp_dim", Kind::Number)
-            .argument("mlp_ratio", Kind::RatioOf("embed_dim"))
+            .config_key("mlp_ratio", Kind::RatioOf("embed_dim"))
             .shown("channels in its MLP"),
         Field::plain("patch_size", Kind::Pair).shown("pixels in a patch"),
         Field::plain("no_embed_class", Kind::Flag).shown("positions without the class token"),
         Field::plain("qkv_bias", Kind::Flag).shown("biases of queries, keys and values"),
-        Field::plain("layer_scale", Kind::Flag).argument("init_values", Kind::IsSome).shown("layer scale"),
+        Field::plain("layer_scale", Kind::Flag).config_key("init_values", Kind::IsSome).shown("layer scale"),
         Field::plain("class_token", Kind::Flag).shown("a class token"),
         Field::plain("reg_tokens", Kind::Number).shown("register tokens").otherwise(Literal::Number(0)),
         Field::of_registry("dist_token", "dist_token", Kind::Flag)
@@ -43,7 +43,7 @@ pub(super) const DECLARED: TimmDefinition = TimmDefinition {
             .otherwise(Literal::Flag(false)),
         Field::plain("num_heads", Kind::Number),
         Field::plain("act_layer", Kind::Activation),
-        Field::plain("norm_eps", Kind::Real).argument("norm_layer", Kind::NormEps(1e-6)),
+        Field::plain("norm_eps", Kind::Real).config_key("norm_layer", Kind::NormEps(1e-6)),
         Field::plain("global_pool", Kind::Text),
         Field::of_registry("block", "block_fn", Kind::Text).otherwise(Literal::Text("Block")),
         Field::of_registry("attn", "attn_layer", Kind::Text).otherwise(Literal::Text("Attention")),
