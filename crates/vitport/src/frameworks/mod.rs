@@ -49,7 +49,7 @@ pub const FRAMEWORKS: [&dyn Framework; 2] = [&timm::Timm, &microsoft::Microsoft]
 
 /// Every definition whose checkpoints can be converted, in the order in which they are tried.
 pub const SOURCES: [&dyn SourceDefinition; 3] =
-    [&timm::vision_transformer::VisionTransformer, &timm::convnext::ConvNeXt, &microsoft::cvt::Cvt];
+    [&timm::vision_transformer::VisionTransformer, &timm::convnext::ConvNeXt, &microsoft::cvt::MicrosoftCvt];
 
 /// Every definition of transformers that can be written and run.
 pub const TARGETS: [&dyn transformers::TargetDefinition; 4] = [

@@ -11,7 +11,7 @@ use vitport_checkpoint::{Checkpoint, Limits};
 use crate::golden::{self, compare, pixels, relative_error, tensors, weights};
 
 const TIMM: &dyn Definition = &timm::vision_transformer::VisionTransformer;
-const MICROSOFT: &dyn Definition = &microsoft::cvt::Cvt;
+const MICROSOFT: &dyn Definition = &microsoft::cvt::MicrosoftCvt;
 const VIT: &dyn Definition = &transformers::vit::ViT;
 const CVT: &dyn Definition = &transformers::cvt::Cvt;
 

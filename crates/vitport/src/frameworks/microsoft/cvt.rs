@@ -21,11 +21,11 @@ const LAYER_NORM_EPS: f64 = 1e-5;
 const BATCH_NORM_EPS: f64 = 1e-5;
 
 /// The definition.
-pub struct Cvt;
+pub struct MicrosoftCvt;
 
 /// The yaml file of a model (`MODEL.SPEC`), one entry a stage, in lower case.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
-pub struct Config {
+struct Config {
     /// Height and width of the image in pixels.
     pub image_size: [usize; 2],
     /// Channels of the image.
@@ -64,7 +64,7 @@ pub struct Config {
     pub stride_q: Vec<usize>,
 }
 
-impl Definition for Cvt {
+impl Definition for MicrosoftCvt {
     fn id(&self) -> &'static str {
         "microsoft/cvt"
     }
@@ -75,7 +75,7 @@ impl Definition for Cvt {
     }
 }
 
-impl SourceDefinition for Cvt {
+impl SourceDefinition for MicrosoftCvt {
     fn description(&self) -> &'static str {
         "Microsoft's CvT"
     }

@@ -53,7 +53,7 @@ pub(super) const DECLARED: TimmDefinition = TimmDefinition {
 
 /// What a network is made of, under the names of timm's arguments.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
-pub struct Config {
+struct Config {
     /// Height and width of the image in pixels.
     pub img_size: [usize; 2],
     /// Height and width of a patch in pixels.
