@@ -10,25 +10,25 @@ use std::path::Path;
 
 use saphyr_parser::{Event, Parser};
 
-/// Name of the card's file in a repository or folder.
+/// Gives the name of the card's file in a repository or folder.
 pub const CARD: &str = "README.md";
 
-/// Bytes of a card that are looked at; the metadata stands at its head.
+/// Limits the bytes of a card that are looked at; the metadata stands at its head.
 const MOST_BYTES: u64 = 256 << 10;
 
-/// Most datasets that are taken from a card.
+/// Limits the datasets that are taken from a card.
 const MOST_DATASETS: usize = 32;
 
-/// The metadata that a conversion writes into the new card.
+/// Describes the metadata that a conversion writes into the new card.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FrontMatter {
-    /// `license`, as it is written.
+    /// Gives `license`, as it is written.
     pub license: Option<String>,
-    /// `license_name`, for a licence that is `other`.
+    /// Gives `license_name`, for a licence that is `other`.
     pub license_name: Option<String>,
-    /// `license_link`: an address, or a file in the repository.
+    /// Gives `license_link`: an address, or a file in the repository.
     pub license_link: Option<String>,
-    /// `datasets`.
+    /// Gives `datasets`.
     pub datasets: Vec<String>,
 }
 
@@ -63,7 +63,7 @@ impl FrontMatter {
     }
 }
 
-/// The scalars of a mapping, and those of the lists in it; everything else is passed over. None if it is no YAML.
+/// Returns the scalars of a mapping, and those of the lists in it; everything else is passed over. None if it is no YAML.
 fn top_level(block: &str) -> Option<BTreeMap<String, Vec<String>>> {
     let mut values: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let mut depth = 0_usize;

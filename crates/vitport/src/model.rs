@@ -13,58 +13,58 @@ use crate::plan::{Dropped, Plan};
 use crate::source::Source;
 use crate::state_dict::StateDict;
 
-/// The transformers version whose way of writing folders this follows, as `config.json` states it.
+/// Names the transformers version whose way of writing folders this follows, as `config.json` states it.
 pub const TRANSFORMERS_VERSION: &str = "4.57.6";
 
-/// An identified model: all that planning, writing and verifying need to know of it.
+/// Describes an identified model: all that planning, writing and verifying need to know of it.
 pub struct Model {
-    /// The source's definition.
+    /// Gives the source's definition.
     pub definition: &'static dyn SourceDefinition,
-    /// The target's definition.
+    /// Gives the target's definition.
     pub target: &'static dyn TargetDefinition,
-    /// The mapping from one to the other.
+    /// Gives the mapping from one to the other.
     pub mapping: Mapping,
-    /// Its name: `vit_base_patch16_224.augreg2_in21k_ft_in1k`, `cvt-13`, or the file's.
+    /// Gives its name: `vit_base_patch16_224.augreg2_in21k_ft_in1k`, `cvt-13`, or the file's.
     pub name: String,
     /// Holds what its framework's registry has of it, when it is one of those that were published.
     pub published: Option<PublishedModel>,
-    /// What is known and how.
+    /// Says what is known and how.
     pub facts: Facts,
-    /// The network's tensors by their bare names in the file.
+    /// Gives the network's tensors by their bare names in the file.
     pub state_dict: StateDict,
-    /// The same by the names of the definition.
+    /// Holds the same by the names of the definition.
     pub tensors: Sources,
-    /// Tensors that are no part of the network.
+    /// Lists the tensors that are no part of the network.
     pub dropped: Vec<Dropped>,
-    /// What the rules' variables stand for.
+    /// Says what the rules' variables stand for.
     pub bindings: Bindings,
-    /// `config.json` without labels and dtype.
+    /// Gives `config.json` without labels and dtype.
     pub config: Map<String, Value>,
-    /// Class names; none for a model whose outputs are not scores of classes.
+    /// Gives class names; none for a model whose outputs are not scores of classes.
     pub labels: Option<Sourced<Vec<String>>>,
-    /// `preprocessor_config.json`.
+    /// Gives `preprocessor_config.json`.
     pub processor: Value,
-    /// The source's own way from an image to its input.
+    /// Gives the source's own way from an image to its input.
     pub transform: Transform,
-    /// The source network.
+    /// Gives the source network.
     pub network: Network,
-    /// The target network, as its config describes it.
+    /// Gives the target network, as its config describes it.
     pub target_network: Network,
-    /// Licence, where the source says it.
+    /// Gives the licence, where the source says it.
     pub license: Option<Sourced<License>>,
 }
 
-/// A source that is known, and the plan for it.
+/// Describes a source that is known, and the plan for it.
 pub struct Prepared {
-    /// The source.
+    /// Gives the source.
     pub source: Source,
-    /// What it is.
+    /// Says what it is.
     pub model: Model,
-    /// Whether the mapping is the caller's, not a built-in one.
+    /// Says whether the mapping is the caller's, not a built-in one.
     pub own_mapping: bool,
-    /// What will be written.
+    /// Says what will be written.
     pub plan: Plan,
-    /// What a file may ask for, the folder's weights included.
+    /// Says what a file may ask for, the folder's weights included.
     pub limits: Limits,
 }
 

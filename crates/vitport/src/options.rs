@@ -4,7 +4,7 @@
 use crate::image::{CropMode, Filter};
 use crate::labels::LabelChoice;
 
-/// Facts given on the command line.
+/// Holds the facts given on the command line.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct FactOptions {
     /// Names the architecture, with or without a pretrained tag: `vit_base_patch16_224.augreg_in21k`, `cvt-13`.

@@ -12,31 +12,31 @@ use crate::facts::{Fact, Origin};
 use crate::image::{CropMode, Filter, TimmTransform};
 use crate::options::FactOptions;
 
-/// Means of ImageNet-1k's channels on a 0…1 scale, `timm.data.constants.IMAGENET_DEFAULT_MEAN`.
+/// Gives the means of ImageNet-1k's channels on a 0…1 scale, `timm.data.constants.IMAGENET_DEFAULT_MEAN`.
 pub const IMAGENET_MEAN: [f64; 3] = [0.485, 0.456, 0.406];
-/// Standard deviations of ImageNet-1k's channels, `timm.data.constants.IMAGENET_DEFAULT_STD`.
+/// Gives the standard deviations of ImageNet-1k's channels, `timm.data.constants.IMAGENET_DEFAULT_STD`.
 pub const IMAGENET_STD: [f64; 3] = [0.229, 0.224, 0.225];
-/// timm's crop fraction where nothing else is said, `timm.data.constants.DEFAULT_CROP_PCT`.
+/// Gives timm's crop fraction where nothing else is said, `timm.data.constants.DEFAULT_CROP_PCT`.
 pub const DEFAULT_CROP_PCT: f64 = 0.875;
 
-/// The source's way from an image to its input.
+/// Describes the source's way from an image to its input.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Preprocessing {
-    /// Height and width of the network's input in pixels.
+    /// Gives height and width of the network's input in pixels.
     pub size: [u64; 2],
-    /// Share of the resized edge that the crop keeps, above 0; 1 keeps all.
+    /// Gives the share of the resized edge that the crop keeps, above 0; 1 keeps all.
     pub crop_pct: f64,
-    /// What is cut off.
+    /// Says what is cut off.
     pub crop_mode: CropMode,
-    /// How pixels are interpolated.
+    /// Says how pixels are interpolated.
     pub interpolation: Filter,
-    /// Mean of each channel (red, green, blue) on a 0…1 scale.
+    /// Gives the mean of each channel (red, green, blue) on a 0…1 scale.
     pub mean: [f64; 3],
-    /// Standard deviation of each channel on a 0…1 scale.
+    /// Gives the standard deviation of each channel on a 0…1 scale.
     pub std: [f64; 3],
 }
 
-/// Preprocessing that no transformers image processor can do.
+/// Describes preprocessing that no transformers image processor can do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "the source's preprocessing ({what}) has no image processor in transformers that gives the same pixels; {instead}"
@@ -75,13 +75,13 @@ impl Preprocessing {
         (chosen, facts)
     }
 
-    /// Height and width that the image (its shorter edge, for [`CropMode::Center`]) is resized to before the crop:
+    /// Returns height and width that the image (its shorter edge, for [`CropMode::Center`]) is resized to before the crop:
     /// `floor(size / crop_pct)`, as timm computes it.
     pub fn resized(&self) -> [u64; 2] {
         self.size.map(|edge| (edge as f64 / self.crop_pct).floor() as u64)
     }
 
-    /// The same as timm's transform, ready to be run.
+    /// Returns the same as timm's transform, ready to be run.
     pub fn timm_transform(&self) -> TimmTransform {
         let [height, width] = self.size.map(|edge| usize::try_from(edge).unwrap_or(usize::MAX));
         TimmTransform {
@@ -94,13 +94,13 @@ impl Preprocessing {
         }
     }
 
-    /// The contents of `preprocessor_config.json` that give the same pixels.
+    /// Returns the contents of `preprocessor_config.json` that give the same pixels.
     ///
     /// A centre crop is `CLIPImageProcessor` (resize the shorter edge, crop), a squash without crop `ViTImageProcessor`,
     /// a squash with crop `CLIPImageProcessor` with a height and a width.
     ///
     /// # Errors
-    /// [`NoProcessor`] for timm's `border` mode, for a centre crop of an image that is not square, and for sizes that
+    /// Returns [`NoProcessor`] for timm's `border` mode, for a centre crop of an image that is not square, and for sizes that
     /// cannot be.
     pub fn processor(&self) -> Result<Value, NoProcessor> {
         let [height, width] = self.size;

@@ -12,17 +12,17 @@ use vitport_checkpoint::{Checkpoint, Limits, Scalar, escape};
 
 use crate::front_matter::FrontMatter;
 
-/// Bytes that a `config.json` may have. Published ones with 21,843 labels take some 2 MB.
+/// Limits the bytes that a `config.json` may have. Published ones with 21,843 labels take some 2 MB.
 const MAX_CONFIG_BYTES: u64 = 32 << 20;
 
-/// Why a source could not be opened.
+/// Says why a source could not be opened.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SourceError {
-    /// The weights cannot be read, or are refused.
+    /// Means that the weights cannot be read, or are refused.
     #[error(transparent)]
     Checkpoint(#[from] vitport_checkpoint::Error),
-    /// The `config.json` next to the weights cannot be read.
+    /// Means that the `config.json` next to the weights cannot be read.
     #[error("{}: {reason}; correct or remove it", escape(&.path.display().to_string()))]
     Config {
         /// Names the file.
@@ -30,7 +30,7 @@ pub enum SourceError {
         /// Says what is wrong with it.
         reason: String,
     },
-    /// The folder holds a model that transformers opens already.
+    /// Means that the folder holds a model that transformers opens already.
     #[error("{}: this is a transformers folder already (its config.json says model_type `{}`); nothing is to be converted", escape(&.path.display().to_string()), escape(.model_type))]
     AlreadyConverted {
         /// Names the folder.
@@ -40,7 +40,7 @@ pub enum SourceError {
     },
 }
 
-/// Where a source came from, when it is more than a path.
+/// Says where a source came from, when it is more than a path.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Provenance {
     /// Names the repository on the Hub, such as `timm/vit_base_patch16_224.augreg_in21k`.
@@ -49,7 +49,7 @@ pub struct Provenance {
     pub commit: String,
 }
 
-/// The `config.json` next to the weights, which the framework that wrote it understands.
+/// Describes the `config.json` next to the weights, which the framework that wrote it understands.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ConfigFile {
     /// Names the file.
@@ -58,7 +58,7 @@ pub struct ConfigFile {
     pub values: Map<String, Value>,
 }
 
-/// An opened source.
+/// Describes an opened source.
 pub struct Source {
     /// Holds the path that was given.
     pub path: PathBuf,

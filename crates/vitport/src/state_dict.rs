@@ -1,7 +1,7 @@
 //! The part of a checkpoint that is one network's state dict, under the names its own framework gave them.
 //!
 //! Training tools wrap networks (`DataParallel` puts `module.` before every name, `torch.compile` `_orig_mod.`,
-//! Lightning often `model.`), so the names in a file may carry a prefix that is no part of the network. A [`StateDict`]
+//! Lightning often `model.`), so the names in a file may have a prefix that is no part of the network. A [`StateDict`]
 //! knows the bare names, and each [`Tensor`] in it keeps the name that the file has for it.
 
 use std::collections::HashMap;
@@ -10,7 +10,7 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 use vitport_checkpoint::{Checkpoint, Tensor};
 
-/// Prefixes that wrappers put before every name, tried repeatedly and in any order.
+/// Lists the prefixes that wrappers put before every name, tried repeatedly and in any order.
 ///
 /// `module.`: torch.nn.DataParallel and DistributedDataParallel; `_orig_mod.`: torch.compile; `model.`, `net.`,
 /// `network.`: Lightning modules and the like; `backbone.`, `encoder.`, `student.`, `teacher.`: self-supervised training
@@ -34,7 +34,7 @@ pub const WRAPPER_PREFIXES: [&str; 15] = [
     "img/",
 ];
 
-/// Tensors of one network by their bare names, in the file's order.
+/// Holds the tensors of one network by their bare names, in the file's order.
 #[derive(Debug, Clone, Default)]
 pub struct StateDict {
     entries: Vec<(Arc<str>, Arc<Tensor>)>,
@@ -43,7 +43,7 @@ pub struct StateDict {
 }
 
 impl StateDict {
-    /// The selected root of a checkpoint, without the wrapper prefixes under which a network lies that
+    /// Returns the selected root of a checkpoint, without the wrapper prefixes under which a network lies that
     /// `is_recognised` knows.
     ///
     /// The shortest prefix chain wins. Names outside the prefix keep their full name, so that a plan reports them
@@ -73,7 +73,7 @@ impl StateDict {
         bare
     }
 
-    /// Tensors under `prefix` by the rest of their names; all others by their full names.
+    /// Returns the tensors under `prefix` by the rest of their names; all others by their full names.
     ///
     /// A full name that meets a bare one (`head.weight` next to `module.head.weight`) stays reachable: the prefixed tensor
     /// keeps the bare name, the other one is listed after `(outside the prefix) `.
@@ -97,7 +97,7 @@ impl StateDict {
         dict
     }
 
-    /// A state dict made of given entries; a repeated name replaces the earlier one.
+    /// Returns a state dict made of given entries; a repeated name replaces the earlier one.
     pub fn from_entries<N, T>(entries: impl IntoIterator<Item = (N, T)>) -> Self
     where
         N: Into<Arc<str>>,
@@ -119,40 +119,40 @@ impl StateDict {
         }
     }
 
-    /// The wrapper prefix that was taken off, empty if none was.
+    /// Returns the wrapper prefix that was taken off, empty if none was.
     pub fn prefix(&self) -> &str {
         &self.prefix
     }
 
-    /// Why a tensor is none of the network's, where the layout says so: under one of Flax's prefixes, whatever lies next to it,
-    /// such as an optimizer's `opt/state/`, which timm's `_load_weights` does not look at either.
-    pub fn beside(&self, tensor: &Tensor) -> Option<String> {
-        let is_beside = self.prefix.ends_with('/') && !tensor.name.starts_with(&self.prefix);
-        is_beside.then(|| format!("not under {}, where the network's arrays are", self.prefix))
+    /// Returns why a tensor is none of the network's, where the layout says so: under one of Flax's prefixes, whatever lies next
+    /// to it, such as an optimizer's `opt/state/`, which timm's `_load_weights` does not look at either.
+    pub fn outside(&self, tensor: &Tensor) -> Option<String> {
+        let is_outside = self.prefix.ends_with('/') && !tensor.name.starts_with(&self.prefix);
+        is_outside.then(|| format!("not under {}, where the network's arrays are", self.prefix))
     }
 
-    /// The tensor of that bare name.
+    /// Returns the tensor of that bare name.
     pub fn get(&self, name: &str) -> Option<&Tensor> {
         self.entry(name).map(|(_, tensor)| &**tensor)
     }
 
-    /// The shape of the tensor of that bare name.
+    /// Returns the shape of the tensor of that bare name.
     pub fn shape(&self, name: &str) -> Option<&[u64]> {
         self.get(name).map(|tensor| tensor.shape.as_slice())
     }
 
-    /// Whether a tensor of that bare name exists.
+    /// Returns whether a tensor of that bare name exists.
     pub fn has(&self, name: &str) -> bool {
         self.entry(name).is_some()
     }
 
-    /// Position of a name in the file's order, and its tensor.
+    /// Returns the position of a name in the file's order, and its tensor.
     pub fn entry(&self, name: &str) -> Option<(usize, &Arc<Tensor>)> {
         let position = *self.positions.get(name)?;
         self.entries.get(position).map(|(_, tensor)| (position, tensor))
     }
 
-    /// Bare names and tensors in the file's order.
+    /// Returns bare names and tensors in the file's order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Tensor)> {
         self.entries.iter().map(|(name, tensor)| (&**name, &**tensor))
     }
@@ -162,12 +162,12 @@ impl StateDict {
         self.entries.iter()
     }
 
-    /// Number of tensors.
+    /// Returns the number of tensors.
     pub fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// Whether there is no tensor at all.
+    /// Returns whether there is no tensor at all.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }

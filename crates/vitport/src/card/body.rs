@@ -116,7 +116,7 @@ fn usage(out: &mut String, card: &Card<'_>) {
     }
 }
 
-/// `preprocessor_config.json` in words.
+/// Adds `preprocessor_config.json` in words.
 fn preprocessing(out: &mut String, processor: &Value) {
     let text = |key: &str| processor.get(key).and_then(Value::as_str).unwrap_or_default();
     let edge =

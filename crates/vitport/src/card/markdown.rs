@@ -4,10 +4,10 @@ use std::fmt::Write as _;
 
 use vitport_checkpoint::escape;
 
-/// Letters of a text that are shown; longer ones are cut.
+/// Limits the letters of a text that are shown; longer ones are cut.
 const MOST_LETTERS: usize = 160;
 
-/// A text as a code span that nothing in the text can end: control characters and line ends are spelled out, and the span's
+/// Returns a text as a code span that nothing in the text can end: control characters and line ends are spelled out, and the span's
 /// own marks are longer than any run of them inside (CommonMark 0.31, section 6.1). A bar is escaped, since it would end a
 /// cell of a table even there (GitHub Flavored Markdown, section 4.10).
 pub(super) fn code(text: &str) -> String {
@@ -26,7 +26,7 @@ pub(super) fn code(text: &str) -> String {
     format!("{marks}{pad}{shown}{pad}{marks}")
 }
 
-/// A table. Headings and cells are Markdown already.
+/// Writes a table. Headings and cells are Markdown already.
 pub(super) fn table(out: &mut String, headings: &[&str], rows: impl IntoIterator<Item = Vec<String>>) {
     // Writing to a String cannot fail.
     let _ = writeln!(out, "| {} |", headings.join(" | "));

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use super::Card;
 use crate::frameworks::transformers::Task;
 
-/// The block with its two lines of dashes.
+/// Returns the block with its two lines of dashes.
 pub(super) fn front_matter(card: &Card<'_>) -> String {
     let model = &card.prepared.model;
     let mut out = String::from("---\n");
@@ -64,7 +64,7 @@ fn list<'a>(out: &mut String, key: &str, values: impl IntoIterator<Item = &'a st
     }
 }
 
-/// A text as a YAML scalar: bare where it is an identifier that can be nothing else, else between double quotes.
+/// Returns a text as a YAML scalar: bare where it is an identifier that can be nothing else, else between double quotes.
 fn quoted(text: &str) -> String {
     let is_word = text.starts_with(|c: char| c.is_ascii_alphabetic())
         && text.chars().all(|c| c.is_ascii_alphanumeric() || "-_./+".contains(c));

@@ -16,26 +16,26 @@ use crate::frameworks::transformers::Task;
 use crate::model::Prepared;
 use crate::verify::Report;
 
-/// What a card is written from.
+/// Holds what a card is written from.
 #[derive(Clone, Copy)]
 pub struct Card<'a> {
-    /// The source, the model and the plan.
+    /// Gives the source, the model and the plan.
     pub prepared: &'a Prepared,
-    /// What verification found, if the folder was verified.
+    /// Says what verification found, if the folder was verified.
     pub report: Option<&'a Report>,
-    /// Whether the folder holds code that gives the source's exact network.
+    /// Says whether the folder holds code that gives the source's exact network.
     pub exact_code: bool,
 }
 
 impl Card<'_> {
-    /// The text of README.md.
+    /// Returns the text of README.md.
     pub fn text(&self) -> String {
         let mut text = metadata::front_matter(self);
         body::write(&mut text, self);
         text
     }
 
-    /// The transformers class of the folder: `ViTForImageClassification`.
+    /// Returns the transformers class of the folder: `ViTForImageClassification`.
     fn class(&self) -> &str {
         let class = self.prepared.model.config.get("architectures").and_then(|list| list.get(0));
         class.and_then(|class| class.as_str()).unwrap_or("AutoModel")

@@ -7,16 +7,16 @@ use vitport_checkpoint::escape;
 
 use super::fact::{Fact, Origin};
 
-/// A fact that several answers fit, and nothing tells them apart.
+/// Describes a fact that several answers fit, and nothing tells them apart.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Question {
-    /// The fact's name.
+    /// Names the fact.
     pub fact: &'static str,
-    /// What is not known, and why.
+    /// Says what is not known, and why.
     pub what: String,
-    /// What it could be.
+    /// Says what it could be.
     pub candidates: Vec<String>,
-    /// Which option answers it.
+    /// Says which option answers it.
     pub answer: String,
 }
 
@@ -29,12 +29,12 @@ impl fmt::Display for Question {
     }
 }
 
-/// Two statements about the same model that cannot both be true.
+/// Describes two statements about the same model that cannot both be true.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Contradiction {
-    /// The fact that they are about, or the option.
+    /// Names the fact that they are about, or the option.
     pub about: String,
-    /// Both of them, and what to do.
+    /// Names both of them, and what to do.
     pub sentence: String,
 }
 
@@ -74,57 +74,57 @@ impl Contradiction {
     }
 }
 
-/// Why a source is not known, or nothing holds it.
+/// Says why a source is not known, or nothing holds it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FactError {
-    /// No definition has these tensors.
+    /// Means that no definition has these tensors.
     #[error("{}: its tensors ({}) fit no family that vitport knows ({known}); `vitport inspect` shows what the file holds", escape(.file), escape(.sample))]
     Unknown {
-        /// The file.
+        /// Names the file.
         file: String,
-        /// Some of its names.
+        /// Lists some of its names.
         sample: String,
-        /// What is known.
+        /// Says what is known.
         known: String,
     },
-    /// A name that no registry has.
+    /// Means that no registry has the name.
     #[error("`{}` is not an architecture that vitport knows{suggestion}; `vitport models` lists them", escape(.name))]
     UnknownName {
-        /// The name.
+        /// Gives the name.
         name: String,
-        /// ` (did you mean …?)`, or nothing.
+        /// Holds ` (did you mean …?)`, or nothing.
         suggestion: String,
     },
-    /// Understood, but no class of the target framework holds it, or no mapping to one is there yet.
+    /// Means that the model is understood, but no class of the target framework holds it, or no mapping to one is there yet.
     #[error("{what} cannot be converted: {why}{}; {instead}", .tensor.as_ref().map(|t| format!(" (detected by {})", escape(t))).unwrap_or_default())]
     NoTarget {
-        /// What it is.
+        /// Says what it is.
         what: String,
-        /// Why the target cannot hold it.
+        /// Says why the target cannot hold it.
         why: String,
-        /// The tensor or key that shows it.
+        /// Names the tensor or key that shows it.
         tensor: Option<String>,
-        /// What could hold it, or what to do.
+        /// Says what could hold it, or what to do.
         instead: String,
     },
-    /// Something is not known.
+    /// Means that something is not known.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; and "))]
     Questions(Vec<Question>),
-    /// Two statements disagree.
+    /// Means that two statements disagree.
     #[error("{}", .0.sentence)]
     Contradiction(Contradiction),
-    /// A tensor of the network is missing or has a shape that no network of the family has.
+    /// Means that a tensor of the network is missing or has a shape that no network of the family has.
     #[error("the tensor {} does not fit a {family}: {reason}; check that the file holds the whole state dict", escape(.tensor))]
     Misshapen {
-        /// The tensor.
+        /// Names the tensor.
         tensor: String,
-        /// The family.
+        /// Names the family.
         family: &'static str,
-        /// What is wrong.
+        /// Says what is wrong.
         reason: String,
     },
-    /// The `config.json` next to the weights is none that any framework writes.
+    /// Means that the `config.json` next to the weights is none that any framework writes.
     #[error("{}: {reason}; correct or remove it", escape(&.path.display().to_string()))]
     Config {
         /// Names the file.

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::error::{Contradiction, FactError, Question};
 use super::fact::{Fact, Facts, Origin};
 
-/// Everything that was stated of a model, and what is not known of it.
+/// Holds everything that was stated of a model, and what is not known of it.
 #[derive(Debug, Clone, Default)]
 pub struct Evidence {
     statements: Vec<Fact>,

@@ -7,7 +7,7 @@ use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
-/// Where a fact came from.
+/// Says where a fact came from.
 ///
 /// The carriers of statements come first: each says something of this very model. What follows is what is known of the
 /// published model that it is named after, and then what is taken to be so because nothing says otherwise.
@@ -100,7 +100,7 @@ impl Serialize for Origin {
     }
 }
 
-/// A value and where it came from.
+/// Describes a value and where it came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sourced<T> {
     /// Holds the value.
@@ -116,7 +116,7 @@ impl<T> Sourced<T> {
     }
 }
 
-/// A fact: what it is about, its value, and how it is known.
+/// Describes a fact: what it is about, its value, and how it is known.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Fact {
     /// Names what it is about: an argument of the source's definition such as `num_heads`, or `mean`, `labels`, `license` ….
@@ -171,7 +171,7 @@ impl Serialize for Fact {
     }
 }
 
-/// Facts, in the order in which they were found, each name once.
+/// Holds facts, in the order in which they were found, each name once.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 #[serde(transparent)]
 pub struct Facts(Vec<Fact>);

@@ -7,7 +7,7 @@ use crate::facts::{FactError, Origin, Sourced};
 use crate::labels::{ClassNames, LabelError};
 use crate::source::{ConfigFile, Provenance, Source};
 
-/// A framework whose models can be converted.
+/// Describes a framework whose models can be converted.
 pub trait Framework: Sync {
     /// Returns what of it can be converted, as a refusal ends: `Microsoft's CvT`.
     fn convertible(&self) -> String;
@@ -32,8 +32,8 @@ pub trait Framework: Sync {
     fn known_models(&self) -> Box<dyn Iterator<Item = KnownModel>>;
 }
 
-/// A `config.json` next to weights, as the framework that wrote it reads it. What it says of the network becomes evidence where
-/// the definition gathers it; the rest is here.
+/// Describes a `config.json` next to weights, as the framework that wrote it reads it. What it says of the network becomes
+/// evidence where the definition gathers it; the rest is here.
 pub trait SourceConfig {
     /// Returns the architecture that it names.
     fn architecture(&self) -> &str;
@@ -48,7 +48,7 @@ pub trait SourceConfig {
     fn labels(&self, classes: usize) -> Result<Option<Sourced<ClassNames>>, LabelError>;
 }
 
-/// A model that a framework publishes, as its registry has it.
+/// Describes a model that a framework publishes, as its registry has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublishedModel {
     /// Names the repository that it is published in.

@@ -5,57 +5,57 @@ use serde::Deserialize;
 use crate::facts::Facts;
 use crate::mapping::{self, TensorValues, route};
 
-/// A model by its name.
+/// Describes a model by its name.
 #[derive(Debug, Clone, PartialEq)]
 pub struct KnownModel {
-    /// Its name, with the tag if it has one.
+    /// Gives its name, with the tag if it has one.
     pub name: String,
-    /// The family that converts it, or would: `vit`, `cvt`, or timm's module.
+    /// Gives the family that converts it, or would: `vit`, `cvt`, or timm's module.
     pub family: &'static str,
-    /// timm's module that defines it.
+    /// Gives timm's module that defines it.
     pub module: Option<&'static str>,
-    /// How much of it the class could hold, where that was examined.
+    /// Says how much of it the class could hold, where that was examined.
     pub exactness: Option<Exactness>,
-    /// Number of parameters.
+    /// Gives the number of parameters.
     pub parameters: u64,
-    /// Number of classes; 0 for a model without a head.
+    /// Gives the number of classes; 0 for a model without a head.
     pub classes: usize,
-    /// Height and width of the image, in pixels.
+    /// Gives height and width of the image, in pixels.
     pub image: [usize; 2],
-    /// Mean of each channel, on a 0 to 1 scale.
+    /// Gives the mean of each channel, on a 0 to 1 scale.
     pub mean: [f64; 3],
-    /// Standard deviation of each channel, on a 0 to 1 scale.
+    /// Gives the standard deviation of each channel, on a 0 to 1 scale.
     pub std: [f64; 3],
-    /// How images are resized: `bicubic`, `bilinear`, …
+    /// Says how images are resized: `bicubic`, `bilinear`, …
     pub interpolation: String,
-    /// Part of the resized image's edge that the crop keeps.
+    /// Gives the part of the resized image's edge that the crop keeps.
     pub crop_pct: f64,
-    /// timm's name of the crop mode.
+    /// Gives timm's name of the crop mode.
     pub crop_mode: String,
-    /// Licence of the weights, where it is stated.
+    /// Gives the licence of the weights, where it is stated.
     pub license: Option<String>,
-    /// What it becomes.
+    /// Says what it becomes.
     pub becomes: Becomes,
-    /// What has to be done on the way, or why there is no way.
+    /// Says what has to be done on the way, or why there is no way.
     pub note: Option<String>,
-    /// Where the weights are, if they are published.
+    /// Says where the weights are, if they are published.
     pub published_at: Option<String>,
 }
 
-/// What a model becomes.
+/// Says what a model becomes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Becomes {
-    /// A transformers class that vitport writes.
+    /// Names a transformers class that vitport writes.
     Class(String),
-    /// A class that could hold it, which vitport does not write.
+    /// Names a class that could hold it, which vitport does not write.
     NotYet(String),
-    /// Nothing: no class has this structure.
+    /// Means nothing: no class has this structure.
     Nothing,
-    /// Nobody has examined which class could hold it.
+    /// Means that nobody has examined which class could hold it.
     NotExamined,
 }
 
-/// The values of weights that are not here.
+/// Stands for the values of weights that are not here.
 struct NoValues;
 
 impl TensorValues for NoValues {
@@ -64,17 +64,17 @@ impl TensorValues for NoValues {
     }
 }
 
-/// How much of a model a transformers class can hold, as measured with random weights (`data/timm/README.md`).
+/// Says how much of a model a transformers class can hold, as measured with random weights (`data/timm/README.md`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Exactness {
-    /// All that timm's forward pass computes.
+    /// Means all that timm's forward pass computes.
     Exact,
-    /// Up to the last hidden state or the pooled vector.
+    /// Means up to the last hidden state or the pooled vector.
     Features,
-    /// Nothing: no class has this structure.
+    /// Means nothing: no class has this structure.
     None,
-    /// Nobody has looked yet.
+    /// Means that nobody has looked yet.
     #[serde(rename = "not examined")]
     NotExamined,
 }

@@ -18,7 +18,7 @@ use serde_json::{Map, Value};
 
 use crate::nn::{ForwardError, Network};
 
-/// A framework's definition of a network.
+/// Describes a framework's definition of a network.
 pub trait Definition: Sync {
     /// Returns the framework and the name of its model file: `timm/vision_transformer`.
     fn id(&self) -> &'static str;
@@ -44,14 +44,14 @@ pub(crate) fn parse_config<T: DeserializeOwned>(
         .map_err(|error| ForwardError::config(format!("this is not a config of {whose}: {error}")))
 }
 
-/// Every framework whose models can be converted.
+/// Lists every framework whose models can be converted.
 pub const FRAMEWORKS: [&dyn Framework; 2] = [&timm::Timm, &microsoft::Microsoft];
 
-/// Every definition whose checkpoints can be converted, in the order in which they are tried.
+/// Lists every definition whose checkpoints can be converted, in the order in which they are tried.
 pub const SOURCES: [&dyn SourceDefinition; 3] =
     [&timm::vision_transformer::VisionTransformer, &timm::convnext::ConvNeXt, &microsoft::cvt::MicrosoftCvt];
 
-/// Every definition of transformers that can be written and run.
+/// Lists every definition of transformers that can be written and run.
 pub const TARGETS: [&dyn transformers::TargetDefinition; 4] = [
     &transformers::vit::ViT,
     &transformers::clip::ClipVision,

@@ -11,7 +11,7 @@ use crate::options::FactOptions;
 use crate::preprocessing::{NoProcessor, Preprocessing};
 use crate::source::Source;
 
-/// A definition whose checkpoints can be converted.
+/// Describes a definition whose checkpoints can be converted.
 pub trait SourceDefinition: Definition {
     /// Returns a few words for people: `timm's ViT`.
     fn description(&self) -> &'static str;
@@ -43,39 +43,39 @@ pub trait SourceDefinition: Definition {
     fn gather(&self, inquiry: &Inquiry<'_>, evidence: &mut Evidence) -> Result<Identity, FactError>;
 }
 
-/// What is looked at to find out what a model is.
+/// Holds what is looked at to find out what a model is.
 pub struct Inquiry<'a> {
-    /// The opened source.
+    /// Gives the opened source.
     pub source: &'a Source,
-    /// What the person says of it.
+    /// Gives what the person says of it.
     pub options: &'a FactOptions,
-    /// Its tensors under the definition's names.
+    /// Gives its tensors under the definition's names.
     pub tensors: &'a Sources,
-    /// Where the layout comes from, if it is not the framework's own: `jax`.
+    /// Says where the layout comes from, if it is not the framework's own: `jax`.
     pub layout: Option<&'a str>,
 }
 
-/// Who a model is.
+/// Says who a model is.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Identity {
-    /// Its name: `vit_base_patch16_224.augreg2_in21k_ft_in1k`, `cvt-13`, or the file's.
+    /// Gives its name: `vit_base_patch16_224.augreg2_in21k_ft_in1k`, `cvt-13`, or the file's.
     pub name: String,
     /// Holds what is known of it when it is one of those that were published.
     pub published: Option<PublishedModel>,
-    /// How images are prepared; none while that is a question.
+    /// Says how images are prepared; none while that is a question.
     pub preparation: Option<Preparation>,
 }
 
-/// The preprocessing of a source: as facts, as the source's own transform, and as an image processor of transformers.
+/// Describes the preprocessing of a source: as facts, as the source's own transform, and as an image processor of transformers.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Preparation {
-    /// Its numbers.
+    /// Gives its numbers.
     pub preprocessing: Preprocessing,
-    /// The same with their origins.
+    /// Holds the same with their origins.
     pub facts: Vec<Fact>,
-    /// What the source's framework does to an image.
+    /// Says what the source's framework does to an image.
     pub transform: Transform,
-    /// `preprocessor_config.json`, where the framework's models have one of their own.
+    /// Gives `preprocessor_config.json`, where the framework's models have one of their own.
     pub processor: Option<Value>,
 }
 
@@ -92,12 +92,12 @@ impl Preparation {
     }
 }
 
-/// A framework's own way from an image to a network's input.
+/// Describes a framework's own way from an image to a network's input.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Transform {
-    /// timm's.
+    /// Is timm's.
     Timm(TimmTransform),
-    /// Microsoft's.
+    /// Is Microsoft's.
     Microsoft(MicrosoftTransform),
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::{ClassNames, LabelError, LabelSet, from_file, placeholder};
 use crate::facts::{Origin, Sourced};
 
-/// Which names the classes get.
+/// Says which names the classes get.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LabelChoice {
     /// Takes a built-in list.

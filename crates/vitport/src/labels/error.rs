@@ -3,102 +3,102 @@
 
 use std::path::PathBuf;
 
-/// Why labels could not be had.
+/// Says why labels could not be had.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LabelError {
-    /// The file cannot be opened or read.
+    /// Means that the file cannot be opened or read.
     #[error(
         "cannot read labels from {path:?}: {error}; name a readable file or a built-in set such as imagenet-1k"
     )]
     Read {
-        /// The file that was named.
+        /// Names the file that was named.
         path: PathBuf,
-        /// What the system said.
+        /// Gives what the system reports.
         #[source]
         error: std::io::Error,
     },
-    /// More bytes than any list of class names has.
+    /// Means that there are more bytes than any list of class names has.
     #[error(
         "labels file {source_name:?} is larger than {limit} bytes, which no list of class names is; name another file"
     )]
     TooLarge {
-        /// The file.
+        /// Names the file.
         source_name: String,
-        /// The most bytes that are read.
+        /// Gives the most bytes that are read.
         limit: u64,
     },
-    /// The bytes are not UTF-8 text.
+    /// Means that the bytes are not UTF-8 text.
     #[error("labels file {source_name:?} is not UTF-8 text (byte {offset}); save it as UTF-8")]
     Encoding {
-        /// The file.
+        /// Names the file.
         source_name: String,
-        /// Offset of the first byte that is not UTF-8.
+        /// Gives the offset of the first byte that is not UTF-8.
         offset: usize,
     },
-    /// It starts like JSON and is not JSON.
+    /// Means that it starts like JSON and is not JSON.
     #[error(
         "labels file {source_name:?} starts like JSON and is not: {error}; correct it, or write one label a line"
     )]
     Json {
-        /// The file.
+        /// Names the file.
         source_name: String,
-        /// What the parser said, with line and column.
+        /// Gives what the parser reports, with line and column.
         #[source]
         error: serde_json::Error,
     },
-    /// JSON of a shape that holds no labels.
+    /// Means JSON of a shape that holds no labels.
     #[error(
         "labels in {source_name:?}: {found}; expected a list of names, an object such as {{\"0\": \"cat\"}}, or a config.json with id2label"
     )]
     Shape {
-        /// The file.
+        /// Names the file.
         source_name: String,
-        /// What was found, and where.
+        /// Says what was found, and where.
         found: String,
     },
-    /// No label at all.
+    /// Means that there is no label at all.
     #[error("labels file {source_name:?} holds no label; write one a line, in the order of the classes")]
     Empty {
-        /// The file.
+        /// Names the file.
         source_name: String,
     },
-    /// A class without a name: a blank line, or an empty string.
+    /// Means a class without a name: a blank line, or an empty string.
     #[error(
         "labels file {source_name:?}: class {class} has an empty name; give it one, or every later class would shift"
     )]
     Blank {
-        /// The file.
+        /// Names the file.
         source_name: String,
-        /// The class, counted from 0.
+        /// Gives the class, counted from 0.
         class: usize,
     },
-    /// Numbered labels that are not 0, 1, … n−1, each once.
+    /// Means numbered labels that are not 0, 1, … n−1, each once.
     #[error(
         "labels in {source_name:?}: {given} names are numbered, but class {class} is {problem}; number them 0 to {last} each once"
     )]
     Numbering {
-        /// The file.
+        /// Names the file.
         source_name: String,
-        /// How many names there are.
+        /// Says how many names there are.
         given: usize,
-        /// The first class at fault.
+        /// Gives the first class at fault.
         class: usize,
-        /// "missing" or "named twice".
+        /// Says "missing" or "named twice".
         problem: &'static str,
-        /// The last number that there should be.
+        /// Gives the last number that there should be.
         last: usize,
     },
-    /// More or fewer labels than the head has classes.
+    /// Means that there are more or fewer labels than the head has classes.
     #[error(
         "{source_name:?} has {labels} labels and the model {classes} classes; name the list that it was trained with, or none for LABEL_0 to LABEL_n"
     )]
     Count {
-        /// The file or option.
+        /// Names the file or option.
         source_name: String,
-        /// How many labels it gives.
+        /// Says how many labels it gives.
         labels: usize,
-        /// How many classes the head has.
+        /// Says how many classes the head has.
         classes: usize,
     },
 }

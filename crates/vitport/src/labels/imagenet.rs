@@ -6,25 +6,25 @@ use super::unique::make_unique;
 
 const TABLE: &str = include_str!("../../data/labels/imagenet.tsv");
 
-/// A list of ImageNet classes, as timm names it.
+/// Describes a list of ImageNet classes, as timm names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum LabelSet {
-    /// The 1,000 classes of ILSVRC 2012.
+    /// Is the 1,000 classes of ILSVRC 2012.
     Imagenet1k,
-    /// timm's own selection of 11,821 classes from the fall 2011 release.
+    /// Is timm's own selection of 11,821 classes from the fall 2011 release.
     Imagenet12k,
-    /// Google's ImageNet-21k: 21,843 classes.
+    /// Is Google's ImageNet-21k: 21,843 classes.
     Imagenet21kGoog,
-    /// The selection of 11,221 classes in "ImageNet-21K Pretraining for the Masses" (Alibaba MIIL).
+    /// Is the selection of 11,221 classes in "ImageNet-21K Pretraining for the Masses" (Alibaba MIIL).
     Imagenet21kMiil,
-    /// The fall 2011 release: 21,841 classes.
+    /// Is the fall 2011 release: 21,841 classes.
     Imagenet22k,
-    /// Microsoft's order of the 22k (FocalNet): the 1k classes first; 21,842 classes.
+    /// Is Microsoft's order of the 22k (FocalNet): the 1k classes first; 21,842 classes.
     Imagenet22kMs,
 }
 
 impl LabelSet {
-    /// Every set.
+    /// Lists every set.
     pub const ALL: [LabelSet; 6] = [
         LabelSet::Imagenet1k,
         LabelSet::Imagenet12k,
@@ -34,40 +34,40 @@ impl LabelSet {
         LabelSet::Imagenet22kMs,
     ];
 
-    /// The name on the command line, which is timm's.
+    /// Returns the name on the command line, which is timm's.
     pub fn name(self) -> &'static str {
         self.facts().0
     }
 
-    /// The set of that name; `None` for any other word.
+    /// Returns the set of that name; `None` for any other word.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|set| set.name() == name)
     }
 
-    /// How many classes the set has.
+    /// Returns how many classes the set has.
     pub fn class_count(self) -> usize {
         self.facts().1
     }
 
-    /// The set that timm takes a head of `classes` classes to be trained on; `None` if it knows no such set.
+    /// Returns the set that timm takes a head of `classes` classes to be trained on; `None` if it knows no such set.
     pub fn by_class_count(classes: usize) -> Option<Self> {
         Self::ALL.into_iter().find(|set| set.class_count() == classes)
     }
 
-    /// The WordNet id of each class ("n01440764"), in the order of the logits.
+    /// Returns the WordNet id of each class ("n01440764"), in the order of the logits.
     pub fn synsets(self) -> Vec<&'static str> {
         self.rows().into_iter().map(|(synset, _)| synset).collect()
     }
 
-    /// The words of each class, in the order of the logits: "tench, Tinca tinca". Words that several classes of the
-    /// set share carry the WordNet id, "crane (n02012849)", so that no two labels are equal.
+    /// Returns the words of each class, in the order of the logits: "tench, Tinca tinca". Words that several classes of the
+    /// set share have the WordNet id added, "crane (n02012849)", so that no two labels are equal.
     pub fn labels(self) -> Vec<String> {
         let rows = self.rows();
         let marks: Vec<_> = rows.iter().map(|(synset, _)| Some((*synset).to_owned())).collect();
         make_unique(rows.into_iter().map(|(_, words)| words.to_owned()).collect(), &marks).names
     }
 
-    /// Name, class count and letter in the table.
+    /// Returns name, class count and letter in the table.
     fn facts(self) -> (&'static str, usize, u8) {
         match self {
             LabelSet::Imagenet1k => ("imagenet-1k", 1_000, b'1'),
@@ -79,7 +79,7 @@ impl LabelSet {
         }
     }
 
-    /// (synset, words) of each class. The table has the classes of imagenet-1k in front of the others, both ascending by
+    /// Returns (synset, words) of each class. The table has the classes of imagenet-1k in front of the others, both ascending by
     /// synset; every set ascends as a whole but Microsoft's, which has the table's own order.
     fn rows(self) -> Vec<(&'static str, &'static str)> {
         let (_, classes, letter) = self.facts();

@@ -16,7 +16,7 @@ pub(crate) use parse::{class_number, quoted, shape};
 pub use parse::{from_file, parse};
 pub(crate) use unique::make_unique;
 
-/// The names of a model's classes, in the order of its logits; all different.
+/// Holds the names of a model's classes, in the order of its logits; all different.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClassNames {
     names: Vec<String>,

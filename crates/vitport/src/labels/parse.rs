@@ -14,13 +14,13 @@ use serde_json::Value;
 use super::unique::make_unique;
 use super::{ClassNames, LabelError};
 
-/// The most bytes of a labels file: 115,000 classes of 60 bytes are 7 MB.
+/// Limits the bytes of a labels file: 115,000 classes of 60 bytes are 7 MB.
 const LIMIT: u64 = 8 << 20;
 
 /// Reads labels from a file; see [`parse`] for the forms.
 ///
 /// # Errors
-/// [`LabelError`] if the file cannot be read, is larger than 8 MiB, or [`parse`] refuses what is in it.
+/// Returns [`LabelError`] if the file cannot be read, is larger than 8 MiB, or [`parse`] refuses what is in it.
 pub fn from_file(path: &Path) -> Result<ClassNames, LabelError> {
     let read = |error| LabelError::Read { path: path.to_owned(), error };
     let mut bytes = Vec::new();
@@ -44,7 +44,7 @@ pub fn from_file(path: &Path) -> Result<ClassNames, LabelError> {
 /// Names that several classes share are made unique and counted ([`ClassNames::made_unique`]).
 ///
 /// # Errors
-/// [`LabelError`], naming the place, if the bytes are none of these.
+/// Returns [`LabelError`], naming the place, if the bytes are none of these.
 pub fn parse(bytes: &[u8], name: &str) -> Result<ClassNames, LabelError> {
     let source_name = || name.to_owned();
     let text = std::str::from_utf8(bytes)
@@ -66,7 +66,7 @@ pub fn parse(bytes: &[u8], name: &str) -> Result<ClassNames, LabelError> {
     finish(entries, name)
 }
 
-/// A class's name, and what tells it from another of the same name.
+/// Holds a class's name, and what tells it from another of the same name.
 struct Entry {
     name: String,
     mark: Option<String>,
@@ -77,7 +77,7 @@ impl Entry {
         Self { name: name.trim().to_owned(), mark: None }
     }
 
-    /// A string, or Keras' and torchvision's `["n01440764", "tench"]`.
+    /// Reads a string, or Keras' and torchvision's `["n01440764", "tench"]`.
     fn from_value(value: &Value) -> Option<Self> {
         match value {
             Value::String(name) => Some(Self::plain(name)),
@@ -100,7 +100,7 @@ fn list(values: Vec<Value>, source: &str) -> Result<Vec<Entry>, LabelError> {
     values.iter().enumerate().map(entry).collect()
 }
 
-/// An object that is not a config: numbers to names, or names to numbers.
+/// Reads an object that is not a config: numbers to names, or names to numbers.
 fn object(pairs: Vec<(String, Value)>, source: &str) -> Result<Vec<Entry>, LabelError> {
     if pairs.iter().all(|(_, value)| value.is_u64()) {
         let turned = pairs.into_iter().map(|(name, class)| (class.to_string(), Value::String(name)));
@@ -139,7 +139,7 @@ fn numbered(pairs: Vec<(String, Value)>, source: &str) -> Result<Vec<Entry>, Lab
     slots.into_iter().enumerate().map(|(class, slot)| slot.ok_or_else(|| fault(class, "missing"))).collect()
 }
 
-/// `"12"` as 12; signs, spaces and leading zeros are not class numbers.
+/// Reads `"12"` as 12; signs, spaces and leading zeros are not class numbers.
 pub(crate) fn class_number(key: &str) -> Option<usize> {
     let plain = key.bytes().all(|byte| byte.is_ascii_digit()) && (key == "0" || !key.starts_with('0'));
     if plain { key.parse().ok() } else { None }
@@ -160,19 +160,19 @@ pub(crate) fn shape(source: &str, found: String) -> LabelError {
     LabelError::Shape { source_name: source.to_owned(), found }
 }
 
-/// A name from a file for a message: escaped, and cut to 40 characters.
+/// Returns a name from a file for a message: escaped, and cut to 40 characters.
 pub(crate) fn quoted(text: &str) -> String {
     let cut: String = text.chars().take(40).collect();
     if cut.len() < text.len() { format!("{cut:?}…") } else { format!("{cut:?}") }
 }
 
-/// A transformers `config.json`, as far as labels go.
+/// Describes a transformers `config.json`, as far as labels go.
 #[derive(Deserialize)]
 struct Config {
     id2label: Option<Pairs>,
 }
 
-/// A JSON object with its pairs as they stand; a map would silently drop all but the last of equal keys.
+/// Holds a JSON object with its pairs as they stand; a map would silently drop all but the last of equal keys.
 struct Pairs(Vec<(String, Value)>);
 
 impl<'de> Deserialize<'de> for Pairs {

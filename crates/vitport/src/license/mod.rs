@@ -7,7 +7,7 @@ use std::fmt;
 
 pub use choose::choose_license;
 
-/// The Hub's identifiers (huggingface/hub-docs, docs/hub/repositories-licenses.md), without those of language models.
+/// Lists the Hub's identifiers (huggingface/hub-docs, docs/hub/repositories-licenses.md), without those of language models.
 const IDENTIFIERS: [&str; 60] = [
     "apache-2.0",
     "mit",
@@ -71,10 +71,10 @@ const IDENTIFIERS: [&str; 60] = [
     "unknown",
 ];
 
-/// Letters that a name may have.
+/// Limits the letters that a name may have.
 const LONGEST_NAME: usize = 200;
 
-/// A licence in the Hub's terms.
+/// Describes a licence in the Hub's terms.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct License {
     /// Holds an identifier of the Hub's, or `other`.

@@ -10,45 +10,45 @@ use crate::folder::publish::Staging;
 use crate::model::Prepared;
 use crate::verify::{Hashing, Report, TestImage, VerifyError, compare};
 
-/// What is asked of a conversion.
+/// Says what is asked of a conversion.
 #[derive(Debug, Clone, Copy)]
 pub struct ConvertRequest<'a> {
-    /// Where the folder is to appear; a folder of the model's name in the current one if none.
+    /// Says where the folder is to appear; a folder of the model's name in the current one if none.
     pub out: Option<&'a Path>,
-    /// How it is written.
+    /// Says how it is written.
     pub write: WriteOptions,
-    /// The image on which both networks are compared; none to publish without verifying.
+    /// Gives the image on which both networks are compared; none to publish without verifying.
     pub image: Option<&'a TestImage>,
-    /// Which verdicts are accepted.
+    /// Says which verdicts are accepted.
     pub acceptance: Acceptance,
-    /// Whether the folder is published even if its verdict is not accepted.
+    /// Says whether the folder is published even if its verdict is not accepted.
     pub keep_anyway: bool,
-    /// Whether a model card is added.
+    /// Says whether a model card is added.
     pub card: bool,
 }
 
-/// What happens on the way.
+/// Says what happens on the way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
-    /// So many bytes of tensors were written since the last such event; from several threads.
+    /// Tells that so many bytes of tensors were written since the last such event; from several threads.
     Written(u64),
-    /// All is written, and both networks are about to run.
+    /// Tells that all is written, and both networks are about to run.
     Verifying,
-    /// Both networks have run.
+    /// Tells that both networks have run.
     Verified,
 }
 
-/// What is done with a report, and with the folder if it is going to be published.
+/// Says what is done with a report, and with the folder if it is going to be published.
 pub type Judged<'a, E> = dyn Fn(&Report, Option<&Staging>) -> Result<(), E> + 'a;
 
-/// What the caller does on the way.
+/// Says what the caller does on the way.
 pub struct Hooks<'a, E> {
-    /// Called for each [`Event`].
+    /// Is called for each [`Event`].
     pub event: &'a (dyn Fn(Event) + Sync),
-    /// Called with the report, and with the folder if it is going to be published, before the model card is added.
+    /// Is called with the report, and with the folder if it is going to be published, before the model card is added.
     pub judged: &'a Judged<'a, E>,
-    /// Called when nothing is left to do but the last step, which an error prevents.
+    /// Is called when nothing is left to do but the last step, which an error prevents.
     pub before_publishing: &'a dyn Fn(&Staged<'_>) -> Result<(), E>,
 }
 
@@ -59,35 +59,35 @@ impl<E> Hooks<'_, E> {
     }
 }
 
-/// A folder that is written and judged, and about to take its name.
+/// Describes a folder that is written and judged, and about to take its name.
 pub struct Staged<'a> {
-    /// Where it is until then.
+    /// Says where it is until then.
     pub folder: &'a Path,
-    /// Names of its files.
+    /// Lists the names of its files.
     pub names: Vec<String>,
-    /// Local files that it was made from; none for what was fetched, which its name and commit identify.
+    /// Lists the local files that it was made from; none for what was fetched, which its name and commit identify.
     pub inputs: Vec<PathBuf>,
-    /// Whether the verdict is accepted.
+    /// Says whether the verdict is accepted.
     pub accepted: &'a Result<(), NotAccepted>,
 }
 
-/// What a conversion came to.
+/// Says what a conversion came to.
 pub struct Converted {
-    /// What was converted.
+    /// Says what was converted.
     pub prepared: Prepared,
-    /// The folder, as an absolute path.
+    /// Gives the folder, as an absolute path.
     pub out: PathBuf,
-    /// Names and sizes in bytes of its files.
+    /// Lists names and sizes in bytes of its files.
     pub files: Vec<(String, u64)>,
-    /// What verifying found, if the folder was verified.
+    /// Says what verifying found, if the folder was verified.
     pub report: Option<Report>,
-    /// Whether the verdict is accepted.
+    /// Says whether the verdict is accepted.
     pub accepted: Result<(), NotAccepted>,
-    /// Whether the folder is there.
+    /// Says whether the folder is there.
     pub is_published: bool,
-    /// Whether a model card that was there before was kept in place of the new one.
+    /// Says whether a model card that was there before was kept in place of the new one.
     pub kept_card: bool,
-    /// What is left of a folder that was replaced and could not be removed.
+    /// Says what is left of a folder that was replaced and could not be removed.
     pub left_behind: Option<PathBuf>,
 }
 

@@ -7,34 +7,34 @@ use crate::mapping::{MappingError, Problems};
 use crate::preprocessing::NoProcessor;
 use crate::source::SourceError;
 
-/// Why a conversion could not be made.
+/// Says why a conversion could not be made.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConvertError {
-    /// The source cannot be opened.
+    /// Means that the source cannot be opened.
     #[error(transparent)]
     Source(#[from] SourceError),
-    /// The source is not known, has no target, or is undecided.
+    /// Means that the source is not known, has no target, or is undecided.
     #[error(transparent)]
     Facts(#[from] FactError),
-    /// The source's preprocessing cannot be expressed.
+    /// Means that the source's preprocessing cannot be expressed.
     #[error(transparent)]
     Processor(#[from] NoProcessor),
-    /// Labels cannot be read or do not fit.
+    /// Means that labels cannot be read or do not fit.
     #[error(transparent)]
     Labels(#[from] LabelError),
-    /// The mapping file cannot be used.
+    /// Means that the mapping file cannot be used.
     #[error(transparent)]
     Mapping(#[from] MappingError),
-    /// The rules do not account for the tensors.
+    /// Means that the rules do not account for the tensors.
     #[error("{}: {problems}", vitport_checkpoint::escape(.file))]
     Unaccounted {
-        /// The source.
+        /// Names the source.
         file: String,
-        /// Everything that is wrong.
+        /// Lists everything that is wrong.
         problems: Problems,
     },
-    /// The folder cannot be written.
+    /// Means that the folder cannot be written.
     #[error(transparent)]
     Folder(#[from] folder::Error),
 }

@@ -20,7 +20,7 @@ use crate::plan::{Dropped, Plan};
 use crate::source::Source;
 use crate::state_dict::StateDict;
 
-/// A definition, and a layout onto its names if the tensors lie in one.
+/// Describes a definition, and a layout onto its names if the tensors lie in one.
 type Found = (&'static dyn SourceDefinition, Option<&'static Mapping>);
 
 /// Finds out what a source is. `own` is a mapping to use in place of the built-in ones.
@@ -98,7 +98,7 @@ pub fn identify(
     })
 }
 
-/// What is known before the two networks are built.
+/// Holds what is known before the two networks are built.
 struct Identified<'a> {
     source: &'a Source,
     options: &'a FactOptions,
@@ -180,7 +180,7 @@ fn finish(identified: Identified<'_>) -> Result<Model, ConvertError> {
     })
 }
 
-/// The definition whose tensors these are, through a layout if they lie in one.
+/// Returns the definition whose tensors these are, through a layout if they lie in one.
 fn recognise(tensors: &Sources) -> Option<Found> {
     let definition = |id: &str| SOURCES.into_iter().find(|definition| definition.id() == id);
     let by_layout = mapping::layouts().iter().find(|layout| layout.is_layout_of(tensors));
@@ -191,12 +191,12 @@ fn recognise(tensors: &Sources) -> Option<Found> {
     Some((plain, None))
 }
 
-/// The tensors of the network, and those that lie next to it where the layout says so.
+/// Returns the tensors of the network, and those that lie next to it where the layout says so.
 fn network_tensors(state_dict: &StateDict) -> (Sources, Vec<Dropped>) {
     let mut dropped = Vec::new();
     let mut kept = Vec::new();
     for (name, tensor) in state_dict.entries() {
-        match state_dict.beside(tensor) {
+        match state_dict.outside(tensor) {
             Some(reason) => {
                 dropped.push(Dropped { name: tensor.name.to_string(), bytes: tensor.bytes(), reason });
             }
@@ -209,7 +209,7 @@ fn network_tensors(state_dict: &StateDict) -> (Sources, Vec<Dropped>) {
     }
 }
 
-/// The tensors under the definition's names and with its axes.
+/// Returns the tensors under the definition's names and with its axes.
 fn laid_out(layout: &Mapping, in_file: &Sources) -> Result<Sources, FactError> {
     let plan: Plan = layout.lay_out(in_file).map_err(|problems| FactError::Misshapen {
         tensor: in_file.iter().next().map_or_else(String::new, |tensor| tensor.name.to_string()),
@@ -219,7 +219,7 @@ fn laid_out(layout: &Mapping, in_file: &Sources) -> Result<Sources, FactError> {
     Ok(Sources::of_plan(&plan))
 }
 
-/// The facts with the head that is asked for: none with `--no-head`.
+/// Returns the facts with the head that is asked for: none with `--no-head`.
 fn with_head(mut facts: Facts, options: &FactOptions) -> Facts {
     let Some(classes) = facts.number("num_classes") else { return facts };
     if options.without_head && classes > 0 {
@@ -232,7 +232,7 @@ fn with_head(mut facts: Facts, options: &FactOptions) -> Facts {
     facts
 }
 
-/// The error for tensors that no definition has.
+/// Returns the error for tensors that no definition has.
 fn unknown(
     source: &Source,
     options: &FactOptions,

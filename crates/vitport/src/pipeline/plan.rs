@@ -9,25 +9,25 @@ use crate::model::Prepared;
 use crate::options::FactOptions;
 use crate::source::Source;
 
-/// What may be asked of a conversion before anything is written.
+/// Says what may be asked of a conversion before anything is written.
 #[derive(Debug, Clone, Default)]
 pub struct Request {
-    /// Facts about the model.
+    /// Gives facts about the model.
     pub facts: FactOptions,
-    /// The nested part of the checkpoint that holds the weights.
+    /// Gives the nested part of the checkpoint that holds the weights.
     pub root: Option<String>,
-    /// A mapping file in place of the built-in ones: its path, for messages, and its text.
+    /// Gives a mapping file in place of the built-in ones: its path, for messages, and its text.
     pub mapping: Option<(String, String)>,
-    /// Dtype of the written float tensors; their own if none.
+    /// Gives the dtype of the written float tensors; their own if none.
     pub dtype: Option<Dtype>,
-    /// What a file may ask for.
+    /// Says what a file may ask for.
     pub limits: Limits,
 }
 
 /// Opens a source, identifies it and plans its conversion. No tensor byte is read.
 ///
 /// # Errors
-/// [`ConvertError`], never of the folder kind.
+/// Returns [`ConvertError`], never of the folder kind.
 pub fn plan(source: Source, request: &Request) -> Result<Prepared, ConvertError> {
     let own = own_mapping(request)?;
     let model = identify(&source, &request.facts, own.as_ref())?;

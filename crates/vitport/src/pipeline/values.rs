@@ -6,10 +6,10 @@ use crate::mapping::{Sources, TensorValues};
 use crate::nn::Weights;
 use crate::verify::SourceWeights;
 
-/// Values read at a time.
+/// Gives the number of values read at a time.
 const CHUNK: usize = 1 << 16;
 
-/// Tensors under a definition's names, read from a checkpoint.
+/// Holds tensors under a definition's names, read from a checkpoint.
 pub(super) struct FileValues<'a> {
     pub checkpoint: &'a Checkpoint,
     pub tensors: &'a Sources,

@@ -5,27 +5,27 @@ use std::path::Path;
 use crate::model::Prepared;
 use crate::verify::{Hashing, Report, TestImage, Verdict, VerifyError, compare};
 
-/// Which verdicts are accepted.
+/// Says which verdicts are accepted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Acceptance {
-    /// Whether a known deviation is a failure.
+    /// Says whether a known deviation is a failure.
     pub strict: bool,
 }
 
-/// Why a verdict is not accepted.
+/// Says why a verdict is not accepted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum NotAccepted {
-    /// The two networks, or facts, disagree.
+    /// Means that the two networks, or facts, disagree.
     #[error("the folder is not the same model as its source: {}", .reasons.join("; "))]
     Different {
-        /// One sentence each.
+        /// Lists one sentence each.
         reasons: Vec<String>,
     },
-    /// There is a known deviation, and none is accepted.
+    /// Means that there is a known deviation, and none is accepted.
     #[error("{what}; --strict does not allow that")]
     Deviation {
-        /// What deviates.
+        /// Says what deviates.
         what: String,
     },
 }

@@ -10,24 +10,24 @@ use crate::folder::publish::{Options, Staging};
 use crate::folder::{self, gather, json};
 use crate::model::Prepared;
 
-/// How a folder is to be written.
+/// Says how a folder is to be written.
 #[derive(Debug, Clone, Copy)]
 pub struct WriteOptions {
-    /// Most bytes of tensors in one weight file.
+    /// Limits the bytes of tensors in one weight file.
     pub max_shard_size: u64,
-    /// Whether an existing model folder is replaced.
+    /// Says whether an existing model folder is replaced.
     pub force: bool,
-    /// Whether the files are on the disk before the folder gets its name.
+    /// Says whether the files are on the disk before the folder gets its name.
     pub fsync: bool,
-    /// Whether code that gives the source's exact network is added, where the target has some.
+    /// Says whether code that gives the source's exact network is added, where the target has some.
     pub exact_code: bool,
 }
 
-/// A folder that is written and not yet published.
+/// Describes a folder that is written and not yet published.
 pub struct Written {
-    /// The temporary folder.
+    /// Gives the temporary folder.
     pub staging: Staging,
-    /// Names and sizes in bytes of its files.
+    /// Lists names and sizes in bytes of its files.
     pub files: Vec<(String, u64)>,
 }
 
@@ -35,7 +35,7 @@ impl Written {
     /// Adds a small file.
     ///
     /// # Errors
-    /// [`folder::Error`] if it is there already or cannot be written.
+    /// Returns [`folder::Error`] if it is there already or cannot be written.
     pub fn add(&mut self, name: &str, contents: &[u8]) -> Result<(), folder::Error> {
         self.staging.write(name, contents)?;
         self.files.push((name.to_owned(), contents.len() as u64));
@@ -47,7 +47,7 @@ impl Written {
 /// threads with the number of bytes written since its last call.
 ///
 /// # Errors
-/// [`ConvertError::Folder`]. Nothing is left behind.
+/// Returns [`ConvertError::Folder`]. Nothing is left behind.
 pub fn write(
     prepared: &Prepared,
     out: &Path,

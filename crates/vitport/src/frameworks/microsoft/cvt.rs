@@ -15,52 +15,52 @@ use crate::nn::{
     prepend,
 };
 
-/// Epsilon of every layer normalisation: the `LayerNorm` that the factory hands down has 1e-5.
+/// Gives the epsilon of every layer normalisation: the `LayerNorm` that the factory hands down has 1e-5.
 const LAYER_NORM_EPS: f64 = 1e-5;
-/// Default of `torch.nn.BatchNorm2d`, which the definition does not change.
+/// Gives the default of `torch.nn.BatchNorm2d`, which the definition does not change.
 const BATCH_NORM_EPS: f64 = 1e-5;
 
-/// The definition.
+/// Defines the network.
 pub struct MicrosoftCvt;
 
-/// The yaml file of a model (`MODEL.SPEC`), one entry a stage, in lower case.
+/// Describes the yaml file of a model (`MODEL.SPEC`), one entry a stage, in lower case.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 struct Config {
-    /// Height and width of the image in pixels.
+    /// Gives height and width of the image in pixels.
     pub image_size: [usize; 2],
-    /// Channels of the image.
+    /// Counts the channels of the image.
     pub in_chans: usize,
-    /// Classes of the head; 0 for a network without one.
+    /// Counts the classes of the head; 0 for a network without one.
     pub num_classes: usize,
-    /// The MLP's activation: `quick_gelu` in Microsoft's factory.
+    /// Gives the MLP's activation: `quick_gelu` in Microsoft's factory.
     pub act_layer: String,
-    /// `PATCH_SIZE`, the kernel of a stage's convolutional embedding.
+    /// Gives `PATCH_SIZE`, the kernel of a stage's convolutional embedding.
     pub patch_size: Vec<usize>,
-    /// `PATCH_STRIDE`.
+    /// Gives `PATCH_STRIDE`.
     pub patch_stride: Vec<usize>,
-    /// `PATCH_PADDING`.
+    /// Gives `PATCH_PADDING`.
     pub patch_padding: Vec<usize>,
-    /// `DIM_EMBED`, the width of a token.
+    /// Gives `DIM_EMBED`, the width of a token.
     pub embed_dim: Vec<usize>,
-    /// `NUM_HEADS`.
+    /// Gives `NUM_HEADS`.
     pub num_heads: Vec<usize>,
-    /// `DEPTH`, the number of blocks.
+    /// Gives `DEPTH`, the number of blocks.
     pub depth: Vec<usize>,
-    /// Width of the MLP's hidden layer: `DIM_EMBED` × `MLP_RATIO`, rounded down.
+    /// Gives the width of the MLP's hidden layer: `DIM_EMBED` × `MLP_RATIO`, rounded down.
     pub mlp_dim: Vec<usize>,
-    /// `QKV_BIAS`.
+    /// Gives `QKV_BIAS`.
     pub qkv_bias: Vec<bool>,
-    /// `CLS_TOKEN`: whether a class token joins.
+    /// Gives `CLS_TOKEN`: whether a class token joins.
     pub cls_token: Vec<bool>,
-    /// `KERNEL_QKV` of the depth-wise convolutions.
+    /// Gives `KERNEL_QKV` of the depth-wise convolutions.
     pub kernel_qkv: Vec<usize>,
-    /// `PADDING_KV`.
+    /// Gives `PADDING_KV`.
     pub padding_kv: Vec<usize>,
-    /// `STRIDE_KV`.
+    /// Gives `STRIDE_KV`.
     pub stride_kv: Vec<usize>,
-    /// `PADDING_Q`.
+    /// Gives `PADDING_Q`.
     pub padding_q: Vec<usize>,
-    /// `STRIDE_Q`.
+    /// Gives `STRIDE_Q`.
     pub stride_q: Vec<usize>,
 }
 
@@ -148,7 +148,7 @@ impl Model for ConvolutionalVisionTransformer {
     }
 }
 
-/// The entries of one stage.
+/// Describes the entries of one stage.
 struct Stage {
     in_chans: usize,
     embedding: Window,
@@ -208,7 +208,7 @@ fn of_stage<T: Copy>(name: &str, list: &[T], stage: usize) -> Result<T, ForwardE
     })
 }
 
-/// One stage: `VisionTransformer` of cls_cvt.py.
+/// Describes one stage: `VisionTransformer` of cls_cvt.py.
 struct VisionTransformer {
     patch_embed: Conv2d,
     patch_norm: LayerNorm,
@@ -258,7 +258,7 @@ impl VisionTransformer {
     }
 }
 
-/// x + attn(norm1(x)), then x + mlp(norm2(x)).
+/// Computes x + attn(norm1(x)), then x + mlp(norm2(x)).
 struct Block {
     norm1: LayerNorm,
     projections: [ConvProjection; 3],
@@ -268,7 +268,7 @@ struct Block {
     has_cls_token: bool,
 }
 
-/// The depth-wise convolution before queries, keys or values, and their linear layer.
+/// Describes the depth-wise convolution before queries, keys or values, and their linear layer.
 struct ConvProjection {
     conv: Conv2d,
     bn: BatchNorm2d,
@@ -333,7 +333,7 @@ impl Block {
         Ok(())
     }
 
-    /// `forward_conv` for one of q, k and v: the class token passes round the convolution.
+    /// Computes `forward_conv` for one of q, k and v: the class token passes round the convolution.
     fn project(
         &self,
         projection: &ConvProjection,

@@ -12,7 +12,7 @@ use crate::options::FactOptions;
 use crate::preprocessing::{DEFAULT_CROP_PCT, IMAGENET_MEAN, IMAGENET_STD, Preprocessing};
 use crate::source::Source;
 
-/// Strides and paddings, one entry a stage (experiments/imagenet/cvt/*.yaml): they cannot be inferred from the weights.
+/// Lists strides and paddings, one entry a stage (experiments/imagenet/cvt/*.yaml): they cannot be inferred from the weights.
 const GEOMETRY: [(&str, [u64; 3]); 6] = [
     ("patch_stride", [4, 2, 2]),
     ("patch_padding", [2, 1, 1]),
@@ -22,11 +22,11 @@ const GEOMETRY: [(&str, [u64; 3]); 6] = [
     ("padding_q", [1, 1, 1]),
 ];
 
-/// Epsilon of CvT's layer norms in Microsoft's definition (`norm_layer=partial(LayerNorm, eps=1e-5)`), and the one that
+/// Gives the epsilon of CvT's layer norms in Microsoft's definition (`norm_layer=partial(LayerNorm, eps=1e-5)`), and the one that
 /// transformers always uses, whatever its config says.
 const LAYER_NORM_EPS: f64 = 1e-5;
 
-/// Gathers what is said of a CvT outside of its tensors' shapes.
+/// Gathers what is stated of a CvT outside of its tensors' shapes.
 ///
 /// # Errors
 /// Returns [`FactError`] for options that cannot be.
@@ -56,7 +56,7 @@ fn by_sizes(published: &PublishedCvt) -> Origin {
     Origin::Candidates(format!("the published model {}", published.name))
 }
 
-/// The published model that the sizes are, compared with `--arch`.
+/// Returns the published model that the sizes are, compared with `--arch`.
 fn published(
     options: &FactOptions,
     facts: &Facts,
@@ -116,28 +116,28 @@ fn heads(
     Ok(())
 }
 
-/// The image's size: by an option, by a name, or because only one was published.
+/// Adds the image's size: by an option, by a name, or because only one was published.
 fn image_size(
     source: &Source,
     options: &FactOptions,
     published: Option<&'static PublishedCvt>,
     evidence: &mut Evidence,
 ) {
-    let mut say = |edge: u64, origin| evidence.add("image_size", vec![edge; 2], origin);
+    let mut add = |edge: u64, origin| evidence.add("image_size", vec![edge; 2], origin);
     if let Some(size) = options.image_size {
         return evidence.add("image_size", size.to_vec(), Origin::Option("--image-size"));
     }
     let edges = published.map_or(&[224, 384][..], |published| published.image_sizes);
     let is_published = |edge: &u64| edges.contains(edge);
     if let Some(edge) = options.arch.as_deref().and_then(edge_in_name).filter(is_published) {
-        return say(edge, Origin::Option("--arch"));
+        return add(edge, Origin::Option("--arch"));
     }
     let stem = source.stem();
     if let Some(edge) = edge_in_name(&stem).filter(is_published) {
-        return say(edge, Origin::FileName(escape(&stem).to_string()));
+        return add(edge, Origin::FileName(escape(&stem).to_string()));
     }
     match (edges, published) {
-        (&[edge], Some(published)) => say(edge, by_sizes(published)),
+        (&[edge], Some(published)) => add(edge, by_sizes(published)),
         _ => evidence.ask(Question {
             fact: "image_size",
             what: "the size of the image cannot be inferred from a CvT's weights".to_owned(),
@@ -147,7 +147,7 @@ fn image_size(
     }
 }
 
-/// Microsoft's test transform: at 384 and above the image is squashed, below it is resized to size / 0.875 and cropped.
+/// Returns Microsoft's test transform: at 384 and above the image is squashed, below it is resized to size / 0.875 and cropped.
 fn prepare(options: &FactOptions, size: [u64; 2]) -> Preparation {
     let is_squashed = size.iter().all(|&edge| edge >= 384);
     let base = Preprocessing {
@@ -164,7 +164,7 @@ fn prepare(options: &FactOptions, size: [u64; 2]) -> Preparation {
     Preparation { preprocessing, facts, transform, processor }
 }
 
-/// Microsoft's own transform, unless the user asked for another crop.
+/// Returns Microsoft's own transform, unless the user asked for another crop.
 fn transform(preprocessing: &Preprocessing, options: &FactOptions) -> Transform {
     let [height, width] = preprocessing.size;
     if options.crop_pct.is_some() || options.crop_mode.is_some() || height != width {
@@ -179,7 +179,7 @@ fn transform(preprocessing: &Preprocessing, options: &FactOptions) -> Transform 
     })
 }
 
-/// `ConvNextImageProcessor`, as all published CvT folders have it, where it gives the same pixels: it squashes from 384 on
+/// Returns `ConvNextImageProcessor`, as all published CvT folders have it, where it gives the same pixels: it squashes from 384 on
 /// and crops below.
 fn processor(preprocessing: &Preprocessing) -> Option<Value> {
     let [height, width] = preprocessing.size;

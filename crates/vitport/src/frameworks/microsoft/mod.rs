@@ -8,7 +8,7 @@ mod structure;
 
 use super::{Framework, KnownModel};
 
-/// Microsoft, as a framework.
+/// Stands for Microsoft, as a framework.
 pub struct Microsoft;
 
 impl Framework for Microsoft {

@@ -3,26 +3,26 @@
 //! Source: the experiment files of Microsoft's CvT repository (experiments/imagenet/cvt/*.yaml) and its list of released
 //! weights. The names of released files say the resolution (`CvT-13-384x384-IN-22k.pth`), their contents do not.
 
-/// A published model.
+/// Describes a published model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PublishedCvt {
-    /// Short name, as `--arch` and the original script's `--cvt_model` take it.
+    /// Gives the short name, as `--arch` and the original script's `--cvt_model` take it.
     pub name: &'static str,
-    /// Blocks a stage.
+    /// Counts the blocks of each stage.
     pub depth: [u64; 3],
-    /// Channels a stage.
+    /// Gives the channels of each stage.
     pub embed_dim: [u64; 3],
-    /// Attention heads a stage.
+    /// Counts the attention heads of each stage.
     pub num_heads: [u64; 3],
-    /// Edges of the images, in pixels, that weights were published for.
+    /// Lists the edges of the images, in pixels, that weights were published for.
     pub image_sizes: &'static [u64],
-    /// Parameters with a head of 1000 classes.
+    /// Counts the parameters with a head of 1000 classes.
     pub parameters: u64,
-    /// Names of the released files without `.pth`.
+    /// Lists the names of the released files without `.pth`.
     pub releases: &'static [&'static str],
 }
 
-/// All of them.
+/// Lists all of them.
 pub const PUBLISHED: [PublishedCvt; 3] = [
     PublishedCvt {
         name: "cvt-13",
@@ -53,10 +53,10 @@ pub const PUBLISHED: [PublishedCvt; 3] = [
     },
 ];
 
-/// Where Microsoft publishes the weights.
+/// Says where Microsoft publishes the weights.
 pub const PUBLISHED_AT: &str = "https://github.com/microsoft/CvT (README, \"Models\": a OneDrive folder)";
 
-/// A published model by the names that people write: `cvt-13`, `CvT_21`, `microsoft/cvt-13`, `cvt-w24-384`.
+/// Returns a published model by the names that people write: `cvt-13`, `CvT_21`, `microsoft/cvt-13`, `cvt-w24-384`.
 pub fn by_name(name: &str) -> Option<&'static PublishedCvt> {
     let plain = name.to_ascii_lowercase().replace('_', "-");
     let plain = plain.strip_prefix("microsoft/").unwrap_or(&plain);
@@ -65,7 +65,7 @@ pub fn by_name(name: &str) -> Option<&'static PublishedCvt> {
     })
 }
 
-/// The image's edge that a name such as `CvT-13-384x384-IN-1k` or `cvt-13-384` says.
+/// Returns the image's edge that a name such as `CvT-13-384x384-IN-1k` or `cvt-13-384` says.
 pub fn edge_in_name(name: &str) -> Option<u64> {
     name.split(|c: char| !c.is_ascii_alphanumeric()).find_map(|word| match word.split_once('x') {
         Some((height, width)) if height == width => height.parse().ok(),

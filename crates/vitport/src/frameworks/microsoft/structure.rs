@@ -4,7 +4,7 @@ use super::super::source::axes;
 use crate::facts::{Evidence, FactError};
 use crate::mapping::Sources;
 
-/// What errors call these networks.
+/// Says what errors call these networks.
 const FAMILY: &str = "CvT";
 
 /// Returns whether these tensors are a CvT, be it one that has no target.
@@ -58,7 +58,7 @@ pub(super) fn read(tensors: &Sources, evidence: &mut Evidence) -> Result<(), Fac
     Ok(())
 }
 
-/// What the weights tell of one stage.
+/// Says what the weights tell of one stage.
 struct Stage {
     width: u64,
     depth: u64,

@@ -11,7 +11,7 @@ use super::hub_config::TimmConfig;
 use super::named::Named;
 use crate::facts::{Evidence, FactError, Facts, Origin};
 
-/// Arguments without a say in what the network computes in evaluation.
+/// Lists the arguments without a say in what the network computes in evaluation.
 const WITHOUT_EFFECT: [&str; 20] = [
     "drop_rate",
     "pos_drop_rate",

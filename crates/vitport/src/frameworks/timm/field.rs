@@ -6,60 +6,60 @@ use serde_json::{Map, Value, json};
 use super::layers;
 use super::registry::Architecture;
 
-/// Something that a definition depends on.
+/// Describes something that a definition depends on.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Field {
-    /// The fact's name.
+    /// Gives the fact's name.
     pub fact: &'static str,
     /// Names its key in `model_args`, and how that value is read.
     pub config_key: Option<(&'static str, Kind)>,
-    /// Its name in the registry, and how its value is read.
+    /// Gives its name in the registry, and how its value is read.
     pub registry: Option<(&'static str, Kind)>,
-    /// What the weights show of it: `{name} has {value} {words}`.
+    /// Says what the weights show of it: `{name} has {value} {words}`.
     pub words: Option<&'static str>,
-    /// What it is where the weights show nothing of it.
+    /// Says what it is where the weights show nothing of it.
     pub otherwise: Option<Literal>,
 }
 
-/// How a value becomes a fact's.
+/// Says how a value becomes a fact's.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Kind {
-    /// A whole number.
+    /// Takes a whole number.
     Number,
-    /// One number for both edges, or height and width.
+    /// Takes one number for both edges, or height and width.
     Pair,
-    /// A list of whole numbers, or one for all.
+    /// Takes a list of whole numbers, or one for all.
     Numbers,
-    /// A list of so many whole numbers, or one for each of them.
+    /// Takes a list of so many whole numbers, or one for each of them.
     Each(usize),
-    /// Yes or no.
+    /// Takes yes or no.
     Flag,
-    /// Whether it is anything but null.
+    /// Takes anything, as whether it is not null.
     IsSome,
-    /// A text.
+    /// Takes a text.
     Text,
-    /// The name of an activation, or its class.
+    /// Takes the name of an activation, or its class.
     Activation,
-    /// A real number.
+    /// Takes a real number.
     Real,
-    /// Whether it is another class than this one.
+    /// Takes the name of a class, as whether it is another than this one.
     OtherThan(&'static str),
-    /// A ratio to another fact, whose product is rounded down.
+    /// Takes a ratio to another fact, whose product is rounded down.
     RatioOf(&'static str),
-    /// A norm by name, as its epsilon.
+    /// Takes a norm by name, as its epsilon.
     NormEps(f64),
 }
 
-/// A value that can stand in a table.
+/// Describes a value that can stand in a table.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Literal {
-    /// Yes or no.
+    /// Holds yes or no.
     Flag(bool),
-    /// A whole number.
+    /// Holds a whole number.
     Number(u64),
-    /// A real number.
+    /// Holds a real number.
     Real(f64),
-    /// A text.
+    /// Holds a text.
     Text(&'static str),
 }
 

@@ -9,7 +9,7 @@ use crate::facts::{FactError, Origin, Sourced};
 use crate::labels::{ClassNames, LabelError};
 use crate::source::{ConfigFile, Source};
 
-/// A `config.json` that timm wrote.
+/// Describes a `config.json` that timm wrote.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TimmConfig<'a> {
     /// Holds timm's architecture name, without a tag.

@@ -2,7 +2,7 @@
 
 use crate::nn::{Activation, ForwardError};
 
-/// Activations by the name that timm takes (timm/layers/create_act.py) and by class (timm/layers/activations.py).
+/// Lists activations by the name that timm takes (timm/layers/create_act.py) and by class (timm/layers/activations.py).
 const ACTIVATIONS: [(&str, &str, Activation); 5] = [
     ("gelu", "GELU", Activation::Gelu),
     ("gelu_tanh", "GELUTanh", Activation::GeluTanh),

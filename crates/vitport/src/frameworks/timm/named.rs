@@ -10,11 +10,11 @@ use super::registry::{self, Architecture, Tag};
 use super::{Framework, TimmDefinition};
 use crate::facts::{FactError, Facts, Origin, is_same};
 
-/// An architecture that something names.
+/// Describes an architecture that something names.
 #[derive(Debug, Clone)]
 pub(super) struct Named {
     pub architecture: &'static Architecture,
-    /// The tag, if it was named too.
+    /// Gives the tag, if it was named too.
     pub tag: Option<&'static Tag>,
     pub origin: Origin,
 }

@@ -12,7 +12,7 @@ use crate::facts::{Fact, FactError, Facts, Origin, Question, Sourced};
 use crate::image::{CropMode, Filter};
 use crate::preprocessing::{DEFAULT_CROP_PCT, IMAGENET_MEAN, IMAGENET_STD, Preprocessing};
 
-/// How the tags of timm's begin whose weights Google released as `.npz` (timm/models/vision_transformer.py, `default_cfgs`).
+/// Lists how the tags of timm's begin whose weights Google released as `.npz` (timm/models/vision_transformer.py, `default_cfgs`).
 const JAX_TAGS: [&str; 3] = ["augreg_in", "orig_in", "sam_in"];
 
 /// Returns the preprocessing, with the facts that it is made of.
@@ -43,7 +43,7 @@ pub(super) fn choose(
     Ok(base.overridden(options, &origin))
 }
 
-/// timm's values where a config leaves one out (timm/data/config.py, `resolve_data_config`).
+/// Returns timm's values where a config leaves one out (timm/data/config.py, `resolve_data_config`).
 fn timm_default(size: [u64; 2]) -> Preprocessing {
     Preprocessing {
         size,
@@ -116,7 +116,7 @@ fn of_tag(tag: &Tag, size: [u64; 2]) -> Preprocessing {
     }
 }
 
-/// What timm's registry says: of the tag that is named; of the default tag of an architecture that is named, which is what
+/// Returns what timm's registry says: of the tag that is named; of the default tag of an architecture that is named, which is what
 /// timm itself takes, unless a tag with the file's class count says otherwise; of all tags of all architectures that fit.
 fn of_tags(
     definition: &TimmDefinition,
@@ -186,7 +186,7 @@ fn of_tags(
     }
 }
 
-/// One way of preprocessing with the first of its tags.
+/// Describes one way of preprocessing with the first of its tags.
 fn describe(kind: &Preprocessing, tags: &[&Tag]) -> String {
     let shown = tags.iter().take(2).map(|tag| tag.full_name()).collect::<Vec<_>>().join(", ");
     let more = match tags.len().saturating_sub(2) {

@@ -4,20 +4,20 @@ use serde_json::{Map, Value};
 
 use super::rows::Line;
 
-/// One of timm's architectures: a function such as `vit_base_patch16_224`, called without arguments.
+/// Describes one of timm's architectures: a function such as `vit_base_patch16_224`, called without arguments.
 ///
 /// Its fields have the names of timm's constructor arguments (`embed_dim`, `depths`, `num_heads`, `kernel_sizes` …), with the
 /// values that the network was made with; what no argument says was read off its modules (`mlp_dim`, `norm_eps`, `num_chs` …).
 /// `data/timm/README.md` lists the latter.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Architecture {
-    /// timm's name of it.
+    /// Gives timm's name of it.
     pub name: &'static str,
-    /// The timm module that defines it: `vision_transformer`, `convnext`, …
+    /// Gives the timm module that defines it: `vision_transformer`, `convnext`, …
     pub module: &'static str,
-    /// The Python class that it is an instance of: `VisionTransformer`, `ConvNeXt`, …
+    /// Gives the Python class that it is an instance of: `VisionTransformer`, `ConvNeXt`, …
     pub class: &'static str,
-    /// The tag that the bare name means.
+    /// Gives the tag that the bare name means.
     pub default_tag: &'static str,
     fields: Map<String, Value>,
 }

@@ -5,16 +5,16 @@ use super::modules::{module_with, modules, renamed};
 use super::tag::Tag;
 use super::{Architecture, architecture, tags_of};
 
-/// What a name stands for.
+/// Says what a name stands for.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Found {
-    /// The architecture.
+    /// Gives the architecture.
     pub architecture: &'static Architecture,
-    /// The tag: the one named, or the architecture's default.
+    /// Gives the tag: the one named, or the architecture's default.
     pub tag: &'static Tag,
-    /// Whether the name left the tag open, so that it is timm's default.
+    /// Says whether the name left the tag open, so that it is timm's default.
     pub default_tag: bool,
-    /// Whether the name is one that timm has since replaced.
+    /// Says whether the name is one that timm has since replaced.
     pub renamed: bool,
 }
 
@@ -40,7 +40,7 @@ fn lookup(name: &str, tag: Option<&str>) -> Option<Found> {
     Some(Found { architecture, tag: row, default_tag: tag.is_none(), renamed: false })
 }
 
-/// `timm/arch.tag` as (`arch`, `tag`).
+/// Splits `timm/arch.tag` into (`arch`, `tag`).
 fn split_name(name: &str) -> (&str, Option<&str>) {
     let name = name.strip_prefix("timm/").unwrap_or(name);
     match name.split_once('.') {

@@ -14,11 +14,11 @@ const INDEX: &str = include_str!(concat!(env!("OUT_DIR"), "/timm.index"));
 const BLOCKS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/timm.blocks"));
 const RENAMED: &str = include_str!("../../../../data/timm/renamed.tsv");
 
-/// One of timm's modules (`timm/models/convnext.py`).
+/// Describes one of timm's modules (`timm/models/convnext.py`).
 pub(super) struct Module {
-    /// Its name, without `.py`.
+    /// Gives its name, without `.py`.
     pub(super) name: &'static str,
-    /// Names of architectures with spaces between.
+    /// Holds the names of architectures with spaces between.
     names: &'static str,
     block: &'static [u8],
     tables: OnceLock<Tables>,

@@ -6,16 +6,16 @@ use std::sync::OnceLock;
 
 use serde_json::{Map, Value};
 
-/// A line of four columns: the architecture's name, its class, a tag, and what the row says otherwise than its class.
+/// Describes a line of four columns: the architecture's name, its class, a tag, and what the row says otherwise than its class.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Line {
-    /// The architecture's name.
+    /// Gives the architecture's name.
     pub(super) name: &'static str,
-    /// `module/Class`.
+    /// Gives `module/Class`.
     pub(super) class: &'static str,
-    /// The tag, or the default tag of an architecture.
+    /// Gives the tag, or the default tag of an architecture.
     pub(super) tag: &'static str,
-    /// A JSON object of fields.
+    /// Gives a JSON object of fields.
     departures: &'static str,
 }
 
@@ -31,7 +31,7 @@ impl Line {
     }
 }
 
-/// The fields that most rows of a class have, as written and as parsed.
+/// Holds the fields that most rows of a class have, as written and as parsed.
 struct Usual {
     text: &'static str,
     parsed: OnceLock<Map<String, Value>>,
@@ -47,7 +47,7 @@ impl Usual {
     }
 }
 
-/// The rows in their order.
+/// Holds the rows in their order.
 pub(super) struct Rows<T> {
     rows: Vec<(Line, OnceLock<Option<T>>)>,
     usual: HashMap<&'static str, Usual>,

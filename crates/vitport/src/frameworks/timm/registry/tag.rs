@@ -7,65 +7,65 @@ use super::super::super::{Exactness, PublishedModel};
 use super::origin;
 use super::rows::Line;
 
-/// One set of pretrained weights of an architecture.
+/// Describes one set of pretrained weights of an architecture.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct Tag {
-    /// The architecture's name.
+    /// Gives the architecture's name.
     #[serde(skip)]
     pub architecture: &'static str,
-    /// The timm module that defines the architecture.
+    /// Gives the timm module that defines the architecture.
     #[serde(skip)]
     pub module: &'static str,
-    /// The tag, such as `augreg_in21k_ft_in1k`; empty where timm gives none.
+    /// Gives the tag, such as `augreg_in21k_ft_in1k`; empty where timm gives none.
     #[serde(skip)]
     pub tag: &'static str,
-    /// Repository on the Hugging Face Hub, such as `timm/vit_tiny_patch16_224.augreg_in21k`.
+    /// Names the repository on the Hugging Face Hub, such as `timm/vit_tiny_patch16_224.augreg_in21k`.
     pub hub_id: Option<String>,
-    /// The file of the repository that holds the weights, where it is not the usual one.
+    /// Gives the file of the repository that holds the weights, where it is not the usual one.
     pub hub_filename: Option<String>,
-    /// The file that the weights first came from.
+    /// Gives the file that the weights first came from.
     pub url: Option<String>,
-    /// Whether weights are published at all.
+    /// Says whether weights are published at all.
     pub has_weights: bool,
-    /// Number of classes of the head; 0 for a model without one.
+    /// Gives the number of classes of the head; 0 for a model without one.
     pub num_classes: usize,
-    /// Number of parameters, with that head.
+    /// Gives the number of parameters, with that head.
     pub parameters: u64,
-    /// Channels, height and width of the image, in pixels.
+    /// Gives channels, height and width of the image, in pixels.
     pub input_size: [usize; 3],
-    /// Whether the network takes images of no other size.
+    /// Says whether the network takes images of no other size.
     pub fixed_input_size: bool,
-    /// The smallest image that the network takes: channels, height and width, in pixels.
+    /// Gives the smallest image that the network takes: channels, height and width, in pixels.
     pub min_input_size: Option<[usize; 3]>,
-    /// Channels, height and width at which timm evaluates the model, where it is not `input_size`.
+    /// Gives channels, height and width at which timm evaluates the model, where it is not `input_size`.
     pub test_input_size: Option<[usize; 3]>,
-    /// Mean of each channel, on a 0 to 1 scale.
+    /// Gives the mean of each channel, on a 0 to 1 scale.
     pub mean: [f64; 3],
-    /// Standard deviation of each channel, on a 0 to 1 scale.
+    /// Gives the standard deviation of each channel, on a 0 to 1 scale.
     pub std: [f64; 3],
-    /// How images are resized: `bicubic`, `bilinear`, …
+    /// Says how images are resized: `bicubic`, `bilinear`, …
     pub interpolation: String,
-    /// Part of the resized image's edge that the crop keeps.
+    /// Gives the part of the resized image's edge that the crop keeps.
     pub crop_pct: f64,
-    /// The same at `test_input_size`.
+    /// Gives the same at `test_input_size`.
     pub test_crop_pct: Option<f64>,
-    /// `center` (resize the shortest edge, crop), `squash` (resize both edges) or `border`.
+    /// Gives `center` (resize the shortest edge, crop), `squash` (resize both edges) or `border`.
     pub crop_mode: String,
-    /// Licence of the weights, as timm states it.
+    /// Gives the licence of the weights, as timm states it.
     pub license: Option<String>,
-    /// Whether `url` is in another layout than timm's own (JAX's `.npz`).
+    /// Says whether `url` is in another layout than timm's own (JAX's `.npz`).
     pub custom_load: bool,
-    /// Page of the model's authors.
+    /// Gives the page of the model's authors.
     pub origin_url: Option<String>,
-    /// Paper, such as `arXiv:2212.07143`.
+    /// Names the paper, such as `arXiv:2212.07143`.
     pub paper: Option<String>,
-    /// A remark of timm's.
+    /// Gives a remark of timm's.
     pub notes: Option<String>,
-    /// The transformers class that holds it.
+    /// Gives the transformers class that holds it.
     pub target: Option<String>,
-    /// How much of it that class holds.
+    /// Says how much of it that class holds.
     pub exactness: Exactness,
-    /// What has to be done to get there, or why there is no class.
+    /// Says what has to be done to get there, or why there is no class.
     pub note: Option<String>,
 }
 
