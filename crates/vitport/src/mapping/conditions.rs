@@ -1,4 +1,4 @@
-//! `[[requires]]`: what a source must be for a mapping to hold, each condition with the sentence that a refusal says. A
+//! `requires`: what a source must be for a mapping to hold, each condition with the sentence that a refusal says. A
 //! condition on a fact is checked as soon as the fact is known; one on a tensor's values, on the file, before a mapping is
 //! chosen.
 
@@ -45,9 +45,16 @@ pub struct Condition {
     what: String,
     /// Why the target cannot hold that.
     why: String,
-    /// What could hold it, or what to do.
-    instead: String,
+    /// What could hold it, or what to do: [`NOTHING_HOLDS_IT`] if neither this nor `could` is there.
+    #[serde(default)]
+    instead: Option<String>,
+    /// What could hold it and is not written yet.
+    #[serde(default)]
+    could: Option<String>,
 }
+
+/// Says of other targets what a condition leaves out.
+const NOTHING_HOLDS_IT: &str = "no class in transformers holds it";
 
 /// Says what the values of a tensor must be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -76,10 +83,25 @@ impl Condition {
         let of_fact = |(name, value): (String, Value)| {
             let wanted = Fact::new("", value.clone(), Origin::Definition("")).shown();
             let fill = |text: &str| text.replace("{fact}", &name).replace("{wanted}", &wanted);
-            let (what, why, instead) = (fill(&self.what), fill(&self.why), fill(&self.instead));
-            Self { fact: Some(name), is: Some(value), what, why, instead, ..self.clone() }
+            let (what, why, instead) = (fill(&self.what), fill(&self.why), Some(fill(&self.instead())));
+            Self { fact: Some(name), is: Some(value), what, why, instead, could: None, ..self.clone() }
         };
         all.into_iter().map(of_fact).collect()
+    }
+
+    /// Returns what is wrong with its sentence, if it cannot be used.
+    pub(super) fn fault(&self) -> Option<String> {
+        let has_both = self.instead.is_some() && self.could.is_some();
+        has_both.then(|| format!("\"{}\" has both `instead` and `could`; leave one of them out", self.what))
+    }
+
+    /// Returns the last part of the refusal.
+    fn instead(&self) -> String {
+        match (&self.instead, &self.could) {
+            (Some(instead), _) => instead.clone(),
+            (None, Some(could)) => format!("{could} could hold it, which vitport does not write yet"),
+            (None, None) => NOTHING_HOLDS_IT.to_owned(),
+        }
     }
 
     /// Returns whether it is about the values of a tensor.
@@ -142,7 +164,7 @@ impl Condition {
             what: fill(&self.what),
             why: fill(&self.why),
             tensor,
-            instead: fill(&self.instead),
+            instead: fill(&self.instead()),
         }
     }
 }
@@ -210,6 +232,20 @@ mod tests {
         let refusals = conditions.iter().filter_map(|condition| condition.refusal(&facts, &Largest(None)));
         let refused: Vec<String> = refusals.map(|error| error.to_string()).collect();
         assert_eq!(refused, ["x yes cannot be converted: not no (detected by x.weight); none"]);
+    }
+
+    #[test]
+    fn the_last_part_of_a_refusal_may_be_left_out() {
+        let refused = |rest: &str| {
+            let text = format!("fact = \"x\"\nis = 1\nwhat = \"a net\"\nwhy = \"no\"\n{rest}");
+            let facts = Facts::from_iter([Fact::new("x", 2, Origin::Definition("it"))]);
+            let condition = toml::from_str::<Condition>(&text).unwrap();
+            condition.refusal(&facts, &Largest(None)).unwrap().to_string()
+        };
+        assert!(refused("").ends_with("; no class in transformers holds it"));
+        let could = refused("could = \"NetModel\"");
+        assert!(could.ends_with("; NetModel could hold it, which vitport does not write yet"), "{could}");
+        assert!(condition("fact = \"x\"\ncould = \"NetModel\"").fault().unwrap().contains("leave one"));
     }
 
     #[test]

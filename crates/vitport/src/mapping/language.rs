@@ -181,6 +181,9 @@ impl Mapping {
                 target: pattern(&target)?,
             });
         }
+        if let Some(reason) = head.requires.iter().find_map(Condition::fault) {
+            return Err(MappingError::Rule { file: file.to_owned(), table: "requires".to_owned(), reason });
+        }
         let named = head.deviation.into_iter().map(|(name, deviation)| deviation.named(name));
         let mapping = Self {
             file: file.to_owned(),

@@ -6,12 +6,9 @@
 //! from = "timm/vision_transformer"
 //! to = "transformers/vit"
 //!
-//! [[requires]]                   # what the source must be, and the sentence of a refusal
-//! fact = "reg_tokens"
-//! is = 0
-//! what = "a ViT with register tokens"
-//! why = "ViTForImageClassification has a class token and nothing else before the patches"
-//! instead = "Dinov2WithRegistersModel could hold it"
+//! requires = [                   # what the source must be, and the sentence of a refusal
+//!     { fact = "reg_tokens", is = 0, what = "a ViT with register tokens", why = "ViTModel has none", could = "Dinov2Model" },
+//! ]
 //!
 //! [config]                       # keys of config.json, from the source's facts
 //! hidden_size = { fact = "embed_dim" }

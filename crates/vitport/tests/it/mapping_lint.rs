@@ -222,7 +222,7 @@ fn every_fact_that_a_mapping_reads_is_one_that_its_definition_has() {
             .iter()
             .filter(|name| !known.contains(&***name) && !refused.contains(&&***name))
             .collect();
-        assert!(unknown.is_empty(), "{}: [[requires]] reads {unknown:?}", mapping.file());
+        assert!(unknown.is_empty(), "{}: requires reads {unknown:?}", mapping.file());
         let mut read = BTreeSet::new();
         for count in file.remove("ranges").unwrap().as_table().unwrap().values() {
             read.insert(count.as_str().unwrap().to_owned());
