@@ -19,9 +19,9 @@ pub use kernels::attention::Heads;
 pub use kernels::convolution::{Grid, Layout, Window};
 pub use matrix::Matrix;
 pub use modules::{
-    Attention, AvgPool2d, BatchNorm2d, Conv2d, DepthwiseBlock, DepthwiseStage, FeatureMap,
+    Attention, AvgPool2d, BatchNorm2d, Conv2d, DepthwiseBlock, DepthwiseStage, DepthwiseStages, FeatureMap,
     GlobalResponseNorm, LayerNorm, LayerScale, Linear, MaxPool2d, Mlp, NormConv, Qkv, SelfAttention,
-    SqueezeExcite, mean_of_rows, prepend,
+    SqueezeExcite, mean_of_rows, outputs_of_head, prepend,
 };
 pub use network::{Context, Model, Network};
 pub use observer::{Observer, Output, Outputs};

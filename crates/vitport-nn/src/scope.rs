@@ -80,6 +80,20 @@ impl Scope {
         Self { prefix, tensors: Rc::clone(&self.tensors) }
     }
 
+    /// Returns `count` modules, each made in a scope of its number below `name`: `torch.nn.ModuleList`.
+    ///
+    /// # Errors
+    /// Returns what `new` does, which is given the scope and the number.
+    pub fn list<M>(
+        &self,
+        name: &str,
+        count: usize,
+        new: impl Fn(&Self, usize) -> Result<M, ForwardError>,
+    ) -> Result<Vec<M>, ForwardError> {
+        let scope = self.pp(name);
+        (0..count).map(|number| new(&scope.pp(number), number)).collect()
+    }
+
     /// Registers a weight: the first axis is what comes out, the others are summed over.
     ///
     /// # Errors
@@ -136,6 +150,14 @@ mod tests {
         root.parameter("cls_token", &[1, 1, 4]).unwrap();
         let names: Vec<String> = root.into_parameters().iter().map(|p| p.name().to_owned()).collect();
         assert_eq!(names, ["blocks.3.attn.qkv.weight", "cls_token"]);
+    }
+
+    #[test]
+    fn modules_of_a_list_have_their_numbers() {
+        let root = Scope::root();
+        let biases = root.list("blocks", 2, |scope, number| scope.parameter("bias", &[number + 1])).unwrap();
+        let named: Vec<_> = biases.iter().map(|bias| (bias.name(), bias.shape())).collect();
+        assert_eq!(named, [("blocks.0.bias", &[1][..]), ("blocks.1.bias", &[2][..])]);
     }
 
     #[test]

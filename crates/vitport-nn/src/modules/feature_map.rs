@@ -1,5 +1,6 @@
 //! What convolutions hand to each other: positions in rows, channels in columns.
 
+use super::tokens::mean_of_rows;
 use crate::error::ForwardError;
 use crate::kernels::convolution::{Grid, Layout};
 use crate::matrix::Matrix;
@@ -22,5 +23,13 @@ impl FeatureMap {
     /// Returns [`ForwardError::Operands`] when there are not exactly height × width rows.
     pub fn grid(&self) -> Result<Grid<'_>, ForwardError> {
         Grid::new(self.tokens.values(), self.tokens.columns(), self.height, self.width, Layout::Interleaved)
+    }
+
+    /// Returns the mean over all positions, one row of channels: global average pooling.
+    ///
+    /// # Errors
+    /// Returns what [`Matrix::from_values`] does.
+    pub fn mean(&self) -> Result<Matrix, ForwardError> {
+        Matrix::from_values(1, self.tokens.columns(), mean_of_rows(&self.tokens))
     }
 }

@@ -5,6 +5,7 @@ use crate::error::ForwardError;
 use crate::kernels::activation::Activation;
 use crate::matrix::Matrix;
 use crate::network::Context;
+use crate::scope::Scope;
 
 /// Two linear layers with an activation between them; timm's `Mlp`.
 #[derive(Debug, Clone)]
@@ -18,6 +19,23 @@ impl Mlp {
     /// Puts the layers together.
     pub fn new(fc1: Linear, activation: Activation, fc2: Linear) -> Self {
         Self { fc1, activation, fc2 }
+    }
+
+    /// Makes both layers, with biases, under these names: from `inputs` features to `hidden` ones and to `outputs`. `linear` is
+    /// [`Linear::new`] or [`Linear::pointwise`].
+    ///
+    /// # Errors
+    /// Returns what `linear` does.
+    pub fn with_biases(
+        linear: fn(&Scope, usize, usize, bool) -> Result<Linear, ForwardError>,
+        scope: &Scope,
+        [fc1, fc2]: [&str; 2],
+        [inputs, hidden, outputs]: [usize; 3],
+        activation: Activation,
+    ) -> Result<Self, ForwardError> {
+        let fc1 = linear(&scope.pp(fc1), inputs, hidden, true)?;
+        let fc2 = linear(&scope.pp(fc2), hidden, outputs, true)?;
+        Ok(Self { fc1, activation, fc2 })
     }
 
     /// Computes tokens × outputs.
