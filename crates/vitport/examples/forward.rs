@@ -16,7 +16,7 @@ use std::time::Instant;
 
 use safetensors::{Dtype, SafeTensors};
 use vitport::frameworks::Definition;
-use vitport::frameworks::timm::vision_transformer::VisionTransformer;
+use vitport::frameworks::timm::vision_transformer;
 use vitport::frameworks::transformers::cvt::Cvt;
 use vitport::nn::{MemoryWeights, Network, Pixels};
 
@@ -42,7 +42,7 @@ fn read_pixels(path: &str) -> Pixels {
 
 fn network(name: &str) -> Network {
     let built = match name {
-        "vit-b" => VisionTransformer.build(&networks::vit_b()),
+        "vit-b" => vision_transformer::DEFINITION.build(&networks::vit_b()),
         "cvt-13" => Cvt.build(&networks::cvt_13()),
         other => panic!("{other} is neither vit-b nor cvt-13"),
     };

@@ -18,7 +18,7 @@ use std::hint::black_box;
 use peak::{multiply_adds, seconds};
 use serde_json::{Map, Value};
 use vitport::frameworks::Definition;
-use vitport::frameworks::timm::vision_transformer::{Config, VisionTransformer};
+use vitport::frameworks::timm::vision_transformer::{Config, DEFINITION};
 use vitport::frameworks::transformers::cvt::Cvt;
 use vitport::nn::{ForwardError, MemoryWeights, Network, Outputs, Pixels};
 
@@ -49,7 +49,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let (vit, cvt) = (networks::vit_b(), networks::cvt_13());
     let vit_work = work_of_vit(&serde_json::from_value(Value::Object(vit.clone()))?);
     let mut cases = vec![
-        Case::new("ViT-B/16 at 224", vit_work, VisionTransformer.build(&vit)?)?,
+        Case::new("ViT-B/16 at 224", vit_work, DEFINITION.build(&vit)?)?,
         Case::new("CvT-13 at 224", work_of_cvt(&cvt), Cvt.build(&cvt)?)?,
     ];
     cases.retain(|case| case.name.contains(&filter));

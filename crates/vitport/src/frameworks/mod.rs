@@ -16,7 +16,7 @@ pub use source::{Identity, Inquiry, Preparation, SourceDefinition, Transform};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use crate::nn::{ForwardError, Network};
+use crate::nn::{ForwardError, Model, Network, Scope};
 
 /// Describes a framework's definition of a network.
 pub trait Definition: Sync {
@@ -31,17 +31,26 @@ pub trait Definition: Sync {
     fn build(&self, config: &Map<String, Value>) -> Result<Network, ForwardError>;
 }
 
-/// Reads a definition's config; `whose` is named where it cannot be read. Keys that the definition does not read are left
-/// alone.
+/// Builds the network of a config whose type is `C`; `whose` config it is is named where it cannot be read. Keys that the
+/// definition does not read are left alone.
 ///
 /// # Errors
-/// Returns [`ForwardError::Config`] for a key that is missing or has a value of another kind.
-pub(crate) fn parse_config<T: DeserializeOwned>(
+/// Returns [`ForwardError::Config`] for a key that is missing or has a value of another kind, and what `new` does.
+pub(crate) fn build<C: DeserializeOwned, M: Model + 'static>(
     whose: &str,
     config: &Map<String, Value>,
-) -> Result<T, ForwardError> {
-    serde_json::from_value(Value::Object(config.clone()))
-        .map_err(|error| ForwardError::config(format!("this is not a config of {whose}: {error}")))
+    new: impl FnOnce(&Scope, &C) -> Result<M, ForwardError>,
+) -> Result<Network, ForwardError> {
+    let config = serde_json::from_value(Value::Object(config.clone()))
+        .map_err(|error| ForwardError::config(format!("this is not a config of {whose}: {error}")))?;
+    Network::build(|scope| new(scope, &config))
+}
+
+/// Returns the entry of a stage in one of a config's lists.
+pub(crate) fn of_stage<T: Clone>(field: &str, entries: &[T], index: usize) -> Result<T, ForwardError> {
+    entries.get(index).cloned().ok_or_else(|| {
+        ForwardError::config(format!("{field} has {} entries, none for stage {index}", entries.len()))
+    })
 }
 
 /// Lists every framework whose models can be converted.
@@ -49,13 +58,13 @@ pub const FRAMEWORKS: [&dyn Framework; 2] = [&timm::Timm, &microsoft::Microsoft]
 
 /// Lists every definition whose checkpoints can be converted, in the order in which they are tried.
 pub const SOURCES: [&dyn SourceDefinition; 3] =
-    [&timm::vision_transformer::VisionTransformer, &timm::convnext::ConvNeXt, &microsoft::cvt::MicrosoftCvt];
+    [&timm::vision_transformer::DEFINITION, &timm::convnext::DEFINITION, &microsoft::cvt::MicrosoftCvt];
 
 /// Lists every definition of transformers that can be written and run.
 pub const TARGETS: [&dyn transformers::TargetDefinition; 4] = [
-    &transformers::vit::ViT,
-    &transformers::clip::ClipVision,
-    &transformers::convnext::ConvNext,
+    &transformers::vit::DEFINITION,
+    &transformers::clip::DEFINITION,
+    &transformers::convnext::DEFINITION,
     &transformers::cvt::Cvt,
 ];
 

@@ -22,8 +22,8 @@ pub trait SourceDefinition: Definition {
     }
 
     /// Returns the names of the facts that a layout may tell.
-    fn fact_names(&self) -> &'static [&'static str] {
-        &[]
+    fn fact_names(&self) -> Vec<&'static str> {
+        Vec::new()
     }
 
     /// Returns whether these tensors are a network of this definition, be it one that has no target.
@@ -114,6 +114,24 @@ impl Transform {
     }
 }
 
+/// Returns the lengths of the axes of a tensor that must have `count` of them.
+///
+/// # Errors
+/// Returns [`FactError::Misshapen`].
+pub(super) fn lengths<'a>(
+    tensors: &'a Sources,
+    name: &str,
+    count: usize,
+    family: &'static str,
+) -> Result<&'a [u64], FactError> {
+    let misshapen = |reason: String| FactError::Misshapen { tensor: name.to_owned(), family, reason };
+    let shape = tensors.shape(name).ok_or_else(|| misshapen("the checkpoint lacks it".to_owned()))?;
+    match shape.len() == count {
+        true => Ok(shape),
+        false => Err(misshapen(format!("its shape is {shape:?}, where {count} axes are needed"))),
+    }
+}
+
 /// Returns the lengths of the axes of a tensor that must have `N` of them.
 ///
 /// # Errors
@@ -123,7 +141,7 @@ pub(super) fn axes<const N: usize>(
     name: &str,
     family: &'static str,
 ) -> Result<[u64; N], FactError> {
-    let misshapen = |reason: String| FactError::Misshapen { tensor: name.to_owned(), family, reason };
-    let shape = tensors.shape(name).ok_or_else(|| misshapen("the checkpoint lacks it".to_owned()))?;
-    shape.try_into().map_err(|_| misshapen(format!("its shape is {shape:?}, where {N} axes are needed")))
+    let mut axes = [0; N];
+    axes.copy_from_slice(lengths(tensors, name, N, family)?);
+    Ok(axes)
 }

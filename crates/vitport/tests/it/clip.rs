@@ -9,8 +9,8 @@ use serde_json::{Map, Value, json};
 use vitport::catalogue::{self, Becomes};
 use vitport::facts::FactError;
 use vitport::frameworks::Definition;
-use vitport::frameworks::timm::vision_transformer::VisionTransformer;
-use vitport::frameworks::transformers::clip::ClipVision;
+use vitport::frameworks::timm::vision_transformer;
+use vitport::frameworks::transformers::clip;
 use vitport::model::Prepared;
 use vitport::nn::{Matrix, MemoryWeights, Network, Pixels};
 use vitport::options::FactOptions;
@@ -75,7 +75,7 @@ fn compare(network: &Network, weights: &str, expected: &str) -> usize {
 
 #[test]
 fn transformers_tower_is_transformers_own() {
-    let network = ClipVision.build(&json(&path("transformers.json"))).unwrap();
+    let network = clip::DEFINITION.build(&json(&path("transformers.json"))).unwrap();
     assert_eq!(compare(&network, "transformers.safetensors", "transformers.expected.safetensors"), 5);
 }
 
@@ -86,7 +86,7 @@ fn timms_tower_is_timms_own() {
         "num_heads": 4, "mlp_dim": 128, "qkv_bias": true, "layer_scale": false, "no_embed_class": false,
         "pre_norm": true, "act_layer": "quick_gelu", "norm_eps": 1e-5,
     });
-    let network = VisionTransformer.build(config.as_object().unwrap()).unwrap();
+    let network = vision_transformer::DEFINITION.build(config.as_object().unwrap()).unwrap();
     assert_eq!(compare(&network, "tower/model.safetensors", "tower.expected.safetensors"), 5);
 }
 

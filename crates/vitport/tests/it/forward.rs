@@ -10,9 +10,9 @@ use vitport_checkpoint::{Checkpoint, Limits};
 
 use crate::golden::{self, compare, pixels, relative_error, tensors, weights};
 
-const TIMM: &dyn Definition = &timm::vision_transformer::VisionTransformer;
+const TIMM: &dyn Definition = &timm::vision_transformer::DEFINITION;
 const MICROSOFT: &dyn Definition = &microsoft::cvt::MicrosoftCvt;
-const VIT: &dyn Definition = &transformers::vit::ViT;
+const VIT: &dyn Definition = &transformers::vit::DEFINITION;
 const CVT: &dyn Definition = &transformers::cvt::Cvt;
 
 /// A golden file, and the network that computes it.

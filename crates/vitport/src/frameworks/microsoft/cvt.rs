@@ -5,14 +5,14 @@
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::super::{Definition, Identity, Inquiry, SourceDefinition, parse_config};
+use super::super::{Definition, Identity, Inquiry, SourceDefinition, build, of_stage};
 use super::{gather, structure};
 use crate::facts::{Evidence, FactError};
 use crate::mapping::Sources;
 use crate::nn::{
     Activation, Attention, BatchNorm2d, Context, Conv2d, FeatureMap, ForwardError, Grid, Heads, LayerNorm,
     Layout, Linear, Matrix, Mlp, Model, Network, Outputs, Parameter, Pixels, Scope, Window, mean_of_rows,
-    prepend,
+    outputs_of_head, prepend,
 };
 
 /// Gives the epsilon of every layer normalisation: the `LayerNorm` that the factory hands down has 1e-5.
@@ -70,8 +70,7 @@ impl Definition for MicrosoftCvt {
     }
 
     fn build(&self, config: &Map<String, Value>) -> Result<Network, ForwardError> {
-        let config: Config = parse_config("Microsoft's CvT", config)?;
-        Network::build(|scope| ConvolutionalVisionTransformer::new(scope, &config))
+        build("Microsoft's CvT", config, ConvolutionalVisionTransformer::new)
     }
 }
 
@@ -138,13 +137,7 @@ impl Model for ConvolutionalVisionTransformer {
         let tokens = self.norm.forward(cls_token.as_ref().unwrap_or(&map.tokens), cx)?;
         cx.trace("norm", &tokens);
         let pooled = Matrix::from_values(1, tokens.columns(), mean_of_rows(&tokens))?;
-        let mut outputs = Outputs::new();
-        outputs.push("features", pooled.values());
-        if let Some(head) = &self.head {
-            let logits = head.forward(&pooled, cx)?;
-            outputs.push_sum("logits", logits.into_values(), head.size_of_terms(pooled.values(), cx)?);
-        }
-        Ok(outputs)
+        outputs_of_head(["features", "logits"], &pooled, self.head.as_ref(), cx)
     }
 }
 
@@ -200,12 +193,6 @@ impl Stage {
             key_value: square(&config.kernel_qkv, &config.stride_kv, &config.padding_kv)?,
         })
     }
-}
-
-fn of_stage<T: Copy>(name: &str, list: &[T], stage: usize) -> Result<T, ForwardError> {
-    list.get(stage).copied().ok_or_else(|| {
-        ForwardError::config(format!("{name} has {} entries, none for stage {stage}", list.len()))
-    })
 }
 
 /// Describes one stage: `VisionTransformer` of cls_cvt.py.

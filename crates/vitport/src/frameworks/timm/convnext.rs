@@ -2,27 +2,50 @@
 //! depth-wise convolutions with an MLP after them, and a head of average pooling, a norm and a linear layer.
 
 use serde::Deserialize;
-use serde_json::{Map, Value};
 
-use super::super::source::axes;
-use super::super::{Definition, Identity, Inquiry, SourceDefinition, parse_config};
+use super::super::{build, of_stage};
 use super::TimmDefinition;
 use super::field::{Field, Kind, Literal};
 use super::layers::activation;
-use crate::facts::{Evidence, FactError};
-use crate::mapping::Sources;
+use super::structure::{Sign, Structure};
 use crate::nn::{
-    Context, Conv2d, DepthwiseBlock, DepthwiseStage, FeatureMap, ForwardError, Grid, LayerNorm, LayerScale,
-    Linear, Matrix, Mlp, Model, Network, NormConv, Outputs, Pixels, Scope, Window, mean_of_rows,
+    Context, Conv2d, DepthwiseBlock, DepthwiseStage, DepthwiseStages, ForwardError, LayerNorm, LayerScale,
+    Linear, Mlp, Model, NormConv, Outputs, Pixels, Scope, Window, outputs_of_head,
 };
 
-/// The definition.
-pub struct ConvNeXt;
+const NO_BIAS: Literal = Literal::Text("a norm without bias");
+const OVERLAP: Literal = Literal::Text("overlap");
 
-/// What is read generically of it.
-pub(super) const DECLARED: TimmDefinition = TimmDefinition {
+/// The definition.
+pub const DEFINITION: TimmDefinition = TimmDefinition {
+    id: "timm/convnext",
+    description: "timm's ConvNeXt",
     modules: &["convnext"],
     family: "ConvNeXt",
+    structure: Structure {
+        recognised_by: &[&["stem.0.weight"], &["stages.0.blocks.0.conv_dw.weight"]],
+        // EdgeNeXt has the same names, and attention across channels next to them.
+        unlike: &[".xca."],
+        signs: &[
+            ("use_grn", Sign::Part(&["stages.0.blocks.0.mlp.grn."], Literal::YES)),
+            ("head_norm_first", Sign::Part(&["norm_pre."], Literal::YES)),
+            ("head_hidden", Sign::Part(&["head.pre_logits."], Literal::YES)),
+            ("norm_layer", Sign::Lack("stages.0.blocks.0.norm.bias", NO_BIAS, "the absence of")),
+            ("stem_type", Sign::Part(&["stem.2.", "stem.3."], OVERLAP)),
+            ("in_chans", Sign::Axis("stem.0.weight", 1, 4)),
+            ("patch_size", Sign::Edges("stem.0.weight")),
+            ("dims", Sign::Axis("stages.{s}.blocks.{b}.conv_dw.weight", 0, 4)),
+            ("depths", Sign::Count("stages.{s}.blocks")),
+            ("kernel_sizes", Sign::Axis("stages.{s}.blocks.{b}.conv_dw.weight", 2, 4)),
+            ("downsample", Sign::Has("stages.{s}.downsample.1.weight")),
+            ("layer_scale", Sign::Has("stages.0.blocks.0.gamma")),
+            ("conv_bias", Sign::Has("stages.0.blocks.0.conv_dw.bias")),
+            ("conv_mlp", Sign::IsKernel("stages.0.blocks.0.mlp.fc1.weight")),
+            ("num_classes", Sign::Classes("head.fc.weight")),
+        ],
+        other_if: &[("stem_type", OVERLAP)],
+        check: None,
+    },
     fields: &[
         Field::plain("dims", Kind::Numbers).shown("channels by stage"),
         Field::plain("depths", Kind::Numbers).shown("blocks by stage"),
@@ -49,13 +72,12 @@ pub(super) const DECLARED: TimmDefinition = TimmDefinition {
     ],
     left_open: &[],
     by_definition: "timm's ConvNeXt where nothing else is said",
+    build: |config| build("timm's ConvNeXt", config, Whole::new),
 };
 
 /// What a network is made of, under the names of timm's arguments.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 struct Config {
-    /// Height and width of the image in pixels.
-    pub img_size: [usize; 2],
     /// Height and width of a patch in pixels.
     pub patch_size: [usize; 2],
     /// Channels of the image.
@@ -78,159 +100,61 @@ struct Config {
     pub norm_eps: f64,
 }
 
-impl Definition for ConvNeXt {
-    fn id(&self) -> &'static str {
-        "timm/convnext"
-    }
-
-    fn build(&self, config: &Map<String, Value>) -> Result<Network, ForwardError> {
-        let config: Config = parse_config("timm's ConvNeXt", config)?;
-        Network::build(|scope| Whole::new(scope, &config))
-    }
-}
-
-impl SourceDefinition for ConvNeXt {
-    fn description(&self) -> &'static str {
-        "timm's ConvNeXt"
-    }
-
-    fn recognises(&self, tensors: &Sources) -> bool {
-        // EdgeNeXt has the same names, and attention across channels (`xca`) next to them.
-        tensors.has("stem.0.weight")
-            && tensors.has("stages.0.blocks.0.conv_dw.weight")
-            && !tensors.iter().any(|tensor| tensor.name.contains(".xca."))
-    }
-
-    fn read(&self, inquiry: &Inquiry<'_>, evidence: &mut Evidence) -> Result<(), FactError> {
-        let tensors = inquiry.tensors;
-        let signs = [
-            ("use_grn", "stages.0.blocks.0.mlp.grn."),
-            ("head_norm_first", "norm_pre."),
-            ("head_hidden", "head.pre_logits."),
-        ];
-        for (fact, sign) in signs {
-            if let Some(name) = tensors.starting_with(&[sign]) {
-                evidence.weights(fact, true, name);
-            }
-        }
-        let norm_bias = "stages.0.blocks.0.norm.bias";
-        if !tensors.has(norm_bias) {
-            evidence.weights("norm_layer", "a norm without bias", format!("the absence of {norm_bias}"));
-        }
-        if let Some(name) = tensors.starting_with(&["stem.2.", "stem.3."]) {
-            evidence.weights("stem_type", "overlap", name);
-            return Ok(());
-        }
-        sizes(tensors, evidence)
-    }
-
-    fn gather(&self, inquiry: &Inquiry<'_>, evidence: &mut Evidence) -> Result<Identity, FactError> {
-        DECLARED.gather(inquiry, evidence)
-    }
-}
-
-/// Reads the sizes off the tensors' shapes.
-fn sizes(tensors: &Sources, evidence: &mut Evidence) -> Result<(), FactError> {
-    let [_, channels, high, wide] = axes::<4>(tensors, "stem.0.weight", DECLARED.family)?;
-    evidence.weights("in_chans", channels, "stem.0.weight");
-    evidence.weights("patch_size", vec![high, wide], "stem.0.weight");
-    let (mut dims, mut depths, mut kernels, mut downsamples) = (vec![], vec![], vec![], vec![]);
-    // timm's have four stages; a fifth shows that it is none of them.
-    for stage in 0..tensors.count_indices("stages.").min(5) {
-        let kernel = format!("stages.{stage}.blocks.0.conv_dw.weight");
-        let [dim, _, high, _] = axes::<4>(tensors, &kernel, DECLARED.family)?;
-        dims.push(dim);
-        depths.push(tensors.count_indices(&format!("stages.{stage}.blocks.")));
-        kernels.push(high);
-        downsamples.push(tensors.has(&format!("stages.{stage}.downsample.1.weight")));
-    }
-    evidence.weights("dims", dims, "conv_dw.weight");
-    evidence.weights("depths", depths, "blocks");
-    evidence.weights("kernel_sizes", kernels, "conv_dw.weight");
-    evidence.weights("downsample", downsamples, "downsample.1.weight");
-    let block = |rest: &str| format!("stages.0.blocks.0.{rest}");
-    for (fact, tensor) in [("layer_scale", "gamma"), ("conv_bias", "conv_dw.bias")] {
-        evidence.weights(fact, tensors.has(&block(tensor)), block(tensor));
-    }
-    let fc1 = block("mlp.fc1.weight");
-    evidence.weights("conv_mlp", tensors.shape(&fc1).is_some_and(|shape| shape.len() == 4), fc1);
-    let head = tensors.shape("head.fc.weight").and_then(|shape| shape.first());
-    evidence.weights("num_classes", head.copied().unwrap_or(0), "head.fc.weight");
-    Ok(())
-}
-
 struct Whole {
-    input: [usize; 3],
-    stem: Conv2d,
-    stem_norm: LayerNorm,
-    stages: Vec<DepthwiseStage>,
+    stages: DepthwiseStages,
     norm: LayerNorm,
     fc: Option<Linear>,
 }
 
 impl Whole {
     fn new(scope: &Scope, config: &Config) -> Result<Self, ForwardError> {
-        let ([height, width], [patch_height, patch_width]) = (config.img_size, config.patch_size);
-        let window = Window::patches((patch_height, patch_width));
-        let norm = |scope: Scope, dim| LayerNorm::new(&scope, dim, config.norm_eps);
-        let first = config.dims.first().copied().unwrap_or(0);
-        let (mut above, mut stages) = (first, Vec::new());
-        let sizes = config.dims.iter().zip(&config.depths).zip(&config.kernel_sizes);
-        for (index, ((&dim, &depth), &kernel)) in sizes.enumerate() {
-            let scope = scope.pp("stages").pp(index);
-            let downsample = || {
-                let conv = Conv2d::new(&scope.pp("downsample.1"), above, dim, Window::square(2, 2, 0), true)?;
-                Ok::<_, ForwardError>(NormConv::new(norm(scope.pp("downsample.0"), above)?, conv))
-            };
-            let downsample = (index > 0).then(downsample).transpose()?;
-            let blocks = (0..depth).map(|number| block(&scope.pp("blocks").pp(number), config, dim, kernel));
-            stages.push(DepthwiseStage::new(downsample, blocks.collect::<Result<_, _>>()?));
-            above = dim;
-        }
-        let fc = || Linear::new(&scope.pp("head.fc"), above, config.num_classes, true);
+        let &[first, .., last] = config.dims.as_slice() else {
+            return Err(ForwardError::config("dims has fewer than two stages"));
+        };
+        let (window, eps) = (Window::patches(config.patch_size.into()), config.norm_eps);
+        let stem = Conv2d::new(&scope.pp("stem.0"), config.in_chans, first, window, true)?;
+        let stem_norm = LayerNorm::new(&scope.pp("stem.1"), first, eps)?;
+        let stages = scope.list("stages", config.dims.len(), |scope, index| stage(scope, config, index))?;
+        let fc = || Linear::new(&scope.pp("head.fc"), last, config.num_classes, true);
         Ok(Self {
-            input: [config.in_chans, height, width],
-            stem: Conv2d::new(&scope.pp("stem.0"), config.in_chans, first, window, true)?,
-            stem_norm: norm(scope.pp("stem.1"), first)?,
-            stages,
-            norm: norm(scope.pp("head.norm"), above)?,
+            stages: DepthwiseStages::new(stem, stem_norm, stages),
+            norm: LayerNorm::new(&scope.pp("head.norm"), last, eps)?,
             fc: (config.num_classes > 0).then(fc).transpose()?,
         })
     }
 }
 
+/// `ConvNeXtStage`.
+fn stage(scope: &Scope, config: &Config, index: usize) -> Result<DepthwiseStage, ForwardError> {
+    let (dim, depth) = (of_stage("dims", &config.dims, index)?, of_stage("depths", &config.depths, index)?);
+    let kernel = of_stage("kernel_sizes", &config.kernel_sizes, index)?;
+    let downsample = |above: usize| {
+        let above = of_stage("dims", &config.dims, above)?;
+        let norm = LayerNorm::new(&scope.pp("downsample.0"), above, config.norm_eps)?;
+        let conv = Conv2d::new(&scope.pp("downsample.1"), above, dim, Window::patches((2, 2)), true)?;
+        Ok::<_, ForwardError>(NormConv::new(norm, conv))
+    };
+    let blocks = scope.list("blocks", depth, |scope, _| block(scope, config, dim, kernel))?;
+    Ok(DepthwiseStage::new(index.checked_sub(1).map(downsample).transpose()?, blocks))
+}
+
 /// `ConvNeXtBlock`.
 fn block(scope: &Scope, config: &Config, dim: usize, kernel: usize) -> Result<DepthwiseBlock, ForwardError> {
     let linear = if config.conv_mlp { Linear::pointwise } else { Linear::new };
-    let hidden = dim.saturating_mul(4);
-    let (fc1, fc2) =
-        (linear(&scope.pp("mlp.fc1"), dim, hidden, true)?, linear(&scope.pp("mlp.fc2"), hidden, dim, true)?);
+    let (sizes, activation) = ([dim, dim.saturating_mul(4), dim], activation(&config.act_layer)?);
     Ok(DepthwiseBlock::new(
         Conv2d::depthwise(&scope.pp("conv_dw"), dim, Window::square(kernel, 1, kernel / 2), true)?,
         LayerNorm::new(&scope.pp("norm"), dim, config.norm_eps)?,
-        Mlp::new(fc1, activation(&config.act_layer)?, fc2),
+        Mlp::with_biases(linear, scope, ["mlp.fc1", "mlp.fc2"], sizes, activation)?,
         config.layer_scale.then(|| LayerScale::new(scope, "gamma", dim)).transpose()?,
     ))
 }
 
 impl Model for Whole {
     fn forward(&self, pixels: &Pixels, cx: &mut Context<'_>) -> Result<Outputs, ForwardError> {
-        let grid = Grid::of_pixels(pixels.values(), pixels.shape(), self.input)?;
-        let patches = self.stem.forward(grid, cx)?;
-        let mut map = FeatureMap { tokens: self.stem_norm.forward(&patches.tokens, cx)?, ..patches };
-        for (index, stage) in self.stages.iter().enumerate() {
-            let (input, blocks) = (format!("stages.{index}.downsample"), format!("stages.{index}.blocks"));
-            map = stage.forward(map, &input, &blocks, cx)?;
-        }
-        let pooled = Matrix::from_values(1, map.tokens.columns(), mean_of_rows(&map.tokens))?;
-        let pooled = self.norm.forward(&pooled, cx)?;
+        let places = |stage| [format!("stages.{stage}.downsample"), format!("stages.{stage}.blocks")];
+        let pooled = self.norm.forward(&self.stages.forward(pixels, places, cx)?.mean()?, cx)?;
         cx.trace("head.norm", &pooled);
-        let mut outputs = Outputs::new();
-        outputs.push("pre_logits", pooled.values());
-        if let Some(fc) = &self.fc {
-            let logits = fc.forward(&pooled, cx)?;
-            outputs.push_sum("logits", logits.into_values(), fc.size_of_terms(pooled.values(), cx)?);
-        }
-        Ok(outputs)
+        outputs_of_head(["pre_logits", "logits"], &pooled, self.fc.as_ref(), cx)
     }
 }

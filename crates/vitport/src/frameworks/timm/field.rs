@@ -63,6 +63,13 @@ pub(super) enum Literal {
     Text(&'static str),
 }
 
+impl Literal {
+    /// Yes.
+    pub const YES: Self = Self::Flag(true);
+    /// No.
+    pub const NO: Self = Self::Flag(false);
+}
+
 impl From<Literal> for Value {
     fn from(literal: Literal) -> Self {
         match literal {
@@ -133,7 +140,7 @@ impl Field {
 
     /// Returns a field of a part that the weights show and that is usually not there.
     pub const fn part(self, words: &'static str) -> Self {
-        self.shown(words).otherwise(Literal::Flag(false))
+        self.shown(words).otherwise(Literal::NO)
     }
 
     /// Returns the same field, which the weights show.

@@ -3,6 +3,7 @@
 mod arguments;
 mod catalogue;
 pub mod convnext;
+mod definition;
 mod field;
 mod hub_config;
 pub mod labels;
@@ -13,35 +14,45 @@ pub mod registry;
 mod structure;
 pub mod vision_transformer;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use vitport_checkpoint::escape;
 
 use self::field::{Field, Literal};
 pub use self::hub_config::TimmConfig;
 use self::registry::{Architecture, Tag};
+use self::structure::Structure;
 use super::framework::convertible;
 use super::source::{Identity, Inquiry, Preparation, Transform};
 use super::{Framework, KnownModel, SourceConfig};
 use crate::facts::{Evidence, Fact, FactError, Facts, Origin, Question};
+use crate::nn::{ForwardError, Network};
 use crate::source::ConfigFile;
 
-/// What a definition of timm's declares, for all that is read generically.
+/// A definition of timm's: what it declares, for all that is read generically, and how its network is built.
 #[derive(Debug)]
-struct TimmDefinition {
+pub struct TimmDefinition {
+    /// Its id.
+    id: &'static str,
+    /// What people call it: `timm's ViT`.
+    description: &'static str,
     /// timm's modules whose architectures it defines.
-    pub modules: &'static [&'static str],
+    modules: &'static [&'static str],
     /// What errors call these networks: `ViT`.
-    pub family: &'static str,
+    family: &'static str,
+    /// What its tensors show.
+    structure: Structure,
     /// What it depends on.
-    pub fields: &'static [Field],
+    fields: &'static [Field],
     /// Arguments whose effect the weights show, and that are read there.
-    pub shown_by_weights: &'static [&'static str],
+    shown_by_weights: &'static [&'static str],
     /// What holds where nothing is said.
-    pub usual: &'static [(&'static str, Literal)],
+    usual: &'static [(&'static str, Literal)],
     /// Facts of `usual`, each with a fact that leaves it open where it is true.
-    pub left_open: &'static [(&'static str, &'static str)],
+    left_open: &'static [(&'static str, &'static str)],
     /// The origin of what holds where nothing is said.
-    pub by_definition: &'static str,
+    by_definition: &'static str,
+    /// Builds the network of a config.
+    build: fn(&Map<String, Value>) -> Result<Network, ForwardError>,
 }
 
 impl TimmDefinition {
@@ -49,7 +60,11 @@ impl TimmDefinition {
     ///
     /// # Errors
     /// Returns [`FactError`] for a name that is not known, and for options that cannot be.
-    fn gather(&self, inquiry: &Inquiry<'_>, evidence: &mut Evidence) -> Result<Identity, FactError> {
+    fn gather_statements(
+        &self,
+        inquiry: &Inquiry<'_>,
+        evidence: &mut Evidence,
+    ) -> Result<Identity, FactError> {
         let Inquiry { source, options, .. } = inquiry;
         let config = TimmConfig::of(source)?;
         let facts = evidence.facts();
@@ -306,21 +321,19 @@ impl TimmDefinition {
     }
 }
 
-/// Every definition of timm's, with its id.
-const DEFINITIONS: [(&str, &TimmDefinition); 2] =
-    [("timm/vision_transformer", &vision_transformer::DECLARED), ("timm/convnext", &convnext::DECLARED)];
+/// Every definition of timm's.
+const DEFINITIONS: [&TimmDefinition; 2] = [&vision_transformer::DEFINITION, &convnext::DEFINITION];
 
 /// Returns the id of the definition that defines a tag's network, and the facts that the registry has of it; none for a module
 /// that is not defined here.
 pub fn facts_of(tag: &Tag) -> Option<(&'static str, Facts)> {
-    let (id, definition) =
-        DEFINITIONS.into_iter().find(|(_, definition)| definition.modules.contains(&tag.module))?;
-    Some((id, definition.facts_of(registry::architecture(tag.architecture)?, tag)))
+    let definition = DEFINITIONS.into_iter().find(|definition| definition.modules.contains(&tag.module))?;
+    Some((definition.id, definition.facts_of(registry::architecture(tag.architecture)?, tag)))
 }
 
 /// Returns timm's modules whose architectures are defined here.
 fn modules() -> Vec<&'static str> {
-    DEFINITIONS.into_iter().flat_map(|(_, definition)| definition.modules).copied().collect()
+    DEFINITIONS.into_iter().flat_map(|definition| definition.modules).copied().collect()
 }
 
 /// timm, as a framework.

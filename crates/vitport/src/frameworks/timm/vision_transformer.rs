@@ -2,27 +2,26 @@
 //! with fused qkv and optional layer scale, a final norm, token pooling and an optional head. With `pre_norm` it is the
 //! image tower of a CLIP.
 
-use serde::Deserialize;
-use serde_json::{Map, Value};
+mod structure;
 
-use super::super::{Definition, Identity, Inquiry, SourceDefinition, parse_config};
+use serde::Deserialize;
+
+use super::super::build;
+use super::TimmDefinition;
 use super::field::{Field, Kind, Literal};
 use super::layers::activation;
-use super::{TimmConfig, TimmDefinition, arguments, structure};
-use crate::facts::{Evidence, FactError};
-use crate::mapping::Sources;
 use crate::nn::{
-    Context, Conv2d, ForwardError, Grid, Heads, LayerNorm, LayerScale, Linear, Matrix, Mlp, Model, Network,
-    Outputs, Parameter, Pixels, Qkv, Scope, SelfAttention, Window, prepend,
+    Context, Conv2d, ForwardError, Grid, Heads, LayerNorm, LayerScale, Linear, Matrix, Mlp, Model, Outputs,
+    Parameter, Pixels, Qkv, Scope, SelfAttention, Window, outputs_of_head, prepend,
 };
 
 /// The definition.
-pub struct VisionTransformer;
-
-/// What is read generically of it.
-pub(super) const DECLARED: TimmDefinition = TimmDefinition {
+pub const DEFINITION: TimmDefinition = TimmDefinition {
+    id: "timm/vision_transformer",
+    description: "timm's ViT",
     modules: &["vision_transformer", "deit"],
-    family: "ViT",
+    family: structure::FAMILY,
+    structure: structure::STRUCTURE,
     fields: &[
         Field::plain("embed_dim", Kind::Number).shown("channels"),
         Field::plain("depth", Kind::Number).shown("blocks"),
@@ -37,29 +36,27 @@ pub(super) const DECLARED: TimmDefinition = TimmDefinition {
         Field::plain("reg_tokens", Kind::Number).shown("register tokens").otherwise(Literal::Number(0)),
         Field::of_registry("dist_token", "dist_token", Kind::Flag)
             .shown("a distillation token")
-            .otherwise(Literal::Flag(false)),
-        Field::plain("pre_norm", Kind::Flag)
-            .shown("a norm before the first block")
-            .otherwise(Literal::Flag(false)),
+            .otherwise(Literal::NO),
+        Field::plain("pre_norm", Kind::Flag).shown("a norm before the first block").otherwise(Literal::NO),
         Field::plain("num_heads", Kind::Number),
         Field::plain("act_layer", Kind::Activation),
         Field::plain("norm_eps", Kind::Real).config_key("norm_layer", Kind::NormEps(1e-6)),
         Field::plain("global_pool", Kind::Text),
         Field::of_registry("block", "block_fn", Kind::Text).otherwise(Literal::Text("Block")),
         Field::of_registry("attn", "attn_layer", Kind::Text).otherwise(Literal::Text("Attention")),
-        Field::of_registry("gated_mlp", "mlp_layer", Kind::OtherThan("Mlp")).otherwise(Literal::Flag(false)),
+        Field::of_registry("gated_mlp", "mlp_layer", Kind::OtherThan("Mlp")).otherwise(Literal::NO),
         Field::of_registry("resnet_stem", "embed_layer", Kind::OtherThan("PatchEmbed"))
-            .otherwise(Literal::Flag(false)),
-        Field::of_registry("attn_pool", "attn_pool", Kind::IsSome).otherwise(Literal::Flag(false)),
-        Field::of_registry("fc_norm", "fc_norm", Kind::Flag).otherwise(Literal::Flag(false)),
-        Field::of_registry("patch_norm", "patch_norm", Kind::Flag).otherwise(Literal::Flag(false)),
-        Field::of_registry("qk_norm", "qk_norm", Kind::Flag).otherwise(Literal::Flag(false)),
-        Field::of_registry("scale_norm", "scale_attn_norm", Kind::Flag).otherwise(Literal::Flag(false)),
+            .otherwise(Literal::NO),
+        Field::of_registry("attn_pool", "attn_pool", Kind::IsSome).otherwise(Literal::NO),
+        Field::of_registry("fc_norm", "fc_norm", Kind::Flag).otherwise(Literal::NO),
+        Field::of_registry("patch_norm", "patch_norm", Kind::Flag).otherwise(Literal::NO),
+        Field::of_registry("qk_norm", "qk_norm", Kind::Flag).otherwise(Literal::NO),
+        Field::of_registry("scale_norm", "scale_attn_norm", Kind::Flag).otherwise(Literal::NO),
         Field::of_registry("norm", "norm", Kind::Text).otherwise(Literal::Text("LayerNorm")),
         Field::of_registry("block_norm", "block_norm", Kind::Text).otherwise(Literal::Text("LayerNorm")),
-        Field::of_registry("patch_bias", "patch_bias", Kind::Flag).otherwise(Literal::Flag(true)),
-        Field::of_registry("proj_bias", "proj_bias", Kind::Flag).otherwise(Literal::Flag(true)),
-        Field::of_registry("mlp_bias", "mlp_bias", Kind::Flag).otherwise(Literal::Flag(true)),
+        Field::of_registry("patch_bias", "patch_bias", Kind::Flag).otherwise(Literal::YES),
+        Field::of_registry("proj_bias", "proj_bias", Kind::Flag).otherwise(Literal::YES),
+        Field::of_registry("mlp_bias", "mlp_bias", Kind::Flag).otherwise(Literal::YES),
         Field::of_registry("pos_embed", "pos_embed", Kind::Flag),
         Field::of_registry("final_norm", "final_norm", Kind::Flag),
     ],
@@ -84,6 +81,7 @@ pub(super) const DECLARED: TimmDefinition = TimmDefinition {
     // CLIPs come with an epsilon of 1e-5, and with GELU or QuickGELU.
     left_open: &[("norm_eps", "pre_norm"), ("act_layer", "pre_norm")],
     by_definition: "timm's VisionTransformer where nothing else is said",
+    build: |config| build("timm's VisionTransformer", config, Vit::new),
 };
 
 /// What a network is made of, under the names of timm's arguments.
@@ -119,41 +117,6 @@ pub struct Config {
     pub norm_eps: f64,
 }
 
-impl Definition for VisionTransformer {
-    fn id(&self) -> &'static str {
-        "timm/vision_transformer"
-    }
-
-    fn build(&self, config: &Map<String, Value>) -> Result<Network, ForwardError> {
-        let config: Config = parse_config("timm's VisionTransformer", config)?;
-        Network::build(|scope| Vit::new(scope, config))
-    }
-}
-
-impl SourceDefinition for VisionTransformer {
-    fn description(&self) -> &'static str {
-        "timm's ViT"
-    }
-
-    fn fact_names(&self) -> &'static [&'static str] {
-        &["num_heads"]
-    }
-
-    fn recognises(&self, tensors: &Sources) -> bool {
-        structure::recognises(tensors)
-    }
-
-    fn read(&self, inquiry: &Inquiry<'_>, evidence: &mut Evidence) -> Result<(), FactError> {
-        let configured =
-            TimmConfig::of(inquiry.source)?.as_ref().map(arguments::image_size).transpose()?.flatten();
-        structure::read(inquiry, configured, evidence)
-    }
-
-    fn gather(&self, inquiry: &Inquiry<'_>, evidence: &mut Evidence) -> Result<Identity, FactError> {
-        DECLARED.gather(inquiry, evidence)
-    }
-}
-
 struct Vit {
     config: Config,
     patch_embed: Conv2d,
@@ -166,19 +129,14 @@ struct Vit {
 }
 
 impl Vit {
-    fn new(scope: &Scope, config: Config) -> Result<Self, ForwardError> {
-        let Config { embed_dim: dim, norm_eps: eps, num_heads, .. } = config;
+    fn new(scope: &Scope, config: &Config) -> Result<Self, ForwardError> {
+        let Config { embed_dim: dim, norm_eps: eps, num_heads, .. } = *config;
         if num_heads == 0 || !dim.is_multiple_of(num_heads) {
             let detail = format!("embed_dim {dim} is not a multiple of num_heads {num_heads}");
             return Err(ForwardError::config(detail));
         }
         let [height, width] = config.img_size;
-        let [patch_height, patch_width] = config.patch_size;
-        let window = Window {
-            kernel: (patch_height, patch_width),
-            stride: (patch_height, patch_width),
-            padding: (0, 0),
-        };
+        let window = Window::patches(config.patch_size.into());
         let (rows, columns) = window.output_size(height, width).unwrap_or((0, 0));
         let positions = rows.saturating_mul(columns).saturating_add(usize::from(!config.no_embed_class));
         Ok(Self {
@@ -192,14 +150,12 @@ impl Vit {
                 !config.pre_norm,
             )?,
             norm_pre: config.pre_norm.then(|| LayerNorm::new(&scope.pp("norm_pre"), dim, eps)).transpose()?,
-            blocks: (0..config.depth)
-                .map(|block| Block::new(&scope.pp("blocks").pp(block), &config))
-                .collect::<Result<_, _>>()?,
+            blocks: scope.list("blocks", config.depth, |scope, _| Block::new(scope, config))?,
             norm: LayerNorm::new(&scope.pp("norm"), dim, eps)?,
             head: (config.num_classes > 0)
                 .then(|| Linear::new(&scope.pp("head"), dim, config.num_classes, true))
                 .transpose()?,
-            config,
+            config: config.clone(),
         })
     }
 
@@ -234,13 +190,7 @@ impl Model for Vit {
         let tokens = self.norm.forward(&tokens, cx)?;
         cx.trace("norm", &tokens);
         let pooled = Matrix::from_values(1, tokens.columns(), tokens.row(0).unwrap_or_default().to_vec())?;
-        let mut outputs = Outputs::new();
-        outputs.push("pre_logits", pooled.values());
-        if let Some(head) = &self.head {
-            let logits = head.forward(&pooled, cx)?;
-            outputs.push_sum("logits", logits.into_values(), head.size_of_terms(pooled.values(), cx)?);
-        }
-        Ok(outputs)
+        outputs_of_head(["pre_logits", "logits"], &pooled, self.head.as_ref(), cx)
     }
 }
 
@@ -260,7 +210,8 @@ impl Block {
         let scale = |name: &str| {
             config.layer_scale.then(|| LayerScale::new(&scope.pp(name), "gamma", dim)).transpose()
         };
-        let (attn, mlp) = (scope.pp("attn"), scope.pp("mlp"));
+        let attn = scope.pp("attn");
+        let (sizes, activation) = ([dim, mlp_dim, dim], activation(&config.act_layer)?);
         let qkv = Linear::new(&attn.pp("qkv"), dim, dim.saturating_mul(3), config.qkv_bias)?;
         let heads = Heads::of_width(num_heads, dim);
         Ok(Self {
@@ -268,11 +219,7 @@ impl Block {
             attn: SelfAttention::new(Qkv::Fused(qkv), heads, Linear::new(&attn.pp("proj"), dim, dim, true)?),
             ls1: scale("ls1")?,
             norm2: LayerNorm::new(&scope.pp("norm2"), dim, eps)?,
-            mlp: Mlp::new(
-                Linear::new(&mlp.pp("fc1"), dim, mlp_dim, true)?,
-                activation(&config.act_layer)?,
-                Linear::new(&mlp.pp("fc2"), mlp_dim, dim, true)?,
-            ),
+            mlp: Mlp::with_biases(Linear::new, scope, ["mlp.fc1", "mlp.fc2"], sizes, activation)?,
             ls2: scale("ls2")?,
         })
     }

@@ -2,18 +2,36 @@
 //! names as they lie on disk.
 
 use serde::Deserialize;
-use serde_json::{Map, Value};
 
-use super::super::{Definition, parse_config};
+use super::super::build;
 use super::activations::activation;
-use super::{TargetDefinition, Task, exported_defaults, first_architecture, with_defaults};
+use super::{Task, TwoClasses, exported_defaults};
 use crate::nn::{
-    Context, Conv2d, ForwardError, Grid, Heads, LayerNorm, Linear, Matrix, Mlp, Model, Network, Outputs,
-    Parameter, Pixels, Qkv, Scope, SelfAttention, Window, prepend,
+    Context, Conv2d, ForwardError, Grid, Heads, LayerNorm, Linear, Matrix, Mlp, Model, Outputs, Parameter,
+    Pixels, Qkv, Scope, SelfAttention, Window, outputs_of_head, prepend,
 };
 
 /// The definition.
-pub struct ClipVision;
+pub const DEFINITION: TwoClasses = TwoClasses {
+    id: "transformers/clip_vision_model",
+    classes: ["CLIPVisionModelWithProjection", "CLIPVisionModel"],
+    tasks: [
+        Task::Features {
+            loader: "CLIPVisionModelWithProjection",
+            output: "image_embeds",
+            remark: Some("`image_embeds` is the embedding that CLIP compares with those of texts."),
+        },
+        Task::POOLED,
+    ],
+    defaults: |_| exported_defaults(include_str!("../../../data/transformers/clip_vision_model.v4.json")),
+    processor: "CLIPImageProcessor",
+    ignored_keys: &["attention_dropout"],
+    build: |config, has_projection| {
+        build("CLIPVisionConfig", config, |root, config| {
+            CLIPVisionTransformer::new(root, config, has_projection)
+        })
+    },
+};
 
 /// The keys of `config.json` that the forward pass depends on.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -28,60 +46,6 @@ struct CLIPVisionConfig {
     patch_size: usize,
     hidden_act: String,
     layer_norm_eps: f64,
-}
-
-const WITH_PROJECTION: &str = "CLIPVisionModelWithProjection";
-const WITHOUT: &str = "CLIPVisionModel";
-
-impl TargetDefinition for ClipVision {
-    fn model_type(&self) -> &'static str {
-        "clip_vision_model"
-    }
-
-    fn defaults(&self, _: &Map<String, Value>) -> Map<String, Value> {
-        exported_defaults(include_str!("../../../data/transformers/clip_vision_model.v4.json"))
-    }
-
-    fn default_processor(&self) -> &'static str {
-        "CLIPImageProcessor"
-    }
-
-    fn ignored_keys(&self) -> &'static [&'static str] {
-        &["attention_dropout"]
-    }
-
-    fn task(&self, config: &Map<String, Value>) -> Task {
-        match first_architecture(config) {
-            Some(WITHOUT) => Task::Features { loader: "AutoModel", output: "pooler_output", remark: None },
-            _ => Task::Features {
-                loader: WITH_PROJECTION,
-                output: "image_embeds",
-                remark: Some("`image_embeds` is the embedding that CLIP compares with those of texts."),
-            },
-        }
-    }
-}
-
-impl Definition for ClipVision {
-    fn id(&self) -> &'static str {
-        "transformers/clip_vision_model"
-    }
-
-    fn build(&self, config: &Map<String, Value>) -> Result<Network, ForwardError> {
-        let has_projection = match first_architecture(config) {
-            Some(WITH_PROJECTION) => true,
-            Some(WITHOUT) => false,
-            other => {
-                return Err(ForwardError::config(format!(
-                    "architectures names {:?}, and only {WITH_PROJECTION} and {WITHOUT} can be run",
-                    other.unwrap_or_default()
-                )));
-            }
-        };
-        let config = with_defaults(config, &self.defaults(config));
-        let config: CLIPVisionConfig = parse_config("CLIPVisionConfig", &config)?;
-        Network::build(|scope| CLIPVisionTransformer::new(scope, &config, has_projection))
-    }
 }
 
 /// `CLIPVisionTransformer`, and the projection after it.
@@ -107,7 +71,7 @@ impl CLIPVisionTransformer {
         }
         let scope = root.pp("vision_model");
         let embeddings = scope.pp("embeddings");
-        let window = Window { kernel: (patch, patch), stride: (patch, patch), padding: (0, 0) };
+        let window = Window::patches((patch, patch));
         let (rows, columns) = window.output_size(image_size, image_size).unwrap_or((0, 0));
         let positions = rows.saturating_mul(columns).saturating_add(1);
         Ok(Self {
@@ -123,9 +87,9 @@ impl CLIPVisionTransformer {
             position_embedding: embeddings.parameter("position_embedding.weight", &[positions, width])?,
             // transformers spells it so.
             pre_layernorm: LayerNorm::new(&scope.pp("pre_layrnorm"), width, eps)?,
-            layers: (0..config.num_hidden_layers)
-                .map(|layer| CLIPEncoderLayer::new(&scope.pp("encoder.layers").pp(layer), config))
-                .collect::<Result<_, _>>()?,
+            layers: scope.list("encoder.layers", config.num_hidden_layers, |scope, _| {
+                CLIPEncoderLayer::new(scope, config)
+            })?,
             post_layernorm: LayerNorm::new(&scope.pp("post_layernorm"), width, eps)?,
             visual_projection: has_projection
                 .then(|| Linear::new(&root.pp("visual_projection"), width, config.projection_dim, false))
@@ -150,12 +114,7 @@ impl Model for CLIPVisionTransformer {
         let token = hidden_states.row(0).unwrap_or_default().to_vec();
         let token = Matrix::from_values(1, hidden_states.columns(), token)?;
         let pooled = self.post_layernorm.forward(&token, cx)?;
-        let mut outputs = Outputs::new();
-        outputs.push("pooler_output", pooled.values());
-        if let Some(projection) = &self.visual_projection {
-            outputs.push("image_embeds", projection.forward(&pooled, cx)?.into_values());
-        }
-        Ok(outputs)
+        outputs_of_head(["pooler_output", "image_embeds"], &pooled, self.visual_projection.as_ref(), cx)
     }
 }
 
@@ -170,6 +129,8 @@ struct CLIPEncoderLayer {
 impl CLIPEncoderLayer {
     fn new(scope: &Scope, config: &CLIPVisionConfig) -> Result<Self, ForwardError> {
         let CLIPVisionConfig { hidden_size: width, intermediate_size, layer_norm_eps: eps, .. } = *config;
+        let sizes = [width, intermediate_size, width];
+        let activation = activation("hidden_act", &config.hidden_act)?;
         let projection = |name: &str| Linear::new(&scope.pp("self_attn").pp(name), width, width, true);
         Ok(Self {
             layer_norm1: LayerNorm::new(&scope.pp("layer_norm1"), width, eps)?,
@@ -179,11 +140,7 @@ impl CLIPEncoderLayer {
                 projection("out_proj")?,
             ),
             layer_norm2: LayerNorm::new(&scope.pp("layer_norm2"), width, eps)?,
-            mlp: Mlp::new(
-                Linear::new(&scope.pp("mlp.fc1"), width, intermediate_size, true)?,
-                activation("hidden_act", &config.hidden_act)?,
-                Linear::new(&scope.pp("mlp.fc2"), intermediate_size, width, true)?,
-            ),
+            mlp: Mlp::with_biases(Linear::new, scope, ["mlp.fc1", "mlp.fc2"], sizes, activation)?,
         })
     }
 

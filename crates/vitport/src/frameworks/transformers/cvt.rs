@@ -5,10 +5,8 @@
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::super::{Definition, parse_config};
-use super::{
-    ExactCode, Labels, TargetDefinition, exported_defaults, first_architecture, of_stage, with_defaults,
-};
+use super::super::{Definition, build, of_stage};
+use super::{ExactCode, Labels, TargetDefinition, exported_defaults, first_architecture, with_defaults};
 use crate::nn::{
     Activation, Attention, BatchNorm2d, Context, Conv2d, FeatureMap, ForwardError, Grid, Heads, LayerNorm,
     Layout, Linear, Matrix, Mlp, Model, Network, Outputs, Parameter, Pixels, Scope, Window, prepend,
@@ -87,8 +85,8 @@ impl Definition for Cvt {
                 )));
             }
         }
-        let config: CvtConfig = parse_config("CvtConfig", &with_defaults(config, &self.defaults(config)))?;
-        Network::build(|scope| CvtForImageClassification::new(scope, &config))
+        let config = with_defaults(config, &self.defaults(config));
+        build("CvtConfig", &config, CvtForImageClassification::new)
     }
 }
 

@@ -4,13 +4,14 @@ mod activations;
 pub mod clip;
 pub mod convnext;
 pub mod cvt;
+mod definition;
 pub mod vit;
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+pub use self::definition::TwoClasses;
 use super::Definition;
-use crate::nn::ForwardError;
 
 /// A definition of transformers.
 pub trait TargetDefinition: Definition {
@@ -27,7 +28,7 @@ pub trait TargetDefinition: Definition {
     fn task(&self, config: &Map<String, Value>) -> Task {
         match first_architecture(config) {
             Some(class) if class.ends_with("ForImageClassification") => Task::Classification,
-            _ => Task::Features { loader: "AutoModel", output: "pooler_output", remark: None },
+            _ => Task::POOLED,
         }
     }
 
@@ -56,6 +57,11 @@ pub enum Task {
         /// A sentence on what that output is.
         remark: Option<&'static str>,
     },
+}
+
+impl Task {
+    /// The features that `AutoModel` gives as `pooler_output`.
+    pub const POOLED: Self = Self::Features { loader: "AutoModel", output: "pooler_output", remark: None };
 }
 
 /// A small Python module for a folder, and how `config.json` points to it.
@@ -115,27 +121,6 @@ impl Labels {
 /// Returns the class that a config is for: the first of its `architectures`.
 pub(crate) fn first_architecture(config: &Map<String, Value>) -> Option<&str> {
     config.get("architectures")?.get(0)?.as_str()
-}
-
-/// Returns whether a config is for a class with a classifier, of the two that can be run: the one with and the one without.
-pub(crate) fn has_classifier(
-    config: &Map<String, Value>,
-    [with, without]: [&str; 2],
-) -> Result<bool, ForwardError> {
-    match first_architecture(config).unwrap_or_default() {
-        class if class == with => Ok(true),
-        class if class == without => Ok(false),
-        class => Err(ForwardError::config(format!(
-            "architectures names {class:?}, and only {with} and {without} can be run"
-        ))),
-    }
-}
-
-/// Returns the entry of a stage in one of a config's lists.
-pub(crate) fn of_stage<T: Clone>(field: &str, entries: &[T], index: usize) -> Result<T, ForwardError> {
-    entries.get(index).cloned().ok_or_else(|| {
-        ForwardError::config(format!("{field} has {} entries, none for stage {index}", entries.len()))
-    })
 }
 
 /// Returns a config with the keys that it leaves out filled from its class's defaults.

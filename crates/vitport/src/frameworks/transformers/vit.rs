@@ -1,21 +1,41 @@
 //! transformers' `ViTForImageClassification` and `ViTModel` (models/vit/modeling_vit.py, 4.57.6 and 5.23.0).
 
 use serde::Deserialize;
-use serde_json::{Map, Value};
 
-use super::super::{Definition, parse_config};
+use super::super::build;
 use super::activations::activation;
-use super::{
-    ImageSize, Labels, TargetDefinition, Task, exported_defaults, first_architecture, has_classifier,
-    with_defaults,
-};
+use super::{ImageSize, Labels, Task, TwoClasses, exported_defaults};
 use crate::nn::{
-    Activation, Context, Conv2d, ForwardError, Grid, Heads, LayerNorm, Linear, Matrix, Mlp, Model, Network,
-    Outputs, Parameter, Pixels, Qkv, Scope, SelfAttention, Window, prepend,
+    Activation, Context, Conv2d, ForwardError, Grid, Heads, LayerNorm, Linear, Matrix, Mlp, Model, Outputs,
+    Parameter, Pixels, Qkv, Scope, SelfAttention, Window, prepend,
 };
 
 /// The definition.
-pub struct ViT;
+pub const DEFINITION: TwoClasses = TwoClasses {
+    id: "transformers/vit",
+    classes: ["ViTForImageClassification", "ViTModel"],
+    tasks: [
+        Task::Classification,
+        Task::Features {
+            loader: "AutoModel",
+            output: "pooler_output",
+            remark: Some("`pooler_output` is the source's own pooled output: the pooler is the identity."),
+        },
+    ],
+    defaults: |config| {
+        let mut defaults = exported_defaults(include_str!("../../../data/transformers/vit.v4.json"));
+        // `pooler_output_size if pooler_output_size else hidden_size` (configuration_vit.py).
+        if let Some(width) = config.get("hidden_size") {
+            defaults.insert("pooler_output_size".to_owned(), width.clone());
+        }
+        defaults
+    },
+    processor: "ViTImageProcessor",
+    ignored_keys: &[],
+    build: |config, has_classifier| {
+        build("ViTConfig", config, |root, config| ViTModel::new(root, config, has_classifier))
+    },
+};
 
 /// The keys of `config.json` that the forward pass depends on.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -34,50 +54,6 @@ struct ViTConfig {
     pooler_act: String,
     #[serde(flatten)]
     labels: Labels,
-}
-
-impl TargetDefinition for ViT {
-    fn model_type(&self) -> &'static str {
-        "vit"
-    }
-
-    fn defaults(&self, config: &Map<String, Value>) -> Map<String, Value> {
-        let mut defaults = exported_defaults(include_str!("../../../data/transformers/vit.v4.json"));
-        // `pooler_output_size if pooler_output_size else hidden_size` (configuration_vit.py).
-        if let Some(width) = config.get("hidden_size") {
-            defaults.insert("pooler_output_size".to_owned(), width.clone());
-        }
-        defaults
-    }
-
-    fn default_processor(&self) -> &'static str {
-        "ViTImageProcessor"
-    }
-
-    fn task(&self, config: &Map<String, Value>) -> Task {
-        match first_architecture(config) {
-            Some("ViTForImageClassification") => Task::Classification,
-            _ => Task::Features {
-                loader: "AutoModel",
-                output: "pooler_output",
-                remark: Some(
-                    "`pooler_output` is the source's own pooled output: the pooler is the identity.",
-                ),
-            },
-        }
-    }
-}
-
-impl Definition for ViT {
-    fn id(&self) -> &'static str {
-        "transformers/vit"
-    }
-
-    fn build(&self, config: &Map<String, Value>) -> Result<Network, ForwardError> {
-        let has_classifier = has_classifier(config, ["ViTForImageClassification", "ViTModel"])?;
-        let config: ViTConfig = parse_config("ViTConfig", &with_defaults(config, &self.defaults(config)))?;
-        Network::build(|scope| ViTModel::new(scope, &config, has_classifier))
-    }
 }
 
 struct ViTModel {
@@ -111,8 +87,7 @@ impl ViTModel {
             return Err(ForwardError::config(detail));
         }
         let scope = if has_classifier { root.pp("vit") } else { root.clone() };
-        let patch = config.patch_size.sides();
-        let window = Window { kernel: patch, stride: patch, padding: (0, 0) };
+        let window = Window::patches(config.patch_size.sides());
         let (image_height, image_width) = config.image_size.sides();
         let (rows, columns) = window.output_size(image_height, image_width).unwrap_or((0, 0));
         let positions = rows.saturating_mul(columns).saturating_add(1);
@@ -125,9 +100,8 @@ impl ViTModel {
                 position_embeddings: embeddings.parameter("position_embeddings", &[1, positions, width])?,
                 projection: Conv2d::new(&projection, config.num_channels, width, window, true)?,
             },
-            layers: (0..config.num_hidden_layers)
-                .map(|layer| ViTLayer::new(&scope.pp("encoder.layer").pp(layer), config))
-                .collect::<Result<_, _>>()?,
+            layers: scope
+                .list("encoder.layer", config.num_hidden_layers, |scope, _| ViTLayer::new(scope, config))?,
             layernorm: LayerNorm::new(&scope.pp("layernorm"), width, eps)?,
             head: if has_classifier {
                 Head::Classifier(Linear::new(&root.pp("classifier"), width, config.labels.count(), true)?)
@@ -181,6 +155,8 @@ struct ViTLayer {
 impl ViTLayer {
     fn new(scope: &Scope, config: &ViTConfig) -> Result<Self, ForwardError> {
         let ViTConfig { hidden_size: width, intermediate_size, layer_norm_eps: eps, .. } = *config;
+        let (names, sizes) = (["intermediate.dense", "output.dense"], [width, intermediate_size, width]);
+        let activation = activation("hidden_act", &config.hidden_act)?;
         let attention = scope.pp("attention");
         let projection =
             |name: &str| Linear::new(&attention.pp("attention").pp(name), width, width, config.qkv_bias);
@@ -193,11 +169,7 @@ impl ViTLayer {
                 Linear::new(&attention.pp("output.dense"), width, width, true)?,
             ),
             layernorm_after: LayerNorm::new(&scope.pp("layernorm_after"), width, eps)?,
-            mlp: Mlp::new(
-                Linear::new(&scope.pp("intermediate.dense"), width, intermediate_size, true)?,
-                activation("hidden_act", &config.hidden_act)?,
-                Linear::new(&scope.pp("output.dense"), intermediate_size, width, true)?,
-            ),
+            mlp: Mlp::with_biases(Linear::new, scope, names, sizes, activation)?,
         })
     }
 

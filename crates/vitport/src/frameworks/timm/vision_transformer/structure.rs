@@ -1,107 +1,87 @@
 //! What the tensors of a timm `VisionTransformer` tell: its sizes, and which of the many variants of the module it is.
 
-use super::super::source::{Inquiry, axes};
+use super::super::super::source::{Inquiry, axes};
+use super::super::field::Literal;
+use super::super::structure::{Sign, Structure};
+use super::super::{TimmConfig, arguments};
 use crate::facts::{Evidence, FactError, Question};
-use crate::mapping::Sources;
 
 /// What errors call these networks.
-const FAMILY: &str = "ViT";
+pub(super) const FAMILY: &str = "ViT";
 
-/// A variant that has tensors which a plain ViT has not: the fact, its value, and beginnings of their names.
-type Sign = (&'static str, Value, &'static [&'static str]);
+/// What its tensors show. All blocks are alike, and no sign is one of a later block.
+pub(super) const STRUCTURE: Structure = Structure {
+    recognised_by: &[&["patch_embed.proj.weight", "patch_embed.backbone."], &["blocks.0."]],
+    unlike: &[],
+    signs: &[
+        ("resnet_stem", Sign::Part(&["patch_embed.backbone."], Literal::YES)),
+        ("dist_token", Sign::Part(&["dist_token"], Literal::YES)),
+        ("reg_tokens", Sign::Part(&["reg_token", "register_tokens"], Literal::Number(1))),
+        ("attn_pool", Sign::Part(&["attn_pool."], Literal::YES)),
+        (
+            "block",
+            Sign::Part(
+                &["blocks.0.attns.", "blocks.0.ffns.", "blocks.0.in_proj.", "blocks.0.in_norm."],
+                Literal::Text("parallel"),
+            ),
+        ),
+        ("pre_norm", Sign::Part(&["norm_pre."], Literal::YES)),
+        (
+            "attn",
+            Sign::Part(&["blocks.0.attn.lambda_", "blocks.0.attn.sub_norm."], Literal::Text("DiffAttention")),
+        ),
+        ("qk_norm", Sign::Part(&["blocks.0.attn.q_norm.", "blocks.0.attn.k_norm."], Literal::YES)),
+        ("scale_norm", Sign::Part(&["blocks.0.attn.norm.", "blocks.0.mlp.norm."], Literal::YES)),
+        (
+            "gated_mlp",
+            Sign::Part(&["blocks.0.mlp.fc1_g.", "blocks.0.mlp.w12.", "blocks.0.mlp.fc1_x."], Literal::YES),
+        ),
+        (
+            "rel_pos_bias",
+            Sign::Part(
+                &["blocks.0.attn.relative_position_bias_table", "rel_pos_bias.", "blocks.0.attn.rel_pos."],
+                Literal::YES,
+            ),
+        ),
+        (
+            "separate_qkv",
+            Sign::Part(&["blocks.0.attn.q_bias", "blocks.0.attn.q_proj.", "rope."], Literal::YES),
+        ),
+        ("fc_norm", Sign::Part(&["fc_norm."], Literal::YES)),
+        ("patch_norm", Sign::Part(&["patch_embed.norm."], Literal::YES)),
+        ("pre_logits", Sign::Part(&["pre_logits."], Literal::YES)),
+        ("decoder", Sign::Part(&["patch_generator.", "decoder_pos_embed"], Literal::YES)),
+        ("class_token", Sign::Needs("cls_token")),
+        ("pos_embed", Sign::Needs("pos_embed")),
+        ("final_norm", Sign::Needs("norm.weight")),
+        ("patch_size", Sign::Edges("patch_embed.proj.weight")),
+        ("embed_dim", Sign::Axis("patch_embed.proj.weight", 0, 4)),
+        ("depth", Sign::Count("blocks")),
+        ("mlp_dim", Sign::Axis("blocks.0.mlp.fc1.weight", 0, 2)),
+        ("qkv_bias", Sign::Has("blocks.0.attn.qkv.bias")),
+        ("layer_scale", Sign::Has("blocks.0.ls1.gamma")),
+        // Some mappings hold no networks without that norm, so its absence is said.
+        ("pre_norm", Sign::Lack("norm_pre.weight", Literal::NO, "no")),
+        ("num_classes", Sign::Classes("head.weight")),
+    ],
+    other_if: &[
+        ("class_token", Literal::NO),
+        ("pos_embed", Literal::NO),
+        ("final_norm", Literal::NO),
+        ("resnet_stem", Literal::YES),
+    ],
+    check: Some(check),
+};
 
-/// The value of a sign's fact.
-#[derive(Clone, Copy)]
-enum Value {
-    Flag(bool),
-    Number(u64),
-    Text(&'static str),
-}
-
-/// The signs by which variants are detected. All blocks are alike, and no sign is one of a later block.
-const SIGNS: [Sign; 16] = [
-    ("resnet_stem", Value::Flag(true), &["patch_embed.backbone."]),
-    ("dist_token", Value::Flag(true), &["dist_token"]),
-    ("reg_tokens", Value::Number(1), &["reg_token", "register_tokens"]),
-    ("attn_pool", Value::Flag(true), &["attn_pool."]),
-    (
-        "block",
-        Value::Text("parallel"),
-        &["blocks.0.attns.", "blocks.0.ffns.", "blocks.0.in_proj.", "blocks.0.in_norm."],
-    ),
-    ("pre_norm", Value::Flag(true), &["norm_pre."]),
-    ("attn", Value::Text("DiffAttention"), &["blocks.0.attn.lambda_", "blocks.0.attn.sub_norm."]),
-    ("qk_norm", Value::Flag(true), &["blocks.0.attn.q_norm.", "blocks.0.attn.k_norm."]),
-    ("scale_norm", Value::Flag(true), &["blocks.0.attn.norm.", "blocks.0.mlp.norm."]),
-    ("gated_mlp", Value::Flag(true), &["blocks.0.mlp.fc1_g.", "blocks.0.mlp.w12.", "blocks.0.mlp.fc1_x."]),
-    (
-        "rel_pos_bias",
-        Value::Flag(true),
-        &["blocks.0.attn.relative_position_bias_table", "rel_pos_bias.", "blocks.0.attn.rel_pos."],
-    ),
-    ("separate_qkv", Value::Flag(true), &["blocks.0.attn.q_bias", "blocks.0.attn.q_proj.", "rope."]),
-    ("fc_norm", Value::Flag(true), &["fc_norm."]),
-    ("patch_norm", Value::Flag(true), &["patch_embed.norm."]),
-    ("pre_logits", Value::Flag(true), &["pre_logits."]),
-    ("decoder", Value::Flag(true), &["patch_generator.", "decoder_pos_embed"]),
-];
-
-/// Tensors without which the plain ViT is another network, and the fact that is then false.
-const NEEDED: [(&str, &str); 3] =
-    [("class_token", "cls_token"), ("pos_embed", "pos_embed"), ("final_norm", "norm.weight")];
-
-/// Returns whether these tensors are timm's `VisionTransformer`, be it a variant that has no target.
-pub(super) fn recognises(tensors: &Sources) -> bool {
-    (tensors.has("patch_embed.proj.weight") || tensors.starting_with(&["patch_embed.backbone."]).is_some())
-        && tensors.starting_with(&["blocks.0."]).is_some()
-}
-
-/// Reads the variant, and the sizes if the plain ViT's tensors are there.
-///
-/// # Errors
-/// Returns [`FactError::Misshapen`] for tensors that do not go together. A size of the image that stays open is a question of
-/// the evidence.
-pub(super) fn read(
-    inquiry: &Inquiry<'_>,
-    configured: Option<[u64; 2]>,
-    evidence: &mut Evidence,
-) -> Result<(), FactError> {
+/// Checks that the sizes go together, and reads those of the image.
+fn check(inquiry: &Inquiry<'_>, evidence: &mut Evidence) -> Result<bool, FactError> {
     let tensors = inquiry.tensors;
-    for (fact, value, signs) in SIGNS {
-        let Some(name) = tensors.starting_with(signs) else { continue };
-        match value {
-            Value::Flag(flag) => evidence.weights(fact, flag, name),
-            Value::Number(number) => evidence.weights(fact, number, name),
-            Value::Text(text) => evidence.weights(fact, text, name),
-        }
+    if !tensors.has("blocks.0.mlp.fc1.weight") {
+        return Ok(false);
     }
-    let mut is_whole = true;
-    for (fact, tensor) in NEEDED {
-        let is_there = tensors.has(tensor);
-        is_whole &= is_there;
-        let shown_by = if is_there { tensor.to_owned() } else { format!("the absence of {tensor}") };
-        evidence.weights(fact, is_there, shown_by);
-    }
-    if is_whole && !evidence.has("resnet_stem") && tensors.has("blocks.0.mlp.fc1.weight") {
-        sizes(tensors, inquiry.options.image_size, configured, evidence)?;
-    }
-    say_pre_norm(evidence);
-    Ok(())
-}
-
-/// Says that there is no norm before the first block, where there is none: some mappings hold no other networks.
-fn say_pre_norm(evidence: &mut Evidence) {
-    if !evidence.has("pre_norm") {
-        evidence.weights("pre_norm", false, "no norm_pre.weight");
-    }
-}
-
-fn sizes(
-    tensors: &Sources,
-    wanted: Option<[u64; 2]>,
-    configured: Option<[u64; 2]>,
-    evidence: &mut Evidence,
-) -> Result<(), FactError> {
+    let wanted = inquiry.options.image_size;
+    let configured =
+        TimmConfig::of(inquiry.source)?.as_ref().map(arguments::image_size).transpose()?.flatten();
     let [width, channels, patch_height, patch_width] = axes::<4>(tensors, "patch_embed.proj.weight", FAMILY)?;
     evidence.weights(
         "in_chans",
@@ -118,7 +98,7 @@ fn sizes(
     if mlp_out.checked_mul(2) == Some(mlp) {
         let rows = format!("blocks.0.mlp.fc1.weight, whose {mlp} rows are twice what fc2 takes");
         evidence.weights("gated_mlp", true, rows);
-        return Ok(());
+        return Ok(false);
     }
     let misshapen = |tensor: &str, reason: String| {
         Err(FactError::Misshapen { tensor: tensor.to_owned(), family: FAMILY, reason })
@@ -147,23 +127,7 @@ fn sizes(
             evidence.weights("no_embed_class", !class_position, "pos_embed");
         }
     }
-    let classes = match tensors.shape("head.weight") {
-        Some([classes, _]) => *classes,
-        Some(shape) => {
-            return misshapen("head.weight", format!("its shape is {shape:?}, not two-dimensional"));
-        }
-        None => 0,
-    };
-    evidence.weights("patch_size", patch.to_vec(), "patch_embed.proj.weight");
-    evidence.weights("embed_dim", width, "patch_embed.proj.weight");
-    evidence.weights("depth", tensors.count_indices("blocks."), "blocks");
-    evidence.weights("mlp_dim", mlp, "blocks.0.mlp.fc1.weight");
-    evidence.weights("qkv_bias", tensors.has("blocks.0.attn.qkv.bias"), "blocks.0.attn.qkv.bias");
-    evidence.weights("layer_scale", tensors.has("blocks.0.ls1.gamma"), "blocks.0.ls1.gamma");
-    say_pre_norm(evidence);
-    let shown_by = if classes > 0 { "head.weight" } else { "no head.weight" };
-    evidence.weights("num_classes", classes, shown_by);
-    Ok(())
+    Ok(true)
 }
 
 /// Returns the image's size, and whether the first of `tokens` positions is the class token's. Without further word the grid

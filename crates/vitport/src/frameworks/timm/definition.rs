@@ -1,0 +1,41 @@
+//! A declared definition of timm's as what the steps call: each question is answered from its tables.
+
+use serde_json::{Map, Value};
+
+use super::super::{Definition, Identity, Inquiry, SourceDefinition};
+use super::TimmDefinition;
+use crate::facts::{Evidence, FactError};
+use crate::mapping::Sources;
+use crate::nn::{ForwardError, Network};
+
+impl Definition for TimmDefinition {
+    fn id(&self) -> &'static str {
+        self.id
+    }
+
+    fn build(&self, config: &Map<String, Value>) -> Result<Network, ForwardError> {
+        (self.build)(config)
+    }
+}
+
+impl SourceDefinition for TimmDefinition {
+    fn description(&self) -> &'static str {
+        self.description
+    }
+
+    fn fact_names(&self) -> Vec<&'static str> {
+        self.fields.iter().map(|field| field.fact).collect()
+    }
+
+    fn recognises(&self, tensors: &Sources) -> bool {
+        self.structure.recognises(tensors)
+    }
+
+    fn read(&self, inquiry: &Inquiry<'_>, evidence: &mut Evidence) -> Result<(), FactError> {
+        self.structure.read(inquiry, self.family, evidence)
+    }
+
+    fn gather(&self, inquiry: &Inquiry<'_>, evidence: &mut Evidence) -> Result<Identity, FactError> {
+        self.gather_statements(inquiry, evidence)
+    }
+}

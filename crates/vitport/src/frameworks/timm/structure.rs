@@ -1,0 +1,165 @@
+//! What the tensors of a checkpoint show: whether they are a network of a definition, which variant of it, and its sizes. A
+//! definition declares that as tables of signs, and everything here reads them.
+
+use serde_json::{Value, json};
+
+use super::super::source::{Inquiry, lengths};
+use super::field::Literal;
+use crate::facts::{Evidence, FactError, is_same};
+use crate::mapping::Sources;
+
+/// Most stages that are looked at: twice what any network of timm's has.
+const MOST_STAGES: u64 = 8;
+
+/// What a definition declares of its tensors.
+#[derive(Debug)]
+pub(super) struct Structure {
+    /// Groups of beginnings of names. Of each group a tensor has one.
+    pub recognised_by: &'static [&'static [&'static str]],
+    /// Parts of names that only other networks have.
+    pub unlike: &'static [&'static str],
+    /// What shows each fact, in the order in which facts are listed. Variants of `other_if` come before sizes.
+    pub signs: &'static [(&'static str, Sign)],
+    /// Variants whose sizes are not read, as their shapes mean something else: facts with their values.
+    pub other_if: &'static [(&'static str, Literal)],
+    /// Reads what no sign does of the sizes, before these, and says whether they can be read.
+    pub check: Option<Check>,
+}
+
+/// A definition's own look at sizes.
+pub(super) type Check = fn(&Inquiry<'_>, &mut Evidence) -> Result<bool, FactError>;
+
+/// What shows a fact. A name may have `{s}` in it, for the stages, and then the fact is a list with an entry for each; `{b}`
+/// stands for the first block of a stage. Origins name what follows the last of these.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Sign {
+    /// The fact has this value if a name begins with one of these, and is otherwise not said.
+    Part(&'static [&'static str], Literal),
+    /// The fact has this value if there is no such tensor and nothing else is said of it. The origin has these words before the
+    /// tensor's name.
+    Lack(&'static str, Literal, &'static str),
+    /// Whether there is this tensor, without which the network is another one.
+    Needs(&'static str),
+    /// Whether there is this tensor.
+    Has(&'static str),
+    /// Whether this tensor is a kernel, of four axes.
+    IsKernel(&'static str),
+    /// The length of an axis, counted from 0, of a tensor that has the given number of them.
+    Axis(&'static str, usize, usize),
+    /// Height and width of a kernel.
+    Edges(&'static str),
+    /// How many numbers from 0 on follow this name.
+    Count(&'static str),
+    /// The rows of a linear layer's weight, 0 if there is no such layer.
+    Classes(&'static str),
+}
+
+impl Structure {
+    /// Returns whether tensors are a network of the definition, be it one that has no target.
+    pub fn recognises(&self, tensors: &Sources) -> bool {
+        let is_there = |group: &&[&str]| tensors.starting_with(group).is_some();
+        let is_unlike = |name: &str| self.unlike.iter().any(|part| name.contains(part));
+        self.recognised_by.iter().all(is_there) && !tensors.iter().any(|tensor| is_unlike(&tensor.name))
+    }
+
+    /// Reads the signs.
+    ///
+    /// # Errors
+    /// Returns [`FactError::Misshapen`] for tensors that do not go together. `family` is what errors call the network.
+    pub fn read(
+        &self,
+        inquiry: &Inquiry<'_>,
+        family: &'static str,
+        evidence: &mut Evidence,
+    ) -> Result<(), FactError> {
+        let mut has_sizes = None;
+        for (fact, sign) in self.signs {
+            let can_be_read = match has_sizes {
+                _ if !sign.is_size() => true,
+                Some(known) => known,
+                None => *has_sizes.insert(self.has_sizes(inquiry, evidence)?),
+            };
+            if can_be_read {
+                sign.read(fact, inquiry.tensors, family, evidence)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn has_sizes(&self, inquiry: &Inquiry<'_>, evidence: &mut Evidence) -> Result<bool, FactError> {
+        let facts = evidence.facts();
+        let is = |(fact, value): &(&str, Literal)| {
+            facts.value(fact).is_some_and(|known| is_same(known, &(*value).into()))
+        };
+        match self.check {
+            _ if self.other_if.iter().any(is) => Ok(false),
+            Some(check) => check(inquiry, evidence),
+            None => Ok(true),
+        }
+    }
+}
+
+impl Sign {
+    /// Returns whether it shows a size, and not a variant.
+    fn is_size(self) -> bool {
+        !matches!(self, Sign::Part(..) | Sign::Lack(..) | Sign::Needs(_))
+    }
+
+    fn read(
+        self,
+        fact: &'static str,
+        tensors: &Sources,
+        family: &'static str,
+        evidence: &mut Evidence,
+    ) -> Result<(), FactError> {
+        match self {
+            Sign::Part(prefixes, value) => {
+                if let Some(name) = tensors.starting_with(prefixes) {
+                    evidence.weights(fact, value, name);
+                }
+            }
+            Sign::Lack(name, ..) if tensors.has(name) || evidence.has(fact) => {}
+            Sign::Lack(name, value, words) => evidence.weights(fact, value, format!("{words} {name}")),
+            Sign::Needs(name) if tensors.has(name) => evidence.weights(fact, true, name),
+            Sign::Needs(name) => evidence.weights(fact, false, format!("the absence of {name}")),
+            Sign::Classes(name) if !tensors.has(name) => evidence.weights(fact, 0, format!("no {name}")),
+            Sign::Has(pattern)
+            | Sign::IsKernel(pattern)
+            | Sign::Axis(pattern, ..)
+            | Sign::Edges(pattern)
+            | Sign::Count(pattern)
+            | Sign::Classes(pattern) => {
+                let value = match pattern.split_once("{s}") {
+                    None => self.of_tensor(pattern, tensors, family)?,
+                    Some((before, _)) => {
+                        let stages = 0..tensors.count_indices(before).min(MOST_STAGES);
+                        let name =
+                            |stage: u64| pattern.replace("{s}", &stage.to_string()).replace("{b}", "0");
+                        let each = stages.map(|stage| self.of_tensor(&name(stage), tensors, family));
+                        Value::Array(each.collect::<Result<_, _>>()?)
+                    }
+                };
+                evidence.weights(fact, value, pattern.rsplit("}.").next().unwrap_or(pattern));
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns what the tensor of this name shows.
+    fn of_tensor(self, name: &str, tensors: &Sources, family: &'static str) -> Result<Value, FactError> {
+        Ok(match self {
+            Sign::Part(..) | Sign::Lack(..) | Sign::Needs(_) | Sign::Has(_) => json!(tensors.has(name)),
+            Sign::IsKernel(_) => json!(tensors.shape(name).is_some_and(|shape| shape.len() == 4)),
+            Sign::Axis(_, axis, axes) => json!(lengths(tensors, name, axes, family)?.get(axis)),
+            Sign::Edges(_) => json!(lengths(tensors, name, 4, family)?.get(2..)),
+            Sign::Count(_) => json!(tensors.count_indices(&format!("{name}."))),
+            Sign::Classes(_) => match tensors.shape(name).unwrap_or_default() {
+                [classes, _] => json!(classes),
+                shape => {
+                    let reason = format!("its shape is {shape:?}, not two-dimensional");
+                    return Err(FactError::Misshapen { tensor: name.to_owned(), family, reason });
+                }
+            },
+        })
+    }
+}

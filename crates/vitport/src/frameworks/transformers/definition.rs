@@ -1,0 +1,65 @@
+//! What the definitions of transformers declare whose config is for two classes, one with a head and one without.
+
+use serde_json::{Map, Value};
+
+use super::super::Definition;
+use super::{TargetDefinition, Task, first_architecture, with_defaults};
+use crate::nn::{ForwardError, Network};
+
+/// A definition of two classes that have the same config.
+#[derive(Debug)]
+pub struct TwoClasses {
+    /// Its id, which ends with the `model_type`.
+    pub(super) id: &'static str,
+    /// The class with a head and the one without.
+    pub(super) classes: [&'static str; 2],
+    /// What a folder of each of them is used for.
+    pub(super) tasks: [Task; 2],
+    /// Returns the defaults of the config class for the keys that a config leaves out.
+    pub(super) defaults: fn(&Map<String, Value>) -> Map<String, Value>,
+    /// The image processor that transformers takes where a folder names none.
+    pub(super) processor: &'static str,
+    /// Keys that the config class accepts and the network ignores.
+    pub(super) ignored_keys: &'static [&'static str],
+    /// Builds the network of a config without gaps, with or without the head.
+    pub(super) build: fn(&Map<String, Value>, bool) -> Result<Network, ForwardError>,
+}
+
+impl Definition for TwoClasses {
+    fn id(&self) -> &'static str {
+        self.id
+    }
+
+    fn build(&self, config: &Map<String, Value>) -> Result<Network, ForwardError> {
+        let [with, without] = self.classes;
+        let class = first_architecture(config).unwrap_or_default();
+        if class != with && class != without {
+            let detail = format!("architectures names {class:?}, and only {with} and {without} can be run");
+            return Err(ForwardError::config(detail));
+        }
+        (self.build)(&with_defaults(config, &self.defaults(config)), class == with)
+    }
+}
+
+impl TargetDefinition for TwoClasses {
+    fn model_type(&self) -> &'static str {
+        self.id.rsplit('/').next().unwrap_or_default()
+    }
+
+    fn defaults(&self, config: &Map<String, Value>) -> Map<String, Value> {
+        (self.defaults)(config)
+    }
+
+    fn default_processor(&self) -> &'static str {
+        self.processor
+    }
+
+    fn task(&self, config: &Map<String, Value>) -> Task {
+        let ([with, _], [of_head, of_none]) = (self.classes, self.tasks);
+        if first_architecture(config) == Some(with) { of_head } else { of_none }
+    }
+
+    fn ignored_keys(&self) -> &'static [&'static str] {
+        self.ignored_keys
+    }
+}
