@@ -1,4 +1,4 @@
-//! A stage of ConvNeXt, and all of it before pooling.
+//! Defines a stage of ConvNeXt, and all of it before pooling.
 
 use super::conv2d::Conv2d;
 use super::depthwise_block::{DepthwiseBlock, NormConv};
@@ -9,7 +9,7 @@ use crate::kernels::convolution::Grid;
 use crate::network::Context;
 use crate::pixels::Pixels;
 
-/// A stage of ConvNeXt: blocks after a layer that halves height and width, which the first stage has not.
+/// Computes a stage of ConvNeXt: blocks after a layer that halves height and width, which the first stage lacks.
 #[derive(Debug, Clone)]
 pub struct DepthwiseStage {
     downsample: Option<NormConv>,
@@ -46,7 +46,7 @@ impl DepthwiseStage {
     }
 }
 
-/// ConvNeXt up to its last stage: a convolution, a layer normalisation of each position, and stages.
+/// Computes ConvNeXt up to its last stage: a convolution, a layer normalisation of each position, and stages.
 #[derive(Debug, Clone)]
 pub struct DepthwiseStages {
     stem: Conv2d,

@@ -1,4 +1,4 @@
-//! What comes out of a network at its end.
+//! Defines what comes out of a network at its end.
 
 use super::linear::Linear;
 use crate::error::ForwardError;

@@ -16,7 +16,7 @@ use crate::nn::{
 const NO_BIAS: Literal = Literal::Text("a norm without bias");
 const OVERLAP: Literal = Literal::Text("overlap");
 
-/// The definition.
+/// Declares the definition.
 pub const DEFINITION: TimmDefinition = TimmDefinition {
     id: "timm/convnext",
     description: "timm's ConvNeXt",

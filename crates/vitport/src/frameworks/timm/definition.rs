@@ -1,4 +1,4 @@
-//! A declared definition of timm's as what the steps call: each question is answered from its tables.
+//! Makes a declared definition of timm's what the steps call: each question is answered from its tables.
 
 use serde_json::{Map, Value};
 

@@ -64,9 +64,9 @@ pub(super) enum Literal {
 }
 
 impl Literal {
-    /// Yes.
+    /// Says yes.
     pub const YES: Self = Self::Flag(true);
-    /// No.
+    /// Says no.
     pub const NO: Self = Self::Flag(false);
 }
 

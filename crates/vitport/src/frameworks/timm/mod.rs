@@ -28,7 +28,7 @@ use crate::facts::{Evidence, Fact, FactError, Facts, Origin, Question};
 use crate::nn::{ForwardError, Network};
 use crate::source::ConfigFile;
 
-/// A definition of timm's: what it declares, for all that is read generically, and how its network is built.
+/// Declares a definition of timm's: all that is read generically, and how its network is built.
 #[derive(Debug)]
 pub struct TimmDefinition {
     /// Its id.

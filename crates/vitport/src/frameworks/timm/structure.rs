@@ -1,4 +1,4 @@
-//! What the tensors of a checkpoint show: whether they are a network of a definition, which variant of it, and its sizes. A
+//! Reads what the tensors of a checkpoint show: whether they are a network of a definition, which variant of it, and its sizes. A
 //! definition declares that as tables of signs, and everything here reads them.
 
 use serde_json::{Value, json};
@@ -8,10 +8,10 @@ use super::field::Literal;
 use crate::facts::{Evidence, FactError, is_same};
 use crate::mapping::Sources;
 
-/// Most stages that are looked at: twice what any network of timm's has.
+/// Limits the stages that are looked at to twice what any network of timm's has.
 const MOST_STAGES: u64 = 8;
 
-/// What a definition declares of its tensors.
+/// Declares what a definition knows of its tensors.
 #[derive(Debug)]
 pub(super) struct Structure {
     /// Groups of beginnings of names. Of each group a tensor has one.
@@ -26,10 +26,10 @@ pub(super) struct Structure {
     pub check: Option<Check>,
 }
 
-/// A definition's own look at sizes.
+/// Looks at sizes as only one definition does.
 pub(super) type Check = fn(&Inquiry<'_>, &mut Evidence) -> Result<bool, FactError>;
 
-/// What shows a fact. A name may have `{s}` in it, for the stages, and then the fact is a list with an entry for each; `{b}`
+/// Says what shows a fact. A name may have `{s}` in it, for the stages, and then the fact is a list with an entry for each; `{b}`
 /// stands for the first block of a stage. Origins name what follows the last of these.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Sign {

@@ -15,7 +15,7 @@ use crate::nn::{
     Parameter, Pixels, Qkv, Scope, SelfAttention, Window, outputs_of_head, prepend,
 };
 
-/// The definition.
+/// Declares the definition.
 pub const DEFINITION: TimmDefinition = TimmDefinition {
     id: "timm/vision_transformer",
     description: "timm's ViT",

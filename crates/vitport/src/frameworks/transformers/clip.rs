@@ -11,7 +11,7 @@ use crate::nn::{
     Pixels, Qkv, Scope, SelfAttention, Window, outputs_of_head, prepend,
 };
 
-/// The definition.
+/// Declares the definition.
 pub const DEFINITION: TwoClasses = TwoClasses {
     id: "transformers/clip_vision_model",
     classes: ["CLIPVisionModelWithProjection", "CLIPVisionModel"],

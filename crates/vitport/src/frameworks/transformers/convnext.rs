@@ -14,7 +14,7 @@ use crate::nn::{
 /// Default of `ConvNextLayerNorm`, which every normalisation but the last is built with.
 const LAYER_NORM_EPS: f64 = 1e-6;
 
-/// The definition.
+/// Declares the definition.
 pub const DEFINITION: TwoClasses = TwoClasses {
     id: "transformers/convnext",
     classes: ["ConvNextForImageClassification", "ConvNextModel"],

@@ -1,4 +1,4 @@
-//! What the definitions of transformers declare whose config is for two classes, one with a head and one without.
+//! Makes definitions of what is declared of two classes that have one config, one with a head and one without.
 
 use serde_json::{Map, Value};
 
@@ -6,7 +6,7 @@ use super::super::Definition;
 use super::{TargetDefinition, Task, first_architecture, with_defaults};
 use crate::nn::{ForwardError, Network};
 
-/// A definition of two classes that have the same config.
+/// Declares a definition of two classes that have the same config.
 #[derive(Debug)]
 pub struct TwoClasses {
     /// Its id, which ends with the `model_type`.

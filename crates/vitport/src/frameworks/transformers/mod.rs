@@ -60,7 +60,7 @@ pub enum Task {
 }
 
 impl Task {
-    /// The features that `AutoModel` gives as `pooler_output`.
+    /// Stands for the features that `AutoModel` gives as `pooler_output`.
     pub const POOLED: Self = Self::Features { loader: "AutoModel", output: "pooler_output", remark: None };
 }
 

@@ -10,7 +10,7 @@ use crate::nn::{
     Parameter, Pixels, Qkv, Scope, SelfAttention, Window, prepend,
 };
 
-/// The definition.
+/// Declares the definition.
 pub const DEFINITION: TwoClasses = TwoClasses {
     id: "transformers/vit",
     classes: ["ViTForImageClassification", "ViTModel"],

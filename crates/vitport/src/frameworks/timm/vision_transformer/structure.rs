@@ -6,10 +6,10 @@ use super::super::structure::{Sign, Structure};
 use super::super::{TimmConfig, arguments};
 use crate::facts::{Evidence, FactError, Question};
 
-/// What errors call these networks.
+/// Names these networks in errors.
 pub(super) const FAMILY: &str = "ViT";
 
-/// What its tensors show. All blocks are alike, and no sign is one of a later block.
+/// Declares what its tensors show. All blocks are alike, and no sign is one of a later block.
 pub(super) const STRUCTURE: Structure = Structure {
     recognised_by: &[&["patch_embed.proj.weight", "patch_embed.backbone."], &["blocks.0."]],
     unlike: &[],
