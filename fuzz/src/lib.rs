@@ -1,5 +1,5 @@
-//! What the fuzz targets share: opening bytes as a file and reading all that it offers, and writing the
-//! checksums that would otherwise stop every mutation at the door.
+//! Holds what the fuzz targets share: opening bytes as a file and reading all that it offers, and writing the checksums that
+//! would otherwise stop every mutation at the door.
 
 pub mod targets;
 
@@ -22,7 +22,7 @@ fn limits() -> Limits {
     }
 }
 
-/// A folder in memory for this process, kept until it ends.
+/// Returns a folder in memory for this process, kept until it ends.
 pub fn folder() -> &'static PathBuf {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     FOLDER.get_or_init(|| {
@@ -81,7 +81,7 @@ fn read_all(checkpoint: &mut Checkpoint) {
     let _ = checkpoint.verify_all();
 }
 
-/// A zip of stored entries with right checksums.
+/// Returns a zip of stored entries with right checksums.
 pub fn zip(entries: &[(&str, &[u8])]) -> Vec<u8> {
     let (mut out, mut directory) = (Vec::new(), Vec::new());
     for (name, data) in entries {
@@ -114,7 +114,7 @@ pub fn zip(entries: &[(&str, &[u8])]) -> Vec<u8> {
     out
 }
 
-/// A tar of regular files with right checksums.
+/// Returns a tar of regular files with right checksums.
 pub fn tar(members: &[(&str, &[u8])]) -> Vec<u8> {
     let mut out = Vec::new();
     for (name, data) in members {

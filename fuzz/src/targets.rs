@@ -1,4 +1,4 @@
-//! What each fuzz target does with its bytes. libFuzzer calls these, and so does the smoke run among the ordinary tests
+//! Says what each fuzz target does with its bytes. libFuzzer calls these, and so does the smoke run among the ordinary tests
 //! (`crates/vitport/tests/it/fuzz_targets.rs`).
 
 use std::sync::OnceLock;
@@ -15,10 +15,10 @@ use vitport_checkpoint::{Dtype, Limits, Tensor, escape};
 
 use super::{folder, open, open_path, tar, zip};
 
-/// A target's name and what it does with its bytes.
+/// Holds a target's name and what it does with its bytes.
 pub type Target = (&'static str, fn(&[u8]));
 
-/// Every target.
+/// Lists every target.
 pub const ALL: [Target; 12] = [
     ("pickle", pickle),
     ("script", script),
@@ -34,7 +34,7 @@ pub const ALL: [Target; 12] = [
     ("image", image),
 ];
 
-/// The pickle machine, the builders and the walk: the input is the pickle of a PyTorch zip that has four storages.
+/// Fuzzes the pickle machine, the builders and the walk: the input is the pickle of a PyTorch zip that has four storages.
 pub fn pickle(data: &[u8]) {
     let values = [7; 96];
     open(&zip(&[
@@ -46,7 +46,7 @@ pub fn pickle(data: &[u8]) {
     ]));
 }
 
-/// TorchScript: the input is the code, then a zero byte, then the pickle.
+/// Fuzzes TorchScript: the input is the code, then a zero byte, then the pickle.
 pub fn script(data: &[u8]) {
     let at = data.iter().position(|byte| *byte == 0).unwrap_or(data.len());
     let (code, pickle) = data.split_at(at);
@@ -59,14 +59,14 @@ pub fn script(data: &[u8]) {
     ]));
 }
 
-/// The zip container: the input is the whole file.
+/// Fuzzes the zip container: the input is the whole file.
 pub fn whole_zip(data: &[u8]) {
     if data.starts_with(b"PK") {
         open(data);
     }
 }
 
-/// PyTorch's tar: the input is the three members, each with two bytes of length before it.
+/// Fuzzes PyTorch's tar: the input is the three members, each with two bytes of length before it.
 pub fn members(data: &[u8]) {
     let mut parts = Parts(data);
     let (Some(storages), Some(tensors), Some(pickle)) = (parts.next(), parts.next(), parts.next()) else {
@@ -75,13 +75,13 @@ pub fn members(data: &[u8]) {
     open(&tar(&[("storages", storages), ("tensors", tensors), ("pickle", pickle)]));
 }
 
-/// One array of an `.npz`: the input is the entry.
+/// Fuzzes one array of an `.npz`: the input is the entry.
 pub fn npy(data: &[u8]) {
     open(&zip(&[("w.npy", data)]));
 }
 
-/// An `.npz` and its mapping: the input is names and entries in turn, each with two bytes of length before it. It is opened,
-/// and planned as the JAX release of a ViT.
+/// Fuzzes an `.npz` and its mapping: the input is names and entries in turn, each with two bytes of length before it. It is
+/// opened, and planned as the JAX release of a ViT.
 pub fn npz(data: &[u8]) {
     let parts: Vec<&[u8]> = Parts(data).take(128).collect();
     let entries: Vec<(String, &[u8])> = parts
@@ -95,7 +95,7 @@ pub fn npz(data: &[u8]) {
     plan(&path);
 }
 
-/// safetensors: the input is the whole file, and then header and data without the header's length.
+/// Fuzzes safetensors: the input is the whole file, and then header and data without the header's length.
 pub fn safetensors(data: &[u8]) {
     open(data);
     if let Some(end) = data.iter().rposition(|byte| *byte == b'}') {
@@ -105,7 +105,7 @@ pub fn safetensors(data: &[u8]) {
     }
 }
 
-/// Shard indices: the input is the JSON document, in a folder with two shards.
+/// Fuzzes shard indices: the input is the JSON document, in a folder with two shards.
 pub fn index(data: &[u8]) {
     let folder = folder();
     let header = br#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}"#;
@@ -120,7 +120,7 @@ pub fn index(data: &[u8]) {
     open_path(&index);
 }
 
-/// Mapping files: the input is the TOML text, which is read, written out over a small state dict, and inverted.
+/// Fuzzes mapping files: the input is the TOML text, which is read, written out over a small state dict, and inverted.
 pub fn mapping(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let mapping = match Mapping::parse("fuzz.toml", text) {
@@ -221,7 +221,7 @@ pub fn config(data: &[u8]) {
     }
 }
 
-/// JPEG, PNG and WebP: the input is the whole file.
+/// Fuzzes JPEG, PNG and WebP: the input is the whole file.
 pub fn image(data: &[u8]) {
     if let Err(error) = RgbImage::decode(data) {
         shown(&error.to_string());

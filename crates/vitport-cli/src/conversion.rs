@@ -1,4 +1,4 @@
-//! From arguments to the pipeline's conversion, and back to what is shown; `convert` runs one, `batch` many.
+//! Leads from arguments to the pipeline's conversion, and back to what is shown; `convert` runs one, `batch` many.
 
 use std::sync::OnceLock;
 

@@ -1,5 +1,5 @@
-//! What the environment says of the Hub: its address, the cache, the token, proxies. The variables and their precedence are
-//! those of Python's `huggingface_hub` (huggingface_hub/constants.py), so that both clients share one cache and one login.
+//! Reads what the environment says of the Hub: its address, the cache, the token, proxies. The variables and their precedence
+//! are those of Python's `huggingface_hub` (huggingface_hub/constants.py), so that both clients share one cache and one login.
 
 use std::env;
 use std::fs;

@@ -1,4 +1,4 @@
-//! From a name to files in the cache: which repository a text means, and fetching it with something to look at meanwhile.
+//! Leads from a name to files in the cache: which repository a text means, and fetching it with something to look at meanwhile.
 
 use std::cell::RefCell;
 use std::path::Path;

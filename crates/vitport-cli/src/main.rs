@@ -1,4 +1,4 @@
-//! The `vitport` command: arguments in, exit code out. Everything between is the library's.
+//! Runs the `vitport` command: arguments in, exit code out. Everything between is the library's.
 //!
 //! Modules use only those below them: `commands`; `conversion` and `verification`; `show`, `source`, `report_file` and
 //! `request`; `hub`, `environment` and `progress`; `output`; `arguments` and `failure`; `terminal`.

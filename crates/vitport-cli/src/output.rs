@@ -1,5 +1,5 @@
-//! Where words go: results on standard output, errors and progress on standard error, and with `--json` one document and
-//! nothing else on standard output.
+//! Decides where words go: results on standard output, errors and progress on standard error, and with `--json` one document
+//! and nothing else on standard output.
 
 use std::any::Any;
 use std::ffi::OsString;
@@ -17,7 +17,7 @@ use crate::terminal::message::error_line;
 /// Version of the documents of `--json`. It is raised when a field is removed or changes its meaning.
 const SCHEMA: u32 = 1;
 
-/// How the command speaks.
+/// Decides how the command speaks.
 #[derive(Debug, Clone, Copy)]
 pub struct Output {
     json: bool,

@@ -1,4 +1,4 @@
-//! A bar for work that takes long, on standard error and only on a terminal.
+//! Shows a bar for work that takes long, on standard error and only on a terminal.
 
 use std::time::Duration;
 

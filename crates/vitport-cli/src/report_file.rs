@@ -1,5 +1,5 @@
-//! The file of `--report`: refused before any work is done where it would overwrite what is read or stand where the folder is
-//! to appear, and written whole or not at all.
+//! Writes the file of `--report`: refused before any work is done where it would overwrite what is read or stand where the
+//! folder is to appear, and written whole or not at all.
 
 use std::fs;
 use std::io::{self, Write};
@@ -12,7 +12,7 @@ use vitport_checkpoint::escape;
 use crate::failure::Failure;
 use crate::terminal::json::json_text;
 
-/// A place for a report.
+/// Holds a place for a report.
 pub struct ReportFile {
     path: PathBuf,
     /// Its name in the folder that is being made, if it lies there: it then appears with the folder.

@@ -1,4 +1,4 @@
-//! From options to what the library is asked for.
+//! Makes the library's requests of options.
 
 use std::fs::File;
 use std::io::Read;

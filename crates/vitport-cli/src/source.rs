@@ -1,4 +1,4 @@
-//! From what the user typed to an open source or image: a path as it is, a name or an address by way of the Hub.
+//! Leads from what the user typed to an open source or image: a path as it is, a name or an address by way of the Hub.
 
 use std::ffi::OsStr;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! What `convert` and `verify` have in common: the image, the report's file, and what a verdict means for the exit code.
+//! Holds what `convert` and `verify` have in common: the image, the report's file, and what a verdict means for the exit code.
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,5 @@
-//! `cargo bench -p vitport-nn [FILTER]`: how long the kernels take at the sizes that ViT-B/16 and CvT-13 have at 224 pixels.
+//! Measures, as `cargo bench -p vitport-nn [FILTER]`, how long the kernels take at the sizes that ViT-B/16 and CvT-13 have at
+//! 224 pixels.
 //!
 //! Each kernel runs in turn with a baseline that does the same amount of work in the same round: products and attention
 //! with multiply-adds on registers alone, on all threads, which is the most that the processor can do; elementwise kernels with a copy of

@@ -1,4 +1,4 @@
-//! Neural networks in float32, as numbers and nothing else: a definition builds a [`Network`] of modules named as in
+//! Runs neural networks in float32, as numbers and nothing else: a definition builds a [`Network`] of modules named as in
 //! PyTorch, which knows its tensors and runs on weights read from wherever they are. Batch size is one, tokens are rows, and
 //! the threads are rayon's.
 

@@ -1,5 +1,5 @@
-//! The one container of the kernels: a row-major matrix of float32 whose length always is rows ×
-//! columns, so that no kernel need look twice. Tokens are rows, features are columns.
+//! Defines the one container of the kernels: a row-major matrix of float32 whose length always is rows × columns, so that no
+//! kernel need look twice. Tokens are rows, features are columns.
 
 use rayon::prelude::*;
 
@@ -9,10 +9,10 @@ use super::error::ForwardError;
 /// below what a lying config could ask for.
 const MOST_ELEMENTS: usize = 1 << 30;
 
-/// Values that are worth a thread's while in elementwise work, which takes it some ten microseconds.
+/// Counts the values that are worth a thread's while in elementwise work, which takes it some ten microseconds.
 pub(crate) const PART: usize = 1 << 14;
 
-/// A row-major matrix of float32.
+/// Holds a row-major matrix of float32.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Matrix {
     rows: usize,
@@ -21,12 +21,12 @@ pub struct Matrix {
 }
 
 impl Matrix {
-    /// An empty matrix, to be given its size by the kernel that fills it.
+    /// Returns an empty matrix, to be given its size by the kernel that fills it.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// A matrix over `values`, which lie row after row.
+    /// Makes a matrix over `values`, which lie row after row.
     ///
     /// # Errors
     /// [`ForwardError::Operands`] when there are not exactly `rows` × `columns` values.
@@ -55,38 +55,38 @@ impl Matrix {
         Ok(())
     }
 
-    /// Number of rows (tokens).
+    /// Returns the number of rows (tokens).
     pub fn rows(&self) -> usize {
         self.rows
     }
 
-    /// Number of columns (features).
+    /// Returns the number of columns (features).
     pub fn columns(&self) -> usize {
         self.columns
     }
 
-    /// All values, row after row.
+    /// Returns all values, row after row.
     pub fn values(&self) -> &[f32] {
         &self.values
     }
 
-    /// All values, row after row, to be written.
+    /// Returns all values, row after row, to be written.
     pub fn values_mut(&mut self) -> &mut [f32] {
         &mut self.values
     }
 
-    /// The values, row after row, out of the matrix.
+    /// Returns the values, row after row, out of the matrix.
     pub fn into_values(self) -> Vec<f32> {
         self.values
     }
 
-    /// The row at `index`, if there is one.
+    /// Returns the row at `index`, if there is one.
     pub fn row(&self, index: usize) -> Option<&[f32]> {
         let start = index.checked_mul(self.columns)?;
         self.values.get(start..start.checked_add(self.columns)?)
     }
 
-    /// The same as a clone, on all threads: most of the time goes into memory that is fresh.
+    /// Returns the same as a clone, on all threads: most of the time goes into memory that is fresh.
     pub(crate) fn copied_on_all_threads(&self) -> Self {
         let values = self.values.par_iter().with_min_len(PART).copied().collect();
         Self { rows: self.rows, columns: self.columns, values }

@@ -1,4 +1,4 @@
-//! A whole network, built from a definition without weights: what it reads, how it computes, and how long its sums are.
+//! Defines a whole network, built from a definition without weights: what it reads, how it computes, and how long its sums are.
 
 use crate::error::ForwardError;
 use crate::matrix::Matrix;
@@ -8,7 +8,7 @@ use crate::scope::{Parameter, Role, Scope};
 use crate::threads::on_the_pool;
 use crate::weights::Weights;
 
-/// A definition's forward pass over the modules that it is made of.
+/// Computes a definition's forward pass over the modules that it is made of.
 pub trait Model: Send + Sync {
     /// Computes the outputs from pixels, batch size one.
     ///
@@ -17,7 +17,7 @@ pub trait Model: Send + Sync {
     fn forward(&self, pixels: &Pixels, cx: &mut Context<'_>) -> Result<Outputs, ForwardError>;
 }
 
-/// A network: its forward pass and the list of its tensors.
+/// Holds a network: its forward pass and the list of its tensors.
 pub struct Network {
     model: Box<dyn Model>,
     parameters: Vec<Parameter>,
@@ -78,7 +78,7 @@ impl std::fmt::Debug for Network {
     }
 }
 
-/// What modules need while a network runs: weights, an observer, and memory that layers use again.
+/// Holds what modules need while a network runs: weights, an observer, and memory that layers use again.
 pub struct Context<'a> {
     weights: &'a dyn Weights,
     observer: &'a mut dyn Observer,

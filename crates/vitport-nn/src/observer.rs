@@ -1,4 +1,4 @@
-//! What a forward pass lets be seen: hidden states at named places, and what comes out at the end, by name.
+//! Defines what a forward pass lets be seen: hidden states at named places, and what comes out at the end, by name.
 
 use crate::matrix::Matrix;
 
@@ -21,19 +21,19 @@ impl Observer for Vec<(String, Matrix)> {
     }
 }
 
-/// One output of a network.
+/// Holds one output of a network.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Output {
-    /// What its framework calls it: `logits`, `pooler_output`, `last_hidden_state`, `image_embeds` ….
+    /// Says what its framework calls it: `logits`, `pooler_output`, `last_hidden_state`, `image_embeds` ….
     pub name: &'static str,
-    /// Its values, row-major, without the batch axis.
+    /// Holds its values, row-major, without the batch axis.
     pub values: Vec<f32>,
-    /// How large the terms are that the values are sums of ([`crate::Linear::size_of_terms`]), where that was asked for: the
-    /// values themselves are no measure of their rounding errors when there are few of them and they may nearly cancel.
+    /// Says how large the terms are that the values are sums of ([`crate::Linear::size_of_terms`]), where that was asked for:
+    /// the values themselves are no measure of their rounding errors when there are few of them and they may nearly cancel.
     pub size_of_terms: Option<f64>,
 }
 
-/// What comes out of a network, in the order in which it is computed.
+/// Holds what comes out of a network, in the order in which it is computed.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Outputs(Vec<Output>);
 

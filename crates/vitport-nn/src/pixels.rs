@@ -1,6 +1,6 @@
-//! What a network is given: float32 pixels, planar.
+//! Defines what a network is given: float32 pixels, planar.
 
-/// Pixels as a network takes them, [channels, height, width] with three channels red, green, blue.
+/// Holds pixels as a network takes them, [channels, height, width] with three channels red, green, blue.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Pixels {
     height: usize,
@@ -9,22 +9,21 @@ pub struct Pixels {
 }
 
 impl Pixels {
-    /// Number of channels.
+    /// Gives the number of channels.
     pub const CHANNELS: usize = 3;
 
-    /// Pixels over `values` [3, height, width]; none when there are not exactly that many, or none
-    /// at all.
+    /// Makes pixels over `values` [3, height, width]; none when there are not exactly that many, or none at all.
     pub fn new(height: usize, width: usize, values: Vec<f32>) -> Option<Self> {
         let elements = height.checked_mul(width)?.checked_mul(Self::CHANNELS)?;
         (elements == values.len() && elements > 0).then_some(Self { height, width, values })
     }
 
-    /// [channels, height, width].
+    /// Returns [channels, height, width].
     pub fn shape(&self) -> [usize; 3] {
         [Self::CHANNELS, self.height, self.width]
     }
 
-    /// All values, channel after channel and row after row.
+    /// Returns all values, channel after channel and row after row.
     pub fn values(&self) -> &[f32] {
         &self.values
     }

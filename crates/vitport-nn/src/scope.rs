@@ -1,5 +1,5 @@
-//! Where a network's tensors get their names: a [`Scope`] is a prefix, `blocks.3.attn.`, that modules ask for the tensors
-//! they read. A definition that is built without weights thereby says what it would read, each name and shape once.
+//! Gives a network's tensors their names: a [`Scope`] is a prefix, `blocks.3.attn.`, that modules ask for the tensors they
+//! read. A definition that is built without weights thereby says what it would read, each name and shape once.
 
 use std::cell::RefCell;
 use std::fmt::Display;
@@ -13,21 +13,21 @@ use crate::weights::Weights;
 /// about its number of layers is refused before it costs memory.
 const MOST_TENSORS: usize = 100_000;
 
-/// What a tensor is to its network.
+/// Says what a tensor is to its network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
-    /// Something is multiplied with it and summed over so many terms: the weight of a linear layer or a convolution.
+    /// Means that something is multiplied with it and summed over so many terms: the weight of a linear layer or a convolution.
     Weight {
-        /// Products in each sum.
+        /// Counts the products in each sum.
         terms: usize,
     },
-    /// It is added, or multiplied with element by element: a bias, a scale, a token, a position embedding.
+    /// Means that it is added, or multiplied with element by element: a bias, a scale, a token, a position embedding.
     Elementwise,
-    /// It is no parameter, but saved with them: the statistics of a batch normalisation.
+    /// Means that it is no parameter, but saved with them: the statistics of a batch normalisation.
     Buffer,
 }
 
-/// A parameter or buffer of a network: its name in the state dict, its shape, and what it is for.
+/// Describes a parameter or buffer of a network: its name in the state dict, its shape, and what it is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Parameter {
     name: Arc<str>,
@@ -60,7 +60,7 @@ impl Parameter {
     }
 }
 
-/// A place in a network under which tensors are named, as in PyTorch's `state_dict`.
+/// Describes a place in a network under which tensors are named, as in PyTorch's `state_dict`.
 #[derive(Debug, Clone, Default)]
 pub struct Scope {
     prefix: String,

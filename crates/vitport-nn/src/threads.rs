@@ -1,4 +1,4 @@
-//! Where the work of a network runs: on rayon's threads, of which there are as many as processors.
+//! Says where the work of a network runs: on rayon's threads, of which there are as many as processors.
 
 /// Runs `work` on one of rayon's threads. A thread outside of them has to be woken up at the end of
 /// every kernel, which for a network of a hundred kernels takes milliseconds.

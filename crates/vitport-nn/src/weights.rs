@@ -1,17 +1,15 @@
-//! How a forward pass gets its tensors: by name and expected shape, whole or a part at a time, from
-//! whatever holds them. A network never sees a file, and a missing or misshapen tensor is an error
-//! that names it.
+//! Defines how a forward pass gets its tensors: by name and expected shape, whole or a part at a time, from whatever holds
+//! them. A network never sees a file, and a missing or misshapen tensor is an error that names it.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 
 use super::error::ForwardError;
 
-/// Tensors by name, as float32.
+/// Gives tensors by name, as float32.
 pub trait Weights: Sync {
-    /// The values `elements`, in row-major order, of the tensor `name`, which must have the shape
-    /// `shape`. Where they do not lie in memory `buffer` is filled with them, so a thread that comes back
-    /// with the same `buffer` needs no memory.
+    /// Returns the values `elements`, in row-major order, of the tensor `name`, which must have the shape `shape`. Where they
+    /// do not lie in memory `buffer` is filled with them, so a thread that comes back with the same `buffer` needs no memory.
     ///
     /// # Errors
     /// [`ForwardError::MissingTensor`], [`ForwardError::WrongShape`], or [`ForwardError::Unreadable`],
@@ -24,13 +22,13 @@ pub trait Weights: Sync {
         buffer: &'a mut Vec<f32>,
     ) -> Result<&'a [f32], ForwardError>;
 
-    /// The values `elements` of the tensor `name` if they lie in memory, so that a kernel can have them fetched into the
-    /// cache before it needs them.
+    /// Returns the values `elements` of the tensor `name` if they lie in memory, so that a kernel can have them fetched into
+    /// the cache before it needs them.
     fn in_memory(&self, _name: &str, _elements: Range<usize>) -> Option<&[f32]> {
         None
     }
 
-    /// All values of the tensor `name`, row-major, which must have the shape `shape`.
+    /// Returns all values of the tensor `name`, row-major, which must have the shape `shape`.
     ///
     /// # Errors
     /// What [`Weights::part`] returns.
@@ -49,18 +47,18 @@ pub trait Weights: Sync {
         self.part(name, shape, 0..0, &mut Vec::new()).map(|_| ())
     }
 
-    /// Whether there is a tensor of this name.
+    /// Says whether there is a tensor of this name.
     fn contains(&self, name: &str) -> bool;
 }
 
-/// A state dict held in memory.
+/// Holds a state dict in memory.
 #[derive(Debug, Clone, Default)]
 pub struct MemoryWeights {
     tensors: BTreeMap<String, (Vec<usize>, Vec<f32>)>,
 }
 
 impl MemoryWeights {
-    /// A state dict without tensors.
+    /// Makes a state dict without tensors.
     pub fn new() -> Self {
         Self::default()
     }

@@ -1,4 +1,4 @@
-//! `cargo bench --bench write [FILTER]`: how long writing weights takes, as a ratio to copying the same file.
+//! Measures, as `cargo bench --bench write [FILTER]`, how long writing weights takes, as a ratio to copying the same file.
 //!
 //! The source is a safetensors file of float32 tensors, 340 MB, in the system's cache. In every round each case runs
 //! once, right after a plain copy of the file (`std::fs::copy`) to the same file system; what is printed is the median

@@ -1,4 +1,4 @@
-//! Facts about a model that a source may leave open.
+//! Declares the options for facts about a model that a source may leave open.
 
 use std::path::PathBuf;
 
@@ -8,7 +8,7 @@ use vitport_checkpoint::Dtype;
 
 use super::{LimitOptions, values};
 
-/// Facts about a model that the source may leave open. Each overrides one.
+/// Holds the facts about a model that the source may leave open. Each overrides one.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Facts about the model")]
 pub struct FactOptions {

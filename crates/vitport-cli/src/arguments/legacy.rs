@@ -1,4 +1,4 @@
-//! The flags of the two scripts that vitport replaces, understood as they are: both took no subcommand.
+//! Translates the flags of the two scripts that vitport replaces, understood as they are: both took no subcommand.
 
 use std::ffi::OsString;
 
@@ -7,7 +7,7 @@ use std::ffi::OsString;
 const FLAGS: [&str; 5] =
     ["--vit_name", "--cvt_model", "--cvt_file_name", "--image_size", "--pytorch_dump_folder_path"];
 
-/// What the original ViT script converts when nothing is named.
+/// Names what the original ViT script converts when nothing is named.
 pub const DEFAULT_NAME: &str = "vit_base_patch16_224";
 
 /// Returns the arguments with `convert` in front if they begin with a flag of the original scripts.

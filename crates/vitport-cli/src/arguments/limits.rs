@@ -1,10 +1,10 @@
-//! The options that say how much a file may ask for: the same on every command that opens one.
+//! Declares the options that say how much a file may ask for: the same on every command that opens one.
 
 use clap::Args;
 use vitport::folder::layout::parse_size;
 use vitport_checkpoint::Limits;
 
-/// How much a file may ask for before it is refused. The defaults are far above what published models need.
+/// Limits how much a file may ask for before it is refused. The defaults are far above what published models need.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Limits (a file that asks for more is refused)")]
 pub struct LimitOptions {

@@ -1,5 +1,5 @@
-//! The command line as clap sees it: what was typed, not yet what it means. The modules above make of it what the library
-//! wants.
+//! Declares the command line as clap sees it: what was typed, not yet what it means. The modules above make of it what the
+//! library wants.
 
 mod facts;
 pub mod legacy;
@@ -33,7 +33,7 @@ pub struct Arguments {
     pub command: Command,
 }
 
-/// Options that every command has.
+/// Holds the options that every command has.
 #[derive(Debug, Args)]
 pub struct Common {
     /// Print one JSON document on standard output and nothing else there
@@ -50,7 +50,7 @@ pub struct Common {
     pub color: Color,
 }
 
-/// When to colour the output.
+/// Says when to colour the output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Color {
     /// On a terminal, unless NO_COLOR is set
@@ -73,7 +73,7 @@ impl Color {
     }
 }
 
-/// What to do.
+/// Says what to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Convert a model into a transformers folder
@@ -99,7 +99,7 @@ pub enum Command {
     },
 }
 
-/// `vitport convert`.
+/// Holds the arguments of `vitport convert`.
 #[derive(Debug, Args)]
 pub struct Convert {
     /// Where the model comes from.
@@ -140,7 +140,7 @@ pub struct Convert {
     pub hub: HubOptions,
 }
 
-/// `vitport batch`.
+/// Holds the arguments of `vitport batch`.
 #[derive(Debug, Args)]
 pub struct Batch {
     /// One JSON object a line: {"source": …, "out": …} and the names of convert's options; - for standard input
@@ -160,7 +160,7 @@ pub struct Batch {
     pub results: Option<PathBuf>,
 }
 
-/// `vitport verify`.
+/// Holds the arguments of `vitport verify`.
 #[derive(Debug, Args)]
 pub struct Verify {
     /// Where the model comes from: a file, a folder or a name
@@ -179,7 +179,7 @@ pub struct Verify {
     pub hub: HubOptions,
 }
 
-/// `vitport classify`.
+/// Holds the arguments of `vitport classify`.
 #[derive(Debug, Args)]
 pub struct Classify {
     /// A transformers folder of a class that vitport runs
@@ -192,7 +192,7 @@ pub struct Classify {
     pub limits: LimitOptions,
 }
 
-/// `vitport plan`.
+/// Holds the arguments of `vitport plan`.
 #[derive(Debug, Args)]
 pub struct Plan {
     /// Where the model comes from.
@@ -209,7 +209,7 @@ pub struct Plan {
     pub print_mapping: bool,
 }
 
-/// `vitport inspect`.
+/// Holds the arguments of `vitport inspect`.
 #[derive(Debug, Args)]
 pub struct Inspect {
     /// A checkpoint file, or a folder that holds one
@@ -231,7 +231,7 @@ pub struct Inspect {
     pub limits: LimitOptions,
 }
 
-/// `vitport diff`.
+/// Holds the arguments of `vitport diff`.
 #[derive(Debug, Args)]
 pub struct Diff {
     /// A checkpoint file or folder
@@ -243,7 +243,7 @@ pub struct Diff {
     pub limits: LimitOptions,
 }
 
-/// `vitport models`.
+/// Holds the arguments of `vitport models`.
 #[derive(Debug, Args)]
 pub struct Models {
     /// Only names that hold this text; * and ? are wildcards
@@ -268,7 +268,7 @@ pub struct Models {
     pub reverse: bool,
 }
 
-/// Order of the rows of `vitport models`.
+/// Names the order of the rows of `vitport models`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum SortBy {
     /// timm's own order

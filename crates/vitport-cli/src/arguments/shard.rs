@@ -1,9 +1,9 @@
-//! A share of the jobs that depends on nothing but the file: line by line in turns, so that the tasks of a job array split it
-//! without talking to each other.
+//! Describes a share of the jobs that depends on nothing but the file: line by line in turns, so that the tasks of a job array
+//! split it without talking to each other.
 
 use std::str::FromStr;
 
-/// One share of several.
+/// Describes one share of several.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shard {
     /// Which one, from 0.
@@ -13,7 +13,7 @@ pub struct Shard {
 }
 
 impl Shard {
-    /// All jobs.
+    /// Stands for all jobs.
     pub const WHOLE: Self = Self { index: 0, count: 1 };
 
     /// Returns whether it is all jobs.

@@ -1,4 +1,4 @@
-//! Where a model comes from.
+//! Declares the options that say where a model comes from.
 
 use std::ffi::{OsStr, OsString};
 
@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::legacy;
 
-/// Where the model comes from.
+/// Says where the model comes from.
 #[derive(Debug, Args)]
 pub struct SourceArgument {
     /// A weight file (.pth .pt .bin .safetensors), a folder that holds one, a timm name, or a repository on the Hub
@@ -20,7 +20,7 @@ pub struct SourceArgument {
     pub cvt_file_name: Option<OsString>,
 }
 
-/// How a SOURCE is had that is no path.
+/// Says how a SOURCE that is not a path is fetched.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "The Hub")]
 pub struct HubOptions {

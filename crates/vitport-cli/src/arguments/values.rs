@@ -1,4 +1,4 @@
-//! Values of options: texts to numbers and names, with a sentence about what is expected.
+//! Parses values of options: texts to numbers and names, with a sentence about what is expected.
 
 use vitport::folder::layout::{DEFAULT_SHARD_SIZE, parse_size};
 use vitport::image::{CropMode, Filter};

@@ -1,11 +1,11 @@
-//! How both networks are compared.
+//! Declares the options that say how both networks are compared.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::Args;
 
-/// How both networks are compared.
+/// Says how both networks are compared.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Verification")]
 pub struct VerifyOptions {

@@ -1,4 +1,4 @@
-//! `vitport classify`: a folder's model on images, as transformers would run it.
+//! Runs `vitport classify`: a folder's model on images, as transformers would run it.
 
 use std::path::Path;
 

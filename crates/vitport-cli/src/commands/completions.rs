@@ -1,4 +1,4 @@
-//! `vitport completions SHELL`.
+//! Runs `vitport completions SHELL`.
 
 use clap::CommandFactory;
 use clap_complete::Shell;

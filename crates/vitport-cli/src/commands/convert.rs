@@ -1,4 +1,4 @@
-//! `vitport convert`: all steps, and a folder at the end.
+//! Runs `vitport convert`: all steps, and a folder at the end.
 
 use vitport::model::Prepared;
 use vitport::pipeline::Converted;

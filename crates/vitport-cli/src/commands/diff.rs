@@ -1,4 +1,4 @@
-//! `vitport diff`: two checkpoints or folders, tensor by tensor.
+//! Runs `vitport diff`: two checkpoints or folders, tensor by tensor.
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;

@@ -1,4 +1,4 @@
-//! `vitport inspect`: what is in a checkpoint, without believing a word of it.
+//! Runs `vitport inspect`: what is in a checkpoint, without believing a word of it.
 //!
 //! The text begins with the evidence (container, what the pickle names and would have run, nested parts, shared
 //! storages) and then lists the tensors. `--json` gives the list alone, `--json --evidence` everything.

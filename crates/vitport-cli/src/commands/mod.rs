@@ -1,4 +1,4 @@
-//! One file a subcommand.
+//! Holds one file for each subcommand.
 
 pub mod batch;
 pub mod classify;

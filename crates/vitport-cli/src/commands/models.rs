@@ -1,4 +1,4 @@
-//! `vitport models`: every architecture and tag that vitport has heard of, and what each becomes or why not.
+//! Runs `vitport models`: every architecture and tag that vitport has heard of, and what each becomes or why not.
 
 mod filter;
 

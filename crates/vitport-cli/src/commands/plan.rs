@@ -1,4 +1,4 @@
-//! `vitport plan`: what convert would do, tensor by tensor, and how every fact came to be known.
+//! Runs `vitport plan`: what convert would do, tensor by tensor, and how every fact came to be known.
 
 use serde_json::{Value, json};
 use vitport::model::Prepared;

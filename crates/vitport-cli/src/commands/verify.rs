@@ -1,4 +1,4 @@
-//! `vitport verify`: both networks once more, on a folder that exists.
+//! Runs `vitport verify`: both networks once more, on a folder that exists.
 
 use serde_json::json;
 use vitport::pipeline::{self, Acceptance};

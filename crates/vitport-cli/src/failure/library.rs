@@ -1,4 +1,4 @@
-//! The library's errors as failures: which kind each is, and which file, tensor or fact it names.
+//! Makes failures of the library's errors: which kind each is, and which file, tensor or fact it names.
 
 use std::io;
 

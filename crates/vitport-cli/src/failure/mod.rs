@@ -1,4 +1,4 @@
-//! Why a command failed: one line for people, a kind and a number for programs.
+//! Says why a command failed: one line for people, a kind and a number for programs.
 
 mod library;
 pub mod usage;
@@ -11,32 +11,32 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use vitport_checkpoint::escape;
 
-/// What kind of failure it is. Several kinds share an exit code.
+/// Says what kind of failure it is. Several kinds share an exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
-    /// A mistake of vitport's.
+    /// Stands for a mistake of vitport's.
     Bug,
-    /// The command line asks for what cannot be meant.
+    /// Means that the command line asks for what cannot be meant.
     Usage,
-    /// A file is missing, damaged, or of no known format.
+    /// Means that a file is missing, damaged, or of no known format.
     Unreadable,
-    /// A file can be read, and is not accepted.
+    /// Means that a file can be read, and is not accepted.
     Refused,
-    /// Several answers fit, and an option has to say which.
+    /// Means that several answers fit, and an option has to say which.
     Question,
-    /// An option contradicts the source.
+    /// Means that an option contradicts the source.
     Contradiction,
-    /// Nothing here knows such a network or such a name.
+    /// Means that nothing here knows such a network or such a name.
     UnknownArchitecture,
-    /// The two networks, or facts, disagree.
+    /// Means that the two networks, or facts, disagree.
     Different,
-    /// The disk.
+    /// Stands for an error of the disk.
     Io,
-    /// The network or the Hub.
+    /// Stands for an error of the network or the Hub.
     #[cfg_attr(not(feature = "hub"), allow(dead_code, reason = "only the Hub is on a network"))]
     Network,
-    /// A known structure that no class holds.
+    /// Stands for a known structure that no class holds.
     NoTarget,
 }
 
@@ -68,12 +68,12 @@ struct About {
     found: Map<String, Value>,
 }
 
-/// A failed command.
+/// Describes a failed command.
 #[derive(Debug)]
 pub struct Failure {
-    /// Its kind.
+    /// Gives its kind.
     pub kind: Kind,
-    /// One line; empty if it has been said already.
+    /// Says why in one line; empty if it has been said already.
     pub message: String,
     about: Box<About>,
 }

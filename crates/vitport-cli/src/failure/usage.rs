@@ -1,4 +1,4 @@
-//! What clap says of the command line, as one line.
+//! Shortens what clap says of the command line to one line.
 
 use clap::error::ErrorKind;
 use vitport_checkpoint::escape;

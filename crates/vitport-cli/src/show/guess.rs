@@ -1,4 +1,4 @@
-//! A class and its probability: a name, per cent, a bar.
+//! Shows a class and its probability: a name, per cent, a bar.
 
 use vitport::verify::Guess;
 use vitport_checkpoint::escape;

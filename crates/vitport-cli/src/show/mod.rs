@@ -1,4 +1,4 @@
-//! The library's results as lines for people.
+//! Shows the library's results as lines for people.
 
 pub mod guess;
 pub mod prepared;

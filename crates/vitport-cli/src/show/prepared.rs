@@ -1,4 +1,4 @@
-//! What is known of a model before it is converted: where its weights are, its facts, what is left out.
+//! Shows what is known of a model before it is converted: where its weights are, its facts, what is left out.
 
 use unicode_width::UnicodeWidthStr;
 use vitport::facts::Fact;

@@ -1,5 +1,5 @@
-//! A report on the terminal: a few lines that a person believes. Each can be understood alone: what was compared with what,
-//! how far it is apart, and how far apart it may be.
+//! Shows a report on the terminal: a few lines that a person believes. Each can be understood alone: what was compared with
+//! what, how far it is apart, and how far apart it may be.
 
 use vitport::verify::{Comparison, Guess, Report, Verdict};
 use vitport_checkpoint::escape;

@@ -1,5 +1,5 @@
-//! JSON documents that a terminal can show: characters that control one stand as JSON's own `\u` escapes, so a program reads
-//! the same.
+//! Prints JSON documents that a terminal can show: characters that control one stand as JSON's own `\u` escapes, so a program
+//! reads the same.
 
 use std::io;
 

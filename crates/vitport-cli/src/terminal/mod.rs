@@ -1,4 +1,4 @@
-//! Text on a terminal: styles, tables, wrapped sentences, messages, and how wide it may be. Knows nothing of vitport.
+//! Shows text on a terminal: styles, tables, wrapped sentences, messages, and how wide it may be. Knows nothing of vitport.
 
 pub mod json;
 pub mod message;

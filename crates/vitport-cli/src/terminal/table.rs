@@ -1,4 +1,4 @@
-//! Aligned tables: columns as wide as their widest cell, two spaces between them, no lines drawn.
+//! Prints aligned tables: columns as wide as their widest cell, two spaces between them, no lines drawn.
 
 use tabled::builder::Builder;
 use tabled::settings::object::Columns;
@@ -6,16 +6,16 @@ use tabled::settings::{Alignment, Padding, Style};
 
 use super::style::BOLD;
 
-/// How a column's cells stand.
+/// Says how a column's cells stand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Align {
-    /// Text.
+    /// Begins at the left, for text.
     Left,
-    /// Numbers.
+    /// Ends at the right, for numbers.
     Right,
 }
 
-/// A table with a heading, unless every column's name is empty.
+/// Prints a table with a heading, unless every column's name is empty.
 #[derive(Debug)]
 pub struct Table {
     columns: Vec<(&'static str, Align)>,

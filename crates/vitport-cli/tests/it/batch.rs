@@ -1,4 +1,4 @@
-//! Many conversions in one run: failures are collected, a run that was killed is taken up again, and shards make a whole.
+//! Tests many conversions in one run: failures are collected, a run that was killed is taken up again, and shards make a whole.
 
 use std::fs;
 use std::path::{Path, PathBuf};

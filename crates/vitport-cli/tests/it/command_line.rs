@@ -1,4 +1,4 @@
-//! The command as a user meets it: what it prints where, what it exits with, and that bad input gives one line and leaves
+//! Tests the command as a user meets it: what it prints where, what it exits with, and that bad input gives one line and leaves
 //! nothing behind.
 
 use std::path::Path;

@@ -1,5 +1,5 @@
-//! A bit that flipped in the weights of a zip is noticed by every command that reads weights, and what a file asks for is
-//! bounded by the same options everywhere.
+//! Checks that a bit that flipped in the weights of a zip is noticed by every command that reads weights, and what a file asks
+//! for is bounded by the same options everywhere.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -1,4 +1,4 @@
-//! The command's tests, in one program: linking one is what most of the time of many would go into.
+//! Runs the command's tests, in one program: linking one is what most of the time of many would go into.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod batch;

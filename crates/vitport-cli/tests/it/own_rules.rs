@@ -1,4 +1,4 @@
-//! Tensors that no rule uses: the error names them and the way out, and the way out works.
+//! Tests tensors that no rule uses: the error names them and the way out, and the way out works.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! What the tests share: the command, the examples, and what a folder holds.
+//! Holds what the tests share: the command, the examples, and what a folder holds.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! The table of docs/reading.md, the rows that only the command can show: prefixes and roots that are found, said and
+//! Tests the table of docs/reading.md, the rows that only the command can show: prefixes and roots that are found, said and
 //! overridden, and what a refusal looks like.
 
 use std::path::{Path, PathBuf};

@@ -1,5 +1,5 @@
-//! `convert` and `verify` when the networks disagree: one document, the exit code in it, the report's file whatever the verdict,
-//! and nothing published or overwritten that should not be.
+//! Tests `convert` and `verify` when the networks disagree: one document, the exit code in it, the report's file whatever the
+//! verdict, and nothing published or overwritten that should not be.
 
 use std::fs;
 use std::process::Output;

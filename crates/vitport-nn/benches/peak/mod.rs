@@ -1,19 +1,19 @@
-//! The most that the processor can do, as a baseline for whatever is made of multiply-adds, and the watch that takes the
-//! time of both. The forward passes' benchmark in `crates/vitport` shares this file.
+//! Measures the most that the processor can do, as a baseline for whatever is made of multiply-adds, and takes
+//! the time of both. The forward passes' benchmark in `crates/vitport` shares this file.
 
 use std::hint::black_box;
 use std::time::Instant;
 
 use pulp::{Simd, WithSimd};
 
-/// Seconds that `run` takes.
+/// Returns the seconds that `run` takes.
 pub fn seconds(run: impl FnOnce()) -> f64 {
     let start = Instant::now();
     run();
     start.elapsed().as_secs_f64()
 }
 
-/// That many multiply-adds of float32 on registers, shared out among rayon's threads.
+/// Computes that many multiply-adds of float32 on registers, shared out among rayon's threads.
 pub fn multiply_adds(count: usize) {
     let threads = rayon::current_num_threads();
     rayon::broadcast(|_| pulp::Arch::new().dispatch(OnRegisters { count: count / threads }));

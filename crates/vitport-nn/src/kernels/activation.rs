@@ -1,4 +1,4 @@
-//! The activation functions of the networks, each elementwise and in place.
+//! Computes the activation functions of the networks, each elementwise and in place.
 
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
@@ -6,33 +6,32 @@ use rayon::prelude::*;
 use super::elementary::{at_most, exp, map_sums, normal_tail, sigmoid};
 use crate::matrix::{Matrix, PART};
 
-/// An elementwise activation function.
+/// Names an elementwise activation function.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Activation {
-    /// x.
+    /// Computes x.
     Identity,
-    /// x Φ(x), the exact Gaussian error linear unit (Hendrycks and Gimpel 2016, arXiv:1606.08415);
-    /// `torch.nn.GELU()`.
+    /// Computes x Φ(x), the exact Gaussian error linear unit (Hendrycks and Gimpel 2016, arXiv:1606.08415); `torch.nn.GELU()`.
     Gelu,
-    /// x σ(1.702 x), the approximation of section 2 of the same paper; Microsoft CvT's and CLIP's
-    /// `QuickGELU`.
+    /// Computes x σ(1.702 x), the approximation of section 2 of the same paper; Microsoft CvT's and CLIP's `QuickGELU`.
     QuickGelu,
-    /// x/2 (1 + tanh(√(2/π) (x + 0.044715 x³))); `torch.nn.GELU(approximate="tanh")`.
+    /// Computes x/2 (1 + tanh(√(2/π) (x + 0.044715 x³))); `torch.nn.GELU(approximate="tanh")`.
     GeluTanh,
-    /// x σ(x), the sigmoid linear unit or swish; `torch.nn.SiLU()`.
+    /// Computes x σ(x), the sigmoid linear unit or swish; `torch.nn.SiLU()`.
     Silu,
-    /// σ(x) = 1 / (1 + e^−x).
+    /// Computes σ(x) = 1 / (1 + e^−x).
     Sigmoid,
-    /// tanh x.
+    /// Computes tanh x.
     Tanh,
-    /// max(x, 0).
+    /// Computes max(x, 0).
     Relu,
-    /// min(max(x + 3, 0), 6) / 6 (Howard et al. 2019, "Searching for MobileNetV3", section 5.2); `torch.nn.Hardsigmoid()`.
+    /// Computes min(max(x + 3, 0), 6) / 6 (Howard et al. 2019, "Searching for MobileNetV3", section 5.2);
+    /// `torch.nn.Hardsigmoid()`.
     HardSigmoid,
-    /// x min(max(x + 3, 0), 6) / 6, of the same paper; `torch.nn.Hardswish()`.
+    /// Computes x min(max(x + 3, 0), 6) / 6, of the same paper; `torch.nn.Hardswish()`.
     HardSwish,
-    /// x tanh(ln(1 + e^x)) (Misra 2019, arXiv:1908.08681); `torch.nn.Mish()`.
+    /// Computes x tanh(ln(1 + e^x)) (Misra 2019, arXiv:1908.08681); `torch.nn.Mish()`.
     Mish,
 }
 

@@ -1,4 +1,4 @@
-//! A factor and an addend for each column, and an activation after them: what batch normalisation, gates and global
+//! Applies a factor and an addend for each column, and an activation after them: what batch normalisation, gates and global
 //! response normalisation come to at inference.
 
 use pulp::{Simd, WithSimd};

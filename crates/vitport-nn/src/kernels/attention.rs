@@ -1,7 +1,6 @@
-//! Scaled dot-product attention, softmax(q kᵀ · scale) v for each head (Vaswani et al. 2017,
-//! arXiv:1706.03762, eq. 1). Heads, and blocks of queries where there are many, are shared out among
-//! threads, and the products of one head run on one thread. Queries, keys and values are read where
-//! they lie, whether in one fused matrix or in three.
+//! Computes scaled dot-product attention, softmax(q kᵀ · scale) v for each head (Vaswani et al. 2017, arXiv:1706.03762, eq. 1).
+//! Heads, and blocks of queries where there are many, are shared out among threads, and the products of one head run on one
+//! thread. Queries, keys and values are read where they lie, whether in one fused matrix or in three.
 
 use std::cell::RefCell;
 
@@ -22,7 +21,7 @@ const LEAST_BLOCK_QUERIES: usize = 32;
 /// The rows of a block's scores begin at multiples of this, the most lanes of a vector.
 const LANES: usize = 16;
 
-/// Queries, keys or values of all heads: a range of the columns of a matrix of tokens, head after head.
+/// Holds queries, keys or values of all heads: a range of the columns of a matrix of tokens, head after head.
 #[derive(Debug, Clone, Copy)]
 pub struct Projection<'a> {
     tokens: &'a Matrix,
@@ -30,17 +29,17 @@ pub struct Projection<'a> {
 }
 
 impl<'a> Projection<'a> {
-    /// A matrix whose columns are the heads, one after the other.
+    /// Takes a matrix whose columns are the heads, one after the other.
     pub fn whole(tokens: &'a Matrix) -> Self {
         Self { tokens, first_column: 0 }
     }
 
-    /// The heads begin at `first_column`, as in timm's fused qkv.
+    /// Takes heads that begin at `first_column`, as in timm's fused qkv.
     pub fn starting_at(tokens: &'a Matrix, first_column: usize) -> Self {
         Self { tokens, first_column }
     }
 
-    /// Number of tokens.
+    /// Returns the number of tokens.
     pub fn tokens(&self) -> usize {
         self.tokens.rows()
     }
@@ -56,15 +55,15 @@ impl<'a> Projection<'a> {
     }
 }
 
-/// How a width is cut into heads.
+/// Says how a width is cut into heads.
 #[derive(Debug, Clone, Copy)]
 pub struct Heads {
-    /// Number of heads.
+    /// Counts the heads.
     pub count: usize,
-    /// Width of one head.
+    /// Gives the width of one head.
     pub dim: usize,
-    /// What the scores are multiplied by before the softmax: in ViT the head's width to the power
-    /// −1/2, in CvT the whole width's.
+    /// Gives what the scores are multiplied by before the softmax: in ViT the head's width to the power −1/2, in CvT the whole
+    /// width's.
     pub scale: f32,
 }
 

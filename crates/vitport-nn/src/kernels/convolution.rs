@@ -1,6 +1,5 @@
-//! Two-dimensional convolution as a matrix product: every position of the kernel becomes a row of a
-//! matrix (im2col), which the weight multiplies. Where stride and kernel are
-//! equal this is the patch embedding of a vision transformer.
+//! Computes a two-dimensional convolution as a matrix product: every position of the kernel becomes a row of a matrix (im2col),
+//! which the weight multiplies. Where stride and kernel are equal this is the patch embedding of a vision transformer.
 
 use std::ops::Range;
 
@@ -14,16 +13,16 @@ use crate::matrix::Matrix;
 use crate::scope::Parameter;
 use crate::weights::Weights;
 
-/// How the values of a grid of channels lie in memory.
+/// Says how the values of a grid of channels lie in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Layout {
-    /// [channels, height, width], as pixels come.
+    /// Means [channels, height, width], as pixels come.
     Planar,
-    /// [height, width, channels]: tokens in rows.
+    /// Means [height, width, channels]: tokens in rows.
     Interleaved,
 }
 
-/// Channels over a height and a width.
+/// Describes channels over a height and a width.
 #[derive(Debug, Clone, Copy)]
 pub struct Grid<'a> {
     values: &'a [f32],
@@ -34,7 +33,7 @@ pub struct Grid<'a> {
 }
 
 impl<'a> Grid<'a> {
-    /// A grid over `values`.
+    /// Makes a grid over `values`.
     ///
     /// # Errors
     /// [`ForwardError::Operands`] when there are not exactly as many values as the sizes say, or a
@@ -57,8 +56,8 @@ impl<'a> Grid<'a> {
         Ok(Self { values, channels, height, width, layout })
     }
 
-    /// The planar grid of an image's pixels, which must have the shape that the network takes;
-    /// shapes are [channels, height, width].
+    /// Makes the planar grid of an image's pixels, which must have the shape that the network takes; shapes are [channels,
+    /// height, width].
     ///
     /// # Errors
     /// [`ForwardError::Input`] when they differ, [`ForwardError::Operands`] as [`Grid::new`].
@@ -74,7 +73,7 @@ impl<'a> Grid<'a> {
         Self::new(pixels, channels, height, width, Layout::Planar)
     }
 
-    /// Number of channels.
+    /// Returns the number of channels.
     pub fn channels(&self) -> usize {
         self.channels
     }
@@ -92,30 +91,30 @@ impl<'a> Grid<'a> {
     }
 }
 
-/// Kernel, stride and zero padding of a convolution, each as (along the height, along the width).
+/// Describes the kernel, stride and zero padding of a convolution, each as (along the height, along the width).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Window {
-    /// Size of the kernel.
+    /// Gives the size of the kernel.
     pub kernel: (usize, usize),
-    /// Distance between two positions of the kernel.
+    /// Gives the distance between two positions of the kernel.
     pub stride: (usize, usize),
     /// Zeros added on each side.
     pub padding: (usize, usize),
 }
 
 impl Window {
-    /// A square window.
+    /// Makes a square window.
     pub fn square(kernel: usize, stride: usize, padding: usize) -> Self {
         Self { kernel: (kernel, kernel), stride: (stride, stride), padding: (padding, padding) }
     }
 
-    /// A window of patches of (height, width): side by side, without padding.
+    /// Makes a window of patches of (height, width): side by side, without padding.
     pub fn patches(size: (usize, usize)) -> Self {
         Self { kernel: size, stride: size, padding: (0, 0) }
     }
 
-    /// (height, width) of what comes out of a grid of this height and width: ⌊(size + 2 padding −
-    /// kernel) / stride⌋ + 1 (`torch.nn.Conv2d`), none when the kernel does not fit.
+    /// Returns the (height, width) of what comes out of a grid of this height and width: ⌊(size + 2 padding − kernel) / stride⌋ + 1
+    /// (`torch.nn.Conv2d`), none when the kernel does not fit.
     pub fn output_size(&self, height: usize, width: usize) -> Option<(usize, usize)> {
         let along = |size: usize, kernel: usize, stride: usize, padding: usize| {
             let span = size.checked_add(padding.checked_mul(2)?)?.checked_sub(kernel)?;
@@ -128,8 +127,8 @@ impl Window {
     }
 }
 
-/// The input positions that lie inside the grid under one position of a kernel: for each tap, its
-/// number and the position.
+/// Returns the input positions that lie inside the grid under one position of a kernel: for each tap, its number and the
+/// position.
 pub(super) fn taps(
     kernel: usize,
     start: usize,
@@ -142,7 +141,7 @@ pub(super) fn taps(
     })
 }
 
-/// A convolution in which all outputs of a group see all its channels.
+/// Describes a convolution in which all outputs of a group see all its channels.
 pub struct Convolution<'a> {
     window: Window,
     groups: usize,

@@ -1,5 +1,5 @@
-//! Depth-wise convolution: a kernel of its own and one addend for each channel. Batch normalisation after it is folded
-//! into both (`modules::BatchNorm2d`).
+//! Computes a depth-wise convolution: a kernel of its own and one addend for each channel. Batch normalisation after it is
+//! folded into both (`modules::BatchNorm2d`).
 
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use super::convolution::{Grid, Layout, Window, taps};
 use crate::error::ForwardError;
 
-/// A convolution of each channel with a kernel of its own: `torch.nn.Conv2d` with as many groups as channels.
+/// Describes a convolution of each channel with a kernel of its own: `torch.nn.Conv2d` with as many groups as channels.
 #[derive(Debug)]
 pub struct DepthwiseConvolution {
     window: Window,
@@ -47,7 +47,7 @@ impl DepthwiseConvolution {
         Ok(Self { window, channels, taps, addend })
     }
 
-    /// (height, width) of what comes out of a grid of this height and width.
+    /// Returns the (height, width) of what comes out of a grid of this height and width.
     pub fn output_size(&self, height: usize, width: usize) -> Option<(usize, usize)> {
         self.window.output_size(height, width)
     }

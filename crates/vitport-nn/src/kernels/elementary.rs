@@ -1,6 +1,6 @@
-//! Elementary functions of vectors of float32, written with pulp, without branches and without tables.
-//! Like the matrix product they use fused multiply-adds where the machine has them, so the last bits
-//! depend on it. The polynomials are fitted by `scripts/fit_elementary.py`.
+//! Computes elementary functions of vectors of float32, written with pulp, without branches and without tables. Like the matrix
+//! product they use fused multiply-adds where the machine has them, so the last bits depend on it. The polynomials are fitted
+//! by `scripts/fit_elementary.py`.
 
 use pulp::Simd;
 
@@ -62,15 +62,15 @@ fn polynomial<S: Simd, const N: usize>(simd: S, coefficients: [f32; N], x: S::f3
     sum
 }
 
-/// The lesser of x and `most`; NaN stays NaN.
+/// Returns the lesser of x and `most`; NaN stays NaN.
 #[inline(always)]
 pub(super) fn at_most<S: Simd>(simd: S, x: S::f32s, most: f32) -> S::f32s {
     let most = simd.splat_f32s(most);
     simd.select_f32s(simd.greater_than_f32s(x, most), most, x)
 }
 
-/// e^x within one unit in the last place, for x from −87 to 87; below, the result stays at 1.6e-38 instead of sinking to 0,
-/// above, at 6.1e37, so that it is as far from subnormal numbers when something is divided by it. NaN stays NaN.
+/// Returns e^x within one unit in the last place, for x from −87 to 87; below, the result stays at 1.6e-38 instead of sinking
+/// to 0, above, at 6.1e37, so that it is as far from subnormal numbers when something is divided by it. NaN stays NaN.
 #[inline(always)]
 pub(super) fn exp<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     let least = simd.splat_f32s(-87.0);
@@ -92,8 +92,8 @@ fn exp_in_range<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     simd.mul_f32s(simd.add_f32s(simd.splat_f32s(1.0), less_one), power_of_two)
 }
 
-/// The tail of the normal distribution beyond |x|, Q(|x|) = erfc(|x| / √2) / 2, and |x| no larger than
-/// makes a difference to it.
+/// Returns the tail of the normal distribution beyond |x|, Q(|x|) = erfc(|x| / √2) / 2, and |x| no larger than makes a
+/// difference to it.
 #[inline(always)]
 pub(super) fn normal_tail<S: Simd>(simd: S, x: S::f32s) -> (S::f32s, S::f32s) {
     let x = at_most(simd, simd.and_f32s(x, simd.splat_f32s(f32::from_bits(0x7fff_ffff))), FARTHEST);
@@ -104,7 +104,7 @@ pub(super) fn normal_tail<S: Simd>(simd: S, x: S::f32s) -> (S::f32s, S::f32s) {
     (simd.mul_f32s(half, exp_in_range(simd, exponent)), x)
 }
 
-/// 1 / (1 + e^−x), the logistic function.
+/// Returns 1 / (1 + e^−x), the logistic function.
 #[inline(always)]
 pub(super) fn sigmoid<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     let one = simd.splat_f32s(1.0);

@@ -1,5 +1,5 @@
-//! Layer normalisation over features (Ba, Kiros and Hinton 2016, arXiv:1607.06450), as
-//! `torch.nn.LayerNorm`: (x − mean) / √(variance + eps) · weight + bias with the biased variance.
+//! Computes the layer normalisation over features (Ba, Kiros and Hinton 2016, arXiv:1607.06450), as `torch.nn.LayerNorm`: (x −
+//! mean) / √(variance + eps) · weight + bias with the biased variance.
 
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use crate::error::ForwardError;
 use crate::matrix::{Matrix, PART};
 
-/// Weight, bias and epsilon of a layer normalisation.
+/// Holds the weight, bias and epsilon of a layer normalisation.
 #[derive(Debug)]
 pub struct LayerNorm {
     weight: Vec<f32>,

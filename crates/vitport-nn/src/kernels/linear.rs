@@ -1,6 +1,5 @@
-//! The fully connected layer y = act(x Wᵀ + b), with W as it lies in the file. Its rows are read when
-//! the product comes to them, and bias and activation are applied to each block of the product while it
-//! is in cache.
+//! Computes the fully connected layer y = act(x Wᵀ + b), with W as it lies in the file. Its rows are read when the product
+//! comes to them, and bias and activation are applied to each block of the product while it is in cache.
 
 use std::ops::Range;
 
@@ -15,7 +14,7 @@ use crate::weights::Weights;
 /// Rows of a weight that are read at a time where no product asks for them.
 const ROWS_AT_A_TIME: usize = 64;
 
-/// A weight whose rows are read when they are multiplied with, and its bias.
+/// Holds a weight whose rows are read when they are multiplied with, and its bias.
 pub struct Linear<'a> {
     weights: &'a dyn Weights,
     weight: &'a Parameter,
@@ -60,8 +59,8 @@ impl<'a> Linear<'a> {
         self.outputs
     }
 
-    /// How large the terms are that the layer adds up for one token `x` of `inputs` features: the root mean square over the outputs
-    /// of √(Σ (w x)² + b²). Rounding errors are in proportion to it, also where the terms nearly cancel.
+    /// Returns how large the terms are that the layer adds up for one token `x` of `inputs` features: the root mean square over
+    /// the outputs of √(Σ (w x)² + b²). Rounding errors are in proportion to it, also where the terms nearly cancel.
     ///
     /// # Errors
     /// What [`Weights::part`] returns.

@@ -1,4 +1,4 @@
-//! Arithmetic on float32: products, normalisation, attention, convolutions, activations. Nothing here knows what a tensor
+//! Does arithmetic on float32: products, normalisation, attention, convolutions, activations. Nothing here knows what a tensor
 //! is called; [`crate::modules`] does.
 
 pub mod activation;

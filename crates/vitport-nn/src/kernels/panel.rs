@@ -1,7 +1,6 @@
-//! Packing: the right operand of a product is copied, some columns at a time, into a panel in the
-//! order in which the kernel reads it, term after term (Goto and van de Geijn 2008, "Anatomy of
-//! high-performance matrix multiplication", ACM TOMS 34). The rows of a weight are what the product
-//! sees as columns, so they are transposed on the way.
+//! Packs weights: the right operand of a product is copied, some columns at a time, into a panel in the order in which the
+//! kernel reads it, term after term (Goto and van de Geijn 2008, "Anatomy of high-performance matrix multiplication", ACM TOMS
+//! 34). The rows of a weight are what the product sees as columns, so they are transposed on the way.
 
 use std::ops::Range;
 
@@ -11,14 +10,14 @@ use super::view::View;
 /// Bytes of a cache line, on which panels begin.
 const LINE: usize = 64;
 
-/// Memory for panels that is used again and again.
+/// Holds memory for panels that is used again and again.
 #[derive(Debug, Default)]
 pub(super) struct PanelBuffer {
     values: Vec<f32>,
 }
 
 impl PanelBuffer {
-    /// `terms` × `width` values on whole cache lines; what they hold is left over from before.
+    /// Returns `terms` × `width` values on whole cache lines; what they hold is left over from before.
     pub(super) fn take(&mut self, terms: usize, width: usize) -> &mut [f32] {
         let length = terms.saturating_mul(width);
         let needed = length.saturating_add(LINE);

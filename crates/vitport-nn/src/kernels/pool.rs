@@ -1,4 +1,4 @@
-//! Pooling over an interleaved grid: windows as in a convolution, with PyTorch's two ways of rounding how many there are.
+//! Pools over an interleaved grid: windows as in a convolution, with PyTorch's two ways of rounding how many there are.
 
 use rayon::prelude::*;
 
@@ -6,14 +6,14 @@ use super::convolution::{Grid, Layout, Window, taps};
 use crate::error::ForwardError;
 use crate::matrix::Matrix;
 
-/// What becomes of the values under a window.
+/// Says what becomes of the values under a window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reduction {
-    /// The largest, or NaN if there is one.
+    /// Takes the largest, or NaN if there is one.
     Max,
-    /// The mean, in which the padding counts as zeros or not at all.
+    /// Takes the mean, in which the padding counts as zeros or not at all.
     Mean {
-        /// Whether it counts.
+        /// Says whether the padding counts.
         count_include_pad: bool,
     },
 }
@@ -21,11 +21,11 @@ pub enum Reduction {
 /// Windows of a pooling; `ceil_mode` adds one that reaches beyond the end, if it begins before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pool {
-    /// Kernel, stride and padding.
+    /// Gives kernel, stride and padding.
     pub window: Window,
-    /// Whether the number of windows is rounded up.
+    /// Says whether the number of windows is rounded up.
     pub ceil_mode: bool,
-    /// What becomes of their values.
+    /// Says what becomes of their values.
     pub reduction: Reduction,
 }
 

@@ -1,6 +1,5 @@
-//! Matrix products in float32: the right operand is packed a panel at a time and multiplied with all
-//! rows while the panel stays in a core's cache. Everything here is row-major; a weight is used as it
-//! lies in the file, [outputs, inputs].
+//! Computes matrix products in float32: the right operand is packed a panel at a time and multiplied with all rows while the
+//! panel stays in a core's cache. Everything here is row-major; a weight is used as it lies in the file, [outputs, inputs].
 
 use std::cell::RefCell;
 use std::ops::Range;
@@ -33,21 +32,21 @@ thread_local! {
     static SCRATCH: RefCell<Scratch> = RefCell::default();
 }
 
-/// The right operand of a product, [outputs, inputs], of which some rows at a time are asked for.
+/// Gives the right operand of a product, [outputs, inputs], of which some rows at a time are asked for.
 pub(super) trait Rows: Sync {
-    /// The rows `rows`, one after the other; `buffer` may be filled with them.
+    /// Returns the rows `rows`, one after the other; `buffer` may be filled with them.
     ///
     /// # Errors
     /// When they cannot be read.
     fn rows<'a>(&'a self, rows: Range<usize>, buffer: &'a mut Vec<f32>) -> Result<&'a [f32], ForwardError>;
 
-    /// The rows `rows` if they lie in memory, all of them.
+    /// Returns the rows `rows` if they lie in memory, all of them.
     fn in_memory(&self, rows: Range<usize>) -> Option<&[f32]>;
 }
 
-/// out = left · rightᵀ, out being [rows of left, outputs] without gaps, in blocks that rayon's threads
-/// share out; each sum is finished with `bias`, one for every output, and `activation`. While a block is
-/// computed the weights of the one after it are fetched into the cache: threads mostly take blocks one after the other.
+/// Computes out = left · rightᵀ, out being [rows of left, outputs] without gaps, in blocks that rayon's threads share out; each
+/// sum is finished with `bias`, one for every output, and `activation`. While a block is computed the weights of the one after
+/// it are fetched into the cache: threads mostly take blocks one after the other.
 ///
 /// # Errors
 /// What `right` returns, and what `misfit` makes of sizes that do not fit.
@@ -86,18 +85,18 @@ pub(super) fn times_transposed_in_blocks(
     })
 }
 
-/// out = left · rightᵀ on one thread.
+/// Computes out = left · rightᵀ on one thread.
 #[derive(Debug)]
 pub(super) struct Product<'a> {
-    /// The left operand.
+    /// Holds the left operand.
     pub(super) left: View<'a>,
-    /// Its first row here; as many follow as the output has.
+    /// Gives its first row here; as many follow as the output has.
     pub(super) first_row: usize,
-    /// The right operand, [outputs, inputs].
+    /// Holds the right operand, [outputs, inputs].
     pub(super) right: View<'a>,
-    /// What becomes of the sums, with a bias for each output.
+    /// Says what becomes of the sums, with a bias for each output.
     pub(super) finish: Option<Finish<'a>>,
-    /// The right operand of what comes next.
+    /// Holds the right operand of what comes next.
     pub(super) ahead: Option<View<'a>>,
 }
 
@@ -144,8 +143,7 @@ impl Product<'_> {
     }
 }
 
-/// out = left · right on this thread, for as many rows of `left` as `out` has; none when the sizes do
-/// not fit.
+/// Computes out = left · right on this thread, for as many rows of `left` as `out` has; none when the sizes do not fit.
 pub(super) fn times(
     left: View<'_>,
     right: View<'_>,

@@ -1,6 +1,6 @@
-//! The innermost part of a matrix product: sums of products for a few rows times a few vectors of
-//! columns are kept in registers while all terms go by, so that every value that is loaded is used many
-//! times. Written for any vector width with pulp, which chooses the instructions at run time.
+//! Computes the innermost part of a matrix product: sums of products for a few rows times a few vectors of columns are kept in
+//! registers while all terms go by, so that every value that is loaded is used many times. Written for any vector width with
+//! pulp, which chooses the instructions at run time.
 
 use pulp::{Simd, WithSimd};
 
@@ -15,22 +15,22 @@ const fn tile_vectors<S: Simd>() -> usize {
     if S::REGISTER_COUNT >= 32 { 4 } else { 2 }
 }
 
-/// How wide a panel is on this machine.
+/// Says how wide a panel is on this machine.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct PanelWidth {
-    /// Most columns of a panel.
+    /// Gives the most columns of a panel.
     pub(super) most: usize,
-    /// What a width is a multiple of.
+    /// Gives what a width is a multiple of.
     pub(super) step: usize,
 }
 
 impl PanelWidth {
-    /// The widths that suit the machine.
+    /// Returns the widths that suit the machine.
     pub(super) fn here() -> Self {
         pulp::Arch::new().dispatch(Measure)
     }
 
-    /// The narrowest width that holds `columns`, or all that a panel can.
+    /// Returns the narrowest width that holds `columns`, or all that a panel can.
     pub(super) fn of(self, columns: usize) -> usize {
         columns.next_multiple_of(self.step).min(self.most)
     }
@@ -47,12 +47,12 @@ impl WithSimd for Measure {
     }
 }
 
-/// What becomes of finished sums while they are in the core's first cache.
+/// Says what becomes of finished sums while they are in the core's first cache.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Finish<'a> {
-    /// Added to the columns of the panel.
+    /// Holds what is added to the columns of the panel.
     pub(super) bias: &'a [f32],
-    /// Applied after that.
+    /// Names the function that is applied after that.
     pub(super) activation: Activation,
 }
 
@@ -73,25 +73,25 @@ fn prefetch(values: &[f32], place: usize) {
 /// Multiplies rows with a panel.
 #[derive(Debug)]
 pub(super) struct Strip<'a, 'b, 'c> {
-    /// The left operand.
+    /// Holds the left operand.
     pub(super) left: View<'a>,
-    /// Its first row here; as many follow as `out` has.
+    /// Gives its first row here; as many follow as `out` has.
     pub(super) first_row: usize,
-    /// The first term of the sums that the panel holds.
+    /// Gives the first term of the sums that the panel holds.
     pub(super) first_term: usize,
-    /// [terms, width].
+    /// Holds [terms, width] values.
     pub(super) panel: &'a [f32],
-    /// A multiple of [`PanelWidth::step`], at most [`PanelWidth::most`].
+    /// Gives the width, a multiple of [`PanelWidth::step`], at most [`PanelWidth::most`].
     pub(super) width: usize,
-    /// The rows that the sums are put into.
+    /// Holds the rows that the sums are put into.
     pub(super) out: &'b mut [&'c mut [f32]],
-    /// From which column of them on; what of the panel's width reaches beyond their end is dropped.
+    /// Gives the first of their columns that is written; what of the panel's width reaches beyond their end is dropped.
     pub(super) first_column: usize,
-    /// Whether the sums are added to what is there.
+    /// Says whether the sums are added to what is there.
     pub(super) accumulate: bool,
-    /// What becomes of the sums if these are the last of their terms.
+    /// Says what becomes of the sums if these are the last of their terms.
     pub(super) finish: Option<Finish<'a>>,
-    /// What the next panel will be made of, if that is known: it is fetched into the cache meanwhile.
+    /// Says what the next panel will be made of, if that is known: it is fetched into the cache meanwhile.
     pub(super) ahead: Option<View<'a>>,
 }
 

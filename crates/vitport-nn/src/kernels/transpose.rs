@@ -1,11 +1,11 @@
-//! Rows that become columns, as packing needs it for weights, which lie [outputs, inputs]. Values next to each other in memory
-//! are far apart afterwards, so sixteen rows, a cache line of columns, are transposed at a time, in squares that fit into the
-//! registers of AVX2 or AVX-512.
+//! Transposes rows, as packing needs it for weights, which lie [outputs, inputs]. Values next to each other in memory are far
+//! apart afterwards, so sixteen rows, a cache line of columns, are transposed at a time, in squares that fit into the registers
+//! of AVX2 or AVX-512.
 
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::{__m256, __m512};
 
-/// How many rows are transposed at a time.
+/// Says how many rows are transposed at a time.
 pub(super) const ROWS: usize = 16;
 
 /// Rows of as many values.

@@ -1,10 +1,9 @@
-//! Row-major matrices that lie in somebody else's memory: a [`View`] of rows which may lie further
-//! apart than they are long, and [`Block`]s, into which an output is cut so that threads can fill its
-//! parts side by side.
+//! Describes row-major matrices that lie in somebody else's memory: a [`View`] of rows which may lie further apart than they
+//! are long, and [`Block`]s, into which an output is cut so that threads can fill its parts side by side.
 
 use std::ops::Range;
 
-/// A row-major matrix inside a slice, whose rows may lie further apart than they are long.
+/// Describes a row-major matrix inside a slice, whose rows may lie further apart than they are long.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct View<'a> {
     values: &'a [f32],
@@ -14,8 +13,8 @@ pub(super) struct View<'a> {
 }
 
 impl<'a> View<'a> {
-    /// `rows` × `columns` values that start at `offset`, one row every `stride` values; none when
-    /// they do not lie within `values`.
+    /// Returns the view of `rows` × `columns` values that start at `offset`, one row every `stride` values; none when they do
+    /// not lie within `values`.
     pub(super) fn new(
         values: &'a [f32],
         offset: usize,
@@ -29,17 +28,17 @@ impl<'a> View<'a> {
         Some(Self { values, rows, columns, stride })
     }
 
-    /// Number of rows.
+    /// Returns the number of rows.
     pub(super) fn rows(&self) -> usize {
         self.rows
     }
 
-    /// Number of columns.
+    /// Returns the number of columns.
     pub(super) fn columns(&self) -> usize {
         self.columns
     }
 
-    /// The columns `columns` of all rows; none when there are fewer.
+    /// Returns the columns `columns` of all rows; none when there are fewer.
     pub(super) fn columns_in(&self, columns: Range<usize>) -> Option<Self> {
         if columns.end > self.columns {
             return None;
@@ -47,7 +46,7 @@ impl<'a> View<'a> {
         View::new(self.values, columns.start, self.rows, columns.len(), self.stride)
     }
 
-    /// `count` values of row `row` from column `first` on; none outside the matrix.
+    /// Returns `count` values of row `row` from column `first` on; none outside the matrix.
     #[inline(always)]
     pub(super) fn part(&self, row: usize, first: usize, count: usize) -> Option<&'a [f32]> {
         if row >= self.rows || first.checked_add(count)? > self.columns {
@@ -57,14 +56,14 @@ impl<'a> View<'a> {
     }
 }
 
-/// Some rows of some columns of an output.
+/// Holds some rows of some columns of an output.
 #[derive(Debug)]
 pub(super) struct Block<'a> {
-    /// Number of the first row.
+    /// Gives the number of the first row.
     pub(super) first_row: usize,
-    /// Number of the first column.
+    /// Gives the number of the first column.
     pub(super) first_column: usize,
-    /// The block's part of each of its rows.
+    /// Holds the block's part of each of its rows.
     pub(super) rows: Vec<&'a mut [f32]>,
 }
 

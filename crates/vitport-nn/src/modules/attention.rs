@@ -1,4 +1,4 @@
-//! Multi-head attention.
+//! Defines multi-head attention.
 
 use super::linear::Linear;
 use crate::error::ForwardError;
@@ -6,7 +6,7 @@ use crate::kernels::attention::{Heads, Projection, attention};
 use crate::matrix::Matrix;
 use crate::network::Context;
 
-/// softmax(q kᵀ · scale) v for each head, and a projection after it.
+/// Computes softmax(q kᵀ · scale) v for each head, and a projection after it.
 #[derive(Debug, Clone)]
 pub struct Attention {
     heads: Heads,
@@ -50,16 +50,16 @@ impl Attention {
     }
 }
 
-/// Where queries, keys and values of a self-attention come from.
+/// Says where queries, keys and values of a self-attention come from.
 #[derive(Debug, Clone)]
 pub enum Qkv {
-    /// One layer makes all three, one after the other, as in timm.
+    /// Means that one layer makes all three, one after the other, as in timm.
     Fused(Linear),
-    /// A layer each for queries, keys and values, as in transformers.
+    /// Means a layer each for queries, keys and values, as in transformers.
     Separate([Linear; 3]),
 }
 
-/// Attention of tokens to each other.
+/// Computes the attention of tokens to each other.
 #[derive(Debug, Clone)]
 pub struct SelfAttention {
     qkv: Qkv,

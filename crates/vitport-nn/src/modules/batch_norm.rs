@@ -1,4 +1,4 @@
-//! Batch normalisation at inference.
+//! Defines batch normalisation at inference.
 
 use super::feature_map::FeatureMap;
 use crate::error::ForwardError;
@@ -7,8 +7,8 @@ use crate::kernels::affine::affine;
 use crate::network::Context;
 use crate::scope::{Parameter, Scope};
 
-/// (x − running mean) / √(running variance + eps) · weight + bias for each channel; `torch.nn.BatchNorm2d` in evaluation
-/// (Ioffe and Szegedy 2015, arXiv:1502.03167, section 3.1).
+/// Computes (x − running mean) / √(running variance + eps) · weight + bias for each channel; `torch.nn.BatchNorm2d` in
+/// evaluation (Ioffe and Szegedy 2015, arXiv:1502.03167, section 3.1).
 #[derive(Debug, Clone)]
 pub struct BatchNorm2d {
     weight: Parameter,
@@ -18,12 +18,12 @@ pub struct BatchNorm2d {
     eps: f64,
 }
 
-/// A batch normalisation as one factor and one addend a channel.
+/// Holds a batch normalisation as one factor and one addend a channel.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Folded {
-    /// weight / √(running variance + eps).
+    /// Holds weight / √(running variance + eps).
     pub factors: Vec<f64>,
-    /// bias − running mean · factor.
+    /// Holds bias − running mean · factor.
     pub addend: Vec<f32>,
 }
 

@@ -1,4 +1,4 @@
-//! Two-dimensional convolution.
+//! Defines two-dimensional convolution.
 
 use super::batch_norm::BatchNorm2d;
 use super::feature_map::FeatureMap;
@@ -8,7 +8,7 @@ use crate::kernels::depthwise::DepthwiseConvolution;
 use crate::network::Context;
 use crate::scope::{Parameter, Scope};
 
-/// `torch.nn.Conv2d` with zero padding, of one group, of several, or of as many as there are channels (depth-wise).
+/// Computes `torch.nn.Conv2d` with zero padding, of one group, of several, or of as many as there are channels (depth-wise).
 #[derive(Debug, Clone)]
 pub struct Conv2d {
     weight: Parameter,

@@ -1,4 +1,4 @@
-//! ConvNeXt's block, and what stands between its stages.
+//! Defines ConvNeXt's block, and what stands between its stages.
 
 use super::conv2d::Conv2d;
 use super::feature_map::FeatureMap;
@@ -8,7 +8,7 @@ use super::mlp::Mlp;
 use crate::error::ForwardError;
 use crate::network::Context;
 
-/// x ← x + γ · mlp(norm(conv(x))), with a depth-wise convolution that keeps height and width (Liu et al. 2022,
+/// Computes x ← x + γ · mlp(norm(conv(x))), with a depth-wise convolution that keeps height and width (Liu et al. 2022,
 /// arXiv:2201.03545, figure 4).
 #[derive(Debug, Clone)]
 pub struct DepthwiseBlock {
@@ -38,7 +38,7 @@ impl DepthwiseBlock {
     }
 }
 
-/// A layer normalisation of each position with a convolution after it: how ConvNeXt halves height and width.
+/// Computes a layer normalisation of each position with a convolution after it: how ConvNeXt halves height and width.
 #[derive(Debug, Clone)]
 pub struct NormConv {
     norm: LayerNorm,

@@ -1,18 +1,18 @@
-//! What convolutions hand to each other: positions in rows, channels in columns.
+//! Defines what convolutions hand to each other: positions in rows, channels in columns.
 
 use super::tokens::mean_of_rows;
 use crate::error::ForwardError;
 use crate::kernels::convolution::{Grid, Layout};
 use crate::matrix::Matrix;
 
-/// Channels over a height and a width, as tokens: row y · width + x of `tokens` holds the channels at (y, x).
+/// Holds channels over a height and a width, as tokens: row y · width + x of `tokens` holds the channels at (y, x).
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct FeatureMap {
-    /// Height × width rows of channels.
+    /// Holds height × width rows of channels.
     pub tokens: Matrix,
-    /// Positions down.
+    /// Counts the positions down.
     pub height: usize,
-    /// Positions across.
+    /// Counts the positions across.
     pub width: usize,
 }
 

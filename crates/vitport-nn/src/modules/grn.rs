@@ -1,4 +1,4 @@
-//! Global response normalisation.
+//! Defines global response normalisation.
 
 use super::tokens::means_of_columns;
 use crate::error::ForwardError;
@@ -8,8 +8,8 @@ use crate::matrix::Matrix;
 use crate::network::Context;
 use crate::scope::{Parameter, Scope};
 
-/// x + weight · x · n + bias, where n is the norm of a channel over all positions, divided by its mean over channels plus eps
-/// (Woo et al. 2023, "ConvNeXt V2", arXiv:2301.00808, section 3.2); timm's `GlobalResponseNorm`.
+/// Computes x + weight · x · n + bias, where n is the norm of a channel over all positions, divided by its mean over channels
+/// plus eps (Woo et al. 2023, "ConvNeXt V2", arXiv:2301.00808, section 3.2); timm's `GlobalResponseNorm`.
 #[derive(Debug, Clone)]
 pub struct GlobalResponseNorm {
     weight: Parameter,

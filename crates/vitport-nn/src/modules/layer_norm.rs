@@ -1,4 +1,4 @@
-//! Layer normalisation.
+//! Defines layer normalisation.
 
 use crate::error::ForwardError;
 use crate::kernels::layer_norm::LayerNorm as Kernel;
@@ -6,7 +6,7 @@ use crate::matrix::Matrix;
 use crate::network::Context;
 use crate::scope::{Parameter, Scope};
 
-/// (x − mean) / √(variance + eps) · weight + bias over the features of each token; `torch.nn.LayerNorm`.
+/// Computes (x − mean) / √(variance + eps) · weight + bias over the features of each token; `torch.nn.LayerNorm`.
 #[derive(Debug, Clone)]
 pub struct LayerNorm {
     weight: Parameter,

@@ -1,11 +1,11 @@
-//! Layer scale: a residual branch with a learned factor a channel.
+//! Defines layer scale: a residual branch with a learned factor a channel.
 
 use crate::error::ForwardError;
 use crate::matrix::Matrix;
 use crate::network::Context;
 use crate::scope::{Parameter, Scope};
 
-/// x ← x + γ · branch (Touvron et al. 2021, "Going deeper with Image Transformers", eq. 4); timm's `LayerScale`.
+/// Computes x ← x + γ · branch (Touvron et al. 2021, "Going deeper with Image Transformers", eq. 4); timm's `LayerScale`.
 #[derive(Debug, Clone)]
 pub struct LayerScale {
     gamma: Parameter,

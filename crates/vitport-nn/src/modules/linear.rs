@@ -1,4 +1,4 @@
-//! The fully connected layer.
+//! Defines the fully connected layer.
 
 use crate::error::ForwardError;
 use crate::kernels::activation::Activation;
@@ -7,7 +7,7 @@ use crate::matrix::Matrix;
 use crate::network::Context;
 use crate::scope::{Parameter, Scope};
 
-/// y = x Wᵀ + b; `torch.nn.Linear`.
+/// Computes y = x Wᵀ + b; `torch.nn.Linear`.
 #[derive(Debug, Clone)]
 pub struct Linear {
     weight: Parameter,

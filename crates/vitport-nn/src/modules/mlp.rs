@@ -1,4 +1,4 @@
-//! The MLP of a transformer's block.
+//! Defines the MLP of a transformer's block.
 
 use super::linear::Linear;
 use crate::error::ForwardError;
@@ -7,7 +7,7 @@ use crate::matrix::Matrix;
 use crate::network::Context;
 use crate::scope::Scope;
 
-/// Two linear layers with an activation between them; timm's `Mlp`.
+/// Applies two linear layers with an activation between them; timm's `Mlp`.
 #[derive(Debug, Clone)]
 pub struct Mlp {
     fc1: Linear,

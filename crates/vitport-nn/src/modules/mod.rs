@@ -1,6 +1,6 @@
-//! Modules, named and defined as in PyTorch and timm. A module is made under a [`crate::Scope`], where it registers its
-//! tensors, and computes with the weights of a [`crate::Context`]. Every number that decides what is computed is an argument
-//! of its constructor: there are no defaults that a definition could forget to set.
+//! Defines modules, named and defined as in PyTorch and timm. A module is made under a [`crate::Scope`], where it registers its
+//! tensors, and computes with the weights of a [`crate::Context`]. Every number that decides what is computed is an argument of
+//! its constructor: there are no defaults that a definition could forget to set.
 
 mod attention;
 mod batch_norm;

@@ -1,4 +1,4 @@
-//! Pooling.
+//! Defines pooling layers.
 
 use super::feature_map::FeatureMap;
 use crate::error::ForwardError;
@@ -6,7 +6,7 @@ use crate::kernels::convolution::Window;
 use crate::kernels::pool::{Pool, Reduction};
 use crate::network::Context;
 
-/// The largest value under each window; `torch.nn.MaxPool2d`.
+/// Takes the largest value under each window; `torch.nn.MaxPool2d`.
 #[derive(Debug, Clone, Copy)]
 pub struct MaxPool2d(Pool);
 
@@ -25,7 +25,7 @@ impl MaxPool2d {
     }
 }
 
-/// The mean under each window; `torch.nn.AvgPool2d`.
+/// Takes the mean under each window; `torch.nn.AvgPool2d`.
 #[derive(Debug, Clone, Copy)]
 pub struct AvgPool2d(Pool);
 

@@ -1,4 +1,4 @@
-//! Squeeze and excitation.
+//! Defines squeeze and excitation.
 
 use super::conv2d::Conv2d;
 use super::feature_map::FeatureMap;
@@ -9,8 +9,9 @@ use crate::kernels::affine::affine;
 use crate::matrix::Matrix;
 use crate::network::Context;
 
-/// x · gate(expand(act(reduce(mean of x over positions)))), a factor a channel (Hu, Shen and Sun 2017, arXiv:1709.01507,
-/// section 3); timm's `SEModule` and `SqueezeExcite`, torchvision's `SqueezeExcitation`, whose layers have other names.
+/// Computes x · gate(expand(act(reduce(mean of x over positions)))), a factor a channel (Hu, Shen and Sun 2017,
+/// arXiv:1709.01507, section 3); timm's `SEModule` and `SqueezeExcite`, torchvision's `SqueezeExcitation`, whose layers have
+/// other names.
 #[derive(Debug, Clone)]
 pub struct SqueezeExcite {
     reduce: Conv2d,

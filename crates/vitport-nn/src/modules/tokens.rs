@@ -1,4 +1,4 @@
-//! Small steps between modules that work on whole tokens.
+//! Defines small steps between modules that work on whole tokens.
 
 use rayon::prelude::*;
 

@@ -1,4 +1,4 @@
-//! A row of the table and its tensors.
+//! Reads a row of the table and its tensors.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,11 +11,11 @@ use vitport_nn::{Matrix, MemoryWeights};
 /// Tensors by name, each with its shape.
 type Tensors = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
 
-/// A row of the table.
+/// Describes a row of the table.
 #[derive(Clone)]
 pub struct Case {
     pub name: String,
-    /// What the module is made with.
+    /// Says what the module is made with.
     pub parameters: Map<String, Value>,
     wrong: Vec<Map<String, Value>>,
     tensors: Arc<Tensors>,

@@ -1,5 +1,5 @@
-//! Every module against PyTorch. `tests/data/cases.json` is the table, a row a case; `tests/data/make.py` reads it too and
-//! makes `modules.safetensors`, so that the two sides cannot disagree about what is computed. A row also says which wrong
+//! Compares every module with PyTorch. `tests/data/cases.json` is the table, a row a case; `tests/data/make.py` reads it too
+//! and makes `modules.safetensors`, so that the two sides cannot disagree about what is computed. A row also says which wrong
 //! parameters have to be seen.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 

@@ -1,4 +1,4 @@
-//! A row's module, made from its parameters and run.
+//! Makes a row's module from its parameters and runs it.
 
 use serde::Deserialize;
 use serde_json::Value;

@@ -1,4 +1,4 @@
-//! Weights that are made up for the tensors that a network lists.
+//! Makes up weights for the tensors that a network lists.
 
 use vitport::nn::{ForwardError, MemoryWeights, Network};
 

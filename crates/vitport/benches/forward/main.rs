@@ -1,5 +1,5 @@
-//! `cargo bench --bench forward [FILTER]`: how long whole forward passes take, as a ratio to the most that the processor
-//! can do.
+//! Measures, as `cargo bench --bench forward [FILTER]`, how long whole forward passes take, as a ratio to the most that the
+//! processor can do.
 //!
 //! ViT-B/16 (timm's side) and CvT-13 (transformers' side) run on an image of 224 × 224 pixels with made-up weights in
 //! memory, float32, batch one, on all threads. In every round each network runs once, right after as many multiply-adds on

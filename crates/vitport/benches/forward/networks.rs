@@ -1,4 +1,4 @@
-//! The two networks whose forward passes are timed, by this benchmark and by `examples/forward.rs`.
+//! Builds the two networks whose forward passes are timed, by this benchmark and by `examples/forward.rs`.
 
 use serde_json::{Map, Value, json};
 use vitport::frameworks::transformers::TargetDefinition;

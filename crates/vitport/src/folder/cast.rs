@@ -1,5 +1,5 @@
-//! Floating-point elements from one dtype to another: widened to float32 or float64, multiplied by a factor a row where there
-//! is one, and rounded once from there, to nearest with ties to even, to what is written.
+//! Converts floating-point elements from one dtype to another: widened to float32 or float64, multiplied by a factor a row
+//! where there is one, and rounded once from there, to nearest with ties to even, to what is written.
 //!
 //! float32 holds every value of the narrower dtypes exactly, so only float64 sources and products need float64. Bytes
 //! are little-endian, as checkpoints and safetensors have them. Each step is a loop over so few elements that what it leaves
@@ -13,20 +13,20 @@ use vitport_checkpoint::Dtype;
 /// Elements that one loop goes over before the next does: 22 KiB in all.
 const AT_A_TIME: usize = 1024;
 
-/// A finite value that the target dtype cannot hold.
+/// Holds a finite value that the target dtype cannot hold.
 #[derive(Debug, PartialEq)]
 pub(super) struct Overflow(pub f64);
 
 /// Factors of whole rows of a tensor.
 #[derive(Clone, Copy)]
 pub(super) struct RowFactors<'a> {
-    /// One for each row.
+    /// Holds one factor for each row.
     pub factors: &'a [f64],
-    /// Elements in a row.
+    /// Counts the elements in a row.
     pub columns: usize,
 }
 
-/// What is between the loops.
+/// Holds the buffers between the loops.
 pub(super) struct CastBuffers {
     singles: Vec<f32>,
     doubles: Vec<f64>,
@@ -39,19 +39,19 @@ impl CastBuffers {
     }
 }
 
-/// Elements to be cast.
+/// Describes elements to be cast.
 pub(super) struct Cast<'a> {
-    /// What they are.
+    /// Says what they are.
     pub from: Dtype,
-    /// What they become, one of the dtypes of 16 bits or more.
+    /// Says what they become, one of the dtypes of 16 bits or more.
     pub to: Dtype,
-    /// What they are multiplied by, if it is anything.
+    /// Says what they are multiplied by, if it is anything.
     pub rows: Option<RowFactors<'a>>,
-    /// The number of the first of them in its tensor.
+    /// Gives the number of the first of them in its tensor.
     pub first: usize,
-    /// The bytes that they are.
+    /// Holds the source's bytes.
     pub stored: &'a [u8],
-    /// The bytes that they become.
+    /// Takes the bytes that they become.
     pub out: &'a mut [u8],
     pub buffers: &'a mut CastBuffers,
 }

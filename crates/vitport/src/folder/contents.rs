@@ -1,28 +1,28 @@
-//! The bytes that a plan makes of the source for one tensor, without a file to write them into: what a folder that exists
-//! is compared with.
+//! Returns the bytes that a plan makes of the source for one tensor, without a file to write them into: what a folder that
+//! exists is compared with.
 
 use vitport_checkpoint::Audit;
 
 use super::error::Result;
-use super::fill::{Scratch, Segment, add_segmentes};
+use super::fill::{Scratch, Segment, add_segments};
 use crate::plan::Target;
 
-/// What a target tensor should hold.
+/// Describes what a target tensor should hold.
 pub struct Contents<'a> {
-    segmentes: Vec<Segment<'a>>,
+    segments: Vec<Segment<'a>>,
     audit: &'a Audit<'a>,
     scratch: Scratch,
 }
 
 impl<'a> Contents<'a> {
-    /// The contents of `target`, made of the checkpoint that `audit` reads.
+    /// Returns the contents of `target`, made of the checkpoint that `audit` reads.
     ///
     /// # Errors
     /// When the factors of scaled rows cannot be read.
     pub fn new(target: &'a Target, audit: &'a Audit<'a>) -> Result<Self> {
-        let mut segmentes = Vec::new();
-        add_segmentes(&mut segmentes, target, 0, audit)?;
-        Ok(Self { segmentes, audit, scratch: Scratch::new() })
+        let mut segments = Vec::new();
+        add_segments(&mut segments, target, 0, audit)?;
+        Ok(Self { segments, audit, scratch: Scratch::new() })
     }
 
     /// Fills `out` with the tensor's bytes from `position` on. Both are multiples of the element's size.
@@ -32,7 +32,7 @@ impl<'a> Contents<'a> {
     pub fn read(&mut self, position: u64, out: &mut [u8]) -> Result<()> {
         let mut position = position;
         let mut rest = out;
-        for segment in &self.segmentes {
+        for segment in &self.segments {
             if rest.is_empty() || position >= segment.end {
                 continue;
             }

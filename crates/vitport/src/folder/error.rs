@@ -1,4 +1,4 @@
-//! What can go wrong with a folder on disk, each case with what to do about it, and the class that decides the command's
+//! Says what can go wrong with a folder on disk, each case with what to do about it, and the class that decides the command's
 //! exit code.
 
 use std::fmt;
@@ -7,152 +7,152 @@ use std::path::{Path, PathBuf};
 
 use vitport_checkpoint::escape;
 
-/// What this module returns.
+/// Stands for what this module returns.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// Who has to act on an [`Error`], and so which exit code the command ends with.
+/// Says who has to act on an [`Error`], and so which exit code the command ends with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Class {
-    /// What was asked for cannot be done as asked: exit code 2.
+    /// Means that what was asked for cannot be done as asked: exit code 2.
     Usage,
-    /// A file that was to be read is refused: exit code 3.
+    /// Means that a file that was to be read is refused: exit code 3.
     Source,
-    /// The disk did not take what was written: exit code 6.
+    /// Means that the disk did not take what was written: exit code 6.
     Disk,
-    /// The plan contradicts itself, which is a bug of vitport's: exit code 1.
+    /// Means that the plan contradicts itself, which is a bug of vitport's: exit code 1.
     Bug,
 }
 
-/// Why a folder could not be written or read. Every message is one line.
+/// Says why a folder could not be written or read. Every message is one line.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The output path has no last name, such as an empty path or `/`.
+    /// Means that the output path has no last name, such as an empty path or `/`.
     #[error("{} does not name a folder that could be made; name the output folder itself", Shown(.0))]
     Unnamed(PathBuf),
-    /// The output path is taken by something that is not a folder.
+    /// Means that the output path is taken by something that is not a folder.
     #[error("{} is a {what}, not a folder; choose another output name or move it away", Shown(.out))]
     NotAFolder {
-        /// The output path.
+        /// Gives the output path.
         out: PathBuf,
-        /// What is there instead.
+        /// Says what is there instead.
         what: &'static str,
     },
-    /// The output path is a symbolic link, which replacing would cut.
+    /// Means that the output path is a symbolic link, which replacing would cut.
     #[error("{} is a symbolic link to {}; name the folder that it points to, or remove the link", Shown(.out), Shown(.target))]
     Symlink {
-        /// The output path.
+        /// Gives the output path.
         out: PathBuf,
-        /// What the link says.
+        /// Says where the link points.
         target: PathBuf,
     },
-    /// The output folder exists and may not be replaced.
+    /// Means that the output folder exists and may not be replaced.
     #[error("{} exists and is not empty; choose another output name, or replace it with --force", Shown(.0))]
     Exists(PathBuf),
-    /// The output folder may be replaced but holds no model.
+    /// Means that the output folder may be replaced but holds no model.
     #[error(
         "{} has no config.json, so it is not a model folder and --force will not delete it; choose another output \
          name or remove it yourself",
         Shown(.0)
     )]
     NotAModel(PathBuf),
-    /// The output folder may be replaced but holds folders, which no model folder of vitport's does.
+    /// Means that the output folder may be replaced but holds folders, which no model folder of vitport's does.
     #[error(
         "{} holds the folder {}, which --force will not delete; move it away or choose another output name",
         Shown(.out),
         Shown(.inner)
     )]
     HoldsFolder {
-        /// The output path.
+        /// Gives the output path.
         out: PathBuf,
-        /// Name of the folder in it.
+        /// Gives the name of the folder in it.
         inner: PathBuf,
     },
-    /// The output folder is where the command was started, or contains that place.
+    /// Means that the output folder is where the command was started, or contains that place.
     #[error("{} is or contains the current folder, which cannot be replaced; name a new folder, such as {}", Shown(.0), Shown(&.0.join("model")))]
     Current(PathBuf),
-    /// The output folder is a mount point, which cannot be renamed over.
+    /// Means that the output folder is a mount point, which cannot be renamed over.
     #[error("{} is a mount point, which cannot be replaced in one step; name a folder in it, such as {}", Shown(.0), Shown(&.0.join("model")))]
     MountPoint(PathBuf),
-    /// Writing the output would replace the source or write into it.
+    /// Means that writing the output would replace the source or write into it.
     #[error("the output {} {relation} the source {}; choose an output folder outside the source", Shown(.out), Shown(.source_path))]
     Overlap {
-        /// The output path.
+        /// Gives the output path.
         out: PathBuf,
-        /// How the two lie to each other.
+        /// Says how the two lie to each other.
         relation: &'static str,
-        /// The source path.
+        /// Gives the source path.
         source_path: PathBuf,
     },
-    /// A folder on the way to the output is a file.
+    /// Means that a folder on the way to the output is a file.
     #[error("{} is not a folder, so {} cannot be made in it; choose another output name", Shown(.parent), Shown(.out))]
     ParentNotAFolder {
-        /// The part of the path that is no folder.
+        /// Gives the part of the path that is no folder.
         parent: PathBuf,
-        /// The output path.
+        /// Gives the output path.
         out: PathBuf,
     },
-    /// A shard size that cannot be understood.
+    /// Means that a shard size cannot be understood.
     #[error("{0:?} is not a size; write a number of bytes or one with a unit, such as 5GB, 500MB or 2GiB")]
     ShardSize(String),
-    /// A tensor of integers or truth values was asked for in another dtype.
+    /// Means that a tensor of integers or truth values was asked for in another dtype.
     #[error("tensor `{tensor}` holds {from}, which is never cast to {to}; leave its dtype as it is")]
     NotCastable {
-        /// Name in the target.
+        /// Gives the name in the target.
         tensor: String,
-        /// Dtype in the source.
+        /// Gives the dtype in the source.
         from: &'static str,
-        /// Dtype that was asked for.
+        /// Gives the dtype that was asked for.
         to: &'static str,
     },
-    /// A finite value of the source is beyond the target dtype's range.
+    /// Means that a finite value of the source is beyond the target dtype's range.
     #[error("tensor `{tensor}` holds {value:e}, which is beyond {to} and would become infinite; {advice}")]
     Overflow {
-        /// Name in the target.
+        /// Gives the name in the target.
         tensor: String,
-        /// The source's value, or the product of the two that were multiplied.
+        /// Gives the source's value, or the product of the two that were multiplied.
         value: f64,
-        /// Dtype that was asked for.
+        /// Gives the dtype that was asked for.
         to: &'static str,
-        /// The next thing to do.
+        /// Says what to do next.
         advice: &'static str,
     },
-    /// The source's weights are refused.
+    /// Means that the source's weights are refused.
     #[error(transparent)]
     Source(#[from] vitport_checkpoint::Error),
-    /// A file of a model folder that should be read cannot be.
+    /// Means that a file of a model folder that should be read cannot be.
     #[error("{} {why}; {advice}", Shown(.path))]
     Unreadable {
-        /// The file.
+        /// Gives the file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// Says what is wrong with it.
         why: String,
-        /// The next thing to do.
+        /// Says what to do next.
         advice: &'static str,
     },
-    /// A call to the file system failed.
+    /// Means that a call to the file system failed.
     #[error("cannot {action} {}: {cause}; {}", Shown(.path), advice(.cause))]
     Disk {
-        /// What was being done.
+        /// Says what was being done.
         action: &'static str,
-        /// To which file or folder.
+        /// Names the file or folder.
         path: PathBuf,
-        /// What the system answered.
+        /// Holds what the system answered.
         #[source]
         cause: io::Error,
     },
-    /// The plan contradicts itself.
+    /// Means that the plan contradicts itself.
     #[error("the plan for tensor `{tensor}` is inconsistent: {why}; this is a bug, please report it")]
     Plan {
-        /// Name in the target.
+        /// Gives the name in the target.
         tensor: String,
-        /// What does not fit.
+        /// Says what does not fit.
         why: String,
     },
 }
 
 impl Error {
-    /// Who has to act.
+    /// Says who has to act.
     pub fn class(&self) -> Class {
         match self {
             Error::Source(_) | Error::Unreadable { .. } => Class::Source,
@@ -186,7 +186,7 @@ fn advice(cause: &io::Error) -> &'static str {
     }
 }
 
-/// A path between backticks, with everything that a terminal would act on escaped.
+/// Shows a path between backticks, with everything that a terminal would act on escaped.
 pub(crate) struct Shown<'a>(pub &'a Path);
 
 impl fmt::Display for Shown<'_> {

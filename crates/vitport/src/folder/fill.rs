@@ -1,6 +1,6 @@
-//! What fills a segment of a weight file: the header, a tensor's own bytes, elements cast to another dtype, scaled rows,
-//! zeros, or an identity matrix. Any segment can be filled by itself, which is what lets several threads work on one
-//! tensor and one piece of memory hold many small ones.
+//! Fills the segments of a weight file: the header, a tensor's own bytes, elements cast to another dtype, scaled rows,
+//! zeros, or an identity matrix. Any segment can be filled by itself, which is what lets several threads work on one tensor and
+//! one piece of memory hold many small ones.
 
 use vitport_checkpoint::{Audit, Dtype, Tensor};
 
@@ -10,11 +10,11 @@ use super::error::{Error, Result};
 use super::layout::WeightFile;
 use crate::plan::{Part, Target};
 
-/// A run of bytes of a weight file and where they come from.
+/// Describes a run of bytes of a weight file and where they come from.
 pub(super) struct Segment<'a> {
-    /// Where it begins in the file.
+    /// Says where it begins in the file.
     pub begin: u64,
-    /// Where it ends in the file.
+    /// Says where it ends in the file.
     pub end: u64,
     fill: Fill<'a>,
 }
@@ -24,20 +24,20 @@ enum Fill<'a> {
     Part { target: &'a Target, part: &'a Part, factors: Vec<f64> },
 }
 
-/// All segmentes of a file, in order. The factors of scaled rows are read here, once.
-pub(super) fn segmentes<'a>(file: &'a WeightFile<'a>, audit: &Audit<'_>) -> Result<Vec<Segment<'a>>> {
+/// Returns all segments of a file, in order. The factors of scaled rows are read here, once.
+pub(super) fn segments<'a>(file: &'a WeightFile<'a>, audit: &Audit<'_>) -> Result<Vec<Segment<'a>>> {
     let mut end = file.header.len() as u64;
     let mut all = Vec::with_capacity(file.tensors.len().saturating_add(1));
     all.push(Segment { begin: 0, end, fill: Fill::Header(&file.header) });
     for &target in &file.tensors {
-        add_segmentes(&mut all, target, end, audit)?;
+        add_segments(&mut all, target, end, audit)?;
         end = end.saturating_add(target.bytes());
     }
     Ok(all)
 }
 
-/// Adds the segmentes of one tensor whose bytes begin at `begin`.
-pub(super) fn add_segmentes<'a>(
+/// Adds the segments of one tensor whose bytes begin at `begin`.
+pub(super) fn add_segments<'a>(
     all: &mut Vec<Segment<'a>>,
     target: &'a Target,
     begin: u64,

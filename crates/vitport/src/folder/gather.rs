@@ -18,7 +18,7 @@ use vitport_checkpoint::{Audit, Checkpoint};
 
 use super::block::{BLOCK, Block};
 use super::error::{Error, Result};
-use super::fill::{Scratch, Segment, segmentes};
+use super::fill::{Scratch, Segment, segments};
 use super::json;
 use super::layout::{INDEX_NAME, Layout, WeightFile};
 use super::syncing::{Filling, Syncing};
@@ -77,7 +77,7 @@ fn write_file(
     allocate(&file, len).map_err(Error::disk("make room for", &path))?;
     let filling = syncing.begin(&file, &path)?;
     let blocks = Blocks {
-        segmentes: segmentes(layout, audit)?,
+        segments: segments(layout, audit)?,
         audit,
         file: &file,
         path: &path,
@@ -115,7 +115,7 @@ fn allocate(file: &File, len: u64) -> io::Result<()> {
 
 /// The blocks of one file, which the threads take from until none is left or one of them fails.
 struct Blocks<'a> {
-    segmentes: Vec<Segment<'a>>,
+    segments: Vec<Segment<'a>>,
     audit: &'a Audit<'a>,
     file: &'a File,
     path: &'a Path,
@@ -135,10 +135,10 @@ impl Blocks<'_> {
             let begin = self.next.fetch_add(BLOCK as u64, Ordering::Relaxed);
             let Some(left) = self.len.checked_sub(begin).filter(|&left| left > 0) else { return };
             let len = usize::try_from(left).unwrap_or(BLOCK).min(BLOCK);
-            let first = self.segmentes.partition_point(|segment| segment.end <= begin);
-            let segmentes = self.segmentes.get(first..).unwrap_or_default();
+            let first = self.segments.partition_point(|segment| segment.end <= begin);
+            let segments = self.segments.get(first..).unwrap_or_default();
             let block = buffer.first(len);
-            if let Err(error) = self.write_block(segmentes, begin, block, &mut scratch) {
+            if let Err(error) = self.write_block(segments, begin, block, &mut scratch) {
                 self.stop.store(true, Ordering::Relaxed);
                 self.error.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
                 return;
@@ -154,17 +154,17 @@ impl Blocks<'_> {
             .try_for_each(|(piece, at)| self.file.write_all_at(piece, at))
     }
 
-    /// Fills the block that begins at `begin` of the file, in the first of the segmentes, and writes it there.
+    /// Fills the block that begins at `begin` of the file, in the first of the segments, and writes it there.
     fn write_block(
         &self,
-        segmentes: &[Segment<'_>],
+        segments: &[Segment<'_>],
         begin: u64,
         block: &mut [u8],
         scratch: &mut Scratch,
     ) -> Result<()> {
         let mut position = begin;
         let mut rest = &mut *block;
-        for segment in segmentes {
+        for segment in segments {
             let here = usize::try_from(segment.end.saturating_sub(position)).unwrap_or(usize::MAX);
             let (part, after) = rest.split_at_mut(here.min(rest.len()));
             segment.fill(self.audit, position, part, scratch)?;

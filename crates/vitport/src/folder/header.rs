@@ -1,14 +1,14 @@
-//! The header of a safetensors file: its length, and JSON that says of every tensor its dtype, its shape and where its bytes
-//! lie after the header.
+//! Writes the header of a safetensors file: its length, and JSON that says of every tensor its dtype, its shape and where its
+//! bytes lie after the header.
 
 use serde_json::{Map, Value, json};
 
 use crate::plan::Target;
 
-/// The member of the header that is not a tensor.
+/// Names the member of the header that is not a tensor.
 pub(super) const METADATA: &str = "__metadata__";
 
-/// Bytes of the header's length, and what the whole is padded to a multiple of.
+/// Counts the bytes of the header's length, and what the whole is padded to a multiple of.
 pub(super) const LENGTH: usize = 8;
 
 /// Returns the header of a file whose tensors' bytes follow one another in this order.

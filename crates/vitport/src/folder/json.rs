@@ -1,5 +1,5 @@
-//! JSON as the Python libraries write it, so that a folder made here and one saved by transformers differ in nothing
-//! but their facts.
+//! Writes JSON as the Python libraries write it, so that a folder made here and one saved by transformers differ in nothing but
+//! their facts.
 //!
 //! transformers 4.57.6 and 5.23.0 write `config.json`, `preprocessor_config.json` and `model.safetensors.index.json`
 //! with `json.dumps(document, indent=2, sort_keys=True) + "\n"` (`PretrainedConfig.to_json_string`,
@@ -9,7 +9,7 @@
 use serde_json::{Map, Number, Value};
 use std::fmt::Write as _;
 
-/// The document as `json.dumps(document, indent=2, sort_keys=True) + "\n"` writes it.
+/// Returns the document as `json.dumps(document, indent=2, sort_keys=True) + "\n"` writes it.
 pub fn document(value: &Value) -> String {
     let mut text = String::new();
     write_value(&mut text, value, 0);

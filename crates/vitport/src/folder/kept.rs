@@ -1,4 +1,4 @@
-//! What a folder may hold that is the user's and no part of a model: the card and the marks of a cloned repository. They
+//! Says what a folder may hold that is the user's and no part of a model: the card and the marks of a cloned repository. They
 //! outlive the publishing of a model next to them.
 //!
 //! Files are put into the new folder before it takes its name, so they are there in the same step. Folders (`.git`) cannot
@@ -20,7 +20,7 @@ const FILES: [&str; 6] = [CARD, ".gitattributes", ".gitignore", "LICENSE", "LICE
 /// Folders that are kept: a clone's, and what `hf download --local-dir` leaves. A worktree's `.git` is a file.
 const FOLDERS: [&str; 2] = [".git", ".cache"];
 
-/// Whether an entry of that name is the user's. A link is not, for it could lead anywhere.
+/// Says whether an entry of that name is the user's. A link is not, for it could lead anywhere.
 pub(super) fn is_kept(name: &OsStr, kind: fs::FileType) -> bool {
     (kind.is_file() && (FILES.iter().any(|file| name == *file) || name == ".git"))
         || (kind.is_dir() && FOLDERS.iter().any(|folder| name == *folder))

@@ -1,4 +1,4 @@
-//! Which files hold which tensors: the split into shards, and the index that lists them.
+//! Decides which files hold which tensors: the split into shards, and the index that lists them.
 //!
 //! The split is huggingface's (`split_state_dict_into_shards_factory` of huggingface_hub, which transformers' own
 //! `save_pretrained` calls): tensors in order, a new shard where the next one would exceed the limit, and a tensor above
@@ -16,35 +16,35 @@ use super::error::{Error, Result};
 use super::header::{LENGTH, METADATA, header};
 use crate::plan::{Part, Plan, Target};
 
-/// The largest shard that is written unless something else is asked for: transformers 4's default, 5 GB.
+/// Gives the largest shard that is written unless something else is asked for: transformers 4's default, 5 GB.
 pub const DEFAULT_SHARD_SIZE: u64 = 5_000_000_000;
 
-/// The name of the index next to shards.
+/// Gives the name of the index next to shards.
 pub const INDEX_NAME: &str = "model.safetensors.index.json";
 
 /// The longest safetensors header that its own library reads, in bytes.
 const MAX_HEADER: usize = 100_000_000;
 
-/// The weight files of a folder.
+/// Lists the weight files of a folder.
 #[derive(Debug)]
 pub struct Layout<'a> {
-    /// `model.safetensors`, or the shards in order.
+    /// Holds `model.safetensors`, or the shards in order.
     pub files: Vec<WeightFile<'a>>,
 }
 
-/// One safetensors file.
+/// Describes one safetensors file.
 #[derive(Debug)]
 pub struct WeightFile<'a> {
-    /// Its name in the folder.
+    /// Gives its name in the folder.
     pub name: String,
-    /// What lies before the tensors' bytes: the length of the description, and the description.
+    /// Holds what lies before the tensors' bytes: the length of the description, and the description.
     pub header: Vec<u8>,
-    /// The tensors in the order of their bytes, which follow one another without gaps.
+    /// Holds the tensors in the order of their bytes, which follow one another without gaps.
     pub tensors: Vec<&'a Target>,
 }
 
 impl WeightFile<'_> {
-    /// Its length in bytes.
+    /// Returns its length in bytes.
     pub fn bytes(&self) -> u64 {
         self.tensors.iter().fold(self.header.len() as u64, |sum, tensor| sum.saturating_add(tensor.bytes()))
     }
@@ -77,7 +77,7 @@ impl<'a> Layout<'a> {
         Ok(Layout { files: files.collect::<Result<_>>()? })
     }
 
-    /// The index document, when there are several files.
+    /// Returns the index document, when there are several files.
     pub fn index(&self) -> Option<Value> {
         if self.files.len() < 2 {
             return None;
@@ -97,7 +97,7 @@ impl<'a> Layout<'a> {
         }))
     }
 
-    /// Length of all files in bytes.
+    /// Returns the length of all files in bytes.
     pub fn bytes(&self) -> u64 {
         self.files.iter().fold(0, |sum, file| sum.saturating_add(file.bytes()))
     }

@@ -1,5 +1,5 @@
-//! The transformers folder on disk: which files it has, how the weights get into them, how it appears under its name in
-//! one step, and how one that exists is opened again.
+//! Writes and reads the transformers folder on disk: which files it has, how the weights get into them, how it appears under
+//! its name in one step, and how one that exists is opened again.
 //!
 //! Nothing here knows a family. A [`crate::plan::Plan`] comes in, a folder comes out:
 //! [`publish::Staging`] makes the place, [`layout::Layout`] says which files hold which tensors, [`gather::write_weights`] fills

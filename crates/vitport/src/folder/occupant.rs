@@ -1,4 +1,4 @@
-//! What stands where the output folder is to go, and whether it may be replaced: every refusal that can be given before
+//! Finds out what stands where the output folder is to go, and whether it may be replaced: every refusal that can be given before
 //! any work is done.
 
 use std::fs::{self, Metadata};
@@ -9,14 +9,14 @@ use std::path::{Path, PathBuf};
 use super::error::{Error, Result};
 use super::kept;
 
-/// What lies at the output path, when it may be replaced.
+/// Says what lies at the output path, when it may be replaced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Occupant {
-    /// Nothing.
+    /// Means that nothing is there.
     Nothing,
-    /// A folder without entries.
+    /// Means a folder without entries.
     EmptyFolder,
-    /// A model folder, which the caller asked to replace, or one that holds nothing but what is kept: a card, a `.git`.
+    /// Means a model folder, which the caller asked to replace, or one that holds nothing but what is kept: a card, a `.git`.
     Folder,
 }
 

@@ -1,4 +1,4 @@
-//! How a finished folder appears under its name in one step, so that whoever looks there, at whatever moment and whatever
+//! Says how a finished folder appears under its name in one step, so that whoever looks there, at whatever moment and whatever
 //! happens, sees the old folder or the new one, whole.
 //!
 //! [`Staging::begin`] refuses what may not be replaced and makes a locked temporary folder next to the output;
@@ -19,16 +19,16 @@ use super::occupant::{Occupant, inspect, refuse_overlap};
 use super::stale::{Purpose, Siblings, lock, remove};
 use super::syncing::Syncing;
 
-/// How a folder is to be published.
+/// Says how a folder is to be published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Options {
-    /// Whether a model folder that has the name already is replaced.
+    /// Says whether a model folder that has the name already is replaced.
     pub force: bool,
-    /// Whether files and folders are on the disk, not only in the system's cache, before the name changes hands.
+    /// Says whether files and folders are on the disk, not only in the system's cache, before the name changes hands.
     pub fsync: bool,
 }
 
-/// A folder that is still being written, next to the place where it will appear.
+/// Holds a folder that is still being written, next to the place where it will appear.
 #[derive(Debug)]
 pub struct Staging {
     out: PathBuf,
@@ -44,14 +44,14 @@ pub struct Staging {
     published: bool,
 }
 
-/// A folder that has appeared under its name.
+/// Describes a folder that has appeared under its name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Published {
-    /// Where it is.
+    /// Says where it is.
     pub out: PathBuf,
-    /// The folder that it replaced, when that could not be removed altogether, under its temporary name.
+    /// Names the folder that it replaced, when that could not be removed altogether, under its temporary name.
     pub left_behind: Option<PathBuf>,
-    /// Files that lay there before and lie there still, such as a card.
+    /// Lists files that lay there before and lie there still, such as a card.
     pub kept: Vec<OsString>,
 }
 
@@ -86,17 +86,17 @@ impl Staging {
         Ok(staging)
     }
 
-    /// The temporary folder, to write files into.
+    /// Returns the temporary folder, to write files into.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Where the folder will appear, as an absolute path.
+    /// Returns the absolute path at which the folder will appear.
     pub fn out(&self) -> &Path {
         &self.out
     }
 
-    /// What takes the folder's files to the disk, which publishing waits for.
+    /// Returns what takes the folder's files to the disk, which publishing waits for.
     pub fn syncing(&self) -> &Syncing {
         &self.syncing
     }

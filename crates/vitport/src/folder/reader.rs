@@ -1,4 +1,4 @@
-//! A transformers folder that exists, opened to be verified or used: its two documents and its weights.
+//! Opens a transformers folder that exists, to be verified or used: its two documents and its weights.
 
 use std::fs::File;
 use std::io::Read;
@@ -9,16 +9,16 @@ use vitport_checkpoint::{Checkpoint, Limits};
 
 use super::error::{Error, Result};
 
-/// An opened model folder.
+/// Holds an opened model folder.
 #[derive(Debug)]
 pub struct Folder {
-    /// Where it is.
+    /// Says where it is.
     pub path: PathBuf,
-    /// `config.json`, an object.
+    /// Holds `config.json`, an object.
     pub config: Value,
-    /// `preprocessor_config.json`, an object; `None` when the folder has none.
+    /// Holds `preprocessor_config.json`, an object; `None` when the folder has none.
     pub processor: Option<Value>,
-    /// The weights: `model.safetensors`, its shards, or `pytorch_model.bin`, whichever comes first.
+    /// Holds the weights: `model.safetensors`, its shards, or `pytorch_model.bin`, whichever comes first.
     pub checkpoint: Checkpoint,
 }
 
@@ -42,7 +42,7 @@ impl Folder {
         Ok(Folder { path: path.to_owned(), config, processor, checkpoint })
     }
 
-    /// The bytes of a small file of the folder; none if there is no such file, or it is large or cannot be read.
+    /// Returns the bytes of a small file of the folder; none if there is no such file, or it is large or cannot be read.
     pub fn file(&self, name: &str) -> Option<Vec<u8>> {
         let mut bytes = Vec::new();
         let file = File::open(self.path.join(name)).ok()?;

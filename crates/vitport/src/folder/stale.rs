@@ -1,4 +1,4 @@
-//! Temporary folders next to the output: how they are named, how a live one is told from one that a killed run left
+//! Names and removes temporary folders next to the output: how they are named, how a live one is distinguished from one that a killed run left
 //! behind, and how the latter are cleared away.
 //!
 //! The process that owns a temporary folder holds an advisory lock (`flock`) on the folder itself. The system lets go of
@@ -15,20 +15,20 @@ use std::path::{Path, PathBuf};
 
 use super::kept;
 
-/// Where the temporary folders of one output path lie, and what they are called.
+/// Says where the temporary folders of one output path lie, and what they are called.
 #[derive(Debug, Clone)]
 pub(super) struct Siblings {
     parent: PathBuf,
     prefix: OsString,
 }
 
-/// What a temporary folder is for. The difference shows in its name, because a killed run must leave behind which of
-/// them may hold the only copy of something.
+/// Says what a temporary folder is for. The difference shows in its name, because a killed run must leave behind which of them
+/// may hold the only copy of something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Purpose {
-    /// A folder being filled, or one that has been replaced: `.NAME.vitport-XXXXXX`.
+    /// Means a folder being filled, or one that has been replaced: `.NAME.vitport-XXXXXX`.
     Scratch,
-    /// The folder that stood at the output path, while its successor moves in: `.NAME.vitport-old-XXXXXX`.
+    /// Means the folder that stood at the output path, while its successor moves in: `.NAME.vitport-old-XXXXXX`.
     Aside,
 }
 
@@ -36,7 +36,7 @@ const ASIDE: &[u8] = b"old-";
 const RANDOM: usize = 6;
 
 impl Siblings {
-    /// The temporary folders of the folder `name` in `parent`.
+    /// Describes the temporary folders of the folder `name` in `parent`.
     pub(super) fn new(parent: &Path, name: &OsStr) -> Self {
         let mut prefix = OsString::from(".");
         prefix.push(name);
@@ -44,7 +44,7 @@ impl Siblings {
         Siblings { parent: parent.to_owned(), prefix }
     }
 
-    /// A path that nobody uses yet, most probably.
+    /// Returns a path that nobody uses yet, most probably.
     pub(super) fn fresh(&self, purpose: Purpose) -> PathBuf {
         let mut name = self.prefix.clone();
         if purpose == Purpose::Aside {

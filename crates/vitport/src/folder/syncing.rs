@@ -1,4 +1,4 @@
-//! Putting files on the disk while other work goes on.
+//! Puts files on the disk while other work goes on.
 //!
 //! Waiting for the disk takes longer than filling the system's cache, so a file's way to the disk begins with the file: a
 //! thread asks the system for it from time to time while the file is being filled, and once more when it is full, while
@@ -14,7 +14,7 @@ use std::thread::{self, JoinHandle};
 
 use super::error::{Error, Result};
 
-/// Files on their way to the disk, or none where nobody waits for the disk.
+/// Tracks files on their way to the disk, or none where nobody waits for the disk.
 #[derive(Debug)]
 pub struct Syncing {
     is_wanted: bool,
@@ -22,7 +22,7 @@ pub struct Syncing {
     is_dropped: Arc<AtomicBool>,
 }
 
-/// A file that is being filled. Dropping it says that the file is full.
+/// Stands for a file that is being filled. Dropping it says that the file is full.
 #[derive(Debug)]
 pub(super) struct Filling(Option<Sender<()>>);
 
@@ -37,7 +37,7 @@ impl Filling {
 }
 
 impl Syncing {
-    /// Files that are put on the disk if `is_wanted`, and left to the system otherwise.
+    /// Tracks files that are put on the disk if `is_wanted`, and left to the system otherwise.
     pub fn new(is_wanted: bool) -> Self {
         Self { is_wanted, files: Mutex::default(), is_dropped: Arc::default() }
     }

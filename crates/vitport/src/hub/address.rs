@@ -1,11 +1,11 @@
-//! The addresses the client talks to. Only `http` and `https` exist here; an address knows its origin,
-//! which alone decides whether the token may travel with a request, and it can be shown without the
-//! parts that hold secrets (user information and the query of a signed link).
+//! Parses the addresses the client talks to. Only `http` and `https` exist here; an address knows its origin, which alone
+//! decides whether the token may travel with a request, and it can be shown without the parts that hold secrets (user
+//! information and the query of a signed link).
 
 use super::error::Error;
 use super::shown::shown;
 
-/// An absolute `http` or `https` address, split where this module needs it.
+/// Holds an absolute `http` or `https` address, split where this module needs it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Address {
     secure: bool,
@@ -45,7 +45,7 @@ impl Address {
         Ok(Self { secure, host: host.to_ascii_lowercase(), port, target })
     }
 
-    /// The address that `location`, a `Location` header received from here, points to.
+    /// Returns the address that `location`, a `Location` header received from here, points to.
     pub(super) fn join(&self, location: &str) -> Result<Self, Error> {
         let mut next = self.clone();
         if location
@@ -71,13 +71,13 @@ impl Address {
         Self::parse(&next.text())
     }
 
-    /// The same origin, another path.
+    /// Returns the same origin, another path.
     pub(super) fn with_path(&self, path: &str) -> Self {
         let base = self.target.split_once('?').map_or(self.target.as_str(), |(path, _)| path);
         Self { target: format!("{}{path}", base.trim_end_matches('/')), ..self.clone() }
     }
 
-    /// Whether both addresses have the same scheme, host and port.
+    /// Says whether both addresses have the same scheme, host and port.
     pub(super) fn same_origin(&self, other: &Self) -> bool {
         self.secure == other.secure && self.host == other.host && self.port == other.port
     }
@@ -94,12 +94,12 @@ impl Address {
         self.port
     }
 
-    /// The whole address, query included: for the wire, never for a message.
+    /// Returns the whole address, query included: for the wire, never for a message.
     pub(super) fn text(&self) -> String {
         format!("{}{}", self.origin(), self.target)
     }
 
-    /// Scheme, host, and port where it is not the scheme's own.
+    /// Returns scheme, host, and port where it is not the scheme's own.
     pub(super) fn origin(&self) -> String {
         let (scheme, usual) = if self.secure { ("https", 443) } else { ("http", 80) };
         if self.port == usual {
@@ -124,7 +124,7 @@ fn split_port(authority: &str, usual: u16) -> Option<(&str, u16)> {
     }
 }
 
-/// An address as a message or a report may show it: without user information, query and fragment.
+/// Returns an address as a message or a report may show it: without user information, query and fragment.
 pub fn shown_address(text: &str) -> String {
     let end = text.find(['?', '#']).unwrap_or(text.len());
     let text = text.split_at_checked(end).map_or(text, |(before, _)| before);

@@ -1,5 +1,5 @@
-//! The cache on disk, laid out as Python's `huggingface_hub` lays it out, so that either finds what the
-//! other fetched:
+//! Reads and writes the cache on disk, laid out as Python's `huggingface_hub` lays it out, so that either finds what the other
+//! fetched:
 //!
 //! ```text
 //! models--org--name/blobs/<etag>                     the bytes, once
@@ -22,7 +22,7 @@ use super::etag::Etag;
 use super::name::check_path;
 use super::progress::{Event, Progress};
 
-/// The part of the cache that belongs to one repository.
+/// Describes the part of the cache that belongs to one repository.
 #[derive(Clone, Debug)]
 pub(super) struct RepoCache {
     root: PathBuf,
@@ -30,12 +30,12 @@ pub(super) struct RepoCache {
 }
 
 impl RepoCache {
-    /// `repo` is a checked name, `org/name`.
+    /// Makes the cache of `repo`, a checked name, `org/name`.
     pub(super) fn new(root: &Path, repo: &str) -> Self {
         Self { root: root.to_owned(), folder_name: format!("models--{}", repo.replace('/', "--")) }
     }
 
-    /// The whole cache's folder.
+    /// Returns the whole cache's folder.
     pub(super) fn root(&self) -> &Path {
         &self.root
     }
@@ -44,28 +44,28 @@ impl RepoCache {
         self.root.join(&self.folder_name)
     }
 
-    /// The snapshot of a commit; it need not exist.
+    /// Returns the folder of the snapshot of a commit; it need not exist.
     pub(super) fn snapshot(&self, commit: &str) -> PathBuf {
         self.folder().join("snapshots").join(commit)
     }
 
-    /// The place of a file of a commit, if its bytes are here.
+    /// Returns the place of a file of a commit, if its bytes are here.
     pub(super) fn file(&self, commit: &str, path: &str) -> Option<PathBuf> {
         let place = self.snapshot(commit).join(path);
         place.is_file().then_some(place)
     }
 
-    /// The blob's place; it need not exist.
+    /// Returns the blob's place; it need not exist.
     pub(super) fn blob(&self, etag: &Etag) -> PathBuf {
         self.folder().join("blobs").join(etag.name())
     }
 
-    /// Where the bytes gather until they are whole.
+    /// Returns the file in which the bytes gather until they are whole.
     pub(super) fn incomplete(&self, etag: &Etag) -> PathBuf {
         self.folder().join("blobs").join(format!("{}.incomplete", etag.name()))
     }
 
-    /// The commit that a revision stands for, as far as the cache knows.
+    /// Returns the commit that a revision stands for, as far as the cache knows.
     pub(super) fn commit_of(&self, revision: &str) -> Option<String> {
         if is_commit(revision) && self.snapshot(revision).is_dir() {
             return Some(revision.to_owned());
@@ -75,7 +75,7 @@ impl RepoCache {
         is_segment(commit).then(|| commit.to_owned())
     }
 
-    /// Every file of a commit whose bytes are here, as paths in the repository.
+    /// Lists every file of a commit whose bytes are here, as paths in the repository.
     pub(super) fn listing(&self, commit: &str) -> Vec<String> {
         let mut files = Vec::new();
         let mut folders = vec![(self.snapshot(commit), String::new())];
@@ -100,7 +100,7 @@ impl RepoCache {
         self.folder().join(".no_exist").join(commit).join(path)
     }
 
-    /// Whether the commit is known not to have a file.
+    /// Says whether the commit is known not to have a file.
     pub(super) fn is_known_absent(&self, commit: &str, path: &str) -> bool {
         self.absence(commit, path).is_file()
     }
@@ -187,12 +187,12 @@ fn usual_permissions() -> fs::Permissions {
     fs::Permissions::from_mode(0o666)
 }
 
-/// A full commit id, which never changes its meaning.
+/// Says whether `revision` is a full commit id, which never changes its meaning.
 pub(super) fn is_commit(revision: &str) -> bool {
     revision.len() == 40 && revision.chars().all(|c| matches!(c, '0'..='9' | 'a'..='f'))
 }
 
-/// Whether a commit from a server or a refs file can be the name of one folder.
+/// Says whether a commit from a server or a refs file can be the name of one folder.
 pub(super) fn is_segment(commit: &str) -> bool {
     (1..=128).contains(&commit.len())
         && !commit.starts_with('.')

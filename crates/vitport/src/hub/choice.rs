@@ -1,13 +1,13 @@
-//! Which files of a repository make the model: `config.json`, and the first that exists of
-//! `model.safetensors`, its sharded form, `pytorch_model.bin`, its sharded form, and the only checkpoint
-//! that the repository holds. Safetensors come before pickles, because they cannot hold anything else.
+//! Decides which files of a repository make the model: `config.json`, and the first that exists of `model.safetensors`, its
+//! sharded form, `pytorch_model.bin`, its sharded form, and the only checkpoint that the repository holds. Safetensors come
+//! before pickles, because they cannot hold anything else.
 
 use serde::Deserialize;
 
 use super::error::Error;
 use super::name::check_path;
 
-/// The file with the model's structure.
+/// Names the file with the model's structure.
 pub(super) const CONFIG: &str = "config.json";
 
 /// The names that transformers and timm save under, best first; `true` for an index of shards.
@@ -25,20 +25,20 @@ const ENDINGS: [&str; 5] = [".safetensors", ".pth", ".pt", ".bin", ".npz"];
 const NOT_WEIGHTS: [&str; 6] =
     ["training_args.bin", "optimizer.pt", "optimizer.bin", "scheduler.pt", "scaler.pt", "rng_state.pth"];
 
-/// An index may not be larger than this. One of 10,000 tensors has about 1 MB.
+/// Limits the bytes of an index. One of 10,000 tensors has about 1 MB.
 pub(super) const LONGEST_INDEX: u64 = 64 << 20;
 
 /// More shards than any model has.
 const MOST_SHARDS: usize = 10_000;
 
-/// Where the weights are.
+/// Says where the weights are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Weights {
-    /// The file, or the index of the shards.
+    /// Gives the file, or the index of the shards.
     pub(super) file: String,
-    /// Whether `file` is an index.
+    /// Says whether `file` is an index.
     pub(super) sharded: bool,
-    /// Whether a folder holding `file` explains itself, so that nobody has to be told which file is meant.
+    /// Says whether a folder holding `file` explains itself, so that nobody has to be told which file is meant.
     pub(super) usual: bool,
 }
 
@@ -88,8 +88,8 @@ struct Index {
     weight_map: serde_json::Map<String, serde_json::Value>,
 }
 
-/// The shards that an index names, each once, as paths in the repository: relative to the index, and
-/// never out of the folder it lies in.
+/// Returns the shards that an index names, each once, as paths in the repository: relative to the index, and never out of the
+/// folder it lies in.
 pub(super) fn shards(repo: &str, index: &str, text: &[u8]) -> Result<Vec<String>, Error> {
     let bad = |why: String| Error::BadIndex { repo: repo.to_owned(), file: index.to_owned(), why };
     let parsed: Index =

@@ -1,5 +1,5 @@
-//! One request and its answer: who is asked, through which proxy, with which headers, and where
-//! redirects may lead. The token goes to the Hub's own origin and nowhere else, whatever a server says.
+//! Makes one request and its answer: who is asked, through which proxy, with which headers, and where redirects may lead. The
+//! token goes to the Hub's own origin and nowhere else, whatever a server says.
 
 use std::cell::Cell;
 use std::io::{self, Read};
@@ -30,33 +30,35 @@ pub(super) struct Client<'a> {
     is_reached: Cell<bool>,
 }
 
-/// The head of an answer, and a body to be read.
+/// Holds the head of an answer, and a body to be read.
 pub(super) struct Answer {
     pub(super) status: u16,
     pub(super) headers: HeaderMap,
     pub(super) body: Body,
-    /// Who gave it, after redirects.
+    /// Says who gave it, after redirects.
     pub(super) address: Address,
 }
 
 impl Answer {
-    /// A header that is text.
+    /// Returns a header that is text.
     pub(super) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
     }
 
-    /// A header that is a number.
+    /// Returns a header that is a number.
     pub(super) fn number(&self, name: &str) -> Option<u64> {
         self.header(name)?.trim().parse().ok()
     }
 
-    /// Where a redirect leads, if this is one.
+    /// Says where a redirect leads, if this is one.
     pub(super) fn redirect(&self) -> Option<&str> {
         matches!(self.status, 301 | 302 | 303 | 307 | 308).then(|| self.header(LOCATION.as_str())).flatten()
     }
 }
 
 impl<'a> Client<'a> {
+    /// Makes a client for the Hub of `config`.
+    ///
     /// # Errors
     /// [`Error::BadAddress`] or [`Error::BadSetting`] if the configuration cannot be used.
     pub(super) fn new(config: &'a HubConfig) -> Result<Self, Error> {
@@ -128,7 +130,7 @@ impl<'a> Client<'a> {
         &self.endpoint
     }
 
-    /// The Hub as messages name it.
+    /// Returns the Hub as messages name it.
     pub(super) fn hub(&self) -> String {
         self.endpoint.origin()
     }
@@ -137,13 +139,13 @@ impl<'a> Client<'a> {
         self.authorization.is_some()
     }
 
-    /// A host as messages may name it: a server could send us to one that is called like the token.
+    /// Returns a host as messages may name it: a server could send us to one that is called like the token.
     pub(super) fn shown_host(&self, address: &Address) -> String {
         let origin = super::shown::shown(&address.origin());
         self.config.token.as_ref().map_or(origin.clone(), |token| token.redact(&origin))
     }
 
-    /// One request, with no redirect followed. Answers that may pass (429, 5xx …) are faults.
+    /// Makes one request, with no redirect followed. Answers that may pass (429, 5xx …) are faults.
     ///
     /// `what` names what is asked for, in messages; `from` asks for the bytes from there on.
     pub(super) fn ask(
@@ -185,7 +187,7 @@ impl<'a> Client<'a> {
         Ok(answer)
     }
 
-    /// A GET that follows redirects to wherever they lead, except from https to http.
+    /// Sends a GET that follows redirects to wherever they lead, except from https to http.
     pub(super) fn get(&self, address: &Address, what: &str, from: u64) -> Result<Answer, Fault> {
         let mut address = address.clone();
         for _ in 0..=MOST_REDIRECTS {
@@ -198,8 +200,8 @@ impl<'a> Client<'a> {
         Err(self.redirect_fault(what, "more than 10 redirects").into())
     }
 
-    /// HEAD requests, following redirects for as long as `enough` of the answer is not known and they
-    /// stay with the Hub. `enough` sees every answer on the way.
+    /// Sends HEAD requests, following redirects for as long as `enough` of the answer is not known and they stay with the Hub.
+    /// `enough` sees every answer on the way.
     pub(super) fn head(
         &self,
         address: &Address,
@@ -279,7 +281,7 @@ impl Answer {
         Self { status: head.status.as_u16(), headers: head.headers, body, address }
     }
 
-    /// The whole body, which may not be longer than `limit` bytes; `None` if it is.
+    /// Reads the whole body, which may not be longer than `limit` bytes; `None` if it is.
     pub(super) fn read_all(self, limit: u64) -> io::Result<Option<Vec<u8>>> {
         let mut bytes = Vec::new();
         self.body.into_reader().take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
@@ -287,7 +289,7 @@ impl Answer {
     }
 }
 
-/// What a transport error means to the user.
+/// Says what a transport error means to the user.
 pub(super) fn network_words(error: &ureq::Error) -> String {
     match error {
         ureq::Error::HostNotFound => "the host name is not known".to_owned(),
@@ -300,7 +302,7 @@ pub(super) fn network_words(error: &ureq::Error) -> String {
     }
 }
 
-/// What a failed read or connection means to the user.
+/// Says what a failed read or connection means to the user.
 pub(super) fn io_words(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::ConnectionRefused => "the connection was refused".to_owned(),
@@ -361,7 +363,7 @@ fn bypasses(list: &str, address: &Address) -> bool {
     )
 }
 
-/// A body cut short, as a fault that may pass.
+/// Returns the fault, one that may pass, for a body that was cut short.
 pub(super) fn cut(error: &io::Error, progressed: bool, as_error: impl FnOnce(String) -> Error) -> Fault {
     let why = io_words(error);
     let error = Box::new(as_error(why.clone()));

@@ -1,40 +1,40 @@
-//! What the client has to know before it talks to anybody: where the Hub and the cache are, who asks,
-//! and how patient to be. The library reads no environment variable; whoever calls it fills this in.
+//! Holds what the client has to know before it talks to anybody: where the Hub and the cache are, who asks, and how patient to
+//! be. The library reads no environment variable; whoever calls it fills this in.
 
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// The Hub that everybody means when none is named.
+/// Gives the Hub that everybody means when none is named.
 pub const DEFAULT_ENDPOINT: &str = "https://huggingface.co";
 
-/// How to reach the Hub. [`HubConfig::new`] holds the defaults of Python's `huggingface_hub`.
+/// Says how to reach the Hub. [`HubConfig::new`] holds the defaults of Python's `huggingface_hub`.
 #[derive(Clone, Debug)]
 pub struct HubConfig {
-    /// Where the Hub is, such as `https://huggingface.co`; a trailing slash does not matter.
+    /// Says where the Hub is, such as `https://huggingface.co`; a trailing slash does not matter.
     pub endpoint: String,
-    /// The cache folder shared with `huggingface_hub` (its `HF_HUB_CACHE`).
+    /// Names the cache folder shared with `huggingface_hub` (its `HF_HUB_CACHE`).
     pub cache_dir: PathBuf,
-    /// The user's access token, sent to `endpoint` and to nobody else.
+    /// Holds the user's access token, sent to `endpoint` and to nobody else.
     pub token: Option<Token>,
-    /// Whether only what lies in the cache may be used.
+    /// Says whether only what lies in the cache may be used.
     pub offline: bool,
-    /// The proxies to go through.
+    /// Gives the proxies to go through.
     pub proxies: Proxies,
-    /// A PEM file of certificate authorities that replaces the built-in ones (Mozilla's).
+    /// Names a PEM file of certificate authorities that replaces the built-in ones (Mozilla's).
     pub ca_bundle: Option<PathBuf>,
-    /// How long to wait for a connection and for the head of an answer.
+    /// Says how long to wait for a connection and for the head of an answer.
     pub answer_timeout: Duration,
-    /// How long a transfer may stand still before it counts as cut.
+    /// Says how long a transfer may stand still before it counts as cut.
     pub read_timeout: Duration,
-    /// How often and how patiently to try again.
+    /// Says how often and how patiently to try again.
     pub retries: Retries,
-    /// The `User-Agent` header.
+    /// Gives the `User-Agent` header.
     pub user_agent: String,
 }
 
 impl HubConfig {
-    /// The public Hub, no token, and the given cache folder.
+    /// Returns the settings for the public Hub, no token, and the given cache folder.
     pub fn new(cache_dir: impl Into<PathBuf>) -> Self {
         Self {
             endpoint: DEFAULT_ENDPOINT.to_owned(),
@@ -51,19 +51,19 @@ impl HubConfig {
     }
 }
 
-/// How a request that failed for a passing reason is repeated.
+/// Says how a request that failed for a passing reason is repeated.
 #[derive(Clone, Copy, Debug)]
 pub struct Retries {
-    /// How often a request is made at most before it counts as failed; at least 1.
+    /// Says how often a request is made at most before it counts as failed; at least 1.
     pub tries: u32,
-    /// The same where nobody has answered yet and the connection is refused, or the host has no address.
+    /// Counts the tries where nobody has answered yet and the connection is refused, or the host has no address.
     pub tries_if_absent: u32,
-    /// The pause after the first failure; each further pause is twice the one before it, less a random
-    /// part of up to a quarter.
+    /// Gives the pause after the first failure; each further pause is twice the one before it, less a random part of up to a
+    /// quarter.
     pub first_pause: Duration,
-    /// No pause of our own choosing is longer than this.
+    /// Limits the pauses of our own choosing.
     pub longest_pause: Duration,
-    /// A server that asks (`Retry-After`) for a longer pause than this is not waited for.
+    /// Gives the longest pause that a server may ask for (`Retry-After`) and be waited for.
     pub longest_retry_after: Duration,
 }
 
@@ -80,25 +80,24 @@ impl Default for Retries {
     }
 }
 
-/// An access token. It can be sent to the Hub and compared; it is never shown.
+/// Holds an access token. It can be sent to the Hub and compared; it is never shown.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Token(String);
 
 impl Token {
-    /// A token from a variable or a file, without the white space around it; `None` if nothing is left.
+    /// Makes a token from a variable or a file, without the white space around it; `None` if nothing is left.
     pub fn new(text: &str) -> Option<Self> {
         let text: String = text.chars().filter(|c| !matches!(c, '\r' | '\n')).collect();
         let text = text.trim();
         (!text.is_empty()).then(|| Self(text.to_owned()))
     }
 
-    /// The token itself, for the `Authorization` header.
+    /// Returns the token itself, for the `Authorization` header.
     pub(super) fn secret(&self) -> &str {
         &self.0
     }
 
-    /// `text` without the token, should it hold it in whatever case (hosts are compared and shown in
-    /// lower case).
+    /// Returns `text` without the token, should it hold it in whatever case (hosts are compared and shown in lower case).
     pub(super) fn redact(&self, text: &str) -> String {
         let (low, secret) = (text.to_ascii_lowercase(), self.0.to_ascii_lowercase());
         let mut kept = String::with_capacity(text.len());
@@ -125,12 +124,12 @@ impl fmt::Display for Token {
     }
 }
 
-/// The proxies to go through, as the usual environment variables name them (`http://user:password@host:port`).
+/// Lists the proxies to go through, as the usual environment variables name them (`http://user:password@host:port`).
 #[derive(Clone, Default)]
 pub struct Proxies {
-    /// For `http://` addresses.
+    /// Gives the proxy for `http://` addresses.
     pub http: Option<String>,
-    /// For `https://` addresses.
+    /// Gives the proxy for `https://` addresses.
     pub https: Option<String>,
     /// Hosts to reach directly, separated by commas: `example.org` also means its subdomains, `*` every host.
     pub no_proxy: Option<String>,

@@ -1,265 +1,265 @@
-//! What can go wrong between a name and a file in the cache, each said in one line: what, where, why,
-//! and what to do next. No message holds a token, nor any sentence that a server wrote.
+//! Says what can go wrong between a name and a file in the cache, each said in one line: what, where, why, and what to do next.
+//! No message holds a token, nor any sentence that a server wrote.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use super::shown::shown;
 
-/// Why a model or an image could not be fetched.
+/// Says why a model or an image could not be fetched.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The text is not the name of a repository.
+    /// Means that the text is not the name of a repository.
     #[error("'{}' is not the name of a repository on the Hub: {why}; write org/name, org/name@revision or org/name:file.pth", shown(.text))]
     BadName {
-        /// What was given.
+        /// Says what was given.
         text: String,
-        /// What is wrong with it.
+        /// Says what is wrong with it.
         why: String,
     },
-    /// An address that cannot be used.
+    /// Means that an address cannot be used.
     #[error("cannot use the address '{address}': {why}")]
     BadAddress {
-        /// The address, without user information and query.
+        /// Gives the address, without user information and query.
         address: String,
-        /// What is wrong with it.
+        /// Says what is wrong with it.
         why: String,
     },
-    /// A proxy, certificate file or token that cannot be used.
+    /// Means that a proxy, certificate file or token cannot be used.
     #[error("cannot use {what}: {why}")]
     BadSetting {
-        /// Which setting.
+        /// Says which setting.
         what: String,
-        /// What is wrong with it.
+        /// Says what is wrong with it.
         why: String,
     },
-    /// The Hub shows no such repository to us. It answers alike for what is missing and what is private.
+    /// Means that the Hub shows no such repository to us. It answers alike for what is missing and what is private.
     #[error("{hub} shows no repository '{repo}' (status {status}): it does not exist, or it is private, which the Hub does not tell apart; check the spelling, {}", if *.token_sent { "and whether the token that was sent may read it" } else { "and set HF_TOKEN if it is private" })]
     NotFoundOrPrivate {
-        /// The repository.
+        /// Names the repository.
         repo: String,
-        /// The Hub's origin.
+        /// Gives the Hub's origin.
         hub: String,
-        /// The status of its answer: 401, 403 or 404.
+        /// Gives the status of its answer: 401, 403 or 404.
         status: u16,
-        /// Whether a token went with the request.
+        /// Says whether a token went with the request.
         token_sent: bool,
     },
-    /// The owner of the repository wants to be asked first.
+    /// Means that the owner of the repository wants to be asked first.
     #[error("'{repo}' is gated: ask for access at {hub}/{repo}, {}", if *.token_sent { "with the account whose token was sent" } else { "then set HF_TOKEN" })]
     Gated {
-        /// The repository.
+        /// Names the repository.
         repo: String,
-        /// The Hub's origin.
+        /// Gives the Hub's origin.
         hub: String,
-        /// Whether a token went with the request.
+        /// Says whether a token went with the request.
         token_sent: bool,
     },
-    /// The Hub does not know the token.
+    /// Means that the Hub does not know the token.
     #[error(
         "{hub} does not accept the token that was sent; make a new one, or unset HF_TOKEN for a public repository"
     )]
     TokenRefused {
-        /// The Hub's origin.
+        /// Gives the Hub's origin.
         hub: String,
     },
-    /// The repository has no such branch, tag, commit or pull request.
+    /// Means that the repository has no such branch, tag, commit or pull request.
     #[error("'{repo}' has no revision '{}'; name a branch, a tag, a commit or refs/pr/N", shown(.revision))]
     UnknownRevision {
-        /// The repository.
+        /// Names the repository.
         repo: String,
-        /// The revision asked for.
+        /// Gives the revision asked for.
         revision: String,
     },
-    /// The repository has no such file at this revision.
+    /// Means that the repository has no such file at this revision.
     #[error("'{repo}' has no file '{}' at revision '{}'", shown(.file), shown(.revision))]
     UnknownFile {
-        /// The repository.
+        /// Names the repository.
         repo: String,
-        /// The revision asked for.
+        /// Gives the revision asked for.
         revision: String,
-        /// The path in the repository.
+        /// Gives the path in the repository.
         file: String,
     },
-    /// Nothing in the repository is a checkpoint.
+    /// Means that nothing in the repository is a checkpoint.
     #[error("'{repo}' holds no checkpoint at revision '{}': no model.safetensors, no pytorch_model.bin, and no other .safetensors, .pth, .pt, .bin or .npz file", shown(.revision))]
     NoWeights {
-        /// The repository.
+        /// Names the repository.
         repo: String,
-        /// The revision asked for.
+        /// Gives the revision asked for.
         revision: String,
     },
-    /// The repository holds several checkpoints and nothing says which is meant.
+    /// Means that the repository holds several checkpoints and nothing says which is meant.
     #[error("'{repo}' holds {} checkpoints: {}; pick one, such as {repo}:{}", .files.len(), listed(.files), shown(.files.first().map_or("file.pth", String::as_str)))]
     SeveralWeights {
-        /// The repository.
+        /// Names the repository.
         repo: String,
-        /// The candidates.
+        /// Lists the candidates.
         files: Vec<String>,
     },
-    /// An index file names shards in a way that cannot be followed.
+    /// Means that an index file names shards in a way that cannot be followed.
     #[error("the index '{}' of '{repo}' cannot be used: {why}", shown(.file))]
     BadIndex {
-        /// The repository.
+        /// Names the repository.
         repo: String,
-        /// The index file.
+        /// Names the index file.
         file: String,
-        /// What is wrong with it.
+        /// Says what is wrong with it.
         why: String,
     },
-    /// Offline, and the cache does not hold what is needed.
+    /// Means that the client is offline, and the cache does not hold what is needed.
     #[error("offline, and the cache in {} holds no {what}; fetch it once without --offline and HF_HUB_OFFLINE", shown(&.cache.to_string_lossy()))]
     NotCached {
-        /// What is missing: a repository at a revision, or a file of it.
+        /// Says what is missing: a repository at a revision, or a file of it.
         what: String,
-        /// The cache folder.
+        /// Gives the cache folder.
         cache: PathBuf,
     },
-    /// Offline, and the address can only be had from the network.
+    /// Means that the client is offline, and the address can only be had from the network.
     #[error("offline, so {address} was not fetched; give a file, or drop --offline and HF_HUB_OFFLINE")]
     OfflineAddress {
-        /// The address, without its query.
+        /// Gives the address, without its query.
         address: String,
     },
-    /// No connection, or no answer on it.
+    /// Means that there is no connection, or no answer on it.
     #[error("cannot reach {host} ({why}) after {tries} {}; check the network, HF_ENDPOINT and the proxy settings", times(*.tries))]
     Unreachable {
-        /// The origin that was asked.
+        /// Gives the origin that was asked.
         host: String,
-        /// What the network said.
+        /// Says what the network said.
         why: String,
-        /// How often it was tried.
+        /// Says how often it was tried.
         tries: u32,
     },
-    /// The stream ended too early, again and again.
+    /// Means that the stream ended too early, again and again.
     #[error("the transfer of '{}' from {host} was cut after {received} of {} bytes, {tries} {} in a row ({why}); run it again to go on from there", shown(.file), or_unknown(*.expected), times(*.tries))]
     Cut {
-        /// The file.
+        /// Names the file.
         file: String,
-        /// The origin that sent it.
+        /// Gives the origin that sent it.
         host: String,
-        /// Bytes that have arrived, over all tries.
+        /// Counts the bytes that have arrived, over all tries.
         received: u64,
-        /// Bytes there should be.
+        /// Counts the bytes that there should be.
         expected: Option<u64>,
-        /// How often it was tried without getting much further.
+        /// Says how often it was tried without getting much further.
         tries: u32,
-        /// What the network said.
+        /// Says what the network said.
         why: String,
     },
-    /// Too many requests.
+    /// Means that the server was sent too many requests.
     #[error("{host} wants fewer requests (status 429) after {tries} {}{}; wait, or set HF_TOKEN for a higher limit", times(*.tries), .wait_seconds.map_or(String::new(), |s| format!(", and to be left alone for {s} s")))]
     RateLimited {
-        /// The origin that was asked.
+        /// Gives the origin that was asked.
         host: String,
-        /// The pause that the server asked for last, in seconds.
+        /// Gives the pause that the server asked for last, in seconds.
         wait_seconds: Option<u64>,
-        /// How often it was tried.
+        /// Says how often it was tried.
         tries: u32,
     },
-    /// The server answers with an error that tries do not cure.
+    /// Means that the server answers with an error that tries do not cure.
     #[error("{host} answered with status {status} for {what} after {tries} {}; {}", times(*.tries), if *.status >= 500 { "try again later" } else { "it does not say more" })]
     Status {
-        /// The origin that was asked.
+        /// Gives the origin that was asked.
         host: String,
-        /// What was asked for.
+        /// Says what was asked for.
         what: String,
-        /// The status of its answer.
+        /// Gives the status of its answer.
         status: u16,
-        /// How often it was tried.
+        /// Says how often it was tried.
         tries: u32,
     },
-    /// Redirects without end, or to somewhere a client must not follow.
+    /// Means that redirects have no end, or lead to somewhere a client must not follow.
     #[error("{host} sends the request for {what} on and on: {why}")]
     Redirect {
-        /// The origin that was asked first.
+        /// Gives the origin that was asked first.
         host: String,
-        /// What was asked for.
+        /// Says what was asked for.
         what: String,
-        /// What is wrong with the redirects.
+        /// Says what is wrong with the redirects.
         why: String,
     },
-    /// The answer is not what a Hub sends.
+    /// Means that the answer is not what a Hub sends.
     #[error("{host} does not answer like a Hub for {what}: {why}; check HF_ENDPOINT and the proxy settings")]
     BadAnswer {
-        /// The origin that was asked.
+        /// Gives the origin that was asked.
         host: String,
-        /// What was asked for.
+        /// Says what was asked for.
         what: String,
-        /// What is missing or wrong.
+        /// Says what is missing or wrong.
         why: String,
     },
-    /// The file has another size than the Hub announced.
+    /// Means that the file has another size than the Hub announced.
     #[error("'{}' should have {expected} bytes, but {host} sends {found}; nothing of it was kept, try again or another mirror", shown(.file))]
     WrongSize {
-        /// The file.
+        /// Names the file.
         file: String,
-        /// The origin that sent it.
+        /// Gives the origin that sent it.
         host: String,
-        /// Bytes announced.
+        /// Counts the bytes announced.
         expected: u64,
-        /// Bytes sent, or to be sent.
+        /// Counts the bytes sent, or to be sent.
         found: u64,
     },
-    /// The bytes are not those that the Hub's etag names.
+    /// Means that the bytes are not those that the Hub's etag names.
     #[error("'{}' from {host} is not the file that its etag {etag} names (its {algorithm} is {found}); nothing of it was kept, try again or another mirror", shown(.file))]
     WrongDigest {
-        /// The file.
+        /// Names the file.
         file: String,
-        /// The origin that sent it.
+        /// Gives the origin that sent it.
         host: String,
-        /// The etag.
+        /// Gives the etag.
         etag: String,
-        /// `sha256` or `git sha1`.
+        /// Names the algorithm: `sha256` or `git sha1`.
         algorithm: &'static str,
-        /// The digest of what arrived, in hexadecimal.
+        /// Gives the digest of what arrived, in hexadecimal.
         found: String,
     },
-    /// The answer is larger than the caller allows.
+    /// Means that the answer is larger than the caller allows.
     #[error("{address} is larger than {limit} bytes")]
     TooLarge {
-        /// The address, without its query.
+        /// Gives the address, without its query.
         address: String,
-        /// The limit, in bytes.
+        /// Gives the limit, in bytes.
         limit: u64,
     },
-    /// There is no room for the file.
+    /// Means that the disk has no space for the file.
     #[error("no room for '{}' in {}{}; free some, or set HF_HUB_CACHE to a larger disk", shown(.file), shown(&.folder.to_string_lossy()), .needed.map_or(String::new(), |n| format!(": {n} bytes are needed")))]
     DiskFull {
-        /// The file.
+        /// Names the file.
         file: String,
-        /// The folder on the full disk.
+        /// Names the folder on the full disk.
         folder: PathBuf,
-        /// Bytes still to be written, where known.
+        /// Counts the bytes still to be written, where known.
         needed: Option<u64>,
     },
-    /// The cache cannot be read or written.
+    /// Means that the cache cannot be read or written.
     #[error("cannot {doing} {}: {source}", shown(&.path.to_string_lossy()))]
     Disk {
-        /// What was tried, as in "cannot …".
+        /// Says what was tried, as in "cannot …".
         doing: &'static str,
-        /// The file or folder.
+        /// Names the file or folder.
         path: PathBuf,
-        /// What the system said.
+        /// Holds what the system said.
         source: io::Error,
     },
 }
 
-/// What kind of failure an [`Error`] is, for an exit status.
+/// Says what kind of failure an [`Error`] is, for an exit status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorClass {
-    /// The command line or the environment asks for something that cannot be meant.
+    /// Means that the command line or the environment asks for something that cannot be meant.
     Usage,
-    /// The repository was found, and what it holds is refused.
+    /// Means that the repository was found, and what it holds is refused.
     Refused,
-    /// Disk or network, and every repository or revision that the Hub does not show: from here, "private",
-    /// "missing" and "not reachable with this token" look the same.
+    /// Stands for disk or network, and every repository or revision that the Hub does not show: from here, "private", "missing"
+    /// and "not reachable with this token" look the same.
     Transfer,
 }
 
 impl Error {
-    /// What kind of failure this is.
+    /// Says what kind of failure this is.
     pub fn class(&self) -> ErrorClass {
         match self {
             Self::BadName { .. }
@@ -274,7 +274,7 @@ impl Error {
         }
     }
 
-    /// Whether the Hub could not be asked at all, so that an older answer in the cache is the best there is.
+    /// Says whether the Hub could not be asked at all, so that an older answer in the cache is the best there is.
     pub(super) fn is_outage(&self) -> bool {
         match self {
             Self::Unreachable { .. } | Self::RateLimited { .. } => true,
@@ -283,7 +283,7 @@ impl Error {
         }
     }
 
-    /// A failed disk operation; a full disk is distinguished.
+    /// Returns the error for a failed disk operation; a full disk is distinguished.
     pub(super) fn disk(doing: &'static str, path: &Path, source: io::Error) -> Self {
         if matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
             let folder = path.parent().unwrap_or(path).to_owned();

@@ -1,4 +1,4 @@
-//! The etag of a file: the name of its blob in the cache and, nearly always, a digest of its bytes.
+//! Parses the etag of a file: the name of its blob in the cache and, nearly always, a digest of its bytes.
 //!
 //! The Hub's etag of a large file (Git LFS, Xet) is the SHA-256 of its bytes; that of a small one is its
 //! git object id, the SHA-1 of `blob <size>\0` and the bytes. Some mirrors give the plain SHA-1 instead,
@@ -16,7 +16,7 @@ use super::error::Error;
 /// Bytes read at once while digesting.
 const BLOCK: usize = 256 * 1024;
 
-/// A checked etag.
+/// Holds a checked etag.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Etag {
     name: String,
@@ -41,7 +41,7 @@ impl Etag {
         (plain && fits).then(|| Self { name: name.to_owned() })
     }
 
-    /// The file name of the blob.
+    /// Returns the file name of the blob.
     pub(super) fn name(&self) -> &str {
         &self.name
     }

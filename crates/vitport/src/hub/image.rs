@@ -1,5 +1,5 @@
-//! One file from any address, for an image that is given as a link. It is not cached: it goes to a
-//! temporary file that disappears with its handle.
+//! Fetches one file from any address, for an image that is given as a link. It is not cached: it goes to a temporary file that
+//! disappears with its handle.
 
 use std::io::{self, Read, Write};
 use std::path::Path;

@@ -1,5 +1,4 @@
-//! The two questions to the Hub: which commit a revision is and what it holds, and what the etag and
-//! size of one file are.
+//! Asks the two questions to the Hub: which commit a revision is and what it holds, and what the etag and size of one file are.
 
 use serde::Deserialize;
 
@@ -16,15 +15,15 @@ use super::retry::{Fault, retrying};
 /// A listing of more bytes than this is no listing of a model repository.
 const LONGEST_LISTING: u64 = 32 << 20;
 
-/// What a revision is.
+/// Says what a revision is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct RevisionFacts {
     pub(super) commit: String,
-    /// Every file, if the server lists them; mirrors of files alone do not.
+    /// Lists every file, if the server lists them; mirrors of files alone do not.
     pub(super) listing: Option<Vec<String>>,
 }
 
-/// What the Hub says of one file before it is fetched.
+/// Says what the Hub says of one file before it is fetched.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct FileFacts {
     pub(super) etag: Etag,
@@ -54,7 +53,7 @@ pub(super) struct Questions<'a> {
 }
 
 impl Questions<'_> {
-    /// Which commit the revision is, and its files.
+    /// Asks which commit the revision is, and its files.
     pub(super) fn revision(&self, tries: u32) -> Result<RevisionFacts, Error> {
         let api = format!("/api/models/{}", self.repo);
         let mut paths = vec![format!("{api}/revision/{}", quoted(self.revision, ""))];
@@ -110,7 +109,7 @@ impl Questions<'_> {
         Ok(Some(RevisionFacts { commit, listing }))
     }
 
-    /// What the Hub says of a file of a commit; `None` if there is no such file.
+    /// Asks what the Hub says of a file of a commit; `None` if there is no such file.
     pub(super) fn file(&self, commit: &str, file: &str) -> Result<Option<FileFacts>, Error> {
         let address = self.file_address(commit, file);
         let mut linked_etag = None;
@@ -142,13 +141,13 @@ impl Questions<'_> {
         Ok(Some(FileFacts { etag, size }))
     }
 
-    /// Where a file is served.
+    /// Returns the address from which a file is served.
     pub(super) fn file_address(&self, revision: &str, file: &str) -> Address {
         let path = format!("/{}/resolve/{}/{}", self.repo, quoted(revision, ""), quoted(file, "/"));
         self.client.endpoint().with_path(&path)
     }
 
-    /// What an answer other than success means.
+    /// Says what an answer other than success means.
     pub(super) fn refusal(&self, answer: &Answer) -> Error {
         let (repo, hub) = (self.repo.to_owned(), self.client.hub());
         let token_sent = self.client.has_token();

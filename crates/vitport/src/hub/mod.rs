@@ -1,5 +1,4 @@
-//! Models by their name on the Hugging Face Hub, fetched into the cache that Python's `huggingface_hub`
-//! uses.
+//! Fetches models by their name on the Hugging Face Hub into the cache that Python's `huggingface_hub` uses.
 //!
 //! [`fetch_model`] turns a [`RepoId`] into a [`Snapshot`]: a folder in the cache with `config.json` and
 //! the weights. What either client fetched, the other finds; the layout is described in the `cache`

@@ -1,4 +1,4 @@
-//! Names of repositories, as people write them: `org/name`, `hf-hub:org/name@revision` (timm's way),
+//! Parses names of repositories, as people write them: `org/name`, `hf-hub:org/name@revision` (timm's way),
 //! `hf://org/name@revision` (fsspec's way), a link copied from the browser, and a file within any of them.
 
 use std::fmt;
@@ -6,10 +6,10 @@ use std::fmt;
 use super::address::shown_address;
 use super::error::Error;
 
-/// The branch that is meant when no revision is named.
+/// Names the branch that is meant when no revision is named.
 pub const DEFAULT_REVISION: &str = "main";
 
-/// A model repository on the Hub, a revision of it, and perhaps one file in it.
+/// Names a model repository on the Hub, a revision of it, and perhaps one file in it.
 ///
 /// ```
 /// # use vitport::hub::RepoId;
@@ -53,14 +53,14 @@ impl RepoId {
         Self::from_name(bare.unwrap_or(trimmed), bare.is_some()).map_err(|why| bad(&why))
     }
 
-    /// Whether `text` begins in a way that only a name on the Hub does.
+    /// Says whether `text` begins in a way that only a name on the Hub does.
     pub fn is_explicit(text: &str) -> bool {
         ["hf-hub:", "hf_hub:", "hf://", "https://huggingface.co/", "https://hf.co/"]
             .iter()
             .any(|prefix| text.trim_start().starts_with(prefix))
     }
 
-    /// The same repository and file at another revision.
+    /// Returns the same repository and file at another revision.
     ///
     /// # Errors
     /// [`Error::BadName`] if `revision` cannot be one.
@@ -70,17 +70,17 @@ impl RepoId {
         Ok(Self { revision: revision.to_owned(), ..self })
     }
 
-    /// `org/name`.
+    /// Returns `org/name`.
     pub fn repo(&self) -> &str {
         &self.repo
     }
 
-    /// The branch, tag, commit or `refs/pr/N`; `main` unless named.
+    /// Returns the branch, tag, commit or `refs/pr/N`; `main` unless named.
     pub fn revision(&self) -> &str {
         &self.revision
     }
 
-    /// The file that was picked, as a path in the repository.
+    /// Returns the file that was picked, as a path in the repository.
     pub fn file(&self) -> Option<&str> {
         self.file.as_deref()
     }
@@ -222,8 +222,8 @@ fn check_revision(revision: &str) -> Result<(), String> {
     check_path(revision).map_err(|_| "its revision is not a branch, tag or commit".to_owned())
 }
 
-/// Whether `path` stays inside the folder it is joined to, on every system: relative, with `/` between
-/// its parts, none of them empty, `.` or `..`, no backslash and no control characters.
+/// Checks that `path` stays inside the folder it is joined to, on every system: relative, with `/` between its parts, none of
+/// them empty, `.` or `..`, no backslash and no control characters.
 pub(super) fn check_path(path: &str) -> Result<(), String> {
     if path.len() > 1024 || path.chars().any(|c| c.is_control() || c == '\\') {
         return Err("its path holds characters that no path in a repository has".to_owned());

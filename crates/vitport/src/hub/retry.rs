@@ -1,4 +1,4 @@
-//! Trying again: which failures pass by themselves, and how long to wait between tries.
+//! Tries again: which failures pass by themselves, and how long to wait between tries.
 
 use std::hash::{BuildHasher, RandomState};
 use std::thread::sleep;
@@ -8,22 +8,22 @@ use super::config::Retries;
 use super::error::Error;
 use super::progress::{Event, Progress};
 
-/// Why a try failed.
+/// Says why a try failed.
 #[derive(Debug)]
 pub(super) enum Fault {
-    /// It would fail again.
+    /// Means that it would fail again.
     Final(Error),
-    /// It may work next time.
+    /// Means that it may work next time.
     Passing {
-        /// What the network or the server said, for the user.
+        /// Says what the network or the server said, for the user.
         why: String,
-        /// The pause that the server asked for.
+        /// Gives the pause that the server asked for.
         retry_after: Option<Duration>,
-        /// Whether the failed try got the work forward, so that the count of tries begins anew.
+        /// Says whether the failed try got the work forward, so that the count of tries begins anew.
         progressed: bool,
-        /// Whether nobody is there to ask: such a failure is quick, and seldom passes within seconds.
+        /// Says whether nobody is there to ask: such a failure is quick, and seldom passes within seconds.
         absent: bool,
-        /// What it is if it does not pass. The count of tries is filled in.
+        /// Says what it is if it does not pass. The count of tries is filled in.
         error: Box<Error>,
     },
 }
@@ -81,12 +81,12 @@ fn with_tries(mut error: Error, failed: u32) -> Error {
     error
 }
 
-/// Whether a status means that the same request may work later (RFC 9110, section 15; RFC 6585 for 429).
+/// Says whether a status means that the same request may work later (RFC 9110, section 15; RFC 6585 for 429).
 pub(super) fn is_passing(status: u16) -> bool {
     matches!(status, 408 | 429 | 500 | 502 | 503 | 504)
 }
 
-/// The pause that a `Retry-After` header asks for: seconds, or a date (RFC 9110, section 10.2.3).
+/// Returns the pause that a `Retry-After` header asks for: seconds, or a date (RFC 9110, section 10.2.3).
 pub(super) fn retry_after(value: &str) -> Option<Duration> {
     let value = value.trim();
     if let Ok(seconds) = value.parse::<u64>() {
@@ -96,7 +96,7 @@ pub(super) fn retry_after(value: &str) -> Option<Duration> {
     Some(then.duration_since(SystemTime::now()).unwrap_or(Duration::ZERO))
 }
 
-/// The pause that the Hub's `RateLimit: "api";r=0;t=55` header asks for, if nothing remains
+/// Returns the pause that the Hub's `RateLimit: "api";r=0;t=55` header asks for, if nothing remains
 /// (draft-ietf-httpapi-ratelimit-headers-09).
 pub(super) fn rate_limit_reset(value: &str) -> Option<Duration> {
     let field = |name: &str| {

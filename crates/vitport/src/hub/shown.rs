@@ -1,11 +1,11 @@
-//! Text that a server or a repository chose, made fit for one line of a message: control and direction
-//! characters are written out, and what is too long is cut.
+//! Makes text that a server or a repository chose fit for one line of a message: control and direction characters are
+//! written out, and what is too long is cut.
 
 /// The longest text that is shown whole, in characters.
 const LONGEST: usize = 200;
 
-/// `text` with control characters, and those that change how their neighbours are shown, written as
-/// `\u{…}`; at most [`LONGEST`] characters of it.
+/// Returns `text` with control characters, and those that change how their neighbours are shown, written as `\u{…}`; at most
+/// [`LONGEST`] characters of it.
 pub(super) fn shown(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars().take(LONGEST) {

@@ -1,5 +1,4 @@
-//! From the name of a repository to a folder that can be opened: its `config.json` and its weights, in
-//! the cache.
+//! Leads from the name of a repository to a folder that can be opened: its `config.json` and its weights, in the cache.
 
 use std::path::{Path, PathBuf};
 
@@ -14,43 +13,43 @@ use super::progress::Progress;
 use super::transfer::Transfer;
 use crate::front_matter::CARD;
 
-/// A model in the cache.
+/// Describes a model in the cache.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Snapshot {
-    /// The snapshot's folder. It may hold more files than were asked for now.
+    /// Names the snapshot's folder. It may hold more files than were asked for now.
     pub folder: PathBuf,
-    /// The weights: one file, or the shards in the order of their names.
+    /// Lists the weights: one file, or the shards in the order of their names.
     pub weights: Vec<PathBuf>,
-    /// `config.json`, if the repository has one.
+    /// Names `config.json`, if the repository has one.
     pub config: Option<PathBuf>,
-    /// The repository, `org/name`.
+    /// Names the repository, `org/name`.
     pub repo: String,
-    /// The revision as it was asked for.
+    /// Gives the revision as it was asked for.
     pub revision: String,
-    /// The commit that the revision is.
+    /// Gives the commit that the revision is.
     pub commit: String,
-    /// How sure it is that the revision is still this commit.
+    /// Says how sure it is that the revision is still this commit.
     pub reach: Reach,
     /// Whether the folder's file names say by themselves which weights are meant.
     usual: bool,
 }
 
-/// Where the knowledge of a revision's commit comes from.
+/// Says where the knowledge of a revision's commit comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reach {
-    /// The Hub was asked.
+    /// Means that the Hub was asked.
     Hub,
-    /// The cache alone, because the caller is offline, or because a commit was named, which cannot change.
+    /// Means the cache alone, because the caller is offline, or because a commit was named, which cannot change.
     Cache,
-    /// The cache alone, because the Hub could not be asked. A caller should say so.
+    /// Means the cache alone, because the Hub could not be asked. A caller should say so.
     Unreachable {
-        /// Why, in one line.
+        /// Says why, in one line.
         why: String,
     },
 }
 
 impl Snapshot {
-    /// What to open: the folder, or the one file that was picked or that has a name of its own.
+    /// Says what to open: the folder, or the one file that was picked or that has a name of its own.
     pub fn source(&self) -> &Path {
         match self.weights.as_slice() {
             [only] if !self.usual => only,

@@ -1,5 +1,5 @@
-//! Getting the bytes of one file into the cache: resumed where an earlier transfer stopped, repeated when
-//! the stream is cut, and compared with the size and the etag before anybody can find them.
+//! Gets the bytes of one file into the cache: resumed where an earlier transfer stopped, repeated when the stream is cut, and
+//! compared with the size and the etag before anybody can find them.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -27,7 +27,7 @@ pub(super) struct Transfer<'a> {
 }
 
 impl Transfer<'_> {
-    /// The place of `file` in the cache, fetched if it is not there; `None` if the commit has no such file.
+    /// Returns the place of `file` in the cache, fetched if it is not there; `None` if the commit has no such file.
     pub(super) fn fetch(&self, file: &str) -> Result<Option<PathBuf>, Error> {
         let progress = self.questions.progress;
         if let Some(place) = self.cache.file(self.commit, file) {

@@ -1,6 +1,6 @@
-//! The preprocessing that Microsoft's CvT was tested with (lib/dataset/transformas/build.py,
-//! `build_transforms(is_train=False)`): with `TEST.CENTER_CROP` the shorter side becomes the image
-//! size over 0.875 and the middle is cut out, without it both sides become the image size.
+//! Reproduces the preprocessing that Microsoft's CvT was tested with (lib/dataset/transformas/build.py,
+//! `build_transforms(is_train=False)`): with `TEST.CENTER_CROP` the shorter side becomes the image size over 0.875 and the
+//! middle is cut out, without it both sides become the image size.
 
 use super::error::ImageError;
 use super::resize::{Filter, resize};
@@ -8,23 +8,23 @@ use super::rgb_image::RgbImage;
 use super::torchvision::{CropRounding, centre_crop, resize_shorter_side, to_normalised_tensor};
 use vitport_nn::Pixels;
 
-/// The numbers of a model's yaml file that make the transform.
+/// Holds the numbers of a model's yaml file that make the transform.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MicrosoftTransform {
-    /// Height and width of the network's input; `TEST.IMAGE_SIZE`.
+    /// Gives the height and width of the network's input; `TEST.IMAGE_SIZE`.
     pub image_size: usize,
-    /// `TEST.CENTER_CROP`: on at 224, off at 384.
+    /// Holds `TEST.CENTER_CROP`: on at 224, off at 384.
     pub center_crop: bool,
-    /// `TEST.INTERPOLATION`: bicubic in every released model.
+    /// Holds `TEST.INTERPOLATION`: bicubic in every released model.
     pub interpolation: Filter,
-    /// `INPUT.MEAN` of red, green and blue in 0..1.
+    /// Holds `INPUT.MEAN` of red, green and blue in 0..1.
     pub mean: [f64; 3],
-    /// `INPUT.STD` of red, green and blue in 0..1.
+    /// Holds `INPUT.STD` of red, green and blue in 0..1.
     pub std: [f64; 3],
 }
 
 impl MicrosoftTransform {
-    /// Pixels [3, image size, image size].
+    /// Returns the pixels [3, image size, image size].
     ///
     /// # Errors
     /// What resizing returns.
@@ -32,7 +32,7 @@ impl MicrosoftTransform {
         self.apply_rounding(image, CropRounding::HalfToEven)
     }
 
-    /// [`MicrosoftTransform::apply`] with another rounding of the crop than torchvision's.
+    /// Does the same as [`MicrosoftTransform::apply`] with another rounding of the crop than torchvision's.
     ///
     /// # Errors
     /// As [`MicrosoftTransform::apply`].

@@ -1,5 +1,5 @@
-//! Image to pixels, on both sides: what timm and Microsoft do to an image before the source
-//! network sees it, and what the folder's image processor does before the target network does.
+//! Makes pixels of an image, on both sides: what timm and Microsoft do to an image before the source network sees it, and what
+//! the folder's image processor does before the target network does.
 
 mod error;
 mod microsoft_transform;

@@ -1,6 +1,6 @@
-//! The preprocessing that transformers computes from a folder's `preprocessor_config.json`: the image
-//! processors of transformers 4.57.6 with their PIL backend (models/*/image_processing_*.py). Nothing
-//! but the resampling is shared with the source side.
+//! Computes the preprocessing that transformers computes from a folder's `preprocessor_config.json`: the image processors of
+//! transformers 4.57.6 with their PIL backend (models/*/image_processing_*.py). Nothing but the resampling is shared with the
+//! source side.
 
 use super::error::ImageError;
 use super::processor_config::{Class, ProcessorConfig, Resize};
@@ -8,15 +8,15 @@ use super::resize::resize;
 use super::rgb_image::RgbImage;
 use vitport_nn::Pixels;
 
-/// An image processor as its folder describes it.
+/// Describes an image processor as its folder describes it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ImageProcessor {
     config: ProcessorConfig,
 }
 
 impl ImageProcessor {
-    /// The processor of a parsed `preprocessor_config.json`. Where the file names no class,
-    /// `fallback` does: the one that transformers maps the folder's `model_type` to.
+    /// Reads the processor of a parsed `preprocessor_config.json`. Where the file names no class, `fallback` does: the one that
+    /// transformers maps the folder's `model_type` to.
     ///
     /// # Errors
     /// [`ImageError::UnknownProcessor`], or [`ImageError::Processor`] for a field that the class
@@ -28,7 +28,7 @@ impl ImageProcessor {
         Ok(Self { config: ProcessorConfig::from_json(json, fallback)? })
     }
 
-    /// Pixels [3, height, width], whatever size the configuration gives them.
+    /// Returns the pixels [3, height, width], whatever size the configuration gives them.
     ///
     /// # Errors
     /// What resizing returns.

@@ -1,6 +1,6 @@
-//! `preprocessor_config.json` as the image processors of transformers 4.57.6 read it: every class has
-//! its own defaults, a missing field takes the default, a `null` switches a step off, and sizes come in
-//! several spellings (image_processing_utils.py, `get_size_dict`).
+//! Reads `preprocessor_config.json` as the image processors of transformers 4.57.6 read it: every class has its own defaults, a
+//! missing field takes the default, a `null` switches a step off, and sizes come in several spellings
+//! (image_processing_utils.py, `get_size_dict`).
 
 use serde_json::{Map, Value};
 
@@ -14,35 +14,35 @@ const IMAGENET_STANDARD: ([f64; 3], [f64; 3]) = ([0.5; 3], [0.5; 3]);
 const OPENAI_CLIP: ([f64; 3], [f64; 3]) =
     ([0.481_454_66, 0.457_827_5, 0.408_210_73], [0.268_629_54, 0.261_302_58, 0.275_777_11]);
 
-/// The image processors that can be run.
+/// Lists the image processors that can be run.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Class {
     ViT,
     DeiT,
-    /// CLIP's and BiT's compute the same.
+    /// Stands for CLIP's and BiT's, which compute the same.
     ClipOrBit,
     ConvNext {
         crop_pct: f64,
     },
 }
 
-/// What the image is resized to.
+/// Says what the image is resized to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Resize {
     Sides { height: usize, width: usize },
     ShortestEdge(usize),
 }
 
-/// A processor's steps; a step that is off is none.
+/// Holds a processor's steps; a step that is off is none.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct ProcessorConfig {
     pub(super) class: Class,
     pub(super) resize: Option<Resize>,
     pub(super) resample: Filter,
-    /// (height, width).
+    /// Gives the (height, width) of the crop.
     pub(super) crop: Option<(usize, usize)>,
     pub(super) rescale_factor: Option<f64>,
-    /// Mean and standard deviation of red, green and blue.
+    /// Gives the mean and standard deviation of red, green and blue.
     pub(super) normalize: Option<([f64; 3], [f64; 3])>,
 }
 

@@ -1,7 +1,7 @@
-//! Pillow's resampling, reproduced to the last bit (src/libImaging/Resample.c and Geometry.c, 13.0):
-//! an antialiasing kernel stretched by the reduction, coefficients in fixed point with 22 fractional
-//! bits, and rounding to eight bits after each pass. The horizontal pass comes first unless the height
-//! shrinks by more than twice as many pixels as the width (so since Pillow 13; before, always).
+//! Reproduces Pillow's resampling to the last bit (src/libImaging/Resample.c and Geometry.c, 13.0): an antialiasing
+//! kernel stretched by the reduction, coefficients in fixed point with 22 fractional bits, and rounding to eight bits after
+//! each pass. The horizontal pass comes first unless the height shrinks by more than twice as many pixels as the width (so
+//! since Pillow 13; before, always).
 
 use std::borrow::Cow;
 
@@ -10,26 +10,26 @@ use rayon::prelude::*;
 use super::error::ImageError;
 use super::rgb_image::{MOST_PIXELS, RgbImage};
 
-/// A resampling filter.
+/// Names a resampling filter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Filter {
-    /// The nearest pixel, without antialiasing.
+    /// Takes the nearest pixel, without antialiasing.
     Nearest,
-    /// The mean over the area of an output pixel.
+    /// Takes the mean over the area of an output pixel.
     Box,
-    /// A triangle.
+    /// Weights the pixels by a triangle.
     Bilinear,
-    /// A cosine window on the sinc, one pixel to each side.
+    /// Weights the pixels by a cosine window on the sinc, one pixel to each side.
     Hamming,
-    /// The cubic convolution kernel with a = −1/2 (Keys 1981, "Cubic convolution interpolation").
+    /// Weights the pixels by the cubic convolution kernel with a = −1/2 (Keys 1981, "Cubic convolution interpolation").
     Bicubic,
-    /// A sinc windowed by a sinc, three pixels to each side.
+    /// Weights the pixels by a sinc windowed by a sinc, three pixels to each side.
     Lanczos,
 }
 
 impl Filter {
-    /// Pillow's number for the filter (`PIL.Image.Resampling`), as `resample` in
-    /// preprocessor_config.json has it.
+    /// Returns the filter with Pillow's number (`PIL.Image.Resampling`), as `resample` in preprocessor_config.json
+    /// has it.
     pub fn from_pillow_number(number: u64) -> Option<Self> {
         Some(match number {
             0 => Self::Nearest,
@@ -42,7 +42,7 @@ impl Filter {
         })
     }
 
-    /// The inverse of [`Filter::from_pillow_number`].
+    /// Returns the filter's number: the inverse of [`Filter::from_pillow_number`].
     pub fn pillow_number(self) -> u64 {
         match self {
             Self::Nearest => 0,
@@ -54,7 +54,7 @@ impl Filter {
         }
     }
 
-    /// timm's and torchvision's name for the filter, as `interpolation` in a pretrained config.
+    /// Returns the filter that has timm's and torchvision's name for the filter, as `interpolation` in a pretrained config.
     pub fn from_name(name: &str) -> Option<Self> {
         Some(match name {
             "nearest" => Self::Nearest,
@@ -67,7 +67,7 @@ impl Filter {
         })
     }
 
-    /// The inverse of [`Filter::from_name`].
+    /// Returns the filter's name: the inverse of [`Filter::from_name`].
     pub fn name(self) -> &'static str {
         match self {
             Self::Nearest => "nearest",

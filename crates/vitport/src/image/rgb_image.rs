@@ -1,4 +1,4 @@
-//! A decoded image: eight bits of red, green and blue. Decoding follows transformers' `load_image`, that is Pillow's
+//! Decodes images: eight bits of red, green and blue. Decoding follows transformers' `load_image`, that is Pillow's
 //! `ImageOps.exif_transpose(Image.open(file)).convert("RGB")`: the camera's orientation is applied, no colour profile is, and
 //! alpha is dropped. JPEG differs from Pillow's by a few levels, as decoders may (libjpeg smooths colours when enlarging them).
 
@@ -10,14 +10,14 @@ use image::{DynamicImage, ImageDecoder, ImageReader, Limits};
 use super::error::ImageError;
 use super::whole::check_end;
 
-/// Twice Pillow's `MAX_IMAGE_PIXELS` (a quarter of a gibibyte of RGB): where Pillow raises
+/// Limits an image to twice Pillow's `MAX_IMAGE_PIXELS` (a quarter of a gibibyte of RGB): where Pillow raises
 /// `DecompressionBombError`.
 pub const MOST_PIXELS: usize = 178_956_970;
 
 /// What a decoder may allocate.
 const MOST_BYTES: u64 = 1 << 30;
 
-/// An image in eight-bit RGB, row after row, three bytes a pixel.
+/// Holds an image in eight-bit RGB, row after row, three bytes a pixel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RgbImage {
     width: usize,
@@ -26,7 +26,7 @@ pub struct RgbImage {
 }
 
 impl RgbImage {
-    /// An image over `bytes`; none when there are not exactly three for each pixel, or no pixels.
+    /// Makes an image over `bytes`; none when there are not exactly three for each pixel, or no pixels.
     pub fn new(width: usize, height: usize, bytes: Vec<u8>) -> Option<Self> {
         let length = width.checked_mul(height)?.checked_mul(3)?;
         (length == bytes.len() && length > 0).then_some(Self { width, height, bytes })
@@ -61,22 +61,22 @@ impl RgbImage {
         Self::new(width, height, rgb(decoded)).ok_or(ImageError::Empty { width, height, step: "decoding" })
     }
 
-    /// Pixels in a row.
+    /// Returns the number of pixels in a row.
     pub fn width(&self) -> usize {
         self.width
     }
 
-    /// Rows.
+    /// Returns the number of rows.
     pub fn height(&self) -> usize {
         self.height
     }
 
-    /// Red, green and blue of every pixel, row after row.
+    /// Returns red, green and blue of every pixel, row after row.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// Rows of pixels.
+    /// Returns the rows of pixels.
     pub(super) fn rows(&self) -> impl Iterator<Item = &[u8]> {
         self.bytes.chunks_exact(self.width.saturating_mul(3).max(1))
     }

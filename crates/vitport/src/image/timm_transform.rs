@@ -1,4 +1,4 @@
-//! The preprocessing that timm gives a model for evaluation: `timm.data.create_transform(**config,
+//! Reproduces the preprocessing that timm gives a model for evaluation: `timm.data.create_transform(**config,
 //! is_training=False)` (timm/data/transforms_factory.py, `transforms_imagenet_eval`, 1.0.31).
 
 use super::error::ImageError;
@@ -7,19 +7,19 @@ use super::rgb_image::RgbImage;
 use super::torchvision::{CropRounding, Size, centre_crop, resize_shorter_side, to_normalised_tensor};
 use vitport_nn::Pixels;
 
-/// What becomes of an image that has not the network's shape; timm's `crop_mode`.
+/// Says what becomes of an image that has not the network's shape; timm's `crop_mode`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum CropMode {
-    /// The shorter side is fitted and the rest cut off; timm's default.
+    /// Means that the shorter side is fitted and the rest cut off; timm's default.
     Center,
-    /// Both sides are fitted, whatever becomes of the proportions.
+    /// Means that both sides are fitted, whatever becomes of the proportions.
     Squash,
-    /// The longer side is fitted and the rest filled with the mean colour.
+    /// Means that the longer side is fitted and the rest filled with the mean colour.
     Border,
 }
 
 impl CropMode {
-    /// The mode of a pretrained config; timm takes every other word for `center`.
+    /// Returns the mode of a pretrained config; timm takes every other word for `center`.
     pub fn from_name(name: &str) -> Self {
         match name {
             "squash" => Self::Squash,
@@ -28,7 +28,7 @@ impl CropMode {
         }
     }
 
-    /// timm's name for the mode.
+    /// Returns timm's name for the mode.
     pub fn name(self) -> &'static str {
         match self {
             Self::Center => "center",
@@ -38,25 +38,25 @@ impl CropMode {
     }
 }
 
-/// The numbers of a pretrained config that make the transform.
+/// Holds the numbers of a pretrained config that make the transform.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TimmTransform {
-    /// (height, width) of the network's input; the last two of `input_size`.
+    /// Gives the (height, width) of the network's input; the last two of `input_size`.
     pub input_size: (usize, usize),
-    /// How much of the resized image is kept; `crop_pct`, 0.875 where the config has none.
+    /// Says how much of the resized image is kept; `crop_pct`, 0.875 where the config has none.
     pub crop_pct: f64,
-    /// `crop_mode`.
+    /// Holds `crop_mode`.
     pub crop_mode: CropMode,
-    /// `interpolation`.
+    /// Holds `interpolation`.
     pub interpolation: Filter,
-    /// `mean` of red, green and blue in 0..1.
+    /// Holds `mean` of red, green and blue in 0..1.
     pub mean: [f64; 3],
-    /// `std` of red, green and blue in 0..1.
+    /// Holds `std` of red, green and blue in 0..1.
     pub std: [f64; 3],
 }
 
 impl TimmTransform {
-    /// Pixels [3, height, width] of `input_size`.
+    /// Returns the pixels [3, height, width] of `input_size`.
     ///
     /// # Errors
     /// [`ImageError::Transform`] for a crop_pct that is no positive number, and what resizing returns.
@@ -64,7 +64,7 @@ impl TimmTransform {
         self.apply_rounding(image, CropRounding::HalfToEven)
     }
 
-    /// [`TimmTransform::apply`] with another rounding of the crop than timm's own.
+    /// Does the same as [`TimmTransform::apply`] with another rounding of the crop than timm's own.
     ///
     /// # Errors
     /// As [`TimmTransform::apply`].

@@ -1,16 +1,16 @@
-//! The steps of torchvision's transforms (torchvision 0.29, PIL backend) that timm's and Microsoft's
-//! evaluation pipelines are made of: Resize, CenterCrop, ToTensor and Normalize.
+//! Reproduces the steps of torchvision's transforms (torchvision 0.29, PIL backend) that timm's and Microsoft's evaluation
+//! pipelines are made of: Resize, CenterCrop, ToTensor and Normalize.
 
 use super::error::ImageError;
 use super::resize::{Filter, resize};
 use super::rgb_image::{MOST_PIXELS, RgbImage};
 use vitport_nn::Pixels;
 
-/// (height, width), the order of torchvision.
+/// Holds (height, width), the order of torchvision.
 pub(super) type Size = (usize, usize);
 
-/// `Resize(size)` with a single number: the shorter side becomes `short`, the longer one
-/// ⌊short · long side / short side⌋ (`_compute_resized_output_size`).
+/// Computes `Resize(size)` with a single number: the shorter side becomes `short`, the longer one ⌊short · long side / short
+/// side⌋ (`_compute_resized_output_size`).
 pub(super) fn resize_shorter_side(
     image: &RgbImage,
     short: usize,
@@ -25,18 +25,18 @@ pub(super) fn resize_shorter_side(
     resize(image, new_width, new_height, filter)
 }
 
-/// Where the centre of an image lies when what is cut off cannot be halved. It is all that the cropping of torchvision and
+/// Says where the centre of an image lies when what is cut off cannot be halved. It is all that the cropping of torchvision and
 /// that of transformers' PIL backend differ in, and shifts the crop by one pixel where 3, 7, 11 … pixels are cut off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CropRounding {
     /// Halves to even, as Python's `round` in torchvision's `center_crop`.
     HalfToEven,
-    /// Down, as `center_crop` of transformers' image_transforms.py.
+    /// Rounds down, as `center_crop` of transformers' image_transforms.py.
     Down,
 }
 
-/// `CenterCrop(size)`, and timm's `CenterCropOrPad` with a fill: an image smaller than the crop is
-/// padded, the odd pixel to the right and below.
+/// Computes `CenterCrop(size)`, and timm's `CenterCropOrPad` with a fill: an image smaller than the crop is padded, the odd
+/// pixel to the right and below.
 pub(super) fn centre_crop(
     image: &RgbImage,
     size: Size,
@@ -76,7 +76,7 @@ fn offset(side: usize, crop: usize, rounding: CropRounding) -> isize {
     if side >= crop { offset } else { -offset }
 }
 
-/// `ToTensor()` and `Normalize(mean, std)`: (byte / 255 − mean) / std, each step in float32.
+/// Computes `ToTensor()` and `Normalize(mean, std)`: (byte / 255 − mean) / std, each step in float32.
 pub(super) fn to_normalised_tensor(
     image: &RgbImage,
     mean: [f64; 3],

@@ -1,5 +1,5 @@
-//! Whether a JPEG file is whole. The decoder fills what a cut file lacks with grey and says nothing; Pillow refuses such a file, and
-//! a verdict on half an image would be none.
+//! Says whether a JPEG file is whole. The decoder fills what a cut file lacks with grey and says nothing; Pillow refuses such a
+//! file, and a verdict on half an image would be none.
 
 use super::error::ImageError;
 

@@ -1,4 +1,4 @@
-//! How far apart two sets of numbers may be, and how far apart they are.
+//! Says how far apart two sets of numbers may be, and how far apart they are.
 //!
 //! The tolerance is derived, not chosen. Both networks compute the same function in float32 and differ only in the order
 //! of additions and in factors that were folded into weights. With u = 2⁻²⁴:
@@ -21,25 +21,25 @@
 
 use serde::Serialize;
 
-/// Unit roundoff of float32.
+/// Gives the unit roundoff of float32.
 pub(super) const F32_ROUNDOFF: f64 = 1.0 / 16_777_216.0;
 
-/// What the tolerance is made of.
+/// Says what the tolerance is made of.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Arithmetic {
     /// Terms of the longest sum.
     pub longest_sum: usize,
-    /// Unit roundoff of factors that were folded into the target's weights, 0 if none were.
+    /// Gives the unit roundoff of factors that were folded into the target's weights, 0 if none were.
     pub weight_roundoff: f64,
-    /// Weight matrices that are multiplied with from one place that is looked at to the next, on average.
+    /// Counts the weight matrices that are multiplied with from one place that is looked at to the next, on average.
     pub products: f64,
-    /// Weight tensors of any kind that are used from one such place to the next, on average.
+    /// Counts the weight tensors of any kind that are used from one such place to the next, on average.
     pub tensors: f64,
 }
 
 impl Arithmetic {
-    /// The largest difference of `count` numbers that rounding alone explains, relative to their size, at the `place`-th
-    /// place that is looked at, counted from 1. `peak` is the largest of the numbers, relative to their size.
+    /// Returns the largest difference of `count` numbers that rounding alone explains, relative to their size, at the
+    /// `place`-th place that is looked at, counted from 1. `peak` is the largest of the numbers, relative to their size.
     pub fn tolerance(&self, place: usize, count: usize, peak: f64) -> f64 {
         let sum = F32_ROUNDOFF * (self.longest_sum.max(1) as f64).sqrt();
         let of_products = self.products.max(1.0) * sum * sum;
@@ -50,18 +50,18 @@ impl Arithmetic {
     }
 }
 
-/// How far apart two lists of numbers are.
+/// Says how far apart two lists of numbers are.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Difference {
-    /// Largest absolute difference.
+    /// Gives the largest absolute difference.
     pub largest: f64,
-    /// The size that differences are compared with: root mean square of the first list, or of the terms that its numbers
+    /// Gives the size that differences are compared with: root mean square of the first list, or of the terms that its numbers
     /// are sums of, if that is more.
     pub size: f64,
-    /// `largest / size`; infinite if the lengths differ, a number is not finite on one side only, or the size is 0 and
+    /// Gives `largest / size`; infinite if the lengths differ, a number is not finite on one side only, or the size is 0 and
     /// the difference is not.
     pub relative: f64,
-    /// How many numbers were compared.
+    /// Says how many numbers were compared.
     pub count: usize,
 }
 

@@ -1,4 +1,4 @@
-//! The sha256 of a source's files, so that a report says which bytes it is about.
+//! Computes the sha256 of a source's files, so that a report says which bytes it is about.
 //!
 //! A thread of its own computes them while the files are written and verified. It keeps to the pace of the writing as far
 //! as it can, so a file that is not in the system's cache yet comes from the disk once and not twice.
@@ -20,7 +20,7 @@ use super::report::HashedFile;
 /// Bytes read at a time.
 const BLOCK: usize = 256 << 10;
 
-/// Hashes of files on their way. Dropping it before they are asked for ends the work.
+/// Computes hashes of files on their way. Dropping it before they are asked for ends the work.
 #[derive(Debug)]
 pub struct Hashing {
     hashes: Option<JoinHandle<Result<Vec<HashedFile>, VerifyError>>>,

@@ -1,15 +1,15 @@
-//! Both networks' hidden states and outputs compared with each other, while the target network runs.
+//! Compares both networks' hidden states and outputs with each other, while the target network runs.
 
 use super::difference::Arithmetic;
 use super::report::Comparison;
 use crate::mapping::{ComparedOutput, Pair};
 use crate::nn::{Matrix, Observer, Outputs};
 
-/// One run of a source network: the hidden states of the places that are compared.
+/// Holds one run of a source network: the hidden states of the places that are compared.
 pub(super) struct SourceRun {
     /// One for each place, if the network came by it.
     hidden: Vec<Option<Matrix>>,
-    /// What came out.
+    /// Says what came out.
     pub(super) outputs: Outputs,
 }
 

@@ -1,4 +1,4 @@
-//! A report as one self-contained page, for a person who believes no converter: the verdict, then everything it follows
+//! Writes a report as one self-contained page, for a person who believes no converter: the verdict, then everything it follows
 //! from, then what it cannot show.
 //!
 //! The page has no script and fetches nothing, and says so to the browser, which holds it to that (Content-Security-Policy).

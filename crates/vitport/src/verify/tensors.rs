@@ -1,4 +1,4 @@
-//! The weights themselves: what the plan makes of the source, held bit by bit against what lies in the folder.
+//! Compares the weights themselves: what the plan makes of the source, compared bit by bit with what lies in the folder.
 //!
 //! Running the networks proves that the mapping is right; it cannot see every bit, since a small change in a large network
 //! may drown in its outputs. Comparing bytes can.
@@ -17,32 +17,32 @@ use crate::plan::{Plan, Target};
 /// Bytes compared at a time.
 const BLOCK: u64 = 256 << 10;
 
-/// What comparing the weights showed.
+/// Says what comparing the weights showed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Weights {
-    /// Tensors that are the same bit by bit.
+    /// Counts the tensors that are the same bit by bit.
     pub same: usize,
-    /// Tensors whose values differ, with the first element that does.
+    /// Lists the tensors whose values differ, with the first element that does.
     pub different: Vec<TensorMismatch>,
-    /// Tensors that the folder should hold and does not.
+    /// Lists the tensors that the folder should hold and does not.
     pub missing: Vec<String>,
-    /// Tensors that the folder holds and should not.
+    /// Lists the tensors that the folder holds and should not.
     pub extra: Vec<String>,
-    /// Bytes compared.
+    /// Counts the bytes compared.
     pub bytes: u64,
 }
 
-/// A tensor that is not what it should be.
+/// Describes a tensor that is not what it should be.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct TensorMismatch {
-    /// Its name in the folder.
+    /// Gives its name in the folder.
     pub name: String,
-    /// What is wrong with it.
+    /// Says what is wrong with it.
     pub what: String,
 }
 
 impl Weights {
-    /// Whether all is as it should be.
+    /// Says whether all is as it should be.
     pub fn agree(&self) -> bool {
         self.different.is_empty() && self.missing.is_empty() && self.extra.is_empty()
     }

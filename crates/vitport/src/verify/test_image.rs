@@ -1,4 +1,4 @@
-//! The image that both networks look at, and what it is turned into so that preprocessing is tried on other shapes too.
+//! Opens the image that both networks look at, and makes others of it so that preprocessing is tried on other shapes too.
 
 use std::fs::File;
 use std::io::Read;
@@ -16,19 +16,19 @@ const BUILT_IN: &[u8] = include_bytes!("../../data/image/harbour.png");
 /// Bytes that an image's file may have.
 const MAX_BYTES: u64 = 256 << 20;
 
-/// A decoded image and what is reported of it.
+/// Holds a decoded image and what is reported of it.
 #[derive(Debug, Clone)]
 pub struct TestImage {
-    /// Its pixels.
+    /// Holds its pixels.
     pub decoded: RgbImage,
-    /// Its file, for the report's page.
+    /// Holds its file, for the report's page.
     pub encoded: Vec<u8>,
-    /// What the report says of it.
+    /// Holds what the report says of it.
     pub report: ImageReport,
 }
 
 impl TestImage {
-    /// The image that vitport has with it: a harbour, 400 × 300, with edges, texture and colours.
+    /// Returns the image that vitport has with it: a harbour, 400 × 300, with edges, texture and colours.
     ///
     /// # Errors
     /// Never, unless the build was tampered with.
@@ -36,7 +36,7 @@ impl TestImage {
         Self::decode(BUILT_IN.to_vec(), "built-in picture".to_owned())
     }
 
-    /// A JPEG, PNG or WebP file.
+    /// Opens a JPEG, PNG or WebP file.
     ///
     /// # Errors
     /// [`VerifyError::ImageFile`] if it cannot be read or decoded.
@@ -44,7 +44,7 @@ impl TestImage {
         Self::open_named(path, path.display().to_string())
     }
 
-    /// The same, under the name that reports and errors are to show, such as the address it came from.
+    /// Does the same, under the name that reports and errors are to show, such as the address it came from.
     ///
     /// # Errors
     /// As [`TestImage::open`].
@@ -74,7 +74,7 @@ impl TestImage {
         Ok(Self { decoded, encoded, report })
     }
 
-    /// Two other images made of this one: on its side, so that a wide one is also seen high, and a small piece of its
+    /// Makes two other images of this one: on its side, so that a wide one is also seen high, and a small piece of its
     /// middle, which has to be enlarged.
     pub(super) fn variations(&self) -> Vec<(&'static str, RgbImage)> {
         let (width, height) = (self.decoded.width(), self.decoded.height());

@@ -1,4 +1,4 @@
-//! A checkpoint's tensors as float32, for a forward pass: each is read from its file when the network comes to it, some
+//! Reads a checkpoint's tensors as float32, for a forward pass: each is read from its file when the network comes to it, some
 //! rows at a time, in the layout that it has there.
 
 use std::ops::Range;
@@ -15,9 +15,9 @@ use crate::plan::Part;
 /// Elements that are read at a time where they must be converted.
 const CONVERTED: usize = 16 << 10;
 
-/// Tensors of a network, read from a checkpoint on demand, through the layout that they lie in. Nothing is kept but the last
-/// tensor whose axes are in another order than the file's, because a product asks for it part by part; so memory stays that
-/// of what each thread is multiplying with.
+/// Reads a network's tensors from a checkpoint on demand, through the layout that they lie in. Nothing is kept but the
+/// last tensor whose axes are in another order than the file's, because a product asks for it part by part; so memory stays
+/// that of what each thread is multiplying with.
 pub struct SourceWeights<'a> {
     checkpoint: &'a Checkpoint,
     tensors: &'a Sources,
@@ -71,7 +71,7 @@ fn is_in_order(tensor: &SourceTensor) -> bool {
     tensor.elements() <= SMALL || tensor.parts.iter().all(is_plain)
 }
 
-/// The tensor `name`, which must have the shape `shape`.
+/// Returns the tensor `name`, which must have the shape `shape`.
 pub(super) fn find<'a>(
     tensors: &'a Sources,
     name: &str,
@@ -89,7 +89,7 @@ pub(super) fn find<'a>(
     Ok(tensor)
 }
 
-/// As much of `scratch` as `elements` of the tensor need; an error where the tensor has not as many.
+/// Returns as much of `scratch` as `elements` of the tensor need; an error where the tensor has not as many.
 pub(super) fn scratch_for<'a>(
     tensor: &SourceTensor,
     elements: &Range<usize>,
@@ -135,7 +135,7 @@ fn read_parts(
     Ok(())
 }
 
-/// Elements `first..` of a float tensor, row-major, as float32. f16 and bf16 are exact in it, f64 is rounded.
+/// Reads elements `first..` of a float tensor, row-major, as float32. f16 and bf16 are exact in it, f64 is rounded.
 pub(super) fn read_f32(
     checkpoint: &Checkpoint,
     tensor: &Tensor,
@@ -177,7 +177,7 @@ fn converted<T: Pod + Zeroable>(
     Ok(())
 }
 
-/// Half-precision numbers, little-endian, as float32.
+/// Converts half-precision numbers, little-endian, to float32.
 pub(super) fn widen(dtype: Dtype, bytes: &[u8], out: &mut [f32]) {
     let halves = bytes.as_chunks::<2>().0.iter().map(|pair| u16::from_le_bytes(*pair));
     match dtype {

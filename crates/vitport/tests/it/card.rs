@@ -1,4 +1,4 @@
-//! The model card: what it says of a conversion, and that no text of a stranger can end the block that it stands in.
+//! Tests the model card: what it says of a conversion, and that no text of a stranger can end the block that it stands in.
 
 use vitport::card::Card;
 use vitport::facts::Fact;

@@ -1,5 +1,5 @@
-//! timm's CLIP image towers: both definitions against their frameworks' own hidden states, the conversion, and faults that are
-//! planted in its folder.
+//! Tests timm's CLIP image towers: both definitions against their frameworks' own hidden states, the conversion, and faults
+//! that are planted in its folder.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};

@@ -1,5 +1,5 @@
-//! timm's ConvNeXt and transformers': both definitions compared with what the frameworks computed, the conversion of whole
-//! folders, what is refused, and faults that verifying must find.
+//! Tests timm's ConvNeXt and transformers': both definitions compared with what the frameworks computed, the conversion of
+//! whole folders, what is refused, and faults that verifying must find.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! The examples of the repository, as sources.
+//! Opens the examples of the repository, as sources.
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,4 @@
-//! The forward passes of all definitions, compared with their own frameworks' hidden states.
+//! Compares the forward passes of all definitions with their own frameworks' hidden states.
 
 use serde_json::{Map, Value, json};
 use vitport::frameworks::{Definition, microsoft, timm, transformers};

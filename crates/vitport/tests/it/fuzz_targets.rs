@@ -1,5 +1,5 @@
-//! A short run of every fuzz target without a fuzzer: the committed seeds, and a fixed number of mutations of each. It keeps
-//! the targets compiling and finds what a change breaks grossly; the long runs are told of in docs/fuzzing.md.
+//! Makes a short run of every fuzz target without a fuzzer: the committed seeds, and a fixed number of mutations of each. It
+//! keeps the targets compiling and finds what a change breaks grossly; the long runs are told of in docs/fuzzing.md.
 #![allow(dead_code)]
 
 #[path = "../../../../fuzz/src/lib.rs"]

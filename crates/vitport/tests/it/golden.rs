@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use safetensors::{Dtype, SafeTensors};
 use vitport::nn::{ForwardError, Matrix, MemoryWeights, Network, Outputs, Pixels, Weights};
 
-/// Tensors of one golden file by name: shape and values.
+/// Holds the tensors of one golden file by name: shape and values.
 pub type Tensors = HashMap<String, (Vec<usize>, Vec<f32>)>;
 
 /// Returns where a file in `tests/data` lies.
@@ -87,7 +87,7 @@ fn golden_name(place: &str) -> String {
     }
 }
 
-/// Everything that a network lets be seen on these pixels, by the golden files' names: hidden states and outputs.
+/// Returns everything that a network lets be seen on these pixels, by the golden files' names: hidden states and outputs.
 ///
 /// # Errors
 /// Returns what the forward pass does.

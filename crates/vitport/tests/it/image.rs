@@ -1,4 +1,4 @@
-//! Decoding, resizing and preprocessing against Pillow, timm, torchvision and transformers, bit for bit.
+//! Compares decoding, resizing and preprocessing with Pillow, timm, torchvision and transformers, bit for bit.
 
 use std::path::Path;
 

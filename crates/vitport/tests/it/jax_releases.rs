@@ -1,5 +1,5 @@
-//! `.npz` files of the original JAX releases: they become what timm's own loader makes of them, bit by bit; the network that
-//! is verified computes timm's hidden states from the arrays as they lie; and what timm leaves out is refused by name.
+//! Tests `.npz` files of the original JAX releases: they become what timm's own loader makes of them, bit by bit; the network
+//! that is verified computes timm's hidden states from the arrays as they lie; and what timm leaves out is refused by name.
 
 use std::path::PathBuf;
 

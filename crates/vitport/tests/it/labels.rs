@@ -1,4 +1,4 @@
-//! Class names: the embedded ImageNet sets against timm's own, and every form of a user's file, good and bad.
+//! Tests class names: the embedded ImageNet sets against timm's own, and every form of a user's file, good and bad.
 
 use std::collections::HashSet;
 use std::io::Write;

@@ -1,4 +1,5 @@
-//! A licence is what the source states: its card, its config, or timm's registry for the very repository; never more.
+//! Checks that a licence is what the source states: its card, its config, or timm's registry for the very repository; never
+//! more.
 
 use vitport::facts::Sourced;
 use vitport::frameworks::timm::registry;

@@ -1,4 +1,4 @@
-//! The way back of every operation: what a mapping makes of numbered elements is made into the same numbers again, or said not to
+//! Tests the way back of every operation: what a mapping makes of numbered elements is made into the same numbers again, or said not to
 //! be.
 
 use std::collections::BTreeMap;

@@ -1,5 +1,5 @@
-//! The mapping language: every operation does what docs/mappings.md says, and whatever is written in a mapping file is an answer
-//! and never a panic.
+//! Tests the mapping language: every operation does what docs/mappings.md says, and whatever is written in a mapping file is
+//! an answer and never a panic.
 
 use proptest::prelude::*;
 use vitport::mapping::{Bindings, Mapping, MappingError, Problem, Problems, Sources};

@@ -1,4 +1,4 @@
-//! Networks that are nothing but a list of tensors.
+//! Builds networks that are nothing but a list of tensors.
 
 use vitport::nn::{Context, ForwardError, Model, Network, Outputs, Pixels};
 

@@ -1,4 +1,4 @@
-//! A conversion as a whole: a folder appears only if it is the same model as its source.
+//! Tests a conversion as a whole: a folder appears only if it is the same model as its source.
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,4 @@
-//! timm's registry: that it is whole, that its rows agree with one another, and that names find them.
+//! Tests timm's registry: that it is whole, that its rows agree with one another, and that names find them.
 
 use std::collections::{BTreeMap, HashSet};
 

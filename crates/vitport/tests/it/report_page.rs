@@ -1,5 +1,5 @@
-//! The report as a page: all its parts are there for every verdict, it is well formed, fetches nothing, and no text from a
-//! file becomes markup.
+//! Tests the report as a page: all its parts are there for every verdict, it is well formed, fetches nothing, and no text from
+//! a file becomes markup.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};

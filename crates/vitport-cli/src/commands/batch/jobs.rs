@@ -1,6 +1,6 @@
-//! The jobs file: one JSON object a line, with the fields of `convert`'s options. A line is made into convert's own arguments,
-//! so both take the same values and refuse the same, and everything that is wrong with a file is known before anything
-//! starts.
+//! Reads the jobs file: one JSON object a line, with the fields of `convert`'s options. A line is made into convert's own
+//! arguments, so both take the same values and refuse the same, and everything that is wrong with a file is known before
+//! anything starts.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -23,24 +23,24 @@ const MOST_BYTES: u64 = 256 << 20;
 /// The field that `mapping` used to be, an alias as on the command line.
 const OLD_MAPPING: &str = "rules";
 
-/// One conversion to be made.
+/// Describes one conversion to be made.
 #[derive(Debug, Clone)]
 pub struct Job {
-    /// Line in the jobs file, from 1.
+    /// Gives the line in the jobs file, from 1.
     pub line: usize,
-    /// The line's fields, without those that are null.
+    /// Holds the line's fields, without those that are null.
     pub fields: Map<String, Value>,
-    /// The folder to make, as an absolute path without `.` and `..`.
+    /// Names the folder to make, as an absolute path without `.` and `..`.
     pub out: PathBuf,
     arguments: Vec<OsString>,
 }
 
-/// A line that is none.
+/// Describes a line that is not a job.
 #[derive(Debug, serde::Serialize)]
 pub struct BadLine {
-    /// Line in the jobs file, from 1.
+    /// Gives the line in the jobs file, from 1.
     pub line: usize,
-    /// What is wrong with it.
+    /// Says what is wrong with it.
     pub message: String,
 }
 

@@ -1,5 +1,5 @@
-//! `vitport batch`: many conversions in one run, so many at a time, each as `convert` makes it. A job that fails is reported and
-//! does not stop the others.
+//! Runs `vitport batch`: many conversions in one run, so many at a time, each as `convert` makes it. A job that fails is
+//! reported and does not stop the others.
 
 mod jobs;
 mod results;

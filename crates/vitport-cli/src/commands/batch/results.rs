@@ -1,5 +1,5 @@
-//! What has been done: a file of one JSON object a line, written as each job goes, from which a later run knows what it need
-//! not do again.
+//! Records what has been done: a file of one JSON object a line, written as each job goes, from which a later run knows what it
+//! need not do again.
 //!
 //! A job is done if a line says so, nothing that it was made from has changed since (the job's own fields, the files it
 //! read), and the folder holds what that line says, file by file. The line is on the disk before the folder takes its name,
@@ -27,7 +27,7 @@ use crate::terminal::json::json_line;
 /// Files up to this size are compared by their hash, larger ones by their size.
 const MOST_HASHED: u64 = 16 << 20;
 
-/// A file and what distinguishes it from another.
+/// Describes a file and what distinguishes it from another.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Seen {
     path: PathBuf,
@@ -73,7 +73,7 @@ struct Record {
     files: Vec<Seen>,
 }
 
-/// The results file of a run.
+/// Writes the results file of a run.
 pub struct Results {
     path: PathBuf,
     file: Mutex<File>,
@@ -159,7 +159,7 @@ impl Results {
     }
 }
 
-/// What earlier runs did.
+/// Lists what earlier runs did.
 #[derive(Default)]
 pub struct Done {
     records: HashMap<PathBuf, Record>,

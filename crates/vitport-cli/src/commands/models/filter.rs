@@ -1,4 +1,4 @@
-//! Which models are listed.
+//! Decides which models are listed.
 
 use glob::Pattern;
 use vitport::catalogue::KnownModel;
@@ -40,7 +40,7 @@ impl Filter {
     }
 }
 
-/// The filters of the command line; what is not given accepts everything.
+/// Holds the filters of the command line; what is not given accepts everything.
 pub struct Filters {
     name: Option<Filter>,
     family: Option<Filter>,

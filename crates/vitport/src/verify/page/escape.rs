@@ -1,12 +1,13 @@
-//! Text of strangers (labels, tensor names, paths, reasons) on a page: characters that would change how their neighbours are
-//! shown are made visible first, as in messages; then HTML's own five are escaped. Every value of a template goes through it.
+//! Escapes text of strangers (labels, tensor names, paths, reasons) on a page: characters that would change how their
+//! neighbours are shown are made visible first, as in messages; then HTML's own five are escaped. Every value of a template
+//! goes through it.
 
 use std::fmt::{self, Write};
 
 use askama::filters::Escaper;
 use vitport_checkpoint::escape;
 
-/// The escaper of the page's templates, named in `askama.toml`.
+/// Escapes the text of the page's templates, named in `askama.toml`.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Shown;
 

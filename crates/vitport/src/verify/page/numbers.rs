@@ -1,5 +1,5 @@
-//! How the page writes numbers: powers of ten as one writes them by hand, thousands set apart, no false precision. Templates
-//! hand them over borrowed.
+//! Says how the page writes numbers: powers of ten as one writes them by hand, thousands set apart, no false precision.
+//! Templates hand them over borrowed.
 
 use std::borrow::Borrow;
 use std::fmt::Display;

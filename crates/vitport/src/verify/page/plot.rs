@@ -1,4 +1,4 @@
-//! The difference over the depth of the network, drawn: relative difference on a logarithmic axis, and as an area below a
+//! Draws the difference over the depth of the network: relative difference on a logarithmic axis, and as an area below a
 //! line what rounding explains.
 //!
 //! Zero has no place on a logarithmic axis. It gets a row of its own below the axis, apart from it; what cannot be compared
@@ -80,7 +80,7 @@ impl Axis {
     }
 }
 
-/// A line from one point to another.
+/// Draws a line from one point to another.
 pub struct Line {
     pub x1: String,
     pub y1: String,
@@ -95,21 +95,21 @@ impl Line {
     }
 }
 
-/// A row of the grid.
+/// Describes a row of the grid.
 pub struct Row {
     pub name: String,
     pub class: &'static str,
     pub line: Line,
 }
 
-/// What rounding explains at a place: its upper edge, and the area below it.
+/// Shows what rounding explains at a place: its upper edge, and the area below it.
 pub struct Step {
     pub edge: Line,
     pub width: String,
     pub height: String,
 }
 
-/// A place's name.
+/// Holds a place's name.
 pub struct Name {
     pub x: String,
     pub y: String,
@@ -117,7 +117,7 @@ pub struct Name {
     pub text: String,
 }
 
-/// One of the curves.
+/// Draws one of the curves.
 pub struct Curve {
     pub class: &'static str,
     pub marker: &'static str,
@@ -126,7 +126,7 @@ pub struct Curve {
     pub points: Vec<Point>,
 }
 
-/// A curve's point at a place.
+/// Places a curve's point at a place.
 pub struct Point {
     pub x: String,
     pub y: String,
@@ -135,22 +135,22 @@ pub struct Point {
     pub title: String,
 }
 
-/// The marker of what rounding does not explain.
+/// Draws the marker of what rounding does not explain.
 pub const CROSS: &str = "M-5-5L5 5M-5 5L5-5";
 const CIRCLE: &str = "M-4 0a4 4 0 1 0 8 0a4 4 0 1 0-8 0Z";
 const DIAMOND: &str = "M-5 0L0-5L5 0L0 5Z";
 
-/// The drawing with its key, as text that a template puts in its place.
+/// Holds the drawing with its key, as text that a template puts in its place.
 pub struct Plot {
     pub height: String,
     pub description: String,
     pub tolerance: Vec<Step>,
-    /// Down to the remark on the tolerance.
+    /// Gives the distance of the remark on the tolerance from the top, if there is one.
     pub remark: Option<String>,
     pub rows: Vec<Row>,
     pub names: Vec<Name>,
     pub curves: Vec<Curve>,
-    /// Whether a point lies above what rounding explains.
+    /// Says whether a point lies above what rounding explains.
     pub has_wrong: bool,
 }
 

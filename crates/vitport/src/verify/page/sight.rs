@@ -1,4 +1,4 @@
-//! What both networks looked at and what each of them saw in it.
+//! Shows what both networks looked at and what each of them saw in it.
 
 use std::io::Cursor;
 
@@ -20,25 +20,25 @@ const COPY_QUALITY: u8 = 85;
 /// Letters of a label that are shown.
 const MOST_LETTERS: usize = 120;
 
-/// An image as an address that holds it.
+/// Describes an image as an address that holds it.
 pub struct ShownImage {
-    /// `data:…`.
+    /// Holds `data:…`.
     pub address: String,
-    /// Whether that is the file itself, and not a smaller copy.
+    /// Says whether that is the file itself, and not a smaller copy.
     pub is_the_file: bool,
 }
 
-/// A class that a network thinks probable.
+/// Describes a class that a network thinks probable.
 pub struct GuessRow {
-    /// Its name, cut where it is long.
+    /// Gives its name, cut where it is long.
     pub label: String,
-    /// Its index.
+    /// Gives its index.
     pub class: usize,
-    /// Whether the other side has another class at this rank.
+    /// Says whether the other side has another class at this rank.
     pub is_other: bool,
-    /// The length of its bar in per cent, a finite number.
+    /// Gives the length of its bar in per cent, a finite number.
     pub share: String,
-    /// Its probability, for people.
+    /// Gives its probability, for people.
     pub probability: String,
 }
 

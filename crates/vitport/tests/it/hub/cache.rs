@@ -1,4 +1,4 @@
-//! The cache's layout is that of Python's huggingface_hub, and what lies in it is not fetched again.
+//! Checks that the cache's layout is that of Python's huggingface_hub, and what lies in it is not fetched again.
 
 use std::fs;
 

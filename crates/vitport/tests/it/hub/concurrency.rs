@@ -1,4 +1,4 @@
-//! Two fetches of one file at once: the second waits for the first, as huggingface_hub would.
+//! Runs two fetches of one file at once: the second waits for the first, as huggingface_hub would.
 
 use std::fs::{self, File};
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! A disk that is full, and a cache that cannot be written.
+//! Tests a disk that is full, and a cache that cannot be written.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! Which files of a repository are fetched, and that their bytes arrive.
+//! Tests which files of a repository are fetched, and that their bytes arrive.
 
 use vitport::hub::{Error, ErrorClass, Reach, RepoId, Snapshot, fetch_model};
 

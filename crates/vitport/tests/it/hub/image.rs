@@ -1,4 +1,4 @@
-//! An image from an address.
+//! Fetches an image from an address.
 
 use vitport::hub::{Error, ErrorClass, HubConfig, fetch_url};
 

@@ -1,4 +1,4 @@
-//! Bytes, sizes, etags and names that are not what they should be: refused, with nothing of them kept.
+//! Tests bytes, sizes, etags and names that are not what they should be: refused, with nothing of them kept.
 
 use vitport::hub::{Error, fetch_model};
 

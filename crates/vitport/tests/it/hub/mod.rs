@@ -1,4 +1,4 @@
-//! Fetching from the Hub, against a server on loopback.
+//! Tests fetching from the Hub, against a server on loopback.
 
 mod cache;
 mod concurrency;

@@ -1,5 +1,5 @@
-//! Offline: what lies in the cache is used, everything else is one clear line; and what happens when the
-//! Hub is away without anybody having said so.
+//! Tests being offline: what lies in the cache is used, everything else is one clear line; and what happens when the Hub is
+//! away without anybody having said so.
 
 use std::fs;
 

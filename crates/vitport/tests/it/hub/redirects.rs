@@ -1,5 +1,5 @@
-//! Redirects: to the storage on another host, to a repository's new name, in circles, and to where no
-//! client should follow.
+//! Tests redirects: to the storage on another host, to a repository's new name, in circles, and to where no client should
+//! follow.
 
 use vitport::hub::{Error, fetch_model};
 

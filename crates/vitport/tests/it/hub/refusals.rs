@@ -1,4 +1,4 @@
-//! What the Hub refuses: missing, private and gated repositories, and tokens it does not know.
+//! Tests what the Hub refuses: missing, private and gated repositories, and tokens it does not know.
 
 use vitport::hub::{Error, ErrorClass, HubConfig, RepoId, Token, fetch_model};
 

@@ -1,4 +1,4 @@
-//! Interrupted transfers: within one run, between runs, and with what another program left.
+//! Tests interrupted transfers: within one run, between runs, and with what another program left.
 
 use std::fs;
 

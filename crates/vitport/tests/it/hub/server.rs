@@ -1,5 +1,5 @@
-//! A Hub on loopback for the tests: model info, `resolve` with HEAD, GET and Range, redirects to a
-//! storage path, private and gated repositories, and faults on demand. Every request is written down.
+//! Serves a Hub on loopback for the tests: model info, `resolve` with HEAD, GET and Range, redirects to a storage path, private
+//! and gated repositories, and faults on demand. Every request is written down.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -11,50 +11,50 @@ use sha1::Sha1;
 use sha2::{Digest, Sha256};
 use vitport::hub::{Event, HubConfig, Progress, RepoId, Retries};
 
-/// The commit that test repositories have unless a test says otherwise.
+/// Names the commit that test repositories have unless a test says otherwise.
 pub const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 
-/// One file of a repository, and the lies the server tells about it.
+/// Describes one file of a repository, and the lies the server tells about it.
 #[derive(Clone, Default)]
 pub struct Served {
     pub bytes: Vec<u8>,
-    /// Stored as LFS: etag is the sha256, and the body lies after a redirect.
+    /// Says whether it is stored as LFS: etag is the sha256, and the body lies after a redirect.
     pub lfs: bool,
-    /// Another etag than the true one.
+    /// Gives another etag than the true one.
     pub etag: Option<String>,
-    /// Another size than the true one, in HEAD answers.
+    /// Gives another size than the true one, in HEAD answers.
     pub size: Option<usize>,
 }
 
-/// One repository.
+/// Describes one repository.
 #[derive(Clone, Default)]
 pub struct Repository {
     pub files: BTreeMap<String, Served>,
-    /// Revision → commit.
+    /// Maps each revision to its commit.
     pub revisions: BTreeMap<String, String>,
-    /// The token that opens it, if it is private.
+    /// Gives the token that opens it, if it is private.
     pub private: Option<String>,
     pub gated: bool,
-    /// Whether model info exists; a mirror of files has none.
+    /// Says whether model info exists; a mirror of files has none.
     pub no_info: bool,
 }
 
-/// What the server does instead of answering properly.
+/// Says what the server does instead of answering properly.
 #[derive(Clone)]
 pub enum Fault {
-    /// This status, with these headers and this body.
+    /// Sends this status, with these headers and this body.
     Answer(u16, Vec<(String, String)>, String),
-    /// So many bytes of the body, then the end of the connection.
+    /// Sends so many bytes of the body, then the end of the connection.
     Cut(usize),
-    /// So many bytes of the body, then a pause.
+    /// Sends so many bytes of the body, then a pause.
     Stall(usize, Duration),
-    /// The whole file, although a part was asked for.
+    /// Sends the whole file, although a part was asked for.
     IgnoreRange,
-    /// The right number of wrong bytes.
+    /// Sends the right number of wrong bytes.
     Garbage,
 }
 
-/// A request as it arrived.
+/// Describes a request as it arrived.
 #[derive(Clone, Debug)]
 pub struct Seen {
     pub method: String,
@@ -77,7 +77,7 @@ struct State {
     seen: Vec<Seen>,
 }
 
-/// A running server; it ends with the test.
+/// Holds a running server; it ends with the test.
 #[derive(Clone)]
 pub struct Hub {
     state: Arc<Mutex<State>>,
@@ -100,7 +100,7 @@ impl Hub {
         hub
     }
 
-    /// A server with one repository of small and large (LFS) files at `main`.
+    /// Starts a server with one repository of small and large (LFS) files at `main`.
     pub fn with(repo: &str, files: &[(&str, &[u8])]) -> Self {
         let hub = Self::start();
         hub.publish(repo, COMMIT, files);
@@ -138,7 +138,7 @@ impl Hub {
         self.state.lock().unwrap().storage = origin.to_owned();
     }
 
-    /// The next `count` requests with this method whose path holds `part` meet `fault`.
+    /// Makes the next `count` requests with this method whose path holds `part` meet `fault`.
     pub fn fault(&self, method: &str, part: &str, count: usize, fault: Fault) {
         self.state.lock().unwrap().faults.push((method.into(), part.into(), count, fault));
     }
@@ -148,22 +148,22 @@ impl Hub {
         self.fault(method, part, count, Fault::Answer(status, headers, String::new()));
     }
 
-    /// The requests since the last call.
+    /// Returns the requests since the last call.
     pub fn seen(&self) -> Vec<Seen> {
         std::mem::take(&mut self.state.lock().unwrap().seen)
     }
 
-    /// The requests since the last call, as `METHOD path`.
+    /// Returns the requests since the last call, as `METHOD path`.
     pub fn lines(&self) -> Vec<String> {
         self.seen().into_iter().map(|seen| format!("{} {}", seen.method, seen.path)).collect()
     }
 
-    /// How many GETs since the last call went to paths that hold `part`.
+    /// Says how many GETs since the last call went to paths that hold `part`.
     pub fn gets(&self, part: &str) -> usize {
         self.seen().iter().filter(|seen| seen.method == "GET" && seen.path.contains(part)).count()
     }
 
-    /// A client of this server with an empty cache and no patience.
+    /// Configures a client of this server with an empty cache and no patience.
     pub fn config(&self, cache: &tempfile::TempDir) -> HubConfig {
         let pause = Duration::from_millis(1);
         HubConfig {
@@ -378,7 +378,7 @@ pub fn git_sha1(bytes: &[u8]) -> String {
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Bytes that do not repeat.
+/// Returns bytes that do not repeat.
 pub fn weights(length: usize) -> Vec<u8> {
     (0..length as u64).map(|n| (n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8).collect()
 }
@@ -393,12 +393,12 @@ impl Progress for Log {
     }
 }
 
-/// The name of the repository that most tests serve.
+/// Returns the name of the repository that most tests serve.
 pub fn id() -> RepoId {
     RepoId::parse("org/name").unwrap()
 }
 
-/// Every file and link below a folder, as relative paths, links as `path -> target`.
+/// Lists every file and link below a folder, as relative paths, links as `path -> target`.
 pub fn tree(folder: &std::path::Path) -> Vec<String> {
     fn walk(folder: &std::path::Path, prefix: &str, found: &mut Vec<String>) {
         for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {

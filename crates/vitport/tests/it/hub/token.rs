@@ -1,4 +1,4 @@
-//! The token: sent to the Hub's own origin, and seen nowhere else, whatever the servers do.
+//! Tests the token: sent to the Hub's own origin, and seen nowhere else, whatever the servers do.
 
 use vitport::hub::{HubConfig, Proxies, RepoId, Token, fetch_model, fetch_url};
 

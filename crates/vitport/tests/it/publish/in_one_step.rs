@@ -1,4 +1,4 @@
-//! A folder appears whole under its name, or not at all; what stood there before goes away altogether.
+//! Checks that a folder appears whole under its name, or not at all; what stood there before goes away altogether.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

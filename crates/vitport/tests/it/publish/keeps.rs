@@ -1,4 +1,4 @@
-//! What is the user's in an output folder outlives the model that is published there: a card, a clone's `.git`.
+//! Checks that what is the user's in an output folder outlives the model that is published there: a card, a clone's `.git`.
 
 use std::fs;
 use std::os::unix::fs::symlink;

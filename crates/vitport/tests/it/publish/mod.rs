@@ -1,4 +1,4 @@
-//! Putting a finished folder under its name.
+//! Tests putting a finished folder under its name.
 
 mod in_one_step;
 mod keeps;

@@ -1,4 +1,4 @@
-//! A disk that is full, and a folder that may not be written into, end in one line of class disk and leave nothing.
+//! Checks that a disk that is full, and a folder that may not be written into, end in one line of class disk and leave nothing.
 
 use std::fs;
 use std::io;

@@ -1,4 +1,4 @@
-//! What may not be replaced is refused before any work is done, by name, and nothing is left on the disk.
+//! Checks that what may not be replaced is refused before any work is done, by name, and nothing is left on the disk.
 
 use std::fs;
 use std::os::unix::fs::symlink;

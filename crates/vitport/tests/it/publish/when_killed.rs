@@ -1,5 +1,5 @@
-//! A run that is killed at any moment leaves the old folder or the new one, and what it leaves next to them is gone after
-//! the next run.
+//! Checks that a run that is killed at any moment leaves the old folder or the new one, and what it leaves next to them is gone
+//! after the next run.
 
 use std::fs;
 use std::io::{BufRead, BufReader};

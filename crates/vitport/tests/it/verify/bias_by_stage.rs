@@ -1,4 +1,4 @@
-//! A CvT whose queries, keys and values have biases in some stages only (`QKV_BIAS` is an entry a stage): it converts
+//! Tests a CvT whose queries, keys and values have biases in some stages only (`QKV_BIAS` is an entry a stage): it converts
 //! exactly, and both networks compute the same.
 
 use std::path::Path;

@@ -1,4 +1,5 @@
-//! The proof of the prover: faults planted one at a time in untouched folders, each of which verification must call different.
+//! Tests the verification itself: faults planted one at a time in untouched folders, each of which verification must call
+//! different.
 //!
 //! For each fault the test also asks whether running the networks would have shown it without the comparison of bytes and
 //! facts, and what the original scripts' check would have said. `--nocapture` prints the table of docs/verification.md.

@@ -1,4 +1,5 @@
-//! A source converted into a folder in a temporary folder of its own, as `vitport convert` does it, without verification.
+//! Converts a source into a folder in a temporary folder of its own, as `vitport convert` does it, without
+//! verification.
 
 use std::path::{Path, PathBuf};
 
@@ -8,17 +9,17 @@ use vitport::pipeline::{Request, WriteOptions, plan, write};
 use vitport::source::Source;
 use vitport_checkpoint::Limits;
 
-/// A conversion that nobody has touched.
+/// Holds a conversion that nobody has touched.
 pub struct Converted {
-    /// What was planned.
+    /// Says what was planned.
     pub prepared: Prepared,
-    /// The folder.
+    /// Names the folder.
     pub folder: PathBuf,
     temporary: TempDir,
 }
 
 impl Converted {
-    /// A place next to the folder, gone with the conversion.
+    /// Returns a place next to the folder, gone with the conversion.
     pub fn place(&self, name: &str) -> PathBuf {
         self.temporary.path().join(name)
     }

@@ -1,4 +1,4 @@
-//! Whether two networks are the same model: faults that must be seen, and noise that must not.
+//! Tests whether two networks are the same model: faults that must be seen, and noise that must not.
 
 mod bias_by_stage;
 mod cast;

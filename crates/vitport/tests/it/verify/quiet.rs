@@ -1,5 +1,5 @@
-//! Untouched folders raise no alarm: networks with random weights over twenty seeds, in every dtype and cast, with few and many
-//! classes, each on several images. A tolerance that is too tight for what rounding does shows here.
+//! Checks that untouched folders raise no alarm: networks with random weights over twenty seeds, in every dtype and cast, with
+//! few and many classes, each on several images. A tolerance that is too tight for what rounding does shows here.
 
 mod networks;
 

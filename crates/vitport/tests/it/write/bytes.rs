@@ -1,5 +1,5 @@
-//! Bytes that are only moved arrive where the plan says: whole tensors, shares, rows one after another, transposed views,
-//! zeros, identities; small ones many to a block and large ones over many blocks.
+//! Checks that bytes that are only moved arrive where the plan says: whole tensors, shares, rows one after another, transposed
+//! views, zeros, identities; small ones many to a block and large ones over many blocks.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -1,5 +1,5 @@
-//! What goes wrong while weights are written ends in an error of the right class: a damaged source, a full disk; and a
-//! folder that is opened again says what is missing in it.
+//! Checks that what goes wrong while weights are written ends in an error of the right class: a damaged source, a full disk;
+//! and a folder that is opened again says what is missing in it.
 
 use std::fs;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! Moving the weights: what is written, and what goes wrong on the way.
+//! Tests writing the weights: what is written, and what goes wrong on the way.
 
 mod bytes;
 mod casts;

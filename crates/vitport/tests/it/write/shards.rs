@@ -1,4 +1,4 @@
-//! The split into shards and the index are huggingface's, and every file is one that the safetensors library reads.
+//! Checks that the split into shards and the index are huggingface's, and every file is one that the safetensors library reads.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,4 +1,4 @@
-//! A checkpoint with known bytes to write_to from, and plans of a few lines.
+//! Holds a checkpoint with known bytes to write from, and plans of a few lines.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -12,7 +12,7 @@ use vitport::folder::{Result, gather};
 use vitport::plan::{Part, Plan, Target};
 use vitport_checkpoint::{Checkpoint, Dtype, Limits, Tensor};
 
-/// A safetensors file in a temporary folder, opened.
+/// Holds a safetensors file in a temporary folder, opened.
 pub struct Source {
     pub folder: TempDir,
     pub checkpoint: Checkpoint,
@@ -44,14 +44,14 @@ impl Source {
         Tensor::clone(self.checkpoint.tensor(name).unwrap())
     }
 
-    /// All elements of a tensor.
+    /// Returns all elements of a tensor.
     pub fn whole(&self, name: &str) -> Part {
         let tensor = self.tensor(name);
         Part::Slice { first: 0, elements: tensor.elements(), tensor: tensor.into() }
     }
 }
 
-/// Bytes without a pattern, the same for the same seed.
+/// Returns bytes without a pattern, the same for the same seed.
 pub fn noise(count: usize, seed: u64) -> Vec<u8> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     std::iter::repeat_with(|| {
@@ -64,7 +64,7 @@ pub fn noise(count: usize, seed: u64) -> Vec<u8> {
     .collect()
 }
 
-/// Float32 values between -1 and 1 without a pattern.
+/// Returns float32 values between -1 and 1 without a pattern.
 pub fn singles(count: usize, seed: u64) -> Vec<f32> {
     noise(count * 4, seed)
         .as_chunks()

@@ -1,4 +1,4 @@
-//! Faults that folders of both families can have: dtype, labels and the numbers of the image processor.
+//! Lists faults that folders of both families can have: dtype, labels and the numbers of the image processor.
 
 use serde_json::{Map, Value, json};
 
@@ -31,7 +31,7 @@ fn scale(value: &mut Value, factor: f64) {
         json!(value.as_array().unwrap().iter().map(|v| v.as_f64().unwrap() * factor).collect::<Vec<_>>());
 }
 
-/// The faults.
+/// Returns the faults.
 pub fn list() -> Vec<Fault> {
     let (config, names, processor) = (Kind::Config, Kind::Labels, Kind::Processor);
     vec![

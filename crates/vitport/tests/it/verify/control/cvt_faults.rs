@@ -1,4 +1,4 @@
-//! Faults planted in the folder of a CvT.
+//! Lists faults planted in the folder of a CvT.
 
 use safetensors::tensor::Dtype;
 use serde_json::json;
@@ -31,7 +31,7 @@ fn swap_projections(files: &mut FolderFiles, a: &str, b: &str) {
 /// Width of a head of the last stage: 64 channels, 4 heads.
 const HEAD: usize = 16;
 
-/// Faults in the weights.
+/// Returns the faults in the weights.
 pub fn weights() -> Vec<Fault> {
     let weight = Kind::Weights;
     vec![
@@ -135,7 +135,7 @@ pub fn weights() -> Vec<Fault> {
     ]
 }
 
-/// Faults in `config.json`.
+/// Returns the faults in `config.json`.
 pub fn config() -> Vec<Fault> {
     let config = Kind::Config;
     vec![
@@ -153,7 +153,7 @@ pub fn config() -> Vec<Fault> {
     ]
 }
 
-/// Faults in `preprocessor_config.json`.
+/// Returns the faults in `preprocessor_config.json`.
 pub fn processor() -> Vec<Fault> {
     let processor = Kind::Processor;
     vec![

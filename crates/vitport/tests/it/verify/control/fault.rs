@@ -1,9 +1,9 @@
-//! One planted fault: what it is called, which models have a place for it, what it changes, and whether running the networks
-//! can show it.
+//! Describes one planted fault: what it is called, which models have a place for it, what it changes, and whether running the
+//! networks can show it.
 
 use super::folder::FolderFiles;
 
-/// Where a fault lies.
+/// Says where a fault lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     Weights,
@@ -12,18 +12,18 @@ pub enum Kind {
     Processor,
 }
 
-/// Whether the outputs or the pixels must show a fault.
+/// Says whether the outputs or the pixels must show a fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Forward {
-    /// They must.
+    /// Means that they must.
     Shows,
-    /// They cannot, and why.
+    /// Means that they cannot, and why.
     CannotShow(&'static str),
-    /// It depends on the network.
+    /// Means that it depends on the network.
     MayShow(&'static str),
 }
 
-/// A fault.
+/// Describes a fault.
 pub struct Fault {
     pub kind: Kind,
     pub name: &'static str,
@@ -32,7 +32,7 @@ pub struct Fault {
     pub plant: fn(&mut FolderFiles),
 }
 
-/// A fault that every model has a place for and that the outputs show.
+/// Makes a fault that every model has a place for and that the outputs show.
 pub fn fault(kind: Kind, name: &'static str, plant: fn(&mut FolderFiles)) -> Fault {
     Fault { kind, name, forward: Forward::Shows, fits: |_| true, plant }
 }

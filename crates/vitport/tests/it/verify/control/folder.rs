@@ -1,4 +1,4 @@
-//! A converted folder in memory, in which one thing can be changed before it is written to another place.
+//! Holds a converted folder in memory, in which one thing can be changed before it is written to another place.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -7,16 +7,16 @@ use serde_json::Value;
 
 use super::tensors::Tensors;
 
-/// What a folder holds, and its source.
+/// Holds what a folder holds, and its source.
 pub struct FolderFiles {
     pub weights: Tensors,
     pub config: Value,
     pub processor: Value,
-    /// What the weight file says of its framework.
+    /// Says what the weight file says of its framework.
     pub format: &'static str,
-    /// Further files.
+    /// Holds further files.
     pub beside: BTreeMap<&'static str, String>,
-    /// The tensors of a safetensors source.
+    /// Holds the tensors of a safetensors source.
     pub source: Option<Tensors>,
 }
 
@@ -47,7 +47,7 @@ impl FolderFiles {
         }
     }
 
-    /// Heads of the network, by its config.
+    /// Returns the width of the network's heads, by its config.
     pub fn head_size(&self) -> usize {
         let number = |key: &str| self.config[key].as_u64().unwrap() as usize;
         number("hidden_size") / number("num_attention_heads")

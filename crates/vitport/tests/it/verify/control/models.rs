@@ -1,4 +1,4 @@
-//! The models that faults are planted in: the two examples, and three of the tiny networks that the golden tests of the
+//! Lists the models that faults are planted in: the two examples, and three of the tiny networks that the golden tests of the
 //! forward passes use (tests/data/vit).
 
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use vitport::options::FactOptions;
 use vitport::pipeline::Request;
 use vitport::preprocessing::{IMAGENET_MEAN, IMAGENET_STD};
 
-/// A source, what has to be said of it, and what the table calls it.
+/// Describes a source, what has to be said of it, and what the table calls it.
 pub struct Model {
     pub name: &'static str,
     pub source: PathBuf,

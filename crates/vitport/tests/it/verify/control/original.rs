@@ -1,5 +1,5 @@
-//! What the original scripts would have said of a folder. Both load with `load_state_dict(strict=True)`. The ViT script then
-//! gives both networks the same pixels and asks `torch.allclose` with an absolute tolerance of 1e-3 on the logits, 1e-1 on
+//! Says what the original scripts would have said of a folder. Both load with `load_state_dict(strict=True)`. The ViT script
+//! then gives both networks the same pixels and asks `torch.allclose` with an absolute tolerance of 1e-3 on the logits, 1e-1 on
 //! the features of a model without head; the CvT script asks nothing.
 
 use std::collections::BTreeSet;
@@ -19,10 +19,10 @@ use vitport_checkpoint::Limits;
 /// torch.allclose's default relative tolerance.
 const RTOL: f32 = 1e-5;
 
-/// What the scripts see.
+/// Says what the scripts see.
 pub struct Original {
     pub verdict: &'static str,
-    /// Largest difference of logits, or of features without head, on the same pixels.
+    /// Gives the largest difference of logits, or of features without head, on the same pixels.
     pub largest: Option<f32>,
 }
 
@@ -49,7 +49,7 @@ impl Weights for Recorded<'_> {
     }
 }
 
-/// The scripts' check of a folder.
+/// Repeats the scripts' check of a folder.
 pub fn check(prepared: &Prepared, folder: &Path, image: &RgbImage, is_cvt: bool) -> Original {
     let model = &prepared.model;
     let folder = Folder::open(folder, &Limits::default()).unwrap();

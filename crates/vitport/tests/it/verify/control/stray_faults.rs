@@ -1,5 +1,5 @@
-//! What a folder can have next to what a conversion writes: keys that transformers obeys, files that it prefers, code that it
-//! runs, weights that say they are another framework's.
+//! Lists what a folder can have next to what a conversion writes: keys that transformers obeys, files that it prefers, code
+//! that it runs, weights that say they are another framework's.
 
 use serde_json::json;
 
@@ -16,14 +16,14 @@ fn processor(name: &'static str, plant: fn(&mut FolderFiles)) -> Fault {
     fault(Kind::Processor, name, plant).unseen(NOT_RUN)
 }
 
-/// A change of a folder.
+/// Changes a folder.
 pub type Change = fn(&mut FolderFiles);
 
 fn put(files: &mut FolderFiles, name: &'static str, text: impl Into<String>) {
     files.beside.insert(name, text.into());
 }
 
-/// The faults.
+/// Returns the faults.
 pub fn list() -> Vec<Fault> {
     vec![
         config("problem_type multi_label_classification", |f| {

@@ -1,12 +1,12 @@
-//! The tensors of a safetensors file, to be changed one at a time and written again. Tensors are found by the end of their
-//! name, so that a classifier's `vit.…` and a bare model's names are one.
+//! Holds the tensors of a safetensors file, to be changed one at a time and written again. Tensors are found by the end of
+//! their name, so that a classifier's `vit.…` and a bare model's names are one.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize_to_file};
 
-/// A tensor as it lies in the file.
+/// Holds a tensor as it lies in the file.
 #[derive(Clone)]
 pub struct Tensor {
     pub dtype: Dtype,
@@ -14,7 +14,7 @@ pub struct Tensor {
     pub bytes: Vec<u8>,
 }
 
-/// All tensors of a file.
+/// Holds all tensors of a file.
 #[derive(Clone)]
 pub struct Tensors(pub BTreeMap<String, Tensor>);
 
@@ -43,7 +43,7 @@ impl Tensors {
         serialize_to_file(views, Some(metadata), path).unwrap();
     }
 
-    /// The one tensor whose name ends so.
+    /// Returns the one tensor whose name ends so.
     pub fn name(&self, ending: &str) -> String {
         let mut found = self.0.keys().filter(|name| name.ends_with(ending));
         let (first, second) = (found.next(), found.next());
@@ -59,7 +59,7 @@ impl Tensors {
         &self.0[&self.name(ending)]
     }
 
-    /// Rows (the first axis) and elements a row.
+    /// Returns the rows (the first axis) and elements a row.
     pub fn rows(&self, ending: &str) -> (usize, usize) {
         let shape = &self.get(ending).shape;
         (shape[0], shape[1..].iter().product())
@@ -132,13 +132,13 @@ impl Tensors {
         });
     }
 
-    /// Every row one further, the last first.
+    /// Moves every row one further, the last first.
     pub fn roll_rows(&mut self, ending: &str) {
         let row = self.rows(ending).1;
         self.edit(ending, |values| values.rotate_right(row));
     }
 
-    /// `[out, 3, height, width]` with red and blue exchanged.
+    /// Exchanges red and blue of `[out, 3, height, width]`.
     pub fn swap_red_and_blue(&mut self, ending: &str) {
         let shape = self.get(ending).shape.clone();
         let plane = shape[2] * shape[3];
@@ -150,7 +150,7 @@ impl Tensors {
         });
     }
 
-    /// Square kernels `[…, side, side]` with rows for columns.
+    /// Transposes square kernels `[…, side, side]`.
     pub fn transpose_kernels(&mut self, ending: &str) {
         let side = *self.get(ending).shape.last().unwrap();
         self.edit(ending, |values| {
@@ -161,7 +161,8 @@ impl Tensors {
         });
     }
 
-    /// One bit of the element in the middle flipped; bit 23 is the lowest of the exponent, bit 0 the lowest of the fraction.
+    /// Flips one bit of the element in the middle; bit 23 is the lowest of the exponent, bit 0 the lowest of the
+    /// fraction.
     pub fn flip_bit(&mut self, ending: &str, bit: u32) {
         self.edit(ending, |values| {
             let middle = values.len() / 2;
@@ -169,7 +170,7 @@ impl Tensors {
         });
     }
 
-    /// The element in the middle moved by half of the tensor's standard deviation.
+    /// Moves the element in the middle by half of the tensor's standard deviation.
     pub fn nudge(&mut self, ending: &str) {
         self.edit(ending, |values| {
             let count = values.len() as f32;

@@ -1,5 +1,5 @@
-//! Faults planted in the folder of a ViT. Layers are told by the end of their names, so one list serves classifiers and bare
-//! models; a fault that a model has no place for is left out by `fits`.
+//! Lists faults planted in the folder of a ViT. Layers are found by the end of their names, so one list serves classifiers and
+//! bare models; a fault that a model has no place for is left out by `fits`.
 
 use safetensors::tensor::Dtype;
 use serde_json::json;
@@ -75,7 +75,7 @@ fn scale_rows(files: &mut FolderFiles, target: &str, gamma: &str, power: i32) {
     });
 }
 
-/// Faults in the weights.
+/// Returns the faults in the weights.
 pub fn weights() -> Vec<Fault> {
     let weight = Kind::Weights;
     vec![
@@ -220,7 +220,7 @@ pub fn weights() -> Vec<Fault> {
     ]
 }
 
-/// Faults in `config.json`.
+/// Returns the faults in `config.json`.
 pub fn config() -> Vec<Fault> {
     let config = Kind::Config;
     let is_fact = "on this network the outputs move by less than rounding, or not at all";
@@ -265,7 +265,7 @@ fn crops(files: &FolderFiles) -> bool {
     files.processor.get("crop_size").is_some()
 }
 
-/// Faults in `preprocessor_config.json` that only some processors can have.
+/// Returns the faults in `preprocessor_config.json` that only some processors can have.
 pub fn processor() -> Vec<Fault> {
     let processor = Kind::Processor;
     vec![

@@ -1,11 +1,11 @@
-//! Networks with random weights, in the sources' own tensor names: small enough to be verified by the hundred, lively enough that
-//! attention is far from uniform and the outputs depend on the image.
+//! Makes networks with random weights, in the sources' own tensor names: small enough to be verified by the hundred, lively
+//! enough that attention is far from uniform and the outputs depend on the image.
 
 use half::{bf16, f16};
 use safetensors::tensor::{Dtype, TensorView, serialize_to_file};
 use std::path::Path;
 
-/// Random numbers: a linear congruential generator (Knuth's MMIX constants), its upper bits, and the sum of twelve
+/// Generates random numbers: a linear congruential generator (Knuth's MMIX constants), its upper bits, and the sum of twelve
 /// uniform numbers for a normal one.
 pub struct Random(u64);
 
@@ -24,7 +24,7 @@ impl Random {
     }
 }
 
-/// A state dict that is being filled.
+/// Holds a state dict that is being filled.
 pub struct StateDict {
     random: Random,
     tensors: Vec<(String, Vec<usize>, Vec<f64>)>,
@@ -76,7 +76,7 @@ impl StateDict {
 /// Width of a token of the ViT.
 const WIDTH: usize = 48;
 
-/// timm's ViT: 32 pixels, patches of 8, three layers, three heads.
+/// Makes timm's ViT: 32 pixels, patches of 8, three layers, three heads.
 pub fn vit(seed: u64, classes: usize, layer_scale: bool) -> StateDict {
     let mut dict = StateDict::new(seed);
     dict.add("cls_token", &[1, 1, WIDTH], 0.0, 0.5);
@@ -103,7 +103,7 @@ pub fn vit(seed: u64, classes: usize, layer_scale: bool) -> StateDict {
     dict
 }
 
-/// Microsoft's CvT: 32 pixels, widths 16, 32 and 64, one, two and three layers.
+/// Makes Microsoft's CvT: 32 pixels, widths 16, 32 and 64, one, two and three layers.
 pub fn cvt(seed: u64, classes: usize) -> StateDict {
     let mut dict = StateDict::new(seed);
     let mut below = 3;
