@@ -112,12 +112,12 @@ seed("config", "convnext", b'\2{"image_processor_type": "ConvNextImageProcessor"
 seed("config", "labels", b"\3one\ntwo\nthree\n")
 seed("config", "labels_json", b'\3{"0": "a", "1": ["n01", "b"], "2": "a"}')
 seed("config", "labels_list", b'\3["a", "b"]')
-picture = Image.effect_noise((9, 7), 90).convert("RGB")
+noise = Image.effect_noise((9, 7), 90).convert("RGB")
 for name, image, options in [
-    ("rgb.png", picture, {}), ("palette.png", picture.quantize(9), {"transparency": 2}), ("bits.png", picture.convert("1"), {}),
-    ("grey.png", picture.convert("I;16"), {}), ("alpha.png", picture.convert("RGBA"), {}), ("rgb.jpg", picture, {}),
-    ("grey.jpg", picture.convert("L"), {"progressive": True}), ("cmyk.jpg", picture.convert("CMYK"), {}),
-    ("lossy.webp", picture, {}), ("lossless.webp", picture.convert("RGBA"), {"lossless": True}),
+    ("rgb.png", noise, {}), ("palette.png", noise.quantize(9), {"transparency": 2}), ("bits.png", noise.convert("1"), {}),
+    ("grey.png", noise.convert("I;16"), {}), ("alpha.png", noise.convert("RGBA"), {}), ("rgb.jpg", noise, {}),
+    ("grey.jpg", noise.convert("L"), {"progressive": True}), ("cmyk.jpg", noise.convert("CMYK"), {}),
+    ("lossy.webp", noise, {}), ("lossless.webp", noise.convert("RGBA"), {"lossless": True}),
 ]:
     stream = io.BytesIO()
     image.save(stream, {"jpg": "jpeg"}.get(name.split(".")[1], name.split(".")[1]), **options)

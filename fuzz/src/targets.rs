@@ -169,8 +169,8 @@ fn two_tensors() -> Network {
     built.expect("two tensors are not too many")
 }
 
-/// Documents beside the weights: the first byte says which, the rest is the document. timm's `config.json` beside a tiny ViT
-/// that is then planned; transformers' `config.json` and `preprocessor_config.json` beside a folder that is then classified
+/// Documents next to the weights: the first byte says which, the rest is the document. timm's `config.json` next to a tiny ViT
+/// that is then planned; transformers' `config.json` and `preprocessor_config.json` in a folder that is then classified
 /// with; and a file of labels.
 pub fn config(data: &[u8]) {
     let Some((kind, document)) = data.split_first() else { return };
@@ -263,8 +263,8 @@ fn named<T>((name, value): (&str, T)) -> (String, T) {
 }
 
 fn small_image() -> &'static RgbImage {
-    static PICTURE: OnceLock<RgbImage> = OnceLock::new();
-    PICTURE.get_or_init(|| RgbImage::new(5, 3, (0..45).collect()).expect("three bytes a pixel"))
+    static IMAGE: OnceLock<RgbImage> = OnceLock::new();
+    IMAGE.get_or_init(|| RgbImage::new(5, 3, (0..45).collect()).expect("three bytes a pixel"))
 }
 
 /// A safetensors file of zeros.

@@ -1,4 +1,4 @@
-"""Fixtures of the suite: the binary, the pictures, and the check that both environments are there."""
+"""Fixtures of the suite: the binary, the images, and the check that both environments are there."""
 import os
 import sys
 from pathlib import Path
@@ -26,9 +26,9 @@ def pytest_sessionstart(session):
 
 
 @pytest.fixture(scope="session")
-def pictures(tmp_path_factory):
-    """Paths of three pictures: wide, tall, and smaller than most inputs; smooth shapes, sharp edges and noise."""
-    directory = tmp_path_factory.mktemp("pictures")
+def image_files(tmp_path_factory):
+    """Paths of three images: wide, tall, and smaller than most inputs; smooth shapes, sharp edges and noise."""
+    directory = tmp_path_factory.mktemp("images")
     random = np.random.default_rng(5)
     paths = []
     for i, (width, height) in enumerate([(200, 150), (97, 143), (37, 29)]):

@@ -27,10 +27,10 @@ def convert(source, folder, *flags):
     return run("convert", source, "-o", folder, *flags)
 
 
-def open_folders(jobs, pictures, directory):
+def open_folders(jobs, images, directory):
     """Opens every folder in both versions; {4: {name: report}, 5: …}."""
     work = directory / "work.json"
-    work.write_text(json.dumps({"pictures": [str(p) for p in pictures], "jobs": jobs}))
+    work.write_text(json.dumps({"images": [str(p) for p in images], "jobs": jobs}))
     running = {}
     for major in MAJORS:
         python = environments_home() / f"v{major}" / "bin" / "python"

@@ -2,7 +2,7 @@
 
     python open_folders.py WORK.json RESULT.json
 
-WORK.json holds "pictures" (PNG files) and "jobs", a list of {name, folder, truth}; `truth` is an .npz whose `input` is run.
+WORK.json holds "images" (PNG files) and "jobs", a list of {name, folder, truth}; `truth` is an .npz whose `input` is run.
 RESULT.json holds one report for each job; the arrays go into the .npz that the report names. A folder that does not open has
 its exception in "error" and does not stop the others. Nothing here knows what is right: the tests compare.
 """
@@ -35,18 +35,18 @@ def open_model(auto, folder):
 
 
 @torch.no_grad()
-def examine(job, pictures):
+def examine(job, images):
     folder, arrays = job["folder"], {}
     config = AutoConfig.from_pretrained(folder)
     report = {"config": config.to_dict(), "architectures": config.architectures}
     report["labels"] = [config.id2label[i] for i in range(config.num_labels)]
     report["label2id"] = config.label2id
 
-    # Version 4's slow processors work on the picture with Pillow, as timm does; version 5 has one kind only.
+    # Version 4's slow processors work on the image with Pillow, as timm does; version 5 has one kind only.
     processor = AutoImageProcessor.from_pretrained(folder, **({"use_fast": False} if MAJOR == 4 else {}))
     report["processor"] = type(processor).__name__
-    for i, picture in enumerate(pictures):
-        arrays[f"pixels_{i}"] = np.asarray(processor(picture, return_tensors="np")["pixel_values"][0])
+    for i, image in enumerate(images):
+        arrays[f"pixels_{i}"] = np.asarray(processor(image, return_tensors="np")["pixel_values"][0])
 
     batch = torch.from_numpy(np.load(job["truth"])["input"])
     base, report["base_loading"] = open_model(AutoModel, folder)
@@ -60,8 +60,8 @@ def examine(job, pictures):
         arrays["logits"] = model(batch).logits.numpy()
         report["keys"] = sorted(model.state_dict())
         classify = pipeline("image-classification", model=folder, dtype=torch.float32, device="cpu")
-        report["pipeline"] = classify(pictures[0], top_k=min(5, config.num_labels), function_to_apply="softmax")
-        pixels = classify.image_processor(pictures[0], return_tensors="pt")["pixel_values"]
+        report["pipeline"] = classify(images[0], top_k=min(5, config.num_labels), function_to_apply="softmax")
+        pixels = classify.image_processor(images[0], return_tensors="pt")["pixel_values"]
         arrays["pipeline_logits"] = classify.model(pixels).logits.numpy()[0]
     else:
         report["loading"], report["class"] = report["base_loading"], type(base).__name__
@@ -74,11 +74,11 @@ def examine(job, pictures):
 def main():
     work_file, result_file = sys.argv[1:]
     work = json.loads(Path(work_file).read_text())
-    pictures = [Image.open(path).convert("RGB") for path in work["pictures"]]
+    images = [Image.open(path).convert("RGB") for path in work["images"]]
     results = {"transformers": transformers.__version__, "reports": {}}
     for job in work["jobs"]:
         try:
-            report = examine(job, pictures)
+            report = examine(job, images)
         except Exception:  # noqa: BLE001 - whatever goes wrong is a finding about this folder
             report = {"error": traceback.format_exc(limit=-6)}
         results["reports"][job["name"]] = report

@@ -27,8 +27,8 @@ def card_of(folder):
     return card
 
 
-def run_code(card, folder, picture, major):
-    shutil.copy(picture, folder / "image.jpg")
+def run_code(card, folder, image, major):
+    shutil.copy(image, folder / "image.jpg")
     python = environment.environments_home() / f"v{major}" / "bin" / "python"
     blocks = re.findall(r"^```python\n(.*?)^```$", card.content, re.S | re.M)
     for block in blocks:
@@ -48,7 +48,7 @@ def run_code(card, folder, picture, major):
         (CVT, (*CVT_FACTS, "--with-exact-code"), "image-classification", 3),
     ],
 )
-def test_a_card_is_read_and_its_code_runs(tmp_path, pictures, source, flags, task, blocks):
+def test_a_card_is_read_and_its_code_runs(tmp_path, image_files, source, flags, task, blocks):
     folder = tmp_path / "out"
     done = environment.convert(source, folder, *flags)
     assert done.returncode == 0, done.stderr
@@ -56,7 +56,7 @@ def test_a_card_is_read_and_its_code_runs(tmp_path, pictures, source, flags, tas
     assert (card.data.library_name, card.data.pipeline_tag) == ("transformers", task)
     assert card.data.license == ("apache-2.0" if source == VIT else None)
     for major in environment.MAJORS:
-        assert run_code(card, folder, pictures[0], major) == blocks
+        assert run_code(card, folder, image_files[0], major) == blocks
 
 
 def test_hostile_names_stay_where_they_are(tmp_path):

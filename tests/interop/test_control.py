@@ -101,11 +101,11 @@ FAULTS = {
 
 
 @pytest.fixture(scope="module")
-def opened(tmp_path_factory, pictures):
+def opened(tmp_path_factory, image_files):
     directory = tmp_path_factory.mktemp("control")
     model = twins.build(TWIN)
     twins.save(model, TWIN, directory / "source")
-    values = twins.truth(model, [Image.open(path).convert("RGB") for path in pictures])
+    values = twins.truth(model, [Image.open(path).convert("RGB") for path in image_files])
     conversion = environment.convert(directory / "source", directory / "right")
     assert conversion.returncode == 0, conversion.stderr
     jobs = []
@@ -116,7 +116,7 @@ def opened(tmp_path_factory, pictures):
             plant(folder)
         np.savez(truth, **values)
         jobs.append({"name": name, "folder": str(folder), "truth": str(truth)})
-    return twins.facts(model, TWIN), values, environment.open_folders(jobs, pictures, directory)
+    return twins.facts(model, TWIN), values, environment.open_folders(jobs, image_files, directory)
 
 
 @pytest.mark.parametrize("major", environment.MAJORS)

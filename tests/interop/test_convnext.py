@@ -42,9 +42,9 @@ def build(seed, tag, args, size):
 
 
 @pytest.fixture(scope="module")
-def opened(tmp_path_factory, pictures):
+def opened(tmp_path_factory, image_files):
     directory = tmp_path_factory.mktemp("convnext")
-    images = [Image.open(path).convert("RGB") for path in pictures]
+    images = [Image.open(path).convert("RGB") for path in image_files]
     results, jobs = {}, []
     for seed, (name, (tag, args, size)) in enumerate(TWINS.items()):
         model = build(seed, tag, args, size)
@@ -61,7 +61,7 @@ def opened(tmp_path_factory, pictures):
         results[name] = [environment.convert(source, folder), values, model, config]
         if results[name][0].returncode == 0:
             jobs.append({"name": name, "folder": str(folder), "truth": str(truth)})
-    reports = environment.open_folders(jobs, pictures, directory)
+    reports = environment.open_folders(jobs, image_files, directory)
     for name, result in results.items():
         result.append({major: reports[major].get(name) for major in environment.MAJORS})
     return results

@@ -74,9 +74,9 @@ def microsoft_transform(size):
 
 
 @pytest.fixture(scope="module")
-def opened(tmp_path_factory, pictures):
+def opened(tmp_path_factory, image_files):
     directory = tmp_path_factory.mktemp("cvt")
-    images = [Image.open(path).convert("RGB") for path in pictures]
+    images = [Image.open(path).convert("RGB") for path in image_files]
     results, jobs = {}, []
 
     def add(name, source, size, flags, values):
@@ -104,7 +104,7 @@ def opened(tmp_path_factory, pictures):
         with torch.no_grad():
             logits = model(batch).logits
         add(name, directory / f"{name}.pth", size, flags, {"input": batch.numpy(), "output": logits.numpy()})
-    reports = environment.open_folders(jobs, pictures, directory)
+    reports = environment.open_folders(jobs, image_files, directory)
     for name, result in results.items():
         result.append({major: reports[major].get(name) for major in environment.MAJORS})
     return results

@@ -188,10 +188,10 @@ def test_what_cannot_be_had_is_one_line(hub, home, tmp_path, arguments, code, sa
     assert not (tmp_path / "out").exists()
 
 
-def test_a_picture_by_its_address(hub, home, tmp_path):
+def test_an_image_by_its_address(hub, home, tmp_path):
     harbour = environment.ROOT / "crates/vitport/data/image/harbour.png"
-    hub.repositories["someone/pictures"] = {"harbour.png": harbour.read_bytes()}
-    address = f"{home['HF_ENDPOINT']}/someone/pictures/resolve/main/harbour.png"
+    hub.repositories["someone/images"] = {"harbour.png": harbour.read_bytes()}
+    address = f"{home['HF_ENDPOINT']}/someone/images/resolve/main/harbour.png"
     done = vitport(home, "convert", VIT, "-o", tmp_path / "out", "--image", f"{address}?signature={TOKEN}", "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["report"]["picture"]["name"] == address

@@ -153,7 +153,7 @@ def test_a_full_disk(hub, home, tmp_path):
     assert done.returncode == 0, done.stderr
 
 
-def test_a_fetched_model_opens_offline_in_both_versions(hub, home, tmp_path, pictures):
+def test_a_fetched_model_opens_offline_in_both_versions(hub, home, tmp_path, image_files):
     from test_card import card_of, run_code
 
     done = vitport(home, "convert", f"{REPO}@{COMMIT}", "-o", tmp_path / "out")
@@ -161,4 +161,4 @@ def test_a_fetched_model_opens_offline_in_both_versions(hub, home, tmp_path, pic
     card = card_of(tmp_path / "out")
     assert (card.data.license, card.data.base_model, card.data.datasets) == ("cc-by-nc-4.0", [REPO], ["feathers"])
     for major in environment.MAJORS:
-        assert run_code(card, tmp_path / "out", pictures[0], major) == 2
+        assert run_code(card, tmp_path / "out", image_files[0], major) == 2

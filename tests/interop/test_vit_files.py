@@ -49,7 +49,7 @@ def transposed(model, path):
 
 
 def training_run(model, path):
-    """As timm's train.py writes it, with what stands beside the weights."""
+    """As timm's train.py writes it, with what stands next to the weights."""
     run = {
         "epoch": 3, "arch": "test_vit", "state_dict": model.state_dict(), "optimizer": optimizer_state(model),
         "version": 2, "args": argparse.Namespace(model="test_vit", lr=1e-3, batch_size=4), "metric": 71.5,
@@ -119,10 +119,10 @@ DTYPES = {"half": torch.float16, "bfloat16": torch.bfloat16, "double": torch.flo
 
 
 @pytest.fixture(scope="module")
-def opened(tmp_path_factory, pictures):
+def opened(tmp_path_factory, image_files):
     """{form: (conversion, truth, facts, std, reports)}, all opened by one process a version."""
     directory = tmp_path_factory.mktemp("files")
-    images = [Image.open(path).convert("RGB") for path in pictures]
+    images = [Image.open(path).convert("RGB") for path in image_files]
     results, jobs = {}, []
 
     def add(form, model, twin, write, flags, suffix=".pth"):
@@ -143,7 +143,7 @@ def opened(tmp_path_factory, pictures):
     for tag in FULL_SIZE:
         twin = twins.Twin(tag, {})
         add(tag, twins.build(twin), twin, lambda m, p: torch.save(m.state_dict(), p), ("--arch", tag))
-    reports = environment.open_folders(jobs, pictures, directory)
+    reports = environment.open_folders(jobs, image_files, directory)
     for form, result in results.items():
         result.append({major: reports[major].get(form) for major in environment.MAJORS})
     return results

@@ -27,10 +27,10 @@ class Case:
 
 
 @pytest.fixture(scope="module")
-def cases(tmp_path_factory, pictures):
+def cases(tmp_path_factory, image_files):
     """All twins at once: starting Python and importing torch costs more than opening a hundred small folders."""
     directory = tmp_path_factory.mktemp("twins")
-    opened = [Image.open(path).convert("RGB") for path in pictures]
+    opened = [Image.open(path).convert("RGB") for path in image_files]
     found, jobs = {}, []
     for i, twin in enumerate(TWINS):
         model = twins.build(twin, seed=i)
@@ -43,7 +43,7 @@ def cases(tmp_path_factory, pictures):
         found[twin.name] = Case(conversion, twins.facts(model, twin), values, std, {})
         if conversion.returncode == 0:
             jobs.append({"name": twin.name, "folder": str(folder), "truth": str(truth)})
-    reports = environment.open_folders(jobs, pictures, directory)
+    reports = environment.open_folders(jobs, image_files, directory)
     for name, case in found.items():
         case.reports = {major: reports[major].get(name) for major in environment.MAJORS}
     return found
@@ -53,7 +53,7 @@ def cases(tmp_path_factory, pictures):
 def test_twin(cases, name):
     case = cases[name]
     assert case.conversion.returncode == 0, case.conversion.stderr
-    # A twin that answers every picture alike would prove nothing.
+    # A twin that answers every image alike would prove nothing.
     assert np.abs(case.truth["output"][0] - case.truth["output"][1]).max() > 0.05
     for major in environment.MAJORS:
         checks.check_all(case.reports[major], case.facts, case.truth, case.std, major)

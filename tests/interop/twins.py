@@ -142,19 +142,19 @@ def save(model, twin, folder):
 
 
 @torch.no_grad()
-def truth(model, pictures, seed=3):
-    """Random input and timm's outputs for it, and timm's pixels of real pictures."""
+def truth(model, images, seed=3):
+    """Random input and timm's outputs for it, and timm's pixels of real images."""
     size = model.patch_embed.img_size
     batch = torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(seed))
     transform = create_transform(**resolve_data_config({"input_size": (3, *size)}, model=model))
     features = model.forward_features(batch)
     out = {"input": batch, "tokens": features, "output": model.forward_head(features)}
     arrays = {key: value.numpy() for key, value in out.items()}
-    return arrays | {f"pixels_{i}": pixels.reference(transform, picture) for i, picture in enumerate(pictures)}
+    return arrays | {f"pixels_{i}": pixels.reference(transform, image) for i, image in enumerate(images)}
 
 
 def distinct(words, marks):
-    """Words that repeat carry the mark of their class."""
+    """Words, where those that repeat have the mark of their class."""
     count = Counter(words)
     return [f"{word} ({mark})" if count[word] > 1 else word for word, mark in zip(words, marks)]
 
@@ -164,7 +164,7 @@ def expected_labels(model, twin):
     names = twin.labels.get("label_names")
     if names:
         words = [twin.labels.get("label_descriptions", {}).get(name, name) for name in names]
-        # A repeated description is told apart by the class's name, a repeated name by the class number.
+        # A repeated description is distinguished by the class's name, a repeated name by the class number.
         return distinct(words, [name if name != word else i for i, (name, word) in enumerate(zip(names, words))])
     subset = infer_imagenet_subset({"num_classes": model.num_classes})
     if subset:

@@ -16,7 +16,7 @@ use crate::progress;
 use crate::terminal::message::note_line;
 
 /// Bytes that an image from an address may have.
-const MOST_PICTURE_BYTES: u64 = 256 << 20;
+const MOST_IMAGE_BYTES: u64 = 256 << 20;
 
 /// How files of weights end; a text that ends so and names no file is a path that is not there, and no repository.
 const EXTENSIONS: [&str; 8] = [".pth", ".pt", ".bin", ".ckpt", ".tar", ".npz", ".safetensors", ".json"];
@@ -122,7 +122,7 @@ pub fn with_image<T>(
     open: impl FnOnce(&Path) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
     let shown = Shown::new(output);
-    let file = fetch_url(&settings(hub)?, url, &std::env::temp_dir(), MOST_PICTURE_BYTES, &shown);
+    let file = fetch_url(&settings(hub)?, url, &std::env::temp_dir(), MOST_IMAGE_BYTES, &shown);
     shown.clear();
     open(file?.path())
 }

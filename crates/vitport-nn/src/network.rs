@@ -101,12 +101,12 @@ impl<'a> Context<'a> {
         self.observer.observe(name, hidden);
     }
 
-    /// Returns a matrix to be filled with some `elements` values, in memory that was given back if there is some: fresh
+    /// Returns a matrix to be filled with some `elements` values, in memory that was recycled if there is some: fresh
     /// memory costs a page fault every four kilobytes.
     pub fn scratch(&mut self, elements: usize) -> Matrix {
         let unfitness = |matrix: &Matrix| {
-            let held = matrix.values().len();
-            if held >= elements { (0, held - elements) } else { (1, elements - held) }
+            let size = matrix.values().len();
+            if size >= elements { (0, size - elements) } else { (1, elements - size) }
         };
         let best = (0..self.spare.len()).min_by_key(|&place| self.spare.get(place).map(unfitness));
         best.map(|place| self.spare.swap_remove(place)).unwrap_or_default()

@@ -29,7 +29,7 @@ pub struct Output {
     /// Holds its values, row-major, without the batch axis.
     pub values: Vec<f32>,
     /// Says how large the terms are that the values are sums of ([`crate::Linear::size_of_terms`]), where that was asked for:
-    /// the values themselves are no measure of their rounding errors when there are few of them and they may nearly cancel.
+    /// the values themselves are not a measure of their rounding errors when there are few of them and they may nearly cancel.
     pub size_of_terms: Option<f64>,
 }
 

@@ -23,7 +23,7 @@ pub enum Role {
     },
     /// Means that it is added, or multiplied with element by element: a bias, a scale, a token, a position embedding.
     Elementwise,
-    /// Means that it is no parameter, but saved with them: the statistics of a batch normalisation.
+    /// Means that it is not a parameter, but saved with them: the statistics of a batch normalisation.
     Buffer,
 }
 

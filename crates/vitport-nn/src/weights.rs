@@ -13,7 +13,7 @@ pub trait Weights: Sync {
     ///
     /// # Errors
     /// [`ForwardError::MissingTensor`], [`ForwardError::WrongShape`], or [`ForwardError::Unreadable`],
-    /// also when the shape has not that many values.
+    /// also when the shape has another number of values.
     fn part<'a>(
         &'a self,
         name: &str,

@@ -1,4 +1,4 @@
-//! Runs a forward pass whenever it is told to and prints how many milliseconds it took, so that
+//! Runs a forward pass whenever it is asked to and prints how many milliseconds it took, so that
 //! `scripts/compare_forward.py` can take turns with other engines.
 //!
 //! `forward NETWORK WEIGHTS.safetensors PIXELS.safetensors`: NETWORK is `vit-b` (timm's ViT-B/16 at 224) or
@@ -55,7 +55,7 @@ fn main() {
         panic!("usage: forward NETWORK WEIGHTS.safetensors PIXELS.safetensors");
     };
     let (network, weights, pixels) = (network(name), read(weights), read_pixels(pixels));
-    // Where it can be, the peak is reset: reading held the file and the weights side by side.
+    // Where it can be, the peak is reset: while reading, the file and the weights are in memory together.
     let _ = std::fs::write("/proc/self/clear_refs", "5");
     let mut logits = Vec::new();
     for line in std::io::stdin().lock().lines() {

@@ -55,7 +55,7 @@ pub struct FactOptions {
     /// A mapping instead of the built-in one
     #[arg(long, value_name = "FILE", alias = "rules")]
     pub mapping: Option<PathBuf>,
-    /// How much the file may ask for.
+    /// Limits how much the file may ask for.
     #[command(flatten)]
     pub limits: LimitOptions,
 }

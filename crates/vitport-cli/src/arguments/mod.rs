@@ -25,10 +25,10 @@ pub use self::verification::VerifyOptions;
 #[derive(Debug, Parser)]
 #[command(name = "vitport", version, arg_required_else_help = true, disable_help_subcommand = true)]
 pub struct Arguments {
-    /// Options that every command has.
+    /// Holds the options that every command has.
     #[command(flatten)]
     pub common: Common,
-    /// What to do.
+    /// Says what to do.
     #[command(subcommand)]
     pub command: Command,
 }
@@ -102,7 +102,7 @@ pub enum Command {
 /// Holds the arguments of `vitport convert`.
 #[derive(Debug, Args)]
 pub struct Convert {
-    /// Where the model comes from.
+    /// Says where the model comes from.
     #[command(flatten)]
     pub source: SourceArgument,
     /// Folder to make; the model's name if it is not given
@@ -129,13 +129,13 @@ pub struct Convert {
     /// Write no model card; with --force, keep the README.md that is there
     #[arg(long)]
     pub no_card: bool,
-    /// How both networks are compared.
+    /// Says how both networks are compared.
     #[command(flatten)]
     pub verification: VerifyOptions,
-    /// Facts about the model.
+    /// Holds facts about the model.
     #[command(flatten)]
     pub facts: FactOptions,
-    /// How a SOURCE is had that is no path.
+    /// Says how a SOURCE that is not a path is fetched.
     #[command(flatten)]
     pub hub: HubOptions,
 }
@@ -168,13 +168,13 @@ pub struct Verify {
     pub source: OsString,
     /// The transformers folder
     pub folder: PathBuf,
-    /// How both networks are compared.
+    /// Says how both networks are compared.
     #[command(flatten)]
     pub verification: VerifyOptions,
-    /// Facts about the model.
+    /// Holds facts about the model.
     #[command(flatten)]
     pub facts: FactOptions,
-    /// How a SOURCE is had that is no path.
+    /// Says how a SOURCE that is not a path is fetched.
     #[command(flatten)]
     pub hub: HubOptions,
 }
@@ -187,7 +187,7 @@ pub struct Classify {
     /// Images (JPEG, PNG or WebP)
     #[arg(required = true, value_name = "IMAGE")]
     pub images: Vec<OsString>,
-    /// How much the weights' file may ask for.
+    /// Limits how much the weights' file may ask for.
     #[command(flatten)]
     pub limits: LimitOptions,
 }
@@ -195,13 +195,13 @@ pub struct Classify {
 /// Holds the arguments of `vitport plan`.
 #[derive(Debug, Args)]
 pub struct Plan {
-    /// Where the model comes from.
+    /// Says where the model comes from.
     #[command(flatten)]
     pub source: SourceArgument,
-    /// Facts about the model.
+    /// Holds facts about the model.
     #[command(flatten)]
     pub facts: FactOptions,
-    /// How a SOURCE is had that is no path.
+    /// Says how a SOURCE that is not a path is fetched.
     #[command(flatten)]
     pub hub: HubOptions,
     /// Print the mapping that SOURCE is planned by, as a beginning for one's own (--mapping), and nothing else
@@ -226,7 +226,7 @@ pub struct Inspect {
     /// Leave out the list of tensors
     #[arg(long, conflicts_with_all = ["hash", "json"])]
     pub summary: bool,
-    /// How much the file may ask for.
+    /// Limits how much the file may ask for.
     #[command(flatten)]
     pub limits: LimitOptions,
 }
@@ -238,7 +238,7 @@ pub struct Diff {
     pub a: PathBuf,
     /// Another one
     pub b: PathBuf,
-    /// How much the files may ask for.
+    /// Limits how much the files may ask for.
     #[command(flatten)]
     pub limits: LimitOptions,
 }

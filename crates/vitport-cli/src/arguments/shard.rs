@@ -1,4 +1,4 @@
-//! Describes a share of the jobs that depends on nothing but the file: line by line in turns, so that the tasks of a job array
+//! Describes a share of the jobs that depends on nothing but the file: line by line, in rotation, so that the tasks of a job array
 //! split it without talking to each other.
 
 use std::str::FromStr;

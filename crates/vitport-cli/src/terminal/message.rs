@@ -1,4 +1,4 @@
-//! Prints lines on standard error, whatever a message holds. A standard error that is closed is no reason to fail.
+//! Prints lines on standard error, whatever a message holds. A standard error that is closed is not a reason to fail.
 
 use std::io::Write;
 

@@ -124,7 +124,7 @@ fn resume_leaves_out_what_is_done_and_nothing_else() {
 #[test]
 fn two_shards_at_once_make_a_whole_and_resume_as_one() {
     let folder = tempfile::tempdir().unwrap();
-    let outs: Vec<String> = (0..9).map(|index| format!("zoo/m{index}")).collect();
+    let outs: Vec<String> = (0..9).map(|index| format!("registry/m{index}")).collect();
     write(folder.path(), &outs.iter().map(|out| vit(out)).collect::<Vec<_>>());
     let running: Vec<_> = ["1/2", "2/2"]
         .map(|shard| {
@@ -135,7 +135,7 @@ fn two_shards_at_once_make_a_whole_and_resume_as_one() {
     for mut shard in running {
         assert!(shard.wait().unwrap().success());
     }
-    assert_eq!(names(&folder.path().join("zoo")).len(), 9);
+    assert_eq!(names(&folder.path().join("registry")).len(), 9);
     let (code, document, _) = batch(folder.path(), &["--resume"]);
     assert_eq!((code, &document["skipped"], &document["done"]), (Some(0), &json!(9), &json!(0)));
 }

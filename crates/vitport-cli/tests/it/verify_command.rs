@@ -78,10 +78,10 @@ fn convert_that_disagrees_keeps_its_report_and_publishes_nothing() {
     let command = ["convert", source.to_str().unwrap(), "-o", "out", "--rules", "wrong.toml", "--json"];
     let output = vitport(&[&command[..], &["--report", "report.html"]].concat(), temporary.path());
     assert_eq!(output.status.code(), Some(5), "{}", String::from_utf8_lossy(&output.stderr));
-    let told = document(&output);
-    assert_eq!(told["report"]["verdict"], "different");
-    assert_eq!(told["error"]["exit_code"], 5);
-    assert_eq!(told["published"], false);
+    let printed = document(&output);
+    assert_eq!(printed["report"]["verdict"], "different");
+    assert_eq!(printed["error"]["exit_code"], 5);
+    assert_eq!(printed["published"], false);
     assert_eq!(names(temporary.path()), ["report.html", "wrong.toml"]);
 
     let kept = vitport(
@@ -89,10 +89,10 @@ fn convert_that_disagrees_keeps_its_report_and_publishes_nothing() {
         temporary.path(),
     );
     assert_eq!(kept.status.code(), Some(5));
-    let told = document(&kept);
-    assert_eq!((&told["published"], &told["error"]["exit_code"]), (&true.into(), &5.into()));
-    assert!(told["out"].as_str().unwrap().ends_with("/out"));
-    assert_eq!(told["report"]["folder"], told["out"]);
+    let printed = document(&kept);
+    assert_eq!((&printed["published"], &printed["error"]["exit_code"]), (&true.into(), &5.into()));
+    assert!(printed["out"].as_str().unwrap().ends_with("/out"));
+    assert_eq!(printed["report"]["folder"], printed["out"]);
     assert_eq!(
         names(&temporary.path().join("out")),
         ["README.md", "config.json", "model.safetensors", "preprocessor_config.json", "report.json"]
@@ -125,15 +125,15 @@ fn a_folder_that_cannot_be_run_is_different_and_the_report_says_why() {
 }
 
 #[test]
-fn a_strict_deviation_is_told_in_the_document() {
+fn a_strict_deviation_is_reported_in_the_document() {
     let temporary = tempfile::tempdir().unwrap();
     let cvt = example("cvt_tiny/tiny.pth");
     let facts = ["--num-heads", "1,2,4", "--image-size", "64", "-o", "out", "--json", "--strict"];
     let output = vitport(&[&["convert", cvt.to_str().unwrap()], &facts[..]].concat(), temporary.path());
     assert_eq!(output.status.code(), Some(5));
-    let told = document(&output);
-    assert_eq!(told["report"]["verdict"], "same_with_known_deviation");
-    assert_eq!(told["error"]["exit_code"], 5);
+    let printed = document(&output);
+    assert_eq!(printed["report"]["verdict"], "same_with_known_deviation");
+    assert_eq!(printed["error"]["exit_code"], 5);
     assert!(names(temporary.path()).is_empty());
 }
 

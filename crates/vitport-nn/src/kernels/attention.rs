@@ -125,7 +125,7 @@ pub fn attention(
     })
 }
 
-/// What a thread needs room for during one head.
+/// Holds the buffers that a thread needs during one head.
 #[derive(Debug, Default)]
 struct Scratch {
     panel: PanelBuffer,

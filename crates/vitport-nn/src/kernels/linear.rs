@@ -93,7 +93,7 @@ impl<'a> Linear<'a> {
     /// weight itself, or the weight with its inputs in another order.
     ///
     /// # Errors
-    /// Returns [`ForwardError::Operands`] when x is no whole number of rows, and what [`Weights::part`] does.
+    /// Returns [`ForwardError::Operands`] when x is not a whole number of rows, and what [`Weights::part`] does.
     pub(super) fn multiply(
         &self,
         x: &[f32],

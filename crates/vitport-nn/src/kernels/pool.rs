@@ -34,14 +34,18 @@ impl Pool {
     /// `aten/src/ATen/native/Pool.h`); none when the kernel does not fit or the padding is more than half of it.
     fn output_size(&self, height: usize, width: usize) -> Option<(usize, usize)> {
         let Window { kernel, stride, padding } = self.window;
-        let along = |size: usize, kernel: usize, stride: usize, padding: usize, floor: usize| {
+        let along = |size: usize, kernel: usize, stride: usize, padding: usize, rounded_down: usize| {
             if padding > kernel / 2 {
                 return None;
             }
             let end = size.checked_add(padding)?;
-            let next = floor.checked_mul(stride)?;
+            let next = rounded_down.checked_mul(stride)?;
             let is_cut = next.checked_add(kernel)? < end.checked_add(padding)?.checked_add(stride)?;
-            Some(if self.ceil_mode && is_cut && next < end { floor.checked_add(1)? } else { floor })
+            Some(if self.ceil_mode && is_cut && next < end {
+                rounded_down.checked_add(1)?
+            } else {
+                rounded_down
+            })
         };
         let (high, wide) = self.window.output_size(height, width)?;
         Some((

@@ -13,14 +13,14 @@ use super::view::{View, cut};
 use crate::error::ForwardError;
 
 /// Most terms of a panel: with the widest panels, of 64 columns, 256 KiB, a part of a core's second
-/// cache that leaves room for the rows that go by.
+/// cache that leaves space for the rows that go by.
 const MOST_TERMS: usize = 1024;
 /// Fewest rows that are worth packing a panel for again.
 const LEAST_BLOCK_ROWS: usize = 32;
 /// Blocks for each thread, so that an uneven number costs little.
 const BLOCKS_PER_THREAD: usize = 2;
 
-/// What a thread needs room for during a product.
+/// Holds the buffers that a thread needs during a product.
 #[derive(Debug, Default)]
 struct Scratch {
     panel: PanelBuffer,

@@ -63,12 +63,12 @@ fn by_squares<const SIDE: usize>(
     transposed: impl Fn(Square<SIDE>) -> Square<SIDE>,
 ) -> Option<()> {
     let length = rows.first()?.len();
-    let pieces = rows.map(|row| row.as_chunks::<SIDE>().0);
+    let chunks = rows.map(|row| row.as_chunks::<SIDE>().0);
     for (number, out) in (0..length / SIDE).zip(out.chunks_mut(SIDE * width)) {
-        for (first, pieces) in (0..ROWS).step_by(SIDE).zip(pieces.as_chunks::<SIDE>().0) {
+        for (first, chunks) in (0..ROWS).step_by(SIDE).zip(chunks.as_chunks::<SIDE>().0) {
             let mut square = [[0.0; SIDE]; SIDE];
-            for (row, pieces) in square.iter_mut().zip(pieces) {
-                *row = *pieces.get(number)?;
+            for (row, chunks) in square.iter_mut().zip(chunks) {
+                *row = *chunks.get(number)?;
             }
             for (row, out) in transposed(square).into_iter().zip(out.chunks_mut(width)) {
                 *out.get_mut(first..)?.first_chunk_mut::<SIDE>()? = row;

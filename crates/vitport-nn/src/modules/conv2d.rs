@@ -38,7 +38,7 @@ impl Conv2d {
     /// of a convolution whose channels and outputs fall into `groups`, each of which sees only its own.
     ///
     /// # Errors
-    /// Returns [`ForwardError::Config`] when channels or outputs are no multiple of the groups, and what [`Scope::weight`]
+    /// Returns [`ForwardError::Config`] when channels or outputs are not a multiple of the groups, and what [`Scope::weight`]
     /// does.
     pub fn grouped(
         scope: &Scope,

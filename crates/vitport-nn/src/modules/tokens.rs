@@ -9,7 +9,7 @@ use crate::network::Context;
 /// Returns `leading` and then `tokens`, row after row: a class token or registers before the patches.
 ///
 /// # Errors
-/// Returns [`ForwardError`] when `leading` is no whole number of tokens.
+/// Returns [`ForwardError`] when `leading` is not a whole number of tokens.
 pub fn prepend(leading: &[f32], tokens: Matrix, cx: &mut Context<'_>) -> Result<Matrix, ForwardError> {
     let width = tokens.columns();
     let count = leading.len().checked_div(width).unwrap_or(0);

@@ -61,7 +61,7 @@ impl Case {
         self.kind().ends_with("attention")
     }
 
-    /// Returns the case once with each of the wrong parameters. `swap` is no parameter, but exchanges two tensors; `roll`
+    /// Returns the case once with each of the wrong parameters. `swap` is not a parameter, but exchanges two tensors; `roll`
     /// moves the rows of one on.
     pub fn with_wrong_parameters(&self) -> Vec<(String, Self)> {
         let changed = |change: &Map<String, Value>| {

@@ -45,7 +45,7 @@ fn activation(name: &str) -> Activation {
         "hard_sigmoid" => Activation::HardSigmoid,
         "hard_swish" => Activation::HardSwish,
         "mish" => Activation::Mish,
-        other => panic!("{other:?} is no activation"),
+        other => panic!("{other:?} is not an activation"),
     }
 }
 

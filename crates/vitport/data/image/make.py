@@ -1,4 +1,4 @@
-"""Paints harbour.png, the picture that vitport weighs with when it is given none.
+"""Paints harbour.png, the image that vitport verifies with when it is given none.
 
 Everything in it is computed here: clouds and water are sums of noise at several scales, so that the spectrum falls off as
 that of a photograph does; houses, masts and a sun add edges, corners, text-like detail and saturated colours. It is wider
@@ -17,8 +17,8 @@ random = np.random.default_rng(20260930)
 def noise(height, width, scale):
     """Smooth noise in 0..1 whose features are `scale` pixels wide."""
     small = random.random((max(2, height // scale + 2), max(2, width // scale + 2)))
-    picture = Image.fromarray((small * 255).astype(np.uint8)).resize((width, height), Image.BICUBIC)
-    return np.asarray(picture, dtype=np.float64) / 255
+    canvas = Image.fromarray((small * 255).astype(np.uint8)).resize((width, height), Image.BICUBIC)
+    return np.asarray(canvas, dtype=np.float64) / 255
 
 
 def fractal(height, width):

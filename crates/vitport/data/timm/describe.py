@@ -43,7 +43,7 @@ def watch_constructors():
 
 
 class NoValues(TorchFunctionMode):
-    """Leaves out what fills tensors with values, which takes most of the time and which meta tensors have not."""
+    """Leaves out what fills tensors with values, which takes most of the time and which meta tensors lack."""
 
     FILLING = set(
         "uniform_ normal_ kaiming_uniform_ kaiming_normal_ erfinv_ mul_ add_ sub_ div_ clamp_ fill_ zero_ copy_".split()

@@ -145,7 +145,7 @@ def main():
                 row["hub_id"] = "=" if row["hub_id"] == own_hub_id(arch, tag) else row["hub_id"]
             classes[name][arch] = (fields, tags)
             order.append((arch, name))
-    assert not known, f"targets.tsv has rows that timm has not: {sorted(known)[:5]}"
+    assert not known, f"targets.tsv has rows that timm lacks: {sorted(known)[:5]}"
     assert {arch for arch, _ in order} == set(timm.list_models())
     class_rows, common = [], {}
     for name, rows in classes.items():

@@ -2,7 +2,7 @@
 //!
 //! Where it begins matters. The system copies between files and memory with `rep movsb`, which AMD's Zen 3 and 4 do up to
 //! five times slower when the destination lies a few bytes after the source modulo 4096 (glibc's bug 30994). An allocator
-//! puts a large piece of memory 16 bytes after a page, which is just that.
+//! puts a large allocation 16 bytes after a page, which is just that.
 
 /// Gives the length of a block, and what its place in the file is a multiple of. Twice the length is a tenth faster while the
 /// system has memory for it at hand, and several times slower when it has none. As a multiple of 16 it never cuts an element in

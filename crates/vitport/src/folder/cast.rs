@@ -220,8 +220,8 @@ fn narrow_f64(
     }
 }
 
-/// The bits of the nearest bfloat16: half of what is cut off, less one if the last bit that stays is even, carries into that
-/// bit just when the float32 is to be rounded up. What is no number stays none.
+/// The bits of the nearest bfloat16: half of what is cut off, less one if the last bit that stays is even, overflows into that
+/// bit just when the float32 is to be rounded up. NaN stays NaN.
 #[inline(always)]
 fn bf16_bits(single: f32) -> u16 {
     let bits = single.to_bits();

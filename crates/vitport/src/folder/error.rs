@@ -87,7 +87,7 @@ pub enum Error {
     /// Means that a folder on the way to the output is a file.
     #[error("{} is not a folder, so {} cannot be made in it; choose another output name", Shown(.parent), Shown(.out))]
     ParentNotAFolder {
-        /// Gives the part of the path that is no folder.
+        /// Gives the part of the path that is not a folder.
         parent: PathBuf,
         /// Gives the output path.
         out: PathBuf,

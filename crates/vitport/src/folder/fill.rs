@@ -1,6 +1,6 @@
 //! Fills the segments of a weight file: the header, a tensor's own bytes, elements cast to another dtype, scaled rows,
 //! zeros, or an identity matrix. Any segment can be filled by itself, which is what lets several threads work on one tensor and
-//! one piece of memory hold many small ones.
+//! one buffer hold many small ones.
 
 use vitport_checkpoint::{Audit, Dtype, Tensor};
 

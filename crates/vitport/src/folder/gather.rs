@@ -1,4 +1,4 @@
-//! Carries the weights: fills the files of a [`Layout`] from the source, in memory that does not grow with the model.
+//! Writes the weights: fills the files of a [`Layout`] from the source, in memory that does not grow with the model.
 //!
 //! The *output* is cut into blocks, and a few threads take one block after another, fill it by positional reads from
 //! wherever its bytes lie in the source, and write it at its place. So one path serves every case: one large tensor is
@@ -26,7 +26,7 @@ use super::syncing::{Filling, Syncing};
 /// More threads than this do not write faster into one file.
 const MAX_THREADS: usize = 4;
 
-/// Bytes that are written at a time, as many as `cp` does. The system keeps them in one piece of memory. Longer ones are no
+/// Bytes that are written at a time, as many as `cp` does. The system keeps them in one segment of memory. Longer ones are no
 /// faster where they are at hand, and many times slower where a virtual machine has to get them from its host first.
 const WRITTEN_AT_A_TIME: usize = 64 * 1024;
 
@@ -74,7 +74,7 @@ fn write_file(
     let path = folder.join(&layout.name);
     let len = layout.bytes();
     let file = create(&path).map_err(Error::disk("create", &path))?;
-    allocate(&file, len).map_err(Error::disk("make room for", &path))?;
+    allocate(&file, len).map_err(Error::disk("reserve space for", &path))?;
     let filling = syncing.begin(&file, &path)?;
     let blocks = Blocks {
         segments: segments(layout, audit)?,
@@ -103,7 +103,7 @@ fn create(path: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).create_new(true).open(path)
 }
 
-/// Gives the file its length, and its room on the disk where the file system can do that.
+/// Gives the file its length, and its space on the disk where the file system can do that.
 fn allocate(file: &File, len: u64) -> io::Result<()> {
     match rustix::fs::fallocate(file, FallocateFlags::empty(), 0, len) {
         Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS | rustix::io::Errno::INVAL) => {
@@ -151,7 +151,7 @@ impl Blocks<'_> {
         block
             .chunks(WRITTEN_AT_A_TIME)
             .zip(places)
-            .try_for_each(|(piece, at)| self.file.write_all_at(piece, at))
+            .try_for_each(|(chunk, at)| self.file.write_all_at(chunk, at))
     }
 
     /// Fills the block that begins at `begin` of the file, in the first of the segments, and writes it there.

@@ -107,7 +107,7 @@ impl<'a> Layout<'a> {
 /// plain number of bytes. The answer is in bytes, rounded down.
 ///
 /// # Errors
-/// Of class usage when it is no positive size.
+/// Of class usage when it is not a positive size.
 pub fn parse_size(text: &str) -> Result<u64> {
     const UNITS: [(&str, f64); 9] = [
         ("TIB", 1_099_511_627_776.0),

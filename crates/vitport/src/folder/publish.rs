@@ -64,7 +64,7 @@ impl Staging {
     ///
     /// # Errors
     /// Of class usage when `out` names no folder; is a file, a link, a mount point or the current folder; exists
-    /// without `options.force`, or with it but is no model folder; or is, contains or lies in a protected path. Of class
+    /// without `options.force`, or with it but is not a model folder; or is, contains or lies in a protected path. Of class
     /// disk when a folder cannot be made.
     pub fn begin(out: &Path, protect: &[PathBuf], options: Options) -> Result<Self> {
         let (parent, name) = place(out)?;

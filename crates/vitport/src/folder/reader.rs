@@ -29,7 +29,7 @@ impl Folder {
     /// Opens the folder at `path`. No weight is read yet.
     ///
     /// # Errors
-    /// Of class source when the folder or a document is missing or unreadable, a document is no JSON object, or the
+    /// Of class source when the folder or a document is missing or unreadable, a document is not a JSON object, or the
     /// weights are refused.
     pub fn open(path: &Path, limits: &Limits) -> Result<Self> {
         let config = document(&path.join("config.json"))?.ok_or_else(|| Error::Unreadable {

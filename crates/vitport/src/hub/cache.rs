@@ -106,7 +106,7 @@ impl RepoCache {
     }
 
     /// Remembers that the commit does not have a file. Nothing depends on it but a question less next time, so a cache
-    /// that takes no note is no failure.
+    /// that takes no note is not a failure.
     pub(super) fn remember_absence(&self, commit: &str, path: &str) {
         let place = self.absence(commit, path);
         let made = place.parent().map_or(Ok(()), fs::create_dir_all);

@@ -38,7 +38,7 @@ pub(super) struct Weights {
     pub(super) file: String,
     /// Says whether `file` is an index.
     pub(super) sharded: bool,
-    /// Says whether a folder holding `file` explains itself, so that nobody has to be told which file is meant.
+    /// Says whether a folder holding `file` explains itself, so that nobody need say which file is meant.
     pub(super) usual: bool,
 }
 

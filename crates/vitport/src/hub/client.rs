@@ -171,7 +171,7 @@ impl<'a> Client<'a> {
         {
             request = request.header(AUTHORIZATION, authorization);
         }
-        let request = request.body(()).map_err(|_| bad("it leads to an address that is none"))?;
+        let request = request.body(()).map_err(|_| bad("it leads to an invalid address"))?;
         let response = self.agent(address).run(request).map_err(|error| self.unreachable(address, &error))?;
         self.is_reached.set(true);
         let answer = Answer::from_response(response, address.clone());

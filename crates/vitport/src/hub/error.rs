@@ -225,7 +225,7 @@ pub enum Error {
         limit: u64,
     },
     /// Means that the disk has no space for the file.
-    #[error("no room for '{}' in {}{}; free some, or set HF_HUB_CACHE to a larger disk", shown(.file), shown(&.folder.to_string_lossy()), .needed.map_or(String::new(), |n| format!(": {n} bytes are needed")))]
+    #[error("no space for '{}' in {}{}; free some, or set HF_HUB_CACHE to a larger disk", shown(.file), shown(&.folder.to_string_lossy()), .needed.map_or(String::new(), |n| format!(": {n} bytes are needed")))]
     DiskFull {
         /// Names the file.
         file: String,

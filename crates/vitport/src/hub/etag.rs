@@ -55,7 +55,7 @@ impl Etag {
         }
     }
 
-    /// Compares the bytes of `path` with the digest that the etag is. An etag that is none cannot be
+    /// Compares the bytes of `path` with the digest that the etag is. An etag that is not a digest cannot be
     /// checked and passes.
     ///
     /// Returns the name of the digest and its value in `path` where they differ.

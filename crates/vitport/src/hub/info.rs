@@ -12,7 +12,7 @@ use super::name::{DEFAULT_REVISION, check_path};
 use super::progress::Progress;
 use super::retry::{Fault, retrying};
 
-/// A listing of more bytes than this is no listing of a model repository.
+/// A listing of more bytes than this is not the listing of a model repository.
 const LONGEST_LISTING: u64 = 32 << 20;
 
 /// Says what a revision is.
@@ -101,7 +101,7 @@ impl Questions<'_> {
             .map_err(|_| self.bad_answer("it does not describe a model in JSON"))?;
         let Some(commit) = info.sha else { return Ok(None) };
         if !is_segment(&commit) {
-            return Err(self.bad_answer("it names a commit that is none").into());
+            return Err(self.bad_answer("it names an invalid commit").into());
         }
         let listing = info.siblings.map(|files| {
             files.into_iter().map(|file| file.rfilename).filter(|path| check_path(path).is_ok()).collect()

@@ -1,6 +1,6 @@
 //! Fetches models by their name on the Hugging Face Hub into the cache that Python's `huggingface_hub` uses.
 //!
-//! [`fetch_model`] turns a [`RepoId`] into a [`Snapshot`]: a folder in the cache with `config.json` and
+//! [`fetch_model`] makes of a [`RepoId`] a [`Snapshot`]: a folder in the cache with `config.json` and
 //! the weights. What either client fetched, the other finds; the layout is described in the `cache`
 //! module. [`fetch_url`] gets a single image.
 //!

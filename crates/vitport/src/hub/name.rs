@@ -142,7 +142,7 @@ impl RepoId {
                 let file = unquoted(file.ok_or("the link names no file")?)?;
                 Self::checked(repo, &unquoted(revision)?, Some(&file))
             }
-            Some(_) => Err("the link leads to a page that is no part of the repository".to_owned()),
+            Some(_) => Err("the link leads to a page that is not part of the repository".to_owned()),
         }
     }
 

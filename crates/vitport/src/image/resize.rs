@@ -169,9 +169,9 @@ impl Taps {
     /// For each of `output` pixels along a side of `input` pixels (`precompute_coeffs`).
     fn all(input: usize, output: usize, filter: Filter) -> Vec<Self> {
         let scale = input as f64 / output as f64;
-        let stretch = scale.max(1.0);
-        let support = filter.support() * stretch;
-        let inverse = 1.0 / stretch;
+        let widening = scale.max(1.0);
+        let support = filter.support() * widening;
+        let inverse = 1.0 / widening;
         (0..output)
             .map(|pixel| {
                 let centre = (pixel as f64 + 0.5) * scale;

@@ -36,7 +36,7 @@ impl RgbImage {
     ///
     /// # Errors
     /// [`ImageError::TooLarge`] above [`MOST_PIXELS`], before anything is decoded;
-    /// [`ImageError::Undecodable`] for anything that is no such file.
+    /// [`ImageError::Undecodable`] for anything that is not such a file.
     pub fn decode(file: &[u8]) -> Result<Self, ImageError> {
         let undecodable = |error: image::ImageError| ImageError::Undecodable { detail: error.to_string() };
         check_palette(file)?;
@@ -82,20 +82,20 @@ impl RgbImage {
     }
 }
 
-/// Refuses a PNG whose palette is no palette: png 0.18 indexes beyond its table for one whose length is not a multiple of
+/// Refuses a PNG whose palette is malformed: png 0.18 indexes beyond its table for one whose length is not a multiple of
 /// three or above 256 colours, which the format forbids (PNG specification, 11.2.2).
 fn check_palette(file: &[u8]) -> Result<(), ImageError> {
     const MAGIC: &[u8] = b"\x89PNG\r\n\x1a\n";
     let mut rest = file.strip_prefix(MAGIC).unwrap_or_default();
-    while let Some((length, behind)) = rest.split_first_chunk::<4>() {
+    while let Some((length, after)) = rest.split_first_chunk::<4>() {
         let length = as_size(u32::from_be_bytes(*length));
-        let is_palette = behind.starts_with(b"PLTE");
+        let is_palette = after.starts_with(b"PLTE");
         if is_palette && (!length.is_multiple_of(3) || length > 3 * 256) {
-            let detail = format!("its palette has {length} bytes, which is no number of colours");
+            let detail = format!("its palette has {length} bytes, which is not a number of colours");
             return Err(ImageError::Undecodable { detail });
         }
-        // Behind the length: four bytes of type, the chunk, four of checksum.
-        rest = length.checked_add(8).and_then(|end| behind.get(end..)).unwrap_or_default();
+        // After the length: four bytes of type, the chunk, four of checksum.
+        rest = length.checked_add(8).and_then(|end| after.get(end..)).unwrap_or_default();
     }
     Ok(())
 }
@@ -179,7 +179,7 @@ mod tests {
 
     #[test]
     fn the_camera_s_orientation_is_applied() {
-        // One entry in a little-endian TIFF header: tag 0x0112, a short, 6: turned by a quarter to the right.
+        // One entry in a little-endian TIFF header: tag 0x0112, a short, 6: rotated by a quarter to the right.
         let exif = b"\xff\xe1\x00\x22Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0";
         let mut file = jpeg();
         file.splice(2..2, exif.iter().copied());

@@ -7,7 +7,7 @@ use super::rgb_image::RgbImage;
 use super::torchvision::{CropRounding, Size, centre_crop, resize_shorter_side, to_normalised_tensor};
 use vitport_nn::Pixels;
 
-/// Says what becomes of an image that has not the network's shape; timm's `crop_mode`.
+/// Says what becomes of an image without the network's shape; timm's `crop_mode`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum CropMode {
     /// Means that the shorter side is fitted and the rest cut off; timm's default.
@@ -59,7 +59,7 @@ impl TimmTransform {
     /// Returns the pixels [3, height, width] of `input_size`.
     ///
     /// # Errors
-    /// [`ImageError::Transform`] for a crop_pct that is no positive number, and what resizing returns.
+    /// [`ImageError::Transform`] for a crop_pct that is not a positive number, and what resizing returns.
     pub fn apply(&self, image: &RgbImage) -> Result<Pixels, ImageError> {
         self.apply_rounding(image, CropRounding::HalfToEven)
     }

@@ -27,9 +27,9 @@ fn first_scan(segments: &[u8]) -> Option<&[u8]> {
     loop {
         // Any number of 0xff may stand before a marker.
         let marker = rest.iter().position(|&byte| byte != 0xff)?;
-        let (&kind, behind) = rest.get(marker..)?.split_first()?;
-        let (length, _) = behind.split_first_chunk::<2>()?;
-        rest = behind.get(usize::from(u16::from_be_bytes(*length))..)?;
+        let (&kind, after) = rest.get(marker..)?.split_first()?;
+        let (length, _) = after.split_first_chunk::<2>()?;
+        rest = after.get(usize::from(u16::from_be_bytes(*length))..)?;
         if kind == START_OF_SCAN {
             return Some(rest);
         }

@@ -3,7 +3,7 @@
 //! The tolerance is derived, not chosen. Both networks compute the same function in float32 and differ only in the order
 //! of additions and in factors that were folded into weights. With u = 2⁻²⁴:
 //!
-//! - A sum of K products carries a rounding error of about u·√K relative to the size of its terms, √(Σ (w x)²): rounding
+//! - A sum of K products has a rounding error of about u·√K relative to the size of its terms, √(Σ (w x)²): rounding
 //!   errors behave like independent random numbers (Higham and Mary, "A New Approach to Probabilistic Rounding Error
 //!   Analysis", SIAM J. Sci. Comput. 41, 2019). K is the longest sum of the network, the wider side of its MLP.
 //! - A folded factor rounds each product once more, by w = u.
@@ -16,7 +16,7 @@
 //!
 //! τ = √(m·(u·√K)² + t·w²) · max(√(2 ln N), P).
 //!
-//! The size is the root mean square of the numbers. Of two or three logits that is no measure, since they may nearly cancel
+//! The size is the root mean square of the numbers. Of two or three logits that is not a measure, since they may nearly cancel
 //! by chance; there it is at least the size of the terms that they are sums of.
 
 use serde::Serialize;
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_that_cancel_are_held_against_their_terms() {
+    fn numbers_that_cancel_are_compared_with_their_terms() {
         let cancelled = Difference::between(&[0.001, -0.002], &[0.002, -0.002], 1.0);
         assert!((cancelled.relative - 0.001).abs() < 1e-8);
         assert!(Difference::between(&[0.001, -0.002], &[0.002, -0.002], 0.0).relative > 0.5);

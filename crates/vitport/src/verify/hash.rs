@@ -31,7 +31,7 @@ impl Hashing {
     /// Begins to hash the files that a checkpoint was opened from, as they were opened.
     ///
     /// # Errors
-    /// [`VerifyError::Hash`] if there is no room for another thread or another handle of a file.
+    /// [`VerifyError::Hash`] if the system has no more threads or file handles.
     pub fn start(checkpoint: &Checkpoint) -> Result<Self, VerifyError> {
         let opened = checkpoint.files().iter().zip(checkpoint.handles());
         let files = opened

@@ -74,20 +74,21 @@ impl TestImage {
         Ok(Self { decoded, encoded, report })
     }
 
-    /// Makes two other images of this one: on its side, so that a wide one is also seen high, and a small piece of its
+    /// Makes two other images of this one: on its side, so that a wide one is also seen high, and a small part of its
     /// middle, which has to be enlarged.
     pub(super) fn variations(&self) -> Vec<(&'static str, RgbImage)> {
         let (width, height) = (self.decoded.width(), self.decoded.height());
         let pixels: Vec<&[u8]> = self.decoded.bytes().chunks_exact(3).collect();
         let at = |row: usize, column: usize| pixels.get(row * width + column).copied().unwrap_or(&[0; 3]);
-        let turned = (0..width).flat_map(|row| (0..height).flat_map(move |column| at(column, row).to_vec()));
+        let transposed =
+            (0..width).flat_map(|row| (0..height).flat_map(move |column| at(column, row).to_vec()));
         let (rows, columns) = ((height / 5).max(1), (width / 3).max(1));
         let (top, left) = ((height - rows) / 2, (width - columns) / 2);
-        let piece = (top..top + rows)
+        let part = (top..top + rows)
             .flat_map(|row| (left..left + columns).flat_map(move |column| at(row, column).to_vec()));
         let made = [
-            ("picture on its side", RgbImage::new(height, width, turned.collect())),
-            ("piece of the picture", RgbImage::new(columns, rows, piece.collect())),
+            ("picture on its side", RgbImage::new(height, width, transposed.collect())),
+            ("piece of the picture", RgbImage::new(columns, rows, part.collect())),
         ];
         made.into_iter().filter_map(|(name, decoded)| Some((name, decoded?))).collect()
     }

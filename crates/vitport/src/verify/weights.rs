@@ -89,7 +89,7 @@ pub(super) fn find<'a>(
     Ok(tensor)
 }
 
-/// Returns as much of `scratch` as `elements` of the tensor need; an error where the tensor has not as many.
+/// Returns as much of `scratch` as `elements` of the tensor need; an error where the tensor has fewer.
 pub(super) fn scratch_for<'a>(
     tensor: &SourceTensor,
     elements: &Range<usize>,

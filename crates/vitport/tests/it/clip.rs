@@ -193,7 +193,7 @@ fn planted_faults_are_found() {
             }),
         ),
         (
-            "channels turned round",
+            "channels reversed",
             Box::new(|t| change(t, "vision_model.embeddings.patch_embedding.weight", &|v| v.rotate_left(64))),
         ),
         (
@@ -222,7 +222,7 @@ fn planted_faults_are_found() {
     for (name, plant) in &faults {
         let mut wrong = right_weights.clone();
         plant(&mut wrong);
-        assert_ne!(wrong, right_weights, "{name} is no fault");
+        assert_ne!(wrong, right_weights, "{name} is not a fault");
         save(&weights, &wrong);
         assert_eq!(judged(&prepared, &folder).verdict, Verdict::Different, "{name}");
     }

@@ -56,14 +56,14 @@ fn open(path: &Path) -> Result<Prepared, String> {
 
 /// Runs a network and compares every hidden state and output with the expected ones; returns how many there are.
 fn compare(network: &Network, weights: &Tensors, expected: &Tensors) -> usize {
-    let mut held = MemoryWeights::new();
+    let mut memory = MemoryWeights::new();
     for (name, (shape, values)) in weights {
-        held.insert(name, shape, values.clone()).unwrap();
+        memory.insert(name, shape, values.clone()).unwrap();
     }
     let (shape, values) = &expected["pixels"];
     let pixels = Pixels::new(shape[1], shape[2], values.clone()).unwrap();
     let mut places: Vec<(String, Matrix)> = Vec::new();
-    let outputs = network.forward(&pixels, &held, &mut places).unwrap();
+    let outputs = network.forward(&pixels, &memory, &mut places).unwrap();
     let mut found: BTreeMap<String, Vec<f32>> =
         places.into_iter().map(|(name, hidden)| (name, hidden.into_values())).collect();
     found.extend(outputs.iter().map(|output| (output.name.to_owned(), output.values.clone())));
@@ -128,7 +128,7 @@ fn a_folder_is_what_transformers_saves_and_the_same_model() {
 }
 
 #[test]
-fn every_tag_that_was_measured_to_be_held_whole_converts() {
+fn every_tag_that_was_measured_to_be_exact_converts() {
     let models: Vec<_> = catalogue::models().filter(|model| model.module == Some("convnext")).collect();
     let count = |class: &str| models.iter().filter(|model| model.becomes.class() == Some(class)).count();
     assert_eq!((count("ConvNextForImageClassification"), count("ConvNextModel")), (44, 7));
@@ -275,8 +275,8 @@ type Fault = (&'static str, Outputs, fn(&mut Files));
 /// Rows and columns of square kernels exchanged.
 fn transpose_kernels(values: &mut [f32], side: usize) {
     for kernel in values.chunks_exact_mut(side * side) {
-        let turned: Vec<f32> = (0..side * side).map(|i| kernel[i % side * side + i / side]).collect();
-        kernel.copy_from_slice(&turned);
+        let transposed: Vec<f32> = (0..side * side).map(|i| kernel[i % side * side + i / side]).collect();
+        kernel.copy_from_slice(&transposed);
     }
 }
 

@@ -1,5 +1,5 @@
 //! Makes a short run of every fuzz target without a fuzzer: the committed seeds, and a fixed number of mutations of each. It
-//! keeps the targets compiling and finds what a change breaks grossly; the long runs are told of in docs/fuzzing.md.
+//! keeps the targets compiling and finds what a change breaks grossly; the long runs are described in docs/fuzzing.md.
 #![allow(dead_code)]
 
 #[path = "../../../../fuzz/src/lib.rs"]
@@ -21,7 +21,7 @@ impl Dice {
         (self.0 % sides.max(1) as u64) as usize
     }
 
-    /// One to four changes: a bit, a byte, a number of the kind that overflows, a piece cut out, a piece doubled.
+    /// One to four changes: a bit, a byte, a number of the kind that overflows, a part cut out, a part doubled.
     fn mutate(&mut self, seed: &[u8]) -> Vec<u8> {
         const NUMBERS: [&[u8]; 6] =
             [&[0xff; 8], &[0xff; 4], &[0; 8], b"\xff\xff\xff\x7f", b"99999999999999999999", b"-1"];
@@ -39,8 +39,8 @@ impl Dice {
                 }
                 3 => drop(data.drain(at..end)),
                 4 => {
-                    let piece = data[at..end].to_vec();
-                    data.splice(at..at, piece);
+                    let part = data[at..end].to_vec();
+                    data.splice(at..at, part);
                 }
                 _ => data.truncate(at),
             }

@@ -24,7 +24,7 @@ fn each(kind: &str, check: impl Fn(&Value, &RgbImage) -> Vec<u8>) -> usize {
     let mut count = 0;
     for case in cases.iter().filter(|case| case["kind"] == kind) {
         let name = case["name"].as_str().unwrap();
-        let found = check(case, &image(case["picture"].as_str().unwrap()));
+        let found = check(case, &image(case["image"].as_str().unwrap()));
         let expected = expected.tensor(name).unwrap().data();
         let differing = found.iter().zip(expected).filter(|(a, b)| a != b).count();
         assert!(

@@ -105,7 +105,7 @@ fn a_representation_layer_is_refused_by_name_and_left_out_on_request() {
 }
 
 #[test]
-fn what_lies_beside_the_network_s_arrays_is_left_out_as_timm_leaves_it_out() {
+fn what_lies_next_to_the_network_s_arrays_is_left_out_as_timm_leaves_it_out() {
     let alone = try_prepare("jax_opt_target.npz", options([16, 16])).unwrap();
     let checkpoint = &alone.source.checkpoint;
     let mut arrays: Vec<_> = checkpoint
@@ -128,10 +128,10 @@ fn what_lies_beside_the_network_s_arrays_is_left_out_as_timm_leaves_it_out() {
         .map(|(name, dtype, shape, bytes)| (name, TensorView::new(*dtype, shape.clone(), bytes).unwrap()));
     serialize_to_file(views, None, &file).unwrap();
 
-    let beside = try_prepare(file.to_str().unwrap(), options([16, 16])).unwrap();
-    assert_eq!(written(&beside), written(&alone));
-    let mut names: Vec<&str> = beside.plan.dropped.iter().map(|dropped| dropped.name.as_str()).collect();
+    let with_others = try_prepare(file.to_str().unwrap(), options([16, 16])).unwrap();
+    assert_eq!(written(&with_others), written(&alone));
+    let mut names: Vec<&str> = with_others.plan.dropped.iter().map(|dropped| dropped.name.as_str()).collect();
     names.sort_unstable();
     assert_eq!(names, [moment, "opt/state/step"]);
-    assert!(beside.plan.dropped.iter().all(|dropped| dropped.reason.contains("opt/target/")));
+    assert!(with_others.plan.dropped.iter().all(|dropped| dropped.reason.contains("opt/target/")));
 }

@@ -177,10 +177,10 @@ fn timm(
 fn timm_folders_name_classes_and_describe_them() {
     let ids = json!(["n02012849", "n03126707", "n01440764"]);
     let words = json!({"n02012849": "crane", "n03126707": "crane", "n01440764": "tench, Tinca tinca"});
-    let told_apart = ["crane (n02012849)", "crane (n03126707)", "tench, Tinca tinca"];
-    assert_eq!(timm(ids.clone(), Some(words), 3).unwrap().names(), told_apart);
+    let distinct = ["crane (n02012849)", "crane (n03126707)", "tench, Tinca tinca"];
+    assert_eq!(timm(ids.clone(), Some(words), 3).unwrap().names(), distinct);
     let listed = Some(json!(["crane", "crane", "tench, Tinca tinca"]));
-    assert_eq!(timm(ids.clone(), listed, 3).unwrap().names(), told_apart);
+    assert_eq!(timm(ids.clone(), listed, 3).unwrap().names(), distinct);
     let some = Some(json!({"n01440764": "tench"}));
     assert_eq!(timm(ids.clone(), some, 3).unwrap().names(), ["n02012849", "n03126707", "tench"]);
     assert_eq!(timm(ids, None, 3).unwrap().names(), ["n02012849", "n03126707", "n01440764"]);

@@ -174,7 +174,7 @@ fn what_is_wrong_with_a_file_is_said_with_its_line() {
 }
 
 #[test]
-fn a_rule_file_of_the_first_version_is_told_from_a_broken_one() {
+fn a_rule_file_of_the_first_version_is_distinguished_from_a_broken_one() {
     let refused = |text: &str| Mapping::parse("mine.toml", text).unwrap_err();
     let old = refused("family = \"vit\"\n[rename]\n\"a\" = \"b\"\n");
     assert_eq!(old, MappingError::OldRules { file: "mine.toml".to_owned(), family: "vit".to_owned() });

@@ -1,5 +1,5 @@
 //! Checks what must hold of every built-in mapping: over its fixtures every rule is used, every source tensor is mapped or
-//! dropped by name, every target is made once and is the target network's own; and carried there and back a fixture is the same
+//! dropped by name, every target is made once and is the target network's own; and converted there and back a fixture is the same
 //! bit by bit, unless the plan says that it folds.
 
 use std::collections::{BTreeMap, BTreeSet};

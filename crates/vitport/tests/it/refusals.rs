@@ -201,7 +201,7 @@ fn vit_cases() -> Vec<Case> {
     ]
 }
 
-/// Tokens that have positions of their own, so that the positions are no square and one more.
+/// Tokens that have positions of their own, so that the positions are not a square and one more.
 #[test]
 fn a_variant_with_more_positions_is_refused_and_not_asked_for_its_size() {
     for (token, what) in [("dist_token", "a distilled DeiT"), ("reg_token", "a ViT with register tokens")] {

@@ -33,7 +33,7 @@ fn the_registry_holds_all_of_timm() {
 }
 
 #[test]
-fn what_converts_is_what_was_measured_to_be_held_whole() {
+fn what_converts_is_what_was_measured_to_be_exact() {
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();
     for tag in registry::tags() {
         let Some(class) = class_of_timm(tag) else { continue };

@@ -101,10 +101,10 @@ fn elements(page: &str) -> Vec<Element> {
 
 fn unescaped(text: &str) -> String {
     let mut out = String::new();
-    let mut pieces = text.split('&');
-    out.push_str(pieces.next().unwrap());
-    for piece in pieces {
-        let (name, after) = piece.split_once(';').expect("a character reference");
+    let mut parts = text.split('&');
+    out.push_str(parts.next().unwrap());
+    for part in parts {
+        let (name, after) = part.split_once(';').expect("a character reference");
         out.push(match name {
             "amp" => '&',
             "lt" => '<',
@@ -162,7 +162,7 @@ fn check(page: &str, report: &Report) -> Vec<Element> {
 
     let texts: HashSet<&str> = all.iter().map(|element| element.text.trim()).collect();
     let places = report.layers.iter().chain(&report.pixels).map(|comparison| comparison.place.as_str());
-    let told = places
+    let shown = places
         .chain(
             report.facts.iter().flat_map(|fact| [&fact.name, &fact.source, &fact.target].map(String::as_str)),
         )
@@ -173,7 +173,7 @@ fn check(page: &str, report: &Report) -> Vec<Element> {
         .chain([report.source.path.as_str(), report.folder.as_str()])
         .chain([report.source_network.as_str(), report.target_network.as_str()])
         .chain(report.reasons.iter().map(String::as_str));
-    for text in told {
+    for text in shown {
         let shown = vitport_checkpoint::escape(text).to_string();
         assert!(texts.contains(shown.trim()), "{shown:?} is on the page");
     }
@@ -268,8 +268,8 @@ fn what_cannot_be_compared_still_makes_a_page() {
     let text = page::html(&report, &image);
     check(&text, &report);
     assert!(text.contains("not comparable"));
-    for odd in ["NaN%", "inf%", "=\"NaN", "=\"inf"] {
-        assert!(!text.contains(odd), "{odd}");
+    for fragment in ["NaN%", "inf%", "=\"NaN", "=\"inf"] {
+        assert!(!text.contains(fragment), "{fragment}");
     }
 
     report.layers.clear();

@@ -116,9 +116,9 @@ fn known_fields() -> BTreeMap<String, bool> {
 fn job(line: usize, text: &str, known: &BTreeMap<String, bool>) -> Result<Job, String> {
     let value: Value = serde_json::from_str(text).map_err(|error| {
         // The position within the line is all that is left of serde's place.
-        format!("it is no JSON object ({error})").replace(" at line 1 column", " at column")
+        format!("it is not a JSON object ({error})").replace(" at line 1 column", " at column")
     })?;
-    let Value::Object(mut fields) = value else { return Err("it is JSON, but no object".to_owned()) };
+    let Value::Object(mut fields) = value else { return Err("it is JSON, but not an object".to_owned()) };
     fields.retain(|_, value| !value.is_null());
     let mut arguments: Vec<OsString> = vec!["vitport".into(), "convert".into()];
     for (name, value) in fields.iter().filter(|(name, _)| *name != "source") {
@@ -134,7 +134,7 @@ fn job(line: usize, text: &str, known: &BTreeMap<String, bool>) -> Result<Job, S
     }
     let text_field = |name: &str| match fields.get(name) {
         Some(Value::String(text)) if !text.is_empty() => Ok(text.clone()),
-        Some(_) => Err(format!("its `{name}` is no text, or an empty one")),
+        Some(_) => Err(format!("its `{name}` is not a text, or is an empty one")),
         None => Err(format!("it has no `{name}`")),
     };
     let source = text_field("source")?;
@@ -188,7 +188,7 @@ fn collisions(jobs: &[Job]) -> Vec<BadLine> {
 
 /// Returns a path without `.`, `..` and, as far as it exists, links.
 pub fn absolute(path: &Path) -> Result<PathBuf, String> {
-    let path = std::path::absolute(path).map_err(|error| format!("its `out` is no path: {error}"))?;
+    let path = std::path::absolute(path).map_err(|error| format!("its `out` is not a path: {error}"))?;
     let mut plain = PathBuf::new();
     for component in path.components() {
         match component {

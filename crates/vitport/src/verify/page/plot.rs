@@ -63,7 +63,7 @@ impl Axis {
         self.bottom() + GAP
     }
 
-    fn floor(&self) -> f64 {
+    fn base(&self) -> f64 {
         self.zero() + GAP / 2.0
     }
 
@@ -167,7 +167,7 @@ impl Plot {
         let measured = curve(&axis, &report.layers, class, CIRCLE, "source against target".to_owned());
         let without = applied.map(|what| curve(&axis, judged, "judged", DIAMOND, format!("without {what}")));
         Some(Self {
-            height: format!("{:.0}", axis.floor() + NAMES),
+            height: format!("{:.0}", axis.base() + NAMES),
             description: description(report),
             tolerance: tolerance(&axis, judged),
             remark: judged.first().map(|first| pixels(axis.down(first.tolerance) + 16.0)),
@@ -222,7 +222,7 @@ fn names(axis: &Axis, places: &[Comparison]) -> Vec<Name> {
         let is_narrow = from_the_end.is_multiple_of(every(NARROW));
         from_the_end.is_multiple_of(every(WIDE)).then(|| Name {
             x: across(index as f64, places.len()),
-            y: pixels(axis.floor() + 8.0),
+            y: pixels(axis.base() + 8.0),
             class: if is_narrow { "name" } else { "name where-wide" },
             text: place.place.clone(),
         })
@@ -236,7 +236,7 @@ fn tolerance(axis: &Axis, places: &[Comparison]) -> Vec<Step> {
         Step {
             edge: Line::new((index - 0.5, y), (index + 0.5, y), places.len()),
             width: format!("{:.3}%", 100.0 / places.len().max(1) as f64),
-            height: pixels(axis.floor() - y),
+            height: pixels(axis.base() - y),
         }
     };
     places.iter().enumerate().map(step).collect()

@@ -8,8 +8,8 @@ NAME.expected.safetensors (`pixels`, every hidden state [tokens, width] under vi
 stage, `pooled`, `logits`).
 
 FOLDER holds what Microsoft's own network definition gave (see README.md): tiny.pth and tiny.train.pth
-and the outputs beside them. The first becomes a safetensors file, the training checkpoint stays the file that Microsoft's
-code wrote, and of the outputs the first picture's are kept, tokens in rows.
+and the outputs next to them. The first becomes a safetensors file, the training checkpoint stays the file that Microsoft's
+code wrote, and of the outputs the first image's are kept, tokens in rows.
 """
 
 import json
@@ -72,7 +72,7 @@ def transformers(name, seed, **arguments):
 
 
 def microsoft(folder):
-    pictures = load_file(folder / "tiny.input.safetensors")["input"]
+    images = load_file(folder / "tiny.input.safetensors")["input"]
     state = torch.load(folder / "tiny.pth", weights_only=True)
     save(state, "microsoft")
     shutil.copyfile(folder / "tiny.train.pth", HERE / "microsoft_train.pth")
@@ -82,7 +82,7 @@ def microsoft(folder):
         ("tiny.train.expected", "microsoft_train"),
     ]:
         outputs = {k: v[:1] for k, v in load_file(folder / f"{source}.safetensors").items()}
-        seen = {"pixels": pictures[0]}
+        seen = {"pixels": images[0]}
         for s, depth in enumerate([1, 2, 3]):
             seen[f"stage {s} embedding"] = tokens(outputs[f"stage{s}.patch_embed"])[0]
             seen[f"stage {s} layer 0"] = outputs[f"stage{s}.block0"][0]

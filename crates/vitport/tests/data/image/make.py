@@ -37,10 +37,10 @@ def structure(width, height, channels, seed):
     return np.clip(np.stack(planes, -1), 0, 255).astype(np.uint8)
 
 
-def picture(name, image, **options):
+def save(name, image, **options):
     image.save(HERE / f"{name}.png", **options)
     rgb = Image.open(HERE / f"{name}.png").convert("RGB")
-    case({"kind": "decode", "picture": name}, torch.from_numpy(np.array(rgb)))
+    case({"kind": "decode", "image": name}, torch.from_numpy(np.array(rgb)))
     return rgb
 
 
@@ -52,21 +52,21 @@ def case(description, result):
     cases.append({"name": name, **description})
 
 
-pictures = {
-    "photo": picture("photo", Image.fromarray(structure(61, 47, 3, 1))),
-    "tall": picture("tall", Image.fromarray(structure(19, 80, 3, 2))),
-    "wide": picture("wide", Image.fromarray(structure(97, 16, 3, 3))),
-    "line": picture("line", Image.fromarray(structure(1, 37, 3, 4))),
-    "dot": picture("dot", Image.fromarray(structure(1, 1, 3, 5))),
-    "grey": picture("grey", Image.fromarray(structure(33, 30, 1, 6)[..., 0])),
-    "alpha": picture("alpha", Image.fromarray(structure(30, 34, 4, 7))),
+images = {
+    "photo": save("photo", Image.fromarray(structure(61, 47, 3, 1))),
+    "tall": save("tall", Image.fromarray(structure(19, 80, 3, 2))),
+    "wide": save("wide", Image.fromarray(structure(97, 16, 3, 3))),
+    "line": save("line", Image.fromarray(structure(1, 37, 3, 4))),
+    "dot": save("dot", Image.fromarray(structure(1, 1, 3, 5))),
+    "grey": save("grey", Image.fromarray(structure(33, 30, 1, 6)[..., 0])),
+    "alpha": save("alpha", Image.fromarray(structure(30, 34, 4, 7))),
 }
-picture("grey_alpha", Image.fromarray(structure(20, 21, 2, 8), "LA"))
-picture("grey16", Image.fromarray(structure(20, 9, 1, 9)[..., 0].astype(np.uint16) * 3))
-picture("bilevel", Image.fromarray(structure(21, 13, 1, 10)[..., 0]).convert("1"))
+save("grey_alpha", Image.fromarray(structure(20, 21, 2, 8), "LA"))
+save("grey16", Image.fromarray(structure(20, 9, 1, 9)[..., 0].astype(np.uint16) * 3))
+save("bilevel", Image.fromarray(structure(21, 13, 1, 10)[..., 0]).convert("1"))
 palette = Image.fromarray(structure(25, 23, 3, 11)).quantize(16)
-picture("palette", palette, transparency=3)
-picture("palette2", palette.quantize(4), bits=2)
+save("palette", palette, transparency=3)
+save("palette2", palette.quantize(4), bits=2)
 
 for name, filters, sizes in [
     ("photo", range(6), [(24, 24), (61, 20), (130, 9), (13, 47)]),
@@ -77,8 +77,8 @@ for name, filters, sizes in [
 ]:
     for number in filters:
         for size in sizes:
-            resized = pictures[name].resize(size, resample=number)
-            description = {"kind": "resize", "picture": name, "size": size, "filter": number}
+            resized = images[name].resize(size, resample=number)
+            description = {"kind": "resize", "image": name, "size": size, "filter": number}
             case(description, torch.from_numpy(np.array(resized)))
 
 names = ["nearest", "bilinear", "bicubic", "lanczos", "box", "hamming"]
@@ -94,10 +94,10 @@ for index in range(42):
     }
     chosen = draw.choice(["photo", "photo", "tall", "wide", "grey", "alpha"])
     try:
-        tensor = create_transform(**parameters, is_training=False)(pictures[chosen])
+        tensor = create_transform(**parameters, is_training=False)(images[chosen])
     except ValueError:
         continue  # a side of zero pixels
-    case({"kind": "timm", "picture": chosen, "parameters": parameters}, tensor)
+    case({"kind": "timm", "image": chosen, "parameters": parameters}, tensor)
 
 mean, std = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 normalize = T.Normalize(mean=mean, std=std)
@@ -107,15 +107,15 @@ for size, chosen in [(14, "photo"), (15, "tall"), (21, "wide"), (9, "line")]:
             steps = [T.Resize(int(size / 0.875), interpolation=3), T.CenterCrop(size)]
         else:
             steps = [T.Resize((size, size), interpolation=3)]
-        tensor = T.Compose([*steps, T.ToTensor(), normalize])(pictures[chosen])
-        case({"kind": "microsoft", "picture": chosen, "image_size": size, "center_crop": crop}, tensor)
+        tensor = T.Compose([*steps, T.ToTensor(), normalize])(images[chosen])
+        case({"kind": "microsoft", "image": chosen, "image_size": size, "center_crop": crop}, tensor)
 
 
 def processor(config, chosen, **more):
     cls = getattr(transformers, config.get("image_processor_type") or config["feature_extractor_type"])
     instance = cls.from_dict(dict(config))
-    values = instance(pictures[chosen], return_tensors="pt")["pixel_values"][0].float()
-    case({"kind": "processor", "picture": chosen, "config": config, **more}, values)
+    values = instance(images[chosen], return_tensors="pt")["pixel_values"][0].float()
+    case({"kind": "processor", "image": chosen, "config": config, **more}, values)
 
 
 def typed(cls, **fields):

@@ -6,7 +6,7 @@ and run by timm.
 Written with torch 2.15.0, timm 1.0.31 and numpy 2.4.6, on one thread. For each network NAME it writes NAME.npz, whose arrays
 are random (those of `jax_opt_target` lie under `opt/target/`); NAME.safetensors, the state dict that `load_pretrained` of
 timm's VisionTransformer makes of it; and NAME.expected.safetensors as make.py does. `jax_pre_logits.npz` has a
-representation layer, which timm leaves out, and nothing else beside it.
+representation layer, which timm leaves out, and nothing else.
 """
 
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Writes the golden values of the tests of writing beside this file.
+"""Writes the golden values of the tests of writing next to this file.
 
 Run with torch 2.15, numpy, huggingface_hub 0.36 and transformers 4.57.6:  python make.py
 """

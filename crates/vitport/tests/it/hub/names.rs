@@ -1,4 +1,4 @@
-//! Tests how repositories are named on a command line, and what is no name.
+//! Tests how repositories are named on a command line, and what is not a name.
 
 use vitport::hub::{Error, ErrorClass, RepoId};
 

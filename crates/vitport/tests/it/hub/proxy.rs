@@ -44,7 +44,7 @@ fn proxy() -> (String, Arc<Mutex<Vec<String>>>) {
 }
 
 #[test]
-fn requests_go_through_the_proxy_unless_told_otherwise() {
+fn requests_go_through_the_proxy_unless_configured_otherwise() {
     let hub = Hub::with("org/name", &[("config.json", b"{}"), ("model.safetensors", b"weights")]);
     let id = id();
     for (no_proxy, through) in

@@ -35,7 +35,7 @@ fn given_place() -> Option<std::path::PathBuf> {
     std::env::var_os(PLACE).map(Into::into)
 }
 
-/// Replaces `out` by a folder with more bytes than there is room for.
+/// Replaces `out` by a folder with more bytes than the disk has space for.
 fn overfill(out: &Path) -> Error {
     let staging = Staging::begin(out, &[], Options { force: true, fsync: true }).unwrap();
     staging.write("config.json", b"{}").unwrap();

@@ -1,5 +1,5 @@
 //! Checks that a cast is judged by its own rounding: the source run on its weights as the cast leaves them agrees with the
-//! folder as closely as without a cast, so that a fault too small to be told from rounding to bfloat16 is still seen.
+//! folder as closely as without a cast, so that a fault too small to be distinguished from rounding to bfloat16 is still seen.
 
 use std::path::Path;
 

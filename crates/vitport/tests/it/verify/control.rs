@@ -77,7 +77,7 @@ fn plant_all(model: &Model, image: &TestImage) -> Vec<Finding> {
     let rewritten = converted.place("rewritten");
     read().write(&rewritten);
     let rewritten = verify(&converted.prepared, &rewritten, image).unwrap();
-    assert_eq!(rewritten.verdict, untouched.verdict, "rewriting alone must be no fault");
+    assert_eq!(rewritten.verdict, untouched.verdict, "rewriting alone must not be a fault");
 
     let (files, all) = (read(), faults(model.is_cvt));
     let fitting = all.into_iter().filter(|fault| (fault.fits)(&files)).enumerate();

@@ -77,7 +77,7 @@ fn a_file_beyond_the_size_limit_is_refused_before_any_work() {
         assert_eq!(error.class(), Class::Disk, "{error}");
         let message = error.to_string();
         assert!(
-            message.starts_with("cannot make room for") && message.contains("--max-shard-size"),
+            message.starts_with("cannot reserve space for") && message.contains("--max-shard-size"),
             "{message}"
         );
         println!("tried");

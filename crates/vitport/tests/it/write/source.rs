@@ -82,7 +82,7 @@ pub fn target(name: &str, dtype: Dtype, shape: &[u64], parts: Vec<Part>) -> Targ
     Target { name: name.into(), dtype, shape: shape.into(), parts: parts.into(), operation: "rename" }
 }
 
-/// Carries the targets into `folder` as one file, and gives back the bytes of each by name, as the safetensors library
+/// Writes the targets into `folder` as one file, and gives back the bytes of each by name, as the safetensors library
 /// reads them.
 pub fn written(source: &Source, targets: Vec<Target>, folder: &Path) -> Result<HashMap<String, Vec<u8>>> {
     let plan = Plan { targets, dropped: Vec::new() };

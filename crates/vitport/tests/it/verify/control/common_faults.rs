@@ -59,9 +59,11 @@ pub fn list() -> Vec<Fault> {
         })
         .fits(has_labels)
         .unseen(NO_OUTPUT),
-        fault(names, "label2id names a class that is none", |f| f.config["label2id"]["nothing"] = json!(0))
-            .fits(has_labels)
-            .unseen(NO_OUTPUT),
+        fault(names, "label2id names a class that does not exist", |f| {
+            f.config["label2id"]["nothing"] = json!(0)
+        })
+        .fits(has_labels)
+        .unseen(NO_OUTPUT),
         fault(names, "a class too few in id2label", |f| {
             let mut all = labels(f);
             all.pop();

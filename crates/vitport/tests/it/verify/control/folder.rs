@@ -15,7 +15,7 @@ pub struct FolderFiles {
     /// Says what the weight file says of its framework.
     pub format: &'static str,
     /// Holds further files.
-    pub beside: BTreeMap<&'static str, String>,
+    pub others: BTreeMap<&'static str, String>,
     /// Holds the tensors of a safetensors source.
     pub source: Option<Tensors>,
 }
@@ -30,7 +30,7 @@ impl FolderFiles {
             config: document("config.json"),
             processor: document("preprocessor_config.json"),
             format: "pt",
-            beside: BTreeMap::new(),
+            others: BTreeMap::new(),
             source: is_readable.then(|| Tensors::read(source)),
         }
     }
@@ -38,7 +38,7 @@ impl FolderFiles {
     pub fn write(&self, folder: &Path) {
         std::fs::create_dir(folder).unwrap();
         self.weights.write(&folder.join("model.safetensors"), self.format);
-        for (name, text) in &self.beside {
+        for (name, text) in &self.others {
             std::fs::write(folder.join(name), text).unwrap();
         }
         for (name, document) in [("config.json", &self.config), ("preprocessor_config.json", &self.processor)]

@@ -24,7 +24,7 @@ impl Model {
 }
 
 /// What a bare file of a tiny network does not say.
-fn told(heads: u64) -> FactOptions {
+fn stated(heads: u64) -> FactOptions {
     FactOptions {
         num_heads: Some(vec![heads]),
         mean: Some(IMAGENET_MEAN),
@@ -40,15 +40,15 @@ pub fn all() -> Vec<Model> {
         image_size: Some([16, 12]),
         crop_mode: Some(CropMode::Squash),
         crop_pct: Some(1.0),
-        ..told(2)
+        ..stated(2)
     };
     let cvt =
         FactOptions { num_heads: Some(vec![1, 2, 4]), image_size: Some([64, 64]), ..FactOptions::default() };
     vec![
         Model::new("ViT", "../../examples/vit_small_twin", FactOptions::default()),
         Model::new("ViT, layer scale, no_embed_class", "tests/data/vit/timm_deit3.safetensors", oblong),
-        Model::new("ViT, layer scale, no head", "tests/data/vit/timm_dinov2_base.safetensors", told(2)),
-        Model::new("ViT, no qkv bias", "tests/data/vit/timm_no_qkv_bias.safetensors", told(4)),
+        Model::new("ViT, layer scale, no head", "tests/data/vit/timm_dinov2_base.safetensors", stated(2)),
+        Model::new("ViT, no qkv bias", "tests/data/vit/timm_no_qkv_bias.safetensors", stated(4)),
         Model::new("CvT", "../../examples/cvt_tiny/tiny.pth", cvt),
     ]
 }

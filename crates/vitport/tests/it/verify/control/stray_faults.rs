@@ -20,7 +20,7 @@ fn processor(name: &'static str, plant: fn(&mut FolderFiles)) -> Fault {
 pub type Change = fn(&mut FolderFiles);
 
 fn put(files: &mut FolderFiles, name: &'static str, text: impl Into<String>) {
-    files.beside.insert(name, text.into());
+    files.others.insert(name, text.into());
 }
 
 /// Returns the faults.
@@ -47,9 +47,9 @@ pub fn list() -> Vec<Fault> {
         config("per_layer_config", |f| {
             f.config["per_layer_config"] = json!({ "0": { "hidden_act": "relu" } })
         }),
-        config("num_labels beside other id2label", |f| f.config["num_labels"] = json!(4321))
+        config("num_labels next to another id2label", |f| f.config["num_labels"] = json!(4321))
             .fits(|f| f.config.get("id2label").is_some()),
-        config("dtype bfloat16 beside torch_dtype", |f| f.config["dtype"] = json!("bfloat16")),
+        config("dtype bfloat16 next to torch_dtype", |f| f.config["dtype"] = json!("bfloat16")),
         fault(Kind::Config, "model_type of another class", |f| f.config["model_type"] = json!("deit")),
         fault(Kind::Config, "model_type left out", |f| {
             f.config.as_object_mut().unwrap().remove("model_type");
@@ -137,7 +137,7 @@ pub fn harmless() -> Vec<(&'static str, Change)> {
             f.processor["processor_class"] = json!("CLIPProcessor");
             f.processor["offset"] = json!(true);
         }),
-        ("files beside the model", |f| {
+        ("files next to the model", |f| {
             put(f, "generation_config.json", "{}");
             put(f, "processor_config.json", r#"{"processor_class": "CLIPProcessor"}"#);
             put(f, "pytorch_model.bin", "not the weights that are read");

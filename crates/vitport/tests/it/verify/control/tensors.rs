@@ -71,7 +71,7 @@ impl Tensors {
         tensor.bytes.chunks_exact(4).map(|bytes| f32::from_le_bytes(bytes.try_into().unwrap())).collect()
     }
 
-    /// Changes the values of a tensor. A change that changes no bit is no fault.
+    /// Changes the values of a tensor. A change that changes no bit is not a fault.
     pub fn edit(&mut self, ending: &str, change: impl FnOnce(&mut Vec<f32>)) {
         let mut values = self.values(ending);
         change(&mut values);
@@ -155,8 +155,9 @@ impl Tensors {
         let side = *self.get(ending).shape.last().unwrap();
         self.edit(ending, |values| {
             for kernel in values.chunks_exact_mut(side * side) {
-                let turned: Vec<f32> = (0..side * side).map(|i| kernel[i % side * side + i / side]).collect();
-                kernel.copy_from_slice(&turned);
+                let transposed: Vec<f32> =
+                    (0..side * side).map(|i| kernel[i % side * side + i / side]).collect();
+                kernel.copy_from_slice(&transposed);
             }
         });
     }

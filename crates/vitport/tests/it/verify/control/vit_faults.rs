@@ -100,9 +100,9 @@ pub fn weights() -> Vec<Fault> {
         fault(weight, "k bias of one layer zeroed", |f| f.weights.fill(&format!("{KEY}.bias"), 0.0))
             .fits(has_qkv_bias)
             .unseen("softmax takes away what all keys have in common"),
-        fault(weight, "bias behind attention zeroed", |f| f.weights.fill(&format!("{DENSE}.bias"), 0.0)),
+        fault(weight, "bias after attention zeroed", |f| f.weights.fill(&format!("{DENSE}.bias"), 0.0)),
         fault(weight, "bias of an MLP zeroed", |f| f.weights.fill("layer.0.intermediate.dense.bias", 0.0)),
-        fault(weight, "bias behind an MLP zeroed", |f| f.weights.fill("layer.0.output.dense.bias", 0.0)),
+        fault(weight, "bias after an MLP zeroed", |f| f.weights.fill("layer.0.output.dense.bias", 0.0)),
         fault(weight, "weight of a layer norm set to 1", |f| {
             f.weights.fill("layer.0.layernorm_after.weight", 1.0);
         }),
@@ -116,7 +116,7 @@ pub fn weights() -> Vec<Fault> {
         }),
         fault(weight, "square weight transposed", |f| f.weights.transpose(&format!("{DENSE}.weight"))),
         fault(weight, "q weight transposed", |f| f.weights.transpose(&format!("{QUERY}.weight"))),
-        fault(weight, "sign of one projection turned", |f| {
+        fault(weight, "sign of one projection flipped", |f| {
             f.weights.edit("layer.1.output.dense.weight", |values| {
                 values.iter_mut().for_each(|value| *value = -*value);
             });
@@ -242,7 +242,7 @@ pub fn config() -> Vec<Fault> {
             let heads = f.config["num_attention_heads"].as_u64().unwrap();
             f.config["num_attention_heads"] = json!(heads * 2);
         }),
-        fault(config, "qkv_bias turned", |f| {
+        fault(config, "qkv_bias inverted", |f| {
             let bias = f.config["qkv_bias"].as_bool().unwrap();
             f.config["qkv_bias"] = json!(!bias);
         }),
