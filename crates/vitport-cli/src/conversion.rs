@@ -9,9 +9,9 @@ use vitport::pipeline::{self, Acceptance, ConvertRequest, Converted, Event, Hook
 use vitport::verify::accounts;
 use vitport_checkpoint::escape;
 
-use crate::arguments::Convert;
+use crate::arguments::ConvertArguments;
 use crate::failure::Failure;
-use crate::output::Output;
+use crate::output::Printer;
 use crate::progress;
 use crate::request::request;
 use crate::show::prepared::facts;
@@ -25,8 +25,8 @@ use crate::verification::{self, files_of};
 /// # Errors
 /// Whatever kept a step from being taken. Networks that disagree are not an error but [`Converted::accepted`].
 pub fn convert(
-    arguments: Convert,
-    output: &Output,
+    arguments: ConvertArguments,
+    output: &Printer,
     before_publishing: &dyn Fn(&Staged<'_>) -> Result<(), Failure>,
 ) -> Result<Converted, Failure> {
     let request = request(arguments.facts)?;

@@ -5,13 +5,13 @@ use std::path::Path;
 
 use indicatif::ProgressBar;
 use vitport::frameworks::timm::registry::{self, Tag};
-use vitport::hub::{Event, HubConfig, Progress, Reach, RepoId, Snapshot, fetch_model, fetch_url};
+use vitport::hub::{FetchEvent, HubConfig, Progress, Reach, RepoId, Snapshot, fetch_model, fetch_url};
 use vitport_checkpoint::escape;
 
 use crate::arguments::{HubOptions, is_address};
 use crate::environment::{hides_bars, hub_config};
-use crate::failure::{Failure, Kind};
-use crate::output::Output;
+use crate::failure::{Failure, FailureKind};
+use crate::output::Printer;
 use crate::progress;
 use crate::terminal::message::note_line;
 
@@ -39,7 +39,7 @@ pub fn repository(text: &str) -> Result<Option<RepoId>, Failure> {
         let Some(repository) = found.tag.hub_id.as_deref().filter(|_| found.tag.has_weights) else {
             let name = found.tag.full_name();
             return Err(Failure::new(
-                Kind::Question,
+                FailureKind::Question,
                 format!("timm publishes no weights for {name}; give the file that holds them"),
             ));
         };
@@ -77,7 +77,10 @@ fn unknown(name: &str) -> Option<Failure> {
     let near = registry::suggest(name);
     (!near.is_empty()).then(|| {
         let said = "there is neither such a file nor a model of that name in timm; did you mean";
-        Failure::new(Kind::UnknownArchitecture, format!("{}: {said} {}?", escape(name), near.join(", ")))
+        Failure::new(
+            FailureKind::UnknownArchitecture,
+            format!("{}: {said} {}?", escape(name), near.join(", ")),
+        )
     })
 }
 
@@ -87,7 +90,7 @@ fn has_target(tag: &'static Tag) -> Result<(), Failure> {
     let note = tag.note.as_deref().map_or(String::new(), |note| format!(" ({})", escape(note)));
     let name = tag.full_name();
     Err(Failure::new(
-        Kind::NoTarget,
+        FailureKind::NoTarget,
         format!("{name} has no target: {why}{note}; `vitport models` lists those that have one"),
     ))
 }
@@ -96,7 +99,7 @@ fn has_target(tag: &'static Tag) -> Result<(), Failure> {
 ///
 /// # Errors
 /// What the Hub, the network or the disk does (exit code 6), or what the repository holds (3).
-pub fn fetch(id: RepoId, hub: &HubOptions, output: &Output) -> Result<Snapshot, Failure> {
+pub fn fetch(id: RepoId, hub: &HubOptions, output: &Printer) -> Result<Snapshot, Failure> {
     let id = match &hub.revision {
         Some(revision) => id.at(revision)?,
         None => id,
@@ -118,7 +121,7 @@ pub fn fetch(id: RepoId, hub: &HubOptions, output: &Output) -> Result<Snapshot, 
 pub fn with_image<T>(
     url: &str,
     hub: &HubOptions,
-    output: &Output,
+    output: &Printer,
     open: impl FnOnce(&Path) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
     let shown = Shown::new(output);
@@ -134,12 +137,12 @@ fn settings(hub: &HubOptions) -> Result<HubConfig, Failure> {
 
 /// The client's events as a bar, one file at a time.
 struct Shown<'a> {
-    output: &'a Output,
+    output: &'a Printer,
     bar: RefCell<ProgressBar>,
 }
 
 impl<'a> Shown<'a> {
-    fn new(output: &'a Output) -> Self {
+    fn new(output: &'a Printer) -> Self {
         Self { output, bar: RefCell::new(ProgressBar::hidden()) }
     }
 
@@ -154,9 +157,9 @@ impl<'a> Shown<'a> {
 }
 
 impl Progress for Shown<'_> {
-    fn event(&self, event: Event<'_>) {
+    fn event(&self, event: FetchEvent<'_>) {
         match event {
-            Event::Started { file, size, resumed_from } if !hides_bars() => {
+            FetchEvent::Started { file, size, resumed_from } if !hides_bars() => {
                 let file = escape(file).to_string();
                 let bar = match size {
                     Some(size) => progress::bytes(size, &file, self.output),
@@ -165,10 +168,10 @@ impl Progress for Shown<'_> {
                 bar.set_position(resumed_from);
                 self.show(bar);
             }
-            Event::Received { bytes } => self.bar.borrow().inc(bytes),
-            Event::Restarted { .. } => self.bar.borrow().set_position(0),
-            Event::Finished { .. } => self.clear(),
-            Event::Retrying { why, pause, failed_try, tries } if self.output.shows_progress() => {
+            FetchEvent::Received { bytes } => self.bar.borrow().inc(bytes),
+            FetchEvent::Restarted { .. } => self.bar.borrow().set_position(0),
+            FetchEvent::Finished { .. } => self.clear(),
+            FetchEvent::Retrying { why, pause, failed_try, tries } if self.output.shows_progress() => {
                 self.clear();
                 note_line(&format!(
                     "{}; try {failed_try} of {tries} failed, the next follows in {} s",
@@ -176,7 +179,7 @@ impl Progress for Shown<'_> {
                     pause.as_secs().max(1)
                 ));
             }
-            Event::WaitingForLock { file } if self.output.shows_progress() => {
+            FetchEvent::WaitingForLock { file } if self.output.shows_progress() => {
                 note_line(&format!("another process is fetching {}; waiting for it", escape(file)));
             }
             _ => {}

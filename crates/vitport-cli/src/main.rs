@@ -26,19 +26,19 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::arguments::{Arguments, Command, legacy};
-use crate::failure::{Failure, Kind, usage};
-use crate::output::Output;
+use crate::failure::{Failure, FailureKind, usage};
+use crate::output::Printer;
 
 fn main() -> ExitCode {
     let typed: Vec<OsString> = legacy::with_subcommand(std::env::args_os());
     let arguments = match Arguments::try_parse_from(&typed) {
         Ok(arguments) => arguments,
         Err(error) if usage::is_help(&error) => return print_help(&error),
-        Err(error) => return Output::for_arguments(&typed).fail(&usage::of_arguments(&error)),
+        Err(error) => return Printer::for_arguments(&typed).fail(&usage::of_arguments(&error)),
     };
     arguments.common.color.write_global();
     outlive_the_file_size_limit();
-    let output = Output::new(&arguments.common);
+    let output = Printer::new(&arguments.common);
     std::panic::set_hook(Box::new(output::say_bug));
     // Unwinding lets temporary files go, as on every other way out.
     match std::panic::catch_unwind(|| run(arguments.command, &output)) {
@@ -51,9 +51,9 @@ fn main() -> ExitCode {
 /// Prints help or the version. Help that nobody asked for is a usage error.
 fn print_help(help: &clap::Error) -> ExitCode {
     let kind = match help.print() {
-        Ok(()) if help.use_stderr() => Kind::Usage,
+        Ok(()) if help.use_stderr() => FailureKind::Usage,
         Ok(()) => return ExitCode::SUCCESS,
-        Err(_) => Kind::Io,
+        Err(_) => FailureKind::Io,
     };
     ExitCode::from(kind.exit_code())
 }
@@ -65,7 +65,7 @@ fn outlive_the_file_size_limit() {
     let _ = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, seen);
 }
 
-fn run(command: Command, output: &Output) -> Result<ExitCode, Failure> {
+fn run(command: Command, output: &Printer) -> Result<ExitCode, Failure> {
     match command {
         Command::Convert(arguments) => commands::convert::run(*arguments, output),
         Command::Batch(arguments) => commands::batch::run(&arguments, output),

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use serde::Serialize;
 
 use crate::arguments::Common;
-use crate::failure::{Failure, Kind};
+use crate::failure::{Failure, FailureKind};
 use crate::terminal::json::json_text;
 use crate::terminal::message::error_line;
 
@@ -19,13 +19,13 @@ const SCHEMA: u32 = 1;
 
 /// Decides how the command speaks.
 #[derive(Debug, Clone, Copy)]
-pub struct Output {
+pub struct Printer {
     json: bool,
     quiet: bool,
     verbose: bool,
 }
 
-impl Output {
+impl Printer {
     /// Makes one as the options ask.
     pub fn new(common: &Common) -> Self {
         Self { json: common.json, quiet: common.quiet, verbose: common.verbose }
@@ -74,7 +74,7 @@ impl Output {
     /// Prints what is said next to the result, unless it is to be quiet.
     ///
     /// # Errors
-    /// As [`Output::print`].
+    /// As [`Printer::print`].
     pub fn say(self, text: impl Display) -> Result<(), Failure> {
         if self.quiet || self.json { Ok(()) } else { self.print(text) }
     }
@@ -82,7 +82,7 @@ impl Output {
     /// Prints a list, or a document that has its own schema, as the one document of `--json`.
     ///
     /// # Errors
-    /// As [`Output::print`].
+    /// As [`Printer::print`].
     pub fn list(self, value: &impl Serialize) -> Result<(), Failure> {
         self.print(json_text(value)?)
     }
@@ -90,7 +90,7 @@ impl Output {
     /// Prints an object with the field `schema` as the one document of `--json`.
     ///
     /// # Errors
-    /// As [`Output::print`].
+    /// As [`Printer::print`].
     pub fn document(self, value: &impl Serialize) -> Result<(), Failure> {
         #[derive(Serialize)]
         struct Versioned<'a, T> {
@@ -114,8 +114,8 @@ impl Output {
     pub fn fail_of_bug(self, panic: &(dyn Any + Send)) -> ExitCode {
         let what = panic.downcast_ref::<String>().map(String::as_str);
         let what = what.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
-        self.document_of(&Failure::new(Kind::Bug, what));
-        ExitCode::from(Kind::Bug.exit_code())
+        self.document_of(&Failure::new(FailureKind::Bug, what));
+        ExitCode::from(FailureKind::Bug.exit_code())
     }
 
     fn document_of(self, failure: &Failure) {

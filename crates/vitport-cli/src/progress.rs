@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::output::Output;
+use crate::output::Printer;
 
 /// Shows a bar over so many bytes; invisible where progress is not wanted or nobody sees it.
-pub fn bytes(total: u64, what: &str, output: &Output) -> ProgressBar {
+pub fn bytes(total: u64, what: &str, output: &Printer) -> ProgressBar {
     if !output.shows_progress() {
         return ProgressBar::hidden();
     }
@@ -22,7 +22,7 @@ pub fn bytes(total: u64, what: &str, output: &Output) -> ProgressBar {
 }
 
 /// Shows a sign of life for work whose length is not known.
-pub fn spinner(what: &str, output: &Output) -> ProgressBar {
+pub fn spinner(what: &str, output: &Printer) -> ProgressBar {
     if !output.shows_progress() {
         return ProgressBar::hidden();
     }
@@ -33,7 +33,7 @@ pub fn spinner(what: &str, output: &Output) -> ProgressBar {
 }
 
 /// Shows a bar over so many things.
-pub fn count(total: u64, output: &Output) -> ProgressBar {
+pub fn count(total: u64, output: &Printer) -> ProgressBar {
     if !output.shows_progress() {
         return ProgressBar::hidden();
     }

@@ -9,7 +9,7 @@ use vitport::options;
 use vitport::pipeline::Request;
 use vitport_checkpoint::escape;
 
-use crate::arguments::FactOptions;
+use crate::arguments::FactArguments;
 use crate::failure::Failure;
 
 /// Bytes that a mapping may have; the built-in ones have some thousands.
@@ -19,7 +19,7 @@ const MAX_MAPPING: u64 = 1 << 20;
 ///
 /// # Errors
 /// A usage failure for a mapping that cannot be read.
-pub fn request(options: FactOptions) -> Result<Request, Failure> {
+pub fn request(options: FactArguments) -> Result<Request, Failure> {
     let labels = options.labels.map(|labels| match labels.as_str() {
         "none" => LabelChoice::None,
         name => LabelSet::from_name(name).map_or_else(|| LabelChoice::File(name.into()), LabelChoice::Set),

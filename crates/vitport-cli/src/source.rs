@@ -9,7 +9,7 @@ use vitport_checkpoint::Limits;
 
 use crate::arguments::{HubOptions, is_address};
 use crate::failure::Failure;
-use crate::output::Output;
+use crate::output::Printer;
 
 /// Opens a path or, where there is no such path, a name. `root` picks the nested part that holds the weights.
 ///
@@ -20,7 +20,7 @@ pub fn open(
     hub: &HubOptions,
     root: Option<&str>,
     limits: &Limits,
-    output: &Output,
+    output: &Printer,
 ) -> Result<Source, Failure> {
     let path = Path::new(text);
     if !path.exists()
@@ -43,7 +43,7 @@ fn open_by_name(
     hub: &HubOptions,
     root: Option<&str>,
     limits: &Limits,
-    output: &Output,
+    output: &Printer,
 ) -> Result<Option<Source>, Failure> {
     let Some(id) = text.to_str().map(crate::hub::repository).transpose()?.flatten() else {
         return Ok(None);
@@ -63,7 +63,7 @@ fn open_by_name(
     _: &HubOptions,
     _: Option<&str>,
     _: &Limits,
-    _: &Output,
+    _: &Printer,
 ) -> Result<Option<Source>, Failure> {
     let text = text.to_string_lossy();
     match text.starts_with("hf-hub:") || vitport::frameworks::timm::registry::find(&text).is_some() {
@@ -79,7 +79,7 @@ fn open_by_name(
 ///
 /// # Errors
 /// If it cannot be fetched, read or decoded.
-pub fn open_image(text: &OsStr, hub: &HubOptions, output: &Output) -> Result<TestImage, Failure> {
+pub fn open_image(text: &OsStr, hub: &HubOptions, output: &Printer) -> Result<TestImage, Failure> {
     let address = text.to_str().filter(|text| is_address(text));
     match address {
         Some(url) => open_address(url, hub, output),
@@ -88,13 +88,13 @@ pub fn open_image(text: &OsStr, hub: &HubOptions, output: &Output) -> Result<Tes
 }
 
 #[cfg(feature = "hub")]
-fn open_address(url: &str, hub: &HubOptions, output: &Output) -> Result<TestImage, Failure> {
+fn open_address(url: &str, hub: &HubOptions, output: &Printer) -> Result<TestImage, Failure> {
     crate::hub::with_image(url, hub, output, |path| {
         Ok(TestImage::open_named(path, vitport::hub::shown_address(url).to_string())?)
     })
 }
 
 #[cfg(not(feature = "hub"))]
-fn open_address(_: &str, _: &HubOptions, _: &Output) -> Result<TestImage, Failure> {
+fn open_address(_: &str, _: &HubOptions, _: &Printer) -> Result<TestImage, Failure> {
     Err(Failure::usage("this vitport was built without a network; download the image and give its path"))
 }

@@ -7,14 +7,14 @@ use vitport::pipeline::NotAccepted;
 use vitport::verify::TestImage;
 
 use crate::arguments::{HubOptions, VerifyOptions};
-use crate::failure::{Failure, Kind};
-use crate::output::Output;
+use crate::failure::{Failure, FailureKind};
+use crate::output::Printer;
 use crate::report_file::{ReportFile, model_files};
 use crate::source::open_image;
 
 impl From<NotAccepted> for Failure {
     fn from(why: NotAccepted) -> Self {
-        Failure::new(Kind::Different, why)
+        Failure::new(FailureKind::Different, why)
     }
 }
 
@@ -25,7 +25,7 @@ pub fn files_of(prepared: &Prepared) -> Vec<PathBuf> {
 }
 
 /// Opens the image that both networks are run on.
-pub fn image(options: &VerifyOptions, hub: &HubOptions, output: &Output) -> Result<TestImage, Failure> {
+pub fn image(options: &VerifyOptions, hub: &HubOptions, output: &Printer) -> Result<TestImage, Failure> {
     match &options.image {
         Some(image) => open_image(image, hub, output),
         None => Ok(TestImage::built_in()?),

@@ -12,7 +12,7 @@ use std::hint::black_box;
 
 use peak::{multiply_adds, seconds};
 use vitport_nn::{
-    Activation, Attention, BatchNorm2d, Context, Conv2d, Grid, Heads, LayerNorm, Layout, Linear, Matrix,
+    Activation, Attention, BatchNorm2d, Context, Conv2d, Grid, GridLayout, Heads, LayerNorm, Linear, Matrix,
     MemoryWeights, Scope, Window, on_the_pool,
 };
 
@@ -139,7 +139,7 @@ fn cases() -> Vec<Case> {
         baseline: Baseline::Copy(196 * 768),
         run: Box::new(move || {
             reusing(&mut out, &depthwise_weights, |cx| {
-                let grid = Grid::new(&x, 768, 14, 14, Layout::Interleaved).unwrap();
+                let grid = Grid::new(&x, 768, 14, 14, GridLayout::Interleaved).unwrap();
                 conv.forward_normalized(&norm, grid, cx).unwrap().tokens
             });
         }),

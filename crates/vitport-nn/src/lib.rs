@@ -16,7 +16,7 @@ mod weights;
 pub use error::ForwardError;
 pub use kernels::activation::Activation;
 pub use kernels::attention::Heads;
-pub use kernels::convolution::{Grid, Layout, Window};
+pub use kernels::convolution::{Grid, GridLayout, Window};
 pub use matrix::Matrix;
 pub use modules::{
     Attention, AvgPool2d, BatchNorm2d, Conv2d, DepthwiseBlock, DepthwiseStage, DepthwiseStages, FeatureMap,

@@ -16,7 +16,7 @@ use std::time::Instant;
 use serde_json::json;
 use smallvec::smallvec;
 use vitport::folder::gather::write_weights;
-use vitport::folder::layout::Layout;
+use vitport::folder::layout::FileLayout;
 use vitport::folder::syncing::Syncing;
 use vitport::plan::{Part, Plan, Target};
 use vitport_checkpoint::{Checkpoint, Dtype, Limits, Tensor};
@@ -83,7 +83,7 @@ impl Case {
     fn write(&self, out: &Path) -> Outcome<()> {
         let checkpoint = Checkpoint::open(&self.source, &Limits::default())?;
         let plan = Plan { targets: (self.targets)(&checkpoint), dropped: Vec::new() };
-        let layout = Layout::new(&plan, u64::MAX)?;
+        let layout = FileLayout::new(&plan, u64::MAX)?;
         let syncing = Syncing::new(self.fsync);
         write_weights(&checkpoint, &layout, out, &syncing, &|_| ())?;
         Ok(syncing.finish()?)

@@ -5,14 +5,14 @@
 use std::io::Read as _;
 use std::process::ExitCode;
 
-use vitport::hub::{Event, HubConfig, Progress, RepoId, Token, fetch_model};
+use vitport::hub::{FetchEvent, HubConfig, Progress, RepoId, Token, fetch_model};
 
 struct ToStderr;
 
 impl Progress for ToStderr {
     #[allow(clippy::print_stderr)]
-    fn event(&self, event: Event<'_>) {
-        if !matches!(event, Event::Received { .. }) {
+    fn event(&self, event: FetchEvent<'_>) {
+        if !matches!(event, FetchEvent::Received { .. }) {
             eprintln!("{event:?}");
         }
     }

@@ -11,7 +11,7 @@ use super::{LimitOptions, values};
 /// Holds the facts about a model that the source may leave open. Each overrides one.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Facts about the model")]
-pub struct FactOptions {
+pub struct FactArguments {
     /// Architecture, with or without a pretrained tag, as `vitport models` lists them
     #[arg(long, value_name = "NAME[.TAG]", alias = "cvt_model")]
     pub arch: Option<String>,

@@ -14,9 +14,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub use self::facts::FactOptions;
+pub use self::facts::FactArguments;
 pub use self::limits::LimitOptions;
-pub use self::shard::Shard;
+pub use self::shard::JobShard;
 pub use self::source::{HubOptions, SourceArgument, is_address};
 pub use self::verification::VerifyOptions;
 
@@ -77,21 +77,21 @@ impl Color {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Convert a model into a transformers folder
-    Convert(Box<Convert>),
+    Convert(Box<ConvertArguments>),
     /// Convert many models, one for each line of a file
-    Batch(Batch),
+    Batch(BatchArguments),
     /// Show what convert would do, tensor by tensor; write nothing
-    Plan(Box<Plan>),
+    Plan(Box<PlanArguments>),
     /// Show what is in a checkpoint
-    Inspect(Inspect),
+    Inspect(InspectArguments),
     /// Run source and folder on an image and compare them in everything
-    Verify(Box<Verify>),
+    Verify(Box<VerifyArguments>),
     /// Run a folder's model on images
-    Classify(Classify),
+    Classify(ClassifyArguments),
     /// Compare two checkpoints or folders, tensor by tensor
-    Diff(Diff),
+    Diff(DiffArguments),
     /// List every known architecture and tag, and what it becomes
-    Models(Models),
+    Models(ModelsArguments),
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -101,7 +101,7 @@ pub enum Command {
 
 /// Holds the arguments of `vitport convert`.
 #[derive(Debug, Args)]
-pub struct Convert {
+pub struct ConvertArguments {
     /// Says where the model comes from.
     #[command(flatten)]
     pub source: SourceArgument,
@@ -134,7 +134,7 @@ pub struct Convert {
     pub verification: VerifyOptions,
     /// Holds facts about the model.
     #[command(flatten)]
-    pub facts: FactOptions,
+    pub facts: FactArguments,
     /// Says how a SOURCE that is not a path is fetched.
     #[command(flatten)]
     pub hub: HubOptions,
@@ -142,7 +142,7 @@ pub struct Convert {
 
 /// Holds the arguments of `vitport batch`.
 #[derive(Debug, Args)]
-pub struct Batch {
+pub struct BatchArguments {
     /// One JSON object a line: {"source": …, "out": …} and the names of convert's options; - for standard input
     #[arg(value_name = "JOBS.jsonl")]
     pub jobs_file: PathBuf,
@@ -154,7 +154,7 @@ pub struct Batch {
     pub resume: bool,
     /// Only this share of the jobs: 0/4 to 3/4, or 1/4 to 4/4
     #[arg(long, value_name = "I/N")]
-    pub shard: Option<Shard>,
+    pub shard: Option<JobShard>,
     /// Where to write what was done; JOBS.results.jsonl if it is not given, with the shard in its name
     #[arg(long, value_name = "FILE")]
     pub results: Option<PathBuf>,
@@ -162,7 +162,7 @@ pub struct Batch {
 
 /// Holds the arguments of `vitport verify`.
 #[derive(Debug, Args)]
-pub struct Verify {
+pub struct VerifyArguments {
     /// Where the model comes from: a file, a folder or a name
     #[arg(value_name = "SOURCE")]
     pub source: OsString,
@@ -173,7 +173,7 @@ pub struct Verify {
     pub verification: VerifyOptions,
     /// Holds facts about the model.
     #[command(flatten)]
-    pub facts: FactOptions,
+    pub facts: FactArguments,
     /// Says how a SOURCE that is not a path is fetched.
     #[command(flatten)]
     pub hub: HubOptions,
@@ -181,7 +181,7 @@ pub struct Verify {
 
 /// Holds the arguments of `vitport classify`.
 #[derive(Debug, Args)]
-pub struct Classify {
+pub struct ClassifyArguments {
     /// A transformers folder of a class that vitport runs
     pub folder: PathBuf,
     /// Images (JPEG, PNG or WebP)
@@ -194,13 +194,13 @@ pub struct Classify {
 
 /// Holds the arguments of `vitport plan`.
 #[derive(Debug, Args)]
-pub struct Plan {
+pub struct PlanArguments {
     /// Says where the model comes from.
     #[command(flatten)]
     pub source: SourceArgument,
     /// Holds facts about the model.
     #[command(flatten)]
-    pub facts: FactOptions,
+    pub facts: FactArguments,
     /// Says how a SOURCE that is not a path is fetched.
     #[command(flatten)]
     pub hub: HubOptions,
@@ -211,7 +211,7 @@ pub struct Plan {
 
 /// Holds the arguments of `vitport inspect`.
 #[derive(Debug, Args)]
-pub struct Inspect {
+pub struct InspectArguments {
     /// A checkpoint file, or a folder that holds one
     pub file: PathBuf,
     /// Print the sha256 of each tensor's values (row-major, little-endian)
@@ -233,7 +233,7 @@ pub struct Inspect {
 
 /// Holds the arguments of `vitport diff`.
 #[derive(Debug, Args)]
-pub struct Diff {
+pub struct DiffArguments {
     /// A checkpoint file or folder
     pub a: PathBuf,
     /// Another one
@@ -245,7 +245,7 @@ pub struct Diff {
 
 /// Holds the arguments of `vitport models`.
 #[derive(Debug, Args)]
-pub struct Models {
+pub struct ModelsArguments {
     /// Only names that hold this text; * and ? are wildcards
     pub pattern: Option<String>,
     /// Only models that can be converted

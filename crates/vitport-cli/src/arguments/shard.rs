@@ -5,14 +5,14 @@ use std::str::FromStr;
 
 /// Describes one share of several.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Shard {
+pub struct JobShard {
     /// Which one, from 0.
     pub index: usize,
     /// Of how many.
     pub count: usize,
 }
 
-impl Shard {
+impl JobShard {
     /// Stands for all jobs.
     pub const WHOLE: Self = Self { index: 0, count: 1 };
 
@@ -37,7 +37,7 @@ impl Shard {
     }
 }
 
-impl FromStr for Shard {
+impl FromStr for JobShard {
     type Err = String;
 
     /// Parses `I/N`. Schedulers count their tasks from 0 or from 1; `N/N` is the same share as `0/N`, so both ways of counting make
@@ -56,26 +56,26 @@ impl FromStr for Shard {
 
 #[cfg(test)]
 mod tests {
-    use super::Shard;
+    use super::JobShard;
 
     #[test]
     fn shards_make_a_whole_whichever_way_they_are_counted() {
         for range in [0..3_usize, 1..4] {
-            let shards: Vec<Shard> = range.map(|index| format!("{index}/3").parse().unwrap()).collect();
+            let shards: Vec<JobShard> = range.map(|index| format!("{index}/3").parse().unwrap()).collect();
             for place in 0..100 {
                 assert_eq!(shards.iter().filter(|shard| shard.holds(place)).count(), 1, "{place}");
             }
         }
         for wrong in ["", "1", "/", "4/3", "0/0", "-1/3", "a/b", "1/2/3"] {
-            assert!(wrong.parse::<Shard>().is_err(), "{wrong}");
+            assert!(wrong.parse::<JobShard>().is_err(), "{wrong}");
         }
     }
 
     #[test]
     fn results_of_all_shards_belong_together() {
-        assert_eq!(Shard::without("jobs.results.0-of-4.jsonl"), "jobs.results.jsonl");
+        assert_eq!(JobShard::without("jobs.results.0-of-4.jsonl"), "jobs.results.jsonl");
         for name in ["jobs.results.jsonl", "jobs.results.x-of-4.jsonl", "jobs.0-of-4.json", "jsonl"] {
-            assert_eq!(Shard::without(name), name);
+            assert_eq!(JobShard::without(name), name);
         }
     }
 }

@@ -7,9 +7,9 @@ use serde_json::json;
 use vitport::verify::{Classifier, Guess};
 use vitport_checkpoint::escape;
 
-use crate::arguments::{Classify, HubOptions};
+use crate::arguments::{ClassifyArguments, HubOptions};
 use crate::failure::Failure;
-use crate::output::Output;
+use crate::output::Printer;
 use crate::show::guess::{bar, name, percent};
 use crate::source::open_image;
 use crate::terminal::message::error_line;
@@ -17,7 +17,7 @@ use crate::terminal::style::BOLD;
 use crate::terminal::table::{Align, Table};
 
 /// Classifies.
-pub fn run(arguments: &Classify, output: &Output) -> Result<(), Failure> {
+pub fn run(arguments: &ClassifyArguments, output: &Printer) -> Result<(), Failure> {
     let classifier = Classifier::open(&arguments.folder, &arguments.limits.limits())?;
     let results: Vec<Result<Vec<Guess>, Failure>> = arguments
         .images

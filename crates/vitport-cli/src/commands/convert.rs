@@ -5,11 +5,11 @@ use vitport::pipeline::Converted;
 use vitport::plan::Target;
 use vitport_checkpoint::escape;
 
-use crate::arguments::Convert;
+use crate::arguments::ConvertArguments;
 use crate::arguments::legacy::DEFAULT_NAME;
 use crate::conversion::{class, convert, document};
 use crate::failure::Failure;
-use crate::output::Output;
+use crate::output::Printer;
 use crate::show::prepared::{drop_lines, root_line};
 use crate::show::report::say_report;
 use crate::terminal::message::note_line;
@@ -17,7 +17,7 @@ use crate::terminal::style::{BOLD, GREEN};
 use crate::terminal::table::bytes;
 
 /// Converts.
-pub fn run(arguments: Convert, output: &Output) -> Result<(), Failure> {
+pub fn run(arguments: ConvertArguments, output: &Printer) -> Result<(), Failure> {
     if arguments.source.given().is_none() {
         if arguments.facts.arch.is_some() {
             return Err(Failure::usage(
@@ -43,7 +43,7 @@ pub fn run(arguments: Convert, output: &Output) -> Result<(), Failure> {
     }
 }
 
-fn say_summary(converted: &Converted, output: &Output) -> Result<(), Failure> {
+fn say_summary(converted: &Converted, output: &Printer) -> Result<(), Failure> {
     let prepared = &converted.prepared;
     output.say(format!("{BOLD}{}{BOLD:#} → {}", prepared.model.name, class(converted)))?;
     output.say(root_line(prepared))?;

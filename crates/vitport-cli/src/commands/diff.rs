@@ -6,13 +6,13 @@ use std::process::ExitCode;
 use serde_json::{Value, json};
 use vitport_checkpoint::{Checkpoint, Tensor, escape};
 
-use crate::arguments::Diff;
+use crate::arguments::DiffArguments;
 use crate::failure::Failure;
-use crate::output::Output;
+use crate::output::Printer;
 use crate::terminal::table::{Align, Table};
 
 /// Compares by name, dtype, shape and the sha256 of the values. Exits with 1 where something differs, as `diff` does.
-pub fn run(arguments: &Diff, output: &Output) -> Result<ExitCode, Failure> {
+pub fn run(arguments: &DiffArguments, output: &Printer) -> Result<ExitCode, Failure> {
     let limits = arguments.limits.limits();
     let (a, b) = (Checkpoint::open(&arguments.a, &limits)?, Checkpoint::open(&arguments.b, &limits)?);
     let (of_a, of_b) = (by_name(&a), by_name(&b));

@@ -10,9 +10,9 @@ use serde_json::{Map, Value, json};
 use unicode_width::UnicodeWidthStr;
 use vitport_checkpoint::{Audit, Checkpoint, Global, GlobalClass, Tensor, escape};
 
-use crate::arguments::Inspect;
+use crate::arguments::InspectArguments;
 use crate::failure::Failure;
-use crate::output::Output;
+use crate::output::Printer;
 use crate::terminal::style::{BOLD, DIM, RED, YELLOW};
 use crate::terminal::table::{Align, Table, bytes, shape};
 
@@ -20,7 +20,7 @@ use crate::terminal::table::{Align, Table, bytes, shape};
 const SHOWN: usize = 20;
 
 /// Inspects.
-pub fn run(arguments: &Inspect, output: &Output) -> Result<(), Failure> {
+pub fn run(arguments: &InspectArguments, output: &Printer) -> Result<(), Failure> {
     let mut checkpoint = Checkpoint::survey(&arguments.file, &arguments.limits.limits())?;
     if let Some(root) = &arguments.key {
         checkpoint.select(root)?;

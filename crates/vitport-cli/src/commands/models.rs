@@ -9,15 +9,15 @@ use vitport::labels::LabelSet;
 use vitport_checkpoint::escape;
 
 use self::filter::Filters;
-use crate::arguments::{Models, SortBy};
-use crate::failure::{Failure, Kind};
-use crate::output::Output;
+use crate::arguments::{ModelsArguments, SortBy};
+use crate::failure::{Failure, FailureKind};
+use crate::output::Printer;
 use crate::terminal::fitting;
 use crate::terminal::style::DIM;
 use crate::terminal::table::{Align, Table};
 
 /// Lists.
-pub fn run(arguments: &Models, output: &Output) -> Result<(), Failure> {
+pub fn run(arguments: &ModelsArguments, output: &Printer) -> Result<(), Failure> {
     let mut rows: Vec<KnownModel> = catalogue::models().collect();
     let filters = Filters::new(arguments)?;
     rows.retain(|row| filters.accept(row));
@@ -46,20 +46,20 @@ pub fn run(arguments: &Models, output: &Output) -> Result<(), Failure> {
 }
 
 /// Makes the failure of a list without rows.
-fn nothing(arguments: &Models) -> Failure {
+fn nothing(arguments: &ModelsArguments) -> Failure {
     let pattern = arguments.pattern.as_deref().unwrap_or_default();
     let is_filtered =
         arguments.family.is_some() || arguments.becomes.is_some() || arguments.license.is_some();
     if is_filtered || pattern.is_empty() {
         return Failure::new(
-            Kind::UnknownArchitecture,
+            FailureKind::UnknownArchitecture,
             "no model is left by these filters; leave one of them out",
         );
     }
     let near = registry::suggest(pattern);
     let hint = if near.is_empty() { String::new() } else { format!(" (did you mean {}?)", near.join(", ")) };
     let message = format!("no model's name holds `{}`{hint}", escape(pattern));
-    Failure::new(Kind::UnknownArchitecture, message)
+    Failure::new(FailureKind::UnknownArchitecture, message)
 }
 
 /// Says what it becomes, or why nothing.

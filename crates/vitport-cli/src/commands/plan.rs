@@ -6,9 +6,9 @@ use vitport::pipeline::{mapping_of, plan};
 use vitport::plan::{Part, Target};
 use vitport_checkpoint::escape;
 
-use crate::arguments::Plan;
+use crate::arguments::PlanArguments;
 use crate::failure::Failure;
-use crate::output::Output;
+use crate::output::Printer;
 use crate::request::request;
 use crate::show::prepared::{drop_lines, facts, root_line};
 use crate::source::open;
@@ -18,7 +18,7 @@ use crate::terminal::table::{Align, Table, bytes, shape};
 use crate::terminal::wrap::wrap;
 
 /// Plans.
-pub fn run(arguments: Plan, output: &Output) -> Result<(), Failure> {
+pub fn run(arguments: PlanArguments, output: &Printer) -> Result<(), Failure> {
     let request = request(arguments.facts)?;
     let source =
         open(arguments.source.text(), &arguments.hub, request.root.as_deref(), &request.limits, output)?;

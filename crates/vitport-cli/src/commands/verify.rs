@@ -3,9 +3,9 @@
 use serde_json::json;
 use vitport::pipeline::{self, Acceptance};
 
-use crate::arguments::Verify;
+use crate::arguments::VerifyArguments;
 use crate::failure::Failure;
-use crate::output::Output;
+use crate::output::Printer;
 use crate::progress;
 use crate::report_file::model_files;
 use crate::request::request;
@@ -14,7 +14,7 @@ use crate::source::open;
 use crate::verification::{self, files_of};
 
 /// Verifies.
-pub fn run(arguments: Verify, output: &Output) -> Result<(), Failure> {
+pub fn run(arguments: VerifyArguments, output: &Printer) -> Result<(), Failure> {
     let request = request(arguments.facts)?;
     let source = open(&arguments.source, &arguments.hub, request.root.as_deref(), &request.limits, output)?;
     let prepared = pipeline::plan(source, &request)?;

@@ -4,7 +4,9 @@ use std::io;
 
 use serde_json::json;
 use vitport::facts::FactError;
-use vitport::folder;
+use vitport::folder::{FolderError, FolderErrorClass};
+#[cfg(feature = "hub")]
+use vitport::hub::{HubError, HubErrorClass};
 use vitport::labels::LabelError;
 use vitport::mapping::{Problem, Problems};
 use vitport::pipeline::ConvertError;
@@ -12,19 +14,19 @@ use vitport::source::SourceError;
 use vitport::verify::VerifyError;
 use vitport_checkpoint::{Class, Error as CheckpointError, Reason};
 
-use super::{Failure, Kind};
+use super::{Failure, FailureKind};
 
 impl From<CheckpointError> for Failure {
     fn from(error: CheckpointError) -> Self {
         let kind = match (&error, error.class(), error.reason()) {
             (CheckpointError::Io { source, .. }, ..) if source.kind() == io::ErrorKind::PermissionDenied => {
-                Kind::Unreadable
+                FailureKind::Unreadable
             }
-            (_, Class::Io, _) => Kind::Io,
-            (_, Class::Misuse, _) => Kind::Bug,
-            (_, Class::NotFound, _) => Kind::Unreadable,
-            (_, _, Some(reason)) if is_damage(reason) => Kind::Unreadable,
-            _ => Kind::Refused,
+            (_, Class::Io, _) => FailureKind::Io,
+            (_, Class::Misuse, _) => FailureKind::Bug,
+            (_, Class::NotFound, _) => FailureKind::Unreadable,
+            (_, _, Some(reason)) if is_damage(reason) => FailureKind::Unreadable,
+            _ => FailureKind::Refused,
         };
         let failure = match error.reason() {
             Some(Reason::Limit) => {
@@ -56,25 +58,24 @@ impl From<SourceError> for Failure {
         match error {
             SourceError::Checkpoint(error) => error.into(),
             SourceError::AlreadyConverted { path, .. } => {
-                Self::new(Kind::Contradiction, message).in_file(path.display().to_string())
+                Self::new(FailureKind::Contradiction, message).in_file(path.display().to_string())
             }
             SourceError::Config { path, .. } => {
-                Self::new(Kind::Unreadable, message).in_file(path.display().to_string())
+                Self::new(FailureKind::Unreadable, message).in_file(path.display().to_string())
             }
-            _ => Self::new(Kind::Refused, message),
+            _ => Self::new(FailureKind::Refused, message),
         }
     }
 }
 
 #[cfg(feature = "hub")]
-impl From<vitport::hub::Error> for Failure {
-    fn from(error: vitport::hub::Error) -> Self {
-        use vitport::hub::{Error, ErrorClass};
+impl From<vitport::hub::HubError> for Failure {
+    fn from(error: HubError) -> Self {
         let kind = match (&error, error.class()) {
-            (Error::Disk { .. } | Error::DiskFull { .. }, _) => Kind::Io,
-            (_, ErrorClass::Usage) => Kind::Usage,
-            (_, ErrorClass::Refused) => Kind::Refused,
-            (_, ErrorClass::Transfer) => Kind::Network,
+            (HubError::Disk { .. } | HubError::DiskFull { .. }, _) => FailureKind::Io,
+            (_, HubErrorClass::Usage) => FailureKind::Usage,
+            (_, HubErrorClass::Refused) => FailureKind::Refused,
+            (_, HubErrorClass::Transfer) => FailureKind::Network,
         };
         Self::new(kind, error)
     }
@@ -84,46 +85,48 @@ impl From<FactError> for Failure {
     fn from(error: FactError) -> Self {
         let message = error.to_string();
         match error {
-            FactError::Unknown { file, .. } => Self::new(Kind::UnknownArchitecture, message).in_file(file),
+            FactError::Unknown { file, .. } => {
+                Self::new(FailureKind::UnknownArchitecture, message).in_file(file)
+            }
             FactError::NoTarget { tensor, .. } => {
-                let failure = Self::new(Kind::NoTarget, message);
+                let failure = Self::new(FailureKind::NoTarget, message);
                 match tensor {
                     Some(tensor) => failure.in_tensor(tensor),
                     None => failure,
                 }
             }
             FactError::Questions(questions) => {
-                Self::new(Kind::Question, message).with_document(json!({ "questions": questions }))
+                Self::new(FailureKind::Question, message).with_document(json!({ "questions": questions }))
             }
             FactError::Contradiction(contradiction) => {
-                Self::new(Kind::Contradiction, message).about_fact(contradiction.about)
+                Self::new(FailureKind::Contradiction, message).about_fact(contradiction.about)
             }
-            FactError::Misshapen { tensor, .. } => Self::new(Kind::Refused, message).in_tensor(tensor),
+            FactError::Misshapen { tensor, .. } => Self::new(FailureKind::Refused, message).in_tensor(tensor),
             FactError::Config { path, .. } => {
-                Self::new(Kind::Unreadable, message).in_file(path.display().to_string())
+                Self::new(FailureKind::Unreadable, message).in_file(path.display().to_string())
             }
-            _ => Self::new(Kind::UnknownArchitecture, message),
+            _ => Self::new(FailureKind::UnknownArchitecture, message),
         }
     }
 }
 
-impl From<folder::Error> for Failure {
-    fn from(error: folder::Error) -> Self {
+impl From<FolderError> for Failure {
+    fn from(error: FolderError) -> Self {
         let kind = match error.class() {
-            folder::Class::Usage => Kind::Usage,
-            folder::Class::Source => Kind::Unreadable,
-            folder::Class::Disk => Kind::Io,
-            folder::Class::Bug => Kind::Bug,
+            FolderErrorClass::Usage => FailureKind::Usage,
+            FolderErrorClass::Source => FailureKind::Unreadable,
+            FolderErrorClass::Disk => FailureKind::Io,
+            FolderErrorClass::Bug => FailureKind::Bug,
         };
         let message = error.to_string();
         match error {
-            folder::Error::Source(error) => error.into(),
-            folder::Error::Unreadable { path, .. } | folder::Error::Disk { path, .. } => {
+            FolderError::Source(error) => error.into(),
+            FolderError::Unreadable { path, .. } | FolderError::Disk { path, .. } => {
                 Self::new(kind, message).in_file(path.display().to_string())
             }
-            folder::Error::NotCastable { tensor, .. }
-            | folder::Error::Overflow { tensor, .. }
-            | folder::Error::Plan { tensor, .. } => Self::new(kind, message).in_tensor(tensor),
+            FolderError::NotCastable { tensor, .. }
+            | FolderError::Overflow { tensor, .. }
+            | FolderError::Plan { tensor, .. } => Self::new(kind, message).in_tensor(tensor),
             _ => Self::new(kind, message),
         }
     }
@@ -136,9 +139,11 @@ impl From<ConvertError> for Failure {
             ConvertError::Source(error) => error.into(),
             ConvertError::Facts(error) => error.into(),
             ConvertError::Folder(error) => error.into(),
-            ConvertError::Processor(_) => Self::new(Kind::NoTarget, message).about_fact("preprocessing"),
+            ConvertError::Processor(_) => {
+                Self::new(FailureKind::NoTarget, message).about_fact("preprocessing")
+            }
             ConvertError::Labels(LabelError::Count { .. }) => {
-                Self::new(Kind::Contradiction, message).about_fact("labels")
+                Self::new(FailureKind::Contradiction, message).about_fact("labels")
             }
             ConvertError::Labels(_) => Self::usage(message).about_fact("labels"),
             ConvertError::Mapping(_) => Self::usage(message),
@@ -147,7 +152,7 @@ impl From<ConvertError> for Failure {
                     .in_file(file)
                     .with_document(json!({ "problems": problems.list }))
             }
-            _ => Self::new(Kind::Bug, message),
+            _ => Self::new(FailureKind::Bug, message),
         }
     }
 }
@@ -158,11 +163,11 @@ impl From<VerifyError> for Failure {
         match error {
             VerifyError::Folder(error) => error.into(),
             VerifyError::NotRunnable { folder, .. } => {
-                Self::new(Kind::UnknownArchitecture, message).in_file(folder)
+                Self::new(FailureKind::UnknownArchitecture, message).in_file(folder)
             }
-            VerifyError::Hash { path, .. } => Self::new(Kind::Io, message).in_file(path),
-            VerifyError::ImageFile { path, .. } => Self::new(Kind::Unreadable, message).in_file(path),
-            _ => Self::new(Kind::Refused, message),
+            VerifyError::Hash { path, .. } => Self::new(FailureKind::Io, message).in_file(path),
+            VerifyError::ImageFile { path, .. } => Self::new(FailureKind::Unreadable, message).in_file(path),
+            _ => Self::new(FailureKind::Refused, message),
         }
     }
 }
@@ -170,22 +175,22 @@ impl From<VerifyError> for Failure {
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
         let advice = "give it a place that takes what is written";
-        Self::new(Kind::Io, format!("standard output: {error}; {advice}"))
+        Self::new(FailureKind::Io, format!("standard output: {error}; {advice}"))
     }
 }
 
 /// Returns what problems mean: tensors that nothing knows are another architecture, tensors that are missing or misshapen a
 /// damaged file.
-fn kind_of(problems: &Problems) -> Kind {
+fn kind_of(problems: &Problems) -> FailureKind {
     let is_unknown =
         |problem: &Problem| matches!(problem, Problem::Unmapped { .. } | Problem::NotInTarget { .. });
     let is_rule = |problem: &Problem| matches!(problem, Problem::Rule { .. });
     if problems.list.iter().any(is_rule) {
-        Kind::Usage
+        FailureKind::Usage
     } else if problems.list.iter().any(is_unknown) {
-        Kind::UnknownArchitecture
+        FailureKind::UnknownArchitecture
     } else {
-        Kind::Refused
+        FailureKind::Refused
     }
 }
 

@@ -14,7 +14,7 @@ use vitport_checkpoint::escape;
 /// Says what kind of failure it is. Several kinds share an exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Kind {
+pub enum FailureKind {
     /// Stands for a mistake of vitport's.
     Bug,
     /// Means that the command line asks for what cannot be meant.
@@ -40,7 +40,7 @@ pub enum Kind {
     NoTarget,
 }
 
-impl Kind {
+impl FailureKind {
     /// Returns what the process exits with.
     pub fn exit_code(self) -> u8 {
         match self {
@@ -72,7 +72,7 @@ struct About {
 #[derive(Debug)]
 pub struct Failure {
     /// Gives its kind.
-    pub kind: Kind,
+    pub kind: FailureKind,
     /// Says why in one line; empty if it has been said already.
     pub message: String,
     about: Box<About>,
@@ -80,19 +80,19 @@ pub struct Failure {
 
 impl Failure {
     /// Makes a failure of a kind.
-    pub fn new(kind: Kind, message: impl Display) -> Self {
+    pub fn new(kind: FailureKind, message: impl Display) -> Self {
         Self { kind, message: message.to_string(), about: Box::default() }
     }
 
     /// Makes a failure of a command line that asks for what cannot be meant.
     pub fn usage(message: impl Display) -> Self {
-        Self::new(Kind::Usage, message)
+        Self::new(FailureKind::Usage, message)
     }
 
     /// Makes a failure of a file that cannot be written.
     pub fn disk(path: &Path, error: &io::Error) -> Self {
         let shown = path.display().to_string();
-        Self::new(Kind::Io, format!("{}: {error}; give a place that can be written", escape(&shown)))
+        Self::new(FailureKind::Io, format!("{}: {error}; give a place that can be written", escape(&shown)))
             .in_file(shown)
     }
 
@@ -132,7 +132,7 @@ impl Failure {
     pub fn document(&self) -> impl Serialize {
         #[derive(Serialize)]
         struct Document<'a> {
-            kind: Kind,
+            kind: FailureKind,
             message: &'a str,
             #[serde(flatten)]
             about: &'a About,

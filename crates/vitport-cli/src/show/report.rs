@@ -6,7 +6,7 @@ use vitport_checkpoint::escape;
 
 use super::guess::{bar, name, percent};
 use crate::failure::Failure;
-use crate::output::Output;
+use crate::output::Printer;
 use crate::terminal::style::{GREEN, RED, YELLOW};
 use crate::terminal::table::{Align, Table, bytes};
 use crate::terminal::wrap::{columns, wrap};
@@ -15,7 +15,7 @@ use crate::terminal::wrap::{columns, wrap};
 const INDENT: usize = 12;
 
 /// Prints it.
-pub fn say_report(report: &Report, output: &Output) -> Result<(), Failure> {
+pub fn say_report(report: &Report, output: &Printer) -> Result<(), Failure> {
     let (style, sign) = match report.verdict {
         Verdict::Same => (GREEN, "✓"),
         Verdict::SameWithKnownDeviation => (YELLOW, "≈"),

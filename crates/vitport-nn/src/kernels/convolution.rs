@@ -6,7 +6,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::activation::Activation;
-use super::linear::Linear;
+use super::linear::LinearKernel;
 use super::product::Rows;
 use crate::error::ForwardError;
 use crate::matrix::Matrix;
@@ -15,7 +15,7 @@ use crate::weights::Weights;
 
 /// Says how the values of a grid of channels lie in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Layout {
+pub enum GridLayout {
     /// Means [channels, height, width], as pixels come.
     Planar,
     /// Means [height, width, channels]: tokens in rows.
@@ -29,7 +29,7 @@ pub struct Grid<'a> {
     channels: usize,
     height: usize,
     width: usize,
-    layout: Layout,
+    layout: GridLayout,
 }
 
 impl<'a> Grid<'a> {
@@ -43,7 +43,7 @@ impl<'a> Grid<'a> {
         channels: usize,
         height: usize,
         width: usize,
-        layout: Layout,
+        layout: GridLayout,
     ) -> Result<Self, ForwardError> {
         let area = height.checked_mul(width);
         let elements = area.and_then(|area| area.checked_mul(channels));
@@ -70,7 +70,7 @@ impl<'a> Grid<'a> {
             return Err(ForwardError::Input { expected, found });
         }
         let [channels, height, width] = found;
-        Self::new(pixels, channels, height, width, Layout::Planar)
+        Self::new(pixels, channels, height, width, GridLayout::Planar)
     }
 
     /// Returns the number of channels.
@@ -86,7 +86,7 @@ impl<'a> Grid<'a> {
         (self.channels, self.height, self.width)
     }
 
-    pub(super) fn layout(&self) -> Layout {
+    pub(super) fn layout(&self) -> GridLayout {
         self.layout
     }
 }
@@ -147,7 +147,7 @@ pub struct Convolution<'a> {
     groups: usize,
     /// Channels of one group.
     channels: usize,
-    linear: Linear<'a>,
+    linear: LinearKernel<'a>,
 }
 
 impl<'a> Convolution<'a> {
@@ -163,7 +163,7 @@ impl<'a> Convolution<'a> {
         groups: usize,
     ) -> Result<Self, ForwardError> {
         let channels = weight.shape().get(1).copied().unwrap_or(0);
-        Ok(Self { window, groups, channels, linear: Linear::load(weights, weight, bias)? })
+        Ok(Self { window, groups, channels, linear: LinearKernel::load(weights, weight, bias)? })
     }
 
     /// Fills `out` with one row of outputs for each position, positions row by row, and returns the
@@ -214,13 +214,13 @@ impl<'a> Convolution<'a> {
     fn group(
         &self,
         group: usize,
-        linear: &Linear<'_>,
+        linear: &LinearKernel<'_>,
         grid: Grid<'_>,
         (high, wide): (usize, usize),
         patches: &mut Matrix,
         out: &mut Matrix,
     ) -> Result<(), ForwardError> {
-        let is_interleaved = grid.layout == Layout::Interleaved;
+        let is_interleaved = grid.layout == GridLayout::Interleaved;
         if is_interleaved && self.groups == 1 && self.window == Window::square(1, 1, 0) {
             return linear.multiply(grid.values, linear, Activation::Identity, out);
         }
@@ -252,8 +252,8 @@ impl<'a> Convolution<'a> {
         let Grid { values, height, width, .. } = grid;
         // Values of a position that lie together, the distance of positions, of planes, and where the group begins.
         let (unit, position, plane, first) = match grid.layout {
-            Layout::Planar => (1, 1, height * width, group * self.channels * height * width),
-            Layout::Interleaved => (self.channels, grid.channels, 0, group * self.channels),
+            GridLayout::Planar => (1, 1, height * width, group * self.channels * height * width),
+            GridLayout::Interleaved => (self.channels, grid.channels, 0, group * self.channels),
         };
         let row_of_positions = (wide * length).max(1);
         patches.values_mut().par_chunks_mut(row_of_positions).enumerate().for_each(|(y, patches)| {
@@ -288,7 +288,7 @@ impl<'a> Convolution<'a> {
 /// column, channel]. To reorder a weight costs less than to reorder patches wherever there are more positions than
 /// outputs, and little where there are fewer.
 struct ChannelsLast<'a> {
-    linear: &'a Linear<'a>,
+    linear: &'a LinearKernel<'a>,
     /// Places of the kernel.
     area: usize,
     channels: usize,
@@ -373,7 +373,7 @@ mod tests {
             let expected = expected(&x, (channels, height, width), &weight, outputs, window);
 
             let mut out = Matrix::new();
-            let planar = Grid::new(&x, channels, height, width, Layout::Planar).unwrap();
+            let planar = Grid::new(&x, channels, height, width, GridLayout::Planar).unwrap();
             let size = convolution.apply(planar, &mut Matrix::new(), &mut out).unwrap();
             assert_eq!(Some(size), window.output_size(height, width));
             assert_eq!(out.values(), expected, "{window:?}");
@@ -382,7 +382,7 @@ mod tests {
                 .flat_map(|position| (0..channels).map(move |c| c * height * width + position))
                 .map(|index| x[index])
                 .collect();
-            let interleaved = Grid::new(&tokens, channels, height, width, Layout::Interleaved).unwrap();
+            let interleaved = Grid::new(&tokens, channels, height, width, GridLayout::Interleaved).unwrap();
             convolution.apply(interleaved, &mut Matrix::new(), &mut out).unwrap();
             assert_eq!(out.values(), expected, "{window:?}, interleaved");
         }
@@ -390,8 +390,8 @@ mod tests {
 
     #[test]
     fn sizes_that_do_not_fit_are_errors() {
-        assert!(Grid::new(&[0.0; 11], 3, 2, 2, Layout::Planar).is_err());
-        assert!(Grid::new(&[], 0, 2, 2, Layout::Planar).is_err());
+        assert!(Grid::new(&[0.0; 11], 3, 2, 2, GridLayout::Planar).is_err());
+        assert!(Grid::new(&[], 0, 2, 2, GridLayout::Planar).is_err());
         assert_eq!(Window::square(3, 0, 0).output_size(9, 9), None);
         assert_eq!(Window::square(0, 1, 0).output_size(9, 9), None);
         assert_eq!(Window::square(5, 1, 1).output_size(2, 9), None);
@@ -403,7 +403,7 @@ mod tests {
         let values = [0.0; 12];
         let mut out = Matrix::new();
         for (channels, height, width) in [(3, 2, 2), (2, 2, 3)] {
-            let grid = Grid::new(&values, channels, height, width, Layout::Planar).unwrap();
+            let grid = Grid::new(&values, channels, height, width, GridLayout::Planar).unwrap();
             assert!(convolution.apply(grid, &mut Matrix::new(), &mut out).is_err());
         }
     }

@@ -4,7 +4,7 @@
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::convolution::{Grid, Layout, Window, taps};
+use super::convolution::{Grid, GridLayout, Window, taps};
 use crate::error::ForwardError;
 
 /// Describes a convolution of each channel with a kernel of its own: `torch.nn.Conv2d` with as many groups as channels.
@@ -59,7 +59,7 @@ impl DepthwiseConvolution {
     pub fn apply(&self, grid: Grid<'_>, out: &mut [f32]) -> Result<(), ForwardError> {
         let (channels, height, width) = grid.sizes();
         let size = self.output_size(height, width);
-        let fits = grid.layout() == Layout::Interleaved && channels == self.channels;
+        let fits = grid.layout() == GridLayout::Interleaved && channels == self.channels;
         let wide = match size {
             Some((high, wide))
                 if fits
@@ -151,7 +151,7 @@ mod tests {
         let kernels = [kernel, other].concat();
         // 3 × 3 positions; channel 0 counts 1 to 9, channel 1 from 10 to 90.
         let x: Vec<f32> = (1..=9).flat_map(|value| [value as f32, 10.0 * value as f32]).collect();
-        let grid = Grid::new(&x, 2, 3, 3, Layout::Interleaved).unwrap();
+        let grid = Grid::new(&x, 2, 3, 3, GridLayout::Interleaved).unwrap();
         let window = Window::square(3, 2, 1);
         let convolution =
             DepthwiseConvolution::new(&kernels, Some(&[0.5, 1.0]), vec![0.5, -1.0], window).unwrap();
@@ -162,7 +162,7 @@ mod tests {
         assert_eq!(out, [1.5, 209.0, 3.5, 29.0, 9.5, 869.0, 12.5, 89.0]);
 
         assert!(convolution.apply(grid, &mut [0.0; 6]).is_err());
-        let planar = Grid::new(&x, 2, 3, 3, Layout::Planar).unwrap();
+        let planar = Grid::new(&x, 2, 3, 3, GridLayout::Planar).unwrap();
         assert!(convolution.apply(planar, &mut out).is_err());
     }
 
@@ -178,7 +178,7 @@ mod tests {
             let convolution = DepthwiseConvolution::new(&kernels, None, vec![3.0; channels], window).unwrap();
             let (high, wide) = convolution.output_size(height, width).unwrap();
             let mut out = vec![0.0; high * wide * channels];
-            let grid = Grid::new(&x, channels, height, width, Layout::Interleaved).unwrap();
+            let grid = Grid::new(&x, channels, height, width, GridLayout::Interleaved).unwrap();
             convolution.apply(grid, &mut out).unwrap();
             for (place, found) in out.into_iter().enumerate() {
                 let (position, channel) = (place / channels, place % channels);

@@ -9,13 +9,13 @@ use crate::matrix::{Matrix, PART};
 
 /// Holds the weight, bias and epsilon of a layer normalisation.
 #[derive(Debug)]
-pub struct LayerNorm {
+pub struct LayerNormKernel {
     weight: Vec<f32>,
     bias: Vec<f32>,
     eps: f64,
 }
 
-impl LayerNorm {
+impl LayerNormKernel {
     /// Takes weight and bias, both `[features]`.
     pub fn new(weight: Vec<f32>, bias: Vec<f32>, eps: f64) -> Self {
         Self { weight, bias, eps }
@@ -43,7 +43,7 @@ impl LayerNorm {
 
 /// Whole rows of tokens. A closure in its place would not be inlined, and so be compiled for the least of processors.
 struct Rows<'a, 'b> {
-    norm: &'a LayerNorm,
+    norm: &'a LayerNormKernel,
     x: &'a [f32],
     out: &'b mut [f32],
 }
@@ -53,7 +53,7 @@ impl WithSimd for Rows<'_, '_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
-        let LayerNorm { weight, bias, eps } = self.norm;
+        let LayerNormKernel { weight, bias, eps } = self.norm;
         let features = weight.len();
         for (row, out) in self.x.chunks_exact(features).zip(self.out.chunks_exact_mut(features)) {
             normalise(row, weight, bias, *eps, out);
@@ -93,7 +93,7 @@ mod tests {
 
     #[test]
     fn layer_norm_is_that_of_torch() {
-        let norm = LayerNorm::new(vec![1.0, 2.0, 3.0], vec![0.5, 0.0, -0.5], 1e-5);
+        let norm = LayerNormKernel::new(vec![1.0, 2.0, 3.0], vec![0.5, 0.0, -0.5], 1e-5);
         let x = Matrix::from_values(2, 3, vec![1.0, 2.0, 4.0, 1e-6, 2e-6, 4e-6]).unwrap();
         let mut out = Matrix::new();
         norm.apply(&x, &mut out).unwrap();

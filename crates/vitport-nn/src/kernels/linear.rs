@@ -15,7 +15,7 @@ use crate::weights::Weights;
 const ROWS_AT_A_TIME: usize = 64;
 
 /// Holds a weight whose rows are read when they are multiplied with, and its bias.
-pub struct Linear<'a> {
+pub struct LinearKernel<'a> {
     weights: &'a dyn Weights,
     weight: &'a Parameter,
     /// Zeros where the layer has none.
@@ -26,7 +26,7 @@ pub struct Linear<'a> {
     first: usize,
 }
 
-impl<'a> Linear<'a> {
+impl<'a> LinearKernel<'a> {
     /// Reads the bias and checks that the weight is there. The first axis of `weight` is the outputs, the others together
     /// are the inputs; `bias` has the shape `[outputs]`.
     ///
@@ -128,7 +128,7 @@ fn zeros(count: usize) -> Result<Vec<f32>, ForwardError> {
     Ok(zeros.into_values())
 }
 
-impl Rows for Linear<'_> {
+impl Rows for LinearKernel<'_> {
     fn rows<'a>(&'a self, rows: Range<usize>, buffer: &'a mut Vec<f32>) -> Result<&'a [f32], ForwardError> {
         self.weights.part(self.weight.name(), self.weight.shape(), self.elements(rows), buffer)
     }
@@ -155,7 +155,7 @@ mod tests {
         weights.insert("fc.weight", &[2, 3], vec![1.0, 2.0, 3.0, -1.0, -2.0, -3.0]).unwrap();
         weights.insert("fc.bias", &[2], vec![0.5, 1.0]).unwrap();
         let (weight, bias) = layer(3, 2);
-        let layer = Linear::load(&weights, &weight, Some(&bias)).unwrap();
+        let layer = LinearKernel::load(&weights, &weight, Some(&bias)).unwrap();
         let x = Matrix::from_values(2, 3, vec![1.0, 0.0, 1.0, 0.0, 1.0, 0.0]).unwrap();
         let mut out = Matrix::new();
         layer.apply(&x, Activation::Relu, &mut out).unwrap();
@@ -169,7 +169,7 @@ mod tests {
         weights.insert("fc.weight", &[2, 2], vec![3.0, -3.0, 0.0, 2.0]).unwrap();
         weights.insert("fc.bias", &[2], vec![0.0, -2.0]).unwrap();
         let (weight, bias) = layer(2, 2);
-        let layer = Linear::load(&weights, &weight, Some(&bias)).unwrap();
+        let layer = LinearKernel::load(&weights, &weight, Some(&bias)).unwrap();
         let mut out = Matrix::new();
         layer
             .apply(&Matrix::from_values(1, 2, vec![1.0, 1.0]).unwrap(), Activation::Identity, &mut out)
@@ -189,7 +189,7 @@ mod tests {
         weights.insert("fc.weight", &[outputs, inputs], matrix.clone()).unwrap();
         weights.insert("fc.bias", &[outputs], addends.clone()).unwrap();
         let (weight, bias) = layer(inputs, outputs);
-        let layer = Linear::load(&weights, &weight, Some(&bias)).unwrap();
+        let layer = LinearKernel::load(&weights, &weight, Some(&bias)).unwrap();
         let mut out = Matrix::new();
         layer
             .apply(&Matrix::from_values(tokens, inputs, x.clone()).unwrap(), Activation::Identity, &mut out)
@@ -206,9 +206,9 @@ mod tests {
     fn operands_that_do_not_fit_are_errors() {
         let mut weights = MemoryWeights::new();
         weights.insert("fc.weight", &[2, 3], vec![0.0; 6]).unwrap();
-        assert!(Linear::load(&weights, &layer(2, 3).0, None).is_err());
+        assert!(LinearKernel::load(&weights, &layer(2, 3).0, None).is_err());
         let (weight, _) = layer(3, 2);
-        let layer = Linear::load(&weights, &weight, None).unwrap();
+        let layer = LinearKernel::load(&weights, &weight, None).unwrap();
         let x = Matrix::from_values(1, 4, vec![0.0; 4]).unwrap();
         assert!(layer.apply(&x, Activation::Identity, &mut Matrix::new()).is_err());
     }

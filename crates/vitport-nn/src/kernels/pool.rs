@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::convolution::{Grid, Layout, Window, taps};
+use super::convolution::{Grid, GridLayout, Window, taps};
 use crate::error::ForwardError;
 use crate::matrix::Matrix;
 
@@ -60,7 +60,7 @@ impl Pool {
     /// Returns [`ForwardError::Operands`] when the grid is planar or the windows do not fit.
     pub fn apply(&self, grid: Grid<'_>, out: &mut Matrix) -> Result<(usize, usize), ForwardError> {
         let (channels, height, width) = grid.sizes();
-        let size = self.output_size(height, width).filter(|_| grid.layout() == Layout::Interleaved);
+        let size = self.output_size(height, width).filter(|_| grid.layout() == GridLayout::Interleaved);
         let Some((high, wide)) = size else {
             let detail = format!("{height} × {width} positions for {:?}", self.window);
             return Err(ForwardError::operands("a pooling", detail));
@@ -129,7 +129,7 @@ mod tests {
     #[test]
     fn windows_that_do_not_fit_are_errors_and_nan_stays_visible() {
         let pool = |window, values: &[f32]| {
-            let grid = Grid::new(values, 1, 2, 2, Layout::Interleaved).unwrap();
+            let grid = Grid::new(values, 1, 2, 2, GridLayout::Interleaved).unwrap();
             let mut out = Matrix::new();
             Pool { window, ceil_mode: false, reduction: Reduction::Max }
                 .apply(grid, &mut out)

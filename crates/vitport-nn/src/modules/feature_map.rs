@@ -2,7 +2,7 @@
 
 use super::tokens::mean_of_rows;
 use crate::error::ForwardError;
-use crate::kernels::convolution::{Grid, Layout};
+use crate::kernels::convolution::{Grid, GridLayout};
 use crate::matrix::Matrix;
 
 /// Holds channels over a height and a width, as tokens: row y · width + x of `tokens` holds the channels at (y, x).
@@ -22,7 +22,13 @@ impl FeatureMap {
     /// # Errors
     /// Returns [`ForwardError::Operands`] when there are not exactly height × width rows.
     pub fn grid(&self) -> Result<Grid<'_>, ForwardError> {
-        Grid::new(self.tokens.values(), self.tokens.columns(), self.height, self.width, Layout::Interleaved)
+        Grid::new(
+            self.tokens.values(),
+            self.tokens.columns(),
+            self.height,
+            self.width,
+            GridLayout::Interleaved,
+        )
     }
 
     /// Returns the mean over all positions, one row of channels: global average pooling.

@@ -1,7 +1,7 @@
 //! Defines layer normalisation.
 
 use crate::error::ForwardError;
-use crate::kernels::layer_norm::LayerNorm as Kernel;
+use crate::kernels::layer_norm::LayerNormKernel;
 use crate::matrix::Matrix;
 use crate::network::Context;
 use crate::scope::{Parameter, Scope};
@@ -32,7 +32,7 @@ impl LayerNorm {
     pub fn forward(&self, x: &Matrix, cx: &mut Context<'_>) -> Result<Matrix, ForwardError> {
         let mut out = cx.scratch(x.values().len());
         let (weight, bias) = (self.weight.read(cx.weights())?, self.bias.read(cx.weights())?);
-        Kernel::new(weight, bias, self.eps).apply(x, &mut out)?;
+        LayerNormKernel::new(weight, bias, self.eps).apply(x, &mut out)?;
         Ok(out)
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::error::ForwardError;
 use crate::kernels::activation::Activation;
-use crate::kernels::linear::Linear as Kernel;
+use crate::kernels::linear::LinearKernel;
 use crate::matrix::Matrix;
 use crate::network::Context;
 use crate::scope::{Parameter, Scope};
@@ -65,7 +65,7 @@ impl Linear {
         cx: &mut Context<'_>,
     ) -> Result<Matrix, ForwardError> {
         let mut out = cx.scratch(x.rows().saturating_mul(self.outputs()));
-        Kernel::load(cx.weights(), &self.weight, self.bias.as_ref())?.apply(x, activation, &mut out)?;
+        LinearKernel::load(cx.weights(), &self.weight, self.bias.as_ref())?.apply(x, activation, &mut out)?;
         Ok(out)
     }
 
@@ -75,6 +75,6 @@ impl Linear {
     /// # Errors
     /// Returns what [`crate::Weights::part`] does.
     pub fn size_of_terms(&self, x: &[f32], cx: &Context<'_>) -> Result<f64, ForwardError> {
-        Kernel::load(cx.weights(), &self.weight, self.bias.as_ref())?.size_of_terms(x)
+        LinearKernel::load(cx.weights(), &self.weight, self.bias.as_ref())?.size_of_terms(x)
     }
 }

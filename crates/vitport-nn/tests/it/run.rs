@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use vitport_nn::{
     Activation, Attention, AvgPool2d, BatchNorm2d, Context, Conv2d, FeatureMap, ForwardError,
-    GlobalResponseNorm, Grid, Heads, LayerNorm, LayerScale, Layout, Linear, Matrix, MaxPool2d, Mlp, Qkv,
+    GlobalResponseNorm, Grid, GridLayout, Heads, LayerNorm, LayerScale, Linear, Matrix, MaxPool2d, Mlp, Qkv,
     Scope, SelfAttention, SqueezeExcite, Window, mean_of_rows, on_the_pool, prepend,
 };
 
@@ -107,7 +107,7 @@ impl Module {
             }
             Self::Conv2d { channels, outputs, groups, bias, layout } => {
                 let layer = Conv2d::grouped(&root, channels, outputs, groups, case.window(), bias)?;
-                let layout = if layout == "planar" { Layout::Planar } else { Layout::Interleaved };
+                let layout = if layout == "planar" { GridLayout::Planar } else { GridLayout::Interleaved };
                 let (height, width) = (case.parameter("height"), case.parameter("width"));
                 let grid = Grid::new(case.values("x"), channels, height, width, layout)?;
                 Ok(layer.forward(grid, cx)?.tokens)

@@ -8,13 +8,13 @@ use super::fill::{Scratch, Segment, add_segments};
 use crate::plan::Target;
 
 /// Describes what a target tensor should hold.
-pub struct Contents<'a> {
+pub struct TargetContents<'a> {
     segments: Vec<Segment<'a>>,
     audit: &'a Audit<'a>,
     scratch: Scratch,
 }
 
-impl<'a> Contents<'a> {
+impl<'a> TargetContents<'a> {
     /// Returns the contents of `target`, made of the checkpoint that `audit` reads.
     ///
     /// # Errors

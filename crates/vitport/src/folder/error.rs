@@ -8,11 +8,11 @@ use std::path::{Path, PathBuf};
 use vitport_checkpoint::escape;
 
 /// Stands for what this module returns.
-pub type Result<T> = std::result::Result<T, Error>;
+pub type Result<T> = std::result::Result<T, FolderError>;
 
-/// Says who has to act on an [`Error`], and so which exit code the command ends with.
+/// Says who has to act on a [`FolderError`], and so which exit code the command ends with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Class {
+pub enum FolderErrorClass {
     /// Means that what was asked for cannot be done as asked: exit code 2.
     Usage,
     /// Means that a file that was to be read is refused: exit code 3.
@@ -26,12 +26,12 @@ pub enum Class {
 /// Says why a folder could not be written or read. Every message is one line.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum Error {
+pub enum FolderError {
     /// Means that the output path has no last name, such as an empty path or `/`.
-    #[error("{} does not name a folder that could be made; name the output folder itself", Shown(.0))]
+    #[error("{} does not name a folder that could be made; name the output folder itself", ShownPath(.0))]
     Unnamed(PathBuf),
     /// Means that the output path is taken by something that is not a folder.
-    #[error("{} is a {what}, not a folder; choose another output name or move it away", Shown(.out))]
+    #[error("{} is a {what}, not a folder; choose another output name or move it away", ShownPath(.out))]
     NotAFolder {
         /// Gives the output path.
         out: PathBuf,
@@ -39,7 +39,7 @@ pub enum Error {
         what: &'static str,
     },
     /// Means that the output path is a symbolic link, which replacing would cut.
-    #[error("{} is a symbolic link to {}; name the folder that it points to, or remove the link", Shown(.out), Shown(.target))]
+    #[error("{} is a symbolic link to {}; name the folder that it points to, or remove the link", ShownPath(.out), ShownPath(.target))]
     Symlink {
         /// Gives the output path.
         out: PathBuf,
@@ -47,20 +47,20 @@ pub enum Error {
         target: PathBuf,
     },
     /// Means that the output folder exists and may not be replaced.
-    #[error("{} exists and is not empty; choose another output name, or replace it with --force", Shown(.0))]
+    #[error("{} exists and is not empty; choose another output name, or replace it with --force", ShownPath(.0))]
     Exists(PathBuf),
     /// Means that the output folder may be replaced but holds no model.
     #[error(
         "{} has no config.json, so it is not a model folder and --force will not delete it; choose another output \
          name or remove it yourself",
-        Shown(.0)
+        ShownPath(.0)
     )]
     NotAModel(PathBuf),
     /// Means that the output folder may be replaced but holds folders, which no model folder of vitport's does.
     #[error(
         "{} holds the folder {}, which --force will not delete; move it away or choose another output name",
-        Shown(.out),
-        Shown(.inner)
+        ShownPath(.out),
+        ShownPath(.inner)
     )]
     HoldsFolder {
         /// Gives the output path.
@@ -69,13 +69,13 @@ pub enum Error {
         inner: PathBuf,
     },
     /// Means that the output folder is where the command was started, or contains that place.
-    #[error("{} is or contains the current folder, which cannot be replaced; name a new folder, such as {}", Shown(.0), Shown(&.0.join("model")))]
+    #[error("{} is or contains the current folder, which cannot be replaced; name a new folder, such as {}", ShownPath(.0), ShownPath(&.0.join("model")))]
     Current(PathBuf),
     /// Means that the output folder is a mount point, which cannot be renamed over.
-    #[error("{} is a mount point, which cannot be replaced in one step; name a folder in it, such as {}", Shown(.0), Shown(&.0.join("model")))]
+    #[error("{} is a mount point, which cannot be replaced in one step; name a folder in it, such as {}", ShownPath(.0), ShownPath(&.0.join("model")))]
     MountPoint(PathBuf),
     /// Means that writing the output would replace the source or write into it.
-    #[error("the output {} {relation} the source {}; choose an output folder outside the source", Shown(.out), Shown(.source_path))]
+    #[error("the output {} {relation} the source {}; choose an output folder outside the source", ShownPath(.out), ShownPath(.source_path))]
     Overlap {
         /// Gives the output path.
         out: PathBuf,
@@ -85,7 +85,7 @@ pub enum Error {
         source_path: PathBuf,
     },
     /// Means that a folder on the way to the output is a file.
-    #[error("{} is not a folder, so {} cannot be made in it; choose another output name", Shown(.parent), Shown(.out))]
+    #[error("{} is not a folder, so {} cannot be made in it; choose another output name", ShownPath(.parent), ShownPath(.out))]
     ParentNotAFolder {
         /// Gives the part of the path that is not a folder.
         parent: PathBuf,
@@ -121,7 +121,7 @@ pub enum Error {
     #[error(transparent)]
     Source(#[from] vitport_checkpoint::Error),
     /// Means that a file of a model folder that should be read cannot be.
-    #[error("{} {why}; {advice}", Shown(.path))]
+    #[error("{} {why}; {advice}", ShownPath(.path))]
     Unreadable {
         /// Gives the file.
         path: PathBuf,
@@ -131,7 +131,7 @@ pub enum Error {
         advice: &'static str,
     },
     /// Means that a call to the file system failed.
-    #[error("cannot {action} {}: {cause}; {}", Shown(.path), advice(.cause))]
+    #[error("cannot {action} {}: {cause}; {}", ShownPath(.path), advice(.cause))]
     Disk {
         /// Says what was being done.
         action: &'static str,
@@ -151,20 +151,20 @@ pub enum Error {
     },
 }
 
-impl Error {
+impl FolderError {
     /// Says who has to act.
-    pub fn class(&self) -> Class {
+    pub fn class(&self) -> FolderErrorClass {
         match self {
-            Error::Source(_) | Error::Unreadable { .. } => Class::Source,
-            Error::Disk { .. } => Class::Disk,
-            Error::Plan { .. } => Class::Bug,
-            _ => Class::Usage,
+            FolderError::Source(_) | FolderError::Unreadable { .. } => FolderErrorClass::Source,
+            FolderError::Disk { .. } => FolderErrorClass::Disk,
+            FolderError::Plan { .. } => FolderErrorClass::Bug,
+            _ => FolderErrorClass::Usage,
         }
     }
 
     /// Wraps a failed system call; to be used with `map_err`.
-    pub(crate) fn disk(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
-        move |cause| Error::Disk { action, path: path.to_owned(), cause }
+    pub(crate) fn disk(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> FolderError {
+        move |cause| FolderError::Disk { action, path: path.to_owned(), cause }
     }
 }
 
@@ -187,9 +187,9 @@ fn advice(cause: &io::Error) -> &'static str {
 }
 
 /// Shows a path between backticks, with everything that a terminal would act on escaped.
-pub(crate) struct Shown<'a>(pub &'a Path);
+pub(crate) struct ShownPath<'a>(pub &'a Path);
 
-impl fmt::Display for Shown<'_> {
+impl fmt::Display for ShownPath<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "`{}`", escape(self.0.to_string_lossy().as_ref()))
     }
@@ -201,17 +201,17 @@ mod tests {
 
     #[test]
     fn a_terminal_escape_in_a_path_is_spelled_out() {
-        let error = Error::Exists(PathBuf::from("ö\u{1b}[31m\n\u{202e}x\"\\"));
+        let error = FolderError::Exists(PathBuf::from("ö\u{1b}[31m\n\u{202e}x\"\\"));
         let message = error.to_string();
         assert!(message.starts_with("`ö\\u{1b}[31m\\n\\u{202e}x\"\\` exists"), "{message}");
-        assert_eq!(error.class(), Class::Usage);
+        assert_eq!(error.class(), FolderErrorClass::Usage);
     }
 
     #[test]
     fn a_full_disk_says_what_to_do() {
         let error =
-            Error::disk("write", Path::new("/x/model.safetensors"))(io::ErrorKind::StorageFull.into());
-        assert_eq!(error.class(), Class::Disk);
+            FolderError::disk("write", Path::new("/x/model.safetensors"))(io::ErrorKind::StorageFull.into());
+        assert_eq!(error.class(), FolderErrorClass::Disk);
         let message = error.to_string();
         assert!(message.starts_with("cannot write `/x/model.safetensors`: "), "{message}");
         assert!(

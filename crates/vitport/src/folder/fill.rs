@@ -6,7 +6,7 @@ use vitport_checkpoint::{Audit, Dtype, Tensor};
 
 use super::block::{BLOCK, Block};
 use super::cast::{Cast, CastBuffers, Overflow, RowFactors, to_f64};
-use super::error::{Error, Result};
+use super::error::{FolderError, Result};
 use super::layout::WeightFile;
 use crate::plan::{Part, Target};
 
@@ -57,7 +57,7 @@ pub(super) fn add_segments<'a>(
 }
 
 fn read_factors(factors: &Tensor, audit: &Audit<'_>) -> Result<Vec<f64>> {
-    let too_many = |_| Error::Plan {
+    let too_many = |_| FolderError::Plan {
         tensor: factors.name.to_string(),
         why: format!("{} factors do not fit into memory", factors.elements()),
     };
@@ -187,13 +187,13 @@ fn identity(dtype: Dtype, rows: u64, first: u64, out: &mut [u8]) {
     }
 }
 
-fn overflow(target: &Target, value: f64) -> Error {
+fn overflow(target: &Target, value: f64) -> FolderError {
     let (to, advice) = match target.dtype {
         Dtype::F16 => ("float16", "use --dtype bf16 or f32"),
         Dtype::BF16 => ("bfloat16", "use --dtype f32"),
         _ => ("float32", "such a model cannot be written in float32"),
     };
-    Error::Overflow { tensor: target.name.to_string(), value, to, advice }
+    FolderError::Overflow { tensor: target.name.to_string(), value, to, advice }
 }
 
 /// Bytes of an element.

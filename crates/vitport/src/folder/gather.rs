@@ -1,4 +1,4 @@
-//! Writes the weights: fills the files of a [`Layout`] from the source, in memory that does not grow with the model.
+//! Writes the weights: fills the files of a [`FileLayout`] from the source, in memory that does not grow with the model.
 //!
 //! The *output* is cut into blocks, and a few threads take one block after another, fill it by positional reads from
 //! wherever its bytes lie in the source, and write it at its place. So one path serves every case: one large tensor is
@@ -17,10 +17,10 @@ use rustix::fs::FallocateFlags;
 use vitport_checkpoint::{Audit, Checkpoint};
 
 use super::block::{BLOCK, Block};
-use super::error::{Error, Result};
+use super::error::{FolderError, Result};
 use super::fill::{Scratch, Segment, segments};
 use super::json;
-use super::layout::{INDEX_NAME, Layout, WeightFile};
+use super::layout::{FileLayout, INDEX_NAME, WeightFile};
 use super::syncing::{Filling, Syncing};
 
 /// More threads than this do not write faster into one file.
@@ -42,7 +42,7 @@ const SYNCED_AT_A_TIME: u64 = 32 << 20;
 /// be read or a checksum does not match, of class disk when a file cannot be written. The files are worthless then.
 pub fn write_weights(
     checkpoint: &Checkpoint,
-    layout: &Layout<'_>,
+    layout: &FileLayout<'_>,
     folder: &Path,
     syncing: &Syncing,
     progress: &(dyn Fn(u64) + Sync),
@@ -58,7 +58,7 @@ pub fn write_weights(
             let index_file = create(&path)?;
             index_file.write_all_at(json::document(&index).as_bytes(), 0).map(|()| index_file)
         };
-        let index_file = write().map_err(Error::disk("write", &path))?;
+        let index_file = write().map_err(FolderError::disk("write", &path))?;
         syncing.begin(&index_file, &path)?;
     }
     Ok(())
@@ -73,8 +73,8 @@ fn write_file(
 ) -> Result<()> {
     let path = folder.join(&layout.name);
     let len = layout.bytes();
-    let file = create(&path).map_err(Error::disk("create", &path))?;
-    allocate(&file, len).map_err(Error::disk("reserve space for", &path))?;
+    let file = create(&path).map_err(FolderError::disk("create", &path))?;
+    allocate(&file, len).map_err(FolderError::disk("reserve space for", &path))?;
     let filling = syncing.begin(&file, &path)?;
     let blocks = Blocks {
         segments: segments(layout, audit)?,
@@ -122,7 +122,7 @@ struct Blocks<'a> {
     len: u64,
     next: AtomicU64,
     stop: AtomicBool,
-    error: Mutex<Option<Error>>,
+    error: Mutex<Option<FolderError>>,
     filling: Filling,
     progress: &'a (dyn Fn(u64) + Sync),
 }
@@ -174,7 +174,7 @@ impl Blocks<'_> {
                 break;
             }
         }
-        self.write(block, begin).map_err(Error::disk("write", self.path))?;
+        self.write(block, begin).map_err(FolderError::disk("write", self.path))?;
         if begin.is_multiple_of(SYNCED_AT_A_TIME) {
             self.filling.advance();
         }

@@ -11,7 +11,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use super::error::{Error, Result};
+use super::error::{FolderError, Result};
 use crate::front_matter::CARD;
 
 /// Files that are kept.
@@ -41,7 +41,7 @@ pub(super) fn adopt_files(out: &Path, new: &Path, new_card: bool) -> Result<Vec<
         let _ = fs::remove_file(&own);
         fs::hard_link(&old, &own)
             .or_else(|_| fs::copy(&old, &own).map(|_| ()))
-            .map_err(Error::disk("keep", &old))?;
+            .map_err(FolderError::disk("keep", &old))?;
         kept.push(name.into());
     }
     Ok(kept)

@@ -12,7 +12,7 @@ use foldhash::fast::RandomState;
 use serde_json::{Value, json};
 use vitport_checkpoint::Dtype;
 
-use super::error::{Error, Result};
+use super::error::{FolderError, Result};
 use super::header::{LENGTH, METADATA, header};
 use crate::plan::{Part, Plan, Target};
 
@@ -27,7 +27,7 @@ const MAX_HEADER: usize = 100_000_000;
 
 /// Lists the weight files of a folder.
 #[derive(Debug)]
-pub struct Layout<'a> {
+pub struct FileLayout<'a> {
     /// Holds `model.safetensors`, or the shards in order.
     pub files: Vec<WeightFile<'a>>,
 }
@@ -50,7 +50,7 @@ impl WeightFile<'_> {
     }
 }
 
-impl<'a> Layout<'a> {
+impl<'a> FileLayout<'a> {
     /// Splits the plan's tensors into files of at most `max_shard_size` bytes of tensors each.
     ///
     /// # Errors
@@ -74,7 +74,7 @@ impl<'a> Layout<'a> {
             };
             Ok(WeightFile { name, header: checked_header(&tensors)?, tensors })
         });
-        Ok(Layout { files: files.collect::<Result<_>>()? })
+        Ok(FileLayout { files: files.collect::<Result<_>>()? })
     }
 
     /// Returns the index document, when there are several files.
@@ -121,7 +121,7 @@ pub fn parse_size(text: &str) -> Result<u64> {
         ("", 1.0),
     ];
     let upper = text.trim().to_ascii_uppercase();
-    let refused = || Error::ShardSize(text.to_owned());
+    let refused = || FolderError::ShardSize(text.to_owned());
     let (number, unit) = UNITS
         .iter()
         .find_map(|(name, unit)| upper.strip_suffix(name).map(|number| (number, unit)))
@@ -207,12 +207,12 @@ fn castable(target: &Target, from: Dtype, moved: bool) -> Result<()> {
     if moved || (from.is_float() && writable) {
         Ok(())
     } else {
-        Err(Error::NotCastable { tensor: target.name.to_string(), from: from.name(), to: to.name() })
+        Err(FolderError::NotCastable { tensor: target.name.to_string(), from: from.name(), to: to.name() })
     }
 }
 
-fn inconsistent(target: &Target, why: String) -> Error {
-    Error::Plan { tensor: target.name.to_string(), why }
+fn inconsistent(target: &Target, why: String) -> FolderError {
+    FolderError::Plan { tensor: target.name.to_string(), why }
 }
 
 /// Whether a tensor is state that torch's batch norm keeps next to its parameters (`torch.nn.modules.batchnorm._NormBase`
@@ -240,7 +240,7 @@ mod tests {
             assert_eq!(parse_size(text).unwrap(), bytes, "{text}");
         }
         for text in ["", "GB", "5XB", "-1GB", "0", "nan", "infGB", "1e30TB", "5 giraffes", "5B\u{1b}"] {
-            assert!(matches!(parse_size(text), Err(Error::ShardSize(_))), "{text}");
+            assert!(matches!(parse_size(text), Err(FolderError::ShardSize(_))), "{text}");
         }
     }
 }

@@ -2,7 +2,7 @@
 //! its name in one step, and how one that exists is opened again.
 //!
 //! Nothing here knows a family. A [`crate::plan::Plan`] comes in, a folder comes out:
-//! [`publish::Staging`] makes the place, [`layout::Layout`] says which files hold which tensors, [`gather::write_weights`] fills
+//! [`publish::Staging`] makes the place, [`layout::FileLayout`] says which files hold which tensors, [`gather::write_weights`] fills
 //! them from the source, [`json`] writes the documents next to them, and [`reader::Folder`] opens the result.
 
 mod block;
@@ -21,5 +21,5 @@ pub mod reader;
 mod stale;
 pub mod syncing;
 
-pub use contents::Contents;
-pub use error::{Class, Error, Result};
+pub use contents::TargetContents;
+pub use error::{FolderError, FolderErrorClass, Result};

@@ -6,7 +6,7 @@ use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use super::error::{Error, Result};
+use super::error::{FolderError, Result};
 use super::kept;
 
 /// Says what lies at the output path, when it may be replaced.
@@ -25,30 +25,30 @@ pub(super) enum Occupant {
 pub(super) fn inspect(out: &Path, force: bool) -> Result<Occupant> {
     let Some(metadata) = entry(out)? else { return Ok(Occupant::Nothing) };
     if metadata.is_symlink() {
-        let target = fs::read_link(out).map_err(Error::disk("read", out))?;
-        return Err(Error::Symlink { out: out.to_owned(), target });
+        let target = fs::read_link(out).map_err(FolderError::disk("read", out))?;
+        return Err(FolderError::Symlink { out: out.to_owned(), target });
     }
     if !metadata.is_dir() {
-        return Err(Error::NotAFolder { out: out.to_owned(), what: kind(&metadata) });
+        return Err(FolderError::NotAFolder { out: out.to_owned(), what: kind(&metadata) });
     }
     if is_mount_point(out, &metadata)? {
-        return Err(Error::MountPoint(out.to_owned()));
+        return Err(FolderError::MountPoint(out.to_owned()));
     }
     if holds_current_folder(&metadata) {
-        return Err(Error::Current(out.to_owned()));
+        return Err(FolderError::Current(out.to_owned()));
     }
     let contents = contents(out)?;
     if !contents.others {
         return Ok(if contents.kept { Occupant::Folder } else { Occupant::EmptyFolder });
     }
     if !force {
-        return Err(Error::Exists(out.to_owned()));
+        return Err(FolderError::Exists(out.to_owned()));
     }
     if !fs::symlink_metadata(out.join("config.json")).is_ok_and(|config| config.is_file()) {
-        return Err(Error::NotAModel(out.to_owned()));
+        return Err(FolderError::NotAModel(out.to_owned()));
     }
     match contents.folder {
-        Some(inner) => Err(Error::HoldsFolder { out: out.to_owned(), inner }),
+        Some(inner) => Err(FolderError::HoldsFolder { out: out.to_owned(), inner }),
         None => Ok(Occupant::Folder),
     }
 }
@@ -60,7 +60,7 @@ pub(super) fn refuse_overlap(out: &Path, protect: &[PathBuf]) -> Result<()> {
     let real_parent = real_parent.unwrap_or_default();
     for source_path in protect {
         let overlap = |relation| {
-            Err(Error::Overlap { out: out.to_owned(), relation, source_path: source_path.clone() })
+            Err(FolderError::Overlap { out: out.to_owned(), relation, source_path: source_path.clone() })
         };
         // A link into the Hub's cache lies in one folder and its bytes in another: neither may be touched.
         let as_named = std::path::absolute(source_path).unwrap_or_else(|_| source_path.clone());
@@ -90,9 +90,9 @@ fn entry(path: &Path) -> Result<Option<Metadata>> {
         Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(cause) if cause.kind() == io::ErrorKind::NotADirectory => {
             let parent = path.ancestors().skip(1).find(|ancestor| ancestor.exists()).unwrap_or(path);
-            Err(Error::ParentNotAFolder { parent: parent.to_owned(), out: path.to_owned() })
+            Err(FolderError::ParentNotAFolder { parent: parent.to_owned(), out: path.to_owned() })
         }
-        Err(cause) => Err(Error::disk("look at", path)(cause)),
+        Err(cause) => Err(FolderError::disk("look at", path)(cause)),
     }
 }
 
@@ -122,9 +122,9 @@ struct Contents {
 
 fn contents(out: &Path) -> Result<Contents> {
     let mut found = Contents::default();
-    for entry in fs::read_dir(out).map_err(Error::disk("list", out))? {
-        let entry = entry.map_err(Error::disk("list", out))?;
-        let kind = entry.file_type().map_err(Error::disk("look at", &entry.path()))?;
+    for entry in fs::read_dir(out).map_err(FolderError::disk("list", out))? {
+        let entry = entry.map_err(FolderError::disk("list", out))?;
+        let kind = entry.file_type().map_err(FolderError::disk("look at", &entry.path()))?;
         if kept::is_kept(&entry.file_name(), kind) {
             found.kept = true;
             continue;
@@ -140,7 +140,7 @@ fn contents(out: &Path) -> Result<Contents> {
 
 fn is_mount_point(out: &Path, folder: &Metadata) -> Result<bool> {
     let parent = out.parent().unwrap_or(out);
-    let above = fs::metadata(parent).map_err(Error::disk("look at", parent))?;
+    let above = fs::metadata(parent).map_err(FolderError::disk("look at", parent))?;
     Ok(above.dev() != folder.dev())
 }
 

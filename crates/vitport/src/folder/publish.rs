@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::RenameFlags;
 
-use super::error::{Error, Result};
+use super::error::{FolderError, Result};
 use super::kept;
 use super::occupant::{Occupant, inspect, refuse_overlap};
 use super::stale::{Purpose, Siblings, lock, remove};
@@ -46,7 +46,7 @@ pub struct Staging {
 
 /// Describes a folder that has appeared under its name.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Published {
+pub struct PublishedFolder {
     /// Says where it is.
     pub out: PathBuf,
     /// Names the folder that it replaced, when that could not be removed altogether, under its temporary name.
@@ -111,7 +111,7 @@ impl Staging {
             let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
             file.write_all(contents).map(|()| file)
         };
-        let file = write(&path).map_err(Error::disk("write", &path))?;
+        let file = write(&path).map_err(FolderError::disk("write", &path))?;
         self.syncing.begin(&file, &path).map(drop)
     }
 
@@ -121,7 +121,7 @@ impl Staging {
     /// # Errors
     /// As [`Staging::begin`], since what stands at the output may have changed meanwhile. Then nothing is published, and
     /// what stood there stands there still.
-    pub fn publish(mut self) -> Result<Published> {
+    pub fn publish(mut self) -> Result<PublishedFolder> {
         self.syncing.finish()?;
         let (replaced, kept) = self.take_name()?;
         self.published = true;
@@ -130,7 +130,7 @@ impl Staging {
             sync_folder(&self.parent)?;
         }
         let left_behind = replaced.filter(|old| !is_rescued || remove(old).is_err());
-        Ok(Published { out: self.out.clone(), left_behind, kept })
+        Ok(PublishedFolder { out: self.out.clone(), left_behind, kept })
     }
 
     /// Renames the folder to its name; says where the folder that it replaced is now, if there was one, and which of its
@@ -153,17 +153,17 @@ impl Staging {
             match attempt {
                 Ok(replaced) => return Ok((replaced, kept)),
                 Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {
-                    return Err(Error::MountPoint(self.out.clone()));
+                    return Err(FolderError::MountPoint(self.out.clone()));
                 }
                 Err(error) if is_race(&error) => taken = Some(error),
                 Err(error) => return Err(self.cannot_publish(error)),
             }
         }
-        Err(taken.map_or_else(|| Error::Exists(self.out.clone()), |error| self.cannot_publish(error)))
+        Err(taken.map_or_else(|| FolderError::Exists(self.out.clone()), |error| self.cannot_publish(error)))
     }
 
-    fn cannot_publish(&self, error: io::Error) -> Error {
-        Error::disk("publish", &self.out)(error)
+    fn cannot_publish(&self, error: io::Error) -> FolderError {
+        FolderError::disk("publish", &self.out)(error)
     }
 
     /// Puts the new folder in the old one's place.
@@ -220,15 +220,15 @@ pub fn clear_away(out: &Path) {
 
 /// The absolute parent of an output path, and the output's name in it.
 fn place(out: &Path) -> Result<(PathBuf, OsString)> {
-    let absolute = std::path::absolute(out).map_err(|_| Error::Unnamed(out.to_owned()))?;
+    let absolute = std::path::absolute(out).map_err(|_| FolderError::Unnamed(out.to_owned()))?;
     // `..` and `a/..` name a folder that exists, or nothing.
     let named = match absolute.file_name() {
         Some(_) => absolute,
-        None => fs::canonicalize(&absolute).map_err(|_| Error::Unnamed(out.to_owned()))?,
+        None => fs::canonicalize(&absolute).map_err(|_| FolderError::Unnamed(out.to_owned()))?,
     };
     match (named.parent(), named.file_name()) {
         (Some(parent), Some(name)) => Ok((parent.to_owned(), name.to_owned())),
-        _ => Err(Error::Unnamed(out.to_owned())),
+        _ => Err(FolderError::Unnamed(out.to_owned())),
     }
 }
 
@@ -245,7 +245,7 @@ fn create(parent: &Path, siblings: &Siblings, made: &mut Vec<PathBuf>) -> Result
                 last = error;
                 continue;
             }
-            Err(error) => return Err(Error::disk("make a folder in", parent)(error)),
+            Err(error) => return Err(FolderError::disk("make a folder in", parent)(error)),
         }
         match lock(&path) {
             Ok(Some(lock)) => return Ok((path, Some(lock))),
@@ -255,7 +255,7 @@ fn create(parent: &Path, siblings: &Siblings, made: &mut Vec<PathBuf>) -> Result
             Err(_) => return Ok((path, None)),
         }
     }
-    Err(Error::disk("make a folder in", parent)(last))
+    Err(FolderError::disk("make a folder in", parent)(last))
 }
 
 fn make_parents(parent: &Path, made: &mut Vec<PathBuf>) -> Result<()> {
@@ -264,7 +264,7 @@ fn make_parents(parent: &Path, made: &mut Vec<PathBuf>) -> Result<()> {
         match fs::create_dir(folder) {
             Ok(()) => made.push(folder.to_owned()),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists && folder.is_dir() => {}
-            Err(error) => return Err(Error::disk("make the folder", folder)(error)),
+            Err(error) => return Err(FolderError::disk("make the folder", folder)(error)),
         }
     }
     Ok(())
@@ -289,7 +289,7 @@ fn is_race(error: &io::Error) -> bool {
 fn sync_folder(folder: &Path) -> Result<()> {
     match File::open(folder).and_then(|opened| opened.sync_all()) {
         Err(error) if !matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => {
-            Err(Error::disk("sync", folder)(error))
+            Err(FolderError::disk("sync", folder)(error))
         }
         _ => Ok(()),
     }

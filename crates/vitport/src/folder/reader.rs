@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use vitport_checkpoint::{Checkpoint, Limits};
 
-use super::error::{Error, Result};
+use super::error::{FolderError, Result};
 
 /// Holds an opened model folder.
 #[derive(Debug)]
@@ -32,7 +32,7 @@ impl Folder {
     /// Of class source when the folder or a document is missing or unreadable, a document is not a JSON object, or the
     /// weights are refused.
     pub fn open(path: &Path, limits: &Limits) -> Result<Self> {
-        let config = document(&path.join("config.json"))?.ok_or_else(|| Error::Unreadable {
+        let config = document(&path.join("config.json"))?.ok_or_else(|| FolderError::Unreadable {
             path: path.to_owned(),
             why: if path.is_dir() { "has no config.json" } else { "is not a folder" }.to_owned(),
             advice: "give a folder that vitport convert or transformers wrote",
@@ -53,7 +53,7 @@ impl Folder {
 
 /// A JSON object from a file; `None` when there is no such file.
 fn document(path: &Path) -> Result<Option<Value>> {
-    let unreadable = |why: String| Error::Unreadable {
+    let unreadable = |why: String| FolderError::Unreadable {
         path: path.to_owned(),
         why,
         advice: "write the folder again or restore the file",

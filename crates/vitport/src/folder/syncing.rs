@@ -12,7 +12,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
-use super::error::{Error, Result};
+use super::error::{FolderError, Result};
 
 /// Tracks files on their way to the disk, or none where nobody waits for the disk.
 #[derive(Debug)]
@@ -47,7 +47,7 @@ impl Syncing {
         if !self.is_wanted {
             return Ok(Filling(None));
         }
-        let failed = Error::disk("sync", path);
+        let failed = FolderError::disk("sync", path);
         let start = || {
             let file = file.try_clone()?;
             let (sender, receiver) = channel();
@@ -67,7 +67,7 @@ impl Syncing {
     pub fn finish(&self) -> Result<()> {
         let files = std::mem::take(&mut *self.files.lock().unwrap_or_else(PoisonError::into_inner));
         files.into_iter().try_for_each(|(path, thread)| match thread.join() {
-            Ok(synced) => synced.map_err(Error::disk("sync", &path)),
+            Ok(synced) => synced.map_err(FolderError::disk("sync", &path)),
             Err(panic) => std::panic::resume_unwind(panic),
         })
     }
@@ -91,7 +91,7 @@ fn sync(file: &File, receiver: &Receiver<()>, is_dropped: &AtomicBool) -> io::Re
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::folder::Class;
+    use crate::folder::FolderErrorClass;
 
     #[test]
     fn a_file_that_cannot_reach_the_disk_is_named_at_the_end() {
@@ -104,7 +104,7 @@ mod tests {
             (0..advances).for_each(|_| filling.advance());
             drop(filling);
             let error = syncing.finish().unwrap_err();
-            assert_eq!(error.class(), Class::Disk);
+            assert_eq!(error.class(), FolderErrorClass::Disk);
             assert!(error.to_string().contains("/dev/null"), "{error}");
         }
     }

@@ -2,7 +2,7 @@
 //! decides whether the token may travel with a request, and it can be shown without the parts that hold secrets (user
 //! information and the query of a signed link).
 
-use super::error::Error;
+use super::error::HubError;
 use super::shown::shown;
 
 /// Holds an absolute `http` or `https` address, split where this module needs it.
@@ -18,8 +18,8 @@ pub(super) struct Address {
 impl Address {
     /// Reads an absolute address. User information (`user:password@`) is refused: it would be a second,
     /// hidden way to hand over a secret.
-    pub(super) fn parse(text: &str) -> Result<Self, Error> {
-        let refuse = |why: &str| Error::BadAddress { address: shown_address(text), why: why.to_owned() };
+    pub(super) fn parse(text: &str) -> Result<Self, HubError> {
+        let refuse = |why: &str| HubError::BadAddress { address: shown_address(text), why: why.to_owned() };
         let (scheme, rest) =
             text.split_once("://").ok_or_else(|| refuse("it does not begin with https://"))?;
         let secure = match scheme.to_ascii_lowercase().as_str() {
@@ -46,7 +46,7 @@ impl Address {
     }
 
     /// Returns the address that `location`, a `Location` header received from here, points to.
-    pub(super) fn join(&self, location: &str) -> Result<Self, Error> {
+    pub(super) fn join(&self, location: &str) -> Result<Self, HubError> {
         let mut next = self.clone();
         if location
             .split_once("://")

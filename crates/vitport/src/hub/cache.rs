@@ -17,10 +17,10 @@ use std::io::{self, Write};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
-use super::error::Error;
+use super::error::HubError;
 use super::etag::Etag;
 use super::name::check_path;
-use super::progress::{Event, Progress};
+use super::progress::{FetchEvent, Progress};
 
 /// Describes the part of the cache that belongs to one repository.
 #[derive(Clone, Debug)]
@@ -114,15 +114,15 @@ impl RepoCache {
     }
 
     /// Remembers which commit a revision stands for.
-    pub(super) fn remember(&self, revision: &str, commit: &str) -> Result<(), Error> {
+    pub(super) fn remember(&self, revision: &str, commit: &str) -> Result<(), HubError> {
         let place = self.folder().join("refs").join(revision);
         let known = fs::read_to_string(&place).is_ok_and(|text| text == commit);
         if revision == commit || known {
             return Ok(());
         }
-        let write = |source| Error::disk("write", &place, source);
+        let write = |source| HubError::disk("write", &place, source);
         let folder = place.parent().unwrap_or(&self.root);
-        fs::create_dir_all(folder).map_err(|source| Error::disk("create the folder", folder, source))?;
+        fs::create_dir_all(folder).map_err(|source| HubError::disk("create the folder", folder, source))?;
         let mut new = tempfile::Builder::new()
             .prefix(".ref-")
             .permissions(usual_permissions())
@@ -136,34 +136,34 @@ impl RepoCache {
     /// Takes the lock that `huggingface_hub` takes before it writes this blob. It is given up when the
     /// returned file is dropped. A file system without locks is used without: the digest of what was
     /// written is checked in any case.
-    pub(super) fn lock(&self, etag: &Etag, file: &str, progress: &dyn Progress) -> Result<File, Error> {
+    pub(super) fn lock(&self, etag: &Etag, file: &str, progress: &dyn Progress) -> Result<File, HubError> {
         let folder = self.root.join(".locks").join(&self.folder_name);
-        fs::create_dir_all(&folder).map_err(|source| Error::disk("create the folder", &folder, source))?;
+        fs::create_dir_all(&folder).map_err(|source| HubError::disk("create the folder", &folder, source))?;
         let place = folder.join(format!("{}.lock", etag.name()));
         let lock = OpenOptions::new()
             .create(true)
             .truncate(false)
             .write(true)
             .open(&place)
-            .map_err(|source| Error::disk("open", &place, source))?;
+            .map_err(|source| HubError::disk("open", &place, source))?;
         if let Err(TryLockError::WouldBlock) = lock.try_lock() {
-            progress.event(Event::WaitingForLock { file });
-            lock.lock().map_err(|source| Error::disk("lock", &place, source))?;
+            progress.event(FetchEvent::WaitingForLock { file });
+            lock.lock().map_err(|source| HubError::disk("lock", &place, source))?;
         }
         Ok(lock)
     }
 
     /// Makes `path` of `commit` a link to a blob that is whole.
-    pub(super) fn link(&self, commit: &str, path: &str, etag: &Etag) -> Result<PathBuf, Error> {
+    pub(super) fn link(&self, commit: &str, path: &str, etag: &Etag) -> Result<PathBuf, HubError> {
         let place = self.snapshot(commit).join(path);
         let folder = place.parent().unwrap_or(&self.root);
-        fs::create_dir_all(folder).map_err(|source| Error::disk("create the folder", folder, source))?;
+        fs::create_dir_all(folder).map_err(|source| HubError::disk("create the folder", folder, source))?;
         let up = "../".repeat(path.matches('/').count().saturating_add(2));
         let target = PathBuf::from(format!("{up}blobs/{}", etag.name()));
         if fs::read_link(&place).is_ok_and(|there| there == target) {
             return Ok(place);
         }
-        let write = |source| Error::disk("write", &place, source);
+        let write = |source| HubError::disk("write", &place, source);
         let result = tempfile::Builder::new().prefix(".link-").make_in(folder, |new| symlink(&target, new));
         match result {
             Ok(new) => {

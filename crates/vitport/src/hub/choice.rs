@@ -4,7 +4,7 @@
 
 use serde::Deserialize;
 
-use super::error::Error;
+use super::error::HubError;
 use super::name::check_path;
 
 /// Names the file with the model's structure.
@@ -33,7 +33,7 @@ const MOST_SHARDS: usize = 10_000;
 
 /// Says where the weights are.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Weights {
+pub(super) struct WeightFiles {
     /// Gives the file, or the index of the shards.
     pub(super) file: String,
     /// Says whether `file` is an index.
@@ -50,27 +50,31 @@ pub(super) fn choose(
     revision: &str,
     picked: Option<&str>,
     listing: Option<&[String]>,
-    mut exists: impl FnMut(&str) -> Result<bool, Error>,
-) -> Result<Weights, Error> {
+    mut exists: impl FnMut(&str) -> Result<bool, HubError>,
+) -> Result<WeightFiles, HubError> {
     let repo = || repo.to_owned();
     let revision = || revision.to_owned();
     if let Some(file) = picked {
         if !exists(file)? {
-            return Err(Error::UnknownFile { repo: repo(), revision: revision(), file: file.to_owned() });
+            return Err(HubError::UnknownFile { repo: repo(), revision: revision(), file: file.to_owned() });
         }
-        return Ok(Weights { file: file.to_owned(), sharded: file.ends_with(".index.json"), usual: false });
+        return Ok(WeightFiles {
+            file: file.to_owned(),
+            sharded: file.ends_with(".index.json"),
+            usual: false,
+        });
     }
     for (file, sharded) in USUAL {
         if exists(file)? {
-            return Ok(Weights { file: file.to_owned(), sharded, usual: true });
+            return Ok(WeightFiles { file: file.to_owned(), sharded, usual: true });
         }
     }
     let others: Vec<String> =
         listing.unwrap_or_default().iter().filter(|path| may_be_weights(path)).cloned().collect();
     match others.as_slice() {
-        [] => Err(Error::NoWeights { repo: repo(), revision: revision() }),
-        [only] => Ok(Weights { file: only.clone(), sharded: false, usual: false }),
-        _ => Err(Error::SeveralWeights { repo: repo(), files: others }),
+        [] => Err(HubError::NoWeights { repo: repo(), revision: revision() }),
+        [only] => Ok(WeightFiles { file: only.clone(), sharded: false, usual: false }),
+        _ => Err(HubError::SeveralWeights { repo: repo(), files: others }),
     }
 }
 
@@ -90,8 +94,8 @@ struct Index {
 
 /// Returns the shards that an index names, each once, as paths in the repository: relative to the index, and never out of the
 /// folder it lies in.
-pub(super) fn shards(repo: &str, index: &str, text: &[u8]) -> Result<Vec<String>, Error> {
-    let bad = |why: String| Error::BadIndex { repo: repo.to_owned(), file: index.to_owned(), why };
+pub(super) fn shards(repo: &str, index: &str, text: &[u8]) -> Result<Vec<String>, HubError> {
+    let bad = |why: String| HubError::BadIndex { repo: repo.to_owned(), file: index.to_owned(), why };
     let parsed: Index =
         serde_json::from_slice(text).map_err(|_| bad("it is not JSON with a weight_map".to_owned()))?;
     let folder = index.rsplit_once('/').map_or(String::new(), |(folder, _)| format!("{folder}/"));
@@ -115,10 +119,10 @@ pub(super) fn shards(repo: &str, index: &str, text: &[u8]) -> Result<Vec<String>
 
 #[cfg(test)]
 mod tests {
-    use super::{Weights, choose, shards};
-    use crate::hub::Error;
+    use super::{WeightFiles, choose, shards};
+    use crate::hub::HubError;
 
-    fn pick(files: &[&str], picked: Option<&str>) -> Result<Weights, Error> {
+    fn pick(files: &[&str], picked: Option<&str>) -> Result<WeightFiles, HubError> {
         let listing: Vec<String> = files.iter().map(|file| (*file).to_owned()).collect();
         choose("o/n", "main", picked, Some(&listing), |path| Ok(listing.iter().any(|file| file == path)))
     }
@@ -145,11 +149,11 @@ mod tests {
     #[test]
     fn several_or_no_checkpoints_are_named() {
         assert!(
-            matches!(pick(&["a.pth", "b/c.pt"], None), Err(Error::SeveralWeights { files, .. }) if files == ["a.pth", "b/c.pt"])
+            matches!(pick(&["a.pth", "b/c.pt"], None), Err(HubError::SeveralWeights { files, .. }) if files == ["a.pth", "b/c.pt"])
         );
-        assert!(matches!(pick(&["README.md"], None), Err(Error::NoWeights { .. })));
+        assert!(matches!(pick(&["README.md"], None), Err(HubError::NoWeights { .. })));
         assert_eq!(pick(&["a.pth", "b/c.pt"], Some("b/c.pt")).unwrap().file, "b/c.pt");
-        assert!(matches!(pick(&["a.pth"], Some("b.pth")), Err(Error::UnknownFile { .. })));
+        assert!(matches!(pick(&["a.pth"], Some("b.pth")), Err(HubError::UnknownFile { .. })));
     }
 
     #[test]
@@ -159,7 +163,7 @@ mod tests {
         for wrong in ["../m.bin", "/etc/passwd", "a//b", "..", "a\\\\..\\\\b", "", "a/./b", "c:/x"] {
             let index = format!(r#"{{"weight_map": {{"a": "{wrong}"}}}}"#);
             assert!(
-                matches!(shards("o/n", "i.json", index.as_bytes()), Err(Error::BadIndex { .. })),
+                matches!(shards("o/n", "i.json", index.as_bytes()), Err(HubError::BadIndex { .. })),
                 "{wrong}"
             );
         }
@@ -167,7 +171,7 @@ mod tests {
             ["", "[]", "{}", r#"{"weight_map": {}}"#, r#"{"weight_map": {"a": 1}}"#, r#"{"weight_map": []}"#]
         {
             assert!(
-                matches!(shards("o/n", "i.json", wrong.as_bytes()), Err(Error::BadIndex { .. })),
+                matches!(shards("o/n", "i.json", wrong.as_bytes()), Err(HubError::BadIndex { .. })),
                 "{wrong}"
             );
         }

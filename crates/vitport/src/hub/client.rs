@@ -12,7 +12,7 @@ use ureq::{Agent, Body, Proxy};
 
 use super::address::Address;
 use super::config::HubConfig;
-use super::error::Error;
+use super::error::HubError;
 use super::retry::{Fault, is_passing, rate_limit_reset, retry_after};
 
 /// More redirects than any Hub needs: one for a renamed repository, one or two to the storage.
@@ -60,14 +60,14 @@ impl<'a> Client<'a> {
     /// Makes a client for the Hub of `config`.
     ///
     /// # Errors
-    /// [`Error::BadAddress`] or [`Error::BadSetting`] if the configuration cannot be used.
-    pub(super) fn new(config: &'a HubConfig) -> Result<Self, Error> {
+    /// [`HubError::BadAddress`] or [`HubError::BadSetting`] if the configuration cannot be used.
+    pub(super) fn new(config: &'a HubConfig) -> Result<Self, HubError> {
         let endpoint = Address::parse(config.endpoint.trim_end_matches('/'))?;
         let roots = match &config.ca_bundle {
             None => RootCerts::WebPki,
             Some(path) => {
                 let text = std::fs::read(path)
-                    .map_err(|source| Error::disk("read the certificates in", path, source))?;
+                    .map_err(|source| HubError::disk("read the certificates in", path, source))?;
                 let certificates: Vec<Certificate<'static>> = parse_pem(&text)
                     .filter_map(|item| match item {
                         Ok(PemItem::Certificate(certificate)) => Some(certificate),
@@ -75,7 +75,7 @@ impl<'a> Client<'a> {
                     })
                     .collect();
                 if certificates.is_empty() {
-                    return Err(Error::BadSetting {
+                    return Err(HubError::BadSetting {
                         what: "the certificate file".to_owned(),
                         why: format!("{} holds no PEM certificate", path.display()),
                     });
@@ -98,16 +98,16 @@ impl<'a> Client<'a> {
                 .build()
                 .new_agent()
         };
-        let through = |proxy: &Option<String>, name: &str| -> Result<Option<Agent>, Error> {
+        let through = |proxy: &Option<String>, name: &str| -> Result<Option<Agent>, HubError> {
             let Some(text) = proxy.as_deref().filter(|text| !text.is_empty()) else { return Ok(None) };
             let why = "it is not http://[user:password@]host:port".to_owned();
-            let proxy =
-                Proxy::new(text).map_err(|_| Error::BadSetting { what: format!("the {name} proxy"), why })?;
+            let proxy = Proxy::new(text)
+                .map_err(|_| HubError::BadSetting { what: format!("the {name} proxy"), why })?;
             Ok(Some(agent(Some(proxy))))
         };
         let authorization = config.token.as_ref().map(|token| {
             let mut value = HeaderValue::from_str(&format!("Bearer {}", token.secret())).map_err(|_| {
-                Error::BadSetting {
+                HubError::BadSetting {
                     what: "the token".to_owned(),
                     why: "it holds characters that no token has".to_owned(),
                 }
@@ -156,8 +156,11 @@ impl<'a> Client<'a> {
         from: u64,
     ) -> Result<Answer, Fault> {
         let host = self.shown_host(address);
-        let bad =
-            |why: &str| Error::BadAnswer { host: host.clone(), what: what.to_owned(), why: why.to_owned() };
+        let bad = |why: &str| HubError::BadAnswer {
+            host: host.clone(),
+            what: what.to_owned(),
+            why: why.to_owned(),
+        };
         let mut request = Request::builder()
             .method(method)
             .uri(address.text())
@@ -222,7 +225,7 @@ impl<'a> Client<'a> {
         Err(self.redirect_fault(what, "more than 10 redirects").into())
     }
 
-    fn next(&self, here: &Address, location: &str, what: &str) -> Result<Address, Error> {
+    fn next(&self, here: &Address, location: &str, what: &str) -> Result<Address, HubError> {
         let next =
             here.join(location).map_err(|_| self.redirect_fault(what, "one leads to no http address"))?;
         if here.is_secure() && !next.is_secure() {
@@ -231,8 +234,8 @@ impl<'a> Client<'a> {
         Ok(next)
     }
 
-    fn redirect_fault(&self, what: &str, why: &str) -> Error {
-        Error::Redirect { host: self.hub(), what: what.to_owned(), why: why.to_owned() }
+    fn redirect_fault(&self, what: &str, why: &str) -> HubError {
+        HubError::Redirect { host: self.hub(), what: what.to_owned(), why: why.to_owned() }
     }
 
     /// The agent for an address: through a proxy, or not.
@@ -246,7 +249,7 @@ impl<'a> Client<'a> {
         let host = self.shown_host(address);
         let why = network_words(error);
         let why = self.config.token.as_ref().map_or(why.clone(), |token| token.redact(&why));
-        let error_for_user = Error::Unreachable { host, why: why.clone(), tries: 1 };
+        let error_for_user = HubError::Unreachable { host, why: why.clone(), tries: 1 };
         if is_lasting(error) {
             return Fault::Final(error_for_user);
         }
@@ -261,9 +264,9 @@ impl<'a> Client<'a> {
             .and_then(rate_limit_reset)
             .or_else(|| answer.header(RETRY_AFTER.as_str()).and_then(retry_after));
         let error = if status == 429 {
-            Error::RateLimited { host, wait_seconds: pause.map(|pause| pause.as_secs()), tries: 1 }
+            HubError::RateLimited { host, wait_seconds: pause.map(|pause| pause.as_secs()), tries: 1 }
         } else {
-            Error::Status { host, what: what.to_owned(), status, tries: 1 }
+            HubError::Status { host, what: what.to_owned(), status, tries: 1 }
         };
         Fault::Passing {
             why: format!("status {status}"),
@@ -364,7 +367,7 @@ fn bypasses(list: &str, address: &Address) -> bool {
 }
 
 /// Returns the fault, one that may pass, for a body that was cut short.
-pub(super) fn cut(error: &io::Error, progressed: bool, as_error: impl FnOnce(String) -> Error) -> Fault {
+pub(super) fn cut(error: &io::Error, progressed: bool, as_error: impl FnOnce(String) -> HubError) -> Fault {
     let why = io_words(error);
     let error = Box::new(as_error(why.clone()));
     Fault::Passing { error, why, retry_after: None::<Duration>, progressed, absent: false }

@@ -9,7 +9,7 @@ use super::shown::shown;
 /// Says why a model or an image could not be fetched.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum Error {
+pub enum HubError {
     /// Means that the text is not the name of a repository.
     #[error("'{}' is not the name of a repository on the Hub: {why}; write org/name, org/name@revision or org/name:file.pth", shown(.text))]
     BadName {
@@ -246,9 +246,9 @@ pub enum Error {
     },
 }
 
-/// Says what kind of failure an [`Error`] is, for an exit status.
+/// Says what kind of failure a [`HubError`] is, for an exit status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ErrorClass {
+pub enum HubErrorClass {
     /// Means that the command line or the environment asks for something that cannot be meant.
     Usage,
     /// Means that the repository was found, and what it holds is refused.
@@ -258,19 +258,19 @@ pub enum ErrorClass {
     Transfer,
 }
 
-impl Error {
+impl HubError {
     /// Says what kind of failure this is.
-    pub fn class(&self) -> ErrorClass {
+    pub fn class(&self) -> HubErrorClass {
         match self {
             Self::BadName { .. }
             | Self::BadAddress { .. }
             | Self::BadSetting { .. }
-            | Self::SeveralWeights { .. } => ErrorClass::Usage,
+            | Self::SeveralWeights { .. } => HubErrorClass::Usage,
             Self::UnknownFile { .. }
             | Self::NoWeights { .. }
             | Self::BadIndex { .. }
-            | Self::TooLarge { .. } => ErrorClass::Refused,
-            _ => ErrorClass::Transfer,
+            | Self::TooLarge { .. } => HubErrorClass::Refused,
+            _ => HubErrorClass::Transfer,
         }
     }
 

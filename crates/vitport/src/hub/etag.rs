@@ -11,7 +11,7 @@ use std::path::Path;
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
-use super::error::Error;
+use super::error::HubError;
 
 /// Bytes read at once while digesting.
 const BLOCK: usize = 256 * 1024;
@@ -59,8 +59,8 @@ impl Etag {
     /// checked and passes.
     ///
     /// Returns the name of the digest and its value in `path` where they differ.
-    pub(super) fn check(&self, path: &Path) -> Result<Result<(), (&'static str, String)>, Error> {
-        let read = |source| Error::disk("read", path, source);
+    pub(super) fn check(&self, path: &Path) -> Result<Result<(), (&'static str, String)>, HubError> {
+        let read = |source| HubError::disk("read", path, source);
         let mut file = File::open(path).map_err(read)?;
         let size = file.metadata().map_err(read)?.len();
         let found = match self.kind() {

@@ -9,8 +9,8 @@ use tempfile::NamedTempFile;
 use super::address::{Address, shown_address};
 use super::client::{Client, cut};
 use super::config::HubConfig;
-use super::error::Error;
-use super::progress::{Event, Progress};
+use super::error::HubError;
+use super::progress::{FetchEvent, Progress};
 use super::retry::{Fault, retrying};
 
 /// Fetches `url` (http or https) into a new temporary file in `folder`; at most `limit` bytes.
@@ -19,7 +19,7 @@ use super::retry::{Fault, retrying};
 /// the Hub's own origin.
 ///
 /// # Errors
-/// [`Error::OfflineAddress`] when offline, [`Error::TooLarge`] beyond `limit`, and what the network, the
+/// [`HubError::OfflineAddress`] when offline, [`HubError::TooLarge`] beyond `limit`, and what the network, the
 /// server or the disk does.
 pub fn fetch_url(
     config: &HubConfig,
@@ -27,27 +27,29 @@ pub fn fetch_url(
     folder: &Path,
     limit: u64,
     progress: &dyn Progress,
-) -> Result<NamedTempFile, Error> {
+) -> Result<NamedTempFile, HubError> {
     let shown = shown_address(url);
     if config.offline {
-        return Err(Error::OfflineAddress { address: shown });
+        return Err(HubError::OfflineAddress { address: shown });
     }
     let address = Address::parse(url)?;
     let client = Client::new(config)?;
     let name = shown.rsplit('/').find(|part| !part.is_empty()).unwrap_or("image");
-    let too_large = || Error::TooLarge { address: shown.clone(), limit };
+    let too_large = || HubError::TooLarge { address: shown.clone(), limit };
     retrying(&config.retries, progress, || {
         let answer = client.get(&address, &shown, 0)?;
         let host = client.shown_host(&answer.address);
         if answer.status != 200 {
-            return Err(Error::Status { host, what: shown.clone(), status: answer.status, tries: 1 }.into());
+            return Err(
+                HubError::Status { host, what: shown.clone(), status: answer.status, tries: 1 }.into()
+            );
         }
         let size = answer.number("content-length");
         if size.is_some_and(|size| size > limit) {
             return Err(too_large().into());
         }
-        progress.event(Event::Started { file: name, size, resumed_from: 0 });
-        let write = |source| Fault::Final(Error::disk("write a temporary file in", folder, source));
+        progress.event(FetchEvent::Started { file: name, size, resumed_from: 0 });
+        let write = |source| Fault::Final(HubError::disk("write a temporary file in", folder, source));
         let mut file = NamedTempFile::new_in(folder).map_err(write)?;
         let mut reader = answer.body.into_reader().take(limit.saturating_add(1));
         let mut block = vec![0; 64 * 1024];
@@ -58,7 +60,7 @@ pub fn fetch_url(
                 Ok(count) => count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => {
-                    return Err(cut(&error, false, |why| Error::Cut {
+                    return Err(cut(&error, false, |why| HubError::Cut {
                         file: name.to_owned(),
                         host,
                         received,
@@ -71,12 +73,12 @@ pub fn fetch_url(
             file.write_all(block.get(..count).unwrap_or_default()).map_err(write)?;
             let bytes = u64::try_from(count).unwrap_or(0);
             received = received.saturating_add(bytes);
-            progress.event(Event::Received { bytes });
+            progress.event(FetchEvent::Received { bytes });
         }
         if received > limit {
             return Err(too_large().into());
         }
-        progress.event(Event::Finished { file: name });
+        progress.event(FetchEvent::Finished { file: name });
         Ok(file)
     })
 }

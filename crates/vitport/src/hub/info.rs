@@ -6,7 +6,7 @@ use super::address::{Address, quoted};
 use super::cache::is_segment;
 use super::client::{Answer, Client, cut};
 use super::config::Retries;
-use super::error::Error;
+use super::error::HubError;
 use super::etag::Etag;
 use super::name::{DEFAULT_REVISION, check_path};
 use super::progress::Progress;
@@ -54,7 +54,7 @@ pub(super) struct Questions<'a> {
 
 impl Questions<'_> {
     /// Asks which commit the revision is, and its files.
-    pub(super) fn revision(&self, tries: u32) -> Result<RevisionFacts, Error> {
+    pub(super) fn revision(&self, tries: u32) -> Result<RevisionFacts, HubError> {
         let api = format!("/api/models/{}", self.repo);
         let mut paths = vec![format!("{api}/revision/{}", quoted(self.revision, ""))];
         if self.revision == DEFAULT_REVISION {
@@ -95,7 +95,7 @@ impl Questions<'_> {
         let host = self.client.shown_host(&answer.address);
         let body = answer
             .read_all(LONGEST_LISTING)
-            .map_err(|error| cut(&error, false, |why| Error::Unreachable { host, why, tries: 1 }))?;
+            .map_err(|error| cut(&error, false, |why| HubError::Unreachable { host, why, tries: 1 }))?;
         let body = body.ok_or_else(|| self.bad_answer("its list of files is too long"))?;
         let info: ModelInfo = serde_json::from_slice(&body)
             .map_err(|_| self.bad_answer("it does not describe a model in JSON"))?;
@@ -110,7 +110,7 @@ impl Questions<'_> {
     }
 
     /// Asks what the Hub says of a file of a commit; `None` if there is no such file.
-    pub(super) fn file(&self, commit: &str, file: &str) -> Result<Option<FileFacts>, Error> {
+    pub(super) fn file(&self, commit: &str, file: &str) -> Result<Option<FileFacts>, HubError> {
         let address = self.file_address(commit, file);
         let mut linked_etag = None;
         let mut linked_size = None;
@@ -148,32 +148,32 @@ impl Questions<'_> {
     }
 
     /// Says what an answer other than success means.
-    pub(super) fn refusal(&self, answer: &Answer) -> Error {
+    pub(super) fn refusal(&self, answer: &Answer) -> HubError {
         let (repo, hub) = (self.repo.to_owned(), self.client.hub());
         let token_sent = self.client.has_token();
         let status = answer.status;
         if !answer.address.same_origin(self.client.endpoint()) {
             let host = self.client.shown_host(&answer.address);
-            return Error::Status { host, what: repo, status, tries: 1 };
+            return HubError::Status { host, what: repo, status, tries: 1 };
         }
         match (status, answer.header("x-error-code")) {
-            (_, Some("GatedRepo")) => Error::Gated { repo, hub, token_sent },
+            (_, Some("GatedRepo")) => HubError::Gated { repo, hub, token_sent },
             (_, Some("RevisionNotFound")) => {
-                Error::UnknownRevision { repo, revision: self.revision.to_owned() }
+                HubError::UnknownRevision { repo, revision: self.revision.to_owned() }
             }
             (401, _)
                 if answer.header("x-error-message")
                     == Some("Invalid credentials in Authorization header") =>
             {
-                Error::TokenRefused { hub }
+                HubError::TokenRefused { hub }
             }
-            (401 | 403 | 404, _) => Error::NotFoundOrPrivate { repo, hub, status, token_sent },
-            _ => Error::Status { host: hub, what: repo, status, tries: 1 },
+            (401 | 403 | 404, _) => HubError::NotFoundOrPrivate { repo, hub, status, token_sent },
+            _ => HubError::Status { host: hub, what: repo, status, tries: 1 },
         }
     }
 
-    fn bad_answer(&self, why: &str) -> Error {
-        Error::BadAnswer { host: self.client.hub(), what: self.repo.to_owned(), why: why.to_owned() }
+    fn bad_answer(&self, why: &str) -> HubError {
+        HubError::BadAnswer { host: self.client.hub(), what: self.repo.to_owned(), why: why.to_owned() }
     }
 }
 

@@ -48,8 +48,8 @@ mod transfer;
 
 pub use address::shown_address;
 pub use config::{DEFAULT_ENDPOINT, HubConfig, Proxies, Retries, Token};
-pub use error::{Error, ErrorClass};
+pub use error::{HubError, HubErrorClass};
 pub use image::fetch_url;
 pub use name::{DEFAULT_REVISION, RepoId};
-pub use progress::{Event, Progress};
+pub use progress::{FetchEvent, Progress};
 pub use snapshot::{Reach, Snapshot, fetch_model};

@@ -4,7 +4,7 @@
 use std::fmt;
 
 use super::address::shown_address;
-use super::error::Error;
+use super::error::HubError;
 
 /// Names the branch that is meant when no revision is named.
 pub const DEFAULT_REVISION: &str = "main";
@@ -17,7 +17,7 @@ pub const DEFAULT_REVISION: &str = "main";
 /// assert_eq!((id.repo(), id.revision(), id.file()), ("org/name", "refs/pr/3", None));
 /// let id = RepoId::parse("org/name/weights/CvT-13.pth@v1.0")?;
 /// assert_eq!((id.repo(), id.revision(), id.file()), ("org/name", "v1.0", Some("weights/CvT-13.pth")));
-/// # Ok::<(), vitport::hub::Error>(())
+/// # Ok::<(), vitport::hub::HubError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RepoId {
@@ -37,15 +37,15 @@ impl RepoId {
     /// A repository without an organisation (`name`) needs one of the prefixes.
     ///
     /// # Errors
-    /// [`Error::BadName`].
-    pub fn parse(text: &str) -> Result<Self, Error> {
-        let bad = |why: &str| Error::BadName { text: text.to_owned(), why: why.to_owned() };
+    /// [`HubError::BadName`].
+    pub fn parse(text: &str) -> Result<Self, HubError> {
+        let bad = |why: &str| HubError::BadName { text: text.to_owned(), why: why.to_owned() };
         let trimmed = text.trim();
         for prefix in ["https://", "http://"] {
             if let Some(rest) = trimmed.strip_prefix(prefix) {
                 // A link may hold a password, which no message repeats.
                 return Self::from_link(rest)
-                    .map_err(|why| Error::BadName { text: shown_address(trimmed), why });
+                    .map_err(|why| HubError::BadName { text: shown_address(trimmed), why });
             }
         }
         let prefixes = ["hf-hub:", "hf_hub:", "hf://"];
@@ -63,10 +63,10 @@ impl RepoId {
     /// Returns the same repository and file at another revision.
     ///
     /// # Errors
-    /// [`Error::BadName`] if `revision` cannot be one.
-    pub fn at(self, revision: &str) -> Result<Self, Error> {
+    /// [`HubError::BadName`] if `revision` cannot be one.
+    pub fn at(self, revision: &str) -> Result<Self, HubError> {
         check_revision(revision)
-            .map_err(|why| Error::BadName { text: format!("{}@{revision}", self.repo), why })?;
+            .map_err(|why| HubError::BadName { text: format!("{}@{revision}", self.repo), why })?;
         Ok(Self { revision: revision.to_owned(), ..self })
     }
 

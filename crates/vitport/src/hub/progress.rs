@@ -2,20 +2,20 @@
 
 use std::time::Duration;
 
-/// Receives [`Event`]s. `()` ignores them all.
+/// Receives [`FetchEvent`]s. `()` ignores them all.
 pub trait Progress {
     /// Takes the news that something happened. Called from the thread that asked for the file.
-    fn event(&self, event: Event<'_>);
+    fn event(&self, event: FetchEvent<'_>);
 }
 
 impl Progress for () {
-    fn event(&self, _: Event<'_>) {}
+    fn event(&self, _: FetchEvent<'_>) {}
 }
 
 /// Describes a step of fetching one file or asking one question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Event<'a> {
+pub enum FetchEvent<'a> {
     /// Means that the file lies in the cache already; nothing is transferred.
     Cached {
         /// Gives the path in the repository.

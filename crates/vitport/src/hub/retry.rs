@@ -5,14 +5,14 @@ use std::thread::sleep;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::config::Retries;
-use super::error::Error;
-use super::progress::{Event, Progress};
+use super::error::HubError;
+use super::progress::{FetchEvent, Progress};
 
 /// Says why a try failed.
 #[derive(Debug)]
 pub(super) enum Fault {
     /// Means that it would fail again.
-    Final(Error),
+    Final(HubError),
     /// Means that it may work next time.
     Passing {
         /// Says what the network or the server said, for the user.
@@ -24,12 +24,12 @@ pub(super) enum Fault {
         /// Says whether nobody is there to ask: such a failure is quick, and seldom passes within seconds.
         absent: bool,
         /// Says what it is if it does not pass. The count of tries is filled in.
-        error: Box<Error>,
+        error: Box<HubError>,
     },
 }
 
-impl From<Error> for Fault {
-    fn from(error: Error) -> Self {
+impl From<HubError> for Fault {
+    fn from(error: HubError) -> Self {
         Self::Final(error)
     }
 }
@@ -39,7 +39,7 @@ pub(super) fn retrying<T>(
     policy: &Retries,
     progress: &dyn Progress,
     mut attempt: impl FnMut() -> Result<T, Fault>,
-) -> Result<T, Error> {
+) -> Result<T, HubError> {
     let mut failed: u32 = 0;
     loop {
         let (why, retry_after, progressed, absent, error) = match attempt() {
@@ -56,7 +56,7 @@ pub(super) fn retrying<T>(
             return Err(with_tries(*error, failed));
         }
         let pause = retry_after.unwrap_or_else(|| backoff(policy, failed));
-        progress.event(Event::Retrying { why: &why, pause, failed_try: failed, tries });
+        progress.event(FetchEvent::Retrying { why: &why, pause, failed_try: failed, tries });
         sleep(pause);
     }
 }
@@ -70,12 +70,12 @@ fn backoff(policy: &Retries, failed: u32) -> Duration {
     full.saturating_sub(full.saturating_mul(random) / 1024)
 }
 
-fn with_tries(mut error: Error, failed: u32) -> Error {
+fn with_tries(mut error: HubError, failed: u32) -> HubError {
     match &mut error {
-        Error::Unreachable { tries, .. }
-        | Error::Cut { tries, .. }
-        | Error::RateLimited { tries, .. }
-        | Error::Status { tries, .. } => *tries = failed,
+        HubError::Unreachable { tries, .. }
+        | HubError::Cut { tries, .. }
+        | HubError::RateLimited { tries, .. }
+        | HubError::Status { tries, .. } => *tries = failed,
         _ => {}
     }
     error

@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use super::cache::{RepoCache, is_commit};
-use super::choice::{CONFIG, LONGEST_INDEX, Weights, choose, shards};
+use super::choice::{CONFIG, LONGEST_INDEX, WeightFiles, choose, shards};
 use super::client::Client;
 use super::config::{HubConfig, Retries};
-use super::error::Error;
+use super::error::HubError;
 use super::info::{Questions, RevisionFacts};
 use super::name::RepoId;
 use super::progress::Progress;
@@ -70,9 +70,9 @@ impl Snapshot {
 /// full commit id whose model lies in the cache costs no request at all.
 ///
 /// # Errors
-/// See [`Error`]. Whatever happens, the cache stays as others expect it; only an `.incomplete` file may
+/// See [`HubError`]. Whatever happens, the cache stays as others expect it; only an `.incomplete` file may
 /// be left, from where the next transfer goes on.
-pub fn fetch_model(config: &HubConfig, id: &RepoId, progress: &dyn Progress) -> Result<Snapshot, Error> {
+pub fn fetch_model(config: &HubConfig, id: &RepoId, progress: &dyn Progress) -> Result<Snapshot, HubError> {
     let cache = RepoCache::new(&config.cache_dir, id.repo());
     if config.offline {
         return cached(&cache, id);
@@ -107,7 +107,7 @@ fn fetch(
     cache: &RepoCache,
     id: &RepoId,
     facts: &RevisionFacts,
-) -> Result<Snapshot, Error> {
+) -> Result<Snapshot, HubError> {
     let commit = facts.commit.as_str();
     let listing = facts.listing.as_deref();
     let transfer = Transfer { questions, cache, commit };
@@ -115,8 +115,8 @@ fn fetch(
         Some(files) => Ok(files.iter().any(|path| path == file)),
         None => Ok(cache.file(commit, file).is_some() || questions.file(commit, file)?.is_some()),
     };
-    let needed = |file: &str| -> Result<PathBuf, Error> {
-        transfer.fetch(file)?.ok_or_else(|| Error::UnknownFile {
+    let needed = |file: &str| -> Result<PathBuf, HubError> {
+        transfer.fetch(file)?.ok_or_else(|| HubError::UnknownFile {
             repo: id.repo().to_owned(),
             revision: id.revision().to_owned(),
             file: file.to_owned(),
@@ -138,8 +138,8 @@ fn fetch(
 }
 
 /// The model as the cache holds it, without asking anybody.
-fn cached(cache: &RepoCache, id: &RepoId) -> Result<Snapshot, Error> {
-    let missing = |what: &str| Error::NotCached {
+fn cached(cache: &RepoCache, id: &RepoId) -> Result<Snapshot, HubError> {
+    let missing = |what: &str| HubError::NotCached {
         what: format!("{what} of '{}' at '{}'", id.repo(), super::shown::shown(id.revision())),
         cache: cache.root().to_owned(),
     };
@@ -150,8 +150,8 @@ fn cached(cache: &RepoCache, id: &RepoId) -> Result<Snapshot, Error> {
     let here = |file: &str| Ok(cache.file(&commit, file).is_some());
     let weights =
         choose(id.repo(), id.revision(), id.file(), Some(&listing), here).map_err(|error| match error {
-            Error::NoWeights { .. } => missing("weights"),
-            Error::UnknownFile { file, .. } => missing_file(&file),
+            HubError::NoWeights { .. } => missing("weights"),
+            HubError::UnknownFile { file, .. } => missing_file(&file),
             other => other,
         })?;
     let files = all_files(id, &weights, &needed)?;
@@ -161,9 +161,9 @@ fn cached(cache: &RepoCache, id: &RepoId) -> Result<Snapshot, Error> {
 /// The weights' places: the file itself, or every shard that the index names.
 fn all_files(
     id: &RepoId,
-    weights: &Weights,
-    needed: &dyn Fn(&str) -> Result<PathBuf, Error>,
-) -> Result<Vec<PathBuf>, Error> {
+    weights: &WeightFiles,
+    needed: &dyn Fn(&str) -> Result<PathBuf, HubError>,
+) -> Result<Vec<PathBuf>, HubError> {
     let first = needed(&weights.file)?;
     if !weights.sharded {
         return Ok(vec![first]);
@@ -181,12 +181,12 @@ fn is_settled(cache: &RepoCache, id: &RepoId, snapshot: &Snapshot) -> bool {
     snapshot.config.is_some() && card_is_known && (id.file().is_some() || first_choice)
 }
 
-fn read_index(id: &RepoId, weights: &Weights, place: &Path) -> Result<Vec<u8>, Error> {
-    let read = |source| Error::disk("read", place, source);
+fn read_index(id: &RepoId, weights: &WeightFiles, place: &Path) -> Result<Vec<u8>, HubError> {
+    let read = |source| HubError::disk("read", place, source);
     let size = std::fs::metadata(place).map_err(read)?.len();
     if size > LONGEST_INDEX {
         let why = format!("it has {size} bytes, more than {LONGEST_INDEX}");
-        return Err(Error::BadIndex { repo: id.repo().to_owned(), file: weights.file.clone(), why });
+        return Err(HubError::BadIndex { repo: id.repo().to_owned(), file: weights.file.clone(), why });
     }
     std::fs::read(place).map_err(read)
 }
@@ -195,7 +195,7 @@ fn snapshot(
     cache: &RepoCache,
     id: &RepoId,
     commit: &str,
-    weights: &Weights,
+    weights: &WeightFiles,
     files: Vec<PathBuf>,
     config: Option<PathBuf>,
     reach: Reach,

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 
 use super::cache::RepoCache;
 use super::client::{Answer, cut};
-use super::error::Error;
+use super::error::HubError;
 use super::info::{FileFacts, Questions};
-use super::progress::Event;
+use super::progress::FetchEvent;
 use super::retry::{Fault, retrying};
 
 /// Bytes read from the network at once.
@@ -28,19 +28,19 @@ pub(super) struct Transfer<'a> {
 
 impl Transfer<'_> {
     /// Returns the place of `file` in the cache, fetched if it is not there; `None` if the commit has no such file.
-    pub(super) fn fetch(&self, file: &str) -> Result<Option<PathBuf>, Error> {
+    pub(super) fn fetch(&self, file: &str) -> Result<Option<PathBuf>, HubError> {
         let progress = self.questions.progress;
         if let Some(place) = self.cache.file(self.commit, file) {
-            progress.event(Event::Cached { file });
+            progress.event(FetchEvent::Cached { file });
             return Ok(Some(place));
         }
         let Some(facts) = self.questions.file(self.commit, file)? else { return Ok(None) };
         let lock = self.cache.lock(&facts.etag, file, progress)?;
         if self.has_blob(&facts) {
-            progress.event(Event::Cached { file });
+            progress.event(FetchEvent::Cached { file });
         } else {
             self.receive(file, &facts)?;
-            progress.event(Event::Finished { file });
+            progress.event(FetchEvent::Finished { file });
         }
         let place = self.cache.link(self.commit, file, &facts.etag)?;
         drop(lock);
@@ -53,10 +53,10 @@ impl Transfer<'_> {
             .is_ok_and(|there| there.is_file() && facts.size.is_none_or(|size| there.len() == size))
     }
 
-    fn receive(&self, file: &str, facts: &FileFacts) -> Result<(), Error> {
+    fn receive(&self, file: &str, facts: &FileFacts) -> Result<(), HubError> {
         let blob = self.cache.blob(&facts.etag);
         let folder = blob.parent().unwrap_or(self.cache.root());
-        fs::create_dir_all(folder).map_err(|source| Error::disk("create the folder", folder, source))?;
+        fs::create_dir_all(folder).map_err(|source| HubError::disk("create the folder", folder, source))?;
         let incomplete = self.cache.incomplete(&facts.etag);
         if let Some(size) = facts.size {
             let here = fs::metadata(&incomplete).map_or(0, |there| there.len());
@@ -67,7 +67,7 @@ impl Transfer<'_> {
             partial.restart()?;
         }
         let mut resumed = partial.length > 0;
-        self.questions.progress.event(Event::Started {
+        self.questions.progress.event(FetchEvent::Started {
             file,
             size: facts.size,
             resumed_from: partial.length,
@@ -78,7 +78,7 @@ impl Transfer<'_> {
                 Ok(()) => break,
                 // What an earlier transfer left may have been another file.
                 Err(_) if resumed => {
-                    self.questions.progress.event(Event::Restarted { file });
+                    self.questions.progress.event(FetchEvent::Restarted { file });
                     partial.restart()?;
                     resumed = false;
                 }
@@ -86,7 +86,13 @@ impl Transfer<'_> {
                     partial.discard();
                     let host = self.questions.client.hub();
                     let etag = facts.etag.name().to_owned();
-                    return Err(Error::WrongDigest { file: file.to_owned(), host, etag, algorithm, found });
+                    return Err(HubError::WrongDigest {
+                        file: file.to_owned(),
+                        host,
+                        etag,
+                        algorithm,
+                        found,
+                    });
                 }
             }
         }
@@ -100,7 +106,7 @@ impl Transfer<'_> {
         facts: &FileFacts,
         partial: &mut Partial,
         resumed: &mut bool,
-    ) -> Result<(), Error> {
+    ) -> Result<(), HubError> {
         let result = retrying(&self.questions.retries, self.questions.progress, || {
             if facts.size.is_some_and(|size| partial.length == size) {
                 return Ok(());
@@ -109,7 +115,7 @@ impl Transfer<'_> {
             self.receive_once(file, facts, partial)
         });
         // What is of the wrong size cannot be resumed, and what is empty need not be.
-        if matches!(&result, Err(Error::WrongSize { .. })) || (result.is_err() && partial.length == 0) {
+        if matches!(&result, Err(HubError::WrongSize { .. })) || (result.is_err() && partial.length == 0) {
             partial.discard();
         }
         result
@@ -120,20 +126,24 @@ impl Transfer<'_> {
         let address = self.questions.file_address(self.commit, file);
         let answer = self.questions.client.get(&address, file, partial.length)?;
         let host = self.questions.client.shown_host(&answer.address);
-        let wrong_size =
-            |expected, found| Error::WrongSize { file: file.to_owned(), host: host.clone(), expected, found };
+        let wrong_size = |expected, found| HubError::WrongSize {
+            file: file.to_owned(),
+            host: host.clone(),
+            expected,
+            found,
+        };
         match answer.status {
             206 if partial.length > 0 && range_start(&answer) == Some(partial.length) => {}
             200 => {
                 if partial.length > 0 {
-                    self.questions.progress.event(Event::Restarted { file });
+                    self.questions.progress.event(FetchEvent::Restarted { file });
                     partial.restart()?;
                 }
             }
             206 | 416 => {
-                self.questions.progress.event(Event::Restarted { file });
+                self.questions.progress.event(FetchEvent::Restarted { file });
                 partial.restart()?;
-                let error = Error::Status { host, what: file.to_owned(), status: answer.status, tries: 1 };
+                let error = HubError::Status { host, what: file.to_owned(), status: answer.status, tries: 1 };
                 let why = "the server cannot go on from where it stopped".to_owned();
                 return Err(Fault::Passing {
                     why,
@@ -157,7 +167,7 @@ impl Transfer<'_> {
         let mut block = vec![0; BLOCK];
         let cut_short = |error: &io::Error, received: u64| {
             let progressed = received.saturating_sub(before) >= PROGRESS;
-            cut(error, progressed, |why| Error::Cut {
+            cut(error, progressed, |why| HubError::Cut {
                 file: file.to_owned(),
                 host: host.clone(),
                 received,
@@ -174,7 +184,7 @@ impl Transfer<'_> {
             };
             let Some(bytes) = block.get(..count).filter(|bytes| !bytes.is_empty()) else { break };
             partial.append(bytes)?;
-            self.questions.progress.event(Event::Received { bytes: u64::try_from(count).unwrap_or(0) });
+            self.questions.progress.event(FetchEvent::Received { bytes: u64::try_from(count).unwrap_or(0) });
             if let Some(size) = expected.filter(|size| partial.length > *size) {
                 return Err(wrong_size(size, partial.length).into());
             }
@@ -203,13 +213,13 @@ fn range_start(answer: &Answer) -> Option<u64> {
 }
 
 /// Refuses to begin what cannot end: a full disk is found after seconds instead of after gigabytes.
-fn check_room(folder: &Path, file: &str, needed: u64) -> Result<(), Error> {
+fn check_room(folder: &Path, file: &str, needed: u64) -> Result<(), HubError> {
     let Ok(disk) = rustix::fs::statvfs(folder) else { return Ok(()) };
     let free = disk.f_bavail.saturating_mul(disk.f_frsize);
     if free >= needed {
         return Ok(());
     }
-    Err(Error::DiskFull { file: file.to_owned(), folder: folder.to_owned(), needed: Some(needed) })
+    Err(HubError::DiskFull { file: file.to_owned(), folder: folder.to_owned(), needed: Some(needed) })
 }
 
 /// The `.incomplete` file.
@@ -222,21 +232,21 @@ struct Partial {
 }
 
 impl Partial {
-    fn open(name: &str, path: PathBuf) -> Result<Self, Error> {
-        let open = |source| Error::disk("open", &path, source);
+    fn open(name: &str, path: PathBuf) -> Result<Self, HubError> {
+        let open = |source| HubError::disk("open", &path, source);
         let file = OpenOptions::new().create(true).append(true).open(&path).map_err(open)?;
         let length = file.metadata().map_err(open)?.len();
         Ok(Self { name: name.to_owned(), path, file, length })
     }
 
-    fn append(&mut self, bytes: &[u8]) -> Result<(), Error> {
+    fn append(&mut self, bytes: &[u8]) -> Result<(), HubError> {
         self.file.write_all(bytes).map_err(|source| self.cannot_write(source))?;
         self.length = self.length.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
         Ok(())
     }
 
-    fn restart(&mut self) -> Result<(), Error> {
-        self.file.set_len(0).map_err(|source| Error::disk("empty", &self.path, source))?;
+    fn restart(&mut self) -> Result<(), HubError> {
+        self.file.set_len(0).map_err(|source| HubError::disk("empty", &self.path, source))?;
         self.length = 0;
         Ok(())
     }
@@ -247,16 +257,16 @@ impl Partial {
         let _ = fs::remove_file(&self.path);
     }
 
-    fn publish(self, blob: &Path) -> Result<(), Error> {
+    fn publish(self, blob: &Path) -> Result<(), HubError> {
         self.file.sync_all().map_err(|source| self.cannot_write(source))?;
         drop(self.file);
-        fs::rename(&self.path, blob).map_err(|source| Error::disk("write", blob, source))
+        fs::rename(&self.path, blob).map_err(|source| HubError::disk("write", blob, source))
     }
 
-    fn cannot_write(&self, source: io::Error) -> Error {
-        match Error::disk("write", &self.path, source) {
-            Error::DiskFull { folder, needed, .. } => {
-                Error::DiskFull { file: self.name.clone(), folder, needed }
+    fn cannot_write(&self, source: io::Error) -> HubError {
+        match HubError::disk("write", &self.path, source) {
+            HubError::DiskFull { folder, needed, .. } => {
+                HubError::DiskFull { file: self.name.clone(), folder, needed }
             }
             other => other,
         }

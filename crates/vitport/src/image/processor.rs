@@ -3,7 +3,7 @@
 //! source side.
 
 use super::error::ImageError;
-use super::processor_config::{Class, ProcessorConfig, Resize};
+use super::processor_config::{ProcessorClass, ProcessorConfig, Resize};
 use super::resize::resize;
 use super::rgb_image::RgbImage;
 use vitport_nn::Pixels;
@@ -73,7 +73,7 @@ impl ImageProcessor {
         let filter = self.config.resample;
         match (self.config.class, how) {
             (_, Resize::Sides { height, width }) => resize(image, width, height, filter),
-            (Class::ConvNext { crop_pct }, Resize::ShortestEdge(edge)) => {
+            (ProcessorClass::ConvNext { crop_pct }, Resize::ShortestEdge(edge)) => {
                 if edge >= 384 {
                     return resize(image, edge, edge, filter);
                 }

@@ -16,7 +16,7 @@ const OPENAI_CLIP: ([f64; 3], [f64; 3]) =
 
 /// Lists the image processors that can be run.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Class {
+pub(super) enum ProcessorClass {
     ViT,
     DeiT,
     /// Stands for CLIP's and BiT's, which compute the same.
@@ -36,7 +36,7 @@ pub(super) enum Resize {
 /// Holds a processor's steps; a step that is off is none.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct ProcessorConfig {
-    pub(super) class: Class,
+    pub(super) class: ProcessorClass,
     pub(super) resize: Option<Resize>,
     pub(super) resample: Filter,
     /// Gives the (height, width) of the crop.
@@ -51,14 +51,21 @@ impl ProcessorConfig {
         let fields = Fields { json };
         let class = fields.class(fallback)?;
         let (statistics, resample, size) = match class {
-            Class::ViT => (IMAGENET_STANDARD, Filter::Bilinear, Resize::Sides { height: 224, width: 224 }),
-            Class::DeiT => (IMAGENET_STANDARD, Filter::Bicubic, Resize::Sides { height: 256, width: 256 }),
-            Class::ClipOrBit => (OPENAI_CLIP, Filter::Bicubic, Resize::ShortestEdge(224)),
-            Class::ConvNext { .. } => (IMAGENET_STANDARD, Filter::Bilinear, Resize::ShortestEdge(384)),
+            ProcessorClass::ViT => {
+                (IMAGENET_STANDARD, Filter::Bilinear, Resize::Sides { height: 224, width: 224 })
+            }
+            ProcessorClass::DeiT => {
+                (IMAGENET_STANDARD, Filter::Bicubic, Resize::Sides { height: 256, width: 256 })
+            }
+            ProcessorClass::ClipOrBit => (OPENAI_CLIP, Filter::Bicubic, Resize::ShortestEdge(224)),
+            ProcessorClass::ConvNext { .. } => {
+                (IMAGENET_STANDARD, Filter::Bilinear, Resize::ShortestEdge(384))
+            }
         };
         let resize =
             if fields.flag("do_resize")? { Some(fields.size("size", class)?.unwrap_or(size)) } else { None };
-        let crops = matches!(class, Class::DeiT | Class::ClipOrBit) && fields.flag("do_center_crop")?;
+        let crops = matches!(class, ProcessorClass::DeiT | ProcessorClass::ClipOrBit)
+            && fields.flag("do_center_crop")?;
         let crop = if crops { Some(fields.crop_size()?) } else { None };
         let rescale_factor = if fields.flag("do_rescale")? {
             Some(fields.number("rescale_factor", 1.0 / 255.0)?)
@@ -88,7 +95,7 @@ fn wrong(field: &'static str, problem: impl Into<String>) -> ImageError {
 impl Fields<'_> {
     /// `image_processor_type`, or `feature_extractor_type` in old folders. The `Fast` classes of
     /// torchvision are run as their PIL namesakes.
-    fn class(&self, fallback: Option<&str>) -> Result<Class, ImageError> {
+    fn class(&self, fallback: Option<&str>) -> Result<ProcessorClass, ImageError> {
         let name = ["image_processor_type", "feature_extractor_type"]
             .into_iter()
             .find_map(|field| self.json.get(field)?.as_str())
@@ -98,9 +105,9 @@ impl Fields<'_> {
         let family =
             ["ImageProcessor", "FeatureExtractor"].into_iter().find_map(|kind| family.strip_suffix(kind));
         Ok(match family {
-            Some("ViT") => Class::ViT,
-            Some("DeiT") => Class::DeiT,
-            Some("CLIP" | "Bit") => Class::ClipOrBit,
+            Some("ViT") => ProcessorClass::ViT,
+            Some("DeiT") => ProcessorClass::DeiT,
+            Some("CLIP" | "Bit") => ProcessorClass::ClipOrBit,
             Some("ConvNext") => {
                 let crop_pct = match self.json.get("crop_pct") {
                     None | Some(Value::Null) => 224.0 / 256.0,
@@ -109,7 +116,7 @@ impl Fields<'_> {
                 if crop_pct <= 0.0 {
                     return Err(wrong("crop_pct", format!("is {crop_pct}, not above 0")));
                 }
-                Class::ConvNext { crop_pct }
+                ProcessorClass::ConvNext { crop_pct }
             }
             _ => return Err(ImageError::UnknownProcessor { class: name.to_owned() }),
         })
@@ -157,8 +164,9 @@ impl Fields<'_> {
     }
 
     /// `size`, in the keys that the class can resize to.
-    fn size(&self, field: &'static str, class: Class) -> Result<Option<Resize>, ImageError> {
-        let one_number_is_an_edge = matches!(class, Class::ClipOrBit | Class::ConvNext { .. });
+    fn size(&self, field: &'static str, class: ProcessorClass) -> Result<Option<Resize>, ImageError> {
+        let one_number_is_an_edge =
+            matches!(class, ProcessorClass::ClipOrBit | ProcessorClass::ConvNext { .. });
         let resize = match self.json.get(field) {
             None | Some(Value::Null) => return Ok(None),
             Some(Value::Object(keys)) => {
@@ -182,10 +190,10 @@ impl Fields<'_> {
             }
         };
         match (class, resize) {
-            (Class::ViT | Class::DeiT, Resize::ShortestEdge(_)) => {
+            (ProcessorClass::ViT | ProcessorClass::DeiT, Resize::ShortestEdge(_)) => {
                 Err(wrong(field, "has a shortest_edge where its class needs height and width"))
             }
-            (Class::ConvNext { .. }, Resize::Sides { .. }) => {
+            (ProcessorClass::ConvNext { .. }, Resize::Sides { .. }) => {
                 Err(wrong(field, "has height and width where its class needs a shortest_edge"))
             }
             _ => Ok(Some(resize)),
@@ -194,7 +202,7 @@ impl Fields<'_> {
 
     /// `crop_size`: 224 × 224 unless the file says otherwise.
     fn crop_size(&self) -> Result<(usize, usize), ImageError> {
-        match self.size("crop_size", Class::DeiT)? {
+        match self.size("crop_size", ProcessorClass::DeiT)? {
             Some(Resize::Sides { height, width }) => Ok((height, width)),
             _ => Ok((224, 224)),
         }

@@ -36,5 +36,5 @@ pub enum ConvertError {
     },
     /// Means that the folder cannot be written.
     #[error(transparent)]
-    Folder(#[from] folder::Error),
+    Folder(#[from] folder::FolderError),
 }

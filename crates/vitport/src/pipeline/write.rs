@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value, json};
 
 use super::error::ConvertError;
-use crate::folder::layout::{INDEX_NAME, Layout};
+use crate::folder::layout::{FileLayout, INDEX_NAME};
 use crate::folder::publish::{Options, Staging};
 use crate::folder::{self, gather, json};
 use crate::model::Prepared;
@@ -35,8 +35,8 @@ impl Written {
     /// Adds a small file.
     ///
     /// # Errors
-    /// Returns [`folder::Error`] if it is there already or cannot be written.
-    pub fn add(&mut self, name: &str, contents: &[u8]) -> Result<(), folder::Error> {
+    /// Returns [`folder::FolderError`] if it is there already or cannot be written.
+    pub fn add(&mut self, name: &str, contents: &[u8]) -> Result<(), folder::FolderError> {
         self.staging.write(name, contents)?;
         self.files.push((name.to_owned(), contents.len() as u64));
         Ok(())
@@ -54,7 +54,7 @@ pub fn write(
     options: WriteOptions,
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<Written, ConvertError> {
-    let layout = Layout::new(&prepared.plan, options.max_shard_size)?;
+    let layout = FileLayout::new(&prepared.plan, options.max_shard_size)?;
     let protected: Vec<PathBuf> =
         prepared.source.checkpoint.files().iter().map(|file| file.path.clone()).collect();
     let staging = Staging::begin(out, &protected, Options { force: options.force, fsync: options.fsync })?;

@@ -32,7 +32,7 @@ impl Classifier {
     /// [`VerifyError::Image`] if its image processor is not known.
     pub fn open(path: &Path, limits: &Limits) -> Result<Self, VerifyError> {
         let folder = Folder::open(path, limits)?;
-        folder.checkpoint.audit().finish().map_err(crate::folder::Error::from)?;
+        folder.checkpoint.audit().finish().map_err(crate::folder::FolderError::from)?;
         let not_runnable =
             |reason: String| VerifyError::NotRunnable { folder: path.display().to_string(), reason };
         let config = folder.config.as_object().cloned().unwrap_or_default();

@@ -29,7 +29,7 @@ pub use report::{
     SourceReport, TensorCounts, Timings, Verdict, top5,
 };
 pub use run::{accounts, compare};
-pub use tensors::{TensorMismatch, Weights};
+pub use tensors::{TensorMismatch, WeightsComparison};
 pub use test_image::TestImage;
 pub use weights::SourceWeights;
 
@@ -43,7 +43,7 @@ use crate::nn::ForwardError;
 pub enum VerifyError {
     /// A file cannot be read.
     #[error(transparent)]
-    Folder(#[from] folder::Error),
+    Folder(#[from] folder::FolderError),
     /// A network cannot be run.
     #[error("the {side} network: {error}")]
     Forward {

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::difference::Difference;
 use super::facts::FactCheck;
-use super::tensors::Weights;
+use super::tensors::WeightsComparison;
 use crate::plan::Dropped;
 use crate::source::Provenance;
 
@@ -215,7 +215,7 @@ pub struct Report {
     /// What no output shows.
     pub facts: Vec<FactCheck>,
     /// The weights, bit by bit.
-    pub weights: Weights,
+    pub weights: WeightsComparison,
     /// What went in and what came out.
     pub accounts: TensorCounts,
     /// How long it took.

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use vitport_checkpoint::{Checkpoint, Dtype, Tensor};
 
 use super::weights::{SourceWeights, find, read_f32, scratch_for, unreadable, widen};
-use crate::folder::Contents;
+use crate::folder::TargetContents;
 use crate::mapping::{SourceTensor, Sources};
 use crate::nn::{ForwardError, Weights};
 use crate::plan::{Part, Parts, Plan, Target};
@@ -86,7 +86,7 @@ impl<'a> RoundedWeights<'a> {
         let size = cast.dtype.size();
         let mut bytes = vec![0; out.len().saturating_mul(usize::try_from(size).unwrap_or(usize::MAX))];
         let audit = self.checkpoint.audit();
-        let mut contents = Contents::new(&target, &audit).map_err(|error| unreadable(name, error))?;
+        let mut contents = TargetContents::new(&target, &audit).map_err(|error| unreadable(name, error))?;
         contents.read(first.saturating_mul(size), &mut bytes).map_err(|error| unreadable(name, error))?;
         widen(cast.dtype, &bytes, out);
         let Some(factors) = cast.factors else { return Ok(()) };

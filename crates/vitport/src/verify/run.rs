@@ -47,8 +47,8 @@ pub fn compare(
     let files = hashing.finish()?;
     let mut compared = Compared::run(prepared, &folder, pixels, weights)?;
     // The networks read their weights from the files once more.
-    prepared.source.checkpoint.check_unchanged().map_err(crate::folder::Error::from)?;
-    folder.checkpoint.check_unchanged().map_err(crate::folder::Error::from)?;
+    prepared.source.checkpoint.check_unchanged().map_err(crate::folder::FolderError::from)?;
+    folder.checkpoint.check_unchanged().map_err(crate::folder::FolderError::from)?;
     compared.timings.total_ms = milliseconds(start);
     Ok(compared.report(prepared, &folder, image, files))
 }
@@ -69,7 +69,7 @@ struct Compared {
     /// Why it cannot.
     obstacle: Option<String>,
     facts: Vec<facts::FactCheck>,
-    weights: tensors::Weights,
+    weights: tensors::WeightsComparison,
     timings: Timings,
 }
 
@@ -78,7 +78,7 @@ impl Compared {
         prepared: &Prepared,
         folder: &Folder,
         prepared_pixels: PreparedPixels,
-        weights: tensors::Weights,
+        weights: tensors::WeightsComparison,
     ) -> Result<Self, VerifyError> {
         let model = &prepared.model;
         let places = model.mapping.places(&model.facts).map_err(VerifyError::Mapping)?;

@@ -11,7 +11,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 use vitport_checkpoint::{Audit, Checkpoint, Tensor};
 
-use crate::folder::Contents;
+use crate::folder::TargetContents;
 use crate::plan::{Plan, Target};
 
 /// Bytes compared at a time.
@@ -19,7 +19,7 @@ const BLOCK: u64 = 256 << 10;
 
 /// Says what comparing the weights showed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct Weights {
+pub struct WeightsComparison {
     /// Counts the tensors that are the same bit by bit.
     pub same: usize,
     /// Lists the tensors whose values differ, with the first element that does.
@@ -41,7 +41,7 @@ pub struct TensorMismatch {
     pub what: String,
 }
 
-impl Weights {
+impl WeightsComparison {
     /// Says whether all is as it should be.
     pub fn agree(&self) -> bool {
         self.different.is_empty() && self.missing.is_empty() && self.extra.is_empty()
@@ -56,7 +56,7 @@ pub fn compare(
     plan: &Plan,
     source: &Checkpoint,
     folder: &Checkpoint,
-) -> Result<Weights, crate::folder::Error> {
+) -> Result<WeightsComparison, crate::folder::FolderError> {
     let found: BTreeMap<&str, &Tensor> =
         folder.tensors().iter().map(|tensor| (&*tensor.name, &**tensor)).collect();
     let wanted: BTreeMap<&str, &Target> = plan.targets.iter().map(|target| (&*target.name, target)).collect();
@@ -73,14 +73,14 @@ pub fn compare(
             let mut mismatches = mismatches.lock().unwrap_or_else(PoisonError::into_inner);
             mismatches.push(TensorMismatch { name: target.name.to_string(), what });
         }
-        Ok::<(), crate::folder::Error>(())
+        Ok::<(), crate::folder::FolderError>(())
     })?;
     source.finish()?;
     folder.finish()?;
     let mut different = mismatches.into_inner().unwrap_or_else(PoisonError::into_inner);
     different.sort();
     let bytes = pairs.iter().map(|(target, _)| target.bytes()).sum();
-    Ok(Weights { same: pairs.len() - different.len(), different, missing, extra, bytes })
+    Ok(WeightsComparison { same: pairs.len() - different.len(), different, missing, extra, bytes })
 }
 
 fn compare_one(
@@ -88,7 +88,7 @@ fn compare_one(
     source: &Audit<'_>,
     tensor: &Tensor,
     folder: &Audit<'_>,
-) -> Result<Option<String>, crate::folder::Error> {
+) -> Result<Option<String>, crate::folder::FolderError> {
     if target.dtype != tensor.dtype || *target.shape != *tensor.shape {
         let (wanted, found) = (target.dtype, tensor.dtype);
         return Ok(Some(format!(
@@ -98,7 +98,7 @@ fn compare_one(
     }
     let size = target.dtype.size();
     let step = (BLOCK / size).max(1);
-    let mut contents = Contents::new(target, source)?;
+    let mut contents = TargetContents::new(target, source)?;
     let mut first = 0;
     let mut expected = Vec::new();
     let mut written = Vec::new();

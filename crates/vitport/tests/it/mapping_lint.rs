@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use safetensors::{SafeTensors, serialize_to_file};
-use vitport::folder::Contents;
+use vitport::folder::TargetContents;
 use vitport::folder::layout::DEFAULT_SHARD_SIZE;
 use vitport::mapping::{Bindings, Mapping, Problem, Problems, Sources, layouts, mappings};
 use vitport::model::Prepared;
@@ -322,7 +322,7 @@ fn there_and_back_is_the_same_bit_by_bit() {
             let mut original = vec![0; tensor.bytes() as usize];
             prepared.source.checkpoint.read(tensor, 0, &mut original).unwrap();
             let mut bytes = vec![0xee; original.len()];
-            Contents::new(again, &audit).unwrap().read(0, &mut bytes).unwrap();
+            TargetContents::new(again, &audit).unwrap().read(0, &mut bytes).unwrap();
             assert!(original == bytes, "{name}: {} does not come back", tensor.name);
             assert_eq!(*again.shape, *tensor.shape, "{name}: {}", tensor.name);
         }

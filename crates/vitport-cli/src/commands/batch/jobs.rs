@@ -12,7 +12,7 @@ use clap::{CommandFactory, Parser};
 use serde_json::{Map, Value};
 use vitport_checkpoint::escape;
 
-use crate::arguments::{Arguments, Command, Convert};
+use crate::arguments::{Arguments, Command, ConvertArguments};
 use crate::failure::Failure;
 use crate::failure::usage::said;
 use crate::request::request;
@@ -54,7 +54,7 @@ impl Job {
     ///
     /// # Errors
     /// A usage failure, which [`parse`] has seen before.
-    pub fn convert(&self) -> Result<Convert, Failure> {
+    pub fn convert(&self) -> Result<ConvertArguments, Failure> {
         let parsed =
             Arguments::try_parse_from(&self.arguments).map_err(|error| Failure::usage(said(&error)))?;
         match parsed.command {

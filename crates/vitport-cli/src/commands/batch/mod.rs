@@ -18,11 +18,11 @@ use vitport::pipeline::Staged;
 use vitport_checkpoint::escape;
 
 use self::jobs::{BadLine, Job};
-use self::results::{Done, Results, Seen};
-use crate::arguments::{Batch, Shard};
+use self::results::{Done, FileStamp, Results};
+use crate::arguments::{BatchArguments, JobShard};
 use crate::conversion::{class, convert};
-use crate::failure::{Failure, Kind};
-use crate::output::Output;
+use crate::failure::{Failure, FailureKind};
+use crate::output::Printer;
 use crate::progress;
 use crate::terminal::message::error_line;
 use crate::terminal::style::{DIM, GREEN};
@@ -35,12 +35,12 @@ enum End {
 }
 
 /// Runs the jobs.
-pub fn run(arguments: &Batch, output: &Output) -> Result<(), Failure> {
+pub fn run(arguments: &BatchArguments, output: &Printer) -> Result<(), Failure> {
     let all = match jobs::parse(&jobs::read(&arguments.jobs_file)?) {
         Ok(jobs) => jobs,
         Err(bad) => return Err(refuse(&arguments.jobs_file, &bad)),
     };
-    let shard = arguments.shard.unwrap_or(Shard::WHOLE);
+    let shard = arguments.shard.unwrap_or(JobShard::WHOLE);
     let results_path =
         arguments.results.clone().or_else(|| Results::default_path(&arguments.jobs_file, shard));
     let results_path =
@@ -79,11 +79,11 @@ struct Run<'a> {
     jobs: &'a [Job],
     done: &'a Done,
     results: &'a Results,
-    output: &'a Output,
+    output: &'a Printer,
     bar: ProgressBar,
     next: AtomicUsize,
     /// By the job's place.
-    ends: Mutex<BTreeMap<usize, (Value, Option<Kind>)>>,
+    ends: Mutex<BTreeMap<usize, (Value, Option<FailureKind>)>>,
     /// Why results can no longer be written, which ends the run.
     lost: Mutex<Option<Failure>>,
 }
@@ -103,7 +103,7 @@ impl Run<'_> {
                     Ok(Ok(value)) => End::Converted(value),
                     Ok(Err(failure)) => End::Failed(failure),
                     Err(_) => End::Failed(Failure::new(
-                        Kind::Bug,
+                        FailureKind::Bug,
                         "the conversion ended in a panic; please report it",
                     )),
                 }
@@ -119,10 +119,10 @@ impl Run<'_> {
     fn convert(&self, job: &Job) -> Result<Value, Failure> {
         let arguments = job.convert()?;
         let options = [arguments.facts.labels.as_ref().map(Path::new), arguments.facts.mapping.as_deref()];
-        let options: Vec<Seen> = options.into_iter().flatten().filter_map(Seen::read).collect();
+        let options: Vec<FileStamp> = options.into_iter().flatten().filter_map(FileStamp::read).collect();
         let before_publishing = |staged: &Staged<'_>| {
-            let inputs = staged.inputs.iter().filter_map(|path| Seen::read(path)).chain(options.clone());
-            let exit_code = if staged.accepted.is_ok() { 0 } else { Kind::Different.exit_code() };
+            let inputs = staged.inputs.iter().filter_map(|path| FileStamp::read(path)).chain(options.clone());
+            let exit_code = if staged.accepted.is_ok() { 0 } else { FailureKind::Different.exit_code() };
             self.results.publishing(job, staged.folder, &staged.names, inputs.collect(), exit_code)
         };
         let converted = convert(arguments, &self.output.silent(), &before_publishing)?;
@@ -143,7 +143,7 @@ impl Run<'_> {
         };
         if let Some(fields) = document.as_object_mut() {
             fields.insert("status".to_owned(), json!(status));
-            fields.insert("exit_code".to_owned(), json!(kind.map_or(0, Kind::exit_code)));
+            fields.insert("exit_code".to_owned(), json!(kind.map_or(0, FailureKind::exit_code)));
             fields.insert("seconds".to_owned(), json!((seconds * 1e3).round() / 1e3));
             fields.extend(more.as_object().cloned().unwrap_or_default());
         }
@@ -176,9 +176,9 @@ impl Run<'_> {
 /// Prints the summary, and returns the failure that stands for those of the jobs.
 fn conclude(
     jobs: &[Job],
-    ends: BTreeMap<usize, (Value, Option<Kind>)>,
+    ends: BTreeMap<usize, (Value, Option<FailureKind>)>,
     results: &Path,
-    output: &Output,
+    output: &Printer,
 ) -> Result<(), Failure> {
     let count = |status: &str| ends.values().filter(|(document, _)| document["status"] == status).count();
     let (done, skipped, failed) = (count("done"), count("skipped"), count("failed"));
@@ -218,7 +218,7 @@ fn conclude(
 
 /// Returns the kind that stands for many: a bug, then what may pass by itself (6), then what is wrong with the model (5), its
 /// file (3), its structure (7), what is known of it (4) and the job (2).
-fn worst(kinds: impl Iterator<Item = Kind>) -> Option<Kind> {
+fn worst(kinds: impl Iterator<Item = FailureKind>) -> Option<FailureKind> {
     const ORDER: [u8; 7] = [1, 6, 5, 3, 7, 4, 2];
     kinds.min_by_key(|kind| ORDER.iter().position(|code| *code == kind.exit_code()))
 }
@@ -239,17 +239,23 @@ fn refuse(jobs: &Path, bad: &[BadLine]) -> Failure {
 
 #[cfg(test)]
 mod tests {
-    use super::{Kind, worst};
+    use super::{FailureKind, worst};
 
     #[test]
     fn one_kind_stands_for_many() {
         assert_eq!(worst([].into_iter()), None);
-        assert_eq!(worst([Kind::Refused, Kind::Network, Kind::Usage].into_iter()), Some(Kind::Network));
         assert_eq!(
-            worst([Kind::Question, Kind::Different, Kind::Refused].into_iter()),
-            Some(Kind::Different)
+            worst([FailureKind::Refused, FailureKind::Network, FailureKind::Usage].into_iter()),
+            Some(FailureKind::Network)
         );
-        assert_eq!(worst([Kind::Question, Kind::NoTarget].into_iter()), Some(Kind::NoTarget));
-        assert_eq!(worst([Kind::Io, Kind::Bug].into_iter()), Some(Kind::Bug));
+        assert_eq!(
+            worst([FailureKind::Question, FailureKind::Different, FailureKind::Refused].into_iter()),
+            Some(FailureKind::Different)
+        );
+        assert_eq!(
+            worst([FailureKind::Question, FailureKind::NoTarget].into_iter()),
+            Some(FailureKind::NoTarget)
+        );
+        assert_eq!(worst([FailureKind::Io, FailureKind::Bug].into_iter()), Some(FailureKind::Bug));
     }
 }

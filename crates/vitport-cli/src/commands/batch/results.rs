@@ -20,7 +20,7 @@ use vitport::card;
 use vitport_checkpoint::escape;
 
 use super::jobs::Job;
-use crate::arguments::Shard;
+use crate::arguments::JobShard;
 use crate::failure::Failure;
 use crate::terminal::json::json_line;
 
@@ -29,7 +29,7 @@ const MOST_HASHED: u64 = 16 << 20;
 
 /// Describes a file and what distinguishes it from another.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Seen {
+pub struct FileStamp {
     path: PathBuf,
     bytes: u64,
     /// When it was last changed, in nanoseconds since 1970: of what was read.
@@ -40,7 +40,7 @@ pub struct Seen {
     sha256: Option<String>,
 }
 
-impl Seen {
+impl FileStamp {
     /// Looks at a file that a job reads.
     pub fn read(path: &Path) -> Option<Self> {
         let metadata = fs::metadata(path).ok()?;
@@ -69,8 +69,8 @@ struct Record {
     job: Map<String, Value>,
     out: PathBuf,
     exit_code: u8,
-    inputs: Vec<Seen>,
-    files: Vec<Seen>,
+    inputs: Vec<FileStamp>,
+    files: Vec<FileStamp>,
 }
 
 /// Writes the results file of a run.
@@ -82,7 +82,7 @@ pub struct Results {
 impl Results {
     /// Returns where they are kept if no place is given: next to the jobs, one file a shard, so that shards on several machines never
     /// write into one.
-    pub fn default_path(jobs: &Path, shard: Shard) -> Option<PathBuf> {
+    pub fn default_path(jobs: &Path, shard: JobShard) -> Option<PathBuf> {
         let stem = jobs.file_stem().filter(|_| jobs != Path::new("-"))?.to_string_lossy().into_owned();
         let part =
             if shard.is_whole() { String::new() } else { format!(".{}-of-{}", shard.index, shard.count) };
@@ -126,7 +126,7 @@ impl Results {
         job: &Job,
         staged: &Path,
         names: &[String],
-        inputs: Vec<Seen>,
+        inputs: Vec<FileStamp>,
         exit_code: u8,
     ) -> Result<(), Failure> {
         // The card may be edited, and belongs to its reader.
@@ -137,7 +137,7 @@ impl Results {
             out: job.out.clone(),
             exit_code,
             inputs,
-            files: of_model.filter_map(|name| Seen::written(staged, Path::new(name))).collect(),
+            files: of_model.filter_map(|name| FileStamp::written(staged, Path::new(name))).collect(),
         };
         self.append(&json!(record))
     }
@@ -188,8 +188,11 @@ impl Done {
             record.exit_code == 0
                 && record.job == essence(job)
                 && !record.files.is_empty()
-                && record.inputs.iter().all(|input| Seen::read(&input.path).as_ref() == Some(input))
-                && record.files.iter().all(|file| Seen::written(&job.out, &file.path).as_ref() == Some(file))
+                && record.inputs.iter().all(|input| FileStamp::read(&input.path).as_ref() == Some(input))
+                && record
+                    .files
+                    .iter()
+                    .all(|file| FileStamp::written(&job.out, &file.path).as_ref() == Some(file))
         })
     }
 }
@@ -204,11 +207,11 @@ fn essence(job: &Job) -> Map<String, Value> {
 /// Finds the results file and those whose names differ from it in the shard only.
 fn siblings(results: &Path) -> Vec<PathBuf> {
     let name = results.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let whole = Shard::without(&name);
+    let whole = JobShard::without(&name);
     let parent = results.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let entries = fs::read_dir(parent).into_iter().flatten().flatten();
     let mut found: Vec<PathBuf> = entries
-        .filter(|entry| Shard::without(&entry.file_name().to_string_lossy()) == whole)
+        .filter(|entry| JobShard::without(&entry.file_name().to_string_lossy()) == whole)
         .map(|entry| entry.path())
         .collect();
     found.sort();

@@ -4,7 +4,7 @@ use glob::Pattern;
 use vitport::catalogue::KnownModel;
 use vitport_checkpoint::escape;
 
-use crate::arguments::Models;
+use crate::arguments::ModelsArguments;
 use crate::failure::Failure;
 
 /// What a name has to be like: hold a text, be one, or match one with the wildcards `*` and `?`. Case does not matter.
@@ -54,7 +54,7 @@ impl Filters {
     ///
     /// # Errors
     /// A usage failure for wildcards that mean nothing.
-    pub fn new(arguments: &Models) -> Result<Self, Failure> {
+    pub fn new(arguments: &ModelsArguments) -> Result<Self, Failure> {
         let filter = |text: &Option<String>| text.as_deref().map(Filter::new).transpose();
         Ok(Self {
             name: filter(&arguments.pattern)?,

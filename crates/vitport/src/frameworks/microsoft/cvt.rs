@@ -10,8 +10,8 @@ use super::{gather, structure};
 use crate::facts::{Evidence, FactError};
 use crate::mapping::Sources;
 use crate::nn::{
-    Activation, Attention, BatchNorm2d, Context, Conv2d, FeatureMap, ForwardError, Grid, Heads, LayerNorm,
-    Layout, Linear, Matrix, Mlp, Model, Network, Outputs, Parameter, Pixels, Scope, Window, mean_of_rows,
+    Activation, Attention, BatchNorm2d, Context, Conv2d, FeatureMap, ForwardError, Grid, GridLayout, Heads,
+    LayerNorm, Linear, Matrix, Mlp, Model, Network, Outputs, Parameter, Pixels, Scope, Window, mean_of_rows,
     outputs_of_head, prepend,
 };
 
@@ -331,7 +331,7 @@ impl Block {
         let dim = tokens.columns();
         let skipped = if self.has_cls_token { dim } else { 0 };
         let (cls_token, positions) = tokens.values().split_at_checked(skipped).unwrap_or_default();
-        let grid = Grid::new(positions, dim, height, width, Layout::Interleaved)?;
+        let grid = Grid::new(positions, dim, height, width, GridLayout::Interleaved)?;
         let convolved = projection.conv.forward_normalized(&projection.bn, grid, cx)?.tokens;
         let convolved = if self.has_cls_token { prepend(cls_token, convolved, cx)? } else { convolved };
         let projected = projection.proj.forward(&convolved, cx)?;

@@ -8,8 +8,8 @@ use serde_json::{Map, Value};
 use super::super::{Definition, build, of_stage};
 use super::{ExactCode, Labels, TargetDefinition, exported_defaults, first_architecture, with_defaults};
 use crate::nn::{
-    Activation, Attention, BatchNorm2d, Context, Conv2d, FeatureMap, ForwardError, Grid, Heads, LayerNorm,
-    Layout, Linear, Matrix, Mlp, Model, Network, Outputs, Parameter, Pixels, Scope, Window, prepend,
+    Activation, Attention, BatchNorm2d, Context, Conv2d, FeatureMap, ForwardError, Grid, GridLayout, Heads,
+    LayerNorm, Linear, Matrix, Mlp, Model, Network, Outputs, Parameter, Pixels, Scope, Window, prepend,
 };
 
 /// Default of `torch.nn.LayerNorm`, which every normalisation of the class is built with.
@@ -327,7 +327,7 @@ impl CvtLayer {
         let channels = hidden_state.columns();
         let lead = if self.with_cls_token { channels } else { 0 };
         let (cls_token, values) = hidden_state.values().split_at_checked(lead).unwrap_or_default();
-        let grid = Grid::new(values, channels, height, width, Layout::Interleaved)?;
+        let grid = Grid::new(values, channels, height, width, GridLayout::Interleaved)?;
         let mut convolved =
             projection.convolution.forward_normalized(&projection.normalization, grid, cx)?.tokens;
         if self.with_cls_token {

@@ -9,9 +9,9 @@ use vitport_checkpoint::escape;
 
 /// Escapes the text of the page's templates, named in `askama.toml`.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Shown;
+pub(crate) struct PageEscaper;
 
-impl Escaper for Shown {
+impl Escaper for PageEscaper {
     fn write_escaped_str<W: Write>(&self, mut out: W, text: &str) -> fmt::Result {
         escape(text).to_string().chars().try_for_each(|c| match c {
             '&' => out.write_str("&amp;"),
@@ -31,7 +31,7 @@ mod tests {
     #[test]
     fn nothing_in_a_text_is_markup() {
         let mut out = String::new();
-        Shown.write_escaped_str(&mut out, "</td><script>a && 'b' \"</script>\u{202e}\u{7}").unwrap();
+        PageEscaper.write_escaped_str(&mut out, "</td><script>a && 'b' \"</script>\u{202e}\u{7}").unwrap();
         assert_eq!(
             out,
             "&lt;/td&gt;&lt;script&gt;a &amp;&amp; &#39;b&#39; &quot;&lt;/script&gt;\\u{202e}\\u{7}"

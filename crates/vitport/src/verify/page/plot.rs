@@ -81,14 +81,14 @@ impl Axis {
 }
 
 /// Draws a line from one point to another.
-pub struct Line {
+pub struct PlotLine {
     pub x1: String,
     pub y1: String,
     pub x2: String,
     pub y2: String,
 }
 
-impl Line {
+impl PlotLine {
     fn new(from: (f64, f64), to: (f64, f64), places: usize) -> Self {
         let (x1, x2) = (across(from.0, places), across(to.0, places));
         Self { x1, y1: pixels(from.1), x2, y2: pixels(to.1) }
@@ -99,12 +99,12 @@ impl Line {
 pub struct Row {
     pub name: String,
     pub class: &'static str,
-    pub line: Line,
+    pub line: PlotLine,
 }
 
 /// Shows what rounding explains at a place: its upper edge, and the area below it.
 pub struct Step {
-    pub edge: Line,
+    pub edge: PlotLine,
     pub width: String,
     pub height: String,
 }
@@ -122,7 +122,7 @@ pub struct Curve {
     pub class: &'static str,
     pub marker: &'static str,
     pub what: String,
-    pub lines: Vec<Line>,
+    pub lines: Vec<PlotLine>,
     pub points: Vec<Point>,
 }
 
@@ -203,7 +203,7 @@ fn pixels(value: f64) -> String {
 fn rows(axis: &Axis) -> Vec<Row> {
     let row = |name: String, y: f64, class: &'static str| {
         let (x1, x2) = ("0".to_owned(), "100%".to_owned());
-        Row { name, class, line: Line { x1, y1: pixels(y), x2, y2: pixels(y) } }
+        Row { name, class, line: PlotLine { x1, y1: pixels(y), x2, y2: pixels(y) } }
     };
     let step = if axis.highest - axis.lowest > 8 { 2 } else { 1 };
     let powers = (axis.lowest..=axis.highest).rev().step_by(step);
@@ -234,7 +234,7 @@ fn tolerance(axis: &Axis, places: &[Comparison]) -> Vec<Step> {
     let step = |(index, place): (usize, &Comparison)| {
         let (index, y) = (index as f64, axis.down(place.tolerance));
         Step {
-            edge: Line::new((index - 0.5, y), (index + 0.5, y), places.len()),
+            edge: PlotLine::new((index - 0.5, y), (index + 0.5, y), places.len()),
             width: format!("{:.3}%", 100.0 / places.len().max(1) as f64),
             height: pixels(axis.base() - y),
         }
@@ -255,7 +255,7 @@ fn curve(
     let lines = pairs.filter(|(_, (one, other))| is_on_axis(one) && is_on_axis(other)).map(
         |(index, (one, other))| {
             let from = (index as f64, axis.down(relative(one)));
-            Line::new(from, ((index + 1) as f64, axis.down(relative(other))), places.len())
+            PlotLine::new(from, ((index + 1) as f64, axis.down(relative(other))), places.len())
         },
     );
     let point = |(index, place): (usize, &Comparison)| {

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::sync::Arc;
 use std::thread;
 
-use vitport::hub::{Event, Progress, fetch_model};
+use vitport::hub::{FetchEvent, Progress, fetch_model};
 
 use super::server::{COMMIT, Hub, Log, id, sha256, weights};
 
@@ -32,9 +32,9 @@ fn one_transfer_serves_all() {
 struct Release(std::sync::Mutex<Option<File>>, Log);
 
 impl Progress for Release {
-    fn event(&self, event: Event<'_>) {
+    fn event(&self, event: FetchEvent<'_>) {
         self.1.event(event);
-        if matches!(event, Event::WaitingForLock { .. }) {
+        if matches!(event, FetchEvent::WaitingForLock { .. }) {
             self.0.lock().unwrap().take();
         }
     }

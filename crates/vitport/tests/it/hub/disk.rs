@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use vitport::hub::{Error, ErrorClass, fetch_model};
+use vitport::hub::{HubError, HubErrorClass, fetch_model};
 
 use super::server::{self, Hub, id, sha256};
 
@@ -17,8 +17,8 @@ fn a_full_disk_is_said_to_be_one() {
     std::os::unix::fs::symlink("/dev/full", blobs.join(format!("{}.incomplete", sha256(b"weights"))))
         .unwrap();
     let error = fetch_model(&hub.config(&cache), &id(), &()).unwrap_err();
-    assert!(matches!(&error, Error::DiskFull { file, .. } if file == "model.safetensors"), "{error:?}");
-    assert_eq!(error.class(), ErrorClass::Transfer);
+    assert!(matches!(&error, HubError::DiskFull { file, .. } if file == "model.safetensors"), "{error:?}");
+    assert_eq!(error.class(), HubErrorClass::Transfer);
 }
 
 #[test]
@@ -28,7 +28,7 @@ fn more_than_the_disk_can_hold_is_refused_before_it_is_begun() {
     hub.edit_file("org/name", "model.safetensors", |file| file.size = Some(usize::MAX / 4));
     let cache = tempfile::tempdir().unwrap();
     let error = fetch_model(&hub.config(&cache), &id(), &()).unwrap_err();
-    assert!(matches!(error, Error::DiskFull { needed: Some(_), .. }), "{error:?}");
+    assert!(matches!(error, HubError::DiskFull { needed: Some(_), .. }), "{error:?}");
     assert_eq!(hub.gets("/storage/"), 0);
     assert!(
         !server::tree(cache.path()).iter().any(|path| path.contains("incomplete")),
@@ -44,6 +44,6 @@ fn a_cache_that_is_no_folder() {
     let mut config = hub.config(&cache);
     config.cache_dir = file.path().join("hub");
     let error = fetch_model(&config, &id(), &()).unwrap_err();
-    assert!(matches!(error, Error::Disk { .. }), "{error:?}");
+    assert!(matches!(error, HubError::Disk { .. }), "{error:?}");
     assert!(error.to_string().contains(&file.path().display().to_string()), "{error}");
 }

@@ -1,12 +1,12 @@
 //! Tests which files of a repository are fetched, and that their bytes arrive.
 
-use vitport::hub::{Error, ErrorClass, Reach, RepoId, Snapshot, fetch_model};
+use vitport::hub::{HubError, HubErrorClass, Reach, RepoId, Snapshot, fetch_model};
 
 use super::server::{COMMIT, Hub, weights};
 
 const INDEX: &[u8] = br#"{"metadata": {"total_size": 9}, "weight_map": {"a": "model-1.safetensors", "b": "model-2.safetensors", "c": "model-1.safetensors"}}"#;
 
-fn fetch(hub: &Hub, cache: &tempfile::TempDir, name: &str) -> Result<Snapshot, Error> {
+fn fetch(hub: &Hub, cache: &tempfile::TempDir, name: &str) -> Result<Snapshot, HubError> {
     fetch_model(&hub.config(cache), &RepoId::parse(name).unwrap(), &())
 }
 
@@ -65,14 +65,14 @@ fn an_index_that_names_a_missing_shard_or_leads_away_is_refused() {
     let hub = Hub::with("o/n", &[("model.safetensors.index.json", INDEX), ("model-1.safetensors", b"one")]);
     let cache = tempfile::tempdir().unwrap();
     let error = fetch(&hub, &cache, "o/n").unwrap_err();
-    assert!(matches!(&error, Error::UnknownFile { file, .. } if file == "model-2.safetensors"), "{error}");
+    assert!(matches!(&error, HubError::UnknownFile { file, .. } if file == "model-2.safetensors"), "{error}");
 
     let evil = br#"{"weight_map": {"a": "../../../../../../tmp/evil.safetensors"}}"#;
     let hub = Hub::with("o/n", &[("model.safetensors.index.json", evil)]);
     let cache = tempfile::tempdir().unwrap();
     let error = fetch(&hub, &cache, "o/n").unwrap_err();
-    assert!(matches!(error, Error::BadIndex { .. }), "{error}");
-    assert_eq!(error.class(), ErrorClass::Refused);
+    assert!(matches!(error, HubError::BadIndex { .. }), "{error}");
+    assert_eq!(error.class(), HubErrorClass::Refused);
     assert!(!hub.lines().iter().any(|line| line.contains("evil")));
 }
 
@@ -107,12 +107,12 @@ fn several_checkpoints_are_named_and_one_can_be_picked() {
         error.to_string().contains("a.pth, b/c.pth") && error.to_string().contains("o/cvt:a.pth"),
         "{error}"
     );
-    assert_eq!(error.class(), ErrorClass::Usage);
+    assert_eq!(error.class(), HubErrorClass::Usage);
     for name in ["o/cvt/b/c.pth", "o/cvt:b/c.pth", "hf-hub:o/cvt@main:b/c.pth"] {
         let snapshot = fetch(&hub, &cache, name).unwrap();
         assert_eq!(snapshot.source(), snapshot.folder.join("b/c.pth"));
     }
-    assert!(matches!(fetch(&hub, &cache, "o/cvt:d.pth").unwrap_err(), Error::UnknownFile { .. }));
+    assert!(matches!(fetch(&hub, &cache, "o/cvt:d.pth").unwrap_err(), HubError::UnknownFile { .. }));
 }
 
 #[test]
@@ -120,7 +120,7 @@ fn a_repository_without_checkpoints_is_said_to_be_one() {
     let hub = Hub::with("o/data", &[("README.md", b"#"), ("config.json", b"{}")]);
     let cache = tempfile::tempdir().unwrap();
     let error = fetch(&hub, &cache, "o/data").unwrap_err();
-    assert!(matches!(error, Error::NoWeights { .. }), "{error}");
+    assert!(matches!(error, HubError::NoWeights { .. }), "{error}");
 }
 
 #[test]
@@ -131,7 +131,7 @@ fn a_mirror_that_serves_files_alone_is_enough() {
     let snapshot = fetch(&hub, &cache, "o/n").unwrap();
     assert_eq!((names(&snapshot), snapshot.commit.as_str()), (vec!["pytorch_model.bin".to_owned()], COMMIT));
     assert!(snapshot.config.is_some());
-    assert!(matches!(fetch(&hub, &cache, "o/other").unwrap_err(), Error::NotFoundOrPrivate { .. }));
+    assert!(matches!(fetch(&hub, &cache, "o/other").unwrap_err(), HubError::NotFoundOrPrivate { .. }));
 }
 
 #[test]

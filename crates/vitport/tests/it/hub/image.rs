@@ -1,6 +1,6 @@
 //! Fetches an image from an address.
 
-use vitport::hub::{Error, ErrorClass, HubConfig, fetch_url};
+use vitport::hub::{HubConfig, HubError, HubErrorClass, fetch_url};
 
 use super::server::{self, Fault, Hub};
 
@@ -28,10 +28,10 @@ fn one_that_is_too_large_or_missing_is_refused() {
             .unwrap_err()
     };
     let error = fetch("/cat.png", 7);
-    assert!(matches!(error, Error::TooLarge { limit: 7, .. }), "{error:?}");
-    assert_eq!(error.class(), ErrorClass::Refused);
+    assert!(matches!(error, HubError::TooLarge { limit: 7, .. }), "{error:?}");
+    assert_eq!(error.class(), HubErrorClass::Refused);
     let error = fetch("/dog.png?key=secret", 100);
-    assert!(matches!(error, Error::Status { status: 404, .. }), "{error:?}");
+    assert!(matches!(error, HubError::Status { status: 404, .. }), "{error:?}");
     assert!(error.to_string().contains("/dog.png") && !error.to_string().contains("secret"), "{error}");
     assert_eq!(server::tree(folder.path()), Vec::<String>::new());
 }
@@ -41,13 +41,13 @@ fn offline_and_other_schemes() {
     let folder = tempfile::tempdir().unwrap();
     let config = HubConfig { offline: true, ..HubConfig::new(folder.path()) };
     let error = fetch_url(&config, "http://127.0.0.1:9/cat.png", folder.path(), 9, &()).unwrap_err();
-    assert!(matches!(error, Error::OfflineAddress { .. }), "{error:?}");
+    assert!(matches!(error, HubError::OfflineAddress { .. }), "{error:?}");
     let config = HubConfig { offline: false, ..config };
     for address in ["file:///etc/passwd", "data:image/png;base64,AAAA", "cat.png"] {
         assert!(
             matches!(
                 fetch_url(&config, address, folder.path(), 9, &()).unwrap_err(),
-                Error::BadAddress { .. }
+                HubError::BadAddress { .. }
             ),
             "{address}"
         );

@@ -1,6 +1,6 @@
 //! Tests bytes, sizes, etags and names that are not what they should be: refused, with nothing of them kept.
 
-use vitport::hub::{Error, fetch_model};
+use vitport::hub::{HubError, fetch_model};
 
 use super::server::{Fault, Hub, id, tree};
 
@@ -9,7 +9,7 @@ fn hub() -> Hub {
 }
 
 /// The error, after looking that no blob, partial file, link or ref is left of the file that caused it.
-fn refused(hub: &Hub, kept: &str) -> Error {
+fn refused(hub: &Hub, kept: &str) -> HubError {
     let cache = tempfile::tempdir().unwrap();
     let error = fetch_model(&hub.config(&cache), &id(), &()).unwrap_err();
     let left = tree(cache.path());
@@ -34,21 +34,21 @@ fn garbage_of_the_right_length() {
     hub.fault("GET", "/storage/", 9, Fault::Garbage);
     let error = refused(&hub, "config.json");
     assert!(
-        matches!(&error, Error::WrongDigest { file, algorithm: "sha256", .. } if file == "model.safetensors"),
+        matches!(&error, HubError::WrongDigest { file, algorithm: "sha256", .. } if file == "model.safetensors"),
         "{error:?}"
     );
 
     let hub = self::hub();
     hub.fault("GET", "config.json", 9, Fault::Garbage);
     let error = refused(&hub, "");
-    assert!(matches!(&error, Error::WrongDigest { algorithm: "git sha1", .. }), "{error:?}");
+    assert!(matches!(&error, HubError::WrongDigest { algorithm: "git sha1", .. }), "{error:?}");
 }
 
 #[test]
 fn an_etag_of_other_bytes() {
     let hub = hub();
     hub.edit_file("org/name", "model.safetensors", |file| file.etag = Some("0".repeat(64)));
-    assert!(matches!(refused(&hub, "config.json"), Error::WrongDigest { .. }));
+    assert!(matches!(refused(&hub, "config.json"), HubError::WrongDigest { .. }));
 }
 
 #[test]
@@ -57,7 +57,7 @@ fn a_size_that_is_not_sent() {
         let hub = hub();
         hub.edit_file("org/name", "model.safetensors", |file| file.size = Some(announced));
         let error = refused(&hub, "config.json");
-        assert!(matches!(error, Error::WrongSize { found: 7, .. }), "{error:?}");
+        assert!(matches!(error, HubError::WrongSize { found: 7, .. }), "{error:?}");
         assert!(error.to_string().contains(message), "{error}");
     }
 }
@@ -68,7 +68,7 @@ fn an_etag_that_would_lead_out_of_the_cache() {
         let hub = hub();
         hub.edit_file("org/name", "model.safetensors", |file| file.etag = Some(etag.into()));
         let error = refused(&hub, "config.json");
-        assert!(matches!(error, Error::BadAnswer { .. }), "{etag}: {error:?}");
+        assert!(matches!(error, HubError::BadAnswer { .. }), "{etag}: {error:?}");
     }
 }
 
@@ -78,14 +78,14 @@ fn a_commit_that_would_lead_out_of_the_cache() {
     hub.edit("org/name", |repository| {
         repository.revisions.insert("main".into(), "../../evil".into());
     });
-    assert!(matches!(refused(&hub, ""), Error::BadAnswer { .. }));
+    assert!(matches!(refused(&hub, ""), HubError::BadAnswer { .. }));
 }
 
 #[test]
 fn listed_names_that_lead_away_do_not_exist() {
     let hub =
         Hub::with("org/name", &[("../../evil.pth", b"x"), ("/etc/evil.pth", b"x"), ("a\u{1b}[2J.pth", b"x")]);
-    assert!(matches!(refused(&hub, ""), Error::NoWeights { .. }));
+    assert!(matches!(refused(&hub, ""), HubError::NoWeights { .. }));
 }
 
 #[test]
@@ -103,6 +103,6 @@ fn pages_that_are_no_hub() {
         let hub = hub();
         hub.page("/api/models/org/name/revision/main", 200, &[], body);
         let error = refused(&hub, "");
-        assert!(matches!(error, Error::BadAnswer { .. }), "{error:?}");
+        assert!(matches!(error, HubError::BadAnswer { .. }), "{error:?}");
     }
 }

@@ -1,6 +1,6 @@
 //! Tests how repositories are named on a command line, and what is not a name.
 
-use vitport::hub::{Error, ErrorClass, RepoId};
+use vitport::hub::{HubError, HubErrorClass, RepoId};
 
 #[test]
 fn every_way_to_name_a_repository() {
@@ -92,8 +92,8 @@ fn what_is_no_name_is_refused_in_one_line() {
         "https://huggingface.co/org/name/blob/main/%2e%2e/x",
     ] {
         let error = RepoId::parse(text).expect_err(text);
-        assert!(matches!(error, Error::BadName { .. }), "{text}: {error}");
-        assert_eq!(error.class(), ErrorClass::Usage);
+        assert!(matches!(error, HubError::BadName { .. }), "{text}: {error}");
+        assert_eq!(error.class(), HubErrorClass::Usage);
         assert!(!error.to_string().chars().any(char::is_control), "{error}");
     }
     assert!(RepoId::parse(&format!("o/{}", "n".repeat(95))).is_err());

@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use vitport::hub::{Error, ErrorClass, HubConfig, Reach, RepoId, fetch_model};
+use vitport::hub::{HubConfig, HubError, HubErrorClass, Reach, RepoId, fetch_model};
 
 use super::server::{COMMIT, Hub};
 
@@ -38,8 +38,8 @@ fn what_is_not_cached_is_said() {
     let offline = HubConfig { offline: true, ..config };
     for name in ["org/other", "org/name@v2", "org/name:other.pth"] {
         let error = fetch_model(&offline, &id(name), &()).unwrap_err();
-        assert!(matches!(error, Error::NotCached { .. }), "{error}");
-        assert_eq!(error.class(), ErrorClass::Transfer);
+        assert!(matches!(error, HubError::NotCached { .. }), "{error}");
+        assert_eq!(error.class(), HubErrorClass::Transfer);
         let text = error.to_string();
         assert!(text.contains(&cache.path().display().to_string()) && text.contains("offline"), "{text}");
     }
@@ -74,7 +74,7 @@ fn a_hub_that_is_away_leaves_the_cache() {
     );
     assert_eq!(fs::read(&snapshot.weights[0]).unwrap(), b"weights");
     let error = fetch_model(&away, &id("org/other"), &()).unwrap_err();
-    assert!(matches!(error, Error::Unreachable { tries: 2, .. }), "{error:?}");
+    assert!(matches!(error, HubError::Unreachable { tries: 2, .. }), "{error:?}");
 }
 
 #[test]
@@ -82,5 +82,5 @@ fn a_hub_that_says_no_is_believed() {
     let (hub, _cache, config) = cached();
     hub.edit("org/name", |repository| repository.private = Some("hf_other".into()));
     let error = fetch_model(&config, &id("org/name"), &()).unwrap_err();
-    assert!(matches!(error, Error::NotFoundOrPrivate { .. }), "{error}");
+    assert!(matches!(error, HubError::NotFoundOrPrivate { .. }), "{error}");
 }

@@ -5,7 +5,7 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use vitport::hub::{Error, ErrorClass, HubConfig, Proxies, fetch_model};
+use vitport::hub::{HubConfig, HubError, HubErrorClass, Proxies, fetch_model};
 
 use super::server::{Hub, id};
 
@@ -75,14 +75,17 @@ fn settings_that_cannot_be_used_are_named() {
     let base = HubConfig { endpoint: "http://127.0.0.1:9".into(), ..HubConfig::new(cache.path()) };
     let proxies = Proxies { https: Some("gopher://me:secret@x".into()), ..Proxies::default() };
     let error = fetch_model(&HubConfig { proxies, ..base.clone() }, &id, &()).unwrap_err();
-    assert!(matches!(error, Error::BadSetting { .. }) && !error.to_string().contains("secret"), "{error:?}");
-    assert_eq!(error.class(), ErrorClass::Usage);
+    assert!(
+        matches!(error, HubError::BadSetting { .. }) && !error.to_string().contains("secret"),
+        "{error:?}"
+    );
+    assert_eq!(error.class(), HubErrorClass::Usage);
 
     let empty = tempfile::NamedTempFile::new().unwrap();
     let error = fetch_model(&HubConfig { ca_bundle: Some(empty.path().into()), ..base.clone() }, &id, &())
         .unwrap_err();
-    assert!(matches!(error, Error::BadSetting { .. }), "{error:?}");
+    assert!(matches!(error, HubError::BadSetting { .. }), "{error:?}");
     let error = fetch_model(&HubConfig { ca_bundle: Some(cache.path().join("none.pem")), ..base }, &id, &())
         .unwrap_err();
-    assert!(matches!(error, Error::Disk { .. }), "{error:?}");
+    assert!(matches!(error, HubError::Disk { .. }), "{error:?}");
 }

@@ -1,7 +1,7 @@
 //! Tests redirects: to the storage on another host, to a repository's new name, in circles, and to where no client should
 //! follow.
 
-use vitport::hub::{Error, fetch_model};
+use vitport::hub::{HubError, fetch_model};
 
 use super::server::{COMMIT, Hub, id, weights};
 
@@ -50,13 +50,13 @@ fn a_circle_ends() {
     );
     let cache = tempfile::tempdir().unwrap();
     let error = fetch_model(&hub.config(&cache), &id(), &()).unwrap_err();
-    assert!(matches!(error, Error::Redirect { .. }), "{error:?}");
+    assert!(matches!(error, HubError::Redirect { .. }), "{error:?}");
     assert_eq!(hub.seen().len(), 11);
 
     let hub = Hub::with("org/name", &[("model.safetensors", b"weights")]);
     let path = format!("/org/name/resolve/{COMMIT}/model.safetensors");
     hub.page(&path, 302, &[("Location", &path)], b"");
-    assert!(matches!(fetch_model(&hub.config(&cache), &id(), &()).unwrap_err(), Error::Redirect { .. }));
+    assert!(matches!(fetch_model(&hub.config(&cache), &id(), &()).unwrap_err(), HubError::Redirect { .. }));
 }
 
 #[test]
@@ -68,7 +68,7 @@ fn only_http_is_followed() {
         hub.page("/api/models/org/name/revision/main", 302, &[("Location", location)], b"");
         let cache = tempfile::tempdir().unwrap();
         let error = fetch_model(&hub.config(&cache), &id(), &()).unwrap_err();
-        assert!(matches!(error, Error::Redirect { .. }), "{location}: {error:?}");
+        assert!(matches!(error, HubError::Redirect { .. }), "{location}: {error:?}");
         assert!(!error.to_string().contains("secret"), "{error}");
     }
 }

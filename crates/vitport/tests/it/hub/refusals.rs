@@ -1,16 +1,16 @@
 //! Tests what the Hub refuses: missing, private and gated repositories, and tokens it does not know.
 
-use vitport::hub::{Error, ErrorClass, HubConfig, RepoId, Token, fetch_model};
+use vitport::hub::{HubConfig, HubError, HubErrorClass, RepoId, Token, fetch_model};
 
 use super::server::{Hub, id, tree};
 
-fn refused(hub: &Hub, name: &str, token: Option<&str>) -> Error {
+fn refused(hub: &Hub, name: &str, token: Option<&str>) -> HubError {
     let cache = tempfile::tempdir().unwrap();
     let config = HubConfig { token: token.and_then(Token::new), ..hub.config(&cache) };
     let error = fetch_model(&config, &RepoId::parse(name).unwrap(), &()).unwrap_err();
-    assert_eq!(error.class(), ErrorClass::Transfer);
+    assert_eq!(error.class(), HubErrorClass::Transfer);
     let text = error.to_string();
-    assert!(text.contains(name) || matches!(error, Error::TokenRefused { .. }), "{text}");
+    assert!(text.contains(name) || matches!(error, HubError::TokenRefused { .. }), "{text}");
     assert!(!text.contains('\n'), "{text}");
     assert!(!tree(cache.path()).iter().any(|path| !path.starts_with(".locks")), "something is left");
     error
@@ -23,12 +23,15 @@ fn missing_and_private_look_alike_and_it_is_said() {
     for name in ["org/missing", "org/private"] {
         let error = refused(&hub, name, None);
         assert!(
-            matches!(error, Error::NotFoundOrPrivate { status: 401, token_sent: false, .. }),
+            matches!(error, HubError::NotFoundOrPrivate { status: 401, token_sent: false, .. }),
             "{error:?}"
         );
         assert!(error.to_string().contains("set HF_TOKEN"), "{error}");
         let error = refused(&hub, name, Some("hf_stranger"));
-        assert!(matches!(error, Error::NotFoundOrPrivate { status: 404, token_sent: true, .. }), "{error:?}");
+        assert!(
+            matches!(error, HubError::NotFoundOrPrivate { status: 404, token_sent: true, .. }),
+            "{error:?}"
+        );
     }
 }
 
@@ -36,7 +39,7 @@ fn missing_and_private_look_alike_and_it_is_said() {
 fn a_403_without_a_reason() {
     let hub = Hub::start();
     hub.status("GET", "/api/", 1, 403, &[]);
-    assert!(matches!(refused(&hub, "org/name", None), Error::NotFoundOrPrivate { status: 403, .. }));
+    assert!(matches!(refused(&hub, "org/name", None), HubError::NotFoundOrPrivate { status: 403, .. }));
 }
 
 #[test]
@@ -45,7 +48,7 @@ fn a_gated_repository_says_where_to_ask() {
     hub.edit("org/gated", |repository| repository.gated = true);
     for token in [None, Some("hf_stranger")] {
         let error = refused(&hub, "org/gated", token);
-        assert!(matches!(error, Error::Gated { .. }), "{error:?}");
+        assert!(matches!(error, HubError::Gated { .. }), "{error:?}");
         assert!(error.to_string().contains(&format!("{}/org/gated", hub.endpoint)), "{error}");
     }
 }
@@ -54,7 +57,7 @@ fn a_gated_repository_says_where_to_ask() {
 fn a_token_that_the_hub_does_not_know() {
     let hub = Hub::start();
     hub.status("GET", "/api/", 1, 401, &[("X-Error-Message", "Invalid credentials in Authorization header")]);
-    assert!(matches!(refused(&hub, "org/name", Some("hf_old")), Error::TokenRefused { .. }));
+    assert!(matches!(refused(&hub, "org/name", Some("hf_old")), HubError::TokenRefused { .. }));
 }
 
 #[test]
@@ -70,8 +73,8 @@ fn an_endpoint_that_is_none() {
     ] {
         let config = HubConfig { endpoint: endpoint.into(), ..HubConfig::new(cache.path()) };
         let error = fetch_model(&config, &id(), &()).unwrap_err();
-        assert!(matches!(error, Error::BadAddress { .. }), "{endpoint}: {error:?}");
-        assert_eq!(error.class(), ErrorClass::Usage);
+        assert!(matches!(error, HubError::BadAddress { .. }), "{endpoint}: {error:?}");
+        assert_eq!(error.class(), HubErrorClass::Usage);
         assert!(!error.to_string().contains("secret"), "{error}");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use vitport::hub::{Error, fetch_model};
+use vitport::hub::{HubError, fetch_model};
 
 use super::server::{Fault, Hub, Log, id, sha256, tree, weights};
 
@@ -44,7 +44,7 @@ fn the_next_run_resumes_what_this_one_gave_up() {
     let config = hub.config(&cache);
     let error = fetch_model(&config, &id(), &()).unwrap_err();
     assert!(
-        matches!(error, Error::Cut { received: 30_000, expected: Some(50_000), tries: 3, .. }),
+        matches!(error, HubError::Cut { received: 30_000, expected: Some(50_000), tries: 3, .. }),
         "{error:?}"
     );
     let left: Vec<_> = tree(cache.path()).into_iter().filter(|path| !path.starts_with(".locks")).collect();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use vitport::hub::{Error, ErrorClass, HubConfig, Retries, fetch_model};
+use vitport::hub::{HubConfig, HubError, HubErrorClass, Retries, fetch_model};
 
 use super::server::{self, Fault, Hub, Log, id};
 
@@ -31,8 +31,8 @@ fn a_server_that_stays_broken_is_given_up() {
     hub.status("GET", "/api/", 99, 503, &[]);
     let cache = tempfile::tempdir().unwrap();
     let error = fetch_model(&hub.config(&cache), &id(), &()).unwrap_err();
-    assert!(matches!(error, Error::Status { status: 503, tries: 3, .. }), "{error:?}");
-    assert_eq!(error.class(), ErrorClass::Transfer);
+    assert!(matches!(error, HubError::Status { status: 503, tries: 3, .. }), "{error:?}");
+    assert_eq!(error.class(), HubErrorClass::Transfer);
     assert_eq!(hub.seen().len(), 3);
 }
 
@@ -45,12 +45,12 @@ fn where_nobody_is_there_little_is_tried() {
     config.endpoint = format!("http://127.0.0.1:{port}");
     config.retries.tries = 9;
     let error = fetch_model(&config, &id(), &()).unwrap_err();
-    assert!(matches!(error, Error::Unreachable { tries: 2, .. }), "{error:?}");
+    assert!(matches!(error, HubError::Unreachable { tries: 2, .. }), "{error:?}");
     // RFC 6761 reserves the domain, so that no resolver knows it.
     config.endpoint = "http://hub.invalid".to_owned();
     let error = fetch_model(&config, &id(), &()).unwrap_err();
     assert!(
-        matches!(&error, Error::Unreachable { tries: 2, why, .. } if why == "the host name is not known"),
+        matches!(&error, HubError::Unreachable { tries: 2, why, .. } if why == "the host name is not known"),
         "{error:?}"
     );
 }
@@ -76,7 +76,7 @@ fn other_refusals_are_final() {
     hub.status("GET", "/api/", 99, 410, &[]);
     let cache = tempfile::tempdir().unwrap();
     let error = fetch_model(&hub.config(&cache), &id(), &()).unwrap_err();
-    assert!(matches!(error, Error::Status { status: 410, .. }), "{error:?}");
+    assert!(matches!(error, HubError::Status { status: 410, .. }), "{error:?}");
     assert_eq!(hub.seen().len(), 1);
 }
 
@@ -102,7 +102,7 @@ fn a_pause_beyond_patience_is_not_waited_for() {
     hub.status("GET", "/api/", 1, 429, &[("Retry-After", "3600")]);
     let cache = tempfile::tempdir().unwrap();
     let error = fetch_model(&hub.config(&cache), &id(), &()).unwrap_err();
-    assert!(matches!(error, Error::RateLimited { wait_seconds: Some(3600), tries: 1, .. }), "{error:?}");
+    assert!(matches!(error, HubError::RateLimited { wait_seconds: Some(3600), tries: 1, .. }), "{error:?}");
     assert!(error.to_string().contains("3600 s"), "{error}");
 }
 
@@ -124,7 +124,7 @@ fn no_server_at_all() {
     for endpoint in ["http://127.0.0.1:9", "http://name.invalid"] {
         let config = HubConfig { endpoint: endpoint.into(), retries, ..HubConfig::new(cache.path()) };
         let error = fetch_model(&config, &id(), &()).unwrap_err();
-        assert!(matches!(error, Error::Unreachable { tries: 2, .. }), "{error:?}");
+        assert!(matches!(error, HubError::Unreachable { tries: 2, .. }), "{error:?}");
         assert!(error.to_string().contains("HF_ENDPOINT"), "{error}");
     }
 }

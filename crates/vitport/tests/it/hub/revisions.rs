@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use vitport::hub::{Error, ErrorClass, HubConfig, RepoId, fetch_model};
+use vitport::hub::{HubConfig, HubError, HubErrorClass, RepoId, fetch_model};
 
 use super::server::{self, COMMIT, Hub, id};
 
@@ -51,7 +51,7 @@ fn an_unknown_revision_is_named() {
     let hub = hub();
     let cache = tempfile::tempdir().unwrap();
     let error = fetch_model(&hub.config(&cache), &RepoId::parse("org/name@v9").unwrap(), &()).unwrap_err();
-    assert!(matches!(&error, Error::UnknownRevision { revision, .. } if revision == "v9"), "{error}");
-    assert_eq!(error.class(), ErrorClass::Transfer);
+    assert!(matches!(&error, HubError::UnknownRevision { revision, .. } if revision == "v9"), "{error}");
+    assert_eq!(error.class(), HubErrorClass::Transfer);
     assert_eq!(server::tree(cache.path()), Vec::<String>::new());
 }

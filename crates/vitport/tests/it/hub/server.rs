@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
-use vitport::hub::{Event, HubConfig, Progress, RepoId, Retries};
+use vitport::hub::{FetchEvent, HubConfig, Progress, RepoId, Retries};
 
 /// Names the commit that test repositories have unless a test says otherwise.
 pub const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
@@ -388,7 +388,7 @@ pub fn weights(length: usize) -> Vec<u8> {
 pub struct Log(pub Mutex<Vec<String>>);
 
 impl Progress for Log {
-    fn event(&self, event: Event<'_>) {
+    fn event(&self, event: FetchEvent<'_>) {
         self.0.lock().unwrap().push(format!("{event:?}"));
     }
 }

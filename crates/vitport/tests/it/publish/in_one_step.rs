@@ -7,7 +7,7 @@ use std::process::Command;
 use std::sync::Barrier;
 
 use vitport::folder::publish::{Options, Staging};
-use vitport::folder::{Class, Error};
+use vitport::folder::{FolderError, FolderErrorClass};
 
 use super::names;
 use crate::child;
@@ -21,7 +21,7 @@ fn staged(out: &Path, options: Options, generation: &str) -> Staging {
 }
 
 /// The same, where another run may have taken the name already.
-fn try_staged(out: &Path, options: Options, generation: &str) -> Result<Staging, Error> {
+fn try_staged(out: &Path, options: Options, generation: &str) -> Result<Staging, FolderError> {
     let staging = Staging::begin(out, &[], options)?;
     staging.write("config.json", generation.as_bytes())?;
     staging.write("model.safetensors", generation.as_bytes())?;
@@ -86,13 +86,13 @@ fn what_came_up_meanwhile_is_not_overwritten() {
     let out = parent.path().join("out");
     let late = staged(&out, PLAIN, "late");
     staged(&out, PLAIN, "early").publish().unwrap();
-    assert!(matches!(late.publish(), Err(Error::Exists(_))));
+    assert!(matches!(late.publish(), Err(FolderError::Exists(_))));
     assert_eq!(generation(&out), "early");
 
     let late = staged(&out, FORCE, "late");
     fs::remove_dir_all(&out).unwrap();
     fs::write(&out, "a file").unwrap();
-    assert!(matches!(late.publish(), Err(Error::NotAFolder { .. })));
+    assert!(matches!(late.publish(), Err(FolderError::NotAFolder { .. })));
     assert_eq!(fs::read_to_string(&out).unwrap(), "a file");
     assert_eq!(names(parent.path()), ["out"]);
 }
@@ -114,7 +114,7 @@ fn of_many_at_once_one_wins_or_each_in_turn() {
             let runs: Vec<_> = (0..8).map(|number| scope.spawn(run(number))).collect();
             let results: Vec<_> = runs.into_iter().map(|run| run.join().unwrap()).collect();
             for error in results.iter().filter_map(|result| result.as_ref().err()) {
-                assert_eq!(error.class(), Class::Usage, "{error}");
+                assert_eq!(error.class(), FolderErrorClass::Usage, "{error}");
             }
             results.iter().filter(|result| result.is_ok()).count()
         });

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use vitport::folder::publish::{Options, Published, Staging};
+use vitport::folder::publish::{Options, PublishedFolder, Staging};
 
 use super::names;
 
@@ -19,7 +19,7 @@ fn clone(out: &Path) {
     fs::write(out.join("README.md"), "mine").unwrap();
 }
 
-fn publish(out: &Path, options: Options, card: Option<&str>) -> Published {
+fn publish(out: &Path, options: Options, card: Option<&str>) -> PublishedFolder {
     let staging = Staging::begin(out, &[], options).unwrap();
     staging.write("config.json", b"new").unwrap();
     if let Some(card) = card {

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use vitport::folder::publish::{Options, Staging};
-use vitport::folder::{Class, Error};
+use vitport::folder::{FolderError, FolderErrorClass};
 
 use crate::child;
 
@@ -36,11 +36,11 @@ fn given_place() -> Option<std::path::PathBuf> {
 }
 
 /// Replaces `out` by a folder with more bytes than the disk has space for.
-fn overfill(out: &Path) -> Error {
+fn overfill(out: &Path) -> FolderError {
     let staging = Staging::begin(out, &[], Options { force: true, fsync: true }).unwrap();
     staging.write("config.json", b"{}").unwrap();
     let error = staging.write("model.safetensors", &vec![1; 4 << 20]).unwrap_err();
-    assert_eq!(error.class(), Class::Disk, "{error}");
+    assert_eq!(error.class(), FolderErrorClass::Disk, "{error}");
     error
 }
 
@@ -96,7 +96,7 @@ fn a_folder_that_may_not_be_written_into_is_named() {
         for out in ["out", "a/b/out"] {
             let error =
                 Staging::begin(&place.join(out), &[], Options { force: false, fsync: false }).unwrap_err();
-            assert_eq!(error.class(), Class::Disk, "{error}");
+            assert_eq!(error.class(), FolderErrorClass::Disk, "{error}");
             let message = error.to_string();
             assert!(message.contains("that you may write to"), "{message}");
         }

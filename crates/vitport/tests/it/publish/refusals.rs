@@ -5,7 +5,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use vitport::folder::publish::{Options, Staging};
-use vitport::folder::{Class, Error};
+use vitport::folder::{FolderError, FolderErrorClass};
 
 use super::names;
 
@@ -17,7 +17,7 @@ fn refused(out: &Path, protect: &[PathBuf], options: Options) -> String {
     let place = fs::canonicalize(out.parent().unwrap()).unwrap();
     let before = names(&place);
     let error = Staging::begin(out, protect, options).expect_err("should be refused");
-    assert_eq!(error.class(), Class::Usage, "{error}");
+    assert_eq!(error.class(), FolderErrorClass::Usage, "{error}");
     assert_eq!(names(&place), before);
     let message = error.to_string();
     assert!(!message.contains('\n'), "{message}");
@@ -67,25 +67,25 @@ fn a_file_a_link_and_a_place_below_a_file_are_refused() {
         assert!(refused(&link, &[], options).contains("is a symbolic link to"));
         assert!(refused(&dangling, &[], options).contains("is a symbolic link to `nowhere`"));
         let error = Staging::begin(&file.join("a/b"), &[], options).unwrap_err();
-        assert!(matches!(&error, Error::ParentNotAFolder { parent, .. } if *parent == file), "{error}");
+        assert!(matches!(&error, FolderError::ParentNotAFolder { parent, .. } if *parent == file), "{error}");
     }
     assert_eq!(fs::read_to_string(&file).unwrap(), "precious");
-    assert!(matches!(Staging::begin(Path::new("/"), &[], FORCE), Err(Error::Unnamed(_))));
-    assert!(matches!(Staging::begin(Path::new(""), &[], FORCE), Err(Error::Unnamed(_))));
+    assert!(matches!(Staging::begin(Path::new("/"), &[], FORCE), Err(FolderError::Unnamed(_))));
+    assert!(matches!(Staging::begin(Path::new(""), &[], FORCE), Err(FolderError::Unnamed(_))));
 }
 
 #[test]
 fn the_current_folder_and_those_around_it_are_refused() {
     for out in [".", "..", "../.."] {
         let error = Staging::begin(Path::new(out), &[], FORCE).unwrap_err();
-        assert!(matches!(error, Error::Current(_)), "{out}: {error}");
+        assert!(matches!(error, FolderError::Current(_)), "{out}: {error}");
     }
 }
 
 #[test]
 fn a_mount_point_is_refused() {
     let error = Staging::begin(Path::new("/proc"), &[], FORCE).unwrap_err();
-    assert!(matches!(error, Error::MountPoint(_)), "{error}");
+    assert!(matches!(error, FolderError::MountPoint(_)), "{error}");
 }
 
 #[test]

@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use vitport::folder::gather;
-use vitport::folder::layout::Layout;
+use vitport::folder::layout::FileLayout;
 use vitport::folder::syncing::Syncing;
 use vitport::plan::{Part, Plan};
 use vitport_checkpoint::Dtype;
@@ -146,7 +146,7 @@ fn progress_counts_every_byte_of_every_file() {
     let targets =
         (0..3).map(|number| target(&number.to_string(), Dtype::F32, &[200_000], vec![source.whole("w")]));
     let plan = Plan { targets: targets.collect(), dropped: Vec::new() };
-    let layout = Layout::new(&plan, 1_000_000).unwrap();
+    let layout = FileLayout::new(&plan, 1_000_000).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let done = AtomicU64::new(0);
     let count = |bytes| {

@@ -1,8 +1,8 @@
 //! Casts give the bits that torch and numpy give, scaled rows are rounded once, and what cannot be cast is refused.
 
 use serde_json::Value;
-use vitport::folder::layout::Layout;
-use vitport::folder::{Class, Error};
+use vitport::folder::layout::FileLayout;
+use vitport::folder::{FolderError, FolderErrorClass};
 use vitport::plan::{Part, Plan, Target};
 use vitport_checkpoint::Dtype;
 
@@ -95,7 +95,7 @@ fn rows_are_scaled_in_float64_and_rounded_once() {
 }
 
 /// The error of writing one tensor of these float32 values into `to`.
-fn refusal(values: &[f32], to: Dtype) -> Error {
+fn refusal(values: &[f32], to: Dtype) -> FolderError {
     let count = values.len() as u64;
     let source = Source::new(&[("w", Dtype::F32, &[count], bytes_of(values))]);
     let folder = tempfile::tempdir().unwrap();
@@ -108,7 +108,7 @@ fn a_value_beyond_the_target_dtype_is_named() {
     let mut values = vec![0.5; 300_000];
     values[299_000] = -70_000.0;
     let error = refusal(&values, Dtype::F16);
-    assert_eq!(error.class(), Class::Usage);
+    assert_eq!(error.class(), FolderErrorClass::Usage);
     assert_eq!(
         error.to_string(),
         "tensor `head.weight` holds -7e4, which is beyond float16 and would become infinite; use --dtype bf16 or f32"
@@ -129,9 +129,9 @@ fn integers_are_never_cast() {
         let source = Source::new(&[("w", from, &[2], vec![0; usize::try_from(2 * from.size()).unwrap()])]);
         let plan =
             Plan { targets: vec![target("w", to, &[2], vec![source.whole("w")])], dropped: Vec::new() };
-        let error = Layout::new(&plan, u64::MAX).unwrap_err();
-        assert!(matches!(error, Error::NotCastable { .. }), "{error}");
-        assert_eq!(error.class(), Class::Usage);
+        let error = FileLayout::new(&plan, u64::MAX).unwrap_err();
+        assert!(matches!(error, FolderError::NotCastable { .. }), "{error}");
+        assert_eq!(error.class(), FolderErrorClass::Usage);
     }
 }
 
@@ -153,8 +153,8 @@ fn a_plan_that_contradicts_itself_is_a_bug_and_named() {
         ("impossible shape", vec![target("w", Dtype::F32, &[u64::MAX, 3], vec![slice(0, 6)])]),
     ];
     for (what, targets) in inconsistent {
-        let error = Layout::new(&Plan { targets, dropped: Vec::new() }, u64::MAX).unwrap_err();
-        assert_eq!(error.class(), Class::Bug, "{what}: {error}");
+        let error = FileLayout::new(&Plan { targets, dropped: Vec::new() }, u64::MAX).unwrap_err();
+        assert_eq!(error.class(), FolderErrorClass::Bug, "{what}: {error}");
         assert!(error.to_string().contains("tensor `w`"), "{what}: {error}");
     }
 }

@@ -5,10 +5,10 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use vitport::folder::layout::Layout;
+use vitport::folder::layout::FileLayout;
 use vitport::folder::reader::Folder;
 use vitport::folder::syncing::Syncing;
-use vitport::folder::{Class, gather};
+use vitport::folder::{FolderErrorClass, gather};
 use vitport::plan::{Part, Plan};
 use vitport_checkpoint::{Checkpoint, Dtype, Limits};
 
@@ -24,7 +24,7 @@ fn a_source_that_shrinks_meanwhile_is_named() {
     let error =
         written(&source, vec![target("w", Dtype::F32, &[500_000], vec![source.whole("w")])], out.path())
             .unwrap_err();
-    assert_eq!(error.class(), Class::Source, "{error}");
+    assert_eq!(error.class(), FolderErrorClass::Source, "{error}");
     assert!(error.to_string().contains("source.safetensors"), "{error}");
 }
 
@@ -51,7 +51,7 @@ fn a_flipped_bit_in_a_zip_is_found() {
             .iter()
             .map(|tensor| target(&tensor.name, tensor.dtype, &tensor.shape, vec![slice(tensor)]));
         let plan = Plan { targets: targets.collect(), dropped: Vec::new() };
-        let layout = Layout::new(&plan, u64::MAX).unwrap();
+        let layout = FileLayout::new(&plan, u64::MAX).unwrap();
         let out = tempfile::tempdir().unwrap();
         gather::write_weights(&checkpoint, &layout, out.path(), &Syncing::new(false), &|_| ())
     };
@@ -62,7 +62,7 @@ fn a_flipped_bit_in_a_zip_is_found() {
     bytes[usize::try_from(at + largest.bytes() / 2).unwrap()] ^= 16;
     fs::write(&damaged, bytes).unwrap();
     let error = write_to(&damaged).unwrap_err();
-    assert_eq!(error.class(), Class::Source, "{error}");
+    assert_eq!(error.class(), FolderErrorClass::Source, "{error}");
     assert!(error.to_string().contains("CRC"), "{error}");
 }
 
@@ -74,7 +74,7 @@ fn a_file_beyond_the_size_limit_is_refused_before_any_work() {
         let parts = (0..5).map(|_| source.whole("w")).collect();
         let targets = vec![target("w", Dtype::F32, &[5, 100_000], parts)];
         let error = written(&source, targets, Path::new(&place)).unwrap_err();
-        assert_eq!(error.class(), Class::Disk, "{error}");
+        assert_eq!(error.class(), FolderErrorClass::Disk, "{error}");
         let message = error.to_string();
         assert!(
             message.starts_with("cannot reserve space for") && message.contains("--max-shard-size"),
@@ -106,7 +106,7 @@ fn a_written_folder_opens_again_and_a_broken_one_says_what_is_wrong() {
     let path = folder.path();
     let open = || {
         Folder::open(path, &Limits::default()).map_err(|error| {
-            assert_eq!(error.class(), Class::Source, "{error}");
+            assert_eq!(error.class(), FolderErrorClass::Source, "{error}");
             error.to_string()
         })
     };

@@ -6,7 +6,7 @@ use std::fs;
 use safetensors::SafeTensors;
 use serde_json::Value;
 use vitport::folder::gather;
-use vitport::folder::layout::Layout;
+use vitport::folder::layout::FileLayout;
 use vitport::folder::syncing::Syncing;
 use vitport::plan::Plan;
 use vitport_checkpoint::{Checkpoint, Dtype, Limits};
@@ -35,7 +35,7 @@ fn tensors_are_split_as_huggingface_splits_them() {
             .iter()
             .map(|(name, dtype, shape, _)| target(name, *dtype, shape, vec![source.whole(name)]));
         let plan = Plan { targets: targets.collect(), dropped: Vec::new() };
-        let layout = Layout::new(&plan, case["limit"].as_u64().unwrap()).unwrap();
+        let layout = FileLayout::new(&plan, case["limit"].as_u64().unwrap()).unwrap();
         let folder = tempfile::tempdir().unwrap();
         gather::write_weights(&source.checkpoint, &layout, folder.path(), &Syncing::new(false), &|_| ())
             .unwrap();
@@ -74,7 +74,7 @@ fn every_tensor_begins_at_a_multiple_of_its_element_s_size() {
         entries.iter().map(|(name, dtype, shape, _)| target(name, *dtype, shape, vec![source.whole(name)]));
     let plan = Plan { targets: targets.collect(), dropped: Vec::new() };
     let folder = tempfile::tempdir().unwrap();
-    let layout = Layout::new(&plan, u64::MAX).unwrap();
+    let layout = FileLayout::new(&plan, u64::MAX).unwrap();
     gather::write_weights(&source.checkpoint, &layout, folder.path(), &Syncing::new(false), &|_| ()).unwrap();
     let file = fs::read(folder.path().join("model.safetensors")).unwrap();
     let (header, metadata) = SafeTensors::read_metadata(&file).unwrap();
@@ -92,7 +92,7 @@ fn every_tensor_begins_at_a_multiple_of_its_element_s_size() {
 fn a_plan_without_tensors_is_still_a_file() {
     let source = Source::new(&[("w", Dtype::F32, &[1], bytes_of(&[1.0]))]);
     let plan = Plan::default();
-    let layout = Layout::new(&plan, 1).unwrap();
+    let layout = FileLayout::new(&plan, 1).unwrap();
     let folder = tempfile::tempdir().unwrap();
     gather::write_weights(&source.checkpoint, &layout, folder.path(), &Syncing::new(false), &|_| ()).unwrap();
     let file = fs::read(folder.path().join("model.safetensors")).unwrap();

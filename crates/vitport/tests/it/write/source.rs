@@ -6,7 +6,7 @@ use std::path::Path;
 use safetensors::SafeTensors;
 use serde_json::json;
 use tempfile::TempDir;
-use vitport::folder::layout::Layout;
+use vitport::folder::layout::FileLayout;
 use vitport::folder::syncing::Syncing;
 use vitport::folder::{Result, gather};
 use vitport::plan::{Part, Plan, Target};
@@ -86,7 +86,7 @@ pub fn target(name: &str, dtype: Dtype, shape: &[u64], parts: Vec<Part>) -> Targ
 /// reads them.
 pub fn written(source: &Source, targets: Vec<Target>, folder: &Path) -> Result<HashMap<String, Vec<u8>>> {
     let plan = Plan { targets, dropped: Vec::new() };
-    let layout = Layout::new(&plan, u64::MAX)?;
+    let layout = FileLayout::new(&plan, u64::MAX)?;
     gather::write_weights(&source.checkpoint, &layout, folder, &Syncing::new(false), &|_| ())?;
     let file = std::fs::read(folder.join("model.safetensors")).unwrap();
     let read = SafeTensors::deserialize(&file).unwrap();
