@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 
 use vitport::image::{ImageProcessor, RgbImage};
 use vitport::mapping::{Bindings, Mapping, Sources, mappings};
-use vitport::nn::{Context, ForwardError, Model, Network, Outputs, Pixels};
+use vitport::nn::{Context, Forward, ForwardError, Network, Outputs, Pixels};
 use vitport::options::FactOptions;
 use vitport::pipeline::{self, Request};
 use vitport::source::Source;
@@ -156,7 +156,7 @@ pub fn mapping(data: &[u8]) {
 /// A network that reads `net.w` and `net.b` and computes nothing.
 fn two_tensors() -> Network {
     struct Nothing;
-    impl Model for Nothing {
+    impl Forward for Nothing {
         fn forward(&self, _: &Pixels, _: &mut Context<'_>) -> Result<Outputs, ForwardError> {
             Ok(Outputs::new())
         }

@@ -23,7 +23,7 @@ pub use modules::{
     GlobalResponseNorm, LayerNorm, LayerScale, Linear, MaxPool2d, Mlp, NormConv, Qkv, SelfAttention,
     SqueezeExcite, mean_of_rows, outputs_of_head, prepend,
 };
-pub use network::{Context, Model, Network};
+pub use network::{Context, Forward, Network};
 pub use observer::{Observer, Output, Outputs};
 pub use pixels::Pixels;
 pub use scope::{Parameter, Role, Scope};

@@ -9,7 +9,7 @@ use crate::threads::on_the_pool;
 use crate::weights::Weights;
 
 /// Computes a definition's forward pass over the modules that it is made of.
-pub trait Model: Send + Sync {
+pub trait Forward: Send + Sync {
     /// Computes the outputs from pixels, batch size one.
     ///
     /// # Errors
@@ -19,7 +19,7 @@ pub trait Model: Send + Sync {
 
 /// Holds a network: its forward pass and the list of its tensors.
 pub struct Network {
-    model: Box<dyn Model>,
+    forward: Box<dyn Forward>,
     parameters: Vec<Parameter>,
 }
 
@@ -28,12 +28,12 @@ impl Network {
     ///
     /// # Errors
     /// Returns what `define` does.
-    pub fn build<M: Model + 'static>(
+    pub fn build<M: Forward + 'static>(
         define: impl FnOnce(&Scope) -> Result<M, ForwardError>,
     ) -> Result<Self, ForwardError> {
         let root = Scope::root();
-        let model = Box::new(define(&root)?);
-        Ok(Self { model, parameters: root.into_parameters() })
+        let forward = Box::new(define(&root)?);
+        Ok(Self { forward, parameters: root.into_parameters() })
     }
 
     /// Returns its parameters and buffers, in the order in which the definition names them.
@@ -53,7 +53,7 @@ impl Network {
     ) -> Result<Outputs, ForwardError> {
         on_the_pool(|| {
             let mut cx = Context { weights, observer, spare: Vec::new() };
-            self.model.forward(pixels, &mut cx)
+            self.forward.forward(pixels, &mut cx)
         })
     }
 

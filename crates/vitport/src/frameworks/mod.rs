@@ -16,7 +16,7 @@ pub use source::{Identity, Inquiry, Preparation, SourceDefinition, Transform};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use crate::nn::{ForwardError, Model, Network, Scope};
+use crate::nn::{Forward, ForwardError, Network, Scope};
 
 /// Describes a framework's definition of a network.
 pub trait Definition: Sync {
@@ -36,7 +36,7 @@ pub trait Definition: Sync {
 ///
 /// # Errors
 /// Returns [`ForwardError::Config`] for a key that is missing or has a value of another kind, and what `new` does.
-pub(crate) fn build<C: DeserializeOwned, M: Model + 'static>(
+pub(crate) fn build<C: DeserializeOwned, M: Forward + 'static>(
     whose: &str,
     config: &Map<String, Value>,
     new: impl FnOnce(&Scope, &C) -> Result<M, ForwardError>,

@@ -1,11 +1,11 @@
 //! Builds networks that are nothing but a list of tensors.
 
-use vitport::nn::{Context, ForwardError, Model, Network, Outputs, Pixels};
+use vitport::nn::{Context, Forward, ForwardError, Network, Outputs, Pixels};
 
 /// A forward pass without outputs.
 struct Nothing;
 
-impl Model for Nothing {
+impl Forward for Nothing {
     fn forward(&self, _: &Pixels, _: &mut Context<'_>) -> Result<Outputs, ForwardError> {
         Ok(Outputs::new())
     }

@@ -10,8 +10,8 @@ use super::{gather, structure};
 use crate::facts::{Evidence, FactError};
 use crate::mapping::Sources;
 use crate::nn::{
-    Activation, Attention, BatchNorm2d, Context, Conv2d, FeatureMap, ForwardError, Grid, GridLayout, Heads,
-    LayerNorm, Linear, Matrix, Mlp, Model, Network, Outputs, Parameter, Pixels, Scope, Window, mean_of_rows,
+    Activation, Attention, BatchNorm2d, Context, Conv2d, FeatureMap, Forward, ForwardError, Grid, GridLayout,
+    Heads, LayerNorm, Linear, Matrix, Mlp, Network, Outputs, Parameter, Pixels, Scope, Window, mean_of_rows,
     outputs_of_head, prepend,
 };
 
@@ -123,7 +123,7 @@ impl ConvolutionalVisionTransformer {
     }
 }
 
-impl Model for ConvolutionalVisionTransformer {
+impl Forward for ConvolutionalVisionTransformer {
     fn forward(&self, pixels: &Pixels, cx: &mut Context<'_>) -> Result<Outputs, ForwardError> {
         let mut map = FeatureMap::default();
         let mut cls_token = None;

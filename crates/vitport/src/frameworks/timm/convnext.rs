@@ -9,8 +9,8 @@ use super::field::{Field, Kind, Literal};
 use super::layers::activation;
 use super::structure::{Sign, Structure};
 use crate::nn::{
-    Context, Conv2d, DepthwiseBlock, DepthwiseStage, DepthwiseStages, ForwardError, LayerNorm, LayerScale,
-    Linear, Mlp, Model, NormConv, Outputs, Pixels, Scope, Window, outputs_of_head,
+    Context, Conv2d, DepthwiseBlock, DepthwiseStage, DepthwiseStages, Forward, ForwardError, LayerNorm,
+    LayerScale, Linear, Mlp, NormConv, Outputs, Pixels, Scope, Window, outputs_of_head,
 };
 
 const NO_BIAS: Literal = Literal::Text("a norm without bias");
@@ -150,7 +150,7 @@ fn block(scope: &Scope, config: &Config, dim: usize, kernel: usize) -> Result<De
     ))
 }
 
-impl Model for Whole {
+impl Forward for Whole {
     fn forward(&self, pixels: &Pixels, cx: &mut Context<'_>) -> Result<Outputs, ForwardError> {
         let places = |stage| [format!("stages.{stage}.downsample"), format!("stages.{stage}.blocks")];
         let pooled = self.norm.forward(&self.stages.forward(pixels, places, cx)?.mean()?, cx)?;

@@ -11,7 +11,7 @@ use super::TimmDefinition;
 use super::field::{Field, Kind, Literal};
 use super::layers::activation;
 use crate::nn::{
-    Context, Conv2d, ForwardError, Grid, Heads, LayerNorm, LayerScale, Linear, Matrix, Mlp, Model, Outputs,
+    Context, Conv2d, Forward, ForwardError, Grid, Heads, LayerNorm, LayerScale, Linear, Matrix, Mlp, Outputs,
     Parameter, Pixels, Qkv, Scope, SelfAttention, Window, outputs_of_head, prepend,
 };
 
@@ -176,7 +176,7 @@ impl Vit {
     }
 }
 
-impl Model for Vit {
+impl Forward for Vit {
     fn forward(&self, pixels: &Pixels, cx: &mut Context<'_>) -> Result<Outputs, ForwardError> {
         let mut tokens = self.embed(pixels, cx)?;
         if let Some(norm_pre) = &self.norm_pre {

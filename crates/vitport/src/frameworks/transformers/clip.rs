@@ -7,7 +7,7 @@ use super::super::build;
 use super::activations::activation;
 use super::{Task, TwoClasses, exported_defaults};
 use crate::nn::{
-    Context, Conv2d, ForwardError, Grid, Heads, LayerNorm, Linear, Matrix, Mlp, Model, Outputs, Parameter,
+    Context, Conv2d, Forward, ForwardError, Grid, Heads, LayerNorm, Linear, Matrix, Mlp, Outputs, Parameter,
     Pixels, Qkv, Scope, SelfAttention, Window, outputs_of_head, prepend,
 };
 
@@ -98,7 +98,7 @@ impl CLIPVisionTransformer {
     }
 }
 
-impl Model for CLIPVisionTransformer {
+impl Forward for CLIPVisionTransformer {
     fn forward(&self, pixels: &Pixels, cx: &mut Context<'_>) -> Result<Outputs, ForwardError> {
         let grid = Grid::of_pixels(pixels.values(), pixels.shape(), self.input)?;
         let patches = self.patch_embedding.forward(grid, cx)?.tokens;

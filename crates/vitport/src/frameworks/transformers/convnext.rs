@@ -7,8 +7,8 @@ use super::super::{build, of_stage};
 use super::activations::activation;
 use super::{ImageSize, Labels, Task, TwoClasses, exported_defaults};
 use crate::nn::{
-    Context, Conv2d, DepthwiseBlock, DepthwiseStage, DepthwiseStages, ForwardError, LayerNorm, LayerScale,
-    Linear, Mlp, Model, NormConv, Outputs, Pixels, Scope, Window, outputs_of_head,
+    Context, Conv2d, DepthwiseBlock, DepthwiseStage, DepthwiseStages, Forward, ForwardError, LayerNorm,
+    LayerScale, Linear, Mlp, NormConv, Outputs, Pixels, Scope, Window, outputs_of_head,
 };
 
 /// Default of `ConvNextLayerNorm`, which every normalisation but the last is built with.
@@ -96,7 +96,7 @@ fn layer(scope: &Scope, config: &ConvNextConfig, width: usize) -> Result<Depthwi
     ))
 }
 
-impl Model for ConvNextModel {
+impl Forward for ConvNextModel {
     fn forward(&self, pixels: &Pixels, cx: &mut Context<'_>) -> Result<Outputs, ForwardError> {
         let name = |stage| format!("encoder.stages.{stage}");
         let places = |stage| [name(stage) + ".downsampling_layer", name(stage) + ".layers"];

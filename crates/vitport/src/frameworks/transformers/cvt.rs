@@ -8,8 +8,8 @@ use serde_json::{Map, Value};
 use super::super::{Definition, build, of_stage};
 use super::{ExactCode, Labels, TargetDefinition, exported_defaults, first_architecture, with_defaults};
 use crate::nn::{
-    Activation, Attention, BatchNorm2d, Context, Conv2d, FeatureMap, ForwardError, Grid, GridLayout, Heads,
-    LayerNorm, Linear, Matrix, Mlp, Model, Network, Outputs, Parameter, Pixels, Scope, Window, prepend,
+    Activation, Attention, BatchNorm2d, Context, Conv2d, FeatureMap, Forward, ForwardError, Grid, GridLayout,
+    Heads, LayerNorm, Linear, Matrix, Mlp, Network, Outputs, Parameter, Pixels, Scope, Window, prepend,
 };
 
 /// Default of `torch.nn.LayerNorm`, which every normalisation of the class is built with.
@@ -119,7 +119,7 @@ impl CvtForImageClassification {
     }
 }
 
-impl Model for CvtForImageClassification {
+impl Forward for CvtForImageClassification {
     fn forward(&self, pixels: &Pixels, cx: &mut Context<'_>) -> Result<Outputs, ForwardError> {
         let [_, height, width] = pixels.shape();
         let mut hidden_state = FeatureMap::default();

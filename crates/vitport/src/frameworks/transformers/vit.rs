@@ -6,7 +6,7 @@ use super::super::build;
 use super::activations::activation;
 use super::{ImageSize, Labels, Task, TwoClasses, exported_defaults};
 use crate::nn::{
-    Activation, Context, Conv2d, ForwardError, Grid, Heads, LayerNorm, Linear, Matrix, Mlp, Model, Outputs,
+    Activation, Context, Conv2d, Forward, ForwardError, Grid, Heads, LayerNorm, Linear, Matrix, Mlp, Outputs,
     Parameter, Pixels, Qkv, Scope, SelfAttention, Window, prepend,
 };
 
@@ -114,7 +114,7 @@ impl ViTModel {
     }
 }
 
-impl Model for ViTModel {
+impl Forward for ViTModel {
     fn forward(&self, pixels: &Pixels, cx: &mut Context<'_>) -> Result<Outputs, ForwardError> {
         let grid = Grid::of_pixels(pixels.values(), pixels.shape(), self.input)?;
         let patches = self.embeddings.projection.forward(grid, cx)?.tokens;
