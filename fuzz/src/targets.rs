@@ -3,6 +3,8 @@
 
 use std::sync::OnceLock;
 
+use vitport::frameworks::Definition;
+use vitport::frameworks::timm::vision_transformer::DEFINITION;
 use vitport::image::{ImageProcessor, RgbImage};
 use vitport::mapping::{Bindings, Mapping, Sources, mappings};
 use vitport::nn::{Context, Forward, ForwardError, Network, Outputs, Pixels};
@@ -272,42 +274,34 @@ fn one_file(header: &[u8], data: usize) -> Vec<u8> {
     [&(header.len() as u64).to_le_bytes()[..], header, &vec![0; data]].concat()
 }
 
-/// timm's ViT with one block of four channels, for images of 4 × 4, with two classes.
+/// timm's ViT with one block of four channels, for images of 4 × 4, with two classes: a safetensors file of zeros.
 fn tiny_vit() -> Vec<u8> {
-    let block: [(&str, &[u64]); 12] = [
-        ("norm1.weight", &[4]),
-        ("norm1.bias", &[4]),
-        ("norm2.weight", &[4]),
-        ("norm2.bias", &[4]),
-        ("attn.qkv.weight", &[12, 4]),
-        ("attn.qkv.bias", &[12]),
-        ("attn.proj.weight", &[4, 4]),
-        ("attn.proj.bias", &[4]),
-        ("mlp.fc1.weight", &[8, 4]),
-        ("mlp.fc1.bias", &[8]),
-        ("mlp.fc2.weight", &[4, 8]),
-        ("mlp.fc2.bias", &[4]),
-    ];
-    let top: [(&str, &[u64]); 8] = [
-        ("cls_token", &[1, 1, 4]),
-        ("pos_embed", &[1, 5, 4]),
-        ("patch_embed.proj.weight", &[4, 3, 2, 2]),
-        ("patch_embed.proj.bias", &[4]),
-        ("norm.weight", &[4]),
-        ("norm.bias", &[4]),
-        ("head.weight", &[2, 4]),
-        ("head.bias", &[2]),
-    ];
+    let config = serde_json::json!({
+        "img_size": [4, 4],
+        "patch_size": [2, 2],
+        "in_chans": 3,
+        "num_classes": 2,
+        "embed_dim": 4,
+        "depth": 1,
+        "num_heads": 1,
+        "mlp_dim": 8,
+        "qkv_bias": true,
+        "layer_scale": false,
+        "no_embed_class": false,
+        "pre_norm": false,
+        "act_layer": "gelu",
+        "norm_eps": 1e-6,
+    });
+    let network = DEFINITION.build(config.as_object().expect("an object")).expect("a ViT");
     let mut header = serde_json::Map::new();
     let mut at = 0;
-    let names = block.iter().map(|(name, shape)| (format!("blocks.0.{name}"), *shape));
-    for (name, shape) in names.chain(top.iter().map(|(name, shape)| ((*name).to_owned(), *shape))) {
-        let end = at + 4 * shape.iter().product::<u64>();
-        let entry = serde_json::json!({ "dtype": "F32", "shape": shape, "data_offsets": [at, end] });
-        header.insert(name, entry);
+    for tensor in network.parameters() {
+        let end = at + 4 * tensor.shape().iter().product::<usize>();
+        let entry = serde_json::json!({ "dtype": "F32", "shape": tensor.shape(), "data_offsets": [at, end] });
+        header.insert(tensor.name().to_owned(), entry);
         at = end;
     }
-    one_file(serde_json::Value::Object(header).to_string().as_bytes(), at as usize)
+    one_file(serde_json::Value::Object(header).to_string().as_bytes(), at)
 }
 
 /// Parts with two bytes of length before each.

@@ -5,6 +5,8 @@ use std::path::Path;
 use safetensors::tensor::{Dtype, TensorView, serialize_to_file};
 use serde_json::json;
 use vitport::facts::{Fact, FactError, Facts, Origin};
+use vitport::frameworks::Definition;
+use vitport::frameworks::timm::vision_transformer::DEFINITION;
 use vitport::mapping::{Mapping, TensorValues, mappings, route};
 use vitport::model::Prepared;
 use vitport::options::FactOptions;
@@ -50,32 +52,24 @@ fn sign(name: &'static str, what: &'static str, instead: &'static str) -> Case {
 
 /// timm's ViT with one block of four channels, for images of 4 × 4, with two classes.
 fn tiny_vit() -> Shapes {
-    let block: [(&str, &[usize]); 12] = [
-        ("norm1.weight", &[4]),
-        ("norm1.bias", &[4]),
-        ("norm2.weight", &[4]),
-        ("norm2.bias", &[4]),
-        ("attn.qkv.weight", &[12, 4]),
-        ("attn.qkv.bias", &[12]),
-        ("attn.proj.weight", &[4, 4]),
-        ("attn.proj.bias", &[4]),
-        ("mlp.fc1.weight", &[12, 4]),
-        ("mlp.fc1.bias", &[12]),
-        ("mlp.fc2.weight", &[4, 12]),
-        ("mlp.fc2.bias", &[4]),
-    ];
-    let rest: [(&str, &[usize]); 8] = [
-        ("cls_token", &[1, 1, 4]),
-        ("pos_embed", &[1, 5, 4]),
-        ("patch_embed.proj.weight", &[4, 3, 2, 2]),
-        ("patch_embed.proj.bias", &[4]),
-        ("norm.weight", &[4]),
-        ("norm.bias", &[4]),
-        ("head.weight", &[2, 4]),
-        ("head.bias", &[2]),
-    ];
-    let block = block.iter().map(|(name, shape)| (format!("blocks.0.{name}"), shape.to_vec()));
-    block.chain(rest.iter().map(|(name, shape)| ((*name).to_owned(), shape.to_vec()))).collect()
+    let config = json!({
+        "img_size": [4, 4],
+        "patch_size": [2, 2],
+        "in_chans": 3,
+        "num_classes": 2,
+        "embed_dim": 4,
+        "depth": 1,
+        "num_heads": 1,
+        "mlp_dim": 12,
+        "qkv_bias": true,
+        "layer_scale": false,
+        "no_embed_class": false,
+        "pre_norm": false,
+        "act_layer": "gelu",
+        "norm_eps": 1e-6,
+    });
+    let network = DEFINITION.build(config.as_object().unwrap()).unwrap();
+    network.parameters().iter().map(|tensor| (tensor.name().to_owned(), tensor.shape().to_vec())).collect()
 }
 
 /// The names and shapes of a fixture.
