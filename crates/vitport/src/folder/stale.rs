@@ -1,5 +1,5 @@
-//! Names and removes temporary folders next to the output: how they are named, how a live one is distinguished from one that a killed run left
-//! behind, and how the latter are cleared away.
+//! Names the temporary folders next to the output, distinguishes a live one from one that a killed run left behind, and
+//! removes the latter.
 //!
 //! The process that owns a temporary folder holds an advisory lock (`flock`) on the folder itself. The system lets go of
 //! it when the process ends, however it ends, so a folder that can be locked belongs to nobody. On file systems that

@@ -45,7 +45,7 @@ def save(name, image, **options):
 
 
 def case(description, result):
-    name = f"{len(cases):03} {description['kind']} {description['picture']}"
+    name = f"{len(cases):03} {description['kind']} {description['image']}"
     if every := description.get("every"):
         result = result[..., ::every, ::every]
     expected[name] = result.contiguous()
