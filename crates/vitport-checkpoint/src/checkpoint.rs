@@ -10,13 +10,14 @@ use foldhash::fast::RandomState;
 use crate::contents::{Branch, Contents};
 use crate::error::{Error, Fault, Reason, refuse};
 use crate::escape::escape;
-use crate::evidence::{Evidence, Unsupported};
+use crate::evidence::{FileEvidence, Unsupported};
 use crate::limits::Limits;
 use crate::metadata::Metadata;
 use crate::open;
 use crate::read::Bytes;
 use crate::read::audit::Audit;
 use crate::roots::{self, ChosenBy, Root, RootChoice};
+use crate::saved_module::SavedModule;
 use crate::source::Source;
 use crate::storage::{SourceFile, Storage};
 use crate::tensor::Tensor;
@@ -40,7 +41,10 @@ pub struct Checkpoint {
     branches: Vec<Branch>,
     unsupported: Vec<Unsupported>,
     metadata: Vec<Metadata>,
-    evidence: Evidence,
+    all_modules: Vec<SavedModule>,
+    /// The modules of the selected root by their paths in it.
+    modules: Vec<SavedModule>,
+    evidence: FileEvidence,
     roots: Vec<Root>,
     selected: Range<usize>,
     /// The selected tensors under their names in the root, where those are not their full names.
@@ -103,7 +107,7 @@ impl Checkpoint {
     fn unselected(sources: Vec<Source>, contents: Contents) -> Self {
         let roots = roots::list(&contents);
         let files = sources.iter().map(|s| SourceFile { path: s.path.clone(), len: s.len }).collect();
-        let Contents { tensors, storages, branches, unsupported, metadata, mut evidence } = contents;
+        let Contents { tensors, storages, branches, unsupported, metadata, modules, mut evidence } = contents;
         evidence.unsupported.clone_from(&unsupported);
         Self {
             bytes: Bytes::new(sources, storages),
@@ -112,6 +116,8 @@ impl Checkpoint {
             branches,
             unsupported,
             metadata,
+            all_modules: modules,
+            modules: Vec::new(),
             evidence,
             roots,
             selected: 0..0,
@@ -166,6 +172,7 @@ impl Checkpoint {
             }
             tensors
         });
+        self.modules = self.all_modules.iter().filter_map(|module| module.below(branch)).collect();
         self.by_name = OnceLock::new();
         let listed = self.roots.iter().find(|root| root.path == branch.path);
         self.root = listed.cloned().unwrap_or_else(|| Root {
@@ -258,8 +265,21 @@ impl Checkpoint {
         &self.choice
     }
 
-    /// Numbers and strings found next to the weights: safetensors' `__metadata__`, and the plain values and
-    /// argument lists of a pickle.
+    /// Returns the modules of the selected root that were saved whole, with their paths in the root (empty for the root
+    /// itself): classes and settings, those of submodules without parameters included. Empty for a state dict.
+    #[must_use]
+    pub fn modules(&self) -> &[SavedModule] {
+        &self.modules
+    }
+
+    /// Returns every module of the file that was saved whole, with its full dotted path.
+    #[must_use]
+    pub fn all_modules(&self) -> &[SavedModule] {
+        &self.all_modules
+    }
+
+    /// Returns the plain values found next to the weights: safetensors' `__metadata__`, and what a pickle holds besides its
+    /// tensors, such as the arguments of a training run. A key whose value is `None` is an entry like any other.
     #[must_use]
     pub fn metadata(&self) -> &[Metadata] {
         &self.metadata
@@ -267,7 +287,7 @@ impl Checkpoint {
 
     /// What the file shows of itself besides its tensors.
     #[must_use]
-    pub fn evidence(&self) -> &Evidence {
+    pub fn evidence(&self) -> &FileEvidence {
         &self.evidence
     }
 

@@ -4,8 +4,9 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::evidence::{Evidence, Unsupported};
+use crate::evidence::{FileEvidence, Unsupported};
 use crate::metadata::Metadata;
+use crate::saved_module::SavedModule;
 use crate::storage::Storage;
 use crate::tensor::Tensor;
 
@@ -22,8 +23,10 @@ pub(crate) struct Contents {
     pub(crate) unsupported: Vec<Unsupported>,
     /// What lies next to the weights.
     pub(crate) metadata: Vec<Metadata>,
+    /// Modules that were saved whole, by their full paths.
+    pub(crate) modules: Vec<SavedModule>,
     /// The rest.
-    pub(crate) evidence: Evidence,
+    pub(crate) evidence: FileEvidence,
 }
 
 /// A dict, list or object with tensors in it.
@@ -53,7 +56,7 @@ impl Contents {
     pub(crate) fn flat(
         tensors: impl IntoIterator<Item: Into<Arc<Tensor>>>,
         storages: Vec<Storage>,
-        evidence: Evidence,
+        evidence: FileEvidence,
     ) -> Self {
         let tensors: Vec<_> = tensors.into_iter().map(Into::into).collect();
         let top = Branch {

@@ -1,6 +1,6 @@
 //! What a file shows of itself besides its tensors: the container, who wrote it, what its pickle names.
 //!
-//! Evidence is for people and programs that must decide whether to trust a file. Reading it is safe: a
+//! FileEvidence is for people and programs that must decide whether to trust a file. Reading it is safe: a
 //! global that a pickle names is a pair of strings here and is never looked up, let alone called.
 
 use std::collections::HashMap;
@@ -13,7 +13,7 @@ const NOTES: usize = 64;
 
 /// Everything noteworthy about a checkpoint's files.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct Evidence {
+pub struct FileEvidence {
     /// The kind of container; that of the shards when there is an index.
     pub container: Option<Container>,
     /// Number of shards, when the weights are spread over several files by an index.
@@ -28,6 +28,8 @@ pub struct Evidence {
     pub globals: Vec<Global>,
     /// Tensors of kinds that have no plain elements, with their dotted paths.
     pub unsupported: Vec<Unsupported>,
+    /// True when the file says more next to its weights, or in the settings of its modules, than is kept of it.
+    pub is_cut: bool,
     /// Other things worth knowing, one sentence each.
     pub notes: Vec<String>,
 }
@@ -105,8 +107,8 @@ pub struct Unsupported {
     pub kind: String,
 }
 
-impl Evidence {
-    /// Evidence of a container, nothing else known yet.
+impl FileEvidence {
+    /// FileEvidence of a container, nothing else known yet.
     pub(crate) fn of(container: Container) -> Self {
         Self { container: Some(container), ..Self::default() }
     }
@@ -144,6 +146,7 @@ impl Evidence {
             }
         }
         self.unsupported.extend(other.unsupported);
+        self.is_cut |= other.is_cut;
         other.notes.into_iter().for_each(|note| self.note(note));
     }
 }

@@ -25,7 +25,7 @@
 //! A file may have been written by anybody. Whatever is in it:
 //!
 //! - **Nothing is run.** A pickle is a program that can call any function; the machine that reads it here
-//!   has no instruction for it. What a call would have been is kept as text, in the [`Evidence`].
+//!   has no instruction for it. What a call would have been is kept as text, in the [`FileEvidence`].
 //! - **Nothing is believed.** Every length, count and offset is compared with what the file has before
 //!   memory is set aside for it, and every view is checked to lie in its storage. [`Limits`] bound the rest.
 //! - **Nothing is ambiguous.** Where a file says one thing twice, both must agree; what another reader
@@ -70,9 +70,11 @@ mod metadata;
 mod numpy;
 mod open;
 mod pickle;
+mod plain_value;
 mod read;
 mod roots;
 mod safetensors;
+mod saved_module;
 mod source;
 mod storage;
 mod tar;
@@ -84,10 +86,12 @@ pub use checkpoint::Checkpoint;
 pub use dtype::Dtype;
 pub use error::{Class, Error, Reason, Refusal};
 pub use escape::{Escaped, escape, is_unsafe_to_show};
-pub use evidence::{Container, Evidence, Global, GlobalClass, Unsupported};
+pub use evidence::{Container, FileEvidence, Global, GlobalClass, Unsupported};
 pub use limits::Limits;
-pub use metadata::{Metadata, Scalar};
+pub use metadata::Metadata;
+pub use plain_value::{PlainCall, PlainValue};
 pub use read::audit::Audit;
 pub use roots::{ChosenBy, Root, RootChoice};
+pub use saved_module::SavedModule;
 pub use storage::{Encoding, SourceFile, Storage};
 pub use tensor::{Dims, LazyBits, Tensor};

@@ -37,7 +37,7 @@ pub struct Limits {
     /// Besides the bytes above, how many times the file's own length all tensors together may come to
     /// (a storage that several names share is counted for each). Default 64.
     pub max_expansion_factor: u64,
-    /// Scalars and strings kept from next to the weights of a pickle, where more are left out and that is
+    /// Plain values kept from next to the weights of a pickle, where more are left out and that is
     /// noted; and entries of a safetensors header's `__metadata__`, where more are refused. Default 4,096.
     pub max_metadata: usize,
     /// Shards of one index file. Default 4,096; every shard is an open file.

@@ -187,6 +187,7 @@ fn join(
     }
     joined.storages.extend(shard.storages);
     let space = limits.max_metadata.saturating_sub(joined.metadata.len());
+    joined.evidence.is_cut |= shard.metadata.len() > space;
     let known: HashSet<String> = joined.metadata.iter().map(|entry| entry.path.clone()).collect();
     joined
         .metadata

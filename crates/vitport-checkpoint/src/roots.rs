@@ -81,7 +81,8 @@ const KNOWN: [&str; 26] = [
 /// Words in the name of a part that a training run needs to go on, and nobody else.
 const TRAINING: [&str; 8] = ["optim", "sched", "scaler", "rng", "amp", "loss", "criterion", "random_state"];
 
-fn is_training_state(name: &str) -> bool {
+/// Returns whether a name is that of a part which a training run needs to go on.
+pub(crate) fn is_training_state(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     TRAINING.iter().any(|word| match *word {
         "amp" | "rng" | "loss" => name.split(['_', '.']).any(|part| part == *word),

@@ -8,7 +8,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
-use vitport_checkpoint::{Checkpoint, Limits, Scalar, escape};
+use vitport_checkpoint::{Checkpoint, Limits, PlainValue, escape};
 
 use crate::front_matter::FrontMatter;
 
@@ -116,7 +116,7 @@ impl Source {
     pub fn recorded(&self, path: &str) -> Option<&str> {
         let entry = self.checkpoint.metadata().iter().find(|entry| entry.path == path)?;
         match &entry.value {
-            Scalar::Str(text) => Some(text),
+            PlainValue::Str(text) => Some(text),
             _ => None,
         }
     }

@@ -4,7 +4,7 @@ use super::{column_major, npy};
 use crate::contents::Contents;
 use crate::error::{Fault, Reason, refuse};
 use crate::escape::escape;
-use crate::evidence::{Container, Evidence, Unsupported};
+use crate::evidence::{Container, FileEvidence, Unsupported};
 use crate::limits::Limits;
 use crate::source::Source;
 use crate::storage::Storage;
@@ -31,7 +31,7 @@ pub(crate) fn read(
     let mut tensors = Vec::new();
     let mut storages = Vec::new();
     let mut unsupported = Vec::new();
-    let mut evidence = Evidence::of(Container::Npz);
+    let mut evidence = FileEvidence::of(Container::Npz);
     for entry in &archive.entries {
         let name = entry.name.strip_suffix(ENDING).unwrap_or(&entry.name);
         let start = archive.beginning(source, entry, npy::LONGEST + 12)?;

@@ -10,9 +10,10 @@ use crate::contents::Contents;
 use crate::dtype::Dtype;
 use crate::error::{Fault, Reason, refuse};
 use crate::escape::escape;
-use crate::evidence::{Container, Evidence};
+use crate::evidence::{Container, FileEvidence};
 use crate::limits::Limits;
-use crate::metadata::{Metadata, Scalar};
+use crate::metadata::Metadata;
+use crate::plain_value::PlainValue;
 use crate::source::Source;
 use crate::storage::Storage;
 use crate::tensor::{Tensor, element_count};
@@ -47,11 +48,11 @@ pub(crate) fn read(source: &Source, file: usize, limits: &Limits) -> Result<Cont
             Storage::stored(file, String::new(), data_start + entry.begin, entry.end - entry.begin)
         })
         .collect();
-    let mut contents = Contents::flat(tensors, storages, Evidence::of(Container::Safetensors));
+    let mut contents = Contents::flat(tensors, storages, FileEvidence::of(Container::Safetensors));
     contents.metadata = header
         .metadata
         .into_iter()
-        .map(|(path, value)| Metadata { path, value: Scalar::Str(value) })
+        .map(|(path, value)| Metadata { path, value: PlainValue::Str(value) })
         .collect();
     Ok(contents)
 }

@@ -1,21 +1,25 @@
 //! PyTorch's files: a zip, a stream of pickles, or a tar, and in each of them a pickle that describes
 //! tensors as views of storages.
 
-mod beside;
+mod attributes;
 mod module;
+mod modules;
 pub(crate) mod nested;
+mod plain_values;
 mod reach;
 mod script;
+mod script_literals;
 pub(crate) mod stream;
 pub(crate) mod tar;
 mod walk;
 pub(crate) mod zip;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::contents::Contents;
 use crate::error::Fault;
-use crate::evidence::Evidence;
+use crate::evidence::FileEvidence;
 use crate::pickle::arena::Declared;
 use crate::pickle::{self, Arena, PersistentIds, Value};
 use crate::source::Stream;
@@ -29,13 +33,15 @@ type Locate<'a> = dyn FnMut(&Arena, &Declared) -> Result<Storage, Fault> + 'a;
 fn contents(
     arena: Arena,
     root: Value,
-    mut evidence: Evidence,
+    mut evidence: FileEvidence,
     scripts: &script::Classes,
     locate: &mut Locate<'_>,
 ) -> Result<Contents, Fault> {
     let mut contents = walk::walk(&arena, root, scripts, locate)?;
-    contents.metadata = beside::scalars(&arena, root, &mut contents.evidence);
+    contents.metadata = plain_values::beside_weights(&arena, root, &mut contents.evidence);
+    contents.modules = modules::modules(&arena, root, scripts, &mut contents.evidence);
     let notes = std::mem::take(&mut contents.evidence.notes);
+    evidence.is_cut = contents.evidence.is_cut;
     evidence.pickle_protocol = arena.protocol;
     evidence.globals = arena.globals.into_iter().map(|(global, _)| global).collect();
     arena.notes.into_iter().chain(notes).for_each(|note| evidence.note(note));
@@ -91,4 +97,27 @@ fn inline_storage(arena: &Arena, declared: &Declared, file: usize) -> Option<Sto
 /// The device as evidence, where the pickle names one.
 fn device(name: &Arc<str>) -> Option<Arc<str>> {
     (!name.is_empty()).then(|| Arc::clone(name))
+}
+
+/// A dict's key as part of a path.
+fn key(arena: &Arena, key: Value) -> Cow<'_, str> {
+    let spelt = match key {
+        Value::Int(_) | Value::Long(_) => arena.int(key).unwrap_or_default().to_string(),
+        Value::Bool(true) => "True".to_owned(),
+        Value::Bool(false) => "False".to_owned(),
+        Value::None => "None".to_owned(),
+        Value::Float(_) => format!("{:?}", arena.float(key).unwrap_or_default()),
+        Value::Node(_) => match (arena.text(key), arena.sequence(key)) {
+            (Some(text), _) => return Cow::Borrowed(text),
+            (None, Some(items)) => {
+                let parts = items.iter().take(8).map(|item| match item {
+                    Value::Node(_) => arena.text(*item).unwrap_or("?").to_owned(),
+                    plain => self::key(arena, *plain).into_owned(),
+                });
+                parts.collect::<Vec<_>>().join(",")
+            }
+            _ => "?".to_owned(),
+        },
+    };
+    Cow::Owned(spelt)
 }

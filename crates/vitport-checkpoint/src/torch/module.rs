@@ -5,17 +5,18 @@
 //! buffers. The order is that of `Module.state_dict`: a module's own parameters, its persistent buffers,
 //! then its children.
 
-use super::script::Class;
+use super::attributes;
+use super::script::{Class, Classes};
 use super::walk::Walk;
 use crate::error::Fault;
 use crate::pickle::nodes::Object;
-use crate::pickle::{Node, Value};
+use crate::pickle::{Arena, Node, Value};
 
 /// The attributes of an object.
 type Fields = [(Value, Value)];
 
 /// How an object shows that it is a module.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(super) enum Shape<'a> {
     /// By the dicts of `torch.nn.Module`.
     Python,
@@ -23,27 +24,25 @@ pub(super) enum Shape<'a> {
     Script(&'a Class),
 }
 
+/// Returns whether an object is a module, and of which sort.
+pub(super) fn shape<'a>(
+    arena: &Arena,
+    scripts: &'a Classes,
+    object: &Object,
+    fields: &Fields,
+) -> Option<Shape<'a>> {
+    if let Some(Node::Global(number)) = arena.node(object.callee)
+        && let Some(class) = scripts.get(&number)
+    {
+        return Some(Shape::Script(class));
+    }
+    attributes::is_module(arena, fields).then_some(Shape::Python)
+}
+
 impl<'a> Walk<'a> {
-    /// Whether an object is a module, and of which sort.
-    pub(super) fn module_shape(&self, object: &Object, fields: &Fields) -> Option<Shape<'a>> {
-        if let Some(Node::Global(number)) = self.arena.node(object.callee)
-            && let Some(class) = self.scripts.get(&number)
-        {
-            return Some(Shape::Script(class));
-        }
-        self.is_module(fields).then_some(Shape::Python)
-    }
-
-    /// Whether attributes are those of a `torch.nn.Module`.
-    pub(super) fn is_module(&self, fields: &Fields) -> bool {
-        let has = |name| matches!(self.field(fields, name), Some(Node::Dict(_)));
-        has("_parameters") && has("_buffers") && has("_modules")
-    }
-
     /// The attribute of this name, the last one if it was set twice.
     fn field(&self, fields: &Fields, name: &str) -> Option<Node<'a>> {
-        let found = fields.iter().rev().find(|(key, _)| self.arena.text(*key) == Some(name));
-        found.and_then(|(_, value)| self.arena.node(*value))
+        attributes::named(self.arena, fields, name)
     }
 
     /// Adds a module's tensors under `prefix`, which ends with a dot unless it is empty.
@@ -131,7 +130,7 @@ impl<'a> Walk<'a> {
             return Ok(());
         };
         let fields = self.fields(object)?;
-        let Some(shape) = self.module_shape(object, &fields) else {
+        let Some(shape) = shape(self.arena, self.scripts, object, &fields) else {
             return Ok(());
         };
         let below = self.name(format!("{prefix}{}.", self.key(key)).into())?;

@@ -3,7 +3,7 @@
 
 use super::stream;
 use crate::error::{Fault, Reason, refuse};
-use crate::evidence::Evidence;
+use crate::evidence::FileEvidence;
 use crate::pickle::arena::{Declared, Place};
 use crate::pickle::machine::Machine;
 use crate::pickle::{self, Arena, Node, PersistentIds, Value, builders, globals::StorageType};
@@ -47,7 +47,7 @@ fn inner(stream: &mut Stream<'_>, limits: &crate::Limits) -> Result<(Declared, S
     if !stream::is_magic(&arena, magic) {
         return refuse(Reason::Unsupported, "a storage in the pickle is not a legacy stream");
     }
-    let (root, places) = stream::legacy(stream, &mut arena, &mut Evidence::default())?;
+    let (root, places) = stream::legacy(stream, &mut arena, &mut FileEvidence::default())?;
     let Some(Node::Storage(part)) = arena.node(root) else {
         return refuse(Reason::Unsupported, "a storage in the pickle is something else");
     };

@@ -1,8 +1,8 @@
 //! TorchScript archives: which attributes of a class are parameters and which are buffers.
 //!
 //! The pickle of such an archive holds attributes only. The code next to it (`code/__torch__/….py`) opens
-//! each class with two lists of names, `__parameters__` and `__buffers__`. The lists are read as text; the
-//! code is not interpreted.
+//! each class with two lists of names, `__parameters__` and `__buffers__`, and with its constants. Those are
+//! read as text, and so are the calls in its methods; the code is not interpreted.
 
 use std::collections::HashMap;
 
@@ -20,10 +20,20 @@ pub(super) type Classes = HashMap<usize, Class>;
 pub(super) struct Class {
     pub(super) parameters: Vec<String>,
     pub(super) buffers: Vec<String>,
+    /// Names and values of `NAME : Final[TYPE] = VALUE`.
+    pub(super) constants: Vec<(String, String)>,
+    /// The calls of functions in its methods, with their arguments.
+    pub(super) calls: Vec<String>,
 }
 
 /// Bytes of code that are read in all.
 const LONGEST: u64 = 16 << 20;
+
+/// Constants and calls that are kept of one class.
+const KEPT: usize = 1024;
+
+/// Bytes that are kept of one call.
+const CALL: usize = 240;
 
 /// Finds the classes that a pickle names in the code of its archive.
 pub(super) fn classes(
@@ -59,10 +69,13 @@ pub(super) fn classes(
     Ok(classes)
 }
 
-/// The lists at the top of each `class NAME(Module):`. Of two classes of one name, the first counts.
+/// What the file says of each `class NAME(Module):`. Of two classes of one name, the first counts.
 fn classes_of(code: &str) -> HashMap<String, Class> {
     let mut classes: HashMap<String, Class> = HashMap::new();
     let mut open: Option<(String, Class)> = None;
+    // What a method calls under a short name, and whether the lines are those of a method's head.
+    let mut aliases: HashMap<&str, &str> = HashMap::new();
+    let (mut in_method, mut in_head) = (false, false);
     for line in code.lines().chain(["class"]) {
         if let Some(head) = line.strip_prefix("class") {
             if let Some((name, class)) = open.take() {
@@ -70,13 +83,35 @@ fn classes_of(code: &str) -> HashMap<String, Class> {
             }
             let name = head.trim().strip_suffix("(Module):");
             open = name.map(|name| (name.to_owned(), Class::default()));
-        } else if let Some((_, class)) = &mut open {
-            let line = line.trim();
-            if let Some(list) = line.strip_prefix("__parameters__ = ") {
-                class.parameters = quoted(list);
-            } else if let Some(list) = line.strip_prefix("__buffers__ = ") {
-                class.buffers = quoted(list);
+            in_method = false;
+            continue;
+        }
+        let Some((_, class)) = &mut open else {
+            continue;
+        };
+        let line = line.trim();
+        if line.starts_with("def ") {
+            (in_method, in_head) = (true, true);
+            aliases.clear();
+        }
+        if in_head {
+            in_head = !line.ends_with(':');
+        } else if in_method {
+            if let Some((name, function)) = line.split_once(" = __torch__.")
+                && function.bytes().all(is_of_path)
+            {
+                aliases.insert(name, function);
             }
+            calls(line, &aliases, &mut class.calls);
+        } else if let Some(list) = line.strip_prefix("__parameters__ = ") {
+            class.parameters = quoted(list);
+        } else if let Some(list) = line.strip_prefix("__buffers__ = ") {
+            class.buffers = quoted(list);
+        } else if let Some((name, rest)) = line.split_once(" : Final[")
+            && let Some((_, value)) = rest.split_once("] = ")
+            && class.constants.len() < KEPT
+        {
+            class.constants.push((name.to_owned(), value.to_owned()));
         }
     }
     classes
@@ -85,6 +120,59 @@ fn classes_of(code: &str) -> HashMap<String, Class> {
 /// The strings of a list literal.
 fn quoted(list: &str) -> Vec<String> {
     list.split('"').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
+fn is_of_path(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.')
+}
+
+/// Adds the calls in a line of code whose functions have dotted names, or short ones that stand for such.
+fn calls(line: &str, aliases: &HashMap<&str, &str>, out: &mut Vec<String>) {
+    let mut begin = 0;
+    for (at, byte) in line.bytes().enumerate() {
+        if is_of_path(byte) {
+            continue;
+        }
+        let name = line.get(begin..at).unwrap_or_default();
+        begin = at + 1;
+        if byte != b'(' || out.len() >= KEPT {
+            continue;
+        }
+        let function = match aliases.get(name) {
+            Some(function) => function,
+            None if ["torch.", "ops.", "__torch__."].iter().any(|known| name.starts_with(known)) => name,
+            None => continue,
+        };
+        let arguments = line.get(at..).map(arguments).unwrap_or_default();
+        out.push(format!("{}{arguments}", unmangled(function)));
+    }
+}
+
+/// The beginning of a text up to the parenthesis that closes its first one, or as much as is kept.
+fn arguments(text: &str) -> &str {
+    let (mut depth, mut in_string, mut is_escaped) = (0_usize, false, false);
+    for (at, byte) in text.bytes().enumerate().take(CALL) {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' if in_string => is_escaped = true,
+            b'"' => in_string = !in_string,
+            b'(' if !in_string => depth += 1,
+            b')' if !in_string => {
+                depth = depth.saturating_sub(1);
+                if depth == 0 {
+                    return text.get(..=at).unwrap_or(text);
+                }
+            }
+            _ => {}
+        }
+    }
+    text.get(..text.floor_char_boundary(CALL.min(text.len()))).unwrap_or(text)
+}
+
+/// A qualified name without `__torch__` and without the parts that tell classes of one name apart.
+pub(super) fn unmangled(name: &str) -> String {
+    let parts = name.split('.').filter(|part| *part != "__torch__" && !part.starts_with("___torch_mangle_"));
+    parts.collect::<Vec<_>>().join(".")
 }
 
 #[cfg(test)]
@@ -100,5 +188,29 @@ mod tests {
         assert_eq!(classes["B"].parameters, ["weight", "bias"]);
         assert_eq!(classes["B"].buffers, ["mean"]);
         assert_eq!(classes.len(), 2);
+    }
+
+    #[test]
+    fn constants_and_calls_of_a_class() {
+        let code = r#"class A(Module):
+  __parameters__ = []
+  __buffers__ = []
+  gelu : __torch__.torch.nn.modules.activation.GELU
+  eps : Final[float] = 9.9999999999999995e-07
+  def forward(self: __torch__.A,
+    x: Tensor) -> Tensor:
+    _0 = __torch__.torch.nn.functional.___torch_mangle_3.layer_norm
+    y = _0(torch.gelu(x, approximate="tanh)"), [4], self.w, self.b, 1e-06, )
+    return (self.norm).forward(y, )
+"#;
+        let class = &classes_of(code)["A"];
+        assert_eq!(class.constants, [("eps".to_owned(), "9.9999999999999995e-07".to_owned())]);
+        let whole = r#"torch.nn.functional.layer_norm(torch.gelu(x, approximate="tanh)"), [4], self.w, self.b, 1e-06, )"#;
+        assert_eq!(class.calls, [whole, r#"torch.gelu(x, approximate="tanh)")"#]);
+        let long = format!("torch.cat({}", "é".repeat(1000));
+        let mut found = Vec::new();
+        calls(&long, &HashMap::new(), &mut found);
+        assert!(found[0].len() < 300);
+        assert_eq!(unmangled("__torch__.timm.layers.mlp.___torch_mangle_5.Mlp"), "timm.layers.mlp.Mlp");
     }
 }

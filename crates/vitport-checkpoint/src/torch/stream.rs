@@ -12,7 +12,7 @@ use super::{contents, device, inline_storage, look_behind};
 use crate::contents::Contents;
 use crate::error::{Fault, Reason, refuse};
 use crate::escape::escape;
-use crate::evidence::{Container, Evidence};
+use crate::evidence::{Container, FileEvidence};
 use crate::limits::Limits;
 use crate::pickle::arena::Declared;
 use crate::pickle::{self, Arena, Node, PersistentIds, Value};
@@ -50,7 +50,7 @@ pub(crate) fn read(source: &Source, file: usize, limits: &Limits) -> Result<Cont
         return plain(arena, first, &mut stream, file);
     }
     arena.arrays_are_tensors = false;
-    let mut evidence = Evidence::of(Container::TorchLegacy);
+    let mut evidence = FileEvidence::of(Container::TorchLegacy);
     let (root, places) = legacy(&mut stream, &mut arena, &mut evidence)?;
     if stream.remaining() > 0 {
         arena.notes.push(format!("{} bytes follow the last storage", stream.remaining()));
@@ -86,14 +86,14 @@ fn plain(mut arena: Arena, root: Value, stream: &mut Stream<'_>, file: usize) ->
         Some(storage) => Ok(storage),
         None => refuse(Reason::Malformed, "a tensor of a plain pickle lies outside of it"),
     };
-    contents(arena, root, Evidence::of(Container::Pickle), &Classes::new(), &mut locate)
+    contents(arena, root, FileEvidence::of(Container::Pickle), &Classes::new(), &mut locate)
 }
 
 /// What follows the magic number: the object, and where each storage's bytes begin in the origin.
 pub(super) fn legacy(
     stream: &mut Stream<'_>,
     arena: &mut Arena,
-    evidence: &mut Evidence,
+    evidence: &mut FileEvidence,
 ) -> Result<(Value, HashMap<String, u64>), Fault> {
     let version = pickle::load(stream, arena, &PersistentIds::None)?;
     if arena.int(version) != Some(VERSION) {
@@ -140,7 +140,7 @@ pub(super) fn legacy(
 
 /// The facts about the machine say its byte order; elements are little-endian in any case, since
 /// PyTorch's writer of this format converted them.
-fn note_byte_order(arena: &Arena, machine: Value, evidence: &mut Evidence) {
+fn note_byte_order(arena: &Arena, machine: Value, evidence: &mut FileEvidence) {
     let Some(Node::Dict(facts)) = arena.node(machine) else {
         return;
     };

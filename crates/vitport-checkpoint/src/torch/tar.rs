@@ -9,7 +9,7 @@ use super::script::Classes;
 use super::{contents, inline_storage};
 use crate::contents::Contents;
 use crate::error::{Fault, Reason, refuse};
-use crate::evidence::{Container, Evidence};
+use crate::evidence::{Container, FileEvidence};
 use crate::limits::Limits;
 use crate::pickle::arena::{Declared, Place};
 use crate::pickle::builders;
@@ -45,7 +45,7 @@ pub(crate) fn read(source: &Source, file: usize, limits: &Limits) -> Result<Cont
         Some(storage) => Ok(storage),
         None => refuse(Reason::Malformed, "a tensor names a storage that does not exist"),
     };
-    contents(arena, root, Evidence::of(Container::TorchTar), &Classes::new(), &mut locate)
+    contents(arena, root, FileEvidence::of(Container::TorchTar), &Classes::new(), &mut locate)
 }
 
 /// A number that the file gives for "how many".

@@ -10,9 +10,9 @@ use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 
-use super::Locate;
 use super::reach::{self, Containers};
 use super::script::Classes;
+use super::{Locate, attributes, module};
 use crate::contents::{Branch, Contents};
 use crate::error::{Fault, Reason, refuse};
 use crate::escape::escape;
@@ -206,7 +206,7 @@ impl<'a> Walk<'a> {
     /// A module, or any other object: its attributes, its items, and what it would have been made of.
     fn object(&mut self, object: &'a Object, path: &str) -> Result<(), Fault> {
         let fields = self.fields(object)?;
-        if let Some(shape) = self.module_shape(object, &fields) {
+        if let Some(shape) = module::shape(self.arena, self.scripts, object, &fields) {
             let prefix = if self.inside.len() <= 1 { String::new() } else { format!("{path}.") };
             return self.module(shape, &fields, &prefix);
         }
@@ -220,38 +220,10 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// The attributes of an object, out of its states: a dict, or a dict and the values of slots. A module of `torch.fx`
-    /// has no state; the dict that it is made of is its first argument (`reduce_graph_module`).
+    /// The attributes of an object.
     pub(super) fn fields(&mut self, object: &Object) -> Result<Vec<(Value, Value)>, Fault> {
-        let mut fields = Vec::new();
-        let first = self.arena.sequence(object.args).and_then(<[Value]>::first);
-        let made_of = first.and_then(|first| self.arena.node(*first));
-        if let (true, Some(Node::Dict(entries))) = (object.states.is_empty(), made_of) {
-            self.look(entries.len())?;
-            if self.is_module(entries) {
-                fields.extend_from_slice(entries);
-            }
-        }
-        for state in &object.states {
-            match self.arena.node(*state) {
-                Some(Node::Dict(entries)) => fields.extend_from_slice(entries),
-                Some(Node::Tuple(parts)) => {
-                    let dicts = parts.iter().filter_map(|part| match self.arena.node(*part) {
-                        Some(Node::Dict(entries)) => Some(entries),
-                        _ => None,
-                    });
-                    dicts.for_each(|entries| fields.extend_from_slice(entries));
-                    let others =
-                        parts.iter().filter(|part| !matches!(self.arena.node(**part), Some(Node::Dict(_))));
-                    let numbered = others
-                        .enumerate()
-                        .map(|(index, part)| (Value::Int(i32::try_from(index).unwrap_or(i32::MAX)), *part));
-                    fields.extend(numbered);
-                }
-                _ => fields.push((Value::Int(i32::try_from(fields.len()).unwrap_or(i32::MAX)), *state)),
-            }
-        }
-        self.look(fields.len())?;
+        let (fields, looks) = attributes::of(self.arena, object);
+        self.look(looks)?;
         Ok(fields)
     }
 
@@ -287,25 +259,7 @@ impl<'a> Walk<'a> {
 
     /// A key as part of a path.
     pub(super) fn key(&self, key: Value) -> Cow<'a, str> {
-        let spelt = match key {
-            Value::Int(_) | Value::Long(_) => self.arena.int(key).unwrap_or_default().to_string(),
-            Value::Bool(true) => "True".to_owned(),
-            Value::Bool(false) => "False".to_owned(),
-            Value::None => "None".to_owned(),
-            Value::Float(_) => format!("{:?}", self.arena.float(key).unwrap_or_default()),
-            Value::Node(_) => match (self.arena.text(key), self.arena.sequence(key)) {
-                (Some(text), _) => return Cow::Borrowed(text),
-                (None, Some(items)) => {
-                    let parts = items.iter().take(8).map(|item| match item {
-                        Value::Node(_) => self.arena.text(*item).unwrap_or("?").to_owned(),
-                        plain => self.key(*plain).into_owned(),
-                    });
-                    parts.collect::<Vec<_>>().join(",")
-                }
-                _ => "?".to_owned(),
-            },
-        };
-        Cow::Owned(spelt)
+        super::key(self.arena, key)
     }
 
     /// A path one key longer.

@@ -9,7 +9,7 @@ use super::{contents, device, inline_storage, look_behind};
 use crate::contents::Contents;
 use crate::error::{Fault, Reason, refuse};
 use crate::escape::escape;
-use crate::evidence::{Container, Evidence};
+use crate::evidence::{Container, FileEvidence};
 use crate::limits::Limits;
 use crate::pickle::arena::Declared;
 use crate::pickle::{self, Arena, PersistentIds, Value};
@@ -78,7 +78,7 @@ pub(crate) fn read(
 struct Unpickled {
     arena: Arena,
     root: Value,
-    evidence: Evidence,
+    evidence: FileEvidence,
 }
 
 /// Reads the pickle and the small records; `None` without a pickle.
@@ -93,7 +93,7 @@ fn unpickle(
         return Ok(None);
     };
     let scripted = record(CONSTANTS).is_some();
-    let mut evidence = Evidence::of(if scripted { Container::TorchScript } else { Container::TorchZip });
+    let mut evidence = FileEvidence::of(if scripted { Container::TorchScript } else { Container::TorchZip });
     evidence.writer_version =
         small_text(source, archive, record("version").or(record(".data/version")), limits)?;
     evidence.byteorder = small_text(source, archive, record("byteorder"), limits)?;

@@ -1,10 +1,10 @@
 //! What a file shows of itself besides its tensors.
 
-use vitport_checkpoint::{Checkpoint, Container, GlobalClass, Scalar};
+use vitport_checkpoint::{Checkpoint, Container, GlobalClass, PlainValue};
 
 use crate::support::{self, open};
 
-fn value(c: &Checkpoint, path: &str) -> Scalar {
+fn value(c: &Checkpoint, path: &str) -> PlainValue {
     let found = c.metadata().iter().find(|entry| entry.path == path);
     found.unwrap_or_else(|| panic!("no {path} in {:?}", c.metadata())).value.clone()
 }
@@ -40,24 +40,57 @@ fn who_wrote_it() {
 fn numbers_and_words_beside_the_weights() {
     for file in ["train.pth", "train.legacy.pth"] {
         let c = open(file);
-        assert_eq!(value(&c, "epoch"), Scalar::Int(3));
+        assert_eq!(value(&c, "epoch"), PlainValue::Int(3));
         assert_eq!(value(&c, "arch").as_str(), Some("vit_tiny_patch16_224"));
         assert_eq!(value(&c, "args.model").as_str(), Some("vit_tiny"));
-        assert_eq!(value(&c, "args.mean"), Scalar::List(vec![Scalar::Float(0.5), Scalar::Float(0.25)]));
-        assert_eq!(value(&c, "args.nested.depth"), Scalar::Int(12));
-        assert_eq!(value(&c, "best"), Scalar::Float(0.75));
-        assert_eq!(value(&c, "step"), Scalar::Int(12));
-        assert_eq!(value(&c, "flag"), Scalar::Bool(true));
-        assert_eq!(value(&c, "single"), Scalar::Float(0.5));
+        assert_eq!(
+            value(&c, "args.mean"),
+            PlainValue::List(vec![PlainValue::Float(0.5), PlainValue::Float(0.25)])
+        );
+        assert_eq!(value(&c, "args.nested.depth"), PlainValue::Int(12));
+        assert_eq!(value(&c, "best"), PlainValue::Float(0.75));
+        assert_eq!(value(&c, "step"), PlainValue::Int(12));
+        assert_eq!(value(&c, "flag"), PlainValue::Bool(true));
+        assert_eq!(value(&c, "single"), PlainValue::Float(0.5));
     }
     let odd = open("odd.pth");
     assert_eq!(value(&odd, "text").as_str(), Some("größe\n"));
     assert_eq!(value(&odd, "3").as_str(), Some("three"));
-    assert_eq!(value(&odd, "negative"), Scalar::Int(-(1 << 40)));
-    assert_eq!(value(&odd, "size"), Scalar::List(vec![Scalar::Int(2), Scalar::Int(3)]));
-    assert_eq!(value(&odd, "counter.a"), Scalar::Int(2));
-    assert_eq!(value(&odd, "none"), Scalar::None);
+    assert_eq!(value(&odd, "negative"), PlainValue::Int(-(1 << 40)));
+    assert_eq!(value(&odd, "size"), PlainValue::List(vec![PlainValue::Int(2), PlainValue::Int(3)]));
+    assert_eq!(value(&odd, "counter.a"), PlainValue::Int(2));
+    assert_eq!(value(&odd, "none"), PlainValue::None);
     assert_eq!(value(&open("dtypes.safetensors"), "note").as_str(), Some("größe"));
+}
+
+/// A value next to the weights as Python writes it.
+fn shown(c: &Checkpoint, path: &str) -> String {
+    value(c, path).to_string()
+}
+
+#[test]
+fn arguments_of_a_training_run_are_kept_whole() {
+    let c = open("says/timm_train.pth.tar");
+    assert_eq!(shown(&c, "args.mean"), "[0.1, 0.2, 0.3]");
+    assert_eq!(shown(&c, "args.crop_pct"), "0.95");
+    assert_eq!(value(&c, "args.gp"), PlainValue::None);
+    assert!(c.metadata().iter().all(|entry| entry.path != "args.global_pool"), "absent is not None");
+    assert_eq!(value(&c, "args.model_kwargs"), PlainValue::Dict(Vec::new()));
+    assert_eq!(shown(&c, "args.nested.a.b"), "[[1, 2], {'c': None}]");
+    assert_eq!(value(&c, "args.no_aug"), PlainValue::Bool(false));
+    assert_eq!(shown(&c, "args.output"), "pathlib.PurePosixPath('/', 'runs')");
+    assert_eq!(value(&c, "args.act"), PlainValue::Name("torch.nn.modules.activation.GELU".into()));
+    let (last, first) = (c.metadata().last().unwrap(), &c.metadata()[0]);
+    assert!(last.path.starts_with("optimizer.") && first.path == "epoch", "{first:?} {last:?}");
+
+    let c = open("says/lightning.ckpt");
+    assert_eq!(value(&c, "hyper_parameters.class_names").as_list().map(<[_]>::len), Some(100));
+    assert_eq!(shown(&c, "hyper_parameters.model.global_pool"), "'avg'");
+    assert_eq!(value(&c, "hyper_parameters.head"), PlainValue::None);
+
+    let c = open("says/mmengine.pth");
+    assert_eq!(shown(&c, "meta.dataset_meta.classes"), "['cat', 'dog']");
+    assert_eq!(value(&c, "meta.cfg").as_str().map(str::len), Some(15_000));
 }
 
 #[test]

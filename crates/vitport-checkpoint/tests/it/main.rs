@@ -7,6 +7,7 @@ mod hostile_pickles;
 mod hostile_safetensors;
 mod hostile_streams;
 mod hostile_zips;
+mod modules;
 mod named_refusals;
 mod properties;
 mod random_saves;

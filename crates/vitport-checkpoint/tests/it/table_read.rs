@@ -238,7 +238,7 @@ fn namespace_numpy_scalars_optimizer_state_and_unknown_classes_beside_the_weight
     reads_as_written_down("odd.pth", Container::TorchZip);
     let metadata = |path: &str| run.metadata().iter().find(|entry| entry.path == path).unwrap().value.clone();
     assert_eq!(metadata("args.model").as_str(), Some("vit_tiny"));
-    assert_eq!(metadata("step"), vitport_checkpoint::Scalar::Int(12));
+    assert_eq!(metadata("step"), vitport_checkpoint::PlainValue::Int(12));
     assert!(run.roots().iter().any(|root| root.path == "optimizer" && root.training_state));
     let class = |name: &str| run.evidence().globals.iter().find(|g| g.name == name).unwrap().class;
     assert_eq!(class("Namespace"), GlobalClass::Opaque);
