@@ -74,6 +74,11 @@ fn read_all(checkpoint: &mut Checkpoint) {
         }
     }
     let _ = audit.finish();
+    let shown = |text: String| assert!(!text.chars().any(char::is_control), "{text:?}");
+    checkpoint.metadata().iter().for_each(|entry| shown(entry.value.to_string()));
+    for module in checkpoint.all_modules() {
+        module.attributes.iter().for_each(|(_, value)| shown(value.to_string()));
+    }
     let roots: Vec<String> = checkpoint.roots().iter().map(|root| root.path.clone()).collect();
     for root in roots.iter().take(4) {
         let _ = checkpoint.select(root);

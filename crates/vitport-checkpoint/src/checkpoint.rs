@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 use foldhash::fast::RandomState;
 
 use crate::contents::{Branch, Contents};
-use crate::error::{Error, Fault, Reason, refuse};
+use crate::error::{CheckpointError, Fault, Reason, refuse};
 use crate::escape::escape;
 use crate::evidence::{FileEvidence, Unsupported};
 use crate::limits::Limits;
@@ -31,7 +31,7 @@ use crate::tensor::Tensor;
 /// for tensor in checkpoint.tensors() {
 ///     println!("{:<6} {:?} {}", tensor.dtype, tensor.shape, vitport_checkpoint::escape(&tensor.name));
 /// }
-/// # Ok::<(), vitport_checkpoint::Error>(())
+/// # Ok::<(), vitport_checkpoint::CheckpointError>(())
 /// ```
 #[derive(Debug)]
 pub struct Checkpoint {
@@ -63,41 +63,49 @@ impl Checkpoint {
     /// and `pytorch_model.bin.index.json` is opened, and otherwise its only weight file.
     ///
     /// # Errors
-    /// Refuses a file that is damaged, contradicts itself, exceeds `limits`, holds a tensor that has no
+    /// Refuses a file whose pickle would make a dangerous call in Python ([`CheckpointError::Dangerous`]), before
+    /// anything else; one that is damaged, contradicts itself, exceeds `limits`, holds a tensor that has no
     /// plain elements in the selected part, or has several parts that could be meant (then
     /// [`open_root`](Self::open_root) or [`survey`](Self::survey) help).
-    pub fn open(path: &Path, limits: &Limits) -> Result<Self, Error> {
+    pub fn open(path: &Path, limits: &Limits) -> Result<Self, CheckpointError> {
         let (sources, contents) = open::read(path, limits)?;
         let (branch, how) = roots::choose(&contents).map_err(|fault| fault.in_file(path))?;
         Self::new(sources, contents, branch, how)
     }
 
-    /// Like [`open`](Self::open), but with the root that the caller names: a dotted path such as
+    /// Opens like [`open`](Self::open), but with the root that the caller names: a dotted path such as
     /// `model_ema`, or the empty string for everything.
     ///
     /// # Errors
     /// As [`open`](Self::open); and when nothing of that name holds tensors.
-    pub fn open_root(path: &Path, limits: &Limits, root: &str) -> Result<Self, Error> {
+    pub fn open_root(path: &Path, limits: &Limits, root: &str) -> Result<Self, CheckpointError> {
         let (sources, contents) = open::read(path, limits)?;
         let branch = roots::find(&contents, root).map_err(|fault| fault.in_file(path))?;
         Self::new(sources, contents, branch, ChosenBy::Caller)
     }
 
-    /// Like [`open`](Self::open), but where no root can be chosen, everything is selected under its full
-    /// path: for looking at a file, not for converting it.
+    /// Opens like [`open`](Self::open), but where no root can be chosen, everything is selected under its full
+    /// path: for looking at a file, not for converting it. Dangerous calls are allowed, and named in the
+    /// [`evidence`](Self::evidence).
     ///
     /// # Errors
     /// As [`open`](Self::open), except for the choice of the root, and for tensors without plain elements,
     /// which are only listed in the [`evidence`](Self::evidence).
-    pub fn survey(path: &Path, limits: &Limits) -> Result<Self, Error> {
-        let (sources, contents) = open::read(path, limits)?;
+    pub fn survey(path: &Path, limits: &Limits) -> Result<Self, CheckpointError> {
+        let limits = Limits { allow_dangerous_pickle: true, ..limits.clone() };
+        let (sources, contents) = open::read(path, &limits)?;
         let (branch, how) = roots::choose(&contents).unwrap_or((0, ChosenBy::Undecided));
         let mut opened = Self::unselected(sources, contents);
         opened.take_root(branch, how);
         Ok(opened)
     }
 
-    fn new(sources: Vec<Source>, contents: Contents, branch: usize, how: ChosenBy) -> Result<Self, Error> {
+    fn new(
+        sources: Vec<Source>,
+        contents: Contents,
+        branch: usize,
+        how: ChosenBy,
+    ) -> Result<Self, CheckpointError> {
         let mut opened = Self::unselected(sources, contents);
         opened.check_root(branch).map_err(|fault| fault.in_file(opened.first_path()))?;
         opened.take_root(branch, how);
@@ -193,7 +201,7 @@ impl Checkpoint {
     /// # Errors
     /// When nothing of that name holds tensors (the message names what there is), or when it holds tensors
     /// that cannot be read.
-    pub fn select(&mut self, root: &str) -> Result<(), Error> {
+    pub fn select(&mut self, root: &str) -> Result<(), CheckpointError> {
         let found = self.find_branch(root).and_then(|branch| self.check_root(branch).map(|()| branch));
         let branch = found.map_err(|fault| fault.in_file(self.first_path()))?;
         self.take_root(branch, ChosenBy::Caller);
@@ -205,25 +213,25 @@ impl Checkpoint {
         roots::find(&contents, root)
     }
 
-    /// The files that were opened: one, or the shards.
+    /// Returns the files that were opened: one, or the shards.
     #[must_use]
     pub fn files(&self) -> &[SourceFile] {
         &self.files
     }
 
-    /// Handles of their own of the opened [`files`](Self::files), in the same order: whatever happens to the names
+    /// Returns handles of their own of the opened [`files`](Self::files), in the same order: whatever happens to the names
     /// meanwhile, they are the files that the tensors are read from.
     pub fn handles(&self) -> impl Iterator<Item = std::io::Result<std::fs::File>> {
         self.bytes.handles()
     }
 
-    /// The storages that the tensors are views of.
+    /// Returns the storages that the tensors are views of.
     #[must_use]
     pub fn storages(&self) -> &[Storage] {
         self.bytes.storages()
     }
 
-    /// The tensors of the selected root, under their names in it, in the order of the file.
+    /// Returns the tensors of the selected root, under their names in it, in the order of the file.
     #[must_use]
     pub fn tensors(&self) -> &[Arc<Tensor>] {
         match &self.renamed {
@@ -232,7 +240,7 @@ impl Checkpoint {
         }
     }
 
-    /// The tensor of this name in the selected root.
+    /// Returns the tensor of this name in the selected root.
     #[must_use]
     pub fn tensor(&self, name: &str) -> Option<&Arc<Tensor>> {
         let tensors = self.tensors();
@@ -241,25 +249,25 @@ impl Checkpoint {
         by_name.get(name).and_then(|&number| tensors.get(number))
     }
 
-    /// Every tensor in the file under its full dotted path, in the order of the file.
+    /// Returns every tensor in the file under its full dotted path, in the order of the file.
     #[must_use]
     pub fn all_tensors(&self) -> &[Arc<Tensor>] {
         &self.all
     }
 
-    /// The nested parts that hold tensors.
+    /// Returns the nested parts that hold tensors.
     #[must_use]
     pub fn roots(&self) -> &[Root] {
         &self.roots
     }
 
-    /// The selected root.
+    /// Returns the selected root.
     #[must_use]
     pub fn root(&self) -> &Root {
         &self.root
     }
 
-    /// How the selected root was chosen, and what else it could have been.
+    /// Returns how the selected root was chosen, and what else it could have been.
     #[must_use]
     pub fn root_choice(&self) -> &RootChoice {
         &self.choice
@@ -285,7 +293,7 @@ impl Checkpoint {
         &self.metadata
     }
 
-    /// What the file shows of itself besides its tensors.
+    /// Returns what the file shows of itself besides its tensors.
     #[must_use]
     pub fn evidence(&self) -> &FileEvidence {
         &self.evidence
@@ -298,11 +306,11 @@ impl Checkpoint {
     /// # Errors
     /// When the file can no longer be read as it was when it was opened, when a compressed record does
     /// not decode to what it declares, or when the range is not whole elements inside the tensor.
-    pub fn read(&self, tensor: &Tensor, first: u64, out: &mut [u8]) -> Result<(), Error> {
+    pub fn read(&self, tensor: &Tensor, first: u64, out: &mut [u8]) -> Result<(), CheckpointError> {
         self.bytes.read(tensor, first, out, None)
     }
 
-    /// Where the tensor's bytes lie in one of the [`files`](Self::files), when they lie there exactly as
+    /// Returns where the tensor's bytes lie in one of the [`files`](Self::files), when they lie there exactly as
     /// [`read`](Self::read) would give them: the file's number, and the offset in it.
     #[must_use]
     pub fn plain_bytes(&self, tensor: &Tensor) -> Option<(usize, u64)> {
@@ -314,7 +322,7 @@ impl Checkpoint {
     ///
     /// # Errors
     /// Refuses a file whose length or time of last modification is another one now.
-    pub fn check_unchanged(&self) -> Result<(), Error> {
+    pub fn check_unchanged(&self) -> Result<(), CheckpointError> {
         self.bytes.check_unchanged()
     }
 
@@ -325,7 +333,7 @@ impl Checkpoint {
         Audit::new(&self.bytes, self.tensors().iter().map(|tensor| &**tensor))
     }
 
-    /// Like [`audit`](Self::audit), for the records of all tensors of the file, selected or not.
+    /// Starts an audit like [`audit`](Self::audit), for the records of all tensors of the file, selected or not.
     #[must_use]
     pub fn audit_all(&self) -> Audit<'_> {
         Audit::new(&self.bytes, self.all.iter().map(|tensor| &**tensor))
@@ -335,16 +343,16 @@ impl Checkpoint {
     ///
     /// # Errors
     /// When a checksum does not match, or the file cannot be read.
-    pub fn verify_all(&self) -> Result<(), Error> {
+    pub fn verify_all(&self) -> Result<(), CheckpointError> {
         self.audit_all().finish()
     }
 
-    /// SHA-256 of the tensor's row-major little-endian bytes, in lower-case hexadecimal. The checksum of its
+    /// Returns the SHA-256 of the tensor's row-major little-endian bytes, in lower-case hexadecimal. The checksum of its
     /// record is checked with it; for many tensors an [`Audit`] does that once a record.
     ///
     /// # Errors
     /// As [`read`](Self::read), and when the checksum does not match.
-    pub fn sha256_of_tensor(&self, tensor: &Tensor) -> Result<String, Error> {
+    pub fn sha256_of_tensor(&self, tensor: &Tensor) -> Result<String, CheckpointError> {
         let audit = Audit::new(&self.bytes, [tensor]);
         let sha256 = audit.sha256(tensor)?;
         audit.finish()?;

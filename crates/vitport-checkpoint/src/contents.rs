@@ -45,14 +45,14 @@ pub(crate) struct Branch {
 }
 
 impl Branch {
-    /// How many bytes of a full path are this branch's own.
+    /// Returns how many bytes of a full path are this branch's own.
     pub(crate) fn prefix_len(&self) -> usize {
         if self.depth == 0 { 0 } else { self.path.len() + 1 }
     }
 }
 
 impl Contents {
-    /// A flat list of tensors: formats that have no nesting.
+    /// Returns a flat list of tensors: formats that have no nesting.
     pub(crate) fn flat(
         tensors: impl IntoIterator<Item: Into<Arc<Tensor>>>,
         storages: Vec<Storage>,

@@ -1,4 +1,4 @@
-//! What kind of file this is, told from its bytes and never from its name.
+//! What kind of file this is, known from its bytes and never from its name.
 
 use crate::error::{Fault, Reason, refuse};
 use crate::source::Source;
@@ -80,7 +80,7 @@ pub(crate) fn kind(source: &Source) -> Result<Kind, Fault> {
     refuse(Reason::UnknownFormat, "this is not a file of tensors that is known here")
 }
 
-/// How the ONNX models of known writers begin: a small version, then the name of the writer (fields 1 and 2 of
+/// Returns whether a file begins as the ONNX models of known writers do: a small version, then the name of the writer (fields 1 and 2 of
 /// `ModelProto` in onnx.proto).
 fn is_onnx(start: &[u8]) -> bool {
     matches!(start, [0x08, 1..=64, 0x12, ..])

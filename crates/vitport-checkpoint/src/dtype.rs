@@ -65,25 +65,25 @@ const TABLE: [(Dtype, &str, &str, u64); 16] = [
 ];
 
 impl Dtype {
-    /// Bytes that one element takes.
+    /// Returns the bytes that one element takes.
     #[must_use]
     pub fn size(self) -> u64 {
         TABLE.iter().find(|row| row.0 == self).map_or(1, |row| row.3)
     }
 
-    /// The name that the safetensors format gives it, such as `F32`.
+    /// Returns the name that the safetensors format gives it, such as `F32`.
     #[must_use]
     pub fn name(self) -> &'static str {
         TABLE.iter().find(|row| row.0 == self).map_or("", |row| row.1)
     }
 
-    /// The dtype with this safetensors name; `None` when the reader knows no such dtype.
+    /// Returns the dtype with this safetensors name; `None` when the reader knows no such dtype.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         TABLE.iter().find(|row| row.1 == name).map(|row| row.0)
     }
 
-    /// The dtype with this PyTorch name (`float32`, without `torch.`), including PyTorch's short aliases.
+    /// Returns the dtype with this PyTorch name (`float32`, without `torch.`), including PyTorch's short aliases.
     #[must_use]
     pub fn from_torch_name(name: &str) -> Option<Self> {
         let name = match name {
@@ -99,7 +99,7 @@ impl Dtype {
         TABLE.iter().find(|row| row.2 == name).map(|row| row.0)
     }
 
-    /// True for real floating-point types.
+    /// Returns true for real floating-point types.
     #[must_use]
     pub fn is_float(self) -> bool {
         matches!(self, Self::F64 | Self::F32 | Self::F16 | Self::BF16 | Self::F8E4M3 | Self::F8E5M2)

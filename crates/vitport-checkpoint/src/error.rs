@@ -1,7 +1,7 @@
 //! Why a file could not be opened or read, in one line, with what to do next.
 //!
-//! An [`Error`] names the file; a [`Refusal`] is the part that says what in the file is wrong. Text that
-//! comes from the file is escaped before it gets here. [`Class`] tells a program which kind of trouble it
+//! A [`CheckpointError`] names the file; a [`Refusal`] is the part that says what in the file is wrong. Text that
+//! comes from the file is escaped before it gets here. [`CheckpointErrorClass`] tells a program which kind of trouble it
 //! is without reading the sentence.
 
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use crate::escape::escape;
 /// What went wrong while a checkpoint was opened or read.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum Error {
+pub enum CheckpointError {
     /// There is no such file or folder.
     #[error("{}: there is no such file or folder; check the path", Shown(path))]
     NotFound {
@@ -35,6 +35,17 @@ pub enum Error {
         /// What in it, and why.
         refusal: Refusal,
     },
+    /// A pickle would make a dangerous call in Python.
+    #[error(
+        "{}: loading this file in Python would run {call}; do not load it, get the weights from a source that you trust",
+        Shown(path)
+    )]
+    Dangerous {
+        /// The file.
+        path: PathBuf,
+        /// The call, as Python would write it, already escaped.
+        call: String,
+    },
     /// A call asked for something that is not in the checkpoint; a mistake of the calling program.
     #[error("tensor '{}': {why}; this is a mistake in the program, please report it", escape(tensor))]
     Misuse {
@@ -47,9 +58,11 @@ pub enum Error {
 
 /// The kinds of trouble that a program may want to tell apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Class {
+pub enum CheckpointErrorClass {
     /// The contents are refused: damaged, hostile, ambiguous or of an unknown format.
     Refused,
+    /// A pickle would make a dangerous call in Python.
+    Dangerous,
     /// The path does not exist.
     NotFound,
     /// The disk or the operating system failed.
@@ -58,19 +71,20 @@ pub enum Class {
     Misuse,
 }
 
-impl Error {
-    /// Which kind of trouble this is.
+impl CheckpointError {
+    /// Returns which kind of trouble this is.
     #[must_use]
-    pub fn class(&self) -> Class {
+    pub fn class(&self) -> CheckpointErrorClass {
         match self {
-            Self::NotFound { .. } => Class::NotFound,
-            Self::Io { .. } => Class::Io,
-            Self::Refused { .. } => Class::Refused,
-            Self::Misuse { .. } => Class::Misuse,
+            Self::NotFound { .. } => CheckpointErrorClass::NotFound,
+            Self::Io { .. } => CheckpointErrorClass::Io,
+            Self::Refused { .. } => CheckpointErrorClass::Refused,
+            Self::Dangerous { .. } => CheckpointErrorClass::Dangerous,
+            Self::Misuse { .. } => CheckpointErrorClass::Misuse,
         }
     }
 
-    /// Why the contents were refused, when that is what happened.
+    /// Returns why the contents were refused, when that is what happened.
     #[must_use]
     pub fn reason(&self) -> Option<Reason> {
         match self {
@@ -131,7 +145,7 @@ pub enum Reason {
 }
 
 impl Reason {
-    /// What the reader of the message can do about it.
+    /// Returns what the reader of the message can do about it.
     #[must_use]
     pub fn advice(self) -> &'static str {
         match self {
@@ -170,17 +184,20 @@ impl fmt::Display for Shown<'_> {
 pub(crate) enum Fault {
     /// The contents are refused.
     Refused(Box<Refusal>),
+    /// The pickle would make this call.
+    Dangerous(String),
     /// The read itself failed.
     Io(io::Error),
 }
 
 impl Fault {
     /// Names the file.
-    pub(crate) fn in_file(self, path: &Path) -> Error {
+    pub(crate) fn in_file(self, path: &Path) -> CheckpointError {
         let path = path.to_path_buf();
         match self {
-            Self::Refused(refusal) => Error::Refused { path, refusal: *refusal },
-            Self::Io(source) => Error::Io { path, source },
+            Self::Refused(refusal) => CheckpointError::Refused { path, refusal: *refusal },
+            Self::Dangerous(call) => CheckpointError::Dangerous { path, call },
+            Self::Io(source) => CheckpointError::Io { path, source },
         }
     }
 }
@@ -197,7 +214,7 @@ impl From<io::Error> for Fault {
     }
 }
 
-/// Shorthand for a refusal as an `Err`.
+/// Makes a refusal as an `Err`.
 pub(crate) fn refuse<T>(reason: Reason, detail: impl Into<String>) -> Result<T, Fault> {
     Err(Refusal::new(reason, detail).into())
 }

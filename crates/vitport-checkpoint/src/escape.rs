@@ -6,7 +6,7 @@
 
 use std::fmt::{self, Write};
 
-/// A view of `text` whose `Display` never prints a control or an invisible formatting character.
+/// Returns a view of `text` whose `Display` never prints a control or an invisible formatting character.
 ///
 /// ```
 /// # use vitport_checkpoint::escape;
@@ -17,7 +17,7 @@ pub fn escape<T: AsRef<str> + ?Sized>(text: &T) -> Escaped<'_> {
     Escaped(text.as_ref())
 }
 
-/// Returned by [`escape`].
+/// Shows a text escaped; returned by [`escape`].
 #[derive(Clone, Copy, Debug)]
 pub struct Escaped<'a>(&'a str);
 
@@ -45,7 +45,7 @@ fn write_escaped(out: &mut dyn Write, c: char) -> fmt::Result {
     }
 }
 
-/// Control characters (C0, C1, DEL), and the characters of Unicode's category Cf and its like that
+/// Returns true for control characters (C0, C1, DEL), and the characters of Unicode's category Cf and its like that
 /// change how their neighbours are shown: bidirectional controls and isolates, zero-width joiners and
 /// spaces, line and paragraph separators, soft hyphen, byte-order mark, tags, variation selectors,
 /// interlinear annotation, the replacement for what was not text at all.

@@ -8,6 +8,8 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::tensor::Dims;
+
 /// Sentences that are kept.
 const NOTES: usize = 64;
 
@@ -26,6 +28,9 @@ pub struct FileEvidence {
     pub pickle_protocol: Option<u8>,
     /// Every global that a pickle names, in the order of the file.
     pub globals: Vec<Global>,
+    /// The first call that the pickles would make and that executes code or reaches processes, files or the network, as
+    /// Python would write it; a name alone where such a function is named and not called. It was not made.
+    pub dangerous_call: Option<String>,
     /// Tensors of kinds that have no plain elements, with their dotted paths.
     pub unsupported: Vec<Unsupported>,
     /// True when the file says more next to its weights, or in the settings of its modules, than is kept of it.
@@ -94,7 +99,8 @@ pub enum GlobalClass {
     Builder,
     /// Unknown; what it would have built is kept as an opaque value.
     Opaque,
-    /// Something by which a pickle takes over the machine of who loads it. Kept as an opaque value, too.
+    /// Something that executes code or reaches processes, files or the network, by its name or by how the pickle calls it.
+    /// Kept as an opaque value, too.
     Dangerous,
 }
 
@@ -105,10 +111,14 @@ pub struct Unsupported {
     pub path: String,
     /// What it is, such as `a quantized tensor`.
     pub kind: String,
+    /// The name that PyTorch gives to its dtype, such as `complex128`, where the file says it.
+    pub dtype: Option<String>,
+    /// Its sizes, where the file says them.
+    pub shape: Option<Dims>,
 }
 
 impl FileEvidence {
-    /// FileEvidence of a container, nothing else known yet.
+    /// Returns the evidence of a container of which nothing else is known yet.
     pub(crate) fn of(container: Container) -> Self {
         Self { container: Some(container), ..Self::default() }
     }
@@ -127,6 +137,7 @@ impl FileEvidence {
         self.writer_version = self.writer_version.take().or(other.writer_version);
         self.byteorder = self.byteorder.take().or(other.byteorder);
         self.pickle_protocol = self.pickle_protocol.max(other.pickle_protocol);
+        self.dangerous_call = self.dangerous_call.take().or(other.dangerous_call);
         let known: HashMap<(String, String), usize> = self
             .globals
             .iter()
@@ -138,6 +149,9 @@ impl FileEvidence {
             match number.and_then(|&number| self.globals.get_mut(number)) {
                 Some(known) => {
                     known.count = known.count.saturating_add(global.count);
+                    if global.class == GlobalClass::Dangerous {
+                        known.class = global.class;
+                    }
                     if known.would_run.is_empty() {
                         known.would_run = global.would_run;
                     }

@@ -89,7 +89,7 @@ pub(crate) fn read(source: &Source, limits: &Limits) -> Result<Index, Fault> {
     Ok(index)
 }
 
-/// The name as a path that stays inside the folder it is joined to, on every operating system.
+/// Returns the name as a path that stays inside the folder it is joined to, on every operating system.
 fn safe_name(name: &str) -> Result<&Path, Fault> {
     let path = Path::new(name);
     let inside = !name.is_empty()

@@ -25,7 +25,8 @@
 //! A file may have been written by anybody. Whatever is in it:
 //!
 //! - **Nothing is run.** A pickle is a program that can call any function; the machine that reads it here
-//!   has no instruction for it. What a call would have been is kept as text, in the [`FileEvidence`].
+//!   has no instruction for it. What a call would have been is kept as text, in the [`FileEvidence`]; a file
+//!   with a call that would be dangerous in Python is refused unless [`Limits`] allow it.
 //! - **Nothing is believed.** Every length, count and offset is compared with what the file has before
 //!   memory is set aside for it, and every view is checked to lie in its storage. [`Limits`] bound the rest.
 //! - **Nothing is ambiguous.** Where a file says one thing twice, both must agree; what another reader
@@ -34,7 +35,7 @@
 //!   honoured; what cannot be represented is refused by name; checksums, where a format has any, are
 //!   verified by an [`Audit`] while the bytes pass.
 //! - **Nothing panics**, there is no `unsafe`, and a refusal is one line that says what, where, why and
-//!   what to do ([`Error`]). Names are shown through [`escape`].
+//!   what to do ([`CheckpointError`]). Names are shown through [`escape`].
 //! - **Nothing is read before it is wanted.** Opening reads headers, directories and pickles. A file that
 //!   is rewritten while it is open gives other bytes or an error, not undefined behaviour, since it is read
 //!   at positions and never mapped; an [`Audit`] refuses it, and so does [`Checkpoint::check_unchanged`].
@@ -43,7 +44,7 @@
 //! flipped bit in their weights is a different weight; and a file whose checksums were all set to zero has
 //! none either (that is noted).
 //!
-//! # The rooms
+//! # The modules
 //!
 //! | module | what it is about |
 //! |---|---|
@@ -84,7 +85,7 @@ mod zip;
 
 pub use checkpoint::Checkpoint;
 pub use dtype::Dtype;
-pub use error::{Class, Error, Reason, Refusal};
+pub use error::{CheckpointError, CheckpointErrorClass, Reason, Refusal};
 pub use escape::{Escaped, escape, is_unsafe_to_show};
 pub use evidence::{Container, FileEvidence, Global, GlobalClass, Unsupported};
 pub use limits::Limits;

@@ -42,6 +42,10 @@ pub struct Limits {
     pub max_metadata: usize,
     /// Shards of one index file. Default 4,096; every shard is an open file.
     pub max_shards: usize,
+    /// Takes the tensors of a file whose pickle would make a dangerous call in Python; default false, so that such a file is
+    /// refused. The call is never made here, and [`FileEvidence::dangerous_call`](crate::FileEvidence::dangerous_call) names
+    /// it. [`Checkpoint::survey`](crate::Checkpoint::survey) shows such files in any case.
+    pub allow_dangerous_pickle: bool,
 }
 
 impl Default for Limits {
@@ -59,6 +63,7 @@ impl Default for Limits {
             max_expansion_factor: 64,
             max_metadata: 4096,
             max_shards: 4096,
+            allow_dangerous_pickle: false,
         }
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::contents::Contents;
 use crate::detect::{self, Kind};
-use crate::error::{Error, Fault, Reason, refuse};
+use crate::error::{CheckpointError, Fault, Reason, refuse};
 use crate::escape::escape;
 use crate::expansion;
 use crate::index::{self, Index};
@@ -28,14 +28,14 @@ const IN_FOLDER: [&str; 4] = [
 const ENDINGS: [&str; 9] = ["safetensors", "pth", "pt", "bin", "npz", "ckpt", "pkl", "th", "tar"];
 
 /// Opens whatever `path` is and reads everything but the tensors.
-pub(crate) fn read(path: &Path, limits: &Limits) -> Result<(Vec<Source>, Contents), Error> {
+pub(crate) fn read(path: &Path, limits: &Limits) -> Result<(Vec<Source>, Contents), CheckpointError> {
     let (sources, contents) =
         if path.is_dir() { read_file(&weight_file(path)?, limits) } else { read_file(path, limits) }?;
     expansion::check(&sources, &contents, limits).map_err(|fault| fault.in_file(path))?;
     Ok((sources, contents))
 }
 
-fn read_file(path: &Path, limits: &Limits) -> Result<(Vec<Source>, Contents), Error> {
+fn read_file(path: &Path, limits: &Limits) -> Result<(Vec<Source>, Contents), CheckpointError> {
     let source = Source::open(path)?;
     let kind = detect::kind(&source).map_err(|fault| fault.in_file(path))?;
     if kind == Kind::Json {
@@ -47,16 +47,20 @@ fn read_file(path: &Path, limits: &Limits) -> Result<(Vec<Source>, Contents), Er
 }
 
 fn read_kind(kind: Kind, source: &Source, file: usize, limits: &Limits) -> Result<Contents, Fault> {
-    match kind {
+    let contents = match kind {
         Kind::Safetensors => safetensors::read(source, file, limits),
         Kind::Zip => zip_contents(source, file, limits),
         Kind::Tar => torch::tar::read(source, file, limits),
         Kind::Pickle => torch::stream::read(source, file, limits),
         Kind::Json => refuse(Reason::UnknownFormat, "a shard of an index is itself a JSON document"),
+    }?;
+    match &contents.evidence.dangerous_call {
+        Some(call) if !limits.allow_dangerous_pickle => Err(Fault::Dangerous(call.clone())),
+        _ => Ok(contents),
     }
 }
 
-/// Zips are PyTorch's or numpy's; their entries say which.
+/// Reads a zip, which is PyTorch's or numpy's as its entries say.
 fn zip_contents(source: &Source, file: usize, limits: &Limits) -> Result<Contents, Fault> {
     let archive = zip::open(source, limits)?;
     if numpy::npz::looks_like(&archive.entries) {
@@ -65,13 +69,13 @@ fn zip_contents(source: &Source, file: usize, limits: &Limits) -> Result<Content
     torch::zip::read(source, &archive, file, limits)
 }
 
-/// The one file of a folder that holds the weights.
-fn weight_file(folder: &Path) -> Result<PathBuf, Error> {
+/// Returns the one file of a folder that holds the weights.
+fn weight_file(folder: &Path) -> Result<PathBuf, CheckpointError> {
     let named = IN_FOLDER.iter().map(|name| folder.join(name)).find(|path| path.is_file());
     if let Some(path) = named {
         return Ok(path);
     }
-    let failed = |source| Error::Io { path: folder.to_path_buf(), source };
+    let failed = |source| CheckpointError::Io { path: folder.to_path_buf(), source };
     let mut found: Vec<PathBuf> = Vec::new();
     for entry in fs::read_dir(folder).map_err(failed)? {
         let path = entry.map_err(failed)?.path();
@@ -99,13 +103,17 @@ fn weight_file(folder: &Path) -> Result<PathBuf, Error> {
 }
 
 /// Opens every shard and joins what they hold.
-fn read_shards(path: &Path, index: &Index, limits: &Limits) -> Result<(Vec<Source>, Contents), Error> {
+fn read_shards(
+    path: &Path,
+    index: &Index,
+    limits: &Limits,
+) -> Result<(Vec<Source>, Contents), CheckpointError> {
     let mut sources = Vec::new();
     let mut joined = Contents::default();
     let mut owners = HashMap::new();
     for (number, shard) in index.shards.iter().enumerate() {
         let source = Source::open(&shard.path).map_err(|error| match error {
-            Error::NotFound { .. } => missing_shard(path, &shard.name),
+            CheckpointError::NotFound { .. } => missing_shard(path, &shard.name),
             other => other,
         })?;
         let in_shard = |fault: Fault| fault.in_file(&shard.path);
@@ -136,7 +144,7 @@ fn read_shards(path: &Path, index: &Index, limits: &Limits) -> Result<(Vec<Sourc
     Ok((sources, contents))
 }
 
-fn missing_shard(index: &Path, name: &str) -> Error {
+fn missing_shard(index: &Path, name: &str) -> CheckpointError {
     let fault = crate::error::Refusal::new(Reason::Shard, format!("the shard '{}' is missing", escape(name)));
     Fault::from(fault).in_file(index)
 }

@@ -90,7 +90,7 @@ pub(crate) fn is_training_state(name: &str) -> bool {
     })
 }
 
-/// The part of a path after its last key separator, given its parent.
+/// Returns the part of a path after its last key separator, given its parent.
 fn own_name<'a>(branch: &'a Branch, parent: &Branch) -> &'a str {
     branch.path.get(parent.prefix_len()..).unwrap_or(&branch.path)
 }
@@ -105,7 +105,7 @@ impl Branch {
     }
 }
 
-/// The children of a branch: the branches one level further down inside its range.
+/// Returns the children of a branch: the branches one level further down inside its range.
 fn children(contents: &Contents, parent: usize) -> impl Iterator<Item = (usize, &Branch)> {
     let depth = contents.branches.get(parent).map_or(0, |branch| branch.depth);
     contents
@@ -117,7 +117,7 @@ fn children(contents: &Contents, parent: usize) -> impl Iterator<Item = (usize, 
         .filter(move |(_, branch)| branch.depth == depth + 1)
 }
 
-/// All roots: outermost dicts that hold tensors themselves, and the parts of training state as wholes.
+/// Returns all roots: outermost dicts that hold tensors themselves, and the parts of training state as wholes.
 pub(crate) fn list(contents: &Contents) -> Vec<Root> {
     let Some(top) = contents.branches.first() else {
         return Vec::new();
@@ -138,7 +138,7 @@ pub(crate) fn list(contents: &Contents) -> Vec<Root> {
     roots
 }
 
-/// The branch with this path.
+/// Returns the branch with this path.
 pub(crate) fn find(contents: &Contents, path: &str) -> Result<usize, Fault> {
     let mut found = contents.branches.iter().enumerate().filter(|(_, branch)| branch.path == path);
     match (found.next(), found.next()) {

@@ -8,7 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use crate::error::{Error, Fault, Reason, Refusal, refuse};
+use crate::error::{CheckpointError, Fault, Reason, Refusal, refuse};
 
 /// An open regular file, the length it had, and when it had last been written to.
 #[derive(Debug)]
@@ -21,16 +21,16 @@ pub(crate) struct Source {
 
 impl Source {
     /// Opens a regular file. Pipes, devices and folders are not opened at all.
-    pub(crate) fn open(path: &Path) -> Result<Self, Error> {
+    pub(crate) fn open(path: &Path) -> Result<Self, CheckpointError> {
         let failed = |source: io::Error| match source.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::InvalidFilename => {
-                Error::NotFound { path: path.to_path_buf() }
+                CheckpointError::NotFound { path: path.to_path_buf() }
             }
             kind if kind != io::ErrorKind::PermissionDenied && is_link(path) => {
                 let what = format!("this is a symbolic link that cannot be followed ({source})");
                 Fault::from(Refusal::new(Reason::UnknownFormat, what)).in_file(path)
             }
-            _ => Error::Io { path: path.to_path_buf(), source },
+            _ => CheckpointError::Io { path: path.to_path_buf(), source },
         };
         let metadata = std::fs::metadata(path).map_err(failed)?;
         if !metadata.is_file() {
@@ -52,7 +52,7 @@ impl Source {
         refuse(Reason::Changed, "the file was changed while it was read")
     }
 
-    /// Another handle of the same open file.
+    /// Returns another handle of the same open file.
     pub(crate) fn handle(&self) -> io::Result<File> {
         self.file.try_clone()
     }
@@ -158,23 +158,23 @@ pub(crate) struct Stream<'a> {
 }
 
 impl<'a> Stream<'a> {
-    /// A stream over `len` bytes from `start`, cut to what the origin has.
+    /// Returns a stream over `len` bytes from `start`, cut to what the origin has.
     pub(crate) fn new(origin: Origin<'a>, start: u64, len: u64) -> Self {
         let end = start.saturating_add(len).min(origin.len());
         Self { origin, base: start.min(end), end, buffer: Vec::new(), used: 0 }
     }
 
-    /// Where the next byte lies in the origin.
+    /// Returns where the next byte lies in the origin.
     pub(crate) fn position(&self) -> u64 {
         self.base.saturating_add(self.used as u64)
     }
 
-    /// Bytes left.
+    /// Returns the bytes left.
     pub(crate) fn remaining(&self) -> u64 {
         self.end.saturating_sub(self.position())
     }
 
-    /// What the stream reads from.
+    /// Returns what the stream reads from.
     pub(crate) fn origin(&self) -> Origin<'a> {
         self.origin
     }
@@ -187,7 +187,7 @@ impl<'a> Stream<'a> {
         self.origin.read_exact_at(&mut self.buffer, self.base)
     }
 
-    /// The next byte.
+    /// Returns the next byte.
     #[inline]
     pub(crate) fn byte(&mut self) -> Result<u8, Fault> {
         let Some(&byte) = self.buffer.get(self.used) else {
@@ -210,7 +210,7 @@ impl<'a> Stream<'a> {
         Ok(byte)
     }
 
-    /// The next `N` bytes.
+    /// Returns the next `N` bytes.
     #[inline]
     pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N], Fault> {
         if let Some(out) = self.buffer.get(self.used..).and_then(<[u8]>::first_chunk::<N>) {
@@ -222,7 +222,7 @@ impl<'a> Stream<'a> {
         Ok(out)
     }
 
-    /// The next `len` bytes; refused before anything is allocated when there are fewer.
+    /// Returns the next `len` bytes; refused before anything is allocated when there are fewer.
     pub(crate) fn take(&mut self, len: u64) -> Result<Vec<u8>, Fault> {
         self.check(len)?;
         let mut out = vec![0; usize::try_from(len).unwrap_or(0)];
@@ -264,7 +264,7 @@ impl<'a> Stream<'a> {
         Ok(start)
     }
 
-    /// A line without its `\n`, at most `max` bytes long.
+    /// Returns a line without its `\n`, at most `max` bytes long.
     pub(crate) fn line(&mut self, max: usize) -> Result<Vec<u8>, Fault> {
         let mut out = Vec::new();
         loop {

@@ -58,7 +58,7 @@ pub enum Encoding {
 }
 
 impl Storage {
-    /// A storage whose bytes lie as they are at `offset` of file number `file`, without a checksum.
+    /// Returns a storage whose bytes lie as they are at `offset` of file number `file`, without a checksum.
     pub(crate) fn stored(file: usize, key: String, offset: u64, len: u64) -> Self {
         Self {
             file,

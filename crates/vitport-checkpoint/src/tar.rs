@@ -18,12 +18,12 @@ pub(crate) struct Member {
     pub(crate) len: u64,
 }
 
-/// True when a file begins with a tar header: its checksum is right.
+/// Returns true when a file begins with a tar header: its checksum is right.
 pub(crate) fn looks_like(start: &[u8]) -> bool {
     Header::parse(start).is_some()
 }
 
-/// The regular files of the archive by name.
+/// Returns the regular files of the archive by name.
 pub(crate) fn members(source: &Source, limits: &Limits) -> Result<HashMap<String, Member>, Fault> {
     let mut members = HashMap::new();
     let mut at = 0_u64;
@@ -82,7 +82,7 @@ impl Header {
     }
 }
 
-/// An octal number with spaces or zeros around it.
+/// Returns an octal number with spaces or zeros around it.
 fn octal(field: &[u8]) -> Option<u64> {
     let text = std::str::from_utf8(field).ok()?;
     let digits = text.trim_matches([' ', '\0']);

@@ -44,7 +44,7 @@ pub struct LazyBits {
 }
 
 impl LazyBits {
-    /// True when the stored elements are the values.
+    /// Returns true when the stored elements are the values.
     #[must_use]
     pub fn is_none(&self) -> bool {
         *self == Self::default()
@@ -52,7 +52,7 @@ impl LazyBits {
 }
 
 impl Tensor {
-    /// A row-major tensor that begins `offset` elements into its storage.
+    /// Returns a row-major tensor that begins `offset` elements into its storage.
     #[must_use]
     pub fn contiguous(
         name: impl Into<Arc<str>>,
@@ -66,19 +66,19 @@ impl Tensor {
         Self { name, dtype, shape, strides, offset, storage, lazy_bits: LazyBits::default() }
     }
 
-    /// The number of elements; 1 for a scalar.
+    /// Returns the number of elements; 1 for a scalar.
     #[must_use]
     pub fn elements(&self) -> u64 {
         element_count(&self.shape).unwrap_or(u64::MAX)
     }
 
-    /// The bytes that all elements take when they are written one after the other.
+    /// Returns the bytes that all elements take when they are written one after the other.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.elements().saturating_mul(self.dtype.size())
     }
 
-    /// True when the elements lie in row-major order without gaps, so that a range of them is a range of
+    /// Returns true when the elements lie in row-major order without gaps, so that a range of them is a range of
     /// bytes. Dimensions of size 1 have no say, and a tensor without elements is contiguous.
     #[must_use]
     pub fn is_contiguous(&self) -> bool {
@@ -96,7 +96,7 @@ impl Tensor {
     }
 }
 
-/// The strides of a row-major tensor; those that would not fit into 64 bits saturate.
+/// Returns the strides of a row-major tensor; those that would not fit into 64 bits saturate.
 pub(crate) fn row_major(shape: &[u64]) -> Dims {
     let mut strides: Dims = shape
         .iter()
@@ -111,7 +111,7 @@ pub(crate) fn row_major(shape: &[u64]) -> Dims {
     strides
 }
 
-/// The product of the sizes, or `None` when it does not fit into 64 bits.
+/// Returns the product of the sizes, or `None` when it does not fit into 64 bits.
 pub(crate) fn element_count(shape: &[u64]) -> Option<u64> {
     if shape.contains(&0) {
         return Some(0);
@@ -119,7 +119,7 @@ pub(crate) fn element_count(shape: &[u64]) -> Option<u64> {
     shape.iter().try_fold(1_u64, |product, &size| product.checked_mul(size))
 }
 
-/// How many elements a storage must hold for this view: the index of its last element plus one, counted
+/// Returns how many elements a storage must hold for this view: the index of its last element plus one, counted
 /// from the storage's beginning. `Some(0)` for a view without elements, `None` on overflow.
 pub(crate) fn extent(shape: &[u64], strides: &[u64], offset: u64) -> Option<u64> {
     if element_count(shape)? == 0 {

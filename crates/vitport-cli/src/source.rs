@@ -5,11 +5,12 @@ use std::path::Path;
 
 use vitport::source::Source;
 use vitport::verify::TestImage;
-use vitport_checkpoint::Limits;
+use vitport_checkpoint::{Checkpoint, Limits, escape};
 
 use crate::arguments::{HubOptions, is_address};
 use crate::failure::Failure;
 use crate::output::Printer;
+use crate::terminal::style::RED;
 
 /// Opens a path or, where there is no such path, a name. `root` picks the nested part that holds the weights.
 ///
@@ -33,7 +34,24 @@ pub fn open(
             "--revision is for a name on the Hub, and SOURCE reads like a path; leave one of them out",
         ));
     }
-    Ok(Source::open(path, root, limits)?)
+    let source = Source::open(path, root, limits)?;
+    say_danger(&source.checkpoint, output)?;
+    Ok(source)
+}
+
+/// Says what a pickle would have run whose tensors are taken all the same.
+///
+/// # Errors
+/// As [`Printer::print`].
+pub fn say_danger(checkpoint: &Checkpoint, output: &Printer) -> Result<(), Failure> {
+    match &checkpoint.evidence().dangerous_call {
+        Some(call) => output.say(format!(
+            "  {RED}dangerous{RED:#}: loading this file in Python would run {}; only its tensors are taken \
+             (--allow-dangerous-pickle)",
+            escape(call)
+        )),
+        None => Ok(()),
+    }
 }
 
 /// Opens a name; none if the text is none.
@@ -50,6 +68,7 @@ fn open_by_name(
     };
     let snapshot = crate::hub::fetch(id, hub, output)?;
     let source = Source::open(snapshot.source(), root, limits)?;
+    say_danger(&source.checkpoint, output)?;
     let provenance =
         vitport::source::Provenance { repository: snapshot.repo.clone(), commit: snapshot.commit.clone() };
     let card = vitport::front_matter::FrontMatter::next_to(&snapshot.folder);
@@ -69,7 +88,7 @@ fn open_by_name(
     match text.starts_with("hf-hub:") || vitport::frameworks::timm::registry::find(&text).is_some() {
         true => Err(Failure::usage(format!(
             "{}: this vitport was built without the Hub; download the repository and give its folder",
-            vitport_checkpoint::escape(&text)
+            escape(&text)
         ))),
         false => Ok(None),
     }

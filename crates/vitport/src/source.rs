@@ -21,7 +21,7 @@ const MAX_CONFIG_BYTES: u64 = 32 << 20;
 pub enum SourceError {
     /// Means that the weights cannot be read, or are refused.
     #[error(transparent)]
-    Checkpoint(#[from] vitport_checkpoint::Error),
+    Checkpoint(#[from] vitport_checkpoint::CheckpointError),
     /// Means that the `config.json` next to the weights cannot be read.
     #[error("{}: {reason}; correct or remove it", escape(&.path.display().to_string()))]
     Config {

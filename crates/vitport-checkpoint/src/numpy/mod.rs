@@ -29,7 +29,7 @@ impl ArrayType {
         Self { code: code.to_owned(), big_endian }
     }
 
-    /// The dtype of the elements, if this reader holds it.
+    /// Returns the dtype of the elements, if this reader holds it.
     pub(crate) fn dtype(&self) -> Option<Dtype> {
         Some(match self.code.as_str() {
             "f8" => Dtype::F64,
@@ -49,13 +49,13 @@ impl ArrayType {
         })
     }
 
-    /// True for text, which may stand next to weights without being one.
+    /// Returns true for text, which may stand next to weights without being one.
     pub(crate) fn is_text(&self) -> bool {
         self.code.starts_with(['U', 'S', 'a'])
     }
 }
 
-/// Column-major strides: the first dimension varies fastest.
+/// Returns column-major strides: the first dimension varies fastest.
 pub(crate) fn column_major(shape: &[u64]) -> Dims {
     shape
         .iter()

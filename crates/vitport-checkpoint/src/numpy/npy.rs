@@ -99,7 +99,7 @@ impl<'a> Literal<'a> {
         Some(text)
     }
 
-    /// A type string; the list of fields of a structured type is kept as one unknown type.
+    /// Reads a type string; the list of fields of a structured type is kept as one unknown type.
     fn descr(&mut self) -> Option<String> {
         if !self.rest.trim_start().starts_with('[') {
             return self.quoted().map(str::to_owned);

@@ -13,7 +13,7 @@ use crate::zip::{Archive, Entry};
 
 const ENDING: &str = ".npy";
 
-/// True when every entry is an array.
+/// Returns true when every entry is an array.
 pub(crate) fn looks_like(entries: &[Entry]) -> bool {
     !entries.is_empty() && entries.iter().all(|entry| entry.name.ends_with(ENDING))
 }
@@ -48,7 +48,12 @@ pub(crate) fn read(
                 "O" => "an array of Python objects, which are pickles".to_owned(),
                 _ => format!("an array of numpy type '{}'", escape(code)),
             };
-            unsupported.push(Unsupported { path: name.to_owned(), kind });
+            unsupported.push(Unsupported {
+                path: name.to_owned(),
+                kind,
+                dtype: None,
+                shape: Some(header.shape.clone()),
+            });
             continue;
         };
         if header.shape.len() > limits.max_dims {

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use super::globals::{self, Meaning};
 use super::nodes::{self, Entries, New, Node, NodeId, Nodes, Object, View, narrow};
 use crate::error::{Fault, Reason, refuse};
-use crate::evidence::Global;
+use crate::escape::escape;
+use crate::evidence::{Global, GlobalClass};
 use crate::limits::Limits;
 use crate::numpy::ArrayType;
 use crate::tensor::Dims;
@@ -31,7 +32,7 @@ pub(crate) enum Value {
 // A pickle of ten thousand tensors keeps a quarter of a million of them.
 const _: () = assert!(size_of::<Value>() == 8);
 
-/// A value's node.
+/// Returns a value's node.
 fn node(value: Value) -> Option<NodeId> {
     match value {
         Value::Node(id) => Some(id),
@@ -39,7 +40,7 @@ fn node(value: Value) -> Option<NodeId> {
     }
 }
 
-/// The text of a value, or of a byte string that is text.
+/// Returns the text of a value, or of a byte string that is text.
 fn text(nodes: &Nodes, value: Value) -> Option<&str> {
     match nodes.get(node(value)?)? {
         Node::Text(text) => Some(text),
@@ -81,6 +82,8 @@ pub(crate) struct Arena {
     global_numbers: HashMap<(String, String), usize>,
     pub(crate) globals: Vec<(Global, Meaning)>,
     pub(crate) storages: Vec<Declared>,
+    /// The first dangerous call that the pickles would make.
+    pub(crate) dangerous_call: Option<String>,
     /// The storages' numbers by their keys.
     storage_numbers: HashMap<Box<str>, u32>,
     /// The device that was named last.
@@ -102,6 +105,7 @@ impl Arena {
             global_numbers: HashMap::new(),
             globals: Vec::new(),
             storages: Vec::new(),
+            dangerous_call: None,
             storage_numbers: HashMap::new(),
             device: "".into(),
             protocol: None,
@@ -133,7 +137,7 @@ impl Arena {
         self.nodes.add(node).map(Value::Node)
     }
 
-    /// A whole number as a value.
+    /// Adds a whole number as a value.
     pub(crate) fn add_int(&mut self, number: i64) -> Result<Value, Fault> {
         if let Ok(number) = i32::try_from(number) {
             return Ok(Value::Int(number));
@@ -143,14 +147,14 @@ impl Arena {
         narrow(self.longs.len() - 1).map(Value::Long)
     }
 
-    /// A number with a fraction as a value.
+    /// Adds a number with a fraction as a value.
     pub(crate) fn add_float(&mut self, number: f64) -> Result<Value, Fault> {
         self.charge(2 * size_of::<f64>())?;
         self.floats.push(number);
         narrow(self.floats.len() - 1).map(Value::Float)
     }
 
-    /// The number that a value is, if it is a whole one.
+    /// Returns the number that a value is, if it is a whole one.
     pub(crate) fn int(&self, value: Value) -> Option<i64> {
         match value {
             Value::Int(number) => Some(number.into()),
@@ -159,7 +163,7 @@ impl Arena {
         }
     }
 
-    /// The number that a value is, if it is one with a fraction.
+    /// Returns the number that a value is, if it is one with a fraction.
     pub(crate) fn float(&self, value: Value) -> Option<f64> {
         match value {
             Value::Float(place) => self.floats.get(place as usize).copied(),
@@ -179,7 +183,7 @@ impl Arena {
         self.nodes.add_tuple(items).map(Value::Node)
     }
 
-    /// A tuple with the items of a tuple or list, which may be changed yet.
+    /// Returns a tuple with the items of a tuple or list, which may be changed yet.
     pub(crate) fn tuple_like(&mut self, value: Value) -> Result<Value, Fault> {
         match self.node(value) {
             Some(Node::List(items)) => {
@@ -190,14 +194,14 @@ impl Arena {
         }
     }
 
-    /// A tuple of natural numbers.
+    /// Adds a tuple of natural numbers.
     pub(crate) fn add_numbers(&mut self, numbers: &[u64]) -> Result<Value, Fault> {
         let number = |number: &u64| self.add_int(i64::try_from(*number).unwrap_or(i64::MAX));
         let items = numbers.iter().map(number).collect::<Result<Vec<_>, _>>()?;
         self.add_tuple(&items)
     }
 
-    /// The natural numbers that are the items of a tuple or list; `None` when there is anything else.
+    /// Returns the natural numbers that are the items of a tuple or list; `None` when there is anything else.
     pub(crate) fn numbers(&self, value: Value) -> Result<Option<Dims>, Fault> {
         let Some(items) = self.sequence(value) else {
             return Ok(None);
@@ -217,7 +221,7 @@ impl Arena {
         Ok(Some(numbers))
     }
 
-    /// The text of a value as the name of a device; the empty one if it is no text.
+    /// Returns the text of a value as the name of a device; the empty one if it is no text.
     pub(crate) fn device(&mut self, value: Value) -> Arc<str> {
         let name = self.text(value).unwrap_or_default();
         if *name != *self.device {
@@ -226,7 +230,7 @@ impl Arena {
         Arc::clone(&self.device)
     }
 
-    /// How many tensors have been made.
+    /// Returns how many tensors have been made.
     pub(crate) fn tensors(&self) -> usize {
         self.nodes.tensors()
     }
@@ -237,7 +241,7 @@ impl Arena {
         self.nodes.get(node(value)?)
     }
 
-    /// A list or set, to be changed.
+    /// Returns a list or set, to be changed.
     pub(crate) fn list_mut(&mut self, value: Value) -> Option<&mut Vec<Value>> {
         self.nodes.list_mut(node(value)?)
     }
@@ -267,7 +271,7 @@ impl Arena {
         }
     }
 
-    /// The number of a global, counting that it was named once more.
+    /// Returns the number of a global, counting that it was named once more.
     pub(crate) fn global(&mut self, module: String, name: String) -> Result<Value, Fault> {
         let key = (module, name);
         let number = match self.global_numbers.get(&key) {
@@ -295,7 +299,39 @@ impl Arena {
         self.add(New::Global(number), 0)
     }
 
-    /// What a value means when it is called, if it is a global.
+    /// Returns the first dangerous call, or else a dangerous global that is named and not called, if there is one.
+    pub(crate) fn dangerous(&self) -> Option<String> {
+        let named = || {
+            let dangerous = |(global, _): &&(Global, Meaning)| global.class == GlobalClass::Dangerous;
+            let (global, _) = self.globals.iter().find(dangerous)?;
+            let cut = |text: &str| text.chars().take(80).collect::<String>();
+            Some(escape(&format!("{}.{}", cut(&global.module), cut(&global.name))).to_string())
+        };
+        self.dangerous_call.clone().or_else(named)
+    }
+
+    /// Takes over what a pickle inside this one names and would call.
+    pub(crate) fn adopt_globals(&mut self, inner: Self) -> Result<(), Fault> {
+        self.dangerous_call = self.dangerous_call.take().or(inner.dangerous_call);
+        for (global, _) in inner.globals {
+            let count = global.count.saturating_sub(1);
+            let value = self.global(global.module, global.name)?;
+            if let Some(Node::Global(number)) = self.node(value)
+                && let Some((known, _)) = self.globals.get_mut(number)
+            {
+                known.count = known.count.saturating_add(count);
+                if global.class == GlobalClass::Dangerous {
+                    known.class = global.class;
+                }
+                if known.would_run.is_empty() {
+                    known.would_run = global.would_run;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns what a value means when it is called, if it is a global.
     pub(crate) fn meaning(&self, value: Value) -> Option<Meaning> {
         match self.node(value) {
             Some(Node::Global(number)) => self.globals.get(number).map(|(_, meaning)| *meaning),
@@ -323,17 +359,17 @@ impl Arena {
         }
     }
 
-    /// A storage's key.
+    /// Returns a storage's key.
     pub(crate) fn key(&self, storage: &Declared) -> &str {
         self.text(storage.key).unwrap_or_default()
     }
 
-    /// The text of a text value, or of a byte string that is text (as Python 2 wrote them).
+    /// Returns the text of a text value, or of a byte string that is text (as Python 2 wrote them).
     pub(crate) fn text(&self, value: Value) -> Option<&str> {
         text(&self.nodes, value)
     }
 
-    /// The items of a tuple or list.
+    /// Returns the items of a tuple or list.
     pub(crate) fn sequence(&self, value: Value) -> Option<&[Value]> {
         match self.node(value)? {
             Node::Tuple(items) | Node::List(items) => Some(items),

@@ -16,7 +16,7 @@ use crate::tensor::{LazyBits, element_count, extent};
 /// Calls that may stand for each other (`_rebuild_from_type_v2` of `_rebuild_from_type_v2` of …).
 const NESTED_BUILDERS: usize = 8;
 
-/// What calling a global of this meaning makes; `None` when it makes nothing that is known.
+/// Returns what calling a global of this meaning makes; `None` when it makes nothing that is known.
 pub(super) fn build(
     machine: &mut Machine<'_, '_>,
     meaning: Meaning,
@@ -112,7 +112,7 @@ fn is_tensor(machine: &Machine<'_, '_>, value: Value) -> bool {
     matches!(machine.arena.node(value), Some(Node::Tensor(_) | Node::Unsupported(_)))
 }
 
-/// `_rebuild_tensor(storage, offset, size, stride)`, version 2 with `requires_grad, backward_hooks[,
+/// Rebuilds `_rebuild_tensor(storage, offset, size, stride)`, version 2 with `requires_grad, backward_hooks[,
 /// metadata]` behind.
 fn rebuild_tensor(machine: &mut Machine<'_, '_>, items: &[Value]) -> Result<Value, Fault> {
     let [storage, offset, size, stride, ..] = items else {
@@ -121,10 +121,10 @@ fn rebuild_tensor(machine: &mut Machine<'_, '_>, items: &[Value]) -> Result<Valu
     let metadata = items.get(6).copied().unwrap_or(Value::None);
     let lazy_bits = lazy_bits(machine, metadata)?;
     let storage = storage_of(machine, *storage)?;
-    tensor(machine, storage, storage.dtype, [*offset, *size, *stride], lazy_bits)
+    tensor(machine, storage, storage.held_dtype(), [*offset, *size, *stride], lazy_bits)
 }
 
-/// `_rebuild_tensor_v3(storage, offset, size, stride, requires_grad, backward_hooks, dtype[, metadata])`.
+/// Rebuilds `_rebuild_tensor_v3(storage, offset, size, stride, requires_grad, backward_hooks, dtype[, metadata])`.
 fn rebuild_tensor_v3(machine: &mut Machine<'_, '_>, items: &[Value]) -> Result<Value, Fault> {
     let [storage, offset, size, stride, _, _, dtype, ..] = items else {
         return malformed("a tensor is made of less than seven things");
@@ -132,9 +132,16 @@ fn rebuild_tensor_v3(machine: &mut Machine<'_, '_>, items: &[Value]) -> Result<V
     let metadata = items.get(7).copied().unwrap_or(Value::None);
     let lazy_bits = lazy_bits(machine, metadata)?;
     let storage = storage_of(machine, *storage)?;
-    let Some(Meaning::Dtype(dtype)) = machine.arena.meaning(*dtype) else {
+    let name = match machine.arena.node(*dtype) {
+        Some(Node::Global(number)) => {
+            machine.arena.globals.get(number).map(|(global, _)| global.name.clone())
+        }
+        _ => None,
+    };
+    let (Some(Meaning::Dtype(dtype)), Some(name)) = (machine.arena.meaning(*dtype), name) else {
         return malformed("a tensor has a dtype that is none");
     };
+    let dtype = dtype.ok_or(name.as_str());
     tensor(machine, storage, dtype, [*offset, *size, *stride], lazy_bits)
 }
 
@@ -149,7 +156,7 @@ fn storage_of(machine: &Machine<'_, '_>, value: Value) -> Result<StorageRef, Fau
 pub(super) fn tensor(
     machine: &mut Machine<'_, '_>,
     storage: StorageRef,
-    dtype: Option<Dtype>,
+    dtype: Result<Dtype, &str>,
     [offset, size, stride]: [Value; 3],
     lazy_bits: LazyBits,
 ) -> Result<Value, Fault> {
@@ -165,9 +172,9 @@ pub(super) fn tensor(
     if shape.len() != strides.len() {
         return malformed("a tensor has another number of strides than of sizes");
     }
-    let Some(dtype) = dtype else {
-        let kind = "a tensor of a dtype that this reader does not hold";
-        return arena.add(New::Unsupported(kind), kind.len());
+    let dtype = match dtype {
+        Ok(dtype) => dtype,
+        Err(name) => return arena.add(New::OtherDtype(name, &shape), 0),
     };
     let offset = place(storage, dtype, offset, &shape, &strides)?;
     let (shape, strides) = (arena.tuple_like(size)?, arena.tuple_like(stride)?);
@@ -176,7 +183,7 @@ pub(super) fn tensor(
     arena.add(New::Tensor(view), 0)
 }
 
-/// Where the first element of a view lies in the whole storage, in elements; the view is checked to lie inside its part of it.
+/// Returns where the first element of a view lies in the whole storage, in elements; the view is checked to lie inside its part of it.
 pub(crate) fn place(
     storage: StorageRef,
     dtype: Dtype,
@@ -204,7 +211,7 @@ pub(crate) fn place(
     Ok(offset)
 }
 
-/// The conjugate and negative bits; anything else that a later PyTorch may add is refused, since it
+/// Returns the conjugate and negative bits; anything else that a later PyTorch may add is refused, since it
 /// would change the values.
 fn lazy_bits(machine: &Machine<'_, '_>, metadata: Value) -> Result<LazyBits, Fault> {
     let mut lazy_bits = LazyBits::default();
@@ -228,7 +235,7 @@ fn lazy_bits(machine: &Machine<'_, '_>, metadata: Value) -> Result<LazyBits, Fau
     Ok(lazy_bits)
 }
 
-/// `torch.nn.Buffer(persistent=False)` is saved with its values, but is no part of a state dict.
+/// Notes that `torch.nn.Buffer(persistent=False)` is saved with its values, but is no part of a state dict.
 fn note_buffer(machine: &mut Machine<'_, '_>, tensor: Value, state: Value) {
     let Some(Node::Dict(entries)) = machine.arena.node(state) else {
         return;
@@ -241,7 +248,7 @@ fn note_buffer(machine: &mut Machine<'_, '_>, tensor: Value, state: Value) {
     }
 }
 
-/// The pairs of a dict's only argument: a list of pairs, or a dict.
+/// Returns the pairs of a dict's only argument: a list of pairs, or a dict.
 fn pairs(machine: &mut Machine<'_, '_>, from: Value) -> Result<Entries, Fault> {
     let pairs: Option<Entries> = match machine.arena.node(from) {
         Some(Node::Dict(entries)) => Some(entries.into()),
@@ -260,7 +267,7 @@ fn pairs(machine: &mut Machine<'_, '_>, from: Value) -> Result<Entries, Fault> {
     Ok(pairs)
 }
 
-/// `_codecs.encode(text, 'latin1')`: a byte string.
+/// Makes the byte string of `_codecs.encode(text, 'latin1')`.
 fn encode(machine: &mut Machine<'_, '_>, items: &[Value]) -> Result<Option<Value>, Fault> {
     let [source_value, encoding, ..] = items else {
         return Ok(None);
@@ -278,7 +285,7 @@ fn encode(machine: &mut Machine<'_, '_>, items: &[Value]) -> Result<Option<Value
     bytes.map(|bytes| literals::bytes_value(machine.arena, bytes)).transpose()
 }
 
-/// `BUILD` on an object of a tensor class: `(storage, offset, size, stride)`, as PyTorch 0.1 saved
+/// Does `BUILD` on an object of a tensor class: `(storage, offset, size, stride)`, as PyTorch 0.1 saved
 /// tensors, or the tensor first, as it saved variables.
 pub(super) fn set_tensor_state(
     machine: &mut Machine<'_, '_>,
@@ -296,7 +303,7 @@ pub(super) fn set_tensor_state(
     let made = match items.as_slice() {
         [storage, offset, size, stride] if matches!(machine.arena.node(*storage), Some(Node::Storage(_))) => {
             let storage = storage_of(machine, *storage)?;
-            tensor(machine, storage, storage.dtype, [*offset, *size, *stride], LazyBits::default())?
+            tensor(machine, storage, storage.held_dtype(), [*offset, *size, *stride], LazyBits::default())?
         }
         [first, ..] if is_tensor(machine, *first) => *first,
         _ => match argument {
@@ -307,7 +314,7 @@ pub(super) fn set_tensor_state(
     machine.arena.become_tensor(target, made)
 }
 
-/// A storage whose bytes lie in the pickle itself, as a value.
+/// Returns a storage whose bytes lie in the pickle itself, as a value.
 pub(crate) fn declare_inline(
     machine: &mut Machine<'_, '_>,
     declared: Declared,

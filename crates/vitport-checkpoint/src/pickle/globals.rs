@@ -1,9 +1,9 @@
 //! What the globals mean that a pickle may name.
 //!
-//! Three kinds: the short list of builders whose effect the reader reproduces as data; names by which
-//! pickles are known to take over a machine, reported as dangerous; and all others, which stay opaque.
-//! The difference between the last two is only what is reported. Neither is ever called.
+//! Three kinds: the short list of builders whose effect the reader reproduces as data; dangerous names
+//! ([`dangerous`](super::dangerous)); and all others, which stay opaque. None is ever called.
 
+use super::dangerous::is_dangerous;
 use crate::dtype::Dtype;
 use crate::evidence::GlobalClass;
 
@@ -72,6 +72,15 @@ pub(crate) enum StorageType {
 }
 
 impl StorageType {
+    /// Returns the type, or else PyTorch's name for one that this reader does not hold.
+    pub(crate) fn dtype(self) -> (Option<Dtype>, Option<&'static str>) {
+        match self {
+            Self::Of(dtype) => (Some(dtype), None),
+            Self::Untyped => (None, None),
+            Self::Other(name, _) => (None, Some(name)),
+        }
+    }
+
     pub(crate) fn size(self) -> u64 {
         match self {
             Self::Of(dtype) => dtype.size(),
@@ -81,7 +90,7 @@ impl StorageType {
     }
 }
 
-/// PyTorch's storage classes (`torch.storage._dtype_to_storage_type_map`).
+/// Returns what PyTorch's storage classes hold (`torch.storage._dtype_to_storage_type_map`).
 fn storage_type(name: &str) -> Option<StorageType> {
     let dtype = match name {
         "DoubleStorage" => Dtype::F64,
@@ -108,32 +117,44 @@ fn storage_type(name: &str) -> Option<StorageType> {
 }
 
 /// PyTorch's names that stand for a dtype this reader does not hold.
-const OTHER_DTYPES: [&str; 22] = [
-    "complex128",
-    "cdouble",
-    "complex32",
-    "chalf",
-    "qint8",
-    "quint8",
-    "qint32",
-    "quint4x2",
-    "quint2x4",
-    "float8_e4m3fnuz",
-    "float8_e5m2fnuz",
-    "float8_e8m0fnu",
-    "float4_e2m1fn_x2",
-    "bits8",
+const OTHER_DTYPES: [&str; 34] = [
+    "bcomplex32",
+    "bit",
     "bits16",
     "bits1x8",
     "bits2x4",
     "bits4x2",
+    "bits8",
+    "cdouble",
+    "chalf",
+    "complex128",
+    "complex32",
+    "float4_e2m1fn_x2",
+    "float8_e4m3fnuz",
+    "float8_e5m2fnuz",
+    "float8_e8m0fnu",
+    "int1",
+    "int2",
+    "int3",
+    "int4",
+    "int5",
+    "int6",
+    "int7",
+    "qint32",
+    "qint8",
+    "quint2x4",
+    "quint4x2",
+    "quint8",
     "uint1",
     "uint2",
+    "uint3",
     "uint4",
-    "int4",
+    "uint5",
+    "uint6",
+    "uint7",
 ];
 
-/// What a global means, and what it is reported as.
+/// Returns what a global means, and what it is reported as.
 pub(crate) fn meaning(module: &str, name: &str) -> (GlobalClass, Meaning) {
     let meaning = match module {
         "torch._utils" => torch_utils(name),
@@ -225,184 +246,14 @@ fn torch_name(module: &str, name: &str) -> Meaning {
     }
 }
 
-/// Modules that nothing next to weights has a reason to name: those by which pickles run commands, load
-/// code, reach files and networks, or look up further names. Collected from Python's library reference
-/// and from published pickle exploits; an entry covers its submodules.
-const DANGEROUS_MODULES: [&str; 72] = [
-    "os",
-    "posix",
-    "nt",
-    "ntpath",
-    "posixpath",
-    "subprocess",
-    "sys",
-    "shutil",
-    "socket",
-    "ssl",
-    "pty",
-    "tty",
-    "runpy",
-    "importlib",
-    "imp",
-    "pkgutil",
-    "zipimport",
-    "site",
-    "code",
-    "codeop",
-    "codecs",
-    "pdb",
-    "bdb",
-    "trace",
-    "timeit",
-    "profile",
-    "cProfile",
-    "doctest",
-    "unittest",
-    "webbrowser",
-    "antigravity",
-    "ctypes",
-    "_ctypes",
-    "cffi",
-    "marshal",
-    "pickle",
-    "_pickle",
-    "cPickle",
-    "cloudpickle",
-    "dill",
-    "joblib",
-    "shelve",
-    "multiprocessing",
-    "threading",
-    "_thread",
-    "asyncio",
-    "concurrent",
-    "signal",
-    "commands",
-    "popen2",
-    "platform",
-    "pip",
-    "setuptools",
-    "distutils",
-    "ensurepip",
-    "venv",
-    "idlelib",
-    "lib2to3",
-    "http",
-    "urllib",
-    "urllib2",
-    "httplib",
-    "requests",
-    "aiohttp",
-    "ftplib",
-    "smtplib",
-    "telnetlib",
-    "xmlrpc",
-    "tempfile",
-    "pathlib",
-    "io",
-    "_io",
-];
-
-/// Single names that are dangerous in modules that are not.
-const DANGEROUS_NAMES: [(&str, &str); 46] = [
-    ("builtins", "eval"),
-    ("builtins", "exec"),
-    ("builtins", "execfile"),
-    ("builtins", "compile"),
-    ("builtins", "open"),
-    ("builtins", "file"),
-    ("builtins", "input"),
-    ("builtins", "__import__"),
-    ("builtins", "getattr"),
-    ("builtins", "setattr"),
-    ("builtins", "delattr"),
-    ("builtins", "globals"),
-    ("builtins", "locals"),
-    ("builtins", "vars"),
-    ("builtins", "apply"),
-    ("builtins", "map"),
-    ("builtins", "breakpoint"),
-    ("builtins", "type"),
-    ("builtins", "memoryview"),
-    ("builtins", "exit"),
-    ("operator", "attrgetter"),
-    ("operator", "itemgetter"),
-    ("operator", "methodcaller"),
-    ("operator", "call"),
-    ("_operator", "attrgetter"),
-    ("_operator", "itemgetter"),
-    ("_operator", "methodcaller"),
-    ("functools", "partial"),
-    ("functools", "reduce"),
-    ("functools", "partialmethod"),
-    ("types", "FunctionType"),
-    ("types", "CodeType"),
-    ("types", "LambdaType"),
-    ("types", "MethodType"),
-    ("inspect", "getattr_static"),
-    ("linecache", "getline"),
-    ("logging", "FileHandler"),
-    ("numpy", "load"),
-    ("numpy", "fromfile"),
-    ("numpy.f2py.crackfortran", "myeval"),
-    ("numpy.testing._private.utils", "runstring"),
-    ("torch", "load"),
-    ("torch", "save"),
-    ("torch", "from_file"),
-    ("torch.jit", "load"),
-    ("torch.serialization", "load"),
-];
-
-/// Modules of PyTorch that run code or reach the network, as whole modules.
-const DANGEROUS_TORCH: [&str; 9] = [
-    "torch.hub",
-    "torch._inductor",
-    "torch._dynamo",
-    "torch.utils.cpp_extension",
-    "torch.utils.collect_env",
-    "torch.utils.bottleneck",
-    "torch.distributed.rpc",
-    "torch.multiprocessing",
-    "torch.fx",
-];
-
-fn is_dangerous(module: &str, name: &str) -> bool {
-    let module = if module == "__builtin__" { "builtins" } else { module };
-    let top = module.split('.').next().unwrap_or_default();
-    let under =
-        |known: &str| module.strip_prefix(known).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
-    // A dotted name reaches through attributes: `builtins` `__dict__.get`, `torch` `os.system`.
-    let hops = name.split('.').any(|part| part.starts_with("__") || DANGEROUS_MODULES.contains(&part));
-    DANGEROUS_MODULES.contains(&top)
-        || DANGEROUS_TORCH.iter().any(|known| under(known))
-        || DANGEROUS_NAMES.iter().any(|(of, known)| *of == module && *known == name)
-        || (hops && !name.starts_with("__torch__"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn classes() {
-        for (module, name) in [
-            ("os", "system"),
-            ("posix", "system"),
-            ("builtins", "eval"),
-            ("__builtin__", "eval"),
-            ("subprocess", "Popen"),
-            ("torch.hub", "load"),
-            ("asyncio.unix_events", "_UnixSubprocessTransport._start"),
-            ("torch", "os.system"),
-            ("collections", "__class__.__base__"),
-        ] {
-            assert_eq!(meaning(module, name).0, GlobalClass::Dangerous, "{module}.{name}");
-        }
-        for (module, name) in
-            [("argparse", "Namespace"), ("omegaconf.dictconfig", "DictConfig"), ("osprey", "x")]
-        {
-            assert_eq!(meaning(module, name).0, GlobalClass::Opaque, "{module}.{name}");
-        }
+        assert_eq!(meaning("os", "system").0, GlobalClass::Dangerous);
+        assert_eq!(meaning("argparse", "Namespace").0, GlobalClass::Opaque);
         for (module, name) in
             [("torch._utils", "_rebuild_tensor_v2"), ("torch.cuda", "HalfStorage"), ("torch", "uint16")]
         {

@@ -12,7 +12,7 @@ const SHORT: u64 = 64 << 10;
 /// The longest line of protocol 0.
 pub(super) const LINE: usize = 64 << 10;
 
-/// Text of `len` bytes. A long one is in memory twice while it is read, and one that is no UTF-8 three times more.
+/// Reads a text of `len` bytes. A long one is in memory twice while it is read, and one that is no UTF-8 three times more.
 pub(super) fn read_text(stream: &mut Stream<'_>, arena: &mut Arena, len: u64) -> Result<Value, Fault> {
     let bytes = usize::try_from(len).unwrap_or(usize::MAX);
     arena.charge(if len > SHORT { bytes.saturating_mul(2) } else { bytes })?;
@@ -26,7 +26,7 @@ pub(super) fn read_text(stream: &mut Stream<'_>, arena: &mut Arena, len: u64) ->
     }
 }
 
-/// A byte string of `len` bytes. A long one in a file is passed over.
+/// Reads a byte string of `len` bytes. A long one in a file is passed over.
 pub(super) fn read_bytes(stream: &mut Stream<'_>, arena: &mut Arena, len: u64) -> Result<Value, Fault> {
     let at = match stream.origin() {
         Origin::File(_) => Some(stream.position()),
@@ -42,14 +42,14 @@ pub(super) fn read_bytes(stream: &mut Stream<'_>, arena: &mut Arena, len: u64) -
     arena.add(New::Bytes(ByteString { len, at, bytes }), 0)
 }
 
-/// Bytes in memory as a value.
+/// Adds bytes in memory as a value.
 pub(super) fn bytes_value(arena: &mut Arena, bytes: Vec<u8>) -> Result<Value, Fault> {
     let len = bytes.len() as u64;
     let payload = bytes.len().saturating_mul(2);
     arena.add(New::Bytes(ByteString { len, at: None, bytes: Some(bytes.into()) }), payload)
 }
 
-/// A little-endian two's-complement number of any length; one beyond 64 bits becomes text.
+/// Parses a little-endian two's-complement number of any length; one beyond 64 bits becomes text.
 pub(super) fn long(arena: &mut Arena, bytes: &[u8]) -> Result<Value, Fault> {
     let negative = bytes.last().is_some_and(|last| last & 0x80 != 0);
     let fill = if negative { 0xff } else { 0 };
@@ -67,7 +67,7 @@ pub(super) fn long(arena: &mut Arena, bytes: &[u8]) -> Result<Value, Fault> {
     arena.add_text(&format!("0x{hex}"))
 }
 
-/// The line of an `INT` or `LONG` instruction. `I00` and `I01` are truth values.
+/// Parses the line of an `INT` or `LONG` instruction. `I00` and `I01` are truth values.
 pub(super) fn decimal(arena: &mut Arena, line: &[u8], truth_values: bool) -> Result<Value, Fault> {
     match line {
         b"00" if truth_values => return Ok(Value::Bool(false)),
@@ -87,7 +87,7 @@ pub(super) fn decimal(arena: &mut Arena, line: &[u8], truth_values: bool) -> Res
     arena.add_text(digits)
 }
 
-/// The line of a `FLOAT` instruction.
+/// Parses the line of a `FLOAT` instruction.
 pub(super) fn float(arena: &mut Arena, line: &[u8]) -> Result<Value, Fault> {
     let number = std::str::from_utf8(line).ok().and_then(|text| text.trim().parse().ok());
     match number {

@@ -8,7 +8,7 @@ use super::{literals, opcode as op, text};
 use crate::error::{Fault, Reason, refuse};
 use crate::source::Stream;
 
-/// Values that a stack has room for at first.
+/// Values that a stack has space for at first.
 const LOW_STACK: usize = 64;
 
 /// The machine while it runs one pickle.
@@ -134,7 +134,7 @@ impl Machine<'_, '_> {
         Ok(())
     }
 
-    /// Makes room for twice as many values, and accounts for it.
+    /// Makes space for twice as many values, and accounts for it.
     #[cold]
     fn widen_stack(&mut self) -> Result<(), Fault> {
         let more = self.stack.capacity().max(LOW_STACK);
@@ -184,7 +184,7 @@ impl Machine<'_, '_> {
         Ok(())
     }
 
-    /// `POP` takes a value, or the mark when nothing lies above it.
+    /// Takes a value at `POP`, or the mark when nothing lies above it.
     fn pop_or_unmark(&mut self) -> Result<(), Fault> {
         if self.marks.last() == Some(&self.stack.len()) {
             self.marks.pop();
@@ -227,7 +227,7 @@ impl Machine<'_, '_> {
         self.push(value)
     }
 
-    /// The decimal slot number of `PUT` and `GET`.
+    /// Reads the decimal slot number of `PUT` and `GET`.
     fn slot(&mut self) -> Result<u64, Fault> {
         let line = self.stream.line(32)?;
         match std::str::from_utf8(&line).ok().and_then(|text| text.trim().parse().ok()) {
@@ -298,7 +298,7 @@ impl Machine<'_, '_> {
         self.tuple_from(begin)
     }
 
-    /// Where the topmost `len` values begin; what lies below the last mark cannot be reached.
+    /// Returns where the topmost `len` values begin; what lies below the last mark cannot be reached.
     fn last(&self, len: usize) -> Result<usize, Fault> {
         let floor = self.marks.last().copied().unwrap_or(0);
         match self.stack.len().checked_sub(len).filter(|begin| *begin >= floor) {
@@ -307,7 +307,7 @@ impl Machine<'_, '_> {
         }
     }
 
-    /// The value below place `begin` of the stack, unless it lies below the last mark.
+    /// Returns the value below place `begin` of the stack, unless it lies below the last mark.
     fn below(&self, begin: usize) -> Result<Value, Fault> {
         let floor = self.marks.last().copied().unwrap_or(0);
         match self.stack.get(floor..begin).and_then(<[Value]>::last) {
@@ -351,7 +351,7 @@ impl Machine<'_, '_> {
         Ok(())
     }
 
-    /// Sets keys of the value below place `begin` of the stack, from which on keys and values lie in turn.
+    /// Sets keys of the value below place `begin` of the stack, from which on keys and values alternate.
     fn set_items(&mut self, begin: usize) -> Result<(), Fault> {
         let target = self.below(begin)?;
         self.set_items_of(target, begin)

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use super::arena::{Arena, Value};
 use crate::error::{Fault, Reason, refuse};
 
-/// Entries that there is room for at first.
+/// Entries that there is space for at first.
 const LEAST: usize = 64;
 
 /// What an entry out of order costs.
@@ -22,7 +22,7 @@ pub(super) struct Memo {
 }
 
 impl Memo {
-    /// The number that `MEMOIZE` stores under: that of entries so far.
+    /// Returns the number that `MEMOIZE` stores under: that of entries so far.
     pub(super) fn next(&self) -> u64 {
         (self.in_order.len() + self.aside.len()) as u64
     }

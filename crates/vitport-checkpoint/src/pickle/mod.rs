@@ -4,14 +4,17 @@
 //! the program names. This one has no such instruction: a global is a pair of strings ([`globals`]), the
 //! few that build tensors and plain containers have a meaning that is written out here ([`builders`]),
 //! and a call of anything else makes an opaque object that remembers what was to be called
-//! ([`objects`]). Values live in one [`arena`] and refer to each other by number, so that nothing is
+//! ([`objects`]), and whether that is dangerous ([`judge`]). Values live in one [`arena`] and refer to each other by number, so that nothing is
 //! copied, nothing recurses, and all memory is counted.
 //!
 //! Large byte strings are not read either: a value remembers where in the file they lie.
 
 pub(crate) mod arena;
 pub(crate) mod builders;
+mod dangerous;
+mod dangerous_names;
 pub(crate) mod globals;
+mod judge;
 mod literals;
 pub(crate) mod machine;
 mod memo;

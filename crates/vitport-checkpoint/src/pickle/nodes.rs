@@ -12,7 +12,7 @@ use super::arena::Value;
 use crate::dtype::Dtype;
 use crate::error::{Fault, Reason, refuse};
 use crate::numpy::ArrayType;
-use crate::tensor::LazyBits;
+use crate::tensor::{Dims, LazyBits};
 
 /// A value that is too large for a [`Value`], or that may be changed after it was made.
 #[derive(Clone, Copy, Debug)]
@@ -30,7 +30,7 @@ pub(crate) enum Node<'a> {
     Storage(&'a StorageRef),
     Tensor(&'a View),
     /// A tensor without plain elements: what it is.
-    Unsupported(&'a str),
+    Unsupported(&'a Unread),
     /// A numpy array's type.
     ArrayType(&'a ArrayType),
 }
@@ -46,8 +46,24 @@ pub(crate) enum New<'a> {
     Storage(StorageRef),
     Tensor(View),
     Unsupported(&'a str),
+    /// A tensor of a dtype that this reader does not hold: PyTorch's name for it, and the sizes.
+    OtherDtype(&'a str, &'a [u64]),
     ArrayType(ArrayType),
 }
+
+/// A tensor without elements that this reader could give.
+#[derive(Debug)]
+pub(crate) struct Unread {
+    /// What it is.
+    pub(crate) kind: Box<str>,
+    /// PyTorch's name for its dtype, if that is why.
+    pub(crate) dtype: Option<Box<str>>,
+    /// Its sizes, as far as they are known.
+    pub(crate) shape: Option<Dims>,
+}
+
+/// What a tensor is whose dtype is not one of the reader's.
+const OTHER_DTYPE: &str = "a tensor of a dtype that this reader does not hold";
 
 /// A dict's entries in insertion order; a key that is set twice occurs twice. A state dict's `_metadata` holds a dict of one
 /// entry for each module, and each tensor an empty one: those take no memory of their own.
@@ -86,12 +102,21 @@ pub(crate) struct StorageRef {
     pub(crate) declared: u32,
     /// Its element type; `None` for one this reader does not hold, or for untyped bytes.
     pub(crate) dtype: Option<Dtype>,
+    /// PyTorch's name for a type that this reader does not hold.
+    pub(crate) other: Option<&'static str>,
     /// Bytes per element of that type.
     pub(crate) element_size: u64,
     /// First element of the part.
     pub(crate) start: u64,
     /// Elements in the part.
     pub(crate) numel: u64,
+}
+
+impl StorageRef {
+    /// Returns the element type, or PyTorch's name for one that this reader does not hold.
+    pub(crate) fn held_dtype(&self) -> Result<Dtype, &'static str> {
+        self.dtype.ok_or(self.other.unwrap_or("untyped"))
+    }
 }
 
 /// A tensor as the pickle describes it.
@@ -126,7 +151,7 @@ pub(crate) enum NodeId {
     ArrayType(u32),
 }
 
-/// What a text takes besides its letters, with room to grow.
+/// What a text takes besides its letters, with space to grow.
 pub(super) const TEXT: usize = 2 * (size_of::<NodeId>() + size_of::<u32>());
 
 /// What a tuple takes besides its items.
@@ -136,7 +161,7 @@ pub(super) const TUPLE: usize = TEXT + SEARCHED;
 const SEARCHED: usize = 4 * size_of::<NodeId>();
 
 impl New<'_> {
-    /// Bytes that it takes in the tables, with the room that they have to grow.
+    /// Returns the bytes that it takes in the tables, with the space that they have to grow.
     pub(super) fn cost(&self) -> usize {
         let entry = match self {
             New::Bytes(_) => size_of::<ByteString>(),
@@ -146,7 +171,10 @@ impl New<'_> {
             New::Object(_) => size_of::<Object>() + SEARCHED,
             New::Storage(_) => size_of::<StorageRef>(),
             New::Tensor(_) => size_of::<View>(),
-            New::Unsupported(_) => size_of::<Box<str>>(),
+            New::Unsupported(kind) => size_of::<Unread>() + kind.len(),
+            New::OtherDtype(name, shape) => {
+                size_of::<Unread>() + OTHER_DTYPE.len() + name.len() + size_of_val(*shape)
+            }
             New::ArrayType(_) => size_of::<ArrayType>(),
         };
         2 * (size_of::<NodeId>() + entry)
@@ -178,12 +206,12 @@ pub(super) struct Nodes {
     objects: Vec<Made>,
     storages: Vec<StorageRef>,
     views: Vec<View>,
-    kinds: Vec<Box<str>>,
+    unread: Vec<Unread>,
     array_types: Vec<ArrayType>,
 }
 
 impl Nodes {
-    /// How many tensors there are.
+    /// Returns how many tensors there are.
     pub(super) fn tensors(&self) -> usize {
         self.views.len()
     }
@@ -191,10 +219,10 @@ impl Nodes {
     #[inline(always)]
     pub(super) fn get(&self, id: NodeId) -> Option<Node<'_>> {
         Some(match self.now(id)? {
-            NodeId::Text(number) => Node::Text(self.letters.get(stretch(&self.text_ends, number)?)?),
+            NodeId::Text(number) => Node::Text(self.letters.get(segment(&self.text_ends, number)?)?),
             NodeId::Bytes(number) => Node::Bytes(self.strings.get(number as usize)?),
             NodeId::List(number) => Node::List(self.lists.get(number as usize)?),
-            NodeId::Tuple(number) => Node::Tuple(self.items.get(stretch(&self.tuple_ends, number)?)?),
+            NodeId::Tuple(number) => Node::Tuple(self.items.get(segment(&self.tuple_ends, number)?)?),
             NodeId::Set(number) => Node::Set(self.lists.get(number as usize)?),
             NodeId::Dict(number) => Node::Dict(self.dicts.get(number as usize)?),
             NodeId::Global(number) => Node::Global(number as usize),
@@ -204,12 +232,12 @@ impl Nodes {
             },
             NodeId::Storage(number) => Node::Storage(self.storages.get(number as usize)?),
             NodeId::Tensor(number) => Node::Tensor(self.views.get(number as usize)?),
-            NodeId::Unsupported(number) => Node::Unsupported(self.kinds.get(number as usize)?),
+            NodeId::Unsupported(number) => Node::Unsupported(self.unread.get(number as usize)?),
             NodeId::ArrayType(number) => Node::ArrayType(self.array_types.get(number as usize)?),
         })
     }
 
-    /// What a node is now, after an object may have become a tensor.
+    /// Returns what a node is now, after an object may have become a tensor.
     fn now(&self, id: NodeId) -> Option<NodeId> {
         match id {
             NodeId::Object(number) => match self.objects.get(number as usize)? {
@@ -243,12 +271,20 @@ impl Nodes {
             New::Object(object) => put(&mut self.objects, Made::Object(object), NodeId::Object),
             New::Storage(storage) => put(&mut self.storages, storage, NodeId::Storage),
             New::Tensor(view) => put(&mut self.views, view, NodeId::Tensor),
-            New::Unsupported(kind) => put(&mut self.kinds, kind.into(), NodeId::Unsupported),
+            New::Unsupported(kind) => {
+                let unread = Unread { kind: kind.into(), dtype: None, shape: None };
+                put(&mut self.unread, unread, NodeId::Unsupported)
+            }
+            New::OtherDtype(name, shape) => {
+                let (kind, dtype) = (OTHER_DTYPE.into(), Some(name.into()));
+                let unread = Unread { kind, dtype, shape: Some(shape.into()) };
+                put(&mut self.unread, unread, NodeId::Unsupported)
+            }
             New::ArrayType(array_type) => put(&mut self.array_types, array_type, NodeId::ArrayType),
         }
     }
 
-    /// A list or set.
+    /// Returns a list or set.
     pub(super) fn list_mut(&mut self, id: NodeId) -> Option<&mut Vec<Value>> {
         match id {
             NodeId::List(number) | NodeId::Set(number) => self.lists.get_mut(number as usize),
@@ -307,8 +343,8 @@ impl Nodes {
     }
 }
 
-/// Where number `number` lies among things that lie side by side.
-fn stretch(ends: &[u32], number: u32) -> Option<Range<usize>> {
+/// Returns where number `number` lies among things that lie side by side.
+fn segment(ends: &[u32], number: u32) -> Option<Range<usize>> {
     let number = number as usize;
     let begin = match number.checked_sub(1) {
         Some(before) => *ends.get(before)?,

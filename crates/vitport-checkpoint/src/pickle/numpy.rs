@@ -14,7 +14,7 @@ use crate::error::{Fault, Reason, refuse};
 use crate::numpy::{ArrayType, column_major};
 use crate::tensor::{LazyBits, element_count, row_major};
 
-/// `numpy.dtype('f4', False, True)`.
+/// Makes the type of `numpy.dtype('f4', False, True)`.
 pub(super) fn array_type(machine: &mut Machine<'_, '_>, items: &[Value]) -> Result<Option<Value>, Fault> {
     let Some(code) = items.first().and_then(|code| machine.arena.text(*code)) else {
         return Ok(None);
@@ -24,7 +24,7 @@ pub(super) fn array_type(machine: &mut Machine<'_, '_>, items: &[Value]) -> Resu
     machine.arena.add(New::ArrayType(array_type), payload).map(Some)
 }
 
-/// `numpy.core.multiarray.scalar(dtype, bytes)`: a plain number where that is exact.
+/// Makes of `numpy.core.multiarray.scalar(dtype, bytes)` a plain number where that is exact.
 pub(super) fn scalar(machine: &mut Machine<'_, '_>, items: &[Value]) -> Result<Option<Value>, Fault> {
     let [array_type, bytes, ..] = items else {
         return Ok(None);
@@ -73,7 +73,7 @@ pub(super) fn scalar(machine: &mut Machine<'_, '_>, items: &[Value]) -> Result<O
     })
 }
 
-/// `_frombuffer(buffer, dtype, shape, order)`.
+/// Makes the array of `_frombuffer(buffer, dtype, shape, order)`.
 pub(super) fn from_buffer(machine: &mut Machine<'_, '_>, items: &[Value]) -> Result<Option<Value>, Fault> {
     let [buffer, array_type, shape, order, ..] = items else {
         return Ok(None);
@@ -82,7 +82,7 @@ pub(super) fn from_buffer(machine: &mut Machine<'_, '_>, items: &[Value]) -> Res
     array(machine, *shape, *array_type, fortran, *buffer)
 }
 
-/// `BUILD` on a dtype or on an array. True when the state was one of theirs.
+/// Does `BUILD` on a dtype or on an array. True when the state was one of theirs.
 pub(super) fn set_state(machine: &mut Machine<'_, '_>, target: Value, state: Value) -> Result<bool, Fault> {
     let items: Vec<Value> = machine
         .arena
@@ -113,7 +113,7 @@ pub(super) fn set_state(machine: &mut Machine<'_, '_>, target: Value, state: Val
     }
 }
 
-/// A tensor over the bytes of an array, where arrays are tensors.
+/// Returns a tensor over the bytes of an array, where arrays are tensors.
 fn array(
     machine: &mut Machine<'_, '_>,
     shape: Value,
@@ -148,11 +148,12 @@ fn array(
     let storage = StorageRef {
         declared,
         dtype: Some(dtype),
+        other: None,
         element_size: dtype.size(),
         start: 0,
         numel: string.len / dtype.size(),
     };
-    builders::tensor(machine, storage, Some(dtype), [Value::Int(0), shape, stride], LazyBits::default())
+    builders::tensor(machine, storage, Ok(dtype), [Value::Int(0), shape, stride], LazyBits::default())
         .map(Some)
 }
 

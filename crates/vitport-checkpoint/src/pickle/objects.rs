@@ -5,15 +5,15 @@ use super::builders;
 use super::globals::Meaning;
 use super::machine::Machine;
 use super::nodes::{New, Node, Object};
-use super::{literals, numpy, opcode as op, render, text};
+use super::{judge, literals, numpy, opcode as op, render, text};
 use crate::error::{Fault, Reason, refuse};
 use crate::evidence::GlobalClass;
 
-/// Calls that are recorded of one global.
+/// Dangerous calls that are recorded of one global.
 const RECORDED: usize = 3;
 
 impl Machine<'_, '_> {
-    /// `GLOBAL` and `STACK_GLOBAL`: a module and a name.
+    /// Reads a module and a name: `GLOBAL` and `STACK_GLOBAL`.
     pub(super) fn global(&mut self, opcode: u8) -> Result<(), Fault> {
         let (module, name) = if opcode == op::GLOBAL {
             self.two_lines()?
@@ -40,7 +40,7 @@ impl Machine<'_, '_> {
         Ok((module, name))
     }
 
-    /// `REDUCE`, `NEWOBJ`, `NEWOBJ_EX`, `INST`, `OBJ`: something is to be called with arguments.
+    /// Takes what is to be called and its arguments: `REDUCE`, `NEWOBJ`, `NEWOBJ_EX`, `INST`, `OBJ`.
     pub(super) fn call(&mut self, opcode: u8) -> Result<(), Fault> {
         let (callee, args) = match opcode {
             op::INST => {
@@ -73,18 +73,22 @@ impl Machine<'_, '_> {
         self.arena.add_tuple(&items)
     }
 
-    /// What the call makes: data, if the callee is on the short list, and otherwise an opaque object.
+    /// Returns what the call makes: data, if the callee is on the short list, and otherwise an opaque object.
     pub(super) fn make(&mut self, callee: Value, args: Value) -> Result<Value, Fault> {
         let meaning = self.arena.meaning(callee).unwrap_or(Meaning::Nothing);
         if let Some(made) = builders::build(self, meaning, args)? {
             return Ok(made);
         }
-        self.record_call(callee, args);
+        if judge::is_dangerous_call(self.arena, callee, args) {
+            self.record_dangerous(callee, render::call(self.arena, callee, args));
+        } else {
+            self.record_call(callee, args);
+        }
         let object = Object { callee, args, states: Vec::new(), list: Vec::new(), items: Vec::new() };
         self.arena.add(New::Object(object), 0)
     }
 
-    /// Keeps the first calls of each unknown global as evidence.
+    /// Keeps the first call of each unknown global as evidence.
     fn record_call(&mut self, callee: Value, args: Value) {
         let Some(number) = render::underlying_global(self.arena, callee) else {
             return;
@@ -92,9 +96,7 @@ impl Machine<'_, '_> {
         let Some((global, _)) = self.arena.globals.get(number) else {
             return;
         };
-        // The first opaque call shows what the thing is; a dangerous one is shown a few times.
-        let wanted = if global.class == GlobalClass::Dangerous { RECORDED } else { 1 };
-        if global.class == GlobalClass::Builder || global.would_run.len() >= wanted {
+        if global.class == GlobalClass::Builder || !global.would_run.is_empty() {
             return;
         }
         let call = render::call(self.arena, callee, args);
@@ -103,7 +105,19 @@ impl Machine<'_, '_> {
         }
     }
 
-    /// `BUILD`: the topmost value is to be given a state.
+    /// Keeps a dangerous call as evidence, with the global that it began with.
+    fn record_dangerous(&mut self, callee: Value, call: String) {
+        self.arena.dangerous_call.get_or_insert_with(|| call.clone());
+        let number = render::underlying_global(self.arena, callee);
+        if let Some((global, _)) = number.and_then(|number| self.arena.globals.get_mut(number)) {
+            global.class = GlobalClass::Dangerous;
+            if global.would_run.len() < RECORDED {
+                global.would_run.push(call);
+            }
+        }
+    }
+
+    /// Gives the topmost value a state: `BUILD`.
     pub(super) fn build(&mut self) -> Result<(), Fault> {
         let state = self.pop()?;
         let target = self.top()?;
@@ -111,22 +125,13 @@ impl Machine<'_, '_> {
         if numpy::set_state(self, target, state)? || builders::set_tensor_state(self, target, state)? {
             return Ok(());
         }
-        match self.arena.node(target) {
-            Some(Node::Object(_)) => {
-                if let Some(object) = self.arena.object_mut(target) {
-                    object.states.push(state);
-                }
-            }
-            Some(Node::Global(number)) => {
-                let call = render::call(self.arena, target, state);
-                if let Some((global, _)) = self.arena.globals.get_mut(number)
-                    && global.would_run.len() < RECORDED
-                {
-                    global.would_run.push(format!("attributes of {call}"));
-                }
-            }
-            // Attributes of plain data, such as a state dict's `_metadata`, are not part of the weights.
-            _ => {}
+        let is_global = matches!(self.arena.node(target), Some(Node::Global(_)));
+        if is_global || judge::is_dangerous_state(self.arena, state) {
+            self.record_dangerous(target, render::state(self.arena, target, state));
+        }
+        // Attributes of plain data, such as a state dict's `_metadata`, are not part of the weights.
+        if let Some(object) = self.arena.object_mut(target) {
+            object.states.push(state);
         }
         Ok(())
     }

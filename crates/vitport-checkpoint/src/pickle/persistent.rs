@@ -10,6 +10,7 @@ use super::nodes::{New, StorageRef, View};
 use super::opcode as op;
 use crate::error::{Fault, Reason, refuse};
 use crate::escape::escape;
+use crate::tensor::Dims;
 
 /// What the persistent ids of a pickle refer to.
 #[derive(Debug)]
@@ -27,8 +28,8 @@ pub(crate) enum PersistentIds {
 pub(crate) enum TarValue {
     /// A tensor.
     Tensor(View),
-    /// A tensor of a dtype that this reader does not hold.
-    Unsupported,
+    /// A tensor of a dtype that this reader does not hold: PyTorch's name for it, and the sizes.
+    OtherDtype(&'static str, Dims),
     /// A storage by itself, which is no tensor.
     Storage,
 }
@@ -58,7 +59,7 @@ impl Machine<'_, '_> {
     }
 }
 
-/// `("storage", class, key, location, numel[, view])` or `("module", class, file, source)`.
+/// Makes a storage of `("storage", class, key, location, numel[, view])` or `("module", class, file, source)`.
 fn storage(arena: &mut Arena, id: Value) -> Result<Value, Fault> {
     let mut items = [Value::None; 6];
     let given = arena.sequence(id).unwrap_or_default();
@@ -103,7 +104,7 @@ fn storage(arena: &mut Arena, id: Value) -> Result<Value, Fault> {
     storage_node(arena, declared, class, start, numel)
 }
 
-/// A node for a part of a declared storage.
+/// Adds a node for a part of a declared storage.
 pub(super) fn storage_node(
     arena: &mut Arena,
     declared: u32,
@@ -111,15 +112,12 @@ pub(super) fn storage_node(
     start: u64,
     numel: u64,
 ) -> Result<Value, Fault> {
-    let dtype = match class {
-        StorageType::Of(dtype) => Some(dtype),
-        StorageType::Untyped | StorageType::Other(..) => None,
-    };
-    let part = StorageRef { declared, dtype, element_size: class.size(), start, numel };
+    let (dtype, other) = class.dtype();
+    let part = StorageRef { declared, dtype, other, element_size: class.size(), start, numel };
     arena.add(New::Storage(part), 0)
 }
 
-/// The view metadata of old files: `(key, offset, size)` makes the storage a part of the one named.
+/// Returns the view metadata of old files: `(key, offset, size)` makes the storage a part of the one named.
 fn part(arena: &Arena, view: Value, numel: u64) -> Result<(u64, u64), Fault> {
     if view == Value::None {
         return Ok((0, numel));
@@ -140,7 +138,7 @@ fn malformed<T>() -> Result<T, Fault> {
     refuse(Reason::Malformed, "the pickle refers to a storage in a way that PyTorch never does")
 }
 
-/// A tensor by its number, given as a number or as its digits; a tuple begins with a module's class.
+/// Returns a tensor by its number, given as a number or as its digits; a tuple begins with a module's class.
 fn tar_value(arena: &mut Arena, tensors: &HashMap<i64, TarValue>, id: Value) -> Result<Value, Fault> {
     if let Some(class) = arena.sequence(id).and_then(<[Value]>::first) {
         return Ok(*class);
@@ -151,10 +149,7 @@ fn tar_value(arena: &mut Arena, tensors: &HashMap<i64, TarValue>, id: Value) -> 
             let view = *view;
             arena.add(New::Tensor(view), 0)
         }
-        Some(TarValue::Unsupported) => {
-            let kind = "a tensor of a dtype that this reader does not hold";
-            arena.add(New::Unsupported(kind), kind.len())
-        }
+        Some(TarValue::OtherDtype(name, shape)) => arena.add(New::OtherDtype(name, shape), 0),
         Some(TarValue::Storage) => Ok(Value::None),
         None => refuse(Reason::Malformed, "the pickle refers to a tensor that the archive does not hold"),
     }

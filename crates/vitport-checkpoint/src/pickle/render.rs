@@ -10,7 +10,7 @@ const WIDTH: usize = 160;
 /// How deep arguments are shown.
 const DEPTH: usize = 3;
 
-/// The call as Python would write it, cut to one short line.
+/// Returns the call as Python would write it, cut to one short line.
 pub(super) fn call(arena: &Arena, callee: Value, args: Value) -> String {
     let mut out = String::new();
     value(arena, callee, DEPTH, &mut out);
@@ -20,13 +20,27 @@ pub(super) fn call(arena: &Arena, callee: Value, args: Value) -> String {
         None => value(arena, args, DEPTH, &mut out),
     }
     out.push(')');
+    cut(out)
+}
+
+/// Returns the call by which an object would be given a state, cut to one short line.
+pub(super) fn state(arena: &Arena, target: Value, given: Value) -> String {
+    let mut out = String::new();
+    value(arena, target, DEPTH, &mut out);
+    out.push_str(".__setstate__(");
+    value(arena, given, DEPTH, &mut out);
+    out.push(')');
+    cut(out)
+}
+
+fn cut(out: String) -> String {
     match out.char_indices().nth(WIDTH) {
         Some((at, _)) => format!("{}…", out.get(..at).unwrap_or_default()),
         None => out,
     }
 }
 
-/// The global of a callee: itself, or the one that made it.
+/// Returns the global of a callee: itself, or the one that made it.
 pub(super) fn underlying_global(arena: &Arena, callee: Value) -> Option<usize> {
     let mut at = callee;
     for _ in 0..16 {
@@ -108,7 +122,7 @@ fn value(arena: &Arena, shown: Value, depth: usize, out: &mut String) {
         }
         Some(Node::Storage(_)) => out.push_str("<storage>"),
         Some(Node::Tensor(_)) => out.push_str("<tensor>"),
-        Some(Node::Unsupported(kind)) => out.push_str(&format!("<{kind}>")),
+        Some(Node::Unsupported(kind)) => out.push_str(&format!("<{}>", kind.kind)),
         Some(Node::ArrayType(_)) => out.push_str("<dtype>"),
         None => out.push('?'),
     }

@@ -63,7 +63,7 @@ pub(super) fn decode_raw_escapes(line: &[u8]) -> Result<String, Fault> {
     Ok(text)
 }
 
-/// The bytes of text in which each character stands for one byte (latin-1), as Python 3 writes byte
+/// Returns the bytes of text in which each character stands for one byte (latin-1), as Python 3 writes byte
 /// strings with protocol 2. `None` when a character stands for none.
 pub(super) fn latin1_bytes(text: &str) -> Option<Vec<u8>> {
     text.chars().map(|c| u8::try_from(u32::from(c)).ok()).collect()

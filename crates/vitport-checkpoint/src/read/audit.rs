@@ -7,7 +7,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use super::Bytes;
-use crate::error::{Error, Reason, refuse};
+use crate::error::{CheckpointError, Reason, refuse};
 use crate::escape::escape;
 use crate::storage::{Encoding, Storage};
 use crate::tensor::Tensor;
@@ -25,15 +25,15 @@ pub struct Audit<'a> {
 /// For each storage that is to be checked, the blocks that were read of its record.
 #[derive(Debug)]
 pub(crate) struct Seen {
-    records: Vec<Option<Mutex<Pieces>>>,
+    records: Vec<Option<Mutex<Chunks>>>,
 }
 
-type Pieces = Vec<Piece>;
+type Chunks = Vec<Chunk>;
 
 /// The checksum of a block that was read: from which byte of the record on, and the running state, which
 /// knows the length.
 #[derive(Debug)]
-struct Piece {
+struct Chunk {
     start: u64,
     len: u64,
     hasher: crc32fast::Hasher,
@@ -45,8 +45,8 @@ impl Seen {
         if let Some(Some(record)) = self.records.get(storage) {
             let mut hasher = crc32fast::Hasher::new();
             hasher.update(bytes);
-            let piece = Piece { start, len: bytes.len() as u64, hasher };
-            record.lock().unwrap_or_else(PoisonError::into_inner).push(piece);
+            let chunk = Chunk { start, len: bytes.len() as u64, hasher };
+            record.lock().unwrap_or_else(PoisonError::into_inner).push(chunk);
         }
     }
 }
@@ -65,25 +65,25 @@ impl<'a> Audit<'a> {
         Self { bytes, seen: Seen { records } }
     }
 
-    /// Like [`Checkpoint::read`](crate::Checkpoint::read), and remembers the checksum of what it read.
+    /// Reads like [`Checkpoint::read`](crate::Checkpoint::read), and remembers the checksum of what it read.
     ///
     /// # Errors
     /// As [`Checkpoint::read`](crate::Checkpoint::read).
-    pub fn read(&self, tensor: &Tensor, first: u64, out: &mut [u8]) -> Result<(), Error> {
+    pub fn read(&self, tensor: &Tensor, first: u64, out: &mut [u8]) -> Result<(), CheckpointError> {
         self.bytes.read(tensor, first, out, Some(&self.seen))
     }
 
-    /// As [`Checkpoint::plain_bytes`](crate::Checkpoint::plain_bytes).
+    /// Returns the same as [`Checkpoint::plain_bytes`](crate::Checkpoint::plain_bytes).
     #[must_use]
     pub fn plain_bytes(&self, tensor: &Tensor) -> Option<(usize, u64)> {
         self.bytes.plain(tensor)
     }
 
-    /// SHA-256 of the tensor's row-major little-endian bytes, read through this audit, in lower-case hexadecimal.
+    /// Returns the SHA-256 of the tensor's row-major little-endian bytes, read through this audit, in lower-case hexadecimal.
     ///
     /// # Errors
     /// As [`read`](Self::read).
-    pub fn sha256(&self, tensor: &Tensor) -> Result<String, Error> {
+    pub fn sha256(&self, tensor: &Tensor) -> Result<String, CheckpointError> {
         super::hash::sha256(tensor, |first, block| self.read(tensor, first, block))
     }
 
@@ -92,21 +92,21 @@ impl<'a> Audit<'a> {
     ///
     /// # Errors
     /// Refuses a record that does not match its checksum, and a file that was changed; also when the file cannot be read.
-    pub fn finish(self) -> Result<(), Error> {
+    pub fn finish(self) -> Result<(), CheckpointError> {
         let bytes = self.bytes;
         let checked = self.check_records();
         bytes.check_unchanged().and(checked)
     }
 
-    fn check_records(self) -> Result<(), Error> {
+    fn check_records(self) -> Result<(), CheckpointError> {
         let bytes = self.bytes;
         let mut block = Vec::new();
-        for (index, (storage, pieces)) in bytes.storages().iter().zip(self.seen.records).enumerate() {
-            let Some(pieces) = pieces else {
+        for (index, (storage, chunks)) in bytes.storages().iter().zip(self.seen.records).enumerate() {
+            let Some(chunks) = chunks else {
                 continue;
             };
-            let pieces = pieces.into_inner().unwrap_or_else(PoisonError::into_inner);
-            check(bytes, index, storage, pieces, &mut block)
+            let chunks = chunks.into_inner().unwrap_or_else(PoisonError::into_inner);
+            check(bytes, index, storage, chunks, &mut block)
                 .map_err(|fault| fault.in_file(bytes.path(storage)))?;
         }
         Ok(())
@@ -117,7 +117,7 @@ fn check(
     bytes: &Bytes,
     index: usize,
     storage: &Storage,
-    mut pieces: Pieces,
+    mut chunks: Chunks,
     block: &mut Vec<u8>,
 ) -> Result<(), crate::error::Fault> {
     let Some(expected) = storage.crc32 else {
@@ -129,16 +129,16 @@ fn check(
         let len = usize::from(storage.len > 0);
         return bytes.record(index, storage, 0, first.get_mut(..len).unwrap_or_default(), None);
     }
-    pieces.sort_unstable_by_key(|piece| piece.start);
+    chunks.sort_unstable_by_key(|chunk| chunk.start);
     let mut whole = crc32fast::Hasher::new();
     let mut at = 0;
-    for piece in pieces {
-        if piece.start < at {
+    for chunk in chunks {
+        if chunk.start < at {
             continue;
         }
-        read_through(bytes, index, storage, at..piece.start, &mut whole, block)?;
-        whole.combine(&piece.hasher);
-        at = piece.start.saturating_add(piece.len);
+        read_through(bytes, index, storage, at..chunk.start, &mut whole, block)?;
+        whole.combine(&chunk.hasher);
+        at = chunk.start.saturating_add(chunk.len);
     }
     read_through(bytes, index, storage, at..storage.len, &mut whole, block)?;
     let found = whole.finalize();

@@ -2,18 +2,18 @@
 
 use sha2::{Digest, Sha256};
 
-use crate::error::Error;
+use crate::error::CheckpointError;
 use crate::tensor::Tensor;
 
 /// Bytes that are read at a time. A multiple of every element's size.
 const BLOCK: u64 = 256 << 10;
 
-/// SHA-256 of the row-major little-endian bytes, as 64 lower-case hexadecimal digits. `read` fills a block with the
+/// Returns the SHA-256 of the row-major little-endian bytes, as 64 lower-case hexadecimal digits. `read` fills a block with the
 /// elements from a number on.
 pub(super) fn sha256(
     tensor: &Tensor,
-    read: impl Fn(u64, &mut [u8]) -> Result<(), Error>,
-) -> Result<String, Error> {
+    read: impl Fn(u64, &mut [u8]) -> Result<(), CheckpointError>,
+) -> Result<String, CheckpointError> {
     let mut hasher = Sha256::new();
     let mut block = Vec::new();
     let size = tensor.dtype.size();

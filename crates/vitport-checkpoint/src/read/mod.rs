@@ -3,7 +3,7 @@
 //! [`Bytes`] holds the open files and the storages. A read is one of three: of contiguous elements, one
 //! positional read into the caller's buffer; of other views, a gather ([`strided`]); of compressed
 //! records, the same from a temporary file that they were unpacked into ([`spool`]). Afterwards, elements
-//! that are stored big-endian or carry lazy operations are put right in place ([`values`]).
+//! that are stored big-endian or have lazy operations are put right in place ([`values`]).
 
 pub(crate) mod audit;
 mod hash;
@@ -13,7 +13,7 @@ mod values;
 
 use std::path::Path;
 
-use crate::error::{Error, Fault, Reason, refuse};
+use crate::error::{CheckpointError, Fault, Reason, refuse};
 use crate::source::Source;
 use crate::storage::{Encoding, Storage};
 use crate::tensor::Tensor;
@@ -38,8 +38,8 @@ impl Bytes {
         self.sources.iter().map(Source::handle)
     }
 
-    /// See [`Checkpoint::check_unchanged`](crate::Checkpoint::check_unchanged).
-    pub(crate) fn check_unchanged(&self) -> Result<(), Error> {
+    /// Does what [`Checkpoint::check_unchanged`](crate::Checkpoint::check_unchanged) says.
+    pub(crate) fn check_unchanged(&self) -> Result<(), CheckpointError> {
         self.sources.iter().try_for_each(|s| s.check_unchanged().map_err(|fault| fault.in_file(&s.path)))
     }
 
@@ -47,7 +47,7 @@ impl Bytes {
         &self.storages
     }
 
-    pub(crate) fn storage(&self, tensor: &Tensor) -> Result<&Storage, Error> {
+    pub(crate) fn storage(&self, tensor: &Tensor) -> Result<&Storage, CheckpointError> {
         self.storages.get(tensor.storage).ok_or_else(|| misuse(tensor, "it is not of this checkpoint"))
     }
 
@@ -62,7 +62,7 @@ impl Bytes {
         self.sources.get(storage.file).map_or(Path::new(""), |source| &source.path)
     }
 
-    /// See [`Checkpoint::plain_bytes`](crate::Checkpoint::plain_bytes).
+    /// Returns the same as [`Checkpoint::plain_bytes`](crate::Checkpoint::plain_bytes).
     pub(crate) fn plain(&self, tensor: &Tensor) -> Option<(usize, u64)> {
         let storage = self.storages.get(tensor.storage)?;
         let verbatim = storage.encoding == Encoding::Stored
@@ -74,14 +74,14 @@ impl Bytes {
         Some((storage.file, storage.offset.checked_add(skipped)?))
     }
 
-    /// See [`Checkpoint::read`](crate::Checkpoint::read). What is read as it lies in a record is noted in `seen`.
+    /// Reads for [`Checkpoint::read`](crate::Checkpoint::read). What is read as it lies in a record is noted in `seen`.
     pub(crate) fn read(
         &self,
         tensor: &Tensor,
         first: u64,
         out: &mut [u8],
         seen: Option<&audit::Seen>,
-    ) -> Result<(), Error> {
+    ) -> Result<(), CheckpointError> {
         let storage = self.storage(tensor)?;
         let size = tensor.dtype.size();
         let count = out.len() as u64 / size;
@@ -106,7 +106,7 @@ impl Bytes {
         Ok(())
     }
 
-    /// Decoded bytes of a storage, `at` bytes after its first element.
+    /// Reads decoded bytes of a storage, `at` bytes after its first element.
     fn raw(&self, index: usize, at: u64, out: &mut [u8], seen: Option<&audit::Seen>) -> Result<(), Fault> {
         let storage = self.storages.get(index);
         let Some(storage) = storage else {
@@ -116,7 +116,7 @@ impl Bytes {
         self.record(index, storage, at, out, seen)
     }
 
-    /// Decoded bytes of a storage's record, `at` bytes after the record's beginning.
+    /// Reads decoded bytes of a storage's record, `at` bytes after the record's beginning.
     fn record(
         &self,
         index: usize,
@@ -158,6 +158,6 @@ impl Bytes {
     }
 }
 
-fn misuse(tensor: &Tensor, why: &'static str) -> Error {
-    Error::Misuse { tensor: tensor.name.to_string(), why }
+fn misuse(tensor: &Tensor, why: &'static str) -> CheckpointError {
+    CheckpointError::Misuse { tensor: tensor.name.to_string(), why }
 }

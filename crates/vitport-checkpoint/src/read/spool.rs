@@ -33,7 +33,7 @@ impl Spool {
         Self { state: Mutex::new(State { file: None, end: 0, starts: vec![None; storages] }) }
     }
 
-    /// Decoded bytes of storage number `index`, `at` bytes after its beginning.
+    /// Reads decoded bytes of storage number `index`, `at` bytes after its beginning.
     pub(super) fn read(
         &self,
         index: usize,
@@ -139,6 +139,7 @@ impl Read for Window<'_> {
             }
             Err(Fault::Io(error)) => Err(error),
             Err(Fault::Refused(refusal)) => Err(std::io::Error::other(refusal.detail)),
+            Err(Fault::Dangerous(call)) => Err(std::io::Error::other(call)),
         }
     }
 }

@@ -259,7 +259,7 @@ mod tests {
         t
     }
 
-    /// Every element of a view, by its definition.
+    /// Returns every element of a view, by its definition.
     fn every_element(t: &Tensor) -> Vec<usize> {
         (0..t.elements())
             .map(|number| {

@@ -26,7 +26,7 @@ pub(super) struct Entry {
     pub(super) end: u64,
 }
 
-/// Marks an error text as a limit, since serde carries only text.
+/// Marks an error text as a limit, since serde passes on only text.
 const LIMIT: &str = "limit: ";
 
 /// Parses the whole header.

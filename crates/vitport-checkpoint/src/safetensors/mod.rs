@@ -22,7 +22,7 @@ use header::{Entry, Header};
 /// Bytes before the header: its length.
 const PREFIX: u64 = 8;
 
-/// True when the first bytes of a file look like safetensors: a header length that the file can hold, and
+/// Returns true when the first bytes of a file look like safetensors: a header length that the file can hold, and
 /// the header's opening brace.
 pub(crate) fn looks_like(start: &[u8], file_len: u64) -> bool {
     let Some((length, rest)) = start.split_first_chunk::<8>() else {
@@ -57,7 +57,7 @@ pub(crate) fn read(source: &Source, file: usize, limits: &Limits) -> Result<Cont
     Ok(contents)
 }
 
-/// The parsed header, and where the data begins.
+/// Returns the parsed header, and where the data begins.
 fn header(source: &Source, limits: &Limits) -> Result<(Header, u64), Fault> {
     let start = source.bytes_at(0, 8, "the length of the header")?;
     let length = start.first_chunk::<8>().map_or(0, |bytes| u64::from_le_bytes(*bytes));
@@ -84,7 +84,7 @@ fn header(source: &Source, limits: &Limits) -> Result<(Header, u64), Fault> {
     Ok((header, PREFIX + length))
 }
 
-/// The tensor of a header's entry, in storage number `storage`.
+/// Returns the tensor of a header's entry, in storage number `storage`.
 fn tensor(name: &str, entry: &Entry, storage: usize, limits: &Limits) -> Result<Tensor, Fault> {
     let shown = escape(name);
     let Some(dtype) = Dtype::from_name(&entry.dtype) else {
@@ -117,7 +117,7 @@ fn tensor(name: &str, entry: &Entry, storage: usize, limits: &Limits) -> Result<
     Ok(Tensor::contiguous(name, dtype, entry.shape.clone(), 0, storage))
 }
 
-/// The tensors must cover the data exactly: no gap in which something could hide, no overlap.
+/// Checks that the tensors cover the data exactly: no gap in which something could hide, no overlap.
 fn check_coverage(header: &Header, data_len: u64) -> Result<(), Fault> {
     let mut ranges: Vec<(u64, u64, &str)> =
         header.tensors.iter().map(|(name, entry)| (entry.begin, entry.end, name.as_str())).collect();

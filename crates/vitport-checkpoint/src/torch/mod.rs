@@ -28,7 +28,7 @@ use crate::storage::Storage;
 /// Finds where a storage that a pickle declares lies.
 type Locate<'a> = dyn FnMut(&Arena, &Declared) -> Result<Storage, Fault> + 'a;
 
-/// From an unpickled object to contents: the tensors under their paths, what lies next to them, and the
+/// Makes contents of an unpickled object: the tensors under their paths, what lies next to them, and the
 /// evidence of the pickle.
 fn contents(
     arena: Arena,
@@ -37,22 +37,37 @@ fn contents(
     scripts: &script::Classes,
     locate: &mut Locate<'_>,
 ) -> Result<Contents, Fault> {
-    let mut contents = walk::walk(&arena, root, scripts, locate)?;
+    let walked = walk::walk(&arena, root, scripts, locate);
+    let mut contents = walked.map_err(|fault| danger_first(&arena, fault))?;
     contents.metadata = plain_values::beside_weights(&arena, root, &mut contents.evidence);
     contents.modules = modules::modules(&arena, root, scripts, &mut contents.evidence);
     let notes = std::mem::take(&mut contents.evidence.notes);
     evidence.is_cut = contents.evidence.is_cut;
     evidence.pickle_protocol = arena.protocol;
+    evidence.dangerous_call = arena.dangerous();
     evidence.globals = arena.globals.into_iter().map(|(global, _)| global).collect();
     arena.notes.into_iter().chain(notes).for_each(|note| evidence.note(note));
     contents.evidence = evidence;
     Ok(contents)
 }
 
+/// Returns a refusal of the file, or of what a pickle would have called before the instruction that is refused.
+fn danger_first(arena: &Arena, fault: Fault) -> Fault {
+    match (fault, arena.dangerous()) {
+        (Fault::Refused(_), Some(call)) if !arena.limits.allow_dangerous_pickle => Fault::Dangerous(call),
+        (fault, _) => fault,
+    }
+}
+
+/// Reads the first pickle of a file, or one that belongs to it.
+fn load(stream: &mut Stream<'_>, arena: &mut Arena, ids: &PersistentIds) -> Result<Value, Fault> {
+    pickle::load(stream, arena, ids).map_err(|fault| danger_first(arena, fault))
+}
+
 /// Pickles after the first that are looked into.
 const BEHIND: usize = 8;
 
-/// What lies after the end of the pickle that a loader reads. Nothing of it is taken; but where it is pickles again, what
+/// Looks at what lies after the end of the pickle that a loader reads. Nothing of it is taken; but where it is pickles again, what
 /// they name is evidence, since a loader may be made to go on. More bytes than a pickle of a zip may have are only counted.
 fn look_behind(stream: &mut Stream<'_>, arena: &mut Arena, ids: &PersistentIds) -> Result<(), Fault> {
     let bytes = stream.remaining();
@@ -78,7 +93,7 @@ fn look_behind(stream: &mut Stream<'_>, arena: &mut Arena, ids: &PersistentIds) 
     Ok(())
 }
 
-/// Where a storage lies that is a part of the pickle itself.
+/// Returns where a storage lies that is a part of the pickle itself.
 fn inline_storage(arena: &Arena, declared: &Declared, file: usize) -> Option<Storage> {
     use crate::pickle::arena::Place;
     use crate::storage::Encoding;
@@ -94,12 +109,12 @@ fn inline_storage(arena: &Arena, declared: &Declared, file: usize) -> Option<Sto
     Some(Storage { origin, encoding, big_endian, ..storage })
 }
 
-/// The device as evidence, where the pickle names one.
+/// Returns the device as evidence, where the pickle names one.
 fn device(name: &Arc<str>) -> Option<Arc<str>> {
     (!name.is_empty()).then(|| Arc::clone(name))
 }
 
-/// A dict's key as part of a path.
+/// Returns a dict's key as part of a path.
 fn key(arena: &Arena, key: Value) -> Cow<'_, str> {
     let spelt = match key {
         Value::Int(_) | Value::Long(_) => arena.int(key).unwrap_or_default().to_string(),

@@ -40,7 +40,7 @@ pub(super) fn shape<'a>(
 }
 
 impl<'a> Walk<'a> {
-    /// The attribute of this name, the last one if it was set twice.
+    /// Returns the attribute of this name, the last one if it was set twice.
     fn field(&self, fields: &Fields, name: &str) -> Option<Node<'a>> {
         attributes::named(self.arena, fields, name)
     }
@@ -124,7 +124,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// A child module; anything else under a child's name holds no state.
+    /// Adds a child module; anything else under a child's name holds no state.
     fn child(&mut self, key: Value, value: Value, prefix: &str) -> Result<(), Fault> {
         let Some((id, Node::Object(object))) = self.worthwhile(value) else {
             return Ok(());

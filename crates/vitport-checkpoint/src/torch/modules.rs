@@ -14,7 +14,7 @@ use crate::saved_module::SavedModule;
 /// Dicts, lists, objects and modules inside each other that are followed.
 const DEPTH: usize = 64;
 
-/// All modules that the top leads to.
+/// Returns all modules that the top leads to.
 pub(super) fn modules(
     arena: &Arena,
     root: Value,

@@ -12,7 +12,7 @@ use crate::source::{Origin, Stream};
 /// What one of these costs besides its bytes; also a bound on how many there may be.
 const COST: usize = 2048;
 
-/// The storage in a byte string.
+/// Returns the storage in a byte string.
 pub(crate) fn storage(machine: &mut Machine<'_, '_>, bytes: Value) -> Result<Value, Fault> {
     let Some(Node::Bytes(string)) = machine.arena.node(bytes) else {
         return refuse(Reason::Malformed, "a storage is made of something that is no byte string");
@@ -22,14 +22,14 @@ pub(crate) fn storage(machine: &mut Machine<'_, '_>, bytes: Value) -> Result<Val
     let (declared, class) = match (string.at, &string.bytes) {
         (Some(at), _) => {
             let mut stream = Stream::new(machine.stream.origin(), at, string.len);
-            let (found, class, begin) = inner(&mut stream, &machine.arena.limits)?;
+            let (found, class, begin) = inner(&mut stream, machine.arena)?;
             let place = Place::File { at: begin, big_endian: false };
             let key = machine.arena.add_text(&format!("pickle@{begin}"))?;
             (Declared { key, place: Some(Box::new(place)), ..found }, class)
         }
         (None, Some(bytes)) => {
             let mut stream = Stream::new(Origin::Memory(bytes), 0, string.len);
-            let (found, class, begin) = inner(&mut stream, &machine.arena.limits)?;
+            let (found, class, begin) = inner(&mut stream, machine.arena)?;
             let place = Place::Memory { bytes: std::sync::Arc::clone(bytes), at: begin, big_endian: false };
             let key = format!("pickle#{}", machine.arena.storages.len());
             let key = machine.arena.add_text(&key)?;
@@ -41,20 +41,26 @@ pub(crate) fn storage(machine: &mut Machine<'_, '_>, bytes: Value) -> Result<Val
 }
 
 /// Reads the inner stream: its storage, and where the elements begin in the stream's origin.
-fn inner(stream: &mut Stream<'_>, limits: &crate::Limits) -> Result<(Declared, StorageType, u64), Fault> {
-    let mut arena = Arena::new(limits);
-    let magic = pickle::load(stream, &mut arena, &PersistentIds::None)?;
-    if !stream::is_magic(&arena, magic) {
+fn inner(stream: &mut Stream<'_>, outer: &mut Arena) -> Result<(Declared, StorageType, u64), Fault> {
+    let mut arena = Arena::new(&outer.limits);
+    let found = storage_of(stream, &mut arena);
+    outer.adopt_globals(arena)?;
+    found
+}
+
+fn storage_of(stream: &mut Stream<'_>, arena: &mut Arena) -> Result<(Declared, StorageType, u64), Fault> {
+    let magic = pickle::load(stream, arena, &PersistentIds::None)?;
+    if !stream::is_magic(arena, magic) {
         return refuse(Reason::Unsupported, "a storage in the pickle is not a legacy stream");
     }
-    let (root, places) = stream::legacy(stream, &mut arena, &mut FileEvidence::default())?;
+    let (root, places) = stream::legacy(stream, arena, &mut FileEvidence::default())?;
     let Some(Node::Storage(part)) = arena.node(root) else {
         return refuse(Reason::Unsupported, "a storage in the pickle is something else");
     };
     let class = match part.dtype {
         Some(dtype) => StorageType::Of(dtype),
         None if part.element_size == 1 => StorageType::Untyped,
-        None => StorageType::Other("a dtype that this reader does not hold", part.element_size),
+        None => StorageType::Other(part.other.unwrap_or("unknown"), part.element_size),
     };
     let found = arena.storages.get(part.declared as usize).cloned();
     let Some((declared, begin)) =

@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use foldhash::fast::RandomState;
 
 use super::{attributes, key};
-use crate::evidence::FileEvidence;
+use crate::evidence::{FileEvidence, Global};
 use crate::metadata::Metadata;
 use crate::pickle::globals::Meaning;
 use crate::pickle::nodes::Object;
@@ -74,7 +74,7 @@ impl<'a> Reader<'a> {
         !self.is_cut
     }
 
-    /// True once the budget is spent.
+    /// Returns true once the budget is spent.
     pub(super) fn is_cut(&self) -> bool {
         self.is_cut
     }
@@ -129,7 +129,7 @@ impl<'a> Reader<'a> {
             Some(Node::Object(object)) => self.object(object, deeper),
             Some(Node::Bytes(string)) => PlainValue::Opaque(format!("{} bytes", string.len)),
             Some(Node::Tensor(_)) => PlainValue::Opaque("a tensor".to_owned()),
-            Some(Node::Unsupported(kind)) => PlainValue::Opaque(kind.to_owned()),
+            Some(Node::Unsupported(kind)) => PlainValue::Opaque(kind.kind.to_string()),
             Some(Node::Storage(_)) => PlainValue::Opaque("a storage".to_owned()),
             Some(Node::ArrayType(_)) => PlainValue::Opaque("a numpy dtype".to_owned()),
             Some(Node::Text(_)) | None => cut(),
@@ -161,7 +161,7 @@ impl<'a> Reader<'a> {
         read
     }
 
-    /// The module and name of a global.
+    /// Returns the module and name of a global.
     pub(super) fn name(&mut self, number: usize) -> Option<String> {
         let (global, _) = self.arena.globals.get(number)?;
         self.take_text(global.module.len() + global.name.len()).then(|| match global.module.as_str() {
@@ -176,6 +176,12 @@ impl<'a> Reader<'a> {
             return self.partial(object, depth);
         }
         let (class, arguments) = class_of(arena, object);
+        if let [only] = arguments
+            && self.is_in(class, "torch.jit._pickle")
+        {
+            // How TorchScript writes lists of one type.
+            return self.part(*only, depth);
+        }
         let Some(Node::Global(number)) = arena.node(class) else {
             return PlainValue::Opaque("what a call of something unnamed returns".to_owned());
         };
@@ -196,16 +202,21 @@ impl<'a> Reader<'a> {
     }
 
     fn is_named(&self, value: Value, module: &str, name: &str) -> bool {
+        self.global(value).is_some_and(|global| global.module == module && global.name == name)
+    }
+
+    fn is_in(&self, value: Value, module: &str) -> bool {
+        self.global(value).is_some_and(|global| global.module == module)
+    }
+
+    fn global(&self, value: Value) -> Option<&'a Global> {
         match self.arena.node(value) {
-            Some(Node::Global(number)) => {
-                let global = self.arena.globals.get(number);
-                global.is_some_and(|(global, _)| global.module == module && global.name == name)
-            }
-            _ => false,
+            Some(Node::Global(number)) => self.arena.globals.get(number).map(|(global, _)| global),
+            _ => None,
         }
     }
 
-    /// A `functools.partial`, whose state is the function, the arguments, the keyword arguments and its own attributes.
+    /// Returns a `functools.partial`, whose state is the function, the arguments, the keyword arguments and its own attributes.
     fn partial(&mut self, object: &Object, depth: usize) -> PlainValue {
         let arena = self.arena;
         let state = object.states.last().and_then(|state| arena.sequence(*state)).unwrap_or_default();
@@ -232,7 +243,7 @@ fn cut() -> PlainValue {
     PlainValue::Opaque("left out".to_owned())
 }
 
-/// The class of an object, and what it was made of: protocols before 2 name the class as an argument.
+/// Returns the class of an object, and what it was made of: protocols before 2 name the class as an argument.
 pub(super) fn class_of<'a>(arena: &'a Arena, object: &Object) -> (Value, &'a [Value]) {
     let arguments = arena.sequence(object.args).unwrap_or_default();
     match (arena.meaning(object.callee), arguments) {
@@ -241,7 +252,7 @@ pub(super) fn class_of<'a>(arena: &'a Arena, object: &Object) -> (Value, &'a [Va
     }
 }
 
-/// Entries by their keys as text; of a key that is set twice the last value.
+/// Returns entries by their keys as text; of a key that is set twice the last value.
 pub(super) fn last_of_each(arena: &Arena, entries: &[(Value, Value)]) -> Vec<(String, Value)> {
     let mut seen: HashSet<String, RandomState> = HashSet::default();
     let mut kept = Vec::with_capacity(entries.len());
@@ -255,7 +266,7 @@ pub(super) fn last_of_each(arena: &Arena, entries: &[(Value, Value)]) -> Vec<(St
     kept
 }
 
-/// All plain values next to the weights, by their dotted paths. What a training run needs to go on comes last, since an
+/// Returns all plain values next to the weights, by their dotted paths. What a training run needs to go on comes last, since an
 /// optimizer's state may be larger than all the rest.
 pub(super) fn beside_weights(arena: &Arena, root: Value, evidence: &mut FileEvidence) -> Vec<Metadata> {
     let mut search = Search { reader: Reader::new(arena), found: Vec::new() };

@@ -3,7 +3,7 @@
 //! Pickles share values freely: sixty lists, each holding the one before twice, spell 2^60 paths. The
 //! walk for tensors follows paths, so it first learns which values are worth following at all. This looks
 //! once at every container that the top leads to, however they are entangled, and at nothing else: most of
-//! a state dict's pickle, the pieces that its tensors were made of, cannot be reached any more.
+//! a state dict's pickle, the parts that its tensors were made of, cannot be reached any more.
 
 use std::collections::HashSet;
 
@@ -14,7 +14,7 @@ use crate::pickle::{Arena, Node, NodeId, Value};
 /// Containers.
 pub(super) type Containers = HashSet<NodeId, RandomState>;
 
-/// The containers that `root` leads to, itself included, from which a tensor can be reached.
+/// Returns the containers that `root` leads to, itself included, from which a tensor can be reached.
 pub(super) fn reaching_tensors(arena: &Arena, root: Value) -> Containers {
     let mut search = Search {
         arena,
@@ -48,7 +48,7 @@ struct Search<'a> {
     open: Vec<NodeId>,
     /// A container that is held, and the one that holds it.
     links: Vec<(NodeId, NodeId)>,
-    /// Containers that lead to a tensor, whose holders have not been told yet.
+    /// Containers that lead to a tensor, whose holders have not been visited yet.
     leading: Vec<NodeId>,
 }
 
@@ -108,7 +108,7 @@ mod tests {
     use crate::limits::Limits;
     use crate::pickle::nodes::New;
 
-    /// A list that holds these values.
+    /// Returns a list that holds these values.
     fn list(arena: &mut Arena, items: &[Value]) -> Value {
         arena.add(New::List(items.to_vec()), 0).unwrap()
     }

@@ -69,7 +69,7 @@ pub(super) fn classes(
     Ok(classes)
 }
 
-/// What the file says of each `class NAME(Module):`. Of two classes of one name, the first counts.
+/// Returns what the file says of each `class NAME(Module):`. Of two classes of one name, the first counts.
 fn classes_of(code: &str) -> HashMap<String, Class> {
     let mut classes: HashMap<String, Class> = HashMap::new();
     let mut open: Option<(String, Class)> = None;
@@ -117,7 +117,7 @@ fn classes_of(code: &str) -> HashMap<String, Class> {
     classes
 }
 
-/// The strings of a list literal.
+/// Returns the strings of a list literal.
 fn quoted(list: &str) -> Vec<String> {
     list.split('"').skip(1).step_by(2).map(str::to_owned).collect()
 }
@@ -148,7 +148,7 @@ fn calls(line: &str, aliases: &HashMap<&str, &str>, out: &mut Vec<String>) {
     }
 }
 
-/// The beginning of a text up to the parenthesis that closes its first one, or as much as is kept.
+/// Returns the beginning of a text up to the parenthesis that closes its first one, or as much as is kept.
 fn arguments(text: &str) -> &str {
     let (mut depth, mut in_string, mut is_escaped) = (0_usize, false, false);
     for (at, byte) in text.bytes().enumerate().take(CALL) {
@@ -169,7 +169,7 @@ fn arguments(text: &str) -> &str {
     text.get(..text.floor_char_boundary(CALL.min(text.len()))).unwrap_or(text)
 }
 
-/// A qualified name without `__torch__` and without the parts that tell classes of one name apart.
+/// Returns a qualified name without `__torch__` and without the parts that tell classes of one name apart.
 pub(super) fn unmangled(name: &str) -> String {
     let parts = name.split('.').filter(|part| *part != "__torch__" && !part.starts_with("___torch_mangle_"));
     parts.collect::<Vec<_>>().join(".")

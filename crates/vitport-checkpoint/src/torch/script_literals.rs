@@ -43,7 +43,7 @@ fn list(rest: &mut &str, end: char, depth: usize) -> Option<PlainValue> {
     }
 }
 
-/// A string in double quotes. Of the escapes, those for quotes and backslashes are decoded and all others kept.
+/// Returns a string in double quotes. Of the escapes, those for quotes and backslashes are decoded and all others kept.
 fn string(rest: &mut &str) -> Option<String> {
     let mut out = String::new();
     let mut chars = rest.chars();

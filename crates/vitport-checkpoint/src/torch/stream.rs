@@ -2,13 +2,13 @@
 //!
 //! A legacy file is five pickles, a magic number, a protocol version, facts about the machine, the object
 //! and the list of storage keys, and then for each key the number of elements and the elements. A plain
-//! pickle is just the object; its tensors carry their storages as byte strings, each of them a legacy
+//! pickle is just the object; its tensors hold their storages as byte strings, each of them a legacy
 //! file of its own ([`nested`](super::nested)).
 
 use std::collections::HashMap;
 
 use super::script::Classes;
-use super::{contents, device, inline_storage, look_behind};
+use super::{contents, danger_first, device, inline_storage, load, look_behind};
 use crate::contents::Contents;
 use crate::error::{Fault, Reason, refuse};
 use crate::escape::escape;
@@ -23,7 +23,7 @@ use crate::storage::Storage;
 /// of that size: in the digits that the protocol wrote.
 const MAGIC: [&str; 2] = ["0x1950a86a20f9469cfc6c", "119547037146038801333356"];
 
-/// True for the object that a legacy stream begins with.
+/// Returns true for the object that a legacy stream begins with.
 pub(super) fn is_magic(arena: &Arena, value: Value) -> bool {
     arena.text(value).is_some_and(|text| MAGIC.contains(&text))
 }
@@ -44,7 +44,7 @@ pub(crate) fn read(source: &Source, file: usize, limits: &Limits) -> Result<Cont
                 "this is a dump of joblib, whose arrays lie between the pickle's instructions",
             );
         }
-        first => first?,
+        first => first.map_err(|fault| danger_first(&arena, fault))?,
     };
     if !is_magic(&arena, first) {
         return plain(arena, first, &mut stream, file);
@@ -72,14 +72,14 @@ pub(crate) fn read(source: &Source, file: usize, limits: &Limits) -> Result<Cont
     contents(arena, root, evidence, &Classes::new(), &mut locate)
 }
 
-/// True when the pickle is joblib's (joblib/numpy_pickle.py).
+/// Returns true when the pickle is joblib's (joblib/numpy_pickle.py).
 fn is_joblib(arena: &Arena) -> bool {
     let wrapper =
         |module: &str, name: &str| module.ends_with("joblib.numpy_pickle") && name == "NumpyArrayWrapper";
     arena.globals.iter().any(|(global, _)| wrapper(&global.module, &global.name))
 }
 
-/// A file that is one pickle.
+/// Returns a file that is one pickle.
 fn plain(mut arena: Arena, root: Value, stream: &mut Stream<'_>, file: usize) -> Result<Contents, Fault> {
     look_behind(stream, &mut arena, &PersistentIds::None)?;
     let mut locate = |arena: &Arena, declared: &Declared| match inline_storage(arena, declared, file) {
@@ -89,20 +89,20 @@ fn plain(mut arena: Arena, root: Value, stream: &mut Stream<'_>, file: usize) ->
     contents(arena, root, FileEvidence::of(Container::Pickle), &Classes::new(), &mut locate)
 }
 
-/// What follows the magic number: the object, and where each storage's bytes begin in the origin.
+/// Returns what follows the magic number: the object, and where each storage's bytes begin in the origin.
 pub(super) fn legacy(
     stream: &mut Stream<'_>,
     arena: &mut Arena,
     evidence: &mut FileEvidence,
 ) -> Result<(Value, HashMap<String, u64>), Fault> {
-    let version = pickle::load(stream, arena, &PersistentIds::None)?;
+    let version = load(stream, arena, &PersistentIds::None)?;
     if arena.int(version) != Some(VERSION) {
         return refuse(Reason::Unsupported, "the legacy stream has a protocol version other than 1001");
     }
-    let machine = pickle::load(stream, arena, &PersistentIds::None)?;
+    let machine = load(stream, arena, &PersistentIds::None)?;
     note_byte_order(arena, machine, evidence);
-    let root = pickle::load(stream, arena, &PersistentIds::Torch)?;
-    let keys = pickle::load(stream, arena, &PersistentIds::None)?;
+    let root = load(stream, arena, &PersistentIds::Torch)?;
+    let keys = load(stream, arena, &PersistentIds::None)?;
     let Some(keys) = arena.sequence(keys).map(<[Value]>::to_vec) else {
         return refuse(Reason::Malformed, "the legacy stream has no list of storages");
     };
@@ -138,7 +138,7 @@ pub(super) fn legacy(
     Ok((root, places))
 }
 
-/// The facts about the machine say its byte order; elements are little-endian in any case, since
+/// Notes the byte order that the facts about the machine say; elements are little-endian in any case, since
 /// PyTorch's writer of this format converted them.
 fn note_byte_order(arena: &Arena, machine: Value, evidence: &mut FileEvidence) {
     let Some(Node::Dict(facts)) = arena.node(machine) else {

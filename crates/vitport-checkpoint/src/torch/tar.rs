@@ -6,17 +6,17 @@
 use std::collections::HashMap;
 
 use super::script::Classes;
-use super::{contents, inline_storage};
+use super::{contents, inline_storage, load};
 use crate::contents::Contents;
 use crate::error::{Fault, Reason, refuse};
 use crate::evidence::{Container, FileEvidence};
 use crate::limits::Limits;
 use crate::pickle::arena::{Declared, Place};
 use crate::pickle::builders;
-use crate::pickle::globals::{Meaning, StorageType};
+use crate::pickle::globals::Meaning;
 use crate::pickle::nodes::{StorageRef, View};
 use crate::pickle::persistent::TarValue;
-use crate::pickle::{self, Arena, PersistentIds, Value};
+use crate::pickle::{Arena, PersistentIds, Value};
 use crate::source::{Origin, Source, Stream};
 use crate::tar::{self, Member};
 use crate::tensor::{Dims, LazyBits};
@@ -36,7 +36,7 @@ pub(crate) fn read(source: &Source, file: usize, limits: &Limits) -> Result<Cont
     let mut arena = Arena::new(limits);
     let storages = read_storages(&mut storages, &mut arena)?;
     let tensors = read_tensors(&mut tensors, &mut arena, &storages)?;
-    let root = pickle::load(&mut object, &mut arena, &PersistentIds::Tar(tensors))?;
+    let root = load(&mut object, &mut arena, &PersistentIds::Tar(tensors))?;
     arena
         .notes
         .push("the format has no checksums, so a damaged file cannot be told from a sound one".to_owned());
@@ -48,7 +48,7 @@ pub(crate) fn read(source: &Source, file: usize, limits: &Limits) -> Result<Cont
     contents(arena, root, FileEvidence::of(Container::TorchTar), &Classes::new(), &mut locate)
 }
 
-/// A number that the file gives for "how many".
+/// Returns a number that the file gives for "how many".
 fn count(arena: &Arena, value: Value) -> Result<u64, Fault> {
     let limit = arena.limits.max_tensors;
     match arena.int(value) {
@@ -60,7 +60,7 @@ fn count(arena: &Arena, value: Value) -> Result<u64, Fault> {
     }
 }
 
-/// A key: the number that an object had in the memory of the program that saved it.
+/// Returns a key: the number that an object had in the memory of the program that saved it.
 fn key(arena: &Arena, value: Value) -> Result<i64, Fault> {
     match arena.int(value).or_else(|| arena.text(value)?.parse().ok()) {
         Some(number) => Ok(number),
@@ -68,12 +68,12 @@ fn key(arena: &Arena, value: Value) -> Result<i64, Fault> {
     }
 }
 
-/// The storages, and the parts of storages, by key.
+/// Returns the storages, and the parts of storages, by key.
 fn read_storages(stream: &mut Stream<'_>, arena: &mut Arena) -> Result<HashMap<i64, StorageRef>, Fault> {
     let mut found = HashMap::new();
-    let total = pickle::load(stream, arena, &PersistentIds::None)?;
+    let total = load(stream, arena, &PersistentIds::None)?;
     for _ in 0..count(arena, total)? {
-        let entry = pickle::load(stream, arena, &PersistentIds::None)?;
+        let entry = load(stream, arena, &PersistentIds::None)?;
         let Some(&[number, location, class]) = arena.sequence(entry) else {
             return refuse(Reason::Malformed, "a storage is not described by three things");
         };
@@ -95,13 +95,13 @@ fn read_storages(stream: &mut Stream<'_>, arena: &mut Arena) -> Result<HashMap<i
             device,
             place: Some(Box::new(place)),
         })?;
-        let dtype = if let StorageType::Of(dtype) = class { Some(dtype) } else { None };
-        let storage = StorageRef { declared, dtype, element_size: class.size(), start: 0, numel };
+        let (dtype, other) = class.dtype();
+        let storage = StorageRef { declared, dtype, other, element_size: class.size(), start: 0, numel };
         if found.insert(number, storage).is_some() {
             return refuse(Reason::Contradiction, format!("storage {number} is written twice"));
         }
     }
-    let views = pickle::load(stream, arena, &PersistentIds::None)?;
+    let views = load(stream, arena, &PersistentIds::None)?;
     let views = arena.sequence(views).map(<[Value]>::to_vec).unwrap_or_default();
     for view in views {
         let Some(&[target, root, start, numel]) = arena.sequence(view) else {
@@ -127,16 +127,16 @@ fn read_storages(stream: &mut Stream<'_>, arena: &mut Arena) -> Result<HashMap<i
     Ok(found)
 }
 
-/// The tensors by key.
+/// Returns the tensors by key.
 fn read_tensors(
     stream: &mut Stream<'_>,
     arena: &mut Arena,
     storages: &HashMap<i64, StorageRef>,
 ) -> Result<HashMap<i64, TarValue>, Fault> {
     let mut found = HashMap::new();
-    let total = pickle::load(stream, arena, &PersistentIds::None)?;
+    let total = load(stream, arena, &PersistentIds::None)?;
     for _ in 0..count(arena, total)? {
-        let entry = pickle::load(stream, arena, &PersistentIds::None)?;
+        let entry = load(stream, arena, &PersistentIds::None)?;
         let Some(&[number, storage, _class]) = arena.sequence(entry) else {
             return refuse(Reason::Malformed, "a tensor is not described by three things");
         };
@@ -170,7 +170,7 @@ fn read_tensors(
                 lazy_bits: LazyBits::default(),
                 persistent: true,
             }),
-            None => TarValue::Unsupported,
+            None => TarValue::OtherDtype(storage.other.unwrap_or("untyped"), shape),
         };
         if found.insert(number, view).is_some() {
             return refuse(Reason::Contradiction, format!("tensor {number} is written twice"));

@@ -113,7 +113,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// The node of a value, if tensors can be reached through it and it is not being visited already.
+    /// Returns the node of a value, if tensors can be reached through it and it is not being visited already.
     pub(super) fn worthwhile(&self, value: Value) -> Option<(NodeId, Node<'a>)> {
         let Value::Node(id) = value else {
             return None;
@@ -203,7 +203,7 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// A module, or any other object: its attributes, its items, and what it would have been made of.
+    /// Visits a module, or any other object: its attributes, its items, and what it would have been made of.
     fn object(&mut self, object: &'a Object, path: &str) -> Result<(), Fault> {
         let fields = self.fields(object)?;
         if let Some(shape) = module::shape(self.arena, self.scripts, object, &fields) {
@@ -220,14 +220,14 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// The attributes of an object.
+    /// Returns the attributes of an object.
     pub(super) fn fields(&mut self, object: &Object) -> Result<Vec<(Value, Value)>, Fault> {
         let (fields, looks) = attributes::of(self.arena, object);
         self.look(looks)?;
         Ok(fields)
     }
 
-    /// A dict's entries as Python keeps them: a key that is set again keeps its place and gets the value.
+    /// Returns a dict's entries as Python keeps them: a key that is set again keeps its place and gets the value.
     pub(super) fn last_of_each_key(&mut self, entries: &[(Value, Value)]) -> Vec<(Value, Value)> {
         let mut places: HashMap<Key<'_>, usize, RandomState> = HashMap::default();
         let mut kept: Vec<(Value, Value)> = Vec::with_capacity(entries.len());
@@ -248,7 +248,7 @@ impl<'a> Walk<'a> {
         kept
     }
 
-    /// What tells a dict's key from others; `None` for a key that is like no other.
+    /// Returns what tells a dict's key from others; `None` for a key that is like no other.
     fn identity(&self, key: Value) -> Option<Key<'a>> {
         match (self.arena.text(key), self.arena.int(key)) {
             (Some(text), _) => Some(Key::Text(text)),
@@ -257,18 +257,18 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// A key as part of a path.
+    /// Returns a key as part of a path.
     pub(super) fn key(&self, key: Value) -> Cow<'a, str> {
         super::key(self.arena, key)
     }
 
-    /// A path one key longer.
+    /// Returns a path one key longer.
     pub(super) fn join<'k>(&self, path: &str, key: impl Into<Cow<'k, str>>) -> Result<Cow<'k, str>, Fault> {
         let key = key.into();
         self.name(if self.inside.len() <= 1 { key } else { format!("{path}.{key}").into() })
     }
 
-    /// A name, unless it is too long.
+    /// Returns a name, unless it is too long.
     pub(super) fn name<'k>(&self, name: Cow<'k, str>) -> Result<Cow<'k, str>, Fault> {
         let limit = self.arena.limits.max_name_len;
         if name.len() <= limit {
@@ -297,9 +297,12 @@ impl<'a> Walk<'a> {
                 let tensor = self.placed(view, path)?;
                 self.out.tensors.push(Arc::new(tensor));
             }
-            Node::Unsupported(kind) => {
-                self.out.unsupported.push(Unsupported { path: path.to_owned(), kind: kind.to_string() });
-            }
+            Node::Unsupported(unread) => self.out.unsupported.push(Unsupported {
+                path: path.to_owned(),
+                kind: unread.kind.to_string(),
+                dtype: unread.dtype.as_ref().map(ToString::to_string),
+                shape: unread.shape.clone(),
+            }),
             _ => {}
         }
         Ok(())
@@ -349,7 +352,7 @@ enum Key<'a> {
     Int(i64),
 }
 
-/// The beginning of a long name, for a message.
+/// Returns the beginning of a long name, for a message.
 fn cut(name: &str) -> String {
     name.chars().take(80).collect()
 }

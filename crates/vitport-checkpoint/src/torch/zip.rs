@@ -5,14 +5,14 @@ use std::collections::HashSet;
 use foldhash::fast::RandomState;
 
 use super::script::{self, Classes};
-use super::{contents, device, inline_storage, look_behind};
+use super::{contents, device, inline_storage, load, look_behind};
 use crate::contents::Contents;
 use crate::error::{Fault, Reason, refuse};
 use crate::escape::escape;
 use crate::evidence::{Container, FileEvidence};
 use crate::limits::Limits;
 use crate::pickle::arena::Declared;
-use crate::pickle::{self, Arena, PersistentIds, Value};
+use crate::pickle::{Arena, PersistentIds, Value};
 use crate::source::{Origin, Source, Stream};
 use crate::storage::Storage;
 use crate::zip::{Archive, Entry};
@@ -120,12 +120,12 @@ fn unpickle(
         archive.verify(source, data)?;
         Stream::new(Origin::File(source), data.data_offset, data.len)
     };
-    let root = pickle::load(&mut stream, &mut arena, &PersistentIds::Torch)?;
+    let root = load(&mut stream, &mut arena, &PersistentIds::Torch)?;
     look_behind(&mut stream, &mut arena, &PersistentIds::Torch)?;
     Ok(Some(Unpickled { arena, root, evidence }))
 }
 
-/// PyTorch's reader looks for records without regard to case (miniz, `mz_zip_reader_locate_file`), so of two names that
+/// Refuses names that differ in case alone: PyTorch's reader looks for records without regard to case (miniz, `mz_zip_reader_locate_file`), so of two names that
 /// differ in nothing else it may take the other one.
 fn check_case(entries: &[Entry]) -> Result<(), Fault> {
     // The names differ, so letters of one case alone are enough to differ without regard to it.
@@ -145,7 +145,7 @@ fn check_case(entries: &[Entry]) -> Result<(), Fault> {
     }
 }
 
-/// The folder that holds the pickle, with its slash, as PyTorch finds it: the first part of the first
+/// Returns the folder that holds the pickle, with its slash, as PyTorch finds it: the first part of the first
 /// entry's name. Another folder with a pickle of its own is refused.
 fn folder(entries: &[Entry]) -> Result<String, Fault> {
     let folder_of = |entry: &Entry| entry.name.strip_suffix(PICKLE).map(str::to_owned);
@@ -184,7 +184,7 @@ fn stranger<T>(entries: &[Entry]) -> Result<T, Fault> {
     refuse(Reason::UnknownFormat, format!("this is {what}"))
 }
 
-/// The text of a small record.
+/// Returns the text of a small record.
 fn small_text(
     source: &Source,
     archive: &Archive,

@@ -128,7 +128,7 @@ fn too_early<T>() -> Result<T, Fault> {
     refuse(Reason::Truncated, "a record of the zip directory ends too early")
 }
 
-/// A name that every reader takes for the same: UTF-8 without NUL, at which some readers stop.
+/// Returns a name that every reader takes for the same: UTF-8 without NUL, at which some readers stop.
 fn entry_name(bytes: &[u8], limits: &Limits) -> Result<Box<str>, Fault> {
     if bytes.len() > limits.max_name_len {
         return refuse(Reason::Limit, format!("a zip entry's name has {} bytes", bytes.len()));
@@ -145,7 +145,7 @@ fn entry_name(bytes: &[u8], limits: &Limits) -> Result<Box<str>, Fault> {
     }
 }
 
-/// The 64-bit fields of an extra field, if it has any. Two of them would be two truths.
+/// Returns the 64-bit fields of an extra field, if it has any. Two of them would be two truths.
 pub(super) fn wide_fields<'a>(extra: &'a [u8], name: &str) -> Result<Option<Record<'a>>, Fault> {
     let mut rest = extra;
     let mut found = None;

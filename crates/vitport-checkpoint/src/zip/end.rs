@@ -42,7 +42,7 @@ pub(super) struct Ends {
     pub(super) others: Vec<u64>,
 }
 
-/// True when the file ends like a zip.
+/// Returns true when the file ends like a zip.
 pub(crate) fn has_end_record(source: &Source) -> Result<bool, Fault> {
     let (tail, _) = tail(source)?;
     Ok(tail.windows(4).any(|window| window == END))
@@ -72,7 +72,7 @@ pub(super) fn find(source: &Source) -> Result<Ends, Fault> {
                     candidates.push((position, Err(fault)));
                 }
                 Fault::Refused(_) => last_fault = Some(fault),
-                Fault::Io(_) => return Err(fault),
+                Fault::Io(_) | Fault::Dangerous(_) => return Err(fault),
             },
         }
     }
@@ -145,7 +145,7 @@ impl Narrow {
         Said { entries: self.entries.into(), len: self.len.into(), offset: self.offset.into() }
     }
 
-    /// Both records must say the same wherever the 32-bit one says anything.
+    /// Checks that both records say the same wherever the 32-bit one says anything.
     fn check(&self, wide: &Said) -> Result<(), Fault> {
         let agrees = (self.entries == u16::MAX || u64::from(self.entries) == wide.entries)
             && (self.len == u32::MAX || u64::from(self.len) == wide.len)
@@ -157,7 +157,7 @@ impl Narrow {
     }
 }
 
-/// The 64-bit end record of the end record at `position`, if a locator stands before that: what it says
+/// Returns the 64-bit end record of the end record at `position`, if a locator stands before that: what it says
 /// and where it begins.
 fn end64(source: &Source, position: u64) -> Result<Option<(Said, u64)>, Fault> {
     let Some(locator_at) = position.checked_sub(LOCATOR_LEN) else {

@@ -107,7 +107,7 @@ impl Sizes {
         Ok(())
     }
 
-    /// True when the header leaves the numbers to the descriptor.
+    /// Returns true when the header leaves the numbers to the descriptor.
     fn is_blank(&self) -> bool {
         self.crc32 == 0 && self.compressed_len == self.len && (self.len == 0 || self.len == SATURATED)
     }

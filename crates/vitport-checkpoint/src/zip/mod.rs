@@ -80,7 +80,7 @@ pub(crate) fn open(source: &Source, limits: &Limits) -> Result<Archive, Fault> {
     Ok(Archive { entries, by_name, has_checksums })
 }
 
-/// No two entries may share bytes, and none may reach into the central directory. An end record before the last
+/// Checks that no two entries share bytes, and that none reaches into the central directory. An end record before the last
 /// one must lie inside an entry's bytes: those are a zip themselves. Elsewhere it would lead to a second directory.
 fn check_places(entries: &[Entry], end: &Ends) -> Result<(), Fault> {
     let mut order: Vec<&Entry> = entries.iter().collect();
@@ -105,19 +105,19 @@ fn check_places(entries: &[Entry], end: &Ends) -> Result<(), Fault> {
 }
 
 impl Entry {
-    /// Where its bytes end in the file.
+    /// Returns where its bytes end in the file.
     fn data_end(&self) -> u64 {
         self.data_offset.saturating_add(self.compressed_len)
     }
 }
 
 impl Archive {
-    /// The entry of this name.
+    /// Returns the entry of this name.
     pub(crate) fn get(&self, name: &str) -> Option<&Entry> {
         self.by_name.get(name).and_then(|&number| self.entries.get(number))
     }
 
-    /// All of an entry's decoded bytes, checked; for small records that are needed at once.
+    /// Returns all of an entry's decoded bytes, checked; for small records that are needed at once.
     pub(crate) fn load(&self, source: &Source, entry: &Entry, limits: &Limits) -> Result<Vec<u8>, Fault> {
         let shown = escape(&entry.name);
         if entry.len > limits.max_header_bytes {
@@ -186,7 +186,7 @@ impl Archive {
         if entry.deflated { self.load(source, entry, limits).map(drop) } else { self.verify(source, entry) }
     }
 
-    /// The first decoded bytes of an entry, at most `len`; unchecked, since the rest is not read.
+    /// Returns the first decoded bytes of an entry, at most `len`; unchecked, since the rest is not read.
     pub(crate) fn beginning(&self, source: &Source, entry: &Entry, len: usize) -> Result<Vec<u8>, Fault> {
         let len = usize::try_from(entry.len).unwrap_or(usize::MAX).min(len);
         if !entry.deflated {
@@ -206,7 +206,7 @@ impl Archive {
         }
     }
 
-    /// The entry as a storage of file number `file`, called `key`.
+    /// Returns the entry as a storage of file number `file`, called `key`.
     pub(crate) fn storage(&self, entry: &Entry, file: usize, key: String) -> Storage {
         let encoding = if entry.deflated {
             Encoding::Deflated { compressed_len: entry.compressed_len }

@@ -21,7 +21,7 @@ use std::io::{Seek, SeekFrom, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use vitport_checkpoint::{Checkpoint, Dtype, Error, Limits, Reason};
+use vitport_checkpoint::{Checkpoint, CheckpointError, Dtype, Limits, Reason};
 
 use crate::support::zips::{Entry, deflated, entry, zip};
 use crate::support::{data, open_bytes, refusal};
@@ -30,7 +30,7 @@ use crate::support::{data, open_bytes, refusal};
 type Read = (String, Dtype, Vec<u64>, Vec<u8>);
 
 /// Opens a file and reads all of it under supervision.
-fn read(path: &Path) -> Result<(Checkpoint, Vec<Read>), Error> {
+fn read(path: &Path) -> Result<(Checkpoint, Vec<Read>), CheckpointError> {
     let c = Checkpoint::open(path, &Limits::default())?;
     let audit = c.audit();
     let mut tensors = Vec::new();

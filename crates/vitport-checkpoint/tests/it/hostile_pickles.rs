@@ -5,12 +5,14 @@ use vitport_checkpoint::{Checkpoint, GlobalClass, Limits, Reason};
 
 use crate::support::pickles::Pickle;
 use crate::support::zips::torch_file;
-use crate::support::{data, described, floats, one_line, open, open_bytes, open_bytes_with, refusal};
+use crate::support::{
+    data, described, floats, one_line, open, open_bytes, open_bytes_with, open_dangerous, refusal,
+};
 
 /// A dict with one tensor, and `evil` under another key.
 fn beside_a_tensor(evil: impl FnOnce(Pickle) -> Pickle) -> Checkpoint {
     let pickle = Pickle::new().op(b"}").text("w").tensor("0", 4, 0, &[4], &[1]).op(b"s").text("x");
-    let checkpoint = open_bytes(&torch_file(&evil(pickle).op(b"s").stop())).unwrap();
+    let checkpoint = open_dangerous(&torch_file(&evil(pickle).op(b"s").stop())).unwrap();
     assert_eq!(floats(&checkpoint, "w"), [1.0, 2.0, 3.0, 4.0]);
     assert_eq!(checkpoint.tensors().len(), 1);
     checkpoint
@@ -409,7 +411,7 @@ fn pickles_behind_the_first_are_evidence_and_nothing_else() {
     let more = Pickle::new().op(b"}").text("v").tensor("0", 4, 0, &[2], &[1]).op(b"s.").0;
     let behind = [evil, more, b"\0garbage".to_vec()].concat();
     let weights = Pickle::new().op(b"}").text("w").tensor("0", 4, 0, &[4], &[1]).op(b"s.").0;
-    let c = open_bytes(&torch_file(&[&weights[..], &behind].concat())).unwrap();
+    let c = open_dangerous(&torch_file(&[&weights[..], &behind].concat())).unwrap();
     assert_eq!(c.tensors().iter().map(|t| &*t.name).collect::<Vec<_>>(), ["w"]);
     assert_eq!((global(&c, "system").class, c.evidence().pickle_protocol), (GlobalClass::Dangerous, Some(2)));
     assert_eq!(global(&c, "system").would_run, ["posix.system('id')"]);
@@ -417,7 +419,7 @@ fn pickles_behind_the_first_are_evidence_and_nothing_else() {
     assert!(c.evidence().notes.iter().any(|note| note.starts_with(&said)), "{:?}", c.evidence().notes);
     // The same in a plain pickle; what is no pickle is only counted.
     let plain = std::fs::read(data("plain4.pkl")).unwrap();
-    let c = open_bytes(&[&plain[..], &behind].concat()).unwrap();
+    let c = open_dangerous(&[&plain[..], &behind].concat()).unwrap();
     assert_eq!(described(&c), described(&open("plain4.pkl")));
     assert_eq!(global(&c, "system").class, GlobalClass::Dangerous);
     let few = Limits { max_header_bytes: behind.len() as u64 - 1, ..Limits::default() };

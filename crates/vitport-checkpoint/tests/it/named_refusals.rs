@@ -147,5 +147,24 @@ fn links_that_lead_nowhere_and_names_that_cannot_be() {
     assert!(text.contains("symbolic link"), "{text}");
     let long = folder.path().join("n".repeat(5000));
     let error = Checkpoint::open(&long, &Limits::default()).unwrap_err();
-    assert!(matches!(error, vitport_checkpoint::Error::NotFound { .. }), "{error}");
+    assert!(matches!(error, vitport_checkpoint::CheckpointError::NotFound { .. }), "{error}");
+}
+
+#[test]
+fn dtypes_that_are_not_held_are_listed_with_their_shapes() {
+    let (reason, text) = refused("says/dtypes.pth");
+    assert_eq!(reason, Reason::Unsupported);
+    assert!(text.contains("a dtype that this reader does not hold"), "{text}");
+    let survey = Checkpoint::survey(&data("says/dtypes.pth"), &Limits::default()).unwrap();
+    let mut known: Vec<&str> = survey.tensors().iter().map(|tensor| &*tensor.name).collect();
+    known.sort_unstable();
+    assert_eq!(known, ["complex64", "float8_e4m3fn", "float8_e5m2", "w"]);
+    let unread = &survey.evidence().unsupported;
+    let mut names: Vec<&str> = unread.iter().map(|tensor| tensor.path.as_str()).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["complex128", "complex32", "float8_e4m3fnuz", "float8_e5m2fnuz", "float8_e8m0fnu"]);
+    for tensor in unread {
+        assert_eq!(tensor.dtype.as_deref(), Some(tensor.path.as_str()));
+        assert_eq!(tensor.shape.as_deref(), Some(&[2, 3][..]), "{tensor:?}");
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use vitport_checkpoint::{Checkpoint, Class, Reason};
+use vitport_checkpoint::{Checkpoint, CheckpointErrorClass, Reason};
 
 use crate::support::pickles::Pickle;
 use crate::support::zips::{deflated, entry, zip};
@@ -36,12 +36,12 @@ fn ranges_that_are_not_there() {
     let tensor = c.tensor("transposed").unwrap().clone();
     for (first, len) in [(0, 3), (0, 84), (20, 4), (19, 8), (u64::MAX, 4)] {
         let error = c.read(&tensor, first, &mut vec![0; len]).unwrap_err();
-        assert_eq!(error.class(), Class::Misuse, "{first} {len}");
+        assert_eq!(error.class(), CheckpointErrorClass::Misuse, "{first} {len}");
     }
     c.read(&tensor, 20, &mut []).unwrap();
     let mut stranger = (*tensor).clone();
     stranger.storage = 10_000;
-    assert_eq!(c.read(&stranger, 0, &mut [0; 4]).unwrap_err().class(), Class::Misuse);
+    assert_eq!(c.read(&stranger, 0, &mut [0; 4]).unwrap_err().class(), CheckpointErrorClass::Misuse);
 }
 
 #[test]
@@ -100,7 +100,7 @@ fn a_transposed_matrix_in_blocks_by_threads() {
 }
 
 /// Reads every tensor through an audit, in blocks, by two threads.
-fn audited(c: &Checkpoint, block: u64) -> Result<(), vitport_checkpoint::Error> {
+fn audited(c: &Checkpoint, block: u64) -> Result<(), vitport_checkpoint::CheckpointError> {
     let audit = c.audit();
     for tensor in c.tensors() {
         let size = tensor.dtype.size();

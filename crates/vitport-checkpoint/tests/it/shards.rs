@@ -3,11 +3,11 @@
 use std::fs;
 use std::path::Path;
 
-use vitport_checkpoint::{Checkpoint, Class, Error, Limits, Reason};
+use vitport_checkpoint::{Checkpoint, CheckpointError, CheckpointErrorClass, Limits, Reason};
 
 use crate::support::{data, one_line};
 
-fn open(path: &Path) -> Result<Checkpoint, Error> {
+fn open(path: &Path) -> Result<Checkpoint, CheckpointError> {
     Checkpoint::open(path, &Limits::default())
 }
 
@@ -125,7 +125,7 @@ fn the_file_of_a_folder() {
 #[test]
 fn paths_that_do_not_exist() {
     let error = open(Path::new("/nowhere/model.pth")).map(drop).unwrap_err();
-    assert_eq!(error.class(), Class::NotFound);
+    assert_eq!(error.class(), CheckpointErrorClass::NotFound);
     assert!(error.to_string().contains("/nowhere/model.pth"));
 }
 

@@ -2,11 +2,13 @@
 //!
 //! Files of torch and numpy stand next to the tests with what those say is in them; the rest is written here byte by byte.
 
-use vitport_checkpoint::{Checkpoint, Container, Dtype, GlobalClass, Limits, Reason};
+use vitport_checkpoint::{Checkpoint, CheckpointError, Container, Dtype, GlobalClass, Limits, Reason};
 
 use crate::support::pickles::Pickle;
 use crate::support::zips::{Entry, deflated, entry, torch_entries, torch_file, zip};
-use crate::support::{self, bytes, data, described, expected, floats, open, open_bytes, refusal};
+use crate::support::{
+    self, bytes, data, described, expected, floats, open, open_bytes, open_dangerous, refusal,
+};
 
 /// The tensors of a file next to the tests are those that torch or numpy wrote down for it.
 fn reads_as_written_down(name: &str, container: Container) -> Checkpoint {
@@ -111,7 +113,9 @@ fn whole_modules_and_torchscript() {
     let p = dict(p, "_parameters", &|p| p.text("w").tensor("0", 4, 0, &[4], &[1]).op(b"s"));
     let p = dict(p, "_buffers", &|p| p.text("b").tensor("0", 4, 2, &[2], &[1]).op(b"s"));
     let p = dict(p, "_modules", &|p| p);
-    let c = open_bytes(&torch_file(&p.text("import torch").op(b"\x86R.").0)).unwrap();
+    let bytes = torch_file(&p.text("import torch").op(b"\x86R.").0);
+    assert!(matches!(open_bytes(&bytes), Err(CheckpointError::Dangerous { .. })), "it executes the text");
+    let c = open_dangerous(&bytes).unwrap();
     assert_eq!(c.tensors().iter().map(|t| &*t.name).collect::<Vec<_>>(), ["w", "b"]);
     assert_eq!(c.evidence().globals[0].class, GlobalClass::Dangerous);
     assert_eq!(floats(&c, "b"), [3.0, 4.0]);

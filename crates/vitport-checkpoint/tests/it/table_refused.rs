@@ -4,11 +4,11 @@
 
 use std::time::{Duration, Instant};
 
-use vitport_checkpoint::{Checkpoint, GlobalClass, Limits, Reason};
+use vitport_checkpoint::{Checkpoint, CheckpointError, GlobalClass, Limits, Reason};
 
 use crate::support::pickles::{Pickle, one_tensor};
 use crate::support::zips::{Entry, deflated, entry, torch_entries, torch_file, zip};
-use crate::support::{data, floats, one_line, open_bytes, refusal};
+use crate::support::{data, floats, one_line, open_bytes, open_dangerous, refusal};
 
 /// A refusal as [`refusal`] gives it, within the time that hostile files may take on a machine that others use, too.
 fn soon_refused(bytes: &[u8]) -> (Reason, String) {
@@ -119,7 +119,9 @@ fn reduce_build_inst_obj_newobj_are_recorded_and_never_called() {
         ("APPENDS", system().op(b")R(").text(&command).op(b"e")),
         ("SETITEMS", system().op(b")R(").text("k").text(&command).op(b"u")),
     ] {
-        let c = open_bytes(&beside_w(&evil.0)).unwrap_or_else(|error| panic!("{how}: {error}"));
+        let bytes = beside_w(&evil.0);
+        assert!(matches!(open_bytes(&bytes), Err(CheckpointError::Dangerous { .. })), "{how}");
+        let c = open_dangerous(&bytes).unwrap_or_else(|error| panic!("{how}: {error}"));
         assert_eq!(floats(&c, "w"), [1.0, 2.0, 3.0, 4.0], "{how}");
         let global = c.evidence().globals.iter().find(|global| global.name == "system").unwrap();
         assert_eq!((global.class, global.count), (GlobalClass::Dangerous, 1), "{how}");
@@ -292,8 +294,9 @@ fn names_with_control_characters_bidi_and_lone_surrogates_are_escaped() {
     let (_, text) = one_line(Checkpoint::open(&index, &Limits::default()).map(drop).unwrap_err());
     assert!(text.contains(shown), "{text}");
     // What would have run is shown on one line as well.
-    let c = open_bytes(&beside_w(&Pickle::default().global("os", "system").op(b"(").text(name).op(b"tR").0))
-        .unwrap();
+    let c =
+        open_dangerous(&beside_w(&Pickle::default().global("os", "system").op(b"(").text(name).op(b"tR").0))
+            .unwrap();
     let run = &c.evidence().globals.iter().find(|global| global.name == "system").unwrap().would_run[0];
     assert!(run.contains(shown) && !run.chars().any(char::is_control), "{run:?}");
     // Half of a pair of surrogates is no character; it is shown by its number, and two names stay two.

@@ -34,6 +34,10 @@ pub struct LimitOptions {
     /// file's length [default: 1GiB]
     #[arg(long, value_name = "SIZE", hide_short_help = true, value_parser = size)]
     pub max_expansion: Option<u64>,
+    /// Take the tensors of a file whose pickle would execute code in Python; nothing is run here either, and the report and
+    /// the model card name the call
+    #[arg(long, hide_short_help = true)]
+    pub allow_dangerous_pickle: bool,
 }
 
 impl LimitOptions {
@@ -53,6 +57,7 @@ impl LimitOptions {
             max_metadata: self.max_metadata.unwrap_or(default.max_metadata),
             max_shards: self.max_shards.unwrap_or(default.max_shards),
             max_expansion_bytes: self.max_expansion.unwrap_or(default.max_expansion_bytes),
+            allow_dangerous_pickle: self.allow_dangerous_pickle,
             // Every tensor may be an entry of its own, and every one takes a few dozen instructions.
             max_entries: default.max_entries.max(max_tensors.saturating_mul(2)),
             max_pickle_steps: default.max_pickle_steps.max((max_tensors as u64).saturating_mul(200)),

@@ -220,8 +220,8 @@ pub struct InspectArguments {
     /// Only the tensors of this nested part, under their bare names
     #[arg(long, value_name = "ROOT")]
     pub key: Option<String>,
-    /// With --json, print an object with all the evidence, not only the list of tensors
-    #[arg(long)]
+    /// Understood as before; --json has the evidence without it
+    #[arg(long, hide = true)]
     pub evidence: bool,
     /// Leave out the list of tensors
     #[arg(long, conflicts_with_all = ["hash", "json"])]

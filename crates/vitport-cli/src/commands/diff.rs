@@ -9,12 +9,15 @@ use vitport_checkpoint::{Checkpoint, Tensor, escape};
 use crate::arguments::DiffArguments;
 use crate::failure::Failure;
 use crate::output::Printer;
+use crate::source::say_danger;
 use crate::terminal::table::{Align, Table};
 
 /// Compares by name, dtype, shape and the sha256 of the values. Exits with 1 where something differs, as `diff` does.
 pub fn run(arguments: &DiffArguments, output: &Printer) -> Result<ExitCode, Failure> {
     let limits = arguments.limits.limits();
     let (a, b) = (Checkpoint::open(&arguments.a, &limits)?, Checkpoint::open(&arguments.b, &limits)?);
+    say_danger(&a, output)?;
+    say_danger(&b, output)?;
     let (of_a, of_b) = (by_name(&a), by_name(&b));
     let (read_a, read_b) = (a.audit(), b.audit());
     let mut rows: Vec<(&str, &'static str, String)> = Vec::new();

@@ -1,14 +1,14 @@
 //! Runs `vitport inspect`: what is in a checkpoint, without believing a word of it.
 //!
 //! The text begins with the evidence (container, what the pickle names and would have run, nested parts, shared
-//! storages) and then lists the tensors. `--json` gives the list alone, `--json --evidence` everything.
+//! storages) and then lists the tensors. `--json` gives all of it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 use unicode_width::UnicodeWidthStr;
-use vitport_checkpoint::{Audit, Checkpoint, Global, GlobalClass, Tensor, escape};
+use vitport_checkpoint::{Audit, Checkpoint, Global, GlobalClass, Tensor, Unsupported, escape};
 
 use crate::arguments::InspectArguments;
 use crate::failure::Failure;
@@ -16,8 +16,11 @@ use crate::output::Printer;
 use crate::terminal::style::{BOLD, DIM, RED, YELLOW};
 use crate::terminal::table::{Align, Table, bytes, shape};
 
-/// Rows of each part of the evidence that the text shows; `--json --evidence` has them all.
+/// Rows of each part of the evidence that the text shows; `--json` has them all.
 const SHOWN: usize = 20;
+
+/// Characters of a value next to the weights that the text shows.
+const VALUE: usize = 160;
 
 /// Inspects.
 pub fn run(arguments: &InspectArguments, output: &Printer) -> Result<(), Failure> {
@@ -34,10 +37,7 @@ pub fn run(arguments: &InspectArguments, output: &Printer) -> Result<(), Failure
         false => None,
     };
     if output.is_json() {
-        return match arguments.evidence {
-            true => output.document(&document(&checkpoint, tensors, hashes.as_deref())),
-            false => output.list(&rows(tensors, hashes.as_deref())),
-        };
+        return output.document(&document(&checkpoint, arguments.key.as_deref(), tensors, hashes.as_deref()));
     }
     if arguments.summary {
         return output.print(heading(&checkpoint, tensors).join("\n"));
@@ -46,7 +46,17 @@ pub fn run(arguments: &InspectArguments, output: &Printer) -> Result<(), Failure
         output.say(line)?;
     }
     output.say("")?;
-    output.print(listing(&checkpoint, tensors, hashes.as_deref()).text())
+    output.print(listing(&checkpoint, arguments.key.as_deref(), tensors, hashes.as_deref()).text())
+}
+
+/// Returns the tensors under a root that have no elements here, by their names in it; of all roots without one.
+fn unread<'a>(checkpoint: &'a Checkpoint, root: Option<&str>) -> Vec<(&'a str, &'a Unsupported)> {
+    let below = |path: &'a str| match root {
+        None | Some("") => Some(path),
+        Some(root) => path.strip_prefix(root)?.strip_prefix('.'),
+    };
+    let all = checkpoint.evidence().unsupported.iter();
+    all.filter_map(|tensor| Some((below(&tensor.path)?, tensor))).collect()
 }
 
 /// Returns the sha256 of every tensor's values, once all checksums are known to match.
@@ -56,7 +66,7 @@ fn hashes(tensors: &[Arc<Tensor>], audit: Audit<'_>) -> Result<Vec<String>, Fail
     Ok(hashes)
 }
 
-/// Returns the list of tensors that `--json` gives.
+/// Returns the list of tensors for programs.
 fn rows(tensors: &[Arc<Tensor>], hashes: Option<&[String]>) -> Vec<Map<String, Value>> {
     let row = |(index, tensor): (usize, &Arc<Tensor>)| {
         let mut row = Map::new();
@@ -72,7 +82,12 @@ fn rows(tensors: &[Arc<Tensor>], hashes: Option<&[String]>) -> Vec<Map<String, V
 }
 
 /// Returns everything, for programs.
-fn document(checkpoint: &Checkpoint, tensors: &[Arc<Tensor>], hashes: Option<&[String]>) -> Value {
+fn document(
+    checkpoint: &Checkpoint,
+    root: Option<&str>,
+    tensors: &[Arc<Tensor>],
+    hashes: Option<&[String]>,
+) -> Value {
     let mut rows = rows(tensors, hashes);
     for (row, tensor) in rows.iter_mut().zip(tensors) {
         row.insert("bytes".to_owned(), json!(tensor.bytes()));
@@ -84,6 +99,14 @@ fn document(checkpoint: &Checkpoint, tensors: &[Arc<Tensor>], hashes: Option<&[S
             row.insert("lazy_bits".to_owned(), json!(tensor.lazy_bits));
         }
     }
+    rows.extend(unread(checkpoint, root).into_iter().map(|(name, tensor)| {
+        let mut row = Map::new();
+        row.insert("name".to_owned(), json!(name));
+        row.insert("dtype".to_owned(), json!(tensor.dtype));
+        row.insert("shape".to_owned(), json!(tensor.shape));
+        row.insert("unsupported".to_owned(), json!(tensor.kind));
+        row
+    }));
     let files: Vec<Value> = checkpoint
         .files()
         .iter()
@@ -104,6 +127,7 @@ fn document(checkpoint: &Checkpoint, tensors: &[Arc<Tensor>], hashes: Option<&[S
         "chosen_by": checkpoint.root_choice().how,
         "roots": checkpoint.roots(),
         "metadata": checkpoint.metadata(),
+        "modules": checkpoint.all_modules(),
         "dtypes": dtypes,
         "storages": checkpoint.storages(),
         "shared_storages": shared,
@@ -112,9 +136,15 @@ fn document(checkpoint: &Checkpoint, tensors: &[Arc<Tensor>], hashes: Option<&[S
 }
 
 /// Returns the list of tensors for people. The last column says how a tensor lies in its storage where that is not plainly.
-fn listing(checkpoint: &Checkpoint, tensors: &[Arc<Tensor>], hashes: Option<&[String]>) -> Table {
+fn listing(
+    checkpoint: &Checkpoint,
+    root: Option<&str>,
+    tensors: &[Arc<Tensor>],
+    hashes: Option<&[String]>,
+) -> Table {
     let layouts: Vec<String> = tensors.iter().map(|tensor| layout(checkpoint, tensor)).collect();
-    let has_layouts = layouts.iter().any(|layout| !layout.is_empty());
+    let unread = unread(checkpoint, root);
+    let has_layouts = layouts.iter().any(|layout| !layout.is_empty()) || !unread.is_empty();
     let mut columns = vec![
         ("tensor", Align::Left),
         ("dtype", Align::Left),
@@ -130,6 +160,17 @@ fn listing(checkpoint: &Checkpoint, tensors: &[Arc<Tensor>], hashes: Option<&[St
             vec![name, tensor.dtype.name().to_owned(), shape(&tensor.shape), bytes(tensor.bytes())];
         cells.extend(hashes.and_then(|hashes| hashes.get(index)).cloned());
         cells.extend(has_layouts.then_some(layout));
+        table.row(cells);
+    }
+    for (name, tensor) in unread {
+        let mut cells = vec![
+            escape(name).to_string(),
+            escape(tensor.dtype.as_deref().unwrap_or_default()).to_string(),
+            tensor.shape.as_deref().map(shape).unwrap_or_default(),
+            String::new(),
+        ];
+        cells.extend(hashes.map(|_| String::new()));
+        cells.push(format!("not read: {}", escape(&tensor.kind)));
         table.row(cells);
     }
     table
@@ -215,6 +256,9 @@ fn heading(checkpoint: &Checkpoint, tensors: &[Arc<Tensor>]) -> Vec<String> {
     about.extend(evidence.pickle_protocol.map(|protocol| format!("pickle protocol {protocol}")));
     lines.push(about.join(", "));
     lines.push(totals(tensors));
+    if let Some(call) = &evidence.dangerous_call {
+        lines.push(format!("{RED}DANGEROUS{RED:#}: loading this file in Python would run {}", escape(call)));
+    }
     lines.extend(globals(&evidence.globals));
     let roots = checkpoint.roots().iter().map(|root| {
         let name =
@@ -239,8 +283,18 @@ fn heading(checkpoint: &Checkpoint, tensors: &[Arc<Tensor>]) -> Vec<String> {
     });
     lines.extend(part("elements under several names", shared));
     lines.extend(part("notes", evidence.notes.iter().map(|note| escape(note).to_string())));
-    let extra =
-        checkpoint.metadata().iter().map(|entry| format!("{} = {}", escape(&entry.path), entry.value));
+    let modules = checkpoint.all_modules();
+    let classes = modules.iter().map(|module| {
+        let path = if module.path.is_empty() { "(the model)" } else { &module.path };
+        format!("{}: {}", escape(path), escape(&module.class))
+    });
+    lines.extend(part("modules that were saved whole", classes));
+    let extra = checkpoint.metadata().iter().map(|entry| {
+        let value = entry.value.to_string();
+        let cut = value.char_indices().nth(VALUE).map(|(at, _)| value.get(..at).unwrap_or_default());
+        let value = cut.map_or_else(|| value.clone(), |cut| format!("{cut}…"));
+        format!("{} = {value}", escape(&entry.path))
+    });
     lines.extend(part("next to the weights", extra));
     lines
 }
@@ -264,7 +318,7 @@ fn part(name: &str, lines: impl Iterator<Item = String>) -> Vec<String> {
     let mut shown = vec![format!("{DIM}{name}{DIM:#}")];
     shown.extend(lines.into_iter().take(SHOWN).map(|line| format!("  {line}")));
     if more > 0 {
-        shown.push(format!("  … and {more} more (--json --evidence lists all)"));
+        shown.push(format!("  … and {more} more (--json lists all)"));
     }
     shown
 }

@@ -128,6 +128,7 @@ fn document(prepared: &Prepared) -> Value {
         "source": prepared.source.display_name(),
         "root": prepared.source.checkpoint.root().path,
         "prefix": prepared.model.state_dict.prefix(),
+        "dangerous_call": prepared.source.checkpoint.evidence().dangerous_call,
         "mapping": prepared.model.mapping.file(),
         "facts": prepared.model.facts,
         "config": prepared.config(),

@@ -12,7 +12,7 @@ use vitport::mapping::{Problem, Problems};
 use vitport::pipeline::ConvertError;
 use vitport::source::SourceError;
 use vitport::verify::VerifyError;
-use vitport_checkpoint::{Class, Error as CheckpointError, Reason};
+use vitport_checkpoint::{CheckpointError, CheckpointErrorClass, Reason};
 
 use super::{Failure, FailureKind};
 
@@ -22,14 +22,21 @@ impl From<CheckpointError> for Failure {
             (CheckpointError::Io { source, .. }, ..) if source.kind() == io::ErrorKind::PermissionDenied => {
                 FailureKind::Unreadable
             }
-            (_, Class::Io, _) => FailureKind::Io,
-            (_, Class::Misuse, _) => FailureKind::Bug,
-            (_, Class::NotFound, _) => FailureKind::Unreadable,
+            (_, CheckpointErrorClass::Dangerous, _) => FailureKind::Dangerous,
+            (_, CheckpointErrorClass::Io, _) => FailureKind::Io,
+            (_, CheckpointErrorClass::Misuse, _) => FailureKind::Bug,
+            (_, CheckpointErrorClass::NotFound, _) => FailureKind::Unreadable,
             (_, _, Some(reason)) if is_damage(reason) => FailureKind::Unreadable,
             _ => FailureKind::Refused,
         };
-        let failure = match error.reason() {
-            Some(Reason::Limit) => {
+        let failure = match (kind, error.reason()) {
+            (FailureKind::Dangerous, _) => Self::new(
+                kind,
+                format!(
+                    "{error} (vitport runs nothing; --allow-dangerous-pickle takes the tensors all the same)"
+                ),
+            ),
+            (_, Some(Reason::Limit)) => {
                 Self::new(kind, format!("{error} (the options are under Limits in --help)"))
             }
             _ => Self::new(kind, &error),
@@ -37,7 +44,8 @@ impl From<CheckpointError> for Failure {
         match error {
             CheckpointError::NotFound { path }
             | CheckpointError::Io { path, .. }
-            | CheckpointError::Refused { path, .. } => failure.in_file(path.display().to_string()),
+            | CheckpointError::Refused { path, .. }
+            | CheckpointError::Dangerous { path, .. } => failure.in_file(path.display().to_string()),
             CheckpointError::Misuse { tensor, .. } => failure.in_tensor(tensor),
             _ => failure,
         }

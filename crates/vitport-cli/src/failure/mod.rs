@@ -23,6 +23,8 @@ pub enum FailureKind {
     Unreadable,
     /// Means that a file can be read, and is not accepted.
     Refused,
+    /// Means that a pickle would execute code, or reach processes, files or the network.
+    Dangerous,
     /// Means that several answers fit, and an option has to say which.
     Question,
     /// Means that an option contradicts the source.
@@ -46,7 +48,7 @@ impl FailureKind {
         match self {
             Self::Bug => 1,
             Self::Usage => 2,
-            Self::Unreadable | Self::Refused => 3,
+            Self::Unreadable | Self::Refused | Self::Dangerous => 3,
             Self::Question | Self::Contradiction | Self::UnknownArchitecture => 4,
             Self::Different => 5,
             Self::Io | Self::Network => 6,

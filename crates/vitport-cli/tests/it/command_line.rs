@@ -226,8 +226,9 @@ fn inspect_names_every_tensor_of_a_training_run() {
     let file = example("cvt_tiny/tiny.pth");
     let folder = tempfile::tempdir().unwrap();
     let output = vitport(&["inspect", file.to_str().unwrap(), "--json", "--hash"], folder.path());
-    let rows: Vec<serde_json::Value> = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(rows.len(), 221);
+    let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let rows = document["tensors"].as_array().unwrap();
+    assert_eq!((rows.len(), &document["schema"]), (221, &1.into()));
     let row = rows.iter().find(|row| row["name"] == "head.weight").unwrap();
     assert_eq!((&row["dtype"], &row["shape"]), (&"F32".into(), &serde_json::json!([10, 64])));
     assert_eq!(row["sha256"].as_str().unwrap().len(), 64);

@@ -4,6 +4,7 @@
 mod batch;
 mod command_line;
 mod damaged_weights;
+mod dangerous;
 mod own_rules;
 mod support;
 mod table_command;

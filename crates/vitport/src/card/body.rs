@@ -53,6 +53,14 @@ fn heading(out: &mut String, card: &Card<'_>) {
         }
     };
     let _ = writeln!(out, "{verdict}\n");
+    if let Some(call) = &card.prepared.source.checkpoint.evidence().dangerous_call {
+        let _ = writeln!(
+            out,
+            "**The source file is dangerous**: loading it in Python would run {}. Nothing of it was run here, and this \
+             folder holds its tensors only (`--allow-dangerous-pickle`).\n",
+            code(call)
+        );
+    }
     let deviation = match card.report {
         Some(report) => report.known_deviation.as_ref().map(|deviation| deviation.what.clone()),
         None => {

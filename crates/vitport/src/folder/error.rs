@@ -119,7 +119,7 @@ pub enum FolderError {
     },
     /// Means that the source's weights are refused.
     #[error(transparent)]
-    Source(#[from] vitport_checkpoint::Error),
+    Source(#[from] vitport_checkpoint::CheckpointError),
     /// Means that a file of a model folder that should be read cannot be.
     #[error("{} {why}; {advice}", ShownPath(.path))]
     Unreadable {

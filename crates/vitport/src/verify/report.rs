@@ -123,6 +123,9 @@ pub struct SourceReport {
     pub root: String,
     /// The wrapper prefix that was taken off.
     pub prefix: String,
+    /// What loading the file in Python would run, where that was allowed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dangerous_call: Option<String>,
 }
 
 /// A file and its hash.

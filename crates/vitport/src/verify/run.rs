@@ -258,6 +258,7 @@ impl Compared {
                 files,
                 root: prepared.source.checkpoint.root().path.clone(),
                 prefix: model.state_dict.prefix().to_owned(),
+                dangerous_call: prepared.source.checkpoint.evidence().dangerous_call.clone(),
             },
             folder: folder.path.display().to_string(),
             source_network: format!(

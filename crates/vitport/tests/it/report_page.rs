@@ -298,6 +298,7 @@ fn no_text_of_a_file_becomes_markup() {
     report.source.path = hostile("path");
     report.source.root = hostile("root");
     report.source.prefix = hostile("prefix");
+    report.source.dangerous_call = Some(hostile("call"));
     report.source.provenance =
         Some(Provenance { repository: hostile("repository"), commit: hostile("commit") });
     for file in &mut report.source.files {

@@ -6,6 +6,7 @@ Small random weights; running it again changes the weights' values and serializa
 
 import argparse
 import functools
+import os
 import pathlib
 
 import timm
@@ -65,6 +66,29 @@ def training():
                 "state_dict": state}, HERE / "mmengine.pth")
 
 
+def dtypes():
+    """Every floating-point and complex dtype; most of them nobody but torch reads."""
+    names = ["complex32", "complex64", "complex128"] + sorted(n for n in dir(torch) if n.startswith("float8"))
+    state = {"w": torch.zeros(2, 3)}
+    for name in names:
+        size = torch.empty(0, dtype=getattr(torch, name)).element_size()
+        state[name] = torch.zeros(2, 3 * size, dtype=torch.uint8).view(getattr(torch, name))
+    torch.save(state, HERE / "dtypes.pth")
+
+
+class Evil:
+    """What runs a command when Python loads it."""
+
+    def __reduce__(self):
+        return os.system, ("echo loaded",)
+
+
+def dangerous():
+    torch.save({"state_dict": vit().state_dict(), "extra": Evil()}, HERE / "dangerous.pth")
+
+
+dangerous()
+dtypes()
 modules()
 scripts()
 training()

@@ -5,7 +5,7 @@ pub mod zips;
 
 use std::path::{Path, PathBuf};
 
-use vitport_checkpoint::{Checkpoint, Error, Limits, Reason, Tensor};
+use vitport_checkpoint::{Checkpoint, CheckpointError, Limits, Reason, Tensor};
 
 /// A file or folder of `tests/data`.
 pub fn data(name: &str) -> PathBuf {
@@ -18,15 +18,20 @@ pub fn open(name: &str) -> Checkpoint {
 }
 
 /// Writes bytes to a temporary file and opens that.
-pub fn open_bytes(bytes: &[u8]) -> Result<Checkpoint, Error> {
+pub fn open_bytes(bytes: &[u8]) -> Result<Checkpoint, CheckpointError> {
     open_bytes_with(bytes, &Limits::default())
 }
 
 /// The same with other limits.
-pub fn open_bytes_with(bytes: &[u8], limits: &Limits) -> Result<Checkpoint, Error> {
+pub fn open_bytes_with(bytes: &[u8], limits: &Limits) -> Result<Checkpoint, CheckpointError> {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), bytes).unwrap();
     Checkpoint::open(file.path(), limits)
+}
+
+/// The same, with dangerous calls allowed.
+pub fn open_dangerous(bytes: &[u8]) -> Result<Checkpoint, CheckpointError> {
+    open_bytes_with(bytes, &Limits { allow_dangerous_pickle: true, ..Limits::default() })
 }
 
 /// The refusal that the bytes must meet with, as one line.
@@ -38,7 +43,7 @@ pub fn refusal(bytes: &[u8]) -> (Reason, String) {
 }
 
 /// An error's reason and its message, which must be one line without control characters.
-pub fn one_line(error: Error) -> (Reason, String) {
+pub fn one_line(error: CheckpointError) -> (Reason, String) {
     let text = error.to_string();
     assert!(!text.chars().any(char::is_control), "{text:?}");
     assert!(text.contains(": ") && text.contains("; "), "says what and what to do: {text}");
