@@ -22,7 +22,7 @@ use crate::source::Source;
 use crate::storage::{SourceFile, Storage};
 use crate::tensor::Tensor;
 
-/// A file of tensors, or several that belong together, opened and checked. No tensor has been read.
+/// Describes a file of tensors, or several that belong together, opened and checked. No tensor has been read.
 ///
 /// ```no_run
 /// # use vitport_checkpoint::{Checkpoint, Limits};
@@ -42,14 +42,14 @@ pub struct Checkpoint {
     unsupported: Vec<Unsupported>,
     metadata: Vec<Metadata>,
     all_modules: Vec<SavedModule>,
-    /// The modules of the selected root by their paths in it.
+    /// Holds the modules of the selected root by their paths in it.
     modules: Vec<SavedModule>,
     evidence: FileEvidence,
     roots: Vec<Root>,
     selected: Range<usize>,
-    /// The selected tensors under their names in the root, where those are not their full names.
+    /// Holds the selected tensors under their names in the root, where those are not their full names.
     renamed: Option<Vec<Arc<Tensor>>>,
-    /// The numbers of the selected tensors by name, once one is looked for.
+    /// Holds the numbers of the selected tensors by name, once one is looked for.
     by_name: OnceLock<HashMap<Arc<str>, usize, RandomState>>,
     root: Root,
     choice: RootChoice,

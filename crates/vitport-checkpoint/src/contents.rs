@@ -13,34 +13,34 @@ use crate::tensor::Tensor;
 /// One file, understood.
 #[derive(Debug, Default)]
 pub(crate) struct Contents {
-    /// All tensors under their full dotted paths, in the order of a depth-first walk.
+    /// Holds all tensors under their full dotted paths, in the order of a depth-first walk.
     pub(crate) tensors: Vec<Arc<Tensor>>,
-    /// The storages that the tensors name.
+    /// Holds the storages that the tensors name.
     pub(crate) storages: Vec<Storage>,
-    /// Every dict, list or object that holds tensors, parents before children. The first is the top.
+    /// Holds every dict, list or object that holds tensors, parents before children. The first is the top.
     pub(crate) branches: Vec<Branch>,
     /// Tensors that are not plain blocks of elements.
     pub(crate) unsupported: Vec<Unsupported>,
-    /// What lies next to the weights.
+    /// Says what lies next to the weights.
     pub(crate) metadata: Vec<Metadata>,
     /// Modules that were saved whole, by their full paths.
     pub(crate) modules: Vec<SavedModule>,
-    /// The rest.
+    /// Holds the rest.
     pub(crate) evidence: FileEvidence,
 }
 
-/// A dict, list or object with tensors in it.
+/// Describes a dict, list or object with tensors in it.
 #[derive(Clone, Debug)]
 pub(crate) struct Branch {
-    /// Its dotted path; empty for the top.
+    /// Holds its dotted path; empty for the top.
     pub(crate) path: String,
-    /// The keys that lead to it, from the top.
+    /// Holds the keys that lead to it, from the top.
     pub(crate) depth: usize,
-    /// The part of [`Contents::tensors`] that hangs on it.
+    /// Holds the part of [`Contents::tensors`] that hangs on it.
     pub(crate) tensors: Range<usize>,
-    /// How many tensors, supported or not, are its own entries and not its branches'.
+    /// Says how many tensors, supported or not, are its own entries and not its branches'.
     pub(crate) direct: usize,
-    /// The part of [`Contents::unsupported`] that hangs on it.
+    /// Holds the part of [`Contents::unsupported`] that hangs on it.
     pub(crate) unsupported: Range<usize>,
 }
 

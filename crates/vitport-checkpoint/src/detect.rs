@@ -4,18 +4,18 @@ use crate::error::{Fault, Reason, refuse};
 use crate::source::Source;
 use crate::{safetensors, tar, zip};
 
-/// The kinds of file that have a reader.
+/// Describes the kinds of file that have a reader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// safetensors.
     Safetensors,
-    /// A zip, of PyTorch's or of numpy's.
+    /// Means a zip, of PyTorch's or of numpy's.
     Zip,
     /// PyTorch's old tar.
     Tar,
     /// Something that begins as a pickle: PyTorch's legacy stream, or a plain one.
     Pickle,
-    /// A JSON document: a shard index.
+    /// Means a JSON document: a shard index.
     Json,
 }
 

@@ -7,44 +7,44 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
-/// The type of a tensor's elements. All values are handed out little-endian.
+/// Describes the type of a tensor's elements. All values are handed out little-endian.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Dtype {
-    /// `torch.float64`, 8 bytes.
+    /// Means `torch.float64`, 8 bytes.
     F64,
-    /// `torch.float32`, 4 bytes.
+    /// Means `torch.float32`, 4 bytes.
     F32,
-    /// `torch.float16`, 2 bytes.
+    /// Means `torch.float16`, 2 bytes.
     F16,
-    /// `torch.bfloat16`, 2 bytes.
+    /// Means `torch.bfloat16`, 2 bytes.
     BF16,
-    /// `torch.int64`, 8 bytes.
+    /// Means `torch.int64`, 8 bytes.
     I64,
-    /// `torch.int32`, 4 bytes.
+    /// Means `torch.int32`, 4 bytes.
     I32,
-    /// `torch.int16`, 2 bytes.
+    /// Means `torch.int16`, 2 bytes.
     I16,
-    /// `torch.int8`, 1 byte.
+    /// Means `torch.int8`, 1 byte.
     I8,
-    /// `torch.uint64`, 8 bytes.
+    /// Means `torch.uint64`, 8 bytes.
     U64,
-    /// `torch.uint32`, 4 bytes.
+    /// Means `torch.uint32`, 4 bytes.
     U32,
-    /// `torch.uint16`, 2 bytes.
+    /// Means `torch.uint16`, 2 bytes.
     U16,
-    /// `torch.uint8`, 1 byte.
+    /// Means `torch.uint8`, 1 byte.
     U8,
-    /// `torch.bool`, 1 byte.
+    /// Means `torch.bool`, 1 byte.
     Bool,
-    /// `torch.float8_e4m3fn`, 1 byte.
+    /// Means `torch.float8_e4m3fn`, 1 byte.
     F8E4M3,
-    /// `torch.float8_e5m2`, 1 byte.
+    /// Means `torch.float8_e5m2`, 1 byte.
     F8E5M2,
-    /// `torch.complex64`, 8 bytes: the real part, then the imaginary part.
+    /// Means `torch.complex64`, 8 bytes: the real part, then the imaginary part.
     C64,
 }
 
-/// Every dtype with its safetensors name, its PyTorch name and its size in bytes.
+/// Holds every dtype with its safetensors name, its PyTorch name and its size in bytes.
 const TABLE: [(Dtype, &str, &str, u64); 16] = [
     (Dtype::F64, "F64", "float64", 8),
     (Dtype::F32, "F32", "float32", 4),

@@ -9,30 +9,30 @@ use std::{fmt, io};
 
 use crate::escape::escape;
 
-/// What went wrong while a checkpoint was opened or read.
+/// Describes what went wrong while a checkpoint was opened or read.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CheckpointError {
-    /// There is no such file or folder.
+    /// Means that there is no such file or folder.
     #[error("{}: there is no such file or folder; check the path", Shown(path))]
     NotFound {
-        /// The path that was looked for.
+        /// Holds the path that was looked for.
         path: PathBuf,
     },
-    /// The operating system could not open or read the file.
+    /// Means that the operating system could not open or read the file.
     #[error("{}: {source}; check that the file is readable and the disk is sound", Shown(path))]
     Io {
-        /// The file.
+        /// Holds the file.
         path: PathBuf,
-        /// What the operating system said.
+        /// Says what the operating system said.
         source: io::Error,
     },
-    /// The file's contents are refused.
+    /// Means that the file's contents are refused.
     #[error("{}: {refusal}", Shown(path))]
     Refused {
-        /// The file.
+        /// Holds the file.
         path: PathBuf,
-        /// What in it, and why.
+        /// Says what in it, and why.
         refusal: Refusal,
     },
     /// A pickle would make a dangerous call in Python.
@@ -41,33 +41,33 @@ pub enum CheckpointError {
         Shown(path)
     )]
     Dangerous {
-        /// The file.
+        /// Holds the file.
         path: PathBuf,
-        /// The call, as Python would write it, already escaped.
+        /// Holds the call, as Python would write it, already escaped.
         call: String,
     },
-    /// A call asked for something that is not in the checkpoint; a mistake of the calling program.
+    /// Means that a call asked for something that is not in the checkpoint; a mistake of the calling program.
     #[error("tensor '{}': {why}; this is a mistake in the program, please report it", escape(tensor))]
     Misuse {
-        /// The tensor that was asked for.
+        /// Holds the tensor that was asked for.
         tensor: String,
-        /// What does not fit.
+        /// Says what does not fit.
         why: &'static str,
     },
 }
 
-/// The kinds of trouble that a program may want to tell apart.
+/// Describes the kinds of trouble that a program may want to tell apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CheckpointErrorClass {
-    /// The contents are refused: damaged, hostile, ambiguous or of an unknown format.
+    /// Means that the contents are refused: damaged, hostile, ambiguous or of an unknown format.
     Refused,
-    /// A pickle would make a dangerous call in Python.
+    /// Means that a pickle would make a dangerous call in Python.
     Dangerous,
-    /// The path does not exist.
+    /// Means that the path does not exist.
     NotFound,
-    /// The disk or the operating system failed.
+    /// Means that the disk or the operating system failed.
     Io,
-    /// The calling program made a mistake.
+    /// Means that the calling program made a mistake.
     Misuse,
 }
 
@@ -94,12 +94,12 @@ impl CheckpointError {
     }
 }
 
-/// What in a file is refused, and why. Displays as one line that ends with what to do next.
+/// Describes what in a file is refused, and why. Displays as one line that ends with what to do next.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    /// The kind of refusal.
+    /// Holds the kind of refusal.
     pub reason: Reason,
-    /// What and where, already escaped.
+    /// Says what and where, already escaped.
     pub detail: String,
 }
 
@@ -115,32 +115,32 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// The kinds of refusal.
+/// Describes the kinds of refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Reason {
-    /// Something reaches beyond the end of the file.
+    /// Means that something reaches beyond the end of the file.
     Truncated,
-    /// The bytes do not follow the format.
+    /// Means that the bytes do not follow the format.
     Malformed,
-    /// Two places of the file say different things, or one thing is said twice: readers would disagree on
+    /// Means that two places of the file say different things, or one thing is said twice: readers would disagree on
     /// what the file holds, which is how scanners are bypassed.
     Contradiction,
-    /// A checksum does not match its bytes.
+    /// Means that a checksum does not match its bytes.
     Checksum,
-    /// Somebody wrote to the file while it was read.
+    /// Means that somebody wrote to the file while it was read.
     Changed,
-    /// The file asks for more than [`Limits`](crate::Limits) allows.
+    /// Means that the file asks for more than [`Limits`](crate::Limits) allows.
     Limit,
-    /// The contents are understood but this reader does not hold such values.
+    /// Means that the contents are understood but this reader does not hold such values.
     Unsupported,
-    /// A shard of an index lies outside its folder, or is missing.
+    /// Means that a shard of an index lies outside its folder, or is missing.
     Shard,
-    /// The file, or the part that was asked for, holds no tensors.
+    /// Means that the file, or the part that was asked for, holds no tensors.
     NoTensors,
-    /// Several files or several nested parts could be meant.
+    /// Means that several files or several nested parts could be meant.
     Ambiguous,
-    /// The file is none of the formats this reader knows.
+    /// Means that the file is none of the formats this reader knows.
     UnknownFormat,
 }
 
@@ -170,7 +170,7 @@ impl Reason {
     }
 }
 
-/// A path, escaped for a message.
+/// Describes a path, escaped for a message.
 struct Shown<'a>(&'a Path);
 
 impl fmt::Display for Shown<'_> {
@@ -179,14 +179,14 @@ impl fmt::Display for Shown<'_> {
     }
 }
 
-/// An error that does not know its file yet: what the parsers return.
+/// Describes an error that does not know its file yet: what the parsers return.
 #[derive(Debug)]
 pub(crate) enum Fault {
-    /// The contents are refused.
+    /// Means that the contents are refused.
     Refused(Box<Refusal>),
-    /// The pickle would make this call.
+    /// Means that the pickle would make this call.
     Dangerous(String),
-    /// The read itself failed.
+    /// Means that the read itself failed.
     Io(io::Error),
 }
 

@@ -13,50 +13,50 @@ use crate::tensor::Dims;
 /// Sentences that are kept.
 const NOTES: usize = 64;
 
-/// Everything noteworthy about a checkpoint's files.
+/// Holds everything noteworthy about a checkpoint's files.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct FileEvidence {
-    /// The kind of container; that of the shards when there is an index.
+    /// Holds the kind of container; that of the shards when there is an index.
     pub container: Option<Container>,
-    /// Number of shards, when the weights are spread over several files by an index.
+    /// Counts the shards, when the weights are spread over several files by an index.
     pub shards: Option<usize>,
-    /// What the container's own version record says, such as `3`.
+    /// Says what the container's own version record says, such as `3`.
     pub writer_version: Option<String>,
-    /// What the byte order record says, such as `little`.
+    /// Says what the byte order record says, such as `little`.
     pub byteorder: Option<String>,
-    /// The highest pickle protocol that a pickle declares.
+    /// Holds the highest pickle protocol that a pickle declares.
     pub pickle_protocol: Option<u8>,
-    /// Every global that a pickle names, in the order of the file.
+    /// Holds every global that a pickle names, in the order of the file.
     pub globals: Vec<Global>,
-    /// The first call that the pickles would make and that executes code or reaches processes, files or the network, as
+    /// Holds the first call that the pickles would make and that executes code or reaches processes, files or the network, as
     /// Python would write it; a name alone where such a function is named and not called. It was not made.
     pub dangerous_call: Option<String>,
-    /// Tensors of kinds that have no plain elements, with their dotted paths.
+    /// Lists tensors of kinds that have no plain elements, with their dotted paths.
     pub unsupported: Vec<Unsupported>,
-    /// True when the file says more next to its weights, or in the settings of its modules, than is kept of it.
+    /// Is true when the file says more next to its weights, or in the settings of its modules, than is kept of it.
     pub is_cut: bool,
-    /// Other things worth knowing, one sentence each.
+    /// Holds other things worth knowing, one sentence each.
     pub notes: Vec<String>,
 }
 
-/// The kinds of container.
+/// Describes the kinds of container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Container {
-    /// safetensors.
+    /// Means safetensors.
     Safetensors,
-    /// PyTorch's zip (1.6 and later).
+    /// Means PyTorch's zip (1.6 and later).
     TorchZip,
-    /// A TorchScript archive.
+    /// Means a TorchScript archive.
     TorchScript,
-    /// PyTorch's stream of pickles followed by raw storages (0.1.10 to 1.5).
+    /// Means PyTorch's stream of pickles followed by raw storages (0.1.10 to 1.5).
     TorchLegacy,
-    /// PyTorch's tar (before 0.1.10).
+    /// Means PyTorch's tar (before 0.1.10).
     TorchTar,
-    /// A plain pickle that holds tensors or arrays.
+    /// Means a plain pickle that holds tensors or arrays.
     Pickle,
-    /// A zip of numpy arrays.
+    /// Means a zip of numpy arrays.
     Npz,
 }
 
@@ -74,46 +74,46 @@ impl fmt::Display for Container {
     }
 }
 
-/// A global that a pickle names.
+/// Describes a global that a pickle names.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Global {
-    /// The Python module, as the file writes it.
+    /// Holds the Python module, as the file writes it.
     pub module: String,
-    /// The name in that module.
+    /// Holds the name in that module.
     pub name: String,
-    /// What this reader makes of it.
+    /// Says what this reader makes of it.
     pub class: GlobalClass,
-    /// How often the file names it.
+    /// Says how often the file names it.
     pub count: u64,
-    /// For globals that are not builders: the first calls that Python's unpickler would have made, with
+    /// Holds, for globals that are not builders: the first calls that Python's unpickler would have made, with
     /// their arguments. None of them was made.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub would_run: Vec<String>,
 }
 
-/// What this reader makes of a global.
+/// Describes what this reader makes of a global.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum GlobalClass {
-    /// On the short list of tensor builders and plain containers, whose meaning the reader knows.
+    /// Means that it is on the short list of tensor builders and plain containers, whose meaning the reader knows.
     Builder,
-    /// Unknown; what it would have built is kept as an opaque value.
+    /// Means that it is unknown; what it would have built is kept as an opaque value.
     Opaque,
-    /// Something that executes code or reaches processes, files or the network, by its name or by how the pickle calls it.
+    /// Means something that executes code or reaches processes, files or the network, by its name or by how the pickle calls it.
     /// Kept as an opaque value, too.
     Dangerous,
 }
 
-/// A tensor that is not a plain block of elements.
+/// Describes a tensor that is not a plain block of elements.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Unsupported {
-    /// Its dotted path.
+    /// Holds its dotted path.
     pub path: String,
-    /// What it is, such as `a quantized tensor`.
+    /// Says what it is, such as `a quantized tensor`.
     pub kind: String,
-    /// The name that PyTorch gives to its dtype, such as `complex128`, where the file says it.
+    /// Holds the name that PyTorch gives to its dtype, such as `complex128`, where the file says it.
     pub dtype: Option<String>,
-    /// Its sizes, where the file says them.
+    /// Holds its sizes, where the file says them.
     pub shape: Option<Dims>,
 }
 

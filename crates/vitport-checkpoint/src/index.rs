@@ -14,10 +14,10 @@ use crate::escape::escape;
 use crate::limits::Limits;
 use crate::source::Source;
 
-/// An index file, checked.
+/// Describes an index file, checked.
 #[derive(Debug)]
 pub(crate) struct Index {
-    /// The shards in the order in which the index first names them.
+    /// Holds the shards in the order in which the index first names them.
     pub(crate) shards: Vec<Shard>,
     /// For each tensor, its shard's number.
     pub(crate) weight_map: HashMap<String, usize>,
@@ -26,9 +26,9 @@ pub(crate) struct Index {
 /// One file of an index.
 #[derive(Debug)]
 pub(crate) struct Shard {
-    /// Its name as the index writes it.
+    /// Holds its name as the index writes it.
     pub(crate) name: String,
-    /// Where it is.
+    /// Says where it is.
     pub(crate) path: PathBuf,
 }
 
@@ -101,7 +101,7 @@ fn safe_name(name: &str) -> Result<&Path, Fault> {
     refuse(Reason::Shard, format!("the shard name '{}' leads out of the folder of the index", escape(name)))
 }
 
-/// The JSON document; everything but the map is passed over.
+/// Describes the JSON document; everything but the map is passed over.
 struct Document {
     weight_map: Option<WeightMap>,
 }

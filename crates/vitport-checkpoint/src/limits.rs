@@ -4,7 +4,7 @@
 //! memory is set aside for it. The defaults are far above what published vision models need (the largest
 //! hold some thousands of tensors), and small enough that a refusal takes well under a second and 200 MB.
 
-/// The limits of one [`Checkpoint::open`](crate::Checkpoint::open). Change single fields of the default:
+/// Describes the limits of one [`Checkpoint::open`](crate::Checkpoint::open). Change single fields of the default:
 ///
 /// ```
 /// # use vitport_checkpoint::Limits;
@@ -12,35 +12,35 @@
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Tensors that one checkpoint may name, all nested parts together. Default 100,000.
+    /// Bounds tensors that one checkpoint may name, all nested parts together. Default 100,000.
     pub max_tensors: usize,
-    /// Dicts, lists and objects that may lie inside each other around a tensor. Default 100; more than
+    /// Bounds dicts, lists and objects that may lie inside each other around a tensor. Default 100; more than
     /// 200 counts as 200, since the walk uses the thread's stack.
     pub max_depth: usize,
-    /// Bytes in one tensor's name, its path included. Default 4,096.
+    /// Bounds bytes in one tensor's name, its path included. Default 4,096.
     pub max_name_len: usize,
-    /// Dimensions of one tensor. Default 64, as in PyTorch.
+    /// Bounds dimensions of one tensor. Default 64, as in PyTorch.
     pub max_dims: usize,
-    /// Bytes of a safetensors header, an index file, a zip's directory or a zip's pickle. Default 32 MiB; the
+    /// Bounds bytes of a safetensors header, an index file, a zip's directory or a zip's pickle. Default 32 MiB; the
     /// safetensors format itself allows 100,000,000.
     pub max_header_bytes: u64,
-    /// Bytes of memory that a pickle's objects may take while they are read, and three times what all
+    /// Bounds bytes of memory that a pickle's objects may take while they are read, and three times what all
     /// names of its tensors may come to. Default 100 MiB, enough for some 60,000 tensors.
     pub max_pickle_memory: usize,
-    /// Instructions of one pickle. Default 20 million.
+    /// Bounds instructions of one pickle. Default 20 million.
     pub max_pickle_steps: u64,
-    /// Entries of a zip or tar container. Default 200,000.
+    /// Bounds entries of a zip or tar container. Default 200,000.
     pub max_entries: usize,
-    /// Bytes by which tensors may exceed what the file stores for them, through compression or through
+    /// Bounds bytes by which tensors may exceed what the file stores for them, through compression or through
     /// stride-0 expansion. Default 1 GiB; see also [`max_expansion_factor`](Self::max_expansion_factor).
     pub max_expansion_bytes: u64,
-    /// Besides the bytes above, how many times the file's own length all tensors together may come to
+    /// Bounds, besides the bytes above, how many times the file's own length all tensors together may come to
     /// (a storage that several names share is counted for each). Default 64.
     pub max_expansion_factor: u64,
-    /// Plain values kept from next to the weights of a pickle, where more are left out and that is
+    /// Bounds plain values kept from next to the weights of a pickle, where more are left out and that is
     /// noted; and entries of a safetensors header's `__metadata__`, where more are refused. Default 4,096.
     pub max_metadata: usize,
-    /// Shards of one index file. Default 4,096; every shard is an open file.
+    /// Bounds shards of one index file. Default 4,096; every shard is an open file.
     pub max_shards: usize,
     /// Takes the tensors of a file whose pickle would make a dangerous call in Python; default false, so that such a file is
     /// refused. The call is never made here, and [`FileEvidence::dangerous_call`](crate::FileEvidence::dangerous_call) names

@@ -4,11 +4,11 @@ use serde::Serialize;
 
 use crate::plain_value::PlainValue;
 
-/// One entry: where it is, and what it says.
+/// Describes one entry: where it is, and what it says.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Metadata {
-    /// The dotted path in the file, such as `epoch` or `args.model`.
+    /// Holds the dotted path in the file, such as `epoch` or `args.model`.
     pub path: String,
-    /// The value. A dict appears as one entry for each of its keys, and by itself only where it is empty.
+    /// Holds the value. A dict appears as one entry for each of its keys, and by itself only where it is empty.
     pub value: PlainValue,
 }

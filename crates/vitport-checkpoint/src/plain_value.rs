@@ -7,44 +7,44 @@ use serde::{Serialize, Serializer};
 
 use crate::escape::escape;
 
-/// A value that a file holds next to its tensors, as data.
+/// Describes a value that a file holds next to its tensors, as data.
 ///
 /// Nothing of it was looked up or called: a function or class is the name that the file gives for it.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum PlainValue {
-    /// Python's `None`.
+    /// Means Python's `None`.
     None,
-    /// A truth value.
+    /// Means a truth value.
     Bool(bool),
-    /// A whole number that fits into 64 bits.
+    /// Means a whole number that fits into 64 bits.
     Int(i64),
-    /// A floating-point number.
+    /// Means a floating-point number.
     Float(f64),
-    /// Text.
+    /// Means text.
     Str(String),
-    /// A list, tuple or set.
+    /// Means a list, tuple or set.
     List(Vec<PlainValue>),
-    /// A dict with its keys as text, in the order of the file, each key once.
+    /// Means a dict with its keys as text, in the order of the file, each key once.
     Dict(Vec<(String, PlainValue)>),
-    /// A class or function by its module and name, such as `torch.nn.modules.activation.GELU`.
+    /// Means a class or function by its module and name, such as `torch.nn.modules.activation.GELU`.
     Name(String),
-    /// A `functools.partial`: the function or class, and what it is to be called with.
+    /// Means a `functools.partial`: the function or class, and what it is to be called with.
     Partial(Box<PlainCall>),
-    /// An instance of a class, such as a member of an enum or a path.
+    /// Means an instance of a class, such as a member of an enum or a path.
     Object(Box<PlainCall>),
-    /// Something that is there but is not kept: what it is in words, such as `a tensor`.
+    /// Means something that is there but is not kept: what it is in words, such as `a tensor`.
     Opaque(String),
 }
 
-/// The parts of a [`PlainValue::Partial`] or a [`PlainValue::Object`].
+/// Describes the parts of a [`PlainValue::Partial`] or a [`PlainValue::Object`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct PlainCall {
-    /// The module and name of the function or class.
+    /// Holds the module and name of the function or class.
     pub name: String,
-    /// The positional arguments.
+    /// Holds the positional arguments.
     pub arguments: Vec<PlainValue>,
-    /// A partial's keyword arguments, or an object's attributes.
+    /// Holds a partial's keyword arguments, or an object's attributes.
     pub keywords: Vec<(String, PlainValue)>,
 }
 

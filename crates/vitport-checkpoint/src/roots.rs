@@ -11,40 +11,40 @@ use crate::contents::{Branch, Contents};
 use crate::error::{Fault, Reason, refuse};
 use crate::escape::escape;
 
-/// A nested part of a checkpoint that holds tensors.
+/// Describes a nested part of a checkpoint that holds tensors.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Root {
-    /// Its dotted path, such as `state_dict`; empty for the top of the file.
+    /// Holds its dotted path, such as `state_dict`; empty for the top of the file.
     pub path: String,
-    /// The number of tensors in it, those of its own parts included.
+    /// Holds the number of tensors in it, those of its own parts included.
     pub tensors: usize,
-    /// True for an optimizer's state and the like, which is never chosen by itself.
+    /// Is true for an optimizer's state and the like, which is never chosen by itself.
     pub training_state: bool,
 }
 
-/// How the selected root was found.
+/// Describes how the selected root was found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct RootChoice {
-    /// Why this one.
+    /// Says why this one.
     pub how: ChosenBy,
-    /// The other roots that could have been meant.
+    /// Holds the other roots that could have been meant.
     pub alternatives: Vec<Root>,
 }
 
-/// Why a root was selected.
+/// Describes why a root was selected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum ChosenBy {
-    /// The top of the file holds the tensors itself.
+    /// Means that the top of the file holds the tensors itself.
     TopLevel,
-    /// It is the only candidate.
+    /// Means that it is the only candidate.
     OnlyOne,
-    /// Its name comes first in the order of known names.
+    /// Means that its name comes first in the order of known names.
     KnownName,
-    /// Nothing could be chosen, and [`Checkpoint::survey`](crate::Checkpoint::survey) shows everything.
+    /// Means that nothing could be chosen, and [`Checkpoint::survey`](crate::Checkpoint::survey) shows everything.
     Undecided,
-    /// [`Checkpoint::select`](crate::Checkpoint::select) was called.
+    /// Means that [`Checkpoint::select`](crate::Checkpoint::select) was called.
     Caller,
 }
 

@@ -5,20 +5,20 @@ use serde::{Serialize, Serializer};
 use crate::contents::Branch;
 use crate::plain_value::{Entries, PlainValue};
 
-/// A module of a model that was saved whole (`torch.save(model)`, or a TorchScript archive), or one of its submodules.
+/// Describes a module of a model that was saved whole (`torch.save(model)`, or a TorchScript archive), or one of its submodules.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct SavedModule {
-    /// The dotted path, as in the names of its parameters: `blocks.0.attn`; empty for a model at the top.
+    /// Holds the dotted path, as in the names of its parameters: `blocks.0.attn`; empty for a model at the top.
     pub path: String,
-    /// The class by its module and name, as the file writes it, such as `timm.layers.attention.Attention`. Of a TorchScript
+    /// Holds the class by its module and name, as the file writes it, such as `timm.layers.attention.Attention`. Of a TorchScript
     /// archive without `__torch__` and without the numbers that tell classes of one name apart.
     pub class: String,
-    /// The attributes that are not tensors, submodules or internals of `torch.nn.Module`, in the order of the file. Of a
+    /// Holds the attributes that are not tensors, submodules or internals of `torch.nn.Module`, in the order of the file. Of a
     /// TorchScript archive its constants too.
     #[serde(serialize_with = "as_object")]
     pub attributes: Vec<(String, PlainValue)>,
-    /// The calls in the code of a TorchScript class, as the code writes them: `torch.gelu(input, approximate="tanh")`.
+    /// Holds the calls in the code of a TorchScript class, as the code writes them: `torch.gelu(input, approximate="tanh")`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub calls: Vec<String>,
 }

@@ -10,7 +10,7 @@ use std::time::SystemTime;
 
 use crate::error::{CheckpointError, Fault, Reason, Refusal, refuse};
 
-/// An open regular file, the length it had, and when it had last been written to.
+/// Describes an open regular file, the length it had, and when it had last been written to.
 #[derive(Debug)]
 pub(crate) struct Source {
     pub(crate) path: PathBuf,
@@ -109,10 +109,10 @@ pub(crate) fn read_exact_at(file: &File, mut out: &mut [u8], mut offset: u64) ->
     Ok(())
 }
 
-/// Where a [`Stream`] takes its bytes from.
+/// Describes where a [`Stream`] takes its bytes from.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Origin<'a> {
-    /// A file.
+    /// Means a file.
     File(&'a Source),
     /// Bytes in memory: a record that had to be decompressed.
     Memory(&'a [u8]),
@@ -145,11 +145,11 @@ impl Origin<'_> {
 /// Bytes that are fetched at a time.
 const FETCHED: u64 = 8 << 10;
 
-/// A forward reader of the bytes `position..end` of an origin.
+/// Describes a forward reader of the bytes `position..end` of an origin.
 #[derive(Debug)]
 pub(crate) struct Stream<'a> {
     origin: Origin<'a>,
-    /// Where the buffer's first byte lies in the origin.
+    /// Says where the buffer's first byte lies in the origin.
     base: u64,
     end: u64,
     buffer: Vec<u8>,

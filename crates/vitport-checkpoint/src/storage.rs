@@ -5,53 +5,53 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-/// One file of a checkpoint.
+/// Describes one file of a checkpoint.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct SourceFile {
-    /// Its path, as it was opened.
+    /// Holds its path, as it was opened.
     pub path: PathBuf,
-    /// Its length in bytes when it was opened.
+    /// Holds its length in bytes when it was opened.
     pub len: u64,
 }
 
-/// A run of bytes that tensors are views of: a record of a zip, a storage of a legacy stream, the data of
+/// Describes a run of bytes that tensors are views of: a record of a zip, a storage of a legacy stream, the data of
 /// a safetensors file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Storage {
-    /// Index into [`Checkpoint::files`](crate::Checkpoint::files).
+    /// Holds the index into [`Checkpoint::files`](crate::Checkpoint::files).
     pub file: usize,
-    /// What the file calls it, such as `data/17`; empty where the format has no name for it.
+    /// Says what the file calls it, such as `data/17`; empty where the format has no name for it.
     pub key: String,
-    /// Where its bytes begin in the file.
+    /// Says where its bytes begin in the file.
     pub offset: u64,
-    /// Its bytes once decoded.
+    /// Holds its bytes once decoded.
     pub len: u64,
-    /// Decoded bytes before element 0: an array's own header inside a zip record, otherwise 0.
+    /// Counts the decoded bytes before element 0: an array's own header inside a zip record, otherwise 0.
     pub origin: u64,
     /// The CRC-32 of the decoded bytes, where the container records one and it means something.
     pub crc32: Option<u32>,
-    /// How its bytes are encoded in the file.
+    /// Says how its bytes are encoded in the file.
     pub encoding: Encoding,
-    /// True when elements of more than one byte are stored most significant byte first.
+    /// Is true when elements of more than one byte are stored most significant byte first.
     pub big_endian: bool,
-    /// The device that the storage was on when it was saved, such as `cuda:0`, where the file says.
+    /// Holds the device that the storage was on when it was saved, such as `cuda:0`, where the file says.
     pub device: Option<Arc<str>>,
 }
 
-/// How a storage's bytes are encoded in the file.
+/// Describes how a storage's bytes are encoded in the file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub enum Encoding {
-    /// As they are.
+    /// Means that they lie there as they are.
     Stored,
-    /// Compressed with deflate, as zip entries may be.
+    /// Means that they are compressed with deflate, as zip entries may be.
     Deflated {
-        /// The bytes it takes in the file.
+        /// Holds the bytes it takes in the file.
         compressed_len: u64,
     },
-    /// Spelt out as text inside a pickle, and decoded when the pickle was read.
+    /// Means that they are spelt out as text inside a pickle, and decoded when the pickle was read.
     Inline {
-        /// The decoded bytes.
+        /// Holds the decoded bytes.
         #[serde(skip)]
         bytes: Arc<[u8]>,
     },

@@ -11,7 +11,7 @@ use crate::source::Source;
 
 const BLOCK: u64 = 512;
 
-/// Where a file of the archive lies.
+/// Describes where a file of the archive lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Member {
     pub(crate) offset: u64,

@@ -10,36 +10,36 @@ use smallvec::SmallVec;
 
 use crate::dtype::Dtype;
 
-/// The sizes or strides of a tensor, outermost first. Up to four take no memory of their own.
+/// Describes the sizes or strides of a tensor, outermost first. Up to four take no memory of their own.
 pub type Dims = SmallVec<[u64; 4]>;
 
-/// A tensor of a checkpoint: a strided view into one storage. No element has been read.
+/// Describes a tensor of a checkpoint: a strided view into one storage. No element has been read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Tensor {
-    /// The name inside the selected root, or the full dotted path in
+    /// Holds the name inside the selected root, or the full dotted path in
     /// [`all_tensors`](crate::Checkpoint::all_tensors).
     pub name: Arc<str>,
-    /// The type of its elements.
+    /// Holds the type of its elements.
     pub dtype: Dtype,
-    /// The size of each dimension, outermost first. Empty for a scalar.
+    /// Holds the size of each dimension, outermost first. Empty for a scalar.
     pub shape: Dims,
-    /// Elements from one index to the next in each dimension; 0 where the dimension is expanded.
+    /// Counts the elements from one index to the next in each dimension; 0 where the dimension is expanded.
     pub strides: Dims,
-    /// Elements from the storage's beginning to the first element.
+    /// Counts the elements from the storage's beginning to the first element.
     pub offset: u64,
-    /// Index into [`Checkpoint::storages`](crate::Checkpoint::storages).
+    /// Holds the index into [`Checkpoint::storages`](crate::Checkpoint::storages).
     pub storage: usize,
-    /// What must be done to the stored elements to get the values.
+    /// Says what must be done to the stored elements to get the values.
     #[serde(skip_serializing_if = "LazyBits::is_none")]
     pub lazy_bits: LazyBits,
 }
 
-/// Operations that PyTorch records instead of doing them: the reader does them while reading.
+/// Describes operations that PyTorch records instead of doing them: the reader does them while reading.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct LazyBits {
-    /// The conjugate bit: the imaginary part of each element is to be negated.
+    /// Holds the conjugate bit: the imaginary part of each element is to be negated.
     pub conjugate: bool,
-    /// The negative bit: each element is to be negated.
+    /// Holds the negative bit: each element is to be negated.
     pub negate: bool,
 }
 

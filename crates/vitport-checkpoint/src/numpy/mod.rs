@@ -9,12 +9,12 @@ pub(crate) mod npz;
 use crate::dtype::Dtype;
 use crate::tensor::Dims;
 
-/// The element type of an array, as numpy's type strings say it (`<f4`).
+/// Describes the element type of an array, as numpy's type strings say it (`<f4`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ArrayType {
-    /// The kind and the size, such as `f4`.
+    /// Holds the kind and the size, such as `f4`.
     pub(crate) code: String,
-    /// True when elements are stored most significant byte first.
+    /// Is true when elements are stored most significant byte first.
     pub(crate) big_endian: bool,
 }
 

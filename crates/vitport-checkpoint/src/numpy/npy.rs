@@ -6,10 +6,10 @@ use crate::tensor::Dims;
 
 const MAGIC: &[u8] = b"\x93NUMPY";
 
-/// The longest header that is read; numpy's own are under 1 kB, and numpy refuses more than 10,000 bytes.
+/// Gives the longest header that is read; numpy's own are under 1 kB, and numpy refuses more than 10,000 bytes.
 pub(super) const LONGEST: usize = 10_000;
 
-/// What the header says.
+/// Describes what the header says.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Header {
     pub(super) array_type: ArrayType,
@@ -48,7 +48,7 @@ fn malformed<T>(why: &str) -> Result<T, Fault> {
     refuse(Reason::Malformed, format!("this is not a numpy array: {why}"))
 }
 
-/// The dict literal that is left to read.
+/// Describes the dict literal that is left to read.
 struct Literal<'a> {
     rest: &'a str,
 }

@@ -12,19 +12,19 @@ use crate::limits::Limits;
 use crate::numpy::ArrayType;
 use crate::tensor::Dims;
 
-/// What a global costs that was not named before.
+/// Gives what a global costs that was not named before.
 const GLOBAL: usize = 1024;
 
-/// A value: a small one itself, or where it lies in the arena.
+/// Describes a value: a small one itself, or where it lies in the arena.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Value {
     None,
     Bool(bool),
-    /// A whole number of 32 bits.
+    /// Means a whole number of 32 bits.
     Int(i32),
-    /// The place of a longer one.
+    /// Means the place of a longer one.
     Long(u32),
-    /// The place of a number with a fraction.
+    /// Means the place of a number with a fraction.
     Float(u32),
     Node(NodeId),
 }
@@ -49,22 +49,22 @@ fn text(nodes: &Nodes, value: Value) -> Option<&str> {
     }
 }
 
-/// A storage that the pickle declares; where it lies is found later, by the container.
+/// Describes a storage that the pickle declares; where it lies is found later, by the container.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Declared {
-    /// Its key, by which the container knows it: a text.
+    /// Holds its key, by which the container knows it: a text.
     pub(crate) key: Value,
-    /// Its length in bytes.
+    /// Holds its length in bytes.
     pub(crate) bytes: u64,
     /// Bytes per element, as the pickle declares them.
     pub(crate) element_size: u64,
-    /// The device that it was saved from.
+    /// Holds the device that it was saved from.
     pub(crate) device: Arc<str>,
     /// Set when the storage's bytes are a part of the pickle itself.
     pub(crate) place: Option<Box<Place>>,
 }
 
-/// Where bytes inside a pickle lie.
+/// Describes where bytes inside a pickle lie.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Place {
     /// In the file, as they are.
@@ -73,7 +73,7 @@ pub(crate) enum Place {
     Memory { bytes: Arc<[u8]>, at: u64, big_endian: bool },
 }
 
-/// All values of one or several pickles of a file.
+/// Describes all values of one or several pickles of a file.
 #[derive(Debug)]
 pub(crate) struct Arena {
     nodes: Nodes,
@@ -82,11 +82,11 @@ pub(crate) struct Arena {
     global_numbers: HashMap<(String, String), usize>,
     pub(crate) globals: Vec<(Global, Meaning)>,
     pub(crate) storages: Vec<Declared>,
-    /// The first dangerous call that the pickles would make.
+    /// Holds the first dangerous call that the pickles would make.
     pub(crate) dangerous_call: Option<String>,
-    /// The storages' numbers by their keys.
+    /// Holds the storages' numbers by their keys.
     storage_numbers: HashMap<Box<str>, u32>,
-    /// The device that was named last.
+    /// Holds the device that was named last.
     device: Arc<str>,
     pub(crate) protocol: Option<u8>,
     pub(crate) notes: Vec<String>,

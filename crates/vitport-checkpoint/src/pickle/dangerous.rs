@@ -42,7 +42,7 @@ fn reaches_through(name: &str) -> bool {
 mod tests {
     use super::is_dangerous;
 
-    /// What honest checkpoints name: seen in files of timm, torchvision, Lightning, mmengine, DeiT, MAE and their like.
+    /// Holds what honest checkpoints name: seen in files of timm, torchvision, Lightning, mmengine, DeiT, MAE and their like.
     const HARMLESS: [(&str, &str); 67] = [
         ("__builtin__", "set"),
         ("_codecs", "encode"),

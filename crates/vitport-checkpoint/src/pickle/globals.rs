@@ -7,7 +7,7 @@ use super::dangerous::is_dangerous;
 use crate::dtype::Dtype;
 use crate::evidence::GlobalClass;
 
-/// The effect of calling a global from the short list.
+/// Describes the effect of calling a global from the short list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Meaning {
     /// `torch._utils._rebuild_tensor` and `_rebuild_tensor_v2`.
@@ -20,15 +20,15 @@ pub(crate) enum Meaning {
     RebuildFromType,
     /// `torch._utils._rebuild_device_tensor_from_cpu_tensor`: an XLA tensor that was saved from the CPU.
     RebuildFromCpu,
-    /// A builder of tensors that have no plain elements.
+    /// Means a builder of tensors that have no plain elements.
     Unsupported(&'static str),
     /// `torch.storage._load_from_bytes`: a storage inside a plain pickle.
     LoadFromBytes,
-    /// A storage class, such as `torch.FloatStorage`.
+    /// Means a storage class, such as `torch.FloatStorage`.
     Storage(StorageType),
-    /// A dtype, such as `torch.float32`.
+    /// Means a dtype, such as `torch.float32`.
     Dtype(Option<Dtype>),
-    /// A tensor class, such as `torch.FloatTensor`, or `torch.nn.parameter.Parameter`.
+    /// Means a tensor class, such as `torch.FloatTensor`, or `torch.nn.parameter.Parameter`.
     TensorClass,
     /// `collections.OrderedDict` and its like.
     Dict,
@@ -60,14 +60,14 @@ pub(crate) enum Meaning {
     Nothing,
 }
 
-/// The element type of a storage class.
+/// Describes the element type of a storage class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum StorageType {
-    /// A type that this reader holds.
+    /// Means a type that this reader holds.
     Of(Dtype),
     /// Bytes without a type.
     Untyped,
-    /// A type that it does not hold: its name and its size in bytes.
+    /// Means a type that it does not hold: its name and its size in bytes.
     Other(&'static str, u64),
 }
 

@@ -13,13 +13,13 @@ use crate::evidence::GlobalClass;
 /// Detours that are followed.
 const DETOURS: usize = 8;
 
-/// What would be called.
+/// Describes what would be called.
 enum Callee {
-    /// A global, or what is reached from one: its module and its dotted name.
+    /// Means a global, or what is reached from one: its module and its dotted name.
     Named(String, String),
-    /// A method of an object that the pickle makes.
+    /// Means a method of an object that the pickle makes.
     Method,
-    /// What some other call returns.
+    /// Says what some other call returns.
     Returned,
     /// Nothing that can be called.
     Data,

@@ -9,7 +9,7 @@ use crate::source::{Origin, Stream};
 /// Byte strings up to this length are kept in memory even where they could be found in the file again.
 const SHORT: u64 = 64 << 10;
 
-/// The longest line of protocol 0.
+/// Gives the longest line of protocol 0.
 pub(super) const LINE: usize = 64 << 10;
 
 /// Reads a text of `len` bytes. A long one is in memory twice while it is read, and one that is no UTF-8 three times more.

@@ -11,7 +11,7 @@ use crate::source::Stream;
 /// Values that a stack has space for at first.
 const LOW_STACK: usize = 64;
 
-/// The machine while it runs one pickle.
+/// Describes the machine while it runs one pickle.
 pub(crate) struct Machine<'r, 's> {
     pub(crate) stream: &'r mut Stream<'s>,
     pub(crate) arena: &'r mut Arena,

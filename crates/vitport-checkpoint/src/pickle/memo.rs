@@ -11,7 +11,7 @@ use crate::error::{Fault, Reason, refuse};
 /// Entries that there is space for at first.
 const LEAST: usize = 64;
 
-/// What an entry out of order costs.
+/// Gives what an entry out of order costs.
 const ASIDE: usize = 256;
 
 /// Values by number.

@@ -14,7 +14,7 @@ use crate::error::{Fault, Reason, refuse};
 use crate::numpy::ArrayType;
 use crate::tensor::{Dims, LazyBits};
 
-/// A value that is too large for a [`Value`], or that may be changed after it was made.
+/// Describes a value that is too large for a [`Value`], or that may be changed after it was made.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Node<'a> {
     Text(&'a str),
@@ -24,18 +24,18 @@ pub(crate) enum Node<'a> {
     Set(&'a [Value]),
     /// In insertion order; a key that is set twice occurs twice.
     Dict(&'a [(Value, Value)]),
-    /// Its number among the arena's globals.
+    /// Means its number among the arena's globals.
     Global(usize),
     Object(&'a Object),
     Storage(&'a StorageRef),
     Tensor(&'a View),
-    /// A tensor without plain elements: what it is.
+    /// Means a tensor without plain elements: what it is.
     Unsupported(&'a Unread),
-    /// A numpy array's type.
+    /// Means a numpy array's type.
     ArrayType(&'a ArrayType),
 }
 
-/// A node that is to be made and is neither a text nor a tuple.
+/// Describes a node that is to be made and is neither a text nor a tuple.
 pub(crate) enum New<'a> {
     Bytes(ByteString),
     List(Vec<Value>),
@@ -46,61 +46,61 @@ pub(crate) enum New<'a> {
     Storage(StorageRef),
     Tensor(View),
     Unsupported(&'a str),
-    /// A tensor of a dtype that this reader does not hold: PyTorch's name for it, and the sizes.
+    /// Means a tensor of a dtype that this reader does not hold: PyTorch's name for it, and the sizes.
     OtherDtype(&'a str, &'a [u64]),
     ArrayType(ArrayType),
 }
 
-/// A tensor without elements that this reader could give.
+/// Describes a tensor without elements that this reader could give.
 #[derive(Debug)]
 pub(crate) struct Unread {
-    /// What it is.
+    /// Says what it is.
     pub(crate) kind: Box<str>,
     /// PyTorch's name for its dtype, if that is why.
     pub(crate) dtype: Option<Box<str>>,
-    /// Its sizes, as far as they are known.
+    /// Holds its sizes, as far as they are known.
     pub(crate) shape: Option<Dims>,
 }
 
-/// What a tensor is whose dtype is not one of the reader's.
+/// Gives what a tensor is whose dtype is not one of the reader's.
 const OTHER_DTYPE: &str = "a tensor of a dtype that this reader does not hold";
 
-/// A dict's entries in insertion order; a key that is set twice occurs twice. A state dict's `_metadata` holds a dict of one
+/// Describes a dict's entries in insertion order; a key that is set twice occurs twice. A state dict's `_metadata` holds a dict of one
 /// entry for each module, and each tensor an empty one: those take no memory of their own.
 pub(crate) type Entries = SmallVec<[(Value, Value); 1]>;
 
-/// A byte string, in memory or in the file.
+/// Describes a byte string, in memory or in the file.
 #[derive(Clone, Debug)]
 pub(crate) struct ByteString {
-    /// Its length.
+    /// Holds its length.
     pub(crate) len: u64,
-    /// Where it lies in the pickle's file, if it lies there as it is.
+    /// Says where it lies in the pickle's file, if it lies there as it is.
     pub(crate) at: Option<u64>,
-    /// Its bytes, if it is short or had to be decoded.
+    /// Holds its bytes, if it is short or had to be decoded.
     pub(crate) bytes: Option<Arc<[u8]>>,
 }
 
-/// What a call of something unknown would have made.
+/// Describes what a call of something unknown would have made.
 #[derive(Debug)]
 pub(crate) struct Object {
-    /// What would have been called.
+    /// Says what would have been called.
     pub(crate) callee: Value,
     /// With what.
     pub(crate) args: Value,
-    /// What it would have been given as its state.
+    /// Says what it would have been given as its state.
     pub(crate) states: Vec<Value>,
-    /// What would have been appended to it.
+    /// Says what would have been appended to it.
     pub(crate) list: Vec<Value>,
-    /// What would have been set in it by key.
+    /// Says what would have been set in it by key.
     pub(crate) items: Vec<(Value, Value)>,
 }
 
-/// A declared storage, or a part of one.
+/// Describes a declared storage, or a part of one.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct StorageRef {
     /// Number of the declared storage.
     pub(crate) declared: u32,
-    /// Its element type; `None` for one this reader does not hold, or for untyped bytes.
+    /// Holds its element type; `None` for one this reader does not hold, or for untyped bytes.
     pub(crate) dtype: Option<Dtype>,
     /// PyTorch's name for a type that this reader does not hold.
     pub(crate) other: Option<&'static str>,
@@ -119,14 +119,14 @@ impl StorageRef {
     }
 }
 
-/// A tensor as the pickle describes it.
+/// Describes a tensor as the pickle describes it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct View {
     pub(crate) declared: u32,
     pub(crate) dtype: Dtype,
-    /// Its sizes, a tuple of natural numbers.
+    /// Holds its sizes, a tuple of natural numbers.
     pub(crate) shape: Value,
-    /// Its strides, a tuple of as many.
+    /// Holds its strides, a tuple of as many.
     pub(crate) strides: Value,
     pub(crate) offset: u64,
     pub(crate) lazy_bits: LazyBits,
@@ -134,7 +134,7 @@ pub(crate) struct View {
     pub(crate) persistent: bool,
 }
 
-/// What a node is, and its number among its like.
+/// Describes what a node is, and its number among its like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum NodeId {
     Text(u32),
@@ -151,13 +151,13 @@ pub(crate) enum NodeId {
     ArrayType(u32),
 }
 
-/// What a text takes besides its letters, with space to grow.
+/// Gives what a text takes besides its letters, with space to grow.
 pub(super) const TEXT: usize = 2 * (size_of::<NodeId>() + size_of::<u32>());
 
-/// What a tuple takes besides its items.
+/// Gives what a tuple takes besides its items.
 pub(super) const TUPLE: usize = TEXT + SEARCHED;
 
-/// What a container takes while tensors are looked for: a place in two sets, and a link to what holds it.
+/// Gives what a container takes while tensors are looked for: a place in two sets, and a link to what holds it.
 const SEARCHED: usize = 4 * size_of::<NodeId>();
 
 impl New<'_> {
@@ -181,23 +181,23 @@ impl New<'_> {
     }
 }
 
-/// What a call of something unknown is.
+/// Describes what a call of something unknown is.
 #[derive(Debug)]
 enum Made {
-    /// What is known of it.
+    /// Says what is known of it.
     Object(Object),
-    /// The tensor that its state turned it into.
+    /// Means the tensor that its state turned it into.
     Tensor(NodeId),
 }
 
-/// All nodes.
+/// Describes all nodes.
 #[derive(Debug, Default)]
 pub(super) struct Nodes {
     letters: String,
-    /// Where each text ends in the letters.
+    /// Says where each text ends in the letters.
     text_ends: Vec<u32>,
     items: Vec<Value>,
-    /// Where each tuple ends in the items.
+    /// Says where each tuple ends in the items.
     tuple_ends: Vec<u32>,
     /// Lists and sets.
     lists: Vec<Vec<Value>>,

@@ -12,7 +12,7 @@ use crate::error::{Fault, Reason, refuse};
 use crate::escape::escape;
 use crate::tensor::Dims;
 
-/// What the persistent ids of a pickle refer to.
+/// Describes what the persistent ids of a pickle refer to.
 #[derive(Debug)]
 pub(crate) enum PersistentIds {
     /// Nothing; a pickle that uses them is refused.
@@ -23,14 +23,14 @@ pub(crate) enum PersistentIds {
     Tar(HashMap<i64, TarValue>),
 }
 
-/// What a number refers to in PyTorch's tar format.
+/// Describes what a number refers to in PyTorch's tar format.
 #[derive(Debug)]
 pub(crate) enum TarValue {
-    /// A tensor.
+    /// Means a tensor.
     Tensor(View),
-    /// A tensor of a dtype that this reader does not hold: PyTorch's name for it, and the sizes.
+    /// Means a tensor of a dtype that this reader does not hold: PyTorch's name for it, and the sizes.
     OtherDtype(&'static str, Dims),
-    /// A storage by itself, which is no tensor.
+    /// Means a storage by itself, which is no tensor.
     Storage,
 }
 

@@ -7,7 +7,7 @@ use crate::escape::escape;
 /// Characters of one rendered call.
 const WIDTH: usize = 160;
 
-/// How deep arguments are shown.
+/// Gives how deep arguments are shown.
 const DEPTH: usize = 3;
 
 /// Returns the call as Python would write it, cut to one short line.

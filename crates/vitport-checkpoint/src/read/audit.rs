@@ -30,7 +30,7 @@ pub(crate) struct Seen {
 
 type Chunks = Vec<Chunk>;
 
-/// The checksum of a block that was read: from which byte of the record on, and the running state, which
+/// Describes the checksum of a block that was read: from which byte of the record on, and the running state, which
 /// knows the length.
 #[derive(Debug)]
 struct Chunk {

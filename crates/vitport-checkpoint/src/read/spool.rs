@@ -14,7 +14,7 @@ use crate::escape::escape;
 use crate::source::{Source, read_exact_at};
 use crate::storage::Storage;
 
-/// The temporary file, and where the records lie in it.
+/// Describes the temporary file, and where the records lie in it.
 #[derive(Debug)]
 pub(super) struct Spool {
     state: Mutex<State>,
@@ -118,7 +118,7 @@ fn damaged<T>(storage: &Storage, why: &str) -> Result<T, Fault> {
     refuse(Reason::Malformed, format!("compressed record '{}': {}", escape(&storage.key), escape(why)))
 }
 
-/// A part of a source as a reader.
+/// Describes a part of a source as a reader.
 pub(crate) struct Window<'a> {
     pub(crate) source: &'a Source,
     pub(crate) at: u64,

@@ -12,19 +12,19 @@ use super::audit::Seen;
 use crate::error::{Fault, Reason, refuse};
 use crate::tensor::{Tensor, extent};
 
-/// The longest span of a tensor that is kept, in bytes.
+/// Gives the longest span of a tensor that is kept, in bytes.
 const KEPT: u64 = 16 << 20;
 
 /// Bytes of a span that are always read at once.
 const SHORT: usize = 4096;
 
-/// How many times as long as its box a longer span may be to be read with it.
+/// Gives how many times as long as its box a longer span may be to be read with it.
 const DENSE: usize = 4;
 
 /// Columns that are picked together, so that a cache line is used up while it is there.
 const TILE: usize = 16;
 
-/// The tensor's span that was read last, in memory that the next one takes over.
+/// Describes the tensor's span that was read last, in memory that the next one takes over.
 #[derive(Debug, Default)]
 pub(super) struct Kept(RwLock<Span>);
 
@@ -35,7 +35,7 @@ struct Span {
     bytes: Vec<u8>,
 }
 
-/// A dimension: its size, and the elements from one index to the next in the storage and in the row-major view.
+/// Describes a dimension: its size, and the elements from one index to the next in the storage and in the row-major view.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Axis {
     size: usize,

@@ -10,7 +10,7 @@ use crate::escape::escape;
 use crate::limits::Limits;
 use crate::tensor::Dims;
 
-/// The header as the file gives it.
+/// Describes the header as the file gives it.
 #[derive(Debug, Default)]
 pub(super) struct Header {
     pub(super) tensors: Vec<(String, Entry)>,

@@ -12,10 +12,10 @@ use crate::error::Fault;
 use crate::pickle::nodes::Object;
 use crate::pickle::{Arena, Node, Value};
 
-/// The attributes of an object.
+/// Describes the attributes of an object.
 type Fields = [(Value, Value)];
 
-/// How an object shows that it is a module.
+/// Describes how an object shows that it is a module.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Shape<'a> {
     /// By the dicts of `torch.nn.Module`.

@@ -33,7 +33,7 @@ pub(super) fn modules(
 struct Search<'a> {
     reader: Reader<'a>,
     scripts: &'a Classes,
-    /// The nodes between the top and here.
+    /// Holds the nodes between the top and here.
     open: Vec<NodeId>,
     found: Vec<SavedModule>,
 }

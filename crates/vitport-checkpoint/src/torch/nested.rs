@@ -9,7 +9,7 @@ use crate::pickle::machine::Machine;
 use crate::pickle::{self, Arena, Node, PersistentIds, Value, builders, globals::StorageType};
 use crate::source::{Origin, Stream};
 
-/// What one of these costs besides its bytes; also a bound on how many there may be.
+/// Gives what one of these costs besides its bytes; also a bound on how many there may be.
 const COST: usize = 2048;
 
 /// Returns the storage in a byte string.

@@ -22,7 +22,7 @@ const VALUE_DEPTH: usize = 8;
 /// Levels of dicts and objects between the top of the file and a value.
 const PATH_DEPTH: usize = 12;
 
-/// The longest text that is kept: a configuration file as mmengine records it has some 50,000 bytes.
+/// Gives the longest text that is kept: a configuration file as mmengine records it has some 50,000 bytes.
 const TEXT: usize = 256 << 10;
 
 /// Numbers, texts and names in one value. The names of ImageNet-21k's classes are 21,843.
@@ -43,7 +43,7 @@ pub(super) struct Reader<'a> {
     text: usize,
     /// Values that may still be looked at inside the value at hand.
     parts: usize,
-    /// Whether something was left out for want of budget.
+    /// Says whether something was left out for want of budget.
     is_cut: bool,
 }
 

@@ -46,7 +46,7 @@ struct Search<'a> {
     reaching: Containers,
     /// Containers that have not been looked into yet.
     open: Vec<NodeId>,
-    /// A container that is held, and the one that holds it.
+    /// Holds a container that is held, and the one that holds it.
     links: Vec<(NodeId, NodeId)>,
     /// Containers that lead to a tensor, whose holders have not been visited yet.
     leading: Vec<NodeId>,

@@ -12,17 +12,17 @@ use crate::pickle::Arena;
 use crate::source::Source;
 use crate::zip::Archive;
 
-/// The classes of an archive, by the number of the global that names each.
+/// Describes the classes of an archive, by the number of the global that names each.
 pub(super) type Classes = HashMap<usize, Class>;
 
-/// A class of an archive.
+/// Describes a class of an archive.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Class {
     pub(super) parameters: Vec<String>,
     pub(super) buffers: Vec<String>,
     /// Names and values of `NAME : Final[TYPE] = VALUE`.
     pub(super) constants: Vec<(String, String)>,
-    /// The calls of functions in its methods, with their arguments.
+    /// Holds the calls of functions in its methods, with their arguments.
     pub(super) calls: Vec<String>,
 }
 

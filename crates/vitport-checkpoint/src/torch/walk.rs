@@ -27,19 +27,19 @@ const DEEPEST: usize = 200;
 /// Entries of dicts, lists and objects that are looked at for each tensor that is allowed.
 const LOOKS_A_TENSOR: usize = 30;
 
-/// The walk while it runs.
+/// Describes the walk while it runs.
 pub(super) struct Walk<'a> {
     pub(super) arena: &'a Arena,
     pub(super) scripts: &'a Classes,
     pub(super) out: Contents,
-    /// The containers from which a tensor can be reached.
+    /// Holds the containers from which a tensor can be reached.
     reaching: Containers,
-    /// The nodes between the top and here.
+    /// Holds the nodes between the top and here.
     open: Vec<NodeId>,
-    /// The branches between the top and here.
+    /// Holds the branches between the top and here.
     inside: Vec<usize>,
     locate: &'a mut Locate<'a>,
-    /// The storage made for each declared one.
+    /// Holds the storage made for each declared one.
     storages: Vec<Option<usize>>,
     /// Entries looked at so far.
     looks: usize,
@@ -345,7 +345,7 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// A dict's key, as far as keys can be distinguished by value.
+/// Describes a dict's key, as far as keys can be distinguished by value.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 enum Key<'a> {
     Text(&'a str),

@@ -19,10 +19,10 @@ use crate::zip::{Archive, Entry};
 
 const PICKLE: &str = "data.pkl";
 
-/// The record that makes an archive one of TorchScript.
+/// Gives the record that makes an archive one of TorchScript.
 const CONSTANTS: &str = "constants.pkl";
 
-/// The longest of the small records that is read.
+/// Gives the longest of the small records that is read.
 const SMALL: u64 = 64;
 
 /// Reads the pickle of the archive and finds its storages.
@@ -74,7 +74,7 @@ pub(crate) fn read(
     contents(arena, root, evidence, &scripts, &mut locate)
 }
 
-/// What the pickle holds.
+/// Describes what the pickle holds.
 struct Unpickled {
     arena: Arena,
     root: Value,

@@ -13,7 +13,7 @@ const SIGNATURE: &[u8] = b"PK\x01\x02";
 /// Length of a record without its name, extra field and comment.
 const RECORD_LEN: usize = 46;
 
-/// The kind of extra field that holds 64-bit sizes.
+/// Gives the kind of extra field that holds 64-bit sizes.
 const ZIP64: u16 = 0x0001;
 
 /// Flag bits that mean that the bytes are encrypted: the entry's, strong encryption, masked headers.

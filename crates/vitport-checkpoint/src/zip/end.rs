@@ -19,24 +19,24 @@ const END_LEN: u64 = 22;
 const LOCATOR_LEN: u64 = 20;
 /// Length of the 64-bit end record without its extensible part.
 const END64_LEN: u64 = 56;
-/// How far before the end of the file the end record may begin: its own length, the longest comment,
+/// Gives how far before the end of the file the end record may begin: its own length, the longest comment,
 /// and as much padding again.
 const SEARCHED: u64 = END_LEN + 2 * 0xffff;
 
-/// What the end records say, checked.
+/// Describes what the end records say, checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct End {
-    /// Where the central directory begins in the file.
+    /// Says where the central directory begins in the file.
     pub(super) directory_offset: u64,
-    /// Its length in bytes.
+    /// Holds its length in bytes.
     pub(super) directory_len: u64,
-    /// The number of its entries.
+    /// Holds the number of its entries.
     pub(super) entries: u64,
-    /// What must be added to the offsets in the directory: bytes before the archive.
+    /// Says what must be added to the offsets in the directory: bytes before the archive.
     pub(super) shift: u64,
 }
 
-/// The end that counts, and where other end records stand that lead to other directories.
+/// Describes the end that counts, and where other end records stand that lead to other directories.
 pub(super) struct Ends {
     pub(super) last: End,
     pub(super) others: Vec<u64>,
@@ -121,7 +121,7 @@ fn interpret(source: &Source, bytes: &[u8], position: u64) -> Result<Option<End>
     locate(source, said, records_start).map(Some)
 }
 
-/// What an end record says about the directory.
+/// Describes what an end record says about the directory.
 #[derive(Clone, Copy, Debug)]
 struct Said {
     entries: u64,
@@ -129,7 +129,7 @@ struct Said {
     offset: u64,
 }
 
-/// The same in the 32-bit record, where the highest value of a field means "see the 64-bit record".
+/// Describes the same in the 32-bit record, where the highest value of a field means "see the 64-bit record".
 struct Narrow {
     entries: u16,
     len: u32,

@@ -86,7 +86,7 @@ struct Sizes {
     len: u64,
 }
 
-/// The 32-bit size that points to the extra field.
+/// Gives the 32-bit size that points to the extra field.
 const SATURATED: u64 = u32::MAX as u64;
 
 impl Sizes {

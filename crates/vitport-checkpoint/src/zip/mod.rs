@@ -25,12 +25,12 @@ use crate::storage::{Encoding, Storage};
 use end::Ends;
 pub(crate) use end::has_end_record;
 
-/// A zip whose directory has been read and checked.
+/// Describes a zip whose directory has been read and checked.
 #[derive(Debug)]
 pub(crate) struct Archive {
-    /// The entries in the order of the central directory.
+    /// Holds the entries in the order of the central directory.
     pub(crate) entries: Vec<Entry>,
-    /// The entries' numbers by their names.
+    /// Holds the entries' numbers by their names.
     by_name: HashMap<Box<str>, usize, RandomState>,
     /// False when every CRC-32 in the archive is 0, so that none of them means anything.
     pub(crate) has_checksums: bool,
@@ -39,7 +39,7 @@ pub(crate) struct Archive {
 /// One entry of a zip.
 #[derive(Clone, Debug)]
 pub(crate) struct Entry {
-    /// Its name, root folder included.
+    /// Holds its name, root folder included.
     pub(crate) name: Box<str>,
     /// CRC-32 of the decoded bytes.
     pub(crate) crc32: u32,
@@ -47,13 +47,13 @@ pub(crate) struct Entry {
     pub(crate) compressed_len: u64,
     /// Bytes once decoded.
     pub(crate) len: u64,
-    /// Where its local header begins in the file.
+    /// Says where its local header begins in the file.
     pub(crate) header_offset: u64,
-    /// Where its bytes begin in the file.
+    /// Says where its bytes begin in the file.
     pub(crate) data_offset: u64,
-    /// True when the bytes are compressed with deflate.
+    /// Is true when the bytes are compressed with deflate.
     pub(crate) deflated: bool,
-    /// The general purpose flags.
+    /// Holds the general purpose flags.
     pub(crate) flags: u16,
 }
 
