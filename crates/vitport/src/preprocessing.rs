@@ -6,9 +6,12 @@
 //! pixels follows from the crop alone; `ViTImageProcessor`, the obvious choice, squashes every image to a square and is
 //! right only where the source does too.
 
+pub mod plausibility;
+
 use serde_json::{Value, json};
 
-use crate::facts::{Fact, Origin};
+use self::plausibility::Implausible;
+use crate::facts::{Fact, FactError, Origin, Question};
 use crate::image::{CropMode, Filter, TimmTransform};
 use crate::options::FactOptions;
 
@@ -48,7 +51,10 @@ pub struct NoProcessor {
 
 impl Preprocessing {
     /// Returns it with what the options say instead, and every number as a fact; `origin` is where the others come from.
-    pub fn overridden(self, options: &FactOptions, origin: &Origin) -> (Self, Vec<Fact>) {
+    ///
+    /// # Errors
+    /// Returns [`FactError::Questions`] for numbers that no network was trained with, wherever they come from.
+    pub fn overridden(self, options: &FactOptions, origin: &Origin) -> Result<(Self, Vec<Fact>), FactError> {
         let chosen = Self {
             size: self.size,
             crop_pct: options.crop_pct.unwrap_or(self.crop_pct),
@@ -72,7 +78,36 @@ impl Preprocessing {
             Fact::new("crop_pct", chosen.crop_pct, by("--crop-pct", options.crop_pct.is_some())),
             Fact::new("crop_mode", chosen.crop_mode.name(), by("--crop-mode", options.crop_mode.is_some())),
         ];
-        (chosen, facts)
+        let questions = chosen.implausible(&facts);
+        if questions.is_empty() { Ok((chosen, facts)) } else { Err(FactError::Questions(questions)) }
+    }
+
+    /// Returns a question for each of its numbers that no network was trained with.
+    fn implausible(&self, facts: &[Fact]) -> Vec<Question> {
+        let checks = [
+            ("mean", "--mean", plausibility::mean(&self.mean)),
+            ("std", "--std", plausibility::std(&self.std)),
+            ("crop_pct", "--crop-pct", plausibility::crop_pct(self.crop_pct)),
+        ];
+        let asked = checks.into_iter().filter_map(|(name, option, checked)| {
+            let why: Implausible = checked.err()?;
+            let fact = facts.iter().find(|fact| fact.name == name)?;
+            let give = why.meant().map_or_else(
+                || format!("give {option} as it was trained"),
+                |meant| format!("give {option} {meant}, or what it was trained with"),
+            );
+            Some(Question {
+                fact: name,
+                what: format!(
+                    "no network was trained with a {name} of {} (known from {}): {why}",
+                    fact.shown(),
+                    fact.origin
+                ),
+                candidates: Vec::new(),
+                answer: give,
+            })
+        });
+        asked.collect()
     }
 
     /// Returns height and width that the image (its shorter edge, for [`CropMode::Center`]) is resized to before the crop:

@@ -26,13 +26,13 @@ pub struct FactArguments {
     #[arg(long, value_name = "FILE|SET|none")]
     pub labels: Option<String>,
     /// Mean of each channel on a 0 to 1 scale: 0.5 or 0.485,0.456,0.406
-    #[arg(long, value_name = "R,G,B", value_parser = values::channels)]
+    #[arg(long, value_name = "R,G,B", value_parser = values::mean)]
     pub mean: Option<[f64; 3]>,
     /// Standard deviation of each channel on a 0 to 1 scale
-    #[arg(long, value_name = "R,G,B", value_parser = values::deviations)]
+    #[arg(long, value_name = "R,G,B", value_parser = values::std)]
     pub std: Option<[f64; 3]>,
     /// Share of the resized image that the crop keeps
-    #[arg(long, value_name = "FRACTION", value_parser = values::fraction)]
+    #[arg(long, value_name = "FRACTION", value_parser = values::crop_pct)]
     pub crop_pct: Option<f64>,
     /// What is cut off: center or squash
     #[arg(long, value_name = "MODE", value_parser = values::crop_mode)]

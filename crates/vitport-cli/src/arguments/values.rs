@@ -2,6 +2,7 @@
 
 use vitport::folder::layout::{DEFAULT_SHARD_SIZE, parse_size};
 use vitport::image::{CropMode, Filter};
+use vitport::preprocessing::plausibility;
 use vitport_checkpoint::Dtype;
 
 /// Parses a number of conversions at a time.
@@ -25,7 +26,7 @@ pub(super) fn image_size(text: &str) -> Result<[u64; 2], String> {
 }
 
 /// Parses one finite number for all channels, or three.
-pub(super) fn channels(text: &str) -> Result<[f64; 3], String> {
+fn channels(text: &str) -> Result<[f64; 3], String> {
     let numbers: Result<Vec<f64>, _> = text.split(',').map(|number| number.trim().parse::<f64>()).collect();
     match numbers.as_deref() {
         Ok(&[one]) if one.is_finite() => Ok([one; 3]),
@@ -34,21 +35,22 @@ pub(super) fn channels(text: &str) -> Result<[f64; 3], String> {
     }
 }
 
-/// Parses standard deviations, which are above 0.
-pub(super) fn deviations(text: &str) -> Result<[f64; 3], String> {
-    let deviations = channels(text)?;
-    match deviations.iter().all(|&deviation| deviation > 0.0) {
-        true => Ok(deviations),
-        false => Err("a standard deviation is above 0".to_owned()),
-    }
+/// Parses means that a network may have been trained with.
+pub(super) fn mean(text: &str) -> Result<[f64; 3], String> {
+    let mean = channels(text)?;
+    plausibility::mean(&mean).map(|()| mean).map_err(|why| why.to_string())
+}
+
+/// Parses standard deviations that a network may have been trained with.
+pub(super) fn std(text: &str) -> Result<[f64; 3], String> {
+    let std = channels(text)?;
+    plausibility::std(&std).map(|()| std).map_err(|why| why.to_string())
 }
 
 /// Parses the fraction of an image that a crop keeps.
-pub(super) fn fraction(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(fraction) if fraction > 0.0 && fraction <= 16.0 => Ok(fraction),
-        _ => Err("a crop fraction is above 0, most often 0.875 to 1".to_owned()),
-    }
+pub(super) fn crop_pct(text: &str) -> Result<f64, String> {
+    let fraction = text.parse::<f64>().unwrap_or(f64::NAN);
+    plausibility::crop_pct(fraction).map(|()| fraction).map_err(|why| why.to_string())
 }
 
 /// Parses an epsilon between 0 and 1.

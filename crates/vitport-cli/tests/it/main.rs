@@ -6,6 +6,7 @@ mod command_line;
 mod damaged_weights;
 mod dangerous;
 mod own_rules;
+mod plausibility;
 mod support;
 mod table_command;
 mod verify_command;

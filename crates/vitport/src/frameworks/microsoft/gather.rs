@@ -47,7 +47,7 @@ pub(super) fn gather(inquiry: &Inquiry<'_>, evidence: &mut Evidence) -> Result<I
         Some(published) if by_name(&source.stem()) != Some(published) => published.name.to_owned(),
         _ => source.stem(),
     };
-    let preparation = evidence.facts().pair("image_size").map(|size| prepare(options, size));
+    let preparation = evidence.facts().pair("image_size").map(|size| prepare(options, size)).transpose()?;
     Ok(Identity { name: escape(&name).to_string(), published: None, preparation })
 }
 
@@ -148,7 +148,7 @@ fn image_size(
 }
 
 /// Returns Microsoft's test transform: at 384 and above the image is squashed, below it is resized to size / 0.875 and cropped.
-fn prepare(options: &FactOptions, size: [u64; 2]) -> Preparation {
+fn prepare(options: &FactOptions, size: [u64; 2]) -> Result<Preparation, FactError> {
     let is_squashed = size.iter().all(|&edge| edge >= 384);
     let base = Preprocessing {
         size,
@@ -158,10 +158,11 @@ fn prepare(options: &FactOptions, size: [u64; 2]) -> Preparation {
         mean: IMAGENET_MEAN,
         std: IMAGENET_STD,
     };
-    let (preprocessing, facts) = base.overridden(options, &Origin::Definition("Microsoft's test transform"));
+    let (preprocessing, facts) =
+        base.overridden(options, &Origin::Definition("Microsoft's test transform"))?;
     let transform = transform(&preprocessing, options);
     let processor = processor(&preprocessing);
-    Preparation { preprocessing, facts, transform, processor }
+    Ok(Preparation { preprocessing, facts, transform, processor })
 }
 
 /// Returns Microsoft's own transform, unless the user asked for another crop.

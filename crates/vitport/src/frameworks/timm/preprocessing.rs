@@ -18,7 +18,8 @@ const JAX_TAGS: [&str; 3] = ["augreg_in", "orig_in", "sam_in"];
 /// Returns the preprocessing, with the facts that it is made of.
 ///
 /// # Errors
-/// Returns [`FactError::Questions`] if several fit, [`FactError::Misshapen`] for a config whose values are of another kind.
+/// Returns [`FactError::Questions`] if several fit or no network was trained with the numbers, [`FactError::Misshapen`] for a
+/// config whose values are of another kind.
 pub(super) fn choose(
     definition: &TimmDefinition,
     inquiry: &Inquiry<'_>,
@@ -40,7 +41,7 @@ pub(super) fn choose(
         (None, true) => Sourced::new(timm_default(size), Origin::Definition("timm's default")),
     };
     let Sourced { value: base, origin } = base;
-    Ok(base.overridden(options, &origin))
+    base.overridden(options, &origin)
 }
 
 /// Returns timm's values where a config leaves one out (timm/data/config.py, `resolve_data_config`).
@@ -87,12 +88,8 @@ fn of_config(
     };
     chosen.mean = channels("mean", chosen.mean)?;
     chosen.std = channels("std", chosen.std)?;
-    if let Some(value) = get("std").filter(|_| chosen.std.iter().any(|&deviation| deviation <= 0.0)) {
-        return Err(wrong("std", value));
-    }
     if let Some(value) = get("crop_pct") {
-        let fraction = value.as_f64().filter(|&fraction| fraction > 0.0 && fraction <= 16.0);
-        chosen.crop_pct = fraction.ok_or_else(|| wrong("crop_pct", value))?;
+        chosen.crop_pct = value.as_f64().ok_or_else(|| wrong("crop_pct", value))?;
     }
     if let Some(value) = get("crop_mode") {
         chosen.crop_mode =
