@@ -119,7 +119,7 @@ def test_a_name_is_fetched_converted_and_verified(hub, home, tmp_path, name):
     done = vitport(home, "convert", name, "-o", tmp_path / "out", "--json")
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)["report"]
-    assert report["verdict"] != "different"
+    assert report["verdict"] in ("same", "same_with_known_deviation")
     assert report["source"]["provenance"] == {"repository": VIT, "commit": COMMIT}
 
 

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use indicatif::ProgressBar;
 use serde_json::{Value, json};
 use vitport::pipeline::WriteOptions;
-use vitport::pipeline::{self, Acceptance, ConvertRequest, Converted, Event, Hooks, Staged};
+use vitport::pipeline::{self, ConvertRequest, Converted, Event, Hooks, Staged};
 use vitport::verify::accounts;
 use vitport_checkpoint::escape;
 
@@ -30,6 +30,7 @@ pub fn convert(
     before_publishing: &dyn Fn(&Staged<'_>) -> Result<(), Failure>,
 ) -> Result<Converted, Failure> {
     let request = request(arguments.facts)?;
+    let acceptance = verification::acceptance(&arguments.verification, &request)?;
     let text = arguments.source.text();
     let source = open(text, &arguments.hub, request.root.as_deref(), &request.limits, output)?;
     let prepared = pipeline::plan(source, &request)?;
@@ -62,7 +63,7 @@ pub fn convert(
             exact_code: arguments.with_exact_code,
         },
         image: image.as_ref(),
-        acceptance: Acceptance { strict: arguments.verification.strict },
+        acceptance,
         keep_anyway: arguments.keep_anyway,
         card: !arguments.no_card,
     };

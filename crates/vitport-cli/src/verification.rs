@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use vitport::model::Prepared;
-use vitport::pipeline::NotAccepted;
+use vitport::pipeline::{Acceptance, NotAccepted, Request, deviation_names};
 use vitport::verify::TestImage;
+use vitport_checkpoint::escape;
 
 use crate::arguments::{HubOptions, VerifyOptions};
 use crate::failure::{Failure, FailureKind};
@@ -16,6 +17,23 @@ impl From<NotAccepted> for Failure {
     fn from(why: NotAccepted) -> Self {
         Failure::new(FailureKind::Different, why)
     }
+}
+
+/// Returns which verdicts are accepted.
+///
+/// # Errors
+/// Of usage, if `--allow` names a deviation that is not known.
+pub fn acceptance<'a>(options: &'a VerifyOptions, request: &Request) -> Result<Acceptance<'a>, Failure> {
+    let known = deviation_names(request);
+    if let Some(name) = options.allow.iter().find(|name| !known.contains(*name)) {
+        let known: Vec<String> = known.iter().map(|name| escape(name).to_string()).collect();
+        return Err(Failure::usage(format!(
+            "--allow {}: no deviation has this name; the known ones are {}",
+            escape(name),
+            known.join(", ")
+        )));
+    }
+    Ok(Acceptance { strict: options.strict, allow: &options.allow })
 }
 
 /// Returns the files that a source is read from.

@@ -73,8 +73,15 @@ pub struct Target {
 impl Target {
     /// Returns whether the source's bytes can be recovered bit for bit: nothing is folded, and nothing cast.
     pub fn is_reversible(&self) -> bool {
-        let is_cast = |part: &Part| matches!(part, Part::Slice { tensor, .. } if tensor.dtype != self.dtype);
-        !self.is_folded() && !self.parts.iter().any(is_cast)
+        !self.is_folded() && !self.is_cast()
+    }
+
+    /// Returns whether it is written in another dtype than some source tensor that it is made of.
+    pub fn is_cast(&self) -> bool {
+        self.parts.iter().any(|part| match part {
+            Part::Slice { tensor, .. } | Part::ScaledRows { tensor, .. } => tensor.dtype != self.dtype,
+            Part::Zeros { .. } | Part::Identity { .. } => false,
+        })
     }
 
     /// Returns whether factors are multiplied into it.

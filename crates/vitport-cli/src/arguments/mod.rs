@@ -118,7 +118,7 @@ pub struct ConvertArguments {
     #[arg(long)]
     pub no_fsync: bool,
     /// Do not run the networks
-    #[arg(long, conflicts_with_all = ["image", "strict", "report", "keep_anyway"])]
+    #[arg(long, conflicts_with_all = ["image", "strict", "allow", "report", "keep_anyway"])]
     pub no_verify: bool,
     /// Publish the folder even if the networks disagree
     #[arg(long)]

@@ -15,6 +15,9 @@ pub struct VerifyOptions {
     /// Count a known deviation as a failure
     #[arg(long)]
     pub strict: bool,
+    /// Known deviations that --strict accepts all the same, such as crop-rounding
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    pub allow: Vec<String>,
     /// Write a report: one page for .html, otherwise JSON
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,

@@ -1,7 +1,7 @@
 //! Runs `vitport verify`: both networks once more, on a folder that exists.
 
 use serde_json::json;
-use vitport::pipeline::{self, Acceptance};
+use vitport::pipeline;
 
 use crate::arguments::VerifyArguments;
 use crate::failure::Failure;
@@ -16,6 +16,7 @@ use crate::verification::{self, files_of};
 /// Verifies.
 pub fn run(arguments: VerifyArguments, output: &Printer) -> Result<(), Failure> {
     let request = request(arguments.facts)?;
+    let acceptance = verification::acceptance(&arguments.verification, &request)?;
     let source = open(&arguments.source, &arguments.hub, request.root.as_deref(), &request.limits, output)?;
     let prepared = pipeline::plan(source, &request)?;
     let mut read = files_of(&prepared);
@@ -29,7 +30,7 @@ pub fn run(arguments: VerifyArguments, output: &Printer) -> Result<(), Failure> 
     if let Some(file) = report_file {
         file.write(&report, &image, None)?;
     }
-    let accepted = Acceptance { strict: arguments.verification.strict }.of(&report).map_err(Failure::from);
+    let accepted = acceptance.of(&report).map_err(Failure::from);
     if output.is_json() {
         return match accepted {
             Ok(()) => output.list(&report),

@@ -19,7 +19,7 @@ pub fn say_report(report: &Report, output: &Printer) -> Result<(), Failure> {
     let (style, sign) = match report.verdict {
         Verdict::Same => (GREEN, "✓"),
         Verdict::SameWithKnownDeviation => (YELLOW, "≈"),
-        Verdict::Different => (RED, "✗"),
+        Verdict::NotComparable | Verdict::Different => (RED, "✗"),
     };
     output.say(format!("{style}{sign} {}{style:#}", report.verdict.text()))?;
     let columns = columns();
@@ -56,7 +56,13 @@ fn parts(report: &Report) -> Vec<(&'static str, String)> {
         parts.push(("", format!("they part at {place}")));
     }
     if let Some(deviation) = &report.known_deviation {
-        parts.push(("known", format!("{}.", deviation.what)));
+        for known in &deviation.each {
+            let remedy = match known.removed {
+                true => "Removed with trust_remote_code=True by the code in the folder; here the class is compared without it".to_owned(),
+                false => format!("Remedy: {}", known.remedy),
+            };
+            parts.push(("known", format!("{}: {}. {remedy}.", known.name, known.what)));
+        }
         parts.extend(effect(
             &deviation.measured,
             &deviation.without_it,
@@ -82,7 +88,7 @@ fn parts(report: &Report) -> Vec<(&'static str, String)> {
     };
     parts.push((
         "weights",
-        format!("{} of {wanted} tensors are, bit by bit, what the source says ({size}){extra}", weights.same),
+        format!("{} of {wanted} tensors are {} ({size}){extra}", weights.same, report.tensors_are()),
     ));
     let (agree, facts) = report.agreeing_facts();
     let without_effect = report.facts.iter().filter(|fact| !fact.agrees && !fact.counts).count();
@@ -92,7 +98,7 @@ fn parts(report: &Report) -> Vec<(&'static str, String)> {
     };
     parts
         .push(("facts", format!("{agree} of {facts} agree: sizes, epsilons, labels, image processor{rest}")));
-    parts.extend(pixels(&report.pixels).map(|text| ("pixels", text)));
+    parts.extend(pixels(report).map(|text| ("pixels", text)));
     parts
 }
 
@@ -111,7 +117,14 @@ fn outputs(report: &Report) -> Option<String> {
     Some(if relative == 0.0 {
         format!("not one number differs at {places}{apart}")
     } else if !relative.is_finite() {
-        format!("{places}{apart}: at {} there are other numbers to compare, or none", place.place)
+        match judged.iter().find_map(|place| Some((place, place.difference.not_finite?))) {
+            Some((place, what)) => {
+                format!("{places}{apart}: not comparable from {} on, {}", place.place, what.text())
+            }
+            None => {
+                format!("{places}{apart}: at {} there are other numbers to compare, or none", place.place)
+            }
+        }
     } else {
         format!(
             "{places}{apart}: the largest difference is {relative:.1e} of the numbers' size, at {}; rounding alone explains {:.1e}",
@@ -123,6 +136,9 @@ fn outputs(report: &Report) -> Option<String> {
 /// Says what a known difference does to the last output, and what is left without it.
 fn effect(measured: &[Comparison], without: &[Comparison], how: &str) -> Option<(&'static str, String)> {
     let (measured, without) = (measured.last()?, without.last()?);
+    if measured.difference.not_finite.is_some() || without.difference.not_finite.is_some() {
+        return None;
+    }
     let left = match without.difference.largest {
         0.0 => "not one of them differs".to_owned(),
         largest => format!("they differ by {largest:.1e}"),
@@ -136,17 +152,31 @@ fn effect(measured: &[Comparison], without: &[Comparison], how: &str) -> Option<
     ))
 }
 
-fn pixels(pixels: &[Comparison]) -> Option<String> {
-    let largest = pixels.iter().max_by(|a, b| a.difference.relative.total_cmp(&b.difference.relative))?;
-    let count = pixels.len();
+/// Describes the pixels, and says which were compared with which.
+fn pixels(report: &Report) -> Option<String> {
+    let by_relative =
+        |a: &&Comparison, b: &&Comparison| a.difference.relative.total_cmp(&b.difference.relative);
+    let largest = report.pixels.iter().max_by(by_relative)?;
+    let count = report.pixels.len();
+    let rounded = report.rounded_crops();
+    let raw = rounded.iter().map(|pixels| pixels.difference.largest).fold(0.0, f64::max);
+    let apart = match rounded.len() {
+        0 => String::new(),
+        some => format!(
+            " (with the source's crop rounded down as the folder's on {some} of them; as they are, these differ by up to {raw:.4})"
+        ),
+    };
     Some(match largest.difference.relative {
         0.0 => format!(
-            "not one differs on {count} images, prepared by the source's transform and by the folder's processor"
+            "not one differs on {count} images, prepared by the source's transform and by the folder's processor{apart}"
         ),
         relative if relative.is_finite() => format!(
-            "on {count} images, prepared by the source's transform and by the folder's processor, they differ by up to {:.1e}, relative to their size by {relative:.1e}; rounding alone explains {:.1e}",
+            "on {count} images, prepared by the source's transform and by the folder's processor{apart}, they differ by up to {:.1e}, relative to their size by {relative:.1e}; rounding alone explains {:.1e}",
             largest.difference.largest, largest.tolerance
         ),
+        _ if largest.difference.not_finite.is_some() => {
+            format!("not comparable, some are not finite ({})", largest.place)
+        }
         _ => format!(
             "the folder's processor gives other sizes than the source's transform ({})",
             largest.place

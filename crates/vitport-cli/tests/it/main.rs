@@ -5,6 +5,8 @@ mod batch;
 mod command_line;
 mod damaged_weights;
 mod dangerous;
+mod deviations;
+mod not_finite;
 mod own_rules;
 mod plausibility;
 mod support;

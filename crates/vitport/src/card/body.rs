@@ -8,7 +8,7 @@ use super::Card;
 use super::markdown::{code, table};
 use crate::frameworks::transformers::Task;
 use crate::image::Filter;
-use crate::verify::{Comparison, Guess, Report, Verdict, accounts};
+use crate::verify::{Comparison, Guess, NamedDeviation, Report, Verdict, accounts};
 
 /// Adds everything below the metadata.
 pub(super) fn write(out: &mut String, card: &Card<'_>) {
@@ -43,14 +43,8 @@ fn heading(out: &mut String, card: &Card<'_>) {
             own file and this folder's from what lies here, and compared layer by layer: **same weights, known \
             deviation** (below)."
             .to_owned(),
-        Some((Verdict::Different, report)) => {
-            let reasons: Vec<String> = report.reasons.iter().map(|reason| format!("- {}", code(reason))).collect();
-            format!(
-                "**This folder is not the same model as its source**; it was published all the same \
-                 (`--keep-anyway`):\n\n{}",
-                reasons.join("\n")
-            )
-        }
+        Some((Verdict::Different, report)) => refused("is not the same model as its source", report),
+        Some((Verdict::NotComparable, report)) => refused("cannot be compared with its source", report),
     };
     let _ = writeln!(out, "{verdict}\n");
     if let Some(call) = &card.prepared.source.checkpoint.evidence().dangerous_call {
@@ -61,15 +55,38 @@ fn heading(out: &mut String, card: &Card<'_>) {
             code(call)
         );
     }
-    let deviation = match card.report {
-        Some(report) => report.known_deviation.as_ref().map(|deviation| deviation.what.clone()),
+    for known in known_deviations(card) {
+        let remedy = match known.removed {
+            true => "removed with `trust_remote_code=True` by the code in this folder".to_owned(),
+            false => format!("remedy: {}", known.remedy),
+        };
+        let _ = writeln!(out, "Known deviation {}: {}; {remedy}.\n", code(&known.name), known.what);
+    }
+}
+
+/// Says why a folder is there although its verdict is not accepted.
+fn refused(what: &str, report: &Report) -> String {
+    let reasons: Vec<String> = report.reasons.iter().map(|reason| format!("- {}", code(reason))).collect();
+    let reasons = reasons.join("\n");
+    format!("**This folder {what}**; it was published all the same (`--keep-anyway`):\n\n{reasons}")
+}
+
+/// Returns what verification found, or without it what the mapping says.
+fn known_deviations(card: &Card<'_>) -> Vec<NamedDeviation> {
+    let model = &card.prepared.model;
+    match card.report {
+        Some(report) => report.known_deviation.iter().flat_map(|known| known.each.clone()).collect(),
         None => {
-            let mut known = model.mapping.deviations().iter();
-            known.find(|known| known.applies(&model.facts)).map(|known| known.what().to_owned())
+            let known = model.mapping.deviations().iter().filter(|known| known.applies(&model.facts));
+            let removed = card.exact_code && model.target.exact_code().is_some();
+            let named = known.map(|known| NamedDeviation {
+                name: known.name().to_owned(),
+                what: known.what().to_owned(),
+                remedy: known.remedy().to_owned(),
+                removed,
+            });
+            named.collect()
         }
-    };
-    if let Some(what) = deviation {
-        let _ = writeln!(out, "Known deviation: {what}.\n");
     }
 }
 
@@ -258,17 +275,27 @@ fn comparison(out: &mut String, report: &Report) {
     }
     let weights = &report.weights;
     let (agree, facts) = report.agreeing_facts();
-    let pixels = report.pixels.iter().map(|pixels| pixels.difference.largest).fold(0.0, f64::max);
+    let largest =
+        |pixels: &[Comparison]| pixels.iter().map(|pixels| pixels.difference.largest).fold(0.0, f64::max);
+    let rounded = match report.rounded_crops().len() {
+        0 => String::new(),
+        count => format!(
+            " with the source's crop rounded down as here on {count} of {} images, {} as they are",
+            report.pixels.len(),
+            number(largest(&report.raw_pixels))
+        ),
+    };
     let _ = writeln!(
         out,
-        "- weights: {} of {} tensors are the same bit by bit ({} bytes)\n\
+        "- weights: {} of {} tensors are {} ({} bytes)\n\
          - facts of the configuration: {agree} of {facts} agree\n\
-         - pixels after both ways of preprocessing: at most {} apart (transformers' PIL backend: `use_fast=False` in \
-         version 4, `backend=\"pil\"` in version 5)\n",
+         - pixels after both ways of preprocessing: at most {} apart{rounded} (transformers' PIL backend: \
+         `use_fast=False` in version 4, `backend=\"pil\"` in version 5)\n",
         weights.same,
         weights.same + weights.different.len(),
+        report.tensors_are(),
         weights.bytes,
-        number(pixels)
+        number(largest(&report.pixels))
     );
     if report.source_top5.is_empty() {
         return;

@@ -100,7 +100,7 @@ fn bytes_of(dtype: Dtype) -> usize {
 }
 
 /// Widens as many elements as `doubles` has, of any floating-point dtype, to float64.
-pub(super) fn to_f64(dtype: Dtype, bytes: &[u8], doubles: &mut [f64]) {
+pub(crate) fn to_f64(dtype: Dtype, bytes: &[u8], doubles: &mut [f64]) {
     let (mut singles, mut halves) = (vec![0.0; doubles.len()], vec![0; doubles.len()]);
     widen_to_f64(dtype, bytes, &mut singles, &mut halves, doubles);
 }

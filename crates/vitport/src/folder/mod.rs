@@ -21,5 +21,6 @@ pub mod reader;
 mod stale;
 pub mod syncing;
 
+pub(crate) use cast::to_f64;
 pub use contents::TargetContents;
 pub use error::{FolderError, FolderErrorClass, Result};

@@ -20,7 +20,7 @@ pub struct ConvertRequest<'a> {
     /// Gives the image on which both networks are compared; none to publish without verifying.
     pub image: Option<&'a TestImage>,
     /// Says which verdicts are accepted.
-    pub acceptance: Acceptance,
+    pub acceptance: Acceptance<'a>,
     /// Says whether the folder is published even if its verdict is not accepted.
     pub keep_anyway: bool,
     /// Says whether a model card is added.

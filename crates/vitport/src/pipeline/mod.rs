@@ -14,5 +14,5 @@ pub use convert::{ConvertRequest, Converted, Event, Hooks, Staged, convert};
 pub use error::ConvertError;
 pub use identify::{identify, is_known};
 pub use plan::{Request, mapping_of, plan};
-pub use verify::{Acceptance, NotAccepted, verify};
+pub use verify::{Acceptance, NotAccepted, deviation_names, verify};
 pub use write::{WriteOptions, Written, write};

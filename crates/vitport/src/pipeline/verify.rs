@@ -1,15 +1,30 @@
 //! Verifying a folder that is there, and which verdicts are accepted.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
+use super::plan::Request;
+use crate::mapping::{self, Mapping};
 use crate::model::Prepared;
-use crate::verify::{Hashing, Report, TestImage, Verdict, VerifyError, compare};
+use crate::verify::{
+    CROP_ROUNDING, Hashing, NamedDeviation, Report, TestImage, Verdict, VerifyError, compare,
+};
 
 /// Says which verdicts are accepted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Acceptance {
+pub struct Acceptance<'a> {
     /// Says whether a known deviation is a failure.
     pub strict: bool,
+    /// Names those that are none all the same.
+    pub allow: &'a [String],
+}
+
+/// Returns the names of all known deviations, those of the request's own mapping with them.
+pub fn deviation_names(request: &Request) -> BTreeSet<String> {
+    let own = request.mapping.as_ref().and_then(|(file, text)| Mapping::parse(file, text).ok());
+    let mappings = mapping::mappings().iter().chain(&own);
+    let named = mappings.flat_map(|mapping| mapping.deviations()).map(|known| known.name().to_owned());
+    named.chain([CROP_ROUNDING.to_owned()]).collect()
 }
 
 /// Says why a verdict is not accepted.
@@ -22,15 +37,25 @@ pub enum NotAccepted {
         /// Lists one sentence each.
         reasons: Vec<String>,
     },
-    /// Means that there is a known deviation, and none is accepted.
-    #[error("{what}; --strict does not allow that")]
+    /// Means that numbers are not finite, so that nothing can be said.
+    #[error("the folder cannot be compared with its source: {}", .reasons.join("; "))]
+    NotComparable {
+        /// Lists one sentence each.
+        reasons: Vec<String>,
+    },
+    /// Means that there is a known deviation that is not accepted.
+    #[error("{what}; --strict does not allow that without --allow {name}; {remedy}")]
     Deviation {
+        /// Gives its name; those of several with commas between them.
+        name: String,
         /// Says what deviates.
         what: String,
+        /// Says what removes it.
+        remedy: String,
     },
 }
 
-impl Acceptance {
+impl Acceptance<'_> {
     /// Returns whether a report's verdict is accepted.
     ///
     /// # Errors
@@ -40,9 +65,22 @@ impl Acceptance {
             Verdict::Same => Ok(()),
             Verdict::SameWithKnownDeviation if !self.strict => Ok(()),
             Verdict::SameWithKnownDeviation => {
-                let what = report.known_deviation.as_ref().map_or("", |deviation| deviation.what.as_str());
-                Err(NotAccepted::Deviation { what: what.to_owned() })
+                let each = report.known_deviation.iter().flat_map(|deviation| &deviation.each);
+                let refused: Vec<&NamedDeviation> =
+                    each.filter(|known| !known.removed && !self.allow.contains(&known.name)).collect();
+                if refused.is_empty() {
+                    return Ok(());
+                }
+                let joined = |part: fn(&NamedDeviation) -> &str, by: &str| {
+                    refused.iter().map(|known| part(known)).collect::<Vec<_>>().join(by)
+                };
+                Err(NotAccepted::Deviation {
+                    name: joined(|known| &known.name, ","),
+                    what: joined(|known| &known.what, "; and "),
+                    remedy: joined(|known| &known.remedy, "; and "),
+                })
             }
+            Verdict::NotComparable => Err(NotAccepted::NotComparable { reasons: report.reasons.clone() }),
             Verdict::Different => Err(NotAccepted::Different { reasons: report.reasons.clone() }),
         }
     }

@@ -56,7 +56,7 @@ impl Classifier {
     ///
     /// # Errors
     /// [`VerifyError::Forward`] if a tensor is missing or misshapen, [`VerifyError::NotRunnable`] for a model without a
-    /// head.
+    /// head, [`VerifyError::NotFinite`] if a logit is not finite.
     pub fn top5(&self, image: &RgbImage) -> Result<Vec<Guess>, VerifyError> {
         let pixels = self.processor.apply(image)?;
         let weights = SourceWeights::new(&self.folder.checkpoint, &self.tensors);
@@ -65,6 +65,9 @@ impl Classifier {
             .forward(&pixels, &weights, &mut ())
             .map_err(|error| VerifyError::Forward { side: "folder's", error })?;
         match outputs.values("logits") {
+            Some(logits) if !logits.iter().all(|logit| logit.is_finite()) => {
+                Err(VerifyError::NotFinite { folder: self.folder.path.display().to_string() })
+            }
             Some(logits) => {
                 let config = &self.folder.config;
                 let problem_type = config.get("problem_type").and_then(Value::as_str);

@@ -18,6 +18,8 @@
 //!
 //! The size is the root mean square of the numbers. Of two or three logits that is not a measure, since they may nearly cancel
 //! by chance; there it is at least the size of the terms that they are sums of.
+//!
+//! Numbers that are not finite cannot be compared: NaN equals nothing, and two infinities may be any distance apart.
 
 use serde::Serialize;
 
@@ -50,19 +52,54 @@ impl Arithmetic {
     }
 }
 
-/// Says how far apart two lists of numbers are.
+/// Which numbers of two lists are not finite: `NaN` or `infinity`, whichever comes first in a list; none where all are finite.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct NotFinite {
+    /// On the source's side.
+    pub source: Option<&'static str>,
+    /// On the target's side.
+    pub target: Option<&'static str>,
+}
+
+impl NotFinite {
+    /// Returns what lists hold that is not finite; none if there is nothing of the kind.
+    fn of(source: &[f32], target: &[f32]) -> Option<Self> {
+        let first = |list: &[f32]| list.iter().find(|number| !number.is_finite()).copied().map(name);
+        let found = Self { source: first(source), target: first(target) };
+        (found.source.is_some() || found.target.is_some()).then_some(found)
+    }
+
+    /// Returns it in words: `NaN by the source, infinity by the folder`.
+    pub fn text(self) -> String {
+        match (self.source, self.target) {
+            (Some(source), Some(target)) if source == target => format!("{source} on both sides"),
+            (Some(source), Some(target)) => format!("{source} by the source, {target} by the folder"),
+            (Some(source), None) => format!("{source} by the source"),
+            (None, target) => format!("{} by the folder", target.unwrap_or("infinity")),
+        }
+    }
+}
+
+/// Returns what a number is called that is not finite.
+fn name(number: f32) -> &'static str {
+    if number.is_nan() { "NaN" } else { "infinity" }
+}
+
+/// How far apart two lists of numbers are.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Difference {
-    /// Gives the largest absolute difference.
+    /// Largest absolute difference of two finite numbers.
     pub largest: f64,
-    /// Gives the size that differences are compared with: root mean square of the first list, or of the terms that its numbers
-    /// are sums of, if that is more.
+    /// The size that differences are compared with: root mean square of the finite numbers of the first list, or of the
+    /// terms that its numbers are sums of, if that is more.
     pub size: f64,
-    /// Gives `largest / size`; infinite if the lengths differ, a number is not finite on one side only, or the size is 0 and
-    /// the difference is not.
+    /// `largest / size`; infinite if the lengths differ, a number on either side is not finite, or the size is 0 and the
+    /// difference is not.
     pub relative: f64,
     /// Says how many numbers were compared.
     pub count: usize,
+    /// What is not finite, so that nothing can be said of how far apart the lists are.
+    pub not_finite: Option<NotFinite>,
 }
 
 impl Difference {
@@ -71,19 +108,18 @@ impl Difference {
     pub fn between(source: &[f32], target: &[f32], terms: f64) -> Self {
         let mut largest = 0.0_f64;
         let mut squares = 0.0_f64;
-        let mut is_comparable = source.len() == target.len();
+        let not_finite = NotFinite::of(source, target);
+        let is_comparable = source.len() == target.len() && not_finite.is_none();
         for (&a, &b) in source.iter().zip(target) {
             let (a, b) = (f64::from(a), f64::from(b));
-            squares += a * a;
+            squares += if a.is_finite() { a * a } else { 0.0 };
             let distance = (a - b).abs();
-            if distance.is_nan() {
-                // Both the same infinity, or both no number, are as equal as can be seen.
-                is_comparable &= a == b || (a.is_nan() && b.is_nan());
-            } else {
+            if distance.is_finite() {
                 largest = largest.max(distance);
             }
         }
         let count = source.len().min(target.len());
+        let terms = if terms.is_finite() { terms } else { 0.0 };
         let size = if count == 0 { 0.0 } else { (squares / count as f64).sqrt().max(terms) };
         let relative = match (is_comparable, largest > 0.0) {
             (false, _) => f64::INFINITY,
@@ -91,7 +127,7 @@ impl Difference {
             (true, true) if size > 0.0 && size.is_finite() => largest / size,
             (true, true) => f64::INFINITY,
         };
-        Self { largest, size, relative, count }
+        Self { largest, size, relative, count, not_finite }
     }
 }
 
@@ -113,8 +149,25 @@ mod tests {
         assert_eq!(Difference::between(&[f32::NAN], &[1.0], 0.0).relative, f64::INFINITY);
         assert_eq!(Difference::between(&[0.0], &[1e-30], 0.0).relative, f64::INFINITY);
         assert_eq!(Difference::between(&[0.0], &[0.0], 0.0).relative, 0.0);
-        assert_eq!(Difference::between(&[f32::INFINITY, 1.0], &[f32::INFINITY, 1.0], 0.0).relative, 0.0);
-        assert_eq!(Difference::between(&[f32::INFINITY], &[f32::NEG_INFINITY], 0.0).relative, f64::INFINITY);
+        assert_eq!(Difference::between(&[0.0], &[0.0], 0.0).not_finite, None);
+    }
+
+    #[test]
+    fn what_is_not_finite_equals_nothing_and_leaves_numbers_in_the_report() {
+        let (nan, infinity) = (f32::NAN, f32::INFINITY);
+        for (source, target, text) in [
+            ([nan, 1.0], [nan, 1.0], "NaN on both sides"),
+            ([infinity, 1.0], [infinity, 1.0], "infinity on both sides"),
+            ([infinity, 1.0], [-infinity, 1.0], "infinity on both sides"),
+            ([infinity, nan], [nan, infinity], "infinity by the source, NaN by the folder"),
+            ([0.0, 1.0], [0.0, infinity], "infinity by the folder"),
+            ([nan, 1.0], [0.0, 1.0], "NaN by the source"),
+        ] {
+            let difference = Difference::between(&source, &target, f64::NAN);
+            assert_eq!(difference.relative, f64::INFINITY, "{source:?} {target:?}");
+            assert_eq!(difference.not_finite.unwrap().text(), text);
+            assert!(difference.largest.is_finite() && difference.size.is_finite(), "{difference:?}");
+        }
     }
 
     #[test]

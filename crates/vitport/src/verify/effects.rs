@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::facts::FactCheck;
 use crate::folder::reader::Folder;
+use crate::frameworks::transformers::ExactCode;
 use crate::model::Prepared;
 
 /// A key that no conversion writes, and the values of it that change nothing.
@@ -101,7 +102,7 @@ fn code(prepared: &Prepared, folder: &Folder) -> Option<FactCheck> {
     if *found != wanted {
         return Some(check("auto_map", &wanted, found, false));
     }
-    let is_untouched = folder.file(code.file).is_some_and(|text| text == code.text.as_bytes());
+    let is_untouched = is_untouched(&code, folder);
     Some(FactCheck {
         name: code.file.to_owned(),
         source: "the code that vitport writes".to_owned(),
@@ -109,6 +110,19 @@ fn code(prepared: &Prepared, folder: &Folder) -> Option<FactCheck> {
         agrees: is_untouched,
         counts: true,
     })
+}
+
+/// Returns whether the folder holds the target's exact code and points to it, so that whoever opens it with
+/// `trust_remote_code=True` gets the source's exact network.
+pub(super) fn holds_exact_code(prepared: &Prepared, folder: &Folder) -> bool {
+    prepared.model.target.exact_code().is_some_and(|code| {
+        folder.config.get("auto_map") == Some(&json!({ code.auto_class: code.class }))
+            && is_untouched(&code, folder)
+    })
+}
+
+fn is_untouched(code: &ExactCode, folder: &Folder) -> bool {
+    folder.file(code.file).is_some_and(|text| text == code.text.as_bytes())
 }
 
 /// The image processor's class. What its numbers come to is seen in the pixels; but a `Fast` class resizes with torchvision

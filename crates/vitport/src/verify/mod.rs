@@ -21,12 +21,13 @@ mod test_image;
 mod weights;
 
 pub use classify::Classifier;
-pub use difference::{Arithmetic, Difference};
+pub use difference::{Arithmetic, Difference, NotFinite};
 pub use facts::FactCheck;
 pub use hash::Hashing;
+pub use pixels::CROP_ROUNDING;
 pub use report::{
-    CastReport, Comparison, Guess, HashedFile, ImageReport, KnownDeviation, Probabilities, Report, SCHEMA,
-    SourceReport, TensorCounts, Timings, Verdict, top5,
+    CastReport, Comparison, Guess, HashedFile, ImageReport, KnownDeviation, NamedDeviation, Probabilities,
+    Report, SCHEMA, SourceReport, TensorCounts, Timings, Verdict, top5,
 };
 pub use run::{accounts, compare};
 pub use tensors::{TensorMismatch, WeightsComparison};
@@ -73,6 +74,12 @@ pub enum VerifyError {
         folder: String,
         /// What it holds.
         reason: String,
+    },
+    /// The folder's network gives numbers of which nothing follows.
+    #[error("{}: its logits are not all finite, so they give no probabilities; `vitport verify` says where that begins", vitport_checkpoint::escape(.folder))]
+    NotFinite {
+        /// The folder.
+        folder: String,
     },
     /// A file of the source cannot be hashed.
     #[error("{}: {error}", vitport_checkpoint::escape(.path))]

@@ -13,7 +13,7 @@ use askama::Template;
 
 use self::plot::{CROSS, Plot};
 use self::sight::{GuessRow, ShownImage, guess_rows};
-use super::{Comparison, Report, TestImage, Verdict};
+use super::{CastReport, Comparison, Report, TestImage, Verdict};
 
 const CSS: &str = include_str!("page/page.css");
 
@@ -49,7 +49,7 @@ impl Page<'_> {
         match self.report.verdict {
             Verdict::Same => ("same", "✓"),
             Verdict::SameWithKnownDeviation => ("deviation", "≈"),
-            Verdict::Different => ("different", "✗"),
+            Verdict::NotComparable | Verdict::Different => ("different", "✗"),
         }
     }
 
@@ -60,27 +60,48 @@ impl Page<'_> {
 
     fn sentence(&self) -> String {
         let report = self.report;
+        let asked = |cast: &CastReport| format!(", rounded to {} as asked", cast.dtype);
+        let rounded = report.cast.as_ref().map_or_else(String::new, asked);
         match report.verdict {
             Verdict::Same => format!(
-                "Every weight{}, every fact and every pixel in the folder is what the source says, and both networks, run \
+                "Every weight{rounded}, every fact and every pixel{} in the folder is what the source says, and both networks, run \
                  on one image, differ by no more than rounding explains.",
-                report
-                    .cast
-                    .as_ref()
-                    .map_or_else(String::new, |cast| format!(", rounded to {} as asked", cast.dtype))
-            ),
-            Verdict::SameWithKnownDeviation => {
-                "Every weight and every fact in the folder is what the source says. The outputs differ in a way that is \
-                 known and named below; with that taken away, both networks differ by no more than rounding explains."
-                    .to_owned()
-            }
-            Verdict::Different => format!(
-                "The folder is not the same model as its source, for {} named below.",
-                match report.reasons.len() {
-                    1 => "the reason".to_owned(),
-                    count => format!("the {count} reasons"),
+                match report.rounded_crops().is_empty() {
+                    true => "",
+                    false => ", the rounding of crops apart,",
                 }
             ),
+            Verdict::SameWithKnownDeviation => format!(
+                "Every weight{rounded} and every fact in the folder is what the source says. The outputs differ in a way \
+                 that is known and named below; with that taken away, both networks differ by no more than rounding \
+                 explains."
+            ),
+            Verdict::Different => {
+                format!(
+                    "The folder is not the same model as its source, for {} named below.",
+                    self.count_reasons()
+                )
+            }
+            Verdict::NotComparable => format!(
+                "Whether the folder is the same model as its source cannot be said, for {} named below: what is not finite \
+                 equals nothing.",
+                self.count_reasons()
+            ),
+        }
+    }
+
+    fn count_reasons(&self) -> String {
+        match self.report.reasons.len() {
+            1 => "the reason".to_owned(),
+            count => format!("the {count} reasons"),
+        }
+    }
+
+    /// Returns the heading above the reasons.
+    fn why(&self) -> &'static str {
+        match self.report.verdict {
+            Verdict::NotComparable => "Why they cannot be compared",
+            _ => "Why it is different",
         }
     }
 
@@ -98,7 +119,7 @@ impl Page<'_> {
                 name: "Weights",
                 agrees: weights.agree(),
                 value: of(weights.same, tensors),
-                what: "tensors are the same bit by bit".to_owned(),
+                what: format!("tensors are {}", report.tensors_are()),
             },
             Tile {
                 name: "Outputs",
@@ -116,9 +137,24 @@ impl Page<'_> {
                 name: "Pixels",
                 agrees: report.pixels.iter().all(|pixels| pixels.agrees),
                 value: numbers::difference(pixels),
-                what: "largest difference of prepared pixels, on three images".to_owned(),
+                what: self.pixels(),
             },
         ]
+    }
+
+    /// Says which pixels were compared with which.
+    fn pixels(&self) -> String {
+        let rounded = match self.report.rounded_crops().len() {
+            0 => String::new(),
+            count => {
+                let raw = self.report.raw_pixels.iter().map(|pixels| pixels.difference.largest);
+                format!(
+                    ", the source's crop rounded down as the folder's on {count} of them; as they are, they differ by up to {}",
+                    numbers::difference(raw.fold(0.0, f64::max))
+                )
+            }
+        };
+        format!("largest difference of prepared pixels, on three images{rounded}")
     }
 
     /// Says where the outputs differ most.
@@ -145,6 +181,12 @@ impl Page<'_> {
         let (Some(measured), Some(without)) = (measured.last(), without.last()) else {
             return "The folder's network cannot be run, so its effect was not measured.".to_owned();
         };
+        if [measured, without].iter().any(|place| place.difference.not_finite.is_some()) {
+            return format!(
+                "Some numbers of the {} are not finite, so its effect was not measured.",
+                measured.place
+            );
+        }
         let is_all = self.report.judged().iter().all(|place| place.agrees);
         format!(
             "On this image it moves the {} by up to {:.4}, where their size is {}. With the source run as the target \

@@ -19,6 +19,8 @@ pub enum Verdict {
     Same,
     /// Weights, facts and pixels agree; outputs differ in the one way that is known, and agree without it.
     SameWithKnownDeviation,
+    /// What can be compared agrees, but some numbers are not finite.
+    NotComparable,
     /// Something does not agree.
     Different,
 }
@@ -29,6 +31,7 @@ impl Verdict {
         match self {
             Verdict::Same => "same",
             Verdict::SameWithKnownDeviation => "same weights, known deviation",
+            Verdict::NotComparable => "not comparable",
             Verdict::Different => "different",
         }
     }
@@ -60,7 +63,8 @@ impl Comparison {
     ) -> Self {
         let difference = Difference::between(source, target, terms);
         let tolerance = tolerance(&difference);
-        Self { place, difference, tolerance, agrees: difference.relative <= tolerance }
+        let agrees = difference.relative.is_finite() && difference.relative <= tolerance;
+        Self { place, difference, tolerance, agrees }
     }
 }
 
@@ -75,15 +79,55 @@ pub struct Guess {
     pub probability: f64,
 }
 
-/// A difference between the two frameworks' definitions that no config can remove, and the proof that it is the only one.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct KnownDeviation {
+/// What is known to differ, by its name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct NamedDeviation {
+    /// Its name, as `--allow` takes it: `cvt-gelu`.
+    pub name: String,
     /// One sentence.
     pub what: String,
+    /// What removes it.
+    pub remedy: String,
+    /// Whether code in the folder removes it, for whoever opens the folder with `trust_remote_code=True`.
+    pub removed: bool,
+}
+
+/// A difference between the two frameworks' definitions that no config can remove, and the proof that it is the only one; or
+/// several such.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct KnownDeviation {
+    /// Its name; those of several with commas between them.
+    pub name: String,
+    /// One sentence; those of several joined by `; and `.
+    pub what: String,
+    /// What removes it; of several joined by `; and `.
+    pub remedy: String,
+    /// Each of them.
+    pub each: Vec<NamedDeviation>,
     /// How far apart the outputs are because of it, on this image.
     pub measured: Vec<Comparison>,
     /// The same places with the source run as the target computes: what is left is rounding.
     pub without_it: Vec<Comparison>,
+}
+
+impl KnownDeviation {
+    /// Makes one of all that is known to differ.
+    pub(super) fn new(
+        each: Vec<NamedDeviation>,
+        measured: Vec<Comparison>,
+        without_it: Vec<Comparison>,
+    ) -> Self {
+        let joined =
+            |part: fn(&NamedDeviation) -> &str, by: &str| each.iter().map(part).collect::<Vec<_>>().join(by);
+        Self {
+            name: joined(|known| &known.name, ","),
+            what: joined(|known| &known.what, "; and "),
+            remedy: joined(|known| &known.remedy, "; and "),
+            each,
+            measured,
+            without_it,
+        }
+    }
 }
 
 /// What a cast to a half precision does to the outputs, and the proof that it is all that differs.
@@ -156,6 +200,10 @@ pub struct TensorCounts {
     pub padded: usize,
     /// Tensors that no source holds.
     pub filled: usize,
+    /// Tensors that are written in another dtype than the source's.
+    pub cast: usize,
+    /// PyTorch's name of the dtype that most of the bytes written have.
+    pub dtype: String,
     /// Tensors left out, with the reason.
     pub dropped: Vec<Dropped>,
     /// Whether the source's tensors can be recovered bit for bit.
@@ -184,7 +232,7 @@ pub struct Report {
     pub vitport: &'static str,
     /// What it comes to.
     pub verdict: Verdict,
-    /// Why it is different, one sentence each; empty otherwise.
+    /// Why it is different or not comparable, one sentence each; empty otherwise.
     pub reasons: Vec<String>,
     /// The model's name.
     pub model: String,
@@ -199,8 +247,11 @@ pub struct Report {
     /// The image.
     #[serde(rename = "picture")]
     pub image: ImageReport,
-    /// Both ways of preprocessing against each other, on the image and two others made from it.
+    /// Both ways of preprocessing against each other, on the image and two others made from it. Where the crop's rounding
+    /// is all that differs, the source's crop is rounded as the folder's.
     pub pixels: Vec<Comparison>,
+    /// The same images, the source's crop as it is.
+    pub raw_pixels: Vec<Comparison>,
     /// Hidden states, pooled output and logits, in the order of the network.
     pub layers: Vec<Comparison>,
     /// The place with the largest relative difference.
@@ -243,6 +294,36 @@ impl Report {
             (Some(deviation), Some(cast)) => Some(format!("{deviation} and {cast}")),
             (deviation, cast) => deviation.or(cast),
         }
+    }
+
+    /// Returns whether logits were compared.
+    pub fn has_logits(&self) -> bool {
+        self.layers.iter().any(|place| place.place == "logits")
+    }
+
+    /// Says what the folder's tensors are that agree: the source's bit by bit, or what casting or multiplying makes of them.
+    pub fn tensors_are(&self) -> String {
+        let TensorCounts { cast, folded, dtype, .. } = &self.accounts;
+        let source = match folded {
+            0 => "the source's".to_owned(),
+            folded => {
+                format!("what the mapping makes of the source's ({folded} with a factor multiplied in)")
+            }
+        };
+        match *cast {
+            0 => format!("bit by bit {source}"),
+            cast if cast < self.weights.same => {
+                format!("{source}, {cast} of them cast to {dtype}, the others bit by bit")
+            }
+            _ => format!("{source}, cast to {dtype}"),
+        }
+    }
+
+    /// Returns the images on which the source's crop was rounded as the folder's before pixels were compared, with their
+    /// pixels as they are.
+    pub fn rounded_crops(&self) -> Vec<&Comparison> {
+        let pairs = self.pixels.iter().zip(&self.raw_pixels);
+        pairs.filter(|(judged, raw)| judged.place != raw.place).map(|(_, raw)| raw).collect()
     }
 
     /// How many facts agree, of how many, among those that have an effect on what transformers computes.

@@ -7,13 +7,14 @@ use serde_json::Value;
 
 use super::VerifyError;
 use super::difference::{Arithmetic, F32_ROUNDOFF};
+use super::effects;
 use super::facts;
 use super::hash::Hashing;
 use super::layers::{Compare, Keep, SourceRun};
-use super::pixels::{self, CROP_DEVIATION, PreparedPixels};
+use super::pixels::{self, PreparedPixels};
 use super::report::{
-    CastReport, Comparison, Guess, KnownDeviation, Probabilities, Report, SCHEMA, SourceReport, TensorCounts,
-    Timings, Verdict, top5,
+    CastReport, Comparison, Guess, KnownDeviation, NamedDeviation, Probabilities, Report, SCHEMA,
+    SourceReport, TensorCounts, Timings, Verdict, top5,
 };
 use super::rounded::RoundedWeights;
 use super::tensors;
@@ -59,7 +60,7 @@ fn milliseconds(since: Instant) -> f64 {
 
 /// What was measured.
 struct Compared {
-    pixels: Vec<Comparison>,
+    pixels: Vec<pixels::Compared>,
     layers: Vec<Comparison>,
     deviation: Option<KnownDeviation>,
     cast: Option<CastReport>,
@@ -98,7 +99,14 @@ impl Compared {
         // what is timed is the source.
         let deviations: Vec<&Deviation> =
             model.mapping.deviations().iter().filter(|known| known.applies(&model.facts)).collect();
-        let mut known: Vec<String> = deviations.iter().map(|known| known.what().to_owned()).collect();
+        let removed = effects::holds_exact_code(prepared, folder);
+        let named = |known: &&Deviation| NamedDeviation {
+            name: known.name().to_owned(),
+            what: known.what().to_owned(),
+            remedy: known.remedy().to_owned(),
+            removed,
+        };
+        let mut known: Vec<NamedDeviation> = deviations.iter().map(named).collect();
         let as_target = match deviations.is_empty() {
             true => None,
             false => {
@@ -109,7 +117,7 @@ impl Compared {
             }
         };
         let as_cropped = prepared_pixels.as_cropped.as_ref();
-        known.extend(as_cropped.map(|_| CROP_DEVIATION.to_owned()));
+        known.extend(as_cropped.map(|_| pixels::crop_rounding()));
         let rounded = RoundedWeights::new(checkpoint, &model.tensors, &prepared.plan);
         let reference = match (&rounded, known.is_empty()) {
             (None, true) => None,
@@ -149,11 +157,9 @@ impl Compared {
             measured: layers.clone(),
             without_it,
         });
-        let deviation = without_it.filter(|_| !known.is_empty()).map(|without_it| KnownDeviation {
-            what: known.join("; and "),
-            measured: layers.clone(),
-            without_it,
-        });
+        let deviation = without_it
+            .filter(|_| !known.is_empty())
+            .map(|without_it| KnownDeviation::new(known, layers.clone(), without_it));
         let (target, obstacle) = match target {
             Ok(target) => (Some(target), None),
             Err(why) => (None, Some(why)),
@@ -172,8 +178,8 @@ impl Compared {
         })
     }
 
-    /// One sentence for everything that does not agree.
-    fn reasons(&self) -> Vec<String> {
+    /// One sentence for everything that does not agree, as far as it can be compared.
+    fn differences(&self) -> Vec<String> {
         let mut reasons = Vec::from_iter(self.obstacle.clone());
         let weights = &self.weights;
         for mismatch in weights.different.iter().take(3) {
@@ -197,7 +203,8 @@ impl Compared {
                 fact.name, fact.source, fact.target
             ));
         }
-        for pixels in self.pixels.iter().filter(|pixels| !pixels.agrees) {
+        let is_wrong = |place: &&Comparison| !place.agrees && place.difference.not_finite.is_none();
+        for pixels in self.pixels.iter().map(|pixels| &pixels.judged).filter(is_wrong) {
             reasons.push(match pixels.difference.relative.is_finite() {
                 true => format!(
                     "the image processor's pixels differ from the source's by up to {:.2e} ({})",
@@ -209,18 +216,50 @@ impl Compared {
                 ),
             });
         }
-        let judged = match (&self.deviation, &self.cast) {
+        if let Some(first) = self.judged().iter().find(is_wrong) {
+            reasons.push(match first.difference.relative.is_finite() {
+                true => format!(
+                    "the networks differ from {} on: there by {:.2e} of the numbers' size, where rounding explains {:.2e}",
+                    first.place, first.difference.relative, first.tolerance
+                ),
+                false => format!("the networks differ from {} on: there are other numbers, or none", first.place),
+            });
+        }
+        reasons
+    }
+
+    /// One sentence for everything that cannot be compared, because it is not finite.
+    fn not_finite(&self) -> Vec<String> {
+        let mut reasons = Vec::new();
+        if let Some(first) = self.weights.not_finite.first() {
+            let more = match self.weights.not_finite.len() {
+                1 => String::new(),
+                count => format!(", and so in {} more tensors", count - 1),
+            };
+            let is_same = self.weights.different.iter().all(|different| different.name != first.name);
+            let bits = if is_same { " (its bits are the same on both sides)" } else { "" };
+            reasons.push(format!(
+                "the tensor {} cannot be computed with: {}{bits}{more}",
+                first.name, first.what
+            ));
+        }
+        let pixels = self.pixels.iter().map(|pixels| &pixels.judged).find_map(not_finite);
+        let outputs = self.layers.iter().find_map(not_finite);
+        let outputs = outputs.or_else(|| self.judged().iter().find_map(not_finite));
+        reasons.extend(pixels.map(|(place, what)| format!("pixels are not finite ({place}): {what}")));
+        reasons.extend(outputs.map(|(place, what)| {
+            format!("numbers are not finite from {place} on: {what}, which equals nothing")
+        }));
+        reasons
+    }
+
+    /// The comparisons that the verdict follows from.
+    fn judged(&self) -> &[Comparison] {
+        match (&self.deviation, &self.cast) {
             (Some(deviation), _) => &deviation.without_it,
             (None, Some(cast)) => &cast.without_it,
             (None, None) => &self.layers,
-        };
-        if let Some(first) = judged.iter().find(|place| !place.agrees) {
-            reasons.push(format!(
-                "the networks differ from {} on: there by {:.2e} of the numbers' size, where rounding explains {:.2e}",
-                first.place, first.difference.relative, first.tolerance
-            ));
         }
-        reasons
     }
 
     fn report(
@@ -231,12 +270,14 @@ impl Compared {
         files: Vec<super::HashedFile>,
     ) -> Report {
         let model = &prepared.model;
-        let reasons = self.reasons();
-        let verdict = match (reasons.is_empty(), &self.deviation) {
-            (false, _) => Verdict::Different,
-            (true, Some(_)) => Verdict::SameWithKnownDeviation,
-            (true, None) => Verdict::Same,
+        let (mut reasons, not_finite) = (self.differences(), self.not_finite());
+        let verdict = match (reasons.is_empty(), not_finite.is_empty(), &self.deviation) {
+            (false, ..) => Verdict::Different,
+            (true, false, _) => Verdict::NotComparable,
+            (true, true, Some(_)) => Verdict::SameWithKnownDeviation,
+            (true, true, None) => Verdict::Same,
         };
+        reasons.extend(not_finite);
         let largest =
             self.layers.iter().max_by(|a, b| a.difference.relative.total_cmp(&b.difference.relative));
         let largest_at = largest.map(|place| place.place.clone());
@@ -270,7 +311,8 @@ impl Compared {
                 class.unwrap_or("transformers' class")
             ),
             image: image.report.clone(),
-            pixels: self.pixels,
+            raw_pixels: self.pixels.iter().map(|pixels| pixels.raw.clone()).collect(),
+            pixels: self.pixels.into_iter().map(|pixels| pixels.judged).collect(),
             layers: self.layers,
             largest_at,
             starts_at,
@@ -304,9 +346,16 @@ fn target_network(prepared: &Prepared, folder: &Folder) -> Result<Network, Strin
     model.target.build(&config).map_err(|error| format!("the folder's network: {error}"))
 }
 
+/// What is not finite at a place, and its name.
+fn not_finite(place: &Comparison) -> Option<(&str, String)> {
+    place.difference.not_finite.map(|what| (place.place.as_str(), what.text()))
+}
+
+/// The most probable classes; none where there are no logits, or some of them are not finite and so give no probabilities.
 fn guesses(outputs: &Outputs, label: impl Fn(usize) -> String) -> Vec<Guess> {
     outputs
         .values("logits")
+        .filter(|logits| logits.iter().all(|logit| logit.is_finite()))
         .map_or_else(Vec::new, |logits| top5(logits, Probabilities::of(None, logits.len()), label))
 }
 
@@ -328,6 +377,8 @@ pub fn accounts(prepared: &Prepared) -> TensorCounts {
         folded: count("fold"),
         padded: count("pad"),
         filled: count("fill"),
+        cast: plan.targets.iter().filter(|target| target.is_cast()).count(),
+        dtype: prepared.torch_dtype().to_owned(),
         dropped: plan.dropped.clone(),
         reversible: plan.is_reversible(),
         rules: prepared.model.mapping.file().to_owned(),

@@ -9,9 +9,9 @@ use std::sync::PoisonError;
 
 use rayon::prelude::*;
 use serde::Serialize;
-use vitport_checkpoint::{Audit, Checkpoint, Tensor};
+use vitport_checkpoint::{Audit, Checkpoint, Dtype, Tensor};
 
-use crate::folder::TargetContents;
+use crate::folder::{TargetContents, to_f64};
 use crate::plan::{Plan, Target};
 
 /// Bytes compared at a time.
@@ -28,7 +28,10 @@ pub struct WeightsComparison {
     pub missing: Vec<String>,
     /// Lists the tensors that the folder holds and should not.
     pub extra: Vec<String>,
-    /// Counts the bytes compared.
+    /// Tensors that should hold NaN or infinity by the source, in the order of its file, with the first such element. They
+    /// may well be the same bit by bit.
+    pub not_finite: Vec<TensorMismatch>,
+    /// Bytes compared.
     pub bytes: u64,
 }
 
@@ -64,23 +67,42 @@ pub fn compare(
         wanted.keys().filter(|name| !found.contains_key(*name)).map(|name| (*name).to_owned()).collect();
     let extra =
         found.keys().filter(|name| !wanted.contains_key(*name)).map(|name| (*name).to_owned()).collect();
-    let mismatches = Mutex::new(Vec::new());
+    let mismatches = Mutex::new((Vec::new(), Vec::new()));
     let pairs: Vec<(&Target, &Tensor)> =
-        wanted.iter().filter_map(|(name, target)| Some((*target, *found.get(name)?))).collect();
+        plan.targets.iter().filter_map(|target| Some((target, *found.get(&*target.name)?))).collect();
     let (source, folder) = (source.audit(), folder.audit());
-    pairs.par_iter().try_for_each(|(target, tensor)| {
-        if let Some(what) = compare_one(target, &source, tensor, &folder)? {
+    pairs.par_iter().enumerate().try_for_each(|(place, (target, tensor))| {
+        let Findings { different, not_finite } = compare_one(target, &source, tensor, &folder)?;
+        if different.is_some() || not_finite.is_some() {
             let mut mismatches = mismatches.lock().unwrap_or_else(PoisonError::into_inner);
-            mismatches.push(TensorMismatch { name: target.name.to_string(), what });
+            let named = |what| TensorMismatch { name: target.name.to_string(), what };
+            mismatches.0.extend(different.map(named));
+            mismatches.1.extend(not_finite.map(|what| (place, named(what))));
         }
         Ok::<(), crate::folder::FolderError>(())
     })?;
     source.finish()?;
     folder.finish()?;
-    let mut different = mismatches.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let (mut different, mut not_finite) = mismatches.into_inner().unwrap_or_else(PoisonError::into_inner);
     different.sort();
+    not_finite.sort();
+    let not_finite = not_finite.into_iter().map(|(_, found)| found).collect();
     let bytes = pairs.iter().map(|(target, _)| target.bytes()).sum();
-    Ok(WeightsComparison { same: pairs.len() - different.len(), different, missing, extra, bytes })
+    Ok(WeightsComparison {
+        same: pairs.len() - different.len(),
+        different,
+        missing,
+        extra,
+        not_finite,
+        bytes,
+    })
+}
+
+/// What comparing one tensor showed.
+#[derive(Default)]
+struct Findings {
+    different: Option<String>,
+    not_finite: Option<String>,
 }
 
 fn compare_one(
@@ -88,13 +110,13 @@ fn compare_one(
     source: &Audit<'_>,
     tensor: &Tensor,
     folder: &Audit<'_>,
-) -> Result<Option<String>, crate::folder::FolderError> {
+) -> Result<Findings, crate::folder::FolderError> {
+    let mut findings = Findings::default();
     if target.dtype != tensor.dtype || *target.shape != *tensor.shape {
         let (wanted, found) = (target.dtype, tensor.dtype);
-        return Ok(Some(format!(
-            "it should be {wanted} {:?} and is {found} {:?}",
-            target.shape, tensor.shape
-        )));
+        findings.different =
+            Some(format!("it should be {wanted} {:?} and is {found} {:?}", target.shape, tensor.shape));
+        return Ok(findings);
     }
     let size = target.dtype.size();
     let step = (BLOCK / size).max(1);
@@ -109,12 +131,69 @@ fn compare_one(
         written.resize(length, 0);
         contents.read(first.saturating_mul(size), &mut expected)?;
         folder.read(tensor, first, &mut written)?;
+        if findings.not_finite.is_none() && holds_not_finite(target.dtype, &expected) {
+            findings.not_finite = first_not_finite(target.dtype, &expected)
+                .map(|(element, what)| format!("its element {} is {what}", first + element));
+        }
         if expected != written {
             let place = expected.iter().zip(&written).position(|(a, b)| a != b).unwrap_or(0);
             let element = first + place as u64 / size;
-            return Ok(Some(format!("its values differ from element {element} on")));
+            findings.different = Some(format!("its values differ from element {element} on"));
+            return Ok(findings);
         }
         first += count;
     }
-    Ok(None)
+    Ok(findings)
+}
+
+/// Returns whether a number of `dtype` is not finite: all bits of its exponent are set. Without an early exit, so that it is a few
+/// instructions for many numbers.
+fn holds_not_finite(dtype: Dtype, bytes: &[u8]) -> bool {
+    fn any<const N: usize>(bytes: &[u8], is_one: impl Fn([u8; N]) -> bool) -> bool {
+        bytes.as_chunks::<N>().0.iter().fold(false, |any, &number| any | is_one(number))
+    }
+    match dtype {
+        Dtype::F16 => any(bytes, |number| u16::from_le_bytes(number) & 0x7c00 == 0x7c00),
+        Dtype::BF16 => any(bytes, |number| u16::from_le_bytes(number) & 0x7f80 == 0x7f80),
+        Dtype::F32 => any(bytes, |number| u32::from_le_bytes(number) & 0x7f80_0000 == 0x7f80_0000),
+        Dtype::F64 => any(bytes, |number| u64::from_le_bytes(number) >> 52 & 0x7ff == 0x7ff),
+        _ => false,
+    }
+}
+
+/// Returns the first number of `dtype` that is not finite, by its index, and what it is.
+fn first_not_finite(dtype: Dtype, bytes: &[u8]) -> Option<(u64, &'static str)> {
+    let size = usize::try_from(dtype.size()).unwrap_or(1).max(1);
+    let mut numbers = (0..).zip(bytes.chunks_exact(size));
+    let (index, number) = numbers.find(|(_, number)| holds_not_finite(dtype, number))?;
+    let mut value = [0.0];
+    to_f64(dtype, number, &mut value);
+    Some((index, if value == [f64::INFINITY] || value == [f64::NEG_INFINITY] { "infinite" } else { "NaN" }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_that_are_not_finite_are_found_in_every_dtype() {
+        let nan = f64::NAN;
+        type Encode = fn(f64) -> Vec<u8>;
+        let cases: [(Dtype, Encode); 4] = [
+            (Dtype::F16, |value| half::f16::from_f64(value).to_le_bytes().to_vec()),
+            (Dtype::BF16, |value| half::bf16::from_f64(value).to_le_bytes().to_vec()),
+            (Dtype::F32, |value| (value as f32).to_le_bytes().to_vec()),
+            (Dtype::F64, |value| value.to_le_bytes().to_vec()),
+        ];
+        for (dtype, bytes) in cases {
+            let found = |numbers: &[f64]| {
+                let bytes: Vec<u8> = numbers.iter().copied().flat_map(bytes).collect();
+                holds_not_finite(dtype, &bytes).then(|| first_not_finite(dtype, &bytes).unwrap())
+            };
+            assert_eq!(found(&[0.0, 65504.0, -1.0, 1e-30]), None, "{dtype}");
+            assert_eq!(found(&[1.0, -2.0, nan, f64::INFINITY]), Some((2, "NaN")), "{dtype}");
+            assert_eq!(found(&[1.0, f64::NEG_INFINITY, nan]), Some((1, "infinite")), "{dtype}");
+        }
+        assert!(!holds_not_finite(Dtype::I64, &[0xff; 8]));
+    }
 }

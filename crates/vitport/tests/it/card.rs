@@ -85,9 +85,11 @@ fn a_cvt_says_its_known_deviation_and_no_licence() {
     let model = cvt();
     let card = text(&model, false);
     assert!(!head(&card).iter().any(|line| line.starts_with("license")), "{card}");
-    assert!(card.contains("Known deviation: Microsoft's CvT computes QuickGELU"));
-    assert!(!card.contains("trust_remote_code"));
-    assert!(text(&model, true).contains("trust_remote_code=True"));
+    assert!(card.contains("Known deviation `cvt-gelu`: Microsoft's CvT computes QuickGELU"));
+    assert!(card.contains("; remedy: --with-exact-code adds") && !card.contains("trust_remote_code=True)"));
+    let exact = text(&model, true);
+    assert!(exact.contains("trust_remote_code=True)") && !exact.contains("remedy"));
+    assert!(exact.contains("; removed with `trust_remote_code=True` by the code in this folder."));
 }
 
 #[test]

@@ -146,7 +146,8 @@ fn check(page: &str, report: &Report) -> Vec<Element> {
     for section in sections {
         assert!(unique.contains(section), "{section}");
     }
-    assert_eq!(unique.contains("reasons"), report.verdict == Verdict::Different);
+    let has_reasons = matches!(report.verdict, Verdict::Different | Verdict::NotComparable);
+    assert_eq!(unique.contains("reasons"), has_reasons);
     assert_eq!(unique.contains("deviation"), report.known_deviation.is_some());
     let image = all.iter().find(|element| element.tag == "img").unwrap();
     assert!(image.attribute("alt").is_some_and(|alt| !alt.is_empty()));
@@ -206,7 +207,26 @@ fn a_known_deviation_has_both_curves() {
     assert_eq!(markers(&all, "deviating"), report.layers.len());
     assert_eq!(markers(&all, "judged"), report.layers.len());
     assert_eq!(markers(&all, "wrong"), 0);
-    assert!(text.contains("QuickGELU"));
+    assert!(
+        text.contains("cvt-gelu") && text.contains("QuickGELU") && text.contains("Remedy: --with-exact-code")
+    );
+}
+
+#[test]
+fn a_rounded_crop_says_which_pixels_were_compared() {
+    let crop = FactOptions { crop_pct: Some(0.875), ..FactOptions::default() };
+    let (report, image) = verified(&prepared("vit_small_twin", crop), |_| {});
+    assert_eq!(report.known_deviation.as_ref().unwrap().name, "crop-rounding");
+    assert!(report.pixels.iter().all(|pixels| pixels.agrees));
+    assert!(report.raw_pixels.iter().any(|pixels| !pixels.agrees && pixels.difference.largest > 0.1));
+    let text = page::html(&report, &image);
+    check(&text, &report);
+    for said in [
+        "rounded down as the folder&#39;s on 3 of them; as they are",
+        "The same, the source&#39;s crop as it is",
+    ] {
+        assert!(text.contains(said), "{said}");
+    }
 }
 
 #[test]
@@ -319,7 +339,8 @@ fn no_text_of_a_file_becomes_markup() {
         place.place = hostile("place");
     }
     let deviation = report.known_deviation.as_mut().unwrap();
-    deviation.what = hostile("what");
+    let named = &mut deviation.each[0];
+    (named.name, named.what, named.remedy) = (hostile("name"), hostile("what"), hostile("remedy"));
 
     let text = page::html(&report, &image);
     let label = report.source_top5[0].label.clone();

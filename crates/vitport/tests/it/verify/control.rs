@@ -52,7 +52,9 @@ fn seen_by(verified: &Result<Report, VerifyError>) -> Vec<&'static str> {
 }
 
 fn is_killed(verified: &Result<Report, VerifyError>) -> bool {
-    verified.as_ref().map_or(true, |report| report.verdict == Verdict::Different)
+    verified
+        .as_ref()
+        .map_or(true, |report| matches!(report.verdict, Verdict::Different | Verdict::NotComparable))
 }
 
 fn faults(is_cvt: bool) -> Vec<Fault> {
