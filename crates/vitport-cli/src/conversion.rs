@@ -114,6 +114,7 @@ pub fn document(converted: &Converted) -> Value {
         "facts": prepared.model.facts,
         "files": converted.files.iter().map(|(name, size)| json!({ "name": name, "bytes": size })).collect::<Vec<_>>(),
         "report": converted.report,
+        "warnings": converted.warnings,
         "accounts": accounts(prepared),
     })
 }

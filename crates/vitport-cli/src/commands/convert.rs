@@ -11,7 +11,7 @@ use crate::conversion::{class, convert, document};
 use crate::failure::Failure;
 use crate::output::Printer;
 use crate::show::prepared::{drop_lines, root_line};
-use crate::show::report::say_report;
+use crate::show::report::{say_report, say_warnings};
 use crate::terminal::message::note_line;
 use crate::terminal::style::{BOLD, GREEN};
 use crate::terminal::table::bytes;
@@ -32,8 +32,9 @@ pub fn run(arguments: ConvertArguments, output: &Printer) -> Result<(), Failure>
     if converted.is_published {
         say_summary(&converted, output)?;
     }
-    if let Some(report) = &converted.report {
-        say_report(report, output)?;
+    match &converted.report {
+        Some(report) => say_report(report, output)?,
+        None => say_warnings(&converted.warnings, output)?,
     }
     let document = output.is_json().then(|| document(&converted));
     match (converted.accepted.map_err(Failure::from), document) {

@@ -26,12 +26,21 @@ pub fn say_report(report: &Report, output: &Printer) -> Result<(), Failure> {
     for reason in &report.reasons {
         output.say(wrap("  ·", &escape(reason).to_string(), 4, columns))?;
     }
+    say_warnings(&report.warnings, output)?;
     for (part, text) in parts(report) {
         output.say(wrap(&format!("  {part}"), &escape(&text).to_string(), INDENT, columns))?;
     }
     if !report.source_top5.is_empty() {
         output.say("")?;
         output.say(top5(report).text())?;
+    }
+    Ok(())
+}
+
+/// Prints what is odd about the source.
+pub fn say_warnings(warnings: &[String], output: &Printer) -> Result<(), Failure> {
+    for warning in warnings {
+        output.say(wrap("  warning", &escape(warning).to_string(), INDENT, columns()))?;
     }
     Ok(())
 }

@@ -1,10 +1,27 @@
-//! What no network was trained with is refused or asked about.
+//! What no network was trained with is refused or asked about, and a head that tells nothing apart is warned of everywhere.
 
 use std::fs;
+use std::path::Path;
 
 use serde_json::{Value, json};
+use vitport_checkpoint::{Checkpoint, Limits};
 
 use crate::support::{example, vitport};
+
+/// A model of ImageNet-21k as the JAX release has it: a head of nothing but zeros.
+const ZERO_HEAD: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/npz_in21k_zero_head.npz");
+const FACTS: [&str; 10] = [
+    "--num-heads",
+    "3",
+    "--mean",
+    "0.485,0.456,0.406",
+    "--std",
+    "0.229,0.224,0.225",
+    "--interpolation",
+    "bicubic",
+    "--crop-pct",
+    "1.0",
+];
 
 #[test]
 fn options_that_no_network_was_trained_with_are_usage_errors() {
@@ -60,4 +77,65 @@ fn a_config_that_no_network_was_trained_with_is_asked_about() {
         let answered = vitport(&["plan", ".", option, right], folder.path());
         assert!(answered.status.success(), "{}", String::from_utf8_lossy(&answered.stderr));
     }
+}
+
+/// Converts; returns the warnings in the document, after checking that terminal, page and card say the same.
+fn warnings(source: &str, options: &[&str], folder: &Path) -> Vec<String> {
+    let convert = [&["convert", source, "-o", "out", "--force"], options].concat();
+    let output = vitport(&[&convert[..], &["--json", "--report", "page.html"]].concat(), folder);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(document["warnings"], document["report"]["warnings"]);
+    let warnings: Vec<String> = serde_json::from_value(document["warnings"].clone()).unwrap();
+    let page = fs::read_to_string(folder.join("page.html")).unwrap();
+    let card = fs::read_to_string(folder.join("out/README.md")).unwrap();
+    let terminal = |more: &[&str]| {
+        let output = vitport(&[&convert[..], more].concat(), folder);
+        String::from_utf8(output.stdout).unwrap().split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    let unverified = terminal(&["--no-verify"]);
+    let unverified_card = fs::read_to_string(folder.join("out/README.md")).unwrap();
+    let told = [page, card, terminal(&[]), unverified, unverified_card];
+    for text in &told {
+        assert!(warnings.iter().all(|warning| text.contains(warning)), "{warnings:?}: {text}");
+        assert_eq!(text.contains("the head tells no classes apart"), !warnings.is_empty(), "{text}");
+    }
+    warnings
+}
+
+#[test]
+fn a_head_of_zeros_is_warned_of_and_no_head_leaves_it_out() {
+    let folder = tempfile::tempdir().unwrap();
+    assert_eq!(
+        warnings(ZERO_HEAD, &FACTS, folder.path()),
+        [
+            "the head tells no classes apart: classifier.weight holds nothing but zeros, so that every image gets the same \
+             probabilities; --no-head leaves it out"
+        ]
+    );
+    assert!(warnings(ZERO_HEAD, &[&FACTS[..], &["--no-head"]].concat(), folder.path()).is_empty());
+}
+
+#[test]
+fn a_head_whose_rows_are_alike_is_warned_of() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = folder.path().join("source");
+    fs::create_dir(&source).unwrap();
+    for name in ["config.json", "model.safetensors"] {
+        fs::copy(example("vit_small_twin").join(name), source.join(name)).unwrap();
+    }
+    assert!(warnings(source.to_str().unwrap(), &[], folder.path()).is_empty());
+    let file = source.join("model.safetensors");
+    let checkpoint = Checkpoint::open(&file, &Limits::default()).unwrap();
+    let head = checkpoint.tensor("head.weight").unwrap();
+    let (_, at) = checkpoint.plain_bytes(head).unwrap();
+    let (at, row) = (usize::try_from(at).unwrap(), usize::try_from(head.shape[1] * 4).unwrap());
+    let mut bytes = fs::read(&file).unwrap();
+    let first = bytes[at..at + row].to_vec();
+    for class in 1..usize::try_from(head.shape[0]).unwrap() {
+        bytes[at + class * row..at + (class + 1) * row].copy_from_slice(&first);
+    }
+    fs::write(&file, bytes).unwrap();
+    let told = warnings(source.to_str().unwrap(), &[], folder.path());
+    assert!(told.len() == 1 && told[0].contains("has the same numbers in each row"), "{told:?}");
 }

@@ -55,6 +55,9 @@ fn heading(out: &mut String, card: &Card<'_>) {
             code(call)
         );
     }
+    for warning in card.warnings {
+        let _ = writeln!(out, "**Warning:** {}.\n", code(warning));
+    }
     for known in known_deviations(card) {
         let remedy = match known.removed {
             true => "removed with `trust_remote_code=True` by the code in this folder".to_owned(),

@@ -8,7 +8,7 @@ use super::write::{WriteOptions, Written, write};
 use crate::card::{self, Card};
 use crate::folder::publish::Staging;
 use crate::model::Prepared;
-use crate::verify::{Hashing, Report, TestImage, VerifyError, compare};
+use crate::verify::{Hashing, Report, TestImage, VerifyError, compare, warnings};
 
 /// Says what is asked of a conversion.
 #[derive(Debug, Clone, Copy)]
@@ -81,6 +81,8 @@ pub struct Converted {
     pub files: Vec<(String, u64)>,
     /// Says what verifying found, if the folder was verified.
     pub report: Option<Report>,
+    /// Lists what is odd about the source, a sentence each; the report has the same.
+    pub warnings: Vec<String>,
     /// Says whether the verdict is accepted.
     pub accepted: Result<(), NotAccepted>,
     /// Says whether the folder is there.
@@ -117,14 +119,22 @@ pub fn convert<E: From<ConvertError> + From<VerifyError>>(
             Some(Report { folder: out.display().to_string(), ..report? })
         }
     };
+    let warnings = match &report {
+        Some(report) => report.warnings.clone(),
+        None => warnings(&prepared)?,
+    };
     let accepted = report.as_ref().map_or(Ok(()), |report| request.acceptance.of(report));
     let is_published = accepted.is_ok() || request.keep_anyway;
     if let Some(report) = &report {
         (hooks.judged)(report, is_published.then_some(&written.staging))?;
     }
     if request.card {
-        let card =
-            Card { prepared: &prepared, report: report.as_ref(), exact_code: request.write.exact_code };
+        let card = Card {
+            prepared: &prepared,
+            report: report.as_ref(),
+            warnings: &warnings,
+            exact_code: request.write.exact_code,
+        };
         written.add(card::FILE_NAME, card.text().as_bytes()).map_err(ConvertError::from)?;
     }
     let Written { staging, mut files } = written;
@@ -143,7 +153,7 @@ pub fn convert<E: From<ConvertError> + From<VerifyError>>(
         }
         left_behind = published.left_behind;
     }
-    Ok(Converted { prepared, out, files, report, accepted, is_published, kept_card, left_behind })
+    Ok(Converted { prepared, out, files, report, warnings, accepted, is_published, kept_card, left_behind })
 }
 
 /// Returns the local files that decide what a conversion makes: the weights, and the config next to them.

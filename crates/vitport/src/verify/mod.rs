@@ -18,6 +18,7 @@ mod rounded;
 mod run;
 mod tensors;
 mod test_image;
+mod warnings;
 mod weights;
 
 pub use classify::Classifier;
@@ -32,6 +33,7 @@ pub use report::{
 pub use run::{accounts, compare};
 pub use tensors::{TensorMismatch, WeightsComparison};
 pub use test_image::TestImage;
+pub use warnings::warnings;
 pub use weights::SourceWeights;
 
 use crate::folder;

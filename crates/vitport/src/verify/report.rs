@@ -234,6 +234,8 @@ pub struct Report {
     pub verdict: Verdict,
     /// Why it is different or not comparable, one sentence each; empty otherwise.
     pub reasons: Vec<String>,
+    /// What is odd about the source, a sentence each, whatever the verdict is.
+    pub warnings: Vec<String>,
     /// The model's name.
     pub model: String,
     /// The source.

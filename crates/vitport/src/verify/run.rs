@@ -19,6 +19,7 @@ use super::report::{
 use super::rounded::RoundedWeights;
 use super::tensors;
 use super::test_image::TestImage;
+use super::warnings::warnings;
 use super::weights::SourceWeights;
 use crate::folder::reader::Folder;
 use crate::image::Pixels;
@@ -71,6 +72,7 @@ struct Compared {
     obstacle: Option<String>,
     facts: Vec<facts::FactCheck>,
     weights: tensors::WeightsComparison,
+    warnings: Vec<String>,
     timings: Timings,
 }
 
@@ -174,6 +176,7 @@ impl Compared {
             obstacle,
             facts: facts::compare(prepared, folder),
             weights,
+            warnings: warnings(prepared)?,
             timings,
         })
     }
@@ -292,6 +295,7 @@ impl Compared {
             vitport: env!("CARGO_PKG_VERSION"),
             verdict,
             reasons,
+            warnings: self.warnings,
             model: model.name.clone(),
             source: SourceReport {
                 path: prepared.source.path.display().to_string(),

@@ -22,7 +22,7 @@ fn cvt() -> Prepared {
 }
 
 fn text(prepared: &Prepared, exact_code: bool) -> String {
-    Card { prepared, report: None, exact_code }.text()
+    Card { prepared, report: None, warnings: &[], exact_code }.text()
 }
 
 /// The lines of the metadata.

@@ -148,6 +148,7 @@ fn check(page: &str, report: &Report) -> Vec<Element> {
     }
     let has_reasons = matches!(report.verdict, Verdict::Different | Verdict::NotComparable);
     assert_eq!(unique.contains("reasons"), has_reasons);
+    assert_eq!(unique.contains("warnings"), !report.warnings.is_empty());
     assert_eq!(unique.contains("deviation"), report.known_deviation.is_some());
     let image = all.iter().find(|element| element.tag == "img").unwrap();
     assert!(image.attribute("alt").is_some_and(|alt| !alt.is_empty()));
@@ -173,7 +174,7 @@ fn check(page: &str, report: &Report) -> Vec<Element> {
         .chain([report.model.as_str(), report.accounts.rules.as_str(), report.image.sha256.as_str()])
         .chain([report.source.path.as_str(), report.folder.as_str()])
         .chain([report.source_network.as_str(), report.target_network.as_str()])
-        .chain(report.reasons.iter().map(String::as_str));
+        .chain(report.reasons.iter().chain(&report.warnings).map(String::as_str));
     for text in shown {
         let shown = vitport_checkpoint::escape(text).to_string();
         assert!(texts.contains(shown.trim()), "{shown:?} is on the page");
@@ -341,6 +342,7 @@ fn no_text_of_a_file_becomes_markup() {
     let deviation = report.known_deviation.as_mut().unwrap();
     let named = &mut deviation.each[0];
     (named.name, named.what, named.remedy) = (hostile("name"), hostile("what"), hostile("remedy"));
+    report.warnings = vec![hostile("warning")];
 
     let text = page::html(&report, &image);
     let label = report.source_top5[0].label.clone();

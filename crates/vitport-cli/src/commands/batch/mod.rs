@@ -127,7 +127,7 @@ impl Run<'_> {
         };
         let converted = convert(arguments, &self.output.silent(), &before_publishing)?;
         let verdict = converted.report.as_ref().map(|report| report.verdict);
-        let about = json!({ "class": class(&converted), "verdict": verdict });
+        let about = json!({ "class": class(&converted), "verdict": verdict, "warnings": converted.warnings });
         converted.accepted.map(|()| about).map_err(Failure::from)
     }
 
