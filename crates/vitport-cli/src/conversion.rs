@@ -106,12 +106,17 @@ pub fn class(converted: &Converted) -> &str {
 /// Returns the document of `--json`.
 pub fn document(converted: &Converted) -> Value {
     let prepared = &converted.prepared;
+    let basis = prepared.model.basis();
     json!({
         "model": prepared.model.name,
         "out": converted.out.display().to_string(),
         "published": converted.is_published,
         "class": prepared.model.config.get("architectures").and_then(|list| list.get(0)),
         "facts": prepared.model.facts,
+        "facts_from_source": basis.from_source,
+        "facts_from_registry": basis.from_registry,
+        "assumptions": basis.assumptions,
+        "headline": converted.report.as_ref().map(|report| &report.headline),
         "files": converted.files.iter().map(|(name, size)| json!({ "name": name, "bytes": size })).collect::<Vec<_>>(),
         "report": converted.report,
         "warnings": converted.warnings,

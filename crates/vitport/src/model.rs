@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 use vitport_checkpoint::{Dtype, Limits};
 
-use crate::facts::{Facts, Sourced};
+use crate::facts::{Basis, Facts, Sourced};
 use crate::frameworks::transformers::TargetDefinition;
 use crate::frameworks::{PublishedModel, SourceDefinition, Transform};
 use crate::license::License;
@@ -52,6 +52,15 @@ pub struct Model {
     pub target_network: Network,
     /// Gives the licence, where the source says it.
     pub license: Option<Sourced<License>>,
+    /// Gives that of the published model that the source is named after, where its own is not known.
+    pub license_of_base: Option<Sourced<License>>,
+}
+
+impl Model {
+    /// Returns how much of what is known the source says itself, and what is assumed.
+    pub fn basis(&self) -> Basis {
+        Basis::of(&self.facts)
+    }
 }
 
 /// Describes a source that is known, and the plan for it.

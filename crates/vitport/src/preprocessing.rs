@@ -11,7 +11,7 @@ pub mod plausibility;
 use serde_json::{Value, json};
 
 use self::plausibility::Implausible;
-use crate::facts::{Fact, FactError, Origin, Question};
+use crate::facts::{Fact, FactError, Origin, Question, Sourced};
 use crate::image::{CropMode, Filter, TimmTransform};
 use crate::options::FactOptions;
 
@@ -63,20 +63,25 @@ impl Preprocessing {
             mean: options.mean.unwrap_or(self.mean),
             std: options.std.unwrap_or(self.std),
         };
-        let by = |option: &'static str, is_given: bool| match is_given {
-            true => Origin::Option(option),
-            false => origin.clone(),
+        let fact = |name, option, given: Option<Value>, known: Value| {
+            Fact::by_option(name, given, option, Sourced::new(known, origin.clone()))
         };
         let facts = vec![
-            Fact::new("mean", chosen.mean.to_vec(), by("--mean", options.mean.is_some())),
-            Fact::new("std", chosen.std.to_vec(), by("--std", options.std.is_some())),
-            Fact::new(
+            fact("mean", "--mean", options.mean.map(|mean| json!(mean)), json!(self.mean)),
+            fact("std", "--std", options.std.map(|std| json!(std)), json!(self.std)),
+            fact(
                 "interpolation",
-                chosen.interpolation.name(),
-                by("--interpolation", options.interpolation.is_some()),
+                "--interpolation",
+                options.interpolation.map(|filter| json!(filter.name())),
+                json!(self.interpolation.name()),
             ),
-            Fact::new("crop_pct", chosen.crop_pct, by("--crop-pct", options.crop_pct.is_some())),
-            Fact::new("crop_mode", chosen.crop_mode.name(), by("--crop-mode", options.crop_mode.is_some())),
+            fact("crop_pct", "--crop-pct", options.crop_pct.map(|share| json!(share)), json!(self.crop_pct)),
+            fact(
+                "crop_mode",
+                "--crop-mode",
+                options.crop_mode.map(|mode| json!(mode.name())),
+                json!(self.crop_mode.name()),
+            ),
         ];
         let questions = chosen.implausible(&facts);
         if questions.is_empty() { Ok((chosen, facts)) } else { Err(FactError::Questions(questions)) }

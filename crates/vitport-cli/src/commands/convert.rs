@@ -10,7 +10,7 @@ use crate::arguments::legacy::DEFAULT_NAME;
 use crate::conversion::{class, convert, document};
 use crate::failure::Failure;
 use crate::output::Printer;
-use crate::show::prepared::{drop_lines, root_line};
+use crate::show::prepared::{basis, drop_lines, root_line};
 use crate::show::report::{say_report, say_warnings};
 use crate::terminal::message::note_line;
 use crate::terminal::style::{BOLD, GREEN};
@@ -34,7 +34,10 @@ pub fn run(arguments: ConvertArguments, output: &Printer) -> Result<(), Failure>
     }
     match &converted.report {
         Some(report) => say_report(report, output)?,
-        None => say_warnings(&converted.warnings, output)?,
+        None => {
+            say_warnings(&converted.warnings, output)?;
+            output.say(basis(&converted.prepared))?;
+        }
     }
     let document = output.is_json().then(|| document(&converted));
     match (converted.accepted.map_err(Failure::from), document) {

@@ -10,7 +10,7 @@ use crate::arguments::PlanArguments;
 use crate::failure::Failure;
 use crate::output::Printer;
 use crate::request::request;
-use crate::show::prepared::{drop_lines, facts, root_line};
+use crate::show::prepared::{basis, drop_lines, facts, root_line};
 use crate::source::open;
 use crate::terminal::fitting;
 use crate::terminal::style::{BOLD, DIM};
@@ -37,6 +37,8 @@ pub fn run(arguments: PlanArguments, output: &Printer) -> Result<(), Failure> {
     output.print(root_line(&prepared))?;
     output.print("")?;
     output.print(facts(&prepared))?;
+    output.print("")?;
+    output.print(basis(&prepared))?;
     output.print("")?;
     output.print(fitting(tensor_table(&prepared).text(), |width| tensor_list(&prepared, width)))?;
     for line in drop_lines(&prepared) {
@@ -123,6 +125,7 @@ fn document(prepared: &Prepared) -> Value {
             })
         })
         .collect();
+    let basis = prepared.model.basis();
     json!({
         "model": prepared.model.name,
         "source": prepared.source.display_name(),
@@ -131,6 +134,9 @@ fn document(prepared: &Prepared) -> Value {
         "dangerous_call": prepared.source.checkpoint.evidence().dangerous_call,
         "mapping": prepared.model.mapping.file(),
         "facts": prepared.model.facts,
+        "facts_from_source": basis.from_source,
+        "facts_from_registry": basis.from_registry,
+        "assumptions": basis.assumptions,
         "config": prepared.config(),
         "preprocessor": prepared.model.processor,
         "tensors": tensors,

@@ -1,13 +1,16 @@
 //! Shows what is known of a model before it is converted: where its weights are, its facts, what is left out.
 
 use unicode_width::UnicodeWidthStr;
-use vitport::facts::Fact;
+use vitport::facts::{Basis, Fact};
 use vitport::model::Prepared;
 use vitport_checkpoint::{ChosenBy, escape};
 
 use crate::terminal::fitting;
 use crate::terminal::table::{Align, Table, bytes};
-use crate::terminal::wrap::wrap;
+use crate::terminal::wrap::{columns, wrap};
+
+/// Where what is said of a part begins.
+pub const INDENT: usize = 12;
 
 /// Says where in the file the weights were found.
 pub fn root_line(prepared: &Prepared) -> String {
@@ -36,6 +39,20 @@ pub fn root_line(prepared: &Prepared) -> String {
 /// Returns every fact, its value and its origin, in the width of the terminal.
 pub fn facts(prepared: &Prepared) -> String {
     fitting(fact_table(prepared).text(), |width| fact_list(prepared, width))
+}
+
+/// Returns how much of that the source says itself, and what is assumed.
+pub fn basis(prepared: &Prepared) -> String {
+    lines_of(&prepared.model.basis()).join("\n")
+}
+
+/// Returns the same of any facts, a line for the counts and one for all assumptions of an origin.
+pub fn lines_of(basis: &Basis) -> Vec<String> {
+    let columns = columns();
+    let assumed = basis.assumed().into_iter().enumerate();
+    let heads = assumed.map(|(index, text)| (if index == 0 { "  assumed" } else { "" }, text));
+    let all = std::iter::once(("  rests on", basis.summary())).chain(heads);
+    all.map(|(head, text)| wrap(head, &escape(&text).to_string(), INDENT, columns)).collect()
 }
 
 fn fact_table(prepared: &Prepared) -> Table {

@@ -5,28 +5,30 @@ use vitport::verify::{Comparison, Guess, Report, Verdict};
 use vitport_checkpoint::escape;
 
 use super::guess::{bar, name, percent};
+use super::prepared::{INDENT, lines_of};
 use crate::failure::Failure;
 use crate::output::Printer;
 use crate::terminal::style::{GREEN, RED, YELLOW};
 use crate::terminal::table::{Align, Table, bytes};
 use crate::terminal::wrap::{columns, wrap};
 
-/// Where what is said of a part begins.
-const INDENT: usize = 12;
-
 /// Prints it.
 pub fn say_report(report: &Report, output: &Printer) -> Result<(), Failure> {
     let (style, sign) = match report.verdict {
-        Verdict::Same => (GREEN, "✓"),
+        Verdict::Same if report.basis.assumptions.is_empty() => (GREEN, "✓"),
+        Verdict::Same => (YELLOW, "✓"),
         Verdict::SameWithKnownDeviation => (YELLOW, "≈"),
         Verdict::NotComparable | Verdict::Different => (RED, "✗"),
     };
-    output.say(format!("{style}{sign} {}{style:#}", report.verdict.text()))?;
+    output.say(format!("{style}{sign} {}{style:#}", escape(&report.headline)))?;
     let columns = columns();
     for reason in &report.reasons {
         output.say(wrap("  ·", &escape(reason).to_string(), 4, columns))?;
     }
     say_warnings(&report.warnings, output)?;
+    for line in lines_of(&report.basis) {
+        output.say(line)?;
+    }
     for (part, text) in parts(report) {
         output.say(wrap(&format!("  {part}"), &escape(&text).to_string(), INDENT, columns))?;
     }
@@ -105,8 +107,12 @@ fn parts(report: &Report) -> Vec<(&'static str, String)> {
         0 => String::new(),
         count => format!("; {count} more differ, without effect on what is computed"),
     };
-    parts
-        .push(("facts", format!("{agree} of {facts} agree: sizes, epsilons, labels, image processor{rest}")));
+    parts.push((
+        "settings",
+        format!(
+            "{agree} of {facts} are in the folder as known of the source: sizes, epsilons, labels, image processor{rest}"
+        ),
+    ));
     parts.extend(pixels(report).map(|text| ("pixels", text)));
     parts
 }

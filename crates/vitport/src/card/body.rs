@@ -6,8 +6,10 @@ use serde_json::Value;
 
 use super::Card;
 use super::markdown::{code, table};
+use crate::facts::Assumption;
 use crate::frameworks::transformers::Task;
 use crate::image::Filter;
+use crate::model::Model;
 use crate::verify::{Comparison, Guess, NamedDeviation, Report, Verdict, accounts};
 
 /// Adds everything below the metadata.
@@ -36,17 +38,16 @@ fn heading(out: &mut String, card: &Card<'_>) {
     );
     let verdict = match card.report.map(|report| (report.verdict, report)) {
         None => "The two networks were **not compared** (`--no-verify`).".to_owned(),
-        Some((Verdict::Same, _)) => "Both networks were run on an image, the source's from its own file and this \
-            folder's from what lies here, and compared layer by layer: **same**."
-            .to_owned(),
-        Some((Verdict::SameWithKnownDeviation, _)) => "Both networks were run on an image, the source's from its \
-            own file and this folder's from what lies here, and compared layer by layer: **same weights, known \
-            deviation** (below)."
-            .to_owned(),
+        Some((Verdict::Same | Verdict::SameWithKnownDeviation, report)) => format!(
+            "Both networks were run on an image, the source's from its own file and this folder's from what lies here, and \
+             compared layer by layer: **{}**.",
+            report.headline
+        ),
         Some((Verdict::Different, report)) => refused("is not the same model as its source", report),
         Some((Verdict::NotComparable, report)) => refused("cannot be compared with its source", report),
     };
     let _ = writeln!(out, "{verdict}\n");
+    basis(out, model);
     if let Some(call) = &card.prepared.source.checkpoint.evidence().dangerous_call {
         let _ = writeln!(
             out,
@@ -58,6 +59,14 @@ fn heading(out: &mut String, card: &Card<'_>) {
     for warning in card.warnings {
         let _ = writeln!(out, "**Warning:** {}.\n", code(warning));
     }
+    if let Some(base) = &model.license_of_base {
+        let _ = writeln!(
+            out,
+            "No licence is stated for these weights: the base model's licence was {} ({}); state your own.\n",
+            code(&base.value.to_string()),
+            code(&base.origin.to_string())
+        );
+    }
     for known in known_deviations(card) {
         let remedy = match known.removed {
             true => "removed with `trust_remote_code=True` by the code in this folder".to_owned(),
@@ -65,6 +74,29 @@ fn heading(out: &mut String, card: &Card<'_>) {
         };
         let _ = writeln!(out, "Known deviation {}: {}; {remedy}.\n", code(&known.name), known.what);
     }
+}
+
+/// Says what the verdict rests on, and lists what is assumed.
+fn basis(out: &mut String, model: &Model) {
+    let basis = model.basis();
+    let _ = writeln!(out, "Of the source is known: {}.\n", basis.summary());
+    if basis.assumptions.is_empty() {
+        return;
+    }
+    let _ = writeln!(
+        out,
+        "Assumed, and not said by the source (if one of these is wrong, this folder is not the same model, and no comparison \
+         of the two networks shows it):\n"
+    );
+    for Assumption { fact, value, origin, follows, overrides } in &basis.assumptions {
+        let overrides = overrides.as_ref().map_or_else(String::new, |known| {
+            format!("; overrides {} by {}", code(&known.value), code(&known.origin))
+        });
+        let names = follows.iter().map(|known| known.fact).collect::<Vec<_>>().join(", ");
+        let follows = if names.is_empty() { names } else { format!(", and with it {names}") };
+        let _ = writeln!(out, "- {fact} {} ({}{overrides}){follows}", code(value), code(origin));
+    }
+    out.push('\n');
 }
 
 /// Says why a folder is there although its verdict is not accepted.
@@ -291,7 +323,7 @@ fn comparison(out: &mut String, report: &Report) {
     let _ = writeln!(
         out,
         "- weights: {} of {} tensors are {} ({} bytes)\n\
-         - facts of the configuration: {agree} of {facts} agree\n\
+         - settings of the configuration: {agree} of {facts} are as known or assumed of the source\n\
          - pixels after both ways of preprocessing: at most {} apart{rounded} (transformers' PIL backend: \
          `use_fast=False` in version 4, `backend=\"pil\"` in version 5)\n",
         weights.same,

@@ -7,6 +7,8 @@ use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
+use super::evidence::is_same;
+
 /// Says where a fact came from.
 ///
 /// The carriers of statements come first: each says something of this very model. What follows is what is known of the
@@ -18,6 +20,8 @@ pub enum Origin {
     Weights(String),
     /// Names the option by which the person who runs the command says it.
     Option(&'static str),
+    /// Names the option that asks for another result and says nothing of the model: `--no-head`.
+    Request(&'static str),
     /// Names the key of the `config.json` next to the weights.
     Config(String),
     /// Names the key of the model card next to the weights.
@@ -36,25 +40,28 @@ pub enum Origin {
     FileName(String),
     /// Names the definition that has this value where nothing is said.
     Definition(&'static str),
+    /// Says that nothing is known, and that the value claims nothing: placeholders for the names of classes.
+    Placeholder(&'static str),
 }
 
 impl Origin {
     /// Returns the place in the order of precedence, 0 first: of several values of a fact, that with the lowest rank is taken.
     ///
-    /// Weights cannot be wrong about themselves (0). Then the person's word (1), then what the file and its neighbours say of the
-    /// model (2), what a registry has of the model that it is named after (3), guesses (4), and defaults (5).
+    /// Weights cannot be wrong about themselves (0). Then what the file and its neighbours say of the model (1), the person's word
+    /// (2), what a registry has of the model that it is named after (3), guesses (4), and defaults (5). A person who repeats
+    /// what the file says adds nothing to it, and one who contradicts it is refused.
     pub fn rank(&self) -> u8 {
         match self {
             Origin::Weights(_) => 0,
-            Origin::Option(_) => 1,
             Origin::Config(_)
             | Origin::Card(_)
             | Origin::Argument(_)
             | Origin::Attribute(_)
-            | Origin::Checkpoint(_) => 2,
+            | Origin::Checkpoint(_) => 1,
+            Origin::Option(_) | Origin::Request(_) => 2,
             Origin::Registry(_) => 3,
             Origin::FileName(_) | Origin::Candidates(_) => 4,
-            Origin::Definition(_) => 5,
+            Origin::Definition(_) | Origin::Placeholder(_) => 5,
         }
     }
 
@@ -80,7 +87,7 @@ impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Origin::Weights(tensor) => write!(f, "the weights: {tensor}"),
-            Origin::Option(option) => write!(f, "{option}"),
+            Origin::Option(option) | Origin::Request(option) => write!(f, "{option}"),
             Origin::Config(key) => write!(f, "config.json: {key}"),
             Origin::Card(key) => write!(f, "the source's model card: {key}"),
             Origin::Argument(name) => write!(f, "the training arguments: {name}"),
@@ -89,7 +96,7 @@ impl fmt::Display for Origin {
             Origin::Registry(entry) => write!(f, "{entry}"),
             Origin::Candidates(which) => write!(f, "{which}"),
             Origin::FileName(name) => write!(f, "the file's name: {name}"),
-            Origin::Definition(of) => write!(f, "{of}"),
+            Origin::Definition(of) | Origin::Placeholder(of) => write!(f, "{of}"),
         }
     }
 }
@@ -125,17 +132,40 @@ pub struct Fact {
     pub value: Value,
     /// Says where it came from.
     pub origin: Origin,
+    /// Holds what the source itself says, where an option overrides it.
+    pub overrides: Option<Sourced<Value>>,
 }
 
 impl Fact {
     /// Returns a fact.
     pub fn new(name: &'static str, value: impl Into<Value>, origin: Origin) -> Self {
-        Self { name, value: value.into(), origin }
+        Self { name, value: value.into(), origin, overrides: None }
+    }
+
+    /// Returns a fact that an option may say: by the option where it differs from `known`, which is then overridden; otherwise as
+    /// it is known. An option that repeats an assumption takes its place.
+    pub fn by_option(
+        name: &'static str,
+        given: Option<Value>,
+        option: &'static str,
+        known: Sourced<Value>,
+    ) -> Self {
+        match given {
+            None => Self::new(name, known.value, known.origin),
+            Some(given) if known.origin.is_assumption() => Self::new(name, given, Origin::Option(option)),
+            Some(given) if is_same(&given, &known.value) => Self::new(name, known.value, known.origin),
+            Some(given) => Self { overrides: Some(known), ..Self::new(name, given, Origin::Option(option)) },
+        }
     }
 
     /// Returns the value as people read it: `224x224`, `1,3,6`, `yes`, `1e-6`.
     pub fn shown(&self) -> String {
-        match &self.value {
+        self.show(&self.value)
+    }
+
+    /// Returns a value of this fact as people read it.
+    pub fn show(&self, value: &Value) -> String {
+        match value {
             Value::Array(edges) if self.name.ends_with("img_size") || self.name.ends_with("patch_size") => {
                 edges.iter().map(scalar).collect::<Vec<_>>().join("x")
             }
@@ -253,6 +283,7 @@ mod tests {
         let origins = [
             (Origin::Weights(name()), true, false),
             (Origin::Option("--x"), true, true),
+            (Origin::Request("--no-x"), true, false),
             (Origin::Config(name()), true, false),
             (Origin::Card("x"), true, false),
             (Origin::Argument(name()), true, false),
@@ -262,6 +293,7 @@ mod tests {
             (Origin::Candidates(name()), false, true),
             (Origin::FileName(name()), false, true),
             (Origin::Definition("x"), false, true),
+            (Origin::Placeholder("x"), false, false),
         ];
         for (origin, is_statement, is_assumption) in origins {
             assert_eq!(origin.is_statement(), is_statement, "{origin:?}");

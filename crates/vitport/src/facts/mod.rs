@@ -1,10 +1,12 @@
 //! Facts are evidence: what is known of a model, where it came from, what contradicts it, and which questions are open. Nothing
 //! else of this crate is known here; frameworks and the pipeline gather the evidence.
 
+mod basis;
 mod error;
 mod evidence;
 mod fact;
 
+pub use basis::{Assumption, Basis, Following, Overridden};
 pub use error::{Contradiction, FactError, Question};
 pub use evidence::Evidence;
 pub(crate) use evidence::is_same;

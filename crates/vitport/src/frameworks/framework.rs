@@ -4,7 +4,7 @@
 use super::FRAMEWORKS;
 use super::known_model::KnownModel;
 use crate::facts::{FactError, Origin, Sourced};
-use crate::labels::{ClassNames, LabelError};
+use crate::labels::{ClassNames, LabelError, LabelSet};
 use crate::source::{ConfigFile, Provenance, Source};
 
 /// Describes a framework whose models can be converted.
@@ -25,6 +25,16 @@ pub trait Framework: Sync {
 
     /// Returns the reason why the architecture of that name has no target, if the framework has it and it has none.
     fn refuse_by_name(&self, _name: &str) -> Option<FactError> {
+        None
+    }
+
+    /// Returns the model that it publishes in a repository of the Hub.
+    fn published_in(&self, _repository: &str) -> Option<PublishedModel> {
+        None
+    }
+
+    /// Returns the model that it publishes as a file of that name.
+    fn released_as(&self, _file_name: &str) -> Option<PublishedModel> {
         None
     }
 
@@ -62,6 +72,11 @@ pub struct PublishedModel {
 }
 
 impl PublishedModel {
+    /// Returns the classes that a head of so many was trained on, if one of the datasets has as many.
+    pub fn label_set(&self, classes: usize) -> Option<LabelSet> {
+        LabelSet::by_class_count(classes).filter(|set| self.datasets.iter().any(|name| set.is_of(name)))
+    }
+
     /// Returns whether a source comes from the very repository that the model is published in.
     pub fn is_from(&self, provenance: Option<&Provenance>) -> bool {
         provenance.is_some_and(|provenance| self.repository.as_ref() == Some(&provenance.repository))

@@ -16,8 +16,9 @@ pub enum LabelChoice {
     None,
 }
 
-/// Returns one name for each of `classes` classes, in the order of the logits, all different: those that are chosen, else those
-/// that the source has, else those of the only set with so many classes.
+/// Returns one name for each of `classes` classes, in the order of the logits, all different, and what the source has instead
+/// where that is overridden: those that are chosen, else those that the source has, else those of the only set with so many
+/// classes. `trained_on` is what says that the classes are those of that set; without it that is an assumption.
 ///
 /// # Errors
 /// Returns [`LabelError`] if a list cannot be read or has another length than the head.
@@ -25,35 +26,56 @@ pub fn choose_labels(
     classes: usize,
     choice: Option<&LabelChoice>,
     of_source: Option<Sourced<ClassNames>>,
-) -> Result<Sourced<Vec<String>>, LabelError> {
-    match choice {
+    trained_on: Option<Origin>,
+) -> Result<Labels, LabelError> {
+    let of_source = of_source.map(|names| Sourced::new(names.value.names().to_vec(), names.origin));
+    let known = || of_source.unwrap_or_else(|| by_class_count(classes, trained_on));
+    let given = match choice {
+        None => return Ok(Labels { names: known(), overridden: None }),
+        Some(LabelChoice::None) => Sourced::new(placeholder(classes), Origin::Request("--labels none")),
         Some(LabelChoice::Set(set)) => {
             let (names, source_name) = (set.labels(), format!("--labels {}", set.name()));
-            return match names.len() {
-                labels if labels != classes => Err(LabelError::Count { source_name, labels, classes }),
-                _ => Ok(Sourced::new(names, Origin::Option("--labels"))),
-            };
+            match names.len() {
+                labels if labels != classes => {
+                    return Err(LabelError::Count { source_name, labels, classes });
+                }
+                _ => Sourced::new(names, Origin::Option("--labels")),
+            }
         }
         Some(LabelChoice::File(path)) => {
             let names = from_file(path)?.for_classes(classes, &path.display().to_string())?;
-            return Ok(Sourced::new(names, Origin::Option("--labels")));
+            Sourced::new(names, Origin::Option("--labels"))
         }
-        Some(LabelChoice::None) => {
-            return Ok(Sourced::new(placeholder(classes), Origin::Option("--labels none")));
-        }
-        None => {}
-    }
-    if let Some(Sourced { value, origin }) = of_source {
-        return Ok(Sourced::new(value.names().to_vec(), origin));
-    }
-    Ok(match LabelSet::by_class_count(classes) {
-        Some(set) => {
-            let which = format!("timm's registry: {} from its {classes} classes, as timm infers", set.name());
-            Sourced::new(set.labels(), Origin::Candidates(which))
-        }
-        None => Sourced::new(
-            placeholder(classes),
-            Origin::Definition("no names are known for this class count; --labels FILE gives them"),
-        ),
+    };
+    let known = known();
+    let is_claimed = !known.origin.is_assumption() && !matches!(known.origin, Origin::Placeholder(_));
+    Ok(match is_claimed {
+        true if known.value == given.value => Labels { names: known, overridden: None },
+        true => Labels { names: given, overridden: Some(known) },
+        false => Labels { names: given, overridden: None },
     })
+}
+
+/// Describes the names that were chosen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Labels {
+    /// Holds one name a class.
+    pub names: Sourced<Vec<String>>,
+    /// Holds those that the source has, where an option overrides them.
+    pub overridden: Option<Sourced<Vec<String>>>,
+}
+
+/// Returns the names of the only set with so many classes, else placeholders.
+fn by_class_count(classes: usize, trained_on: Option<Origin>) -> Sourced<Vec<String>> {
+    let Some(set) = LabelSet::by_class_count(classes) else {
+        let why = "no names are known for this class count; --labels FILE gives them";
+        return Sourced::new(placeholder(classes), Origin::Placeholder(why));
+    };
+    let inferred = || {
+        Origin::Candidates(format!(
+            "timm's registry: {} from its {classes} classes, as timm infers",
+            set.name()
+        ))
+    };
+    Sourced::new(set.labels(), trained_on.unwrap_or_else(inferred))
 }

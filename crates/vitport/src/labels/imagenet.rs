@@ -54,6 +54,20 @@ impl LabelSet {
         Self::ALL.into_iter().find(|set| set.class_count() == classes)
     }
 
+    /// Returns whether its classes are those of a dataset, by the name that the Hub has for it: `imagenet-1k`,
+    /// `ILSVRC/imagenet-1k`. The Hub calls all selections from the whole of ImageNet `imagenet-21k` or `imagenet-22k`.
+    pub fn is_of(self, dataset: &str) -> bool {
+        let dataset = dataset.rsplit('/').next().unwrap_or(dataset).to_ascii_lowercase();
+        match self {
+            LabelSet::Imagenet1k => dataset == "imagenet-1k",
+            LabelSet::Imagenet12k => dataset == "imagenet-12k",
+            LabelSet::Imagenet21kGoog
+            | LabelSet::Imagenet21kMiil
+            | LabelSet::Imagenet22k
+            | LabelSet::Imagenet22kMs => dataset.starts_with("imagenet-2"),
+        }
+    }
+
     /// Returns the WordNet id of each class ("n01440764"), in the order of the logits.
     pub fn synsets(self) -> Vec<&'static str> {
         self.rows().into_iter().map(|(synset, _)| synset).collect()

@@ -9,7 +9,7 @@ mod imagenet;
 mod parse;
 mod unique;
 
-pub use choose::{LabelChoice, choose_labels};
+pub use choose::{LabelChoice, Labels, choose_labels};
 pub use error::LabelError;
 pub use imagenet::LabelSet;
 pub(crate) use parse::{class_number, quoted, shape};

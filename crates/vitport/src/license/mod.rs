@@ -2,10 +2,11 @@
 //! list becomes `other` with its name next to it, which is how the Hub wants those.
 
 mod choose;
+mod unchanged;
 
 use std::fmt;
 
-pub use choose::choose_license;
+pub use choose::{Licensing, choose_license};
 
 /// Lists the Hub's identifiers (huggingface/hub-docs, docs/hub/repositories-licenses.md), without those of language models.
 const IDENTIFIERS: [&str; 60] = [

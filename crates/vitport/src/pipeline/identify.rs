@@ -5,13 +5,13 @@ use vitport_checkpoint::{Checkpoint, escape};
 
 use super::error::ConvertError;
 use super::values::FileValues;
-use crate::facts::{Evidence, Fact, FactError, Facts, Origin};
+use crate::facts::{Evidence, Fact, FactError, Facts, Origin, Sourced};
 use crate::frameworks::transformers::{TargetDefinition, Task};
 use crate::frameworks::{
     self, Identity, Inquiry, Preparation, PublishedModel, SOURCES, SourceConfig, SourceDefinition,
 };
-use crate::labels::choose_labels;
-use crate::license::choose_license;
+use crate::labels::{LabelSet, Labels, choose_labels};
+use crate::license::{Licensing, choose_license};
 use crate::mapping::{self, Mapping, Sources, route};
 use crate::model::Model;
 use crate::nn::ForwardError;
@@ -137,24 +137,28 @@ fn finish(identified: Identified<'_>) -> Result<Model, ConvertError> {
     let labels = match target.task(&config) {
         Task::Classification => {
             let classes = usize::try_from(classes).unwrap_or(usize::MAX);
-            let of_source = match (&options.labels, stated) {
-                (None, Some(stated)) => stated.labels(classes)?,
-                _ => None,
+            let choice = options.labels.as_ref();
+            let of_source = match stated.map(|stated| stated.labels(classes)) {
+                // What is wrong with the source's own names does not matter where others are chosen.
+                Some(Err(error)) if choice.is_none() => return Err(error.into()),
+                Some(Ok(names)) => names,
+                Some(Err(_)) | None => None,
             };
-            Some(choose_labels(classes, options.labels.as_ref(), of_source)?)
+            let trained_on = trained_on(source, identified.published.as_ref(), classes);
+            Some(choose_labels(classes, choice, of_source, trained_on)?)
         }
         Task::Features { .. } => None,
     };
     preparation.facts.into_iter().for_each(|fact| facts.set(fact));
     if let Some(labels) = &labels {
-        facts.set(Fact::new("labels", format!("{} names", labels.value.len()), labels.origin.clone()));
+        facts.set(labels_fact(labels));
     }
     let prefix = identified.state_dict.prefix();
     if !prefix.is_empty() {
         let origin = Origin::Weights("every name begins with it".to_owned());
         facts.set(Fact::new("prefix taken off", escape(prefix).to_string(), origin));
     }
-    let license =
+    let Licensing { license, of_base } =
         choose_license(source, stated.and_then(SourceConfig::license), identified.published.as_ref());
     if let Some(license) = &license {
         facts.set(Fact::new("license", license.value.to_string(), license.origin.clone()));
@@ -171,13 +175,38 @@ fn finish(identified: Identified<'_>) -> Result<Model, ConvertError> {
         dropped: identified.dropped,
         bindings,
         config,
-        labels,
+        labels: labels.map(|labels| labels.names),
         processor: identified.processor,
         transform: preparation.transform,
         network,
         target_network,
         license,
+        license_of_base: of_base,
     })
+}
+
+/// Returns what says that a head of so many classes was trained on ImageNet: the source's card, or the registry's entry of the
+/// published model.
+fn trained_on(source: &Source, published: Option<&PublishedModel>, classes: usize) -> Option<Origin> {
+    let set = LabelSet::by_class_count(classes)?;
+    let is_in_card = source.card.iter().flat_map(|card| &card.datasets).any(|dataset| set.is_of(dataset));
+    match is_in_card {
+        true => Some(Origin::Card("datasets")),
+        false => {
+            published.filter(|published| published.label_set(classes).is_some()).map(|it| it.origin.clone())
+        }
+    }
+}
+
+/// Returns how many names there are, and where from.
+fn labels_fact(labels: &Labels) -> Fact {
+    let counted = |names: &[String]| format!("{} names", names.len());
+    let fact = Fact::new("labels", counted(&labels.names.value), labels.names.origin.clone());
+    let overrides = labels.overridden.as_ref().map(|known| {
+        let first = known.value.first().map_or("", String::as_str);
+        Sourced::new(json!(format!("{} from {first:?} on", counted(&known.value))), known.origin.clone())
+    });
+    Fact { overrides, ..fact }
 }
 
 /// Returns the definition whose tensors these are, through a layout if they lie in one.
@@ -223,7 +252,7 @@ fn laid_out(layout: &Mapping, in_file: &Sources) -> Result<Sources, FactError> {
 fn with_head(mut facts: Facts, options: &FactOptions) -> Facts {
     let Some(classes) = facts.number("num_classes") else { return facts };
     if options.without_head && classes > 0 {
-        facts.set(Fact::new("num_classes", 0, Origin::Option("--no-head")));
+        facts.set(Fact::new("num_classes", 0, Origin::Request("--no-head")));
     }
     if let Some(known) = facts.get("num_classes") {
         let has_head = known.value != json!(0);

@@ -50,7 +50,7 @@ impl Hashing {
     ///
     /// # Errors
     /// [`VerifyError::Hash`] if a file cannot be read.
-    pub(super) fn finish(mut self) -> Result<Vec<HashedFile>, VerifyError> {
+    pub(crate) fn finish(mut self) -> Result<Vec<HashedFile>, VerifyError> {
         match self.hashes.take().map(JoinHandle::join) {
             Some(Ok(hashes)) => hashes,
             Some(Err(panic)) => std::panic::resume_unwind(panic),

@@ -47,14 +47,15 @@ impl Page<'_> {
     /// Returns the class of the heading, and its sign.
     fn verdict(&self) -> (&'static str, &'static str) {
         match self.report.verdict {
-            Verdict::Same => ("same", "✓"),
+            Verdict::Same if self.report.basis.assumptions.is_empty() => ("same", "✓"),
+            Verdict::Same => ("assumed", "✓"),
             Verdict::SameWithKnownDeviation => ("deviation", "≈"),
             Verdict::NotComparable | Verdict::Different => ("different", "✗"),
         }
     }
 
     fn title(&self) -> String {
-        let mut letters = self.report.verdict.text().chars();
+        let mut letters = self.report.headline.chars();
         letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
     }
 
@@ -64,17 +65,20 @@ impl Page<'_> {
         let rounded = report.cast.as_ref().map_or_else(String::new, asked);
         match report.verdict {
             Verdict::Same => format!(
-                "Every weight{rounded}, every fact and every pixel{} in the folder is what the source says, and both networks, run \
-                 on one image, differ by no more than rounding explains.",
+                "Every weight{rounded} is what the rules make of the source's, the folder's config and image processor say \
+                 what is known of the source{}, and both networks, run on one image, differ by no more than rounding \
+                 explains.{}",
                 match report.rounded_crops().is_empty() {
                     true => "",
-                    false => ", the rounding of crops apart,",
-                }
+                    false => " (the rounding of crops apart)",
+                },
+                self.assumed()
             ),
             Verdict::SameWithKnownDeviation => format!(
-                "Every weight{rounded} and every fact in the folder is what the source says. The outputs differ in a way \
-                 that is known and named below; with that taken away, both networks differ by no more than rounding \
-                 explains."
+                "Every weight{rounded} is what the rules make of the source's, and the folder's config says what is known of \
+                 the source. The outputs differ in a way that is known and named below; with that taken away, both \
+                 networks differ by no more than rounding explains.{}",
+                self.assumed()
             ),
             Verdict::Different => {
                 format!(
@@ -88,6 +92,17 @@ impl Page<'_> {
                 self.count_reasons()
             ),
         }
+    }
+
+    /// Says what assumptions mean for the verdict.
+    fn assumed(&self) -> String {
+        let assumptions = &self.report.basis.assumptions;
+        let what = match assumptions.len() {
+            0 => return String::new(),
+            1 => "One fact is assumed and not said by the source".to_owned(),
+            count => format!("{} facts are assumed and not said by the source", numbers::count(count)),
+        };
+        format!(" {what}; both networks were built with what is assumed.")
     }
 
     fn count_reasons(&self) -> String {
@@ -128,10 +143,10 @@ impl Page<'_> {
                 what: self.outputs(),
             },
             Tile {
-                name: "Facts",
+                name: "Settings",
                 agrees: agree == facts,
                 value: of(agree, facts),
-                what: "facts that have an effect agree".to_owned(),
+                what: "settings of the folder are as known of the source".to_owned(),
             },
             Tile {
                 name: "Pixels",

@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::difference::Difference;
 use super::facts::FactCheck;
 use super::tensors::WeightsComparison;
+use crate::facts::Basis;
 use crate::plan::Dropped;
 use crate::source::Provenance;
 
@@ -26,13 +27,21 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    /// In words.
-    pub fn text(self) -> &'static str {
-        match self {
-            Verdict::Same => "same",
-            Verdict::SameWithKnownDeviation => "same weights, known deviation",
-            Verdict::NotComparable => "not comparable",
-            Verdict::Different => "different",
+    /// Says it with the names of known deviations, and with the condition under which a model is the same.
+    pub(super) fn headline(self, deviations: &[NamedDeviation], basis: &Basis) -> String {
+        let same = match (self, deviations) {
+            (Verdict::NotComparable, _) => return "not comparable".to_owned(),
+            (Verdict::Different, _) => return "different".to_owned(),
+            (Verdict::Same, _) => "same".to_owned(),
+            (Verdict::SameWithKnownDeviation, deviations) => {
+                let plural = if deviations.len() == 1 { "" } else { "s" };
+                let names = deviations.iter().map(|known| known.name.as_str()).collect::<Vec<_>>();
+                format!("same weights, known deviation{plural} {}", names.join(" and "))
+            }
+        };
+        match basis.condition() {
+            Some(condition) => format!("{same}, {condition}"),
+            None => same,
         }
     }
 }
@@ -232,6 +241,11 @@ pub struct Report {
     pub vitport: &'static str,
     /// What it comes to.
     pub verdict: Verdict,
+    /// The same in words, with the deviations by name and the condition under which it holds.
+    pub headline: String,
+    /// How much of what is known of the source it says itself, and what is assumed.
+    #[serde(flatten)]
+    pub basis: Basis,
     /// Why it is different or not comparable, one sentence each; empty otherwise.
     pub reasons: Vec<String>,
     /// What is odd about the source, a sentence each, whatever the verdict is.
@@ -379,6 +393,33 @@ pub fn top5(logits: &[f32], probabilities: Probabilities, label: impl Fn(usize) 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::facts::{Fact, Facts, Origin};
+
+    #[test]
+    fn a_headline_says_under_which_condition_it_holds() {
+        let heads = |origin| {
+            let fact = Fact::new("num_heads", 3, origin);
+            Basis::of(&Facts::from_iter([fact]))
+        };
+        let known = |name: &str| NamedDeviation {
+            name: name.to_owned(),
+            what: String::new(),
+            remedy: String::new(),
+            removed: false,
+        };
+        let (certain, assumed) =
+            (heads(Origin::Attribute("num_heads".to_owned())), heads(Origin::Option("--num-heads")));
+        let (one, two) = ([known("cvt-gelu")], [known("cvt-gelu"), known("crop-rounding")]);
+        let deviating = Verdict::SameWithKnownDeviation;
+        assert_eq!(Verdict::Same.headline(&[], &certain), "same");
+        assert_eq!(Verdict::Same.headline(&[], &assumed), "same, if the assumption holds");
+        assert_eq!(deviating.headline(&one, &certain), "same weights, known deviation cvt-gelu");
+        assert_eq!(
+            deviating.headline(&two, &assumed),
+            "same weights, known deviations cvt-gelu and crop-rounding, if the assumption holds"
+        );
+        assert_eq!(Verdict::Different.headline(&one, &assumed), "different");
+    }
 
     #[test]
     fn the_most_probable_come_first() {

@@ -281,6 +281,9 @@ impl Compared {
             (true, true, None) => Verdict::Same,
         };
         reasons.extend(not_finite);
+        let basis = model.basis();
+        let deviations = self.deviation.as_ref().map_or(&[][..], |known| &known.each);
+        let headline = verdict.headline(deviations, &basis);
         let largest =
             self.layers.iter().max_by(|a, b| a.difference.relative.total_cmp(&b.difference.relative));
         let largest_at = largest.map(|place| place.place.clone());
@@ -294,6 +297,8 @@ impl Compared {
             schema: SCHEMA,
             vitport: env!("CARGO_PKG_VERSION"),
             verdict,
+            headline,
+            basis,
             reasons,
             warnings: self.warnings,
             model: model.name.clone(),

@@ -126,8 +126,14 @@ impl Run<'_> {
             self.results.publishing(job, staged.folder, &staged.names, inputs.collect(), exit_code)
         };
         let converted = convert(arguments, &self.output.silent(), &before_publishing)?;
-        let verdict = converted.report.as_ref().map(|report| report.verdict);
-        let about = json!({ "class": class(&converted), "verdict": verdict, "warnings": converted.warnings });
+        let report = converted.report.as_ref();
+        let about = json!({
+            "class": class(&converted),
+            "verdict": report.map(|report| report.verdict),
+            "headline": report.map(|report| &report.headline),
+            "assumptions": converted.prepared.model.basis().assumptions,
+            "warnings": converted.warnings,
+        });
         converted.accepted.map(|()| about).map_err(Failure::from)
     }
 
@@ -161,11 +167,8 @@ impl Run<'_> {
             }
             End::Skipped => self.output.say(format!("{DIM}done before{DIM:#}  {source} → {shown_out}")),
             End::Converted(about) => {
-                let verdict = about.get("verdict").and_then(Value::as_str).unwrap_or("not verified");
-                self.output.say(format!(
-                    "{GREEN}done{GREEN:#}  {source} → {shown_out}  {}",
-                    verdict.replace('_', " ")
-                ))
+                let headline = about.get("headline").and_then(Value::as_str).unwrap_or("not verified");
+                self.output.say(format!("{GREEN}done{GREEN:#}  {source} → {shown_out}  {}", escape(headline)))
             }
         })?;
         self.ends.lock().unwrap_or_else(PoisonError::into_inner).insert(place, (document, kind));

@@ -35,25 +35,41 @@ pub(super) fn gather(inquiry: &Inquiry<'_>, evidence: &mut Evidence) -> Result<I
     let facts = evidence.facts();
     let widths = facts.numbers("embed_dim").unwrap_or_default();
     let published = published(options, &facts, &widths)?;
-    for (fact, values) in GEOMETRY {
-        evidence.add(fact, values.to_vec(), Origin::Definition("Microsoft's experiment files"));
+    if let Some(published) = published {
+        evidence.add("architecture", published.name, named_by(source, options, published));
     }
-    let definition = || Origin::Definition("Microsoft's cls_cvt.py");
-    evidence.add("act_layer", "quick_gelu", definition());
-    evidence.add("norm_eps", LAYER_NORM_EPS, definition());
+    for (fact, values) in GEOMETRY {
+        evidence.add(fact, values.to_vec(), origin(published, "Microsoft's experiment files"));
+    }
+    evidence.add("act_layer", "quick_gelu", origin(published, "Microsoft's cls_cvt.py"));
+    evidence.add("norm_eps", LAYER_NORM_EPS, origin(published, "Microsoft's cls_cvt.py"));
     heads(options, published, &widths, evidence)?;
     image_size(source, options, published, evidence);
     let name = match published {
         Some(published) if by_name(&source.stem()) != Some(published) => published.name.to_owned(),
         _ => source.stem(),
     };
-    let preparation = evidence.facts().pair("image_size").map(|size| prepare(options, size)).transpose()?;
+    let size = evidence.facts().pair("image_size");
+    let preparation = size.map(|size| prepare(options, published, size)).transpose()?;
     Ok(Identity { name: escape(&name).to_string(), published: None, preparation })
 }
 
-/// Returns the origin of what is known of the published model whose sizes the weights have.
-fn by_sizes(published: &PublishedCvt) -> Origin {
-    Origin::Candidates(format!("the published model {}", published.name))
+/// Returns the origin of what Microsoft's `file` says: of the published model that this is taken for, else of all CvTs.
+fn origin(published: Option<&PublishedCvt>, file: &'static str) -> Origin {
+    match published {
+        Some(published) => Origin::Registry(format!("{file}: {}", published.name)),
+        None => Origin::Definition(file),
+    }
+}
+
+/// Returns what says that this is the published model: an option, the file's name, or its sizes alone.
+fn named_by(source: &Source, options: &FactOptions, published: &PublishedCvt) -> Origin {
+    let stem = source.stem();
+    match by_name(&stem) {
+        _ if options.arch.is_some() => Origin::Option("--arch"),
+        Some(named) if named == published => Origin::FileName(escape(&stem).to_string()),
+        _ => Origin::Candidates("Microsoft's experiment files: these widths and depths".to_owned()),
+    }
 }
 
 /// Returns the published model that the sizes are, compared with `--arch`.
@@ -97,7 +113,7 @@ fn heads(
         return Err(FactError::contradiction("--num-heads", reason));
     }
     if let Some(published) = published {
-        let by = by_sizes(published);
+        let by = origin(Some(published), "Microsoft's experiment files");
         evidence.add("num_heads", published.num_heads.to_vec(), by);
         return Ok(());
     }
@@ -137,7 +153,7 @@ fn image_size(
         return add(edge, Origin::FileName(escape(&stem).to_string()));
     }
     match (edges, published) {
-        (&[edge], Some(published)) => add(edge, by_sizes(published)),
+        (&[edge], Some(_)) => add(edge, origin(published, "Microsoft's experiment files")),
         _ => evidence.ask(Question {
             fact: "image_size",
             what: "the size of the image cannot be inferred from a CvT's weights".to_owned(),
@@ -148,7 +164,11 @@ fn image_size(
 }
 
 /// Returns Microsoft's test transform: at 384 and above the image is squashed, below it is resized to size / 0.875 and cropped.
-fn prepare(options: &FactOptions, size: [u64; 2]) -> Result<Preparation, FactError> {
+fn prepare(
+    options: &FactOptions,
+    published: Option<&PublishedCvt>,
+    size: [u64; 2],
+) -> Result<Preparation, FactError> {
     let is_squashed = size.iter().all(|&edge| edge >= 384);
     let base = Preprocessing {
         size,
@@ -159,7 +179,7 @@ fn prepare(options: &FactOptions, size: [u64; 2]) -> Result<Preparation, FactErr
         std: IMAGENET_STD,
     };
     let (preprocessing, facts) =
-        base.overridden(options, &Origin::Definition("Microsoft's test transform"))?;
+        base.overridden(options, &origin(published, "Microsoft's test transform"))?;
     let transform = transform(&preprocessing, options);
     let processor = processor(&preprocessing);
     Ok(Preparation { preprocessing, facts, transform, processor })

@@ -23,7 +23,7 @@ use self::registry::{Architecture, Tag};
 use self::structure::Structure;
 use super::framework::convertible;
 use super::source::{Identity, Inquiry, Preparation, Transform};
-use super::{Framework, KnownModel, SourceConfig};
+use super::{Framework, KnownModel, PublishedModel, SourceConfig};
 use crate::facts::{Evidence, Fact, FactError, Facts, Origin, Question};
 use crate::nn::{ForwardError, Network};
 use crate::source::ConfigFile;
@@ -113,7 +113,7 @@ impl TimmDefinition {
             }
             match is_open(fact) {
                 true => self.setting_of_all(fact, &facts, evidence),
-                false => evidence.add(fact, *value, Origin::Definition(self.by_definition)),
+                false => evidence.add(fact, *value, self.by_default(named.as_ref())),
             }
         }
         self.check_heads(&evidence.facts())?;
@@ -157,16 +157,20 @@ impl TimmDefinition {
         }
         let of_config = config.map(arguments::image_size).transpose()?.flatten();
         let tag = named.and_then(|named| {
-            let default = || registry::tags_of(named.architecture.name).next();
-            named.tag.or_else(default)
+            let origin = |tag: &Tag| match named.tag {
+                Some(_) => registry::origin(&tag.full_name()),
+                None => named.of_default_tag(&tag.full_name()),
+            };
+            let tag = named.tag.or_else(|| registry::tags_of(named.architecture.name).next())?;
+            Some((tag, origin(tag)))
         });
         if let Some(size) = inquiry.options.image_size {
             evidence.add("img_size", size.to_vec(), Origin::Option("--image-size"));
         } else if let Some(size) = of_config {
             evidence.add("img_size", size.to_vec(), Origin::Config("pretrained_cfg.input_size".to_owned()));
-        } else if let Some(tag) = tag {
+        } else if let Some((tag, origin)) = tag {
             let [_, height, width] = tag.input_size;
-            evidence.add("img_size", json!([height, width]), registry::origin(&tag.full_name()));
+            evidence.add("img_size", json!([height, width]), origin);
         } else {
             evidence.ask(Question {
                 fact: "img_size",
@@ -179,6 +183,17 @@ impl TimmDefinition {
             });
         }
         Ok(())
+    }
+
+    /// Returns the origin of a value that holds where nothing is said: the architecture's own where there is a name, since timm's
+    /// constructor takes it then.
+    fn by_default(&self, named: Option<&named::Named>) -> Origin {
+        match named {
+            Some(named) => {
+                registry::origin(&format!("{}, which leaves it as usual", named.architecture.name))
+            }
+            None => Origin::Definition(self.by_definition),
+        }
     }
 
     /// Refuses a number of heads that does not divide the width.
@@ -363,6 +378,18 @@ impl Framework for Timm {
             tensor: None,
             instead: format!("vitport converts {}", convertible()),
         })
+    }
+
+    fn published_in(&self, repository: &str) -> Option<PublishedModel> {
+        let mut tags = registry::tags();
+        tags.find(|tag| tag.hub_id.as_deref() == Some(repository)).map(Tag::published)
+    }
+
+    fn released_as(&self, file_name: &str) -> Option<PublishedModel> {
+        let is_its_name = |tag: &&Tag| {
+            tag.url.as_deref().and_then(|url| url.rsplit('/').next()).is_some_and(|name| name == file_name)
+        };
+        registry::tags().find(is_its_name).map(Tag::published)
     }
 
     fn known_models(&self) -> Box<dyn Iterator<Item = KnownModel>> {

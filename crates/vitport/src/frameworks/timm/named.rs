@@ -9,6 +9,7 @@ use super::hub_config::TimmConfig;
 use super::registry::{self, Architecture, Tag};
 use super::{Framework, TimmDefinition};
 use crate::facts::{FactError, Facts, Origin, is_same};
+use crate::source::Source;
 
 /// Describes an architecture that something names.
 #[derive(Debug, Clone)]
@@ -23,6 +24,20 @@ impl Named {
     /// Returns the architecture's name, with the tag if it is known.
     pub fn name(&self) -> String {
         self.tag.map_or_else(|| self.architecture.name.to_owned(), Tag::full_name)
+    }
+
+    /// Returns whether it says all that another name does.
+    fn says(&self, other: &Self) -> bool {
+        self.architecture.name == other.architecture.name && other.tag.is_none_or(|tag| self.tag == Some(tag))
+    }
+
+    /// Returns the origin of what the registry has of a tag that nothing names, such as timm's default. It follows from an
+    /// architecture that is assumed, but not from one that the source names: training may have changed it.
+    pub fn of_default_tag(&self, entry: &str) -> Origin {
+        match registry::origin(entry) {
+            Origin::Registry(entry) if !self.origin.is_assumption() => Origin::Candidates(entry),
+            origin => origin,
+        }
     }
 
     /// Returns whether the weights have the sizes of the architecture, the classes of its tag and its image size: a user's own
@@ -56,8 +71,24 @@ impl TimmDefinition {
                     format!("{difference}; name another architecture, or leave it out and give --num-heads");
                 return Err(FactError::contradiction(format!("--arch {}", escape(name)), reason));
             }
-            return Ok(Some(found));
+            let stated = self.stated(source, config, facts).ok().flatten();
+            return Ok(Some(stated.filter(|stated| stated.says(&found)).unwrap_or(found)));
         }
+        if let Some(stated) = self.stated(source, config, facts)? {
+            return Ok(Some(stated));
+        }
+        let stem = source.stem();
+        let by_file = self.find(&stem, Origin::FileName(escape(&stem).to_string()));
+        Ok(by_file.filter(|found| self.difference(found.architecture, facts).is_none()))
+    }
+
+    /// Returns the architecture that the source itself names: its `config.json`, else a record in the checkpoint.
+    fn stated(
+        &self,
+        source: &Source,
+        config: Option<&TimmConfig<'_>>,
+        facts: &Facts,
+    ) -> Result<Option<Named>, FactError> {
         if let Some(config) = config {
             let origin = Origin::Config("architecture".to_owned());
             let mut found = self.look_up(config.architecture, origin)?;
@@ -70,13 +101,10 @@ impl TimmDefinition {
             ("args.model", Origin::Argument),
             ("hyper_parameters.model_name", Origin::Argument),
         ];
-        let recorded = carriers
+        let mut recorded = carriers
             .into_iter()
-            .filter_map(|(key, origin)| Some((source.recorded(key)?, origin(key.to_owned()))));
-        let stem = source.stem();
-        let by_file = std::iter::once((stem.as_str(), Origin::FileName(escape(&stem).to_string())));
-        let mut found = recorded.chain(by_file).filter_map(|(name, origin)| self.find(name, origin));
-        Ok(found.find(|found| self.difference(found.architecture, facts).is_none()))
+            .filter_map(|(key, origin)| self.find(source.recorded(key)?, origin(key.to_owned())));
+        Ok(recorded.find(|found| self.difference(found.architecture, facts).is_none()))
     }
 
     fn find(&self, name: &str, origin: Origin) -> Option<Named> {

@@ -29,7 +29,8 @@ pub(super) fn choose(
 ) -> Result<(Preprocessing, Vec<Fact>), FactError> {
     let options = inquiry.options;
     let size = facts.pair("img_size").unwrap_or_default();
-    let is_decided = options.mean.is_some()
+    let is_decided = named.is_none_or(|named| named.tag.is_none())
+        && options.mean.is_some()
         && options.std.is_some()
         && options.crop_pct.is_some()
         && options.interpolation.is_some();
@@ -147,7 +148,7 @@ fn of_tags(
             && (exact.is_empty() || exact.iter().any(|tag| tag.tag == default.tag))
         {
             let name = format!("{}, timm's default for {}", default.full_name(), named.architecture.name);
-            return Ok(Sourced::new(of_tag(default, size), registry::origin(&name)));
+            return Ok(Sourced::new(of_tag(default, size), named.of_default_tag(&name)));
         }
     }
     let fitting = if exact.is_empty() { all } else { exact };
