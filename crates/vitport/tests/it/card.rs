@@ -1,7 +1,7 @@
 //! Tests the model card: what it says of a conversion, and that no text of a stranger can end the block that it stands in.
 
 use vitport::card::Card;
-use vitport::facts::Fact;
+use vitport::facts::{Fact, Origin, Sourced};
 use vitport::front_matter::FrontMatter;
 use vitport::labels::LabelChoice;
 use vitport::license::License;
@@ -32,7 +32,7 @@ fn head(card: &str) -> Vec<&str> {
 }
 
 #[test]
-fn a_classifier_says_its_task_its_source_and_its_licence() {
+fn a_classifier_says_its_task_its_source_and_its_base_models_licence() {
     let mut model = prepared("vit_small_twin", FactOptions::default());
     model.source.provenance =
         Some(Provenance { repository: "org/birds".to_owned(), commit: "c0ffee".to_owned() });
@@ -41,7 +41,6 @@ fn a_classifier_says_its_task_its_source_and_its_licence() {
     assert_eq!(
         head(&card),
         [
-            "license: apache-2.0",
             "library_name: transformers",
             "pipeline_tag: image-classification",
             "tags:",
@@ -59,6 +58,8 @@ fn a_classifier_says_its_task_its_source_and_its_licence() {
     for said in [
         "`c0ffee`",
         "not compared",
+        "the base model's licence was `apache-2.0` (`config.json: pretrained_cfg.license`); state your own",
+        "from the registry's entry that the source itself names, nothing assumed",
         "sha256 not computed",
         "`timm_vit.toml` (built in)",
         "shorter edge to 84 pixels, bicubic",
@@ -87,6 +88,10 @@ fn a_cvt_says_its_known_deviation_and_no_licence() {
     assert!(!head(&card).iter().any(|line| line.starts_with("license")), "{card}");
     assert!(card.contains("Known deviation `cvt-gelu`: Microsoft's CvT computes QuickGELU"));
     assert!(card.contains("; remedy: --with-exact-code adds") && !card.contains("trust_remote_code=True)"));
+    assert!(
+        card.contains("15 assumptions.") && card.contains("- num_heads `1,2,4` (`--num-heads`)"),
+        "{card}"
+    );
     let exact = text(&model, true);
     assert!(exact.contains("trust_remote_code=True)") && !exact.contains("remedy"));
     assert!(exact.contains("; removed with `trust_remote_code=True` by the code in this folder."));
@@ -99,17 +104,19 @@ fn no_text_of_a_stranger_ends_its_block() {
     let plain = text(&prepared("vit_small_twin", FactOptions::default()), false);
     let mut model = prepared("vit_small_twin", FactOptions::default());
     model.model.name = hostile.to_owned();
-    model.model.license.as_mut().unwrap().value =
-        License::of(hostile).unwrap().named(None, Some(hostile.to_owned()));
+    let license = License::of(hostile).unwrap().named(None, Some(hostile.to_owned()));
+    model.model.license = Some(Sourced::new(license, Origin::Card("license")));
+    model.model.license_of_base = model.model.license.clone();
     model.source.provenance = Some(Provenance { repository: hostile.to_owned(), commit: hostile.to_owned() });
     model.source.card = Some(FrontMatter { datasets: vec![hostile.to_owned()], ..FrontMatter::default() });
     let facts = &mut model.model.facts;
     *facts = facts.iter().map(|fact| Fact::new(fact.name, hostile, fact.origin.clone())).collect();
     let card = text(&model, false);
-    // At the head the licence's name and link, base_model and datasets with one entry each; below, a row for the commit.
-    assert_eq!(head(&card).len(), head(&plain).len() + 6);
+    // At the head the licence with its name and link, base_model and datasets with one entry each; below, rows for the commit
+    // and the licence.
+    assert_eq!(head(&card).len(), head(&plain).len() + 7);
     let lines_below = |card: &str| card.split_once("\n---\n").unwrap().1.lines().count();
-    assert_eq!(lines_below(&card), lines_below(&plain) + 1);
+    assert_eq!(lines_below(&card), lines_below(&plain) + 2);
     assert!(!card.contains('\u{202e}'));
     // The longest run of backticks in it is three, so four stand around it, and outside of them nothing of it is left.
     let below = card.split_once("\n---\n").unwrap().1;

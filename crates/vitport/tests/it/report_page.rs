@@ -142,7 +142,7 @@ fn check(page: &str, report: &Report) -> Vec<Element> {
         assert!(!style.contains(fetching), "{fetching}");
     }
     let sections =
-        ["sight", "depth", "networks", "accounts", "weights", "facts", "pixels", "origin", "limits"];
+        ["basis", "sight", "depth", "networks", "accounts", "weights", "facts", "pixels", "origin", "limits"];
     for section in sections {
         assert!(unique.contains(section), "{section}");
     }
@@ -160,7 +160,7 @@ fn check(page: &str, report: &Report) -> Vec<Element> {
         "the verdict comes first: {first:?}"
     );
     let title = all.iter().find(|element| element.tag == "h1").unwrap();
-    assert_eq!(title.text.trim().to_lowercase(), report.verdict.text());
+    assert_eq!(title.text.trim().to_lowercase(), report.headline);
 
     let texts: HashSet<&str> = all.iter().map(|element| element.text.trim()).collect();
     let places = report.layers.iter().chain(&report.pixels).map(|comparison| comparison.place.as_str());
@@ -174,6 +174,7 @@ fn check(page: &str, report: &Report) -> Vec<Element> {
         .chain([report.model.as_str(), report.accounts.rules.as_str(), report.image.sha256.as_str()])
         .chain([report.source.path.as_str(), report.folder.as_str()])
         .chain([report.source_network.as_str(), report.target_network.as_str()])
+        .chain(report.basis.assumptions.iter().flat_map(|known| [known.fact, &known.value, &known.origin]))
         .chain(report.reasons.iter().chain(&report.warnings).map(String::as_str));
     for text in shown {
         let shown = vitport_checkpoint::escape(text).to_string();
@@ -197,6 +198,8 @@ fn the_same_model() {
     assert_eq!(markers(&all, "judged"), report.layers.len());
     assert_eq!(markers(&all, "wrong"), 0);
     assert!(!all.iter().any(|element| element.attribute("class") == Some("no")), "nothing says no");
+    assert_eq!(report.headline, "same, if the assumption holds", "the crop is the test's, not the source's");
+    assert!(!text.contains("is what the source says"), "the page claims no more than was compared");
 }
 
 #[test]
