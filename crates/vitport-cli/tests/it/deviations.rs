@@ -138,7 +138,7 @@ fn weights_that_were_cast_are_not_called_the_same_bit_by_bit() {
         assert!(said.contains(says), "{said}");
         let card = fs::read_to_string(folder.path().join("out/README.md")).unwrap();
         let page = fs::read_to_string(folder.path().join("page.html")).unwrap();
-        let (_, verdict) = said.split_once("same run on").unwrap();
+        let (_, verdict) = said.split_once("same rests on").unwrap();
         for text in [verdict, &card, &page] {
             let is_said =
                 text.contains("tensors are bit by bit") || text.contains("tensors are the same bit by bit");

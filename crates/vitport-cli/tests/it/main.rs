@@ -1,6 +1,7 @@
 //! Runs the command's tests, in one program: linking one is what most of the time of many would go into.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod assumptions;
 mod batch;
 mod command_line;
 mod damaged_weights;

@@ -211,7 +211,7 @@ impl Page<'_> {
             numbers::size(measured.difference.size),
             numbers::difference(without.difference.largest),
             numbers::difference(without.tolerance * without.difference.size),
-            if is_all { ": nothing else is different" } else { "" }
+            if is_all { ": no other difference shows on this image" } else { "" }
         )
     }
 

@@ -180,8 +180,8 @@ fn a_bare_file_has_what_nothing_in_it_says() {
         (
             data("convnext/plain/model.safetensors"),
             convnext,
-            8,
-            sorted([&["img_size", "act_layer", "norm_eps"], &PREPROCESSING]),
+            9,
+            sorted([&["img_size"], usual, &PREPROCESSING]),
         ),
     ];
     for (path, options, count, names) in rows {

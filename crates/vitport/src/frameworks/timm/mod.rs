@@ -136,10 +136,10 @@ impl TimmDefinition {
             Err(error) => return Err(error),
         };
         let published = named.filter(|named| named.is_published(self, &facts));
-        let tag = published.as_ref().and_then(|named| named.tag);
+        let model = published.as_ref().and_then(named::Named::published);
         Ok(Identity {
             name: published.as_ref().map_or_else(|| escape(&source.stem()).to_string(), named::Named::name),
-            published: tag.map(Tag::published),
+            published: model,
             preparation,
         })
     }

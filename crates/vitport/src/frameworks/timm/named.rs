@@ -7,7 +7,7 @@ use vitport_checkpoint::escape;
 use super::super::source::Inquiry;
 use super::hub_config::TimmConfig;
 use super::registry::{self, Architecture, Tag};
-use super::{Framework, TimmDefinition};
+use super::{Framework, PublishedModel, TimmDefinition};
 use crate::facts::{FactError, Facts, Origin, is_same};
 use crate::source::Source;
 
@@ -24,6 +24,18 @@ impl Named {
     /// Returns the architecture's name, with the tag if it is known.
     pub fn name(&self) -> String {
         self.tag.map_or_else(|| self.architecture.name.to_owned(), Tag::full_name)
+    }
+
+    /// Returns what the registry has of the tag. What a training run recorded names the weights that it began with, and says nothing
+    /// of what it was trained on.
+    pub fn published(&self) -> Option<PublishedModel> {
+        let published = self.tag?.published();
+        match self.origin {
+            Origin::Argument(_) | Origin::Attribute(_) | Origin::Checkpoint(_) => {
+                Some(PublishedModel { datasets: Vec::new(), ..published })
+            }
+            _ => Some(published),
+        }
     }
 
     /// Returns whether it says all that another name does.
