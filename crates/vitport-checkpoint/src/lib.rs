@@ -54,6 +54,7 @@
 //! | `torch` | PyTorch's three formats on top of those; from a pickled object to named tensors |
 //! | `roots` | which nested part holds the weights |
 //! | `read` | from a tensor to its bytes: contiguous, strided, compressed, supervised |
+//! | `regular` | files that have to be files, no pipes |
 //! | `source` | positional reads and bounded streams |
 //! | `expansion` | small files that describe too much |
 
@@ -73,6 +74,7 @@ mod open;
 mod pickle;
 mod plain_value;
 mod read;
+mod regular;
 mod roots;
 mod safetensors;
 mod saved_module;
@@ -92,6 +94,7 @@ pub use limits::Limits;
 pub use metadata::Metadata;
 pub use plain_value::{PlainCall, PlainValue};
 pub use read::audit::Audit;
+pub use regular::{open_regular, read_regular};
 pub use roots::{ChosenBy, Root, RootChoice};
 pub use saved_module::SavedModule;
 pub use storage::{Encoding, SourceFile, Storage};

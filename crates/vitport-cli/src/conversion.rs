@@ -4,6 +4,7 @@ use std::sync::OnceLock;
 
 use indicatif::ProgressBar;
 use serde_json::{Value, json};
+use vitport::folder::publish::check;
 use vitport::pipeline::WriteOptions;
 use vitport::pipeline::{self, ConvertRequest, Converted, Event, Hooks, Staged};
 use vitport::verify::accounts;
@@ -29,9 +30,15 @@ pub fn convert(
     output: &Printer,
     before_publishing: &dyn Fn(&Staged<'_>) -> Result<(), Failure>,
 ) -> Result<Converted, Failure> {
+    let text = arguments.source.text();
+    let mut read = verification::named_files(text, &arguments.facts, &arguments.verification);
+    // What would be overwritten is refused before anything is opened or fetched.
+    if let Some(out) = &arguments.out {
+        check(out, &read, arguments.force)?;
+    }
+    verification::report_file(&arguments.verification, &read, arguments.out.as_deref())?;
     let request = request(arguments.facts)?;
     let acceptance = verification::acceptance(&arguments.verification, &request)?;
-    let text = arguments.source.text();
     let source = open(text, &arguments.hub, request.root.as_deref(), &request.limits, output)?;
     let prepared = pipeline::plan(source, &request)?;
     if output.is_verbose() {
@@ -43,7 +50,9 @@ pub fn convert(
         false => Some(verification::image(&arguments.verification, &arguments.hub, output)?),
     };
     let out = arguments.out.unwrap_or_else(|| prepared.model.name.replace(['/', '\\'], "_").into());
-    let report_file = verification::report_file(&arguments.verification, files_of(&prepared), Some(&out))?;
+    read.extend(files_of(&prepared));
+    check(&out, &read, arguments.force)?;
+    let report_file = verification::report_file(&arguments.verification, &read, Some(&out))?;
     let bar = progress::bytes(prepared.plan.bytes(), "writing", output);
     let spinner = OnceLock::new();
     let event = |event: Event| match event {

@@ -1,12 +1,13 @@
 //! Writes the file of `--report`: refused before any work is done where it would overwrite what is read or stand where the
-//! folder is to appear, and written whole or not at all.
+//! folder is to appear, and written whole or not at all. A file that is there already is replaced only by its own kind: a report.
 
 use std::fs;
 use std::io::{self, Write};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use vitport::folder::publish::Staging;
-use vitport::verify::{Report, TestImage, page};
+use vitport::verify::{Report, TestImage, is_report, page};
 use vitport_checkpoint::escape;
 
 use crate::failure::Failure;
@@ -35,8 +36,11 @@ impl ReportFile {
         if place.is_dir() {
             return refuse("is a folder");
         }
-        if read.iter().any(|read| resolved(read) == place) {
+        if read.iter().any(|read| is_same_file(read, &place)) {
             return refuse("would overwrite what is read");
+        }
+        if let Some(why) = taken_by(&place) {
+            return refuse(why);
         }
         let out = out.map(resolved);
         let inside = match out.as_ref().and_then(|out| place.strip_prefix(out).ok()) {
@@ -110,7 +114,25 @@ impl ReportFile {
     }
 }
 
-/// Returns whether transformers reads a file of this name in a model's folder.
+/// Says what stands at a report's place and must stay; none for nothing, an earlier report, a terminal or a pipe.
+fn taken_by(place: &Path) -> Option<&'static str> {
+    let kind = fs::metadata(place).ok()?.file_type();
+    if kind.is_file() {
+        (!is_report(place)).then_some("would overwrite a file that is no report")
+    } else if kind.is_char_device() || kind.is_fifo() {
+        None
+    } else {
+        Some("would overwrite a device")
+    }
+}
+
+/// Returns whether two paths lead to one file, by whatever names, links included.
+pub fn is_same_file(one: &Path, other: &Path) -> bool {
+    let identity = |path: &Path| fs::metadata(path).map(|file| (file.dev(), file.ino())).ok();
+    resolved(one) == resolved(other) || identity(one).is_some_and(|file| identity(other) == Some(file))
+}
+
+/// Returns whether a file of this name in a model's folder is read by transformers, or is kept when the folder is replaced.
 fn is_of_the_model(name: &str) -> bool {
     let read = [
         "config.json",
@@ -118,8 +140,15 @@ fn is_of_the_model(name: &str) -> bool {
         "processor_config.json",
         "generation_config.json",
         "README.md",
+        ".gitattributes",
+        ".gitignore",
+        ".git",
+        ".cache",
     ];
     let endings = [".safetensors", ".index.json", ".bin", ".py"];
+    if name == "LICENSE" || name.starts_with("LICENSE.") {
+        return true;
+    }
     read.contains(&name) || endings.iter().any(|ending| name.ends_with(ending))
 }
 

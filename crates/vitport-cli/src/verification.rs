@@ -1,5 +1,6 @@
 //! Holds what `convert` and `verify` have in common: the image, the report's file, and what a verdict means for the exit code.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use vitport::model::Prepared;
@@ -7,7 +8,7 @@ use vitport::pipeline::{Acceptance, NotAccepted, Request, deviation_names};
 use vitport::verify::TestImage;
 use vitport_checkpoint::escape;
 
-use crate::arguments::{HubOptions, VerifyOptions};
+use crate::arguments::{FactArguments, HubOptions, VerifyOptions};
 use crate::failure::{Failure, FailureKind};
 use crate::output::Printer;
 use crate::report_file::{ReportFile, model_files};
@@ -42,6 +43,17 @@ pub fn files_of(prepared: &Prepared) -> Vec<PathBuf> {
     weights.chain(model_files(&prepared.source.path)).collect()
 }
 
+/// Returns the files that arguments name and that are read, as far as they are there: the source, labels, a mapping, an image.
+pub fn named_files(source: &OsStr, facts: &FactArguments, verification: &VerifyOptions) -> Vec<PathBuf> {
+    let source = PathBuf::from(source);
+    let labels = facts.labels.as_ref().map(PathBuf::from);
+    let image = verification.image.as_ref().map(PathBuf::from);
+    let mut files = model_files(&source);
+    files.extend([Some(source), labels, facts.mapping.clone(), image].into_iter().flatten());
+    files.retain(|path| path.is_file());
+    files
+}
+
 /// Opens the image that both networks are run on.
 pub fn image(options: &VerifyOptions, hub: &HubOptions, output: &Printer) -> Result<TestImage, Failure> {
     match &options.image {
@@ -50,13 +62,11 @@ pub fn image(options: &VerifyOptions, hub: &HubOptions, output: &Printer) -> Res
     }
 }
 
-/// Checks the place for the report, if one is asked for. `read` are the files that it must not overwrite, next to the image;
-/// `out` is the folder that is going to appear.
+/// Checks the place for the report, if one is asked for. `read` are the files that it must not overwrite; `out` is the folder that is going to appear.
 pub fn report_file(
     options: &VerifyOptions,
-    mut read: Vec<PathBuf>,
+    read: &[PathBuf],
     out: Option<&Path>,
 ) -> Result<Option<ReportFile>, Failure> {
-    read.extend(options.image.as_ref().map(PathBuf::from));
-    options.report.as_ref().map(|path| ReportFile::new(path, &read, out)).transpose()
+    options.report.as_ref().map(|path| ReportFile::new(path, read, out)).transpose()
 }

@@ -15,13 +15,16 @@ use crate::verification::{self, files_of};
 
 /// Verifies.
 pub fn run(arguments: VerifyArguments, output: &Printer) -> Result<(), Failure> {
+    let mut read =
+        verification::named_files(&arguments.source, &arguments.facts, &arguments.verification);
+    read.extend(model_files(&arguments.folder));
+    verification::report_file(&arguments.verification, &read, None)?;
     let request = request(arguments.facts)?;
     let acceptance = verification::acceptance(&arguments.verification, &request)?;
     let source = open(&arguments.source, &arguments.hub, request.root.as_deref(), &request.limits, output)?;
     let prepared = pipeline::plan(source, &request)?;
-    let mut read = files_of(&prepared);
-    read.extend(model_files(&arguments.folder));
-    let report_file = verification::report_file(&arguments.verification, read, None)?;
+    read.extend(files_of(&prepared));
+    let report_file = verification::report_file(&arguments.verification, &read, None)?;
     let image = verification::image(&arguments.verification, &arguments.hub, output)?;
     let spinner = progress::spinner("running both networks", output);
     let report = pipeline::verify(&prepared, &arguments.folder, &image);

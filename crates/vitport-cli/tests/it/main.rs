@@ -9,6 +9,7 @@ mod dangerous;
 mod deviations;
 mod not_finite;
 mod own_rules;
+mod overwriting;
 mod plausibility;
 mod support;
 mod table_command;

@@ -51,8 +51,8 @@ pub enum FolderError {
     Exists(PathBuf),
     /// Means that the output folder may be replaced but holds no model.
     #[error(
-        "{} has no config.json, so it is not a model folder and --force will not delete it; choose another output \
-         name or remove it yourself",
+        "{} has no config.json of a transformers model, so it is not a model folder and --force will not delete it; choose \
+         another output name or remove it yourself",
         ShownPath(.0)
     )]
     NotAModel(PathBuf),
@@ -67,6 +67,18 @@ pub enum FolderError {
         out: PathBuf,
         /// Gives the name of the folder in it.
         inner: PathBuf,
+    },
+    /// Means that the output folder may be replaced but holds a file, or a link, that no conversion writes.
+    #[error(
+        "{} holds {}, which no conversion writes and --force will not delete; move it away or choose another output name",
+        ShownPath(.out),
+        ShownPath(.file)
+    )]
+    HoldsFile {
+        /// Gives the output path.
+        out: PathBuf,
+        /// Gives the name of the file in it.
+        file: PathBuf,
     },
     /// Means that the output folder is where the command was started, or contains that place.
     #[error("{} is or contains the current folder, which cannot be replaced; name a new folder, such as {}", ShownPath(.0), ShownPath(&.0.join("model")))]

@@ -22,6 +22,16 @@ pub const DEFAULT_SHARD_SIZE: u64 = 5_000_000_000;
 /// Gives the name of the index next to shards.
 pub const INDEX_NAME: &str = "model.safetensors.index.json";
 
+/// Returns whether weights are written under that name: `model.safetensors`, or a shard's.
+pub(super) fn is_weight_file(name: &str) -> bool {
+    let is_number = |text: &str| text.len() >= 5 && text.bytes().all(|byte| byte.is_ascii_digit());
+    let Some(stem) = name.strip_prefix("model").and_then(|rest| rest.strip_suffix(".safetensors")) else {
+        return false;
+    };
+    let parts = stem.strip_prefix('-').and_then(|rest| rest.split_once("-of-"));
+    stem.is_empty() || parts.is_some_and(|(number, count)| is_number(number) && is_number(count))
+}
+
 /// The longest safetensors header that its own library reads, in bytes.
 const MAX_HEADER: usize = 100_000_000;
 

@@ -20,6 +20,7 @@ pub mod publish;
 pub mod reader;
 mod stale;
 pub mod syncing;
+mod written;
 
 pub(crate) use cast::to_f64;
 pub use contents::TargetContents;

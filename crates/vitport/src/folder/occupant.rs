@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::error::{FolderError, Result};
 use super::kept;
+use super::written::{first_foreign, has_model_config};
 
 /// Says what lies at the output path, when it may be replaced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,8 +21,8 @@ pub(super) enum Occupant {
     Folder,
 }
 
-/// Looks at `out` and refuses what may not be replaced: files, links, strangers' folders, and without `force` any folder
-/// with something in it that is not kept.
+/// Looks at `out` and refuses what may not be replaced: files, links, folders with something in them that no conversion writes,
+/// and without `force` any folder with something in it that is not kept.
 pub(super) fn inspect(out: &Path, force: bool) -> Result<Occupant> {
     let Some(metadata) = entry(out)? else { return Ok(Occupant::Nothing) };
     if metadata.is_symlink() {
@@ -44,11 +45,14 @@ pub(super) fn inspect(out: &Path, force: bool) -> Result<Occupant> {
     if !force {
         return Err(FolderError::Exists(out.to_owned()));
     }
-    if !fs::symlink_metadata(out.join("config.json")).is_ok_and(|config| config.is_file()) {
+    if !has_model_config(out) {
         return Err(FolderError::NotAModel(out.to_owned()));
     }
-    match contents.folder {
-        Some(inner) => Err(FolderError::HoldsFolder { out: out.to_owned(), inner }),
+    if let Some(inner) = contents.folder {
+        return Err(FolderError::HoldsFolder { out: out.to_owned(), inner });
+    }
+    match first_foreign(out)? {
+        Some(file) => Err(FolderError::HoldsFile { out: out.to_owned(), file }),
         None => Ok(Occupant::Folder),
     }
 }

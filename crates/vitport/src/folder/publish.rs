@@ -18,6 +18,7 @@ use super::kept;
 use super::occupant::{Occupant, inspect, refuse_overlap};
 use super::stale::{Purpose, Siblings, lock, remove};
 use super::syncing::Syncing;
+use super::written::first_foreign;
 
 /// Says how a folder is to be published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -125,7 +126,10 @@ impl Staging {
         self.syncing.finish()?;
         let (replaced, kept) = self.take_name()?;
         self.published = true;
-        let is_rescued = replaced.as_deref().is_none_or(|old| kept::rescue(old, &self.out).is_ok());
+        // Somebody may have put a file there in the last moment.
+        let is_rescued = replaced.as_deref().is_none_or(|old| {
+            kept::rescue(old, &self.out).is_ok() && first_foreign(old).is_ok_and(|file| file.is_none())
+        });
         if self.options.fsync {
             sync_folder(&self.parent)?;
         }
@@ -209,6 +213,17 @@ impl Drop for Staging {
             unmake(&self.made);
         }
     }
+}
+
+/// Refuses an output that [`Staging::begin`] would refuse, before any work is done, and touches nothing.
+///
+/// # Errors
+/// As [`Staging::begin`].
+pub fn check(out: &Path, protect: &[PathBuf], force: bool) -> Result<()> {
+    let (parent, name) = place(out)?;
+    let out = parent.join(name);
+    refuse_overlap(&out, protect)?;
+    inspect(&out, force).map(drop)
 }
 
 /// Removes what killed runs left next to an output that itself is not touched.

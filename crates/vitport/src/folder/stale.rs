@@ -14,6 +14,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use super::kept;
+use super::written::first_foreign;
 
 /// Says where the temporary folders of one output path lie, and what they are called.
 #[derive(Debug, Clone)]
@@ -61,7 +62,7 @@ impl Siblings {
 
     /// Removes what killed runs left behind. Should one have been killed after it moved the old folder aside and before
     /// the new one was in place, the old one gets its place back; after that, what is kept of the old one is moved to the
-    /// new one. What cannot be removed is left for another day.
+    /// new one. What cannot be removed, or holds a file that no conversion writes, is left for another day.
     pub(super) fn clear(&self, out: &Path) {
         let Ok(entries) = fs::read_dir(&self.parent) else { return };
         for entry in entries.flatten() {
@@ -70,7 +71,8 @@ impl Siblings {
             let Ok(Some(_lock)) = lock(&path) else { continue };
             if purpose == Purpose::Aside && fs::symlink_metadata(out).is_err() {
                 let _ = fs::rename(&path, out);
-            } else if kept::rescue(&path, out).is_ok() {
+            } else if kept::rescue(&path, out).is_ok() && first_foreign(&path).is_ok_and(|file| file.is_none())
+            {
                 let _ = remove(&path);
             }
         }

@@ -13,6 +13,7 @@ mod hash;
 mod layers;
 pub mod page;
 mod pixels;
+mod recognise;
 mod report;
 mod rounded;
 mod run;
@@ -26,6 +27,7 @@ pub use difference::{Arithmetic, Difference, NotFinite};
 pub use facts::FactCheck;
 pub use hash::Hashing;
 pub use pixels::CROP_ROUNDING;
+pub use recognise::is_report;
 pub use report::{
     CastReport, Comparison, Guess, HashedFile, ImageReport, KnownDeviation, NamedDeviation, Probabilities,
     Report, SCHEMA, SourceReport, TensorCounts, Timings, Verdict, top5,

@@ -32,6 +32,8 @@ pub struct Job {
     pub fields: Map<String, Value>,
     /// Names the folder to make, as an absolute path without `.` and `..`.
     pub out: PathBuf,
+    /// Names the report's file, if there is to be one.
+    pub report: Option<PathBuf>,
     arguments: Vec<OsString>,
 }
 
@@ -99,6 +101,7 @@ pub fn parse(text: &str) -> Result<Vec<Job>, Vec<BadLine>> {
         }
     }
     bad.extend(collisions(&jobs));
+    bad.extend(shared_reports(&jobs));
     bad.sort_by_key(|bad| bad.line);
     if bad.is_empty() { Ok(jobs) } else { Err(bad) }
 }
@@ -140,9 +143,10 @@ fn job(line: usize, text: &str, known: &BTreeMap<String, bool>) -> Result<Job, S
     let source = text_field("source")?;
     let out = absolute(Path::new(&text_field("out")?))?;
     arguments.extend(["--".into(), source.into()]);
-    let job = Job { line, fields, out, arguments };
+    let mut job = Job { line, fields, out, report: None, arguments };
     // Facts that only make sense together, files that cannot be read: convert says so, and says it now.
     let convert = job.convert().map_err(|failure| failure.message)?;
+    job.report = convert.verification.report.as_deref().map(absolute).transpose()?;
     request(convert.facts).map_err(|failure| failure.message)?;
     Ok(job)
 }
@@ -186,9 +190,27 @@ fn collisions(jobs: &[Job]) -> Vec<BadLine> {
     bad
 }
 
+/// Lines whose report is that of another line.
+fn shared_reports(jobs: &[Job]) -> Vec<BadLine> {
+    let mut taken: BTreeMap<&Path, usize> = BTreeMap::new();
+    let mut bad = Vec::new();
+    for job in jobs {
+        let Some(report) = &job.report else { continue };
+        match taken.get(report.as_path()) {
+            Some(first) => {
+                bad.push(BadLine { line: job.line, message: format!("its `report` is that of line {first} too") });
+            }
+            None => {
+                taken.insert(report, job.line);
+            }
+        }
+    }
+    bad
+}
+
 /// Returns a path without `.`, `..` and, as far as it exists, links.
 pub fn absolute(path: &Path) -> Result<PathBuf, String> {
-    let path = std::path::absolute(path).map_err(|error| format!("its `out` is not a path: {error}"))?;
+    let path = std::path::absolute(path).map_err(|error| format!("`{}` is not a path: {error}", escape(&path.to_string_lossy())))?;
     let mut plain = PathBuf::new();
     for component in path.components() {
         match component {

@@ -24,6 +24,7 @@ use crate::conversion::{class, convert};
 use crate::failure::{Failure, FailureKind};
 use crate::output::Printer;
 use crate::progress;
+use crate::report_file::is_same_file;
 use crate::terminal::message::error_line;
 use crate::terminal::style::{DIM, GREEN};
 
@@ -45,6 +46,10 @@ pub fn run(arguments: &BatchArguments, output: &Printer) -> Result<(), Failure> 
         arguments.results.clone().or_else(|| Results::default_path(&arguments.jobs_file, shard));
     let results_path =
         results_path.ok_or_else(|| Failure::usage("jobs come from standard input; give --results FILE"))?;
+    let bad = overwriting(&all, &arguments.jobs_file, &results_path);
+    if !bad.is_empty() {
+        return Err(refuse(&arguments.jobs_file, &bad));
+    }
     let results = Results::open(&results_path)?;
     let done = if arguments.resume { Done::read(&results_path) } else { Done::default() };
     let jobs: Vec<Job> =
@@ -72,6 +77,15 @@ pub fn run(arguments: &BatchArguments, output: &Printer) -> Result<(), Failure> 
     }
     let ends = run.ends.into_inner().unwrap_or_else(PoisonError::into_inner);
     conclude(&jobs, ends, &results_path, output)
+}
+
+/// Lines whose report would overwrite the jobs or the results.
+fn overwriting(jobs: &[Job], jobs_file: &Path, results: &Path) -> Vec<BadLine> {
+    let is_needed = |path: &&Path| [jobs_file, results].iter().any(|file| is_same_file(file, path));
+    let reports = jobs.iter().filter_map(|job| Some((job.line, job.report.as_deref()?)));
+    let overwriting = reports.filter(|(_, report)| is_needed(report));
+    let message = || "its `report` would overwrite the jobs or the results".to_owned();
+    overwriting.map(|(line, _)| BadLine { line, message: message() }).collect()
 }
 
 /// What the workers share.

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use vitport::card;
-use vitport_checkpoint::escape;
+use vitport_checkpoint::{escape, open_regular};
 
 use super::jobs::Job;
 use crate::arguments::JobShard;
@@ -92,9 +92,16 @@ impl Results {
     /// Opens the file and locks it for as long as the run lasts.
     ///
     /// # Errors
-    /// A usage failure if another run has it, a disk failure if it cannot be written.
+    /// A usage failure if another run has it or it is a file of another kind, a disk failure if it cannot be written.
     pub fn open(path: &Path) -> Result<Self, Failure> {
         let failed = |error: io::Error| Failure::disk(path, &error);
+        if path.exists() && !is_results(path).map_err(failed)? {
+            let shown = path.display().to_string();
+            return Err(Failure::usage(format!(
+                "{}: this is no results file of a batch, and nothing is added to it; give --results another place",
+                escape(&shown)
+            )));
+        }
         let mut file = OpenOptions::new().create(true).read(true).append(true).open(path).map_err(failed)?;
         if let Err(TryLockError::WouldBlock) = file.try_lock() {
             let shown = path.display().to_string();
@@ -170,7 +177,11 @@ impl Done {
     pub fn read(results: &Path) -> Self {
         let mut done = Self::default();
         for path in siblings(results) {
-            let Ok(text) = fs::read(&path) else { continue };
+            let mut text = Vec::new();
+            let read = open_regular(&path).and_then(|mut file| file.read_to_end(&mut text));
+            if read.is_err() {
+                continue;
+            }
             for line in String::from_utf8_lossy(&text).lines() {
                 if let Ok(record) = serde_json::from_str::<Record>(line)
                     && record.event == "publishing"
@@ -195,6 +206,17 @@ impl Done {
                     .all(|file| FileStamp::written(&job.out, &file.path).as_ref() == Some(file))
         })
     }
+}
+
+/// Returns whether a file is one of results, or empty. A killed run may have left half a line.
+fn is_results(path: &Path) -> io::Result<bool> {
+    const BEGINNING: &str = "{\"event\":\"";
+    if !fs::metadata(path)?.is_file() {
+        return Ok(false);
+    }
+    let mut beginning = Vec::new();
+    open_regular(path)?.take(BEGINNING.len() as u64).read_to_end(&mut beginning)?;
+    Ok(BEGINNING.as_bytes().starts_with(&beginning))
 }
 
 /// Returns the fields that decide what a folder holds.

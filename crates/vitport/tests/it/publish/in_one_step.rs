@@ -9,7 +9,7 @@ use std::sync::Barrier;
 use vitport::folder::publish::{Options, Staging};
 use vitport::folder::{FolderError, FolderErrorClass};
 
-use super::names;
+use super::{config, generation_of, names};
 use crate::child;
 
 const PLAIN: Options = Options { force: false, fsync: true };
@@ -23,16 +23,16 @@ fn staged(out: &Path, options: Options, generation: &str) -> Staging {
 /// The same, where another run may have taken the name already.
 fn try_staged(out: &Path, options: Options, generation: &str) -> Result<Staging, FolderError> {
     let staging = Staging::begin(out, &[], options)?;
-    staging.write("config.json", generation.as_bytes())?;
+    staging.write("config.json", config(generation).as_bytes())?;
     staging.write("model.safetensors", generation.as_bytes())?;
     Ok(staging)
 }
 
 fn generation(out: &Path) -> String {
     assert_eq!(names(out), ["config.json", "model.safetensors"]);
-    let config = fs::read_to_string(out.join("config.json")).unwrap();
-    assert_eq!(config, fs::read_to_string(out.join("model.safetensors")).unwrap());
-    config
+    let generation = generation_of(out);
+    assert_eq!(generation, fs::read_to_string(out.join("model.safetensors")).unwrap());
+    generation
 }
 
 #[test]

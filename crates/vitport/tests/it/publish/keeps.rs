@@ -6,7 +6,7 @@ use std::path::Path;
 
 use vitport::folder::publish::{Options, PublishedFolder, Staging};
 
-use super::names;
+use super::{config, generation_of, names};
 
 const PLAIN: Options = Options { force: false, fsync: true };
 const FORCE: Options = Options { force: true, fsync: true };
@@ -21,7 +21,7 @@ fn clone(out: &Path) {
 
 fn publish(out: &Path, options: Options, card: Option<&str>) -> PublishedFolder {
     let staging = Staging::begin(out, &[], options).unwrap();
-    staging.write("config.json", b"new").unwrap();
+    staging.write("config.json", config("new").as_bytes()).unwrap();
     if let Some(card) = card {
         staging.write("README.md", card.as_bytes()).unwrap();
     }
@@ -51,13 +51,10 @@ fn force_replaces_the_card_by_a_new_one_and_keeps_it_where_there_is_none() {
     let parent = tempfile::tempdir().unwrap();
     let out = parent.path().join("out");
     clone(&out);
-    fs::write(out.join("config.json"), "old").unwrap();
+    fs::write(out.join("config.json"), config("old")).unwrap();
     fs::write(out.join("LICENSE"), "my terms").unwrap();
     publish(&out, FORCE, Some("new card"));
-    assert_eq!(
-        (read(out.join("README.md")), read(out.join("config.json"))),
-        ("new card".into(), "new".into())
-    );
+    assert_eq!((read(out.join("README.md")), generation_of(&out)), ("new card".into(), "new".into()));
     assert_eq!(
         (read(out.join("LICENSE")), read(out.join(".git/HEAD"))),
         ("my terms".into(), "ref: refs/heads/main".into())
@@ -73,7 +70,7 @@ fn a_run_that_was_killed_before_it_moved_the_git_folder_loses_nothing() {
     let out = parent.path().join("out");
     // What is there right after the exchange: the new folder under its name, the clone under the temporary one.
     fs::create_dir(&out).unwrap();
-    fs::write(out.join("config.json"), "new").unwrap();
+    fs::write(out.join("config.json"), config("new")).unwrap();
     clone(&parent.path().join(".out.vitport-abc123"));
     drop(Staging::begin(&out, &[], FORCE).unwrap());
     assert_eq!(read(out.join(".git/HEAD")), "ref: refs/heads/main");

@@ -10,6 +10,7 @@ use std::process::{Command, Output};
 use vitport::folder::publish::{Options, Staging};
 use vitport::folder::{FolderError, FolderErrorClass};
 
+use super::{config, generation_of};
 use crate::child;
 
 const PLACE: &str = "VITPORT_TEST_DISK_PLACE";
@@ -49,10 +50,10 @@ fn a_full_disk_leaves_the_old_folder() {
     if let Some(place) = given_place() {
         let out = place.join("out");
         fs::create_dir(&out).unwrap();
-        fs::write(out.join("config.json"), "old").unwrap();
+        fs::write(out.join("config.json"), config("old")).unwrap();
         let message = overfill(&out).to_string();
         assert!(message.contains("free some space"), "{message}");
-        assert_eq!(fs::read_to_string(out.join("config.json")).unwrap(), "old");
+        assert_eq!(generation_of(&out), "old");
         assert_eq!(fs::read_dir(&place).unwrap().count(), 1);
         println!("tried");
         return;

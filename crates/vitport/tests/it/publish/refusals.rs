@@ -26,7 +26,7 @@ fn refused(out: &Path, protect: &[PathBuf], options: Options) -> String {
 
 fn model(path: &Path) {
     fs::create_dir_all(path).unwrap();
-    fs::write(path.join("config.json"), "{}").unwrap();
+    fs::write(path.join("config.json"), r#"{"model_type": "vit"}"#).unwrap();
     fs::write(path.join("model.safetensors"), "weights").unwrap();
 }
 
@@ -48,8 +48,61 @@ fn force_does_not_delete_a_stranger_s_folder() {
     fs::write(out.join("holiday.jpg"), "").unwrap();
     assert!(refused(&out, &[], FORCE).contains("has no config.json"));
     model(&out);
+    assert!(refused(&out, &[], FORCE).contains("holds `holiday.jpg`, which no conversion writes"));
     fs::create_dir(out.join("runs")).unwrap();
     assert!(refused(&out, &[], FORCE).contains("holds the folder `runs`"));
+}
+
+#[test]
+fn force_deletes_only_what_a_conversion_writes() {
+    let parent = tempfile::tempdir().unwrap();
+    let out = parent.path().join("out");
+    let ours: [(&str, &str); 7] = [
+        ("preprocessor_config.json", "{}"),
+        ("model-00001-of-00002.safetensors", ""),
+        ("model.safetensors.index.json", "{}"),
+        ("modeling_microsoft_cvt.py", ""),
+        ("how it went.json", "{\n  \"schema\": 1,\n  \"vitport\": \"0.1.0\""),
+        ("README.md", "# card"),
+        (".gitattributes", ""),
+    ];
+    for (name, text) in ours {
+        model(&out);
+        fs::write(out.join(name), text).unwrap();
+        drop(Staging::begin(&out, &[], FORCE).unwrap_or_else(|error| panic!("{name}: {error}")));
+    }
+    for name in
+        ["labels.txt", "pytorch_model.bin", "model-1-of-2.safetensors", "modelling.py", "notes.json", ".env"]
+    {
+        fs::write(out.join(name), "mine").unwrap();
+        let message = refused(&out, &[], FORCE);
+        assert!(message.contains(&format!("holds `{name}`, which no conversion writes")), "{message}");
+        fs::remove_file(out.join(name)).unwrap();
+    }
+    fs::remove_file(out.join("model-00001-of-00002.safetensors")).unwrap();
+    symlink("../elsewhere", out.join("model-00001-of-00002.safetensors")).unwrap();
+    assert!(refused(&out, &[], FORCE).contains("holds `model-00001-of-00002.safetensors`"));
+}
+
+#[test]
+fn force_deletes_no_folder_of_another_framework() {
+    let parent = tempfile::tempdir().unwrap();
+    let out = parent.path().join("hub");
+    model(&out);
+    for config in ["{}", "not JSON", r#"{"architecture": "vit_base_patch16_224", "num_classes": 10}"#] {
+        fs::write(out.join("config.json"), config).unwrap();
+        assert!(refused(&out, &[], FORCE).contains("has no config.json of a transformers model"), "{config}");
+    }
+}
+
+#[test]
+fn a_file_that_came_up_at_the_last_moment_is_left() {
+    let parent = tempfile::tempdir().unwrap();
+    let stale = parent.path().join(".out.vitport-abc123");
+    model(&stale);
+    fs::write(stale.join("mine.txt"), "mine").unwrap();
+    drop(Staging::begin(&parent.path().join("out"), &[], FORCE).unwrap());
+    assert_eq!(names(&stale), ["config.json", "mine.txt", "model.safetensors"]);
 }
 
 #[test]
@@ -109,7 +162,7 @@ fn the_source_is_neither_replaced_nor_written_into() {
     );
     let snapshot = parent.path().join("snapshot");
     fs::create_dir(&snapshot).unwrap();
-    fs::write(snapshot.join("config.json"), "{}").unwrap();
+    fs::write(snapshot.join("config.json"), r#"{"model_type": "vit"}"#).unwrap();
     symlink(&weights, snapshot.join("model.safetensors")).unwrap();
     assert!(
         refused(&snapshot, &[snapshot.join("model.safetensors")], FORCE).contains(" contains the source ")

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use vitport::folder::publish::{Options, Staging};
 
+use super::{config, generation_of};
 use crate::child;
 
 const OUT: &str = "VITPORT_TEST_KILL_OUT";
@@ -23,18 +24,22 @@ fn publish_for_ever(out: &Path) {
 
 fn publish(out: &Path, generation: &str) {
     let staging = Staging::begin(out, &[], Options { force: true, fsync: false }).unwrap();
-    staging.write("config.json", generation.as_bytes()).unwrap();
+    staging.write("config.json", config(generation).as_bytes()).unwrap();
     for number in 0..FILES {
-        staging.write(&format!("{number}.safetensors"), generation.as_bytes()).unwrap();
+        staging.write(&shard(number), generation.as_bytes()).unwrap();
     }
     staging.publish().unwrap();
 }
 
+fn shard(number: usize) -> String {
+    format!("model-{:05}-of-{FILES:05}.safetensors", number + 1)
+}
+
 /// Checks that `out` is one whole generation, and says which.
 fn whole(out: &Path) -> String {
-    let generation = fs::read_to_string(out.join("config.json")).unwrap();
+    let generation = generation_of(out);
     for number in 0..FILES {
-        let file = fs::read_to_string(out.join(format!("{number}.safetensors"))).unwrap();
+        let file = fs::read_to_string(out.join(shard(number))).unwrap();
         assert_eq!(file, generation, "file {number} is of another generation");
     }
     assert_eq!(fs::read_dir(out).unwrap().count(), FILES + 1);
