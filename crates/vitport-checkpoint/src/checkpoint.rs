@@ -14,6 +14,7 @@ use crate::evidence::{FileEvidence, Unsupported};
 use crate::limits::Limits;
 use crate::metadata::Metadata;
 use crate::open;
+use crate::opened::FileHandle;
 use crate::read::Bytes;
 use crate::read::audit::Audit;
 use crate::roots::{self, ChosenBy, Root, RootChoice};
@@ -221,7 +222,7 @@ impl Checkpoint {
 
     /// Returns handles of their own of the opened [`files`](Self::files), in the same order: whatever happens to the names
     /// meanwhile, they are the files that the tensors are read from.
-    pub fn handles(&self) -> impl Iterator<Item = std::io::Result<std::fs::File>> {
+    pub fn handles(&self) -> impl Iterator<Item = FileHandle> {
         self.bytes.handles()
     }
 

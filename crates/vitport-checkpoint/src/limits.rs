@@ -40,7 +40,7 @@ pub struct Limits {
     /// Bounds plain values kept from next to the weights of a pickle, where more are left out and that is
     /// noted; and entries of a safetensors header's `__metadata__`, where more are refused. Default 4,096.
     pub max_metadata: usize,
-    /// Bounds shards of one index file. Default 4,096; every shard is an open file.
+    /// Bounds shards of one index file. Default 4,096; at most 128 files are open at a time.
     pub max_shards: usize,
     /// Takes the tensors of a file whose pickle would make a dangerous call in Python; default false, so that such a file is
     /// refused. The call is never made here, and [`FileEvidence::dangerous_call`](crate::FileEvidence::dangerous_call) names

@@ -6,17 +6,17 @@
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::sync::Arc;
 
 use crate::error::{CheckpointError, Fault, Reason, Refusal, refuse};
+use crate::opened::{FileHandle, Opened};
 
 /// Describes an open regular file, the length it had, and when it had last been written to.
 #[derive(Debug)]
 pub(crate) struct Source {
     pub(crate) path: PathBuf,
     pub(crate) len: u64,
-    file: File,
-    modified: Option<SystemTime>,
+    opened: Arc<Opened>,
 }
 
 impl Source {
@@ -37,29 +37,23 @@ impl Source {
             let fault: Result<(), Fault> = refuse(Reason::UnknownFormat, "this is not a regular file");
             fault.map_err(|fault| fault.in_file(path))?;
         }
-        let file = File::open(path).map_err(failed)?;
-        let metadata = file.metadata().map_err(failed)?;
-        let (len, modified) = (metadata.len(), metadata.modified().ok());
-        Ok(Self { path: path.to_path_buf(), len, file, modified })
+        let opened = Opened::open(path).map_err(failed)?;
+        Ok(Self { path: path.to_path_buf(), len: opened.len(), opened })
     }
 
     /// Refuses a file that was written to since it was opened, as far as its length and its time show it.
     pub(crate) fn check_unchanged(&self) -> Result<(), Fault> {
-        let now = self.file.metadata()?;
-        if now.len() == self.len && now.modified().ok() == self.modified {
-            return Ok(());
-        }
-        refuse(Reason::Changed, "the file was changed while it was read")
+        self.opened.check_unchanged()
     }
 
-    /// Returns another handle of the same open file.
-    pub(crate) fn handle(&self) -> io::Result<File> {
-        self.file.try_clone()
+    /// Another handle of the same file.
+    pub(crate) fn handle(&self) -> FileHandle {
+        FileHandle(Arc::clone(&self.opened))
     }
 
     /// Fills `out` from `offset` on, in one positional read where the operating system allows.
     pub(crate) fn read_exact_at(&self, out: &mut [u8], offset: u64) -> Result<(), Fault> {
-        match read_exact_at(&self.file, out, offset) {
+        match read_exact_at(&*self.opened.file()?, out, offset) {
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => refuse(
                 Reason::Truncated,
                 format!("{} bytes at offset {offset} reach beyond the end of the file", out.len()),
@@ -85,6 +79,16 @@ impl Source {
 
 fn is_link(path: &Path) -> bool {
     std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink())
+}
+
+#[cfg(unix)]
+pub(crate) fn read_at(file: &File, out: &mut [u8], offset: u64) -> io::Result<usize> {
+    std::os::unix::fs::FileExt::read_at(file, out, offset)
+}
+
+#[cfg(windows)]
+pub(crate) fn read_at(file: &File, out: &mut [u8], offset: u64) -> io::Result<usize> {
+    std::os::windows::fs::FileExt::seek_read(file, out, offset)
 }
 
 #[cfg(unix)]

@@ -14,6 +14,7 @@ mod values;
 use std::path::Path;
 
 use crate::error::{CheckpointError, Fault, Reason, refuse};
+use crate::opened::FileHandle;
 use crate::source::Source;
 use crate::storage::{Encoding, Storage};
 use crate::tensor::Tensor;
@@ -34,7 +35,7 @@ impl Bytes {
         Self { sources, storages, spool, kept: strided::Kept::default() }
     }
 
-    pub(crate) fn handles(&self) -> impl Iterator<Item = std::io::Result<std::fs::File>> {
+    pub(crate) fn handles(&self) -> impl Iterator<Item = FileHandle> {
         self.sources.iter().map(Source::handle)
     }
 

@@ -3,16 +3,14 @@
 //! A thread of its own computes them while the files are written and verified. It keeps to the pace of the writing as far
 //! as it can, so a file that is not in the system's cache yet comes from the disk once and not twice.
 
-use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 
 use sha2::{Digest, Sha256};
-use vitport_checkpoint::Checkpoint;
+use vitport_checkpoint::{Checkpoint, FileHandle};
 
 use super::VerifyError;
 use super::report::HashedFile;
@@ -31,12 +29,10 @@ impl Hashing {
     /// Begins to hash the files that a checkpoint was opened from, as they were opened.
     ///
     /// # Errors
-    /// [`VerifyError::Hash`] if the system has no more threads or file handles.
+    /// [`VerifyError::Hash`] if the system has no more threads.
     pub fn start(checkpoint: &Checkpoint) -> Result<Self, VerifyError> {
         let opened = checkpoint.files().iter().zip(checkpoint.handles());
-        let files = opened
-            .map(|(file, handle)| Ok((file.path.clone(), handle.map_err(failed(&file.path))?)))
-            .collect::<Result<Vec<_>, VerifyError>>()?;
+        let files = opened.map(|(file, handle)| (file.path.clone(), handle)).collect::<Vec<_>>();
         let first = files.first().map(|(path, _)| path.clone()).unwrap_or_default();
         let is_dropped = Arc::new(AtomicBool::new(false));
         let stop = Arc::clone(&is_dropped);
@@ -70,7 +66,7 @@ fn failed(path: &std::path::Path) -> impl Fn(io::Error) -> VerifyError {
     move |error| VerifyError::Hash { path: path.clone(), error }
 }
 
-fn hash(path: PathBuf, file: &File, stop: &AtomicBool) -> Result<HashedFile, VerifyError> {
+fn hash(path: PathBuf, file: &FileHandle, stop: &AtomicBool) -> Result<HashedFile, VerifyError> {
     let mut hasher = Sha256::new();
     let mut block = vec![0; BLOCK];
     let mut bytes = 0;
