@@ -1,7 +1,7 @@
 //! Runs the `vitport` command: arguments in, exit code out. Everything between is the library's.
 //!
 //! Modules use only those below them: `commands`; `conversion` and `verification`; `show`, `source`, `report_file` and
-//! `request`; `hub`, `environment` and `progress`; `output`; `arguments` and `failure`; `terminal`.
+//! `request`; `hub`, `environment` and `progress`; `output`; `arguments` and `failure`; `terminal`. `signals` ends the command from outside.
 
 mod arguments;
 mod commands;
@@ -16,6 +16,7 @@ mod progress;
 mod report_file;
 mod request;
 mod show;
+mod signals;
 mod source;
 mod terminal;
 mod verification;
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
     };
     arguments.common.color.write_global();
     outlive_the_file_size_limit();
+    signals::watch();
     let output = Printer::new(&arguments.common);
     std::panic::set_hook(Box::new(output::say_bug));
     // Unwinding lets temporary files go, as on every other way out.

@@ -7,6 +7,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use vitport::folder::publish::Staging;
+use vitport::temporary::uninterrupted;
 use vitport::verify::{Report, TestImage, is_report, page};
 use vitport_checkpoint::escape;
 
@@ -54,6 +55,7 @@ impl ReportFile {
         };
         let file = Self { path: place, inside };
         if file.inside.is_none() && !file.is_special() {
+            let _section = uninterrupted();
             let (_, temporary) = file.temporary().map_err(|error| Failure::disk(path, &error))?;
             // It was made to see that it can be made.
             let _ = fs::remove_file(temporary);
@@ -97,6 +99,7 @@ impl ReportFile {
         if self.is_special() {
             return fs::OpenOptions::new().write(true).open(&self.path)?.write_all(text);
         }
+        let _section = uninterrupted();
         let (mut file, temporary) = self.temporary()?;
         let written = file.write_all(text).and_then(|()| fs::rename(&temporary, &self.path));
         written.inspect_err(|_| {

@@ -26,6 +26,7 @@ pub mod plan;
 pub mod preprocessing;
 pub mod source;
 pub mod state_dict;
+pub mod temporary;
 pub mod verify;
 
 pub use vitport_nn as nn;

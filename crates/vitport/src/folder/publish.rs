@@ -16,9 +16,11 @@ use rustix::fs::RenameFlags;
 use super::error::{FolderError, Result};
 use super::kept;
 use super::occupant::{Occupant, inspect, refuse_overlap};
-use super::stale::{Purpose, Siblings, lock, remove};
+pub(crate) use super::stale::remove;
+use super::stale::{Purpose, Siblings, lock};
 use super::syncing::Syncing;
 use super::written::first_foreign;
+use crate::temporary::uninterrupted;
 
 /// Says how a folder is to be published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,12 +74,15 @@ impl Staging {
         let out = parent.join(&name);
         refuse_overlap(&out, protect)?;
         let siblings = Siblings::new(&parent, &name);
+        let mut section = uninterrupted();
         siblings.clear(&out);
         inspect(&out, options.force)?;
 
         let mut made = Vec::new();
         let created = create(&parent, &siblings, &mut made);
         let (path, lock) = created.inspect_err(|_| unmake(&made))?;
+        section.add(path.clone(), made.clone());
+        drop(section);
         let syncing = Syncing::new(options.fsync);
         let staging =
             Staging { out, parent, siblings, path, options, syncing, made, _lock: lock, published: false };
@@ -124,8 +129,10 @@ impl Staging {
     /// what stood there stands there still.
     pub fn publish(mut self) -> Result<PublishedFolder> {
         self.syncing.finish()?;
+        let mut section = uninterrupted();
         let (replaced, kept) = self.take_name()?;
         self.published = true;
+        section.forget(&self.path);
         // Somebody may have put a file there in the last moment.
         let is_rescued = replaced.as_deref().is_none_or(|old| {
             kept::rescue(old, &self.out).is_ok() && first_foreign(old).is_ok_and(|file| file.is_none())
@@ -208,9 +215,11 @@ impl Staging {
 impl Drop for Staging {
     fn drop(&mut self) {
         if !self.published {
+            let mut section = uninterrupted();
             // Nobody is left to tell; the next run with this output tries again.
             let _ = remove(&self.path);
             unmake(&self.made);
+            section.forget(&self.path);
         }
     }
 }
@@ -286,7 +295,7 @@ fn make_parents(parent: &Path, made: &mut Vec<PathBuf>) -> Result<()> {
 }
 
 /// Removes the parents that this run made, as far as nothing else has moved in.
-fn unmake(made: &[PathBuf]) {
+pub(crate) fn unmake(made: &[PathBuf]) {
     for folder in made.iter().rev() {
         let _ = fs::remove_dir(folder);
     }
@@ -314,10 +323,12 @@ fn sync_folder(folder: &Path) -> Result<()> {
 mod tests {
     use super::*;
 
+    const OLD: &str = r#"{"model_type": "vit"}"#;
+
     fn old_and_staged(parent: &Path) -> (PathBuf, Staging) {
         let out = parent.join("out");
         fs::create_dir(&out).unwrap();
-        fs::write(out.join("config.json"), "old").unwrap();
+        fs::write(out.join("config.json"), OLD).unwrap();
         let staging = Staging::begin(&out, &[], Options { force: true, fsync: false }).unwrap();
         staging.write("config.json", b"new").unwrap();
         (out, staging)
@@ -329,7 +340,7 @@ mod tests {
         let (out, staging) = old_and_staged(parent.path());
         let aside = staging.replace_by_two_renames().unwrap();
         assert_eq!(fs::read(out.join("config.json")).unwrap(), b"new");
-        assert_eq!(fs::read(aside.join("config.json")).unwrap(), b"old");
+        assert_eq!(fs::read(aside.join("config.json")).unwrap(), OLD.as_bytes());
         // A run that is killed here leaves the old folder to the next run, which removes it.
         staging.siblings.clear(&out);
         assert!(!aside.exists());
@@ -341,7 +352,7 @@ mod tests {
         let (out, staging) = old_and_staged(parent.path());
         fs::remove_dir_all(staging.path()).unwrap();
         assert!(staging.replace_by_two_renames().is_err());
-        assert_eq!(fs::read(out.join("config.json")).unwrap(), b"old");
+        assert_eq!(fs::read(out.join("config.json")).unwrap(), OLD.as_bytes());
         assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 1);
     }
 }

@@ -71,7 +71,8 @@ impl Siblings {
             let Ok(Some(_lock)) = lock(&path) else { continue };
             if purpose == Purpose::Aside && fs::symlink_metadata(out).is_err() {
                 let _ = fs::rename(&path, out);
-            } else if kept::rescue(&path, out).is_ok() && first_foreign(&path).is_ok_and(|file| file.is_none())
+            } else if kept::rescue(&path, out).is_ok()
+                && first_foreign(&path).is_ok_and(|file| file.is_none())
             {
                 let _ = remove(&path);
             }
@@ -110,7 +111,7 @@ pub(super) fn lock(path: &Path) -> io::Result<Option<File>> {
 
 /// Removes a folder and all in it, while somebody else may be doing the same. Folders in it that may not be written to are
 /// opened up first, as far as they belong to this user.
-pub(super) fn remove(path: &Path) -> io::Result<()> {
+pub(crate) fn remove(path: &Path) -> io::Result<()> {
     for _ in 0..8 {
         match fs::remove_dir_all(path) {
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
