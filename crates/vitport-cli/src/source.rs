@@ -10,6 +10,7 @@ use vitport_checkpoint::{Checkpoint, Limits, escape};
 use crate::arguments::{HubOptions, is_address};
 use crate::failure::Failure;
 use crate::output::Printer;
+use crate::terminal::message::note_line;
 use crate::terminal::style::RED;
 
 /// Opens a path or, where there is no such path, a name. `root` picks the nested part that holds the weights.
@@ -27,6 +28,7 @@ pub fn open(
     if !path.exists()
         && let Some(source) = open_by_name(text, hub, root, limits, output)?
     {
+        note_card(&source, output);
         return Ok(source);
     }
     if hub.revision.is_some() {
@@ -36,7 +38,19 @@ pub fn open(
     }
     let source = Source::open(path, root, limits)?;
     say_danger(&source.checkpoint, output)?;
+    note_card(&source, output);
     Ok(source)
+}
+
+/// Says that a card cannot be read, and so no licence is known.
+fn note_card(source: &Source, output: &Printer) {
+    let why = source.card.as_ref().and_then(|card| card.unreadable.as_deref());
+    if let Some(why) = why.filter(|_| output.shows_progress()) {
+        note_line(&format!(
+            "the metadata of the source's README.md cannot be read ({}); no licence is taken from it or from elsewhere",
+            escape(why)
+        ));
+    }
 }
 
 /// Says what a pickle would have run whose tensors are taken all the same.
@@ -71,7 +85,10 @@ fn open_by_name(
     say_danger(&source.checkpoint, output)?;
     let provenance =
         vitport::source::Provenance { repository: snapshot.repo.clone(), commit: snapshot.commit.clone() };
-    let card = vitport::front_matter::FrontMatter::next_to(&snapshot.folder);
+    let card = match snapshot.card_failed {
+        Some(why) => Some(vitport::front_matter::FrontMatter::unreadable(why)),
+        None => vitport::front_matter::FrontMatter::next_to(&snapshot.folder),
+    };
     Ok(Some(Source { card, provenance: Some(provenance), ..source }))
 }
 

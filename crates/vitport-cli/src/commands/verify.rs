@@ -15,8 +15,7 @@ use crate::verification::{self, files_of};
 
 /// Verifies.
 pub fn run(arguments: VerifyArguments, output: &Printer) -> Result<(), Failure> {
-    let mut read =
-        verification::named_files(&arguments.source, &arguments.facts, &arguments.verification);
+    let mut read = verification::named_files(&arguments.source, &arguments.facts, &arguments.verification);
     read.extend(model_files(&arguments.folder));
     verification::report_file(&arguments.verification, &read, None)?;
     let request = request(arguments.facts)?;

@@ -30,6 +30,8 @@ pub struct Snapshot {
     pub commit: String,
     /// Says how sure it is that the revision is still this commit.
     pub reach: Reach,
+    /// Says why the model card, which the repository has, could not be fetched.
+    pub card_failed: Option<String>,
     /// Whether the folder's file names say by themselves which weights are meant.
     usual: bool,
 }
@@ -127,14 +129,16 @@ fn fetch(
     // A card is worth having, and a model without one is worth as much: it is asked for once.
     let once = Questions { retries: Retries { tries: 1, ..questions.retries }, ..*questions };
     let has_card = listing.is_none_or(|files| files.iter().any(|file| file == CARD));
-    if has_card {
-        let _ = Transfer { questions: &once, ..transfer }.fetch(CARD);
-    }
+    let card_failed = match has_card {
+        true => Transfer { questions: &once, ..transfer }.fetch(CARD).err().map(|error| error.to_string()),
+        false => None,
+    };
     let files = all_files(id, &weights, &needed)?;
     if !has_card {
         cache.remember_absence(commit, CARD);
     }
-    Ok(snapshot(cache, id, commit, &weights, files, config, Reach::Hub))
+    let fetched = snapshot(cache, id, commit, &weights, files, config, Reach::Hub);
+    Ok(Snapshot { card_failed, ..fetched })
 }
 
 /// The model as the cache holds it, without asking anybody.
@@ -208,6 +212,7 @@ fn snapshot(
         revision: id.revision().to_owned(),
         commit: commit.to_owned(),
         reach,
+        card_failed: None,
         usual: weights.usual,
     }
 }

@@ -1,6 +1,7 @@
 //! Which licence the weights have: what the source's card says, else the config or the framework's registry, and these only for
 //! a file that is the published one, unchanged. timm repeats the licence of the weights that a training began with in every
 //! `config.json` it writes, and a model of the same shape that somebody trained on has a licence that no registry knows.
+//! Where a card is there, no registry is asked, and one that cannot be read could say anything.
 
 use super::License;
 use super::unchanged::published_file;
@@ -24,6 +25,9 @@ pub fn choose_license(
     of_config: Option<Sourced<String>>,
     published: Option<&PublishedModel>,
 ) -> Licensing {
+    if source.card.as_ref().is_some_and(|card| card.unreadable.is_some()) {
+        return Licensing::default();
+    }
     let of_card = || {
         let card = source.card.as_ref()?;
         let license = License::of(card.license.as_deref()?)?;
@@ -42,7 +46,8 @@ pub fn choose_license(
     let unchanged = is_fetched.cloned().or_else(|| published_file(source));
     match unchanged {
         Some(unchanged) => {
-            Licensing { license: of_config.or_else(|| of_registry(&unchanged)), of_base: None }
+            let of_registry = || of_registry(&unchanged).filter(|_| source.card.is_none());
+            Licensing { license: of_config.or_else(of_registry), of_base: None }
         }
         None => Licensing { license: None, of_base: of_config.or_else(|| of_registry(published?)) },
     }

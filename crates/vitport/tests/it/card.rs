@@ -36,7 +36,7 @@ fn a_classifier_says_its_task_its_source_and_its_base_models_licence() {
     let mut model = prepared("vit_small_twin", FactOptions::default());
     model.source.provenance =
         Some(Provenance { repository: "org/birds".to_owned(), commit: "c0ffee".to_owned() });
-    model.source.card = FrontMatter::parse("---\ndatasets: [org/feathers, cub]\n---\n");
+    model.source.card = Some(FrontMatter::parse("---\ndatasets: [org/feathers, cub]\n---\n"));
     let card = text(&model, false);
     assert_eq!(
         head(&card),

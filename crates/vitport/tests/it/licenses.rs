@@ -45,7 +45,7 @@ fn license(
     let mut source = Source::open(&example::path("vit_small_twin"), None, &Limits::default()).unwrap();
     let values = &mut source.config.as_mut().unwrap().values;
     values["pretrained_cfg"]["license"] = config.into();
-    source.card = card.and_then(FrontMatter::parse);
+    source.card = card.map(FrontMatter::parse);
     source.provenance = repository
         .map(|repository| Provenance { repository: repository.to_owned(), commit: "c0ffee".to_owned() });
     let published = tag.map(published);
@@ -63,6 +63,18 @@ fn the_table_speaks_for_its_own_repository_alone() {
     assert_eq!(license(None, None, None, Some(TAG)), (None, Some(said.clone())));
     assert_eq!(license(None, None, Some("someone/fine-tuned"), Some(TAG)), (None, Some(said)));
     assert_eq!(license(None, None, Some(&own), None), (None, None));
+}
+
+#[test]
+fn a_card_that_states_none_is_not_made_up_for() {
+    let own = format!("timm/{TAG}");
+    let unreadable = "---\nbase: &base {license: mit}\n<<: *base\n---\n";
+    assert_eq!(license(None, Some("# no metadata"), Some(&own), Some(TAG)), (None, None));
+    assert_eq!(license(None, Some(unreadable), Some(&own), Some(TAG)), (None, None));
+    assert_eq!(license(Some("apache-2.0"), Some(unreadable), Some(&own), Some(TAG)), (None, None));
+    let alias = "---\nx: &l cc-by-nc-4.0\nlicense: *l\n---\n";
+    let (said, _) = license(Some("apache-2.0"), Some(alias), Some(&own), Some(TAG));
+    assert_eq!(said.unwrap().0, "cc-by-nc-4.0");
 }
 
 #[test]
@@ -108,7 +120,7 @@ fn a_card_comes_first() {
 fn a_licence_of_its_own_keeps_its_name_and_a_link_that_leads_there() {
     let card = "---\nlicense: other\nlicense_name: our-terms\nlicense_link: LICENSE\n---\n";
     let mut source = Source::open(&example::path("vit_small_twin"), None, &Limits::default()).unwrap();
-    source.card = FrontMatter::parse(card);
+    source.card = Some(FrontMatter::parse(card));
     let known = choose_license(&source, of_config(&source), None).license.unwrap().value;
     assert_eq!((known.id.as_str(), known.name.as_deref(), known.link), ("other", Some("our-terms"), None));
     source.provenance = Some(Provenance { repository: "org/name".to_owned(), commit: "c0ffee".to_owned() });

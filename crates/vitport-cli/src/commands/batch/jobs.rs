@@ -198,7 +198,10 @@ fn shared_reports(jobs: &[Job]) -> Vec<BadLine> {
         let Some(report) = &job.report else { continue };
         match taken.get(report.as_path()) {
             Some(first) => {
-                bad.push(BadLine { line: job.line, message: format!("its `report` is that of line {first} too") });
+                bad.push(BadLine {
+                    line: job.line,
+                    message: format!("its `report` is that of line {first} too"),
+                });
             }
             None => {
                 taken.insert(report, job.line);
@@ -210,7 +213,8 @@ fn shared_reports(jobs: &[Job]) -> Vec<BadLine> {
 
 /// Returns a path without `.`, `..` and, as far as it exists, links.
 pub fn absolute(path: &Path) -> Result<PathBuf, String> {
-    let path = std::path::absolute(path).map_err(|error| format!("`{}` is not a path: {error}", escape(&path.to_string_lossy())))?;
+    let path = std::path::absolute(path)
+        .map_err(|error| format!("`{}` is not a path: {error}", escape(&path.to_string_lossy())))?;
     let mut plain = PathBuf::new();
     for component in path.components() {
         match component {
