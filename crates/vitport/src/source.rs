@@ -3,17 +3,18 @@
 //! A source is a weight file, or a folder that holds one. The `config.json` of a folder is parsed here and understood by the
 //! framework that wrote it, which takes each of its keys as a statement that the weights may contradict.
 
-use std::fs;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
-use vitport_checkpoint::{Checkpoint, Limits, PlainValue, escape};
+use vitport_checkpoint::{Checkpoint, Limits, PlainValue, escape, read_regular};
 
 use crate::front_matter::FrontMatter;
 
 /// Limits the bytes that a `config.json` may have. Published ones with 21,843 labels take some 2 MB.
-const MAX_CONFIG_BYTES: u64 = 32 << 20;
+pub const MAX_CONFIG_BYTES: u64 = 16 << 20;
+
+/// Limits the values in it, as far as commas count them: a value takes many times its bytes in memory.
+const MOST_CONFIG_VALUES: usize = 1_000_000;
 
 /// Says why a source could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -127,21 +128,16 @@ impl ConfigFile {
     fn next_to(folder: &Path) -> Result<Option<Self>, SourceError> {
         let path = folder.join("config.json");
         let failed = |reason: String| SourceError::Config { path: path.clone(), reason };
-        let file = match fs::File::open(&path) {
-            Ok(file) => file,
+        let text = match read_regular(&path, MAX_CONFIG_BYTES) {
+            Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(failed(error.to_string())),
         };
-        let mut text = String::new();
-        let read = file
-            .take(MAX_CONFIG_BYTES + 1)
-            .read_to_string(&mut text)
-            .map_err(|error| failed(error.to_string()))?;
-        if read as u64 > MAX_CONFIG_BYTES {
-            return Err(failed(format!("it is larger than {MAX_CONFIG_BYTES} bytes")));
+        if text.iter().filter(|byte| **byte == b',').count() > MOST_CONFIG_VALUES {
+            return Err(failed(format!("it lists more than {MOST_CONFIG_VALUES} values")));
         }
         let value: Value =
-            serde_json::from_str(&text).map_err(|error| failed(format!("it is no JSON: {error}")))?;
+            serde_json::from_slice(&text).map_err(|error| failed(format!("it is no JSON: {error}")))?;
         let Value::Object(values) = value else {
             return Err(failed("it is JSON, but no object".to_owned()));
         };

@@ -7,6 +7,7 @@ mod command_line;
 mod damaged_weights;
 mod dangerous;
 mod deviations;
+mod limits;
 mod not_finite;
 mod overwriting;
 mod own_rules;

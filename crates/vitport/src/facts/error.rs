@@ -124,6 +124,12 @@ pub enum FactError {
         /// Says what is wrong.
         reason: String,
     },
+    /// Means that the source declares more than a limit allows.
+    #[error("{what}")]
+    Limit {
+        /// Says what is too large, what the limit is, and what to do.
+        what: String,
+    },
     /// Means that the `config.json` next to the weights is none that any framework writes.
     #[error("{}: {reason}; correct or remove it", escape(&.path.display().to_string()))]
     Config {

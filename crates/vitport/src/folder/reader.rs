@@ -1,11 +1,10 @@
 //! Opens a transformers folder that exists, to be verified or used: its two documents and its weights.
 
-use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use vitport_checkpoint::{Checkpoint, Limits};
+use vitport_checkpoint::{Checkpoint, Limits, open_regular};
 
 use super::error::{FolderError, Result};
 
@@ -23,7 +22,7 @@ pub struct Folder {
 }
 
 /// The largest document that is read, in bytes. 22,000 class names, twice, take 2 MB.
-const MAX_DOCUMENT: u64 = 32 << 20;
+const MAX_DOCUMENT: u64 = crate::source::MAX_CONFIG_BYTES;
 
 impl Folder {
     /// Opens the folder at `path`. No weight is read yet.
@@ -45,7 +44,7 @@ impl Folder {
     /// Returns the bytes of a small file of the folder; none if there is no such file, or it is large or cannot be read.
     pub fn file(&self, name: &str) -> Option<Vec<u8>> {
         let mut bytes = Vec::new();
-        let file = File::open(self.path.join(name)).ok()?;
+        let file = open_regular(&self.path.join(name)).ok()?;
         file.take(MAX_DOCUMENT + 1).read_to_end(&mut bytes).ok()?;
         (bytes.len() as u64 <= MAX_DOCUMENT).then_some(bytes)
     }
@@ -58,7 +57,7 @@ fn document(path: &Path) -> Result<Option<Value>> {
         why,
         advice: "write the folder again or restore the file",
     };
-    let file = match File::open(path) {
+    let file = match open_regular(path) {
         Ok(file) => file,
         Err(error)
             if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) =>

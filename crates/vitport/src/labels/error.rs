@@ -28,6 +28,16 @@ pub enum LabelError {
         /// Gives the most bytes that are read.
         limit: u64,
     },
+    /// Means that there are more values than any head has classes.
+    #[error(
+        "labels file {source_name:?} holds more than {limit} values, and no head has so many classes; name another file"
+    )]
+    TooMany {
+        /// Names the file.
+        source_name: String,
+        /// Gives the most values that are read.
+        limit: usize,
+    },
     /// Means that the bytes are not UTF-8 text.
     #[error("labels file {source_name:?} is not UTF-8 text (byte {offset}); save it as UTF-8")]
     Encoding {

@@ -3,13 +3,12 @@
 //! since a label in the wrong place is worse than none.
 
 use std::fmt;
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 
 use serde::Deserialize;
 use serde::de::{MapAccess, Visitor};
 use serde_json::Value;
+use vitport_checkpoint::read_regular;
 
 use super::unique::make_unique;
 use super::{ClassNames, LabelError};
@@ -17,18 +16,22 @@ use super::{ClassNames, LabelError};
 /// Limits the bytes of a labels file: 115,000 classes of 60 bytes are 7 MB.
 const LIMIT: u64 = 8 << 20;
 
+/// Limits the values of a list of labels, as far as lines or commas count them; no head has so many classes.
+const MOST_VALUES: usize = 1_000_000;
+
 /// Reads labels from a file; see [`parse`] for the forms.
 ///
 /// # Errors
 /// Returns [`LabelError`] if the file cannot be read, is larger than 8 MiB, or [`parse`] refuses what is in it.
 pub fn from_file(path: &Path) -> Result<ClassNames, LabelError> {
     let read = |error| LabelError::Read { path: path.to_owned(), error };
-    let mut bytes = Vec::new();
-    File::open(path).map_err(read)?.take(LIMIT + 1).read_to_end(&mut bytes).map_err(read)?;
     let name = path.to_string_lossy();
-    if bytes.len() as u64 > LIMIT {
-        return Err(LabelError::TooLarge { source_name: name.into_owned(), limit: LIMIT });
-    }
+    let bytes = match read_regular(path, LIMIT) {
+        Err(error) if error.kind() == std::io::ErrorKind::FileTooLarge => {
+            return Err(LabelError::TooLarge { source_name: name.into_owned(), limit: LIMIT });
+        }
+        bytes => bytes.map_err(read)?,
+    };
     parse(&bytes, &name)
 }
 
@@ -51,6 +54,12 @@ pub fn parse(bytes: &[u8], name: &str) -> Result<ClassNames, LabelError> {
         .map_err(|error| LabelError::Encoding { source_name: source_name(), offset: error.valid_up_to() })?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(text).trim_end();
     let json = |error| LabelError::Json { source_name: source_name(), error };
+    // Each takes many times its bytes in memory.
+    let is_json = text.trim_start().starts_with(['[', '{']);
+    let separator = if is_json { b',' } else { b'\n' };
+    if text.bytes().filter(|byte| *byte == separator).count() > MOST_VALUES {
+        return Err(LabelError::TooMany { source_name: source_name(), limit: MOST_VALUES });
+    }
     let entries = match text.trim_start().chars().next() {
         None => return Err(LabelError::Empty { source_name: source_name() }),
         Some('[') => list(serde_json::from_str(text).map_err(json)?, name)?,

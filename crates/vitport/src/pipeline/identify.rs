@@ -17,8 +17,11 @@ use crate::model::Model;
 use crate::nn::ForwardError;
 use crate::options::FactOptions;
 use crate::plan::{Dropped, Plan};
-use crate::source::Source;
+use crate::source::{MAX_CONFIG_BYTES, Source};
 use crate::state_dict::StateDict;
+
+/// Limits the classes of a head: with `LABEL_0`, `LABEL_1`, … that many make a `config.json` of just under 16 MiB.
+const MOST_CLASSES: u64 = 250_000;
 
 /// Describes a definition, and a layout onto its names if the tensors lie in one.
 type Found = (&'static dyn SourceDefinition, Option<&'static Mapping>);
@@ -70,6 +73,7 @@ pub fn identify(
     choose(&with_head(evidence.facts(), options))?;
     let processor = preparation.as_ref().map(Preparation::processor).transpose()?;
     let facts = with_head(evidence.resolve()?, options);
+    check_classes(&facts)?;
     let Some(mapping) = choose(&facts)?.cloned() else {
         return Err(unknown(source, options, config, &state_dict).into());
     };
@@ -149,6 +153,7 @@ fn finish(identified: Identified<'_>) -> Result<Model, ConvertError> {
         }
         Task::Features { .. } => None,
     };
+    check_names(labels.as_ref().map_or(&[], |labels| &labels.names.value))?;
     preparation.facts.into_iter().for_each(|fact| facts.set(fact));
     if let Some(labels) = &labels {
         facts.set(labels_fact(labels));
@@ -207,6 +212,36 @@ fn labels_fact(labels: &Labels) -> Fact {
         Sourced::new(json!(format!("{} from {first:?} on", counted(&known.value))), known.origin.clone())
     });
     Fact { overrides, ..fact }
+}
+
+/// Refuses a head before memory is set aside for the names of its classes.
+fn check_classes(facts: &Facts) -> Result<(), FactError> {
+    match facts.number("num_classes") {
+        Some(classes) if classes > MOST_CLASSES => {
+            let what = format!(
+                "the head has {classes} classes, more than {MOST_CLASSES}, whose names no config.json holds; \
+                 leave the head out with --no-head"
+            );
+            Err(FactError::Limit { what })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Refuses names that come to a `config.json` that would not be read again.
+fn check_names(names: &[String]) -> Result<(), FactError> {
+    // Each name stands there twice, with its number, on a line of its own.
+    let line = |name: &String| (name.len() as u64).saturating_add(20);
+    let bytes = names.iter().map(line).fold(0, u64::saturating_add).saturating_mul(2);
+    if bytes <= MAX_CONFIG_BYTES {
+        return Ok(());
+    }
+    let what = format!(
+        "config.json with the names of {} classes would have {bytes} bytes, more than {MAX_CONFIG_BYTES}; give shorter \
+         ones with --labels FILE",
+        names.len()
+    );
+    Err(FactError::Limit { what })
 }
 
 /// Returns the definition whose tensors these are, through a layout if they lie in one.

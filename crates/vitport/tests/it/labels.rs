@@ -161,6 +161,9 @@ fn files_are_read_up_to_a_size() {
     assert_eq!(from_file(file.path()).unwrap().names(), ["cat", "dog"]);
     file.as_file().set_len(9 << 20).unwrap();
     assert!(matches!(from_file(file.path()), Err(LabelError::TooLarge { .. })));
+    for many in ["a\n".repeat(1_000_002), format!("[{}0]", "0,".repeat(1_000_001))] {
+        assert!(refusal(many.as_bytes()).contains("more than 1000000 values"));
+    }
     assert!(matches!(from_file("no/such/labels.txt".as_ref()), Err(LabelError::Read { .. })));
     assert!(matches!(from_file(std::env::temp_dir().as_ref()), Err(LabelError::Read { .. })));
 }
