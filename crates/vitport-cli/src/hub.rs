@@ -1,7 +1,7 @@
 //! Leads from a name to files in the cache: which repository a text means, and fetching it with something to look at meanwhile.
 
 use std::cell::RefCell;
-use std::path::Path;
+use std::fs::File;
 
 use indicatif::ProgressBar;
 use vitport::frameworks::timm::registry::{self, Tag};
@@ -114,7 +114,7 @@ pub fn fetch(id: RepoId, hub: &HubOptions, output: &Printer) -> Result<Snapshot,
     Ok(snapshot)
 }
 
-/// Fetches an image into a temporary file, and hands its path to `open`.
+/// Fetches an image into a temporary file without a name, and hands it to `open`.
 ///
 /// # Errors
 /// As [`fetch`], and what `open` returns.
@@ -122,12 +122,12 @@ pub fn with_image<T>(
     url: &str,
     hub: &HubOptions,
     output: &Printer,
-    open: impl FnOnce(&Path) -> Result<T, Failure>,
+    open: impl FnOnce(File) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
     let shown = Shown::new(output);
     let file = fetch_url(&settings(hub)?, url, &std::env::temp_dir(), MOST_IMAGE_BYTES, &shown);
     shown.clear();
-    open(file?.path())
+    open(file?)
 }
 
 fn settings(hub: &HubOptions) -> Result<HubConfig, Failure> {

@@ -1,13 +1,11 @@
 //! Makes the library's requests of options.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 
 use vitport::labels::{LabelChoice, LabelSet};
 use vitport::options;
 use vitport::pipeline::Request;
-use vitport_checkpoint::escape;
+use vitport_checkpoint::{escape, read_regular};
 
 use crate::arguments::FactArguments;
 use crate::failure::Failure;
@@ -52,12 +50,8 @@ pub fn request(options: FactArguments) -> Result<Request, Failure> {
     })
 }
 
-/// Reads the text of a mapping, which may be a pipe, but not an endless one.
+/// Reads the text of a mapping.
 fn read_mapping(path: &Path) -> std::io::Result<String> {
-    let mut text = String::new();
-    let read = File::open(path)?.take(MAX_MAPPING + 1).read_to_string(&mut text)?;
-    match read as u64 > MAX_MAPPING {
-        true => Err(std::io::Error::other(format!("it has more than {MAX_MAPPING} bytes"))),
-        false => Ok(text),
-    }
+    String::from_utf8(read_regular(path, MAX_MAPPING)?)
+        .map_err(|_| std::io::Error::other("it is not UTF-8 text"))
 }

@@ -125,8 +125,8 @@ pub fn open_image(text: &OsStr, hub: &HubOptions, output: &Printer) -> Result<Te
 
 #[cfg(feature = "hub")]
 fn open_address(url: &str, hub: &HubOptions, output: &Printer) -> Result<TestImage, Failure> {
-    crate::hub::with_image(url, hub, output, |path| {
-        Ok(TestImage::open_named(path, vitport::hub::shown_address(url).to_string())?)
+    crate::hub::with_image(url, hub, output, |file| {
+        Ok(TestImage::read(file, vitport::hub::shown_address(url).to_string())?)
     })
 }
 

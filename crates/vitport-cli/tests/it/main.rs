@@ -8,6 +8,7 @@ mod damaged_weights;
 mod dangerous;
 mod deviations;
 mod limits;
+mod no_files;
 mod not_finite;
 mod overwriting;
 mod own_rules;

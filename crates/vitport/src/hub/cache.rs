@@ -6,6 +6,7 @@
 //! models--org--name/blobs/<etag>.incomplete          an interrupted transfer, to be resumed
 //! models--org--name/refs/<branch, tag or refs/pr/N>  the commit it stood for when last asked
 //! models--org--name/snapshots/<commit>/<path>        a relative link to the blob
+//! models--org--name/.refs/<a%2Fb>                    the same, where refs/a is a file and refs/a/b cannot be
 //! models--org--name/.no_exist/<commit>/<path>        an empty file: the commit is known not to have this one
 //! .locks/models--org--name/<etag>.lock               held (flock) while the blob is written
 //! ```
@@ -16,11 +17,16 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use vitport_checkpoint::read_regular;
 
 use super::error::HubError;
 use super::etag::Etag;
 use super::name::check_path;
 use super::progress::{FetchEvent, Progress};
+use crate::temporary::uninterrupted;
 
 /// Describes the part of the cache that belongs to one repository.
 #[derive(Clone, Debug)]
@@ -70,7 +76,8 @@ impl RepoCache {
         if is_commit(revision) && self.snapshot(revision).is_dir() {
             return Some(revision.to_owned());
         }
-        let text = fs::read_to_string(self.folder().join("refs").join(revision)).ok()?;
+        let usual = self.folder().join("refs").join(revision);
+        let text = read_ref(&usual).or_else(|| read_ref(&self.aside(revision)))?;
         let commit = text.trim();
         is_segment(commit).then(|| commit.to_owned())
     }
@@ -115,14 +122,17 @@ impl RepoCache {
 
     /// Remembers which commit a revision stands for.
     pub(super) fn remember(&self, revision: &str, commit: &str) -> Result<(), HubError> {
-        let place = self.folder().join("refs").join(revision);
-        let known = fs::read_to_string(&place).is_ok_and(|text| text == commit);
+        let usual = self.folder().join("refs").join(revision);
+        let is_shadowed = usual.is_dir() || usual.ancestors().skip(1).any(Path::is_file);
+        let place = if is_shadowed { self.aside(revision) } else { usual };
+        let known = read_ref(&place).is_some_and(|text| text == commit);
         if revision == commit || known {
             return Ok(());
         }
         let write = |source| HubError::disk("write", &place, source);
         let folder = place.parent().unwrap_or(&self.root);
         fs::create_dir_all(folder).map_err(|source| HubError::disk("create the folder", folder, source))?;
+        let _section = uninterrupted();
         let mut new = tempfile::Builder::new()
             .prefix(".ref-")
             .permissions(usual_permissions())
@@ -133,6 +143,12 @@ impl RepoCache {
         Ok(())
     }
 
+    /// Where a revision is noted whose usual place is taken: `refs/a` is a file, so that `refs/a/b` cannot be. In one name, with
+    /// `%2F` in place of `/`.
+    fn aside(&self, revision: &str) -> PathBuf {
+        self.folder().join(".refs").join(revision.replace('%', "%25").replace('/', "%2F"))
+    }
+
     /// Takes the lock that `huggingface_hub` takes before it writes this blob. It is given up when the
     /// returned file is dropped. A file system without locks is used without: the digest of what was
     /// written is checked in any case.
@@ -140,15 +156,27 @@ impl RepoCache {
         let folder = self.root.join(".locks").join(&self.folder_name);
         fs::create_dir_all(&folder).map_err(|source| HubError::disk("create the folder", &folder, source))?;
         let place = folder.join(format!("{}.lock", etag.name()));
-        let lock = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(&place)
-            .map_err(|source| HubError::disk("open", &place, source))?;
-        if let Err(TryLockError::WouldBlock) = lock.try_lock() {
-            progress.event(FetchEvent::WaitingForLock { file });
-            lock.lock().map_err(|source| HubError::disk("lock", &place, source))?;
+        let open = |source| HubError::disk("open", &place, source);
+        if fs::metadata(&place).is_ok_and(|there| !there.is_file()) {
+            return Err(open(io::Error::new(io::ErrorKind::InvalidInput, "this is not a regular file")));
+        }
+        let lock = OpenOptions::new().create(true).truncate(false).write(true).open(&place).map_err(open)?;
+        let mut waited: Option<(Instant, Option<u64>)> = None;
+        while let Err(TryLockError::WouldBlock) = lock.try_lock() {
+            let length = fs::metadata(self.incomplete(etag)).ok().map(|there| there.len());
+            match &mut waited {
+                None => {
+                    progress.event(FetchEvent::WaitingForLock { file });
+                    waited = Some((Instant::now(), length));
+                }
+                Some((since, known)) if *known != length => (*since, *known) = (Instant::now(), length),
+                Some((since, _)) if since.elapsed() > LONGEST_WAIT => {
+                    let why = "another process holds it and fetches nothing; end that one, then try again";
+                    return Err(HubError::disk("lock", &place, io::Error::new(io::ErrorKind::TimedOut, why)));
+                }
+                Some(_) => {}
+            }
+            sleep(Duration::from_millis(100));
         }
         Ok(lock)
     }
@@ -164,6 +192,7 @@ impl RepoCache {
             return Ok(place);
         }
         let write = |source| HubError::disk("write", &place, source);
+        let _section = uninterrupted();
         let result = tempfile::Builder::new().prefix(".link-").make_in(folder, |new| symlink(&target, new));
         match result {
             Ok(new) => {
@@ -180,6 +209,14 @@ impl RepoCache {
         }
         Ok(place)
     }
+}
+
+/// How long another process may hold a lock without getting any further. It may wait five minutes because a server asked it to.
+const LONGEST_WAIT: Duration = Duration::from_secs(900);
+
+/// The text of a file in `refs`, which is short.
+fn read_ref(place: &Path) -> Option<String> {
+    String::from_utf8(read_regular(place, 1 << 10).ok()?).ok()
 }
 
 /// What a file gets that is simply created, before the umask: a cache may be shared between users.

@@ -26,7 +26,7 @@ const NOT_WEIGHTS: [&str; 6] =
     ["training_args.bin", "optimizer.pt", "optimizer.bin", "scheduler.pt", "scaler.pt", "rng_state.pth"];
 
 /// Limits the bytes of an index. One of 10,000 tensors has about 1 MB.
-pub(super) const LONGEST_INDEX: u64 = 64 << 20;
+pub(super) const LONGEST_INDEX: u64 = 32 << 20;
 
 /// More shards than any model has.
 const MOST_SHARDS: usize = 10_000;

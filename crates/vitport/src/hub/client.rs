@@ -9,11 +9,16 @@ use ureq::http::header::{ACCEPT_ENCODING, AUTHORIZATION, LOCATION, RANGE, RETRY_
 use ureq::http::{HeaderMap, HeaderValue, Method, Request, Response};
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::{Agent, Body, Proxy};
+use vitport_checkpoint::read_regular;
 
 use super::address::Address;
 use super::config::HubConfig;
 use super::error::HubError;
+use super::pace::{Pace, is_over};
 use super::retry::{Fault, is_passing, rate_limit_reset, retry_after};
+
+/// Bytes that a file of certificates may have; Mozilla's has 200,000.
+const MOST_CERTIFICATE_BYTES: u64 = 16 << 20;
 
 /// More redirects than any Hub needs: one for a renamed repository, one or two to the storage.
 const MOST_REDIRECTS: u32 = 10;
@@ -66,7 +71,7 @@ impl<'a> Client<'a> {
         let roots = match &config.ca_bundle {
             None => RootCerts::WebPki,
             Some(path) => {
-                let text = std::fs::read(path)
+                let text = read_regular(path, MOST_CERTIFICATE_BYTES)
                     .map_err(|source| HubError::disk("read the certificates in", path, source))?;
                 let certificates: Vec<Certificate<'static>> = parse_pem(&text)
                     .filter_map(|item| match item {
@@ -124,6 +129,11 @@ impl<'a> Client<'a> {
             direct: agent(None),
             is_reached: Cell::new(false),
         })
+    }
+
+    /// Returns a watch over the tries of one transfer.
+    pub(super) fn pace(&self, is_small: bool) -> Pace {
+        Pace::new(self.config, is_small)
     }
 
     pub(super) fn endpoint(&self) -> &Address {
@@ -285,9 +295,20 @@ impl Answer {
     }
 
     /// Reads the whole body, which may not be longer than `limit` bytes; `None` if it is.
-    pub(super) fn read_all(self, limit: u64) -> io::Result<Option<Vec<u8>>> {
+    pub(super) fn read_all(self, limit: u64, pace: &mut Pace) -> io::Result<Option<Vec<u8>>> {
         let mut bytes = Vec::new();
-        self.body.into_reader().take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
+        let mut reader = self.body.into_reader().take(limit.saturating_add(1));
+        let mut block = vec![0; 16 << 10];
+        loop {
+            let count = match reader.read(&mut block) {
+                Ok(0) => break,
+                Ok(count) => count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+            };
+            bytes.extend_from_slice(block.get(..count).unwrap_or_default());
+            pace.received(count)?;
+        }
         Ok((u64::try_from(bytes.len()).is_ok_and(|length| length <= limit)).then_some(bytes))
     }
 }
@@ -366,10 +387,14 @@ fn bypasses(list: &str, address: &Address) -> bool {
     )
 }
 
-/// Returns the fault, one that may pass, for a body that was cut short.
+/// Returns the fault for a body that was cut short: one that may pass, unless its time is up.
 pub(super) fn cut(error: &io::Error, progressed: bool, as_error: impl FnOnce(String) -> HubError) -> Fault {
     let why = io_words(error);
+    let is_over = is_over(error);
     let error = Box::new(as_error(why.clone()));
+    if is_over {
+        return Fault::Final(*error);
+    }
     Fault::Passing { error, why, retry_after: None::<Duration>, progressed, absent: false }
 }
 

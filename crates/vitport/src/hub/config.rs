@@ -27,6 +27,12 @@ pub struct HubConfig {
     pub answer_timeout: Duration,
     /// Says how long a transfer may stand still before it counts as cut.
     pub read_timeout: Duration,
+    /// Says how long a small file (a config, a card, an index, a listing) may take, all tries together.
+    pub small_file_timeout: Duration,
+    /// Says how many bytes a second a large file has to bring at least, counted over [`HubConfig::slowest_window`].
+    pub slowest_rate: u64,
+    /// Says how long a large file may come more slowly than that before the transfer counts as cut.
+    pub slowest_window: Duration,
     /// Says how often and how patiently to try again.
     pub retries: Retries,
     /// Gives the `User-Agent` header.
@@ -45,6 +51,9 @@ impl HubConfig {
             ca_bundle: None,
             answer_timeout: Duration::from_secs(10),
             read_timeout: Duration::from_secs(10),
+            small_file_timeout: Duration::from_secs(60),
+            slowest_rate: 1 << 10,
+            slowest_window: Duration::from_secs(30),
             retries: Retries::default(),
             user_agent: concat!("vitport/", env!("CARGO_PKG_VERSION")).to_owned(),
         }

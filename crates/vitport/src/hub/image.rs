@@ -1,10 +1,9 @@
 //! Fetches one file from any address, for an image that is given as a link. It is not cached: it goes to a temporary file that
-//! disappears with its handle.
+//! has no name and disappears with its handle.
 
-use std::io::{self, Read, Write};
+use std::fs::File;
+use std::io::{self, Read, Seek, Write};
 use std::path::Path;
-
-use tempfile::NamedTempFile;
 
 use super::address::{Address, shown_address};
 use super::client::{Client, cut};
@@ -13,7 +12,7 @@ use super::error::HubError;
 use super::progress::{FetchEvent, Progress};
 use super::retry::{Fault, retrying};
 
-/// Fetches `url` (http or https) into a new temporary file in `folder`; at most `limit` bytes.
+/// Fetches `url` (http or https) into a new temporary file without a name in `folder`; at most `limit` bytes.
 ///
 /// Proxies, patience and certificates are those of the Hub; the token is sent only if the address is on
 /// the Hub's own origin.
@@ -27,7 +26,7 @@ pub fn fetch_url(
     folder: &Path,
     limit: u64,
     progress: &dyn Progress,
-) -> Result<NamedTempFile, HubError> {
+) -> Result<File, HubError> {
     let shown = shown_address(url);
     if config.offline {
         return Err(HubError::OfflineAddress { address: shown });
@@ -36,6 +35,7 @@ pub fn fetch_url(
     let client = Client::new(config)?;
     let name = shown.rsplit('/').find(|part| !part.is_empty()).unwrap_or("image");
     let too_large = || HubError::TooLarge { address: shown.clone(), limit };
+    let mut pace = client.pace(false);
     retrying(&config.retries, progress, || {
         let answer = client.get(&address, &shown, 0)?;
         let host = client.shown_host(&answer.address);
@@ -50,12 +50,14 @@ pub fn fetch_url(
         }
         progress.event(FetchEvent::Started { file: name, size, resumed_from: 0 });
         let write = |source| Fault::Final(HubError::disk("write a temporary file in", folder, source));
-        let mut file = NamedTempFile::new_in(folder).map_err(write)?;
+        let mut file = tempfile::tempfile_in(folder).map_err(write)?;
         let mut reader = answer.body.into_reader().take(limit.saturating_add(1));
         let mut block = vec![0; 64 * 1024];
         let mut received: u64 = 0;
+        pace.begin();
         loop {
-            let count = match reader.read(&mut block) {
+            let read = reader.read(&mut block).and_then(|count| pace.received(count).map(|()| count));
+            let count = match read {
                 Ok(0) => break,
                 Ok(count) => count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
@@ -78,6 +80,7 @@ pub fn fetch_url(
         if received > limit {
             return Err(too_large().into());
         }
+        file.rewind().map_err(write)?;
         progress.event(FetchEvent::Finished { file: name });
         Ok(file)
     })

@@ -9,6 +9,7 @@ use super::config::Retries;
 use super::error::HubError;
 use super::etag::Etag;
 use super::name::{DEFAULT_REVISION, check_path};
+use super::pace::Pace;
 use super::progress::Progress;
 use super::retry::{Fault, retrying};
 
@@ -61,9 +62,10 @@ impl Questions<'_> {
             paths.push(api);
         }
         let policy = Retries { tries, ..self.retries };
+        let mut pace = self.client.pace(true);
         for path in paths {
             let address = self.client.endpoint().with_path(&path);
-            if let Some(facts) = retrying(&policy, self.progress, || self.ask_info(&address))? {
+            if let Some(facts) = retrying(&policy, self.progress, || self.ask_info(&address, &mut pace))? {
                 return Ok(facts);
             }
         }
@@ -84,7 +86,7 @@ impl Questions<'_> {
     }
 
     /// One try at the model's info; `None` if the server has no such question.
-    fn ask_info(&self, address: &Address) -> Result<Option<RevisionFacts>, Fault> {
+    fn ask_info(&self, address: &Address, pace: &mut Pace) -> Result<Option<RevisionFacts>, Fault> {
         let answer = self.client.get(address, self.repo, 0)?;
         if answer.status == 404 && answer.header("x-error-code").is_none() {
             return Ok(None);
@@ -93,9 +95,11 @@ impl Questions<'_> {
             return Err(self.refusal(&answer).into());
         }
         let host = self.client.shown_host(&answer.address);
-        let body = answer
-            .read_all(LONGEST_LISTING)
-            .map_err(|error| cut(&error, false, |why| HubError::Unreachable { host, why, tries: 1 }))?;
+        pace.begin();
+        let body = answer.read_all(LONGEST_LISTING, pace);
+        pace.end();
+        let body =
+            body.map_err(|error| cut(&error, false, |why| HubError::Unreachable { host, why, tries: 1 }))?;
         let body = body.ok_or_else(|| self.bad_answer("its list of files is too long"))?;
         let info: ModelInfo = serde_json::from_slice(&body)
             .map_err(|_| self.bad_answer("it does not describe a model in JSON"))?;

@@ -40,6 +40,7 @@ mod etag;
 mod image;
 mod info;
 mod name;
+mod pace;
 mod progress;
 mod retry;
 mod shown;

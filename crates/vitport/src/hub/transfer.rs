@@ -3,14 +3,20 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use super::cache::RepoCache;
+use super::choice::{CONFIG, LONGEST_INDEX};
 use super::client::{Answer, cut};
 use super::error::HubError;
 use super::info::{FileFacts, Questions};
+use super::pace::Pace;
 use super::progress::FetchEvent;
 use super::retry::{Fault, retrying};
+use super::shown::shown;
+use crate::front_matter::{CARD, MOST_BYTES};
+use crate::source::MAX_CONFIG_BYTES;
 
 /// Bytes read from the network at once.
 const BLOCK: usize = 128 * 1024;
@@ -18,6 +24,16 @@ const BLOCK: usize = 128 * 1024;
 /// A try that brought at least this many bytes does not count against the number of tries: a large file
 /// over a bad line is cut many times, and each time it is further.
 const PROGRESS: u64 = 64 * 1024;
+
+/// Returns how many bytes whoever reads a file accepts; none for weights, whose size is theirs to say.
+fn limit(file: &str) -> Option<u64> {
+    match file {
+        CONFIG => Some(MAX_CONFIG_BYTES),
+        CARD => Some(MOST_BYTES),
+        _ if file.ends_with(".index.json") => Some(LONGEST_INDEX),
+        _ => None,
+    }
+}
 
 /// Fetches files of one commit of one repository.
 pub(super) struct Transfer<'a> {
@@ -35,6 +51,9 @@ impl Transfer<'_> {
             return Ok(Some(place));
         }
         let Some(facts) = self.questions.file(self.commit, file)? else { return Ok(None) };
+        if let Some((limit, _)) = limit(file).zip(facts.size).filter(|(limit, size)| size > limit) {
+            return Err(self.too_large(file, limit));
+        }
         let lock = self.cache.lock(&facts.etag, file, progress)?;
         if self.has_blob(&facts) {
             progress.event(FetchEvent::Cached { file });
@@ -51,6 +70,12 @@ impl Transfer<'_> {
     fn has_blob(&self, facts: &FileFacts) -> bool {
         fs::metadata(self.cache.blob(&facts.etag))
             .is_ok_and(|there| there.is_file() && facts.size.is_none_or(|size| there.len() == size))
+    }
+
+    fn too_large(&self, file: &str, limit: u64) -> HubError {
+        let address =
+            format!("'{}' of {} at {}", shown(file), self.questions.repo, self.questions.client.hub());
+        HubError::TooLarge { address, limit }
     }
 
     fn receive(&self, file: &str, facts: &FileFacts) -> Result<(), HubError> {
@@ -107,22 +132,32 @@ impl Transfer<'_> {
         partial: &mut Partial,
         resumed: &mut bool,
     ) -> Result<(), HubError> {
+        let mut pace = self.questions.client.pace(limit(file).is_some());
+        let mut furthest = partial.length;
         let result = retrying(&self.questions.retries, self.questions.progress, || {
             if facts.size.is_some_and(|size| partial.length == size) {
                 return Ok(());
             }
             *resumed |= partial.length > 0;
-            self.receive_once(file, facts, partial)
+            self.receive_once(file, facts, partial, &mut furthest, &mut pace)
         });
         // What is of the wrong size cannot be resumed, and what is empty need not be.
-        if matches!(&result, Err(HubError::WrongSize { .. })) || (result.is_err() && partial.length == 0) {
+        let is_wrong = matches!(&result, Err(HubError::WrongSize { .. } | HubError::TooLarge { .. }));
+        if is_wrong || (result.is_err() && partial.length == 0) {
             partial.discard();
         }
         result
     }
 
-    /// One GET, from where `partial` ends to the end of the stream.
-    fn receive_once(&self, file: &str, facts: &FileFacts, partial: &mut Partial) -> Result<(), Fault> {
+    /// One GET, from where `partial` ends to the end of the stream. `furthest` is how far any try has come.
+    fn receive_once(
+        &self,
+        file: &str,
+        facts: &FileFacts,
+        partial: &mut Partial,
+        furthest: &mut u64,
+        pace: &mut Pace,
+    ) -> Result<(), Fault> {
         let address = self.questions.file_address(self.commit, file);
         let answer = self.questions.client.get(&address, file, partial.length)?;
         let host = self.questions.client.shown_host(&answer.address);
@@ -132,12 +167,14 @@ impl Transfer<'_> {
             expected,
             found,
         };
+        let mut is_restarted = false;
         match answer.status {
             206 if partial.length > 0 && range_start(&answer) == Some(partial.length) => {}
             200 => {
                 if partial.length > 0 {
                     self.questions.progress.event(FetchEvent::Restarted { file });
                     partial.restart()?;
+                    is_restarted = true;
                 }
             }
             206 | 416 => {
@@ -162,11 +199,16 @@ impl Transfer<'_> {
             return Err(wrong_size(expected, found).into());
         }
         let expected = facts.size.or(announced);
-        let before = partial.length;
+        let limit = limit(file);
+        if let Some((limit, _)) = limit.zip(expected).filter(|(limit, size)| size > limit) {
+            return Err(self.too_large(file, limit).into());
+        }
+        // A server that begins anew each time gets nobody any further.
+        let before = *furthest;
         let mut reader = answer.body.into_reader();
         let mut block = vec![0; BLOCK];
         let cut_short = |error: &io::Error, received: u64| {
-            let progressed = received.saturating_sub(before) >= PROGRESS;
+            let progressed = !is_restarted && received.saturating_sub(before) >= PROGRESS;
             cut(error, progressed, |why| HubError::Cut {
                 file: file.to_owned(),
                 host: host.clone(),
@@ -176,19 +218,29 @@ impl Transfer<'_> {
                 why,
             })
         };
+        pace.begin();
         loop {
-            let count = match reader.read(&mut block) {
+            let read = reader.read(&mut block).and_then(|count| pace.received(count).map(|()| count));
+            let count = match read {
                 Ok(count) => count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(cut_short(&error, partial.length)),
+                Err(error) => {
+                    pace.end();
+                    return Err(cut_short(&error, partial.length));
+                }
             };
             let Some(bytes) = block.get(..count).filter(|bytes| !bytes.is_empty()) else { break };
             partial.append(bytes)?;
+            *furthest = partial.length.max(*furthest);
             self.questions.progress.event(FetchEvent::Received { bytes: u64::try_from(count).unwrap_or(0) });
             if let Some(size) = expected.filter(|size| partial.length > *size) {
                 return Err(wrong_size(size, partial.length).into());
             }
+            if let Some(limit) = limit.filter(|limit| partial.length > *limit) {
+                return Err(self.too_large(file, limit).into());
+            }
         }
+        pace.end();
         match expected {
             Some(size) if partial.length < size => {
                 Err(cut_short(&io::ErrorKind::UnexpectedEof.into(), partial.length))
@@ -234,6 +286,10 @@ struct Partial {
 impl Partial {
     fn open(name: &str, path: PathBuf) -> Result<Self, HubError> {
         let open = |source| HubError::disk("open", &path, source);
+        let would_block = |kind: fs::FileType| kind.is_fifo() || kind.is_socket();
+        if fs::metadata(&path).is_ok_and(|there| would_block(there.file_type())) {
+            return Err(open(io::Error::new(io::ErrorKind::InvalidInput, "this is not a regular file")));
+        }
         let file = OpenOptions::new().create(true).append(true).open(&path).map_err(open)?;
         let length = file.metadata().map_err(open)?.len();
         Ok(Self { name: name.to_owned(), path, file, length })

@@ -5,6 +5,7 @@ use std::io::Read;
 use std::path::Path;
 
 use sha2::{Digest, Sha256};
+use vitport_checkpoint::open_regular;
 
 use super::VerifyError;
 use super::report::ImageReport;
@@ -41,17 +42,23 @@ impl TestImage {
     /// # Errors
     /// [`VerifyError::ImageFile`] if it cannot be read or decoded.
     pub fn open(path: &Path) -> Result<Self, VerifyError> {
-        Self::open_named(path, path.display().to_string())
+        let name = path.display().to_string();
+        match open_regular(path) {
+            Ok(file) => Self::read(file, name),
+            Err(error) => Err(VerifyError::ImageFile {
+                path: name,
+                reason: format!("{error}; give a JPEG, PNG or WebP file"),
+            }),
+        }
     }
 
-    /// Does the same, under the name that reports and errors are to show, such as the address it came from.
+    /// Reads an open file, under the name that reports and errors are to show, such as the address it came from.
     ///
     /// # Errors
     /// As [`TestImage::open`].
-    pub fn open_named(path: &Path, name: String) -> Result<Self, VerifyError> {
+    pub fn read(file: File, name: String) -> Result<Self, VerifyError> {
         let mut encoded = Vec::new();
-        let read = File::open(path).and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut encoded));
-        match read {
+        match file.take(MAX_BYTES + 1).read_to_end(&mut encoded) {
             Err(error) => Err(VerifyError::ImageFile {
                 path: name,
                 reason: format!("{error}; give a JPEG, PNG or WebP file"),

@@ -10,7 +10,7 @@ use std::path::{Component, Path, PathBuf};
 
 use clap::{CommandFactory, Parser};
 use serde_json::{Map, Value};
-use vitport_checkpoint::escape;
+use vitport_checkpoint::{escape, read_regular};
 
 use crate::arguments::{Arguments, Command, ConvertArguments};
 use crate::failure::Failure;
@@ -74,12 +74,14 @@ pub fn read(path: &Path) -> Result<String, Failure> {
     let shown = escape(&path.display().to_string()).to_string();
     let failed =
         |why: String| Failure::usage(format!("{shown}: {why}; give a file with one JSON object a line"));
-    let mut bytes = Vec::new();
     let taken = match path == Path::new("-") {
-        true => std::io::stdin().lock().take(MOST_BYTES + 1).read_to_end(&mut bytes),
-        false => fs::File::open(path).and_then(|file| file.take(MOST_BYTES + 1).read_to_end(&mut bytes)),
+        true => {
+            let mut bytes = Vec::new();
+            std::io::stdin().lock().take(MOST_BYTES + 1).read_to_end(&mut bytes).map(|_| bytes)
+        }
+        false => read_regular(path, MOST_BYTES),
     };
-    taken.map_err(|error| failed(error.to_string()))?;
+    let bytes = taken.map_err(|error| failed(error.to_string()))?;
     if bytes.len() as u64 > MOST_BYTES {
         return Err(failed(format!("it is larger than {MOST_BYTES} bytes")));
     }

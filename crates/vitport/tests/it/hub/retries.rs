@@ -128,3 +128,78 @@ fn no_server_at_all() {
         assert!(error.to_string().contains("HF_ENDPOINT"), "{error}");
     }
 }
+
+#[test]
+fn a_server_that_begins_anew_each_time_is_given_up() {
+    let bytes = server::weights(1 << 20);
+    let hub = Hub::with("org/name", &[("model.safetensors", &bytes)]);
+    // More arrives each time than the time before, and nobody gets any further.
+    for length in 1..90 {
+        hub.fault("GET", "/storage/", 1, Fault::Restart((300 << 10) + length * 1_000));
+    }
+    let cache = tempfile::tempdir().unwrap();
+    let error = fetch_model(&hub.config(&cache), &id(), &()).unwrap_err();
+    assert!(matches!(error, HubError::Cut { tries: 3, .. }), "{error:?}");
+    assert_eq!(hub.gets("/storage/"), 3);
+    // Where it goes on from where it stopped, it is tried for as long as that gets it further.
+    let hub = Hub::with("org/name", &[("model.safetensors", &bytes)]);
+    hub.fault("GET", "/storage/", 7, Fault::Cut(100 << 10));
+    let cache = tempfile::tempdir().unwrap();
+    fetch_model(&hub.config(&cache), &id(), &()).unwrap();
+    assert_eq!(hub.gets("/storage/"), 8);
+}
+
+#[test]
+fn a_byte_now_and_then_is_not_waited_for() {
+    for (method, part, is_small) in
+        [("GET", "/api/", true), ("GET", "config.json", true), ("GET", "/storage/", false)]
+    {
+        let hub = hub();
+        hub.edit_file("org/name", "config.json", |served| served.bytes = vec![b' '; 4096]);
+        hub.edit_file("org/name", "model.safetensors", |served| served.bytes = server::weights(4096));
+        hub.fault(method, part, 99, Fault::Drip(Duration::from_millis(20)));
+        let cache = tempfile::tempdir().unwrap();
+        let config = HubConfig {
+            small_file_timeout: Duration::from_millis(600),
+            slowest_window: Duration::from_millis(300),
+            ..hub.config(&cache)
+        };
+        let start = std::time::Instant::now();
+        let error = fetch_model(&config, &id(), &()).unwrap_err();
+        assert!(start.elapsed() < Duration::from_secs(10), "{part}: {:?}", start.elapsed());
+        assert_eq!(error.class(), HubErrorClass::Transfer, "{error}");
+        let said = if is_small { "has not arrived" } else { "bytes in" };
+        assert!(error.to_string().contains(said), "{part}: {error}");
+    }
+}
+
+#[test]
+fn small_files_stop_at_their_readers_limits() {
+    for (file, limit) in
+        [("config.json", 16 << 20), ("README.md", 1 << 20), ("model.safetensors.index.json", 32 << 20)]
+    {
+        for announced in [None, Some(10)] {
+            let hub = Hub::with("org/name", &[("config.json", b"{}"), (file, &vec![b' '; limit + 1])]);
+            if file != "model.safetensors.index.json" {
+                hub.edit("org/name", |repository| {
+                    let weights =
+                        server::Served { bytes: b"weights".to_vec(), lfs: true, ..Default::default() };
+                    repository.files.insert("model.safetensors".into(), weights);
+                });
+            }
+            hub.edit_file("org/name", file, |served| served.size = announced);
+            let cache = tempfile::tempdir().unwrap();
+            let fetched = fetch_model(&hub.config(&cache), &id(), &());
+            match file {
+                // A model is worth having without its card, whose licence is then not known.
+                "README.md" => assert!(fetched.unwrap().card_failed.is_some()),
+                _ => assert!(fetched.is_err(), "{file}"),
+            }
+            let blobs = server::tree(cache.path());
+            assert!(!blobs.iter().any(|path| path.ends_with(".incomplete")), "{blobs:?}");
+            if announced.is_none() {
+                assert_eq!(hub.gets(file), 0, "{file}: its size was known");
+            }
+        }
+    }
+}

@@ -55,3 +55,48 @@ fn an_unknown_revision_is_named() {
     assert_eq!(error.class(), HubErrorClass::Transfer);
     assert_eq!(server::tree(cache.path()), Vec::<String>::new());
 }
+
+#[test]
+fn a_revision_and_one_below_its_name_live_side_by_side() {
+    let hub = hub();
+    hub.edit("org/name", |repository| {
+        for (revision, commit) in [("a", COMMIT), ("a/b", TAGGED), ("c/d", COMMIT), ("c", TAGGED)] {
+            repository.revisions.insert(revision.into(), commit.into());
+        }
+    });
+    let cache = tempfile::tempdir().unwrap();
+    let config = hub.config(&cache);
+    let offline = HubConfig { offline: true, ..config.clone() };
+    let revisions = [("a", COMMIT), ("a/b", TAGGED), ("c/d", COMMIT), ("c", TAGGED)];
+    for config in [&config, &config, &offline] {
+        for (revision, commit) in revisions {
+            let id = RepoId::parse(&format!("org/name@{revision}")).unwrap();
+            assert_eq!(fetch_model(config, &id, &()).unwrap().commit, commit, "{revision}");
+        }
+    }
+    let refs = cache.path().join("models--org--name/refs");
+    assert_eq!(server::tree(&refs), ["a", "c/d"]);
+}
+
+#[test]
+fn pipes_in_the_cache_are_no_files() {
+    let hub = hub();
+    let cache = tempfile::tempdir().unwrap();
+    let digest = server::sha256(b"weights");
+    let repository = cache.path().join("models--org--name");
+    let lock = format!(".locks/models--org--name/{digest}.lock");
+    for place in [repository.join("blobs").join(format!("{digest}.incomplete")), cache.path().join(lock)] {
+        fs::create_dir_all(place.parent().unwrap()).unwrap();
+        let _ = fs::remove_file(&place);
+        assert!(std::process::Command::new("mkfifo").arg(&place).status().unwrap().success());
+        let error = fetch_model(&hub.config(&cache), &id(), &()).unwrap_err();
+        assert!(error.to_string().contains("not a regular file"), "{error}");
+        fs::remove_file(&place).unwrap();
+    }
+    fs::create_dir_all(repository.join("refs")).unwrap();
+    assert!(
+        std::process::Command::new("mkfifo").arg(repository.join("refs/main")).status().unwrap().success()
+    );
+    let offline = HubConfig { offline: true, ..hub.config(&cache) };
+    assert!(fetch_model(&offline, &id(), &()).is_err());
+}

@@ -50,6 +50,10 @@ pub enum Fault {
     Stall(usize, Duration),
     /// Sends the whole file, although a part was asked for.
     IgnoreRange,
+    /// Sends so many bytes of the whole file, although a part was asked for, then the end of the connection.
+    Restart(usize),
+    /// Sends one byte after another with this pause, for as long as anybody listens.
+    Drip(Duration),
     /// Sends the right number of wrong bytes.
     Garbage,
 }
@@ -327,7 +331,8 @@ impl Reply {
             .headers
             .get("range")
             .and_then(|range| range.strip_prefix("bytes=")?.strip_suffix('-')?.parse::<usize>().ok());
-        if let Some(from) = range.filter(|_| self.status == 200 && !matches!(fault, Some(Fault::IgnoreRange)))
+        if let Some(from) = range
+            .filter(|_| self.status == 200 && !matches!(fault, Some(Fault::IgnoreRange | Fault::Restart(_))))
         {
             let total = self.body.len();
             if from >= total {
@@ -354,8 +359,16 @@ impl Reply {
         if seen.method == "HEAD" {
             return;
         }
+        if let Some(Fault::Drip(pause)) = fault {
+            while stream.write_all(b" ").and_then(|()| stream.flush()).is_ok() {
+                std::thread::sleep(*pause);
+            }
+            return;
+        }
         let end = match fault {
-            Some(Fault::Cut(count) | Fault::Stall(count, _)) => (*count).min(self.body.len()),
+            Some(Fault::Cut(count) | Fault::Stall(count, _) | Fault::Restart(count)) => {
+                (*count).min(self.body.len())
+            }
             _ => self.body.len(),
         };
         let _ = stream.write_all(&self.body[..end]);

@@ -1,0 +1,73 @@
+//! Checks that a pipe or a socket where a file is expected is refused, and nobody waits for what never comes.
+
+use std::fs;
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::support::example;
+
+/// Runs the command, which has to end within a minute.
+fn run(arguments: &[&str], folder: &Path) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_vitport"));
+    command.args(arguments).current_dir(folder).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let start = Instant::now();
+    while child.try_wait().unwrap().is_none() {
+        if start.elapsed() > Duration::from_secs(60) {
+            child.kill().unwrap();
+            panic!("{arguments:?} waits for ever");
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    child.wait_with_output().unwrap()
+}
+
+#[test]
+fn a_pipe_or_a_socket_is_no_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path();
+    assert!(Command::new("mkfifo").arg(place.join("pipe")).status().unwrap().success());
+    let _listener = UnixListener::bind(place.join("socket")).unwrap();
+    let source = example("vit_small_twin");
+    let source = source.to_str().unwrap();
+    for what in ["pipe", "socket"] {
+        for (arguments, code) in [
+            (vec!["convert", what, "-o", "out"], 3),
+            (vec!["inspect", what], 3),
+            (vec!["convert", source, "-o", "out", "--labels", what], 2),
+            (vec!["convert", source, "-o", "out", "--mapping", what], 2),
+            (vec!["convert", source, "-o", "out", "--image", what], 3),
+            (vec!["batch", what], 2),
+        ] {
+            let output = run(&arguments, place);
+            let stderr = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.code(), Some(code), "{arguments:?}: {stderr}");
+            assert!(stderr.contains("not a regular file"), "{arguments:?}: {stderr}");
+        }
+    }
+    // Next to weights that are files.
+    let model = place.join("model");
+    fs::create_dir(&model).unwrap();
+    fs::copy(example("vit_small_twin").join("model.safetensors"), model.join("model.safetensors")).unwrap();
+    for name in ["config.json", "README.md"] {
+        assert!(Command::new("mkfifo").arg(model.join(name)).status().unwrap().success());
+        run(&["convert", "model", "-o", "out"], place);
+        fs::remove_file(model.join(name)).unwrap();
+    }
+    for name in ["config.json", "preprocessor_config.json", "processor_config.json", "adapter_config.json"] {
+        let out = place.join("verified");
+        assert!(
+            run(&["convert", source, "-o", "verified", "--no-verify", "--force"], place).status.success()
+        );
+        let _ = fs::remove_file(out.join(name));
+        assert!(Command::new("mkfifo").arg(out.join(name)).status().unwrap().success());
+        let output = run(&["verify", source, "verified"], place);
+        assert!(
+            !["config.json", "preprocessor_config.json"].contains(&name) || !output.status.success(),
+            "{name}"
+        );
+        fs::remove_dir_all(&out).unwrap();
+    }
+}
