@@ -185,3 +185,28 @@ fn listed(value: &Value) -> String {
         value => value.to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn named(origin: Origin) -> Named {
+        let found = registry::find("vit_tiny_patch16_224.augreg_in21k_ft_in1k").unwrap();
+        Named { architecture: found.architecture, tag: Some(found.tag), origin }
+    }
+
+    #[test]
+    fn a_training_runs_record_says_nothing_of_its_classes() {
+        let record = named(Origin::Argument("args.model".to_owned())).published().unwrap();
+        assert_eq!((record.label_set(1000), record.license.as_deref()), (None, Some("apache-2.0")));
+        let config = named(Origin::Config("architecture".to_owned())).published().unwrap();
+        assert!(config.label_set(1000).is_some() && config.label_set(21843).is_some());
+    }
+
+    #[test]
+    fn timms_default_tag_is_assumed_where_the_source_names_no_tag() {
+        let default = |origin| named(origin).of_default_tag("a tag");
+        assert!(default(Origin::Checkpoint("arch".to_owned())).is_assumption());
+        assert_eq!(default(Origin::Option("--arch")), registry::origin("a tag"), "it follows from the name");
+    }
+}
