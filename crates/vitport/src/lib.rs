@@ -27,6 +27,7 @@ pub mod preprocessing;
 pub mod source;
 pub mod state_dict;
 pub mod temporary;
+pub mod training;
 pub mod verify;
 
 pub use vitport_nn as nn;

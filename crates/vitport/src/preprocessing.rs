@@ -7,11 +7,13 @@
 //! right only where the source does too.
 
 pub mod plausibility;
+mod stated;
 
 use serde_json::{Value, json};
 
 use self::plausibility::Implausible;
-use crate::facts::{Fact, FactError, Origin, Question, Sourced};
+pub use self::stated::StatedPreprocessing;
+use crate::facts::{Fact, FactError, Origin, Question};
 use crate::image::{CropMode, Filter, TimmTransform};
 use crate::options::FactOptions;
 
@@ -50,39 +52,61 @@ pub struct NoProcessor {
 }
 
 impl Preprocessing {
-    /// Returns it with what the options say instead, and every number as a fact; `origin` is where the others come from.
+    /// Returns it with what the source states and the options say instead, and every number as a fact. `origin` is where the
+    /// others come from, `stated` what each carrier of statements says, the one that is preferred first.
     ///
     /// # Errors
-    /// Returns [`FactError::Questions`] for numbers that no network was trained with, wherever they come from.
-    pub fn overridden(self, options: &FactOptions, origin: &Origin) -> Result<(Self, Vec<Fact>), FactError> {
-        let chosen = Self {
-            size: self.size,
-            crop_pct: options.crop_pct.unwrap_or(self.crop_pct),
-            crop_mode: options.crop_mode.unwrap_or(self.crop_mode),
-            interpolation: options.interpolation.unwrap_or(self.interpolation),
-            mean: options.mean.unwrap_or(self.mean),
-            std: options.std.unwrap_or(self.std),
-        };
-        let fact = |name, option, given: Option<Value>, known: Value| {
-            Fact::by_option(name, given, option, Sourced::new(known, origin.clone()))
-        };
-        let facts = vec![
-            fact("mean", "--mean", options.mean.map(|mean| json!(mean)), json!(self.mean)),
-            fact("std", "--std", options.std.map(|std| json!(std)), json!(self.std)),
-            fact(
-                "interpolation",
-                "--interpolation",
-                options.interpolation.map(|filter| json!(filter.name())),
-                json!(self.interpolation.name()),
-            ),
-            fact("crop_pct", "--crop-pct", options.crop_pct.map(|share| json!(share)), json!(self.crop_pct)),
-            fact(
-                "crop_mode",
-                "--crop-mode",
-                options.crop_mode.map(|mode| json!(mode.name())),
-                json!(self.crop_mode.name()),
-            ),
-        ];
+    /// Returns [`FactError::Contradiction`] if carriers disagree on what no option says, [`FactError::Questions`] for numbers that
+    /// no network was trained with, wherever they come from.
+    pub fn overridden(
+        self,
+        options: &FactOptions,
+        origin: &Origin,
+        stated: &[StatedPreprocessing],
+    ) -> Result<(Self, Vec<Fact>), FactError> {
+        let of = |option: &'static str| (option, origin.clone());
+        let (mean, mean_fact) = stated::choose(
+            "mean",
+            options.mean,
+            stated.iter().map(|stated| &stated.mean),
+            self.mean,
+            of("--mean"),
+            |mean| json!(mean),
+        )?;
+        let (std, std_fact) = stated::choose(
+            "std",
+            options.std,
+            stated.iter().map(|stated| &stated.std),
+            self.std,
+            of("--std"),
+            |std| json!(std),
+        )?;
+        let (interpolation, interpolation_fact) = stated::choose(
+            "interpolation",
+            options.interpolation,
+            stated.iter().map(|stated| &stated.interpolation),
+            self.interpolation,
+            of("--interpolation"),
+            |filter: &Filter| json!(filter.name()),
+        )?;
+        let (crop_pct, crop_pct_fact) = stated::choose(
+            "crop_pct",
+            options.crop_pct,
+            stated.iter().map(|stated| &stated.crop_pct),
+            self.crop_pct,
+            of("--crop-pct"),
+            |fraction| json!(fraction),
+        )?;
+        let (crop_mode, crop_mode_fact) = stated::choose(
+            "crop_mode",
+            options.crop_mode,
+            stated.iter().map(|stated| &stated.crop_mode),
+            self.crop_mode,
+            of("--crop-mode"),
+            |mode: &CropMode| json!(mode.name()),
+        )?;
+        let chosen = Self { size: self.size, crop_pct, crop_mode, interpolation, mean, std };
+        let facts = vec![mean_fact, std_fact, interpolation_fact, crop_pct_fact, crop_mode_fact];
         let questions = chosen.implausible(&facts);
         if questions.is_empty() { Ok((chosen, facts)) } else { Err(FactError::Questions(questions)) }
     }

@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
-use vitport_checkpoint::{Checkpoint, Limits, PlainValue, escape, read_regular};
+use vitport_checkpoint::{Checkpoint, Limits, escape, read_regular};
 
 use crate::front_matter::FrontMatter;
 
@@ -15,6 +15,9 @@ pub const MAX_CONFIG_BYTES: u64 = 16 << 20;
 
 /// Limits the values in it, as far as commas count them: a value takes many times its bytes in memory.
 const MOST_CONFIG_VALUES: usize = 1_000_000;
+
+/// Lists the names of weight files that stand for the folder they lie in (timm/models/_hub.py, `HF_WEIGHTS_NAME` and the like).
+const HUB_WEIGHTS: [&str; 3] = ["model.safetensors", "pytorch_model.bin", "pytorch_model.pth"];
 
 /// Says why a source could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -82,7 +85,7 @@ impl Source {
     pub fn open(path: &Path, root: Option<&str>, limits: &Limits) -> Result<Self, SourceError> {
         let (config, card) = match path.is_dir() {
             true => (ConfigFile::next_to(path)?, FrontMatter::next_to(path)),
-            false => (None, None),
+            false => (ConfigFile::of_weights(path), None),
         };
         let checkpoint = match root {
             Some(root) => Checkpoint::open_root(path, limits, root)?,
@@ -112,18 +115,17 @@ impl Source {
         let stem = extensions.iter().find_map(|extension| name.strip_suffix(extension));
         stem.unwrap_or(&name).to_owned()
     }
-
-    /// Returns a text that the checkpoint keeps next to the weights, such as `arch`.
-    pub fn recorded(&self, path: &str) -> Option<&str> {
-        let entry = self.checkpoint.metadata().iter().find(|entry| entry.path == path)?;
-        match &entry.value {
-            PlainValue::Str(text) => Some(text),
-            _ => None,
-        }
-    }
 }
 
 impl ConfigFile {
+    /// Returns the config of the folder that a weight file lies in, if the file has the name that its framework gives to the weights
+    /// of such a folder, and the config is of a framework whose models can be converted.
+    fn of_weights(file: &Path) -> Option<Self> {
+        let name = file.file_name()?.to_str()?;
+        let config = HUB_WEIGHTS.contains(&name).then(|| Self::next_to(file.parent()?).ok()?).flatten()?;
+        config.values.contains_key("architecture").then_some(config)
+    }
+
     /// Reads the config of a folder; none if there is no such file.
     fn next_to(folder: &Path) -> Result<Option<Self>, SourceError> {
         let path = folder.join("config.json");

@@ -10,7 +10,7 @@ use crate::arguments::PlanArguments;
 use crate::failure::Failure;
 use crate::output::Printer;
 use crate::request::request;
-use crate::show::prepared::{basis, drop_lines, facts, root_line};
+use crate::show::prepared::{basis, drop_lines, facts, root_line, unread_line};
 use crate::source::open;
 use crate::terminal::fitting;
 use crate::terminal::style::{BOLD, DIM};
@@ -41,7 +41,7 @@ pub fn run(arguments: PlanArguments, output: &Printer) -> Result<(), Failure> {
     output.print(basis(&prepared))?;
     output.print("")?;
     output.print(fitting(tensor_table(&prepared).text(), |width| tensor_list(&prepared, width)))?;
-    for line in drop_lines(&prepared) {
+    for line in drop_lines(&prepared).into_iter().chain(unread_line(&prepared, output.is_verbose())) {
         output.print(line)?;
     }
     let plan = &prepared.plan;
@@ -137,6 +137,7 @@ fn document(prepared: &Prepared) -> Value {
         "facts_from_source": basis.from_source,
         "facts_from_registry": basis.from_registry,
         "assumptions": basis.assumptions,
+        "unread_arguments": prepared.model.unread_arguments,
         "config": prepared.config(),
         "preprocessor": prepared.model.processor,
         "tensors": tensors,

@@ -110,7 +110,9 @@ impl From<FactError> for Failure {
                 Self::new(FailureKind::Contradiction, message).about_fact(contradiction.about)
             }
             FactError::Misshapen { tensor, .. } => Self::new(FailureKind::Refused, message).in_tensor(tensor),
-            FactError::Limit { .. } => Self::new(FailureKind::Refused, message),
+            FactError::Limit { .. } | FactError::Impossible { .. } => {
+                Self::new(FailureKind::Refused, message)
+            }
             FactError::Config { path, .. } => {
                 Self::new(FailureKind::Unreadable, message).in_file(path.display().to_string())
             }

@@ -61,7 +61,7 @@ fn fact_table(prepared: &Prepared) -> Table {
         table.row([
             fact.name.to_owned(),
             escape(&fact.shown()).to_string(),
-            escape(&fact.origin.to_string()).to_string(),
+            escape(&fact.known_from()).to_string(),
         ]);
     }
     table
@@ -77,13 +77,29 @@ fn fact_list(prepared: &Prepared, width: usize) -> String {
     let line = |fact: &Fact| {
         let gap = " ".repeat(names.saturating_sub(fact.name.width()));
         let head = format!("{}{gap}{}", fact.name, value(fact));
-        let origin = escape(&fact.origin.to_string()).to_string();
+        let origin = escape(&fact.known_from()).to_string();
         match head.width() < indent {
             true => wrap(&head, &origin, indent, width),
             false => format!("{head}\n{}", wrap("", &origin, indent, width)),
         }
     };
     facts.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// Says how many training arguments nobody read, and with `-v` which; nothing if there are none.
+pub fn unread_line(prepared: &Prepared, is_verbose: bool) -> Option<String> {
+    let unread = &prepared.model.unread_arguments;
+    match (unread.len(), is_verbose) {
+        (0, _) => None,
+        (1, false) => Some("  1 training argument in the file was not read (-v names it)".to_owned()),
+        (count, false) => {
+            Some(format!("  {count} training arguments in the file were not read (-v lists them)"))
+        }
+        (_, true) => {
+            let paths: Vec<String> = unread.iter().map(|path| escape(path).to_string()).collect();
+            Some(format!("  training arguments that were not read: {}", paths.join(", ")))
+        }
+    }
 }
 
 /// Returns one line a dropped tensor.

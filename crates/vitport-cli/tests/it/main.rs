@@ -16,4 +16,5 @@ mod plausibility;
 mod signals;
 mod support;
 mod table_command;
+mod training;
 mod verify_command;

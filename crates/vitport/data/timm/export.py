@@ -8,6 +8,7 @@ file says what each output holds.
 """
 import collections
 import importlib
+import inspect
 import json
 import sys
 from pathlib import Path
@@ -97,7 +98,18 @@ def rows_of(arch, module, default, known):
             counts[key] = describe.parameters(describe.build(lambda: timm.create_model(name))[0])
         target = known.pop((arch, tag), {"exactness": "not examined", "target": None, "note": None})
         tags[tag] = tag_row(arch, tag, cfg, counts[key], target)
-    return f"{module}/{type(model).__name__}", fields, tags
+    return f"{module}/{type(model).__name__}", type(model), fields, tags
+
+
+def constructor_arguments(cls):
+    """Names of what a class's constructor takes; what it hands on to the class above it included."""
+    taken = []
+    for base in cls.__mro__:
+        given = list(inspect.signature(base.__init__).parameters.values())
+        taken += [given.name for given in given[1:] if given.kind not in (given.VAR_POSITIONAL, given.VAR_KEYWORD)]
+        if not any(given.kind == given.VAR_KEYWORD for given in given):
+            return list(dict.fromkeys(taken))
+    return list(dict.fromkeys(taken))
 
 
 def head_and_size(cfg):
@@ -135,15 +147,16 @@ def main():
         sys.exit(f"timm {timm.__version__} is installed, these files are made from {TIMM}")
     describe.watch_constructors()
     known = targets()
-    classes = collections.defaultdict(dict)
+    classes, types = collections.defaultdict(dict), {}
     order = []
     for module in modules():
         for arch, default in architectures(module):
-            name, fields, tags = rows_of(arch, module, default, known)
+            name, cls, fields, tags = rows_of(arch, module, default, known)
             for tag, row in tags.items():
                 # The name that nearly every repository has is left out.
                 row["hub_id"] = "=" if row["hub_id"] == own_hub_id(arch, tag) else row["hub_id"]
             classes[name][arch] = (fields, tags)
+            types.setdefault(name, cls)
             order.append((arch, name))
     assert not known, f"targets.tsv has rows that timm lacks: {sorted(known)[:5]}"
     assert {arch for arch, _ in order} == set(timm.list_models())
@@ -152,7 +165,7 @@ def main():
         fields = usual([fields for fields, _ in rows.values()])
         tags = usual([row for _, tags in rows.values() for row in tags.values()])
         common[name] = (fields, tags)
-        class_rows.append((name, compact(fields), compact(tags)))
+        class_rows.append((name, compact(fields), compact(tags), " ".join(constructor_arguments(types[name]))))
     architecture_rows, tag_rows = [], []
     for arch, name in order:
         fields, tags = classes[name][arch]

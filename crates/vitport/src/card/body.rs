@@ -12,6 +12,9 @@ use crate::image::Filter;
 use crate::model::Model;
 use crate::verify::{Comparison, Guess, NamedDeviation, Report, Verdict, accounts};
 
+/// Training arguments that are listed by name.
+const UNREAD_SHOWN: usize = 20;
+
 /// Adds everything below the metadata.
 pub(super) fn write(out: &mut String, card: &Card<'_>) {
     heading(out, card);
@@ -349,6 +352,17 @@ fn facts(out: &mut String, card: &Card<'_>) {
         .model
         .facts
         .iter()
-        .map(|fact| vec![fact.name.to_owned(), code(&fact.shown()), code(&fact.origin.to_string())]);
+        .map(|fact| vec![fact.name.to_owned(), code(&fact.shown()), code(&fact.known_from())]);
     table(out, &["fact", "value", "known from"], rows);
+    let unread = &card.prepared.model.unread_arguments;
+    if unread.is_empty() {
+        return;
+    }
+    let shown: Vec<String> = unread.iter().take(UNREAD_SHOWN).map(|path| code(path)).collect();
+    let more = match unread.len().saturating_sub(UNREAD_SHOWN) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let _ =
+        writeln!(out, "Training arguments in the source that were not read: {}{more}.\n", shown.join(", "));
 }

@@ -49,7 +49,7 @@ impl Contradiction {
     }
 
     /// Returns the contradiction between two values of one fact.
-    pub(super) fn between(one: &Fact, other: &Fact) -> Self {
+    pub(crate) fn between(one: &Fact, other: &Fact) -> Self {
         let (first, second) = match (&one.origin, &other.origin) {
             (_, Origin::Option(_)) | (Origin::Weights(_), _) => (other, one),
             _ => (one, other),
@@ -135,6 +135,14 @@ pub enum FactError {
     Config {
         /// Names the file.
         path: PathBuf,
+        /// Says what is wrong with it.
+        reason: String,
+    },
+    /// Means that the source states something that its own framework does not accept.
+    #[error("{}: {reason}; correct or remove it", escape(.place))]
+    Impossible {
+        /// Says where it is stated: `config.json: model_args.num_heads`.
+        place: String,
         /// Says what is wrong with it.
         reason: String,
     },

@@ -25,6 +25,11 @@ impl Evidence {
         self.statements.push(Fact::new(fact, value, origin));
     }
 
+    /// Adds a statement.
+    pub fn state(&mut self, fact: Fact) {
+        self.statements.push(fact);
+    }
+
     /// Adds that the shape or presence of `tensor` shows that `fact` has this value.
     pub fn weights(&mut self, fact: &'static str, value: impl Into<Value>, tensor: impl Into<String>) {
         self.add(fact, value, Origin::Weights(tensor.into()));

@@ -142,6 +142,22 @@ impl Fact {
         Self { name, value: value.into(), origin, overrides: None }
     }
 
+    /// Returns the same fact in place of what the source says.
+    #[must_use]
+    pub fn in_place_of(self, stated: Fact) -> Self {
+        Self { overrides: Some(Sourced::new(stated.value, stated.origin)), ..self }
+    }
+
+    /// Returns where it came from, and what the source says where that is overridden.
+    pub fn known_from(&self) -> String {
+        match &self.overrides {
+            None => self.origin.to_string(),
+            Some(known) => {
+                format!("{}; the source says {} ({})", self.origin, self.show(&known.value), known.origin)
+            }
+        }
+    }
+
     /// Returns a fact that an option may say: by the option where it differs from `known`, which is then overridden; otherwise as
     /// it is known. An option that repeats an assumption takes its place.
     pub fn by_option(
@@ -193,10 +209,15 @@ fn scalar(value: &Value) -> String {
 
 impl Serialize for Fact {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut fact = serializer.serialize_struct("Fact", 3)?;
+        let fields = if self.overrides.is_some() { 4 } else { 3 };
+        let mut fact = serializer.serialize_struct("Fact", fields)?;
         fact.serialize_field("name", self.name)?;
         fact.serialize_field("value", &self.shown())?;
         fact.serialize_field("origin", &self.origin)?;
+        if let Some(known) = &self.overrides {
+            let stated = Fact::new(self.name, known.value.clone(), known.origin.clone());
+            fact.serialize_field("overridden", &stated)?;
+        }
         fact.end()
     }
 }

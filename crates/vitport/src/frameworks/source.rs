@@ -64,6 +64,8 @@ pub struct Identity {
     pub published: Option<PublishedModel>,
     /// Says how images are prepared; none while that is a question.
     pub preparation: Option<Preparation>,
+    /// Lists the paths of training arguments that were read.
+    pub read: Vec<String>,
 }
 
 /// Describes the preprocessing of a source: as facts, as the source's own transform, and as an image processor of transformers.

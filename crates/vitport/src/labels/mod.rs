@@ -7,6 +7,7 @@ mod choose;
 mod error;
 mod imagenet;
 mod parse;
+mod recorded;
 mod unique;
 
 pub use choose::{LabelChoice, Labels, choose_labels};
@@ -14,6 +15,7 @@ pub use error::LabelError;
 pub use imagenet::LabelSet;
 pub(crate) use parse::{class_number, quoted, shape};
 pub use parse::{from_file, parse};
+pub use recorded::recorded;
 pub(crate) use unique::make_unique;
 
 /// Holds the names of a model's classes, in the order of its logits; all different.

@@ -5,12 +5,12 @@ use vitport_checkpoint::{Checkpoint, escape};
 
 use super::error::ConvertError;
 use super::values::FileValues;
-use crate::facts::{Evidence, Fact, FactError, Facts, Origin, Sourced};
+use crate::facts::{Contradiction, Evidence, Fact, FactError, Facts, Origin, Sourced};
 use crate::frameworks::transformers::{TargetDefinition, Task};
 use crate::frameworks::{
     self, Identity, Inquiry, Preparation, PublishedModel, SOURCES, SourceConfig, SourceDefinition,
 };
-use crate::labels::{LabelSet, Labels, choose_labels};
+use crate::labels::{ClassNames, LabelError, LabelSet, Labels, choose_labels, recorded};
 use crate::license::{Licensing, choose_license};
 use crate::mapping::{self, Mapping, Sources, route};
 use crate::model::Model;
@@ -19,6 +19,7 @@ use crate::options::FactOptions;
 use crate::plan::{Dropped, Plan};
 use crate::source::{MAX_CONFIG_BYTES, Source};
 use crate::state_dict::StateDict;
+use crate::training::Records;
 
 /// Limits the classes of a head: with `LABEL_0`, `LABEL_1`, … that many make a `config.json` of just under 16 MiB.
 const MOST_CLASSES: u64 = 250_000;
@@ -69,7 +70,7 @@ pub fn identify(
     let choose = |facts: &Facts| route(candidates.iter().copied(), facts, &values);
     // What no class holds is refused before anything is asked.
     choose(&with_head(evidence.facts(), options))?;
-    let Identity { name, published, preparation } = definition.gather(&inquiry, &mut evidence)?;
+    let Identity { name, published, preparation, read } = definition.gather(&inquiry, &mut evidence)?;
     choose(&with_head(evidence.facts(), options))?;
     let processor = preparation.as_ref().map(Preparation::processor).transpose()?;
     let facts = with_head(evidence.resolve()?, options);
@@ -99,6 +100,7 @@ pub fn identify(
         published,
         preparation,
         processor,
+        read,
     })
 }
 
@@ -118,6 +120,7 @@ struct Identified<'a> {
     published: Option<PublishedModel>,
     preparation: Preparation,
     processor: Value,
+    read: Vec<String>,
 }
 
 /// Builds both networks from the facts, and makes the folder's documents.
@@ -138,16 +141,16 @@ fn finish(identified: Identified<'_>) -> Result<Model, ConvertError> {
     let bindings =
         mapping.bindings(&facts).map_err(|reason| FactError::contradiction(mapping.file(), reason))?;
 
+    let records = Records::of(source);
+    let mut read = identified.read;
     let labels = match target.task(&config) {
         Task::Classification => {
             let classes = usize::try_from(classes).unwrap_or(usize::MAX);
             let choice = options.labels.as_ref();
-            let of_source = match stated.map(|stated| stated.labels(classes)) {
-                // What is wrong with the source's own names does not matter where others are chosen.
-                Some(Err(error)) if choice.is_none() => return Err(error.into()),
-                Some(Ok(names)) => names,
-                Some(Err(_)) | None => None,
-            };
+            let of_source = labels_of_source(&records, stated, choice.is_some(), classes)?;
+            if let Some(Origin::Argument(path)) = of_source.as_ref().map(|names| &names.origin) {
+                read.push(path.clone());
+            }
             let trained_on = trained_on(source, identified.published.as_ref(), classes);
             Some(choose_labels(classes, choice, of_source, trained_on)?)
         }
@@ -175,6 +178,7 @@ fn finish(identified: Identified<'_>) -> Result<Model, ConvertError> {
         name: identified.name,
         published: identified.published,
         facts,
+        unread_arguments: records.unread(&read),
         state_dict: identified.state_dict,
         tensors: identified.tensors,
         dropped: identified.dropped,
@@ -188,6 +192,37 @@ fn finish(identified: Identified<'_>) -> Result<Model, ConvertError> {
         license,
         license_of_base: of_base,
     })
+}
+
+/// Returns the names of the classes that a source has: those of its config, or those that its checkpoint records. If others are
+/// chosen, what is wrong with them does not matter.
+///
+/// # Errors
+/// Returns [`ConvertError::Labels`] for names that do not fit, [`ConvertError::Facts`] for a config and a checkpoint that give
+/// different ones.
+fn labels_of_source(
+    records: &Records,
+    stated: Option<&dyn SourceConfig>,
+    is_chosen: bool,
+    classes: usize,
+) -> Result<Option<Sourced<ClassNames>>, ConvertError> {
+    let usable = |names: Result<Option<Sourced<ClassNames>>, LabelError>| match names {
+        Err(_) if is_chosen => Ok(None),
+        names => names,
+    };
+    let of_config = usable(stated.map_or(Ok(None), |stated| stated.labels(classes)))?;
+    let of_checkpoint = usable(recorded(records, classes))?;
+    let (Some(config), Some(checkpoint)) = (&of_config, &of_checkpoint) else {
+        return Ok(of_config.or(of_checkpoint));
+    };
+    if is_chosen || config.value.names() == checkpoint.value.names() {
+        return Ok(of_config);
+    }
+    let fact = |names: &Sourced<ClassNames>| {
+        let shown = names.value.names().iter().take(3).map(String::as_str).collect::<Vec<_>>();
+        Fact::new("labels", format!("{}, …", shown.join(", ")), names.origin.clone())
+    };
+    Err(FactError::from(Contradiction::between(&fact(config), &fact(checkpoint))).into())
 }
 
 /// Returns what says that a head of so many classes was trained on ImageNet: the source's card, or the registry's entry of the

@@ -250,6 +250,8 @@ pub struct Report {
     pub reasons: Vec<String>,
     /// What is odd about the source, a sentence each, whatever the verdict is.
     pub warnings: Vec<String>,
+    /// Training arguments in the source that were not read, by their paths.
+    pub unread_arguments: Vec<String>,
     /// The model's name.
     pub model: String,
     /// The source.

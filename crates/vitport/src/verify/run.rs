@@ -301,6 +301,7 @@ impl Compared {
             basis,
             reasons,
             warnings: self.warnings,
+            unread_arguments: model.unread_arguments.clone(),
             model: model.name.clone(),
             source: SourceReport {
                 path: prepared.source.path.display().to_string(),

@@ -285,7 +285,10 @@ fn what_the_class_cannot_hold_is_refused() {
 
 #[test]
 fn a_bare_tower_is_asked_for_what_its_weights_do_not_show() {
-    match prepared(&path("tower/model.safetensors"), FactOptions::default()).err().expect("questions") {
+    let folder = tempfile::tempdir().unwrap();
+    let bare = folder.path().join("model.safetensors");
+    std::fs::copy(path("tower/model.safetensors"), &bare).unwrap();
+    match prepared(&bare, FactOptions::default()).err().expect("questions") {
         ConvertError::Facts(FactError::Questions(open)) => {
             let facts: Vec<&str> = open.iter().map(|question| question.fact).collect();
             assert!(facts.contains(&"act_layer") && facts.contains(&"norm_eps"), "{facts:?}");

@@ -26,5 +26,6 @@ mod publish;
 mod refusals;
 mod registry;
 mod report_page;
+mod training;
 mod verify;
 mod write;

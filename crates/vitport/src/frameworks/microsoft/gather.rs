@@ -51,7 +51,7 @@ pub(super) fn gather(inquiry: &Inquiry<'_>, evidence: &mut Evidence) -> Result<I
     };
     let size = evidence.facts().pair("image_size");
     let preparation = size.map(|size| prepare(options, published, size)).transpose()?;
-    Ok(Identity { name: escape(&name).to_string(), published: None, preparation })
+    Ok(Identity { name: escape(&name).to_string(), published: None, preparation, read: Vec::new() })
 }
 
 /// Returns the origin of what Microsoft's `file` says: of the published model that this is taken for, else of all CvTs.
@@ -179,7 +179,7 @@ fn prepare(
         std: IMAGENET_STD,
     };
     let (preprocessing, facts) =
-        base.overridden(options, &origin(published, "Microsoft's test transform"))?;
+        base.overridden(options, &origin(published, "Microsoft's test transform"), &[])?;
     let transform = transform(&preprocessing, options);
     let processor = processor(&preprocessing);
     Ok(Preparation { preprocessing, facts, transform, processor })

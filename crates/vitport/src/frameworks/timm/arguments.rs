@@ -1,6 +1,5 @@
-//! Arguments that a timm model was made with, as the `config.json` of a hub folder records them in `model_args`. Those that a
-//! definition depends on become evidence, which must not contradict the weights; one that is not known here and could change
-//! what is computed is refused.
+//! Arguments that a timm model was made with. Those that a definition depends on become facts, which must not contradict the
+//! weights; what timm's constructor does not take is refused, and so is what is not known here and could change what is computed.
 
 use serde_json::{Value, json};
 use vitport_checkpoint::escape;
@@ -9,85 +8,191 @@ use super::TimmDefinition;
 use super::field::{Field, Kind, Literal};
 use super::hub_config::TimmConfig;
 use super::named::Named;
-use crate::facts::{Evidence, FactError, Facts, Origin};
+use super::registry;
+use super::statements::Statement;
+use crate::facts::{Evidence, Fact, FactError, Facts, Origin, is_same};
 
-/// Lists the arguments without a say in what the network computes in evaluation.
-const WITHOUT_EFFECT: [&str; 20] = [
-    "drop_rate",
-    "pos_drop_rate",
-    "patch_drop_rate",
-    "proj_drop_rate",
-    "attn_drop_rate",
-    "drop_path_rate",
-    "drop_block_rate",
-    "weight_init",
-    "fix_init",
-    "dynamic_img_size",
-    "dynamic_img_pad",
-    "strict_img_size",
-    "num_classes",
+/// Lists the arguments of constructors without a say in what the network computes in evaluation, with what timm accepts.
+const WITHOUT_EFFECT: [(&str, Accepted); 13] = [
+    ("drop_rate", Accepted::Rate),
+    ("pos_drop_rate", Accepted::Rate),
+    ("patch_drop_rate", Accepted::Rate),
+    ("proj_drop_rate", Accepted::Rate),
+    ("attn_drop_rate", Accepted::Rate),
+    ("drop_path_rate", Accepted::Rate),
+    ("head_init_scale", Accepted::Number),
+    ("weight_init", Accepted::OneOf(&["", "skip", "reset", "jax", "jax_nlhb", "moco"])),
+    ("fix_init", Accepted::Any),
+    ("dynamic_img_size", Accepted::Any),
+    ("dynamic_img_pad", Accepted::Any),
+    // Which tokens an average is taken of; a network that takes one is refused.
+    ("pool_include_prefix", Accepted::Any),
+    ("device", Accepted::Any),
+];
+
+/// Lists what timm's factory takes itself and the constructor never sees (`create_model` in timm/models/_factory.py,
+/// `build_model_with_cfg` in timm/models/_builder.py).
+const OF_THE_FACTORY: [&str; 10] = [
     "pretrained",
     "pretrained_cfg",
     "pretrained_cfg_overlay",
+    "pretrained_strict",
+    "checkpoint_path",
     "cache_dir",
     "scriptable",
     "exportable",
-    "device",
+    "no_jit",
+    "out_indices",
 ];
 
+/// Says which values timm accepts for an argument.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Accepted {
+    /// Every value.
+    Any,
+    /// A number.
+    Number,
+    /// A number from 0 to 1.
+    Rate,
+    /// One of these texts.
+    OneOf(&'static [&'static str]),
+}
+
+impl Accepted {
+    fn takes(self, value: &Value) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Number => value.is_number(),
+            Self::Rate => value.as_f64().is_some_and(|rate| (0.0..=1.0).contains(&rate)),
+            Self::OneOf(texts) => value.as_str().is_some_and(|text| texts.contains(&text)),
+        }
+    }
+}
+
 impl TimmDefinition {
-    /// Adds what the arguments say, and what the named architecture says of what the weights show: both are statements about
-    /// this model.
+    /// Returns what statements say of facts that the definition depends on, and adds to `read` the paths of those that were used.
+    /// What a program that is not known says of something that the weights show otherwise is not used: it may be about another
+    /// network.
     ///
     /// # Errors
-    /// Returns [`FactError::Misshapen`] for values of another kind, [`FactError::NoTarget`] for an argument that is not known
-    /// here.
-    pub(super) fn read_arguments(
+    /// Returns [`FactError::Impossible`] for what timm does not accept, [`FactError::NoTarget`] for what is not known here.
+    pub(super) fn read_statements(
         &self,
-        config: &TimmConfig<'_>,
+        statements: &[Statement],
+        facts: &Facts,
+        read: &mut Vec<String>,
+    ) -> Result<Vec<Fact>, FactError> {
+        let known = facts.to_config();
+        let mut stated = Vec::new();
+        for statement in statements {
+            let Statement { argument, value, origin, .. } = statement;
+            let mut fields = self
+                .fields
+                .iter()
+                .filter_map(|field| Some((field, field.config_key.filter(|(key, _)| key == argument)?.1)))
+                .peekable();
+            let mut is_used = false;
+            if fields.peek().is_none() {
+                is_used = self.check_without_effect(statement)?;
+            }
+            for (field, kind) in fields {
+                // Where an argument is None, the constructor has another default than the architecture only for a few.
+                if value.is_null() && !kind.reads_null() {
+                    continue;
+                }
+                let Some(value) = kind.read(value, &known) else {
+                    match statement.is_strict {
+                        true => return Err(self.unread(statement, kind)),
+                        false => continue,
+                    }
+                };
+                let is_otherwise = facts.get(field.fact).is_some_and(|known| {
+                    matches!(known.origin, Origin::Weights(_)) && !is_same(&known.value, &value)
+                });
+                if !statement.is_strict && is_otherwise {
+                    continue;
+                }
+                is_used = true;
+                if self.is_telling(field.fact, &value, facts) {
+                    stated.push(Fact::new(field.fact, value, origin.clone()));
+                }
+            }
+            if let (true, Some(path)) = (is_used, &statement.path) {
+                read.push(path.clone());
+            }
+        }
+        Ok(stated)
+    }
+
+    /// Returns whether an argument without a field is known to change nothing.
+    fn check_without_effect(&self, statement: &Statement) -> Result<bool, FactError> {
+        let Statement { argument, value, place, is_strict, .. } = statement;
+        let of_factory = OF_THE_FACTORY.contains(&argument.as_str());
+        if of_factory || !is_strict {
+            return Ok(of_factory);
+        }
+        let impossible = |reason: String| Err(FactError::Impossible { place: place.clone(), reason });
+        if !self.takes(argument) {
+            return impossible(format!(
+                "{} takes no argument `{}`",
+                self.by_definition_of(),
+                escape(argument)
+            ));
+        }
+        let known = WITHOUT_EFFECT.iter().find(|(name, _)| name == argument);
+        match known {
+            _ if value.is_null() => Ok(true),
+            Some((_, accepted)) if accepted.takes(value) => Ok(true),
+            Some(_) => impossible(format!("{} does not take {}", self.by_definition_of(), shown(value))),
+            None => Err(self.not_known(statement)),
+        }
+    }
+
+    /// Adds what the architecture that a config names says of what the weights show and the config does not state itself.
+    pub(super) fn state_architecture(
+        &self,
         named: &Named,
+        statements: &[Statement],
         facts: &Facts,
         evidence: &mut Evidence,
-    ) -> Result<(), FactError> {
-        let known = facts.to_config();
-        for field in self.fields {
-            let stated = field.config_key.and_then(|(name, kind)| {
-                let value = config.argument(name)?;
-                (!value.is_null() || kind == Kind::IsSome).then_some((name, kind, value))
+    ) {
+        for field in self.fields.iter().filter(|field| field.words.is_some()) {
+            let is_stated = statements.iter().any(|statement| {
+                field.config_key.is_some_and(|(key, kind)| {
+                    key == statement.argument && (!statement.value.is_null() || kind.reads_null())
+                })
             });
-            if let Some((name, kind, value)) = stated {
-                let value = kind.read(value, &known).ok_or_else(|| self.unread(config, name, kind, value))?;
-                if self.is_telling(field.fact, &value, facts) {
-                    evidence.add(field.fact, value, Origin::Config(format!("model_args.{name}")));
-                }
-            } else if field.words.is_some()
-                && let Some(value) = self.made_with(field, named, facts)
+            if !is_stated
+                && let Some(value) = self.made_with(field, named.architecture, facts)
                 && self.is_telling(field.fact, &value, facts)
             {
                 let origin = Origin::Config(format!("architecture {}", named.architecture.name));
                 evidence.add(field.fact, value, origin);
             }
         }
-        if let Some(pool) = config.global_pool() {
-            evidence.add("global_pool", pool, Origin::Config("global_pool".to_owned()));
-        }
-        let is_known = |key: &str| {
-            let is_field =
-                self.fields.iter().any(|field| field.config_key.is_some_and(|(name, _)| name == key));
-            is_field || WITHOUT_EFFECT.contains(&key) || self.shown_by_weights.contains(&key)
-        };
-        match config.arguments().find(|(key, value)| !value.is_null() && !is_known(key)) {
-            Some((key, value)) => Err(self.not_known(config.architecture, key, &value.to_string())),
-            None => Ok(()),
-        }
     }
 
     /// Returns what a field is by the architecture alone: a ratio is kept where the whole is another.
-    fn made_with(&self, field: &Field, named: &Named, facts: &Facts) -> Option<Value> {
-        let own = field.of_architecture(named.architecture)?;
+    pub(super) fn made_with(
+        &self,
+        field: &Field,
+        architecture: &registry::Architecture,
+        facts: &Facts,
+    ) -> Option<Value> {
+        let own = field.of_architecture(architecture)?;
         let Some((_, Kind::RatioOf(whole))) = field.config_key else { return Some(own) };
-        let (part, whole, actual) = (own.as_u64()?, named.architecture.size(whole)?, facts.number(whole)?);
+        let (part, whole, actual) = (own.as_u64()?, architecture.size(whole)?, facts.number(whole)?);
         Some(json!((actual as f64 * (part as f64 / whole.max(1) as f64)) as u64))
+    }
+
+    /// Returns whether timm's constructor of these networks takes an argument of that name.
+    fn takes(&self, argument: &str) -> bool {
+        self.modules.iter().any(|module| registry::takes(module, argument))
+    }
+
+    /// Returns timm's name of the class.
+    fn by_definition_of(&self) -> &'static str {
+        self.by_definition.split(" where").next().unwrap_or(self.by_definition)
     }
 
     /// Returns whether a statement tells anything: what the weights show nothing of and is as usual is left out.
@@ -97,33 +202,36 @@ impl TimmDefinition {
         facts.get(fact).is_some() || otherwise.is_none_or(|usual| Value::from(usual) != *value)
     }
 
-    fn unread(&self, config: &TimmConfig<'_>, key: &str, kind: Kind, value: &Value) -> FactError {
-        if value.is_string() && matches!(kind, Kind::Activation | Kind::NormEps(_)) {
-            return self.not_known(config.architecture, key, value.as_str().unwrap_or_default());
+    fn unread(&self, statement: &Statement, kind: Kind) -> FactError {
+        let Statement { value, place, .. } = statement;
+        if !value.is_number() && matches!(kind, Kind::Activation | Kind::NormEps(_)) {
+            return self.not_known(statement);
         }
-        let shown: String = value.to_string().chars().take(40).collect();
-        FactError::Misshapen {
-            tensor: "config.json".to_owned(),
-            family: self.family,
-            reason: format!("model_args.{key} is {}, which no {} has", escape(&shown), self.family),
-        }
+        let reason = format!("{} is not what {} takes", shown(value), self.by_definition_of());
+        FactError::Impossible { place: place.clone(), reason }
     }
 
-    fn not_known(&self, architecture: &str, key: &str, value: &str) -> FactError {
-        let value: String = value.chars().take(40).collect();
+    fn not_known(&self, statement: &Statement) -> FactError {
+        let Statement { argument, value, place, .. } = statement;
+        let value = value.as_str().map_or_else(|| shown(value), |text| escape(text).to_string());
         FactError::NoTarget {
-            what: format!("timm's {} with {} {}", escape(architecture), escape(key), escape(&value)),
+            what: format!("{} with {} {value}", self.by_definition_of(), escape(argument)),
             why: "it is not known here what it means, and it may change what the network computes".to_owned(),
-            tensor: Some(format!("model_args.{key} in config.json")),
-            instead: "if it does not change what the network computes, remove it from config.json".to_owned(),
+            tensor: Some(place.clone()),
+            instead: "if it does not change what the network computes, remove it".to_owned(),
         }
     }
+}
+
+fn shown(value: &Value) -> String {
+    let shown: String = value.to_string().chars().take(40).collect();
+    escape(&shown).to_string()
 }
 
 /// Returns the image's size by the config: the model's own argument, or the size it was pretrained at.
 ///
 /// # Errors
-/// Returns [`FactError::Misshapen`] for a value of another kind.
+/// Returns [`FactError::Impossible`] for a value of another kind.
 pub(super) fn image_size(config: &TimmConfig<'_>) -> Result<Option<[u64; 2]>, FactError> {
     let pair = |height: &Value, width: &Value| Some([height.as_u64()?, width.as_u64()?]);
     match config.argument("img_size") {
@@ -134,10 +242,9 @@ pub(super) fn image_size(config: &TimmConfig<'_>) -> Result<Option<[u64; 2]>, Fa
                 Some(_) => None,
                 None => pair(value, value),
             };
-            return edges.map(Some).ok_or_else(|| FactError::Misshapen {
-                tensor: "config.json".to_owned(),
-                family: "network",
-                reason: format!("model_args.img_size is {}", escape(&value.to_string())),
+            return edges.map(Some).ok_or_else(|| FactError::Impossible {
+                place: "config.json: model_args.img_size".to_owned(),
+                reason: format!("{} is no size of an image", shown(value)),
             });
         }
     }

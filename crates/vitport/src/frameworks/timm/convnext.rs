@@ -51,20 +51,25 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
         Field::plain("depths", Kind::Numbers).shown("blocks by stage"),
         Field::plain("kernel_sizes", Kind::Each(4)).shown("pixels in its kernels by stage"),
         Field::plain("patch_size", Kind::Pair).shown("pixels in a patch"),
-        Field::named("layer_scale", "ls_init_value", Kind::IsSome).shown("layer scale"),
+        Field::of_registry("layer_scale", "ls_init_value", Kind::IsSome)
+            .config_key("ls_init_value", Kind::IsNumber)
+            .shown("layer scale"),
         Field::plain("conv_mlp", Kind::Flag).shown("1×1 convolutions in its MLPs"),
         Field::plain("conv_bias", Kind::Flag).shown("biases of convolutions"),
         Field::plain("stem_type", Kind::Text).shown("as its stem").otherwise(Literal::Text("patch")),
         Field::plain("use_grn", Kind::Flag).part("global response norms"),
         Field::plain("head_norm_first", Kind::Flag).part("a norm before pooling"),
-        Field::named("head_hidden", "head_hidden_size", Kind::IsSome).part("a hidden layer in its head"),
+        Field::of_registry("head_hidden", "head_hidden_size", Kind::IsSome)
+            .config_key("head_hidden_size", Kind::IsNumber)
+            .part("a hidden layer in its head"),
         Field::plain("norm_layer", Kind::Text).otherwise(Literal::Text("layernorm")),
         Field::plain("output_stride", Kind::Number).otherwise(Literal::Number(32)),
         Field::plain("act_layer", Kind::Activation),
         Field::plain("norm_eps", Kind::Real),
         Field::plain("global_pool", Kind::Text),
+        Field::argument("in_chans", "in_chans", Kind::Number),
+        Field::argument("num_classes", "num_classes", Kind::Number),
     ],
-    shown_by_weights: &["in_chans", "head_init_scale"],
     usual: &[
         ("norm_eps", Literal::Real(1e-6)),
         ("act_layer", Literal::Text("gelu")),

@@ -36,8 +36,12 @@ pub(super) enum Kind {
     Flag,
     /// Takes anything, as whether it is not null.
     IsSome,
+    /// Takes a number or null, as whether it is not null.
+    IsNumber,
     /// Takes a text.
     Text,
+    /// Takes this text for yes, and one of these for no.
+    Word(&'static str, &'static [&'static str]),
     /// Takes the name of an activation, or its class.
     Activation,
     /// Takes a real number.
@@ -46,7 +50,7 @@ pub(super) enum Kind {
     OtherThan(&'static str),
     /// Takes a ratio to another fact, whose product is rounded down.
     RatioOf(&'static str),
-    /// Takes a norm by name, as its epsilon.
+    /// Takes a norm by name, class or `functools.partial`, as its epsilon. timm's own norms have this one.
     NormEps(f64),
 }
 
@@ -82,6 +86,11 @@ impl From<Literal> for Value {
 }
 
 impl Kind {
+    /// Returns whether null is a value, and not the absence of one.
+    pub fn reads_null(self) -> bool {
+        matches!(self, Kind::IsSome | Kind::IsNumber)
+    }
+
     /// Returns a value as the fact has it; none if it is of another kind. `known` are facts by name.
     pub fn read(self, value: &Value, known: &Map<String, Value>) -> Option<Value> {
         let whole = |value: &Value| value.as_u64();
@@ -90,9 +99,16 @@ impl Kind {
             Kind::Real => json!(value.as_f64()?),
             Kind::Flag => json!(value.as_bool()?),
             Kind::IsSome => json!(!value.is_null()),
+            Kind::IsNumber => json!(!(value.is_number() || value.is_null()).then_some(value)?.is_null()),
             Kind::Text => json!(value.as_str()?),
+            Kind::Word(yes, no) => {
+                let text = value.as_str()?;
+                json!((text == yes || no.contains(&text)).then_some(text == yes)?)
+            }
             Kind::OtherThan(class) => json!(value.as_str()? != class),
-            Kind::Activation => json!(layers::activation_name(value.as_str()?)?),
+            Kind::Activation => {
+                json!(layers::activation_name(value.as_str().or_else(|| class(value, "name"))?)?)
+            }
             Kind::Numbers => match value {
                 Value::Array(list) => json!(list.iter().map(whole).collect::<Option<Vec<_>>>()?),
                 one => json!([whole(one)?]),
@@ -108,15 +124,41 @@ impl Kind {
                 let whole = known.get(fact)?.as_u64()? as f64;
                 json!((whole * value.as_f64()?) as u64)
             }
-            Kind::NormEps(eps) => match value.as_str()? {
-                "layernorm" | "layernormfp32" | "layernorm2d" => json!(eps),
-                _ => return None,
-            },
+            Kind::NormEps(eps) => json!(norm_eps(value, eps)?),
         })
     }
 }
 
+/// Returns the name of a class without its module, where a value records one under `key`.
+fn class<'a>(value: &'a Value, key: &str) -> Option<&'a str> {
+    value.get(key)?.as_str()?.rsplit('.').next()
+}
+
+/// Returns the epsilon of a layer norm, of which the name, the class or a `functools.partial` is recorded.
+fn norm_eps(value: &Value, of_timm: f64) -> Option<f64> {
+    if let Some(name) = value.as_str() {
+        return matches!(name, "layernorm" | "layernormfp32" | "layernorm2d").then_some(of_timm);
+    }
+    let key = if value.get("partial").is_some() { "partial" } else { "name" };
+    let is_timm = value.get(key)?.as_str()?.starts_with("timm.");
+    (class(value, key)? == "LayerNorm").then_some(())?;
+    // torch.nn.LayerNorm's default.
+    let usual = if is_timm { of_timm } else { 1e-5 };
+    match (value.get("arguments").and_then(Value::as_array), value.get("keywords").and_then(Value::as_object))
+    {
+        (Some(arguments), _) if !arguments.is_empty() => None,
+        (_, Some(keywords)) if keywords.keys().any(|keyword| keyword != "eps") => None,
+        (_, Some(keywords)) => keywords.get("eps").map_or(Some(usual), Value::as_f64),
+        _ => Some(usual),
+    }
+}
+
 impl Field {
+    /// Returns a field that only an argument tells.
+    pub const fn argument(fact: &'static str, name: &'static str, kind: Kind) -> Self {
+        Self { fact, config_key: Some((name, kind)), registry: None, words: None, otherwise: None }
+    }
+
     /// Returns a field whose keys in `model_args` and in the registry have the fact's own name.
     pub const fn plain(fact: &'static str, kind: Kind) -> Self {
         Self {
@@ -166,5 +208,42 @@ impl Field {
             None if kind == Kind::IsSome => Some(json!(false)),
             None => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn norms_by_name_class_and_partial() {
+        let partial =
+            |name: &str, keywords: Value| json!({ "partial": name, "arguments": [], "keywords": keywords });
+        let cases = [
+            (json!("layernorm"), Some(1e-6)),
+            (json!("rmsnorm"), None),
+            (json!({ "name": "torch.nn.modules.normalization.LayerNorm" }), Some(1e-5)),
+            (json!({ "name": "timm.layers.norm.LayerNorm" }), Some(1e-6)),
+            (partial("torch.nn.modules.normalization.LayerNorm", json!({ "eps": 1e-3 })), Some(1e-3)),
+            (partial("torch.nn.modules.normalization.LayerNorm", json!({ "bias": false })), None),
+            (partial("torch.nn.modules.batchnorm.BatchNorm2d", json!({})), None),
+            (json!(5), None),
+        ];
+        for (value, eps) in cases {
+            assert_eq!(Kind::NormEps(1e-6).read(&value, &Map::new()), eps.map(|eps| json!(eps)), "{value}");
+        }
+    }
+
+    #[test]
+    fn values_of_another_kind_are_not_read() {
+        let read = |kind: Kind, value: Value| kind.read(&value, &Map::new());
+        assert_eq!(read(Kind::IsNumber, json!(1e-5)), Some(json!(true)));
+        assert_eq!(read(Kind::IsNumber, Value::Null), Some(json!(false)));
+        assert_eq!(read(Kind::IsNumber, json!("1e-5")), None);
+        assert_eq!(read(Kind::Word("learn", &["none"]), json!("none")), Some(json!(false)));
+        assert_eq!(read(Kind::Word("learn", &["none"]), json!("rope")), None);
+        assert_eq!(read(Kind::Number, json!(-1)), None);
+        let class = json!({ "name": "timm.layers.activations.QuickGELU" });
+        assert_eq!(read(Kind::Activation, class), Some(json!("quick_gelu")));
     }
 }

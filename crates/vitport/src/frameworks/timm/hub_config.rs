@@ -76,10 +76,11 @@ impl<'a> TimmConfig<'a> {
         self.model_args?.get(name)
     }
 
-    /// Returns how tokens become one vector, if it says so.
-    pub fn global_pool(&self) -> Option<&'a str> {
-        let of_args = self.argument("global_pool").and_then(Value::as_str);
-        of_args.or_else(|| self.whole.get("global_pool").and_then(Value::as_str))
+    /// Returns an argument's value outside of `model_args`, with the key at which it stands.
+    pub fn default_of(&self, key: &str) -> Option<(String, &'a Value)> {
+        let at = |map: &'a Map<String, Value>| map.get(key).filter(|value| !value.is_null());
+        let of_pretrained = || Some((format!("pretrained_cfg.{key}"), at(self.pretrained_cfg)?));
+        at(self.whole).map(|value| (key.to_owned(), value)).or_else(of_pretrained)
     }
 
     /// Returns a key about classes, which stands at the top or in `pretrained_cfg`.

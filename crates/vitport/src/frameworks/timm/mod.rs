@@ -11,7 +11,9 @@ mod layers;
 mod named;
 mod preprocessing;
 pub mod registry;
+mod statements;
 mod structure;
+mod training;
 pub mod vision_transformer;
 
 use serde_json::{Map, Value, json};
@@ -21,10 +23,11 @@ use self::field::{Field, Literal};
 pub use self::hub_config::TimmConfig;
 use self::registry::{Architecture, Tag};
 use self::structure::Structure;
+use self::training::Training;
 use super::framework::convertible;
 use super::source::{Identity, Inquiry, Preparation, Transform};
 use super::{Framework, KnownModel, PublishedModel, SourceConfig};
-use crate::facts::{Evidence, Fact, FactError, Facts, Origin, Question};
+use crate::facts::{Evidence, Fact, FactError, Facts, Origin, Question, is_same};
 use crate::nn::{ForwardError, Network};
 use crate::source::ConfigFile;
 
@@ -43,8 +46,6 @@ pub struct TimmDefinition {
     structure: Structure,
     /// What it depends on.
     fields: &'static [Field],
-    /// Arguments whose effect the weights show, and that are read there.
-    shown_by_weights: &'static [&'static str],
     /// What holds where nothing is said.
     usual: &'static [(&'static str, Literal)],
     /// Facts of `usual`, each with a fact that leaves it open where it is true.
@@ -67,9 +68,20 @@ impl TimmDefinition {
     ) -> Result<Identity, FactError> {
         let Inquiry { source, options, .. } = inquiry;
         let config = TimmConfig::of(source)?;
+        let mut training = Training::of(source)?;
+        let mut statements = config.as_ref().map(statements::of_config).transpose()?.unwrap_or_default();
+        statements.append(&mut training.arguments);
         let facts = evidence.facts();
-        let named = self.named(inquiry, config.as_ref(), &facts)?;
+        let stated = self.read_statements(&statements, &facts, &mut training.read)?;
+        let named = self.named(inquiry, config.as_ref(), &mut training, &facts, &stated)?;
         let has_heads = self.fields.iter().any(|field| field.fact == "num_heads");
+        for fact in stated {
+            // The size that a config gives is that of images, too, which an option may say otherwise.
+            let is_overridden = fact.name == "img_size" && options.image_size.is_some();
+            if !is_overridden {
+                evidence.state(fact);
+            }
+        }
         match options.num_heads.as_deref() {
             Some(&[heads]) if has_heads => evidence.add("num_heads", heads, Origin::Option("--num-heads")),
             Some(list) => {
@@ -92,8 +104,8 @@ impl TimmDefinition {
                         }
                     }
                 }
-                if let Some(config) = &config {
-                    self.read_arguments(config, named, &facts, evidence)?;
+                if config.is_some() {
+                    self.state_architecture(named, &statements, &facts, evidence);
                 }
             }
             None => {
@@ -121,10 +133,10 @@ impl TimmDefinition {
             evidence.add("architecture", named.name(), named.origin.clone());
         }
 
-        self.image_size(inquiry, config.as_ref(), named.as_ref(), evidence)?;
+        self.image_size(inquiry, config.as_ref(), &training, named.as_ref(), evidence)?;
         let facts = evidence.facts();
-        let preparation = match preprocessing::choose(self, inquiry, config.as_ref(), named.as_ref(), &facts)
-        {
+        let chosen = preprocessing::choose(self, inquiry, config.as_ref(), &training, named.as_ref(), &facts);
+        let preparation = match chosen {
             Ok((preprocessing, facts)) => {
                 let transform = Transform::Timm(preprocessing.timm_transform());
                 Some(Preparation { preprocessing, facts, transform, processor: None })
@@ -141,18 +153,27 @@ impl TimmDefinition {
             name: published.as_ref().map_or_else(|| escape(&source.stem()).to_string(), named::Named::name),
             published: model,
             preparation,
+            read: training.read,
         })
     }
 
-    /// Says the size of the image where the weights do not show it: by an option, the config, or the tag that is named.
+    /// Says the size of the image: by the weights, else by an option, the training arguments, the config, or the tag that is named.
+    /// A size of the arguments that is not that of the weights is a contradiction, unless an option decides.
     fn image_size(
         &self,
         inquiry: &Inquiry<'_>,
         config: Option<&TimmConfig<'_>>,
+        training: &Training,
         named: Option<&named::Named>,
         evidence: &mut Evidence,
     ) -> Result<(), FactError> {
+        let wanted = inquiry.options.image_size;
+        let of_training =
+            training.size.clone().map(|size| Fact::new("img_size", size.value.to_vec(), size.origin));
         if evidence.has("img_size") || evidence.is_asked("img_size") {
+            if let (Some(fact), true, None) = (of_training, training.is_strict, wanted) {
+                evidence.state(fact);
+            }
             return Ok(());
         }
         let of_config = config.map(arguments::image_size).transpose()?.flatten();
@@ -164,10 +185,19 @@ impl TimmDefinition {
             let tag = named.tag.or_else(|| registry::tags_of(named.architecture.name).next())?;
             Some((tag, origin(tag)))
         });
-        if let Some(size) = inquiry.options.image_size {
-            evidence.add("img_size", size.to_vec(), Origin::Option("--image-size"));
-        } else if let Some(size) = of_config {
-            evidence.add("img_size", size.to_vec(), Origin::Config("pretrained_cfg.input_size".to_owned()));
+        let of_config = of_config.map(|size| {
+            Fact::new("img_size", size.to_vec(), Origin::Config("pretrained_cfg.input_size".to_owned()))
+        });
+        let stated: Vec<Fact> = of_training.into_iter().chain(of_config).collect();
+        if let Some(size) = wanted {
+            let fact = Fact::new("img_size", size.to_vec(), Origin::Option("--image-size"));
+            let other = stated.into_iter().find(|other| !is_same(&other.value, &fact.value));
+            evidence.state(match other {
+                Some(other) => fact.in_place_of(other),
+                None => fact,
+            });
+        } else if !stated.is_empty() {
+            stated.into_iter().for_each(|fact| evidence.state(fact));
         } else if let Some((tag, origin)) = tag {
             let [_, height, width] = tag.input_size;
             evidence.add("img_size", json!([height, width]), origin);

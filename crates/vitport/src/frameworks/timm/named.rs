@@ -5,11 +5,12 @@ use serde_json::Value;
 use vitport_checkpoint::escape;
 
 use super::super::source::Inquiry;
+use super::field::Kind;
 use super::hub_config::TimmConfig;
 use super::registry::{self, Architecture, Tag};
+use super::training::Training;
 use super::{Framework, PublishedModel, TimmDefinition};
-use crate::facts::{FactError, Facts, Origin, is_same};
-use crate::source::Source;
+use crate::facts::{Contradiction, Fact, FactError, Facts, Origin, is_same};
 
 /// Describes an architecture that something names.
 #[derive(Debug, Clone)]
@@ -21,6 +22,17 @@ pub(super) struct Named {
 }
 
 impl Named {
+    /// Returns an error if something else names another architecture, or another tag of it.
+    fn check_same(&self, other: &Self) -> Result<(), FactError> {
+        let is_other_tag =
+            self.tag.zip(other.tag).is_some_and(|(one, other)| one.full_name() != other.full_name());
+        if self.architecture.name == other.architecture.name && !is_other_tag {
+            return Ok(());
+        }
+        let fact = |named: &Self| Fact::new("architecture", named.name(), named.origin.clone());
+        Err(Contradiction::between(&fact(self), &fact(other)).into())
+    }
+
     /// Returns the architecture's name, with the tag if it is known.
     pub fn name(&self) -> String {
         self.tag.map_or_else(|| self.architecture.name.to_owned(), Tag::full_name)
@@ -38,11 +50,6 @@ impl Named {
         }
     }
 
-    /// Returns whether it says all that another name does.
-    fn says(&self, other: &Self) -> bool {
-        self.architecture.name == other.architecture.name && other.tag.is_none_or(|tag| self.tag == Some(tag))
-    }
-
     /// Returns the origin of what the registry has of a tag that nothing names, such as timm's default. It follows from an
     /// architecture that is assumed, but not from one that the source names: training may have changed it.
     pub fn of_default_tag(&self, entry: &str) -> Origin {
@@ -52,71 +59,106 @@ impl Named {
         }
     }
 
-    /// Returns whether the weights have the sizes of the architecture, the classes of its tag and its image size: a user's own
+    /// Returns whether the model is the architecture in everything, with the classes of its tag and its image size: a user's own
     /// variant must not be called by the published one's name.
     pub fn is_published(&self, definition: &TimmDefinition, facts: &Facts) -> bool {
         let image = self.architecture.pair("img_size").map(|edges| edges.map(|edge| edge as u64));
-        definition.difference(self.architecture, facts).is_none()
+        definition.difference(self.architecture, facts, &[]).is_none()
+            && definition.stated_otherwise(self.architecture, facts.iter()).is_none()
             && self.tag.is_none_or(|tag| Some(tag.num_classes as u64) == facts.number("num_classes"))
             && image.is_none_or(|image| facts.pair("img_size") == Some(image))
     }
 }
 
 impl TimmDefinition {
-    /// Returns the architecture that is named by the first of: `--arch`, `config.json`, a record in the checkpoint, the file's
-    /// name. The last two count only if the weights have that architecture's structure.
+    /// Returns the architecture that `--arch`, `config.json`, a record in the checkpoint or the file's name gives, in this order. What
+    /// the last two say counts only if the weights have that architecture's structure, apart from what is `stated` of it.
     ///
     /// # Errors
     /// Returns [`FactError::UnknownName`] or [`FactError::NoTarget`] for a name that is not one of this definition's,
-    /// [`FactError::Contradiction`] for an `--arch` that the weights are not.
+    /// [`FactError::Contradiction`] for an `--arch` that the source is not, and for a config and a record that name two.
     pub(super) fn named(
         &self,
         inquiry: &Inquiry<'_>,
         config: Option<&TimmConfig<'_>>,
+        training: &mut Training,
         facts: &Facts,
+        stated: &[Fact],
     ) -> Result<Option<Named>, FactError> {
         let Inquiry { source, options, .. } = inquiry;
+        let of_config = match config {
+            Some(config) => {
+                let origin = Origin::Config("architecture".to_owned());
+                let mut found = self.look_up(config.architecture, origin)?;
+                let mut tags = registry::tags_of(found.architecture.name);
+                found.tag = config.tag.and_then(|tag| tags.find(|row| row.tag == tag));
+                Some(found)
+            }
+            None => None,
+        };
+        let fits = |found: &Named| self.difference(found.architecture, facts, stated).is_none();
+        let recorded: Vec<Named> = std::mem::take(&mut training.names)
+            .into_iter()
+            .filter_map(|name| self.find(&name.value, name.origin).filter(fits))
+            .collect();
+        for found in &recorded {
+            if let Origin::Argument(path) = &found.origin {
+                training.read.push(path.clone());
+            }
+        }
+        let mut by_source: Option<Named> = None;
+        for found in of_config.into_iter().chain(recorded) {
+            match &by_source {
+                None => by_source = Some(found),
+                Some(known) => known.check_same(&found)?,
+            }
+        }
         if let Some(name) = &options.arch {
             let found = self.look_up(name, Origin::Option("--arch"))?;
-            if let Some(difference) = self.difference(found.architecture, facts) {
+            if let Some(known) = &by_source {
+                known.check_same(&found)?;
+            }
+            // What the source says of its own variant of an architecture is no variant of another.
+            let own = if by_source.is_some() { stated } else { &[] };
+            let difference = self.difference(found.architecture, facts, own);
+            if let Some(difference) =
+                difference.or_else(|| self.stated_otherwise(found.architecture, stated.iter()))
+            {
                 let reason =
                     format!("{difference}; name another architecture, or leave it out and give --num-heads");
                 return Err(FactError::contradiction(format!("--arch {}", escape(name)), reason));
             }
-            let stated = self.stated(source, config, facts).ok().flatten();
-            return Ok(Some(stated.filter(|stated| stated.says(&found)).unwrap_or(found)));
-        }
-        if let Some(stated) = self.stated(source, config, facts)? {
-            return Ok(Some(stated));
+            return Ok(match by_source {
+                Some(known) if known.tag.is_some() || found.tag.is_none() => Some(known),
+                _ => Some(found),
+            });
         }
         let stem = source.stem();
-        let by_file = self.find(&stem, Origin::FileName(escape(&stem).to_string()));
-        Ok(by_file.filter(|found| self.difference(found.architecture, facts).is_none()))
+        let by_file = || self.find(&stem, Origin::FileName(escape(&stem).to_string())).filter(fits);
+        Ok(by_source.or_else(by_file))
     }
 
-    /// Returns the architecture that the source itself names: its `config.json`, else a record in the checkpoint.
-    fn stated(
+    /// Returns the first statement that says otherwise than an architecture of what the weights do not show, in words.
+    fn stated_otherwise<'a>(
         &self,
-        source: &Source,
-        config: Option<&TimmConfig<'_>>,
-        facts: &Facts,
-    ) -> Result<Option<Named>, FactError> {
-        if let Some(config) = config {
-            let origin = Origin::Config("architecture".to_owned());
-            let mut found = self.look_up(config.architecture, origin)?;
-            let mut tags = registry::tags_of(found.architecture.name);
-            found.tag = config.tag.and_then(|tag| tags.find(|row| row.tag == tag));
-            return Ok(Some(found));
-        }
-        let carriers = [
-            ("arch", Origin::Checkpoint as fn(String) -> Origin),
-            ("args.model", Origin::Argument),
-            ("hyper_parameters.model_name", Origin::Argument),
-        ];
-        let mut recorded = carriers
-            .into_iter()
-            .filter_map(|(key, origin)| self.find(source.recorded(key)?, origin(key.to_owned())));
-        Ok(recorded.find(|found| self.difference(found.architecture, facts).is_none()))
+        architecture: &Architecture,
+        mut stated: impl Iterator<Item = &'a Fact>,
+    ) -> Option<String> {
+        stated.find_map(|fact| {
+            let field = self.fields.iter().find(|field| field.fact == fact.name && field.words.is_none())?;
+            let theirs = field.of_architecture(architecture)?;
+            let is_otherwise = fact.origin.is_statement() && !is_same(&theirs, &fact.value);
+            is_otherwise.then(|| {
+                let shown = Fact::new(fact.name, theirs, fact.origin.clone()).shown();
+                format!(
+                    "{} of {} is {shown}, but {} by {}",
+                    fact.name,
+                    architecture.name,
+                    fact.shown(),
+                    fact.origin
+                )
+            })
+        })
     }
 
     fn find(&self, name: &str, origin: Origin) -> Option<Named> {
@@ -140,12 +182,24 @@ impl TimmDefinition {
         Err(FactError::UnknownName { name: name.to_owned(), suggestion })
     }
 
-    /// Returns the first way in which the weights are not of an architecture, class count apart, in words.
-    pub(super) fn difference(&self, architecture: &Architecture, facts: &Facts) -> Option<String> {
+    /// Returns the first way in which the weights are not of an architecture, class count and what is `stated` apart, in words.
+    pub(super) fn difference(
+        &self,
+        architecture: &Architecture,
+        facts: &Facts,
+        stated: &[Fact],
+    ) -> Option<String> {
         let name = architecture.name;
         let has = |flag: bool| if flag { "has" } else { "has no" };
-        self.fields.iter().find_map(|field| {
-            let (words, theirs) = (field.words?, field.of_architecture(architecture)?);
+        let is_stated = |fact: &str| stated.iter().any(|stated| stated.name == fact);
+        self.fields.iter().filter(|field| !is_stated(field.fact)).find_map(|field| {
+            let theirs = match field.config_key {
+                Some((_, Kind::RatioOf(whole))) if is_stated(whole) => {
+                    self.made_with(field, architecture, facts)?
+                }
+                _ => field.of_architecture(architecture)?,
+            };
+            let words = field.words?;
             let ours = match facts.get(field.fact) {
                 Some(fact) => matches!(fact.origin, Origin::Weights(_)).then(|| fact.value.clone())?,
                 None => field.otherwise?.into(),
@@ -175,7 +229,9 @@ impl TimmDefinition {
             })
         };
         let all = self.modules.iter().flat_map(|module| registry::architectures_of(module));
-        all.filter(is_usual).filter(|architecture| self.difference(architecture, facts).is_none()).collect()
+        all.filter(is_usual)
+            .filter(|architecture| self.difference(architecture, facts, &[]).is_none())
+            .collect()
     }
 }
 

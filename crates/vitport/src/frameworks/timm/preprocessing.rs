@@ -1,48 +1,68 @@
-//! Which preprocessing a model was trained for: what the `config.json` says, else what timm's registry says of its tag, else what
+//! Which preprocessing a model was trained for: what training arguments and the `config.json` say, else what timm's registry says of its tag, else what
 //! all tags that fit the weights agree on. Several that disagree are a question.
-
-use serde_json::Value;
 
 use super::super::source::Inquiry;
 use super::TimmDefinition;
 use super::hub_config::TimmConfig;
 use super::named::Named;
 use super::registry::{self, Tag};
+use super::training::Training;
 use crate::facts::{Fact, FactError, Facts, Origin, Question, Sourced};
 use crate::image::{CropMode, Filter};
-use crate::preprocessing::{DEFAULT_CROP_PCT, IMAGENET_MEAN, IMAGENET_STD, Preprocessing};
+use crate::preprocessing::{
+    DEFAULT_CROP_PCT, IMAGENET_MEAN, IMAGENET_STD, Preprocessing, StatedPreprocessing,
+};
 
 /// Lists how the tags of timm's begin whose weights Google released as `.npz` (timm/models/vision_transformer.py, `default_cfgs`).
 const JAX_TAGS: [&str; 3] = ["augreg_in", "orig_in", "sam_in"];
 
-/// Returns the preprocessing, with the facts that it is made of.
+/// Returns the preprocessing, with the facts that it is made of: what an option says, else the training arguments, else the
+/// config (timm/data/config.py, `resolve_data_config`), else what training programs do, else the registry.
 ///
 /// # Errors
-/// Returns [`FactError::Questions`] if several fit or no network was trained with the numbers, [`FactError::Misshapen`] for a
-/// config whose values are of another kind.
+/// Returns [`FactError::Questions`] if several fit or no network was trained with the numbers, [`FactError::Impossible`] for a
+/// config whose values are of another kind, [`FactError::Contradiction`] for arguments and a config that disagree.
 pub(super) fn choose(
     definition: &TimmDefinition,
     inquiry: &Inquiry<'_>,
     config: Option<&TimmConfig<'_>>,
+    training: &Training,
     named: Option<&Named>,
     facts: &Facts,
 ) -> Result<(Preprocessing, Vec<Fact>), FactError> {
     let options = inquiry.options;
     let size = facts.pair("img_size").unwrap_or_default();
+    let mut stated = vec![training.preprocessing.clone()];
+    let of_config = Origin::Config("pretrained_cfg".to_owned());
+    if let Some(config) = config {
+        stated.push(StatedPreprocessing::read(
+            config.pretrained_cfg,
+            "config.json: pretrained_cfg",
+            &of_config,
+        )?);
+    }
+    let is_stated = |has: fn(&StatedPreprocessing) -> bool| stated.iter().any(has);
     let is_decided = named.is_none_or(|named| named.tag.is_none())
-        && options.mean.is_some()
-        && options.std.is_some()
-        && options.crop_pct.is_some()
-        && options.interpolation.is_some();
-    let base = match (config, is_decided) {
-        (Some(config), _) => {
-            Sourced::new(of_config(definition, config, size)?, Origin::Config("pretrained_cfg".to_owned()))
+        && (options.mean.is_some() || is_stated(|stated| stated.mean.is_some()))
+        && (options.std.is_some() || is_stated(|stated| stated.std.is_some()))
+        && (options.crop_pct.is_some() || is_stated(|stated| stated.crop_pct.is_some()))
+        && (options.interpolation.is_some() || is_stated(|stated| stated.interpolation.is_some()));
+    let Sourced { value: base, origin } = match (config, &training.transform, is_decided) {
+        (Some(_), ..) => Sourced::new(timm_default(size), of_config),
+        (None, Some(transform), _) => {
+            Sourced::new(Preprocessing { size, ..transform.value.clone() }, transform.origin.clone())
         }
-        (None, false) => of_tags(definition, inquiry, named, facts, size)?,
-        (None, true) => Sourced::new(timm_default(size), Origin::Definition("timm's default")),
+        (None, None, false) => of_tags(definition, inquiry, named, facts, size)?,
+        // As in training: what no argument says is the architecture's.
+        (None, None, true) if is_trained(named) => of_tags(definition, inquiry, named, facts, size)?,
+        (None, None, true) => Sourced::new(timm_default(size), Origin::Definition("timm's default")),
     };
-    let Sourced { value: base, origin } = base;
-    base.overridden(options, &origin)
+    base.overridden(options, &origin, &stated)
+}
+
+/// Returns whether it is a training program that names the architecture.
+fn is_trained(named: Option<&Named>) -> bool {
+    named.is_some_and(|named| matches!(named.origin, Origin::Argument(_)))
 }
 
 /// Returns timm's values where a config leaves one out (timm/data/config.py, `resolve_data_config`).
@@ -55,52 +75,6 @@ fn timm_default(size: [u64; 2]) -> Preprocessing {
         mean: IMAGENET_MEAN,
         std: IMAGENET_STD,
     }
-}
-
-fn of_config(
-    definition: &TimmDefinition,
-    config: &TimmConfig<'_>,
-    size: [u64; 2],
-) -> Result<Preprocessing, FactError> {
-    let mut chosen = timm_default(size);
-    let wrong = |key: &str, value: &Value| {
-        let shown: String = value.to_string().chars().take(60).collect();
-        FactError::Misshapen {
-            tensor: "config.json".to_owned(),
-            family: definition.family,
-            reason: format!(
-                "pretrained_cfg.{key} is {}, which is no {key}",
-                vitport_checkpoint::escape(&shown)
-            ),
-        }
-    };
-    let get = |key: &str| config.pretrained_cfg.get(key).filter(|value| !value.is_null());
-    let channels = |key: &str, default: [f64; 3]| match get(key) {
-        None => Ok(default),
-        Some(value) => {
-            let numbers: Option<Vec<f64>> =
-                value.as_array().and_then(|list| list.iter().map(Value::as_f64).collect());
-            match numbers.as_deref() {
-                Some([one]) => Ok([*one; 3]),
-                Some(&[red, green, blue]) => Ok([red, green, blue]),
-                _ => Err(wrong(key, value)),
-            }
-        }
-    };
-    chosen.mean = channels("mean", chosen.mean)?;
-    chosen.std = channels("std", chosen.std)?;
-    if let Some(value) = get("crop_pct") {
-        chosen.crop_pct = value.as_f64().ok_or_else(|| wrong("crop_pct", value))?;
-    }
-    if let Some(value) = get("crop_mode") {
-        chosen.crop_mode =
-            value.as_str().map(CropMode::from_name).ok_or_else(|| wrong("crop_mode", value))?;
-    }
-    if let Some(value) = get("interpolation") {
-        let known = value.as_str().and_then(Filter::from_name);
-        chosen.interpolation = known.ok_or_else(|| wrong("interpolation", value))?;
-    }
-    Ok(chosen)
 }
 
 fn of_tag(tag: &Tag, size: [u64; 2]) -> Preprocessing {
@@ -143,9 +117,11 @@ fn of_tags(
     };
     let exact: Vec<&'static Tag> = all.iter().filter(fits).copied().collect();
     if let Some(named) = named {
+        // A training program takes the default tag's, whatever the number of classes is.
+        let by_training = is_trained(Some(named));
         let default = all.iter().find(|tag| tag.tag == named.architecture.default_tag).copied();
         if let Some(default) = default
-            && (exact.is_empty() || exact.iter().any(|tag| tag.tag == default.tag))
+            && (by_training || exact.is_empty() || exact.iter().any(|tag| tag.tag == default.tag))
         {
             let name = format!("{}, timm's default for {}", default.full_name(), named.architecture.name);
             return Ok(Sourced::new(of_tag(default, size), named.of_default_tag(&name)));

@@ -56,6 +56,11 @@ pub fn tags_of(architecture: &str) -> impl Iterator<Item = &'static Tag> {
     module_with(architecture).into_iter().flat_map(move |module| module.tags().named(architecture))
 }
 
+/// Returns whether timm's constructor of the networks of a module takes an argument of that name.
+pub fn takes(module: &str, argument: &str) -> bool {
+    modules().iter().any(|known| known.name == module && known.takes(argument))
+}
+
 /// Returns the version of timm that the registry was exported from.
 pub fn timm_version() -> &'static str {
     "1.0.31"

@@ -27,6 +27,8 @@ pub(super) struct Module {
 struct Tables {
     architectures: Rows<Architecture>,
     tags: Rows<Tag>,
+    /// Names what the constructors of the module's networks take, with spaces between, a text for each class.
+    arguments: Vec<&'static str>,
 }
 
 impl Module {
@@ -52,6 +54,11 @@ impl Module {
         &self.tables().tags
     }
 
+    /// Returns whether the constructor of one of its networks takes an argument of that name.
+    pub(super) fn takes(&self, argument: &str) -> bool {
+        self.tables().arguments.iter().any(|names| names.split(' ').any(|name| name == argument))
+    }
+
     fn tables(&self) -> &Tables {
         self.tables.get_or_init(|| {
             let text: &'static str = inflate(self.block).leak();
@@ -67,6 +74,7 @@ impl Module {
             Tables {
                 architectures: Rows::new(architectures, usual(0), Architecture::new),
                 tags: Rows::new(tags, usual(1), Tag::new),
+                arguments: classes.lines().filter_map(|line| line.split('\t').nth(3)).collect(),
             }
         })
     }

@@ -3,6 +3,7 @@
 use super::super::super::source::{Inquiry, axes};
 use super::super::field::Literal;
 use super::super::structure::{Sign, Structure};
+use super::super::training::Training;
 use super::super::{TimmConfig, arguments};
 use crate::facts::{Evidence, FactError, Question};
 
@@ -80,6 +81,7 @@ fn check(inquiry: &Inquiry<'_>, evidence: &mut Evidence) -> Result<bool, FactErr
         return Ok(false);
     }
     let wanted = inquiry.options.image_size;
+    let trained = Training::of(inquiry.source)?.size.map(|size| size.value);
     let configured =
         TimmConfig::of(inquiry.source)?.as_ref().map(arguments::image_size).transpose()?.flatten();
     let [width, channels, patch_height, patch_width] = axes::<4>(tensors, "patch_embed.proj.weight", FAMILY)?;
@@ -110,7 +112,7 @@ fn check(inquiry: &Inquiry<'_>, evidence: &mut Evidence) -> Result<bool, FactErr
         return misshapen("pos_embed", reason);
     }
     let patch = [patch_height, patch_width];
-    match image_of(tokens, patch, wanted.or(configured)) {
+    match image_of(tokens, patch, wanted.or(trained).or(configured)) {
         // A variant with more tokens before the patches is refused before this is asked.
         Err(question) => evidence.ask(question),
         Ok((image, class_position)) => {
