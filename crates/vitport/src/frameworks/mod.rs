@@ -4,13 +4,16 @@
 
 mod framework;
 mod known_model;
+mod literal;
 pub mod microsoft;
+mod saved_modules;
 mod source;
 pub mod timm;
 pub mod transformers;
 
 pub use framework::{Framework, PublishedModel, SourceConfig, read_config, refuse_by_name};
 pub use known_model::{Becomes, Exactness, KnownModel};
+pub use saved_modules::SavedModules;
 pub use source::{Identity, Inquiry, Preparation, SourceDefinition, Transform};
 
 use serde::de::DeserializeOwned;

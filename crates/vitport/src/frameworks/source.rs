@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use super::{Definition, PublishedModel};
+use super::{Definition, PublishedModel, SavedModules};
 use crate::facts::{Evidence, Fact, FactError};
 use crate::image::{CropRounding, ImageError, MicrosoftTransform, Pixels, RgbImage, TimmTransform};
 use crate::mapping::Sources;
@@ -49,6 +49,8 @@ pub struct Inquiry<'a> {
     pub source: &'a Source,
     /// Gives what the person says of it.
     pub options: &'a FactOptions,
+    /// Gives the modules of a network that was saved whole, by the names that they have in the file.
+    pub modules: &'a SavedModules,
     /// Gives its tensors under the definition's names.
     pub tensors: &'a Sources,
     /// Says where the layout comes from, if it is not the framework's own: `jax`.

@@ -8,7 +8,8 @@ use super::values::FileValues;
 use crate::facts::{Contradiction, Evidence, Fact, FactError, Facts, Origin, Sourced};
 use crate::frameworks::transformers::{TargetDefinition, Task};
 use crate::frameworks::{
-    self, Identity, Inquiry, Preparation, PublishedModel, SOURCES, SourceConfig, SourceDefinition,
+    self, Identity, Inquiry, Preparation, PublishedModel, SOURCES, SavedModules, SourceConfig,
+    SourceDefinition,
 };
 use crate::labels::{ClassNames, LabelError, LabelSet, Labels, choose_labels, recorded};
 use crate::license::{Licensing, choose_license};
@@ -55,7 +56,8 @@ pub fn identify(
         }
     };
     let layout_name = layout.and_then(|layout| layout.from().split('/').next());
-    let inquiry = Inquiry { source, options, tensors: &tensors, layout: layout_name };
+    let modules = SavedModules::of(&source.checkpoint, state_dict.prefix());
+    let inquiry = Inquiry { source, options, modules: &modules, tensors: &tensors, layout: layout_name };
     let mut evidence = Evidence::new();
     definition.read(&inquiry, &mut evidence)?;
     if let Some(layout) = layout {

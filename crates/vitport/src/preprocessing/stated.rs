@@ -22,6 +22,18 @@ pub struct StatedPreprocessing {
 }
 
 impl StatedPreprocessing {
+    /// Returns what it says of that of which another says nothing.
+    #[must_use]
+    pub fn without(self, other: &Self) -> Self {
+        Self {
+            mean: self.mean.filter(|_| other.mean.is_none()),
+            std: self.std.filter(|_| other.std.is_none()),
+            crop_pct: self.crop_pct.filter(|_| other.crop_pct.is_none()),
+            crop_mode: self.crop_mode.filter(|_| other.crop_mode.is_none()),
+            interpolation: self.interpolation.filter(|_| other.interpolation.is_none()),
+        }
+    }
+
     /// Reads the keys `mean`, `std`, `crop_pct`, `crop_mode` and `interpolation`, as timm's `pretrained_cfg` has them; a key that
     /// is null says nothing. `place` is the object in messages.
     ///

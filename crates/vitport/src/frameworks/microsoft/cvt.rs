@@ -16,7 +16,7 @@ use crate::nn::{
 };
 
 /// Gives the epsilon of every layer normalisation: the `LayerNorm` that the factory hands down has 1e-5.
-const LAYER_NORM_EPS: f64 = 1e-5;
+pub(super) const LAYER_NORM_EPS: f64 = 1e-5;
 /// Gives the default of `torch.nn.BatchNorm2d`, which the definition does not change.
 const BATCH_NORM_EPS: f64 = 1e-5;
 

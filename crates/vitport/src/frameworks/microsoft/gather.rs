@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use vitport_checkpoint::escape;
 
 use super::super::source::{Identity, Inquiry, Preparation, Transform};
+use super::modules::MODULES;
 use super::published::{PUBLISHED, PublishedCvt, by_name, edge_in_name};
 use crate::facts::{Evidence, FactError, Facts, Origin, Question};
 use crate::image::{CropMode, Filter, MicrosoftTransform};
@@ -32,6 +33,7 @@ const LAYER_NORM_EPS: f64 = 1e-5;
 /// Returns [`FactError`] for options that cannot be.
 pub(super) fn gather(inquiry: &Inquiry<'_>, evidence: &mut Evidence) -> Result<Identity, FactError> {
     let Inquiry { source, options, .. } = inquiry;
+    inquiry.modules.read("CvT", MODULES, |_| None, evidence)?;
     let facts = evidence.facts();
     let widths = facts.numbers("embed_dim").unwrap_or_default();
     let published = published(options, &facts, &widths)?;

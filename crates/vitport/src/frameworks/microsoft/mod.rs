@@ -3,6 +3,7 @@
 mod catalogue;
 pub mod cvt;
 mod gather;
+mod modules;
 mod published;
 mod structure;
 

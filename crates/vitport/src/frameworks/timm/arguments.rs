@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use vitport_checkpoint::escape;
 
 use super::TimmDefinition;
-use super::field::{Field, Kind, Literal};
+use super::field::{Field, Kind};
 use super::hub_config::TimmConfig;
 use super::named::Named;
 use super::registry;
@@ -197,9 +197,13 @@ impl TimmDefinition {
 
     /// Returns whether a statement tells anything: what the weights show nothing of and is as usual is left out.
     fn is_telling(&self, fact: &str, value: &Value, facts: &Facts) -> bool {
-        let field = self.fields.iter().find(|field| field.fact == fact);
-        let otherwise: Option<Literal> = field.and_then(|field| field.otherwise);
-        facts.get(fact).is_some() || otherwise.is_none_or(|usual| Value::from(usual) != *value)
+        facts.get(fact).is_some() || self.otherwise(fact).is_none_or(|usual| usual != *value)
+    }
+
+    /// Returns what a fact is where the weights show nothing of it.
+    pub(super) fn otherwise(&self, fact: &str) -> Option<Value> {
+        let field = self.fields.iter().find(|field| field.fact == fact)?;
+        field.otherwise.map(Value::from)
     }
 
     fn unread(&self, statement: &Statement, kind: Kind) -> FactError {

@@ -1,6 +1,8 @@
 //! timm's `ConvNeXt` (timm/models/convnext.py, 1.0.31; Liu et al. 2022, arXiv:2201.03545): patches as a stem, four stages of
 //! depth-wise convolutions with an MLP after them, and a head of average pooling, a norm and a linear layer.
 
+mod modules;
+
 use serde::Deserialize;
 
 use super::super::{build, of_stage};
@@ -46,6 +48,7 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
         other_if: &[("stem_type", OVERLAP)],
         check: None,
     },
+    saved_modules: modules::MODULES,
     fields: &[
         Field::plain("dims", Kind::Numbers).shown("channels by stage"),
         Field::plain("depths", Kind::Numbers).shown("blocks by stage"),

@@ -3,6 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
+pub(super) use super::super::literal::Literal;
 use super::layers;
 use super::registry::Architecture;
 
@@ -52,37 +53,6 @@ pub(super) enum Kind {
     RatioOf(&'static str),
     /// Takes a norm by name, class or `functools.partial`, as its epsilon. timm's own norms have this one.
     NormEps(f64),
-}
-
-/// Describes a value that can stand in a table.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Literal {
-    /// Holds yes or no.
-    Flag(bool),
-    /// Holds a whole number.
-    Number(u64),
-    /// Holds a real number.
-    Real(f64),
-    /// Holds a text.
-    Text(&'static str),
-}
-
-impl Literal {
-    /// Says yes.
-    pub const YES: Self = Self::Flag(true);
-    /// Says no.
-    pub const NO: Self = Self::Flag(false);
-}
-
-impl From<Literal> for Value {
-    fn from(literal: Literal) -> Self {
-        match literal {
-            Literal::Flag(flag) => json!(flag),
-            Literal::Number(number) => json!(number),
-            Literal::Real(number) => json!(number),
-            Literal::Text(text) => json!(text),
-        }
-    }
 }
 
 impl Kind {

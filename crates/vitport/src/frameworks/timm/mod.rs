@@ -2,6 +2,7 @@
 
 mod arguments;
 mod catalogue;
+mod classes;
 pub mod convnext;
 mod definition;
 mod field;
@@ -11,6 +12,7 @@ mod layers;
 mod named;
 mod preprocessing;
 pub mod registry;
+mod saved_module;
 mod statements;
 mod structure;
 mod training;
@@ -22,9 +24,11 @@ use vitport_checkpoint::escape;
 use self::field::{Field, Literal};
 pub use self::hub_config::TimmConfig;
 use self::registry::{Architecture, Tag};
+use self::saved_module::SavedConfig;
 use self::structure::Structure;
 use self::training::Training;
 use super::framework::convertible;
+use super::saved_modules::Role;
 use super::source::{Identity, Inquiry, Preparation, Transform};
 use super::{Framework, KnownModel, PublishedModel, SourceConfig};
 use crate::facts::{Evidence, Fact, FactError, Facts, Origin, Question, is_same};
@@ -44,6 +48,8 @@ pub struct TimmDefinition {
     family: &'static str,
     /// What its tensors show.
     structure: Structure,
+    /// The modules of a network that was saved whole.
+    saved_modules: &'static [Role],
     /// What it depends on.
     fields: &'static [Field],
     /// What holds where nothing is said.
@@ -71,6 +77,9 @@ impl TimmDefinition {
         let mut training = Training::of(source)?;
         let mut statements = config.as_ref().map(statements::of_config).transpose()?.unwrap_or_default();
         statements.append(&mut training.arguments);
+        inquiry.modules.read(self.family, self.saved_modules, |fact| self.otherwise(fact), evidence)?;
+        let saved = SavedConfig::of(inquiry.modules);
+        training.names.splice(0..0, saved.as_ref().and_then(SavedConfig::name));
         let facts = evidence.facts();
         let stated = self.read_statements(&statements, &facts, &mut training.read)?;
         let named = self.named(inquiry, config.as_ref(), &mut training, &facts, &stated)?;
@@ -133,9 +142,10 @@ impl TimmDefinition {
             evidence.add("architecture", named.name(), named.origin.clone());
         }
 
-        self.image_size(inquiry, config.as_ref(), &training, named.as_ref(), evidence)?;
+        let of_others = (config.as_ref(), saved.as_ref());
+        self.image_size(inquiry, of_others, &training, named.as_ref(), evidence)?;
         let facts = evidence.facts();
-        let chosen = preprocessing::choose(self, inquiry, config.as_ref(), &training, named.as_ref(), &facts);
+        let chosen = preprocessing::choose(self, inquiry, of_others, &training, named.as_ref(), &facts);
         let preparation = match chosen {
             Ok((preprocessing, facts)) => {
                 let transform = Transform::Timm(preprocessing.timm_transform());
@@ -157,12 +167,13 @@ impl TimmDefinition {
         })
     }
 
-    /// Says the size of the image: by the weights, else by an option, the training arguments, the config, or the tag that is named.
+    /// Says the size of the image: by the weights, else by an option, the training arguments, the config, the
+    /// module that was saved whole, or the tag that is named.
     /// A size of the arguments that is not that of the weights is a contradiction, unless an option decides.
     fn image_size(
         &self,
         inquiry: &Inquiry<'_>,
-        config: Option<&TimmConfig<'_>>,
+        (config, saved): (Option<&TimmConfig<'_>>, Option<&SavedConfig>),
         training: &Training,
         named: Option<&named::Named>,
         evidence: &mut Evidence,
@@ -189,6 +200,7 @@ impl TimmDefinition {
             Fact::new("img_size", size.to_vec(), Origin::Config("pretrained_cfg.input_size".to_owned()))
         });
         let stated: Vec<Fact> = of_training.into_iter().chain(of_config).collect();
+        let of_module = saved.and_then(|saved| Some((saved.image_size()?, saved.origin("input_size"))));
         if let Some(size) = wanted {
             let fact = Fact::new("img_size", size.to_vec(), Origin::Option("--image-size"));
             let other = stated.into_iter().find(|other| !is_same(&other.value, &fact.value));
@@ -198,6 +210,8 @@ impl TimmDefinition {
             });
         } else if !stated.is_empty() {
             stated.into_iter().for_each(|fact| evidence.state(fact));
+        } else if let Some((size, origin)) = of_module {
+            evidence.add("img_size", size.to_vec(), origin);
         } else if let Some((tag, origin)) = tag {
             let [_, height, width] = tag.input_size;
             evidence.add("img_size", json!([height, width]), origin);

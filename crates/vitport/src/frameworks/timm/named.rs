@@ -71,8 +71,8 @@ impl Named {
 }
 
 impl TimmDefinition {
-    /// Returns the architecture that `--arch`, `config.json`, a record in the checkpoint or the file's name gives, in this order. What
-    /// the last two say counts only if the weights have that architecture's structure, apart from what is `stated` of it.
+    /// Returns the architecture that `--arch`, `config.json`, a saved module, a record in the checkpoint or the file's name gives, in this order. What
+    /// the last three say counts only if the weights have that architecture's structure, apart from what is `stated` of it.
     ///
     /// # Errors
     /// Returns [`FactError::UnknownName`] or [`FactError::NoTarget`] for a name that is not one of this definition's,
@@ -96,7 +96,11 @@ impl TimmDefinition {
             }
             None => None,
         };
-        let fits = |found: &Named| self.difference(found.architecture, facts, stated).is_none();
+        let by_module = || facts.iter().filter(|fact| matches!(fact.origin, Origin::Attribute(_)));
+        let fits = |found: &Named| {
+            self.difference(found.architecture, facts, stated).is_none()
+                && self.stated_otherwise(found.architecture, by_module()).is_none()
+        };
         let recorded: Vec<Named> = std::mem::take(&mut training.names)
             .into_iter()
             .filter_map(|name| self.find(&name.value, name.origin).filter(fits))
@@ -121,8 +125,8 @@ impl TimmDefinition {
             // What the source says of its own variant of an architecture is no variant of another.
             let own = if by_source.is_some() { stated } else { &[] };
             let difference = self.difference(found.architecture, facts, own);
-            if let Some(difference) =
-                difference.or_else(|| self.stated_otherwise(found.architecture, stated.iter()))
+            if let Some(difference) = difference
+                .or_else(|| self.stated_otherwise(found.architecture, stated.iter().chain(by_module())))
             {
                 let reason =
                     format!("{difference}; name another architecture, or leave it out and give --num-heads");

@@ -1,4 +1,5 @@
-//! Which preprocessing a model was trained for: what training arguments and the `config.json` say, else what timm's registry says of its tag, else what
+//! Which preprocessing a model was trained for: what training arguments, the `config.json` and the
+//! saved module say, else what timm's registry says of its tag, else what
 //! all tags that fit the weights agree on. Several that disagree are a question.
 
 use super::super::source::Inquiry;
@@ -6,6 +7,7 @@ use super::TimmDefinition;
 use super::hub_config::TimmConfig;
 use super::named::Named;
 use super::registry::{self, Tag};
+use super::saved_module::SavedConfig;
 use super::training::Training;
 use crate::facts::{Fact, FactError, Facts, Origin, Question, Sourced};
 use crate::image::{CropMode, Filter};
@@ -17,7 +19,7 @@ use crate::preprocessing::{
 const JAX_TAGS: [&str; 3] = ["augreg_in", "orig_in", "sam_in"];
 
 /// Returns the preprocessing, with the facts that it is made of: what an option says, else the training arguments, else the
-/// config (timm/data/config.py, `resolve_data_config`), else what training programs do, else the registry.
+/// config or the saved module's (timm/data/config.py, `resolve_data_config`), else what training programs do, else the registry.
 ///
 /// # Errors
 /// Returns [`FactError::Questions`] if several fit or no network was trained with the numbers, [`FactError::Impossible`] for a
@@ -25,7 +27,7 @@ const JAX_TAGS: [&str; 3] = ["augreg_in", "orig_in", "sam_in"];
 pub(super) fn choose(
     definition: &TimmDefinition,
     inquiry: &Inquiry<'_>,
-    config: Option<&TimmConfig<'_>>,
+    (config, saved): (Option<&TimmConfig<'_>>, Option<&SavedConfig>),
     training: &Training,
     named: Option<&Named>,
     facts: &Facts,
@@ -41,21 +43,28 @@ pub(super) fn choose(
             &of_config,
         )?);
     }
+    if let (Some(saved), None) = (saved, config) {
+        // A fine-tune keeps the `pretrained_cfg` of the weights that it began with, and its training may say otherwise.
+        let of_module = StatedPreprocessing::read(&saved.values, &saved.place(), &saved.origin(""))?;
+        stated.push(of_module.without(&training.preprocessing));
+    }
     let is_stated = |has: fn(&StatedPreprocessing) -> bool| stated.iter().any(has);
     let is_decided = named.is_none_or(|named| named.tag.is_none())
         && (options.mean.is_some() || is_stated(|stated| stated.mean.is_some()))
         && (options.std.is_some() || is_stated(|stated| stated.std.is_some()))
         && (options.crop_pct.is_some() || is_stated(|stated| stated.crop_pct.is_some()))
         && (options.interpolation.is_some() || is_stated(|stated| stated.interpolation.is_some()));
-    let Sourced { value: base, origin } = match (config, &training.transform, is_decided) {
+    let Sourced { value: base, origin } = match (config, &training.transform, saved) {
         (Some(_), ..) => Sourced::new(timm_default(size), of_config),
         (None, Some(transform), _) => {
             Sourced::new(Preprocessing { size, ..transform.value.clone() }, transform.origin.clone())
         }
-        (None, None, false) => of_tags(definition, inquiry, named, facts, size)?,
+        (None, None, Some(saved)) => Sourced::new(timm_default(size), saved.origin("")),
         // As in training: what no argument says is the architecture's.
-        (None, None, true) if is_trained(named) => of_tags(definition, inquiry, named, facts, size)?,
-        (None, None, true) => Sourced::new(timm_default(size), Origin::Definition("timm's default")),
+        (None, None, None) if !is_decided || is_trained(named) => {
+            of_tags(definition, inquiry, named, facts, size)?
+        }
+        (None, None, None) => Sourced::new(timm_default(size), Origin::Definition("timm's default")),
     };
     base.overridden(options, &origin, &stated)
 }

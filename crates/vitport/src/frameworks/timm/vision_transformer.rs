@@ -2,6 +2,7 @@
 //! with fused qkv and optional layer scale, a final norm, token pooling and an optional head. With `pre_norm` it is the
 //! image tower of a CLIP.
 
+mod modules;
 mod structure;
 
 use serde::Deserialize;
@@ -22,6 +23,7 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
     modules: &["vision_transformer", "deit"],
     family: structure::FAMILY,
     structure: structure::STRUCTURE,
+    saved_modules: modules::MODULES,
     fields: &[
         Field::plain("embed_dim", Kind::Number).shown("channels"),
         Field::plain("depth", Kind::Number).shown("blocks"),

@@ -81,6 +81,7 @@ fn check(inquiry: &Inquiry<'_>, evidence: &mut Evidence) -> Result<bool, FactErr
         return Ok(false);
     }
     let wanted = inquiry.options.image_size;
+    let saved = || inquiry.modules.pair("patch_embed", "img_size");
     let trained = Training::of(inquiry.source)?.size.map(|size| size.value);
     let configured =
         TimmConfig::of(inquiry.source)?.as_ref().map(arguments::image_size).transpose()?.flatten();
@@ -112,7 +113,7 @@ fn check(inquiry: &Inquiry<'_>, evidence: &mut Evidence) -> Result<bool, FactErr
         return misshapen("pos_embed", reason);
     }
     let patch = [patch_height, patch_width];
-    match image_of(tokens, patch, wanted.or(trained).or(configured)) {
+    match image_of(tokens, patch, wanted.or(trained).or(configured).or_else(saved)) {
         // A variant with more tokens before the patches is refused before this is asked.
         Err(question) => evidence.ask(question),
         Ok((image, class_position)) => {

@@ -1,0 +1,310 @@
+//! Reads modules by the tables of a definition: each must stand in a place that the definition knows and be of a class that it
+//! computes there, and each attribute is a fact, a value that the definition computes with, or known to change nothing.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+use vitport_checkpoint::{SavedModule, escape};
+
+use super::table::{At, Class, Role, Says, compared};
+use super::{SavedModules, calls};
+use crate::facts::{Evidence, FactError, Facts, Origin, is_same};
+
+/// Lists modules around a network that hand on what they get.
+const TRANSPARENT: [&str; 7] = [
+    "torch.nn.parallel.data_parallel.DataParallel",
+    "torch.nn.parallel.distributed.DistributedDataParallel",
+    "torch._dynamo.eval_frame.OptimizedModule",
+    "torch.optim.swa_utils.AveragedModel",
+    "timm.utils.model_ema.ModelEma",
+    "timm.utils.model_ema.ModelEmaV2",
+    "timm.utils.model_ema.ModelEmaV3",
+];
+
+/// Limits the characters of a value in a message.
+const SHOWN: usize = 60;
+
+/// Holds what was told of one fact.
+#[derive(Debug)]
+enum Told {
+    /// One value, and the places that say it: the first as it is, and all as a pattern.
+    Once { value: Value, first: String, all: String },
+    /// A value a stage, with the first place that says it, and all as a pattern.
+    ByStage { values: BTreeMap<u64, (Value, String)>, all: String },
+}
+
+impl SavedModules {
+    /// Adds what modules say of a network of `family`, whose modules are declared in `roles`. Facts that are as `usual` has
+    /// them are left out: the weights say nothing else.
+    ///
+    /// # Errors
+    /// Returns [`FactError::NoTarget`] for a module, an attribute or a value that the tables do not have, for facts that are not
+    /// the same throughout the network, and if there is more in the file than is kept of it.
+    pub(in super::super) fn read(
+        &self,
+        family: &str,
+        roles: &[Role],
+        usual: impl Fn(&str) -> Option<Value>,
+        evidence: &mut Evidence,
+    ) -> Result<(), FactError> {
+        if self.is_empty() {
+            return Ok(());
+        }
+        self.check_around(family)?;
+        let facts = evidence.facts();
+        let mut reading = Reading { family, facts: &facts, told: BTreeMap::new() };
+        for module in &self.modules {
+            reading.module(module, roles)?;
+        }
+        for (fact, told) in reading.told {
+            let (value, all) = match told {
+                Told::Once { value, all, .. } => (value, all),
+                Told::ByStage { values, all } => {
+                    (values.into_values().map(|(value, _)| value).collect(), all)
+                }
+            };
+            if usual(fact).is_none_or(|usual| !is_same(&usual, &value)) || evidence.has(fact) {
+                evidence.add(fact, value, Origin::Attribute(all));
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses a file of which not everything is kept, and a network inside of modules that could do more than hand on.
+    fn check_around(&self, family: &str) -> Result<(), FactError> {
+        if self.is_cut {
+            return Err(FactError::NoTarget {
+                what: format!("a {family} that was saved whole, with more next to it than is read"),
+                why: "what is not read may change what the network computes".to_owned(),
+                tensor: None,
+                instead: "save its state dict, and give options where vitport asks".to_owned(),
+            });
+        }
+        let other = self.around.iter().find(|module| !TRANSPARENT.contains(&module.class.as_str()));
+        other.map_or(Ok(()), |module| {
+            Err(FactError::NoTarget {
+                what: format!("a {family} inside a module of class {}", shown(&module.class)),
+                why: "vitport does not know what that class does with images or outputs".to_owned(),
+                tensor: Some(named(&module.path, None)),
+                instead: "if it only hands on, save the state dict of the network inside it".to_owned(),
+            })
+        })
+    }
+}
+
+/// Reads the modules of one network.
+struct Reading<'a> {
+    family: &'a str,
+    facts: &'a Facts,
+    told: BTreeMap<&'static str, Told>,
+}
+
+impl Reading<'_> {
+    fn module(&mut self, module: &SavedModule, roles: &[Role]) -> Result<(), FactError> {
+        let placed = roles.iter().find_map(|role| Some((role, role.place(&module.path)?)));
+        let Some((role, (pattern, numbers))) = placed else { return Err(self.unknown_class(module)) };
+        let Some(class) = role.classes.iter().find(|class| class.is_called(&module.class)) else {
+            return Err(self.unknown_class(module));
+        };
+        let mut tells_by_attribute = false;
+        let own =
+            module.attributes.iter().map(|(name, value)| (name.as_str(), compared(value), value.to_string()));
+        let called = calls::attributes(module, class.calls).into_iter();
+        let called = called.map(|(name, value)| (name, value.clone(), value.to_string()));
+        for (name, value, text) in own.chain(called) {
+            let named = |(own, _): &&(&str, Says)| *own == name;
+            // Every module has it, and evaluation is what is converted.
+            let says = match role.says.iter().chain(class.says).find(named) {
+                Some((_, says)) => *says,
+                None if name == "training" => Says::Nothing,
+                None => return Err(self.unknown_attribute(module, name, &text)),
+            };
+            let place = Place { module, pattern, numbers: &numbers, name, text: &text };
+            self.attribute(says, value, &place)?;
+            let tells = class.means.map(|(fact, _)| fact);
+            tells_by_attribute |= matches!(says, Says::Tells(fact, _) if Some(fact) == tells);
+        }
+        self.means(class, tells_by_attribute, module, pattern)
+    }
+
+    /// Takes what the class alone tells.
+    fn means(
+        &mut self,
+        class: &Class,
+        is_told: bool,
+        module: &SavedModule,
+        pattern: &'static str,
+    ) -> Result<(), FactError> {
+        let Some((fact, value)) = class.means.filter(|_| !is_told) else { return Ok(()) };
+        let own = module.class.rsplit('.').next().unwrap_or_default();
+        let all = format!("{pattern} is a {}", shown(own));
+        self.tell(fact, value.into(), format!("{} is a {}", escape(&module.path), shown(own)), all)
+    }
+
+    fn attribute(&mut self, says: Says, value: Value, place: &Place<'_>) -> Result<(), FactError> {
+        match says {
+            Says::Nothing => Ok(()),
+            Says::Is(wanted) => {
+                let wanted: Vec<Value> = wanted.iter().map(|literal| (*literal).into()).collect();
+                match wanted.iter().any(|wanted| is_same(wanted, &value)) {
+                    true => Ok(()),
+                    false => Err(self.other_value(place, wanted.first())),
+                }
+            }
+            Says::Follows(from) => {
+                let at = At { facts: self.facts, module: place.module, numbers: place.numbers };
+                match from(&at) {
+                    Some(wanted) if is_close(&wanted, &value) => Ok(()),
+                    wanted => Err(self.other_value(place, wanted.as_ref())),
+                }
+            }
+            // A part that the network does not have says nothing of the fact.
+            Says::Fact(..) | Says::Each(..) if value.is_null() => Ok(()),
+            Says::Fact(fact, read) => {
+                let value = read.read(&value).ok_or_else(|| self.other_value(place, None))?;
+                self.tell(fact, value, place.path(), place.of_all())
+            }
+            Says::Each(fact, read) => {
+                let value = read.read(&value).ok_or_else(|| self.other_value(place, None))?;
+                let stage = place.numbers.first().copied().unwrap_or(0);
+                self.tell_stage(fact, stage, value, place)
+            }
+            Says::Tells(fact, values) => {
+                let known = values.iter().find(|(this, _)| is_same(&Value::from(*this), &value));
+                let (_, meant) = known.ok_or_else(|| self.other_value(place, None))?;
+                self.tell(fact, (*meant).into(), place.path(), place.of_all())
+            }
+        }
+    }
+
+    /// Takes a value of a fact, which all places must have alike.
+    fn tell(
+        &mut self,
+        fact: &'static str,
+        value: Value,
+        first: String,
+        all: String,
+    ) -> Result<(), FactError> {
+        match self.told.get(fact) {
+            Some(Told::Once { value: known, first: before, .. }) if !is_same(known, &value) => {
+                Err(self.several(fact, (known, before), (&value, &first)))
+            }
+            Some(_) => Ok(()),
+            None => {
+                self.told.insert(fact, Told::Once { value, first, all });
+                Ok(())
+            }
+        }
+    }
+
+    fn tell_stage(
+        &mut self,
+        fact: &'static str,
+        stage: u64,
+        value: Value,
+        place: &Place<'_>,
+    ) -> Result<(), FactError> {
+        let told = self.told.entry(fact);
+        let told = told.or_insert_with(|| Told::ByStage { values: BTreeMap::new(), all: place.of_all() });
+        let Told::ByStage { values, .. } = told else { return Ok(()) };
+        let (known, before) = values.entry(stage).or_insert_with(|| (value.clone(), place.path()));
+        if is_same(known, &value) {
+            return Ok(());
+        }
+        let (known, before) = (known.clone(), before.clone());
+        Err(self.several(fact, (&known, &before), (&value, &place.path())))
+    }
+
+    fn unknown_class(&self, module: &SavedModule) -> FactError {
+        FactError::NoTarget {
+            what: format!("a {} with a module of class {}", self.family, shown(&module.class)),
+            why: "vitport does not know it there, and it may change what the network computes".to_owned(),
+            tensor: Some(named(&module.path, None)),
+            instead: "if it changes nothing, save the network's state dict and convert that".to_owned(),
+        }
+    }
+
+    fn unknown_attribute(&self, module: &SavedModule, name: &str, text: &str) -> FactError {
+        let what = format!("a {} whose {} is {}", self.family, escape(name), shown(text));
+        FactError::NoTarget {
+            what,
+            why: "it is not known here what it means, and it may change what the network computes".to_owned(),
+            tensor: Some(named(&module.path, Some(name))),
+            instead: "if it changes nothing, delete the attribute or save the network's state dict"
+                .to_owned(),
+        }
+    }
+
+    fn other_value(&self, place: &Place<'_>, wanted: Option<&Value>) -> FactError {
+        let why = match wanted {
+            Some(wanted) => format!("a {} computes with {wanted} there", self.family),
+            None => "vitport does not know what it means there".to_owned(),
+        };
+        FactError::NoTarget {
+            what: format!("a {} whose {} is {}", self.family, escape(place.name), shown(place.text)),
+            why,
+            tensor: Some(named(&place.module.path, Some(place.name))),
+            instead: "no class that vitport writes holds it".to_owned(),
+        }
+    }
+
+    fn several(&self, fact: &str, (one, there): (&Value, &str), (other, here): (&Value, &str)) -> FactError {
+        FactError::NoTarget {
+            what: format!("a {} with several values of {fact}", self.family),
+            why: format!("it is {one} by {there} and {other} by {here}, and the network has one for all"),
+            tensor: None,
+            instead: "no class that vitport writes holds it".to_owned(),
+        }
+    }
+}
+
+/// Describes an attribute of a module.
+struct Place<'a> {
+    module: &'a SavedModule,
+    pattern: &'static str,
+    numbers: &'a [u64],
+    name: &'a str,
+    /// Gives its value as Python writes it.
+    text: &'a str,
+}
+
+impl Place<'_> {
+    /// Returns its path, such as `blocks.0.attn.num_heads`.
+    fn path(&self) -> String {
+        joined(&escape(&self.module.path).to_string(), self.name)
+    }
+
+    /// Returns its path with a `*` for each number.
+    fn of_all(&self) -> String {
+        joined(self.pattern, self.name)
+    }
+}
+
+fn joined(path: &str, name: &str) -> String {
+    match path {
+        "" => escape(name).to_string(),
+        path => format!("{path}.{}", escape(name)),
+    }
+}
+
+/// Returns how messages name a module or an attribute of it.
+fn named(path: &str, attribute: Option<&str>) -> String {
+    match (path, attribute) {
+        ("", None) => "the saved module itself".to_owned(),
+        (path, None) => format!("the saved module's {}", escape(path)),
+        (path, Some(name)) => format!("the saved module's {}", joined(path, name)),
+    }
+}
+
+fn shown(text: &str) -> String {
+    let start: String = text.chars().take(SHOWN).collect();
+    escape(&start).to_string()
+}
+
+/// Returns whether two values are equal, real numbers up to the rounding of the power function.
+fn is_close(one: &Value, other: &Value) -> bool {
+    match (one.as_f64(), other.as_f64()) {
+        (Some(one), Some(other)) => (one - other).abs() <= 1e-12 * one.abs(),
+        _ => is_same(one, other),
+    }
+}

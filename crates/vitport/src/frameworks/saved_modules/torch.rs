@@ -1,0 +1,108 @@
+//! PyTorch's own modules (torch.nn), and what their attributes are to a network in evaluation.
+
+use super::super::literal::Literal;
+use super::calls::{Call, Given};
+use super::table::{Class, Read, Says};
+
+const ZERO: Says = Says::Is(&[Literal::Pair(0, 0)]);
+const ONE: Says = Says::Is(&[Literal::Pair(1, 1)]);
+const YES: Says = Says::Is(&[Literal::YES]);
+
+/// Hands on what it gets.
+pub const IDENTITY: Class = Class::new(&["torch.nn.modules.linear.Identity"], &[]);
+
+/// Is the identity in evaluation.
+pub const DROPOUT: Class =
+    Class::new(&["torch.nn.modules.dropout.Dropout"], &[("p", Says::Nothing), ("inplace", Says::Nothing)]);
+
+/// Runs its modules one after another, or only holds them.
+pub const SEQUENTIAL: Class = Class::new(&["torch.nn.modules.container.Sequential"], &[]);
+
+/// Holds modules.
+pub const MODULE_LIST: Class = Class::new(&["torch.nn.modules.container.ModuleList"], &[]);
+
+/// Computes with the weights that it has, whatever its attributes say of their shapes.
+pub const LINEAR: Class = Class::new(
+    &["torch.nn.modules.linear.Linear"],
+    &[("in_features", Says::Nothing), ("out_features", Says::Nothing)],
+);
+
+/// Is a convolution. A place where it has another stride, padding or number of groups says so.
+pub const CONV: Class = Class::new(
+    &["torch.nn.modules.conv.Conv2d"],
+    &[
+        ("in_channels", Says::Nothing),
+        ("out_channels", Says::Nothing),
+        ("kernel_size", Says::Nothing),
+        ("stride", ONE),
+        ("padding", ZERO),
+        ("dilation", ONE),
+        ("groups", Says::Is(&[Literal::Number(1)])),
+        ("padding_mode", Says::Is(&[Literal::Text("zeros")])),
+        ("transposed", Says::Is(&[Literal::NO])),
+        ("output_padding", ZERO),
+    ],
+)
+.calls(&[
+    Call::new("_convolution", "stride", Given::Argument(3)),
+    Call::new("_convolution", "padding", Given::Argument(4)),
+    Call::new("_convolution", "dilation", Given::Argument(5)),
+    Call::new("_convolution", "transposed", Given::Argument(6)),
+    Call::new("_convolution", "groups", Given::Argument(8)),
+]);
+
+/// Says what the attributes of a layer norm are where its epsilon is the fact `norm_eps`.
+pub const NORM_EPS: &[(&str, Says)] = &[
+    ("normalized_shape", Says::Nothing),
+    ("eps", Says::Fact("norm_eps", Read::Real)),
+    ("elementwise_affine", YES),
+];
+
+/// Gives the epsilon of a layer norm that was traced.
+pub const NORM_CALLS: &[Call] = &[Call::new("layer_norm", "eps", Given::Optional(4, Literal::Real(1e-5)))];
+
+/// Is a layer norm.
+pub const LAYER_NORM: Class =
+    Class::new(&["torch.nn.modules.normalization.LayerNorm"], NORM_EPS).calls(NORM_CALLS);
+
+/// Is a batch norm with the epsilon that PyTorch gives it. Momentum matters in training only.
+pub const BATCH_NORM: Class = Class::new(
+    &["torch.nn.modules.batchnorm.BatchNorm2d", "torch.nn.modules.batchnorm.SyncBatchNorm"],
+    &[
+        ("num_features", Says::Nothing),
+        ("eps", Says::Is(&[Literal::Real(1e-5)])),
+        ("momentum", Says::Nothing),
+        ("affine", YES),
+        ("track_running_stats", YES),
+        ("process_group", Says::Nothing),
+    ],
+);
+
+/// Is GELU, exactly or by tanh. Before PyTorch 1.12 it had no attribute and was exact.
+pub const GELU: Class = Class::new(
+    &["torch.nn.modules.activation.GELU"],
+    &[(
+        "approximate",
+        Says::Tells(
+            "act_layer",
+            &[
+                (Literal::Text("none"), Literal::Text("gelu")),
+                (Literal::Text("tanh"), Literal::Text("gelu_tanh")),
+            ],
+        ),
+    )],
+)
+.means("act_layer", Literal::Text("gelu"))
+.calls(&[Call::new("gelu", "approximate", Given::Keyword("approximate", Literal::Text("none")))]);
+
+/// Is ReLU.
+pub const RELU: Class = Class::new(&["torch.nn.modules.activation.ReLU"], &[("inplace", Says::Nothing)])
+    .means("act_layer", Literal::Text("relu"));
+
+/// Is SiLU.
+pub const SILU: Class = Class::new(&["torch.nn.modules.activation.SiLU"], &[("inplace", Says::Nothing)])
+    .means("act_layer", Literal::Text("silu"));
+
+/// Is QuickGELU, of whatever framework: PyTorch has none.
+pub const QUICK_GELU: Class = Class::new(&["*.QuickGELU"], &[("inplace", Says::Nothing)])
+    .means("act_layer", Literal::Text("quick_gelu"));

@@ -1,0 +1,109 @@
+//! Modules that timm's networks share, by the names of their classes in all versions of timm (`timm.models.layers` before 0.9,
+//! `timm.layers` since), and what their attributes are in evaluation. `data/timm/saved_modules.tsv` lists those of five versions.
+
+use super::super::saved_modules::torch::{
+    CONV, DROPOUT, GELU, IDENTITY, LAYER_NORM, LINEAR, NORM_CALLS, NORM_EPS, QUICK_GELU, RELU, SEQUENTIAL,
+    SILU,
+};
+use super::super::saved_modules::{Class, Says};
+use super::field::Literal;
+
+/// Lists attributes that every network has: `feature_info` and numbers of channels are for those who build on it, the others
+/// are how it was made and is trained. A classifier is what its own weights show, whatever `num_classes` is. `saved_module.rs`
+/// reads `pretrained_cfg`, which was `default_cfg` before 0.6.
+pub(super) const OF_EVERY_NETWORK: &[(&str, Says)] = &[
+    ("num_classes", Says::Nothing),
+    ("in_chans", Says::Nothing),
+    ("num_features", Says::Nothing),
+    ("head_hidden_size", Says::Nothing),
+    ("feature_info", Says::Nothing),
+    ("drop_rate", Says::Nothing),
+    ("grad_checkpointing", Says::Nothing),
+    ("weight_init_mode", Says::Nothing),
+    ("fix_init", Says::Nothing),
+    ("pretrained_model_args", Says::Nothing),
+    ("pretrained_cfg", Says::Nothing),
+    ("default_cfg", Says::Nothing),
+];
+
+/// Drops whole branches in training.
+const DROP_PATH: Class = Class::new(
+    &["timm.layers.drop.DropPath", "timm.models.layers.drop.DropPath"],
+    &[("drop_prob", Says::Nothing), ("scale_by_keep", Says::Nothing)],
+);
+
+/// Drops patches in training.
+const PATCH_DROPOUT: Class = Class::new(
+    &["timm.layers.patch_dropout.PatchDropout", "timm.models.layers.patch_dropout.PatchDropout"],
+    &[
+        ("prob", Says::Nothing),
+        ("num_prefix_tokens", Says::Nothing),
+        ("ordered", Says::Nothing),
+        ("return_indices", Says::Nothing),
+    ],
+);
+
+/// Lists what hands on what it gets, in evaluation.
+pub(super) const NOTHING: &[&Class] = &[&IDENTITY, &DROPOUT, &DROP_PATH, &PATCH_DROPOUT];
+
+/// Is a layer norm over the last axis, or over the channels of a map (`2d`).
+const TIMM_LAYER_NORM: Class = Class::new(
+    &[
+        "timm.layers.norm.LayerNorm",
+        "timm.layers.norm.LayerNorm2d",
+        "timm.layers.norm.LayerNormFp32",
+        "timm.layers.norm.LayerNorm2dFp32",
+        "timm.models.layers.norm.LayerNorm",
+        "timm.models.layers.norm.LayerNorm2d",
+        "timm.models.convnext.LayerNorm2d",
+    ],
+    NORM_EPS,
+)
+.calls(NORM_CALLS);
+
+/// Lists layer norms, or nothing in the place of one.
+pub(super) const NORMS: &[&Class] = &[&LAYER_NORM, &TIMM_LAYER_NORM, &IDENTITY];
+
+const TIMM_GELU: Class =
+    Class::new(&["timm.layers.activations.GELU", "timm.models.layers.activations.GELU"], &[])
+        .means("act_layer", Literal::Text("gelu"));
+
+const GELU_TANH: Class =
+    Class::new(&["timm.layers.activations.GELUTanh", "timm.models.layers.activations.GELUTanh"], &[])
+        .means("act_layer", Literal::Text("gelu_tanh"));
+
+const SWISH: Class = Class::new(
+    &["timm.layers.activations.Swish", "timm.models.layers.activations.Swish"],
+    &[("inplace", Says::Nothing)],
+)
+.means("act_layer", Literal::Text("silu"));
+
+/// Lists the activations that can be run. Of one that cannot, the class is refused.
+pub(super) const ACTIVATIONS: &[&Class] = &[&GELU, &TIMM_GELU, &GELU_TANH, &QUICK_GELU, &RELU, &SILU, &SWISH];
+
+/// Is two linear layers, or two 1×1 convolutions, with an activation between them.
+pub(super) const MLP: Class = Class::new(
+    &[
+        "timm.layers.mlp.Mlp",
+        "timm.layers.mlp.ConvMlp",
+        "timm.models.layers.mlp.Mlp",
+        "timm.models.layers.mlp.ConvMlp",
+        "timm.models.vision_transformer.Mlp",
+    ],
+    &[],
+);
+
+/// Lists what the two layers of an MLP can be.
+pub(super) const MLP_LAYERS: &[&Class] = &[&LINEAR, &CONV];
+
+/// Lists what a classifier can be: a linear layer, alone or after dropout.
+pub(super) const CLASSIFIER: &[&Class] = &[&LINEAR, &IDENTITY, &SEQUENTIAL];
+
+/// Lists what a classifier that is a sequence can be made of.
+pub(super) const CLASSIFIER_PARTS: &[&Class] = &[&LINEAR, &IDENTITY, &DROPOUT];
+
+/// Multiplies each channel by a number. `init_values` is what it began with.
+pub(super) const LAYER_SCALE: Class = Class::new(
+    &["timm.layers.layer_scale.LayerScale", "timm.models.vision_transformer.LayerScale"],
+    &[("init_values", Says::Nothing), ("inplace", Says::Nothing)],
+);

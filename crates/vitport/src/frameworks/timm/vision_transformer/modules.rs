@@ -1,0 +1,127 @@
+//! The modules of a timm `VisionTransformer` that was saved whole.
+
+use serde_json::{Value, json};
+
+use super::super::super::saved_modules::torch::{CONV, IDENTITY, LINEAR, SEQUENTIAL};
+use super::super::super::saved_modules::{At, Call, Class, Given, Read, Role, Says};
+use super::super::classes::{
+    ACTIVATIONS, CLASSIFIER, CLASSIFIER_PARTS, LAYER_SCALE, MLP, NORMS, NOTHING, OF_EVERY_NETWORK,
+};
+use super::super::field::Literal;
+
+const NULL: Says = Says::Is(&[Literal::Null]);
+
+/// Versions before 0.6 have `num_tokens` and always read the class token. Positions for other sizes (`dynamic_img_size`) and
+/// `pool_include_prefix`, which matters to averages, change nothing here.
+const VISION_TRANSFORMER: Class = Class::new(
+    &["timm.models.vision_transformer.VisionTransformer"],
+    &[
+        ("global_pool", Says::Fact("global_pool", Read::Text)),
+        ("num_tokens", Says::Tells("global_pool", &[(Literal::Number(1), Literal::Text("token"))])),
+        ("num_prefix_tokens", Says::Is(&[Literal::Number(1)])),
+        ("num_reg_tokens", Says::Is(&[Literal::Number(0)])),
+        ("has_class_token", Says::Fact("class_token", Read::Flag)),
+        ("no_embed_class", Says::Fact("no_embed_class", Read::Flag)),
+        ("embed_dim", Says::Fact("embed_dim", Read::Number)),
+        ("reg_token", NULL),
+        ("dist_token", NULL),
+        ("head_dist", NULL),
+        ("attn_pool", NULL),
+        ("pool_include_prefix", Says::Nothing),
+        ("dynamic_img_size", Says::Nothing),
+    ],
+)
+.calls(&[
+    Call::new("select", "global_pool", Given::Itself(Literal::Text("token"))),
+    Call::new("mean", "global_pool", Given::Itself(Literal::Text("avg"))),
+    Call::new("amax", "global_pool", Given::Itself(Literal::Text("max"))),
+]);
+
+/// The size is what the positions show, too; the other attributes follow from it, or are for images of other sizes.
+const PATCH_EMBED: Class = Class::new(
+    &[
+        "timm.layers.patch_embed.PatchEmbed",
+        "timm.models.layers.patch_embed.PatchEmbed",
+        "timm.models.vision_transformer.PatchEmbed",
+    ],
+    &[
+        ("img_size", Says::Fact("img_size", Read::Pair)),
+        ("patch_size", Says::Fact("patch_size", Read::Pair)),
+        ("grid_size", Says::Nothing),
+        ("num_patches", Says::Nothing),
+        ("flatten", Says::Nothing),
+        ("output_fmt", Says::Nothing),
+        ("strict_img_size", Says::Nothing),
+        ("dynamic_img_pad", Says::Nothing),
+    ],
+);
+
+/// `fused_attn` (`fast_attn` in 0.8) chooses between two ways to compute the same.
+const ATTENTION: Class = Class::new(
+    &["timm.layers.attention.Attention", "timm.models.vision_transformer.Attention"],
+    &[
+        ("num_heads", Says::Fact("num_heads", Read::Number)),
+        ("head_dim", Says::Follows(|at| head_dim(at).map(Value::from))),
+        ("attn_dim", Says::Follows(|at| at.facts.value("embed_dim").cloned())),
+        ("scale", Says::Follows(|at| Some(json!((head_dim(at)? as f64).powf(-0.5))))),
+        ("gate", NULL),
+        ("fused_attn", Says::Nothing),
+        ("fast_attn", Says::Nothing),
+    ],
+)
+.calls(&[
+    Call::new("reshape", "num_heads", Given::Entry(1, 5, 3)),
+    Call::new("scaled_dot_product_attention", "scale", Given::Named("scale")),
+]);
+
+fn head_dim(at: &At<'_>) -> Option<u64> {
+    at.facts.number("embed_dim")?.checked_div(at.number("num_heads")?)
+}
+
+const BLOCK: Class = Class::new(&["timm.models.vision_transformer.Block"], &[]);
+const RES_POST_BLOCK: Class = Class::new(&["timm.models.vision_transformer.ResPostBlock"], &[])
+    .means("block", Literal::Text("ResPostBlock"));
+
+/// Lists them.
+pub(super) const MODULES: &[Role] = &[
+    Role::new(&[""], &[&VISION_TRANSFORMER]).says(OF_EVERY_NETWORK),
+    Role::new(&["patch_embed"], &[&PATCH_EMBED]),
+    Role::new(&["patch_embed.proj"], &[&CONV])
+        .says(&[("stride", Says::Follows(|at| at.facts.value("patch_size").cloned()))]),
+    Role::new(&["blocks"], &[&SEQUENTIAL]),
+    Role::new(&["blocks.*"], &[&BLOCK, &RES_POST_BLOCK]),
+    Role::new(&["norm_pre", "blocks.*.norm1", "blocks.*.norm2", "norm"], NORMS),
+    Role::new(&["blocks.*.attn"], &[&ATTENTION]),
+    Role::new(
+        &["blocks.*.attn.qkv", "blocks.*.attn.proj", "blocks.*.mlp.fc1", "blocks.*.mlp.fc2"],
+        &[&LINEAR],
+    ),
+    Role::new(&["blocks.*.mlp"], &[&MLP]),
+    Role::new(&["blocks.*.mlp.act"], ACTIVATIONS),
+    Role::new(&["blocks.*.ls1", "blocks.*.ls2"], &[&LAYER_SCALE, &IDENTITY]),
+    Role::new(&["head"], CLASSIFIER),
+    Role::new(&["head.*"], CLASSIFIER_PARTS),
+    Role::new(
+        &[
+            "patch_embed.norm",
+            "pos_drop",
+            "patch_drop",
+            "blocks.*.attn.q_norm",
+            "blocks.*.attn.k_norm",
+            "blocks.*.attn.norm",
+            "blocks.*.attn.attn_drop",
+            "blocks.*.attn.proj_drop",
+            "blocks.*.mlp.norm",
+            "blocks.*.mlp.drop",
+            "blocks.*.mlp.drop1",
+            "blocks.*.mlp.drop2",
+            "blocks.*.drop_path",
+            "blocks.*.drop_path1",
+            "blocks.*.drop_path2",
+            "fc_norm",
+            "pre_logits",
+            "head_drop",
+        ],
+        NOTHING,
+    ),
+];
