@@ -26,6 +26,7 @@ mod publish;
 mod refusals;
 mod registry;
 mod report_page;
+mod saved_modules;
 mod training;
 mod verify;
 mod write;

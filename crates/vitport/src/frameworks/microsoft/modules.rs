@@ -50,12 +50,15 @@ const ATTENTION: Class = Class::new(
     ],
 );
 const MLP: Class = Class::new(&["*.Mlp"], &[]);
+/// The epsilon that the definition computes with.
+const LAYER_NORM_EPS: Literal = Literal::Real(super::cvt::LAYER_NORM_EPS);
+
 /// Microsoft's class, or PyTorch's.
 const LAYER_NORM: Class = Class::new(
     &["*.LayerNorm"],
     &[
         ("normalized_shape", Says::Nothing),
-        ("eps", Says::Is(&[Literal::Real(super::cvt::LAYER_NORM_EPS)])),
+        ("eps", Says::Tells("norm_eps", &[(LAYER_NORM_EPS, LAYER_NORM_EPS)])),
         ("elementwise_affine", Says::Is(&[Literal::YES])),
     ],
 )
@@ -79,70 +82,32 @@ pub(super) const MODULES: &[Role] = &[
         ("stride", Says::Each("patch_stride", Read::Edge)),
         ("padding", Says::Each("patch_padding", Read::Edge)),
     ]),
-    Role::new(
-        &["stage*.patch_embed.norm", "stage*.blocks.*.norm1", "stage*.blocks.*.norm2", "norm"],
-        &[&LAYER_NORM],
-    ),
+    Role::new(&["stage*.patch_embed.norm", "stage*.blocks.*.{norm1,norm2}", "norm"], &[&LAYER_NORM]),
     Role::new(&["stage*.blocks"], &[&MODULE_LIST]),
     Role::new(&["stage*.blocks.*"], &[&BLOCK]),
     Role::new(&["stage*.blocks.*.attn"], &[&ATTENTION]),
-    Role::new(
-        &[
-            "stage*.blocks.*.attn.conv_proj_q",
-            "stage*.blocks.*.attn.conv_proj_k",
-            "stage*.blocks.*.attn.conv_proj_v",
-        ],
-        &[&SEQUENTIAL],
-    ),
+    Role::new(&["stage*.blocks.*.attn.{conv_proj_q,conv_proj_k,conv_proj_v}"], &[&SEQUENTIAL]),
     Role::new(&["stage*.blocks.*.attn.conv_proj_q.conv"], &[&CONV]).says(&[
         ("stride", Says::Each("stride_q", Read::Edge)),
         ("padding", Says::Each("padding_q", Read::Edge)),
         DEPTHWISE,
     ]),
-    Role::new(&["stage*.blocks.*.attn.conv_proj_k.conv", "stage*.blocks.*.attn.conv_proj_v.conv"], &[&CONV])
-        .says(&[
-            ("stride", Says::Each("stride_kv", Read::Edge)),
-            ("padding", Says::Each("padding_kv", Read::Edge)),
-            DEPTHWISE,
-        ]),
+    Role::new(&["stage*.blocks.*.attn.{conv_proj_k,conv_proj_v}.conv"], &[&CONV]).says(&[
+        ("stride", Says::Each("stride_kv", Read::Edge)),
+        ("padding", Says::Each("padding_kv", Read::Edge)),
+        DEPTHWISE,
+    ]),
+    Role::new(&["stage*.blocks.*.attn.{conv_proj_q,conv_proj_k,conv_proj_v}.bn"], &[&BATCH_NORM]),
+    Role::new(&["stage*.blocks.*.attn.{conv_proj_q,conv_proj_k,conv_proj_v}.rearrage"], &[&REARRANGE]),
     Role::new(
-        &[
-            "stage*.blocks.*.attn.conv_proj_q.bn",
-            "stage*.blocks.*.attn.conv_proj_k.bn",
-            "stage*.blocks.*.attn.conv_proj_v.bn",
-        ],
-        &[&BATCH_NORM],
-    ),
-    Role::new(
-        &[
-            "stage*.blocks.*.attn.conv_proj_q.rearrage",
-            "stage*.blocks.*.attn.conv_proj_k.rearrage",
-            "stage*.blocks.*.attn.conv_proj_v.rearrage",
-        ],
-        &[&REARRANGE],
-    ),
-    Role::new(
-        &[
-            "stage*.blocks.*.attn.proj_q",
-            "stage*.blocks.*.attn.proj_k",
-            "stage*.blocks.*.attn.proj_v",
-            "stage*.blocks.*.attn.proj",
-            "stage*.blocks.*.mlp.fc1",
-            "stage*.blocks.*.mlp.fc2",
-        ],
+        &["stage*.blocks.*.attn.{proj_q,proj_k,proj_v,proj}", "stage*.blocks.*.mlp.{fc1,fc2}"],
         &[&LINEAR],
     ),
     Role::new(&["stage*.blocks.*.mlp"], &[&MLP]),
     Role::new(&["stage*.blocks.*.mlp.act"], &[&GELU, &QUICK_GELU]),
     Role::new(&["head"], &[&LINEAR, &IDENTITY]),
     Role::new(
-        &[
-            "stage*.pos_drop",
-            "stage*.blocks.*.attn.attn_drop",
-            "stage*.blocks.*.attn.proj_drop",
-            "stage*.blocks.*.drop_path",
-            "stage*.blocks.*.mlp.drop",
-        ],
+        &["stage*.pos_drop", "stage*.blocks.*.{attn.attn_drop,attn.proj_drop,drop_path,mlp.drop}"],
         &[&IDENTITY, &DROPOUT, &DROP_PATH],
     ),
 ];

@@ -5,6 +5,8 @@
 mod calls;
 mod read;
 mod table;
+#[cfg(test)]
+mod tests;
 pub(super) mod torch;
 
 use vitport_checkpoint::{Checkpoint, PlainValue, SavedModule};

@@ -11,7 +11,7 @@ use crate::facts::Facts;
 /// Declares which modules may stand in one place of a network, or in several that are alike.
 #[derive(Debug)]
 pub(in super::super) struct Role {
-    /// Lists the places by their paths. `*` stands for a number: `blocks.*.attn`, `stage*.norm`.
+    /// Lists the places by their paths. `*` stands for a number and braces for one of several names: `stage*.{norm1,norm2}`.
     pub paths: &'static [&'static str],
     /// Lists the classes that the definition computes there.
     pub classes: &'static [&'static Class],
@@ -95,6 +95,12 @@ impl Role {
 
 /// Returns the numbers in a path that matches a pattern.
 fn numbers(pattern: &str, path: &str) -> Option<Vec<u64>> {
+    if let Some((before, rest)) = pattern.split_once('{')
+        && let Some((names, after)) = rest.split_once('}')
+    {
+        let mut each = names.split(',');
+        return each.find_map(|name| numbers(&format!("{before}{name}{after}"), path));
+    }
     let mut found = Vec::new();
     let mut rest = path;
     for (index, part) in pattern.split('*').enumerate() {
@@ -185,6 +191,8 @@ mod tests {
         assert_eq!(numbers("blocks.*.attn", "blocks.11.attn"), Some(vec![11]));
         assert_eq!(numbers("stage*.blocks.*", "stage2.blocks.0"), Some(vec![2, 0]));
         assert_eq!(numbers("", ""), Some(vec![]));
+        assert_eq!(numbers("s*.{a,b}.c", "s3.b.c"), Some(vec![3]));
+        assert_eq!(numbers("s*.{a,b}.c", "s3.d.c"), None);
         for (pattern, path) in
             [("blocks.*", "blocks.x"), ("blocks.*", "blocks.1.attn"), ("a.*", "a."), ("", "a")]
         {

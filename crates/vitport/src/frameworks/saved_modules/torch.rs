@@ -106,3 +106,9 @@ pub const SILU: Class = Class::new(&["torch.nn.modules.activation.SiLU"], &[("in
 /// Is QuickGELU, of whatever framework: PyTorch has none.
 pub const QUICK_GELU: Class = Class::new(&["*.QuickGELU"], &[("inplace", Says::Nothing)])
     .means("act_layer", Literal::Text("quick_gelu"));
+
+/// Takes away axes that have one entry.
+pub const FLATTEN: Class = Class::new(
+    &["torch.nn.modules.flatten.Flatten"],
+    &[("start_dim", Says::Nothing), ("end_dim", Says::Nothing)],
+);

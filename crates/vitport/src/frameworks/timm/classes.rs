@@ -5,7 +5,7 @@ use super::super::saved_modules::torch::{
     CONV, DROPOUT, GELU, IDENTITY, LAYER_NORM, LINEAR, NORM_CALLS, NORM_EPS, QUICK_GELU, RELU, SEQUENTIAL,
     SILU,
 };
-use super::super::saved_modules::{Class, Says};
+use super::super::saved_modules::{Class, Read, Says};
 use super::field::Literal;
 
 /// Lists attributes that every network has: `feature_info` and numbers of channels are for those who build on it, the others
@@ -107,3 +107,58 @@ pub(super) const LAYER_SCALE: Class = Class::new(
     &["timm.layers.layer_scale.LayerScale", "timm.models.vision_transformer.LayerScale"],
     &[("init_values", Says::Nothing), ("inplace", Says::Nothing)],
 );
+
+/// Pools, norms and classifies. Its weights show what its attributes say.
+pub(super) const HEAD: Class = Class::new(
+    &["timm.layers.classifier.NormMlpClassifierHead"],
+    &[
+        ("in_features", Says::Nothing),
+        ("hidden_size", Says::Nothing),
+        ("num_features", Says::Nothing),
+        ("use_conv", Says::Nothing),
+    ],
+);
+
+/// Pools over positions.
+pub(super) const POOL: Class = Class::new(
+    &[
+        "timm.layers.adaptive_avgmax_pool.SelectAdaptivePool2d",
+        "timm.models.layers.adaptive_avgmax_pool.SelectAdaptivePool2d",
+    ],
+    &[("pool_type", Says::Fact("global_pool", Read::Text))],
+);
+/// Averages over positions.
+pub(super) const AVERAGE: Class = Class::new(
+    &["torch.nn.modules.pooling.AdaptiveAvgPool2d"],
+    &[("output_size", Says::Is(&[Literal::Number(1), Literal::Pair(1, 1)]))],
+)
+.means("global_pool", Literal::Text("avg"));
+
+#[cfg(test)]
+mod tests {
+    use super::super::DEFINITIONS;
+
+    #[test]
+    fn every_attribute_of_every_version_is_declared() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/data/timm/saved_modules.tsv");
+        let table = std::fs::read_to_string(path).unwrap();
+        for line in table.lines() {
+            let [definition, path, class, attribute] = line.split('\t').collect::<Vec<_>>()[..] else {
+                panic!("{line}");
+            };
+            let definition = DEFINITIONS.iter().find(|known| known.id == definition).unwrap();
+            let is_declared = |number: &str| {
+                let path = path.replace('*', number);
+                let role = definition.saved_modules.iter().find(|role| role.place(&path).is_some());
+                let known =
+                    role.and_then(|role| Some((role, role.classes.iter().find(|own| own.is_called(class))?)));
+                known.is_some_and(|(role, own)| {
+                    let mut says = role.says.iter().chain(own.says);
+                    attribute == "training" || says.any(|(name, _)| *name == attribute)
+                })
+            };
+            assert!(is_declared("0") || is_declared("1"), "{line}");
+        }
+        assert!(table.lines().count() > 300);
+    }
+}

@@ -63,6 +63,12 @@ pub struct TimmDefinition {
 }
 
 impl TimmDefinition {
+    /// Returns the modules of a network that was saved whole.
+    #[cfg(test)]
+    pub(super) fn saved_modules(&self) -> &'static [Role] {
+        self.saved_modules
+    }
+
     /// Gathers what is said of a model outside of its tensors' shapes.
     ///
     /// # Errors

@@ -2,10 +2,11 @@
 
 use serde_json::json;
 
-use super::super::super::saved_modules::torch::{CONV, IDENTITY, SEQUENTIAL};
-use super::super::super::saved_modules::{Class, Read, Role, Says};
+use super::super::super::saved_modules::torch::{CONV, FLATTEN, IDENTITY, SEQUENTIAL};
+use super::super::super::saved_modules::{Class, Role, Says};
 use super::super::classes::{
-    ACTIVATIONS, CLASSIFIER, CLASSIFIER_PARTS, MLP, MLP_LAYERS, NORMS, NOTHING, OF_EVERY_NETWORK,
+    ACTIVATIONS, AVERAGE, CLASSIFIER, CLASSIFIER_PARTS, HEAD, MLP, MLP_LAYERS, NORMS, NOTHING,
+    OF_EVERY_NETWORK, POOL,
 };
 use super::super::field::Literal;
 
@@ -13,36 +14,6 @@ const CONVNEXT: Class = Class::new(&["timm.models.convnext.ConvNeXt"], &[]);
 const STAGE: Class =
     Class::new(&["timm.models.convnext.ConvNeXtStage"], &[("grad_checkpointing", Says::Nothing)]);
 const BLOCK: Class = Class::new(&["timm.models.convnext.ConvNeXtBlock"], &[("use_conv_mlp", Says::Nothing)]);
-
-/// Its weights show what its attributes say.
-const HEAD: Class = Class::new(
-    &["timm.layers.classifier.NormMlpClassifierHead"],
-    &[
-        ("in_features", Says::Nothing),
-        ("hidden_size", Says::Nothing),
-        ("num_features", Says::Nothing),
-        ("use_conv", Says::Nothing),
-    ],
-);
-
-const POOL: Class = Class::new(
-    &[
-        "timm.layers.adaptive_avgmax_pool.SelectAdaptivePool2d",
-        "timm.models.layers.adaptive_avgmax_pool.SelectAdaptivePool2d",
-    ],
-    &[("pool_type", Says::Fact("global_pool", Read::Text))],
-);
-const AVERAGE: Class = Class::new(
-    &["torch.nn.modules.pooling.AdaptiveAvgPool2d"],
-    &[("output_size", Says::Is(&[Literal::Number(1), Literal::Pair(1, 1)]))],
-)
-.means("global_pool", Literal::Text("avg"));
-
-/// Takes away axes that have one entry.
-const FLATTEN: Class = Class::new(
-    &["torch.nn.modules.flatten.Flatten"],
-    &[("start_dim", Says::Nothing), ("end_dim", Says::Nothing)],
-);
 
 /// Lists them.
 pub(super) const MODULES: &[Role] = &[
@@ -60,7 +31,7 @@ pub(super) const MODULES: &[Role] = &[
         ("groups", Says::Follows(|at| at.of_stage("dims").map(Into::into))),
     ]),
     Role::new(&["stages.*.blocks.*.mlp"], &[&MLP]),
-    Role::new(&["stages.*.blocks.*.mlp.fc1", "stages.*.blocks.*.mlp.fc2"], MLP_LAYERS),
+    Role::new(&["stages.*.blocks.*.mlp.{fc1,fc2}"], MLP_LAYERS),
     Role::new(&["stages.*.blocks.*.mlp.act"], ACTIVATIONS),
     Role::new(&["head"], &[&HEAD, &SEQUENTIAL]),
     Role::new(&["head.global_pool"], &[&POOL]),
@@ -70,15 +41,10 @@ pub(super) const MODULES: &[Role] = &[
     Role::new(&["head.fc.*"], CLASSIFIER_PARTS),
     Role::new(
         &[
-            "stages.*.blocks.*.mlp.norm",
-            "stages.*.blocks.*.mlp.drop",
-            "stages.*.blocks.*.mlp.drop1",
-            "stages.*.blocks.*.mlp.drop2",
-            "stages.*.blocks.*.shortcut",
-            "stages.*.blocks.*.drop_path",
+            "stages.*.blocks.*.mlp.{norm,drop,drop1,drop2}",
+            "stages.*.blocks.*.{shortcut,drop_path}",
             "norm_pre",
-            "head.pre_logits",
-            "head.drop",
+            "head.{pre_logits,drop}",
         ],
         NOTHING,
     ),

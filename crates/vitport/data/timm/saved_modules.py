@@ -1,0 +1,67 @@
+"""Lists the modules and attributes of timm's networks as `torch.save(model)` writes them, for saved_modules.tsv:
+
+    for v in 0.5.4 0.6.13 0.9.16 1.0.9 1.0.31; do pip install timm==$v; python saved_modules.py; done
+
+Each run adds the installed version of timm to the table: definition, path (`*` for a number), class, and one attribute a row.
+Networks that a version cannot build are passed over. Weights are random; nothing is fetched. The table is no part of the program:
+its tests read it, so that every attribute of every version is one that the definition declares.
+"""
+
+import re
+import warnings
+from functools import partial
+from pathlib import Path
+
+import timm
+import torch
+
+TABLE = Path(__file__).parent / "saved_modules.tsv"
+VIT, CONVNEXT = "timm/vision_transformer", "timm/convnext"
+SMALL = {
+    VIT: dict(embed_dim=48, depth=1, num_heads=3),
+    CONVNEXT: dict(depths=(1, 1, 1, 1), dims=(8, 8, 8, 8)),
+}
+NETWORKS = [
+    (VIT, "vit_tiny_patch16_224", {}),
+    (VIT, "vit_tiny_patch16_224", dict(num_classes=0)),
+    (VIT, "vit_tiny_patch16_224", dict(drop_rate=0.1, drop_path_rate=0.1)),
+    (VIT, "vit_tiny_patch16_224", dict(init_values=1e-5)),
+    (VIT, "vit_tiny_patch16_224", dict(patch_drop_rate=0.1, proj_drop_rate=0.1)),
+    (VIT, "vit_tiny_patch16_224", dict(act_layer=torch.nn.ReLU, norm_layer=partial(torch.nn.LayerNorm, eps=1e-5))),
+    (VIT, "vit_tiny_patch16_224", dict(act_layer=torch.nn.SiLU)),
+    (VIT, "vit_tiny_patch16_224", dict(act_layer="gelu_tanh")),
+    (VIT, "vit_tiny_patch16_224", dict(dynamic_img_size=True)),
+    (VIT, "deit_tiny_patch16_224", {}),
+    (VIT, "deit3_small_patch16_224", {}),
+    (VIT, "vit_base_patch32_clip_224", {}),
+    (VIT, "vit_base_patch32_clip_quickgelu_224", {}),
+    (CONVNEXT, "convnext_tiny", {}),
+    (CONVNEXT, "convnext_tiny", dict(num_classes=0)),
+    (CONVNEXT, "convnext_tiny", dict(drop_rate=0.1, drop_path_rate=0.1)),
+    (CONVNEXT, "convnext_tiny", dict(conv_mlp=True)),
+    (CONVNEXT, "convnext_tiny", dict(act_layer="gelu_tanh")),
+    (CONVNEXT, "convnext_atto", {}),
+]
+
+warnings.filterwarnings("ignore")
+rows = {}
+if TABLE.exists():
+    for line in TABLE.read_text().splitlines():
+        *key, attribute = line.split("\t")
+        rows.setdefault(tuple(key), set()).update([attribute] if attribute else [])
+for definition, name, arguments in NETWORKS:
+    for sizes in SMALL[definition], {}:
+        try:
+            model = timm.create_model(name, **sizes | arguments)
+            break
+        except (RuntimeError, TypeError, AssertionError, KeyError):
+            # The version has no such architecture or argument, or gives those sizes itself.
+            model = torch.nn.Module()
+    if not list(model.children()):
+        print("not in timm", timm.__version__, name, arguments)
+        continue
+    for path, module in model.named_modules():
+        key = (definition, re.sub(r"\.\d+(?=\.|$)", ".*", path), f"{type(module).__module__}.{type(module).__qualname__}")
+        own = {name for name in vars(module) if not name.startswith("_")}
+        rows.setdefault(key, set()).update(own)
+TABLE.write_text("".join("\t".join([*key, attribute]) + "\n" for key in sorted(rows) for attribute in sorted(rows[key])))

@@ -1,0 +1,66 @@
+"""Makes the networks of this folder that were saved whole, with the version of timm that is installed:
+
+    HF_HUB_OFFLINE=1 python make.py
+
+Run once for each of timm 0.5.4, 0.6.13, 0.9.16, 1.0.9 and 1.0.31 (torch 2.15.0), it writes NAME_VERSION.pt; with 1.0.31 the
+files without a version as well. The networks are tiny, and their weights random.
+"""
+
+import sys
+from functools import partial
+from pathlib import Path
+
+import timm
+import torch
+from timm.models.convnext import ConvNeXt
+from timm.models.vision_transformer import VisionTransformer
+
+HERE = Path(__file__).parent
+TINY = dict(img_size=32, patch_size=8, embed_dim=12, depth=2, num_heads=3, num_classes=5)
+STAGES = dict(depths=(1, 1, 1, 1), dims=(4, 4, 8, 8), num_classes=5)
+CFG = dict(
+    input_size=(3, 32, 32), mean=(0.1, 0.2, 0.3), std=(0.4, 0.5, 0.6), crop_pct=0.9, interpolation="bilinear", num_classes=5
+)
+
+
+def of_version(kind, arguments):
+    """The same network of every version, with a configuration as `create_model` leaves it."""
+    torch.manual_seed(1)
+    model = kind(**arguments).eval()
+    model.default_cfg = dict(CFG)
+    if timm.__version__ >= "0.6":
+        model.pretrained_cfg = dict(CFG)
+    torch.save(model, HERE / f"{kind.__name__.lower()}_{timm.__version__}.pt")
+
+
+def save(name, model):
+    torch.save(model, HERE / f"{name}.pt")
+
+
+def changed(model, path, **attributes):
+    """The same model with other attributes in one of its modules."""
+    for name, value in attributes.items():
+        setattr(model.get_submodule(path), name, value)
+    return model
+
+
+of_version(VisionTransformer, TINY)
+of_version(ConvNeXt, STAGES)
+if timm.__version__ != "1.0.31":
+    sys.exit()
+
+norm = partial(torch.nn.LayerNorm, eps=1e-5)
+
+
+def vit(**arguments):
+    torch.manual_seed(2)
+    return VisionTransformer(**TINY | arguments).eval()
+
+
+save("relu", torch.nn.DataParallel(vit(act_layer="relu", norm_layer=norm)))
+save("nested", {"epoch": 3, "model": vit(act_layer="gelu_tanh")})
+save("clip", vit(pre_norm=True, norm_layer=norm, act_layer="quick_gelu"))
+save("tanh_convnext", ConvNeXt(**STAGES, act_layer="gelu_tanh").eval())
+model = vit(depth=1, act_layer="gelu_tanh", norm_layer=norm)
+torch.jit.script(model).save(HERE / "scripted.pt")
+torch.jit.trace(model, torch.zeros(1, 3, 32, 32)).save(HERE / "traced.pt")

@@ -1,0 +1,150 @@
+//! Networks that were saved whole: their modules say what weights do not show, in every version of timm.
+
+use std::path::{Path, PathBuf};
+
+use vitport::facts::{Fact, FactError, Origin};
+use vitport::model::Prepared;
+use vitport::options::FactOptions;
+use vitport::pipeline::{self, ConvertError, Request};
+use vitport::source::Source;
+use vitport_checkpoint::Limits;
+
+/// The facts that only modules tell.
+const TOLD: [&str; 5] = ["num_heads", "act_layer", "norm_eps", "global_pool", "mean"];
+
+fn data(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/modules").join(name)
+}
+
+/// Preprocessing for files that say nothing of it.
+fn prepared() -> FactOptions {
+    FactOptions {
+        mean: Some([0.5; 3]),
+        std: Some([0.5; 3]),
+        crop_pct: Some(1.0),
+        interpolation: vitport::image::Filter::from_name("bicubic"),
+        ..FactOptions::default()
+    }
+}
+
+fn plan(name: &str, facts: FactOptions) -> Result<Prepared, FactError> {
+    let source = Source::open(&data(name), None, &Limits::default()).unwrap();
+    match pipeline::plan(source, &Request { facts, ..Request::default() }) {
+        Ok(prepared) => Ok(prepared),
+        Err(ConvertError::Facts(error)) => Err(error),
+        Err(error) => panic!("{name}: {error}"),
+    }
+}
+
+/// What the modules of a file tell, as it is shown.
+fn told(name: &str, facts: FactOptions) -> Vec<String> {
+    let prepared = plan(name, facts).unwrap_or_else(|error| panic!("{name}: {error}"));
+    let is_of_module = |fact: &&Fact| matches!(fact.origin, Origin::Attribute(_));
+    let all: Vec<&Fact> = prepared.model.facts.iter().filter(is_of_module).collect();
+    let shown = |name: &&str| all.iter().find(|fact| fact.name == *name).map(|fact| fact.shown());
+    TOLD.iter().filter_map(|name| Some(format!("{name} {}", shown(name)?))).collect()
+}
+
+#[test]
+fn every_version_of_timm_says_the_same() {
+    for version in ["0.5.4", "0.6.13", "0.9.16", "1.0.9", "1.0.31"] {
+        let vit = told(&format!("visiontransformer_{version}.pt"), FactOptions::default());
+        let mean = "mean [0.1, 0.2, 0.3]";
+        assert_eq!(
+            vit,
+            ["num_heads 3", "act_layer gelu", "norm_eps 1e-6", "global_pool token", mean],
+            "{version}"
+        );
+        let convnext = told(&format!("convnext_{version}.pt"), FactOptions::default());
+        assert_eq!(convnext, ["act_layer gelu", "norm_eps 1e-6", "global_pool avg", mean], "{version}");
+    }
+}
+
+#[test]
+fn modules_say_what_they_compute() {
+    let vit = |act: &str, eps: &str| {
+        vec![
+            "num_heads 3".to_owned(),
+            format!("act_layer {act}"),
+            format!("norm_eps {eps}"),
+            "global_pool token".to_owned(),
+        ]
+    };
+    // Wrapped by DataParallel, below a key, scripted and traced.
+    assert_eq!(told("relu.pt", prepared()), vit("relu", "1e-5"));
+    assert_eq!(told("nested.pt", prepared()), vit("gelu_tanh", "1e-6"));
+    assert_eq!(told("clip.pt", prepared()), vit("quick_gelu", "1e-5"));
+    assert_eq!(told("scripted.pt", prepared()), vit("gelu_tanh", "1e-5"));
+    assert_eq!(told("traced.pt", prepared()), vit("gelu_tanh", "1e-5"));
+    assert_eq!(told("module_quickgelu_eps1e-3.pt", prepared()), vit("quick_gelu", "0.001"));
+    assert_eq!(told("torchsave_module.pt", prepared()), vit("gelu", "1e-6"));
+    let sized = FactOptions { image_size: Some([32, 32]), ..prepared() };
+    let convnext = ["act_layer gelu_tanh", "norm_eps 1e-6", "global_pool avg"];
+    assert_eq!(told("tanh_convnext.pt", sized), convnext);
+}
+
+#[test]
+fn a_cvt_says_its_heads_strides_and_activation() {
+    let options = || FactOptions { image_size: Some([32, 32]), ..FactOptions::default() };
+    let prepared = plan("cvt_gelu.pt", options()).unwrap();
+    let told = |name: &str| {
+        let fact = prepared.model.facts.get(name).unwrap();
+        assert!(matches!(fact.origin, Origin::Attribute(_)), "{fact:?}");
+        fact.shown()
+    };
+    assert_eq!(
+        (told("num_heads"), told("act_layer"), told("norm_eps")),
+        ("1,2,3".into(), "gelu".into(), "1e-5".into())
+    );
+    assert_eq!(
+        (told("patch_stride"), told("stride_kv"), told("padding_q")),
+        ("2,2,2".into(), "2,2,1".into(), "1,1,1".into())
+    );
+    let error =
+        plan("cvt_gelu.pt", FactOptions { num_heads: Some(vec![1, 2, 4]), ..options() }).err().unwrap();
+    assert!(matches!(error, FactError::Contradiction(_)), "{error}");
+}
+
+#[test]
+fn modules_reach_the_config_without_options() {
+    let prepared = plan("module_quickgelu_eps1e-3.pt", prepared()).unwrap();
+    let config = &prepared.model.config;
+    assert_eq!((&config["hidden_act"], &config["layer_norm_eps"]), (&"quick_gelu".into(), &1e-3.into()));
+    assert_eq!(config["num_attention_heads"], 3);
+}
+
+#[test]
+fn averages_are_never_taken_for_the_class_token() {
+    let error = plan("module_avgpool_nofc.pt", prepared()).err().unwrap();
+    assert!(matches!(&error, FactError::NoTarget { .. }), "{error}");
+    assert!(error.to_string().contains("global_pool `avg`"), "{error}");
+    assert!(error.to_string().contains("the saved module: global_pool"), "{error}");
+}
+
+#[test]
+fn an_option_that_the_module_denies_is_a_contradiction() {
+    let options = [
+        (FactOptions { num_heads: Some(vec![6]), ..prepared() }, "--num-heads 6", "num_heads is 3"),
+        (
+            FactOptions { layer_norm_eps: Some(1e-5), ..prepared() },
+            "--layer-norm-eps 1e-5",
+            "norm_eps is 1e-6",
+        ),
+    ];
+    for (options, one, other) in options {
+        let error = plan("torchsave_module.pt", options).err().unwrap();
+        assert!(matches!(error, FactError::Contradiction(_)), "{error}");
+        let error = error.to_string();
+        assert!(
+            error.contains(one) && error.contains(other) && error.contains("the saved module"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn the_network_that_a_fine_tune_began_with_names_no_published_model() {
+    let prepared = plan("visiontransformer_1.0.31.pt", FactOptions::default()).unwrap();
+    assert!(prepared.model.published.is_none() && prepared.model.license.is_none());
+    assert_eq!(prepared.model.name, "visiontransformer_1.0.31");
+}
