@@ -16,10 +16,10 @@ fn data(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/modules").join(name)
 }
 
-/// Preprocessing for files that say nothing of it.
+/// Preprocessing for files that say nothing of it, and another mean than any that does.
 fn prepared() -> FactOptions {
     FactOptions {
-        mean: Some([0.5; 3]),
+        mean: Some([0.25; 3]),
         std: Some([0.5; 3]),
         crop_pct: Some(1.0),
         interpolation: vitport::image::Filter::from_name("bicubic"),
