@@ -1,5 +1,5 @@
 //! Writes and reads the transformers folder on disk: which files it has, how the weights get into them, how it appears under
-//! its name in one step, and how one that exists is opened again.
+//! its name in one step, how one that exists is opened again, and what transformers does with it ([`loading`]).
 //!
 //! Nothing here knows a family. A [`crate::plan::Plan`] comes in, a folder comes out:
 //! [`publish::Staging`] makes the place, [`layout::FileLayout`] says which files hold which tensors, [`gather::write_weights`] fills
@@ -15,6 +15,7 @@ mod header;
 pub mod json;
 mod kept;
 pub mod layout;
+pub mod loading;
 mod occupant;
 pub mod publish;
 pub mod reader;

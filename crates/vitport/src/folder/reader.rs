@@ -7,6 +7,7 @@ use serde_json::Value;
 use vitport_checkpoint::{Checkpoint, Limits, open_regular};
 
 use super::error::{FolderError, Result};
+use super::loading;
 
 /// Holds an opened model folder.
 #[derive(Debug)]
@@ -19,6 +20,8 @@ pub struct Folder {
     pub processor: Option<Value>,
     /// Holds the weights: `model.safetensors`, its shards, or `pytorch_model.bin`, whichever comes first.
     pub checkpoint: Checkpoint,
+    /// Says what transformers does not load of the weights, or loads otherwise than [`Folder::checkpoint`] has it.
+    pub weights_findings: Vec<String>,
 }
 
 /// The largest document that is read, in bytes. 22,000 class names, twice, take 2 MB.
@@ -38,7 +41,14 @@ impl Folder {
         })?;
         let processor = document(&path.join("preprocessor_config.json"))?;
         let checkpoint = Checkpoint::open(path, limits)?;
-        Ok(Folder { path: path.to_owned(), config, processor, checkpoint })
+        let keys = config.as_object().cloned().unwrap_or_default();
+        let weights_findings = loading::weights::findings(path, &keys, &checkpoint, limits);
+        Ok(Folder { path: path.to_owned(), config, processor, checkpoint, weights_findings })
+    }
+
+    /// Returns whether the folder holds a file of this name, whatever it is.
+    pub fn has(&self, name: &str) -> bool {
+        self.path.join(name).exists()
     }
 
     /// Returns the bytes of a small file of the folder; none if there is no such file, or it is large or cannot be read.

@@ -1,15 +1,19 @@
 //! What may stand in a folder that no conversion puts there and that makes transformers do something else: keys of its
 //! documents, files next to them, what the weights say of themselves.
 //!
-//! Each was tried in transformers 4.57.6 and 5.23.0 on a folder of a ViT. Anything else that a folder may hold (a
-//! `generation_config.json`, `pytorch_model.bin` next to `model.safetensors`, keys that no class reads) changes nothing there.
+//! What transformers does with them is written down in [`crate::folder::loading`]; the few keys here have a meaning that a
+//! conversion could intend, so their values are compared as facts.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::facts::FactCheck;
+use crate::folder::loading;
 use crate::folder::reader::Folder;
 use crate::frameworks::transformers::ExactCode;
 use crate::model::Prepared;
+
+/// The file that version 5 reads before `preprocessor_config.json`.
+const PROCESSOR_CONFIG: &str = "processor_config.json";
 
 /// A key that no conversion writes, and the values of it that change nothing.
 struct Key {
@@ -36,13 +40,9 @@ const CONFIG: [Key; 7] = [
 ];
 
 /// Keys of `preprocessor_config.json`.
-const PROCESSOR: [Key; 3] = [
+const PROCESSOR: [Key; 1] = [
     // Runs code of the folder as the image processor.
     Key { name: "auto_map", harmless: &["null", "{}"] },
-    // Prepares images there, if it is there (version 5).
-    Key { name: "device", harmless: &["null", "\"cpu\""] },
-    // Pads images (version 5).
-    Key { name: "do_pad", harmless: &["null", "false"] },
 ];
 
 /// Everything of this kind that the folder holds.
@@ -54,9 +54,7 @@ pub(super) fn find(prepared: &Prepared, folder: &Folder) -> Vec<FactCheck> {
     found.extend(class_count(prepared, folder));
     found.extend(code(prepared, folder));
     found.extend(processor_class(prepared, folder));
-    found.extend(nested_processor(folder));
     found.extend(adapter(folder));
-    found.extend(format(folder));
     found
 }
 
@@ -144,25 +142,9 @@ fn processor_class(prepared: &Prepared, folder: &Folder) -> Option<FactCheck> {
     })
 }
 
-/// Version 5 prefers an image processor that lies in `processor_config.json`.
-fn nested_processor(folder: &Folder) -> Option<FactCheck> {
-    let document: Value = serde_json::from_slice(&folder.file("processor_config.json")?).ok()?;
-    let nested = document.get("image_processor")?;
-    let agrees = folder.processor.as_ref() == Some(nested);
-    Some(FactCheck {
-        name: "processor_config.json".to_owned(),
-        source: "no image processor, or that of preprocessor_config.json".to_owned(),
-        target: if agrees { "that of preprocessor_config.json" } else { "another image processor" }
-            .to_owned(),
-        agrees,
-        counts: true,
-    })
-}
-
 /// With PEFT installed, this file makes transformers load another model and put an adapter on it.
 fn adapter(folder: &Folder) -> Option<FactCheck> {
-    folder.file("adapter_config.json")?;
-    Some(FactCheck {
+    folder.has("adapter_config.json").then(|| FactCheck {
         name: "adapter_config.json".to_owned(),
         source: "absent".to_owned(),
         target: "present".to_owned(),
@@ -171,8 +153,20 @@ fn adapter(folder: &Folder) -> Option<FactCheck> {
     })
 }
 
-/// Version 4 loads safetensors files whose metadata says `pt` or `mlx`, or nothing at all.
-fn format(folder: &Folder) -> Option<FactCheck> {
-    let found = folder.checkpoint.metadata().iter().find(|entry| entry.path == "format")?.value.as_str()?;
-    Some(check("format of the weights", &json!("pt"), &json!(found), ["pt", "mlx"].contains(&found)))
+/// Everything of the folder that transformers would not open, would open otherwise, or may: a sentence each.
+pub(super) fn loading(prepared: &Prepared, folder: &Folder) -> Vec<String> {
+    let (model, none) = (&prepared.model, Map::new());
+    let config = folder.config.as_object().unwrap_or(&none);
+    let classes = model.labels.as_ref().map(|labels| labels.value.len());
+    let mut found = folder.weights_findings.clone();
+    found.extend(loading::config::findings(config, &prepared.config(), model.target.model_type(), classes));
+    if let (Some(Value::Object(processor)), Value::Object(wanted)) = (&folder.processor, &model.processor) {
+        let default_class = model.target.default_processor();
+        found.extend(loading::processor::findings(processor, wanted, config, default_class));
+    }
+    if folder.has(PROCESSOR_CONFIG) {
+        let bytes = folder.file(PROCESSOR_CONFIG);
+        found.extend(loading::processor::of_processor_config(bytes.as_deref(), folder.processor.as_ref()));
+    }
+    found
 }

@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::effects;
+use crate::folder::loading;
 use crate::folder::reader::Folder;
 use crate::model::Prepared;
 
@@ -26,18 +27,6 @@ pub struct FactCheck {
     pub counts: bool,
 }
 
-/// Keys without effect on what is computed in evaluation.
-const INERT: [&str; 8] = [
-    "attention_drop_rate",
-    "attention_probs_dropout_prob",
-    "drop_path_rate",
-    "drop_rate",
-    "encoder_stride",
-    "hidden_dropout_prob",
-    "initializer_range",
-    "transformers_version",
-];
-
 /// Compares every telling key of the config that the model should have with the folder's, the labels, the dtype, and whether
 /// images are made RGB.
 pub fn compare(prepared: &Prepared, folder: &Folder) -> Vec<FactCheck> {
@@ -47,7 +36,7 @@ pub fn compare(prepared: &Prepared, folder: &Folder) -> Vec<FactCheck> {
     let ignored = model.target.ignored_keys();
     let mut checks = Vec::new();
     for (key, wanted) in &model.config {
-        if INERT.contains(&key.as_str()) {
+        if loading::config::is_inert(key) || key == "transformers_version" {
             continue;
         }
         let found = folder.config.get(key).filter(|value| !value.is_null()).or_else(|| defaults.get(key));
@@ -109,8 +98,23 @@ fn is_same(wanted: &Value, found: &Value) -> bool {
     }
 }
 
+/// Whether these are the names that transformers makes up where a folder has none, and which it does not save.
+fn is_default(wanted: &[String]) -> bool {
+    wanted == ["LABEL_0", "LABEL_1"]
+}
+
 /// Every class has the same name on both sides, and is reached by it.
 fn labels_check(wanted: &[String], folder: &Value) -> FactCheck {
+    if is_default(wanted) && ["id2label", "label2id"].iter().all(|key| folder.get(key).is_none()) {
+        let said = "LABEL_0 and LABEL_1".to_owned();
+        return FactCheck {
+            name: "labels".to_owned(),
+            source: said.clone(),
+            target: said,
+            agrees: true,
+            counts: true,
+        };
+    }
     let by_id =
         |id: usize| folder.get("id2label").and_then(|map| map.get(id.to_string())).and_then(Value::as_str);
     let by_label =

@@ -71,6 +71,8 @@ struct Compared {
     /// Why it cannot.
     obstacle: Option<String>,
     facts: Vec<facts::FactCheck>,
+    /// What transformers would not open, or otherwise.
+    loading: Vec<String>,
     weights: tensors::WeightsComparison,
     warnings: Vec<String>,
     timings: Timings,
@@ -175,6 +177,7 @@ impl Compared {
             target,
             obstacle,
             facts: facts::compare(prepared, folder),
+            loading: effects::loading(prepared, folder),
             weights,
             warnings: warnings(prepared)?,
             timings,
@@ -184,6 +187,7 @@ impl Compared {
     /// One sentence for everything that does not agree, as far as it can be compared.
     fn differences(&self) -> Vec<String> {
         let mut reasons = Vec::from_iter(self.obstacle.clone());
+        reasons.extend(self.loading.iter().cloned());
         let weights = &self.weights;
         for mismatch in weights.different.iter().take(3) {
             reasons.push(format!("the tensor {}: {}", mismatch.name, mismatch.what));

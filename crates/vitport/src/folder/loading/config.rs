@@ -1,0 +1,237 @@
+//! Which keys of `config.json` transformers obeys, and which values it refuses.
+//!
+//! | rule | v4: configuration_utils.py | v5: configuration_utils.py |
+//! |---|---|---|
+//! | every key becomes an attribute of the config, or the start of an error where the class has a property or a method of that name | 342–347 | 486–494 |
+//! | `attribute_map` renames attributes when they are read | 185–196 | 599–607 |
+//! | the types of the class's fields are insisted on (huggingface_hub/dataclasses.py) | – | `type_validator` |
+//! | generation parameters are taken off | 320–321 | 471–472 |
+//! | `id2label` goes before `num_labels`; without both there are two classes, LABEL_0 and LABEL_1 | 303–307 | 446–456 |
+//! | `single_label_classification` needs two classes | – | 458–463 |
+//! | `attn_implementation` is obeyed, and must be known | 328 | 481 |
+//! | `pretrained_cfg` makes the image processor timm's (utils/generic.py) | 849–879 | `is_timm_config_dict` |
+//! | the probability of a dropout is within 0 and 1 (torch/nn/modules/dropout.py, `_DropoutNd.__init__`) | | |
+//! | CvT takes the entry of each stage from its lists of rates (models/cvt/modeling_cvt.py) | 438–455 | the same |
+//! | `stage_names`, `out_features` and `out_indices` must fit each other (utils/backbone_utils.py) | 33–80 | backbone_utils.py |
+
+use serde_json::{Map, Value, json};
+
+use super::{names, not_verified, shown, types};
+
+/// Keys that decide nothing in evaluation, and the values that their classes accept.
+const INERT: [(&str, Range); 9] = [
+    ("attention_drop_rate", Range::Fraction),
+    ("attention_dropout", Range::Fraction),
+    ("attention_probs_dropout_prob", Range::Fraction),
+    ("drop_path_rate", Range::Fraction),
+    ("drop_rate", Range::Fraction),
+    ("encoder_stride", Range::Number),
+    ("hidden_dropout_prob", Range::Fraction),
+    ("initializer_factor", Range::Number),
+    ("initializer_range", Range::Number),
+];
+
+/// Keys with a rule of their own: here, or among the facts and effects that verification compares.
+const RULED: [&str; 18] = [
+    "architectures",
+    "auto_map",
+    "configuration_files",
+    "custom_pipelines",
+    "dtype",
+    "id2label",
+    "label2id",
+    "model_type",
+    "num_labels",
+    "per_layer_config",
+    "pretrained_cfg",
+    "problem_type",
+    "pruned_heads",
+    "quantization_config",
+    "return_dict",
+    "torch_dtype",
+    "transformers_version",
+    "transformers_weights",
+];
+
+/// Keys of which any text was tried: they name where a model is from, or its tokenizer, and are read by no vision model.
+const TEXTS: [&str; 6] =
+    ["_commit_hash", "_name_or_path", "finetuning_task", "name_or_path", "tokenizer_class", "prefix"];
+
+/// Further values that were tried.
+const TRIED: [(&str, &str); 5] = [
+    ("attn_implementation", "null"),
+    ("attn_implementation", "\"eager\""),
+    ("image_processor_type", "null"),
+    ("feature_extractor_type", "null"),
+    ("task_specific_params", "{}"),
+];
+
+/// Says which numbers are accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Range {
+    /// Means from 0 to 1.
+    Fraction,
+    /// Means any from 0 on.
+    Number,
+}
+
+/// Returns whether a key decides nothing in evaluation.
+pub fn is_inert(key: &str) -> bool {
+    INERT.iter().any(|(known, _)| *known == key)
+}
+
+/// Returns what a `config.json` says that transformers refuses, obeys, or may obey. `wanted` is the config that the folder
+/// should have; values of its keys that are accepted here are still to be compared.
+pub fn findings(
+    config: &Map<String, Value>,
+    wanted: &Map<String, Value>,
+    model_type: &str,
+    classes: Option<usize>,
+) -> Vec<String> {
+    let mut found = Vec::new();
+    for (key, value) in config {
+        let kind = names::type_of(model_type, key).filter(|kind| !types::accepts(kind, value));
+        if let Some(kind) = kind.filter(|_| !is_of_library(key)) {
+            let value = shown(value);
+            found.push(format!("config.json: {key} is {value}, and transformers 5 refuses all but {kind}"));
+            continue;
+        }
+        let is_understood = match INERT.iter().find(|(known, _)| known == key) {
+            Some((_, range)) => is_within(*range, value, wanted.get(key)),
+            None => {
+                wanted.contains_key(key)
+                    || RULED.contains(&key.as_str())
+                    || is_tried(key, value)
+                    || is_stage_key(key, value, wanted)
+                    || !names::is_known_in_config(model_type, key)
+            }
+        };
+        if !is_understood {
+            found.push(match is_inert(key) {
+                true => format!("config.json: {key} is {}, which transformers refuses", shown(value)),
+                false => not_verified("config.json", key, value),
+            });
+        }
+    }
+    if config.get("pretrained_cfg").is_some() {
+        found.push(
+            "config.json: pretrained_cfg makes transformers prepare images as timm does, whatever \
+             preprocessor_config.json says"
+                .to_owned(),
+        );
+    }
+    found.extend(of_classes(config, classes));
+    found
+}
+
+/// Fields whose type is torch's or names a class, which are compared by value.
+fn is_of_library(key: &str) -> bool {
+    key == "dtype"
+}
+
+fn is_tried(key: &str, value: &Value) -> bool {
+    names::is_neutral_in_config(key, value)
+        || (TEXTS.contains(&key) && value.is_string())
+        || TRIED.iter().any(|(known, tried)| *known == key && value.to_string() == *tried)
+}
+
+/// Returns whether an inert key has a value that its class accepts: a number, or one for each stage where it is a list.
+fn is_within(range: Range, value: &Value, wanted: Option<&Value>) -> bool {
+    match value {
+        Value::Null => wanted.is_none_or(|wanted| !wanted.is_array()),
+        Value::Array(entries) => {
+            let stages = wanted.and_then(Value::as_array).map_or(0, Vec::len);
+            entries.len() >= stages && entries.iter().all(|entry| is_within(range, entry, None))
+        }
+        Value::Number(number) => number.as_f64().is_some_and(|number| match range {
+            Range::Fraction => (0.0..=1.0).contains(&number),
+            Range::Number => number >= 0.0,
+        }),
+        _ => false,
+    }
+}
+
+/// Returns whether a key of a backbone says what follows from the number of stages anyway.
+fn is_stage_key(key: &str, value: &Value, wanted: &Map<String, Value>) -> bool {
+    let Some(stages) = wanted.get("num_stages").and_then(Value::as_u64) else { return false };
+    match key {
+        "stage_names" => {
+            let stages = (1..=stages).map(|stage| json!(format!("stage{stage}")));
+            *value == Value::Array(std::iter::once(json!("stem")).chain(stages).collect())
+        }
+        "out_features" => *value == json!([format!("stage{stages}")]),
+        "out_indices" => *value == json!([stages]),
+        _ => false,
+    }
+}
+
+/// Returns what is said of the classes and refused.
+fn of_classes(config: &Map<String, Value>, classes: Option<usize>) -> Vec<String> {
+    let mut found = Vec::new();
+    let is_single = config.get("problem_type").is_some_and(|kind| kind == "single_label_classification");
+    if is_single && classes == Some(1) {
+        found.push(
+            "config.json: problem_type is \"single_label_classification\" for one class, and transformers 5 refuses that"
+                .to_owned(),
+        );
+    }
+    let ids = config.get("id2label").and_then(Value::as_object);
+    let is_number = |key: &String| key.parse::<i64>().is_ok();
+    if let Some(key) = ids.and_then(|ids| ids.keys().find(|key| !is_number(key))) {
+        let key = vitport_checkpoint::escape(key);
+        found.push(format!(
+            "config.json: id2label has the key {key:?}, and transformers refuses all but numbers"
+        ));
+    }
+    let count = config.get("num_labels").filter(|count| !count.is_null());
+    if let Some(count) =
+        count.filter(|count| classes.is_none() && count.as_u64().is_none_or(|count| count > 100_000))
+    {
+        found.push(not_verified("config.json", "num_labels", count));
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(key: &str, value: Value) -> Vec<String> {
+        let wanted = json!({ "hidden_size": 48, "drop_rate": [0.0, 0.0], "num_stages": 2 });
+        let config = Map::from_iter([(key.to_owned(), value)]);
+        findings(&config, wanted.as_object().unwrap(), "vit", Some(10))
+    }
+
+    #[test]
+    fn a_key_is_neutral_only_if_it_was_tried_or_nobody_knows_it() {
+        for (key, value) in [
+            ("my_project", json!({ "anything": [1, 2] })),
+            ("hidden_size", json!(49)),
+            ("hidden_dropout_prob", json!(0.25)),
+            ("drop_rate", json!([0.0, 0.1, 0.2])),
+            ("attn_implementation", json!("eager")),
+            ("stage_names", json!(["stem", "stage1", "stage2"])),
+            ("_name_or_path", json!("somewhere/else")),
+            ("is_decoder", json!(false)),
+        ] {
+            assert_eq!(of(key, value), Vec::<String>::new(), "{key}");
+        }
+        for (key, value, part) in [
+            ("is_causal", json!(true), "not verified: key is_causal"),
+            ("attribute_map", json!({ "hidden_act": "pooler_act" }), "not verified: key attribute_map"),
+            ("use_return_dict", json!(true), "not verified: key use_return_dict"),
+            ("to_dict", json!("x"), "not verified: key to_dict"),
+            ("attn_implementation", json!("bogus"), "not verified: key attn_implementation"),
+            ("hidden_size", json!(48.0), "transformers 5 refuses all but int"),
+            ("hidden_dropout_prob", json!(2.0), "which transformers refuses"),
+            ("hidden_dropout_prob", json!("0.1"), "transformers 5 refuses all but float | int"),
+            ("drop_rate", json!([0.0]), "which transformers refuses"),
+            ("out_features", json!(["stage1"]), "not verified: key out_features"),
+            ("pretrained_cfg", json!({}), "as timm does"),
+            ("id2label", json!({ "cat": "cat" }), "all but numbers"),
+        ] {
+            let found = of(key, value.clone());
+            assert!(found.iter().any(|found| found.contains(part)), "{key} {value}: {found:?}");
+        }
+    }
+}

@@ -1,0 +1,299 @@
+//! Which image processor transformers makes of a folder, and what its fields come to.
+//!
+//! | rule | v4 | v5 |
+//! |---|---|---|
+//! | the document is preprocessor_config.json, and `image_processor` in it goes before the rest | image_processing_base.py 331–373 | – |
+//! | `image_processor` of processor_config.json goes before preprocessor_config.json | only without the latter | image_processing_base.py `get_image_processor_dict` |
+//! | a processor_config.json that is no JSON is refused | – | the same |
+//! | the class is `image_processor_type`, else `feature_extractor_type`, else config.json's `image_processor_type`, else that of the config's class | models/auto/image_processing_auto.py, `from_pretrained` | the same |
+//! | a field that is left out has the class's default | models/*/image_processing_*.py, `__init__` | class attributes |
+//! | `null` is a default for sizes, means, deviations and crop_pct, and otherwise switches a step off | the same | – |
+//! | `null` is the default for every field | – | image_processing_utils.py, `_set_attributes` |
+//! | a size has one of five sets of keys | [`super::sizes`] | |
+//! | every class crops, pads and converts if it is told so | – | image_processing_backends.py, `_preprocess` |
+//! | every other key becomes an attribute, also in a method's place | image_processing_base.py, `__init__` | the same |
+
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value};
+
+use super::{Version, names, not_verified, of_versions, shown, sizes};
+
+/// Fields for which `null` is version 4's default too.
+const NULL_IS_DEFAULT: [&str; 5] = ["crop_pct", "crop_size", "image_mean", "image_std", "size"];
+
+/// Keys with a rule of their own: here, or among the effects that verification compares.
+const RULED: [&str; 5] =
+    ["auto_map", "feature_extractor_type", "image_processor", "image_processor_type", "is_fast"];
+
+/// Keys of which any text, or list of texts, was tried.
+const TEXTS: [&str; 3] = ["_processor_class", "processor_class", "_valid_processor_keys"];
+
+/// The steps, with the fields that are read only if the step is on.
+const STEPS: [(&str, &[&str]); 5] = [
+    ("do_center_crop", &["crop_size"]),
+    ("do_normalize", &["image_mean", "image_std"]),
+    ("do_pad", &["pad_size"]),
+    ("do_rescale", &["rescale_factor"]),
+    ("do_resize", &["crop_pct", "resample", "size"]),
+];
+
+/// Returns what a folder's `preprocessor_config.json` says that transformers refuses, obeys, or may obey. `wanted` is the
+/// document that the folder should have; `default_class` is the class for the folder's config where none is named.
+pub fn findings(
+    processor: &Map<String, Value>,
+    wanted: &Map<String, Value>,
+    config: &Map<String, Value>,
+    default_class: &str,
+) -> Vec<String> {
+    let mut found = Vec::new();
+    if let Some(nested) = processor.get("image_processor") {
+        found.push(not_verified("preprocessor_config.json", "image_processor", nested));
+    }
+    let class = class_of(processor, config, default_class);
+    let wanted_class = class_of(wanted, &Map::new(), default_class);
+    match (class, wanted_class) {
+        (Ok(class), Ok(wanted_class)) if class == wanted_class => {
+            found.extend(of_fields(&class, processor, wanted));
+        }
+        (Ok(class), wanted_class) => found.push(format!(
+            "not verified: the image processor is {class:?} by the folder and {:?} by the source",
+            wanted_class.unwrap_or_default()
+        )),
+        (Err(why), _) => found.push(why),
+    }
+    let fields = fields_of(default_class, wanted);
+    for (key, value) in processor {
+        let is_text = |value: &Value| value.is_string();
+        let is_understood = fields.contains(key.as_str())
+            || RULED.contains(&key.as_str())
+            || names::is_neutral_in_processor(key, value)
+            || (TEXTS.contains(&key.as_str())
+                && (is_text(value) || value.as_array().is_some_and(|all| all.iter().all(is_text))))
+            || !names::is_known_in_processor(key);
+        if !is_understood {
+            found.push(not_verified("preprocessor_config.json", key, value));
+        }
+    }
+    found
+}
+
+/// Returns all fields that a version reads of the class that is wanted.
+fn fields_of(default_class: &str, wanted: &Map<String, Value>) -> BTreeSet<&'static str> {
+    let class = class_of(wanted, &Map::new(), default_class).unwrap_or_default();
+    let of =
+        |version| names::processor_defaults(version, &class).into_iter().flat_map(|defaults| defaults.keys());
+    Version::ALL.into_iter().flat_map(of).map(String::as_str).collect()
+}
+
+/// Returns the name of the class, without version 4's `Fast`, which is compared elsewhere.
+fn class_of(
+    processor: &Map<String, Value>,
+    config: &Map<String, Value>,
+    default_class: &str,
+) -> Result<String, String> {
+    let named = |document: &Map<String, Value>, file: &str, key: &str| {
+        let value = document.get(key).filter(|value| !value.is_null());
+        let text = value.map(|value| {
+            let refused = || format!("{file}: {key} is {}, which transformers refuses", shown(value));
+            value.as_str().map(str::to_owned).ok_or_else(refused)
+        });
+        text.transpose()
+    };
+    let file = "preprocessor_config.json";
+    let class = match named(processor, file, "image_processor_type")? {
+        Some(class) => class,
+        None => match named(processor, file, "feature_extractor_type")? {
+            Some(class) => class.replace("FeatureExtractor", "ImageProcessor"),
+            None => named(config, "config.json", "image_processor_type")?
+                .unwrap_or_else(|| default_class.to_owned()),
+        },
+    };
+    Ok(class.strip_suffix("Fast").unwrap_or(&class).to_owned())
+}
+
+/// Compares what the fields of both documents come to, in each version.
+fn of_fields(class: &str, processor: &Map<String, Value>, wanted: &Map<String, Value>) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut said: Vec<(&str, [Option<String>; 2])> = Vec::new();
+    for (place, version) in Version::ALL.into_iter().enumerate() {
+        let Some(defaults) = names::processor_defaults(version, class) else {
+            found.push(format!("not verified: the image processor {class} is not known"));
+            break;
+        };
+        let (ours, theirs) =
+            (Fields::new(version, defaults, wanted), Fields::new(version, defaults, processor));
+        for key in defaults.keys().filter(|key| ours.is_read(key) || theirs.is_read(key)) {
+            let (wanted, found) = (ours.value(key), theirs.value(key));
+            if !agrees(key, &wanted, &found) {
+                let sentence = format!(
+                    "preprocessor_config.json: {key} is {} by the source and {} by the folder",
+                    shown(&wanted),
+                    shown(&found)
+                );
+                let entry = match said.iter_mut().find(|(known, _)| known == key) {
+                    Some(entry) => entry,
+                    None => {
+                        said.push((key, [None, None]));
+                        match said.last_mut() {
+                            Some(entry) => entry,
+                            None => continue,
+                        }
+                    }
+                };
+                if let Some(place) = entry.1.get_mut(place) {
+                    *place = Some(sentence);
+                }
+            }
+        }
+    }
+    found.extend(said.into_iter().flat_map(|(_, said)| of_versions(said)));
+    found
+}
+
+/// The fields of a document, as a version's class reads them.
+struct Fields<'a> {
+    version: Version,
+    defaults: &'a Map<String, Value>,
+    document: &'a Map<String, Value>,
+}
+
+impl<'a> Fields<'a> {
+    fn new(version: Version, defaults: &'a Map<String, Value>, document: &'a Map<String, Value>) -> Self {
+        Self { version, defaults, document }
+    }
+
+    /// The value that a field has, sizes as objects.
+    fn value(&self, key: &str) -> Value {
+        let default = self.defaults.get(key).unwrap_or(&Value::Null);
+        let value = match self.document.get(key) {
+            None => default,
+            Some(Value::Null) if self.version == Version::V5 || NULL_IS_DEFAULT.contains(&key) => default,
+            Some(value) => value,
+        };
+        match key {
+            "size" => sizes::size(value, self.is_square()),
+            "crop_size" | "pad_size" => sizes::size(value, true),
+            _ => Some(value.clone()),
+        }
+        .unwrap_or_else(|| Value::String(format!("{}, which is refused", shown(value))))
+    }
+
+    /// Whether one number as a size means both sides.
+    fn is_square(&self) -> bool {
+        let default = self.defaults.get("default_to_square");
+        match (self.version, default) {
+            (Version::V5, Some(default)) => {
+                let said =
+                    self.document.get("default_to_square").filter(|said| !said.is_null()).unwrap_or(default);
+                *said == true
+            }
+            _ => self.defaults.get("size").is_some_and(|size| size.get("height").is_some()),
+        }
+    }
+
+    /// Whether a field is read: its step is on, or it belongs to none. What is refused is always read.
+    fn is_read(&self, key: &str) -> bool {
+        let step = STEPS.iter().find(|(_, fields)| fields.contains(&key));
+        let is_on = step.is_none_or(|(step, _)| self.value(step) == true);
+        is_on || (key.ends_with("size") && self.value(key).is_string())
+    }
+}
+
+/// Whether two values of a field prepare the same pixels.
+fn agrees(key: &str, wanted: &Value, found: &Value) -> bool {
+    let is_off = |value: &Value| value.is_null() || *value == false;
+    match key {
+        "default_to_square" | "disable_grouping" => found.is_boolean() || found.is_null(),
+        "image_seq_length" => found.is_null() || found.is_u64(),
+        "data_format" => found.is_null() || found == "channels_first",
+        "device" => found.is_null() || found == "cpu",
+        // Images that are RGB already are left as they are.
+        "do_convert_rgb" if is_off(wanted) => is_off(found) || *found == true,
+        _ if key.starts_with("do_") && is_off(wanted) => is_off(found),
+        "resample" => wanted == found,
+        _ => is_near(wanted, found),
+    }
+}
+
+/// Whether values are the same once they are float32, as pixels are.
+fn is_near(wanted: &Value, found: &Value) -> bool {
+    match (wanted, found) {
+        (Value::Number(a), Value::Number(b)) => {
+            let single = |number: &serde_json::Number| number.as_f64().map(|number| number as f32);
+            single(a) == single(b)
+        }
+        (Value::Array(a), Value::Array(b)) => {
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| is_near(a, b))
+        }
+        _ => wanted == found,
+    }
+}
+
+/// Returns what a `processor_config.json` that lies in the folder does, given its bytes (none if they cannot be read or are too
+/// many) and the document of `preprocessor_config.json`.
+pub fn of_processor_config(bytes: Option<&[u8]>, processor: Option<&Value>) -> Option<String> {
+    let document = bytes.and_then(|bytes| serde_json::from_slice::<Value>(bytes).ok());
+    let Some(Value::Object(document)) = document else {
+        return Some(
+            "not verified: processor_config.json cannot be read as a JSON object, and transformers 5 reads it first"
+                .to_owned(),
+        );
+    };
+    let nested = document.get("image_processor").filter(|nested| Some(*nested) != processor)?;
+    Some(format!(
+        "processor_config.json has another image processor, {}, which transformers 5 takes",
+        shown(nested)
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn of(change: Value) -> Vec<String> {
+        let wanted = json!({
+            "image_processor_type": "CLIPImageProcessor", "do_resize": true, "size": { "shortest_edge": 84 },
+            "do_center_crop": true, "crop_size": { "height": 80, "width": 80 }, "resample": 3, "do_rescale": true,
+            "rescale_factor": 0.00392156862745098, "do_normalize": true, "image_mean": [0.5, 0.5, 0.5],
+            "image_std": [0.5, 0.5, 0.5], "do_convert_rgb": true,
+        });
+        let mut found = wanted.clone();
+        for (key, value) in change.as_object().unwrap() {
+            found[key] = value.clone();
+        }
+        findings(found.as_object().unwrap(), wanted.as_object().unwrap(), &Map::new(), "ViTImageProcessor")
+    }
+
+    #[test]
+    fn fields_are_what_each_version_makes_of_them() {
+        for change in [
+            json!({}),
+            json!({ "size": 84, "crop_size": [80, 80] }),
+            json!({ "my_project": { "a": 1 }, "do_pad": false, "device": "cpu", "data_format": "channels_first" }),
+            json!({ "image_mean": [0.5, 0.5, 0.500000001] }),
+            json!({ "processor_class": "CLIPProcessor" }),
+        ] {
+            assert_eq!(of(change.clone()), Vec::<String>::new(), "{change}");
+        }
+        for (change, part) in [
+            (
+                json!({ "size": 84, "default_to_square": true }),
+                "size is {\"shortest_edge\":84} by the source",
+            ),
+            (json!({ "size": { "shortest_edge": 84, "extra": 1 } }), "which is refused"),
+            (json!({ "do_convert_rgb": false }), "(transformers 4 and 5)"),
+            (json!({ "do_resize": null }), "(transformers 4)"),
+            (json!({ "do_pad": true }), "(transformers 5)"),
+            (json!({ "use_square_size": true }), "not verified: key use_square_size"),
+            (json!({ "resize": 1 }), "not verified: key resize"),
+            (json!({ "image_processor_type": "ViTImageProcessor" }), "not verified: the image processor is"),
+            (json!({ "image_processor_type": 3 }), "which transformers refuses"),
+            (json!({ "image_processor": {} }), "not verified: key image_processor"),
+        ] {
+            let found = of(change.clone());
+            assert!(found.iter().any(|found| found.contains(part)), "{change}: {found:?}");
+        }
+    }
+}
