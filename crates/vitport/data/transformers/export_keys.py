@@ -9,13 +9,13 @@ are those of the image processors.
 """
 import ast
 import dataclasses
-import importlib
 import inspect
 import json
 import re
 from pathlib import Path
 
 import transformers
+from transformers.models.auto import image_processing_auto
 
 MAJOR = transformers.__version__.partition(".")[0]
 ROOT = Path(transformers.__file__).parent
@@ -89,6 +89,15 @@ def defined_by(cls, instance):
     return names | set(getattr(valid, "__annotations__", {}))
 
 
+def insists(cls, name):
+    """Whether a class looks at the type of a field; those of the base class are not looked at."""
+    try:
+        cls(**{name: object()})
+    except Exception as error:  # noqa: BLE001 - other errors come from code that uses the value
+        return type(error).__name__ == "StrictDataclassFieldValidationError"
+    return False
+
+
 def type_text(kind):
     return kind.__name__ if isinstance(kind, type) and not hasattr(kind, "__args__") else re.sub(r"typing\.", "", str(kind))
 
@@ -104,8 +113,8 @@ def configs():
         own |= read_in([f"models/{FAMILY[model_type]}"], re.compile(r"config", re.IGNORECASE), "modeling_*.py")
         entry = {"names": sorted(own - set(document["every"]))}
         if dataclasses.is_dataclass(cls):
-            fields = [field for field in dataclasses.fields(cls)]
-            entry["types"] = {field.name: type_text(field.type) for field in sorted(fields, key=lambda field: field.name)}
+            fields = sorted(dataclasses.fields(cls), key=lambda field: field.name)
+            entry["types"] = {field.name: type_text(field.type) for field in fields if insists(cls, field.name)}
             base_keys = {field.name for field in dataclasses.fields(transformers.PretrainedConfig)}
         else:
             base_keys = set(transformers.PretrainedConfig().to_dict())
@@ -129,7 +138,11 @@ def processors():
         read = {key: known.get(key, getattr(processor, key, None)) for key in sorted(valid)}
         defaults[name] = {key: list(value) if isinstance(value, tuple) else value for key, value in read.items()
                           if key != "image_processor_type"}
-    return {"names": sorted(names), "defaults": defaults}
+    by_type = dict(image_processing_auto.IMAGE_PROCESSOR_MAPPING_NAMES)
+    first = {key: list(by_type[key].values() if isinstance(by_type[key], dict) else by_type[key]) for key in CONFIGS if key in by_type}
+    # Version 5 lists the class of each backend, and the one without a suffix is the default.
+    of_type = {key: next(name for name in classes if name.endswith("ImageProcessor")) for key, classes in first.items()}
+    return {"names": sorted(names), "defaults": defaults, "of_model_type": of_type}
 
 
 def main():

@@ -63,16 +63,16 @@ impl ProcessorConfig {
             }
         };
         let resize =
-            if fields.flag("do_resize")? { Some(fields.size("size", class)?.unwrap_or(size)) } else { None };
+            if fields.flag("do_resize") { Some(fields.size("size", class)?.unwrap_or(size)) } else { None };
         let crops = matches!(class, ProcessorClass::DeiT | ProcessorClass::ClipOrBit)
-            && fields.flag("do_center_crop")?;
+            && fields.flag("do_center_crop");
         let crop = if crops { Some(fields.crop_size()?) } else { None };
-        let rescale_factor = if fields.flag("do_rescale")? {
+        let rescale_factor = if fields.flag("do_rescale") {
             Some(fields.number("rescale_factor", 1.0 / 255.0)?)
         } else {
             None
         };
-        let normalize = if fields.flag("do_normalize")? {
+        let normalize = if fields.flag("do_normalize") {
             let mean = fields.channels("image_mean")?.unwrap_or(statistics.0);
             Some((mean, fields.channels("image_std")?.unwrap_or(statistics.1)))
         } else {
@@ -122,13 +122,16 @@ impl Fields<'_> {
         })
     }
 
-    /// A step is on by default, and off for `false` and `null`.
-    fn flag(&self, field: &'static str) -> Result<bool, ImageError> {
+    /// A step is on by default, and off for what Python takes for false.
+    fn flag(&self, field: &'static str) -> bool {
         match self.json.get(field) {
-            None => Ok(true),
-            Some(Value::Null) => Ok(false),
-            Some(Value::Bool(on)) => Ok(*on),
-            Some(_) => Err(wrong(field, "is neither true nor false")),
+            None => true,
+            Some(Value::Null) => false,
+            Some(Value::Bool(on)) => *on,
+            Some(Value::Number(number)) => number.as_f64() != Some(0.0),
+            Some(Value::String(text)) => !text.is_empty(),
+            Some(Value::Array(entries)) => !entries.is_empty(),
+            Some(Value::Object(members)) => !members.is_empty(),
         }
     }
 

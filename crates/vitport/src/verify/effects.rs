@@ -33,8 +33,8 @@ const CONFIG: [Key; 7] = [
     Key { name: "problem_type", harmless: &["null", "\"single_label_classification\""] },
     // Takes heads away (version 4).
     Key { name: "pruned_heads", harmless: &["null", "{}"] },
-    // Quantizes when loading.
-    Key { name: "quantization_config", harmless: &["null"] },
+    // Quantizes when loading; `null` cannot be printed (version 4).
+    Key { name: "quantization_config", harmless: &[] },
     // false makes the model return a tuple, which its own head cannot read.
     Key { name: "return_dict", harmless: &["true"] },
 ];
@@ -161,8 +161,8 @@ pub(super) fn loading(prepared: &Prepared, folder: &Folder) -> Vec<String> {
     let mut found = folder.weights_findings.clone();
     found.extend(loading::config::findings(config, &prepared.config(), model.target.model_type(), classes));
     if let (Some(Value::Object(processor)), Value::Object(wanted)) = (&folder.processor, &model.processor) {
-        let default_class = model.target.default_processor();
-        found.extend(loading::processor::findings(processor, wanted, config, default_class));
+        let model_type = model.target.model_type();
+        found.extend(loading::processor::findings(processor, wanted, config, model_type));
     }
     if folder.has(PROCESSOR_CONFIG) {
         let bytes = folder.file(PROCESSOR_CONFIG);

@@ -27,8 +27,8 @@ pub struct FactCheck {
     pub counts: bool,
 }
 
-/// Compares every telling key of the config that the model should have with the folder's, the labels, the dtype, and whether
-/// images are made RGB.
+/// Compares every telling key of the config that the model should have with the folder's, the labels and the
+/// dtype.
 pub fn compare(prepared: &Prepared, folder: &Folder) -> Vec<FactCheck> {
     let model = &prepared.model;
     let stated = folder.config.as_object().cloned().unwrap_or_default();
@@ -53,7 +53,6 @@ pub fn compare(prepared: &Prepared, folder: &Folder) -> Vec<FactCheck> {
         checks.push(labels_check(&labels.value, &folder.config));
     }
     checks.extend(dtype_check(prepared, &folder.config));
-    checks.extend(rgb_check(prepared, folder));
     checks.extend(effects::find(prepared, folder));
     checks
 }
@@ -68,19 +67,6 @@ fn dtype_check(prepared: &Prepared, folder: &Value) -> Option<FactCheck> {
         source: wanted.to_string(),
         target: found.to_string(),
         agrees: wanted == *found,
-        counts: true,
-    })
-}
-
-/// Images of other modes are made RGB by the classes that do so, unless the folder says that they are not.
-fn rgb_check(prepared: &Prepared, folder: &Folder) -> Option<FactCheck> {
-    let wanted = prepared.model.processor.get("do_convert_rgb").filter(|wanted| **wanted == true)?;
-    let found = folder.processor.as_ref()?.get("do_convert_rgb")?;
-    Some(FactCheck {
-        name: "do_convert_rgb".to_owned(),
-        source: wanted.to_string(),
-        target: found.to_string(),
-        agrees: found == wanted,
         counts: true,
     })
 }

@@ -146,7 +146,6 @@ fn fields_that_the_class_would_refuse_are_errors() {
         ("ViT", r#""resample": null"#),
         ("ViT", r#""image_mean": [0.5, 0.5]"#),
         ("ViT", r#""image_std": "large""#),
-        ("ViT", r#""do_resize": 1"#),
         ("CLIP", r#""size": {"longest_edge": 3}"#),
         ("CLIP", r#""crop_size": {"shortest_edge": 224}"#),
         ("ConvNext", r#""size": {"height": 3, "width": 3}"#),

@@ -2,17 +2,17 @@
 //!
 //! | rule | v4: configuration_utils.py | v5: configuration_utils.py |
 //! |---|---|---|
-//! | every key becomes an attribute of the config, or the start of an error where the class has a property or a method of that name | 342–347 | 486–494 |
-//! | `attribute_map` renames attributes when they are read | 185–196 | 599–607 |
+//! | every key becomes an attribute of the config, or the start of an error where the class has a property or a method of that name | 341–347 | 499–508 |
+//! | `attribute_map` renames attributes when they are read | 199–207 | 653–661 |
 //! | the types of the class's fields are insisted on (huggingface_hub/dataclasses.py) | – | `type_validator` |
-//! | generation parameters are taken off | 320–321 | 471–472 |
-//! | `id2label` goes before `num_labels`; without both there are two classes, LABEL_0 and LABEL_1 | 303–307 | 446–456 |
-//! | `single_label_classification` needs two classes | – | 458–463 |
-//! | `attn_implementation` is obeyed, and must be known | 328 | 481 |
-//! | `pretrained_cfg` makes the image processor timm's (utils/generic.py) | 849–879 | `is_timm_config_dict` |
+//! | generation parameters are taken off | 320–321 | 481–483 |
+//! | `id2label` goes before `num_labels`; without both there are two classes, LABEL_0 and LABEL_1 | 303–307 | 453–462 |
+//! | `single_label_classification` needs two classes | – | 464–469 |
+//! | `attn_implementation` is obeyed, and must be known | no: 806 | 493 |
+//! | `pretrained_cfg` makes the image processor timm's (utils/generic.py) | 849–879 | 874–904 |
 //! | the probability of a dropout is within 0 and 1 (torch/nn/modules/dropout.py, `_DropoutNd.__init__`) | | |
-//! | CvT takes the entry of each stage from its lists of rates (models/cvt/modeling_cvt.py) | 438–455 | the same |
-//! | `stage_names`, `out_features` and `out_indices` must fit each other (utils/backbone_utils.py) | 33–80 | backbone_utils.py |
+//! | CvT takes the entry of each stage from its lists of rates (models/cvt/modeling_cvt.py) | 433–454 | 401–422 |
+//! | `stage_names`, `out_features` and `out_indices` must fit each other (utils/backbone_utils.py; backbone_utils.py) | 32–78 | 78 |
 
 use serde_json::{Map, Value, json};
 
@@ -21,9 +21,9 @@ use super::{names, not_verified, shown, types};
 /// Keys that decide nothing in evaluation, and the values that their classes accept.
 const INERT: [(&str, Range); 9] = [
     ("attention_drop_rate", Range::Fraction),
-    ("attention_dropout", Range::Fraction),
-    ("attention_probs_dropout_prob", Range::Fraction),
-    ("drop_path_rate", Range::Fraction),
+    ("attention_dropout", Range::Number),
+    ("attention_probs_dropout_prob", Range::Number),
+    ("drop_path_rate", Range::Number),
     ("drop_rate", Range::Fraction),
     ("encoder_stride", Range::Number),
     ("hidden_dropout_prob", Range::Fraction),
@@ -32,13 +32,14 @@ const INERT: [(&str, Range); 9] = [
 ];
 
 /// Keys with a rule of their own: here, or among the facts and effects that verification compares.
-const RULED: [&str; 18] = [
+const RULED: [&str; 19] = [
     "architectures",
     "auto_map",
     "configuration_files",
     "custom_pipelines",
     "dtype",
     "id2label",
+    "image_processor_type",
     "label2id",
     "model_type",
     "num_labels",
@@ -58,11 +59,10 @@ const TEXTS: [&str; 6] =
     ["_commit_hash", "_name_or_path", "finetuning_task", "name_or_path", "tokenizer_class", "prefix"];
 
 /// Further values that were tried.
-const TRIED: [(&str, &str); 5] = [
+const TRIED: [(&str, &str); 4] = [
     ("attn_implementation", "null"),
     ("attn_implementation", "\"eager\""),
-    ("image_processor_type", "null"),
-    ("feature_extractor_type", "null"),
+    ("attribute_map", "{}"),
     ("task_specific_params", "{}"),
 ];
 
@@ -71,7 +71,7 @@ const TRIED: [(&str, &str); 5] = [
 enum Range {
     /// Means from 0 to 1.
     Fraction,
-    /// Means any from 0 on.
+    /// Means any, since the class makes no layer of it or one that is off in evaluation.
     Number,
 }
 
@@ -91,7 +91,7 @@ pub fn findings(
     let mut found = Vec::new();
     for (key, value) in config {
         let kind = names::type_of(model_type, key).filter(|kind| !types::accepts(kind, value));
-        if let Some(kind) = kind.filter(|_| !is_of_library(key)) {
+        if let Some(kind) = kind {
             let value = shown(value);
             found.push(format!("config.json: {key} is {value}, and transformers 5 refuses all but {kind}"));
             continue;
@@ -124,11 +124,6 @@ pub fn findings(
     found
 }
 
-/// Fields whose type is torch's or names a class, which are compared by value.
-fn is_of_library(key: &str) -> bool {
-    key == "dtype"
-}
-
 fn is_tried(key: &str, value: &Value) -> bool {
     names::is_neutral_in_config(key, value)
         || (TEXTS.contains(&key) && value.is_string())
@@ -145,7 +140,7 @@ fn is_within(range: Range, value: &Value, wanted: Option<&Value>) -> bool {
         }
         Value::Number(number) => number.as_f64().is_some_and(|number| match range {
             Range::Fraction => (0.0..=1.0).contains(&number),
-            Range::Number => number >= 0.0,
+            Range::Number => number.is_finite(),
         }),
         _ => false,
     }

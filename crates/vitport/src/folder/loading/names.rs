@@ -45,6 +45,7 @@ struct ConfigClass {
 struct Processors {
     names: HashSet<String>,
     defaults: HashMap<String, Map<String, Value>>,
+    of_model_type: HashMap<String, String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -92,6 +93,12 @@ pub fn type_of(model_type: &str, name: &str) -> Option<&'static str> {
 /// Returns the defaults of the fields that an image processor class reads in a version; none if the class is not known.
 pub fn processor_defaults(version: Version, class: &str) -> Option<&'static Map<String, Value>> {
     keys(version).processor.defaults.get(class)
+}
+
+/// Returns the image processor that both versions take for a `model_type` where a folder names none; none if one has none.
+pub fn processor_of_model_type(model_type: &str) -> Option<&'static str> {
+    let [four, five] = Version::ALL.map(|version| keys(version).processor.of_model_type.get(model_type));
+    four.filter(|class| five == Some(class)).map(String::as_str)
 }
 
 /// Returns whether a value of this kind was tried as that key of `config.json` and changes nothing.

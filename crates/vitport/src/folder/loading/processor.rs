@@ -2,16 +2,16 @@
 //!
 //! | rule | v4 | v5 |
 //! |---|---|---|
-//! | the document is preprocessor_config.json, and `image_processor` in it goes before the rest | image_processing_base.py 331–373 | – |
-//! | `image_processor` of processor_config.json goes before preprocessor_config.json | only without the latter | image_processing_base.py `get_image_processor_dict` |
+//! | the document is preprocessor_config.json, and `image_processor` in it goes before the rest | image_processing_base.py 331–354, 373 | – |
+//! | `image_processor` of processor_config.json goes before preprocessor_config.json | only without the latter | image_processing_base.py 340–347 |
 //! | a processor_config.json that is no JSON is refused | – | the same |
-//! | the class is `image_processor_type`, else `feature_extractor_type`, else config.json's `image_processor_type`, else that of the config's class | models/auto/image_processing_auto.py, `from_pretrained` | the same |
+//! | the class is `image_processor_type`, else `feature_extractor_type`, else config.json's `image_processor_type`, else that of the config's class | models/auto/image_processing_auto.py 496–522 | 637–661 |
 //! | a field that is left out has the class's default | models/*/image_processing_*.py, `__init__` | class attributes |
 //! | `null` is a default for sizes, means, deviations and crop_pct, and otherwise switches a step off | the same | – |
-//! | `null` is the default for every field | – | image_processing_utils.py, `_set_attributes` |
+//! | `null` is `null` for every field, since it becomes an attribute before the class's default is looked for | – | image_processing_utils.py 200–214 |
 //! | a size has one of five sets of keys | [`super::sizes`] | |
-//! | every class crops, pads and converts if it is told so | – | image_processing_backends.py, `_preprocess` |
-//! | every other key becomes an attribute, also in a method's place | image_processing_base.py, `__init__` | the same |
+//! | every class crops, pads and converts if it is told so | – | image_processing_backends.py 399–440, 656–701 |
+//! | every other key becomes an attribute, also in a method's place | image_processing_base.py 79–82 | 76–82 |
 
 use std::collections::BTreeSet;
 
@@ -27,7 +27,7 @@ const RULED: [&str; 5] =
     ["auto_map", "feature_extractor_type", "image_processor", "image_processor_type", "is_fast"];
 
 /// Keys of which any text, or list of texts, was tried.
-const TEXTS: [&str; 3] = ["_processor_class", "processor_class", "_valid_processor_keys"];
+const TEXTS: [&str; 3] = ["_processor_class", "_valid_processor_keys", "processor_class"];
 
 /// The steps, with the fields that are read only if the step is on.
 const STEPS: [(&str, &[&str]); 5] = [
@@ -39,19 +39,20 @@ const STEPS: [(&str, &[&str]); 5] = [
 ];
 
 /// Returns what a folder's `preprocessor_config.json` says that transformers refuses, obeys, or may obey. `wanted` is the
-/// document that the folder should have; `default_class` is the class for the folder's config where none is named.
+/// document that the folder should have; Where none is named, the class is that of
+/// the `model_type`, if it has one.
 pub fn findings(
     processor: &Map<String, Value>,
     wanted: &Map<String, Value>,
     config: &Map<String, Value>,
-    default_class: &str,
+    model_type: &str,
 ) -> Vec<String> {
     let mut found = Vec::new();
     if let Some(nested) = processor.get("image_processor") {
         found.push(not_verified("preprocessor_config.json", "image_processor", nested));
     }
-    let class = class_of(processor, config, default_class);
-    let wanted_class = class_of(wanted, &Map::new(), default_class);
+    let class = class_of(processor, config, model_type);
+    let wanted_class = class_of(wanted, &Map::new(), model_type);
     match (class, wanted_class) {
         (Ok(class), Ok(wanted_class)) if class == wanted_class => {
             found.extend(of_fields(&class, processor, wanted));
@@ -62,7 +63,7 @@ pub fn findings(
         )),
         (Err(why), _) => found.push(why),
     }
-    let fields = fields_of(default_class, wanted);
+    let fields = fields_of(model_type, wanted);
     for (key, value) in processor {
         let is_text = |value: &Value| value.is_string();
         let is_understood = fields.contains(key.as_str())
@@ -79,8 +80,8 @@ pub fn findings(
 }
 
 /// Returns all fields that a version reads of the class that is wanted.
-fn fields_of(default_class: &str, wanted: &Map<String, Value>) -> BTreeSet<&'static str> {
-    let class = class_of(wanted, &Map::new(), default_class).unwrap_or_default();
+fn fields_of(model_type: &str, wanted: &Map<String, Value>) -> BTreeSet<&'static str> {
+    let class = class_of(wanted, &Map::new(), model_type).unwrap_or_default();
     let of =
         |version| names::processor_defaults(version, &class).into_iter().flat_map(|defaults| defaults.keys());
     Version::ALL.into_iter().flat_map(of).map(String::as_str).collect()
@@ -90,7 +91,7 @@ fn fields_of(default_class: &str, wanted: &Map<String, Value>) -> BTreeSet<&'sta
 fn class_of(
     processor: &Map<String, Value>,
     config: &Map<String, Value>,
-    default_class: &str,
+    model_type: &str,
 ) -> Result<String, String> {
     let named = |document: &Map<String, Value>, file: &str, key: &str| {
         let value = document.get(key).filter(|value| !value.is_null());
@@ -105,8 +106,13 @@ fn class_of(
         Some(class) => class,
         None => match named(processor, file, "feature_extractor_type")? {
             Some(class) => class.replace("FeatureExtractor", "ImageProcessor"),
-            None => named(config, "config.json", "image_processor_type")?
-                .unwrap_or_else(|| default_class.to_owned()),
+            None => {
+                let class = named(config, "config.json", "image_processor_type")?;
+                let by_type = || names::processor_of_model_type(model_type).map(str::to_owned);
+                class.or_else(by_type).ok_or_else(|| {
+                    format!("{file} names no image processor, and transformers has none for {model_type}")
+                })?
+            }
         },
     };
     Ok(class.strip_suffix("Fast").unwrap_or(&class).to_owned())
@@ -168,7 +174,7 @@ impl<'a> Fields<'a> {
         let default = self.defaults.get(key).unwrap_or(&Value::Null);
         let value = match self.document.get(key) {
             None => default,
-            Some(Value::Null) if self.version == Version::V5 || NULL_IS_DEFAULT.contains(&key) => default,
+            Some(Value::Null) if self.version == Version::V4 && NULL_IS_DEFAULT.contains(&key) => default,
             Some(value) => value,
         };
         match key {
@@ -176,7 +182,7 @@ impl<'a> Fields<'a> {
             "crop_size" | "pad_size" => sizes::size(value, true),
             _ => Some(value.clone()),
         }
-        .unwrap_or_else(|| Value::String(format!("{}, which is refused", shown(value))))
+        .unwrap_or_else(|| Value::String(format!("refused: {}", value.to_string().replace('"', ""))))
     }
 
     /// Whether one number as a size means both sides.
@@ -195,22 +201,33 @@ impl<'a> Fields<'a> {
     /// Whether a field is read: its step is on, or it belongs to none. What is refused is always read.
     fn is_read(&self, key: &str) -> bool {
         let step = STEPS.iter().find(|(_, fields)| fields.contains(&key));
-        let is_on = step.is_none_or(|(step, _)| self.value(step) == true);
+        let is_on = step.is_none_or(|(step, _)| is_true(&self.value(step)));
         is_on || (key.ends_with("size") && self.value(key).is_string())
+    }
+}
+
+/// Whether Python takes a value for true.
+fn is_true(value: &Value) -> bool {
+    match value {
+        Value::Null => false,
+        Value::Bool(value) => *value,
+        Value::Number(number) => number.as_f64() != Some(0.0),
+        Value::String(text) => !text.is_empty(),
+        Value::Array(entries) => !entries.is_empty(),
+        Value::Object(members) => !members.is_empty(),
     }
 }
 
 /// Whether two values of a field prepare the same pixels.
 fn agrees(key: &str, wanted: &Value, found: &Value) -> bool {
-    let is_off = |value: &Value| value.is_null() || *value == false;
     match key {
         "default_to_square" | "disable_grouping" => found.is_boolean() || found.is_null(),
         "image_seq_length" => found.is_null() || found.is_u64(),
         "data_format" => found.is_null() || found == "channels_first",
         "device" => found.is_null() || found == "cpu",
         // Images that are RGB already are left as they are.
-        "do_convert_rgb" if is_off(wanted) => is_off(found) || *found == true,
-        _ if key.starts_with("do_") && is_off(wanted) => is_off(found),
+        "do_convert_rgb" if !is_true(wanted) => true,
+        _ if key.starts_with("do_") => is_true(wanted) == is_true(found),
         "resample" => wanted == found,
         _ => is_near(wanted, found),
     }
@@ -263,7 +280,7 @@ mod tests {
         for (key, value) in change.as_object().unwrap() {
             found[key] = value.clone();
         }
-        findings(found.as_object().unwrap(), wanted.as_object().unwrap(), &Map::new(), "ViTImageProcessor")
+        findings(found.as_object().unwrap(), wanted.as_object().unwrap(), &Map::new(), "clip_vision_model")
     }
 
     #[test]
@@ -282,14 +299,19 @@ mod tests {
                 json!({ "size": 84, "default_to_square": true }),
                 "size is {\"shortest_edge\":84} by the source",
             ),
-            (json!({ "size": { "shortest_edge": 84, "extra": 1 } }), "which is refused"),
+            (json!({ "size": { "shortest_edge": 84, "extra": 1 } }), "refused: {shortest_edge:84,extra:1}"),
             (json!({ "do_convert_rgb": false }), "(transformers 4 and 5)"),
-            (json!({ "do_resize": null }), "(transformers 4)"),
+            (json!({ "do_resize": null }), "(transformers 4 and 5)"),
+            (
+                json!({ "image_mean": null }),
+                "image_mean is [0.5,0.5,0.5] by the source and null by the folder (transformers 5)",
+            ),
             (json!({ "do_pad": true }), "(transformers 5)"),
             (json!({ "use_square_size": true }), "not verified: key use_square_size"),
             (json!({ "resize": 1 }), "not verified: key resize"),
             (json!({ "image_processor_type": "ViTImageProcessor" }), "not verified: the image processor is"),
             (json!({ "image_processor_type": 3 }), "which transformers refuses"),
+            (json!({ "image_processor_type": null }), "names no image processor"),
             (json!({ "image_processor": {} }), "not verified: key image_processor"),
         ] {
             let found = of(change.clone());

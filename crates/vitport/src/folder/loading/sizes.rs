@@ -1,6 +1,6 @@
 //! Reads the sizes of image processors: a number, a list, or an object of which only some sets of keys are accepted.
 //!
-//! v4: image_processing_utils.py 170–259 (`get_size_dict`); v5: image_processing_utils.py 592–639, image_utils.py 1034–1046.
+//! v4: image_processing_utils.py 170–259 (`get_size_dict`); v5: image_processing_utils.py 540–639, image_utils.py 1034–1046.
 
 use serde_json::{Map, Value, json};
 

@@ -8,9 +8,9 @@
 //! | `dtype` of an index's `metadata` is obeyed | – | 834–835 |
 //! | tensors that `weight_map` does not list are missing, so they are random | 5310–5311 | – |
 //! | all files that `weight_map` names are read in the order of their names, a later one over an earlier one | 5452 | 4552–4578 |
-//! | a file is safetensors if its name says so, and is otherwise unpickled | 483, 526–531 | 334, 357–375 |
+//! | a file is safetensors if its name says so, and is otherwise unpickled | 483, 526–531 | 334, 357–364 |
 //! | the `format` of safetensors metadata is `pt` or `mlx`, or there is no metadata at all | 487–491, 4925–4946 | not read |
-//! | a pickle holds tensors by their names, and only classes that `torch.load(weights_only=True)` accepts | 526–531 | 357–375 |
+//! | a pickle holds tensors by their names, and only classes that `torch.load(weights_only=True)` accepts | 526–531 | 357–364 |
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -18,7 +18,7 @@ use std::io::Read;
 use std::path::Path;
 
 use serde_json::{Map, Value};
-use vitport_checkpoint::{Checkpoint, Container, Evidence, Limits, escape};
+use vitport_checkpoint::{Checkpoint, Container, FileEvidence, Limits, escape};
 
 /// The names that are looked for, in their order.
 const NAMES: [&str; 4] = [
@@ -177,7 +177,7 @@ fn of_pickle(checkpoint: &Checkpoint) -> Vec<String> {
 }
 
 /// Returns the first class that a pickle names and `torch.load` refuses.
-fn strange_global(evidence: &Evidence) -> Option<String> {
+fn strange_global(evidence: &FileEvidence) -> Option<String> {
     let is_accepted = |module: &str, name: &str| {
         let is_storage = ["torch", "torch.storage"].contains(&module) && name.ends_with("Storage");
         is_storage || UNPICKLED.iter().any(|(known, names)| *known == module && names.contains(&name))

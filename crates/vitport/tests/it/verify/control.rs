@@ -43,12 +43,19 @@ fn seen_by(verified: &Result<Report, VerifyError>) -> Vec<&'static str> {
     let judged = report.judged();
     let parts = [
         ("cannot be run", report.layers.is_empty()),
+        ("loading", report.reasons.iter().any(|reason| is_of_loading(reason))),
         ("weights", !report.weights.agree()),
         ("facts", report.facts.iter().any(|fact| fact.counts && !fact.agrees)),
         ("pixels", report.pixels.iter().any(|place| !place.agrees)),
         ("outputs", judged.iter().any(|place| !place.agrees)),
     ];
     parts.into_iter().filter_map(|(part, sees)| sees.then_some(part)).collect()
+}
+
+fn is_of_loading(reason: &str) -> bool {
+    reason.starts_with("not verified")
+        || reason.contains("transformers 4")
+        || reason.contains("transformers 5")
 }
 
 fn is_killed(verified: &Result<Report, VerifyError>) -> bool {

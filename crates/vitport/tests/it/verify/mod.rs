@@ -4,4 +4,5 @@ mod bias_by_stage;
 mod cast;
 mod control;
 mod convert;
+mod loading;
 mod quiet;
