@@ -227,6 +227,8 @@ fn agrees(key: &str, wanted: &Value, found: &Value) -> bool {
         "device" => found.is_null() || found == "cpu",
         // Images that are RGB already are left as they are.
         "do_convert_rgb" if !is_true(wanted) => true,
+        // Version 5 looks its steps up in a cache, which lists and objects cannot be (`_fuse_mean_std_and_rescale_factor`).
+        _ if key.starts_with("do_") && (found.is_array() || found.is_object()) => false,
         _ if key.starts_with("do_") => is_true(wanted) == is_true(found),
         "resample" => wanted == found,
         _ => is_near(wanted, found),
