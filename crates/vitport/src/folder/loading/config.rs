@@ -127,7 +127,7 @@ pub fn findings(
 fn is_tried(key: &str, value: &Value) -> bool {
     names::is_neutral_in_config(key, value)
         || (TEXTS.contains(&key) && value.is_string())
-        || TRIED.iter().any(|(known, tried)| *known == key && value.to_string() == *tried)
+        || TRIED.contains(&(key, value.to_string().as_str()))
 }
 
 /// Returns whether an inert key has a value that its class accepts: a number, or one for each stage where it is a list.
