@@ -45,6 +45,11 @@ pub(super) fn gather(inquiry: &Inquiry<'_>, evidence: &mut Evidence) -> Result<I
     }
     evidence.add("act_layer", "quick_gelu", origin(published, "Microsoft's cls_cvt.py"));
     evidence.add("norm_eps", LAYER_NORM_EPS, origin(published, "Microsoft's cls_cvt.py"));
+    if let Some(eps) = options.layer_norm_eps.filter(|eps| *eps != LAYER_NORM_EPS) {
+        let reason =
+            format!("Microsoft's CvT has an epsilon of {LAYER_NORM_EPS:e}, and transformers' no other");
+        return Err(FactError::contradiction(format!("--layer-norm-eps {eps:e}"), reason));
+    }
     heads(options, published, &widths, evidence)?;
     image_size(source, options, published, evidence);
     let name = match published {

@@ -86,10 +86,15 @@ impl TimmDefinition {
         let mut stated = Vec::new();
         for statement in statements {
             let Statement { argument, value, origin, .. } = statement;
+            let is_it = |(key, _): &(&str, Kind)| key == argument;
+            // Programs of one's own say an epsilon, too, where the constructor takes a class.
+            let of_fact = |field: &Field| field.registry.filter(|_| !statement.is_strict).filter(is_it);
             let mut fields = self
                 .fields
                 .iter()
-                .filter_map(|field| Some((field, field.config_key.filter(|(key, _)| key == argument)?.1)))
+                .filter_map(|field| {
+                    Some((field, field.config_key.filter(is_it).or_else(|| of_fact(field))?.1))
+                })
                 .peekable();
             let mut is_used = false;
             if fields.peek().is_none() {
@@ -101,7 +106,8 @@ impl TimmDefinition {
                     continue;
                 }
                 let Some(value) = kind.read(value, &known) else {
-                    match statement.is_strict {
+                    // An activation that is not known is one that the network may well have.
+                    match statement.is_strict || kind == Kind::Activation {
                         true => return Err(self.unread(statement, kind)),
                         false => continue,
                     }

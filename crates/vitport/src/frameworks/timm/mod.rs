@@ -149,7 +149,7 @@ impl TimmDefinition {
         }
 
         let of_others = (config.as_ref(), saved.as_ref());
-        self.image_size(inquiry, of_others, &training, named.as_ref(), evidence)?;
+        self.image_size(inquiry, of_others, &mut training, named.as_ref(), evidence)?;
         let facts = evidence.facts();
         let chosen = preprocessing::choose(self, inquiry, of_others, &training, named.as_ref(), &facts);
         let preparation = match chosen {
@@ -180,7 +180,7 @@ impl TimmDefinition {
         &self,
         inquiry: &Inquiry<'_>,
         (config, saved): (Option<&TimmConfig<'_>>, Option<&SavedConfig>),
-        training: &Training,
+        training: &mut Training,
         named: Option<&named::Named>,
         evidence: &mut Evidence,
     ) -> Result<(), FactError> {
@@ -190,6 +190,8 @@ impl TimmDefinition {
         if evidence.has("img_size") || evidence.is_asked("img_size") {
             if let (Some(fact), true, None) = (of_training, training.is_strict, wanted) {
                 evidence.state(fact);
+            } else {
+                training.leave_other_size(evidence.facts().pair("img_size"));
             }
             return Ok(());
         }

@@ -236,6 +236,14 @@ impl Training {
         Ok(training)
     }
 
+    /// Counts the size of the image among what is not read, if it is another than the network's.
+    pub fn leave_other_size(&mut self, size: Option<[u64; 2]>) {
+        let other = self.size.as_ref().filter(|stated| Some(stated.value) != size);
+        if let Some(Origin::Argument(path) | Origin::Checkpoint(path)) = other.map(|stated| &stated.origin) {
+            self.read.retain(|read| read != path);
+        }
+    }
+
     /// Takes what a record says. `argument` is the rest of its path below an argument that holds others.
     fn take(
         &mut self,

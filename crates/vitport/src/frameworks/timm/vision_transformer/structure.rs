@@ -113,7 +113,17 @@ fn check(inquiry: &Inquiry<'_>, evidence: &mut Evidence) -> Result<bool, FactErr
         return misshapen("pos_embed", reason);
     }
     let patch = [patch_height, patch_width];
-    match image_of(tokens, patch, wanted.or(trained).or(configured).or_else(saved)) {
+    let stated = trained.or(configured).or_else(saved);
+    let fits = |size: &[u64; 2]| image_of(tokens, patch, Some(*size)).is_ok_and(|(image, _)| image == *size);
+    if let (Some(option), Some(stated)) = (wanted, stated.filter(fits))
+        && option != stated
+    {
+        return Err(FactError::contradiction(
+            format!("--image-size {}x{}", option[0], option[1]),
+            format!("the source says {}x{} pixels, which go with its positions", stated[0], stated[1]),
+        ));
+    }
+    match image_of(tokens, patch, wanted.or(stated)) {
         // A variant with more tokens before the patches is refused before this is asked.
         Err(question) => evidence.ask(question),
         Ok((image, class_position)) => {
