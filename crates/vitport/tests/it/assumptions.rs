@@ -38,6 +38,12 @@ fn example(name: &str) -> PathBuf {
     crate::example::path(name)
 }
 
+/// Copies a folder's weights away from its config.
+fn bare(folder: &Path, to: &Path) -> PathBuf {
+    fs::copy(folder.join("model.safetensors"), to).unwrap();
+    to.to_owned()
+}
+
 fn basis(path: &Path, facts: FactOptions) -> Basis {
     let source = Source::open(path, None, &Limits::default()).unwrap();
     let prepared = plan(source, &Request { facts, ..Request::default() });
@@ -146,14 +152,14 @@ fn a_complete_hub_folder_has_none() {
 #[test]
 fn a_bare_file_has_what_nothing_in_it_says() {
     let usual: &[&str] = &["act_layer", "global_pool", "norm_eps"];
-    let named = |name: &str| example("vit_small_twin").join(name);
+    let scratch = tempfile::tempdir().unwrap();
     let cvt = FactOptions { image_size: Some([64, 64]), ..heads(&[1, 2, 4], FactOptions::default()) };
     let wrong_cvt = FactOptions { num_heads: Some(vec![2, 4, 8]), ..cvt.clone() };
     let jax = FactOptions { image_size: Some([16, 16]), ..preprocessed() };
     let convnext = FactOptions { image_size: Some([64, 64]), ..preprocessed() };
     let rows: [(PathBuf, FactOptions, usize, Vec<&str>); 6] = [
         (
-            named("model.safetensors"),
+            bare(&example("vit_small_twin"), &scratch.path().join("vit.safetensors")),
             heads(&[3], preprocessed()),
             9,
             sorted([&["num_heads"], usual, &PREPROCESSING]),
@@ -178,7 +184,7 @@ fn a_bare_file_has_what_nothing_in_it_says() {
         ),
         (data("vit/jax_classifier.npz"), jax, 8, sorted([usual, &PREPROCESSING])),
         (
-            data("convnext/plain/model.safetensors"),
+            bare(&data("convnext/plain"), &scratch.path().join("convnext.safetensors")),
             convnext,
             9,
             sorted([&["img_size"], usual, &PREPROCESSING]),
@@ -227,10 +233,11 @@ fn a_name_is_one_assumption_and_the_registry_hangs_on_it() {
 #[test]
 fn a_bare_clip_is_asked_about_and_never_assumed() {
     let options = FactOptions { layer_norm_eps: Some(1e-5), ..heads(&[4], preprocessed()) };
-    let tower = Source::open(&data("clip/tower/model.safetensors"), None, &Limits::default()).unwrap();
+    let scratch = tempfile::tempdir().unwrap();
+    let tower = bare(&data("clip/tower"), &scratch.path().join("tower.safetensors"));
+    let tower = Source::open(&tower, None, &Limits::default()).unwrap();
     let asked = plan(tower, &Request { facts: options, ..Request::default() }).err().unwrap().to_string();
     assert!(asked.contains("act_layer cannot be inferred from the weights"), "{asked}");
-    let scratch = tempfile::tempdir().unwrap();
     let (file, tag) = (scratch.path().join("mine.safetensors"), "vit_base_patch32_clip_quickgelu_224.openai");
     write_tag(&file, tag);
     let named = basis(&file, FactOptions { arch: Some(tag.to_owned()), ..FactOptions::default() });
