@@ -207,8 +207,11 @@ impl TimmDefinition {
         let of_config = of_config.map(|size| {
             Fact::new("img_size", size.to_vec(), Origin::Config("pretrained_cfg.input_size".to_owned()))
         });
-        let stated: Vec<Fact> = of_training.into_iter().chain(of_config).collect();
-        let of_module = saved.and_then(|saved| Some((saved.image_size()?, saved.origin("input_size"))));
+        // A fine-tune keeps the `pretrained_cfg` of the weights that it began with, and its training may say otherwise.
+        let of_module = saved.filter(|_| of_training.is_none()).and_then(|saved| {
+            Some(Fact::new("img_size", saved.image_size()?.to_vec(), saved.origin("input_size")))
+        });
+        let stated: Vec<Fact> = of_training.into_iter().chain(of_config).chain(of_module).collect();
         if let Some(size) = wanted {
             let fact = Fact::new("img_size", size.to_vec(), Origin::Option("--image-size"));
             let other = stated.into_iter().find(|other| !is_same(&other.value, &fact.value));
@@ -218,8 +221,6 @@ impl TimmDefinition {
             });
         } else if !stated.is_empty() {
             stated.into_iter().for_each(|fact| evidence.state(fact));
-        } else if let Some((size, origin)) = of_module {
-            evidence.add("img_size", size.to_vec(), origin);
         } else if let Some((tag, origin)) = tag {
             let [_, height, width] = tag.input_size;
             evidence.add("img_size", json!([height, width]), origin);

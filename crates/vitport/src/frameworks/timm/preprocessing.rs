@@ -43,7 +43,7 @@ pub(super) fn choose(
             &of_config,
         )?);
     }
-    if let (Some(saved), None) = (saved, config) {
+    if let Some(saved) = saved {
         // A fine-tune keeps the `pretrained_cfg` of the weights that it began with, and its training may say otherwise.
         let of_module = StatedPreprocessing::read(&saved.values, &saved.place(), &saved.origin(""))?;
         stated.push(of_module.without(&training.preprocessing));
