@@ -9,7 +9,7 @@
 //! | a field that is left out has the class's default | models/*/image_processing_*.py, `__init__` | class attributes |
 //! | `null` is a default for sizes, means, deviations and crop_pct, and otherwise switches a step off | the same | – |
 //! | `null` is `null` for every field, since it becomes an attribute before the class's default is looked for | – | image_processing_utils.py 200–214 |
-//! | a size has one of five sets of keys | [`super::sizes`] | |
+//! | a size has one of five sets of keys | `sizes.rs` | |
 //! | every class crops, pads and converts if it is told so | – | image_processing_backends.py 399–440, 656–701 |
 //! | every other key becomes an attribute, also in a method's place | image_processing_base.py 79–82 | 76–82 |
 
