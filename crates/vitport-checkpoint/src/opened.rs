@@ -1,6 +1,6 @@
-//! Files that are open for as long as there is room: a model of thousands of shards may have more files than a process may open.
+//! Keeps a bounded number of files open: a model of thousands of shards may have more files than a process may open.
 //!
-//! A file that had to make room is opened again by its name when it is read the next time, and refused if it is another one by
+//! A file that was closed is opened again by its name when it is read the next time, and refused if it is another one by
 //! then.
 
 use std::fs::{File, Metadata};
@@ -72,7 +72,7 @@ impl Opened {
         self.state.len
     }
 
-    /// The file, opened again if it had to make room.
+    /// Returns the file, opened again if it was closed.
     pub(crate) fn file(self: &Arc<Self>) -> Result<Arc<File>, Fault> {
         self.note_use();
         let mut slot = self.file.lock().unwrap_or_else(PoisonError::into_inner);
@@ -168,7 +168,7 @@ mod tests {
         }
         let open = files.iter().filter(|file| file.file.lock().unwrap().is_some()).count();
         assert!(open <= MOST_OPEN, "{open} are open");
-        // The first ones had to make room. One is replaced by a copy of itself, one by a folder.
+        // The first ones were closed. One is replaced by a copy of itself, one by a folder.
         std::fs::write(path(0), "another!").unwrap();
         std::fs::copy(path(1), path(9_999)).unwrap();
         std::fs::rename(path(9_999), path(1)).unwrap();

@@ -1,4 +1,4 @@
-"""Writes the files beside this script: checkpoints that say what network they hold.
+"""Writes the files next to this script: checkpoints that say what network they hold.
 
 Run with torch and timm installed:  python make.py
 Small random weights; running it again changes the weights' values and serialization ids only.

@@ -24,6 +24,15 @@ use vitport::verify::{Report, TestImage, Verdict, VerifyError};
 
 use super::convert::{Converted, convert};
 
+/// How many faults have a place in each model.
+const PLANTED: [(&str, usize); 5] = [
+    ("ViT", 101),
+    ("ViT, layer scale, no_embed_class", 102),
+    ("ViT, layer scale, no head", 97),
+    ("ViT, no qkv bias", 98),
+    ("CvT", 88),
+];
+
 /// What verification said of one fault.
 struct Finding {
     row: String,
@@ -54,6 +63,7 @@ fn seen_by(verified: &Result<Report, VerifyError>) -> Vec<&'static str> {
 
 fn is_of_loading(reason: &str) -> bool {
     reason.starts_with("not verified")
+        || reason.starts_with("the metadata of")
         || reason.contains("transformers 4")
         || reason.contains("transformers 5")
 }
@@ -81,7 +91,8 @@ fn weights_file(source: &Path) -> std::path::PathBuf {
 fn plant_all(model: &Model, image: &TestImage) -> Vec<Finding> {
     let converted = convert(&model.source, &model.request);
     let untouched = verify(&converted.prepared, &converted.folder, image).unwrap();
-    assert_ne!(untouched.verdict, Verdict::Different, "{}: {:?}", model.name, untouched.reasons);
+    let is_same = matches!(untouched.verdict, Verdict::Same | Verdict::SameWithKnownDeviation);
+    assert!(is_same, "{}: {:?}", model.name, untouched.reasons);
     let read = || FolderFiles::read(&converted.folder, &weights_file(&model.source));
     let rewritten = converted.place("rewritten");
     read().write(&rewritten);
@@ -145,7 +156,12 @@ fn what_changes_nothing_raises_no_alarm() {
 #[test]
 fn every_planted_fault_is_found() {
     let image = TestImage::built_in().unwrap();
-    let findings: Vec<Finding> = models::all().iter().flat_map(|model| plant_all(model, &image)).collect();
+    let by_model: Vec<(String, Vec<Finding>)> =
+        models::all().iter().map(|model| (model.name.to_string(), plant_all(model, &image))).collect();
+    let counts: Vec<(&str, usize)> =
+        by_model.iter().map(|(name, findings)| (name.as_str(), findings.len())).collect();
+    assert_eq!(counts, PLANTED, "a fault that fits its model no longer, or a new one");
+    let findings: Vec<Finding> = by_model.into_iter().flat_map(|(_, findings)| findings).collect();
     println!("| fault | model | vitport: what sees it | original script | max. difference, same pixels |");
     println!("|---|---|---|---|---|");
     findings.iter().for_each(|finding| println!("{}", finding.row));
@@ -169,7 +185,6 @@ fn every_planted_fault_is_found() {
     }
 
     assert!(survivors.is_empty(), "not found: {survivors:#?}");
-    assert!(planted >= 40, "only {planted} faults");
     let overlooked = rows(&|finding| finding.forward == Forward::Shows && !finding.is_shown);
     assert!(overlooked.is_empty(), "outputs and pixels should show: {overlooked:#?}");
     let shown_after_all =
