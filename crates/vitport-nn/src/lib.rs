@@ -19,9 +19,10 @@ pub use kernels::attention::Heads;
 pub use kernels::convolution::{Grid, GridLayout, Window};
 pub use matrix::Matrix;
 pub use modules::{
-    Attention, AvgPool2d, BatchNorm2d, Conv2d, DepthwiseBlock, DepthwiseStage, DepthwiseStages, FeatureMap,
-    GlobalResponseNorm, LayerNorm, LayerScale, Linear, MaxPool2d, Mlp, NormConv, Qkv, SelfAttention,
-    SqueezeExcite, mean_of_rows, outputs_of_head, prepend,
+    Attention, AttentionPool, AvgPool2d, BatchNorm2d, Conv2d, DepthwiseBlock, DepthwiseStage,
+    DepthwiseStages, FeatureMap, Gate, GatedMlp, GlobalResponseNorm, LayerNorm, LayerScale, Linear,
+    MaxPool2d, Mlp, NormConv, PoolQkv, Qkv, RmsNorm, SelfAttention, SqueezeExcite, mean_of_rows,
+    outputs_of_head, prepend,
 };
 pub use network::{Context, Forward, Network};
 pub use observer::{Observer, Output, Outputs};

@@ -124,6 +124,24 @@ impl Matrix {
         Ok(())
     }
 
+    /// Multiplies with `other`, element by element: a gate.
+    ///
+    /// # Errors
+    /// Returns [`ForwardError::Operands`] when the sizes differ.
+    pub fn multiply(&mut self, other: &Matrix) -> Result<(), ForwardError> {
+        if (self.rows, self.columns) != (other.rows, other.columns) {
+            let detail = format!("{} × {} and {} × {}", self.rows, self.columns, other.rows, other.columns);
+            return Err(ForwardError::operands("a gate", detail));
+        }
+        let parts = self.values.par_chunks_mut(PART).zip(other.values.par_chunks(PART));
+        parts.for_each(|(values, factors)| {
+            for (value, factor) in values.iter_mut().zip(factors) {
+                *value *= factor;
+            }
+        });
+        Ok(())
+    }
+
     /// Adds `other` with its columns multiplied by `gamma`: a residual connection with layer scale
     /// (Touvron et al. 2021, "Going deeper with Image Transformers", eq. 4).
     ///

@@ -1,5 +1,6 @@
 //! Computes the layer normalisation over features (Ba, Kiros and Hinton 2016, arXiv:1607.06450), as `torch.nn.LayerNorm`: (x −
-//! mean) / √(variance + eps) · weight + bias with the biased variance.
+//! mean) / √(variance + eps) · weight + bias with the biased variance; and the same without mean and bias, the root mean square
+//! normalisation (Zhang and Sennrich 2019, arXiv:1910.07467).
 
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
@@ -13,12 +14,19 @@ pub struct LayerNormKernel {
     weight: Vec<f32>,
     bias: Vec<f32>,
     eps: f64,
+    is_centred: bool,
 }
 
 impl LayerNormKernel {
     /// Takes weight and bias, both `[features]`.
     pub fn new(weight: Vec<f32>, bias: Vec<f32>, eps: f64) -> Self {
-        Self { weight, bias, eps }
+        Self { weight, bias, eps, is_centred: true }
+    }
+
+    /// Takes the weight of a root mean square normalisation, `[features]`.
+    pub fn without_mean(weight: Vec<f32>, eps: f64) -> Self {
+        let bias = vec![0.0; weight.len()];
+        Self { weight, bias, eps, is_centred: false }
     }
 
     /// Fills `out`, of the size of `x`, with the normalised tokens.
@@ -53,10 +61,10 @@ impl WithSimd for Rows<'_, '_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
-        let LayerNormKernel { weight, bias, eps } = self.norm;
+        let LayerNormKernel { weight, bias, eps, is_centred } = self.norm;
         let features = weight.len();
         for (row, out) in self.x.chunks_exact(features).zip(self.out.chunks_exact_mut(features)) {
-            normalise(row, weight, bias, *eps, out);
+            normalise(row, weight, bias, *eps, *is_centred, out);
         }
     }
 }
@@ -77,9 +85,9 @@ fn sum(values: &[f32], term: impl Fn(f64) -> f64) -> f64 {
 
 /// Mean and variance in two passes in float64: a small eps under a large mean is not lost.
 #[inline(always)]
-fn normalise(row: &[f32], weight: &[f32], bias: &[f32], eps: f64, out: &mut [f32]) {
+fn normalise(row: &[f32], weight: &[f32], bias: &[f32], eps: f64, is_centred: bool, out: &mut [f32]) {
     let count = row.len() as f64;
-    let mean = sum(row, |value| value) / count;
+    let mean = if is_centred { sum(row, |value| value) / count } else { 0.0 };
     let variance = sum(row, |value| (value - mean) * (value - mean)) / count;
     let scale = 1.0 / (variance + eps).sqrt();
     for (((out, &value), &weight), &bias) in out.iter_mut().zip(row).zip(weight).zip(bias) {

@@ -48,7 +48,7 @@ impl<'a> LinearKernel<'a> {
     }
 
     /// Returns the layer of the outputs `outputs` alone; none when there are fewer.
-    pub(super) fn of_outputs(&self, outputs: Range<usize>) -> Option<Self> {
+    pub fn of_outputs(&self, outputs: Range<usize>) -> Option<Self> {
         let bias = self.bias.get(outputs.clone())?.to_vec();
         let first = self.first.checked_add(outputs.start)?;
         Some(Self { bias, outputs: outputs.len(), first, ..*self })

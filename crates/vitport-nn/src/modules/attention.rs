@@ -36,6 +36,22 @@ impl Attention {
         Ok(out)
     }
 
+    /// Attends with queries, tokens × width, and a matrix of keys and then values in one row, and projects the result.
+    ///
+    /// # Errors
+    /// Returns what [`Attention::forward`] does.
+    pub(super) fn of_pair(
+        &self,
+        query: Matrix,
+        pair: Matrix,
+        cx: &mut Context<'_>,
+    ) -> Result<Matrix, ForwardError> {
+        let part = |first| Projection::starting_at(&pair, first);
+        let out = self.attend([Projection::whole(&query), part(0), part(pair.columns() / 2)], cx)?;
+        [query, pair].into_iter().for_each(|matrix| cx.recycle(matrix));
+        Ok(out)
+    }
+
     fn attend(
         &self,
         [query, key, value]: [Projection<'_>; 3],

@@ -1,5 +1,7 @@
 //! Defines the fully connected layer.
 
+use std::ops::Range;
+
 use crate::error::ForwardError;
 use crate::kernels::activation::Activation;
 use crate::kernels::linear::LinearKernel;
@@ -23,6 +25,21 @@ impl Linear {
         let weight = scope.weight("weight", &[outputs, inputs])?;
         let bias = has_bias.then(|| scope.parameter("bias", &[outputs])).transpose()?;
         Ok(Self { weight, bias })
+    }
+
+    /// Registers the same layer, with a bias, under two names of its own, such as `in_proj_weight` and `in_proj_bias` of
+    /// `torch.nn.MultiheadAttention`.
+    ///
+    /// # Errors
+    /// Returns what [`Scope::weight`] does.
+    pub fn named(
+        scope: &Scope,
+        [weight, bias]: [&str; 2],
+        inputs: usize,
+        outputs: usize,
+    ) -> Result<Self, ForwardError> {
+        let weight = scope.weight(weight, &[outputs, inputs])?;
+        Ok(Self { weight, bias: Some(scope.parameter(bias, &[outputs])?) })
     }
 
     /// Registers the same layer as a convolution whose kernel is one position (`torch.nn.Conv2d` with `kernel_size` 1) saves it:
@@ -66,6 +83,27 @@ impl Linear {
     ) -> Result<Matrix, ForwardError> {
         let mut out = cx.scratch(x.rows().saturating_mul(self.outputs()));
         LinearKernel::load(cx.weights(), &self.weight, self.bias.as_ref())?.apply(x, activation, &mut out)?;
+        Ok(out)
+    }
+
+    /// Computes the outputs of this range alone.
+    ///
+    /// # Errors
+    /// Returns [`ForwardError::Operands`] when there are fewer outputs, and what [`Linear::forward`] does.
+    pub(super) fn forward_part(
+        &self,
+        x: &Matrix,
+        outputs: Range<usize>,
+        activation: Activation,
+        cx: &mut Context<'_>,
+    ) -> Result<Matrix, ForwardError> {
+        let mut out = cx.scratch(x.rows().saturating_mul(outputs.len()));
+        let whole = LinearKernel::load(cx.weights(), &self.weight, self.bias.as_ref())?;
+        let part = whole.of_outputs(outputs.clone()).ok_or_else(|| {
+            let detail = format!("outputs {outputs:?} of {}", self.outputs());
+            ForwardError::operands("a part of a linear layer", detail)
+        })?;
+        part.apply(x, activation, &mut out)?;
         Ok(out)
     }
 

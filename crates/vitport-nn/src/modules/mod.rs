@@ -3,11 +3,13 @@
 //! its constructor: there are no defaults that a definition could forget to set.
 
 mod attention;
+mod attention_pool;
 mod batch_norm;
 mod conv2d;
 mod depthwise_block;
 mod depthwise_stage;
 mod feature_map;
+mod gated_mlp;
 mod grn;
 mod head;
 mod layer_norm;
@@ -15,15 +17,18 @@ mod layer_scale;
 mod linear;
 mod mlp;
 mod pool;
+mod rms_norm;
 mod squeeze_excite;
 mod tokens;
 
 pub use attention::{Attention, Qkv, SelfAttention};
+pub use attention_pool::{AttentionPool, PoolQkv};
 pub use batch_norm::BatchNorm2d;
 pub use conv2d::Conv2d;
 pub use depthwise_block::{DepthwiseBlock, NormConv};
 pub use depthwise_stage::{DepthwiseStage, DepthwiseStages};
 pub use feature_map::FeatureMap;
+pub use gated_mlp::{Gate, GatedMlp};
 pub use grn::GlobalResponseNorm;
 pub use head::outputs_of_head;
 pub use layer_norm::LayerNorm;
@@ -31,5 +36,6 @@ pub use layer_scale::LayerScale;
 pub use linear::Linear;
 pub use mlp::Mlp;
 pub use pool::{AvgPool2d, MaxPool2d};
+pub use rms_norm::RmsNorm;
 pub use squeeze_excite::SqueezeExcite;
 pub use tokens::{mean_of_rows, prepend};

@@ -4,6 +4,7 @@ Inputs and weights are float32 numbers, and so are the outputs, once computed. M
 channels], unless a case says `planar`. Needs torch, timm and safetensors.
 """
 
+import functools
 import json
 import pathlib
 import zlib
@@ -97,6 +98,12 @@ def make_layer_norm(case):
     return {"x": x}, norm, norm(x)
 
 
+def make_rms_norm(case):
+    norm = filled(nn.RMSNorm(case["features"], eps=case["eps"]))
+    x = (case["mean"] + case["std"] * random(case["tokens"], case["features"])).float().double()
+    return {"x": x}, norm, norm(x)
+
+
 def make_batch_norm(case):
     norm = filled(nn.BatchNorm2d(case["channels"], eps=case["eps"]))
     inputs, _, out = on_a_map(case, norm, case["channels"])
@@ -130,6 +137,44 @@ def make_layer_scale(case):
 def make_mlp(case):
     mlp = timm.layers.Mlp(case["width"], case["hidden"], act_layer=ACTIVATIONS[case["activation"]])
     return on_tokens(case, filled(mlp), case["width"])
+
+
+def make_gated_mlp(case):
+    kind, sizes = timm.layers.SwiGLU, (case["width"], case["hidden"])
+    if case["packed"]:
+        kind, sizes = timm.layers.SwiGLUPacked, (case["width"], 2 * case["hidden"])
+    mlp = kind(*sizes, act_layer=ACTIVATIONS[case["activation"]], bias=case["bias"])
+    return on_tokens(case, filled(mlp), case["width"])
+
+
+class Pooling(nn.Module):
+    """SigLIP's attention pooling as transformers has it, with PyTorch's own multi-head attention."""
+
+    def __init__(self, case):
+        super().__init__()
+        width = case["width"]
+        self.probe = nn.Parameter(torch.zeros(1, 1, width))
+        self.attention = nn.MultiheadAttention(width, case["heads"], batch_first=True)
+        self.layernorm = nn.LayerNorm(width, eps=case["eps"])
+        self.mlp = timm.layers.Mlp(width, case["hidden"], act_layer=ACTIVATIONS[case["activation"]])
+
+    def forward(self, x):
+        pooled = self.attention(self.probe, x, x)[0]
+        return (pooled + self.mlp(self.layernorm(pooled)))[:, 0]
+
+
+def make_pooled_attention(case):
+    if case["fused"]:
+        module = Pooling(case)
+    else:
+        norm = functools.partial(nn.LayerNorm, eps=case["eps"])
+        module = timm.layers.AttentionPoolLatent(
+            case["width"], num_heads=case["heads"], mlp_ratio=case["hidden"] / case["width"], norm_layer=norm,
+            act_layer=ACTIVATIONS[case["activation"]],
+        )
+    x = random(case["tokens"], case["width"])
+    module = filled(module)
+    return {"x": x}, module, module(x[None])
 
 
 def heads(case, x):

@@ -3,9 +3,10 @@
 use serde::Deserialize;
 use serde_json::Value;
 use vitport_nn::{
-    Activation, Attention, AvgPool2d, BatchNorm2d, Context, Conv2d, FeatureMap, ForwardError,
-    GlobalResponseNorm, Grid, GridLayout, Heads, LayerNorm, LayerScale, Linear, Matrix, MaxPool2d, Mlp, Qkv,
-    Scope, SelfAttention, SqueezeExcite, Window, mean_of_rows, on_the_pool, prepend,
+    Activation, Attention, AttentionPool, AvgPool2d, BatchNorm2d, Context, Conv2d, FeatureMap, ForwardError,
+    Gate, GatedMlp, GlobalResponseNorm, Grid, GridLayout, Heads, LayerNorm, LayerScale, Linear, Matrix,
+    MaxPool2d, Mlp, PoolQkv, Qkv, RmsNorm, Scope, SelfAttention, SqueezeExcite, Window, mean_of_rows,
+    on_the_pool, prepend,
 };
 
 use crate::case::Case;
@@ -17,11 +18,14 @@ enum Module {
     Activation { activation: String },
     Linear { inputs: usize, outputs: usize, bias: bool, activation: String },
     LayerNorm { features: usize, eps: f64 },
+    RmsNorm { features: usize, eps: f64 },
     BatchNorm { channels: usize, eps: f64, activation: String },
     Conv2d { channels: usize, outputs: usize, groups: usize, bias: bool, layout: String },
     Conv2dNorm { channels: usize, eps: f64 },
     LayerScale { features: usize, scaled: bool },
     Mlp { width: usize, hidden: usize, activation: String },
+    GatedMlp { width: usize, hidden: usize, activation: String, packed: bool, bias: bool },
+    PooledAttention { width: usize, heads: usize, hidden: usize, activation: String, eps: f64, fused: bool },
     SelfAttention { width: usize, heads: usize, scale: f32, fused: bool, bias: bool },
     Attention { width: usize, heads: usize, scale: f32 },
     Prepend { count: usize, width: usize },
@@ -101,6 +105,9 @@ impl Module {
             Self::LayerNorm { features, eps } => {
                 LayerNorm::new(&root, features, eps)?.forward(&case.matrix("x"), cx)
             }
+            Self::RmsNorm { features, eps } => {
+                RmsNorm::new(&root, features, eps)?.forward(&case.matrix("x"), cx)
+            }
             Self::BatchNorm { channels, eps, activation: name } => {
                 let norm = BatchNorm2d::new(&root, channels, eps)?;
                 Ok(norm.forward(case.map(), activation(&name), cx)?.tokens)
@@ -127,6 +134,46 @@ impl Module {
                 let fc1 = Linear::new(&root.pp("fc1"), width, hidden, true)?;
                 let fc2 = Linear::new(&root.pp("fc2"), hidden, width, true)?;
                 Mlp::new(fc1, activation(&name), fc2).forward(&case.matrix("x"), cx)
+            }
+            Self::GatedMlp { width, hidden, activation: name, packed, bias } => {
+                let linear = |name: &str, inputs, outputs| Linear::new(&root.pp(name), inputs, outputs, bias);
+                let gate = if packed {
+                    Gate::Packed(linear("fc1", width, 2 * hidden)?)
+                } else {
+                    Gate::Separate([linear("fc1_g", width, hidden)?, linear("fc1_x", width, hidden)?])
+                };
+                let fc2 = linear("fc2", hidden, width)?;
+                GatedMlp::new(gate, activation(&name), fc2).forward(&case.matrix("x"), cx)
+            }
+            Self::PooledAttention { width, heads, hidden, activation: name, eps, fused } => {
+                let linear = |name: &str, outputs| Linear::new(&root.pp(name), width, outputs, true);
+                let sizes = [width, hidden, width];
+                let mlp =
+                    Mlp::with_biases(Linear::new, &root, ["mlp.fc1", "mlp.fc2"], sizes, activation(&name))?;
+                let heads = Heads::of_width(heads, width);
+                let shape = [1, 1, width];
+                let pool = if fused {
+                    let names = ["in_proj_weight", "in_proj_bias"];
+                    let qkv = Linear::named(&root.pp("attention"), names, width, 3 * width)?;
+                    AttentionPool::new(
+                        root.parameter("probe", &shape)?,
+                        PoolQkv::Fused(qkv),
+                        heads,
+                        linear("attention.out_proj", width)?,
+                        LayerNorm::new(&root.pp("layernorm"), width, eps)?,
+                        mlp,
+                    )
+                } else {
+                    AttentionPool::new(
+                        root.parameter("latent", &shape)?,
+                        PoolQkv::QueryAndRest(linear("q", width)?, linear("kv", 2 * width)?),
+                        heads,
+                        linear("proj", width)?,
+                        LayerNorm::new(&root.pp("norm"), width, eps)?,
+                        mlp,
+                    )
+                };
+                pool.forward(&case.matrix("x"), cx)
             }
             Self::SelfAttention { width, heads: count, scale, fused, bias } => {
                 let linear = |name: &str, outputs| Linear::new(&root.pp(name), width, outputs, bias);
