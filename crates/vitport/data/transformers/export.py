@@ -10,9 +10,13 @@ import json
 from pathlib import Path
 
 import transformers
-from transformers import CLIPVisionConfig, ConvNextConfig, CvtConfig, ViTConfig
 
-CLASSES = [ViTConfig, CvtConfig, CLIPVisionConfig, ConvNextConfig]
+# Some exist in version 5 only.
+NAMES = [
+    "ViTConfig", "CvtConfig", "CLIPVisionConfig", "ConvNextConfig", "SiglipVisionConfig", "IJepaConfig", "Aimv2VisionConfig",
+    "InternVLVisionConfig", "RadioConfig", "Tipsv2VisionConfig",
+]
+CLASSES = [getattr(transformers, name) for name in NAMES if hasattr(transformers, name)]
 MAJOR = transformers.__version__.partition(".")[0]
 
 

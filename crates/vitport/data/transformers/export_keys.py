@@ -19,8 +19,21 @@ from transformers.models.auto import image_processing_auto
 
 MAJOR = transformers.__version__.partition(".")[0]
 ROOT = Path(transformers.__file__).parent
-CONFIGS = {"vit": "ViTConfig", "cvt": "CvtConfig", "clip_vision_model": "CLIPVisionConfig", "convnext": "ConvNextConfig"}
-FAMILY = {"vit": "vit", "cvt": "cvt", "clip_vision_model": "clip", "convnext": "convnext"}
+# By model_type: the folder of its code, and its config class. Some exist in version 5 only.
+FAMILIES = {
+    "vit": ("vit", "ViTConfig"),
+    "cvt": ("cvt", "CvtConfig"),
+    "clip_vision_model": ("clip", "CLIPVisionConfig"),
+    "convnext": ("convnext", "ConvNextConfig"),
+    "siglip_vision_model": ("siglip", "SiglipVisionConfig"),
+    "ijepa": ("ijepa", "IJepaConfig"),
+    "aimv2_vision_model": ("aimv2", "Aimv2VisionConfig"),
+    "internvl_vision": ("internvl", "InternVLVisionConfig"),
+    "radio": ("radio", "RadioConfig"),
+    "tipsv2_vision_model": ("tipsv2", "Tipsv2VisionConfig"),
+}
+CONFIGS = {key: name for key, (_, name) in FAMILIES.items() if hasattr(transformers, name)}
+FAMILY = {key: folder for key, (folder, _) in FAMILIES.items()}
 PROCESSORS = ["ViTImageProcessor", "CLIPImageProcessor", "ConvNextImageProcessor"]
 VARIANTS = ["", "Fast", "Pil"]
 

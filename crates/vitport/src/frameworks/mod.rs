@@ -64,9 +64,15 @@ pub const SOURCES: [&dyn SourceDefinition; 3] =
     [&timm::vision_transformer::DEFINITION, &timm::convnext::DEFINITION, &microsoft::cvt::MicrosoftCvt];
 
 /// Lists every definition of transformers that can be written and run.
-pub const TARGETS: [&dyn transformers::TargetDefinition; 4] = [
+pub const TARGETS: [&dyn transformers::TargetDefinition; 10] = [
     &transformers::vit::DEFINITION,
     &transformers::clip::DEFINITION,
+    &transformers::siglip::DEFINITION,
+    &transformers::ijepa::DEFINITION,
+    &transformers::aimv2::DEFINITION,
+    &transformers::internvl::DEFINITION,
+    &transformers::tipsv2::DEFINITION,
+    &transformers::radio::DEFINITION,
     &transformers::convnext::DEFINITION,
     &transformers::cvt::Cvt,
 ];

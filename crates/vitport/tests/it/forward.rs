@@ -14,6 +14,12 @@ const TIMM: &dyn Definition = &timm::vision_transformer::DEFINITION;
 const MICROSOFT: &dyn Definition = &microsoft::cvt::MicrosoftCvt;
 const VIT: &dyn Definition = &transformers::vit::DEFINITION;
 const CVT: &dyn Definition = &transformers::cvt::Cvt;
+const SIGLIP: &dyn Definition = &transformers::siglip::DEFINITION;
+const IJEPA: &dyn Definition = &transformers::ijepa::DEFINITION;
+const AIMV2: &dyn Definition = &transformers::aimv2::DEFINITION;
+const INTERNVL: &dyn Definition = &transformers::internvl::DEFINITION;
+const TIPSV2: &dyn Definition = &transformers::tipsv2::DEFINITION;
+const RADIO: &dyn Definition = &transformers::radio::DEFINITION;
 
 /// A golden file, and the network that computes it.
 struct Case {
@@ -104,6 +110,18 @@ fn cases() -> Vec<Case> {
         of_config(CVT, "cvt/transformers_three_stages", 3 + 6 + 3),
         // Eps and activation of the config are ignored.
         of_config(CVT, "cvt/transformers_two_stages", 2 + 3 + 3),
+        // embeddings, two layers, a norm where there is one, and outputs
+        of_config(SIGLIP, "encoders/siglip_pooled", 5),
+        of_config(SIGLIP, "encoders/siglip", 5),
+        of_config(IJEPA, "encoders/ijepa", 5),
+        of_config(IJEPA, "encoders/ijepa_classifier", 6),
+        of_config(AIMV2, "encoders/aimv2", 5),
+        of_config(AIMV2, "encoders/aimv2_biases", 5),
+        of_config(INTERNVL, "encoders/internvl", 4),
+        of_config(INTERNVL, "encoders/internvl_normed", 4),
+        of_config(TIPSV2, "encoders/tipsv2", 5),
+        of_config(TIPSV2, "encoders/tipsv2_swiglu", 5),
+        of_config(RADIO, "encoders/radio", 4),
     ]
 }
 

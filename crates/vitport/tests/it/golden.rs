@@ -57,17 +57,20 @@ pub fn relative_error(found: &[f32], expected: &[f32]) -> f64 {
 }
 
 /// What the golden files call the places and outputs of the networks; `{}` stands for a number.
-const NAMES: [(&str, &str); 14] = [
+const NAMES: [(&str, &str); 17] = [
     ("norm_pre", "embeddings"),
     ("embeddings", "embeddings"),
     ("blocks.{}", "layer {}"),
     ("encoder.layer.{}", "layer {}"),
+    ("encoder.layers.{}", "layer {}"),
     ("stage{}.patch_embed", "stage {} embedding"),
     ("encoder.stages.{}.embedding", "stage {} embedding"),
     ("stage{}.blocks.{}", "stage {} layer {}"),
     ("encoder.stages.{}.layers.{}", "stage {} layer {}"),
     ("norm", "norm"),
     ("layernorm", "norm"),
+    ("post_layernorm", "norm"),
+    ("rms_norm", "norm"),
     ("pre_logits", "pooled"),
     ("last_hidden_state[{}]", "pooled"),
     ("features", "pooled"),

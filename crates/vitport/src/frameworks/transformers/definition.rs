@@ -1,4 +1,4 @@
-//! Makes definitions of what is declared of two classes that have one config, one with a head and one without.
+//! Makes definitions of what is declared of one class, or of two classes that have one config, one with a head and one without.
 
 use serde_json::{Map, Value};
 
@@ -57,6 +57,62 @@ impl TargetDefinition for TwoClasses {
     fn task(&self, config: &Map<String, Value>) -> Task {
         let ([with, _], [of_head, of_none]) = (self.classes, self.tasks);
         if first_architecture(config) == Some(with) { of_head } else { of_none }
+    }
+
+    fn ignored_keys(&self) -> &'static [&'static str] {
+        self.ignored_keys
+    }
+}
+
+/// Declares a definition of one class.
+#[derive(Debug)]
+pub struct OneClass {
+    /// Its id, which ends with the `model_type`.
+    pub(super) id: &'static str,
+    /// The class.
+    pub(super) class: &'static str,
+    /// Returns what a folder with a config is used for.
+    pub(super) task: fn(&Map<String, Value>) -> Task,
+    /// Returns the defaults of the config class for the keys that a config leaves out.
+    pub(super) defaults: fn(&Map<String, Value>) -> Map<String, Value>,
+    /// The image processor that transformers takes where a folder names none; empty if there is none.
+    pub(super) processor: &'static str,
+    /// Keys that the config class accepts and the network ignores.
+    pub(super) ignored_keys: &'static [&'static str],
+    /// Builds the network of a config without gaps.
+    pub(super) build: fn(&Map<String, Value>) -> Result<Network, ForwardError>,
+}
+
+impl Definition for OneClass {
+    fn id(&self) -> &'static str {
+        self.id
+    }
+
+    fn build(&self, config: &Map<String, Value>) -> Result<Network, ForwardError> {
+        let class = first_architecture(config).unwrap_or_default();
+        if class != self.class {
+            let detail = format!("architectures names {class:?}, and only {} can be run", self.class);
+            return Err(ForwardError::config(detail));
+        }
+        (self.build)(&with_defaults(config, &self.defaults(config)))
+    }
+}
+
+impl TargetDefinition for OneClass {
+    fn model_type(&self) -> &'static str {
+        self.id.rsplit('/').next().unwrap_or_default()
+    }
+
+    fn defaults(&self, config: &Map<String, Value>) -> Map<String, Value> {
+        (self.defaults)(config)
+    }
+
+    fn default_processor(&self) -> &'static str {
+        self.processor
+    }
+
+    fn task(&self, config: &Map<String, Value>) -> Task {
+        (self.task)(config)
     }
 
     fn ignored_keys(&self) -> &'static [&'static str] {

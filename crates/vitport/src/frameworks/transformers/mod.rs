@@ -1,16 +1,23 @@
 //! Hugging Face transformers: its model files, its config classes' defaults, and what its classes are called.
 
 mod activations;
+pub mod aimv2;
 pub mod clip;
 pub mod convnext;
 pub mod cvt;
 mod definition;
+mod encoder;
+pub mod ijepa;
+pub mod internvl;
+pub mod radio;
+pub mod siglip;
+pub mod tipsv2;
 pub mod vit;
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-pub use self::definition::TwoClasses;
+pub use self::definition::{OneClass, TwoClasses};
 use super::Definition;
 
 /// A definition of transformers.
@@ -62,6 +69,20 @@ pub enum Task {
 impl Task {
     /// Stands for the features that `AutoModel` gives as `pooler_output`.
     pub const POOLED: Self = Self::Features { loader: "AutoModel", output: "pooler_output", remark: None };
+
+    /// Stands for the mean over the tokens of a model without class token, which timm takes and the class does not.
+    pub const MEAN_OF_PATCHES: Self = Self::Features {
+        loader: "AutoModel",
+        output: "last_hidden_state.mean(1)",
+        remark: Some("The class has no pooling: the mean over the patches is the source's pooled output."),
+    };
+
+    /// Stands for the class token of a model without pooling.
+    pub const CLASS_TOKEN: Self = Self::Features {
+        loader: "AutoModel",
+        output: "last_hidden_state[:, 0]",
+        remark: Some("The class has no pooling: its first token is the source's pooled output."),
+    };
 }
 
 /// A small Python module for a folder, and how `config.json` points to it.

@@ -1,0 +1,176 @@
+//! transformers' `RadioModel` (models/radio/modeling_radio.py, 5.23.0), names as they lie on disk, which the class renames when it
+//! loads them (conversion_mapping.py 403–417).
+
+use serde::Deserialize;
+
+use super::super::build;
+use super::activations::activation;
+use super::encoder::{self, EncoderLayer, FeedForward, Norm};
+use super::{OneClass, Task, exported_defaults};
+use crate::nn::{
+    Context, Forward, ForwardError, LayerNorm, LayerScale, Linear, Matrix, Mlp, Outputs, Parameter, Pixels,
+    Scope, prepend,
+};
+
+/// Declares the definition.
+pub const DEFINITION: OneClass = OneClass {
+    id: "transformers/radio",
+    class: "RadioModel",
+    task: |_| Task::Features {
+        loader: "AutoModel",
+        output: "summary",
+        remark: Some("`summary` is the class token behind the last layer."),
+    },
+    defaults: |config| {
+        let mut defaults = exported_defaults(include_str!("../../../data/transformers/radio.v5.json"));
+        // `RadioConfig.__post_init__` derives it.
+        defaults.remove("patch_dim");
+        if let Some(value) = config.get("patch_dim") {
+            defaults.insert("patch_dim".to_owned(), value.clone());
+        }
+        defaults
+    },
+    // Version 5 has none for this model_type.
+    processor: "",
+    ignored_keys: &["layerscale_value", "patch_dim", "video_patch_dim"],
+    build: |config| build("RadioConfig", config, RadioModel::new),
+};
+
+/// The keys of `config.json` that the forward pass depends on.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+struct RadioConfig {
+    hidden_size: usize,
+    num_hidden_layers: usize,
+    num_attention_heads: usize,
+    mlp_ratio: f64,
+    hidden_act: String,
+    layer_norm_eps: f64,
+    use_swiglu_ffn: bool,
+    qkv_bias: bool,
+    num_channels: usize,
+    patch_size: usize,
+    image_size: usize,
+    max_img_size: usize,
+    num_cls_tokens: usize,
+    num_registers: usize,
+    video_temporal_patch_size: Option<usize>,
+    summary_idxs: Vec<usize>,
+}
+
+struct RadioModel {
+    input: [usize; 3],
+    patch_size: usize,
+    norm_mean: Parameter,
+    norm_std: Parameter,
+    /// Are the numbers of the class tokens that are put into the summary: of the first.
+    _summary_idxs: Parameter,
+    embedder: Linear,
+    pos_embed: Parameter,
+    prefix_tokens: Parameter,
+    layers: Vec<EncoderLayer>,
+}
+
+impl RadioModel {
+    fn new(root: &Scope, config: &RadioConfig) -> Result<Self, ForwardError> {
+        let RadioConfig { hidden_size: width, image_size, patch_size, num_channels: channels, .. } = *config;
+        let refusals = [
+            (config.use_swiglu_ffn, "use_swiglu_ffn is true, and only the plain MLP can be run"),
+            (config.video_temporal_patch_size.is_some(), "videos cannot be run"),
+            (
+                config.max_img_size != image_size,
+                "max_img_size is not image_size, and positions are not resampled",
+            ),
+            (
+                config.num_cls_tokens != 1 || config.summary_idxs != [0],
+                "there is not one class token as the summary",
+            ),
+            (patch_size == 0, "patch_size is 0"),
+        ];
+        if let Some((_, detail)) = refusals.into_iter().find(|(is_so, _)| *is_so) {
+            return Err(ForwardError::config(detail.to_owned()));
+        }
+        let conditioner = root.pp("radio_model.input_conditioner");
+        let generator = root.pp("radio_model.model.patch_generator");
+        let side = image_size.checked_div(patch_size).unwrap_or(0);
+        let patch_dim = channels.saturating_mul(patch_size).saturating_mul(patch_size);
+        let prefix = config.num_registers.saturating_add(1);
+        Ok(Self {
+            input: [channels, image_size, image_size],
+            patch_size,
+            norm_mean: conditioner.buffer("norm_mean", &[channels, 1, 1])?,
+            norm_std: conditioner.buffer("norm_std", &[channels, 1, 1])?,
+            _summary_idxs: root.buffer("radio_model.summary_idxs", &[1])?,
+            embedder: Linear::new(&generator.pp("embedder"), patch_dim, width, false)?,
+            pos_embed: generator.parameter("pos_embed", &[1, side.saturating_mul(side), width])?,
+            prefix_tokens: generator.parameter("cls_token.token", &[prefix, width])?,
+            layers: root.list("radio_model.model.blocks", config.num_hidden_layers, |scope, _| {
+                layer(scope, config)
+            })?,
+        })
+    }
+
+    /// `RadioInputConditioner` and `_image_to_patches`: [rows × columns, channels × height × width of a patch].
+    fn patches(&self, pixels: &Pixels, cx: &mut Context<'_>) -> Result<Matrix, ForwardError> {
+        let [channels, height, width] = self.input;
+        if pixels.shape() != self.input {
+            return Err(ForwardError::Input { expected: self.input, found: pixels.shape() });
+        }
+        let (mean, std) = (self.norm_mean.read(cx.weights())?, self.norm_std.read(cx.weights())?);
+        let patch = self.patch_size;
+        let (rows, columns) = (height / patch.max(1), width / patch.max(1));
+        let mut values = Vec::with_capacity(pixels.values().len());
+        for (row, column) in (0..rows).flat_map(|row| (0..columns).map(move |column| (row, column))) {
+            for ((channel, mean), std) in (0..channels).zip(&mean).zip(&std) {
+                for y in row.saturating_mul(patch)..row.saturating_add(1).saturating_mul(patch) {
+                    let first = channel
+                        .saturating_mul(height)
+                        .saturating_add(y)
+                        .saturating_mul(width)
+                        .saturating_add(column.saturating_mul(patch));
+                    let line = pixels.values().get(first..first.saturating_add(patch)).unwrap_or_default();
+                    values.extend(line.iter().map(|value| (value - mean) / std));
+                }
+            }
+        }
+        let patch_dim = channels.saturating_mul(patch).saturating_mul(patch);
+        Matrix::from_values(rows.saturating_mul(columns), patch_dim, values)
+    }
+}
+
+/// `RadioLayer`.
+fn layer(scope: &Scope, config: &RadioConfig) -> Result<EncoderLayer, ForwardError> {
+    let RadioConfig { hidden_size: width, layer_norm_eps: eps, .. } = *config;
+    let sizes = [width, (width as f64 * config.mlp_ratio) as usize, width];
+    let heads = encoder::heads(width, config.num_attention_heads)?;
+    let scale = |name: &str| LayerScale::new(&scope.pp(name), "lambda1", width);
+    let activation = activation("hidden_act", &config.hidden_act)?;
+    Ok(EncoderLayer {
+        norm1: Norm::Layer(LayerNorm::new(&scope.pp("norm1"), width, eps)?),
+        attention: encoder::fused_attention(&scope.pp("attn"), (width, heads), config.qkv_bias)?,
+        scale1: Some(scale("layer_scale1")?),
+        norm2: Norm::Layer(LayerNorm::new(&scope.pp("norm2"), width, eps)?),
+        mlp: FeedForward::Plain(Mlp::with_biases(
+            Linear::new,
+            scope,
+            ["mlp.fc1", "mlp.fc2"],
+            sizes,
+            activation,
+        )?),
+        scale2: Some(scale("layer_scale2")?),
+    })
+}
+
+impl Forward for RadioModel {
+    fn forward(&self, pixels: &Pixels, cx: &mut Context<'_>) -> Result<Outputs, ForwardError> {
+        let patches = self.patches(pixels, cx)?;
+        let mut patches = self.embedder.forward(&patches, cx)?;
+        patches.add_values(&self.pos_embed.read(cx.weights())?)?;
+        let prefix = self.prefix_tokens.read(cx.weights())?;
+        let mut hidden_states = prepend(&prefix, patches, cx)?;
+        cx.trace("embeddings", &hidden_states);
+        encoder::run(&self.layers, "encoder.layer", &mut hidden_states, cx)?;
+        let mut outputs = Outputs::new();
+        outputs.push("summary", hidden_states.row(0).unwrap_or_default());
+        Ok(outputs)
+    }
+}

@@ -1,0 +1,135 @@
+//! transformers' `SiglipVisionModel`, with its attention pooling or without (models/siglip/modeling_siglip.py, 4.57.6 and
+//! 5.23.0), names as they lie on disk.
+
+use serde::Deserialize;
+
+use super::super::build;
+use super::activations::activation;
+use super::encoder::{self, EncoderLayer, FeedForward, Norm, Patches};
+use super::{OneClass, Task, exported_defaults};
+use crate::nn::{
+    Activation, AttentionPool, Context, Forward, ForwardError, LayerNorm, Linear, Mlp, Outputs, Parameter,
+    Pixels, PoolQkv, Scope, mean_of_rows,
+};
+
+/// Declares the definition.
+pub const DEFINITION: OneClass = OneClass {
+    id: "transformers/siglip_vision_model",
+    class: "SiglipVisionModel",
+    task: |config| match config.get("vision_use_head") {
+        Some(value) if value == false => Task::MEAN_OF_PATCHES,
+        _ => Task::POOLED,
+    },
+    defaults: |_| exported_defaults(include_str!("../../../data/transformers/siglip_vision_model.v4.json")),
+    // Neither version has one for this model_type.
+    processor: "",
+    ignored_keys: &["attention_dropout"],
+    build: |config| build("SiglipVisionConfig", config, SiglipVisionTransformer::new),
+};
+
+/// The keys of `config.json` that the forward pass depends on.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+struct SiglipVisionConfig {
+    hidden_size: usize,
+    intermediate_size: usize,
+    num_hidden_layers: usize,
+    num_attention_heads: usize,
+    num_channels: usize,
+    image_size: usize,
+    patch_size: usize,
+    hidden_act: String,
+    layer_norm_eps: f64,
+    // No class writes it into its defaults; the model asks for it.
+    #[serde(default = "yes")]
+    vision_use_head: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// `SiglipVisionTransformer`.
+struct SiglipVisionTransformer {
+    patch_embedding: Patches,
+    position_embedding: Parameter,
+    layers: Vec<EncoderLayer>,
+    post_layernorm: LayerNorm,
+    head: Option<AttentionPool>,
+}
+
+impl SiglipVisionTransformer {
+    fn new(root: &Scope, config: &SiglipVisionConfig) -> Result<Self, ForwardError> {
+        let SiglipVisionConfig { hidden_size: width, image_size, patch_size, layer_norm_eps: eps, .. } =
+            *config;
+        let scope = root.pp("vision_model");
+        let embeddings = scope.pp("embeddings");
+        let patch_embedding = Patches::new(
+            &embeddings.pp("patch_embedding"),
+            (config.num_channels, width),
+            (image_size, image_size),
+            (patch_size, patch_size),
+        )?;
+        Ok(Self {
+            position_embedding: embeddings
+                .parameter("position_embedding.weight", &[patch_embedding.count, width])?,
+            patch_embedding,
+            layers: scope
+                .list("encoder.layers", config.num_hidden_layers, |scope, _| layer(scope, config))?,
+            post_layernorm: LayerNorm::new(&scope.pp("post_layernorm"), width, eps)?,
+            head: config.vision_use_head.then(|| head(&scope.pp("head"), config)).transpose()?,
+        })
+    }
+}
+
+/// `SiglipEncoderLayer`.
+fn layer(scope: &Scope, config: &SiglipVisionConfig) -> Result<EncoderLayer, ForwardError> {
+    let SiglipVisionConfig { hidden_size: width, num_attention_heads, layer_norm_eps: eps, .. } = *config;
+    let names = ["q_proj", "k_proj", "v_proj", "out_proj"];
+    let heads = encoder::heads(width, num_attention_heads)?;
+    Ok(EncoderLayer {
+        norm1: Norm::Layer(LayerNorm::new(&scope.pp("layer_norm1"), width, eps)?),
+        attention: encoder::attention(&scope.pp("self_attn"), names, (width, heads), [true; 2])?,
+        scale1: None,
+        norm2: Norm::Layer(LayerNorm::new(&scope.pp("layer_norm2"), width, eps)?),
+        mlp: FeedForward::Plain(mlp(scope, config)?),
+        scale2: None,
+    })
+}
+
+/// `SiglipMLP`.
+fn mlp(scope: &Scope, config: &SiglipVisionConfig) -> Result<Mlp, ForwardError> {
+    let sizes = [config.hidden_size, config.intermediate_size, config.hidden_size];
+    let activation: Activation = activation("hidden_act", &config.hidden_act)?;
+    Mlp::with_biases(Linear::new, scope, ["mlp.fc1", "mlp.fc2"], sizes, activation)
+}
+
+/// `SiglipMultiheadAttentionPoolingHead`.
+fn head(scope: &Scope, config: &SiglipVisionConfig) -> Result<AttentionPool, ForwardError> {
+    let (width, attention) = (config.hidden_size, scope.pp("attention"));
+    let names = ["in_proj_weight", "in_proj_bias"];
+    Ok(AttentionPool::new(
+        scope.parameter("probe", &[1, 1, width])?,
+        PoolQkv::Fused(Linear::named(&attention, names, width, width.saturating_mul(3))?),
+        encoder::heads(width, config.num_attention_heads)?,
+        Linear::new(&attention.pp("out_proj"), width, width, true)?,
+        LayerNorm::new(&scope.pp("layernorm"), width, config.layer_norm_eps)?,
+        mlp(scope, config)?,
+    ))
+}
+
+impl Forward for SiglipVisionTransformer {
+    fn forward(&self, pixels: &Pixels, cx: &mut Context<'_>) -> Result<Outputs, ForwardError> {
+        let mut hidden_states = self.patch_embedding.forward(pixels, cx)?;
+        hidden_states.add_values(&self.position_embedding.read(cx.weights())?)?;
+        cx.trace("embeddings", &hidden_states);
+        encoder::run(&self.layers, "encoder.layers", &mut hidden_states, cx)?;
+        let sequence = self.post_layernorm.forward(&hidden_states, cx)?;
+        cx.trace("post_layernorm", &sequence);
+        let mut outputs = Outputs::new();
+        match &self.head {
+            Some(head) => outputs.push("pooler_output", head.forward(&sequence, cx)?.into_values()),
+            None => outputs.push("last_hidden_state.mean(1)", mean_of_rows(&sequence)),
+        }
+        Ok(outputs)
+    }
+}
