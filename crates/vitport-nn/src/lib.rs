@@ -21,8 +21,8 @@ pub use matrix::Matrix;
 pub use modules::{
     Attention, AttentionPool, AvgPool2d, BatchNorm2d, Conv2d, DepthwiseBlock, DepthwiseStage,
     DepthwiseStages, FeatureMap, Gate, GatedMlp, GlobalResponseNorm, LayerNorm, LayerScale, Linear,
-    MaxPool2d, Mlp, NormConv, PoolQkv, Qkv, RmsNorm, SelfAttention, SqueezeExcite, mean_of_rows,
-    outputs_of_head, prepend,
+    MaxPool2d, Mlp, NormConv, PoolQkv, PositionBias, Positions, Qkv, RelativePositionBias, RmsNorm, Rotation,
+    SelfAttention, SqueezeExcite, mean_of_rows, outputs_of_head, prepend,
 };
 pub use network::{Context, Forward, Network};
 pub use observer::{Observer, Output, Outputs};

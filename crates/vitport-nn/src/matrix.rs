@@ -142,6 +142,21 @@ impl Matrix {
         Ok(())
     }
 
+    /// Adds `values` to each row: a bias.
+    ///
+    /// # Errors
+    /// Returns [`ForwardError::Operands`] when there are not as many as columns.
+    pub fn add_to_rows(&mut self, values: &[f32]) -> Result<(), ForwardError> {
+        if values.len() != self.columns {
+            let detail = format!("{} × {} and {} values", self.rows, self.columns, values.len());
+            return Err(ForwardError::operands("a bias", detail));
+        }
+        self.values.par_chunks_mut(self.columns.max(1)).for_each(|row| {
+            row.iter_mut().zip(values).for_each(|(value, addend)| *value += addend);
+        });
+        Ok(())
+    }
+
     /// Adds `other` with its columns multiplied by `gamma`: a residual connection with layer scale
     /// (Touvron et al. 2021, "Going deeper with Image Transformers", eq. 4).
     ///

@@ -75,7 +75,13 @@ impl Heads {
     }
 }
 
-/// Fills `out` [queries, heads × head width] with the attended values.
+/// Knows what is added to the scaled scores before the softmax.
+pub trait ScoreBias: Sync {
+    /// Adds to the scores that the query of number `query` has in that head, one for each key.
+    fn add(&self, head: usize, query: usize, scores: &mut [f32]);
+}
+
+/// Fills `out` [queries, heads × head width] with the attended values. `bias` is added to the scores, if there is one.
 ///
 /// # Errors
 /// [`ForwardError::Operands`] when the projections are too narrow for the heads, or keys and values
@@ -85,6 +91,7 @@ pub fn attention(
     keys: Projection<'_>,
     values: Projection<'_>,
     heads: Heads,
+    bias: Option<&dyn ScoreBias>,
     out: &mut Matrix,
 ) -> Result<(), ForwardError> {
     let misfit = || {
@@ -120,7 +127,7 @@ pub fn attention(
             let query = queries.head(column, heads.dim).ok_or_else(misfit)?;
             let key = keys.head(column, heads.dim).ok_or_else(misfit)?;
             let value = values.head(column, heads.dim).ok_or_else(misfit)?;
-            buffer.attend(query, key, value, heads.scale, &mut block).ok_or_else(misfit)
+            buffer.attend([query, key, value], heads, bias, &mut block).ok_or_else(misfit)
         })
     })
 }
@@ -141,10 +148,9 @@ impl Scratch {
     /// One head for a block of queries; none when the sizes do not fit.
     fn attend(
         &mut self,
-        query: View<'_>,
-        key: View<'_>,
-        value: View<'_>,
-        scale: f32,
+        [query, key, value]: [View<'_>; 3],
+        heads: Heads,
+        bias: Option<&dyn ScoreBias>,
         block: &mut Block<'_>,
     ) -> Option<()> {
         let (rows, stride) = (self.scores.rows(), self.scores.columns());
@@ -153,9 +159,16 @@ impl Scratch {
         let product =
             Product { left: query, first_row: block.first_row, right: key, finish: None, ahead: None };
         product.run(&mut self.panel, &mut slots)?;
-        for slots in &mut slots {
-            slots.get_mut(key.rows()..)?.fill(f32::NEG_INFINITY);
+        let head = block.first_column.checked_div(heads.dim)?;
+        for (row, slots) in slots.iter_mut().enumerate() {
+            let (scores, rest) = slots.split_at_mut_checked(key.rows())?;
+            rest.fill(f32::NEG_INFINITY);
+            if let Some(bias) = bias {
+                scores.iter_mut().for_each(|score| *score *= heads.scale);
+                bias.add(head, block.first_row.checked_add(row)?, scores);
+            }
         }
+        let scale = if bias.is_some() { 1.0 } else { heads.scale };
         pulp::Arch::new().dispatch(Softmax { scores, columns: stride, scale });
         let weights = View::new(scores, 0, rows, key.rows(), stride)?;
         times(weights, value, &mut self.panel, &mut block.rows)
@@ -267,13 +280,13 @@ mod tests {
             let qkv = noise(tokens, 45, 7);
             let mut out = Matrix::new();
             let part = |first| Projection::starting_at(&qkv, first);
-            attention(part(0), part(15), part(30), heads, &mut out).unwrap();
+            attention(part(0), part(15), part(30), heads, None, &mut out).unwrap();
             let x = qkv.values();
             close(&out, &expected(x, &x[15..], &x[30..], [45; 3], tokens, heads));
         }
         let (q, k, v) = (noise(300, 15, 1), noise(70, 15, 2), noise(70, 16, 3));
         let mut out = Matrix::new();
-        attention(Projection::whole(&q), Projection::whole(&k), Projection::whole(&v), heads, &mut out)
+        attention(Projection::whole(&q), Projection::whole(&k), Projection::whole(&v), heads, None, &mut out)
             .unwrap();
         close(&out, &expected(q.values(), k.values(), v.values(), [15, 15, 16], 300, heads));
     }
@@ -283,7 +296,7 @@ mod tests {
         let heads = Heads { count: 1, dim: 4, scale: 1e6 };
         let q = noise(3, 4, 5);
         let mut out = Matrix::new();
-        attention(Projection::whole(&q), Projection::whole(&q), Projection::whole(&q), heads, &mut out)
+        attention(Projection::whole(&q), Projection::whole(&q), Projection::whole(&q), heads, None, &mut out)
             .unwrap();
         assert!(out.values().iter().all(|value| value.is_finite()));
     }
@@ -296,8 +309,15 @@ mod tests {
         for (score, weight) in [(-200.0, 0.0), (-80.5, 0.0), (-79.5, 2.97e-35)] {
             let k = tokens(&[0.0, score]);
             let mut out = Matrix::new();
-            attention(Projection::whole(&q), Projection::whole(&k), Projection::whole(&v), heads, &mut out)
-                .unwrap();
+            attention(
+                Projection::whole(&q),
+                Projection::whole(&k),
+                Projection::whole(&v),
+                heads,
+                None,
+                &mut out,
+            )
+            .unwrap();
             let found = out.values()[0];
             assert!((found - weight).abs() <= 1e-2 * weight, "{score}: {found:e}, not {weight:e}");
         }
@@ -309,11 +329,15 @@ mod tests {
         let whole = Projection::whole;
         let mut out = Matrix::new();
         let fits = Heads { count: 2, dim: 4, scale: 1.0 };
-        assert!(attention(whole(&q), whole(&k), whole(&k), fits, &mut out).is_ok());
-        assert!(attention(whole(&q), whole(&k), whole(&q), fits, &mut out).is_err());
-        assert!(attention(Projection::starting_at(&q, 1), whole(&k), whole(&k), fits, &mut out).is_err());
+        assert!(attention(whole(&q), whole(&k), whole(&k), fits, None, &mut out).is_ok());
+        assert!(attention(whole(&q), whole(&k), whole(&q), fits, None, &mut out).is_err());
+        assert!(
+            attention(Projection::starting_at(&q, 1), whole(&k), whole(&k), fits, None, &mut out).is_err()
+        );
         for count in [0, 3, usize::MAX] {
-            assert!(attention(whole(&q), whole(&k), whole(&k), Heads { count, ..fits }, &mut out).is_err());
+            assert!(
+                attention(whole(&q), whole(&k), whole(&k), Heads { count, ..fits }, None, &mut out).is_err()
+            );
         }
     }
 }

@@ -1,10 +1,13 @@
 //! Defines multi-head attention.
 
 use super::linear::Linear;
+use super::relative_position::PositionBias;
+use super::rotation::Rotation;
 use crate::error::ForwardError;
-use crate::kernels::attention::{Heads, Projection, attention};
+use crate::kernels::attention::{Heads, Projection, ScoreBias, attention};
 use crate::matrix::Matrix;
 use crate::network::Context;
+use crate::scope::Parameter;
 
 /// Computes softmax(q kᵀ · scale) v for each head, and a projection after it.
 #[derive(Debug, Clone)]
@@ -31,7 +34,7 @@ impl Attention {
         cx: &mut Context<'_>,
     ) -> Result<Matrix, ForwardError> {
         let whole = Projection::whole;
-        let out = self.attend([whole(&query), whole(&key), whole(&value)], cx)?;
+        let out = self.attend([whole(&query), whole(&key), whole(&value)], None, cx)?;
         [query, key, value].into_iter().for_each(|matrix| cx.recycle(matrix));
         Ok(out)
     }
@@ -47,7 +50,7 @@ impl Attention {
         cx: &mut Context<'_>,
     ) -> Result<Matrix, ForwardError> {
         let part = |first| Projection::starting_at(&pair, first);
-        let out = self.attend([Projection::whole(&query), part(0), part(pair.columns() / 2)], cx)?;
+        let out = self.attend([Projection::whole(&query), part(0), part(pair.columns() / 2)], None, cx)?;
         [query, pair].into_iter().for_each(|matrix| cx.recycle(matrix));
         Ok(out)
     }
@@ -55,11 +58,12 @@ impl Attention {
     fn attend(
         &self,
         [query, key, value]: [Projection<'_>; 3],
+        bias: Option<&dyn ScoreBias>,
         cx: &mut Context<'_>,
     ) -> Result<Matrix, ForwardError> {
         let width = self.heads.count.saturating_mul(self.heads.dim);
         let mut attended = cx.scratch(query.tokens().saturating_mul(width));
-        attention(query, key, value, self.heads, &mut attended)?;
+        attention(query, key, value, self.heads, bias, &mut attended)?;
         let out = self.proj.forward(&attended, cx)?;
         cx.recycle(attended);
         Ok(out)
@@ -71,8 +75,28 @@ impl Attention {
 pub enum Qkv {
     /// Means that one layer makes all three, one after the other, as in timm.
     Fused(Linear),
+    /// Means the same with biases of their own for queries and values, and none for keys, as in timm's BEiT and EVA.
+    FusedWithBiases {
+        /// Makes all three, without biases.
+        layer: Linear,
+        /// Is added to the queries.
+        query_bias: Parameter,
+        /// Is added to the values.
+        value_bias: Parameter,
+    },
     /// Means a layer each for queries, keys and values, as in transformers.
     Separate([Linear; 3]),
+}
+
+/// Says what attention knows of where the tokens lie.
+#[derive(Debug, Clone, Copy)]
+pub enum Positions<'a> {
+    /// Means nothing: they are embedded in the tokens, if at all.
+    Embedded,
+    /// Adds biases to the scores.
+    Biased(&'a PositionBias),
+    /// Rotates queries and keys.
+    Rotated(&'a Rotation),
 }
 
 /// Computes the attention of tokens to each other.
@@ -93,18 +117,56 @@ impl SelfAttention {
     /// # Errors
     /// Returns [`ForwardError`] when a tensor is missing or x has another width.
     pub fn forward(&self, x: &Matrix, cx: &mut Context<'_>) -> Result<Matrix, ForwardError> {
+        self.forward_at(x, Positions::Embedded, cx)
+    }
+
+    /// Lets tokens × width attend to each other, which lie at those positions.
+    ///
+    /// # Errors
+    /// Returns [`ForwardError`] when a tensor is missing, x has another width or the positions are those of other tokens.
+    pub fn forward_at(
+        &self,
+        x: &Matrix,
+        positions: Positions<'_>,
+        cx: &mut Context<'_>,
+    ) -> Result<Matrix, ForwardError> {
+        let heads = self.attention.heads;
+        let bias: Option<&dyn ScoreBias> = match positions {
+            Positions::Biased(bias) => {
+                bias.check(x.rows())?;
+                Some(bias)
+            }
+            _ => None,
+        };
+        let rotated = |x: &mut Matrix, first_column| match positions {
+            Positions::Rotated(rotation) => rotation.apply(x, first_column, heads),
+            _ => Ok(()),
+        };
+        let whole = Projection::whole;
         match &self.qkv {
-            Qkv::Fused(layer) => {
-                let qkv = layer.forward(x, cx)?;
+            Qkv::Fused(layer) | Qkv::FusedWithBiases { layer, .. } => {
+                let mut qkv = layer.forward(x, cx)?;
                 let width = layer.outputs() / 3;
+                if let Qkv::FusedWithBiases { query_bias, value_bias, .. } = &self.qkv {
+                    let zeros = vec![0.0; width];
+                    let [query, value] = [query_bias.read(cx.weights())?, value_bias.read(cx.weights())?];
+                    qkv.add_to_rows(&[query, zeros, value].concat())?;
+                }
+                rotated(&mut qkv, 0)?;
+                rotated(&mut qkv, width)?;
                 let part = |index: usize| Projection::starting_at(&qkv, index.saturating_mul(width));
-                let out = self.attention.attend([part(0), part(1), part(2)], cx)?;
+                let out = self.attention.attend([part(0), part(1), part(2)], bias, cx)?;
                 cx.recycle(qkv);
                 Ok(out)
             }
             Qkv::Separate([query, key, value]) => {
-                let (query, key, value) = (query.forward(x, cx)?, key.forward(x, cx)?, value.forward(x, cx)?);
-                self.attention.forward(query, key, value, cx)
+                let (mut query, mut key) = (query.forward(x, cx)?, key.forward(x, cx)?);
+                let value = value.forward(x, cx)?;
+                rotated(&mut query, 0)?;
+                rotated(&mut key, 0)?;
+                let out = self.attention.attend([whole(&query), whole(&key), whole(&value)], bias, cx)?;
+                [query, key, value].into_iter().for_each(|matrix| cx.recycle(matrix));
+                Ok(out)
             }
         }
     }

@@ -13,6 +13,9 @@ import timm.layers
 import torch
 from safetensors.torch import save_file
 from timm.layers.grn import GlobalResponseNorm
+from timm.layers.pos_embed_sincos import RotaryEmbeddingDinoV3
+from timm.models.beit import Attention as BeitAttention
+from timm.models.eva import EvaAttention
 from timm.models.vision_transformer import Attention
 from torch import nn
 from torch.nn import functional as F
@@ -204,6 +207,35 @@ def make_self_attention(case):
         x = random(case["tokens"], case["width"])
         return {"x": x}, fused, fused(x[None])[0]
     return on_tokens(case, filled(SeparateAttention(case)), case["width"])
+
+
+class SharedTable(BeitAttention):
+    """BEiT's attention with a second table, as where all layers share one."""
+
+    def __init__(self, case):
+        sizes = dict(num_heads=case["heads"], qkv_bias=True, window_size=case["grid"])
+        super().__init__(case["width"], **sizes)
+        self.shared = BeitAttention(case["width"], **sizes) if case["shared"] else None
+        if self.shared:
+            self.shared.qkv = self.shared.proj = self.shared.q_bias = self.shared.v_bias = None
+
+    def forward(self, x):
+        return super().forward(x, self.shared._get_rel_pos_bias() if self.shared else None)
+
+
+def make_biased_attention(case):
+    module = filled(SharedTable(case))
+    x = random(case["grid"][0] * case["grid"][1] + 1, case["width"])
+    return {"x": x}, module, module(x[None])[0]
+
+
+def make_rotated_attention(case):
+    rope = RotaryEmbeddingDinoV3(case["width"] // case["heads"], case["theta"], rotate_half=True, device="cpu")
+    angles = rope.get_embed(case["grid"]).double()
+    sizes = dict(qkv_fused=case["fused"], num_prefix_tokens=case["prefix"], scale_norm=False, rotate_half=True)
+    module = EvaAttention(case["width"], case["heads"], **sizes)
+    x = random(case["prefix"] + case["grid"][0] * case["grid"][1], case["width"])
+    return {"x": x}, filled(module), module(x[None], rope=angles)[0]
 
 
 def make_attention(case):

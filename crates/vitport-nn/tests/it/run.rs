@@ -5,8 +5,8 @@ use serde_json::Value;
 use vitport_nn::{
     Activation, Attention, AttentionPool, AvgPool2d, BatchNorm2d, Context, Conv2d, FeatureMap, ForwardError,
     Gate, GatedMlp, GlobalResponseNorm, Grid, GridLayout, Heads, LayerNorm, LayerScale, Linear, Matrix,
-    MaxPool2d, Mlp, PoolQkv, Qkv, RmsNorm, Scope, SelfAttention, SqueezeExcite, Window, mean_of_rows,
-    on_the_pool, prepend,
+    MaxPool2d, Mlp, PoolQkv, PositionBias, Positions, Qkv, RelativePositionBias, RmsNorm, Rotation, Scope,
+    SelfAttention, SqueezeExcite, Window, mean_of_rows, on_the_pool, prepend,
 };
 
 use crate::case::Case;
@@ -28,6 +28,8 @@ enum Module {
     PooledAttention { width: usize, heads: usize, hidden: usize, activation: String, eps: f64, fused: bool },
     SelfAttention { width: usize, heads: usize, scale: f32, fused: bool, bias: bool },
     Attention { width: usize, heads: usize, scale: f32 },
+    BiasedAttention { width: usize, heads: usize, grid: (usize, usize), shared: bool },
+    RotatedAttention { width: usize, heads: usize, grid: (usize, usize), theta: f64, fused: bool },
     Prepend { count: usize, width: usize },
     MeanOfRows {},
     MaxPool2d { ceil_mode: bool },
@@ -55,6 +57,16 @@ fn activation(name: &str) -> Activation {
 
 fn heads(count: usize, width: usize, scale: f32) -> Heads {
     Heads { scale, ..Heads::of_width(count, width) }
+}
+
+fn fused_with_biases(root: &Scope, width: usize, count: usize) -> Result<SelfAttention, ForwardError> {
+    let qkv = Qkv::FusedWithBiases {
+        layer: Linear::new(&root.pp("qkv"), width, 3 * width, false)?,
+        query_bias: root.parameter("q_bias", &[width])?,
+        value_bias: root.parameter("v_bias", &[width])?,
+    };
+    let proj = Linear::new(&root.pp("proj"), width, width, true)?;
+    Ok(SelfAttention::new(qkv, Heads::of_width(count, width), proj))
 }
 
 impl Case {
@@ -189,6 +201,30 @@ impl Module {
                 let proj = Linear::new(&root.pp("proj"), width, width, true)?;
                 let attention = Attention::new(heads(count, width, scale), proj);
                 attention.forward(case.matrix("q"), case.matrix("k"), case.matrix("v"), cx)
+            }
+            Self::BiasedAttention { width, heads: count, grid, shared } => {
+                let table = RelativePositionBias::new(&root, grid, count)?.read(cx)?;
+                let shared = shared.then(|| RelativePositionBias::new(&root.pp("shared"), grid, count));
+                let shared = shared.transpose()?.map(|table| table.read(cx)).transpose()?;
+                let table = PositionBias::sum(Some(table), shared.as_ref()).unwrap();
+                let attention = fused_with_biases(&root, width, count)?;
+                attention.forward_at(&case.matrix("x"), Positions::Biased(&table), cx)
+            }
+            Self::RotatedAttention { width, heads: count, grid, theta, fused } => {
+                let attention = if fused {
+                    fused_with_biases(&root, width, count)?
+                } else {
+                    let linear = |name: &str, bias| Linear::new(&root.pp(name), width, width, bias);
+                    let separate =
+                        [linear("q_proj", true)?, linear("k_proj", false)?, linear("v_proj", true)?];
+                    SelfAttention::new(
+                        Qkv::Separate(separate),
+                        Heads::of_width(count, width),
+                        linear("proj", true)?,
+                    )
+                };
+                let rotation = Rotation::of_centers(grid, width / count, theta)?;
+                attention.forward_at(&case.matrix("x"), Positions::Rotated(&rotation), cx)
             }
             Self::Prepend { count, width } => {
                 let leading = case.values("leading").get(..count * width).unwrap();
