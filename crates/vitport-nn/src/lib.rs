@@ -22,7 +22,7 @@ pub use modules::{
     Attention, AttentionPool, AvgPool2d, BatchNorm2d, Conv2d, DepthwiseBlock, DepthwiseStage,
     DepthwiseStages, FeatureMap, Gate, GatedMlp, GlobalResponseNorm, LayerNorm, LayerScale, Linear,
     MaxPool2d, Mlp, NormConv, PoolQkv, PositionBias, Positions, Qkv, RelativePositionBias, RmsNorm, Rotation,
-    SelfAttention, SqueezeExcite, mean_of_rows, outputs_of_head, prepend,
+    SelfAttention, SqueezeExcite, mean_of_rows, outputs_of_head, prepend, token, without_leading,
 };
 pub use network::{Context, Forward, Network};
 pub use observer::{Observer, Output, Outputs};

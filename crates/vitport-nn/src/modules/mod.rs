@@ -42,4 +42,4 @@ pub use relative_position::{PositionBias, RelativePositionBias};
 pub use rms_norm::RmsNorm;
 pub use rotation::Rotation;
 pub use squeeze_excite::SqueezeExcite;
-pub use tokens::{mean_of_rows, prepend};
+pub use tokens::{mean_of_rows, prepend, token, without_leading};

@@ -27,6 +27,24 @@ pub fn prepend(leading: &[f32], tokens: Matrix, cx: &mut Context<'_>) -> Result<
     Ok(all)
 }
 
+/// Returns the tokens behind the first `count`: the patches without a class token or registers.
+///
+/// # Errors
+/// Returns [`ForwardError::Operands`] when there are not as many.
+pub fn without_leading(tokens: &Matrix, count: usize) -> Result<Matrix, ForwardError> {
+    let (rows, columns) = (tokens.rows(), tokens.columns());
+    let rest = tokens.values().get(count.saturating_mul(columns)..).unwrap_or_default();
+    Matrix::from_values(rows.saturating_sub(count), columns, rest.to_vec())
+}
+
+/// Returns one token as a matrix of one row.
+///
+/// # Errors
+/// Returns [`ForwardError::Operands`] when there is no such token.
+pub fn token(tokens: &Matrix, index: usize) -> Result<Matrix, ForwardError> {
+    Matrix::from_values(1, tokens.columns(), tokens.row(index).unwrap_or_default().to_vec())
+}
+
 /// Returns the mean over rows, `[columns]`, summed in float64: of one row, the row; of a map, global average pooling.
 pub fn mean_of_rows(tokens: &Matrix) -> Vec<f32> {
     means_of_columns(tokens, |value| value).into_iter().map(|mean| mean as f32).collect()

@@ -31,6 +31,11 @@ FAMILIES = {
     "internvl_vision": ("internvl", "InternVLVisionConfig"),
     "radio": ("radio", "RadioConfig"),
     "tipsv2_vision_model": ("tipsv2", "Tipsv2VisionConfig"),
+    "beit": ("beit", "BeitConfig"),
+    "dinov2": ("dinov2", "Dinov2Config"),
+    "dinov2_with_registers": ("dinov2_with_registers", "Dinov2WithRegistersConfig"),
+    "deit": ("deit", "DeiTConfig"),
+    "dinov3_vit": ("dinov3_vit", "DINOv3ViTConfig"),
 }
 CONFIGS = {key: name for key, (_, name) in FAMILIES.items() if hasattr(transformers, name)}
 FAMILY = {key: folder for key, (folder, _) in FAMILIES.items()}
@@ -153,8 +158,9 @@ def processors():
                           if key != "image_processor_type"}
     by_type = dict(image_processing_auto.IMAGE_PROCESSOR_MAPPING_NAMES)
     first = {key: list(by_type[key].values() if isinstance(by_type[key], dict) else by_type[key]) for key in CONFIGS if key in by_type}
-    # Version 5 lists the class of each backend, and the one without a suffix is the default.
-    of_type = {key: next(name for name in classes if name.endswith("ImageProcessor")) for key, classes in first.items()}
+    # Version 5 lists the class of each backend, and the one without a suffix is the default; some have a fast one only.
+    plain = {key: [name.removesuffix("Fast") for name in classes if name] for key, classes in first.items()}
+    of_type = {key: next(name for name in classes if name.endswith("ImageProcessor")) for key, classes in plain.items()}
     return {"names": sorted(names), "defaults": defaults, "of_model_type": of_type}
 
 

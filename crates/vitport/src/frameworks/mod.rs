@@ -64,7 +64,7 @@ pub const SOURCES: [&dyn SourceDefinition; 3] =
     [&timm::vision_transformer::DEFINITION, &timm::convnext::DEFINITION, &microsoft::cvt::MicrosoftCvt];
 
 /// Lists every definition of transformers that can be written and run.
-pub const TARGETS: [&dyn transformers::TargetDefinition; 10] = [
+pub const TARGETS: [&dyn transformers::TargetDefinition; 15] = [
     &transformers::vit::DEFINITION,
     &transformers::clip::DEFINITION,
     &transformers::siglip::DEFINITION,
@@ -73,6 +73,11 @@ pub const TARGETS: [&dyn transformers::TargetDefinition; 10] = [
     &transformers::internvl::DEFINITION,
     &transformers::tipsv2::DEFINITION,
     &transformers::radio::DEFINITION,
+    &transformers::beit::DEFINITION,
+    &transformers::dinov2::DEFINITION,
+    &transformers::dinov2_with_registers::DEFINITION,
+    &transformers::deit::DEFINITION,
+    &transformers::dinov3_vit::DEFINITION,
     &transformers::convnext::DEFINITION,
     &transformers::cvt::Cvt,
 ];

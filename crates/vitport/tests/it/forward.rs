@@ -20,6 +20,11 @@ const AIMV2: &dyn Definition = &transformers::aimv2::DEFINITION;
 const INTERNVL: &dyn Definition = &transformers::internvl::DEFINITION;
 const TIPSV2: &dyn Definition = &transformers::tipsv2::DEFINITION;
 const RADIO: &dyn Definition = &transformers::radio::DEFINITION;
+const BEIT: &dyn Definition = &transformers::beit::DEFINITION;
+const DINOV2: &dyn Definition = &transformers::dinov2::DEFINITION;
+const REGISTERS: &dyn Definition = &transformers::dinov2_with_registers::DEFINITION;
+const DEIT: &dyn Definition = &transformers::deit::DEFINITION;
+const DINOV3: &dyn Definition = &transformers::dinov3_vit::DEFINITION;
 
 /// A golden file, and the network that computes it.
 struct Case {
@@ -105,6 +110,20 @@ fn cases() -> Vec<Case> {
         of_config(VIT, "vit/transformers_defaults", 6),
         // With a pooler.
         of_config(VIT, "vit/transformers_base", 6),
+        // embeddings, two layers, pooled and, with a head, logits; a last norm where it is one of tokens
+        of_config(BEIT, "transformers/beit_mean", 5),
+        of_config(BEIT, "transformers/beit_relative", 6),
+        of_config(BEIT, "transformers/beit_shared", 4),
+        of_config(BEIT, "transformers/beit_class_token", 5),
+        of_config(DINOV2, "transformers/dinov2_base", 5),
+        of_config(DINOV2, "transformers/dinov2_swiglu", 5),
+        of_config(REGISTERS, "transformers/dinov2_registers", 5),
+        of_config(REGISTERS, "transformers/dinov2_registers_classifier", 5),
+        // With the logits of both heads.
+        of_config(DEIT, "transformers/deit_teacher", 7),
+        of_config(DEIT, "transformers/deit_base", 5),
+        of_config(DINOV3, "transformers/dinov3", 5),
+        of_config(DINOV3, "transformers/dinov3_gated", 5),
         // three embeddings, the first and last layers of three stages, norm, logits
         case(MICROSOFT, "cvt/microsoft", microsoft(json!({})), 10),
         of_config(CVT, "cvt/transformers_three_stages", 3 + 6 + 3),

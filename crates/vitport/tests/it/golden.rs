@@ -57,12 +57,13 @@ pub fn relative_error(found: &[f32], expected: &[f32]) -> f64 {
 }
 
 /// What the golden files call the places and outputs of the networks; `{}` stands for a number.
-const NAMES: [(&str, &str); 17] = [
+const NAMES: [(&str, &str); 18] = [
     ("norm_pre", "embeddings"),
     ("embeddings", "embeddings"),
     ("blocks.{}", "layer {}"),
     ("encoder.layer.{}", "layer {}"),
     ("encoder.layers.{}", "layer {}"),
+    ("layer.{}", "layer {}"),
     ("stage{}.patch_embed", "stage {} embedding"),
     ("encoder.stages.{}.embedding", "stage {} embedding"),
     ("stage{}.blocks.{}", "stage {} layer {}"),

@@ -17,7 +17,7 @@ pub struct TwoClasses {
     pub(super) tasks: [Task; 2],
     /// Returns the defaults of the config class for the keys that a config leaves out.
     pub(super) defaults: fn(&Map<String, Value>) -> Map<String, Value>,
-    /// The image processor that transformers takes where a folder names none.
+    /// The image processor that transformers takes where a folder names none; empty if there is none.
     pub(super) processor: &'static str,
     /// Keys that the config class accepts and the network ignores.
     pub(super) ignored_keys: &'static [&'static str],

@@ -3,7 +3,7 @@
 
 use crate::nn::{
     Context, Conv2d, ForwardError, GatedMlp, Grid, Heads, LayerNorm, LayerScale, Linear, Matrix, Mlp, Pixels,
-    Qkv, RmsNorm, Scope, SelfAttention, Window,
+    Positions, Qkv, RmsNorm, Scope, SelfAttention, Window,
 };
 
 /// Stands for `nn.LayerNorm` or one of the classes' own `RMSNorm`.
@@ -38,9 +38,15 @@ pub(super) struct EncoderLayer {
 }
 
 impl EncoderLayer {
-    fn forward(&self, hidden_states: &mut Matrix, cx: &mut Context<'_>) -> Result<(), ForwardError> {
+    /// Runs the layer on tokens that lie at those positions.
+    pub(super) fn forward(
+        &self,
+        hidden_states: &mut Matrix,
+        positions: Positions<'_>,
+        cx: &mut Context<'_>,
+    ) -> Result<(), ForwardError> {
         let normalized = self.norm1.forward(hidden_states, cx)?;
-        let attended = self.attention.forward(&normalized, cx)?;
+        let attended = self.attention.forward_at(&normalized, positions, cx)?;
         cx.recycle(normalized);
         LayerScale::add(self.scale1.as_ref(), hidden_states, attended, cx)?;
         let normalized = self.norm2.forward(hidden_states, cx)?;
@@ -61,7 +67,7 @@ pub(super) fn run(
     cx: &mut Context<'_>,
 ) -> Result<(), ForwardError> {
     for (index, layer) in layers.iter().enumerate() {
-        layer.forward(hidden_states, cx)?;
+        layer.forward(hidden_states, Positions::Embedded, cx)?;
         cx.trace(&format!("{name}.{index}"), hidden_states);
     }
     Ok(())

@@ -2,10 +2,15 @@
 
 mod activations;
 pub mod aimv2;
+pub mod beit;
 pub mod clip;
 pub mod convnext;
 pub mod cvt;
 mod definition;
+pub mod deit;
+pub mod dinov2;
+pub mod dinov2_with_registers;
+pub mod dinov3_vit;
 mod encoder;
 pub mod ijepa;
 pub mod internvl;

@@ -7,7 +7,7 @@ use super::activations::activation;
 use super::{ImageSize, Labels, Task, TwoClasses, exported_defaults};
 use crate::nn::{
     Activation, Context, Conv2d, Forward, ForwardError, Grid, Heads, LayerNorm, Linear, Matrix, Mlp, Outputs,
-    Parameter, Pixels, Qkv, Scope, SelfAttention, Window, prepend,
+    Parameter, Pixels, Qkv, Scope, SelfAttention, Window, prepend, token,
 };
 
 /// Declares the definition.
@@ -39,21 +39,33 @@ pub const DEFINITION: TwoClasses = TwoClasses {
 
 /// The keys of `config.json` that the forward pass depends on.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
-struct ViTConfig {
-    hidden_size: usize,
-    num_hidden_layers: usize,
+pub(super) struct ViTConfig {
+    pub(super) hidden_size: usize,
+    pub(super) num_hidden_layers: usize,
     num_attention_heads: usize,
     intermediate_size: usize,
     hidden_act: String,
-    layer_norm_eps: f64,
-    image_size: ImageSize,
-    patch_size: ImageSize,
-    num_channels: usize,
+    pub(super) layer_norm_eps: f64,
+    pub(super) image_size: ImageSize,
+    pub(super) patch_size: ImageSize,
+    pub(super) num_channels: usize,
     qkv_bias: bool,
     pooler_output_size: Option<usize>,
     pooler_act: String,
     #[serde(flatten)]
-    labels: Labels,
+    pub(super) labels: Labels,
+}
+
+impl ViTConfig {
+    /// Fails unless the heads share the width.
+    pub(super) fn check(&self) -> Result<(), ForwardError> {
+        let (width, heads) = (self.hidden_size, self.num_attention_heads);
+        if heads == 0 || !width.is_multiple_of(heads) {
+            let detail = format!("hidden_size {width} is not a multiple of num_attention_heads {heads}");
+            return Err(ForwardError::config(detail));
+        }
+        Ok(())
+    }
 }
 
 struct ViTModel {
@@ -69,7 +81,29 @@ enum Head {
     /// `classifier` of ViTForImageClassification.
     Classifier(Linear),
     /// `ViTPooler` of ViTModel.
-    Pooler(Linear, Activation),
+    Pooler(Pooler),
+}
+
+/// `ViTPooler`: a layer and an activation behind the class token.
+pub(super) struct Pooler {
+    dense: Linear,
+    activation: Activation,
+}
+
+impl Pooler {
+    /// Registers `pooler.dense`.
+    pub(super) fn new(scope: &Scope, config: &ViTConfig) -> Result<Self, ForwardError> {
+        let outputs = config.pooler_output_size.unwrap_or(config.hidden_size);
+        Ok(Self {
+            dense: Linear::new(&scope.pp("pooler.dense"), config.hidden_size, outputs, true)?,
+            activation: activation("pooler_act", &config.pooler_act)?,
+        })
+    }
+
+    /// Pools the class token.
+    pub(super) fn forward(&self, token: &Matrix, cx: &mut Context<'_>) -> Result<Vec<f32>, ForwardError> {
+        Ok(self.dense.forward_with(token, self.activation, cx)?.into_values())
+    }
 }
 
 /// `ViTEmbeddings`.
@@ -81,11 +115,8 @@ struct ViTEmbeddings {
 
 impl ViTModel {
     fn new(root: &Scope, config: &ViTConfig, has_classifier: bool) -> Result<Self, ForwardError> {
-        let ViTConfig { hidden_size: width, num_attention_heads: heads, layer_norm_eps: eps, .. } = *config;
-        if heads == 0 || !width.is_multiple_of(heads) {
-            let detail = format!("hidden_size {width} is not a multiple of num_attention_heads {heads}");
-            return Err(ForwardError::config(detail));
-        }
+        config.check()?;
+        let ViTConfig { hidden_size: width, layer_norm_eps: eps, .. } = *config;
         let scope = if has_classifier { root.pp("vit") } else { root.clone() };
         let window = Window::patches(config.patch_size.sides());
         let (image_height, image_width) = config.image_size.sides();
@@ -106,9 +137,7 @@ impl ViTModel {
             head: if has_classifier {
                 Head::Classifier(Linear::new(&root.pp("classifier"), width, config.labels.count(), true)?)
             } else {
-                let outputs = config.pooler_output_size.unwrap_or(width);
-                let dense = Linear::new(&scope.pp("pooler.dense"), width, outputs, true)?;
-                Head::Pooler(dense, activation("pooler_act", &config.pooler_act)?)
+                Head::Pooler(Pooler::new(&scope, config)?)
             },
         })
     }
@@ -128,24 +157,21 @@ impl Forward for ViTModel {
         }
         let sequence = self.layernorm.forward(&hidden_states, cx)?;
         cx.trace("layernorm", &sequence);
-        let token = sequence.row(0).unwrap_or_default().to_vec();
-        let token = Matrix::from_values(1, sequence.columns(), token)?;
+        let token = token(&sequence, 0)?;
         let mut outputs = Outputs::new();
         outputs.push("last_hidden_state[0]", token.values());
         match &self.head {
             Head::Classifier(classifier) => {
                 outputs.push("logits", classifier.forward(&token, cx)?.into_values());
             }
-            Head::Pooler(dense, activation) => {
-                outputs.push("pooler_output", dense.forward_with(&token, *activation, cx)?.into_values());
-            }
+            Head::Pooler(pooler) => outputs.push("pooler_output", pooler.forward(&token, cx)?),
         }
         Ok(outputs)
     }
 }
 
 /// `ViTLayer`.
-struct ViTLayer {
+pub(super) struct ViTLayer {
     layernorm_before: LayerNorm,
     attention: SelfAttention,
     layernorm_after: LayerNorm,
@@ -153,7 +179,7 @@ struct ViTLayer {
 }
 
 impl ViTLayer {
-    fn new(scope: &Scope, config: &ViTConfig) -> Result<Self, ForwardError> {
+    pub(super) fn new(scope: &Scope, config: &ViTConfig) -> Result<Self, ForwardError> {
         let ViTConfig { hidden_size: width, intermediate_size, layer_norm_eps: eps, .. } = *config;
         let (names, sizes) = (["intermediate.dense", "output.dense"], [width, intermediate_size, width]);
         let activation = activation("hidden_act", &config.hidden_act)?;
@@ -173,7 +199,11 @@ impl ViTLayer {
         })
     }
 
-    fn forward(&self, hidden_states: &mut Matrix, cx: &mut Context<'_>) -> Result<(), ForwardError> {
+    pub(super) fn forward(
+        &self,
+        hidden_states: &mut Matrix,
+        cx: &mut Context<'_>,
+    ) -> Result<(), ForwardError> {
         let normalized = self.layernorm_before.forward(hidden_states, cx)?;
         let attended = self.attention.forward(&normalized, cx)?;
         cx.recycle(normalized);
