@@ -44,7 +44,6 @@ SEEN_ONLY_IN_A_CONFIG = "average pooling with a class token"
 OTHER_FAMILIES = [
     ("test_resnet.r160_in1k", {}, "resnet"),
     ("test_efficientnet.r160_in1k", {}, "efficientnet"),
-    ("beit_base_patch16_224.in22k_ft_in22k", {**SMALL, "img_size": 48}, "beit"),
     ("eva02_tiny_patch14_224.mim_in22k", {**SMALL, "img_size": 42}, "eva"),
     ("vit_tiny_r_s16_p8_224.augreg_in21k", {**SMALL, "img_size": 64}, "hybrid"),
 ]

@@ -60,8 +60,13 @@ pub(crate) fn of_stage<T: Clone>(field: &str, entries: &[T], index: usize) -> Re
 pub const FRAMEWORKS: [&dyn Framework; 2] = [&timm::Timm, &microsoft::Microsoft];
 
 /// Lists every definition whose checkpoints can be converted, in the order in which they are tried.
-pub const SOURCES: [&dyn SourceDefinition; 3] =
-    [&timm::vision_transformer::DEFINITION, &timm::convnext::DEFINITION, &microsoft::cvt::MicrosoftCvt];
+pub const SOURCES: [&dyn SourceDefinition; 4] = [
+    // Its tensors are a ViT's with tables of relative positions.
+    &timm::beit::DEFINITION,
+    &timm::vision_transformer::DEFINITION,
+    &timm::convnext::DEFINITION,
+    &microsoft::cvt::MicrosoftCvt,
+];
 
 /// Lists every definition of transformers that can be written and run.
 pub const TARGETS: [&dyn transformers::TargetDefinition; 15] = [

@@ -5,9 +5,10 @@ use std::sync::LazyLock;
 use super::language::Mapping;
 
 /// Names and texts of the mappings.
-const MAPPINGS: [(&str, &str); 4] = [
+const MAPPINGS: [(&str, &str); 5] = [
     ("timm_vit.toml", include_str!("../../mappings/timm_vit.toml")),
     ("timm_clip.toml", include_str!("../../mappings/timm_clip.toml")),
+    ("timm_beit.toml", include_str!("../../mappings/timm_beit.toml")),
     ("timm_convnext.toml", include_str!("../../mappings/timm_convnext.toml")),
     ("microsoft_cvt.toml", include_str!("../../mappings/microsoft_cvt.toml")),
 ];

@@ -57,8 +57,9 @@ pub fn relative_error(found: &[f32], expected: &[f32]) -> f64 {
 }
 
 /// What the golden files call the places and outputs of the networks; `{}` stands for a number.
-const NAMES: [(&str, &str); 18] = [
+const NAMES: [(&str, &str); 19] = [
     ("norm_pre", "embeddings"),
+    ("pos_drop", "embeddings"),
     ("embeddings", "embeddings"),
     ("blocks.{}", "layer {}"),
     ("encoder.layer.{}", "layer {}"),

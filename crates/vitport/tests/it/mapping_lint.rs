@@ -58,6 +58,9 @@ fn fixtures() -> Vec<(String, Prepared)> {
         ("examples/cvt_tiny/tiny.pth".to_owned(), request(&[1, 2, 4], [64, 64], false)),
         (format!("{data}/clip/tower"), Request::default()),
         (format!("{data}/clip/tower"), headless()),
+        (format!("{data}/beit/plain"), Request::default()),
+        (format!("{data}/beit/plain"), headless()),
+        (format!("{data}/beit/shared"), Request::default()),
         (format!("{data}/convnext/plain"), Request::default()),
         (format!("{data}/convnext/plain"), headless()),
         (format!("{data}/convnext/conv_mlp_base"), Request::default()),
@@ -179,6 +182,8 @@ fn facts_read(value: &toml::Value, found: &mut BTreeSet<String>) {
 fn every_fact_that_a_mapping_reads_is_one_that_its_definition_has() {
     // Facts of the structures that are refused, which no fixture here is; tests/it/refusals.rs has them all.
     let refused = [
+        "swiglu_mlp",
+        "scale_mlp",
         "head_hidden",
         "head_norm_first",
         "norm_layer",

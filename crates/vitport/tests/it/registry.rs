@@ -47,6 +47,7 @@ fn what_converts_is_what_was_measured_to_be_exact() {
         }
     }
     let pinned = [
+        ("BeitForImageClassification", 13),
         ("CLIPVisionModelWithProjection", 58),
         ("ConvNextForImageClassification", 44),
         ("ConvNextModel", 7),

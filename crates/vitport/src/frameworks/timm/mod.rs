@@ -1,6 +1,7 @@
 //! timm (PyTorch Image Models): its model files, its registry, and what hub folders and training runs say of a model.
 
 mod arguments;
+pub mod beit;
 mod catalogue;
 mod classes;
 pub mod convnext;
@@ -390,7 +391,8 @@ impl TimmDefinition {
 }
 
 /// Every definition of timm's.
-const DEFINITIONS: [&TimmDefinition; 2] = [&vision_transformer::DEFINITION, &convnext::DEFINITION];
+const DEFINITIONS: [&TimmDefinition; 3] =
+    [&vision_transformer::DEFINITION, &beit::DEFINITION, &convnext::DEFINITION];
 
 /// Returns the id of the definition that defines a tag's network, and the facts that the registry has of it; none for a module
 /// that is not defined here.

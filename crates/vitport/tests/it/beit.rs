@@ -1,0 +1,221 @@
+//! Tests timm's BEiT: its definition compared with what timm computed, the conversion of whole folders, what is refused, and
+//! faults that verifying must find.
+
+use std::path::{Path, PathBuf};
+
+use safetensors::{SafeTensors, serialize_to_file, tensor::TensorView};
+use serde_json::{Map, Value, json};
+use vitport::catalogue;
+use vitport::facts::FactError;
+use vitport::model::Prepared;
+use vitport::options::FactOptions;
+use vitport::pipeline::{ConvertError, Request, WriteOptions, plan, verify, write};
+use vitport::source::Source;
+use vitport::verify::{Report, TestImage, Verdict};
+use vitport_checkpoint::Limits;
+
+use crate::golden::{self, compare, pixels, tensors, weights};
+
+fn data(name: &str) -> PathBuf {
+    golden::path(&format!("beit/{name}"))
+}
+
+fn open(path: &Path, without_head: bool) -> Result<Prepared, ConvertError> {
+    let source = Source::open(path, None, &Limits::default()).unwrap();
+    let facts = FactOptions { without_head, ..FactOptions::default() };
+    plan(source, &Request { facts, ..Request::default() })
+}
+
+fn document(path: &Path) -> Map<String, Value> {
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+}
+
+#[test]
+fn timms_definition_computes_what_timm_does() {
+    for (name, places) in [("plain", 5), ("shared", 5)] {
+        let prepared = open(&data(name), false).unwrap();
+        let expected = tensors(&format!("beit/{name}.expected"));
+        let weights = weights(&tensors(&format!("beit/{name}/model")));
+        assert_eq!(
+            compare(&expected, &prepared.model.network, &pixels(&expected), &weights),
+            places,
+            "{name}"
+        );
+    }
+}
+
+/// A converted folder, which is there as long as the first of the pair.
+fn converted(prepared: &Prepared) -> (tempfile::TempDir, PathBuf) {
+    const OPTIONS: WriteOptions =
+        WriteOptions { max_shard_size: u64::MAX, force: false, fsync: false, exact_code: false };
+    let parent = tempfile::tempdir().unwrap();
+    let out = parent.path().join("out");
+    write(prepared, &out, OPTIONS, &|_| {}).unwrap().staging.publish().unwrap();
+    (parent, out)
+}
+
+fn judged(prepared: &Prepared, folder: &Path) -> Report {
+    verify(prepared, folder, &TestImage::built_in().unwrap()).unwrap()
+}
+
+#[test]
+fn folders_are_the_same_model() {
+    for (name, without_head, class, scale) in [
+        ("plain", false, "BeitForImageClassification", 0.1),
+        ("plain", true, "BeitModel", 0.1),
+        ("shared", false, "BeitModel", 0.0),
+    ] {
+        let prepared = open(&data(name), without_head).unwrap();
+        let (_parent, folder) = converted(&prepared);
+        let config = document(&folder.join("config.json"));
+        assert_eq!(config["architectures"], json!([class]));
+        assert_eq!(config["layer_scale_init_value"], json!(scale));
+        let report = judged(&prepared, &folder);
+        assert_eq!(report.verdict, Verdict::Same, "{name}: {:?}", report.reasons);
+    }
+}
+
+#[test]
+fn every_tag_converts() {
+    let models = catalogue::models().filter(|model| model.module == Some("beit"));
+    let classes: Vec<_> = models.map(|model| model.becomes.class().map(str::to_owned)).collect();
+    assert_eq!(classes.len(), 13);
+    assert!(
+        classes.iter().all(|class| class.as_deref() == Some("BeitForImageClassification")),
+        "{classes:?}"
+    );
+}
+
+/// Changes the tensors of a safetensors file: each has its name and its values, and is left out without a name.
+fn rewrite(file: &Path, mut change: impl FnMut(&mut String, &mut Vec<f32>)) {
+    let bytes = std::fs::read(file).unwrap();
+    let all = SafeTensors::deserialize(&bytes).unwrap();
+    let mut changed = Vec::new();
+    for (name, view) in all.iter().filter(|(_, view)| view.dtype() == safetensors::Dtype::F32) {
+        let mut name = name.to_owned();
+        let mut values: Vec<f32> =
+            view.data().chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect();
+        change(&mut name, &mut values);
+        let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        changed.push((name, view.shape().to_vec(), bytes));
+    }
+    let views = changed.iter().filter(|(name, ..)| !name.is_empty()).map(|(name, shape, bytes)| {
+        (name.as_str(), TensorView::new(safetensors::Dtype::F32, shape.clone(), bytes).unwrap())
+    });
+    serialize_to_file(views, Some([("format".to_owned(), "pt".to_owned())].into()), file).unwrap();
+}
+
+#[test]
+fn planted_faults_are_found() {
+    let prepared = open(&data("plain"), false).unwrap();
+    let (_parent, folder) = converted(&prepared);
+    let (file, config) = (folder.join("model.safetensors"), folder.join("config.json"));
+    let (right, right_config) = (std::fs::read(&file).unwrap(), document(&config));
+    let layer = "beit.encoder.layer.1.";
+    let swaps = [
+        ("attention.attention.query.weight", "attention.attention.key.weight"),
+        ("attention.attention.query.bias", "attention.attention.value.bias"),
+        ("layernorm_before.weight", "layernorm_after.weight"),
+        ("lambda_1", "lambda_2"),
+    ];
+    for (one, other) in swaps {
+        rewrite(&file, |name, _| {
+            let named = |part: &str| format!("{layer}{part}");
+            if *name == named(one) {
+                *name = named(other);
+            } else if *name == named(other) {
+                *name = named(one);
+            }
+        });
+        assert_eq!(judged(&prepared, &folder).verdict, Verdict::Different, "{one} for {other}");
+        std::fs::write(&file, &right).unwrap();
+    }
+    type Edit = (&'static str, fn(&mut Vec<f32>));
+    let edits: [Edit; 8] = [
+        ("relative_position_bias.relative_position_bias_table", |v| v.rotate_left(3)),
+        ("relative_position_bias.relative_position_bias_table", |v| v[49 * 3..50 * 3].fill(0.0)),
+        ("relative_position_bias.relative_position_bias_table", |v| v.iter_mut().for_each(|v| *v *= 1.001)),
+        ("lambda_2", |v| v.fill(1.0)),
+        ("attention.attention.key.weight", |v| v.rotate_left(24)),
+        ("attention.output.dense.bias", |v| v.fill(0.0)),
+        ("intermediate.dense.weight", |v| v.rotate_left(24)),
+        ("output.dense.weight", |v| v.swap(0, 1)),
+    ];
+    for (part, edit) in edits {
+        rewrite(&file, |name, values| {
+            if name.strip_prefix(layer).is_some_and(|rest| rest.ends_with(part)) {
+                edit(values);
+            }
+        });
+        assert_eq!(judged(&prepared, &folder).verdict, Verdict::Different, "{part}");
+        std::fs::write(&file, &right).unwrap();
+    }
+    for (key, value) in [
+        ("layer_norm_eps", json!(1e-12)),
+        ("hidden_act", json!("quick_gelu")),
+        ("num_attention_heads", json!(6)),
+        ("use_mean_pooling", json!(false)),
+        ("use_relative_position_bias", json!(false)),
+        ("use_shared_relative_position_bias", json!(true)),
+        ("use_absolute_position_embeddings", json!(true)),
+        ("use_mask_token", json!(true)),
+        ("layer_scale_init_value", json!(0.0)),
+        ("layer_scale_init_value", json!(0)),
+        ("image_size", json!(40)),
+        ("patch_size", json!(4)),
+        ("num_hidden_layers", json!(1)),
+        ("intermediate_size", json!(24)),
+        ("architectures", json!(["BeitModel"])),
+    ] {
+        let mut wrong = right_config.clone();
+        wrong.insert(key.to_owned(), value.clone());
+        std::fs::write(&config, Value::Object(wrong).to_string()).unwrap();
+        let found = verify(&prepared, &folder, &TestImage::built_in().unwrap());
+        let is_same = found.is_ok_and(|report| report.verdict == Verdict::Same);
+        assert!(!is_same, "{key} {value} is not found");
+    }
+}
+
+#[test]
+fn each_refusal_names_its_structure() {
+    type Change = fn(&mut Map<String, Value>);
+    let cases: [(Change, &str); 4] = [
+        (
+            |a| drop(a.insert("global_pool".to_owned(), json!("token"))),
+            "global_pool `token` and its last norm",
+        ),
+        (|a| drop(a.insert("global_pool".to_owned(), json!("max"))), "global_pool `max`"),
+        (|a| drop(a.insert("swiglu_mlp".to_owned(), json!(true))), "gated MLPs"),
+        (|a| drop(a.insert("scale_mlp".to_owned(), json!(true))), "norms inside its MLPs"),
+    ];
+    for (change, words) in cases {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::copy(data("plain").join("model.safetensors"), folder.path().join("model.safetensors"))
+            .unwrap();
+        let mut config = document(&data("plain").join("config.json"));
+        change(config["model_args"].as_object_mut().unwrap());
+        std::fs::write(folder.path().join("config.json"), Value::Object(config).to_string()).unwrap();
+        let said = open(folder.path(), false).err().expect(words).to_string();
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("model.safetensors");
+    std::fs::copy(data("plain").join("model.safetensors"), &file).unwrap();
+    std::fs::copy(data("plain").join("config.json"), folder.path().join("config.json")).unwrap();
+    rewrite(&file, |name, _| {
+        if name.ends_with("q_bias") || name.ends_with("v_bias") {
+            name.clear();
+        }
+    });
+    let said = open(folder.path(), false).err().expect("it is refused").to_string();
+    assert!(said.contains("biases of queries and values"), "{said}");
+}
+
+#[test]
+fn another_size_than_the_tables_show_is_a_contradiction() {
+    let source = Source::open(&data("plain"), None, &Limits::default()).unwrap();
+    let facts = FactOptions { image_size: Some([40, 40]), ..FactOptions::default() };
+    let error = plan(source, &Request { facts, ..Request::default() }).err().unwrap();
+    assert!(matches!(error, ConvertError::Facts(FactError::Contradiction(_))), "{error}");
+    assert!(error.to_string().contains("20x20"), "{error}");
+}
