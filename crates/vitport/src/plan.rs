@@ -29,8 +29,21 @@ pub enum Part {
         /// Holds one factor a row, shape `[rows]`.
         factors: Arc<Tensor>,
     },
+    /// Adds element `c` of `addends` to column `c` (last axis) of a source tensor. The sum is taken in float64 and rounded once
+    /// to the target's dtype, so it cannot be undone bit for bit.
+    ShiftedColumns {
+        /// Holds the tensor whose columns are shifted, shape `[…, columns]`.
+        tensor: Arc<Tensor>,
+        /// Holds one addend a column, shape `[columns]`.
+        addends: Arc<Tensor>,
+    },
     /// Writes zeros that no source tensor holds.
     Zeros {
+        /// Counts the elements.
+        elements: u64,
+    },
+    /// Writes ones that no source tensor holds.
+    Ones {
         /// Counts the elements.
         elements: u64,
     },
@@ -45,8 +58,8 @@ impl Part {
     /// Returns the number of elements of the target that this part fills.
     pub fn elements(&self) -> u64 {
         match self {
-            Part::Slice { elements, .. } | Part::Zeros { elements } => *elements,
-            Part::ScaledRows { tensor, .. } => tensor.elements(),
+            Part::Slice { elements, .. } | Part::Zeros { elements } | Part::Ones { elements } => *elements,
+            Part::ScaledRows { tensor, .. } | Part::ShiftedColumns { tensor, .. } => tensor.elements(),
             Part::Identity { size } => size.saturating_mul(*size),
         }
     }
@@ -79,14 +92,16 @@ impl Target {
     /// Returns whether it is written in another dtype than some source tensor that it is made of.
     pub fn is_cast(&self) -> bool {
         self.parts.iter().any(|part| match part {
-            Part::Slice { tensor, .. } | Part::ScaledRows { tensor, .. } => tensor.dtype != self.dtype,
-            Part::Zeros { .. } | Part::Identity { .. } => false,
+            Part::Slice { tensor, .. }
+            | Part::ScaledRows { tensor, .. }
+            | Part::ShiftedColumns { tensor, .. } => tensor.dtype != self.dtype,
+            Part::Zeros { .. } | Part::Ones { .. } | Part::Identity { .. } => false,
         })
     }
 
-    /// Returns whether factors are multiplied into it.
+    /// Returns whether factors are multiplied into it, or addends added to it.
     pub fn is_folded(&self) -> bool {
-        self.parts.iter().any(|part| matches!(part, Part::ScaledRows { .. }))
+        self.parts.iter().any(|part| matches!(part, Part::ScaledRows { .. } | Part::ShiftedColumns { .. }))
     }
 
     /// Returns the number of elements, the product of the shape.

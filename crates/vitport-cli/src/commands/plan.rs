@@ -104,7 +104,11 @@ fn sources_of(target: &Target) -> Vec<String> {
         Part::ScaledRows { tensor, factors } => {
             format!("{} × {}", escape(&tensor.name), escape(&factors.name))
         }
+        Part::ShiftedColumns { tensor, addends } => {
+            format!("{} + {}", escape(&tensor.name), escape(&addends.name))
+        }
         Part::Zeros { elements } => format!("{elements} zeros"),
+        Part::Ones { elements } => format!("{elements} ones"),
         Part::Identity { size } => format!("identity of {size}"),
     };
     target.parts.iter().map(describe).collect()
@@ -155,7 +159,11 @@ fn part_document(part: &Part) -> Value {
         Part::ScaledRows { tensor, factors } => {
             json!({ "tensor": tensor.name, "rows_times": factors.name })
         }
+        Part::ShiftedColumns { tensor, addends } => {
+            json!({ "tensor": tensor.name, "columns_plus": addends.name })
+        }
         Part::Zeros { elements } => json!({ "zeros": elements }),
+        Part::Ones { elements } => json!({ "ones": elements }),
         Part::Identity { size } => json!({ "identity": size }),
     }
 }

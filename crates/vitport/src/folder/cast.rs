@@ -26,6 +26,15 @@ pub(super) struct RowFactors<'a> {
     pub columns: usize,
 }
 
+/// Says what becomes of elements on the way.
+#[derive(Clone, Copy)]
+pub(super) enum Change<'a> {
+    /// Multiplies rows.
+    Rows(RowFactors<'a>),
+    /// Adds one addend to each column.
+    Columns(&'a [f64]),
+}
+
 /// Holds the buffers between the loops.
 pub(super) struct CastBuffers {
     singles: Vec<f32>,
@@ -45,8 +54,8 @@ pub(super) struct Cast<'a> {
     pub from: Dtype,
     /// Says what they become, one of the dtypes of 16 bits or more.
     pub to: Dtype,
-    /// Says what they are multiplied by, if it is anything.
-    pub rows: Option<RowFactors<'a>>,
+    /// Says what they are multiplied by or added to, if it is anything.
+    pub change: Option<Change<'a>>,
     /// Gives the number of the first of them in its tensor.
     pub first: usize,
     /// Holds the source's bytes.
@@ -68,7 +77,7 @@ impl WithSimd for Cast<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) -> Result<(), Overflow> {
-        let Self { from, to, rows, mut first, stored, out, buffers } = self;
+        let Self { from, to, change, mut first, stored, out, buffers } = self;
         let (stored_size, size) = (bytes_of(from), bytes_of(to));
         for (stored, out) in stored.chunks(AT_A_TIME * stored_size).zip(out.chunks_mut(AT_A_TIME * size)) {
             let count = stored.len() / stored_size;
@@ -79,13 +88,15 @@ impl WithSimd for Cast<'_> {
             ) else {
                 return Ok(());
             };
-            if rows.is_none() && from != Dtype::F64 {
+            if change.is_none() && from != Dtype::F64 {
                 widen_to_f32(from, stored, singles, halves);
                 narrow_f32(to, singles, halves, out)?;
             } else {
                 widen_to_f64(from, stored, singles, halves, doubles);
-                if let Some(rows) = rows {
-                    scale(doubles, first, rows);
+                match change {
+                    Some(Change::Rows(rows)) => scale(doubles, first, rows),
+                    Some(Change::Columns(addends)) => shift(doubles, first, addends),
+                    None => {}
                 }
                 narrow_f64(to, doubles, singles, halves, out)?;
             }
@@ -115,6 +126,15 @@ fn scale(doubles: &mut [f64], first: usize, RowFactors { factors, columns }: Row
         for double in row {
             *double *= factor;
         }
+    }
+}
+
+/// Adds to elements, the first of which is number `first` of its tensor, the addends of their columns.
+#[inline(always)]
+fn shift(doubles: &mut [f64], first: usize, addends: &[f64]) {
+    let Some(into) = first.checked_rem(addends.len()) else { return };
+    for (double, addend) in doubles.iter_mut().zip(addends.iter().cycle().skip(into)) {
+        *double += addend;
     }
 }
 
@@ -273,14 +293,9 @@ fn encode<T: Copy, const N: usize>(values: &[T], out: &mut [u8], bytes: impl Fn(
 mod tests {
     use super::*;
 
-    fn cast(
-        from: Dtype,
-        to: Dtype,
-        stored: &[u8],
-        rows: Option<RowFactors<'_>>,
-    ) -> Result<Vec<u8>, Overflow> {
+    fn cast(from: Dtype, to: Dtype, stored: &[u8], change: Option<Change<'_>>) -> Result<Vec<u8>, Overflow> {
         let mut out = vec![0; stored.len() / bytes_of(from) * bytes_of(to)];
-        Cast { from, to, rows, first: 0, stored, out: &mut out, buffers: &mut CastBuffers::new() }
+        Cast { from, to, change, first: 0, stored, out: &mut out, buffers: &mut CastBuffers::new() }
             .run()
             .map(|()| out)
     }
@@ -371,11 +386,29 @@ mod tests {
             let count = rows * columns - first;
             let stored: Vec<u8> = (first..first + count).flat_map(|it| value(it).to_le_bytes()).collect();
             let mut out = vec![0; count * 4];
-            let rows = Some(RowFactors { factors: &factors, columns });
+            let change = Some(Change::Rows(RowFactors { factors: &factors, columns }));
             let (from, to, buffers) = (Dtype::F32, Dtype::F32, &mut CastBuffers::new());
-            Cast { from, to, rows, first, stored: &stored, out: &mut out, buffers }.run().unwrap();
+            Cast { from, to, change, first, stored: &stored, out: &mut out, buffers }.run().unwrap();
             for (element, &bytes) in (first..).zip(out.as_chunks().0) {
                 let expected = (f64::from(value(element)) * factors[element / columns]) as f32;
+                assert_eq!(f32::from_le_bytes(bytes), expected, "{first}: {element}");
+            }
+        }
+    }
+    #[test]
+    fn each_column_has_its_addend_wherever_a_piece_begins() {
+        let columns = 700;
+        let addends: Vec<f64> = (0..columns).map(|column| (column as f64 * 0.77).cos()).collect();
+        let value = |element: usize| (element as f32 * 0.37).sin();
+        for first in [0, 1, 699, 700, 1800] {
+            let count = 5 * columns - first;
+            let stored: Vec<u8> = (first..first + count).flat_map(|it| value(it).to_le_bytes()).collect();
+            let mut out = vec![0; count * 4];
+            let (change, buffers) = (Some(Change::Columns(&addends)), &mut CastBuffers::new());
+            let (from, to) = (Dtype::F32, Dtype::F32);
+            Cast { from, to, change, first, stored: &stored, out: &mut out, buffers }.run().unwrap();
+            for (element, &bytes) in (first..).zip(out.as_chunks().0) {
+                let expected = (f64::from(value(element)) + addends[element % columns]) as f32;
                 assert_eq!(f32::from_le_bytes(bytes), expected, "{first}: {element}");
             }
         }

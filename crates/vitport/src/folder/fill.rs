@@ -1,11 +1,12 @@
 //! Fills the segments of a weight file: the header, a tensor's own bytes, elements cast to another dtype, scaled rows,
-//! zeros, or an identity matrix. Any segment can be filled by itself, which is what lets several threads work on one tensor and
+//! shifted columns, zeros, ones, or an identity matrix. Any segment can be filled by itself, which is what lets several threads work on one tensor and
 //! one buffer hold many small ones.
 
+use smallvec::SmallVec;
 use vitport_checkpoint::{Audit, Dtype, Tensor};
 
 use super::block::{BLOCK, Block};
-use super::cast::{Cast, CastBuffers, Overflow, RowFactors, to_f64};
+use super::cast::{Cast, CastBuffers, Change, Overflow, RowFactors, to_f64};
 use super::error::{FolderError, Result};
 use super::layout::WeightFile;
 use crate::plan::{Part, Target};
@@ -21,10 +22,11 @@ pub(super) struct Segment<'a> {
 
 enum Fill<'a> {
     Header(&'a [u8]),
-    Part { target: &'a Target, part: &'a Part, factors: Vec<f64> },
+    Part { target: &'a Target, part: &'a Part, operand: Vec<f64> },
 }
 
-/// Returns all segments of a file, in order. The factors of scaled rows are read here, once.
+/// Returns all segments of a file, in order. The factors of rows and the addends of columns are read here,
+/// once.
 pub(super) fn segments<'a>(file: &'a WeightFile<'a>, audit: &Audit<'_>) -> Result<Vec<Segment<'a>>> {
     let mut end = file.header.len() as u64;
     let mut all = Vec::with_capacity(file.tensors.len().saturating_add(1));
@@ -45,27 +47,30 @@ pub(super) fn add_segments<'a>(
 ) -> Result<()> {
     let mut end = begin;
     for part in target.parts.iter().filter(|part| part.elements() > 0) {
-        let factors = match part {
-            Part::ScaledRows { factors, .. } => read_factors(factors, audit)?,
+        let operand = match part {
+            Part::ScaledRows { factors: operand, .. } | Part::ShiftedColumns { addends: operand, .. } => {
+                read_operand(operand, audit)?
+            }
             _ => Vec::new(),
         };
         let begin = end;
         end = begin.saturating_add(part.elements().saturating_mul(target.dtype.size()));
-        all.push(Segment { begin, end, fill: Fill::Part { target, part, factors } });
+        all.push(Segment { begin, end, fill: Fill::Part { target, part, operand } });
     }
     Ok(())
 }
 
-fn read_factors(factors: &Tensor, audit: &Audit<'_>) -> Result<Vec<f64>> {
+/// Reads factors or addends.
+fn read_operand(operand: &Tensor, audit: &Audit<'_>) -> Result<Vec<f64>> {
     let too_many = |_| FolderError::Plan {
-        tensor: factors.name.to_string(),
-        why: format!("{} factors do not fit into memory", factors.elements()),
+        tensor: operand.name.to_string(),
+        why: format!("{} factors or addends do not fit into memory", operand.elements()),
     };
-    let count = usize::try_from(factors.elements()).map_err(too_many)?;
-    let mut bytes = vec![0; count.saturating_mul(size(factors.dtype))];
-    audit.read(factors, 0, &mut bytes)?;
+    let count = usize::try_from(operand.elements()).map_err(too_many)?;
+    let mut bytes = vec![0; count.saturating_mul(size(operand.dtype))];
+    audit.read(operand, 0, &mut bytes)?;
     let mut doubles = vec![0.0; count];
-    to_f64(factors.dtype, &bytes, &mut doubles);
+    to_f64(operand.dtype, &bytes, &mut doubles);
     Ok(doubles)
 }
 
@@ -105,7 +110,7 @@ impl Segment<'_> {
                 }
                 Ok(())
             }
-            Fill::Part { target, part, factors } => {
+            Fill::Part { target, part, operand } => {
                 let skipped = into / target.dtype.size();
                 match part {
                     Part::Slice { tensor, first, .. } if tensor.dtype == target.dtype => {
@@ -115,7 +120,17 @@ impl Segment<'_> {
                         cast(target, tensor, None, first.saturating_add(skipped), audit, out, scratch)
                     }
                     Part::ScaledRows { tensor, .. } => {
-                        cast(target, tensor, Some(factors), skipped, audit, out, scratch)
+                        let columns = tensor.elements() / (operand.len() as u64).max(1);
+                        let columns = usize::try_from(columns).unwrap_or(usize::MAX);
+                        let change = Change::Rows(RowFactors { factors: operand, columns });
+                        cast(target, tensor, Some(change), skipped, audit, out, scratch)
+                    }
+                    Part::ShiftedColumns { tensor, .. } => {
+                        cast(target, tensor, Some(Change::Columns(operand)), skipped, audit, out, scratch)
+                    }
+                    Part::Ones { .. } => {
+                        ones(target.dtype, out);
+                        Ok(())
                     }
                     Part::Zeros { .. } => {
                         out.fill(0);
@@ -131,12 +146,11 @@ impl Segment<'_> {
     }
 }
 
-/// Fills `out` with the elements of `tensor` from `first` on, in the target's dtype, each multiplied by its row's factor
-/// if there are factors.
+/// Fills `out` with the elements of `tensor` from `first` on, in the target's dtype, each changed as `change` says.
 fn cast(
     target: &Target,
     tensor: &Tensor,
-    factors: Option<&[f64]>,
+    change: Option<Change<'_>>,
     first: u64,
     audit: &Audit<'_>,
     out: &mut [u8],
@@ -148,16 +162,12 @@ fn cast(
     }
     let buffers = scratch.buffers.get_or_insert_with(CastBuffers::new);
     let number = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
-    let rows = factors.map(|factors| {
-        let columns = number(tensor.elements() / (factors.len() as u64).max(1));
-        RowFactors { factors, columns }
-    });
     let mut next = first;
     for out in out.chunks_mut(AT_A_TIME * size(to)) {
         let count = out.len() / size(to);
         let stored = scratch.stored.first(count * size(from));
         audit.read(tensor, next, stored)?;
-        let cast = Cast { from, to, rows, first: number(next), stored, out, buffers: &mut *buffers };
+        let cast = Cast { from, to, change, first: number(next), stored, out, buffers: &mut *buffers };
         cast.run().map_err(|Overflow(value)| overflow(target, value))?;
         next = next.saturating_add(count as u64);
     }
@@ -166,15 +176,7 @@ fn cast(
 
 /// Fills `out` with the elements of an identity matrix of `rows` rows, from element `first` on.
 fn identity(dtype: Dtype, rows: u64, first: u64, out: &mut [u8]) {
-    let one: &[u8] = match dtype {
-        Dtype::F64 => &1f64.to_le_bytes(),
-        Dtype::F32 | Dtype::C64 => &1f32.to_le_bytes(),
-        Dtype::F16 => &half::f16::ONE.to_le_bytes(),
-        Dtype::BF16 => &half::bf16::ONE.to_le_bytes(),
-        Dtype::F8E4M3 => &[0x38],
-        Dtype::F8E5M2 => &[0x3c],
-        _ => &[1],
-    };
+    let one = one(dtype);
     out.fill(0);
     let step = rows.saturating_add(1);
     let until_next = (step - first % step) % step;
@@ -183,7 +185,30 @@ fn identity(dtype: Dtype, rows: u64, first: u64, out: &mut [u8]) {
         let Some(slot) = begin.and_then(|begin| out.get_mut(begin..begin.checked_add(one.len())?)) else {
             return;
         };
-        slot.copy_from_slice(one);
+        slot.copy_from_slice(&one);
+    }
+}
+
+/// Fills `out` with ones.
+fn ones(dtype: Dtype, out: &mut [u8]) {
+    let one = one(dtype);
+    for slot in out.chunks_mut(size(dtype)) {
+        let (number, rest) = slot.split_at_mut(one.len().min(slot.len()));
+        number.copy_from_slice(one.get(..number.len()).unwrap_or_default());
+        rest.fill(0);
+    }
+}
+
+/// Returns the bytes of 1, without zeros that follow them.
+fn one(dtype: Dtype) -> SmallVec<[u8; 8]> {
+    match dtype {
+        Dtype::F64 => SmallVec::from_slice(&1f64.to_le_bytes()),
+        Dtype::F32 | Dtype::C64 => SmallVec::from_slice(&1f32.to_le_bytes()),
+        Dtype::F16 => SmallVec::from_slice(&half::f16::ONE.to_le_bytes()),
+        Dtype::BF16 => SmallVec::from_slice(&half::bf16::ONE.to_le_bytes()),
+        Dtype::F8E4M3 => SmallVec::from_slice(&[0x38]),
+        Dtype::F8E5M2 => SmallVec::from_slice(&[0x3c]),
+        _ => SmallVec::from_slice(&[1]),
     }
 }
 

@@ -196,7 +196,14 @@ fn check(target: &Target) -> Result<()> {
                 let fits = rows == Some(factors.elements()) && factors.shape.len() == 1;
                 fits.then(|| tensor.elements())
             }
-            Part::Zeros { elements } => Some(*elements),
+            Part::ShiftedColumns { tensor, addends } => {
+                castable(target, tensor.dtype, false)?;
+                castable(target, addends.dtype, false)?;
+                let columns = tensor.shape.last().copied();
+                let fits = columns == Some(addends.elements()) && addends.shape.len() == 1;
+                fits.then(|| tensor.elements())
+            }
+            Part::Zeros { elements } | Part::Ones { elements } => Some(*elements),
             Part::Identity { size } => size.checked_mul(*size),
         };
         filled = count

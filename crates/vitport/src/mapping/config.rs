@@ -1,6 +1,6 @@
 //! `[config]` and `[texts]`: values that are made of the source's facts. A value is a constant; `{ fact = "embed_dim" }`;
-//! `{ fact = "act_layer", names = { gelu = "gelu" } }`, the fact under another name; `{ when = "head", is = …, else = … }`; or
-//! `{ fact = "img_size", by = "edge" }`, a named function.
+//! `{ fact = "act_layer", names = { gelu = "gelu" } }`, the fact under another name; `{ when = "head", is = …, else = … }`;
+//! `{ fact = "img_size", by = "edge" }`, a named function; or `{ fact = "mlp_dim", over = "embed_dim" }`, a ratio.
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -15,6 +15,7 @@ pub struct Expression(Kind);
 enum Kind {
     Constant(Value),
     Fact { fact: String, names: Option<Map<String, Value>>, by: Option<Function> },
+    Ratio { fact: String, over: String },
     When { flag: String, is: Value, otherwise: Value },
 }
 
@@ -42,6 +43,13 @@ struct FactTable {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+struct RatioTable {
+    fact: String,
+    over: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct WhenTable {
     when: String,
     is: Value,
@@ -57,6 +65,10 @@ impl Expression {
     pub fn parse(key: &str, value: Value) -> Result<Self, String> {
         let wrong = |error: serde_json::Error| format!("{key}: {error}");
         Ok(Self(match &value {
+            Value::Object(table) if table.contains_key("over") => {
+                let RatioTable { fact, over } = serde_json::from_value(value).map_err(wrong)?;
+                Kind::Ratio { fact, over }
+            }
             Value::Object(table) if table.contains_key("fact") => {
                 let FactTable { fact, names, by } = serde_json::from_value(value).map_err(wrong)?;
                 Kind::Fact { fact, names, by }
@@ -88,6 +100,10 @@ impl Expression {
                 Some(false) => Ok(otherwise.clone()),
                 None => Err(missing(flag)),
             },
+            Kind::Ratio { fact, over } => {
+                let size = |name: &String| facts.number(name).ok_or_else(|| missing(name));
+                Ok(json!(ratio(size(fact)?, size(over)?)))
+            }
             Kind::Fact { fact, names, by } => {
                 let known = facts.get(fact).ok_or_else(|| missing(fact))?;
                 let value = match names {
@@ -123,6 +139,12 @@ fn edge(sides: &Value) -> Value {
     }
 }
 
+/// Returns the ratio of which the width, multiplied with it and rounded down as Python does, is the size again.
+fn ratio(size: u64, width: u64) -> f64 {
+    let ratio = size as f64 / width as f64;
+    if (width as f64 * ratio) as u64 == size { ratio } else { ratio.next_up() }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -133,6 +155,8 @@ mod tests {
         let facts = Facts::from_iter([
             Fact::new("img_size", json!([224, 224]), origin()),
             Fact::new("act_layer", "quick_gelu", origin()),
+            Fact::new("embed_dim", 1152, origin()),
+            Fact::new("mlp_dim", 4304, origin()),
             Fact::new("head", true, origin()),
         ]);
         Expression::parse("key", expression).unwrap().value("key", &facts, "ViT")
@@ -145,8 +169,19 @@ mod tests {
         assert_eq!(made(json!({ "fact": "img_size", "by": "edge" })).unwrap(), json!(224));
         assert_eq!(made(json!({ "fact": "img_size", "by": "count" })).unwrap(), json!(2));
         assert_eq!(made(json!({ "when": "head", "is": "tanh", "else": "linear" })).unwrap(), json!("tanh"));
+        assert_eq!(made(json!({ "fact": "mlp_dim", "over": "embed_dim" })).unwrap(), json!(4304.0 / 1152.0));
+        assert!(made(json!({ "fact": "mlp_dim", "over": "nothing" })).is_err());
         let names = json!({ "fact": "act_layer", "names": { "quick_gelu": "quick" } });
         assert_eq!(made(names).unwrap(), json!("quick"));
+    }
+
+    #[test]
+    fn a_ratio_gives_the_size_again() {
+        for width in 1..400_u64 {
+            for size in (1..2000).step_by(7) {
+                assert_eq!((width as f64 * ratio(size, width)) as u64, size, "{size} / {width}");
+            }
+        }
     }
 
     #[test]

@@ -36,8 +36,10 @@ impl SourceTensor {
     /// Returns the names that the file has for the tensors that it is made of.
     pub fn names_in_file(&self) -> impl Iterator<Item = &str> {
         self.parts.iter().filter_map(|part| match part {
-            Part::Slice { tensor, .. } | Part::ScaledRows { tensor, .. } => Some(&*tensor.name),
-            Part::Zeros { .. } | Part::Identity { .. } => None,
+            Part::Slice { tensor, .. }
+            | Part::ScaledRows { tensor, .. }
+            | Part::ShiftedColumns { tensor, .. } => Some(&*tensor.name),
+            Part::Zeros { .. } | Part::Ones { .. } | Part::Identity { .. } => None,
         })
     }
 
@@ -64,6 +66,7 @@ impl SourceTensor {
                         elements: to - from,
                     },
                     Part::Zeros { .. } => Part::Zeros { elements: to - from },
+                    Part::Ones { .. } => Part::Ones { elements: to - from },
                     whole if (from, to) == (start, stop) => whole.clone(),
                     _ => return None,
                 });

@@ -29,8 +29,33 @@ pub(super) struct RoundedWeights<'a> {
 /// What happens to a tensor on its way into the folder.
 struct Cast<'a> {
     dtype: Dtype,
-    /// The factor of each row that is multiplied in before rounding.
-    factors: Option<&'a Arc<Tensor>>,
+    /// What changes it before rounding.
+    change: Option<Change<'a>>,
+}
+
+/// A tensor that is folded into another.
+#[derive(Clone, Copy)]
+enum Change<'a> {
+    /// The factor of each row that is multiplied in.
+    Factors(&'a Arc<Tensor>),
+    /// The addend of each column that is added.
+    Addends(&'a Arc<Tensor>),
+}
+
+impl Change<'_> {
+    fn part(self, tensor: &Arc<Tensor>) -> Part {
+        let tensor = Arc::clone(tensor);
+        match self {
+            Self::Factors(factors) => Part::ScaledRows { tensor, factors: Arc::clone(factors) },
+            Self::Addends(addends) => Part::ShiftedColumns { tensor, addends: Arc::clone(addends) },
+        }
+    }
+
+    fn operand(&self) -> &Tensor {
+        match self {
+            Self::Factors(operand) | Self::Addends(operand) => operand,
+        }
+    }
 }
 
 impl<'a> RoundedWeights<'a> {
@@ -39,12 +64,13 @@ impl<'a> RoundedWeights<'a> {
         let mut casts = HashMap::new();
         for target in plan.targets.iter().filter(|target| matches!(target.dtype, Dtype::F16 | Dtype::BF16)) {
             for part in &target.parts {
-                let (tensor, factors) = match part {
+                let (tensor, change) = match part {
                     Part::Slice { tensor, .. } if tensor.dtype != target.dtype => (tensor, None),
-                    Part::ScaledRows { tensor, factors } => (tensor, Some(factors)),
+                    Part::ScaledRows { tensor, factors } => (tensor, Some(Change::Factors(factors))),
+                    Part::ShiftedColumns { tensor, addends } => (tensor, Some(Change::Addends(addends))),
                     _ => continue,
                 };
-                casts.insert(&*tensor.name, Cast { dtype: target.dtype, factors });
+                casts.insert(&*tensor.name, Cast { dtype: target.dtype, change });
             }
         }
         let plain = SourceWeights::new(checkpoint, tensors);
@@ -59,8 +85,8 @@ impl<'a> RoundedWeights<'a> {
         })
     }
 
-    /// Elements `first..` of the tensor as the folder's writer would write it by itself, then widened, and divided by its
-    /// factors again.
+    /// Elements `first..` of the tensor as the folder's writer would write it by itself, then widened, and its
+    /// factors or addends taken out again.
     fn rounded(
         &self,
         tensor: &SourceTensor,
@@ -69,11 +95,8 @@ impl<'a> RoundedWeights<'a> {
         out: &mut [f32],
     ) -> Result<(), ForwardError> {
         let name = &tensor.name;
-        let parts: Parts = match (cast.factors, tensor.view()) {
-            (Some(factors), Some(view)) => {
-                let scaled = Part::ScaledRows { tensor: Arc::clone(view), factors: Arc::clone(factors) };
-                Parts::from_iter([scaled])
-            }
+        let parts: Parts = match (cast.change, tensor.view()) {
+            (Some(change), Some(view)) => Parts::from_iter([change.part(view)]),
             _ => tensor.parts.clone(),
         };
         let target = Target {
@@ -89,16 +112,24 @@ impl<'a> RoundedWeights<'a> {
         let mut contents = TargetContents::new(&target, &audit).map_err(|error| unreadable(name, error))?;
         contents.read(first.saturating_mul(size), &mut bytes).map_err(|error| unreadable(name, error))?;
         widen(cast.dtype, &bytes, out);
-        let Some(factors) = cast.factors else { return Ok(()) };
-        let rows = usize::try_from(factors.elements()).unwrap_or(usize::MAX);
-        let mut of_rows = vec![0.0; rows];
-        read_f32(self.checkpoint, factors, 0, &mut of_rows)?;
-        let row = (tensor.elements() / factors.elements().max(1)).max(1);
+        let Some(change) = cast.change else { return Ok(()) };
+        let operand = change.operand();
+        let mut operands = vec![0.0; usize::try_from(operand.elements()).unwrap_or(usize::MAX)];
+        read_f32(self.checkpoint, operand, 0, &mut operands)?;
+        let row = (tensor.elements() / operand.elements().max(1)).max(1);
         for (element, value) in (first..).zip(out) {
-            let factor = usize::try_from(element / row).ok().and_then(|row| of_rows.get(row));
-            // What is multiplied with 0 again may be anything.
-            let divisor = factor.filter(|&&factor| factor != 0.0).map_or(1.0, |&factor| f64::from(factor));
-            *value = (f64::from(*value) / divisor) as f32;
+            let place = match change {
+                Change::Factors(_) => element / row,
+                Change::Addends(_) => element % operand.elements().max(1),
+            };
+            let known = usize::try_from(place).ok().and_then(|place| operands.get(place)).copied();
+            let (number, known) = (f64::from(*value), known.map(f64::from));
+            *value = match (change, known) {
+                (Change::Addends(_), Some(addend)) => number - addend,
+                // What is multiplied with 0 again may be anything.
+                (Change::Factors(_), Some(factor)) if factor != 0.0 => number / factor,
+                _ => number,
+            } as f32;
         }
         Ok(())
     }

@@ -125,7 +125,8 @@ fn read_parts(
                 read_f32(checkpoint, tensor, first.saturating_add(position - start), now)?;
             }
             Part::Zeros { .. } => now.fill(0.0),
-            Part::ScaledRows { .. } | Part::Identity { .. } => {
+            Part::Ones { .. } => now.fill(1.0),
+            Part::ScaledRows { .. } | Part::ShiftedColumns { .. } | Part::Identity { .. } => {
                 return Err(unreadable(&tensor.name, "it is computed, and only written tensors can be"));
             }
         }

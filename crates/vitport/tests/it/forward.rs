@@ -234,6 +234,10 @@ fn every_tensor_is_needed_in_its_shape() {
         "vit/transformers_base",
         "cvt/microsoft",
         "cvt/transformers_two_stages",
+        "encoders/siglip_pooled",
+        "encoders/ijepa_classifier",
+        "encoders/aimv2_biases",
+        "encoders/internvl_normed",
     ];
     for Case { definition, name, config, .. } in cases().into_iter().filter(|case| names.contains(&case.name))
     {
@@ -318,6 +322,56 @@ fn configs_that_describe_no_vit_are_errors() {
         other_size.forward(&pixels, &weights(&tensors(name)), &mut ()),
         Err(ForwardError::Input { expected: [3, 20, 20], found: [3, 16, 16] })
     ));
+}
+
+#[test]
+fn configs_of_encoders_that_cannot_be_run_are_errors() {
+    let sizes = || {
+        [
+            json!({ "num_attention_heads": 5 }),
+            json!({ "architectures": ["AutoModel"] }),
+            json!({ "hidden_act": "swish\u{202e}" }),
+        ]
+    };
+    let cases = [
+        (SIGLIP, "siglip", vec![json!({ "image_size": [20, 20] })]),
+        (IJEPA, "ijepa", vec![]),
+        (AIMV2, "aimv2", vec![json!({ "use_head": true }), json!({ "is_native": true })]),
+        (
+            INTERNVL,
+            "internvl",
+            vec![
+                json!({ "use_qk_norm": true }),
+                json!({ "use_mask_token": true }),
+                json!({ "norm_type": "batch\u{202e}" }),
+            ],
+        ),
+        (TIPSV2, "tipsv2", vec![json!({ "mlp_ratio": "4" })]),
+        (
+            RADIO,
+            "radio",
+            vec![
+                json!({ "max_img_size": 2048 }),
+                json!({ "num_cls_tokens": 3 }),
+                json!({ "summary_idxs": [0, 1] }),
+                json!({ "use_swiglu_ffn": true }),
+                json!({ "video_temporal_patch_size": 2 }),
+                json!({ "patch_size": 0 }),
+            ],
+        ),
+    ];
+    for (definition, name, bad) in cases {
+        let name = format!("encoders/{name}");
+        let good = config(&name);
+        not_built(definition, &good, sizes().into_iter().chain(bad));
+        let lies = [
+            json!({ "hidden_size": 27 }),
+            json!({ "num_hidden_layers": usize::MAX }),
+            json!({ "layer_norm_eps": "1e-6", "rms_norm_eps": "1e-6" }),
+            json!({ "patch_size": 3 }),
+        ];
+        not_run(definition, &name, &good, lies);
+    }
 }
 
 #[test]

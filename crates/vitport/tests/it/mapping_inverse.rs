@@ -115,9 +115,9 @@ fn every_operation_that_loses_nothing_can_be_inverted() {
     );
     comes_back("[pad]\npos = { to = \"p\", rows = 2 }", &[("pos", &[1, 3, 4])], &[("p", &[1, 5, 4])]);
     comes_back(
-        "[rename]\na = \"b\"\n[fill]\nz = { zeros = [3] }\ni = { identity = \"width\" }",
+        "[rename]\na = \"b\"\n[fill]\nz = { zeros = [3] }\no = { ones = [2] }\ni = { identity = \"width\" }",
         &[("a", &[2])],
-        &[("b", &[2]), ("z", &[3]), ("i", &[4, 4])],
+        &[("b", &[2]), ("z", &[3]), ("o", &[2]), ("i", &[4, 4])],
     );
 }
 
@@ -146,6 +146,10 @@ fn products_casts_and_what_is_missing_are_said() {
     let fold = "[fold]\nw = { to = \"ww\", rows_times = \"g\" }";
     let said = reasons(plans(fold, &source, &[("ww", &[4, 3])], None).1);
     assert!(said.contains("ww does not fit: it is a product of two tensors"), "{said}");
+    let source = tensors([("p", &[1, 4, 3][..]), ("b", &[3][..])], Dtype::F32);
+    let shift = "[shift]\np = { to = \"pp\", columns_plus = \"b\" }";
+    let said = reasons(plans(shift, &source, &[("pp", &[1, 4, 3])], None).1);
+    assert!(said.contains("pp does not fit: it is a sum of two tensors"), "{said}");
     let source = tensors([("w", &[4, 3][..])], Dtype::F32);
     let said = reasons(plans("[rename]\nw = \"ww\"", &source, &[("ww", &[4, 3])], Some(Dtype::F16)).1);
     assert!(said.contains("it is cast from"), "{said}");

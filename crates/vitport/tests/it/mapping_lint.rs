@@ -260,6 +260,9 @@ fn every_source_tensor_is_mapped_or_dropped_and_every_target_is_made_once() {
                     vitport::plan::Part::ScaledRows { tensor, factors } => {
                         used.extend([&*tensor.name, &*factors.name]);
                     }
+                    vitport::plan::Part::ShiftedColumns { tensor, addends } => {
+                        used.extend([&*tensor.name, &*addends.name]);
+                    }
                     _ => {}
                 }
             }

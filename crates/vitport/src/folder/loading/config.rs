@@ -19,7 +19,7 @@ use serde_json::{Map, Value, json};
 use super::{names, not_verified, shown, types};
 
 /// Keys that decide nothing in evaluation, and the values that their classes accept.
-const INERT: [(&str, Range); 9] = [
+const INERT: [(&str, Range); 10] = [
     ("attention_drop_rate", Range::Fraction),
     ("attention_dropout", Range::Number),
     ("attention_probs_dropout_prob", Range::Number),
@@ -29,6 +29,7 @@ const INERT: [(&str, Range); 9] = [
     ("hidden_dropout_prob", Range::Fraction),
     ("initializer_factor", Range::Number),
     ("initializer_range", Range::Number),
+    ("projection_dropout", Range::Fraction),
 ];
 
 /// Keys with a rule of their own: here, or among the facts and effects that verification compares.
@@ -148,7 +149,12 @@ fn is_within(range: Range, value: &Value, wanted: Option<&Value>) -> bool {
 
 /// Returns whether a key of a backbone says what follows from the number of stages anyway.
 fn is_stage_key(key: &str, value: &Value, wanted: &Map<String, Value>) -> bool {
-    let Some(stages) = wanted.get("num_stages").and_then(Value::as_u64) else { return false };
+    // A backbone without stages of its own counts its layers.
+    let count = match wanted.contains_key("reshape_hidden_states") {
+        true => "num_hidden_layers",
+        false => "num_stages",
+    };
+    let Some(stages) = wanted.get(count).and_then(Value::as_u64) else { return false };
     match key {
         "stage_names" => {
             let stages = (1..=stages).map(|stage| json!(format!("stage{stage}")));

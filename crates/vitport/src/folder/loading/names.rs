@@ -149,7 +149,18 @@ mod tests {
                 assert!(processor_defaults(version, class).unwrap().contains_key("resample"), "{class}");
             }
         }
-        for model_type in ["vit", "cvt", "clip_vision_model", "convnext"] {
+        for model_type in [
+            "vit",
+            "cvt",
+            "clip_vision_model",
+            "convnext",
+            "siglip_vision_model",
+            "ijepa",
+            "aimv2_vision_model",
+            "internvl_vision",
+            "radio",
+            "tipsv2_vision_model",
+        ] {
             assert_eq!(type_of(model_type, "num_channels"), Some("int"), "{model_type}");
             for name in
                 ["attribute_map", "is_causal", "attn_implementation", "use_return_dict", "to_dict", "self"]

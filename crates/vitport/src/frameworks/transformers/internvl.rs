@@ -1,4 +1,5 @@
-//! transformers' `InternVLVisionModel` (models/internvl/modeling_internvl.py, 5.23.0), whose forward pass raises in 4.57.6.
+//! transformers' `InternVLVisionModel` (models/internvl/modeling_internvl.py, 4.57.6 and 5.23.0). In 4.57.6 its forward
+//! pass raises when hidden states are asked for, and only then.
 
 use serde::Deserialize;
 
@@ -16,7 +17,7 @@ pub const DEFINITION: OneClass = OneClass {
     id: "transformers/internvl_vision",
     class: "InternVLVisionModel",
     task: |_| Task::CLASS_TOKEN,
-    defaults: |_| exported_defaults(include_str!("../../../data/transformers/internvl_vision.v5.json")),
+    defaults: |_| exported_defaults(include_str!("../../../data/transformers/internvl_vision.v4.json")),
     // Neither version has one for this model_type.
     processor: "",
     ignored_keys: &["attention_dropout", "layer_scale_init_value", "projection_dropout"],

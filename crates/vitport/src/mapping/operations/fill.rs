@@ -1,4 +1,4 @@
-//! `"target" = { zeros = ["embed_dim"] }` or `{ identity = "embed_dim" }`: values that no source holds.
+//! `"target" = { zeros = ["embed_dim"] }`, `{ ones = ["embed_dim"] }` or `{ identity = "embed_dim" }`: values that no source holds.
 
 use serde::Deserialize;
 use smallvec::smallvec;
@@ -19,9 +19,14 @@ pub(super) struct Fill {
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "lowercase", expecting = "a table of `zeros` or `identity`")]
+#[serde(
+    deny_unknown_fields,
+    rename_all = "lowercase",
+    expecting = "a table of `zeros`, `ones` or `identity`"
+)]
 pub(super) enum Entry {
     Zeros(Vec<Dimension>),
+    Ones(Vec<Dimension>),
     Identity(Dimension),
 }
 
@@ -41,11 +46,17 @@ impl Operation for Fill {
     }
 
     fn make(&self, _: &[&SourceTensor], context: &Context<'_>) -> Result<Vec<Made>, Problem> {
+        let elements = |shape: &Dims| shape.iter().fold(1_u64, |product, &size| product.saturating_mul(size));
         let (shape, part) = match &self.values {
             Entry::Zeros(shape) => {
                 let shape = context.shape(shape)?;
-                let elements = shape.iter().fold(1_u64, |product, &size| product.saturating_mul(size));
+                let elements = elements(&shape);
                 (shape, Part::Zeros { elements })
+            }
+            Entry::Ones(shape) => {
+                let shape = context.shape(shape)?;
+                let elements = elements(&shape);
+                (shape, Part::Ones { elements })
             }
             Entry::Identity(size) => {
                 let size = context.size(size)?;

@@ -12,6 +12,7 @@ mod pad;
 mod permute;
 mod rename;
 mod reshape;
+mod shift;
 mod split;
 mod transpose;
 mod views;
@@ -41,6 +42,7 @@ pub(super) const TABLES: &[(&str, ReadTable)] = &[
     (reshape::TABLE, read_table::<reshape::Reshape>),
     (pad::TABLE, read_table::<pad::Pad>),
     (fold::TABLE, read_table::<fold::Fold>),
+    (shift::TABLE, read_table::<shift::Shift>),
     (fill::TABLE, read_table::<fill::Fill>),
     (drop::TABLE, read_table::<drop::Drop>),
 ];

@@ -130,7 +130,7 @@ def opened_from(name, cls):
 @torch.no_grad()
 def check():
     for name, (cls, _) in MODELS.items():
-        if not hasattr(transformers, cls) or name.startswith("internvl"):
+        if not hasattr(transformers, cls):
             print(name, "not in this version")
             continue
         model, info = opened_from(name, getattr(transformers, cls))
