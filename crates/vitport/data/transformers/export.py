@@ -13,9 +13,9 @@ import transformers
 
 # Some exist in version 5 only.
 NAMES = [
-    "ViTConfig", "CvtConfig", "CLIPVisionConfig", "ConvNextConfig", "SiglipVisionConfig", "IJepaConfig", "Aimv2VisionConfig",
-    "InternVLVisionConfig", "RadioConfig", "Tipsv2VisionConfig", "BeitConfig", "Dinov2Config", "Dinov2WithRegistersConfig",
-    "DeiTConfig", "DINOv3ViTConfig",
+    "ViTConfig", "CvtConfig", "CLIPVisionConfig", "ConvNextConfig", "SiglipVisionConfig", "SiglipConfig", "IJepaConfig",
+    "Aimv2VisionConfig", "InternVLVisionConfig", "RadioConfig", "Tipsv2VisionConfig", "BeitConfig", "Dinov2Config",
+    "Dinov2WithRegistersConfig", "DeiTConfig", "DINOv3ViTConfig",
 ]
 CLASSES = [getattr(transformers, name) for name in NAMES if hasattr(transformers, name)]
 MAJOR = transformers.__version__.partition(".")[0]

@@ -26,6 +26,7 @@ FAMILIES = {
     "clip_vision_model": ("clip", "CLIPVisionConfig"),
     "convnext": ("convnext", "ConvNextConfig"),
     "siglip_vision_model": ("siglip", "SiglipVisionConfig"),
+    "siglip": ("siglip", "SiglipConfig"),
     "ijepa": ("ijepa", "IJepaConfig"),
     "aimv2_vision_model": ("aimv2", "Aimv2VisionConfig"),
     "internvl_vision": ("internvl", "InternVLVisionConfig"),

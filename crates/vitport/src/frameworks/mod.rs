@@ -69,10 +69,11 @@ pub const SOURCES: [&dyn SourceDefinition; 4] = [
 ];
 
 /// Lists every definition of transformers that can be written and run.
-pub const TARGETS: [&dyn transformers::TargetDefinition; 15] = [
+pub const TARGETS: [&dyn transformers::TargetDefinition; 16] = [
     &transformers::vit::DEFINITION,
     &transformers::clip::DEFINITION,
     &transformers::siglip::DEFINITION,
+    &transformers::siglip::CLASSIFIER,
     &transformers::ijepa::DEFINITION,
     &transformers::aimv2::DEFINITION,
     &transformers::internvl::DEFINITION,

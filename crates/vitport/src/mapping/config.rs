@@ -1,6 +1,6 @@
 //! `[config]` and `[texts]`: values that are made of the source's facts. A value is a constant; `{ fact = "embed_dim" }`;
 //! `{ fact = "act_layer", names = { gelu = "gelu" } }`, the fact under another name; `{ when = "head", is = …, else = … }`;
-//! `{ fact = "img_size", by = "edge" }`, a named function; or `{ fact = "mlp_dim", over = "embed_dim" }`, a ratio.
+//! `{ fact = "img_size", by = "edge" }`, a named function; `{ fact = "mlp_dim", over = "embed_dim" }`, a ratio; or a table of values.
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -15,8 +15,9 @@ pub struct Expression(Kind);
 enum Kind {
     Constant(Value),
     Fact { fact: String, names: Option<Map<String, Value>>, by: Option<Function> },
-    Ratio { fact: String, over: String },
-    When { flag: String, is: Value, otherwise: Value },
+    Ratio { fact: String, over: String, times: f64 },
+    When { flag: String, is: Box<Expression>, otherwise: Box<Expression> },
+    Table(Vec<(String, Expression)>),
 }
 
 /// A named function of a fact.
@@ -46,6 +47,12 @@ struct FactTable {
 struct RatioTable {
     fact: String,
     over: String,
+    #[serde(default = "once")]
+    times: f64,
+}
+
+fn once() -> f64 {
+    1.0
 }
 
 #[derive(Deserialize)]
@@ -66,8 +73,8 @@ impl Expression {
         let wrong = |error: serde_json::Error| format!("{key}: {error}");
         Ok(Self(match &value {
             Value::Object(table) if table.contains_key("over") => {
-                let RatioTable { fact, over } = serde_json::from_value(value).map_err(wrong)?;
-                Kind::Ratio { fact, over }
+                let RatioTable { fact, over, times } = serde_json::from_value(value).map_err(wrong)?;
+                Kind::Ratio { fact, over, times }
             }
             Value::Object(table) if table.contains_key("fact") => {
                 let FactTable { fact, names, by } = serde_json::from_value(value).map_err(wrong)?;
@@ -75,7 +82,13 @@ impl Expression {
             }
             Value::Object(table) if table.contains_key("when") => {
                 let WhenTable { when, is, otherwise } = serde_json::from_value(value).map_err(wrong)?;
-                Kind::When { flag: when, is, otherwise }
+                let branch = |value| Self::parse(key, value).map(Box::new);
+                Kind::When { flag: when, is: branch(is)?, otherwise: branch(otherwise)? }
+            }
+            Value::Object(table) => {
+                let entry =
+                    |(key, value): (&String, &Value)| Ok((key.clone(), Self::parse(key, value.clone())?));
+                Kind::Table(table.iter().map(entry).collect::<Result<_, String>>()?)
             }
             _ => Kind::Constant(value),
         }))
@@ -96,13 +109,18 @@ impl Expression {
         match &self.0 {
             Kind::Constant(value) => Ok(value.clone()),
             Kind::When { flag, is, otherwise } => match facts.flag(flag) {
-                Some(true) => Ok(is.clone()),
-                Some(false) => Ok(otherwise.clone()),
+                Some(true) => is.value(key, facts, target),
+                Some(false) => otherwise.value(key, facts, target),
                 None => Err(missing(flag)),
             },
-            Kind::Ratio { fact, over } => {
+            Kind::Table(entries) => {
+                let value =
+                    |(key, entry): &(String, Expression)| Ok((key.clone(), entry.value(key, facts, target)?));
+                Ok(Value::Object(entries.iter().map(value).collect::<Result<_, FactError>>()?))
+            }
+            Kind::Ratio { fact, over, times } => {
                 let size = |name: &String| facts.number(name).ok_or_else(|| missing(name));
-                Ok(json!(ratio(size(fact)?, size(over)?)))
+                Ok(json!(ratio(size(fact)? as f64 * times, size(over)? as f64)))
             }
             Kind::Fact { fact, names, by } => {
                 let known = facts.get(fact).ok_or_else(|| missing(fact))?;
@@ -139,10 +157,10 @@ fn edge(sides: &Value) -> Value {
     }
 }
 
-/// Returns the ratio of which the width, multiplied with it and rounded down as Python does, is the size again.
-fn ratio(size: u64, width: u64) -> f64 {
-    let ratio = size as f64 / width as f64;
-    if (width as f64 * ratio) as u64 == size { ratio } else { ratio.next_up() }
+/// Returns the ratio of which the width, multiplied with it and rounded down as Python does, is the size again, itself rounded down.
+fn ratio(size: f64, width: f64) -> f64 {
+    let ratio = size / width;
+    if width * ratio < size.floor() { ratio.next_up() } else { ratio }
 }
 
 #[cfg(test)]
@@ -170,6 +188,10 @@ mod tests {
         assert_eq!(made(json!({ "fact": "img_size", "by": "count" })).unwrap(), json!(2));
         assert_eq!(made(json!({ "when": "head", "is": "tanh", "else": "linear" })).unwrap(), json!("tanh"));
         assert_eq!(made(json!({ "fact": "mlp_dim", "over": "embed_dim" })).unwrap(), json!(4304.0 / 1152.0));
+        let three_quarters = json!({ "fact": "mlp_dim", "over": "embed_dim", "times": 0.75 });
+        assert_eq!(made(three_quarters).unwrap(), json!(3228.0 / 1152.0));
+        let nested = json!({ "width": { "fact": "embed_dim" }, "act": { "when": "head", "is": { "fact": "act_layer" }, "else": 0 } });
+        assert_eq!(made(nested).unwrap(), json!({ "width": 1152, "act": "quick_gelu" }));
         assert!(made(json!({ "fact": "mlp_dim", "over": "nothing" })).is_err());
         let names = json!({ "fact": "act_layer", "names": { "quick_gelu": "quick" } });
         assert_eq!(made(names).unwrap(), json!("quick"));
@@ -179,7 +201,8 @@ mod tests {
     fn a_ratio_gives_the_size_again() {
         for width in 1..400_u64 {
             for size in (1..2000).step_by(7) {
-                assert_eq!((width as f64 * ratio(size, width)) as u64, size, "{size} / {width}");
+                let ratio = ratio(size as f64, width as f64);
+                assert_eq!((width as f64 * ratio) as u64, size, "{size} / {width}");
             }
         }
     }

@@ -15,6 +15,7 @@ const MICROSOFT: &dyn Definition = &microsoft::cvt::MicrosoftCvt;
 const VIT: &dyn Definition = &transformers::vit::DEFINITION;
 const CVT: &dyn Definition = &transformers::cvt::Cvt;
 const SIGLIP: &dyn Definition = &transformers::siglip::DEFINITION;
+const SIGLIP_CLASSIFIER: &dyn Definition = &transformers::siglip::CLASSIFIER;
 const IJEPA: &dyn Definition = &transformers::ijepa::DEFINITION;
 const AIMV2: &dyn Definition = &transformers::aimv2::DEFINITION;
 const INTERNVL: &dyn Definition = &transformers::internvl::DEFINITION;
@@ -132,6 +133,7 @@ fn cases() -> Vec<Case> {
         // embeddings, two layers, a norm where there is one, and outputs
         of_config(SIGLIP, "encoders/siglip_pooled", 5),
         of_config(SIGLIP, "encoders/siglip", 5),
+        of_config(SIGLIP_CLASSIFIER, "encoders/siglip_classifier", 6),
         of_config(IJEPA, "encoders/ijepa", 5),
         of_config(IJEPA, "encoders/ijepa_classifier", 6),
         of_config(AIMV2, "encoders/aimv2", 5),
@@ -235,6 +237,7 @@ fn every_tensor_is_needed_in_its_shape() {
         "cvt/microsoft",
         "cvt/transformers_two_stages",
         "encoders/siglip_pooled",
+        "encoders/siglip_classifier",
         "encoders/ijepa_classifier",
         "encoders/aimv2_biases",
         "encoders/internvl_normed",

@@ -28,6 +28,7 @@ mod refusals;
 mod registry;
 mod report_page;
 mod saved_modules;
+mod timm_encoders;
 mod training;
 mod verify;
 mod write;

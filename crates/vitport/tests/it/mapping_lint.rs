@@ -159,14 +159,14 @@ fn facts_read(value: &toml::Value, found: &mut BTreeSet<String>) {
         toml::Value::Table(table) => {
             for (key, value) in table {
                 match (key.as_str(), value) {
-                    ("fact" | "when" | "unless" | "identity", toml::Value::String(name)) => {
+                    ("fact" | "over" | "when" | "unless" | "identity", toml::Value::String(name)) => {
                         found.insert(name.clone());
                     }
                     ("when" | "unless", toml::Value::Table(flags)) => {
                         found.extend(flags.keys().cloned());
                         flags.values().for_each(|rules| facts_read(rules, found));
                     }
-                    ("zeros" | "shape", toml::Value::Array(sizes)) => {
+                    ("zeros" | "ones" | "shape", toml::Value::Array(sizes)) => {
                         found.extend(sizes.iter().filter_map(|size| Some(size.as_str()?.to_owned())));
                     }
                     _ => facts_read(value, found),

@@ -1,15 +1,16 @@
-//! transformers' `SiglipVisionModel`, with its attention pooling or without (models/siglip/modeling_siglip.py, 4.57.6 and
-//! 5.23.0), names as they lie on disk.
+//! transformers' `SiglipVisionModel`, with its attention pooling or without, and `SiglipForImageClassification`
+//! (models/siglip/modeling_siglip.py, 4.57.6 and 5.23.0), names as they lie on disk.
 
 use serde::Deserialize;
+use serde_json::{Map, Value};
 
 use super::super::build;
 use super::activations::activation;
 use super::encoder::{self, EncoderLayer, FeedForward, Norm, Patches};
-use super::{OneClass, Task, exported_defaults};
+use super::{Labels, OneClass, Task, exported_defaults, with_defaults};
 use crate::nn::{
-    Activation, AttentionPool, Context, Forward, ForwardError, LayerNorm, Linear, Mlp, Outputs, Parameter,
-    Pixels, PoolQkv, Scope, mean_of_rows,
+    Activation, AttentionPool, Context, Forward, ForwardError, LayerNorm, Linear, Matrix, Mlp, Outputs,
+    Parameter, Pixels, PoolQkv, Scope, mean_of_rows, outputs_of_head,
 };
 
 /// Declares the definition.
@@ -20,12 +21,48 @@ pub const DEFINITION: OneClass = OneClass {
         Some(value) if value == false => Task::MEAN_OF_PATCHES,
         _ => Task::POOLED,
     },
-    defaults: |_| exported_defaults(include_str!("../../../data/transformers/siglip_vision_model.v4.json")),
+    defaults: |_| vision_defaults(),
     // Neither version has one for this model_type.
     processor: "",
     ignored_keys: &["attention_dropout"],
-    build: |config| build("SiglipVisionConfig", config, SiglipVisionTransformer::new),
+    build: |config| {
+        build("SiglipVisionConfig", config, |root, config| SiglipVisionTransformer::new(root, config, None))
+    },
 };
+
+/// Declares the definition of the class with a classifier, whose config has the vision model's inside.
+pub const CLASSIFIER: OneClass = OneClass {
+    id: "transformers/siglip",
+    class: "SiglipForImageClassification",
+    task: |_| Task::Classification,
+    defaults: |_| exported_defaults(include_str!("../../../data/transformers/siglip.v4.json")),
+    processor: "SiglipImageProcessor",
+    ignored_keys: &["initializer_factor", "text_config"],
+    build: |config| {
+        build("SiglipConfig", config, |root, SiglipConfig { vision_config, labels }: &SiglipConfig| {
+            let vision_config = with_defaults(vision_config, &vision_defaults());
+            let vision_config: SiglipVisionConfig = serde_json::from_value(vision_config.into())
+                .map_err(|error| ForwardError::config(format!("vision_config is none: {error}")))?;
+            if vision_config.vision_use_head {
+                let detail = "vision_use_head is true, and a classifier reads the mean over the patches";
+                return Err(ForwardError::config(detail.to_owned()));
+            }
+            SiglipVisionTransformer::new(root, &vision_config, Some(labels.count()))
+        })
+    },
+};
+
+fn vision_defaults() -> Map<String, Value> {
+    exported_defaults(include_str!("../../../data/transformers/siglip_vision_model.v4.json"))
+}
+
+/// The keys of `config.json` that the forward pass of the classifier depends on.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+struct SiglipConfig {
+    vision_config: Map<String, Value>,
+    #[serde(flatten)]
+    labels: Labels,
+}
 
 /// The keys of `config.json` that the forward pass depends on.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -55,10 +92,11 @@ struct SiglipVisionTransformer {
     layers: Vec<EncoderLayer>,
     post_layernorm: LayerNorm,
     head: Option<AttentionPool>,
+    classifier: Option<Linear>,
 }
 
 impl SiglipVisionTransformer {
-    fn new(root: &Scope, config: &SiglipVisionConfig) -> Result<Self, ForwardError> {
+    fn new(root: &Scope, config: &SiglipVisionConfig, classes: Option<usize>) -> Result<Self, ForwardError> {
         let SiglipVisionConfig { hidden_size: width, image_size, patch_size, layer_norm_eps: eps, .. } =
             *config;
         let scope = root.pp("vision_model");
@@ -77,6 +115,9 @@ impl SiglipVisionTransformer {
                 .list("encoder.layers", config.num_hidden_layers, |scope, _| layer(scope, config))?,
             post_layernorm: LayerNorm::new(&scope.pp("post_layernorm"), width, eps)?,
             head: config.vision_use_head.then(|| head(&scope.pp("head"), config)).transpose()?,
+            classifier: classes
+                .map(|classes| Linear::new(&root.pp("classifier"), width, classes, true))
+                .transpose()?,
         })
     }
 }
@@ -125,11 +166,13 @@ impl Forward for SiglipVisionTransformer {
         encoder::run(&self.layers, "encoder.layers", &mut hidden_states, cx)?;
         let sequence = self.post_layernorm.forward(&hidden_states, cx)?;
         cx.trace("post_layernorm", &sequence);
-        let mut outputs = Outputs::new();
-        match &self.head {
-            Some(head) => outputs.push("pooler_output", head.forward(&sequence, cx)?.into_values()),
-            None => outputs.push("last_hidden_state.mean(1)", mean_of_rows(&sequence)),
-        }
-        Ok(outputs)
+        let (name, pooled) = match &self.head {
+            Some(head) => ("pooler_output", head.forward(&sequence, cx)?),
+            None => {
+                let mean = Matrix::from_values(1, sequence.columns(), mean_of_rows(&sequence))?;
+                ("last_hidden_state.mean(1)", mean)
+            }
+        };
+        outputs_of_head([name, "logits"], &pooled, self.classifier.as_ref(), cx)
     }
 }

@@ -11,6 +11,7 @@ the names of the places, and outputs. Weights are drawn so that the outputs depe
 import json
 import sys
 import tempfile
+import zlib
 from pathlib import Path
 
 import torch
@@ -26,6 +27,8 @@ MODELS = {
     "siglip_pooled": ("SiglipVisionModel", dict(**SIZES, **MLP, image_size=20, patch_size=5, hidden_act="gelu_pytorch_tanh")),
     "siglip": ("SiglipVisionModel", dict(**SIZES, **MLP, image_size=18, patch_size=5, hidden_act="gelu", layer_norm_eps=1e-3,
                                          vision_use_head=False)),
+    "siglip_classifier": ("SiglipForImageClassification", dict(num_labels=4, vision_config=dict(
+        **SIZES, **MLP, image_size=20, patch_size=5, hidden_act="quick_gelu", vision_use_head=False))),
     "ijepa": ("IJepaModel", dict(**SIZES, **MLP, image_size=[20, 15], patch_size=5, layer_norm_eps=1e-6)),
     "ijepa_classifier": ("IJepaForImageClassification", dict(**SIZES, **MLP, image_size=16, patch_size=4, qkv_bias=False,
                                                              num_labels=7)),
@@ -95,16 +98,20 @@ def write(path, tensors):
 
 @torch.no_grad()
 def make():
-    for seed, (name, (cls, config)) in enumerate(MODELS.items()):
+    for name, (cls, config) in MODELS.items():
+        seed = zlib.crc32(name.encode())
         cls = getattr(transformers, cls)
         config = cls.config_class(**config)
         model = randomise(cls(config), seed)
+        config = getattr(config, "vision_config", config)
         size = config.image_size if isinstance(config.image_size, (list, tuple)) else [config.image_size] * 2
-        pixels = torch.randn(1, 3, *size, generator=torch.Generator().manual_seed(100 + seed))
+        pixels = torch.randn(1, 3, *size, generator=torch.Generator().manual_seed(1 + seed))
         with tempfile.TemporaryDirectory() as folder:
             model.save_pretrained(folder)
             state = load_file(Path(folder) / "model.safetensors")
             config = json.loads((Path(folder) / "config.json").read_text())
+            # That of a text model of the usual size, which the class does not make.
+            config.pop("text_config", None)
         if name.startswith("siglip") and not any(key.startswith("vision_model.") for key in state):
             state = {f"vision_model.{key}": value for key, value in state.items()}
         # A folder that vitport writes has a float in the place of the one whole number, which the class converts.
