@@ -173,6 +173,10 @@ impl From<VerifyError> for Failure {
         let message = error.to_string();
         match error {
             VerifyError::Folder(error) => error.into(),
+            VerifyError::NotVerified(error) => {
+                let about = Self::from(error);
+                Self { kind: FailureKind::Different, message, ..about }
+            }
             VerifyError::NotRunnable { folder, .. } => {
                 Self::new(FailureKind::UnknownArchitecture, message).in_file(folder)
             }

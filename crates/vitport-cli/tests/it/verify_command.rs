@@ -178,3 +178,36 @@ fn verify_does_not_overwrite_what_it_verifies() {
     }
     assert!(fs::read_to_string(temporary.path().join("out/config.json")).unwrap().contains("hidden_size"));
 }
+
+#[test]
+fn a_folder_that_cannot_be_read_as_transformers_reads_it_is_different() {
+    let source = example("vit_small_twin");
+    let verified = |temporary: &TempDir, part: &str| {
+        let arguments = ["verify", source.to_str().unwrap(), "out", "--json"];
+        let output = vitport(&arguments, temporary.path());
+        assert_eq!(output.status.code(), Some(5), "{}", String::from_utf8_lossy(&output.stderr));
+        let document = document(&output);
+        assert_eq!(document["kind"], "different");
+        let message = document["message"].as_str().unwrap();
+        assert!(message.starts_with("the folder is not verified: ") && message.contains(part), "{message}");
+    };
+    let temporary = folder_with_folder();
+    change(&temporary, "config.json", "0.02", "NaN");
+    verified(&temporary, "config.json");
+    let temporary = folder_with_folder();
+    fs::remove_file(temporary.path().join("out/preprocessor_config.json")).unwrap();
+    let socket = temporary.path().join("out/preprocessor_config.json");
+    let _listener = std::os::unix::net::UnixListener::bind(socket).unwrap();
+    verified(&temporary, "preprocessor_config.json");
+
+    let temporary = tempfile::tempdir().unwrap();
+    let arguments = ["convert", source.to_str().unwrap(), "-o", "out", "-q", "--max-shard-size", "200000"];
+    assert!(vitport(&arguments, temporary.path()).status.success());
+    let index = "model.safetensors.index.json";
+    let text = fs::read_to_string(temporary.path().join("out").join(index)).unwrap();
+    let (first, second) = ("model-00001-of", "model-00002-of");
+    assert!(text.contains(first) && text.contains(second), "{text}");
+    let swapped = text.replace(first, "model-x-of").replace(second, first).replace("model-x-of", second);
+    fs::write(temporary.path().join("out").join(index), swapped).unwrap();
+    verified(&temporary, "which does not hold it");
+}

@@ -5,7 +5,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use vitport_checkpoint::escape;
+use vitport_checkpoint::{Reason, escape};
 
 /// Stands for what this module returns.
 pub type Result<T> = std::result::Result<T, FolderError>;
@@ -171,6 +171,18 @@ impl FolderError {
             FolderError::Disk { .. } => FolderErrorClass::Disk,
             FolderError::Plan { .. } => FolderErrorClass::Bug,
             _ => FolderErrorClass::Usage,
+        }
+    }
+
+    /// Returns whether a folder is there and says something that cannot be read, or that contradicts itself: transformers may open
+    /// it otherwise, or not at all.
+    pub fn is_about_contents(&self) -> bool {
+        match self {
+            FolderError::Unreadable { path, .. } => path.exists() && !path.is_dir(),
+            FolderError::Source(error) => {
+                matches!(error.reason(), Some(Reason::Shard | Reason::Contradiction))
+            }
+            _ => false,
         }
     }
 

@@ -49,6 +49,9 @@ pub enum VerifyError {
     /// A file cannot be read.
     #[error(transparent)]
     Folder(#[from] folder::FolderError),
+    /// The folder is there, and its documents or weights cannot be read as transformers reads them.
+    #[error("the folder is not verified: {0}")]
+    NotVerified(folder::FolderError),
     /// A network cannot be run.
     #[error("the {side} network: {error}")]
     Forward {

@@ -41,7 +41,11 @@ pub fn compare(
     hashing: Hashing,
 ) -> Result<Report, VerifyError> {
     let start = Instant::now();
-    let folder = Folder::open(folder_path, &prepared.limits)?;
+    let folder =
+        Folder::open(folder_path, &prepared.limits).map_err(|error| match error.is_about_contents() {
+            true => VerifyError::NotVerified(error),
+            false => VerifyError::Folder(error),
+        })?;
     // Bytes and pixels are compared while the hashes come to their end; the networks then have the processor for
     // themselves, so that what is timed is a forward pass.
     let pixels = pixels::prepare(prepared, &folder, image)?;
