@@ -9,6 +9,7 @@ use super::VerifyError;
 use super::report::{Guess, Probabilities, top5};
 use super::run::label_of_folder;
 use super::weights::SourceWeights;
+use crate::folder::loading::names;
 use crate::folder::reader::Folder;
 use crate::frameworks::TARGETS;
 use crate::image::{ImageProcessor, RgbImage};
@@ -46,7 +47,8 @@ impl Classifier {
         let Some(Value::Object(processor)) = &folder.processor else {
             return Err(not_runnable("it has no preprocessor_config.json".to_owned()));
         };
-        let processor = ImageProcessor::from_json(processor, Some(target.default_processor()))?;
+        let processor =
+            ImageProcessor::from_json(processor, names::processor_of_model_type(target.model_type()))?;
         let named = folder.checkpoint.tensors().iter().map(|tensor| (tensor.name.clone(), tensor.clone()));
         let tensors = Sources::of_state_dict(&StateDict::from_entries(named));
         Ok(Self { network, processor, tensors, folder })

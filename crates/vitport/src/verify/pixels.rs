@@ -6,6 +6,7 @@ use serde_json::Value;
 use super::difference::Difference;
 use super::report::{Comparison, NamedDeviation};
 use super::{TestImage, VerifyError};
+use crate::folder::loading::names;
 use crate::folder::reader::Folder;
 use crate::frameworks::Transform;
 use crate::image::{CropRounding, ImageError, ImageProcessor, Pixels, RgbImage};
@@ -98,8 +99,8 @@ fn processor(prepared: &Prepared, folder: &Folder) -> Result<ImageProcessor, Str
     let Some(Value::Object(processor)) = &folder.processor else {
         return Err("the folder has no preprocessor_config.json".to_owned());
     };
-    let fallback = prepared.model.target.default_processor();
-    ImageProcessor::from_json(processor, Some(fallback)).map_err(|error| error.to_string())
+    let by_type = names::processor_of_model_type(prepared.model.target.model_type());
+    ImageProcessor::from_json(processor, by_type).map_err(|error| error.to_string())
 }
 
 /// Compares the pixels of one image; also the source's with its crop rounded down, where that alone explains them.

@@ -17,7 +17,6 @@ pub const DEFINITION: OneClass = OneClass {
     class: "Aimv2VisionModel",
     task: |_| Task::MEAN_OF_PATCHES,
     defaults: |_| exported_defaults(include_str!("../../../data/transformers/aimv2_vision_model.v4.json")),
-    processor: "CLIPImageProcessor",
     ignored_keys: &["attention_dropout"],
     build: |config| build("Aimv2VisionConfig", config, Aimv2VisionModel::new),
 };

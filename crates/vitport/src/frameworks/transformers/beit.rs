@@ -19,7 +19,6 @@ pub const DEFINITION: TwoClasses = TwoClasses {
     classes: ["BeitForImageClassification", "BeitModel"],
     tasks: [Task::Classification, Task::POOLED],
     defaults: |_| exported_defaults(include_str!("../../../data/transformers/beit.v4.json")),
-    processor: "BeitImageProcessor",
     ignored_keys: &[
         // Of segmentation and pretraining.
         "add_fpn",

@@ -24,7 +24,6 @@ pub const DEFINITION: TwoClasses = TwoClasses {
         Task::POOLED,
     ],
     defaults: |_| exported_defaults(include_str!("../../../data/transformers/clip_vision_model.v4.json")),
-    processor: "CLIPImageProcessor",
     ignored_keys: &["attention_dropout"],
     build: |config, has_projection| {
         build("CLIPVisionConfig", config, |root, config| {

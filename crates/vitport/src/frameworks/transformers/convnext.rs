@@ -20,7 +20,6 @@ pub const DEFINITION: TwoClasses = TwoClasses {
     classes: ["ConvNextForImageClassification", "ConvNextModel"],
     tasks: [Task::Classification, Task::POOLED],
     defaults: |_| exported_defaults(include_str!("../../../data/transformers/convnext.v4.json")),
-    processor: "ConvNextImageProcessor",
     ignored_keys: &["image_size"],
     build: |config, has_classifier| {
         build("ConvNextConfig", config, |root, config| ConvNextModel::new(root, config, has_classifier))

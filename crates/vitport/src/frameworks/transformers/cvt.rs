@@ -52,10 +52,6 @@ impl TargetDefinition for Cvt {
         exported_defaults(include_str!("../../../data/transformers/cvt.v4.json"))
     }
 
-    fn default_processor(&self) -> &'static str {
-        "ConvNextImageProcessor"
-    }
-
     fn ignored_keys(&self) -> &'static [&'static str] {
         &["layer_norm_eps", "hidden_act"]
     }

@@ -17,8 +17,6 @@ pub struct TwoClasses {
     pub(super) tasks: [Task; 2],
     /// Returns the defaults of the config class for the keys that a config leaves out.
     pub(super) defaults: fn(&Map<String, Value>) -> Map<String, Value>,
-    /// The image processor that transformers takes where a folder names none; empty if there is none.
-    pub(super) processor: &'static str,
     /// Keys that the config class accepts and the network ignores.
     pub(super) ignored_keys: &'static [&'static str],
     /// Builds the network of a config without gaps, with or without the head.
@@ -50,10 +48,6 @@ impl TargetDefinition for TwoClasses {
         (self.defaults)(config)
     }
 
-    fn default_processor(&self) -> &'static str {
-        self.processor
-    }
-
     fn task(&self, config: &Map<String, Value>) -> Task {
         let ([with, _], [of_head, of_none]) = (self.classes, self.tasks);
         if first_architecture(config) == Some(with) { of_head } else { of_none }
@@ -75,8 +69,6 @@ pub struct OneClass {
     pub(super) task: fn(&Map<String, Value>) -> Task,
     /// Returns the defaults of the config class for the keys that a config leaves out.
     pub(super) defaults: fn(&Map<String, Value>) -> Map<String, Value>,
-    /// The image processor that transformers takes where a folder names none; empty if there is none.
-    pub(super) processor: &'static str,
     /// Keys that the config class accepts and the network ignores.
     pub(super) ignored_keys: &'static [&'static str],
     /// Builds the network of a config without gaps.
@@ -105,10 +97,6 @@ impl TargetDefinition for OneClass {
 
     fn defaults(&self, config: &Map<String, Value>) -> Map<String, Value> {
         (self.defaults)(config)
-    }
-
-    fn default_processor(&self) -> &'static str {
-        self.processor
     }
 
     fn task(&self, config: &Map<String, Value>) -> Task {

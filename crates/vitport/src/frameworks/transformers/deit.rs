@@ -17,7 +17,6 @@ pub const DEFINITION: TwoClasses = TwoClasses {
     classes: ["DeiTForImageClassificationWithTeacher", "DeiTModel"],
     tasks: [Task::Classification, Task::POOLED],
     defaults,
-    processor: "DeiTImageProcessor",
     ignored_keys: &[],
     build: |config, has_classifiers| {
         build("DeiTConfig", config, |root, config| DeiTModel::new(root, config, has_classifiers))

@@ -19,7 +19,6 @@ pub const DEFINITION: TwoClasses = TwoClasses {
     classes: ["Dinov2ForImageClassification", "Dinov2Model"],
     tasks: [Task::Classification, Task::POOLED],
     defaults: |_| exported_defaults(include_str!("../../../data/transformers/dinov2.v4.json")),
-    processor: "BitImageProcessor",
     ignored_keys: IGNORED_KEYS,
     build: |config, has_classifier| build_with("dinov2", false, config, has_classifier),
 };

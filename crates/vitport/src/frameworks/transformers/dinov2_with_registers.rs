@@ -12,7 +12,6 @@ pub const DEFINITION: TwoClasses = TwoClasses {
     tasks: [Task::Classification, Task::POOLED],
     defaults: |_| exported_defaults(include_str!("../../../data/transformers/dinov2_with_registers.v4.json")),
     // Version 4 and 5 list none for it.
-    processor: "",
     ignored_keys: IGNORED_KEYS,
     build: |config, has_classifier| build_with("dinov2_with_registers", true, config, has_classifier),
 };

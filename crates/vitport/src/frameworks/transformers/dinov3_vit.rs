@@ -18,7 +18,6 @@ pub const DEFINITION: OneClass = OneClass {
     class: "DINOv3ViTModel",
     task: |_| Task::POOLED,
     defaults: |_| exported_defaults(include_str!("../../../data/transformers/dinov3_vit.v4.json")),
-    processor: "DINOv3ViTImageProcessor",
     // Where layers start before training, how positions are changed during it, and what a backbone returns.
     ignored_keys: &[
         "layerscale_value",

@@ -18,7 +18,6 @@ pub const DEFINITION: TwoClasses = TwoClasses {
     classes: ["IJepaForImageClassification", "IJepaModel"],
     tasks: [Task::Classification, Task::MEAN_OF_PATCHES],
     defaults: |_| exported_defaults(include_str!("../../../data/transformers/ijepa.v4.json")),
-    processor: "ViTImageProcessor",
     // Neither class has a pooler.
     ignored_keys: &["pooler_act", "pooler_output_size"],
     build: |config, has_classifier| {

@@ -19,7 +19,6 @@ pub const DEFINITION: OneClass = OneClass {
     task: |_| Task::CLASS_TOKEN,
     defaults: |_| exported_defaults(include_str!("../../../data/transformers/internvl_vision.v4.json")),
     // Neither version has one for this model_type.
-    processor: "",
     ignored_keys: &["attention_dropout", "layer_scale_init_value", "projection_dropout"],
     build: |config| build("InternVLVisionConfig", config, InternVLVisionModel::new),
 };

@@ -33,9 +33,6 @@ pub trait TargetDefinition: Definition {
     /// Returns the defaults of its config class for the keys that `config` leaves out.
     fn defaults(&self, config: &Map<String, Value>) -> Map<String, Value>;
 
-    /// Returns the image processor that transformers takes where a folder names none.
-    fn default_processor(&self) -> &'static str;
-
     /// Returns what a folder with this config is used for.
     fn task(&self, config: &Map<String, Value>) -> Task {
         match first_architecture(config) {

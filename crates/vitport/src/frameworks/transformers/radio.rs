@@ -31,7 +31,6 @@ pub const DEFINITION: OneClass = OneClass {
         defaults
     },
     // Version 5 has none for this model_type.
-    processor: "",
     ignored_keys: &["layerscale_value", "patch_dim", "video_patch_dim"],
     build: |config| build("RadioConfig", config, RadioModel::new),
 };

@@ -23,7 +23,6 @@ pub const DEFINITION: OneClass = OneClass {
     },
     defaults: |_| vision_defaults(),
     // Neither version has one for this model_type.
-    processor: "",
     ignored_keys: &["attention_dropout"],
     build: |config| {
         build("SiglipVisionConfig", config, |root, config| SiglipVisionTransformer::new(root, config, None))
@@ -36,7 +35,6 @@ pub const CLASSIFIER: OneClass = OneClass {
     class: "SiglipForImageClassification",
     task: |_| Task::Classification,
     defaults: |_| exported_defaults(include_str!("../../../data/transformers/siglip.v4.json")),
-    processor: "SiglipImageProcessor",
     ignored_keys: &["initializer_factor", "text_config"],
     build: |config| {
         build("SiglipConfig", config, |root, SiglipConfig { vision_config, labels }: &SiglipConfig| {

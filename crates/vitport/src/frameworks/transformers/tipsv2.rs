@@ -19,7 +19,6 @@ pub const DEFINITION: OneClass = OneClass {
     task: |_| Task::POOLED,
     defaults: |_| exported_defaults(include_str!("../../../data/transformers/tipsv2_vision_model.v5.json")),
     // Version 5 has none for this model_type.
-    processor: "",
     ignored_keys: &["apply_layernorm", "layerscale_value", "reshape_hidden_states"],
     build: |config| build("Tipsv2VisionConfig", config, Tipsv2VisionModel::new),
 };

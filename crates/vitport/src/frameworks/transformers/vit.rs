@@ -30,7 +30,6 @@ pub const DEFINITION: TwoClasses = TwoClasses {
         }
         defaults
     },
-    processor: "ViTImageProcessor",
     ignored_keys: &[],
     build: |config, has_classifier| {
         build("ViTConfig", config, |root, config| ViTModel::new(root, config, has_classifier))
