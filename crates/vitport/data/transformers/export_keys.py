@@ -138,6 +138,7 @@ def configs():
         else:
             base_keys = set(transformers.PretrainedConfig().to_dict())
         defaults = cls().to_dict()
+        entry["sdpa"] = bool(getattr(transformers.MODEL_MAPPING[cls], "_supports_sdpa", False))
         entry["defaults"] = {key: defaults[key] for key in sorted(set(defaults) - base_keys - {"model_type"})}
         document[model_type] = entry
     return document

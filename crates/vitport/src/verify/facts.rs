@@ -33,7 +33,7 @@ pub fn compare(prepared: &Prepared, folder: &Folder) -> Vec<FactCheck> {
     let model = &prepared.model;
     let stated = folder.config.as_object().cloned().unwrap_or_default();
     let defaults = model.target.defaults(&stated);
-    let ignored = model.target.ignored_keys();
+    let (ignored, stage_lists) = (model.target.ignored_keys(), model.target.stage_lists());
     let mut checks = Vec::new();
     for (key, wanted) in &model.config {
         if loading::config::is_inert(key) || key == "transformers_version" {
@@ -45,7 +45,10 @@ pub fn compare(prepared: &Prepared, folder: &Folder) -> Vec<FactCheck> {
             name: key.clone(),
             source: wanted.to_string(),
             target: found.map_or_else(|| "not said".to_owned(), Value::to_string),
-            agrees: found.is_some_and(|found| is_same(wanted, found)),
+            agrees: found.is_some_and(|found| match stage_lists.contains(&key.as_str()) {
+                true => is_same_by_stage(wanted, found),
+                false => is_same(wanted, found),
+            }),
             counts,
         });
     }
@@ -81,6 +84,17 @@ fn is_same(wanted: &Value, found: &Value) -> bool {
         (Value::Number(_), Value::Array(edges)) => edges.iter().all(|edge| is_same(wanted, edge)),
         (Value::Array(edges), Value::Number(_)) => edges.iter().all(|edge| is_same(edge, found)),
         _ => wanted == found,
+    }
+}
+
+/// Whether two lists are the same as far as there are stages.
+fn is_same_by_stage(wanted: &Value, found: &Value) -> bool {
+    match (wanted, found) {
+        (Value::Array(stages), Value::Array(entries)) => {
+            entries.len() >= stages.len()
+                && stages.iter().zip(entries).all(|(stage, entry)| is_same(stage, entry))
+        }
+        _ => is_same(wanted, found),
     }
 }
 
@@ -138,6 +152,10 @@ mod tests {
         assert!(!is_same(&json!(1e-6), &json!(1e-12)));
         assert!(!is_same(&json!(224), &json!([224, 448])));
         assert!(!is_same(&json!(true), &json!(1)));
+        assert!(is_same_by_stage(&json!([2, 2]), &json!([2, 2.0, 3])));
+        assert!(
+            !is_same_by_stage(&json!([2, 2]), &json!([2])) && !is_same_by_stage(&json!([2]), &json!([3]))
+        );
     }
 
     #[test]

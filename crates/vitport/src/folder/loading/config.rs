@@ -27,8 +27,8 @@ const INERT: [(&str, Range); 10] = [
     ("drop_rate", Range::Fraction),
     ("encoder_stride", Range::Number),
     ("hidden_dropout_prob", Range::Fraction),
-    ("initializer_factor", Range::Number),
-    ("initializer_range", Range::Number),
+    ("initializer_factor", Range::NotNegative),
+    ("initializer_range", Range::NotNegative),
     ("projection_dropout", Range::Fraction),
 ];
 
@@ -60,18 +60,19 @@ const TEXTS: [&str; 6] =
     ["_commit_hash", "_name_or_path", "finetuning_task", "name_or_path", "tokenizer_class", "prefix"];
 
 /// Further values that were tried.
-const TRIED: [(&str, &str); 4] = [
-    ("attn_implementation", "null"),
-    ("attn_implementation", "\"eager\""),
-    ("attribute_map", "{}"),
-    ("task_specific_params", "{}"),
-];
+const TRIED: [(&str, &str); 2] = [("attribute_map", "{}"), ("task_specific_params", "{}")];
+
+/// Keys that choose how attention is computed: every class can do it by itself, and some with torch's function.
+const ATTENTION: [&str; 2] = ["attn_implementation", "_attn_implementation"];
 
 /// Says which numbers are accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Range {
     /// Means from 0 to 1.
     Fraction,
+    /// Means 0 and more: version 4 initialises a CLIP with it before it loads the weights, and `torch.nn.init.normal_` refuses
+    /// negative deviations.
+    NotNegative,
     /// Means any, since the class makes no layer of it or one that is off in evaluation.
     Number,
 }
@@ -102,7 +103,7 @@ pub fn findings(
             None => {
                 wanted.contains_key(key)
                     || RULED.contains(&key.as_str())
-                    || is_tried(key, value)
+                    || is_tried(key, value, model_type)
                     || is_stage_key(key, value, wanted)
                     || !names::is_known_in_config(model_type, key)
             }
@@ -125,7 +126,14 @@ pub fn findings(
     found
 }
 
-fn is_tried(key: &str, value: &Value) -> bool {
+fn is_tried(key: &str, value: &Value, model_type: &str) -> bool {
+    if ATTENTION.contains(&key) {
+        return match value.as_str() {
+            Some("eager") => true,
+            Some("sdpa") => names::supports_sdpa(model_type),
+            _ => value.is_null(),
+        };
+    }
     names::is_neutral_in_config(key, value)
         || (TEXTS.contains(&key) && value.is_string())
         || TRIED.contains(&(key, value.to_string().as_str()))
@@ -141,6 +149,7 @@ fn is_within(range: Range, value: &Value, wanted: Option<&Value>) -> bool {
         }
         Value::Number(number) => number.as_f64().is_some_and(|number| match range {
             Range::Fraction => (0.0..=1.0).contains(&number),
+            Range::NotNegative => number.is_finite() && number >= 0.0,
             Range::Number => number.is_finite(),
         }),
         _ => false,
@@ -184,10 +193,13 @@ fn of_classes(config: &Map<String, Value>, classes: Option<usize>) -> Vec<String
             "config.json: id2label has the key {key:?}, and transformers refuses all but numbers"
         ));
     }
-    let count = config.get("num_labels").filter(|count| !count.is_null());
-    if let Some(count) =
-        count.filter(|count| classes.is_none() && count.as_u64().is_none_or(|count| count > 100_000))
-    {
+    let count = config.get("num_labels");
+    if count.is_some_and(Value::is_null) {
+        found.push("config.json: num_labels is null, which transformers 5 refuses".to_owned());
+    }
+    if let Some(count) = count.filter(|count| {
+        !count.is_null() && classes.is_none() && count.as_u64().is_none_or(|count| count > 100_000)
+    }) {
         found.push(not_verified("config.json", "num_labels", count));
     }
     found
@@ -211,6 +223,8 @@ mod tests {
             ("hidden_dropout_prob", json!(0.25)),
             ("drop_rate", json!([0.0, 0.1, 0.2])),
             ("attn_implementation", json!("eager")),
+            ("attn_implementation", json!("sdpa")),
+            ("_attn_implementation", json!("eager")),
             ("stage_names", json!(["stem", "stage1", "stage2"])),
             ("_name_or_path", json!("somewhere/else")),
             ("is_decoder", json!(false)),
@@ -223,6 +237,8 @@ mod tests {
             ("use_return_dict", json!(true), "not verified: key use_return_dict"),
             ("to_dict", json!("x"), "not verified: key to_dict"),
             ("attn_implementation", json!("bogus"), "not verified: key attn_implementation"),
+            ("num_labels", json!(null), "which transformers 5 refuses"),
+            ("initializer_range", json!(-1.0), "which transformers refuses"),
             ("hidden_size", json!(48.0), "transformers 5 refuses all but int"),
             ("hidden_dropout_prob", json!(2.0), "which transformers refuses"),
             ("hidden_dropout_prob", json!("0.1"), "transformers 5 refuses all but float | int"),

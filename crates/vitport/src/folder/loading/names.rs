@@ -39,6 +39,9 @@ struct ConfigClass {
     defaults: Map<String, Value>,
     #[serde(default)]
     types: HashMap<String, String>,
+    /// Whether the class runs torch's scaled dot product attention.
+    #[serde(default)]
+    sdpa: bool,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -88,6 +91,13 @@ pub fn is_known_in_processor(name: &str) -> bool {
 /// Returns the type that version 5's config class of a `model_type` insists on.
 pub fn type_of(model_type: &str, name: &str) -> Option<&'static str> {
     keys(Version::V5).config.classes.get(model_type)?.types.get(name).map(String::as_str)
+}
+
+/// Returns whether both versions run the class of a `model_type` with torch's scaled dot product attention; they open none of
+/// the others with it.
+pub fn supports_sdpa(model_type: &str) -> bool {
+    let supports = |version| keys(version).config.classes.get(model_type).is_some_and(|class| class.sdpa);
+    Version::ALL.into_iter().all(supports)
 }
 
 /// Returns the defaults of the fields that an image processor class reads in a version; none if the class is not known.
@@ -162,6 +172,7 @@ mod tests {
             "tipsv2_vision_model",
         ] {
             assert_eq!(type_of(model_type, "num_channels"), Some("int"), "{model_type}");
+            assert_eq!(supports_sdpa(model_type), ["vit", "clip_vision_model"].contains(&model_type));
             for name in
                 ["attribute_map", "is_causal", "attn_implementation", "use_return_dict", "to_dict", "self"]
             {

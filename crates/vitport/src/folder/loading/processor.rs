@@ -228,7 +228,7 @@ fn agrees(key: &str, wanted: &Value, found: &Value) -> bool {
         // Images that are RGB already are left as they are.
         "do_convert_rgb" if !is_true(wanted) => true,
         // Version 5 looks its steps up in a cache, which lists and objects cannot be (`_fuse_mean_std_and_rescale_factor`).
-        _ if key.starts_with("do_") && (found.is_array() || found.is_object()) => false,
+        "do_normalize" | "do_rescale" if found.is_array() || found.is_object() => false,
         _ if key.starts_with("do_") => is_true(wanted) == is_true(found),
         "resample" => wanted == found,
         _ => is_near(wanted, found),
@@ -245,6 +245,8 @@ fn is_near(wanted: &Value, found: &Value) -> bool {
         (Value::Array(a), Value::Array(b)) => {
             a.len() == b.len() && a.iter().zip(b).all(|(a, b)| is_near(a, b))
         }
+        // One number stands for all channels.
+        (Value::Array(each), Value::Number(_)) => each.iter().all(|wanted| is_near(wanted, found)),
         _ => wanted == found,
     }
 }
@@ -292,6 +294,7 @@ mod tests {
             json!({ "size": 84, "crop_size": [80, 80] }),
             json!({ "my_project": { "a": 1 }, "do_pad": false, "device": "cpu", "data_format": "channels_first" }),
             json!({ "image_mean": [0.5, 0.5, 0.500000001] }),
+            json!({ "image_std": 0.5, "do_resize": [true] }),
             json!({ "processor_class": "CLIPProcessor" }),
         ] {
             assert_eq!(of(change.clone()), Vec::<String>::new(), "{change}");

@@ -56,6 +56,24 @@ impl TargetDefinition for Cvt {
         &["layer_norm_eps", "hidden_act"]
     }
 
+    fn stage_lists(&self) -> &'static [&'static str] {
+        &[
+            "cls_token",
+            "kernel_qkv",
+            "mlp_ratio",
+            "num_heads",
+            "padding_kv",
+            "padding_q",
+            "patch_padding",
+            "patch_sizes",
+            "patch_stride",
+            "qkv_bias",
+            "qkv_projection_method",
+            "stride_kv",
+            "stride_q",
+        ]
+    }
+
     fn exact_code(&self) -> Option<ExactCode> {
         Some(ExactCode {
             file: "modeling_microsoft_cvt.py",

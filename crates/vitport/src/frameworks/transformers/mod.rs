@@ -46,6 +46,11 @@ pub trait TargetDefinition: Definition {
         &[]
     }
 
+    /// Returns the keys whose lists are read as far as there are stages; entries beyond these are ignored.
+    fn stage_lists(&self) -> &'static [&'static str] {
+        &[]
+    }
+
     /// Returns code that gives the source's exact network where this class deviates.
     fn exact_code(&self) -> Option<ExactCode> {
         None

@@ -121,6 +121,8 @@ fn a_vit_folder_is_what_transformers_opens() {
         harmless("nothing", Box::new(|_| ())),
         harmless("a person's own key", set(CONFIG, "my_project", json!({ "a": [1, null] }))),
         harmless("eager attention", set(CONFIG, "attn_implementation", json!("eager"))),
+        harmless("torch's attention", set(CONFIG, "attn_implementation", json!("sdpa"))),
+        found("no number of labels", set(CONFIG, "num_labels", json!(null)), "which transformers 5 refuses"),
         harmless("another dropout", set(CONFIG, "hidden_dropout_prob", json!(0.5))),
         harmless("no metadata", metadata(Value::Null)),
         harmless(
@@ -268,6 +270,18 @@ fn a_cvt_folder_is_what_transformers_opens() {
             }),
             "do_center_crop is null by the source and true by the folder (transformers 5)",
         ),
+        harmless("an entry more than there are stages", set(CONFIG, "num_heads", json!([1, 2, 4, 4]))),
+        found("an entry less", set(CONFIG, "num_heads", json!([1, 2])), "num_heads"),
+        found(
+            "a stage without the blocks that the class needs",
+            set(CONFIG, "depth", json!([1, 1, 3])),
+            "depth 1 of stage 1: transformers' CvT needs at least 2",
+        ),
+        found(
+            "torch's attention",
+            set(CONFIG, "attn_implementation", json!("sdpa")),
+            "not verified: key attn_implementation",
+        ),
         harmless(
             "a class that is not looked for",
             set(CONFIG, "image_processor_type", json!("ViTImageProcessor")),
@@ -282,4 +296,17 @@ fn a_cvt_folder_is_what_transformers_opens() {
         ),
     ];
     check("../../examples/cvt_tiny/tiny.pth", cvt, ONE_FILE, cases);
+}
+
+#[test]
+fn an_image_processor_that_nothing_names_is_not_guessed() {
+    let cases = vec![
+        harmless("nothing", Box::new(|_| ())),
+        found(
+            "no class",
+            remove(PROCESSOR, "image_processor_type"),
+            "transformers has none for clip_vision_model",
+        ),
+    ];
+    check("tests/data/clip/tower", FactOptions::default(), ONE_FILE, cases);
 }
