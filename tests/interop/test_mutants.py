@@ -18,14 +18,17 @@ import test_convnext
 
 SAMPLE = 45
 ALARMS = 0.05
-# Alarms at what both versions compute alike, which are meant: what the folder says of itself is not what the source is,
-# though neither the numbers of this test nor the usual Auto classes show it.
-MEANT = (
-    "config.json: architectures", "config.json: auto_map", "config.json: dtype", "config.json: id2label",
-    "config.json: label2id", "config.json: layer_norm_eps", "config.json: model_type", "config.json: num_labels",
-    "config.json: pooler_", "config.json: problem_type", "config.json: torch_dtype", "preprocessor_config.json: auto_map",
-    "weights: a tensor too many", "weights: half precision",
-)
+# Alarms at folders of which this test sees the same numbers in both versions, and why they are meant all the same.
+MEANT = {
+    "config.json: architectures": "it names the class that the weights are for, and a folder without it does not say that it has a head",
+    "config.json: auto_map": "with trust_remote_code=True, code of the folder is run",
+    "config.json: label2id": "a label is not reached by its name, which this test does not look up",
+    "config.json: layer_norm_eps": "flat images, whose tokens hardly vary, come out otherwise than this test's noise",
+    "config.json: model_type": "AutoModel and pipelines do not open it; a model without a head is opened by its class here",
+    "config.json: pooler_": "AutoModel makes a pooler of it; a model with a head is opened without one here",
+    "preprocessor_config.json: auto_map": "with trust_remote_code=True, code of the folder is run",
+    "weights: a tensor too many": "the weights are not the source's, though nothing reads the one that was added",
+}
 
 
 def sources(directory):
@@ -119,6 +122,6 @@ def test_no_folder_is_called_the_same_that_is_not(tried, what):
 
 
 def test_few_alarms_are_needless(tried):
-    harmless = [row for row in tried if row["v4"] == row["v5"] == "same" and not row["name"].startswith(MEANT)]
+    harmless = [row for row in tried if row["v4"] == row["v5"] == "same" and not row["name"].startswith(tuple(MEANT))]
     alarms = [row for row in harmless if row["exit"] != 0]
     assert len(alarms) <= ALARMS * len(tried), shown(alarms)
