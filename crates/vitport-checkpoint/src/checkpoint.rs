@@ -74,6 +74,38 @@ impl Checkpoint {
         Self::new(sources, contents, branch, how)
     }
 
+    /// Opens like [`open`](Self::open), but where no root can be chosen by its name, everything is selected under its full path,
+    /// for a caller who looks at the tensors and [`select`](Self::select)s; [`require_root`](Self::require_root) has the error.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), except for the choice of the root.
+    pub fn open_undecided(path: &Path, limits: &Limits) -> Result<Self, CheckpointError> {
+        let (sources, contents) = open::read(path, limits)?;
+        match roots::choose(&contents) {
+            Ok((branch, how)) => Self::new(sources, contents, branch, how),
+            Err(fault) if contents.branches.iter().all(|branch| branch.tensors.is_empty()) => {
+                Err(fault.in_file(path))
+            }
+            Err(_) => {
+                let mut opened = Self::unselected(sources, contents);
+                opened.take_root(0, ChosenBy::Undecided);
+                Ok(opened)
+            }
+        }
+    }
+
+    /// Opens like [`open`](Self::open), but with everything selected under its full path, for a caller who [`select`](Self::select)s a
+    /// part.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), except for the choice of the root and for what cannot be read in it.
+    pub fn open_whole(path: &Path, limits: &Limits) -> Result<Self, CheckpointError> {
+        let (sources, contents) = open::read(path, limits)?;
+        let mut opened = Self::unselected(sources, contents);
+        opened.take_root(0, ChosenBy::Undecided);
+        Ok(opened)
+    }
+
     /// Opens like [`open`](Self::open), but with the root that the caller names: a dotted path such as
     /// `model_ema`, or the empty string for everything.
     ///
@@ -207,6 +239,42 @@ impl Checkpoint {
         let branch = found.map_err(|fault| fault.in_file(self.first_path()))?;
         self.take_root(branch, ChosenBy::Caller);
         Ok(())
+    }
+
+    /// Selects another part of the file, because its tensors show that it holds the weights.
+    ///
+    /// # Errors
+    /// As [`select`](Self::select).
+    pub fn select_by_structure(&mut self, root: &str) -> Result<(), CheckpointError> {
+        self.select(root)?;
+        self.choice.how = ChosenBy::Structure;
+        Ok(())
+    }
+
+    /// Returns the path of the innermost part of the file that lies on the way to names with this beginning: of
+    /// `state_dict.module.` that is `state_dict`, if `state_dict` is a dict and `module.` a part of its keys.
+    #[must_use]
+    pub fn part_around(&self, prefix: &str) -> &str {
+        let is_around = |branch: &&Branch| {
+            branch.depth == 0 || prefix.strip_prefix(&*branch.path).is_some_and(|rest| rest.starts_with('.'))
+        };
+        let around = self.branches.iter().filter(is_around).max_by_key(|branch| branch.prefix_len());
+        around.map_or("", |branch| &branch.path)
+    }
+
+    /// Checks that a root is selected.
+    ///
+    /// # Errors
+    /// Names the parts of a file of which none could be chosen.
+    pub fn require_root(&self) -> Result<(), CheckpointError> {
+        let contents = Contents { branches: self.branches.clone(), ..Contents::default() };
+        match self.choice.how {
+            ChosenBy::Undecided => match roots::choose(&contents) {
+                Ok(_) => Ok(()),
+                Err(fault) => Err(fault.in_file(self.first_path())),
+            },
+            _ => Ok(()),
+        }
     }
 
     fn find_branch(&self, root: &str) -> Result<usize, Fault> {

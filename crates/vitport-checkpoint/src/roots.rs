@@ -44,6 +44,8 @@ pub enum ChosenBy {
     KnownName,
     /// Means that nothing could be chosen, and [`Checkpoint::survey`](crate::Checkpoint::survey) shows everything.
     Undecided,
+    /// Means that its tensors show it ([`Checkpoint::select_by_structure`](crate::Checkpoint::select_by_structure)).
+    Structure,
     /// Means that [`Checkpoint::select`](crate::Checkpoint::select) was called.
     Caller,
 }

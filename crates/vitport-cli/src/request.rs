@@ -42,6 +42,7 @@ pub fn request(options: FactArguments) -> Result<Request, Failure> {
             interpolation: options.interpolation,
             layer_norm_eps: options.layer_norm_eps,
             without_head: options.no_head,
+            drop: options.drop,
         },
         root: options.key,
         mapping: mapping.transpose()?,

@@ -10,6 +10,7 @@
 pub mod card;
 pub mod catalogue;
 pub mod facts;
+pub mod finding;
 pub mod folder;
 pub mod frameworks;
 pub mod front_matter;

@@ -29,4 +29,6 @@ pub struct FactOptions {
     pub layer_norm_eps: Option<f64>,
     /// Says whether the classification head is left out.
     pub without_head: bool,
+    /// Lists patterns of names of tensors that are left out: as in the file, as in its part, or as in the network.
+    pub drop: Vec<glob::Pattern>,
 }

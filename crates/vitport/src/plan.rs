@@ -115,14 +115,16 @@ impl Target {
     }
 }
 
-/// Describes a source tensor that has no place in the target, and why.
+/// Describes a source tensor that has no place in the target, or several that lie together, and why.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Dropped {
-    /// Holds its name in the source.
+    /// Holds its name in the source; of several the part that they lie in, with `.*`.
     pub name: String,
-    /// Counts the bytes that it takes there.
+    /// Counts the tensors.
+    pub tensors: usize,
+    /// Counts the bytes that they take there.
     pub bytes: u64,
-    /// Gives the mapping file's reason.
+    /// Gives the reason.
     pub reason: String,
 }
 

@@ -68,6 +68,8 @@ pub struct Source {
     pub path: PathBuf,
     /// Holds its tensors.
     pub checkpoint: Checkpoint,
+    /// Names the part of the checkpoint that is meant, as `--key` takes it.
+    pub key: Option<String>,
     /// Holds the `config.json` next to the weights.
     pub config: Option<ConfigFile>,
     /// Holds what the model card next to the weights says.
@@ -77,21 +79,23 @@ pub struct Source {
 }
 
 impl Source {
-    /// Opens a file or a folder. `root` picks the nested part of the checkpoint that holds the weights, if it is given.
+    /// Opens a file or a folder. `key` names the part of the checkpoint that holds the network, if it is given; it is looked for when
+    /// the model is identified ([`find`](crate::finding::find)).
     ///
     /// # Errors
     /// Returns [`SourceError`] for weights that cannot be read or are refused, a `config.json` that is no JSON object, and a folder
     /// that transformers opens already.
-    pub fn open(path: &Path, root: Option<&str>, limits: &Limits) -> Result<Self, SourceError> {
+    pub fn open(path: &Path, key: Option<&str>, limits: &Limits) -> Result<Self, SourceError> {
         let (config, card) = match path.is_dir() {
             true => (ConfigFile::next_to(path)?, FrontMatter::next_to(path)),
             false => (ConfigFile::of_weights(path), None),
         };
-        let checkpoint = match root {
-            Some(root) => Checkpoint::open_root(path, limits, root)?,
-            None => Checkpoint::open(path, limits)?,
+        let checkpoint = match key {
+            Some(_) => Checkpoint::open_whole(path, limits)?,
+            None => Checkpoint::open_undecided(path, limits)?,
         };
-        Ok(Self { path: path.to_owned(), checkpoint, config, card, provenance: None })
+        let key = key.map(str::to_owned);
+        Ok(Self { path: path.to_owned(), checkpoint, key, config, card, provenance: None })
     }
 
     /// Returns the path or repository as it is shown.

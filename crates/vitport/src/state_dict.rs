@@ -4,35 +4,38 @@
 //! Lightning often `model.`), so the names in a file may have a prefix that is no part of the network. A [`StateDict`]
 //! knows the bare names, and each [`Tensor`] in it keeps the name that the file has for it.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
-use vitport_checkpoint::{Checkpoint, Tensor};
+use vitport_checkpoint::Tensor;
 
-/// Lists the prefixes that wrappers put before every name, tried repeatedly and in any order.
-///
-/// `module.`: torch.nn.DataParallel and DistributedDataParallel; `_orig_mod.`: torch.compile; `model.`, `net.`,
-/// `network.`: Lightning modules and the like; `backbone.`, `encoder.`, `student.`, `teacher.`: self-supervised training
-/// code (DINO, MoCo, MAE) and feature extractors; `visual.`, `vit.`, `trunk.`: towers of larger models; `opt/target/`,
-/// `params/`, `img/`: Flax, as timm takes them off (`_load_weights` in timm/models/vision_transformer.py).
-pub const WRAPPER_PREFIXES: [&str; 15] = [
-    "module.",
-    "_orig_mod.",
-    "model.",
-    "net.",
-    "network.",
-    "backbone.",
-    "encoder.",
-    "student.",
-    "teacher.",
-    "visual.",
-    "vit.",
-    "trunk.",
-    "opt/target/",
-    "params/",
-    "img/",
-];
+/// Lists the parts of names that wrappers put anywhere: torch.compile, FSDP, activation checkpointing, DeepSpeed under Lightning.
+const WRAPPERS: [&str; 4] =
+    ["_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.", "_forward_module."];
+
+/// Returns a name without the parts that wrappers put into it.
+pub fn without_wrappers(name: &str) -> Cow<'_, str> {
+    let mut bare = Cow::Borrowed(name);
+    if !name.contains("_orig_mod.") && !name.contains("_module.") {
+        return bare;
+    }
+    for wrapper in WRAPPERS {
+        while let Some(at) = bare
+            .match_indices(wrapper)
+            .map(|(at, _)| at)
+            .find(|at| *at == 0 || bare.as_bytes().get(at - 1) == Some(&b'.'))
+        {
+            bare = Cow::Owned(format!(
+                "{}{}",
+                bare.get(..at).unwrap_or_default(),
+                bare.get(at + wrapper.len()..).unwrap_or_default()
+            ));
+        }
+    }
+    bare
+}
 
 /// Holds the tensors of one network by their bare names, in the file's order.
 #[derive(Debug, Clone, Default)]
@@ -43,58 +46,25 @@ pub struct StateDict {
 }
 
 impl StateDict {
-    /// Returns the selected root of a checkpoint, without the wrapper prefixes under which a network lies that
-    /// `is_recognised` knows.
-    ///
-    /// The shortest prefix chain wins. Names outside the prefix keep their full name, so that a plan reports them
-    /// instead of losing them. If nothing is recognised under any prefix, the names are kept as they are.
-    pub fn of(checkpoint: &Checkpoint, is_recognised: impl Fn(&StateDict) -> bool) -> Self {
-        let tensors = checkpoint.tensors();
-        let bare = Self::with_prefix(tensors, "");
-        if is_recognised(&bare) {
-            return bare;
-        }
-        let mut queue = vec![String::new()];
-        let mut tried = 0;
-        while let Some(prefix) = queue.get(tried).cloned() {
-            tried += 1;
-            for wrapper in WRAPPER_PREFIXES {
-                let longer = format!("{prefix}{wrapper}");
-                if queue.contains(&longer) || !tensors.iter().any(|t| t.name.starts_with(&longer)) {
-                    continue;
-                }
-                let candidate = Self::with_prefix(tensors, &longer);
-                if is_recognised(&candidate) {
-                    return candidate;
-                }
-                queue.push(longer);
-            }
-        }
-        bare
-    }
-
-    /// Returns the tensors under `prefix` by the rest of their names; all others by their full names.
-    ///
-    /// A full name that meets a bare one (`head.weight` next to `module.head.weight`) stays reachable: the prefixed tensor
-    /// keeps the bare name, the other one is listed after `(outside the prefix) `.
-    fn with_prefix(tensors: &[Arc<Tensor>], prefix: &str) -> Self {
+    /// Returns the tensors whose names begin with `prefix`, by the rest of their names, without what wrappers put into them.
+    pub fn under(tensors: &[Arc<Tensor>], prefix: &str) -> Self {
         let mut dict = StateDict { prefix: prefix.to_owned(), ..StateDict::default() };
-        let mut outside = Vec::new();
         for tensor in tensors {
-            match tensor.name.strip_prefix(prefix) {
-                Some(_) if prefix.is_empty() => dict.insert(Arc::clone(&tensor.name), Arc::clone(tensor)),
-                Some(bare) => dict.insert(bare.into(), Arc::clone(tensor)),
-                None => outside.push(tensor),
+            match tensor.name.strip_prefix(prefix).map(without_wrappers) {
+                Some(bare) if bare.len() == tensor.name.len() => {
+                    dict.insert(Arc::clone(&tensor.name), Arc::clone(tensor));
+                }
+                Some(bare) => dict.insert(bare.as_ref().into(), Arc::clone(tensor)),
+                None => {}
             }
-        }
-        for tensor in outside {
-            let name = match dict.has(&tensor.name) {
-                true => format!("(outside the prefix) {}", tensor.name).into(),
-                false => Arc::clone(&tensor.name),
-            };
-            dict.insert(name, Arc::clone(tensor));
         }
         dict
+    }
+
+    /// Returns the same with the prefix that was taken off its names.
+    #[must_use]
+    pub fn with_taken_prefix(self, prefix: &str) -> Self {
+        Self { prefix: prefix.to_owned(), ..self }
     }
 
     /// Returns a state dict made of given entries; a repeated name replaces the earlier one.
@@ -122,13 +92,6 @@ impl StateDict {
     /// Returns the wrapper prefix that was taken off, empty if none was.
     pub fn prefix(&self) -> &str {
         &self.prefix
-    }
-
-    /// Returns why a tensor is none of the network's, where the layout says so: under one of Flax's prefixes, whatever lies next
-    /// to it, such as an optimizer's `opt/state/`, which timm's `_load_weights` does not look at either.
-    pub fn outside(&self, tensor: &Tensor) -> Option<String> {
-        let is_outside = self.prefix.ends_with('/') && !tensor.name.starts_with(&self.prefix);
-        is_outside.then(|| format!("not under {}, where the network's arrays are", self.prefix))
     }
 
     /// Returns the tensor of that bare name.

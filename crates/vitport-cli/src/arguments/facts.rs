@@ -46,9 +46,13 @@ pub struct FactArguments {
     /// Leave the classification head out
     #[arg(long)]
     pub no_head: bool,
-    /// The nested part of the checkpoint that holds the weights
-    #[arg(long, value_name = "ROOT")]
+    /// The part of the checkpoint that is the network: a nested part, a prefix of names, or both
+    /// (state_dict/module.base_encoder.)
+    #[arg(long, value_name = "ROOT_OR_PREFIX")]
     pub key: Option<String>,
+    /// Tensors to leave out, as a pattern of names (head.*); may be given several times
+    #[arg(long, value_name = "GLOB", value_parser = glob::Pattern::new)]
+    pub drop: Vec<glob::Pattern>,
     /// Dtype of the written weights; as in the source if it is not given
     #[arg(long, value_name = "DTYPE", value_parser = values::dtype)]
     pub dtype: Option<Dtype>,

@@ -23,7 +23,7 @@ pub fn run(arguments: PlanArguments, output: &Printer) -> Result<(), Failure> {
     let source =
         open(arguments.source.text(), &arguments.hub, request.root.as_deref(), &request.limits, output)?;
     if arguments.print_mapping {
-        let mapping = mapping_of(&source, &request)?;
+        let mapping = mapping_of(source, &request)?;
         return match output.is_json() {
             true => output.document(&json!({ "file": mapping.file(), "text": mapping.text() })),
             false => output.print(mapping.text().trim_end()),

@@ -212,8 +212,8 @@ fn kind_of(problems: &Problems) -> FailureKind {
 /// Returns what to do about tensors that no rule uses.
 fn way_out(problems: &Problems) -> &'static str {
     if problems.list.iter().any(|problem| matches!(problem, Problem::Unmapped { .. })) {
-        "; what is not a part of the network can be left out by a rule: `vitport plan --print-mapping` prints the \
-         mapping, --mapping takes a changed one"
+        "; what is not a part of the network can be left out by --drop GLOB, or by a rule: `vitport plan --print-mapping` prints \
+         the mapping, --mapping takes a changed one"
     } else {
         ""
     }

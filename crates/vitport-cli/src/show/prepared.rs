@@ -12,6 +12,9 @@ use crate::terminal::wrap::{columns, wrap};
 /// Where what is said of a part begins.
 pub const INDENT: usize = 12;
 
+/// Limits the lines about what is left out.
+const MOST_DROPPED: usize = 100;
+
 /// Says where in the file the weights were found.
 pub fn root_line(prepared: &Prepared) -> String {
     let checkpoint = &prepared.source.checkpoint;
@@ -33,7 +36,11 @@ pub fn root_line(prepared: &Prepared) -> String {
     };
     let container =
         checkpoint.evidence().container.map_or_else(String::new, |container| format!(", {container}"));
-    format!("  from {}{container}: {place}{prefix}{how}", escape(&prepared.source.display_name()))
+    let taken = match prepared.model.facts.get("network") {
+        Some(network) => format!("; taken is {}: {}", network.shown(), network.known_from()),
+        None => String::new(),
+    };
+    format!("  from {}{container}: {place}{prefix}{how}{taken}", escape(&prepared.source.display_name()))
 }
 
 /// Returns every fact, its value and its origin, in the width of the terminal.
@@ -112,5 +119,9 @@ pub fn drop_lines(prepared: &Prepared) -> Vec<String> {
             escape(&dropped.reason)
         )
     };
-    prepared.plan.dropped.iter().map(line).collect()
+    let mut lines: Vec<String> = prepared.plan.dropped.iter().take(MOST_DROPPED).map(line).collect();
+    if let Some(more) = prepared.plan.dropped.len().checked_sub(MOST_DROPPED).filter(|more| *more > 0) {
+        lines.push(format!("  left out: {more} more (`vitport plan --json` lists all)"));
+    }
+    lines
 }

@@ -38,6 +38,8 @@ pub enum Origin {
     Candidates(String),
     /// Names the file, whose name says it.
     FileName(String),
+    /// Says by which convention one of several parts of a file is taken.
+    Convention(String),
     /// Names the definition that has this value where nothing is said.
     Definition(&'static str),
     /// Says that nothing is known, and that the value claims nothing: placeholders for the names of classes.
@@ -60,7 +62,7 @@ impl Origin {
             | Origin::Checkpoint(_) => 1,
             Origin::Option(_) | Origin::Request(_) => 2,
             Origin::Registry(_) => 3,
-            Origin::FileName(_) | Origin::Candidates(_) => 4,
+            Origin::FileName(_) | Origin::Candidates(_) | Origin::Convention(_) => 4,
             Origin::Definition(_) | Origin::Placeholder(_) => 5,
         }
     }
@@ -78,7 +80,11 @@ impl Origin {
     pub fn is_assumption(&self) -> bool {
         matches!(
             self,
-            Origin::Option(_) | Origin::Candidates(_) | Origin::FileName(_) | Origin::Definition(_)
+            Origin::Option(_)
+                | Origin::Candidates(_)
+                | Origin::Convention(_)
+                | Origin::FileName(_)
+                | Origin::Definition(_)
         )
     }
 }
@@ -94,7 +100,7 @@ impl fmt::Display for Origin {
             Origin::Attribute(name) => write!(f, "the saved module: {name}"),
             Origin::Checkpoint(key) => write!(f, "the checkpoint's own record: {key}"),
             Origin::Registry(entry) => write!(f, "{entry}"),
-            Origin::Candidates(which) => write!(f, "{which}"),
+            Origin::Candidates(which) | Origin::Convention(which) => write!(f, "{which}"),
             Origin::FileName(name) => write!(f, "the file's name: {name}"),
             Origin::Definition(of) | Origin::Placeholder(of) => write!(f, "{of}"),
         }

@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use super::{Definition, PublishedModel, SavedModules};
 use crate::facts::{Evidence, Fact, FactError};
+use crate::finding::Head;
 use crate::image::{CropRounding, ImageError, MicrosoftTransform, Pixels, RgbImage, TimmTransform};
 use crate::mapping::Sources;
 use crate::options::FactOptions;
@@ -24,6 +25,14 @@ pub trait SourceDefinition: Definition {
     /// Returns the names of the facts that a layout may tell.
     fn fact_names(&self) -> Vec<&'static str> {
         Vec::new()
+    }
+
+    /// Returns beginnings of names that every network of this definition has: of each group at least one.
+    fn anchors(&self) -> &'static [&'static [&'static str]];
+
+    /// Returns the linear layer that is its classifier.
+    fn head(&self) -> Option<Head> {
+        None
     }
 
     /// Returns whether these tensors are a network of this definition, be it one that has no target.

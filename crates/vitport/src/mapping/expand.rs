@@ -329,7 +329,8 @@ impl<'a> Expansion<'a> {
                 (number < WITH_NEAREST).then(|| nearest_pattern(self.mapping, &group, true)).flatten();
             self.problems.push(Problem::Unmapped { group, names, nearest });
         }
-        for (rule, names) in std::mem::take(&mut self.missing) {
+        let missing = std::mem::take(&mut self.missing);
+        for (rule, names) in missing.into_iter().filter(|_| !self.mapping.is_partial()) {
             for (group, names) in grouped(names) {
                 self.problems.push(Problem::Missing { group, names, rule: rule.clone() });
             }
@@ -354,6 +355,7 @@ fn dropped(tensor: &SourceTensor, reason: &str) -> Vec<Dropped> {
     let size = tensor.dtype.size();
     let of_part = |(name, part): (&str, &Part)| Dropped {
         name: name.to_owned(),
+        tensors: 1,
         bytes: part.elements().saturating_mul(size),
         reason: reason.to_owned(),
     };

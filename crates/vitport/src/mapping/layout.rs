@@ -9,7 +9,7 @@ use super::bindings::Bindings;
 use super::language::Mapping;
 use super::problems::Problems;
 use super::sources::Sources;
-use crate::facts::{Evidence, FactError};
+use crate::facts::{Evidence, FactError, Origin};
 use crate::plan::Plan;
 
 /// Says how a layout is detected: its `[detect]`.
@@ -21,6 +21,12 @@ pub struct Detection {
     /// Whether tensors that no rule names keep their names.
     #[serde(default)]
     rest: bool,
+    /// Whether a rule may name tensors that are not there.
+    #[serde(default)]
+    partial: bool,
+    /// Facts that hold where nothing else is said, and who says so.
+    #[serde(default)]
+    usual: BTreeMap<String, Usual>,
     /// Counts: how many numbers from 0 on stand after a beginning of names.
     #[serde(default)]
     counts: BTreeMap<String, String>,
@@ -43,6 +49,14 @@ struct Axis {
     axis: usize,
 }
 
+/// A value that a fact has where nothing else is said.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Usual {
+    is: serde_json::Value,
+    by: String,
+}
+
 /// A structure that is refused because of a tensor's name.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -54,6 +68,11 @@ struct Refusal {
 }
 
 impl Mapping {
+    /// Returns the beginnings of names by which it is detected, a group each.
+    pub fn anchors(&self) -> Vec<Vec<&str>> {
+        self.detect.iter().flat_map(|detect| &detect.names).map(|name| vec![name.as_str()]).collect()
+    }
+
     /// Returns whether these tensors lie in this layout.
     pub fn is_layout_of(&self, sources: &Sources) -> bool {
         self.detect.as_ref().is_some_and(|detect| {
@@ -82,6 +101,11 @@ impl Mapping {
             let length = sources.shape(tensor).and_then(|shape| shape.get(*axis));
             if let (Some(name), Some(length)) = (name, length) {
                 evidence.weights(name, *length, tensor.as_str());
+            }
+        }
+        for (fact, Usual { is, by }) in self.detect.iter().flat_map(|detect| &detect.usual) {
+            if let Some(name) = fact_names.iter().find(|name| *name == fact) {
+                evidence.add(name, is.clone(), Origin::Convention(by.clone()));
             }
         }
     }
@@ -128,6 +152,11 @@ impl Mapping {
     pub fn lay_out(&self, sources: &Sources) -> Result<Plan, Problems> {
         let bindings = self.layout_bindings(sources);
         self.expand(sources, &bindings, None, self.keeps_rest())
+    }
+
+    /// Returns whether its rules may name tensors that are not there.
+    pub(super) fn is_partial(&self) -> bool {
+        self.detect.as_ref().is_some_and(|detect| detect.partial)
     }
 
     /// Returns whether tensors that no rule names keep their names.

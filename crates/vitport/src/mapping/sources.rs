@@ -152,10 +152,20 @@ impl Sources {
         names.find(|name| prefixes.iter().any(|prefix| name.starts_with(prefix)))
     }
 
-    /// Returns how many consecutive numbers from 0 on stand right after `stem`, as in `blocks.0.`, `blocks.1.` ….
+    /// Returns how many consecutive numbers from 0 on stand right after `stem`, as in `blocks.0.`, `blocks.1.` …. A `{n}` in the
+    /// stem is any number.
     pub fn count_indices(&self, stem: &str) -> u64 {
+        let after = |name: &'_ str| -> Option<usize> {
+            let Some((before, behind)) = stem.split_once("{n}") else {
+                return name.starts_with(stem).then_some(stem.len());
+            };
+            let rest = name.strip_prefix(before)?;
+            let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+            let is_there = digits > 0 && rest.get(digits..)?.starts_with(behind);
+            is_there.then_some(before.len() + digits + behind.len())
+        };
         let number = |tensor: &SourceTensor| {
-            tensor.name.strip_prefix(stem)?.split(['.', '/']).next()?.parse::<u64>().ok()
+            tensor.name.get(after(&tensor.name)?..)?.split(['.', '/']).next()?.parse::<u64>().ok()
         };
         let mut seen: Vec<u64> = self.tensors.iter().filter_map(number).collect();
         seen.sort_unstable();

@@ -1,11 +1,12 @@
 //! From an open source to a model that is known: its definition and layout, its facts, and the mapping that holds it.
 
 use serde_json::{Value, json};
-use vitport_checkpoint::{Checkpoint, escape};
+use vitport_checkpoint::escape;
 
 use super::error::ConvertError;
 use super::values::FileValues;
 use crate::facts::{Contradiction, Evidence, Fact, FactError, Facts, Origin, Sourced};
+use crate::finding::{Anchors, FoundNetwork, find, sort_out};
 use crate::frameworks::transformers::{TargetDefinition, Task};
 use crate::frameworks::{
     self, Identity, Inquiry, Preparation, PublishedModel, SOURCES, SavedModules, SourceConfig,
@@ -34,25 +35,30 @@ type Found = (&'static dyn SourceDefinition, Option<&'static Mapping>);
 /// Returns [`ConvertError::Facts`] if it is unknown, without a target, undecided or contradictory, [`ConvertError::Labels`] or
 /// [`ConvertError::Processor`] for class names or preprocessing that cannot be had.
 pub fn identify(
-    source: &Source,
+    source: &mut Source,
     options: &FactOptions,
     own: Option<&Mapping>,
 ) -> Result<Model, ConvertError> {
+    let is_known = |dict: &StateDict| recognise(&Sources::of_state_dict(dict)).is_some();
+    let found = find(source, &anchors(), &options.drop, is_known)?;
+    let source = &*source;
     let config = frameworks::read_config(source)?;
     let config = config.as_deref();
-    let is_known = |dict: &StateDict| recognise(&Sources::of_state_dict(dict)).is_some();
-    let state_dict = StateDict::of(&source.checkpoint, is_known);
-    let (in_file, dropped) = network_tensors(&state_dict);
-    let Some((definition, layout)) = recognise(&in_file) else {
-        return Err(unknown(source, options, config, &state_dict).into());
+    let Some((definition, layout)) = recognise(&Sources::of_state_dict(&found.state_dict)) else {
+        return Err(unknown(source, options, config, &found.state_dict).into());
     };
+    let (found, classifier) = sort_out(found, definition.head(), options.without_head)?;
+    let FoundNetwork { state_dict, mut dropped, choice, .. } = found;
+    let in_file = Sources::of_state_dict(&state_dict);
     let tensors = match layout {
         None => in_file.clone(),
         Some(layout) => {
             if let Some(refusal) = layout.refused_layout(&in_file) {
                 return Err(refusal.into());
             }
-            laid_out(layout, &in_file)?
+            let plan = laid_out(layout, &in_file)?;
+            dropped.extend(plan.dropped.iter().cloned());
+            Sources::of_plan(&plan)
         }
     };
     let layout_name = layout.and_then(|layout| layout.from().split('/').next());
@@ -98,6 +104,7 @@ pub fn identify(
         state_dict,
         tensors,
         dropped,
+        choice: choice.into_iter().chain(classifier).collect(),
         name,
         published,
         preparation,
@@ -118,6 +125,8 @@ struct Identified<'a> {
     state_dict: StateDict,
     tensors: Sources,
     dropped: Vec<Dropped>,
+    /// Says which parts of the file were taken, where there was a choice.
+    choice: Vec<Fact>,
     name: String,
     published: Option<PublishedModel>,
     preparation: Preparation,
@@ -163,9 +172,10 @@ fn finish(identified: Identified<'_>) -> Result<Model, ConvertError> {
     if let Some(labels) = &labels {
         facts.set(labels_fact(labels));
     }
+    identified.choice.into_iter().for_each(|fact| facts.set(fact));
     let prefix = identified.state_dict.prefix();
     if !prefix.is_empty() {
-        let origin = Origin::Weights("every name begins with it".to_owned());
+        let origin = Origin::Weights("the network's names begin with it".to_owned());
         facts.set(Fact::new("prefix taken off", escape(prefix).to_string(), origin));
     }
     let Licensing { license, of_base } =
@@ -292,32 +302,22 @@ fn recognise(tensors: &Sources) -> Option<Found> {
     Some((plain, None))
 }
 
-/// Returns the tensors of the network, and those that lie next to it where the layout says so.
-fn network_tensors(state_dict: &StateDict) -> (Sources, Vec<Dropped>) {
-    let mut dropped = Vec::new();
-    let mut kept = Vec::new();
-    for (name, tensor) in state_dict.entries() {
-        match state_dict.outside(tensor) {
-            Some(reason) => {
-                dropped.push(Dropped { name: tensor.name.to_string(), bytes: tensor.bytes(), reason });
-            }
-            None => kept.push((std::sync::Arc::clone(name), std::sync::Arc::clone(tensor))),
-        }
-    }
-    match dropped.is_empty() {
-        true => (Sources::of_state_dict(state_dict), dropped),
-        false => (Sources::of_state_dict(&StateDict::from_entries(kept)), dropped),
-    }
+/// Returns the beginnings of names by which every layout and definition is found.
+fn anchors() -> Vec<Anchors> {
+    let layouts = mapping::layouts().iter().map(Mapping::anchors);
+    let definitions = SOURCES
+        .iter()
+        .map(|definition| definition.anchors().iter().map(|group| group.to_vec()).collect::<Anchors>());
+    layouts.chain(definitions).collect()
 }
 
 /// Returns the tensors under the definition's names and with its axes.
-fn laid_out(layout: &Mapping, in_file: &Sources) -> Result<Sources, FactError> {
-    let plan: Plan = layout.lay_out(in_file).map_err(|problems| FactError::Misshapen {
+fn laid_out(layout: &Mapping, in_file: &Sources) -> Result<Plan, FactError> {
+    layout.lay_out(in_file).map_err(|problems| FactError::Misshapen {
         tensor: in_file.iter().next().map_or_else(String::new, |tensor| tensor.name.to_string()),
         family: "network of this layout",
         reason: problems.to_string(),
-    })?;
-    Ok(Sources::of_plan(&plan))
+    })
 }
 
 /// Returns the facts with the head that is asked for: none with `--no-head`.
@@ -349,10 +349,4 @@ fn unknown(
     let sample =
         if names.is_empty() { "none at all".to_owned() } else { format!("{}, …", names.join(", ")) };
     FactError::Unknown { file: source.display_name(), sample, known }
-}
-
-/// Returns whether a checkpoint holds tensors of a definition or layout that is known.
-pub fn is_known(checkpoint: &Checkpoint) -> bool {
-    let is_known = |dict: &StateDict| recognise(&Sources::of_state_dict(dict)).is_some();
-    is_known(&StateDict::of(checkpoint, is_known))
 }

@@ -28,9 +28,9 @@ pub struct Request {
 ///
 /// # Errors
 /// Returns [`ConvertError`], never of the folder kind.
-pub fn plan(source: Source, request: &Request) -> Result<Prepared, ConvertError> {
+pub fn plan(mut source: Source, request: &Request) -> Result<Prepared, ConvertError> {
     let own = own_mapping(request)?;
-    let model = identify(&source, &request.facts, own.as_ref())?;
+    let model = identify(&mut source, &request.facts, own.as_ref())?;
     let plan = model
         .mapping
         .plan(&model.tensors, &model.bindings, request.dtype, &model.target_network)
@@ -44,8 +44,8 @@ pub fn plan(source: Source, request: &Request) -> Result<Prepared, ConvertError>
 ///
 /// # Errors
 /// As [`plan()`].
-pub fn mapping_of(source: &Source, request: &Request) -> Result<Mapping, ConvertError> {
-    Ok(identify(source, &request.facts, own_mapping(request)?.as_ref())?.mapping)
+pub fn mapping_of(mut source: Source, request: &Request) -> Result<Mapping, ConvertError> {
+    Ok(identify(&mut source, &request.facts, own_mapping(request)?.as_ref())?.mapping)
 }
 
 fn own_mapping(request: &Request) -> Result<Option<Mapping>, ConvertError> {

@@ -189,7 +189,7 @@ fn microsoft_from_a_training_checkpoint() {
     let file = Checkpoint::open(&golden::path("cvt/microsoft_train.pth"), &Limits::default()).unwrap();
     assert_eq!(file.root().path, "state_dict");
     assert!(file.roots().len() > 1, "the optimizer's tensors are another root");
-    let sources = Sources::of_state_dict(&StateDict::of(&file, |_| true));
+    let sources = Sources::of_state_dict(&StateDict::under(file.tensors(), ""));
     let weights = SourceWeights::new(&file, &sources);
     let expected = tensors("cvt/microsoft_train.expected");
     let network = build(MICROSOFT, &microsoft(json!({})));

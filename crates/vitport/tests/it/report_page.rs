@@ -333,7 +333,12 @@ fn no_text_of_a_file_becomes_markup() {
         guess.label = hostile("l");
     }
     report.accounts.rules = hostile("rules");
-    report.accounts.dropped.push(Dropped { name: hostile("dropped"), bytes: 4, reason: hostile("because") });
+    report.accounts.dropped.push(Dropped {
+        name: hostile("dropped"),
+        tensors: 1,
+        bytes: 4,
+        reason: hostile("because"),
+    });
     report.weights.different.push(TensorMismatch { name: hostile("tensor"), what: hostile("odd") });
     report.weights.missing.push(hostile("missing"));
     report.weights.extra.push(hostile("extra"));

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use super::super::{Definition, Identity, Inquiry, SourceDefinition, build, of_stage};
 use super::{gather, structure};
 use crate::facts::{Evidence, FactError};
+use crate::finding::Head;
 use crate::mapping::Sources;
 use crate::nn::{
     Activation, Attention, BatchNorm2d, Context, Conv2d, FeatureMap, Forward, ForwardError, Grid, GridLayout,
@@ -77,6 +78,14 @@ impl Definition for MicrosoftCvt {
 impl SourceDefinition for MicrosoftCvt {
     fn description(&self) -> &'static str {
         "Microsoft's CvT"
+    }
+
+    fn anchors(&self) -> &'static [&'static [&'static str]] {
+        &structure::ANCHORS
+    }
+
+    fn head(&self) -> Option<Head> {
+        Some(Head { name: "head", widths: &["norm.weight"] })
     }
 
     fn recognises(&self, tensors: &Sources) -> bool {

@@ -7,6 +7,9 @@ use crate::mapping::Sources;
 /// Says what errors call these networks.
 const FAMILY: &str = "CvT";
 
+/// Lists beginnings of names that every CvT has.
+pub(super) const ANCHORS: [&[&str]; 2] = [&["stage0.patch_embed.proj.weight"], &["stage0.blocks.0.attn."]];
+
 /// Returns whether these tensors are a CvT, be it one that has no target.
 pub(super) fn recognises(tensors: &Sources) -> bool {
     tensors.has("stage0.patch_embed.proj.weight")

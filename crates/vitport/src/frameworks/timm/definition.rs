@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 use super::super::{Definition, Identity, Inquiry, SourceDefinition};
 use super::TimmDefinition;
 use crate::facts::{Evidence, FactError};
+use crate::finding::Head;
 use crate::mapping::Sources;
 use crate::nn::{ForwardError, Network};
 
@@ -25,6 +26,20 @@ impl SourceDefinition for TimmDefinition {
 
     fn fact_names(&self) -> Vec<&'static str> {
         self.fields.iter().map(|field| field.fact).collect()
+    }
+
+    fn anchors(&self) -> &'static [&'static [&'static str]] {
+        self.structure.recognised_by
+    }
+
+    fn head(&self) -> Option<Head> {
+        match self.id {
+            "timm/vision_transformer" => {
+                // In transformers and in mmpretrain the last norm has other names.
+                Some(Head { name: "head", widths: &["norm.weight", "layernorm.weight", "ln1.weight"] })
+            }
+            _ => None,
+        }
     }
 
     fn recognises(&self, tensors: &Sources) -> bool {

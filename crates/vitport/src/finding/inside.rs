@@ -1,0 +1,182 @@
+//! What stands under a network's own names and is no part of it: decoders and projection heads of pretraining; and the
+//! classifier, where it is a layer in a list or lies next to the network.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use vitport_checkpoint::Tensor;
+
+use super::{FoundNetwork, beside};
+use crate::facts::{Fact, FactError, Origin};
+use crate::plan::Dropped;
+use crate::state_dict::StateDict;
+
+/// Describes the classifier of a definition.
+#[derive(Debug, Clone, Copy)]
+pub struct Head {
+    /// Names its linear layer: `head`.
+    pub name: &'static str,
+    /// Names tensors that have as many elements as the layer has inputs, one of which is there.
+    pub widths: &'static [&'static str],
+}
+
+/// Lists beginnings of the names of MAE's decoder.
+const DECODER: [&str; 5] =
+    ["decoder_pos_embed", "decoder_embed.", "decoder_blocks.", "decoder_norm.", "decoder_pred."];
+
+/// Lists names of heads that networks are trained with and that are no classifier if they normalise batches.
+const HEADS: [&str; 6] = ["head", "fc", "projector", "projection", "projection_head", "proj_head"];
+
+/// Takes what is no part of the network out of its state dict, and gives the classifier its own name. `head` is the
+/// definition's; `without_head` says that it is not wanted.
+///
+/// # Errors
+/// Returns [`FactError::NoTarget`] for a head of several layers that is wanted.
+pub fn sort_out(
+    network: FoundNetwork,
+    head: Option<Head>,
+    without_head: bool,
+) -> Result<(FoundNetwork, Option<Fact>), FactError> {
+    let FoundNetwork { state_dict, beside, mut dropped, choice } = network;
+    let mut kept: Vec<Entry> = Vec::new();
+    let pretraining = heads_of_pretraining(&state_dict);
+    // Without its outer layers a part of a decoder is something else.
+    let has_decoder = state_dict.iter().any(|(name, _)| name.starts_with("decoder_pred."));
+    let mut groups: BTreeMap<&str, (usize, u64, &str)> = BTreeMap::new();
+    for (name, tensor) in state_dict.entries() {
+        let first = name.split('.').next().unwrap_or_default();
+        let reason = if has_decoder && DECODER.iter().any(|beginning| name.starts_with(beginning)) {
+            Some("MAE's decoder, which only pretraining uses")
+        } else if pretraining.contains(&first) {
+            Some("a projection head of self-supervised training")
+        } else {
+            None
+        };
+        match reason {
+            None => kept.push((Arc::clone(name), Arc::clone(tensor))),
+            Some(reason) => {
+                let (count, bytes, _) = groups.entry(first).or_insert((0, 0, reason));
+                *count += 1;
+                *bytes = bytes.saturating_add(tensor.bytes());
+            }
+        }
+    }
+    dropped.extend(groups.into_iter().map(|(first, (tensors, bytes, reason))| Dropped {
+        name: format!("{}{first}{}", state_dict.prefix(), if tensors > 1 { ".*" } else { "" }),
+        tensors,
+        bytes,
+        reason: reason.to_owned(),
+    }));
+    let mut classifier = None;
+    if let Some(head) = head {
+        unpack_list(&mut kept, &mut dropped, head, without_head)?;
+        let has_head = pretraining.is_empty() && kept.iter().any(|(name, _)| name.starts_with(head.name));
+        if !has_head && !without_head {
+            classifier = from_beside(&mut kept, &mut dropped, &beside, head);
+        }
+    }
+    let state_dict = StateDict::from_entries(kept).with_taken_prefix(state_dict.prefix());
+    Ok((FoundNetwork { state_dict, beside, dropped, choice }, classifier))
+}
+
+/// Pairs a bare name with its tensor.
+type Entry = (Arc<str>, Arc<Tensor>);
+
+/// Returns the parts that normalise batches, or weights row by row, as projection heads do and classifiers do not.
+fn heads_of_pretraining(state_dict: &StateDict) -> Vec<&str> {
+    let mut found: Vec<&str> = Vec::new();
+    for (name, _) in state_dict.iter() {
+        let Some((first, rest)) = name.split_once('.') else { continue };
+        let is_projection = HEADS.contains(&first) && rest.ends_with("running_mean")
+            // MSN's and lightly's, which a classifier named `fc` would not have.
+            || first == "fc" && rest.starts_with("fc1.")
+            || rest.starts_with("last_layer.weight_g")
+            || rest.starts_with("last_layer.parametrizations.");
+        if is_projection && !found.contains(&first) {
+            found.push(first);
+        }
+    }
+    found
+}
+
+/// Gives the one linear layer of a head that is a list (`Sequential(Dropout, Linear)`) the head's own name.
+fn unpack_list(
+    kept: &mut Vec<Entry>,
+    dropped: &mut Vec<Dropped>,
+    head: Head,
+    without_head: bool,
+) -> Result<(), FactError> {
+    let place = |name: &str| -> Option<(u64, String)> {
+        let (number, rest) = name.strip_prefix(head.name)?.strip_prefix('.')?.split_once('.')?;
+        Some((number.parse().ok()?, rest.to_owned()))
+    };
+    let inside: Vec<(u64, String, Entry)> = kept
+        .iter()
+        .filter_map(|entry| place(&entry.0).map(|(number, rest)| (number, rest, entry.clone())))
+        .collect();
+    let Some((first, _, (name, _))) = inside.first() else { return Ok(()) };
+    let is_one = inside.iter().all(|(number, rest, (_, tensor))| {
+        number == first
+            && match rest.as_str() {
+                "weight" => tensor.shape.len() == 2,
+                "bias" => tensor.shape.len() == 1,
+                _ => false,
+            }
+    });
+    if is_one {
+        for (name, _) in kept.iter_mut() {
+            if let Some((_, rest)) = place(name) {
+                *name = format!("{}.{rest}", head.name).into();
+            }
+        }
+        return Ok(());
+    }
+    if !without_head {
+        return Err(FactError::NoTarget {
+            what: "a network whose head is a list of several layers".to_owned(),
+            why: "a classifier of transformers is one linear layer".to_owned(),
+            tensor: Some(name.to_string()),
+            instead: "give --no-head for the network without it".to_owned(),
+        });
+    }
+    let bytes = inside.iter().fold(0_u64, |sum, (_, _, (_, tensor))| sum.saturating_add(tensor.bytes()));
+    dropped.push(Dropped {
+        name: format!("{}.*", head.name),
+        tensors: inside.len(),
+        bytes,
+        reason: "the model is asked for without its classification head".to_owned(),
+    });
+    kept.retain(|(name, _)| place(name).is_none());
+    Ok(())
+}
+
+/// Takes the classifier from next to the network, if there is one linear layer that fits it and no other part that could stand
+/// between them.
+fn from_beside(
+    kept: &mut Vec<Entry>,
+    dropped: &mut Vec<Dropped>,
+    tensors: &[Arc<Tensor>],
+    head: Head,
+) -> Option<Fact> {
+    let (_, width) = kept.iter().find(|(name, _)| head.widths.contains(&&**name))?;
+    let width = *width.shape.first()?;
+    let mut open = dropped.iter().filter(|part| part.reason == beside::UNKNOWN);
+    let (Some(part), None) = (open.next(), open.next()) else { return None };
+    let path = part.name.strip_suffix('*').unwrap_or(&part.name).to_owned();
+    let of_part: Vec<&Arc<Tensor>> = tensors.iter().filter(|tensor| tensor.name.starts_with(&path)).collect();
+    let [one, other] = of_part.as_slice() else { return None };
+    let (weight, bias) = if one.shape.len() == 2 { (*one, *other) } else { (*other, *one) };
+    let layer = weight.name.strip_suffix(".weight")?;
+    let fits = bias.name.strip_suffix(".bias") == Some(layer)
+        && matches!(weight.shape.as_slice(), [classes, inputs] if *inputs == width && bias.shape.as_slice() == [*classes]);
+    if !fits {
+        return None;
+    }
+    kept.push((format!("{}.weight", head.name).into(), Arc::clone(weight)));
+    kept.push((format!("{}.bias", head.name).into(), Arc::clone(bias)));
+    let shown = layer.to_owned();
+    dropped.retain(|part| part.name.strip_suffix('*').unwrap_or(&part.name) != path);
+    let origin =
+        Origin::Convention("the only layer next to the network, a linear one that fits it".to_owned());
+    Some(Fact::new("classifier", vitport_checkpoint::escape(&shown).to_string(), origin))
+}
