@@ -84,6 +84,7 @@ mod storage;
 mod tar;
 mod tensor;
 mod torch;
+mod training_folder;
 mod zip;
 
 pub use checkpoint::Checkpoint;

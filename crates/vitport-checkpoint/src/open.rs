@@ -14,7 +14,7 @@ use crate::index::{self, Index};
 use crate::limits::Limits;
 use crate::roots;
 use crate::source::Source;
-use crate::{numpy, safetensors, torch, zip};
+use crate::{numpy, safetensors, torch, training_folder, zip};
 
 /// Names that a folder is searched for, most wanted first.
 const IN_FOLDER: [&str; 4] = [
@@ -73,6 +73,9 @@ fn zip_contents(source: &Source, file: usize, limits: &Limits) -> Result<Content
 fn weight_file(folder: &Path) -> Result<PathBuf, CheckpointError> {
     let named = IN_FOLDER.iter().map(|name| folder.join(name)).find(|path| path.is_file());
     if let Some(path) = named {
+        return Ok(path);
+    }
+    if let Some(path) = training_folder::weight_file(folder).map_err(|fault| fault.in_file(folder))? {
         return Ok(path);
     }
     let failed = |source| CheckpointError::Io { path: folder.to_path_buf(), source };

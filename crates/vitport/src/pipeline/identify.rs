@@ -49,6 +49,7 @@ pub fn identify(
     };
     let (found, classifier) = sort_out(found, definition.head(), options.without_head)?;
     let FoundNetwork { state_dict, mut dropped, choice, .. } = found;
+    refuse_adapters(&state_dict)?;
     let in_file = Sources::of_state_dict(&state_dict);
     let tensors = match layout {
         None => in_file.clone(),
@@ -63,6 +64,7 @@ pub fn identify(
     };
     let layout_name = layout.and_then(|layout| layout.from().split('/').next());
     let modules = SavedModules::of(&source.checkpoint, state_dict.prefix());
+    let modules = if source.key.is_some() { modules.without_those_around() } else { modules };
     let inquiry = Inquiry { source, options, modules: &modules, tensors: &tensors, layout: layout_name };
     let mut evidence = Evidence::new();
     definition.read(&inquiry, &mut evidence)?;
@@ -300,6 +302,20 @@ fn recognise(tensors: &Sources) -> Option<Found> {
     }
     let plain = SOURCES.into_iter().find(|definition| definition.recognises(tensors))?;
     Some((plain, None))
+}
+
+/// Refuses weights with LoRA next to them, which are not those that the network computes with.
+fn refuse_adapters(state_dict: &StateDict) -> Result<(), FactError> {
+    match state_dict.iter().find(|(name, _)| name.contains(".lora_A.") || name.contains(".lora_B.")) {
+        Some((name, _)) => Err(FactError::NoTarget {
+            what: "a network with LoRA adapters next to its weights (peft)".to_owned(),
+            why: "vitport does not merge them".to_owned(),
+            tensor: Some(name.to_owned()),
+            instead: "merge them with peft's `merge_and_unload()` and save the state dict of what it returns"
+                .to_owned(),
+        }),
+        None => Ok(()),
+    }
 }
 
 /// Returns the beginnings of names by which every layout and definition is found.

@@ -25,6 +25,12 @@ pub struct SavedModules {
 }
 
 impl SavedModules {
+    /// Returns the same without the modules that the network lies in, where a person named the network inside of them.
+    #[must_use]
+    pub fn without_those_around(self) -> Self {
+        Self { around: Vec::new(), ..self }
+    }
+
     /// Returns the modules of the selected root of a checkpoint whose names have `prefix` before those of the network.
     pub fn of(checkpoint: &Checkpoint, prefix: &str) -> Self {
         let mut all = Self { is_cut: checkpoint.evidence().is_cut, ..Self::default() };

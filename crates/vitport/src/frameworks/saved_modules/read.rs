@@ -86,7 +86,8 @@ impl SavedModules {
                 what: format!("a {family} inside a module of class {}", shown(&module.class)),
                 why: "vitport does not know what that class does with images or outputs".to_owned(),
                 tensor: Some(named(&module.path, None)),
-                instead: "if it only hands on, save the state dict of the network inside it".to_owned(),
+                instead: "give --key with the path of the network inside it, to convert that alone"
+                    .to_owned(),
             })
         })
     }
