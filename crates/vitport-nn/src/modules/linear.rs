@@ -90,7 +90,7 @@ impl Linear {
     ///
     /// # Errors
     /// Returns [`ForwardError::Operands`] when there are fewer outputs, and what [`Linear::forward`] does.
-    pub(super) fn forward_part(
+    pub fn forward_part(
         &self,
         x: &Matrix,
         outputs: Range<usize>,

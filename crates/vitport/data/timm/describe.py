@@ -271,7 +271,7 @@ def transformer(model, args):
     out = {
         "block_fn": kind(block),
         "attn_layer": kind(attn),
-        "mlp_layer": kind(mlp),
+        "mlp_layer": mlp_kind(mlp),
         "act_layer": kind(act) if isinstance(act, nn.Module) else plain(act),
         "class_token": getattr(model, "cls_token", None) is not None,
         "reg_tokens": registers,
@@ -301,6 +301,12 @@ def transformer(model, args):
         "mlp_dim": mlp_width(model, block),
     }
     return out
+
+
+def mlp_kind(mlp):
+    # SwiGLUPacked is a GluMlp with its gate first.
+    is_packed = kind(mlp) == "GluMlp" and not mlp.gate_last and kind(mlp.act) == "SiLU"
+    return "SwiGLUPacked" if is_packed else kind(mlp)
 
 
 def mlp_width(model, block):

@@ -100,12 +100,70 @@ fn cases() -> Vec<Case> {
     let dinov2 = json!({ "layer_scale": true, "mlp_dim": 41, "num_classes": 0 });
     let no_qkv_bias =
         json!({ "num_heads": 4, "qkv_bias": false, "norm_eps": 1e-5, "act_layer": "quick_gelu" });
+    let registers = json!({ "global_pool": "avg", "fc_norm": true, "reg_tokens": 3, "layer_scale": true });
+    let registers_no_embed =
+        json!({ "reg_tokens": 2, "no_embed_class": true, "final_norm": false, "num_classes": 0 });
+    let one_register = json!({
+        "class_token": false,
+        "global_pool": "avg",
+        "fc_norm": true,
+        "reg_tokens": 1,
+        "no_embed_class": true,
+    });
+    let map = json!({
+        "class_token": false,
+        "global_pool": "map",
+        "act_layer": "gelu_tanh",
+        "num_classes": 0,
+    });
+    let map_prefix = json!({ "global_pool": "map", "reg_tokens": 1, "pool_include_prefix": true });
+    let mean_prefix = json!({ "global_pool": "avg", "fc_norm": true, "pool_include_prefix": true });
+    let max = json!({ "global_pool": "max", "fc_norm": true, "act_layer": "relu" });
+    let packed = json!({
+        "mlp_layer": "SwiGLUPacked",
+        "act_layer": "silu",
+        "mlp_dim": 24,
+        "layer_scale": true,
+    });
+    let aimv2 = json!({
+        "class_token": false,
+        "global_pool": "avg",
+        "mlp_layer": "SwiGLU",
+        "act_layer": "silu",
+        "mlp_dim": 44,
+        "qkv_bias": false,
+        "proj_bias": false,
+        "mlp_bias": false,
+        "block_norm": "RmsNorm",
+        "norm_eps": 1e-5,
+        "patch_norm": true,
+        "num_classes": 0,
+    });
     vec![
         // embeddings, two layers, norm, pooled and, with a head, logits
         case(TIMM, "vit/timm_plain", timm(json!({})), 6),
         case(TIMM, "vit/timm_deit3", timm(deit3), 6),
         case(TIMM, "vit/timm_dinov2_base", timm(dinov2), 5),
         case(TIMM, "vit/timm_no_qkv_bias", timm(no_qkv_bias), 6),
+        case(TIMM, "vit/timm_mean", timm(json!({ "class_token": false, "global_pool": "avg" })), 6),
+        case(TIMM, "vit/timm_registers", timm(registers), 6),
+        case(TIMM, "vit/timm_registers_no_embed", timm(registers_no_embed), 5),
+        case(TIMM, "vit/timm_one_register", timm(one_register), 6),
+        // The logits of both heads and their mean.
+        case(TIMM, "vit/timm_distilled", timm(json!({ "dist_token": true })), 8),
+        case(TIMM, "vit/timm_no_positions", timm(json!({ "pos_embed": false, "fc_norm": true })), 6),
+        case(TIMM, "vit/timm_clip", timm(json!({ "pre_norm": true, "norm_eps": 1e-5 })), 6),
+        case(TIMM, "vit/timm_map", timm(map), 5),
+        case(TIMM, "vit/timm_map_prefix", timm(map_prefix), 6),
+        case(TIMM, "vit/timm_mean_prefix", timm(mean_prefix), 6),
+        case(TIMM, "vit/timm_avgmax", timm(json!({ "global_pool": "avgmax", "fc_norm": true })), 6),
+        case(TIMM, "vit/timm_max", timm(max), 6),
+        case(TIMM, "vit/timm_all_tokens", timm(json!({ "global_pool": "", "num_classes": 0 })), 5),
+        case(TIMM, "vit/timm_qk_norm", timm(json!({ "qk_norm": true, "num_heads": 4 })), 6),
+        case(TIMM, "vit/timm_qk_rms_norm", timm(json!({ "qk_norm": true, "block_norm": "RmsNorm" })), 6),
+        case(TIMM, "vit/timm_packed", timm(packed), 6),
+        case(TIMM, "vit/timm_aimv2", timm(aimv2), 5),
+        case(TIMM, "vit/timm_patch_norm", timm(json!({ "patch_norm": true })), 6),
         of_config(VIT, "vit/transformers_classifier", 6),
         // With the default eps, another activation and no qkv bias.
         of_config(VIT, "vit/transformers_defaults", 6),

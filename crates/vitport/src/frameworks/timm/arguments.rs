@@ -13,7 +13,7 @@ use super::statements::Statement;
 use crate::facts::{Evidence, Fact, FactError, Facts, Origin, is_same};
 
 /// Lists the arguments of constructors without a say in what the network computes in evaluation, with what timm accepts.
-const WITHOUT_EFFECT: [(&str, Accepted); 13] = [
+const WITHOUT_EFFECT: [(&str, Accepted); 12] = [
     ("drop_rate", Accepted::Rate),
     ("pos_drop_rate", Accepted::Rate),
     ("patch_drop_rate", Accepted::Rate),
@@ -25,8 +25,6 @@ const WITHOUT_EFFECT: [(&str, Accepted); 13] = [
     ("fix_init", Accepted::Any),
     ("dynamic_img_size", Accepted::Any),
     ("dynamic_img_pad", Accepted::Any),
-    // Which tokens an average is taken of; a network that takes one is refused.
-    ("pool_include_prefix", Accepted::Any),
     ("device", Accepted::Any),
 ];
 

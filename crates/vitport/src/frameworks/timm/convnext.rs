@@ -78,6 +78,7 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
         ("act_layer", Literal::Text("gelu")),
         ("global_pool", Literal::Text("avg")),
     ],
+    usual_instead: &[],
     left_open: &[],
     by_definition: "timm's ConvNeXt where nothing else is said",
     build: |config| build("timm's ConvNeXt", config, Whole::new),

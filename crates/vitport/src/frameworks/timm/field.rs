@@ -92,7 +92,10 @@ impl Kind {
             },
             Kind::RatioOf(fact) => {
                 let whole = known.get(fact)?.as_u64()? as f64;
-                json!((whole * value.as_f64()?) as u64)
+                let part = (whole * value.as_f64()?) as u64;
+                // A packed gate takes half of what the ratio says.
+                let is_packed = known.get("mlp_layer").is_some_and(|layer| layer == "SwiGLUPacked");
+                json!(if is_packed { part / 2 } else { part })
             }
             Kind::NormEps(eps) => json!(norm_eps(value, eps)?),
         })

@@ -55,6 +55,8 @@ pub struct TimmDefinition {
     fields: &'static [Field],
     /// What holds where nothing is said.
     usual: &'static [(&'static str, Literal)],
+    /// Facts of `usual` with the value that holds instead where another fact has the value behind it.
+    usual_instead: &'static [(&'static str, Literal, &'static str, Literal)],
     /// Facts of `usual`, each with a fact that leaves it open where it is true.
     left_open: &'static [(&'static str, &'static str)],
     /// The origin of what holds where nothing is said.
@@ -68,6 +70,15 @@ impl TimmDefinition {
     #[cfg(test)]
     pub(super) fn saved_modules(&self) -> &'static [Role] {
         self.saved_modules
+    }
+
+    /// Returns what a fact of `usual` is where nothing is said of it, by what is known.
+    fn usually(&self, fact: &str, usual: Literal, facts: &Facts) -> Literal {
+        let holds = |(own, _, cause, value): &&(&str, Literal, &str, Literal)| {
+            let known = facts.value(cause);
+            *own == fact && known.is_some_and(|known| is_same(known, &Value::from(*value)))
+        };
+        self.usual_instead.iter().find(holds).map_or(usual, |(_, instead, ..)| *instead)
     }
 
     /// Gathers what is said of a model outside of its tensors' shapes.
@@ -141,7 +152,9 @@ impl TimmDefinition {
             }
             match is_open(fact) {
                 true => self.setting_of_all(fact, &facts, evidence),
-                false => evidence.add(fact, *value, self.by_default(named.as_ref())),
+                false => {
+                    evidence.add(fact, self.usually(fact, *value, &facts), self.by_default(named.as_ref()));
+                }
             }
         }
         self.check_heads(&evidence.facts())?;
@@ -279,7 +292,7 @@ impl TimmDefinition {
             let field = self.fields.iter().find(|field| field.fact == *fact);
             let mut values = fitting.iter().map(|architecture| field?.of_architecture(architecture));
             if let (Some(Some(first)), false) = (values.next(), evidence.has(fact))
-                && first != Value::from(*usual)
+                && first != Value::from(self.usually(fact, *usual, facts))
                 && values.all(|value| value.as_ref() == Some(&first))
             {
                 let which =
@@ -296,7 +309,7 @@ impl TimmDefinition {
         let (width, depth) = (facts.number("embed_dim").unwrap_or(0), facts.number("depth").unwrap_or(0));
         let is_alike = |a: &&Architecture| {
             a.text("block_fn") == Some("Block")
-                && a.flag("class_token")
+                && a.flag("class_token") == (facts.flag("class_token") != Some(false))
                 && a.text("attn_layer") == Some("Attention")
                 && a.size("embed_dim").map(|size| size as u64) == Some(width)
                 && a.size("depth").map(|size| size as u64) == Some(depth)

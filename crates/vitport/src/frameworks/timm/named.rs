@@ -229,7 +229,9 @@ impl TimmDefinition {
             self.usual.iter().filter(|(fact, _)| *fact == "global_pool").all(|(fact, value)| {
                 let field = self.fields.iter().find(|field| field.fact == *fact);
                 let theirs = field.and_then(|field| field.of_architecture(architecture));
-                theirs.is_none_or(|theirs| is_same(&theirs, &Value::from(*value)))
+                let ours = facts.value(fact).cloned();
+                let ours = ours.unwrap_or_else(|| self.usually(fact, *value, facts).into());
+                theirs.is_none_or(|theirs| is_same(&theirs, &ours))
             })
         };
         let all = self.modules.iter().flat_map(|module| registry::architectures_of(module));

@@ -38,6 +38,12 @@ pub(super) enum Sign {
     /// The fact has this value if there is no such tensor and nothing else is said of it. The origin has these words before the
     /// tensor's name.
     Lack(&'static str, Literal, &'static str),
+    /// The fact has this value if there is the first tensor and not the second, and is otherwise not said.
+    Without(&'static str, &'static str, Literal),
+    /// The length of the second of three axes, if there is such a tensor.
+    Tokens(&'static str),
+    /// Whether there is one of these tensors.
+    NeedsOne(&'static [&'static str]),
     /// Whether there is this tensor, without which the network is another one.
     Needs(&'static str),
     /// Whether there is this tensor.
@@ -102,7 +108,15 @@ impl Structure {
 impl Sign {
     /// Returns whether it shows a size, and not a variant.
     fn is_size(self) -> bool {
-        !matches!(self, Sign::Part(..) | Sign::Lack(..) | Sign::Needs(_))
+        !matches!(
+            self,
+            Sign::Part(..)
+                | Sign::Lack(..)
+                | Sign::Without(..)
+                | Sign::Tokens(_)
+                | Sign::NeedsOne(_)
+                | Sign::Needs(_)
+        )
     }
 
     fn read(
@@ -120,6 +134,20 @@ impl Sign {
             }
             Sign::Lack(name, ..) if tensors.has(name) || evidence.has(fact) => {}
             Sign::Lack(name, value, words) => evidence.weights(fact, value, format!("{words} {name}")),
+            Sign::Without(present, absent, value) => {
+                if tensors.has(present) && !tensors.has(absent) {
+                    evidence.weights(fact, value, format!("{present} without {absent}"));
+                }
+            }
+            Sign::Tokens(name) => {
+                if tensors.has(name) {
+                    evidence.weights(fact, json!(lengths(tensors, name, 3, family)?.get(1)), name);
+                }
+            }
+            Sign::NeedsOne(names) => match names.iter().find(|name| tensors.has(name)) {
+                Some(name) => evidence.weights(fact, true, *name),
+                None => evidence.weights(fact, false, format!("the absence of {}", names.join(" and "))),
+            },
             Sign::Needs(name) if tensors.has(name) => evidence.weights(fact, true, name),
             Sign::Needs(name) => evidence.weights(fact, false, format!("the absence of {name}")),
             Sign::Classes(name) if !tensors.has(name) => evidence.weights(fact, 0, format!("no {name}")),
@@ -148,7 +176,13 @@ impl Sign {
     /// Returns what the tensor of this name shows.
     fn of_tensor(self, name: &str, tensors: &Sources, family: &'static str) -> Result<Value, FactError> {
         Ok(match self {
-            Sign::Part(..) | Sign::Lack(..) | Sign::Needs(_) | Sign::Has(_) => json!(tensors.has(name)),
+            Sign::Part(..)
+            | Sign::Lack(..)
+            | Sign::Without(..)
+            | Sign::Tokens(_)
+            | Sign::NeedsOne(_)
+            | Sign::Needs(_)
+            | Sign::Has(_) => json!(tensors.has(name)),
             Sign::IsKernel(_) => json!(tensors.shape(name).is_some_and(|shape| shape.len() == 4)),
             Sign::Axis(_, axis, axes) => json!(lengths(tensors, name, axes, family)?.get(axis)),
             Sign::Edges(_) => json!(lengths(tensors, name, 4, family)?.get(2..)),

@@ -17,8 +17,10 @@ pub(super) const STRUCTURE: Structure = Structure {
     signs: &[
         ("resnet_stem", Sign::Part(&["patch_embed.backbone."], Literal::YES)),
         ("dist_token", Sign::Part(&["dist_token"], Literal::YES)),
-        ("reg_tokens", Sign::Part(&["reg_token", "register_tokens"], Literal::Number(1))),
+        ("reg_tokens", Sign::Tokens("reg_token")),
+        ("reg_tokens", Sign::Part(&["register_tokens"], Literal::Number(1))),
         ("attn_pool", Sign::Part(&["attn_pool."], Literal::YES)),
+        ("global_pool", Sign::Part(&["attn_pool.latent"], Literal::Text("map"))),
         (
             "block",
             Sign::Part(
@@ -37,6 +39,7 @@ pub(super) const STRUCTURE: Structure = Structure {
             "gated_mlp",
             Sign::Part(&["blocks.0.mlp.fc1_g.", "blocks.0.mlp.w12.", "blocks.0.mlp.fc1_x."], Literal::YES),
         ),
+        ("mlp_layer", Sign::Part(&["blocks.0.mlp.fc1_g.", "blocks.0.mlp.fc1_x."], Literal::Text("SwiGLU"))),
         (
             "rel_pos_bias",
             Sign::Part(
@@ -54,37 +57,35 @@ pub(super) const STRUCTURE: Structure = Structure {
         ("decoder", Sign::Part(&["patch_generator.", "decoder_pos_embed"], Literal::YES)),
         ("class_token", Sign::Needs("cls_token")),
         ("pos_embed", Sign::Needs("pos_embed")),
-        ("final_norm", Sign::Needs("norm.weight")),
+        ("final_norm", Sign::NeedsOne(&["norm.weight", "fc_norm.weight"])),
+        ("norm", Sign::Without("norm.weight", "norm.bias", Literal::Text("RmsNorm"))),
+        (
+            "block_norm",
+            Sign::Without("blocks.0.norm1.weight", "blocks.0.norm1.bias", Literal::Text("RmsNorm")),
+        ),
+        ("patch_bias", Sign::Without("patch_embed.proj.weight", "patch_embed.proj.bias", Literal::NO)),
+        ("proj_bias", Sign::Without("blocks.0.attn.proj.weight", "blocks.0.attn.proj.bias", Literal::NO)),
+        ("mlp_bias", Sign::Without("blocks.0.mlp.fc2.weight", "blocks.0.mlp.fc2.bias", Literal::NO)),
         ("patch_size", Sign::Edges("patch_embed.proj.weight")),
         ("embed_dim", Sign::Axis("patch_embed.proj.weight", 0, 4)),
         ("depth", Sign::Count("blocks")),
-        ("mlp_dim", Sign::Axis("blocks.0.mlp.fc1.weight", 0, 2)),
+        ("mlp_dim", Sign::Axis("blocks.0.mlp.fc2.weight", 1, 2)),
         ("qkv_bias", Sign::Has("blocks.0.attn.qkv.bias")),
         ("layer_scale", Sign::Has("blocks.0.ls1.gamma")),
         // Some mappings hold no networks without that norm, so its absence is said.
         ("pre_norm", Sign::Lack("norm_pre.weight", Literal::NO, "no")),
         ("num_classes", Sign::Classes("head.weight")),
     ],
-    other_if: &[
-        ("class_token", Literal::NO),
-        ("pos_embed", Literal::NO),
-        ("final_norm", Literal::NO),
-        ("resnet_stem", Literal::YES),
-    ],
+    other_if: &[("resnet_stem", Literal::YES)],
     check: Some(check),
 };
 
 /// Checks that the sizes go together, and reads those of the image.
 fn check(inquiry: &Inquiry<'_>, evidence: &mut Evidence) -> Result<bool, FactError> {
     let tensors = inquiry.tensors;
-    if !tensors.has("blocks.0.mlp.fc1.weight") {
+    if !tensors.has("blocks.0.mlp.fc2.weight") {
         return Ok(false);
     }
-    let wanted = inquiry.options.image_size;
-    let saved = || inquiry.modules.pair("patch_embed", "img_size");
-    let trained = Training::of(inquiry.source)?.size.map(|size| size.value);
-    let configured =
-        TimmConfig::of(inquiry.source)?.as_ref().map(arguments::image_size).transpose()?.flatten();
     let [width, channels, patch_height, patch_width] = axes::<4>(tensors, "patch_embed.proj.weight", FAMILY)?;
     evidence.weights(
         "in_chans",
@@ -95,26 +96,54 @@ fn check(inquiry: &Inquiry<'_>, evidence: &mut Evidence) -> Result<bool, FactErr
             format!("patch_embed.proj.weight, whose second axis is {channels}")
         },
     );
-    let [_, tokens, position_width] = axes::<3>(tensors, "pos_embed", FAMILY)?;
-    let [mlp, _] = axes::<2>(tensors, "blocks.0.mlp.fc1.weight", FAMILY)?;
-    let [_, mlp_out] = axes::<2>(tensors, "blocks.0.mlp.fc2.weight", FAMILY)?;
-    if mlp_out.checked_mul(2) == Some(mlp) {
-        let rows = format!("blocks.0.mlp.fc1.weight, whose {mlp} rows are twice what fc2 takes");
-        evidence.weights("gated_mlp", true, rows);
-        return Ok(false);
+    let [_, hidden] = axes::<2>(tensors, "blocks.0.mlp.fc2.weight", FAMILY)?;
+    if tensors.has("blocks.0.mlp.fc1.weight") {
+        let [rows, _] = axes::<2>(tensors, "blocks.0.mlp.fc1.weight", FAMILY)?;
+        if hidden.checked_mul(2) == Some(rows) {
+            let shown = format!("blocks.0.mlp.fc1.weight, whose {rows} rows are twice what fc2 takes");
+            evidence.weights("gated_mlp", true, shown.clone());
+            evidence.weights("mlp_layer", "SwiGLUPacked", shown);
+        }
     }
     let misshapen = |tensor: &str, reason: String| {
         Err(FactError::Misshapen { tensor: tensor.to_owned(), family: FAMILY, reason })
     };
-    if width == 0 || mlp == 0 || patch_height == 0 || patch_width == 0 || position_width != width {
-        let reason = format!(
-            "its shape does not go with {width} channels and patches of {patch_height}×{patch_width}"
-        );
-        return misshapen("pos_embed", reason);
+    let of_patches = format!("{width} channels and patches of {patch_height}×{patch_width}");
+    if width == 0 || hidden == 0 || patch_height == 0 || patch_width == 0 {
+        return misshapen("patch_embed.proj.weight", format!("its shape does not go with {of_patches}"));
     }
-    let patch = [patch_height, patch_width];
+    if !tensors.has("pos_embed") {
+        return Ok(true);
+    }
+    let [_, tokens, position_width] = axes::<3>(tensors, "pos_embed", FAMILY)?;
+    if position_width != width {
+        return misshapen("pos_embed", format!("its shape does not go with {of_patches}"));
+    }
+    let facts = evidence.facts();
+    let before = |fact: &str| u64::from(facts.flag(fact) == Some(true));
+    let prefix = before("class_token")
+        .saturating_add(before("dist_token"))
+        .saturating_add(facts.number("reg_tokens").unwrap_or(0));
+    image_size(inquiry, evidence, (tokens, prefix), [patch_height, patch_width])?;
+    Ok(true)
+}
+
+/// Reads the size of the image off the number of positions, with what is said of it elsewhere. `prefix` counts the tokens before
+/// the patches.
+fn image_size(
+    inquiry: &Inquiry<'_>,
+    evidence: &mut Evidence,
+    (tokens, prefix): (u64, u64),
+    patch: [u64; 2],
+) -> Result<(), FactError> {
+    let wanted = inquiry.options.image_size;
+    let saved = || inquiry.modules.pair("patch_embed", "img_size");
+    let trained = Training::of(inquiry.source)?.size.map(|size| size.value);
+    let configured =
+        TimmConfig::of(inquiry.source)?.as_ref().map(arguments::image_size).transpose()?.flatten();
     let stated = trained.or(configured).or_else(saved);
-    let fits = |size: &[u64; 2]| image_of(tokens, patch, Some(*size)).is_ok_and(|(image, _)| image == *size);
+    let fits =
+        |size: &[u64; 2]| image_of(tokens, prefix, patch, Some(*size)).is_ok_and(|(image, _)| image == *size);
     if let (Some(option), Some(stated)) = (wanted, stated.filter(fits))
         && option != stated
     {
@@ -123,10 +152,9 @@ fn check(inquiry: &Inquiry<'_>, evidence: &mut Evidence) -> Result<bool, FactErr
             format!("the source says {}x{} pixels, which go with its positions", stated[0], stated[1]),
         ));
     }
-    match image_of(tokens, patch, wanted.or(stated)) {
-        // A variant with more tokens before the patches is refused before this is asked.
+    match image_of(tokens, prefix, patch, wanted.or(stated)) {
         Err(question) => evidence.ask(question),
-        Ok((image, class_position)) => {
+        Ok((image, are_embedded)) => {
             if let Some([height, width]) = wanted.filter(|wanted| *wanted != image) {
                 return Err(FactError::contradiction(
                     format!("--image-size {height}x{width}"),
@@ -137,22 +165,30 @@ fn check(inquiry: &Inquiry<'_>, evidence: &mut Evidence) -> Result<bool, FactErr
                 ));
             }
             evidence.weights("img_size", image.to_vec(), "pos_embed");
-            evidence.weights("no_embed_class", !class_position, "pos_embed");
+            // Without such tokens it means nothing.
+            if prefix > 0 {
+                evidence.weights("no_embed_class", !are_embedded, "pos_embed");
+            }
         }
     }
-    Ok(true)
+    Ok(())
 }
 
-/// Returns the image's size, and whether the first of `tokens` positions is the class token's. Without further word the grid
-/// of patches must be square.
-fn image_of(tokens: u64, patch: [u64; 2], wanted: Option<[u64; 2]>) -> Result<([u64; 2], bool), Question> {
+/// Returns the image's size, and whether the first of `tokens` positions are those of the `prefix` tokens before the patches. Without
+/// further word the grid of patches must be square.
+fn image_of(
+    tokens: u64,
+    prefix: u64,
+    patch: [u64; 2],
+    wanted: Option<[u64; 2]>,
+) -> Result<([u64; 2], bool), Question> {
     let [patch_height, patch_width] = patch;
     if let Some([height, width]) = wanted
         && height % patch_height == 0
         && width % patch_width == 0
     {
         let patches = (height / patch_height).saturating_mul(width / patch_width);
-        if patches == tokens || patches.checked_add(1) == Some(tokens) {
+        if patches == tokens || patches.checked_add(prefix) == Some(tokens) {
             return Ok(([height, width], patches != tokens));
         }
     }
@@ -161,7 +197,8 @@ fn image_of(tokens: u64, patch: [u64; 2], wanted: Option<[u64; 2]>) -> Result<([
         (side > 0 && side * side == patches)
             .then(|| [side.saturating_mul(patch_height), side.saturating_mul(patch_width)])
     };
-    match (square(tokens), tokens.checked_sub(1).and_then(square)) {
+    let behind = tokens.checked_sub(prefix).filter(|_| prefix > 0).and_then(square);
+    match (square(tokens), behind) {
         (Some(image), None) => Ok((image, false)),
         (None, Some(image)) => Ok((image, true)),
         _ => Err(Question {
@@ -183,21 +220,28 @@ mod tests {
 
     #[test]
     fn the_grid_tells_the_image_and_the_class_position() {
-        assert_eq!(image_of(197, [16, 16], None).unwrap(), ([224, 224], true));
-        assert_eq!(image_of(225, [16, 16], None).unwrap(), ([240, 240], false));
-        assert_eq!(image_of(1370, [14, 14], None).unwrap(), ([518, 518], true));
+        assert_eq!(image_of(197, 1, [16, 16], None).unwrap(), ([224, 224], true));
+        assert_eq!(image_of(225, 1, [16, 16], None).unwrap(), ([240, 240], false));
+        assert_eq!(image_of(1370, 1, [14, 14], None).unwrap(), ([518, 518], true));
+    }
+
+    #[test]
+    fn several_tokens_may_come_before_the_patches() {
+        assert_eq!(image_of(1374, 5, [14, 14], None).unwrap(), ([518, 518], true));
+        assert_eq!(image_of(1369, 5, [14, 14], None).unwrap(), ([518, 518], false));
+        assert_eq!(image_of(196, 0, [16, 16], None).unwrap(), ([224, 224], false));
     }
 
     #[test]
     fn an_oblong_image_has_to_be_said() {
-        assert_eq!(image_of(99, [16, 16], None).unwrap_err().fact, "img_size");
-        assert_eq!(image_of(99, [16, 16], Some([112, 224])).unwrap(), ([112, 224], true));
-        assert_eq!(image_of(98, [16, 16], Some([112, 224])).unwrap(), ([112, 224], false));
+        assert_eq!(image_of(99, 1, [16, 16], None).unwrap_err().fact, "img_size");
+        assert_eq!(image_of(99, 1, [16, 16], Some([112, 224])).unwrap(), ([112, 224], true));
+        assert_eq!(image_of(98, 1, [16, 16], Some([112, 224])).unwrap(), ([112, 224], false));
     }
 
     #[test]
     fn two_positions_could_be_either() {
-        assert_eq!(image_of(2, [16, 16], None).unwrap(), ([16, 16], true));
-        assert_eq!(image_of(1, [16, 16], None).unwrap(), ([16, 16], false));
+        assert_eq!(image_of(2, 1, [16, 16], None).unwrap(), ([16, 16], true));
+        assert_eq!(image_of(1, 1, [16, 16], None).unwrap(), ([16, 16], false));
     }
 }

@@ -1,0 +1,166 @@
+//! What a timm `VisionTransformer` is made of, under the names of timm's arguments. What a config leaves out is as timm's
+//! constructor has it.
+
+use serde::Deserialize;
+
+use crate::nn::{ForwardError, Heads};
+
+/// Describes a network.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Config {
+    /// Height and width of the image in pixels.
+    pub img_size: [usize; 2],
+    /// Height and width of a patch in pixels.
+    pub patch_size: [usize; 2],
+    /// Channels of the image.
+    pub in_chans: usize,
+    /// Classes of the head; 0 for a network without one.
+    pub num_classes: usize,
+    /// Width of a token.
+    pub embed_dim: usize,
+    /// Number of blocks.
+    pub depth: usize,
+    /// Attention heads.
+    pub num_heads: usize,
+    /// Width of what the last layer of a block's MLP takes. timm's argument is `mlp_ratio`, of which a packed gate takes half.
+    pub mlp_dim: usize,
+    /// Whether `attn.qkv` has a bias.
+    pub qkv_bias: bool,
+    /// Whether each branch has a layer scale: `init_values` is not None.
+    pub layer_scale: bool,
+    /// Whether positions are added to the patches only, before the other tokens are put in front.
+    #[serde(default)]
+    pub no_embed_class: bool,
+    /// Whether a norm stands before the first block (CLIP).
+    pub pre_norm: bool,
+    /// timm's name of the MLP's activation.
+    pub act_layer: String,
+    /// Epsilon of every normalisation.
+    pub norm_eps: f64,
+    /// Whether there is a class token.
+    #[serde(default = "yes")]
+    pub class_token: bool,
+    /// Number of registers, behind the class token.
+    #[serde(default)]
+    pub reg_tokens: usize,
+    /// Whether there is a distillation token with a head of its own (`VisionTransformerDistilled`).
+    #[serde(default)]
+    pub dist_token: bool,
+    /// Whether there are learned positions.
+    #[serde(default = "yes")]
+    pub pos_embed: bool,
+    /// Whether the patch embedding has a bias; if it is not said, unless there is a norm before the first block.
+    #[serde(default)]
+    pub patch_bias: Option<bool>,
+    /// Whether a norm follows the patch embedding.
+    #[serde(default)]
+    pub patch_norm: bool,
+    /// Whether queries and keys are normalised, each head by itself.
+    #[serde(default)]
+    pub qk_norm: bool,
+    /// Whether `attn.proj` has a bias.
+    #[serde(default = "yes")]
+    pub proj_bias: bool,
+    /// Whether the MLP has biases.
+    #[serde(default = "yes")]
+    pub mlp_bias: bool,
+    /// Which MLP the blocks have.
+    #[serde(default)]
+    pub mlp_layer: MlpLayer,
+    /// Which norm all of the network has.
+    #[serde(default)]
+    pub block_norm: NormLayer,
+    /// Whether there is a norm behind the blocks at all.
+    #[serde(default = "yes")]
+    pub final_norm: bool,
+    /// Whether that norm comes behind the pooling.
+    #[serde(default)]
+    pub fc_norm: bool,
+    /// How tokens become one vector.
+    #[serde(default)]
+    pub global_pool: Pooling,
+    /// Whether pooling reads class token and registers, too.
+    #[serde(default)]
+    pub pool_include_prefix: bool,
+}
+
+/// Names timm's MLPs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+pub enum MlpLayer {
+    /// Has two layers and an activation.
+    #[default]
+    Mlp,
+    /// Has a gate, which is the first half of `fc1`.
+    SwiGLUPacked,
+    /// Has a gate of its own, `fc1_g`.
+    SwiGLU,
+}
+
+/// Names timm's norms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+pub enum NormLayer {
+    /// Takes away the mean.
+    #[default]
+    LayerNorm,
+    /// Only divides by the root mean square.
+    RmsNorm,
+}
+
+/// Names timm's ways to pool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Pooling {
+    /// Keeps all tokens.
+    #[serde(rename = "")]
+    None,
+    /// Reads the first token.
+    #[default]
+    Token,
+    /// Takes the mean over the patches.
+    Avg,
+    /// Takes the largest value of each channel.
+    Max,
+    /// Takes the mean of both.
+    AvgMax,
+    /// Lets a learned token attend to the patches.
+    Map,
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl Config {
+    /// Returns how its width is cut into heads.
+    pub(super) fn heads(&self) -> Heads {
+        Heads::of_width(self.num_heads, self.embed_dim)
+    }
+
+    /// Counts the tokens before the patches.
+    pub(super) fn prefix_tokens(&self) -> usize {
+        let single = usize::from(self.class_token).saturating_add(usize::from(self.dist_token));
+        single.saturating_add(self.reg_tokens)
+    }
+
+    /// Refuses what timm's constructor does.
+    pub(super) fn check(&self) -> Result<(), ForwardError> {
+        let Self { embed_dim: dim, num_heads, .. } = *self;
+        if num_heads == 0 || !dim.is_multiple_of(num_heads) {
+            let detail = format!("embed_dim {dim} is not a multiple of num_heads {num_heads}");
+            return Err(ForwardError::config(detail));
+        }
+        if !self.class_token && self.global_pool == Pooling::Token {
+            return Err(ForwardError::config("global_pool \"token\" needs a class token".to_owned()));
+        }
+        if self.global_pool == Pooling::Map && self.block_norm == NormLayer::RmsNorm {
+            let detail = "attention pooling with an RMS norm is not one that can be run";
+            return Err(ForwardError::config(detail.to_owned()));
+        }
+        let is_distilled = self.class_token && self.global_pool == Pooling::Token && self.reg_tokens == 0;
+        if self.dist_token && !is_distilled {
+            let detail = "a distillation token goes with a class token, which is read, and no registers";
+            return Err(ForwardError::config(detail.to_owned()));
+        }
+        Ok(())
+    }
+}
