@@ -140,8 +140,13 @@ impl Sign {
                 }
             }
             Sign::Tokens(name) => {
-                if tensors.has(name) {
-                    evidence.weights(fact, json!(lengths(tensors, name, 3, family)?.get(1)), name);
+                if let Some(shape) = tensors.shape(name) {
+                    // The network has one of another shape refused where it is read.
+                    evidence.weights(
+                        fact,
+                        shape.get(1).filter(|_| shape.len() == 3).copied().unwrap_or(1),
+                        name,
+                    );
                 }
             }
             Sign::NeedsOne(names) => match names.iter().find(|name| tensors.has(name)) {
