@@ -42,7 +42,7 @@ pub fn convert(
     let source = open(text, &arguments.hub, request.root.as_deref(), &request.limits, output)?;
     let prepared = pipeline::plan(source, &request)?;
     if output.is_verbose() {
-        output.say(facts(&prepared))?;
+        output.say(facts(&prepared.model.facts))?;
         output.say("")?;
     }
     let image = match arguments.no_verify {

@@ -1,9 +1,11 @@
 //! Runs the `vitport` command: arguments in, exit code out. Everything between is the library's.
 //!
-//! Modules use only those below them: `commands`; `conversion` and `verification`; `show`, `source`, `report_file` and
-//! `request`; `hub`, `environment` and `progress`; `output`; `arguments` and `failure`; `terminal`. `signals` ends the command from outside.
+//! Modules use only those below them: `commands` and `ask`; `conversion` and `verification`; `show`, `source`, `report_file` and
+//! `request`; `hub`, `environment` and `progress`; `output`; `command_line`; `arguments` and `failure`; `terminal`. `signals` ends the command from outside.
 
 mod arguments;
+mod ask;
+mod command_line;
 mod commands;
 mod conversion;
 #[cfg(feature = "hub")]
@@ -21,21 +23,31 @@ mod source;
 mod terminal;
 mod verification;
 
-use std::ffi::OsString;
+use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
 
 use clap::Parser;
 
 use crate::arguments::{Arguments, Command, legacy};
+use crate::command_line::CommandLine;
 use crate::failure::{Failure, FailureKind, usage};
 use crate::output::Printer;
+use crate::show::prepared::facts;
+use crate::show::questions;
+use crate::terminal::message::{error_line, error_text};
+use crate::terminal::wrap::error_columns;
 
 fn main() -> ExitCode {
-    let typed: Vec<OsString> = legacy::with_subcommand(std::env::args_os());
-    let arguments = match Arguments::try_parse_from(&typed) {
+    let mut typed = CommandLine(legacy::with_subcommand(std::env::args_os()));
+    let arguments = match Arguments::try_parse_from(&typed.0) {
         Ok(arguments) => arguments,
-        Err(error) if usage::is_help(&error) => return print_help(&error),
-        Err(error) => return Printer::for_arguments(&typed).fail(&usage::of_arguments(&error)),
+        Err(error) => {
+            let printer = Printer::for_arguments(&typed.0);
+            return match usage::is_help(&error) && !(printer.is_json() && error.use_stderr()) {
+                true => print_help(&error),
+                false => printer.fail(&usage::of_arguments(&error)),
+            };
+        }
     };
     arguments.common.color.write_global();
     outlive_the_file_size_limit();
@@ -43,10 +55,46 @@ fn main() -> ExitCode {
     let output = Printer::new(&arguments.common);
     std::panic::set_hook(Box::new(output::say_bug));
     // Unwinding lets temporary files go, as on every other way out.
-    match std::panic::catch_unwind(|| run(arguments.command, &output)) {
+    let is_plan = matches!(arguments.command, Command::Plan(_));
+    let run_and_ask = || run_and_ask(arguments, &mut typed, &output);
+    match std::panic::catch_unwind(AssertUnwindSafe(run_and_ask)) {
         Ok(Ok(code)) => code,
-        Ok(Err(failure)) => output.fail(&failure),
+        Ok(Err(failure)) => fail(failure, is_plan, &typed, &output),
         Err(panic) => output.fail_of_bug(&*panic),
+    }
+}
+
+/// Says why the command failed, and returns what it exits with. Questions stand each by itself, with the command that answers them,
+/// and what is known stands before them if it was asked for.
+fn fail(mut failure: Failure, is_plan: bool, typed: &CommandLine, output: &Printer) -> ExitCode {
+    let Some(open) = failure.open.take() else { return output.fail(&failure) };
+    if output.is_json() {
+        let command = typed.with_missing(&open.questions).shown();
+        return output.fail(&failure.with_field("command", command));
+    }
+    if is_plan && let Err(failure) = output.print(facts(&open.known)) {
+        return output.fail(&failure);
+    }
+    error_line(&questions::headline(&open.questions));
+    error_text(&questions::lines(&open.questions, typed, error_columns()));
+    ExitCode::from(failure.kind.exit_code())
+}
+
+/// Runs the command, and once more with the answers to what it asks, as long as there are any. `typed` has them at the end.
+fn run_and_ask(
+    mut arguments: Arguments,
+    typed: &mut CommandLine,
+    output: &Printer,
+) -> Result<ExitCode, Failure> {
+    loop {
+        let may_ask = ask::may_ask(&arguments);
+        let failure = match run(arguments.command, output) {
+            Err(failure) if may_ask => failure,
+            result => return result,
+        };
+        let Some(answered) = ask::ask(&failure, typed) else { return Err(failure) };
+        arguments = Arguments::try_parse_from(&answered.0).map_err(|error| usage::of_arguments(&error))?;
+        *typed = answered;
     }
 }
 

@@ -32,6 +32,7 @@ pub fn request(options: FactArguments) -> Result<Request, Failure> {
     Ok(Request {
         facts: options::FactOptions {
             arch: options.arch,
+            like: options.like,
             num_heads: options.num_heads,
             image_size: options.image_size,
             labels,

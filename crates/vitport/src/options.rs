@@ -9,6 +9,9 @@ use crate::labels::LabelChoice;
 pub struct FactOptions {
     /// Names the architecture, with or without a pretrained tag: `vit_base_patch16_224.augreg_in21k`, `cvt-13`.
     pub arch: Option<String>,
+    /// Names a published model, with or without a pretrained tag, whose preprocessing this one has, and whose heads if it has its
+    /// sizes.
+    pub like: Option<String>,
     /// Counts the attention heads: one number, or one a stage.
     pub num_heads: Option<Vec<u64>>,
     /// Holds height and width of the input in pixels.

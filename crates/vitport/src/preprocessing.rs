@@ -108,33 +108,29 @@ impl Preprocessing {
         let chosen = Self { size: self.size, crop_pct, crop_mode, interpolation, mean, std };
         let facts = vec![mean_fact, std_fact, interpolation_fact, crop_pct_fact, crop_mode_fact];
         let questions = chosen.implausible(&facts);
-        if questions.is_empty() { Ok((chosen, facts)) } else { Err(FactError::Questions(questions)) }
+        if questions.is_empty() { Ok((chosen, facts)) } else { Err(FactError::questions(questions)) }
     }
 
     /// Returns a question for each of its numbers that no network was trained with.
     fn implausible(&self, facts: &[Fact]) -> Vec<Question> {
         let checks = [
-            ("mean", "--mean", plausibility::mean(&self.mean)),
-            ("std", "--std", plausibility::std(&self.std)),
-            ("crop_pct", "--crop-pct", plausibility::crop_pct(self.crop_pct)),
+            ("mean", ("--mean", "R,G,B"), plausibility::mean(&self.mean)),
+            ("std", ("--std", "R,G,B"), plausibility::std(&self.std)),
+            ("crop_pct", ("--crop-pct", "FRACTION"), plausibility::crop_pct(self.crop_pct)),
         ];
-        let asked = checks.into_iter().filter_map(|(name, option, checked)| {
+        let asked = checks.into_iter().filter_map(|(name, (option, takes), checked)| {
             let why: Implausible = checked.err()?;
             let fact = facts.iter().find(|fact| fact.name == name)?;
-            let give = why.meant().map_or_else(
-                || format!("give {option} as it was trained"),
-                |meant| format!("give {option} {meant}, or what it was trained with"),
+            let what = format!(
+                "no network was trained with a {name} of {} (known from {}): {why}",
+                fact.shown(),
+                fact.origin
             );
-            Some(Question {
-                fact: name,
-                what: format!(
-                    "no network was trained with a {name} of {} (known from {}): {why}",
-                    fact.shown(),
-                    fact.origin
-                ),
-                candidates: Vec::new(),
-                answer: give,
-            })
+            Some(
+                Question::new(name, what, option, takes)
+                    .with_candidates(why.meant())
+                    .or("what it was trained with"),
+            )
         });
         asked.collect()
     }

@@ -15,6 +15,9 @@ pub struct FactArguments {
     /// Architecture, with or without a pretrained tag, as `vitport models` lists them
     #[arg(long, value_name = "NAME[.TAG]", alias = "cvt_model")]
     pub arch: Option<String>,
+    /// A model of timm's with the same preprocessing; if it has the same sizes, also with the same heads
+    #[arg(long, value_name = "NAME.TAG")]
+    pub like: Option<String>,
     /// Attention heads: one number, or one for each stage (1,3,6)
     #[arg(long, value_name = "N", alias = "num_heads", value_delimiter = ',')]
     pub num_heads: Option<Vec<u64>>,

@@ -45,6 +45,9 @@ pub struct Common {
     /// Print more: where every fact came from
     #[arg(short, long, global = true)]
     pub verbose: bool,
+    /// Ask nothing on the terminal: what is not known is an error
+    #[arg(long, global = true)]
+    pub no_input: bool,
     /// When to colour the output
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
     pub color: Color,

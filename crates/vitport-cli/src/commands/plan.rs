@@ -36,7 +36,7 @@ pub fn run(arguments: PlanArguments, output: &Printer) -> Result<(), Failure> {
     output.print(format!("{BOLD}{}{BOLD:#}", escape(&prepared.model.name)))?;
     output.print(root_line(&prepared))?;
     output.print("")?;
-    output.print(facts(&prepared))?;
+    output.print(facts(&prepared.model.facts))?;
     output.print("")?;
     output.print(basis(&prepared))?;
     output.print("")?;

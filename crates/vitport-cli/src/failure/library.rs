@@ -14,7 +14,7 @@ use vitport::source::SourceError;
 use vitport::verify::VerifyError;
 use vitport_checkpoint::{CheckpointError, CheckpointErrorClass, Reason};
 
-use super::{Failure, FailureKind};
+use super::{Failure, FailureKind, Open};
 
 impl From<CheckpointError> for Failure {
     fn from(error: CheckpointError) -> Self {
@@ -103,9 +103,11 @@ impl From<FactError> for Failure {
                     None => failure,
                 }
             }
-            FactError::Questions(questions) => {
-                Self::new(FailureKind::Question, message).with_document(json!({ "questions": questions }))
-            }
+            FactError::Questions { open: questions, known } => Self {
+                open: Some(Box::new(Open { questions: questions.clone(), known: known.clone() })),
+                ..Self::new(FailureKind::Question, message)
+                    .with_document(json!({ "questions": questions, "facts": known }))
+            },
             FactError::Contradiction(contradiction) => {
                 Self::new(FailureKind::Contradiction, message).about_fact(contradiction.about)
             }

@@ -9,6 +9,7 @@ use std::path::Path;
 
 use serde::Serialize;
 use serde_json::{Map, Value, json};
+use vitport::facts::{Facts, Question};
 use vitport_checkpoint::escape;
 
 /// Says what kind of failure it is. Several kinds share an exit code.
@@ -78,12 +79,23 @@ pub struct Failure {
     /// Says why in one line; empty if it has been said already.
     pub message: String,
     about: Box<About>,
+    /// Asks what is not known, if that is why.
+    pub open: Option<Box<Open>>,
+}
+
+/// Holds the questions that are open, and what is known.
+#[derive(Debug)]
+pub struct Open {
+    /// Asks what is not known.
+    pub questions: Vec<Question>,
+    /// Lists what is known.
+    pub known: Facts,
 }
 
 impl Failure {
     /// Makes a failure of a kind.
     pub fn new(kind: FailureKind, message: impl Display) -> Self {
-        Self { kind, message: message.to_string(), about: Box::default() }
+        Self { kind, message: message.to_string(), about: Box::default(), open: None }
     }
 
     /// Makes a failure of a command line that asks for what cannot be meant.
@@ -121,6 +133,12 @@ impl Failure {
         if let Value::Object(found) = document {
             self.about.found = found;
         }
+        self
+    }
+
+    /// Adds a field of its own.
+    pub fn with_field(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.about.found.insert(name.to_owned(), value.into());
         self
     }
 

@@ -17,6 +17,9 @@ pub fn is_help(error: &clap::Error) -> bool {
 
 /// Returns a usage failure with what clap says is wrong.
 pub fn of_arguments(error: &clap::Error) -> Failure {
+    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        return Failure::usage("no command is given; see --help");
+    }
     Failure::usage(format!("{}; see --help", said(error)))
 }
 

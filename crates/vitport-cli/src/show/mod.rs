@@ -2,4 +2,5 @@
 
 pub mod guess;
 pub mod prepared;
+pub mod questions;
 pub mod report;

@@ -1,7 +1,7 @@
 //! Shows what is known of a model before it is converted: where its weights are, its facts, what is left out.
 
 use unicode_width::UnicodeWidthStr;
-use vitport::facts::{Basis, Fact};
+use vitport::facts::{Basis, Fact, Facts};
 use vitport::model::Prepared;
 use vitport_checkpoint::{ChosenBy, escape};
 
@@ -44,8 +44,8 @@ pub fn root_line(prepared: &Prepared) -> String {
 }
 
 /// Returns every fact, its value and its origin, in the width of the terminal.
-pub fn facts(prepared: &Prepared) -> String {
-    fitting(fact_table(prepared).text(), |width| fact_list(prepared, width))
+pub fn facts(facts: &Facts) -> String {
+    fitting(fact_table(facts).text(), |width| fact_list(facts, width))
 }
 
 /// Returns how much of that the source says itself, and what is assumed.
@@ -62,9 +62,9 @@ pub fn lines_of(basis: &Basis) -> Vec<String> {
     all.map(|(head, text)| wrap(head, &escape(&text).to_string(), INDENT, columns)).collect()
 }
 
-fn fact_table(prepared: &Prepared) -> Table {
+fn fact_table(facts: &Facts) -> Table {
     let mut table = Table::new([("fact", Align::Left), ("value", Align::Left), ("known from", Align::Left)]);
-    for fact in prepared.model.facts.iter() {
+    for fact in facts.iter() {
         table.row([
             fact.name.to_owned(),
             escape(&fact.shown()).to_string(),
@@ -75,8 +75,7 @@ fn fact_table(prepared: &Prepared) -> Table {
 }
 
 /// Returns the same with origins broken into the lines of a terminal of `width` columns.
-fn fact_list(prepared: &Prepared, width: usize) -> String {
-    let facts = &prepared.model.facts;
+fn fact_list(facts: &Facts, width: usize) -> String {
     let value = |fact: &Fact| escape(&fact.shown()).to_string();
     let names = facts.iter().map(|fact| fact.name.width() + 2).max().unwrap_or(0);
     let widest = facts.iter().map(|fact| names + value(fact).width() + 2).max().unwrap_or(0);

@@ -11,6 +11,11 @@ pub fn error_line(message: &str) {
     let _ = writeln!(anstream::stderr(), "{RED}error:{RED:#} {}", escape(message));
 }
 
+/// Prints lines that are safe to show.
+pub fn error_text(text: &str) {
+    let _ = writeln!(anstream::stderr(), "{text}");
+}
+
 /// Prints a remark.
 pub fn note_line(message: &str) {
     let _ = writeln!(anstream::stderr(), "{DIM}note:{DIM:#} {}", escape(message));

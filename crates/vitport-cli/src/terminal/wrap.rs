@@ -13,6 +13,11 @@ pub fn columns() -> usize {
     super::width().map_or(PLAIN, |width| width.clamp(NARROWEST, WIDEST))
 }
 
+/// Returns the columns to write in on standard error.
+pub fn error_columns() -> usize {
+    super::error_width().map_or(PLAIN, |width| width.clamp(NARROWEST, WIDEST))
+}
+
 /// Returns `head` and after it, from column `indent` on, `text` in at most `columns`. A word that is longer than a line stays
 /// whole.
 pub fn wrap(head: &str, text: &str, indent: usize, columns: usize) -> String {

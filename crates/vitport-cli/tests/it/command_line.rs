@@ -17,6 +17,23 @@ fn refused(arguments: &[&str], code: i32, says: &str) {
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "{arguments:?} left something behind");
 }
 
+/// Checks that facts are asked, each with its option, and that the last line is the command to run.
+fn asked(arguments: &[&str], facts: &[(&str, &str)], command: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    let output = vitport(arguments, folder.path());
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(4), "{arguments:?}: {stderr}");
+    for (fact, option) in facts {
+        assert!(
+            stderr.contains(&format!("\n  {fact}\n")) && stderr.contains(option),
+            "{arguments:?}: {stderr}"
+        );
+    }
+    let last = stderr.lines().last().unwrap().trim();
+    assert!(last.starts_with("vitport ") && last.contains(command), "{last}");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "{arguments:?} left something behind");
+}
+
 #[test]
 fn the_example_converts_and_agrees() {
     let folder = tempfile::tempdir().unwrap();
@@ -60,8 +77,10 @@ fn a_folder_that_was_tampered_with_is_another_model() {
 fn a_cvt_asks_for_what_its_weights_do_not_say() {
     let source = example("cvt_tiny/tiny.pth");
     let source = source.to_str().unwrap();
-    refused(&["convert", source], 4, "--num-heads");
-    refused(&["convert", source, "--num-heads", "1,2,4"], 4, "--image-size");
+    let (heads, size) = (("num_heads", "--num-heads N,N,N"), ("image_size", "--image-size"));
+    asked(&["convert", source], &[heads, size], "tiny.pth --num-heads 'N,N,N' --image-size HEIGHTxWIDTH");
+    let given = ["convert", source, "--num-heads", "1,2,4"];
+    asked(&given, &[size], "--num-heads '1,2,4' --image-size HEIGHTxWIDTH");
     refused(&["convert", source, "--num-heads", "1,2,5", "--image-size", "64"], 4, "--num-heads");
     let folder = tempfile::tempdir().unwrap();
     let given = ["--num_heads", "1,2,4", "--image_size", "64", "--pytorch_dump_folder_path", "out"];

@@ -1,33 +1,11 @@
 //! Why the facts of a model cannot be had, or no target holds it.
 
-use std::fmt;
 use std::path::PathBuf;
 
 use vitport_checkpoint::escape;
 
-use super::fact::{Fact, Origin};
-
-/// Describes a fact that several answers fit, and nothing tells them apart.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-pub struct Question {
-    /// Names the fact.
-    pub fact: &'static str,
-    /// Says what is not known, and why.
-    pub what: String,
-    /// Says what it could be.
-    pub candidates: Vec<String>,
-    /// Says which option answers it.
-    pub answer: String,
-}
-
-impl fmt::Display for Question {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.candidates.as_slice() {
-            [] => write!(f, "{}; {}", self.what, self.answer),
-            candidates => write!(f, "{}: {} fit; {}", self.what, candidates.join(", "), self.answer),
-        }
-    }
-}
+use super::fact::{Fact, Facts, Origin};
+use super::question::Question;
 
 /// Describes two statements about the same model that cannot both be true.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -109,8 +87,13 @@ pub enum FactError {
         instead: String,
     },
     /// Means that something is not known.
-    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; and "))]
-    Questions(Vec<Question>),
+    #[error("{}", .open.iter().map(ToString::to_string).collect::<Vec<_>>().join("; and "))]
+    Questions {
+        /// Asks it, all at once.
+        open: Vec<Question>,
+        /// Lists what is known.
+        known: Facts,
+    },
     /// Means that two statements disagree.
     #[error("{}", .0.sentence)]
     Contradiction(Contradiction),
@@ -154,9 +137,18 @@ impl FactError {
         Self::Contradiction(Contradiction::of_option(option.as_ref(), reason.as_ref()))
     }
 
-    /// Returns that one thing is not known.
-    pub(crate) fn question(question: Question) -> Self {
-        Self::Questions(vec![question])
+    /// Returns that no registry has a name, and which are near it.
+    pub(crate) fn unknown_name(name: &str, near: &[String]) -> Self {
+        let suggestion = match near {
+            [] => String::new(),
+            names => format!(" (did you mean {}?)", names.join(", ")),
+        };
+        Self::UnknownName { name: name.to_owned(), suggestion }
+    }
+
+    /// Returns that something is not known, from one who does not know the rest.
+    pub(crate) fn questions(open: Vec<Question>) -> Self {
+        Self::Questions { open, known: Facts::default() }
     }
 }
 

@@ -4,8 +4,9 @@
 
 use serde_json::Value;
 
-use super::error::{Contradiction, FactError, Question};
+use super::error::{Contradiction, FactError};
 use super::fact::{Fact, Facts, Origin};
+use super::question::Question;
 
 /// Holds everything that was stated of a model, and what is not known of it.
 #[derive(Debug, Clone, Default)]
@@ -54,9 +55,14 @@ impl Evidence {
         self.statements.iter().any(|statement| statement.name == fact)
     }
 
+    /// Returns the question about `fact` that is open.
+    pub fn asked(&self, fact: &str) -> Option<&Question> {
+        self.open.iter().find(|question| question.fact == fact)
+    }
+
     /// Returns whether a question about `fact` is open.
     pub fn is_asked(&self, fact: &str) -> bool {
-        self.open.iter().any(|question| question.fact == fact)
+        self.asked(fact).is_some()
     }
 
     /// Returns the facts that are known so far: for each, the value with the lowest rank.
@@ -87,7 +93,7 @@ impl Evidence {
         }
         let open: Vec<Question> =
             self.open.into_iter().filter(|question| facts.get(question.fact).is_none()).collect();
-        if open.is_empty() { Ok(facts) } else { Err(FactError::Questions(open)) }
+        if open.is_empty() { Ok(facts) } else { Err(FactError::Questions { open, known: facts }) }
     }
 }
 
@@ -107,12 +113,8 @@ mod tests {
     use super::*;
 
     fn question() -> Question {
-        Question {
-            fact: "num_heads",
-            what: "the number of attention heads is not known".to_owned(),
-            candidates: vec!["3".to_owned()],
-            answer: "give --num-heads N".to_owned(),
-        }
+        Question::new("num_heads", "the number of heads is not known", "--num-heads", "N")
+            .with_candidates([3])
     }
 
     #[test]
@@ -139,6 +141,6 @@ mod tests {
         let mut evidence = Evidence::new();
         evidence.ask(question());
         evidence.ask(Question { fact: "img_size", ..question() });
-        assert!(matches!(evidence.resolve(), Err(FactError::Questions(open)) if open.len() == 2));
+        assert!(matches!(evidence.resolve(), Err(FactError::Questions { open, .. }) if open.len() == 2));
     }
 }

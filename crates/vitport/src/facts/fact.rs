@@ -20,6 +20,8 @@ pub enum Origin {
     Weights(String),
     /// Names the option by which the person who runs the command says it.
     Option(&'static str),
+    /// Names the published model that the person who runs the command says it is like.
+    Like(String),
     /// Names the option that asks for another result and says nothing of the model: `--no-head`.
     Request(&'static str),
     /// Names the key of the `config.json` next to the weights.
@@ -60,7 +62,7 @@ impl Origin {
             | Origin::Argument(_)
             | Origin::Attribute(_)
             | Origin::Checkpoint(_) => 1,
-            Origin::Option(_) | Origin::Request(_) => 2,
+            Origin::Option(_) | Origin::Like(_) | Origin::Request(_) => 2,
             Origin::Registry(_) => 3,
             Origin::FileName(_) | Origin::Candidates(_) | Origin::Convention(_) => 4,
             Origin::Definition(_) | Origin::Placeholder(_) => 5,
@@ -81,6 +83,7 @@ impl Origin {
         matches!(
             self,
             Origin::Option(_)
+                | Origin::Like(_)
                 | Origin::Candidates(_)
                 | Origin::Convention(_)
                 | Origin::FileName(_)
@@ -94,6 +97,7 @@ impl fmt::Display for Origin {
         match self {
             Origin::Weights(tensor) => write!(f, "the weights: {tensor}"),
             Origin::Option(option) | Origin::Request(option) => write!(f, "{option}"),
+            Origin::Like(model) => write!(f, "--like {model}"),
             Origin::Config(key) => write!(f, "config.json: {key}"),
             Origin::Card(key) => write!(f, "the source's model card: {key}"),
             Origin::Argument(name) => write!(f, "the training arguments: {name}"),
@@ -310,6 +314,7 @@ mod tests {
         let origins = [
             (Origin::Weights(name()), true, false),
             (Origin::Option("--x"), true, true),
+            (Origin::Like(name()), true, true),
             (Origin::Request("--no-x"), true, false),
             (Origin::Config(name()), true, false),
             (Origin::Card("x"), true, false),

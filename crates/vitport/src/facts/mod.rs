@@ -5,9 +5,11 @@ mod basis;
 mod error;
 mod evidence;
 mod fact;
+mod question;
 
 pub use basis::{Assumption, Basis, Following, Overridden};
-pub use error::{Contradiction, FactError, Question};
+pub use error::{Contradiction, FactError};
 pub use evidence::Evidence;
 pub(crate) use evidence::is_same;
 pub use fact::{Fact, Facts, Origin, Sourced};
+pub use question::{Candidate, Question};

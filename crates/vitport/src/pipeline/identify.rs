@@ -83,7 +83,7 @@ pub fn identify(
     let Identity { name, published, preparation, read } = definition.gather(&inquiry, &mut evidence)?;
     choose(&with_head(evidence.facts(), options))?;
     let processor = preparation.as_ref().map(Preparation::processor).transpose()?;
-    let facts = with_head(evidence.resolve()?, options);
+    let facts = with_head(resolve(evidence, preparation.as_ref())?, options);
     check_classes(&facts)?;
     let Some(mapping) = choose(&facts)?.cloned() else {
         return Err(unknown(source, options, config, &state_dict).into());
@@ -112,6 +112,18 @@ pub fn identify(
         preparation,
         processor,
         read,
+    })
+}
+
+/// Returns the facts; where questions are open, what is known of preprocessing is among what the error knows.
+fn resolve(evidence: Evidence, preparation: Option<&Preparation>) -> Result<Facts, FactError> {
+    evidence.resolve().map_err(|error| match error {
+        FactError::Questions { open, mut known } => {
+            let prepared = preparation.into_iter().flat_map(|preparation| &preparation.facts);
+            prepared.cloned().for_each(|fact| known.set(fact));
+            FactError::Questions { open, known }
+        }
+        error => error,
     })
 }
 
@@ -338,6 +350,9 @@ fn laid_out(layout: &Mapping, in_file: &Sources) -> Result<Plan, FactError> {
 
 /// Returns the facts with the head that is asked for: none with `--no-head`.
 fn with_head(mut facts: Facts, options: &FactOptions) -> Facts {
+    if options.without_head && facts.flag("mlp_head") == Some(true) {
+        facts.set(Fact::new("mlp_head", false, Origin::Request("--no-head")));
+    }
     let Some(classes) = facts.number("num_classes") else { return facts };
     if options.without_head && classes > 0 {
         facts.set(Fact::new("num_classes", 0, Origin::Request("--no-head")));

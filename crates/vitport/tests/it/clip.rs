@@ -289,7 +289,7 @@ fn a_bare_tower_is_asked_for_what_its_weights_do_not_show() {
     let bare = folder.path().join("model.safetensors");
     std::fs::copy(path("tower/model.safetensors"), &bare).unwrap();
     match prepared(&bare, FactOptions::default()).err().expect("questions") {
-        ConvertError::Facts(FactError::Questions(open)) => {
+        ConvertError::Facts(FactError::Questions { open, .. }) => {
             let facts: Vec<&str> = open.iter().map(|question| question.fact).collect();
             assert!(facts.contains(&"act_layer") && facts.contains(&"norm_eps"), "{facts:?}");
         }

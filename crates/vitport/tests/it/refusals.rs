@@ -166,6 +166,7 @@ fn vit_cases() -> Vec<Case> {
         sign("fc_norm.weight", "a ViT with average pooling and a norm behind it (fc_norm)", beit),
         sign("patch_embed.norm.weight", "a ViT with a norm behind the patch embedding", "Aimv2VisionModel"),
         sign("pre_logits.fc.weight", "a ViT with a representation layer (pre_logits)", "--no-head"),
+        sign("head.0.weight", "a ViT whose head is more than one layer", "--no-head"),
         sign("patch_generator.queries", decoder.0, decoder.1),
         sign("decoder_pos_embed", decoder.0, decoder.1),
         case(
@@ -208,11 +209,37 @@ fn a_variant_with_more_positions_is_refused_and_not_asked_for_its_size() {
 }
 
 #[test]
+fn a_head_of_several_layers_is_left_out_where_that_is_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut shapes = changed(tiny_vit(), Change::Remove("head."));
+    for (name, shape) in
+        [("head.0.weight", vec![8, 4]), ("head.0.bias", vec![8]), ("head.3.weight", vec![2, 8])]
+    {
+        shapes.push((name.to_owned(), shape));
+    }
+    let (what, tensor, instead) = refusal(plan(folder.path(), &shapes, FactOptions::default()), &"head");
+    assert_eq!(
+        (what.as_str(), tensor.as_deref()),
+        ("a ViT whose head is more than one layer", Some("head.0.bias"))
+    );
+    assert!(instead.contains("--no-head"), "{instead}");
+    let options = FactOptions {
+        without_head: true,
+        num_heads: Some(vec![1]),
+        like: Some("vit_tiny_patch16_224".to_owned()),
+        ..FactOptions::default()
+    };
+    let prepared = plan(folder.path(), &shapes, options).unwrap();
+    assert_eq!(prepared.plan.dropped.len(), 3);
+    assert_eq!(prepared.model.config["architectures"][0], "ViTModel");
+}
+
+#[test]
 fn an_oblong_grid_is_asked_for_once() {
     let folder = tempfile::tempdir().unwrap();
     let shapes = changed(tiny_vit(), Change::Reshape("pos_embed", &[1, 7, 4]));
     match plan(folder.path(), &shapes, FactOptions::default()).err().unwrap() {
-        ConvertError::Facts(FactError::Questions(questions)) => {
+        ConvertError::Facts(FactError::Questions { open: questions, .. }) => {
             assert_eq!(questions.iter().filter(|question| question.fact == "img_size").count(), 1);
         }
         other => panic!("{other}"),

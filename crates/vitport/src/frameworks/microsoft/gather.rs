@@ -7,7 +7,7 @@ use vitport_checkpoint::escape;
 use super::super::source::{Identity, Inquiry, Preparation, Transform};
 use super::modules::MODULES;
 use super::published::{PUBLISHED, PublishedCvt, by_name, edge_in_name};
-use crate::facts::{Evidence, FactError, Facts, Origin, Question};
+use crate::facts::{Candidate, Evidence, FactError, Facts, Origin, Question};
 use crate::image::{CropMode, Filter, MicrosoftTransform};
 use crate::options::FactOptions;
 use crate::preprocessing::{DEFAULT_CROP_PCT, IMAGENET_MEAN, IMAGENET_STD, Preprocessing};
@@ -34,6 +34,11 @@ const LAYER_NORM_EPS: f64 = 1e-5;
 pub(super) fn gather(inquiry: &Inquiry<'_>, evidence: &mut Evidence) -> Result<Identity, FactError> {
     let Inquiry { source, options, .. } = inquiry;
     inquiry.modules.read("CvT", MODULES, |_| None, evidence)?;
+    if let Some(like) = &options.like {
+        let reason = "it is a CvT, which is prepared by Microsoft's own transform; give --mean, --std, --interpolation or \
+                      --crop-pct where it was trained otherwise";
+        return Err(FactError::contradiction(format!("--like {}", escape(like)), reason));
+    }
     let facts = evidence.facts();
     let widths = facts.numbers("embed_dim").unwrap_or_default();
     let published = published(options, &facts, &widths)?;
@@ -125,17 +130,17 @@ fn heads(
         return Ok(());
     }
     let by_64: Vec<String> = widths.iter().map(|width| (width / 64).max(1).to_string()).collect();
-    evidence.ask(Question {
-        fact: "num_heads",
-        what: format!(
-            "the numbers of attention heads cannot be inferred from the weights, and no published CvT has {widths:?} channels"
+    let question = Question::new(
+        "num_heads",
+        format!(
+            "the numbers of attention heads cannot be inferred from the weights, and no published CvT has {widths:?} channels; \
+             one number a stage, each a divisor of its channels"
         ),
-        candidates: vec![format!(
-            "all divisors of the channels (Microsoft's have one head every 64: {})",
-            by_64.join(",")
-        )],
-        answer: format!("give --num-heads with {} numbers, such as --num-heads 1,3,6", widths.len()),
-    });
+        "--num-heads",
+        "N,N,N",
+    );
+    let note = "as Microsoft's, one head every 64 channels".to_owned();
+    evidence.ask(Question { candidates: vec![Candidate { value: by_64.join(","), note }], ..question });
     Ok(())
 }
 
@@ -161,12 +166,11 @@ fn image_size(
     }
     match (edges, published) {
         (&[edge], Some(_)) => add(edge, origin(published, "Microsoft's experiment files")),
-        _ => evidence.ask(Question {
-            fact: "image_size",
-            what: "the size of the image cannot be inferred from a CvT's weights".to_owned(),
-            candidates: edges.iter().map(ToString::to_string).collect(),
-            answer: "give --image-size 224 or --image-size 384, as it was trained".to_owned(),
-        }),
+        _ => {
+            let what = "the size of the image cannot be inferred from a CvT's weights";
+            let question = Question::new("image_size", what, "--image-size", "HEIGHTxWIDTH");
+            evidence.ask(question.with_candidates(edges));
+        }
     }
 }
 

@@ -10,6 +10,7 @@ mod field;
 mod hub_config;
 pub mod labels;
 mod layers;
+mod like;
 mod named;
 mod preprocessing;
 pub mod registry;
@@ -24,6 +25,8 @@ use vitport_checkpoint::escape;
 
 use self::field::{Field, Literal};
 pub use self::hub_config::TimmConfig;
+use self::like::Like;
+use self::preprocessing::Said;
 use self::registry::{Architecture, Tag};
 use self::saved_module::SavedConfig;
 use self::structure::Structure;
@@ -92,6 +95,7 @@ impl TimmDefinition {
     ) -> Result<Identity, FactError> {
         let Inquiry { source, options, .. } = inquiry;
         let config = TimmConfig::of(source)?;
+        let like = Like::of(options)?;
         let mut training = Training::of(source)?;
         let mut statements = config.as_ref().map(statements::of_config).transpose()?.unwrap_or_default();
         statements.append(&mut training.arguments);
@@ -136,6 +140,9 @@ impl TimmDefinition {
                 }
             }
             None => {
+                if let Some(like) = like.as_ref().filter(|_| has_heads) {
+                    like.state_heads(self, &facts, evidence);
+                }
                 if has_heads && !evidence.has("num_heads") {
                     self.heads_of_all(&facts, evidence);
                 }
@@ -165,13 +172,24 @@ impl TimmDefinition {
         let of_others = (config.as_ref(), saved.as_ref());
         self.image_size(inquiry, of_others, &mut training, named.as_ref(), evidence)?;
         let facts = evidence.facts();
-        let chosen = preprocessing::choose(self, inquiry, of_others, &training, named.as_ref(), &facts);
+        let is_oblong = match facts.pair("img_size") {
+            Some([height, width]) => height != width,
+            None => evidence.asked("img_size").is_some_and(|asked| asked.takes == "HEIGHTxWIDTH"),
+        };
+        let said = Said {
+            config: config.as_ref(),
+            saved: saved.as_ref(),
+            training: &training,
+            like: like.as_ref(),
+            is_oblong,
+        };
+        let chosen = preprocessing::choose(self, inquiry, &said, named.as_ref(), &facts);
         let preparation = match chosen {
             Ok((preprocessing, facts)) => {
                 let transform = Transform::Timm(preprocessing.timm_transform());
                 Some(Preparation { preprocessing, facts, transform, processor: None })
             }
-            Err(FactError::Questions(open)) => {
+            Err(FactError::Questions { open, .. }) => {
                 open.into_iter().for_each(|question| evidence.ask(question));
                 None
             }
@@ -239,15 +257,10 @@ impl TimmDefinition {
             let [_, height, width] = tag.input_size;
             evidence.add("img_size", json!([height, width]), origin);
         } else {
-            evidence.ask(Question {
-                fact: "img_size",
-                what: format!(
-                    "the size of the image cannot be inferred from the weights of a {}",
-                    self.family
-                ),
-                candidates: vec!["224".to_owned(), "many others".to_owned()],
-                answer: "give --image-size N, as it was trained, or --arch NAME.TAG".to_owned(),
-            });
+            let what =
+                format!("the size of the image cannot be inferred from the weights of a {}", self.family);
+            let question = Question::new("img_size", what, "--image-size", "N");
+            evidence.ask(question.with_candidates([224]).or("--arch NAME.TAG"));
         }
         Ok(())
     }
@@ -332,15 +345,13 @@ impl TimmDefinition {
             _ => {
                 let divisors =
                     (1..=64_u64).filter(|heads| width.is_multiple_of(*heads) && width / heads >= 8);
-                evidence.ask(Question {
-                    fact: "num_heads",
-                    what: format!(
-                        "the number of attention heads cannot be inferred from the weights, and timm has no {} of {width} channels and {depth} blocks",
-                        self.family
-                    ),
-                    candidates: divisors.map(|heads| heads.to_string()).collect(),
-                    answer: "give --num-heads N, or --arch NAME if it is one of timm's".to_owned(),
-                });
+                let what = format!(
+                    "the number of attention heads cannot be inferred from the weights, and timm has no {} of {width} channels and {depth} blocks",
+                    self.family
+                );
+                let question = Question::new("num_heads", what, "--num-heads", "N");
+                let question = question.with_candidates(divisors);
+                evidence.ask(question.or("--arch NAME if it is one of timm's"));
             }
         }
     }
@@ -365,15 +376,18 @@ impl TimmDefinition {
                     0 => "no architecture of timm's fits",
                     _ => "timm's architectures that fit do not agree",
                 };
-                evidence.ask(Question {
-                    fact,
-                    what: format!("{fact} cannot be inferred from the weights, and {fit}"),
-                    candidates,
-                    answer: match fact {
-                        "norm_eps" => "give --layer-norm-eps EPS, or --arch NAME".to_owned(),
-                        _ => "give --arch NAME, or a config.json with it among model_args".to_owned(),
-                    },
-                });
+                let what = format!("{fact} cannot be inferred from the weights, and {fit}");
+                let question = match fact {
+                    "norm_eps" => {
+                        Question::new(fact, what, "--layer-norm-eps", "EPS").with_candidates(candidates)
+                    }
+                    _ => Question::new(fact, format!("{what} ({})", candidates.join(" or ")), "", ""),
+                };
+                let others = match fact {
+                    "norm_eps" => "--arch NAME",
+                    _ => "--arch NAME, or a config.json with it among model_args",
+                };
+                evidence.ask(question.or(others));
             }
         }
     }

@@ -179,11 +179,7 @@ impl TimmDefinition {
         if let Some(error) = super::Timm.refuse_by_name(name) {
             return Err(error);
         }
-        let suggestion = match registry::suggest(name).as_slice() {
-            [] => String::new(),
-            names => format!(" (did you mean {}?)", names.join(", ")),
-        };
-        Err(FactError::UnknownName { name: name.to_owned(), suggestion })
+        Err(FactError::unknown_name(name, &registry::suggest(name)))
     }
 
     /// Returns the first way in which the weights are not of an architecture, class count and what is `stated` apart, in words.

@@ -2,14 +2,17 @@
 //! saved module say, else what timm's registry says of its tag, else what
 //! all tags that fit the weights agree on. Several that disagree are a question.
 
+use std::cmp::Ordering;
+
 use super::super::source::Inquiry;
 use super::TimmDefinition;
 use super::hub_config::TimmConfig;
+use super::like::Like;
 use super::named::Named;
-use super::registry::{self, Tag};
+use super::registry::{self, Architecture, Tag};
 use super::saved_module::SavedConfig;
 use super::training::Training;
-use crate::facts::{Fact, FactError, Facts, Origin, Question, Sourced};
+use crate::facts::{Candidate, Fact, FactError, Facts, Origin, Question, Sourced};
 use crate::image::{CropMode, Filter};
 use crate::preprocessing::{
     DEFAULT_CROP_PCT, IMAGENET_MEAN, IMAGENET_STD, Preprocessing, StatedPreprocessing,
@@ -17,6 +20,20 @@ use crate::preprocessing::{
 
 /// Lists how the tags of timm's begin whose weights Google released as `.npz` (timm/models/vision_transformer.py, `default_cfgs`).
 const JAX_TAGS: [&str; 3] = ["augreg_in", "orig_in", "sam_in"];
+
+/// Holds what says something of preprocessing.
+pub(super) struct Said<'a> {
+    /// Gives the `config.json` next to the weights.
+    pub config: Option<&'a TimmConfig<'a>>,
+    /// Gives the config of a module that was saved whole.
+    pub saved: Option<&'a SavedConfig>,
+    /// Gives what a training program recorded.
+    pub training: &'a Training,
+    /// Gives the published model that the source is said to be like.
+    pub like: Option<&'a Like>,
+    /// Says whether the image is not square, whatever its size.
+    pub is_oblong: bool,
+}
 
 /// Returns the preprocessing, with the facts that it is made of: what an option says, else the training arguments, else the
 /// config or the saved module's (timm/data/config.py, `resolve_data_config`), else what training programs do, else the registry.
@@ -27,12 +44,12 @@ const JAX_TAGS: [&str; 3] = ["augreg_in", "orig_in", "sam_in"];
 pub(super) fn choose(
     definition: &TimmDefinition,
     inquiry: &Inquiry<'_>,
-    (config, saved): (Option<&TimmConfig<'_>>, Option<&SavedConfig>),
-    training: &Training,
+    said: &Said<'_>,
     named: Option<&Named>,
     facts: &Facts,
 ) -> Result<(Preprocessing, Vec<Fact>), FactError> {
     let options = inquiry.options;
+    let Said { config, saved, training, like, is_oblong } = *said;
     let size = facts.pair("img_size").unwrap_or_default();
     let mut stated = vec![training.preprocessing.clone()];
     let of_config = Origin::Config("pretrained_cfg".to_owned());
@@ -48,25 +65,42 @@ pub(super) fn choose(
         let of_module = StatedPreprocessing::read(&saved.values, &saved.place(), &saved.origin(""))?;
         stated.push(of_module.without(&training.preprocessing));
     }
+    let is_crop_known = options.crop_mode.is_some() || stated.iter().any(|stated| stated.crop_mode.is_some());
+    let crop = (is_oblong && !is_crop_known).then(ask_for_crop);
+    stated.extend(like.map(Like::preprocessing));
     let is_stated = |has: fn(&StatedPreprocessing) -> bool| stated.iter().any(has);
     let is_decided = named.is_none_or(|named| named.tag.is_none())
         && (options.mean.is_some() || is_stated(|stated| stated.mean.is_some()))
         && (options.std.is_some() || is_stated(|stated| stated.std.is_some()))
         && (options.crop_pct.is_some() || is_stated(|stated| stated.crop_pct.is_some()))
         && (options.interpolation.is_some() || is_stated(|stated| stated.interpolation.is_some()));
-    let Sourced { value: base, origin } = match (config, &training.transform, saved) {
-        (Some(_), ..) => Sourced::new(timm_default(size), of_config),
+    let known = match (config, &training.transform, saved) {
+        (Some(_), ..) => Ok(Sourced::new(timm_default(size), of_config)),
         (None, Some(transform), _) => {
-            Sourced::new(Preprocessing { size, ..transform.value.clone() }, transform.origin.clone())
+            Ok(Sourced::new(Preprocessing { size, ..transform.value.clone() }, transform.origin.clone()))
         }
-        (None, None, Some(saved)) => Sourced::new(timm_default(size), saved.origin("")),
+        (None, None, Some(saved)) => Ok(Sourced::new(timm_default(size), saved.origin(""))),
         // As in training: what no argument says is the architecture's.
         (None, None, None) if !is_decided || is_trained(named) => {
-            of_tags(definition, inquiry, named, facts, size)?
+            of_tags(definition, inquiry, named, facts, size)
         }
-        (None, None, None) => Sourced::new(timm_default(size), Origin::Definition("timm's default")),
+        (None, None, None) => Ok(Sourced::new(timm_default(size), Origin::Definition("timm's default"))),
     };
-    base.overridden(options, &origin, &stated)
+    let chosen = known.and_then(|Sourced { value: base, origin }| base.overridden(options, &origin, &stated));
+    match (chosen, crop) {
+        (Ok(_), Some(crop)) => Err(FactError::questions(vec![crop])),
+        (Err(FactError::Questions { open, .. }), crop) => {
+            Err(FactError::questions(open.into_iter().chain(crop).collect()))
+        }
+        (chosen, _) => chosen,
+    }
+}
+
+/// Asks what is cut off of an image for a network whose input is not square. timm's own crop keeps the proportions of the input.
+fn ask_for_crop() -> Question {
+    let what = "the network's image is not square, and no image processor of transformers crops to such an image as timm does; it \
+                can squash images to it";
+    Question::new("crop_mode", what, "--crop-mode", "MODE").with_candidates(["squash"])
 }
 
 /// Returns whether it is a training program that names the architecture.
@@ -137,14 +171,7 @@ fn of_tags(
         }
     }
     let fitting = if exact.is_empty() { all } else { exact };
-    let mut kinds: Vec<(Preprocessing, Vec<&'static Tag>)> = Vec::new();
-    for tag in fitting {
-        let kind = of_tag(tag, size);
-        match kinds.iter_mut().find(|(known, _)| *known == kind) {
-            Some((_, tags)) => tags.push(tag),
-            None => kinds.push((kind, vec![tag])),
-        }
-    }
+    let kinds = kinds_of(fitting, size);
     match kinds.as_slice() {
         [(only, tags)] => {
             let which = match tags.as_slice() {
@@ -153,28 +180,95 @@ fn of_tags(
             };
             Ok(Sourced::new(only.clone(), registry::candidates(&which)))
         }
-        [] => Err(FactError::question(Question {
-            fact: "mean",
-            what: "the preprocessing that the model was trained with is not in the file, and no tag of timm's fits"
-                .to_owned(),
-            candidates: vec!["many".to_owned()],
-            answer: "give --arch NAME.TAG, or --mean, --std, --interpolation and --crop-pct".to_owned(),
-        })),
-        kinds => Err(FactError::question(Question {
-            fact: "mean",
-            what: "the preprocessing that the model was trained with is not in the file".to_owned(),
-            candidates: kinds.iter().map(|(kind, tags)| describe(kind, tags)).collect(),
-            answer: "give --arch NAME.TAG, or --mean, --std, --interpolation and --crop-pct".to_owned(),
-        })),
+        [] => {
+            let what = "the preprocessing that the model was trained with is not in the file, and no tag of timm's fits; \
+                these are the most common";
+            let all = definition.modules.iter().flat_map(|module| registry::architectures_of(module));
+            let tags = all.flat_map(|architecture| registry::tags_of(architecture.name));
+            Err(question(what, &[], kinds_of(tags, size), &inquiry.source.stem(), size))
+        }
+        _ => {
+            let what = "the preprocessing that the model was trained with is not in the file";
+            Err(question(what, &architectures, kinds, &inquiry.source.stem(), size))
+        }
     }
 }
 
-/// Describes one way of preprocessing with the first of its tags.
-fn describe(kind: &Preprocessing, tags: &[&Tag]) -> String {
-    let shown = tags.iter().take(2).map(|tag| tag.full_name()).collect::<Vec<_>>().join(", ");
-    let more = match tags.len().saturating_sub(2) {
-        0 => String::new(),
-        more => format!(" and {more} more"),
+/// Describes a way of preprocessing, and the tags that have it.
+type PreprocessingKind = (Preprocessing, Vec<&'static Tag>);
+
+/// Returns the ways of preprocessing that tags have.
+fn kinds_of(tags: impl IntoIterator<Item = &'static Tag>, size: [u64; 2]) -> Vec<PreprocessingKind> {
+    let mut kinds: Vec<PreprocessingKind> = Vec::new();
+    for tag in tags {
+        let kind = of_tag(tag, size);
+        match kinds.iter_mut().find(|(known, _)| *known == kind) {
+            Some((_, tags)) => tags.push(tag),
+            None => kinds.push((kind, vec![tag])),
+        }
+    }
+    kinds
+}
+
+/// Asks which of several ways of preprocessing it is, each by its tag whose name is nearest to the file's; those of the image's size
+/// and what most tags have come first.
+fn question(
+    what: &str,
+    architectures: &[&Architecture],
+    mut kinds: Vec<PreprocessingKind>,
+    stem: &str,
+    size: [u64; 2],
+) -> FactError {
+    const MOST: usize = 6;
+    // Names that have less in common are no sign.
+    const LEAST_LIKENESS: f64 = 0.75;
+    let likeness =
+        |tag: &Tag| Some(strsim::jaro_winkler(stem, &tag.full_name())).filter(|near| *near > LEAST_LIKENESS);
+    let has_size = |tag: &Tag| tag.input_size.map(|edge| edge as u64)[1..] == size;
+    let is_nearer = |one: &Tag, other: &Tag| {
+        let rank = |tag: &Tag| (likeness(tag).unwrap_or(0.0), has_size(tag));
+        rank(other).partial_cmp(&rank(one)).unwrap_or(Ordering::Equal)
     };
-    format!("mean {:?} crop_pct {} {} ({shown}{more})", kind.mean, kind.crop_pct, kind.interpolation.name())
+    for (_, tags) in &mut kinds {
+        tags.sort_by(|one, other| is_nearer(one, other));
+    }
+    kinds.sort_by(|(_, one), (_, other)| match (one.first(), other.first()) {
+        (Some(first), Some(second)) => is_nearer(first, second).then(other.len().cmp(&one.len())),
+        _ => Ordering::Equal,
+    });
+    let candidates = kinds.iter().take(MOST).filter_map(|(kind, tags)| {
+        Some(Candidate { value: tags.first()?.full_name(), note: describe(kind, tags.len()) })
+    });
+    let its = match architectures {
+        [] => "--arch NAME.TAG if it is one of timm's".to_owned(),
+        all => {
+            let mut names: Vec<&str> = all.iter().map(|architecture| architecture.name).collect();
+            let nearness = |name: &str| strsim::jaro_winkler(stem, name);
+            names.sort_by(|one, other| nearness(other).total_cmp(&nearness(one)));
+            names.truncate(MOST);
+            format!("--arch NAME if it is {}", names.join(" or "))
+        }
+    };
+    let others = format!("{its}, or --mean, --std, --interpolation and --crop-pct");
+    let question = Question::new("preprocessing", what, "--like", "NAME.TAG").or(others);
+    FactError::questions(vec![Question { candidates: candidates.collect(), ..question }])
+}
+
+/// Describes one way of preprocessing, which so many tags have.
+fn describe(kind: &Preprocessing, tags: usize) -> String {
+    let channels = |numbers: [f64; 3]| match numbers {
+        [one, two, three] if one == two && two == three => one.to_string(),
+        numbers => numbers.map(|number| format!("{number:.3}")).join(","),
+    };
+    let more = match tags {
+        1 => String::new(),
+        tags => format!(", as {} more", tags.saturating_sub(1)),
+    };
+    format!(
+        "mean {}, std {}, {}, crop {}{more}",
+        channels(kind.mean),
+        channels(kind.std),
+        kind.interpolation.name(),
+        kind.crop_pct
+    )
 }

@@ -54,6 +54,8 @@ pub(super) const STRUCTURE: Structure = Structure {
         ("fc_norm", Sign::Part(&["fc_norm."], Literal::YES)),
         ("patch_norm", Sign::Part(&["patch_embed.norm."], Literal::YES)),
         ("pre_logits", Sign::Part(&["pre_logits."], Literal::YES)),
+        // A single layer behind a dropout is `head.1`.
+        ("mlp_head", Sign::Part(&["head.0.", "head.2.", "head.3.", "head.4.", "head.5."], Literal::YES)),
         ("decoder", Sign::Part(&["patch_generator.", "decoder_pos_embed"], Literal::YES)),
         ("class_token", Sign::Needs("cls_token")),
         ("pos_embed", Sign::Needs("pos_embed")),
@@ -201,22 +203,47 @@ fn image_of(
     match (square(tokens), behind) {
         (Some(image), None) => Ok((image, false)),
         (None, Some(image)) => Ok((image, true)),
-        _ => Err(Question {
-            fact: "img_size",
-            what: format!(
-                "the size of the image is not known: {tokens} positions are not a square of patches"
-            ),
-            candidates: vec![format!(
-                "several heights and widths in patches of {patch_height}×{patch_width}"
-            )],
-            answer: "give --image-size HEIGHTxWIDTH".to_owned(),
-        }),
+        _ => {
+            let what = format!(
+                "the size of the image is not known: {tokens} positions are not a square of patches of \
+                 {patch_height}×{patch_width}"
+            );
+            let question = Question::new("img_size", what, "--image-size", "HEIGHTxWIDTH");
+            Err(question.with_candidates(oblongs(tokens, patch)))
+        }
     }
+}
+
+/// Returns the images in pixels whose grid of patches has one position each, with that of a class token first; those that are
+/// nearest to a square first.
+fn oblongs(tokens: u64, [patch_height, patch_width]: [u64; 2]) -> Vec<String> {
+    const MOST: usize = 6;
+    let sizes = |patches: u64| {
+        let short = 1..=patches.isqrt();
+        let sides = short.rev().filter(move |side| patches.is_multiple_of(*side)).take(MOST / 2);
+        sides.flat_map(move |side| [[patches / side, side], [side, patches / side]])
+    };
+    let image = |[rows, columns]: [u64; 2]| {
+        format!("{}x{}", rows.saturating_mul(patch_height), columns.saturating_mul(patch_width))
+    };
+    // A strip of single patches is nobody's image.
+    let is_image = |[rows, columns]: &[u64; 2]| *rows > 1 && *columns > 1 && rows != columns;
+    let with_token = tokens.saturating_sub(1);
+    let mut all: Vec<String> = sizes(with_token).filter(is_image).map(image).collect();
+    all.extend(sizes(tokens).filter(is_image).map(image));
+    all.truncate(MOST);
+    all
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn oblong_images_are_listed_from_the_nearest_to_a_square() {
+        assert_eq!(oblongs(33, [8, 8])[..2], ["64x32", "32x64"]);
+        assert!(oblongs(1, [16, 16]).is_empty());
+    }
 
     #[test]
     fn the_grid_tells_the_image_and_the_class_position() {
