@@ -43,7 +43,13 @@ fn missing(question: &Question) -> Vec<String> {
 /// Returns what a value has to be put in place of, one name each.
 pub fn placeholders(questions: &[Question]) -> Vec<&'static str> {
     let is_open = |question: &&Question| missing(question).last().is_some_and(|last| last == question.takes);
-    questions.iter().filter(is_open).map(|question| question.takes).collect()
+    let mut names = Vec::new();
+    for question in questions.iter().filter(is_open) {
+        if !names.contains(&question.takes) {
+            names.push(question.takes);
+        }
+    }
+    names
 }
 
 /// Returns an argument in quotes, where a shell needs them.

@@ -44,9 +44,9 @@ pub struct Model {
     pub config: Map<String, Value>,
     /// Gives class names; none for a model whose outputs are not scores of classes.
     pub labels: Option<Sourced<Vec<String>>>,
-    /// Gives `preprocessor_config.json`.
-    pub processor: Value,
-    /// Gives the source's own way from an image to its input.
+    /// Gives `preprocessor_config.json`; none if none is wanted.
+    pub processor: Option<Value>,
+    /// Gives the source's own way from an image to its input, or pixels made directly where no processor is wanted.
     pub transform: Transform,
     /// Gives the source network.
     pub network: Network,
@@ -59,6 +59,11 @@ pub struct Model {
 }
 
 impl Model {
+    /// Returns whether images have to come with one channel.
+    pub fn is_grey(&self) -> bool {
+        matches!(self.transform, Transform::Grey(_))
+    }
+
     /// Returns how much of what is known the source says itself, and what is assumed.
     pub fn basis(&self) -> Basis {
         Basis::of(&self.facts)

@@ -30,6 +30,8 @@ pub struct FactOptions {
     pub interpolation: Option<Filter>,
     /// Holds the epsilon of the layer norms.
     pub layer_norm_eps: Option<f64>,
+    /// Says whether no image processor is wanted, and so nothing is asked of preprocessing.
+    pub without_processor: bool,
     /// Says whether the classification head is left out.
     pub without_head: bool,
     /// Lists patterns of names of tensors that are left out: as in the file, as in its part, or as in the network.

@@ -46,6 +46,9 @@ pub struct FactArguments {
     /// Epsilon of the layer norms
     #[arg(long, value_name = "EPS", value_parser = values::epsilon)]
     pub layer_norm_eps: Option<f64>,
+    /// Write no preprocessor_config.json, for images that no image processor of transformers prepares
+    #[arg(long)]
+    pub no_processor: bool,
     /// Leave the classification head out
     #[arg(long)]
     pub no_head: bool,

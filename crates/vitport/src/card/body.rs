@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::Card;
 use super::markdown::{code, table};
 use crate::facts::Assumption;
+use crate::frameworks::Transform;
 use crate::frameworks::transformers::Task;
 use crate::image::Filter;
 use crate::model::Model;
@@ -19,7 +20,12 @@ const UNREAD_SHOWN: usize = 20;
 pub(super) fn write(out: &mut String, card: &Card<'_>) {
     heading(out, card);
     usage(out, card);
-    preprocessing(out, &card.prepared.model.processor);
+    match &card.prepared.model.processor {
+        Some(processor) => preprocessing(out, processor),
+        None => out.push_str(
+            "## Preprocessing\n\nThere is no image processor in this folder: prepare images as the model was trained with.\n\n",
+        ),
+    }
     provenance(out, card);
     if let Some(report) = card.report {
         comparison(out, report);
@@ -142,25 +148,37 @@ fn usage(out: &mut String, card: &Card<'_>) {
             format!("    features = model(**inputs).{output}\nprint(features.shape)"),
         ),
     };
+    let model = &card.prepared.model;
+    out.push_str("## Use\n\nThe folder opens alike in transformers 4 and 5. `.` is this folder; its name on the Hub does as well.\n\n");
+    if model.processor.is_some() && !model.is_grey() {
+        let _ = write!(
+            out,
+            "```python\n\
+             from transformers import pipeline\n\n\
+             print(pipeline(\"{task}\", model=\".\")(\"image.jpg\"))\n\
+             ```\n\n"
+        );
+    }
+    let (imports, processor, inputs) = inputs(model);
     let _ = write!(
         out,
-        "## Use\n\n\
-         The folder opens alike in transformers 4 and 5. `.` is this folder; its name on the Hub does as well.\n\n\
-         ```python\n\
-         from transformers import pipeline\n\n\
-         print(pipeline(\"{task}\", model=\".\")(\"image.jpg\"))\n\
-         ```\n\n\
-         ```python\n\
-         import torch\n\
-         from PIL import Image\n\
-         from transformers import AutoImageProcessor, {auto}\n\n\
-         processor = AutoImageProcessor.from_pretrained(\".\")\n\
+        "```python\n\
+         {imports}\n\
+         {processor}\
          model = {auto}.from_pretrained(\".\")\n\
-         inputs = processor(Image.open(\"image.jpg\").convert(\"RGB\"), return_tensors=\"pt\")\n\
+         {inputs}\n\
          with torch.no_grad():\n\
          {result}\n\
-         ```\n\n"
+         ```\n\n",
+        imports = imports.replace("{auto}", auto)
     );
+    if model.is_grey() {
+        out.push_str(
+            "Images have one channel. The image processor takes arrays of shape [height, width, 1] or [1, height, width] in \
+             transformers 4 and 5, and in version 5 grey images (Pillow's mode `L`) as they are. `pipeline` makes RGB of every \
+             image and fails.\n\n",
+        );
+    }
     if let Task::Features { remark: Some(remark), .. } = card.task() {
         let _ = write!(out, "{remark}\n\n");
     }
@@ -177,6 +195,31 @@ fn usage(out: &mut String, card: &Card<'_>) {
             auto = exact.auto_class
         );
     }
+}
+
+/// Returns the lines of Python that import what is needed, load the image processor and make the inputs.
+fn inputs(model: &Model) -> (&'static str, &'static str, String) {
+    let processor = "processor = AutoImageProcessor.from_pretrained(\".\")\n";
+    if model.processor.is_none() {
+        let [channels, height, width] = match &model.transform {
+            Transform::Direct(pixels) => pixels.shape,
+            _ => [3, 0, 0],
+        };
+        let inputs = format!(
+            "inputs = {{\"pixel_values\": torch.zeros(1, {channels}, {height}, {width})}}  # your pixels"
+        );
+        return ("import torch\nfrom transformers import {auto}\n", "", inputs);
+    }
+    if model.is_grey() {
+        let imports = "import numpy as np\nimport torch\nfrom PIL import Image\nfrom transformers import AutoImageProcessor, {auto}\n";
+        let inputs = "pixels = np.array(Image.open(\"image.jpg\").convert(\"L\"))[:, :, None]\n\
+                      inputs = processor(pixels, input_data_format=\"channels_last\", return_tensors=\"pt\")";
+        return (imports, processor, inputs.to_owned());
+    }
+    let imports =
+        "import torch\nfrom PIL import Image\nfrom transformers import AutoImageProcessor, {auto}\n";
+    let inputs = "inputs = processor(Image.open(\"image.jpg\").convert(\"RGB\"), return_tensors=\"pt\")";
+    (imports, processor, inputs.to_owned())
 }
 
 /// Adds `preprocessor_config.json` in words.
@@ -326,15 +369,21 @@ fn comparison(out: &mut String, report: &Report) {
     let _ = writeln!(
         out,
         "- weights: {} of {} tensors are {} ({} bytes)\n\
-         - settings of the configuration: {agree} of {facts} are as known or assumed of the source\n\
-         - pixels after both ways of preprocessing: at most {} apart{rounded} (transformers' PIL backend: \
-         `use_fast=False` in version 4, `backend=\"pil\"` in version 5)\n",
+         - settings of the configuration: {agree} of {facts} are as known or assumed of the source",
         weights.same,
         weights.same + weights.different.len(),
         report.tensors_are(),
-        weights.bytes,
-        number(largest(&report.pixels))
+        weights.bytes
     );
+    if !report.pixels.is_empty() {
+        let _ = writeln!(
+            out,
+            "- pixels after both ways of preprocessing: at most {} apart{rounded} (transformers' PIL backend: \
+             `use_fast=False` in version 4, `backend=\"pil\"` in version 5)",
+            number(largest(&report.pixels))
+        );
+    }
+    out.push('\n');
     if report.source_top5.is_empty() {
         return;
     }

@@ -50,6 +50,11 @@ impl Evidence {
         self.open.push(question);
     }
 
+    /// Removes the questions about these facts, whose answers nobody needs.
+    pub fn withdraw(&mut self, facts: &[&str]) {
+        self.open.retain(|question| !facts.contains(&question.fact));
+    }
+
     /// Returns whether anything is stated of `fact`.
     pub fn has(&self, fact: &str) -> bool {
         self.statements.iter().any(|statement| statement.name == fact)

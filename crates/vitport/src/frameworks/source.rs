@@ -6,7 +6,9 @@ use serde_json::Value;
 use super::{Definition, PublishedModel, SavedModules};
 use crate::facts::{Evidence, Fact, FactError};
 use crate::finding::Head;
-use crate::image::{CropRounding, ImageError, MicrosoftTransform, Pixels, RgbImage, TimmTransform};
+use crate::image::{
+    CropRounding, DirectPixels, ImageError, MicrosoftTransform, Pixels, RgbImage, TimmTransform,
+};
 use crate::mapping::Sources;
 use crate::options::FactOptions;
 use crate::preprocessing::{NoProcessor, Preprocessing};
@@ -90,6 +92,8 @@ pub struct Preparation {
     pub transform: Transform,
     /// Gives `preprocessor_config.json`, where the framework's models have one of their own.
     pub processor: Option<Value>,
+    /// Says whether images come with one channel.
+    pub is_grey: bool,
 }
 
 impl Preparation {
@@ -98,10 +102,18 @@ impl Preparation {
     /// # Errors
     /// Returns [`NoProcessor`] if no image processor of transformers gives the same pixels.
     pub fn processor(&self) -> Result<Value, NoProcessor> {
-        match &self.processor {
-            Some(processor) => Ok(processor.clone()),
-            None => self.preprocessing.processor(),
+        let mut processor = match &self.processor {
+            Some(processor) => processor.clone(),
+            None => self.preprocessing.processor()?,
+        };
+        if let Some(fields) = processor.as_object_mut().filter(|_| self.is_grey) {
+            fields.insert("do_convert_rgb".to_owned(), Value::Bool(false));
+            for key in ["image_mean", "image_std"] {
+                let first = fields.get(key).and_then(|numbers| numbers.get(0)).cloned();
+                fields.insert(key.to_owned(), first.into_iter().collect());
+            }
         }
+        Ok(processor)
     }
 }
 
@@ -112,6 +124,10 @@ pub enum Transform {
     Timm(TimmTransform),
     /// Is Microsoft's.
     Microsoft(MicrosoftTransform),
+    /// Is a framework's, of an image in grey, of which one channel is taken.
+    Grey(Box<Transform>),
+    /// Is no framework's.
+    Direct(DirectPixels),
 }
 
 impl Transform {
@@ -123,6 +139,10 @@ impl Transform {
         match self {
             Transform::Timm(transform) => transform.apply_rounding(image, rounding),
             Transform::Microsoft(transform) => transform.apply_rounding(image, rounding),
+            Transform::Grey(transform) => {
+                transform.apply(&image.to_grey(), rounding).map(Pixels::first_channel)
+            }
+            Transform::Direct(pixels) => pixels.apply(image),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Makes pixels of an image, on both sides: what timm and Microsoft do to an image before the source network sees it, and what
 //! the folder's image processor does before the target network does.
 
+mod direct;
 mod error;
 mod microsoft_transform;
 mod processor;
@@ -11,6 +12,7 @@ mod timm_transform;
 mod torchvision;
 mod whole;
 
+pub use direct::DirectPixels;
 pub use error::ImageError;
 pub use microsoft_transform::MicrosoftTransform;
 pub use processor::ImageProcessor;

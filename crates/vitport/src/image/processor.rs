@@ -28,11 +28,19 @@ impl ImageProcessor {
         Ok(Self { config: ProcessorConfig::from_json(json, fallback)? })
     }
 
-    /// Returns the pixels [3, height, width], whatever size the configuration gives them.
+    /// Returns the pixels [3, height, width], or [1, height, width] of a processor with one mean, which is given the image in grey;
+    /// whatever size the configuration gives them.
     ///
     /// # Errors
     /// What resizing returns.
     pub fn apply(&self, image: &RgbImage) -> Result<Pixels, ImageError> {
+        match self.config.is_grey {
+            true => self.apply_rgb(&image.to_grey()).map(Pixels::first_channel),
+            false => self.apply_rgb(image),
+        }
+    }
+
+    fn apply_rgb(&self, image: &RgbImage) -> Result<Pixels, ImageError> {
         let config = &self.config;
         let resized = match config.resize {
             None => image.clone(),

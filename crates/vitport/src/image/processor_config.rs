@@ -44,6 +44,8 @@ pub(super) struct ProcessorConfig {
     pub(super) rescale_factor: Option<f64>,
     /// Gives the mean and standard deviation of red, green and blue.
     pub(super) normalize: Option<([f64; 3], [f64; 3])>,
+    /// Says whether mean and standard deviation are of one channel, so that images have to come with one.
+    pub(super) is_grey: bool,
 }
 
 impl ProcessorConfig {
@@ -78,8 +80,9 @@ impl ProcessorConfig {
         } else {
             None
         };
+        let is_grey = normalize.is_some() && fields.has_one_channel()?;
         let resample = if resize.is_some() { fields.filter(resample)? } else { resample };
-        Ok(Self { class, resize, resample, crop, rescale_factor, normalize })
+        Ok(Self { class, resize, resample, crop, rescale_factor, normalize, is_grey })
     }
 }
 
@@ -145,15 +148,32 @@ impl Fields<'_> {
         }
     }
 
+    /// Whether mean and standard deviation are lists of one number: then images must not be converted to RGB.
+    fn has_one_channel(&self) -> Result<bool, ImageError> {
+        let lengths = ["image_mean", "image_std"]
+            .map(|field| self.json.get(field).and_then(Value::as_array).map_or(3, Vec::len));
+        match lengths {
+            [1, 1] if self.json.get("do_convert_rgb") == Some(&Value::Bool(false)) => Ok(true),
+            [1, 1] => Err(wrong("do_convert_rgb", "is not false, but there is a mean of one channel only")),
+            [1, _] | [_, 1] => Err(wrong("image_std", "has not as many numbers as image_mean")),
+            _ => Ok(false),
+        }
+    }
+
     /// One number for each channel; a single number stands for all.
     fn channels(&self, field: &'static str) -> Result<Option<[f64; 3]>, ImageError> {
         let numbers = match self.json.get(field) {
             None | Some(Value::Null) => return Ok(None),
-            Some(Value::Array(values)) => values.iter().map(Value::as_f64).collect(),
+            Some(Value::Array(values)) => match values.as_slice() {
+                [one] => one.as_f64().map(|number| vec![number; 3]),
+                values => values.iter().map(Value::as_f64).collect(),
+            },
             Some(value) => value.as_f64().map(|number| vec![number; 3]),
         };
         let numbers: Option<[f64; 3]> = numbers.and_then(|numbers| numbers.try_into().ok());
-        numbers.map(Some).ok_or_else(|| wrong(field, "is not a number for each of three channels"))
+        numbers
+            .map(Some)
+            .ok_or_else(|| wrong(field, "is not a number for each of three channels, or for one"))
     }
 
     fn filter(&self, default: Filter) -> Result<Filter, ImageError> {

@@ -61,6 +61,16 @@ impl RgbImage {
         Self::new(width, height, rgb(decoded)).ok_or(ImageError::Empty { width, height, step: "decoding" })
     }
 
+    /// Returns it in grey, the same number for red, green and blue: Pillow's `convert("L")`.
+    pub fn to_grey(&self) -> Self {
+        let grey = |pixel: &[u8]| {
+            let weights = [19_595_u32, 38_470, 7_471];
+            let sum: u32 = pixel.iter().zip(weights).map(|(&byte, weight)| u32::from(byte) * weight).sum();
+            [u8::try_from((sum + 0x8000) >> 16).unwrap_or(u8::MAX); 3]
+        };
+        Self { bytes: self.bytes.chunks_exact(3).flat_map(grey).collect(), ..*self }
+    }
+
     /// Returns the number of pixels in a row.
     pub fn width(&self) -> usize {
         self.width

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 use vitport_checkpoint::escape;
 
+use super::channels;
 use super::error::ConvertError;
 use super::values::FileValues;
 use crate::facts::{Contradiction, Evidence, Fact, FactError, Facts, Origin, Sourced};
@@ -10,7 +11,7 @@ use crate::finding::{Anchors, FoundNetwork, find, sort_out};
 use crate::frameworks::transformers::{TargetDefinition, Task};
 use crate::frameworks::{
     self, Identity, Inquiry, Preparation, PublishedModel, SOURCES, SavedModules, SourceConfig,
-    SourceDefinition,
+    SourceDefinition, Transform,
 };
 use crate::labels::{ClassNames, LabelError, LabelSet, Labels, choose_labels, recorded};
 use crate::license::{Licensing, choose_license};
@@ -80,8 +81,17 @@ pub fn identify(
     let choose = |facts: &Facts| route(candidates.iter().copied(), facts, &values);
     // What no class holds is refused before anything is asked.
     choose(&with_head(evidence.facts(), options))?;
+    channels::check(&evidence.facts(), options, definition.description())?;
     let Identity { name, published, preparation, read } = definition.gather(&inquiry, &mut evidence)?;
     choose(&with_head(evidence.facts(), options))?;
+    channels::check(&evidence.facts(), options, definition.description())?;
+    let preparation = match options.without_processor {
+        true => {
+            evidence.withdraw(&channels::OF_PREPROCESSING);
+            None
+        }
+        false => prepare(preparation, &mut evidence)?,
+    };
     let processor = preparation.as_ref().map(Preparation::processor).transpose()?;
     let facts = with_head(resolve(evidence, preparation.as_ref())?, options);
     check_classes(&facts)?;
@@ -92,8 +102,11 @@ pub fn identify(
         let reason = format!("`{}` is not a definition that vitport writes", mapping.to());
         return Err(FactError::contradiction(format!("the mapping {}", mapping.file()), reason).into());
     };
-    let Some((preparation, processor)) = preparation.zip(processor) else {
-        return Err(unknown(source, options, config, &state_dict).into());
+    let direct = channels::direct(&facts).filter(|_| options.without_processor).map(Transform::Direct);
+    let (image_facts, transform) = match (preparation, direct) {
+        (Some(Preparation { facts, transform, .. }), _) => (facts, transform),
+        (None, Some(direct)) => (vec![channels::no_processor()], direct),
+        (None, None) => return Err(unknown(source, options, config, &state_dict).into()),
     };
     finish(Identified {
         source,
@@ -109,10 +122,28 @@ pub fn identify(
         choice: choice.into_iter().chain(classifier).collect(),
         name,
         published,
-        preparation,
+        image_facts,
+        transform,
         processor,
         read,
     })
+}
+
+/// Returns how images of the source's channels are prepared; none while that is a question.
+fn prepare(
+    preparation: Option<Preparation>,
+    evidence: &mut Evidence,
+) -> Result<Option<Preparation>, FactError> {
+    let Some(preparation) = preparation else { return Ok(None) };
+    let count = evidence.facts().number("in_chans").unwrap_or(3);
+    match channels::of_channels(preparation, count) {
+        Ok(preparation) => Ok(Some(preparation)),
+        Err(FactError::Questions { open, .. }) => {
+            open.into_iter().for_each(|question| evidence.ask(question));
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// Returns the facts; where questions are open, what is known of preprocessing is among what the error knows.
@@ -143,14 +174,15 @@ struct Identified<'a> {
     choice: Vec<Fact>,
     name: String,
     published: Option<PublishedModel>,
-    preparation: Preparation,
-    processor: Value,
+    image_facts: Vec<Fact>,
+    transform: Transform,
+    processor: Option<Value>,
     read: Vec<String>,
 }
 
 /// Builds both networks from the facts, and makes the folder's documents.
 fn finish(identified: Identified<'_>) -> Result<Model, ConvertError> {
-    let Identified { source, options, definition, target, mapping, mut facts, preparation, .. } = identified;
+    let Identified { source, options, definition, target, mapping, mut facts, .. } = identified;
     let stated = identified.config;
     let classes = facts.number("num_classes").unwrap_or(0);
     let config = mapping.target_config(&facts)?;
@@ -182,7 +214,7 @@ fn finish(identified: Identified<'_>) -> Result<Model, ConvertError> {
         Task::Features { .. } => None,
     };
     check_names(labels.as_ref().map_or(&[], |labels| &labels.names.value))?;
-    preparation.facts.into_iter().for_each(|fact| facts.set(fact));
+    identified.image_facts.into_iter().for_each(|fact| facts.set(fact));
     if let Some(labels) = &labels {
         facts.set(labels_fact(labels));
     }
@@ -212,7 +244,7 @@ fn finish(identified: Identified<'_>) -> Result<Model, ConvertError> {
         config,
         labels: labels.map(|labels| labels.names),
         processor: identified.processor,
-        transform: preparation.transform,
+        transform: identified.transform,
         network,
         target_network,
         license,

@@ -1,5 +1,6 @@
 //! The steps in their order: open, identify, plan, write, verify, publish. The command and the Python module only call this.
 
+mod channels;
 mod classify;
 mod convert;
 mod error;

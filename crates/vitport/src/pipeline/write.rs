@@ -72,10 +72,9 @@ pub fn write(
         staging.write(code.file, code.text.as_bytes())?;
         files.push((code.file.to_owned(), code.text.len() as u64));
     }
-    for (name, value) in [
-        ("config.json", Value::Object(config)),
-        ("preprocessor_config.json", prepared.model.processor.clone()),
-    ] {
+    let processor = prepared.model.processor.clone();
+    let documents = [("config.json", Some(Value::Object(config))), ("preprocessor_config.json", processor)];
+    for (name, value) in documents.into_iter().filter_map(|(name, value)| Some((name, value?))) {
         let text = json::document(&value);
         staging.write(name, text.as_bytes())?;
         files.push((name.to_owned(), text.len() as u64));

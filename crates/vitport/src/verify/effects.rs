@@ -130,7 +130,7 @@ fn processor_class(prepared: &Prepared, folder: &Folder) -> Option<FactCheck> {
         let names = ["image_processor_type", "feature_extractor_type"];
         names.into_iter().find_map(|key| processor.get(key)?.as_str().map(str::to_owned))
     };
-    let wanted = class_of(&prepared.model.processor)?;
+    let wanted = class_of(prepared.model.processor.as_ref()?)?;
     let found = class_of(folder.processor.as_ref()?)?;
     let counts = wanted.ends_with("Fast") != found.ends_with("Fast");
     Some(FactCheck {
@@ -160,9 +160,17 @@ pub(super) fn loading(prepared: &Prepared, folder: &Folder) -> Vec<String> {
     let classes = model.labels.as_ref().map(|labels| labels.value.len());
     let mut found = folder.weights_findings.clone();
     found.extend(loading::config::findings(config, &prepared.config(), model.target.model_type(), classes));
-    if let (Some(Value::Object(processor)), Value::Object(wanted)) = (&folder.processor, &model.processor) {
+    if let (Some(Value::Object(processor)), Some(Value::Object(wanted))) =
+        (&folder.processor, &model.processor)
+    {
         let model_type = model.target.model_type();
         found.extend(loading::processor::findings(processor, wanted, config, model_type));
+    }
+    if model.processor.is_none() && folder.processor.is_some() {
+        found.push(
+            "not verified: the folder has a preprocessor_config.json, and none is asked for (--no-processor)"
+                .to_owned(),
+        );
     }
     if folder.has(PROCESSOR_CONFIG) {
         let bytes = folder.file(PROCESSOR_CONFIG);

@@ -71,6 +71,10 @@ pub(super) fn prepare(
     let nothing = |source, why: String| {
         Ok(PreparedPixels { source, target: Err(why), as_cropped: None, comparisons: Vec::new() })
     };
+    if prepared.model.processor.is_none() {
+        let target = Ok(source.clone());
+        return Ok(PreparedPixels { source, target, as_cropped: None, comparisons: Vec::new() });
+    }
     let processor = match processor(prepared, folder) {
         Ok(processor) => processor,
         Err(why) => return nothing(source, why),

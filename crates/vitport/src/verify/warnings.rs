@@ -17,20 +17,42 @@ const BLOCK: u64 = 256 << 10;
 /// # Errors
 /// Returns [`VerifyError::Folder`] if the source cannot be read.
 pub fn warnings(prepared: &Prepared) -> Result<Vec<String>, VerifyError> {
+    Ok(of_channels(prepared).into_iter().chain(of_head(prepared)?).collect())
+}
+
+/// Says what transformers cannot do with the channels of the images.
+fn of_channels(prepared: &Prepared) -> Option<String> {
+    let model = &prepared.model;
+    if model.processor.is_none() {
+        return Some(
+            "there is no image processor in the folder (--no-processor): both networks are compared on pixels made directly of \
+             the image, each channel with a factor of its own, and preparing images is left to you"
+                .to_owned(),
+        );
+    }
+    model.is_grey().then(|| {
+        "images have one channel: transformers' pipeline makes RGB of every image and fails on it, so call the image processor \
+         with arrays [height, width, 1]"
+            .to_owned()
+    })
+}
+
+/// Says that a head tells no classes apart.
+fn of_head(prepared: &Prepared) -> Result<Option<String>, VerifyError> {
     let has_head = matches!(prepared.model.target.task(&prepared.model.config), Task::Classification);
     let mut targets = prepared.plan.targets.iter();
     let Some(head) = targets.find(|target| has_head && &*target.name == CLASSIFIER) else {
-        return Ok(Vec::new());
+        return Ok(None);
     };
     let what = match constant_rows(prepared, head)? {
         Some(Rows::Zero) => "holds nothing but zeros",
         Some(Rows::Alike) => "has the same numbers in each row",
-        None => return Ok(Vec::new()),
+        None => return Ok(None),
     };
-    Ok(vec![format!(
+    Ok(Some(format!(
         "the head tells no classes apart: {CLASSIFIER} {what}, so that every image gets the same probabilities; \
          --no-head leaves it out"
-    )])
+    )))
 }
 
 /// Rows of which no image tells one from another.

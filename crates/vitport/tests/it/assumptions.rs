@@ -79,7 +79,7 @@ fn heads(heads: &[u64], more: FactOptions) -> FactOptions {
 }
 
 /// Writes weights of these sizes, all zero, of which the disk holds nothing.
-fn write_weights(path: &Path, definition: &str, config: &Map<String, Value>) {
+pub fn write_weights(path: &Path, definition: &str, config: &Map<String, Value>) {
     let definition = SOURCES.into_iter().find(|known| known.id() == definition).unwrap();
     let network = definition.build(config).unwrap();
     let (mut header, mut end) = (Map::new(), 0);

@@ -4,6 +4,7 @@
 mod assumptions;
 mod beit;
 mod card;
+mod channels;
 mod child;
 mod clip;
 mod convnext;

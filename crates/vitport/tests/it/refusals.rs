@@ -189,9 +189,9 @@ fn vit_cases() -> Vec<Case> {
         ),
         case(
             Change::Reshape("patch_embed.proj.weight", &[4, 5, 2, 2]),
-            "a ViT for images of 5 channels",
+            "timm's ViT for images of 5 channels",
             "patch_embed.proj.weight, whose second axis is 5",
-            nothing,
+            "--no-processor",
         ),
     ]
 }
@@ -252,9 +252,9 @@ fn cvt_cases() -> Vec<Case> {
     vec![
         case(
             Change::Reshape("stage0.patch_embed.proj.weight", &[16, 4, 7, 7]),
-            "a CvT for images of 4 channels",
+            "Microsoft's CvT for images of 4 channels",
             "stage0.patch_embed.proj.weight",
-            nothing,
+            "--no-processor",
         ),
         case(
             Change::Remove(convolution),

@@ -193,7 +193,7 @@ fn prepare(
         base.overridden(options, &origin(published, "Microsoft's test transform"), &[])?;
     let transform = transform(&preprocessing, options);
     let processor = processor(&preprocessing);
-    Ok(Preparation { preprocessing, facts, transform, processor })
+    Ok(Preparation { preprocessing, facts, transform, processor, is_grey: false })
 }
 
 /// Returns Microsoft's own transform, unless the user asked for another crop.

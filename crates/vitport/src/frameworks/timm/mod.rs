@@ -187,7 +187,7 @@ impl TimmDefinition {
         let preparation = match chosen {
             Ok((preprocessing, facts)) => {
                 let transform = Transform::Timm(preprocessing.timm_transform());
-                Some(Preparation { preprocessing, facts, transform, processor: None })
+                Some(Preparation { preprocessing, facts, transform, processor: None, is_grey: false })
             }
             Err(FactError::Questions { open, .. }) => {
                 open.into_iter().for_each(|question| evidence.ask(question));

@@ -185,11 +185,11 @@ fn of_tags(
                 these are the most common";
             let all = definition.modules.iter().flat_map(|module| registry::architectures_of(module));
             let tags = all.flat_map(|architecture| registry::tags_of(architecture.name));
-            Err(question(what, &[], kinds_of(tags, size), &inquiry.source.stem(), size))
+            Err(question(what, &[], of_channels(kinds_of(tags, size), facts), &inquiry.source.stem(), size))
         }
         _ => {
             let what = "the preprocessing that the model was trained with is not in the file";
-            Err(question(what, &architectures, kinds, &inquiry.source.stem(), size))
+            Err(question(what, &architectures, of_channels(kinds, facts), &inquiry.source.stem(), size))
         }
     }
 }
@@ -206,6 +206,15 @@ fn kinds_of(tags: impl IntoIterator<Item = &'static Tag>, size: [u64; 2]) -> Vec
             Some((_, tags)) => tags.push(tag),
             None => kinds.push((kind, vec![tag])),
         }
+    }
+    kinds
+}
+
+/// Leaves out what cannot be meant of images with one channel: a mean and a standard deviation of several.
+fn of_channels(mut kinds: Vec<PreprocessingKind>, facts: &Facts) -> Vec<PreprocessingKind> {
+    let is_one = |numbers: [f64; 3]| numbers.iter().all(|number| Some(number) == numbers.first());
+    if facts.number("in_chans") == Some(1) {
+        kinds.retain(|(kind, _)| is_one(kind.mean) && is_one(kind.std));
     }
     kinds
 }
