@@ -165,8 +165,8 @@ def test_a_bare_file_is_known_or_asked_about(tmp_path, tag):
     conversion = environment.convert(tmp_path / "weights.pth", tmp_path / "out")
     if conversion.returncode:
         assert conversion.returncode == 4
-        line = conversion.stderr.strip()
-        assert "\n" not in line and "--arch" in line and tag.split(".")[0] in line, line
+        asked = conversion.stderr
+        assert "--arch" in asked and tag.split(".")[0] in asked, asked
         assert not (tmp_path / "out").exists()
 
 

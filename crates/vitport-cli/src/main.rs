@@ -88,7 +88,11 @@ fn run_and_ask(
 ) -> Result<ExitCode, Failure> {
     loop {
         let may_ask = ask::may_ask(&arguments);
-        let failure = match run(arguments.command, output) {
+        let source = source_of(&arguments.command);
+        let failure = match run(arguments.command, output).map_err(|failure| match &source {
+            Some(source) => failure.of_source(source),
+            None => failure,
+        }) {
             Err(failure) if may_ask => failure,
             result => return result,
         };
@@ -96,6 +100,17 @@ fn run_and_ask(
         arguments = Arguments::try_parse_from(&answered.0).map_err(|error| usage::of_arguments(&error))?;
         *typed = answered;
     }
+}
+
+/// Returns the source of a command that identifies one, as it is shown.
+fn source_of(command: &Command) -> Option<String> {
+    let text = match command {
+        Command::Convert(arguments) => arguments.source.text(),
+        Command::Plan(arguments) => arguments.source.text(),
+        Command::Verify(arguments) => &arguments.source,
+        _ => return None,
+    };
+    Some(text.to_string_lossy().into_owned())
 }
 
 /// Prints help or the version. Help that nobody asked for is a usage error.

@@ -103,6 +103,9 @@ impl From<FactError> for Failure {
                     None => failure,
                 }
             }
+            FactError::UnknownName { .. } => {
+                Self::new(FailureKind::UnknownArchitecture, message).about_fact("architecture")
+            }
             FactError::Questions { open: questions, known } => Self {
                 open: Some(Box::new(Open { questions: questions.clone(), known: known.clone() })),
                 ..Self::new(FailureKind::Question, message)

@@ -116,6 +116,15 @@ impl Failure {
         self
     }
 
+    /// Adds the source that it is about, if it is about what that is and names no file itself.
+    pub fn of_source(mut self, source: &str) -> Self {
+        use FailureKind::{Contradiction, NoTarget, Question, UnknownArchitecture};
+        if matches!(self.kind, Question | Contradiction | UnknownArchitecture | NoTarget) {
+            self.about.file.get_or_insert_with(|| source.to_owned());
+        }
+        self
+    }
+
     /// Adds the tensor that it is about.
     pub fn in_tensor(mut self, tensor: impl Into<String>) -> Self {
         self.about.tensor = Some(tensor.into());

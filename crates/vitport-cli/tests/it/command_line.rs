@@ -198,6 +198,13 @@ fn an_error_is_a_document_with_its_kind() {
     let cvt = example("cvt_tiny/tiny.pth");
     let cvt = cvt.to_str().unwrap();
     std::fs::write(folder.path().join("cut.pth"), &std::fs::read(cvt).unwrap()[..900]).unwrap();
+    // GLOBAL os.system, a text, a tuple of it, REDUCE.
+    std::fs::write(folder.path().join("danger.pkl"), b"\x80\x02cos\nsystem\nU\x04true\x85R.").unwrap();
+    four_channels(&folder.path().join("four.safetensors"));
+    assert!(vitport(&["convert", vit, "-o", "other", "--no-verify"], folder.path()).status.success());
+    let config = folder.path().join("other/config.json");
+    let text = std::fs::read_to_string(&config).unwrap().replace("1e-06", "1e-12");
+    std::fs::write(&config, text).unwrap();
     for (arguments, code, kind, field, value) in [
         (vec!["plan", vit, "--frobnicate"], 2, "usage", "", ""),
         (vec!["frobnicate"], 2, "usage", "", ""),
@@ -205,14 +212,33 @@ fn an_error_is_a_document_with_its_kind() {
         (vec!["plan", "absent.pth"], 3, "unreadable", "file", "absent.pth"),
         (vec!["plan", "cut.pth"], 3, "unreadable", "file", "cut.pth"),
         (vec!["plan", cvt, "--max-tensors", "3"], 3, "refused", "file", cvt),
-        (vec!["plan", cvt], 4, "question", "", ""),
+        (vec!["plan", "danger.pkl"], 3, "dangerous", "file", "danger.pkl"),
+        (vec![], 2, "usage", "", ""),
+        (vec!["plan", cvt], 4, "question", "file", cvt),
         (vec!["plan", vit, "--num-heads", "5"], 4, "contradiction", "fact", "num_heads"),
-        (vec!["plan", vit, "--arch", "nothing_like_it"], 4, "unknown_architecture", "", ""),
+        (vec!["plan", vit, "--num-heads", "5"], 4, "contradiction", "file", vit),
+        (vec!["plan", vit, "--arch", "nothing_like_it"], 4, "unknown_architecture", "fact", "architecture"),
+        (vec!["plan", vit, "--like", "nothing_like_it"], 4, "unknown_architecture", "fact", "architecture"),
+        (
+            vec!["plan", "four.safetensors"],
+            7,
+            "no_target",
+            "tensor",
+            "patch_embed.proj.weight, whose second axis is 4",
+        ),
+        (vec!["plan", "timm/vit_base_patch16_224"], 6, "network", "", ""),
+        (vec!["verify", vit, "other"], 5, "different", "", ""),
         (vec!["convert", vit, "--no-verify", "-o", "/proc/x"], 6, "io", "file", "/proc"),
         (vec!["plan", vit, "--arch", "resnet50"], 7, "no_target", "", ""),
         (vec!["plan", "vit_base_patch16_siglip_224.webli"], 7, "no_target", "", ""),
     ] {
-        let output = vitport(&[&arguments[..], &["--json"]].concat(), folder.path());
+        let output = Command::new(env!("CARGO_BIN_EXE_vitport"))
+            .args([&arguments[..], &["--json"]].concat())
+            .env("HF_ENDPOINT", "http://127.0.0.1:9")
+            .env("HF_HOME", folder.path())
+            .current_dir(folder.path())
+            .output()
+            .unwrap();
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(code), "{arguments:?}: {stderr}");
         assert_eq!(stderr.lines().count(), 1, "{arguments:?}: {stderr}");
@@ -224,6 +250,48 @@ fn an_error_is_a_document_with_its_kind() {
             assert_eq!(document[field], value, "{arguments:?}");
         }
     }
+}
+
+/// Writes a ViT for images of four channels: zeros, 16 wide.
+fn four_channels(path: &Path) {
+    let shapes = [
+        ("cls_token", "[1,1,16]", 16),
+        ("pos_embed", "[1,5,16]", 80),
+        ("patch_embed.proj.weight", "[16,4,2,2]", 256),
+        ("patch_embed.proj.bias", "[16]", 16),
+        ("blocks.0.mlp.fc1.weight", "[32,16]", 512),
+        ("blocks.0.mlp.fc2.weight", "[16,32]", 512),
+        ("blocks.0.attn.qkv.bias", "[48]", 48),
+        ("norm.weight", "[16]", 16),
+    ];
+    let mut end = 0;
+    let entries = shapes.map(|(name, shape, count)| {
+        let begin = end;
+        end += 4 * count;
+        format!(r#""{name}":{{"dtype":"F32","shape":{shape},"data_offsets":[{begin},{end}]}}"#)
+    });
+    let header = format!("{{{}}}", entries.join(","));
+    let mut file = u64::try_from(header.len()).unwrap().to_le_bytes().to_vec();
+    file.extend(header.as_bytes());
+    file.resize(file.len() + end, 0);
+    std::fs::write(path, file).unwrap();
+}
+
+#[test]
+fn questions_are_a_document_with_what_is_known_and_the_command() {
+    let folder = tempfile::tempdir().unwrap();
+    let cvt = example("cvt_tiny/tiny.pth");
+    let output = vitport(&["plan", cvt.to_str().unwrap(), "--json"], folder.path());
+    let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let question = &document["questions"][1];
+    assert_eq!((&question["fact"], &question["option"]), (&"image_size".into(), &"--image-size".into()));
+    assert_eq!(question["candidates"], serde_json::json!(["224", "384"]));
+    let facts = document["facts"].as_array().unwrap();
+    assert!(facts.iter().any(|fact| fact["name"] == "embed_dim" && fact["origin"].is_string()));
+    assert!(document["command"].as_str().unwrap().ends_with("--num-heads 'N,N,N' --image-size HEIGHTxWIDTH"));
+    // On the terminal, too, what is known stands on standard output.
+    let output = vitport(&["plan", cvt.to_str().unwrap(), "--no-input"], folder.path());
+    assert!(String::from_utf8(output.stdout).unwrap().contains("embed_dim"));
 }
 
 #[test]
