@@ -69,14 +69,12 @@ fn check(inquiry: &Inquiry<'_>, evidence: &mut Evidence) -> Result<bool, FactErr
             }
             evidence.weights("img_size", image.to_vec(), name);
         }
-        None => evidence.ask(Question {
-            fact: "img_size",
-            what: format!(
-                "the size of the image is not known: {distances} distances are not those of a square"
-            ),
-            candidates: vec![format!("several heights and widths in patches of {height}×{width}")],
-            answer: "give --image-size HEIGHTxWIDTH".to_owned(),
-        }),
+        None => {
+            let what = format!(
+                "the size of the image is not known: {distances} distances are not those of a square of patches of {height}×{width}"
+            );
+            evidence.ask(Question::new("img_size", what, "--image-size", "HEIGHTxWIDTH"));
+        }
     }
     Ok(true)
 }
