@@ -22,7 +22,7 @@ pub use self::candidates::Anchors;
 use self::candidates::Candidate;
 pub use self::inside::{Head, sort_out};
 use self::wanted::Unwanted;
-use crate::facts::{Fact, FactError, Origin, Question};
+use crate::facts::{Candidate as Answer, Fact, FactError, Origin, Question};
 use crate::pipeline::ConvertError;
 use crate::plan::Dropped;
 use crate::source::{Source, SourceError};
@@ -108,15 +108,12 @@ fn unfound(source: &mut Source, key: Option<&str>) -> Result<FoundNetwork, Conve
 
 /// Returns the question which of several networks is meant.
 fn question(source: &Source, several: &[&Candidate]) -> FactError {
-    let shown = |candidate: &&Candidate| {
-        let key = key::shown(source, &candidate.prefix);
-        let (count, bytes) = (candidate.tensors.len(), candidate.bytes());
-        format!("`{key}` ({count} tensors, {bytes} bytes)")
+    let shown = |candidate: &&Candidate| Answer {
+        value: key::shown(source, &candidate.prefix),
+        note: format!("{} tensors, {} bytes", candidate.tensors.len(), candidate.bytes()),
     };
-    FactError::question(Question {
-        fact: "network",
-        what: format!("the file holds {} networks, and which one is meant is not known", several.len()),
-        candidates: several.iter().map(shown).collect(),
-        answer: "give --key with one of these names".to_owned(),
-    })
+    let what = format!("the file holds {} networks, and which one is meant is not known", several.len());
+    let mut question = Question::new("network", what, "--key", "NAME");
+    question.candidates = several.iter().map(shown).collect();
+    FactError::questions(vec![question])
 }

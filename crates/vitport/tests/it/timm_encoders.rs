@@ -130,7 +130,7 @@ fn made(twin: &Twin, checkpoint: &Checkpoint) -> (Network, Plan) {
         config.insert("id2label".to_owned(), Value::Object(labels));
     }
     let network = target(mapping.to()).unwrap().build(&config).unwrap();
-    let sources = Sources::of_state_dict(&StateDict::of(checkpoint, |_| true));
+    let sources = Sources::of_state_dict(&StateDict::under(checkpoint.tensors(), ""));
     let plan = mapping.plan(&sources, &mapping.bindings(&facts).unwrap(), None, &network);
     let plan = plan.unwrap_or_else(|problems| panic!("{}: {problems}", twin.name));
     (network, plan)

@@ -53,6 +53,7 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
         Field::argument("num_classes", "num_classes", Kind::Number),
         Field::argument("img_size", "img_size", Kind::Pair),
     ],
+    usual_instead: &[],
     usual: &[
         ("norm_eps", Literal::Real(1e-6)),
         ("act_layer", Literal::Text("gelu")),
