@@ -9,6 +9,7 @@ mod child;
 mod clip;
 mod convnext;
 mod example;
+mod field;
 mod forward;
 mod fuzz_targets;
 mod golden;
