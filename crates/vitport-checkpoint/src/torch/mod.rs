@@ -39,7 +39,7 @@ fn contents(
 ) -> Result<Contents, Fault> {
     let walked = walk::walk(&arena, root, scripts, locate);
     let mut contents = walked.map_err(|fault| danger_first(&arena, fault))?;
-    contents.metadata = plain_values::beside_weights(&arena, root, &mut contents.evidence);
+    contents.metadata = plain_values::next_to_weights(&arena, root, &mut contents.evidence);
     contents.modules = modules::modules(&arena, root, scripts, &mut contents.evidence);
     let notes = std::mem::take(&mut contents.evidence.notes);
     evidence.is_cut = contents.evidence.is_cut;

@@ -268,13 +268,13 @@ pub(super) fn last_of_each(arena: &Arena, entries: &[(Value, Value)]) -> Vec<(St
 
 /// Returns all plain values next to the weights, by their dotted paths. What a training run needs to go on comes last, since an
 /// optimizer's state may be larger than all the rest.
-pub(super) fn beside_weights(arena: &Arena, root: Value, evidence: &mut FileEvidence) -> Vec<Metadata> {
+pub(super) fn next_to_weights(arena: &Arena, root: Value, evidence: &mut FileEvidence) -> Vec<Metadata> {
     let mut search = Search { reader: Reader::new(arena), found: Vec::new() };
     search.visit(root, "", PATH_DEPTH);
     let limit = arena.limits.max_metadata;
     if search.reader.is_cut || search.found.len() > limit {
         evidence.is_cut = true;
-        evidence.note("there is more beside the weights than is kept as metadata");
+        evidence.note("there is more next to the weights than is kept as metadata");
     }
     search.found.truncate(limit);
     search.found

@@ -1,7 +1,7 @@
 //! The way back: the plan that makes a mapping's source again of what the mapping made. It is a plan like any other, made of
 //! the same rules: each operation says how it is inverted.
 //!
-//! A mapping that can be inverted has lost nothing. The lint test of every mapping carries a fixture there and back and
+//! A mapping that can be inverted has lost nothing. The lint test of every mapping converts a fixture there and back and
 //! compares bits.
 
 use super::bindings::Bindings;

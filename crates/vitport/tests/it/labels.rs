@@ -56,7 +56,7 @@ fn every_class_of_every_set_has_its_own_label() {
 }
 
 #[test]
-fn only_shared_words_carry_their_synset() {
+fn only_shared_words_have_their_synset() {
     let labels = LabelSet::Imagenet1k.labels();
     assert_eq!(labels[0], "tench, Tinca tinca");
     assert_eq!(labels[134], "crane (n02012849)");
