@@ -1,5 +1,6 @@
 //! Defines the MLP of a transformer's block.
 
+use super::grn::GlobalResponseNorm;
 use super::linear::Linear;
 use crate::error::ForwardError;
 use crate::kernels::activation::Activation;
@@ -7,18 +8,20 @@ use crate::matrix::Matrix;
 use crate::network::Context;
 use crate::scope::Scope;
 
-/// Applies two linear layers with an activation between them; timm's `Mlp`.
+/// Applies two linear layers with an activation between them, and after it a global response normalisation if there is one;
+/// timm's `Mlp` and `GlobalResponseNormMlp`.
 #[derive(Debug, Clone)]
 pub struct Mlp {
     fc1: Linear,
     activation: Activation,
+    norm: Option<GlobalResponseNorm>,
     fc2: Linear,
 }
 
 impl Mlp {
     /// Puts the layers together.
     pub fn new(fc1: Linear, activation: Activation, fc2: Linear) -> Self {
-        Self { fc1, activation, fc2 }
+        Self { fc1, activation, norm: None, fc2 }
     }
 
     /// Makes both layers, with biases, under these names: from `inputs` features to `hidden` ones and to `outputs`. `linear` is
@@ -35,7 +38,13 @@ impl Mlp {
     ) -> Result<Self, ForwardError> {
         let fc1 = linear(&scope.pp(fc1), inputs, hidden, true)?;
         let fc2 = linear(&scope.pp(fc2), hidden, outputs, true)?;
-        Ok(Self { fc1, activation, fc2 })
+        Ok(Self::new(fc1, activation, fc2))
+    }
+
+    /// Returns the MLP with a normalisation after its activation, or without.
+    #[must_use]
+    pub fn normalized(self, norm: Option<GlobalResponseNorm>) -> Self {
+        Self { norm, ..self }
     }
 
     /// Computes tokens × outputs.
@@ -43,7 +52,10 @@ impl Mlp {
     /// # Errors
     /// Returns [`ForwardError`] when a tensor is missing or x has another width.
     pub fn forward(&self, x: &Matrix, cx: &mut Context<'_>) -> Result<Matrix, ForwardError> {
-        let hidden = self.fc1.forward_with(x, self.activation, cx)?;
+        let mut hidden = self.fc1.forward_with(x, self.activation, cx)?;
+        if let Some(norm) = &self.norm {
+            hidden = norm.forward(hidden, cx)?;
+        }
         let out = self.fc2.forward(&hidden, cx)?;
         cx.recycle(hidden);
         Ok(out)

@@ -274,6 +274,31 @@ def make_squeeze_excite(case):
     return on_a_map(case, filled(module), case["channels"])
 
 
+class ResidualBlock(nn.Module):
+    """The block of ResNet and RegNet, with 1 × 1, 3 × 3 and 1 × 1 convolutions."""
+
+    def __init__(self, case):
+        super().__init__()
+        channels, hidden, outputs = (case[key] for key in ("channels", "hidden", "outputs"))
+        self.conv1, self.conv3 = nn.Conv2d(channels, hidden, 1, bias=False), nn.Conv2d(hidden, outputs, 1, bias=False)
+        self.conv2 = nn.Conv2d(hidden, hidden, 3, case["stride"], 1, groups=case["groups"], bias=False)
+        self.norm1, self.norm2, self.norm3 = nn.BatchNorm2d(hidden), nn.BatchNorm2d(hidden), nn.BatchNorm2d(outputs)
+        self.se = timm.layers.SEModule(hidden, rd_channels=case["reduced"]) if case["reduced"] else nn.Identity()
+        self.act = ACTIVATIONS[case["activation"]]()
+        self.shortcut = nn.Sequential()
+        if case["shortcut"]:
+            self.shortcut.add_module("conv", nn.Conv2d(channels, outputs, 1, case["stride"], bias=False))
+            self.shortcut.add_module("norm", nn.BatchNorm2d(outputs))
+
+    def forward(self, x):
+        hidden = self.act(self.norm2(self.conv2(self.act(self.norm1(self.conv1(x))))))
+        return self.act(self.norm3(self.conv3(self.se(hidden))) + self.shortcut(x))
+
+
+def make_residual_block(case):
+    return on_a_map(case, filled(ResidualBlock(case)), case["channels"])
+
+
 def make_global_response_norm(case):
     norm = filled(GlobalResponseNorm(case["features"][-1], eps=case["eps"], channels_last=False))
     inputs, _, out = on_a_map(case, norm, case["features"][-1])

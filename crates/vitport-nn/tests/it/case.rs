@@ -61,6 +61,11 @@ impl Case {
         self.kind().ends_with("attention")
     }
 
+    /// Returns whether it is several layers, one after another.
+    pub fn is_block(&self) -> bool {
+        self.kind().ends_with("block")
+    }
+
     /// Returns the case once with each of the wrong parameters. `swap` is not a parameter, but exchanges two tensors; `roll`
     /// moves the rows of one on.
     pub fn with_wrong_parameters(&self) -> Vec<(String, Self)> {

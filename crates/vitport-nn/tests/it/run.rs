@@ -3,10 +3,10 @@
 use serde::Deserialize;
 use serde_json::Value;
 use vitport_nn::{
-    Activation, Attention, AttentionPool, AvgPool2d, BatchNorm2d, Context, Conv2d, FeatureMap, ForwardError,
-    Gate, GatedMlp, GlobalResponseNorm, Grid, GridLayout, Heads, LayerNorm, LayerScale, Linear, Matrix,
-    MaxPool2d, Mlp, PoolQkv, PositionBias, Positions, Qkv, RelativePositionBias, RmsNorm, Rotation, Scope,
-    SelfAttention, SqueezeExcite, Window, mean_of_rows, on_the_pool, prepend,
+    Activation, Attention, AttentionPool, AvgPool2d, BatchNorm2d, Context, Conv2d, ConvNorm, FeatureMap,
+    ForwardError, Gate, GatedMlp, GlobalResponseNorm, Grid, GridLayout, Heads, LayerNorm, LayerScale, Linear,
+    Matrix, MaxPool2d, Mlp, PoolQkv, PositionBias, Positions, Qkv, RelativePositionBias, ResidualBlock,
+    RmsNorm, Rotation, Scope, SelfAttention, SqueezeExcite, Window, mean_of_rows, on_the_pool, prepend,
 };
 
 use crate::case::Case;
@@ -15,27 +15,120 @@ use crate::case::Case;
 #[derive(Deserialize)]
 #[serde(tag = "module", rename_all = "snake_case")]
 enum Module {
-    Activation { activation: String },
-    Linear { inputs: usize, outputs: usize, bias: bool, activation: String },
-    LayerNorm { features: usize, eps: f64 },
-    RmsNorm { features: usize, eps: f64 },
-    BatchNorm { channels: usize, eps: f64, activation: String },
-    Conv2d { channels: usize, outputs: usize, groups: usize, bias: bool, layout: String },
-    Conv2dNorm { channels: usize, eps: f64 },
-    LayerScale { features: usize, scaled: bool },
-    Mlp { width: usize, hidden: usize, activation: String },
-    GatedMlp { width: usize, hidden: usize, activation: String, packed: bool, bias: bool },
-    PooledAttention { width: usize, heads: usize, hidden: usize, activation: String, eps: f64, fused: bool },
-    SelfAttention { width: usize, heads: usize, scale: f32, fused: bool, bias: bool },
-    Attention { width: usize, heads: usize, scale: f32 },
-    BiasedAttention { width: usize, heads: usize, grid: (usize, usize), shared: bool },
-    RotatedAttention { width: usize, heads: usize, grid: (usize, usize), theta: f64, fused: bool },
-    Prepend { count: usize, width: usize },
+    Activation {
+        activation: String,
+    },
+    Linear {
+        inputs: usize,
+        outputs: usize,
+        bias: bool,
+        activation: String,
+    },
+    LayerNorm {
+        features: usize,
+        eps: f64,
+    },
+    RmsNorm {
+        features: usize,
+        eps: f64,
+    },
+    BatchNorm {
+        channels: usize,
+        eps: f64,
+        activation: String,
+    },
+    Conv2d {
+        channels: usize,
+        outputs: usize,
+        groups: usize,
+        bias: bool,
+        layout: String,
+    },
+    Conv2dNorm {
+        channels: usize,
+        eps: f64,
+    },
+    LayerScale {
+        features: usize,
+        scaled: bool,
+    },
+    Mlp {
+        width: usize,
+        hidden: usize,
+        activation: String,
+    },
+    GatedMlp {
+        width: usize,
+        hidden: usize,
+        activation: String,
+        packed: bool,
+        bias: bool,
+    },
+    PooledAttention {
+        width: usize,
+        heads: usize,
+        hidden: usize,
+        activation: String,
+        eps: f64,
+        fused: bool,
+    },
+    SelfAttention {
+        width: usize,
+        heads: usize,
+        scale: f32,
+        fused: bool,
+        bias: bool,
+    },
+    Attention {
+        width: usize,
+        heads: usize,
+        scale: f32,
+    },
+    BiasedAttention {
+        width: usize,
+        heads: usize,
+        grid: (usize, usize),
+        shared: bool,
+    },
+    RotatedAttention {
+        width: usize,
+        heads: usize,
+        grid: (usize, usize),
+        theta: f64,
+        fused: bool,
+    },
+    Prepend {
+        count: usize,
+        width: usize,
+    },
     MeanOfRows {},
-    MaxPool2d { ceil_mode: bool },
-    AvgPool2d { ceil_mode: bool, count_include_pad: bool },
-    SqueezeExcite { channels: usize, reduced: usize, activation: String, gate: String },
-    GlobalResponseNorm { features: Vec<usize>, eps: f64 },
+    MaxPool2d {
+        ceil_mode: bool,
+    },
+    AvgPool2d {
+        ceil_mode: bool,
+        count_include_pad: bool,
+    },
+    SqueezeExcite {
+        channels: usize,
+        reduced: usize,
+        activation: String,
+        gate: String,
+    },
+    GlobalResponseNorm {
+        features: Vec<usize>,
+        eps: f64,
+    },
+    ResidualBlock {
+        channels: usize,
+        hidden: usize,
+        outputs: usize,
+        stride: usize,
+        groups: usize,
+        reduced: usize,
+        activation: String,
+        shortcut: bool,
+    },
 }
 
 fn activation(name: &str) -> Activation {
@@ -247,6 +340,40 @@ impl Module {
                 let expand = Conv2d::new(&root.pp("fc2"), reduced, channels, one, true)?;
                 let module = SqueezeExcite::new(reduce, activation(&name), expand, activation(&gate));
                 Ok(module.forward(case.map(), cx)?.tokens)
+            }
+            Self::ResidualBlock {
+                channels,
+                hidden,
+                outputs,
+                stride,
+                groups,
+                reduced,
+                activation: name,
+                shortcut,
+            } => {
+                let act = activation(&name);
+                let layer = |conv: &str, norm: &str, sizes, window, act| {
+                    ConvNorm::named(&root, [conv, norm], sizes, window, 1e-5, act)
+                };
+                let (one, none) = (Window::square(1, 1, 0), Activation::Identity);
+                let layers = vec![
+                    layer("conv1", "norm1", [channels, hidden, 1], one, act)?,
+                    layer("conv2", "norm2", [hidden, hidden, groups], Window::square(3, stride, 1), act)?,
+                    layer("conv3", "norm3", [hidden, outputs, 1], one, none)?,
+                ];
+                let projected = || {
+                    let window = Window::square(1, stride, 0);
+                    layer("shortcut.conv", "shortcut.norm", [channels, outputs, 1], window, none)
+                };
+                let excite = || {
+                    let reduce = Conv2d::new(&root.pp("se.fc1"), hidden, reduced, one, true)?;
+                    let expand = Conv2d::new(&root.pp("se.fc2"), reduced, hidden, one, true)?;
+                    let (relu, sigmoid) = (Activation::Relu, Activation::Sigmoid);
+                    Ok::<_, ForwardError>(SqueezeExcite::new(reduce, relu, expand, sigmoid))
+                };
+                let block = ResidualBlock::new(layers, shortcut.then(projected).transpose()?, act);
+                let block = block.excited((reduced > 0).then(excite).transpose()?);
+                Ok(block.forward(case.map(), cx)?.tokens)
             }
             Self::GlobalResponseNorm { features, eps } => {
                 GlobalResponseNorm::new(&root, &features, eps)?.forward(case.matrix("x"), cx)

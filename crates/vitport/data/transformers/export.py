@@ -15,7 +15,8 @@ import transformers
 NAMES = [
     "ViTConfig", "CvtConfig", "CLIPVisionConfig", "ConvNextConfig", "SiglipVisionConfig", "SiglipConfig", "IJepaConfig",
     "Aimv2VisionConfig", "InternVLVisionConfig", "RadioConfig", "Tipsv2VisionConfig", "BeitConfig", "Dinov2Config",
-    "Dinov2WithRegistersConfig", "DeiTConfig", "DINOv3ViTConfig",
+    "Dinov2WithRegistersConfig", "DeiTConfig", "DINOv3ViTConfig", "ConvNextV2Config", "ResNetConfig",
+    "RegNetConfig",
 ]
 CLASSES = [getattr(transformers, name) for name in NAMES if hasattr(transformers, name)]
 MAJOR = transformers.__version__.partition(".")[0]

@@ -37,6 +37,9 @@ FAMILIES = {
     "dinov2_with_registers": ("dinov2_with_registers", "Dinov2WithRegistersConfig"),
     "deit": ("deit", "DeiTConfig"),
     "dinov3_vit": ("dinov3_vit", "DINOv3ViTConfig"),
+    "convnextv2": ("convnextv2", "ConvNextV2Config"),
+    "resnet": ("resnet", "ResNetConfig"),
+    "regnet": ("regnet", "RegNetConfig"),
 }
 CONFIGS = {key: name for key, (_, name) in FAMILIES.items() if hasattr(transformers, name)}
 FAMILY = {key: folder for key, (folder, _) in FAMILIES.items()}

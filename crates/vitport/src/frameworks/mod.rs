@@ -60,16 +60,18 @@ pub(crate) fn of_stage<T: Clone>(field: &str, entries: &[T], index: usize) -> Re
 pub const FRAMEWORKS: [&dyn Framework; 2] = [&timm::Timm, &microsoft::Microsoft];
 
 /// Lists every definition whose checkpoints can be converted, in the order in which they are tried.
-pub const SOURCES: [&dyn SourceDefinition; 4] = [
+pub const SOURCES: [&dyn SourceDefinition; 6] = [
     // Its tensors are a ViT's with tables of relative positions.
     &timm::beit::DEFINITION,
     &timm::vision_transformer::DEFINITION,
     &timm::convnext::DEFINITION,
+    &timm::resnet::DEFINITION,
+    &timm::regnet::DEFINITION,
     &microsoft::cvt::MicrosoftCvt,
 ];
 
 /// Lists every definition of transformers that can be written and run.
-pub const TARGETS: [&dyn transformers::TargetDefinition; 16] = [
+pub const TARGETS: [&dyn transformers::TargetDefinition; 19] = [
     &transformers::vit::DEFINITION,
     &transformers::clip::DEFINITION,
     &transformers::siglip::DEFINITION,
@@ -85,6 +87,9 @@ pub const TARGETS: [&dyn transformers::TargetDefinition; 16] = [
     &transformers::deit::DEFINITION,
     &transformers::dinov3_vit::DEFINITION,
     &transformers::convnext::DEFINITION,
+    &transformers::convnextv2::DEFINITION,
+    &transformers::resnet::DEFINITION,
+    &transformers::regnet::DEFINITION,
     &transformers::cvt::Cvt,
 ];
 

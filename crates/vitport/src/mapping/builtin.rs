@@ -5,11 +5,14 @@ use std::sync::LazyLock;
 use super::language::Mapping;
 
 /// Names and texts of the mappings.
-const MAPPINGS: [(&str, &str); 5] = [
+const MAPPINGS: [(&str, &str); 8] = [
     ("timm_vit.toml", include_str!("../../mappings/timm_vit.toml")),
     ("timm_clip.toml", include_str!("../../mappings/timm_clip.toml")),
     ("timm_beit.toml", include_str!("../../mappings/timm_beit.toml")),
     ("timm_convnext.toml", include_str!("../../mappings/timm_convnext.toml")),
+    ("timm_convnextv2.toml", include_str!("../../mappings/timm_convnextv2.toml")),
+    ("timm_resnet.toml", include_str!("../../mappings/timm_resnet.toml")),
+    ("timm_regnet.toml", include_str!("../../mappings/timm_regnet.toml")),
     ("microsoft_cvt.toml", include_str!("../../mappings/microsoft_cvt.toml")),
 ];
 

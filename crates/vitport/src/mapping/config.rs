@@ -28,6 +28,8 @@ enum Function {
     Edge,
     /// The first entry of a list.
     First,
+    /// All entries of a list but the first.
+    Rest,
     /// The number of entries of a list.
     Count,
 }
@@ -142,6 +144,7 @@ impl Expression {
                     None => value,
                     Some(Function::Edge) => edge(&value),
                     Some(Function::First) => value.get(0).cloned().unwrap_or(value),
+                    Some(Function::Rest) => json!(value.as_array().and_then(|list| list.get(1..))),
                     Some(Function::Count) => json!(value.as_array().map_or(1, Vec::len)),
                 })
             }
@@ -186,6 +189,7 @@ mod tests {
         assert_eq!(made(json!({ "fact": "img_size" })).unwrap(), json!([224, 224]));
         assert_eq!(made(json!({ "fact": "img_size", "by": "edge" })).unwrap(), json!(224));
         assert_eq!(made(json!({ "fact": "img_size", "by": "count" })).unwrap(), json!(2));
+        assert_eq!(made(json!({ "fact": "img_size", "by": "rest" })).unwrap(), json!([224]));
         assert_eq!(made(json!({ "when": "head", "is": "tanh", "else": "linear" })).unwrap(), json!("tanh"));
         assert_eq!(made(json!({ "fact": "mlp_dim", "over": "embed_dim" })).unwrap(), json!(4304.0 / 1152.0));
         let three_quarters = json!({ "fact": "mlp_dim", "over": "embed_dim", "times": 0.75 });

@@ -31,8 +31,8 @@ pub(super) struct Instances<'a> {
 /// Says what a variable may be.
 enum Choices<'a> {
     Texts(&'a [Text]),
-    /// Indices up to the count of this name.
-    Range(Template),
+    /// Indices up to the count of this name, and the number that index 0 has in the source.
+    Range(Template, u64),
     Undefined,
 }
 
@@ -81,7 +81,7 @@ impl Mapping {
         while !open.is_empty() {
             let has_value = |name: &&str| texts.contains_key(*name) || names.contains(name);
             let is_ready = |name: &&str| match self.ranges.get(*name) {
-                Some(count) => count.variables().iter().all(has_value),
+                Some(range) => range.count.variables().iter().all(has_value),
                 None => true,
             };
             let Some(name) = open.iter().copied().find(is_ready) else {
@@ -91,7 +91,9 @@ impl Mapping {
             };
             choices.push(match (self.choices.get(name), self.ranges.get(name)) {
                 (Some(choices), _) => Choices::Texts(choices),
-                (None, Some(count)) => Choices::Range(count.bind(Side::Source, texts, &names)?),
+                (None, Some(range)) => {
+                    Choices::Range(range.count.bind(Side::Fact, texts, &names)?, range.first)
+                }
                 (None, None) => Choices::Undefined,
             });
             open.remove(name);
@@ -114,7 +116,7 @@ impl Instances<'_> {
 
     /// Returns the names of a rule's flags, and what each must be.
     fn bind_flags(&self, rule: &Rule) -> Result<Vec<(Template, bool)>, String> {
-        let bind = |flag: &Flag| Ok((self.bind_one(&flag.name, Side::Source)?, flag.wanted));
+        let bind = |flag: &Flag| Ok((self.bind_one(&flag.name, Side::Fact)?, flag.wanted));
         rule.flags.iter().map(bind).collect()
     }
 
@@ -158,7 +160,7 @@ impl Instances<'_> {
         };
         let count = match choices {
             Choices::Texts(texts) => texts.len() as u64,
-            Choices::Range(count) => {
+            Choices::Range(count, _) => {
                 let mut key = String::new();
                 count.fill(&mut key, values)?;
                 let Some(&end) = self.bindings.counts.get(&key) else {
@@ -182,7 +184,10 @@ impl Instances<'_> {
         };
         match choices {
             Choices::Texts(texts) => texts.iter().map(Value::Choice).try_for_each(give),
-            _ => (0..count).map(Value::Number).try_for_each(give),
+            Choices::Range(_, first) => {
+                (0..count).map(|index| Value::Number(index, *first)).try_for_each(give)
+            }
+            Choices::Undefined => Ok(()),
         }
     }
 }

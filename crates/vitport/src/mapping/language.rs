@@ -81,9 +81,18 @@ pub struct Mapping {
     pub(super) outputs: Vec<ComparedOutput>,
     pub(super) deviations: Vec<Deviation>,
     pub(super) detect: Option<Detection>,
-    pub(super) ranges: BTreeMap<String, Pattern>,
+    pub(super) ranges: BTreeMap<String, Range>,
     pub(super) choices: BTreeMap<String, Vec<Text>>,
     pub(super) rules: Vec<Rule>,
+}
+
+/// Holds an entry of `[ranges]`.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Range {
+    /// Names the fact that says how many numbers there are.
+    pub count: Pattern,
+    /// Gives the first number in names of the source; those of the target and of facts begin with 0.
+    pub first: u64,
 }
 
 /// Holds an entry of `[compare]`.
@@ -116,7 +125,7 @@ struct File {
     #[serde(default)]
     detect: Option<Detection>,
     #[serde(default)]
-    ranges: BTreeMap<String, String>,
+    ranges: BTreeMap<String, RangeEntry>,
     #[serde(default)]
     choices: BTreeMap<String, Choice>,
 }
@@ -136,6 +145,13 @@ const HEAD: [&str; 12] = [
     "ranges",
     "choices",
 ];
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum RangeEntry {
+    FromZero(String),
+    From { to: String, from: u64 },
+}
 
 #[derive(Deserialize)]
 #[serde(untagged)]
@@ -169,8 +185,12 @@ impl Mapping {
         let head: File = head.try_into().map_err(syntax)?;
         reader.tables(whole, "", &[])?;
         let mut ranges = BTreeMap::new();
-        for (name, count) in head.ranges {
-            ranges.insert(name, reader.pattern("ranges", &count)?);
+        for (name, entry) in head.ranges {
+            let (count, first) = match entry {
+                RangeEntry::FromZero(count) => (count, 0),
+                RangeEntry::From { to, from } => (to, from),
+            };
+            ranges.insert(name, Range { count: reader.pattern("ranges", &count)?, first });
         }
         let mut compare = Vec::new();
         for (name, [source, target]) in head.compare {

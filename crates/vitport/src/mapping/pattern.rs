@@ -18,8 +18,8 @@ pub type Text = (Arc<str>, Arc<str>);
 pub enum Value<'a> {
     /// Holds one of its choices.
     Choice(&'a Text),
-    /// Holds an index.
-    Number(u64),
+    /// Holds an index, and the number that index 0 has in the checkpoint.
+    Number(u64, u64),
 }
 
 /// Names the side of a rule that a pattern stands on.
@@ -29,6 +29,8 @@ pub enum Side {
     Source,
     /// Means names in the folder.
     Target,
+    /// Means names of facts.
+    Fact,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -167,11 +169,12 @@ impl Template {
             match piece {
                 Hole::Text(text) => name.push_str(text),
                 Hole::Value(place) => match (values.get(*place), self.side) {
-                    (Some(Value::Number(number)), _) => {
+                    (Some(Value::Number(index, first)), side) => {
+                        let first = if side == Side::Source { *first } else { 0 };
                         // Writing to a String cannot fail.
-                        let _ = write!(name, "{number}");
+                        let _ = write!(name, "{}", index.saturating_add(first));
                     }
-                    (Some(Value::Choice((text, _))), Side::Source)
+                    (Some(Value::Choice((text, _))), Side::Source | Side::Fact)
                     | (Some(Value::Choice((_, text))), Side::Target) => name.push_str(text),
                     (None, _) => {}
                 },
@@ -197,7 +200,7 @@ mod tests {
     #[test]
     fn a_pattern_fills_each_side_with_its_own_text() {
         let choice = ("q".into(), "query".into());
-        let values = [Value::Number(3), Value::Choice(&choice)];
+        let values = [Value::Number(3, 1), Value::Choice(&choice)];
         let texts = BTreeMap::from([("base".to_owned(), "net.".to_owned())]);
         let pattern = Pattern::parse("{base}blocks.{i}.proj_{x}.{i}").unwrap();
         assert_eq!(pattern.variables(), ["base", "i", "x"]);
@@ -206,8 +209,9 @@ mod tests {
             pattern.bind(side, &texts, &["i", "x"]).unwrap().fill(&mut name, &values).unwrap();
             name
         };
-        assert_eq!(filled(Side::Source), "net.blocks.3.proj_q.3");
+        assert_eq!(filled(Side::Source), "net.blocks.4.proj_q.4");
         assert_eq!(filled(Side::Target), "net.blocks.3.proj_query.3");
+        assert_eq!(filled(Side::Fact), "net.blocks.3.proj_q.3");
     }
 
     #[test]

@@ -152,9 +152,13 @@ impl Sources {
         names.find(|name| prefixes.iter().any(|prefix| name.starts_with(prefix)))
     }
 
-    /// Returns how many consecutive numbers from 0 on stand right after `stem`, as in `blocks.0.`, `blocks.1.` …. A `{n}` in the
-    /// stem is any number.
+    /// Returns how many consecutive numbers from 0 on stand right after `stem`, as in `blocks.0.`, `blocks.1.` ….
     pub fn count_indices(&self, stem: &str) -> u64 {
+        self.count_indices_from(0, stem)
+    }
+
+    /// Returns how many consecutive numbers from `first` on stand right after `stem`. A `{n}` in the stem is any number.
+    pub fn count_indices_from(&self, first: u64, stem: &str) -> u64 {
         let after = |name: &'_ str| -> Option<usize> {
             let Some((before, behind)) = stem.split_once("{n}") else {
                 return name.starts_with(stem).then_some(stem.len());
@@ -170,7 +174,7 @@ impl Sources {
         let mut seen: Vec<u64> = self.tensors.iter().filter_map(number).collect();
         seen.sort_unstable();
         seen.dedup();
-        seen.iter().zip(0_u64..).take_while(|(index, expected)| **index == *expected).count() as u64
+        seen.iter().zip(first..).take_while(|(index, expected)| **index == *expected).count() as u64
     }
 
     /// Returns all tensors in order.

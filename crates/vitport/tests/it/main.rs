@@ -29,6 +29,7 @@ mod publish;
 mod refusals;
 mod registry;
 mod report_page;
+mod residual;
 mod saved_modules;
 mod timm_encoders;
 mod training;

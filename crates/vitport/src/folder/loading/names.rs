@@ -170,6 +170,9 @@ mod tests {
             "internvl_vision",
             "radio",
             "tipsv2_vision_model",
+            "convnextv2",
+            "resnet",
+            "regnet",
         ] {
             assert_eq!(type_of(model_type, "num_channels"), Some("int"), "{model_type}");
             assert_eq!(supports_sdpa(model_type), ["vit", "clip_vision_model"].contains(&model_type));

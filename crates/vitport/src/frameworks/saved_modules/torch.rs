@@ -78,6 +78,12 @@ pub const BATCH_NORM: Class = Class::new(
     ],
 );
 
+/// Is a pooling of the largest value. A place where it stands says its window.
+pub const MAX_POOL: Class = Class::new(
+    &["torch.nn.modules.pooling.MaxPool2d"],
+    &[("dilation", Says::Is(&[Literal::Number(1)])), ("return_indices", Says::Is(&[Literal::NO]))],
+);
+
 /// Is GELU, exactly or by tanh. Before PyTorch 1.12 it had no attribute and was exact.
 pub const GELU: Class = Class::new(
     &["torch.nn.modules.activation.GELU"],
@@ -98,6 +104,9 @@ pub const GELU: Class = Class::new(
 /// Is ReLU.
 pub const RELU: Class = Class::new(&["torch.nn.modules.activation.ReLU"], &[("inplace", Says::Nothing)])
     .means("act_layer", Literal::Text("relu"));
+
+/// Is the logistic function.
+pub const SIGMOID: Class = Class::new(&["torch.nn.modules.activation.Sigmoid"], &[]);
 
 /// Is SiLU.
 pub const SILU: Class = Class::new(&["torch.nn.modules.activation.SiLU"], &[("inplace", Says::Nothing)])

@@ -13,13 +13,15 @@ use super::statements::Statement;
 use crate::facts::{Evidence, Fact, FactError, Facts, Origin, is_same};
 
 /// Lists the arguments of constructors without a say in what the network computes in evaluation, with what timm accepts.
-const WITHOUT_EFFECT: [(&str, Accepted); 12] = [
+const WITHOUT_EFFECT: [(&str, Accepted); 14] = [
     ("drop_rate", Accepted::Rate),
     ("pos_drop_rate", Accepted::Rate),
     ("patch_drop_rate", Accepted::Rate),
     ("proj_drop_rate", Accepted::Rate),
     ("attn_drop_rate", Accepted::Rate),
     ("drop_path_rate", Accepted::Rate),
+    ("drop_block_rate", Accepted::Rate),
+    ("zero_init_last", Accepted::Any),
     ("head_init_scale", Accepted::Number),
     ("weight_init", Accepted::OneOf(&["", "skip", "reset", "jax", "jax_nlhb", "moco"])),
     ("fix_init", Accepted::Any),

@@ -119,6 +119,52 @@ pub(super) const HEAD: Class = Class::new(
     ],
 );
 
+/// Is a batch norm with an activation after it, which is a module of its own in it.
+pub(super) const TIMM_BATCH_NORM: Class = Class::new(
+    &["timm.layers.norm_act.BatchNormAct2d", "timm.models.layers.norm_act.BatchNormAct2d"],
+    &[
+        ("num_features", Says::Nothing),
+        ("eps", Says::Fact("norm_eps", Read::Real)),
+        ("momentum", Says::Nothing),
+        ("affine", Says::Is(&[Literal::YES])),
+        ("track_running_stats", Says::Is(&[Literal::YES])),
+    ],
+);
+
+/// Is a convolution with a batch norm after it; anti-aliasing, which it may have, is none.
+pub(super) const CONV_NORM: Class = Class::new(
+    &[
+        "timm.layers.conv_bn_act.ConvNormAct",
+        "timm.models.layers.conv_bn_act.ConvBnAct",
+        "timm.models.layers.conv_bn_act.ConvNormAct",
+    ],
+    &[("aa", Says::Is(&[Literal::Null]))],
+);
+
+/// Multiplies channels by what two convolutions make of their means.
+pub(super) const SQUEEZE_EXCITE: Class = Class::new(
+    &["timm.layers.squeeze_excite.SEModule", "timm.models.layers.squeeze_excite.SEModule"],
+    &[("add_maxpool", Says::Is(&[Literal::NO]))],
+);
+
+/// Is the logistic function.
+pub(super) const TIMM_SIGMOID: Class = Class::new(
+    &["timm.layers.activations.Sigmoid", "timm.models.layers.activations.Sigmoid"],
+    &[("inplace", Says::Nothing)],
+);
+
+/// Pools and classifies. Its weights show what its attributes say.
+pub(super) const POOLED_HEAD: Class = Class::new(
+    &["timm.layers.classifier.ClassifierHead", "timm.models.layers.classifier.ClassifierHead"],
+    &[
+        ("in_features", Says::Nothing),
+        ("num_features", Says::Nothing),
+        ("use_conv", Says::Is(&[Literal::NO])),
+        ("input_fmt", Says::Is(&[Literal::Text("NCHW")])),
+        ("drop_rate", Says::Nothing),
+    ],
+);
+
 /// Pools over positions.
 pub(super) const POOL: Class = Class::new(
     &[

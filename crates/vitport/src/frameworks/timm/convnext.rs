@@ -11,10 +11,13 @@ use super::field::{Field, Kind, Literal};
 use super::layers::activation;
 use super::structure::{Sign, Structure};
 use crate::nn::{
-    Context, Conv2d, DepthwiseBlock, DepthwiseStage, DepthwiseStages, Forward, ForwardError, LayerNorm,
-    LayerScale, Linear, Mlp, NormConv, Outputs, Pixels, Scope, Window, outputs_of_head,
+    Context, Conv2d, DepthwiseBlock, DepthwiseStage, DepthwiseStages, Forward, ForwardError,
+    GlobalResponseNorm, LayerNorm, LayerScale, Linear, Mlp, NormConv, Outputs, Pixels, Scope, Window,
+    outputs_of_head,
 };
 
+/// Default of `GlobalResponseNorm`, which timm leaves as it is.
+const GRN_EPS: f64 = 1e-6;
 const NO_BIAS: Literal = Literal::Text("a norm without bias");
 const OVERLAP: Literal = Literal::Text("overlap");
 
@@ -29,7 +32,7 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
         // EdgeNeXt has the same names, and attention across channels next to them.
         unlike: &[".xca."],
         signs: &[
-            ("use_grn", Sign::Part(&["stages.0.blocks.0.mlp.grn."], Literal::YES)),
+            ("use_grn", Sign::Needs("stages.0.blocks.0.mlp.grn.weight")),
             ("head_norm_first", Sign::Part(&["norm_pre."], Literal::YES)),
             ("head_hidden", Sign::Part(&["head.pre_logits."], Literal::YES)),
             ("norm_layer", Sign::Lack("stages.0.blocks.0.norm.bias", NO_BIAS, "the absence of")),
@@ -42,6 +45,7 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
             ("downsample", Sign::Has("stages.{s}.downsample.1.weight")),
             ("layer_scale", Sign::Has("stages.0.blocks.0.gamma")),
             ("conv_bias", Sign::Has("stages.0.blocks.0.conv_dw.bias")),
+            ("head_norm", Sign::Has("head.norm.weight")),
             ("conv_mlp", Sign::IsKernel("stages.0.blocks.0.mlp.fc1.weight")),
             ("num_classes", Sign::Classes("head.fc.weight")),
         ],
@@ -103,6 +107,10 @@ struct Config {
     pub layer_scale: bool,
     /// Whether the MLPs' linear layers are saved as 1×1 convolutions.
     pub conv_mlp: bool,
+    /// Whether the last norm has a weight and a bias in the file.
+    pub head_norm: bool,
+    /// Whether the MLPs have global response norms.
+    pub use_grn: bool,
     /// timm's name of the MLPs' activation.
     pub act_layer: String,
     /// Epsilon of every layer normalisation.
@@ -127,7 +135,11 @@ impl Whole {
         let fc = || Linear::new(&scope.pp("head.fc"), last, config.num_classes, true);
         Ok(Self {
             stages: DepthwiseStages::new(stem, stem_norm, stages),
-            norm: LayerNorm::new(&scope.pp("head.norm"), last, eps)?,
+            norm: match config.head_norm {
+                true => LayerNorm::new(&scope.pp("head.norm"), last, eps)?,
+                // As files of masked autoencoders lack it, timm runs one that was never trained.
+                false => LayerNorm::plain(last, eps),
+            },
             fc: (config.num_classes > 0).then(fc).transpose()?,
         })
     }
@@ -151,10 +163,13 @@ fn stage(scope: &Scope, config: &Config, index: usize) -> Result<DepthwiseStage,
 fn block(scope: &Scope, config: &Config, dim: usize, kernel: usize) -> Result<DepthwiseBlock, ForwardError> {
     let linear = if config.conv_mlp { Linear::pointwise } else { Linear::new };
     let (sizes, activation) = ([dim, dim.saturating_mul(4), dim], activation(&config.act_layer)?);
+    let mlp = Mlp::with_biases(linear, scope, ["mlp.fc1", "mlp.fc2"], sizes, activation)?;
+    let [_, hidden, _] = sizes;
+    let grn = || GlobalResponseNorm::new(&scope.pp("mlp.grn"), &[hidden], GRN_EPS);
     Ok(DepthwiseBlock::new(
         Conv2d::depthwise(&scope.pp("conv_dw"), dim, Window::square(kernel, 1, kernel / 2), true)?,
         LayerNorm::new(&scope.pp("norm"), dim, config.norm_eps)?,
-        Mlp::with_biases(linear, scope, ["mlp.fc1", "mlp.fc2"], sizes, activation)?,
+        mlp.normalized(config.use_grn.then(grn).transpose()?),
         config.layer_scale.then(|| LayerScale::new(scope, "gamma", dim)).transpose()?,
     ))
 }

@@ -39,6 +39,8 @@ pub(super) enum Kind {
     IsSome,
     /// Takes a number or null, as whether it is not null.
     IsNumber,
+    /// Takes a number, as whether it is above 0.
+    IsPositive,
     /// Takes a text.
     Text,
     /// Takes this text for yes, and one of these for no.
@@ -49,6 +51,8 @@ pub(super) enum Kind {
     Real,
     /// Takes the name of a class, as whether it is another than this one.
     OtherThan(&'static str),
+    /// Takes a number that this fact is made of, as what the weights show the fact to be.
+    Known(&'static str),
     /// Takes a ratio to another fact, whose product is rounded down.
     RatioOf(&'static str),
     /// Takes a norm by name, class or `functools.partial`, as its epsilon. timm's own norms have this one.
@@ -70,6 +74,7 @@ impl Kind {
             Kind::Flag => json!(value.as_bool()?),
             Kind::IsSome => json!(!value.is_null()),
             Kind::IsNumber => json!(!(value.is_number() || value.is_null()).then_some(value)?.is_null()),
+            Kind::IsPositive => json!(value.as_f64()? > 0.0),
             Kind::Text => json!(value.as_str()?),
             Kind::Word(yes, no) => {
                 let text = value.as_str()?;
@@ -97,6 +102,7 @@ impl Kind {
                 let is_packed = known.get("mlp_layer").is_some_and(|layer| layer == "SwiGLUPacked");
                 json!(if is_packed { part / 2 } else { part })
             }
+            Kind::Known(fact) => value.as_u64().and_then(|_| known.get(fact)).cloned()?,
             Kind::NormEps(eps) => json!(norm_eps(value, eps)?),
         })
     }

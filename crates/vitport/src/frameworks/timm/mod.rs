@@ -14,6 +14,8 @@ mod like;
 mod named;
 mod preprocessing;
 pub mod registry;
+pub mod regnet;
+pub mod resnet;
 mod saved_module;
 mod statements;
 mod structure;
@@ -418,8 +420,13 @@ impl TimmDefinition {
 }
 
 /// Every definition of timm's.
-const DEFINITIONS: [&TimmDefinition; 3] =
-    [&vision_transformer::DEFINITION, &beit::DEFINITION, &convnext::DEFINITION];
+const DEFINITIONS: [&TimmDefinition; 5] = [
+    &vision_transformer::DEFINITION,
+    &beit::DEFINITION,
+    &convnext::DEFINITION,
+    &resnet::DEFINITION,
+    &regnet::DEFINITION,
+];
 
 /// Returns the id of the definition that defines a tag's network, and the facts that the registry has of it; none for a module
 /// that is not defined here.

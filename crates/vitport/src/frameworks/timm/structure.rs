@@ -29,8 +29,8 @@ pub(super) struct Structure {
 /// Looks at sizes as only one definition does.
 pub(super) type Check = fn(&Inquiry<'_>, &mut Evidence) -> Result<bool, FactError>;
 
-/// Says what shows a fact. A name may have `{s}` in it, for the stages, and then the fact is a list with an entry for each; `{b}`
-/// stands for the first block of a stage. Origins name what follows the last of these.
+/// Says what shows a fact. A name may have `{s}` in it, for the stages, or `{s1}` if they are counted from 1, and then the fact is
+/// a list with an entry for each; `{b}` stands for the first block of a stage. Origins name what follows the last of these.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Sign {
     /// The fact has this value if a name begins with one of these, and is otherwise not said.
@@ -56,6 +56,8 @@ pub(super) enum Sign {
     Edges(&'static str),
     /// How many numbers from 0 on follow this name.
     Count(&'static str),
+    /// How many numbers from 1 on follow this name, without a dot between.
+    CountFromOne(&'static str),
     /// The rows of a linear layer's weight, 0 if there is no such layer.
     Classes(&'static str),
 }
@@ -161,13 +163,16 @@ impl Sign {
             | Sign::Axis(pattern, ..)
             | Sign::Edges(pattern)
             | Sign::Count(pattern)
+            | Sign::CountFromOne(pattern)
             | Sign::Classes(pattern) => {
-                let value = match pattern.split_once("{s}") {
+                let stages = [("{s}", 0), ("{s1}", 1)];
+                let stages = stages.iter().find_map(|of| Some((of, pattern.split_once(of.0)?.0)));
+                let value = match stages {
                     None => self.of_tensor(pattern, tensors, family)?,
-                    Some((before, _)) => {
-                        let stages = 0..tensors.count_indices(before).min(MOST_STAGES);
-                        let name =
-                            |stage: u64| pattern.replace("{s}", &stage.to_string()).replace("{b}", "0");
+                    Some(((hole, first), before)) => {
+                        let count = tensors.count_indices_from(*first, before).min(MOST_STAGES);
+                        let stages = *first..first + count;
+                        let name = |stage: u64| pattern.replace(hole, &stage.to_string()).replace("{b}", "0");
                         let each = stages.map(|stage| self.of_tensor(&name(stage), tensors, family));
                         Value::Array(each.collect::<Result<_, _>>()?)
                     }
@@ -192,6 +197,7 @@ impl Sign {
             Sign::Axis(_, axis, axes) => json!(lengths(tensors, name, axes, family)?.get(axis)),
             Sign::Edges(_) => json!(lengths(tensors, name, 4, family)?.get(2..)),
             Sign::Count(_) => json!(tensors.count_indices(&format!("{name}."))),
+            Sign::CountFromOne(_) => json!(tensors.count_indices_from(1, name)),
             Sign::Classes(_) => match tensors.shape(name).unwrap_or_default() {
                 [classes, _] => json!(classes),
                 shape => {

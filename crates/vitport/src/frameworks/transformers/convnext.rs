@@ -7,12 +7,16 @@ use super::super::{build, of_stage};
 use super::activations::activation;
 use super::{ImageSize, Labels, Task, TwoClasses, exported_defaults};
 use crate::nn::{
-    Context, Conv2d, DepthwiseBlock, DepthwiseStage, DepthwiseStages, Forward, ForwardError, LayerNorm,
-    LayerScale, Linear, Mlp, NormConv, Outputs, Pixels, Scope, Window, outputs_of_head,
+    Context, Conv2d, DepthwiseBlock, DepthwiseStage, DepthwiseStages, Forward, ForwardError,
+    GlobalResponseNorm, LayerNorm, LayerScale, Linear, Mlp, NormConv, Outputs, Pixels, Scope, Window,
+    outputs_of_head,
 };
 
 /// Default of `ConvNextLayerNorm`, which every normalisation but the last is built with.
 const LAYER_NORM_EPS: f64 = 1e-6;
+
+/// The epsilon of `ConvNextV2GRN`.
+const GRN_EPS: f64 = 1e-6;
 
 /// Declares the definition.
 pub const DEFINITION: TwoClasses = TwoClasses {
@@ -22,13 +26,24 @@ pub const DEFINITION: TwoClasses = TwoClasses {
     defaults: |_| exported_defaults(include_str!("../../../data/transformers/convnext.v4.json")),
     ignored_keys: &["image_size"],
     build: |config, has_classifier| {
-        build("ConvNextConfig", config, |root, config| ConvNextModel::new(root, config, has_classifier))
+        build("ConvNextConfig", config, |root, config| {
+            ConvNextModel::new(root, config, has_classifier, Version::One)
+        })
     },
 };
 
+/// Says which of the two copies of the classes is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Version {
+    /// Means `ConvNextModel`, whose layers may have a layer scale.
+    One,
+    /// Means `ConvNextV2Model`, whose MLPs have a global response normalisation.
+    Two,
+}
+
 /// The keys of `config.json` that the forward pass depends on.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
-struct ConvNextConfig {
+pub(super) struct ConvNextConfig {
     num_channels: usize,
     patch_size: ImageSize,
     num_stages: usize,
@@ -36,20 +51,29 @@ struct ConvNextConfig {
     depths: Vec<usize>,
     hidden_act: String,
     layer_norm_eps: f64,
+    /// A key of the first version only.
+    #[serde(default)]
     layer_scale_init_value: f64,
     #[serde(flatten)]
     labels: Labels,
 }
 
-struct ConvNextModel {
+pub(super) struct ConvNextModel {
     encoder: DepthwiseStages,
     layernorm: LayerNorm,
     classifier: Option<Linear>,
 }
 
 impl ConvNextModel {
-    fn new(root: &Scope, config: &ConvNextConfig, has_classifier: bool) -> Result<Self, ForwardError> {
-        let scope = if has_classifier { root.pp("convnext") } else { root.clone() };
+    /// Makes the network, with a classifier or without.
+    pub(super) fn new(
+        root: &Scope,
+        config: &ConvNextConfig,
+        has_classifier: bool,
+        version: Version,
+    ) -> Result<Self, ForwardError> {
+        let prefix = if version == Version::Two { "convnextv2" } else { "convnext" };
+        let scope = if has_classifier { root.pp(prefix) } else { root.clone() };
         let (embeddings, channels) = (scope.pp("embeddings"), config.num_channels);
         let window = Window::patches(config.patch_size.sides());
         let Some(&[first, .., last]) = config.hidden_sizes.get(..config.num_stages) else {
@@ -57,7 +81,8 @@ impl ConvNextModel {
         };
         let patches = Conv2d::new(&embeddings.pp("patch_embeddings"), channels, first, window, true)?;
         let norm = LayerNorm::new(&embeddings.pp("layernorm"), first, LAYER_NORM_EPS)?;
-        let stages = scope.list("encoder.stages", config.num_stages, |scope, i| stage(scope, config, i))?;
+        let stages =
+            scope.list("encoder.stages", config.num_stages, |scope, i| stage(scope, config, i, version))?;
         let classifier = || Linear::new(&root.pp("classifier"), last, config.labels.count(), true);
         Ok(Self {
             encoder: DepthwiseStages::new(patches, norm, stages),
@@ -68,7 +93,12 @@ impl ConvNextModel {
 }
 
 /// `ConvNextStage`.
-fn stage(scope: &Scope, config: &ConvNextConfig, index: usize) -> Result<DepthwiseStage, ForwardError> {
+fn stage(
+    scope: &Scope,
+    config: &ConvNextConfig,
+    index: usize,
+    version: Version,
+) -> Result<DepthwiseStage, ForwardError> {
     let outputs = of_stage("hidden_sizes", &config.hidden_sizes, index)?;
     let downsample = |above: usize| {
         let layer = scope.pp("downsampling_layer");
@@ -78,20 +108,28 @@ fn stage(scope: &Scope, config: &ConvNextConfig, index: usize) -> Result<Depthwi
         Ok::<_, ForwardError>(NormConv::new(norm, conv))
     };
     let depth = of_stage("depths", &config.depths, index)?;
-    let layers = scope.list("layers", depth, |scope, _| layer(scope, config, outputs))?;
+    let layers = scope.list("layers", depth, |scope, _| layer(scope, config, outputs, version))?;
     Ok(DepthwiseStage::new(index.checked_sub(1).map(downsample).transpose()?, layers))
 }
 
 /// `ConvNextLayer`.
-fn layer(scope: &Scope, config: &ConvNextConfig, width: usize) -> Result<DepthwiseBlock, ForwardError> {
+fn layer(
+    scope: &Scope,
+    config: &ConvNextConfig,
+    width: usize,
+    version: Version,
+) -> Result<DepthwiseBlock, ForwardError> {
     let sizes = [width, width.saturating_mul(4), width];
     let activation = activation("hidden_act", &config.hidden_act)?;
     let scale = || LayerScale::new(scope, "layer_scale_parameter", width);
+    let mlp = Mlp::with_biases(Linear::new, scope, ["pwconv1", "pwconv2"], sizes, activation)?;
+    let [_, hidden, _] = sizes;
+    let grn = || GlobalResponseNorm::new(&scope.pp("grn"), &[1, 1, 1, hidden], GRN_EPS);
     Ok(DepthwiseBlock::new(
         Conv2d::depthwise(&scope.pp("dwconv"), width, Window::square(7, 1, 3), true)?,
         LayerNorm::new(&scope.pp("layernorm"), width, LAYER_NORM_EPS)?,
-        Mlp::with_biases(Linear::new, scope, ["pwconv1", "pwconv2"], sizes, activation)?,
-        (config.layer_scale_init_value > 0.0).then(scale).transpose()?,
+        mlp.normalized((version == Version::Two).then(grn).transpose()?),
+        (version == Version::One && config.layer_scale_init_value > 0.0).then(scale).transpose()?,
     ))
 }
 

@@ -57,7 +57,8 @@ impl Operation for Permute {
     }
 }
 
-/// Lists the axes of a source in the order of the target; those of a group are one axis there.
+/// Lists the axes of a source in the order of the target; those of a group are one axis there, and an empty group is an axis of
+/// length 1.
 #[derive(Debug)]
 pub(super) struct Axes(Vec<Vec<usize>>);
 
@@ -82,7 +83,7 @@ impl Axes {
         let mut named = groups.concat();
         named.sort_unstable();
         let is_whole = !named.is_empty() && named.iter().enumerate().all(|(place, axis)| place == *axis);
-        if is_whole && groups.iter().all(|group| !group.is_empty()) {
+        if is_whole {
             return Ok(Self(groups));
         }
         Err(format!("`{key}` needs each of its axes, counted from 0, once"))

@@ -17,7 +17,10 @@ import timm
 import torch
 from safetensors.torch import save_file
 from timm.models._hub import save_for_hf
-from transformers import ConvNextConfig, ConvNextForImageClassification, ConvNextModel
+from transformers import (
+    ConvNextConfig, ConvNextForImageClassification, ConvNextModel,
+    ConvNextV2Config, ConvNextV2ForImageClassification, ConvNextV2Model,
+)
 
 HERE = Path(__file__).parent
 NAMES = [
@@ -39,7 +42,9 @@ def randomise(model, seed):
     generator = torch.Generator().manual_seed(seed)
     for name, parameter in model.named_parameters():
         noise = torch.randn(parameter.shape, generator=generator)
-        if name.endswith("gamma"):
+        if ".grn." in name:
+            parameter.copy_(0.5 * noise)
+        elif name.endswith("gamma"):
             parameter.copy_(0.9 + 0.4 * noise)
         elif parameter.ndim == 1 and name.endswith("weight"):
             parameter.copy_(1 + 0.2 * noise)
@@ -77,22 +82,27 @@ def run_timm(model, pixels):
 
 
 def to_transformers(model, image_size, act):
-    config = ConvNextConfig(
+    is_v2 = hasattr(model.stages[0].blocks[0].mlp, "grn")
+    scale = {} if is_v2 else dict(layer_scale_init_value=1e-6 if model.stages[0].blocks[0].gamma is not None else 0.0)
+    config = (ConvNextV2Config if is_v2 else ConvNextConfig)(
         hidden_sizes=[stage.blocks[0].conv_dw.out_channels for stage in model.stages],
         depths=[len(stage.blocks) for stage in model.stages],
         hidden_act=act,
         layer_norm_eps=1e-6,
-        layer_scale_init_value=1e-6 if model.stages[0].blocks[0].gamma is not None else 0.0,
         image_size=image_size,
         num_labels=model.num_classes,
+        **scale,
     )
-    target = ConvNextForImageClassification(config) if model.num_classes else ConvNextModel(config)
+    classes = (ConvNextV2ForImageClassification, ConvNextV2Model) if is_v2 else (ConvNextForImageClassification, ConvNextModel)
+    target = classes[0 if model.num_classes else 1](config)
     state = {}
     for name, value in model.state_dict().items():
         for pattern, replacement in NAMES:
             name = re.sub(pattern, replacement, name)
         name = name.replace("head.fc", "classifier")
-        prefix = "convnext." if model.num_classes and not name.startswith("classifier") else ""
+        prefix = target.base_model_prefix + "." if model.num_classes and not name.startswith("classifier") else ""
+        name = name.replace(".mlp.grn.", ".grn.")
+        value = value.reshape(1, 1, 1, -1) if ".grn." in name else value
         state[prefix + name] = value.flatten(1) if "pwconv" in name and value.ndim == 4 else value
     target.load_state_dict(state)
     config.architectures = [type(target).__name__]
@@ -101,7 +111,7 @@ def to_transformers(model, image_size, act):
 
 @torch.no_grad()
 def run_transformers(model, pixels):
-    seen, base = {"pixels": pixels}, getattr(model, "convnext", model)
+    seen, base = {"pixels": pixels}, getattr(model, model.base_model_prefix, model)
     watch(base.embeddings, seen, "encoder.stages.0.downsampling_layer", tokens)
     for s, stage in enumerate(base.encoder.stages):
         if s:
@@ -117,7 +127,7 @@ def run_transformers(model, pixels):
 def make(name, seed, size, act="gelu", **arguments):
     cfg = dict(input_size=(3, size, size), tag="fb_in1k", crop_pct=0.875)
     model = timm.create_model("convnext_tiny", pretrained_cfg_overlay=cfg, **arguments)
-    if "ls_init_value" in arguments:  # create_model leaves out arguments that are None
+    if arguments.get("ls_init_value", 0) is None:  # create_model leaves out arguments that are None
         for block in (block for stage in model.stages for block in stage.blocks):
             block.gamma = None
     randomise(model, seed)
@@ -140,4 +150,11 @@ make("plain", 1, 64, dims=[16, 32, 48, 64], depths=[2, 1, 3, 1], num_classes=10)
 make(
     "conv_mlp_base", 3, 32, "gelu_pytorch_tanh", dims=[8, 12, 16, 20], depths=[1, 1, 2, 1], num_classes=0,
     conv_mlp=True, ls_init_value=None, act_layer="gelu_tanh",
+)
+make(
+    "v2", 5, 64, dims=[16, 24, 32, 48], depths=[1, 2, 2, 1], num_classes=10, use_grn=True, ls_init_value=None,
+)
+make(
+    "v2_conv_mlp_base", 7, 32, dims=[8, 12, 16, 20], depths=[1, 1, 2, 1], num_classes=0, use_grn=True,
+    ls_init_value=None, conv_mlp=True,
 )

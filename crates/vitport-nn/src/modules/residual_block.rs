@@ -1,0 +1,146 @@
+//! Defines ResNet's block, and the network of stages that such blocks make.
+
+use super::batch_norm::BatchNorm2d;
+use super::conv2d::Conv2d;
+use super::feature_map::FeatureMap;
+use super::pool::MaxPool2d;
+use super::squeeze_excite::SqueezeExcite;
+use crate::error::ForwardError;
+use crate::kernels::activation::Activation;
+use crate::kernels::convolution::{Grid, Window};
+use crate::network::Context;
+use crate::pixels::Pixels;
+use crate::scope::Scope;
+
+/// Computes act(norm(conv(x))), with a convolution without bias. [`Activation::Identity`] is none.
+#[derive(Debug, Clone)]
+pub struct ConvNorm {
+    conv: Conv2d,
+    norm: BatchNorm2d,
+    activation: Activation,
+}
+
+impl ConvNorm {
+    /// Makes the layers under these names, with an epsilon of `eps`, of a convolution from `channels` to `outputs` in `groups`.
+    ///
+    /// # Errors
+    /// Returns what [`Conv2d::grouped`] and [`BatchNorm2d::new`] do.
+    pub fn named(
+        scope: &Scope,
+        [conv, norm]: [&str; 2],
+        [channels, outputs, groups]: [usize; 3],
+        window: Window,
+        eps: f64,
+        activation: Activation,
+    ) -> Result<Self, ForwardError> {
+        let conv = Conv2d::grouped(&scope.pp(conv), channels, outputs, groups, window, false)?;
+        Ok(Self { conv, norm: BatchNorm2d::new(&scope.pp(norm), outputs, eps)?, activation })
+    }
+
+    /// Returns the map that comes out.
+    ///
+    /// # Errors
+    /// Returns [`ForwardError`] when a tensor is missing, or the grid has other channels or is smaller than the kernel.
+    pub fn forward(&self, grid: Grid<'_>, cx: &mut Context<'_>) -> Result<FeatureMap, ForwardError> {
+        let convolved = self.conv.forward(grid, cx)?;
+        self.norm.forward(convolved, self.activation, cx)
+    }
+}
+
+/// Computes act(layers(x) + shortcut(x)), with a squeeze and excitation before the last layer if there is one (He et al. 2015,
+/// arXiv:1512.03385, figure 5; Radosavovic et al. 2020, arXiv:2003.13678, figure 4).
+#[derive(Debug, Clone)]
+pub struct ResidualBlock {
+    layers: Vec<ConvNorm>,
+    excite: Option<SqueezeExcite>,
+    shortcut: Option<ConvNorm>,
+    activation: Activation,
+}
+
+impl ResidualBlock {
+    /// Puts the layers together. Without a shortcut, x itself is added.
+    pub fn new(layers: Vec<ConvNorm>, shortcut: Option<ConvNorm>, activation: Activation) -> Self {
+        Self { layers, excite: None, shortcut, activation }
+    }
+
+    /// Returns the block with a squeeze and excitation, or without.
+    #[must_use]
+    pub fn excited(self, excite: Option<SqueezeExcite>) -> Self {
+        Self { excite, ..self }
+    }
+
+    /// Returns the map that comes out.
+    ///
+    /// # Errors
+    /// Returns [`ForwardError`] when a tensor is missing or the map has other channels.
+    pub fn forward(&self, map: FeatureMap, cx: &mut Context<'_>) -> Result<FeatureMap, ForwardError> {
+        let mut branch: Option<FeatureMap> = None;
+        for (number, layer) in self.layers.iter().enumerate() {
+            if let (Some(excite), true) = (&self.excite, number + 1 == self.layers.len())
+                && let Some(reached) = branch.take()
+            {
+                branch = Some(excite.forward(reached, cx)?);
+            }
+            let next = layer.forward(branch.as_ref().unwrap_or(&map).grid()?, cx)?;
+            if let Some(reached) = branch.replace(next) {
+                cx.recycle(reached.tokens);
+            }
+        }
+        let shortcut = match &self.shortcut {
+            Some(shortcut) => {
+                let projected = shortcut.forward(map.grid()?, cx)?;
+                cx.recycle(map.tokens);
+                projected
+            }
+            None => map,
+        };
+        let Some(mut out) = branch else { return Ok(shortcut) };
+        out.tokens.add(&shortcut.tokens)?;
+        cx.recycle(shortcut.tokens);
+        self.activation.apply(&mut out.tokens);
+        Ok(out)
+    }
+}
+
+/// Computes a ResNet up to its last stage: a convolution, a pooling if there is one, and stages of blocks.
+#[derive(Debug, Clone)]
+pub struct ResidualStages {
+    stem: ConvNorm,
+    pool: Option<MaxPool2d>,
+    stages: Vec<Vec<ResidualBlock>>,
+}
+
+impl ResidualStages {
+    /// Puts the layers together.
+    pub fn new(stem: ConvNorm, pool: Option<MaxPool2d>, stages: Vec<Vec<ResidualBlock>>) -> Self {
+        Self { stem, pool, stages }
+    }
+
+    /// Returns the map that comes out, of an image of any size. The map before the first stage is traced as `stem`, that after
+    /// each block under the name that `block` has for the numbers of the stage and of the block, both counted from 0.
+    ///
+    /// # Errors
+    /// Returns [`ForwardError`] when a tensor is missing or the image has other channels.
+    pub fn forward(
+        &self,
+        pixels: &Pixels,
+        stem: &str,
+        block: impl Fn(usize, usize) -> String,
+        cx: &mut Context<'_>,
+    ) -> Result<FeatureMap, ForwardError> {
+        let grid = Grid::of_pixels(pixels.values(), pixels.shape(), pixels.shape())?;
+        let mut map = self.stem.forward(grid, cx)?;
+        if let Some(pool) = &self.pool {
+            let pooled = pool.forward(&map, cx)?;
+            cx.recycle(std::mem::replace(&mut map, pooled).tokens);
+        }
+        cx.trace(stem, &map.tokens);
+        for (stage, blocks) in self.stages.iter().enumerate() {
+            for (number, own) in blocks.iter().enumerate() {
+                map = own.forward(map, cx)?;
+                cx.trace(&block(stage, number), &map.tokens);
+            }
+        }
+        Ok(map)
+    }
+}

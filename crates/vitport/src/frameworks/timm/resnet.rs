@@ -1,0 +1,201 @@
+//! timm's `ResNet` (timm/models/resnet.py, 1.0.31; He et al. 2015, arXiv:1512.03385), also torchvision's (v1.5: the stride is
+//! in the 3×3 convolution): a 7×7 convolution and a pooling, four stages of blocks, and a linear layer after average pooling.
+
+mod modules;
+
+use serde::Deserialize;
+
+use super::super::source::{Inquiry, lengths};
+use super::super::{build, of_stage};
+use super::TimmDefinition;
+use super::field::{Field, Kind, Literal};
+use super::layers::activation;
+use super::structure::{Sign, Structure};
+use crate::facts::{Evidence, FactError};
+use crate::nn::{
+    Activation, Context, ConvNorm, Forward, ForwardError, Linear, MaxPool2d, Outputs, Pixels, ResidualBlock,
+    ResidualStages, Scope, Window, outputs_of_head,
+};
+
+const FAMILY: &str = "ResNet";
+/// Default of `torch.nn.BatchNorm2d`, which timm leaves as it is.
+const EPS: f64 = 1e-5;
+const NO_STATISTICS: Literal = Literal::Text("a norm without running statistics");
+
+/// Declares the definition.
+pub const DEFINITION: TimmDefinition = TimmDefinition {
+    id: "timm/resnet",
+    description: "timm's ResNet",
+    modules: &["resnet"],
+    family: FAMILY,
+    structure: Structure {
+        recognised_by: &[&["conv1.weight", "conv1.0.weight"], &["bn1."], &["layer1.0.conv1.weight"]],
+        // Res2Net, ResNeSt and SKNet have other blocks in the same network, CLIP's ResNets another head and stem.
+        unlike: &[".convs.", ".conv2.conv", ".conv2.paths.", "attnpool."],
+        signs: &[
+            ("avg_down", Sign::Part(&["layer1.0.downsample.2.", "layer2.0.downsample.2."], Literal::YES)),
+            ("deep_stem", Sign::Part(&["conv1.0."], Literal::YES)),
+            ("attention", Sign::Part(&["layer1.0.se."], Literal::YES)),
+            ("replace_stem_pool", Sign::Part(&["maxpool."], Literal::YES)),
+            ("norm_layer", Sign::Lack("bn1.running_mean", NO_STATISTICS, "the absence of")),
+            ("in_chans", Sign::Axis("conv1.weight", 1, 4)),
+            ("stem_size", Sign::Edges("conv1.weight")),
+            ("bottleneck", Sign::Has("layer1.0.conv3.weight")),
+            ("layers", Sign::Count("layer{s1}")),
+            ("downsample", Sign::Has("layer{s1}.0.downsample.0.weight")),
+            ("down_kernel_size", Sign::Axis("layer2.0.downsample.0.weight", 2, 4)),
+            ("num_classes", Sign::Classes("fc.weight")),
+        ],
+        other_if: &[("avg_down", Literal::YES), ("deep_stem", Literal::YES)],
+        check: Some(check),
+    },
+    saved_modules: modules::MODULES,
+    fields: &[
+        Field::plain("layers", Kind::Numbers).shown("blocks by stage"),
+        Field::plain("channels", Kind::Numbers).shown("channels by stage"),
+        Field::of_registry("num_chs", "num_chs", Kind::Numbers),
+        Field::named("bottleneck", "block", Kind::Word("Bottleneck", &["BasicBlock"])).shown("bottlenecks"),
+        Field::plain("cardinality", Kind::Number).shown("groups in its 3×3 convolutions"),
+        Field::plain("base_width", Kind::Number).shown("as its base width"),
+        Field::plain("block_reduce_first", Kind::Number).shown("as its first reduction"),
+        Field::plain("down_kernel_size", Kind::Number).shown("pixels in its shortcuts' kernels"),
+        Field::named("deep_stem", "stem_type", Kind::OtherThan("")).part("a deep stem"),
+        Field::plain("avg_down", Kind::Flag).part("shortcuts that average"),
+        Field::plain("replace_stem_pool", Kind::Flag).part("a convolution in place of its pooling"),
+        Field::named("attention", "block_args", Kind::IsSome).part("attention to channels"),
+        Field::plain("norm_layer", Kind::Text).otherwise(Literal::Text("BatchNorm2d")),
+        Field::plain("output_stride", Kind::Number).otherwise(Literal::Number(32)),
+        Field::named("anti_aliasing", "aa_layer", Kind::IsSome),
+        Field::plain("act_layer", Kind::Activation),
+        Field::of_registry("norm_eps", "norm_eps", Kind::Real),
+        Field::plain("global_pool", Kind::Text),
+        Field::argument("stem_width", "stem_width", Kind::Number),
+        Field::argument("in_chans", "in_chans", Kind::Number),
+        Field::argument("num_classes", "num_classes", Kind::Number),
+    ],
+    usual_instead: &[],
+    usual: &[
+        ("norm_eps", Literal::Real(EPS)),
+        ("act_layer", Literal::Text("relu")),
+        ("anti_aliasing", Literal::NO),
+        ("global_pool", Literal::Text("avg")),
+    ],
+    left_open: &[],
+    by_definition: "timm's ResNet where nothing else is said",
+    build: |config| build("timm's ResNet", config, Whole::new),
+};
+
+/// Reads the widths of the stages as timm's arguments have them.
+fn check(inquiry: &Inquiry<'_>, evidence: &mut Evidence) -> Result<bool, FactError> {
+    let tensors = inquiry.tensors;
+    let axes = |name: &str| lengths(tensors, name, 4, FAMILY);
+    let mut all = vec![axes("conv1.weight")?.first().copied().unwrap_or(0)];
+    let has_bottlenecks = tensors.has("layer1.0.conv3.weight");
+    let (last, expansion) = if has_bottlenecks { ("conv3", 4) } else { ("conv2", 1) };
+    for stage in 1..=tensors.count_indices_from(1, "layer").min(4) {
+        all.extend(axes(&format!("layer{stage}.0.{last}.weight"))?.first());
+    }
+    let planes: Vec<u64> = all.iter().skip(1).map(|outputs| outputs / expansion).collect();
+    let (&[reduced, ..], &[width, in_group, ..]) =
+        (axes("layer1.0.conv1.weight")?, axes("layer1.0.conv2.weight")?)
+    else {
+        return Ok(false);
+    };
+    let ratio = |whole: u64, part: u64| whole.checked_div(part).unwrap_or(0);
+    let groups = ratio(reduced, in_group);
+    let plane = planes.first().copied().unwrap_or(0);
+    evidence.weights("cardinality", groups, "layer1.0.conv2.weight");
+    evidence.weights(
+        "base_width",
+        ratio(width.saturating_mul(64), plane.saturating_mul(groups)),
+        "layer1.0.conv2.weight",
+    );
+    evidence.weights("block_reduce_first", ratio(width, reduced), "layer1.0.conv1.weight");
+    evidence.weights("channels", planes, format!("{last}.weight"));
+    evidence.weights("num_chs", all, format!("{last}.weight"));
+    Ok(true)
+}
+
+/// What a network is made of, under the names of timm's arguments.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+struct Config {
+    /// Channels of the image.
+    pub in_chans: usize,
+    /// Classes of the head; 0 for a network without one.
+    pub num_classes: usize,
+    /// Number of blocks of each stage.
+    pub layers: Vec<usize>,
+    /// Channels of the stem, and of what comes out of each stage.
+    pub num_chs: Vec<usize>,
+    /// Whether blocks are bottlenecks of three convolutions: `block` is `Bottleneck`.
+    pub bottleneck: bool,
+    /// timm's name of every activation.
+    pub act_layer: String,
+}
+
+struct Whole {
+    stages: ResidualStages,
+    fc: Option<Linear>,
+}
+
+impl Whole {
+    fn new(scope: &Scope, config: &Config) -> Result<Self, ForwardError> {
+        let &[stem_chs, .., last] = config.num_chs.as_slice() else {
+            return Err(ForwardError::config("num_chs has fewer than two entries"));
+        };
+        let (window, act) = (Window::square(7, 2, 3), activation(&config.act_layer)?);
+        let sizes = [config.in_chans, stem_chs, 1];
+        let stem = ConvNorm::named(scope, ["conv1", "bn1"], sizes, window, EPS, act)?;
+        let stage = |(index, &depth): (usize, &usize)| {
+            let [inputs, outputs] = [index, index + 1].map(|at| of_stage("num_chs", &config.num_chs, at));
+            let (inputs, outputs, stride) = (inputs?, outputs?, if index == 0 { 1 } else { 2 });
+            scope.list(&format!("layer{}", index + 1), depth, |scope, block| {
+                let (inputs, stride) = if block == 0 { (inputs, stride) } else { (outputs, 1) };
+                residual_block(scope, config.bottleneck, [inputs, outputs], stride, act)
+            })
+        };
+        let stages = config.layers.iter().enumerate().map(stage).collect::<Result<_, _>>()?;
+        let fc = || Linear::new(&scope.pp("fc"), last, config.num_classes, true);
+        let pool = MaxPool2d::new(Window::square(3, 2, 1), false);
+        Ok(Self {
+            stages: ResidualStages::new(stem, Some(pool), stages),
+            fc: (config.num_classes > 0).then(fc).transpose()?,
+        })
+    }
+}
+
+/// `BasicBlock` or `Bottleneck`.
+fn residual_block(
+    scope: &Scope,
+    is_bottleneck: bool,
+    [inputs, outputs]: [usize; 2],
+    stride: usize,
+    act: Activation,
+) -> Result<ResidualBlock, ForwardError> {
+    let (three, one) = (|stride| Window::square(3, stride, 1), |stride| Window::square(1, stride, 0));
+    let layer = |names, from, to, window, act| ConvNorm::named(scope, names, [from, to, 1], window, EPS, act);
+    let (planes, none) = (if is_bottleneck { outputs / 4 } else { outputs }, Activation::Identity);
+    let layers = if is_bottleneck {
+        vec![
+            layer(["conv1", "bn1"], inputs, planes, one(1), act)?,
+            layer(["conv2", "bn2"], planes, planes, three(stride), act)?,
+            layer(["conv3", "bn3"], planes, outputs, one(1), none)?,
+        ]
+    } else {
+        vec![
+            layer(["conv1", "bn1"], inputs, planes, three(stride), act)?,
+            layer(["conv2", "bn2"], planes, outputs, three(1), none)?,
+        ]
+    };
+    let downsample = || layer(["downsample.0", "downsample.1"], inputs, outputs, one(stride), none);
+    let shortcut = (stride != 1 || inputs != outputs).then(downsample).transpose()?;
+    Ok(ResidualBlock::new(layers, shortcut, act))
+}
+
+impl Forward for Whole {
+    fn forward(&self, pixels: &Pixels, cx: &mut Context<'_>) -> Result<Outputs, ForwardError> {
+        let block = |stage, block| format!("layer{}.{block}", stage + 1);
+        let pooled = self.stages.forward(pixels, "maxpool", block, cx)?.mean()?;
+        outputs_of_head(["pre_logits", "logits"], &pooled, self.fc.as_ref(), cx)
+    }
+}

@@ -1,0 +1,259 @@
+//! Tests timm's ResNet and RegNet and transformers': both definitions compared with what the frameworks computed, the conversion of
+//! whole folders, what is refused, and faults that verifying must find.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value, json};
+use vitport::catalogue;
+use vitport::frameworks::target;
+use vitport::pipeline::verify;
+use vitport::verify::{TestImage, Verdict};
+
+use crate::convnext::{
+    CannotShow, Fault, Show, Tensors, compare, convert, document, find, open, read, save, transpose_kernels,
+};
+
+/// The networks, with the target's definition and class, and how many places are compared.
+const NETWORKS: [(&str, &str, &str, usize); 4] = [
+    ("resnet_bottleneck", "transformers/resnet", "ResNetForImageClassification", 10),
+    ("resnet_basic_base", "transformers/resnet", "ResNetModel", 7),
+    ("regnet_y", "transformers/regnet", "RegNetForImageClassification", 11),
+    ("regnet_x_base", "transformers/regnet", "RegNetModel", 8),
+];
+
+fn data(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/residual").join(name)
+}
+
+/// The float32 tensors of a file: all but the numbers of batches.
+fn floats(path: &Path) -> Tensors {
+    let mut tensors = read(path);
+    tensors.retain(|name, _| !name.ends_with("num_batches_tracked"));
+    tensors
+}
+
+#[test]
+fn both_definitions_compute_what_the_frameworks_do() {
+    for (name, id, _, places) in NETWORKS {
+        let prepared = open(&data(name)).unwrap();
+        let weights = floats(&data(name).join("model.safetensors"));
+        let expected = read(&data(&format!("{name}.expected.safetensors")));
+        assert_eq!(compare(&prepared.model.network, &weights, &expected), places, "{name}");
+
+        let config = document(&data(&format!("{name}.transformers.json")));
+        let network = target(id).unwrap().build(&config).unwrap();
+        let weights = floats(&data(&format!("{name}.transformers.safetensors")));
+        let expected = read(&data(&format!("{name}.transformers.expected.safetensors")));
+        assert_eq!(compare(&network, &weights, &expected), places, "{name}");
+    }
+}
+
+#[test]
+fn a_folder_is_what_transformers_saves_and_the_same_model() {
+    for (name, _, class, _) in NETWORKS {
+        let converted = convert(&data(name));
+        let tensors = read(&converted.folder.join("model.safetensors"));
+        assert_eq!(tensors, read(&data(&format!("{name}.transformers.safetensors"))), "{name}");
+        let config = document(&converted.folder.join("config.json"));
+        assert_eq!(config["architectures"], json!([class]));
+        let theirs = document(&data(&format!("{name}.transformers.json")));
+        for (key, value) in config.iter().filter(|(key, _)| *key != "torch_dtype") {
+            assert_eq!(theirs.get(key).unwrap_or(value), value, "{name}: {key}");
+        }
+        let report = verify(&converted.prepared, &converted.folder, &TestImage::built_in().unwrap()).unwrap();
+        assert_eq!(report.verdict, Verdict::Same, "{:?}", report.reasons);
+    }
+}
+
+#[test]
+fn every_tag_that_was_measured_to_be_exact_converts() {
+    let count = |module: &str, class: &str| {
+        let models =
+            catalogue::models().filter(|model| model.module == Some(module) && model.published_at.is_some());
+        models.filter(|model| model.becomes.class() == Some(class)).count()
+    };
+    assert_eq!(count("resnet", "ResNetForImageClassification"), 47);
+    assert_eq!(count("resnet", "ResNetModel"), 1);
+    assert_eq!(count("regnet", "RegNetForImageClassification"), 58);
+    assert_eq!(count("regnet", "RegNetModel"), 3);
+}
+
+type Change = fn(&mut Tensors, &mut Map<String, Value>);
+
+/// Opens a hub folder of a fixture with other tensors and arguments, which is refused.
+fn refusal(name: &str, change: Change) -> String {
+    let scratch = tempfile::tempdir().unwrap();
+    let mut tensors = floats(&data(name).join("model.safetensors"));
+    let mut config = document(&data(name).join("config.json"));
+    change(&mut tensors, config["model_args"].as_object_mut().unwrap());
+    save(&tensors, &scratch.path().join("model.safetensors"));
+    std::fs::write(scratch.path().join("config.json"), Value::Object(config).to_string()).unwrap();
+    open(scratch.path()).err().expect("it is refused")
+}
+
+fn add(tensors: &mut Tensors, name: &str, shape: &[usize]) {
+    tensors.insert(name.to_owned(), (shape.to_vec(), vec![0.5; shape.iter().product()]));
+}
+
+#[test]
+fn each_refusal_names_its_structure_and_what_shows_it() {
+    let resnets: [(Change, [&str; 2]); 12] = [
+        (
+            |t, _| add(t, "layer1.0.se.fc1.weight", &[4, 8, 1, 1]),
+            ["squeeze-excite", "layer1.0.se.fc1.weight"],
+        ),
+        (|t, _| add(t, "conv1.0.weight", &[8, 3, 3, 3]), ["ResNet-C, S or T", "conv1.0.weight"]),
+        (|t, _| add(t, "layer2.0.downsample.2.weight", &[48]), ["ResNet-D", "layer2.0.downsample.2.weight"]),
+        (|t, _| add(t, "maxpool.0.weight", &[64, 64, 3, 3]), ["in place of the stem's pooling", "maxpool.0"]),
+        (
+            |t, _| t.retain(|name, _| !name.contains("running_")),
+            ["another norm than BatchNorm2d", "the absence of bn1.running_mean"],
+        ),
+        (
+            |t, _| add(t, "layer1.0.conv2.weight", &[8, 2, 3, 3]),
+            ["4 groups in its 3×3 convolutions", "layer1.0.conv2.weight"],
+        ),
+        (
+            |t, _| {
+                add(t, "layer1.0.conv1.weight", &[16, 64, 1, 1]);
+                add(t, "layer1.0.conv2.weight", &[16, 16, 3, 3]);
+            },
+            ["a base width of 128", "layer1.0.conv2.weight"],
+        ),
+        (
+            |t, _| add(t, "layer1.0.conv1.weight", &[4, 64, 1, 1]),
+            ["reduce channels before their first convolution", "layer1.0.conv1.weight"],
+        ),
+        (
+            |_, a| drop(a.insert("aa_layer".to_owned(), json!("blurpool"))),
+            ["anti-aliasing", "model_args.aa_layer"],
+        ),
+        (
+            |_, a| drop(a.insert("output_stride".to_owned(), json!(8))),
+            ["an output stride of 8", "output_stride"],
+        ),
+        (|_, a| drop(a.insert("act_layer".to_owned(), json!("silu"))), ["the activation silu", "act_layer"]),
+        (|_, a| drop(a.insert("global_pool".to_owned(), json!("max"))), ["global_pool `max`", "global_pool"]),
+    ];
+    let regnets: [(Change, [&str; 2]); 7] = [
+        (|t, _| add(t, "s1.b1.norm1.weight", &[32]), ["RegNetV", "s1.b1.norm1.weight"]),
+        (
+            |t, _| add(t, "s1.b1.conv1.conv.weight", &[16, 32, 1, 1]),
+            ["a bottleneck ratio of 2", "s1.b1.conv1.conv.weight"],
+        ),
+        (
+            |t, _| t.retain(|name, _| !name.starts_with("s3.b1.downsample")),
+            ["without a convolution in the shortcut of stage 2", "downsample.conv.weight"],
+        ),
+        (
+            |t, _| t.retain(|name, _| !name.contains("running_")),
+            ["another norm than BatchNorm", "the absence of s1.b1.conv1.bn.running_mean"],
+        ),
+        (|t, _| add(t, "final_conv.conv.weight", &[80, 80, 1, 1]), ["before its head", "final_conv"]),
+        (|_, a| drop(a.insert("act_layer".to_owned(), json!("silu"))), ["the activation silu", "act_layer"]),
+        (|_, a| drop(a.insert("linear_out".to_owned(), json!(true))), ["without activation", "linear_out"]),
+    ];
+    for (name, changes) in [("resnet_bottleneck", &resnets[..]), ("regnet_y", &regnets[..])] {
+        for (change, words) in changes {
+            let said = refusal(name, *change);
+            assert!(words.iter().all(|word| said.contains(word)), "{words:?}: {said}");
+        }
+    }
+}
+
+#[test]
+fn every_planted_fault_is_found() {
+    let resnet = faults_of_resnet();
+    assert_eq!(resnet.len(), 25);
+    find(&data("resnet_bottleneck"), resnet);
+    let regnet = faults_of_regnet();
+    assert_eq!(regnet.len(), 15);
+    find(&data("regnet_y"), regnet);
+}
+
+fn faults_of_resnet() -> Vec<Fault> {
+    vec![
+        ("two blocks exchanged", Show, |f| f.swap("stages.2.layers.1.", "stages.2.layers.2.")),
+        ("two layers' norms exchanged", Show, |f| {
+            f.swap("stages.2.layers.1.layer.0.normalization", "stages.2.layers.1.layer.1.normalization");
+        }),
+        ("mean and variance exchanged", Show, |f| {
+            f.swap(
+                "stages.1.layers.0.layer.2.normalization.running_mean",
+                "stages.1.layers.0.layer.2.normalization.running_var",
+            );
+        }),
+        ("a running mean zeroed", Show, |f| {
+            f.edit("stages.3.layers.0.layer.1.normalization.running_mean", |v| v.fill(0.0));
+        }),
+        ("a running variance of ones", Show, |f| {
+            f.edit("stages.0.layers.1.layer.0.normalization.running_var", |v| v.fill(1.0));
+        }),
+        ("a norm of ones", Show, |f| f.edit("embedder.embedder.normalization.weight", |v| v.fill(1.0))),
+        ("a norm's bias zeroed", Show, |f| {
+            f.edit("stages.1.layers.0.shortcut.normalization.bias", |v| v.fill(0.0))
+        }),
+        ("rows and columns of the stem's kernels exchanged", Show, |f| {
+            f.edit("embedder.embedder.convolution.weight", |v| transpose_kernels(v, 7));
+        }),
+        ("rows and columns of a block's kernels exchanged", Show, |f| {
+            f.edit("stages.2.layers.0.layer.1.convolution.weight", |v| transpose_kernels(v, 3));
+        }),
+        ("a shortcut rolled by one", Show, |f| {
+            f.edit("stages.3.layers.0.shortcut.convolution.weight", |v| v.rotate_right(64));
+        }),
+        ("a tensor missing", Show, |f| {
+            f.weights.remove("resnet.encoder.stages.0.layers.1.layer.1.normalization.running_var").unwrap();
+        }),
+        ("lowest bit of one weight flipped", CannotShow, |f| {
+            f.edit("stages.2.layers.1.layer.1.convolution.weight", |v| {
+                v[100] = f32::from_bits(v[100].to_bits() ^ 1)
+            });
+        }),
+        ("classifier bias zeroed", Show, |f| f.edit("classifier.1.bias", |v| v.fill(0.0))),
+        ("the stride in the first convolution (v1)", Show, |f| {
+            f.config["downsample_in_bottleneck"] = json!(true)
+        }),
+        ("a first stage that halves", Show, |f| f.config["downsample_in_first_stage"] = json!(true)),
+        ("basic blocks", Show, |f| f.config["layer_type"] = json!("basic")),
+        ("another activation", Show, |f| f.config["hidden_act"] = json!("silu")),
+        ("other widths", Show, |f| f.config["hidden_sizes"] = json!([32, 48, 64, 96])),
+        ("another stem", Show, |f| f.config["embedding_size"] = json!(32)),
+        ("a block fewer", Show, |f| f.config["depths"] = json!([2, 1, 2, 1])),
+        ("a stage fewer", Show, |f| f.config["depths"] = json!([2, 1, 3])),
+        ("one channel", Show, |f| f.config["num_channels"] = json!(1)),
+        ("a RegNet", Show, |f| f.config["model_type"] = json!("regnet")),
+        ("a model without its head", Show, |f| f.config["architectures"] = json!(["ResNetModel"])),
+        ("another crop", Show, |f| f.processor["size"] = json!({ "shortest_edge": 72 })),
+    ]
+}
+
+fn faults_of_regnet() -> Vec<Fault> {
+    vec![
+        ("two blocks exchanged", Show, |f| f.swap("stages.3.layers.1.", "stages.3.layers.2.")),
+        ("squeezes of two blocks exchanged", Show, |f| {
+            f.swap("stages.3.layers.1.layer.2.attention.0", "stages.3.layers.2.layer.2.attention.0");
+        }),
+        ("the bias of a squeeze zeroed", Show, |f| {
+            f.edit("stages.2.layers.0.layer.2.attention.0.bias", |v| v.fill(0.0));
+        }),
+        ("the bias of an excitation zeroed", Show, |f| {
+            f.edit("stages.1.layers.0.layer.2.attention.2.bias", |v| v.fill(0.0));
+        }),
+        ("groups exchanged", Show, |f| {
+            f.edit("stages.2.layers.1.layer.1.convolution.weight", |v| v.rotate_right(8 * 8 * 9));
+        }),
+        ("a running variance of ones", Show, |f| {
+            f.edit("embedder.embedder.normalization.running_var", |v| v.fill(1.0));
+        }),
+        ("another width of groups", Show, |f| f.config["groups_width"] = json!(16)),
+        ("a RegNetX", Show, |f| f.config["layer_type"] = json!("x")),
+        ("a first stage that does not halve", Show, |f| f.config["downsample_in_first_stage"] = json!(false)),
+        ("another activation", Show, |f| f.config["hidden_act"] = json!("gelu")),
+        ("another stem", Show, |f| f.config["embedding_size"] = json!(16)),
+        ("other widths", Show, |f| f.config["hidden_sizes"] = json!([8, 24, 48, 88])),
+        ("a block more", Show, |f| f.config["depths"] = json!([1, 2, 2, 4])),
+        ("groups left out", Show, |f| drop(f.config.remove("groups_width"))),
+        ("another mean", Show, |f| f.processor["image_mean"] = json!([0.5, 0.5, 0.5])),
+    ]
+}
