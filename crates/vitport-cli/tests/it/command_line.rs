@@ -106,7 +106,8 @@ fn bad_command_lines_are_one_line_and_exit_with_their_class() {
     refused(&["convert", vit, "--labels", "imagenet-1k"], 4, "10 classes");
     refused(&["convert", vit, "--labels", "absent.txt"], 2, "absent.txt");
     refused(&["convert", vit, "--arch", "vit_bse_patch16_224"], 4, "did you mean");
-    refused(&["convert", vit, "--arch", "resnet50"], 7, "resnet");
+    refused(&["convert", vit, "--arch", "xcit_nano_12_p16_224"], 7, "xcit");
+    refused(&["convert", vit, "--arch", "resnet50"], 4, "family `resnet`");
     refused(&["convert", vit, "--mapping", "absent.toml"], 2, "absent.toml");
     refused(&["convert", vit, "--key", "nothing"], 3, "nothing");
     refused(&["convert", vit, "--max-shard-size", "lots"], 2, "lots");
@@ -229,7 +230,8 @@ fn an_error_is_a_document_with_its_kind() {
         (vec!["plan", "timm/vit_base_patch16_224"], 6, "network", "", ""),
         (vec!["verify", vit, "other"], 5, "different", "", ""),
         (vec!["convert", vit, "--no-verify", "-o", "/proc/x"], 6, "io", "file", "/proc"),
-        (vec!["plan", vit, "--arch", "resnet50"], 7, "no_target", "", ""),
+        (vec!["plan", vit, "--arch", "resnet50"], 4, "contradiction", "", ""),
+        (vec!["plan", vit, "--arch", "xcit_nano_12_p16_224"], 7, "no_target", "", ""),
         (vec!["plan", "vit_base_patch16_siglip_224.webli"], 7, "no_target", "", ""),
     ] {
         let output = Command::new(env!("CARGO_BIN_EXE_vitport"))
@@ -260,9 +262,12 @@ fn four_channels(path: &Path) {
         ("patch_embed.proj.weight", "[16,4,2,2]", 256),
         ("patch_embed.proj.bias", "[16]", 16),
         ("blocks.0.mlp.fc1.weight", "[32,16]", 512),
+        ("blocks.0.mlp.fc1.bias", "[32]", 32),
         ("blocks.0.mlp.fc2.weight", "[16,32]", 512),
+        ("blocks.0.mlp.fc2.bias", "[16]", 16),
         ("blocks.0.attn.qkv.bias", "[48]", 48),
         ("norm.weight", "[16]", 16),
+        ("norm.bias", "[16]", 16),
     ];
     let mut end = 0;
     let entries = shapes.map(|(name, shape, count)| {
@@ -336,14 +341,14 @@ fn the_list_of_models_can_be_filtered_sorted_and_fits_a_terminal() {
     assert!(vits.iter().all(|row| row["module"] == "vision_transformer" || row["module"] == "deit"));
     assert_eq!(rows(&["--family", "swin_*"]).len(), rows(&["--family", "swin_transformer*"]).len());
     let convertible = rows(&["--convertible"]);
-    assert_eq!(convertible.iter().filter(|row| row["published_at"].is_string()).count(), 194 + 7);
+    assert_eq!(convertible.iter().filter(|row| row["published_at"].is_string()).count(), 349);
     assert!(convertible.iter().all(|row| row["becomes"] == row["target"] && row["why_not"].is_null()));
     for (name, target, exactness, why_not) in [
         (
-            "resnet50.a1_in1k",
-            "ResNetForImageClassification".into(),
+            "resnetv2_50x1_bit.goog_in21k",
+            "BitForImageClassification".into(),
             "exact",
-            "ResNetForImageClassification could hold it, not written yet",
+            "BitForImageClassification could hold it, not written yet",
         ),
         ("xcit_tiny_12_p8_224.fb_in1k", serde_json::Value::Null, "none", "no class in transformers holds it"),
         ("csatv2.r512_in1k", serde_json::Value::Null, "not examined", "not examined"),

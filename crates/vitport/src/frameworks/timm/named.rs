@@ -173,11 +173,19 @@ impl TimmDefinition {
     }
 
     fn look_up(&self, name: &str, origin: Origin) -> Result<Named, FactError> {
+        let stated = format!("{origin} {}", escape(name));
         if let Some(found) = self.find(name, origin) {
             return Ok(found);
         }
         if let Some(error) = super::Timm.refuse_by_name(name) {
             return Err(error);
+        }
+        if let Some(module) = registry::module_of(name) {
+            let reason = format!(
+                "it is of timm's family `{module}`, and the tensors are those of {}",
+                self.description
+            );
+            return Err(FactError::contradiction(stated, reason));
         }
         Err(FactError::unknown_name(name, &registry::suggest(name)))
     }
