@@ -2,9 +2,9 @@
 //!
 //! A file from a training run holds more than a network: wrappers put beginnings before its names, and next to it lie the
 //! optimizer's state, heads of pretraining, losses, or the same network a second time. Candidates are found by structure: every
-//! beginning of names under which a known source stands ([`candidates`]). Of several one is taken where the field has a
-//! documented convention ([`convention`]), or `--key` says which ([`key`]); else that is a question. What is not the network is
-//! left out, with a reason ([`beside`], [`inside`]).
+//! beginning of names under which a known source stands (`candidates`). Of several one is taken where the field has a
+//! documented convention (`convention`), or `--key` says which (`key`); else that is a question. What is not the network is
+//! left out, with a reason (`beside`, `inside`).
 
 mod beside;
 mod candidates;
