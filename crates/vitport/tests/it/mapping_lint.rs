@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use safetensors::{SafeTensors, serialize_to_file};
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensors, serialize_to_file};
 use vitport::folder::TargetContents;
 use vitport::folder::layout::DEFAULT_SHARD_SIZE;
 use vitport::mapping::{Bindings, Mapping, Problem, Problems, Sources, layouts, mappings};
@@ -121,11 +122,54 @@ fn layout_fixtures(folder: &Path) -> Vec<(PathBuf, Request)> {
     let own_name = |name: &str| name.replace("ls1.gamma", "gamma_1").replace("ls2.gamma", "gamma_2");
     let deit3 = folder.join("deit3.safetensors");
     serialize_to_file(timm.iter().map(|(name, view)| (own_name(name), view)), None, &deit3).unwrap();
+    let of_field = |name: &str| (field(name), request(&[3], [32, 32], false));
+    let named_layers = |name: &str| {
+        let name = name.replace("mlp.0.", "mlp.linear_1.").replace("mlp.3.", "mlp.linear_2.");
+        name.replace("heads.head.", "heads.")
+    };
+    let torchvision = renamed("torchvision_heads_head.pth", named_layers, &[], folder);
+    let pretrained: [(&str, &[usize]); 3] = [
+        ("embeddings.mask_token", &[1, 1, 48]),
+        ("pooler.dense.weight", &[48, 48]),
+        ("pooler.dense.bias", &[48]),
+    ];
+    let transformers = renamed("hf_in_lightning.ckpt", str::to_owned, &pretrained, folder);
     vec![
         (deit3, request(&[2], [16, 12], false)),
         (data("jax_classifier.npz"), request(&[2], [16, 16], false)),
         (data("jax_pre_logits.npz"), request(&[2], [16, 16], true)),
+        of_field("dinov2_235_teacher_checkpoint.pth"),
+        of_field("jeonsworld_checkpoint.bin"),
+        of_field("mmpretrain_epoch_100.pth"),
+        of_field("torchvision_heads_head.pth"),
+        (torchvision, request(&[3], [32, 32], false)),
+        of_field("hf_in_lightning.ckpt"),
+        (transformers, request(&[3], [32, 32], true)),
     ]
+}
+
+fn field(name: &str) -> PathBuf {
+    path(&format!("crates/vitport/tests/data/field/{name}"))
+}
+
+/// Writes the network of a file of the field under changed names and with more tensors, all of zeros.
+fn renamed(name: &str, change: impl Fn(&str) -> String, more: &[(&str, &[usize])], folder: &Path) -> PathBuf {
+    let source = Source::open(&field(name), None, &Limits::default()).unwrap();
+    let prepared = plan(source, &request(&[3], [32, 32], false)).unwrap();
+    let in_file = prepared.model.state_dict.iter().map(|(name, tensor)| {
+        let shape: Vec<_> = tensor.shape.iter().map(|&size| usize::try_from(size).unwrap()).collect();
+        (change(name), shape)
+    });
+    let more = more.iter().map(|(name, shape)| ((*name).to_owned(), shape.to_vec()));
+    let shapes: Vec<_> = in_file.chain(more).collect();
+    let zeros = vec![0; 4 * shapes.iter().map(|(_, shape)| shape.iter().product()).max().unwrap_or(0)];
+    let views = shapes.iter().map(|(name, shape)| {
+        let bytes = &zeros[..4 * shape.iter().product::<usize>()];
+        (name, TensorView::new(Dtype::F32, shape.clone(), bytes).unwrap())
+    });
+    let file = folder.join(name).with_extension("safetensors");
+    serialize_to_file(views, None, &file).unwrap();
+    file
 }
 
 #[test]
@@ -135,7 +179,7 @@ fn every_rule_of_every_layout_is_used_and_every_name_is_the_definitions() {
     let mut live: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
     for (file, request) in layout_fixtures(folder.path()) {
         let source = Source::open(&file, None, &Limits::default()).unwrap();
-        let prepared = plan(source, &request).unwrap();
+        let prepared = plan(source, &request).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
         let in_file = Sources::of_state_dict(&prepared.model.state_dict);
         let layout = layouts().iter().find(|layout| layout.is_layout_of(&in_file)).unwrap();
         assert_eq!(layout.to(), prepared.model.definition.id());
