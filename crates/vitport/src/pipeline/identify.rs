@@ -382,9 +382,6 @@ fn laid_out(layout: &Mapping, in_file: &Sources) -> Result<Plan, FactError> {
 
 /// Returns the facts with the head that is asked for: none with `--no-head`.
 fn with_head(mut facts: Facts, options: &FactOptions) -> Facts {
-    if options.without_head && facts.flag("mlp_head") == Some(true) {
-        facts.set(Fact::new("mlp_head", false, Origin::Request("--no-head")));
-    }
     let Some(classes) = facts.number("num_classes") else { return facts };
     if options.without_head && classes > 0 {
         facts.set(Fact::new("num_classes", 0, Origin::Request("--no-head")));

@@ -88,10 +88,8 @@ fn fixtures() -> Vec<(String, Prepared)> {
 fn every_rule_of_every_mapping_is_used_by_a_fixture() {
     // DINOv2's own files hold a mask token; timm's, which are the fixtures, do not.
     // A CLIP tower with layer scale is among the interoperation tests.
-    // A head of several layers is among the refusals.
     let is_only_elsewhere = |rule: &str| {
         rule == "[drop] mask_token"
-            || rule == "[unless.head.drop] head.{h}.{p}"
             // tests/it/convnext.rs has a network without that norm.
             || rule.starts_with("[unless.head_norm.fill]")
             || (rule.starts_with("[when.layer_scale.fold]") && rule.contains("vision_model"))
@@ -275,7 +273,6 @@ fn every_fact_that_a_mapping_reads_is_one_that_its_definition_has() {
         "fc_norm",
         "patch_norm",
         "pre_logits",
-        "mlp_head",
         "decoder",
         "qkv_projection_method",
         "position_embeddings",

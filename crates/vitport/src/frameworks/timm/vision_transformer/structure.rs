@@ -54,8 +54,6 @@ pub(super) const STRUCTURE: Structure = Structure {
         ("fc_norm", Sign::Part(&["fc_norm."], Literal::YES)),
         ("patch_norm", Sign::Part(&["patch_embed.norm."], Literal::YES)),
         ("pre_logits", Sign::Part(&["pre_logits."], Literal::YES)),
-        // A single layer behind a dropout is `head.1`.
-        ("mlp_head", Sign::Part(&["head.0.", "head.2.", "head.3.", "head.4.", "head.5."], Literal::YES)),
         ("decoder", Sign::Part(&["patch_generator.", "decoder_pos_embed"], Literal::YES)),
         ("class_token", Sign::Needs("cls_token")),
         ("pos_embed", Sign::Needs("pos_embed")),
