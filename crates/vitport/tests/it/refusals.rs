@@ -208,7 +208,6 @@ fn a_variant_with_more_positions_is_refused_and_not_asked_for_its_size() {
 }
 
 #[test]
-#[ignore = "expects what stood before the network is found by structure"]
 fn a_head_of_several_layers_is_left_out_where_that_is_asked() {
     let folder = tempfile::tempdir().unwrap();
     let mut shapes = changed(tiny_vit(), Change::Remove("head."));
@@ -289,7 +288,6 @@ fn cvt_cases() -> Vec<Case> {
 }
 
 #[test]
-#[ignore = "expects what stood before the network is found by structure"]
 fn variants_of_a_vit() {
     check(&tiny_vit(), &vit_cases());
 }
