@@ -20,6 +20,7 @@ def check_loading(report):
     head = {
         "ViTForImageClassification": ["classifier"],
         "ConvNextForImageClassification": ["classifier"],
+        "ConvNextV2ForImageClassification": ["classifier"],
         "CvtForImageClassification": ["classifier", "layernorm"],
     }
     left = {key.split(".")[0] for key in base["unexpected_keys"]}

@@ -40,19 +40,3 @@ def image_files(tmp_path_factory):
         Image.fromarray(pixels).save(paths[-1])
     return paths
 
-
-# Cases that expect what stood before one-channel networks, ConvNeXt V2 and the rules for names; each needs a new expectation.
-OUTDATED = (
-    "test_other_structures_are_refused[convnextv2_atto.fcmae_ft_in1k-args0-a ConvNeXt V2]",
-    "test_reading[ViT in_chans=1, alone: config other, weights other]",
-    "test_reading[CLIP in_chans=1, alone: config other, weights other]",
-    "test_reading[ConvNeXt in_chans=1, alone: config other, weights other]",
-    "test_outcomes_are_as_before",
-    "test_other_families_are_named[eva02_tiny_patch14_224.mim_in22k-args2-eva]",
-)
-
-
-def pytest_collection_modifyitems(items):
-    for item in items:
-        if item.name in OUTDATED:
-            item.add_marker(pytest.mark.skip(reason="its expectation is outdated"))

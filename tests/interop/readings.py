@@ -206,7 +206,8 @@ class Bench:
         if fact and fact.build and not edit and "img_size" in fact.build:
             size = fact.build["img_size"]
         height, width = size if isinstance(size, tuple) else (size, size)
-        batch = torch.randn(2, 3, height, width, generator=torch.Generator().manual_seed(3))
+        channels = 3 if edit else channels_of(fact)
+        batch = torch.randn(2, channels, height, width, generator=torch.Generator().manual_seed(3))
         try:
             if edit:
                 model = copy.deepcopy(model)
@@ -344,13 +345,25 @@ class Bench:
         if said and said.build and "img_size" in said.build:
             edges = said.build["img_size"]
             settings["input_size"] = (3, *(edges if isinstance(edges, tuple) else (edges, edges)))
-        wanted = pixels.reference(create_transform(**settings), self.image)
+        image = given = self.image
+        if channels_of(said) == 1:
+            # timm takes the mean value of a tag's three (timm/data/model_config.py, line 61).
+            settings |= {key: (float(np.mean(settings[key])),) for key in ("mean", "std")}
+            settings["input_size"] = (1, *settings["input_size"][1:])
+            image = self.image.convert("L")
+            given = np.asarray(image)[..., None]
+        wanted = pixels.reference(create_transform(**settings), image)
         processor = AutoImageProcessor.from_pretrained(folder, use_fast=False)
-        found = np.asarray(processor(self.image, return_tensors="np")["pixel_values"][0])
+        found = np.asarray(processor(given, return_tensors="np")["pixel_values"][0])
         if found.shape != wanted.shape:
             return f"the image is prepared as {found.shape}, not {wanted.shape}"
         worst = np.abs(found.astype(np.float64) - wanted).max()
         return f"the pixels are off by {worst:.2g}" if worst > 1e-5 else None
+
+
+def channels_of(fact):
+    """Channels of the images of the network that has the other value of a fact."""
+    return ((fact and fact.build) or {}).get("in_chans", 3)
 
 
 def is_unread(case, report):

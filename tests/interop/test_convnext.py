@@ -17,6 +17,7 @@ TWINS = {
     "odd widths": ("convnext_small.fb_in22k", {"dims": [9, 14, 21, 30], "depths": [1, 2, 1, 2], "num_classes": 7}, 96),
     "1×1 convolutions": ("convnext_atto.d2_in1k", {"dims": [8, 12, 16, 20], "depths": [1, 1, 2, 1], "num_classes": 5}, 64),
     "squashed": ("convnext_tiny.fb_in22k_ft_in1k_384", {"dims": [8, 16, 24, 32], "depths": [1, 1, 1, 1], "num_classes": 3}, 64),
+    "V2": ("convnextv2_atto.fcmae_ft_in1k", {"dims": [8, 16, 24, 32], "depths": [1, 1, 2, 1], "num_classes": 7}, 64),
     "CLIP's projection": ("convnext_base.clip_laiona", {"dims": [8, 16, 24, 32], "depths": [1, 1, 2, 1], "num_classes": 40}, 64),
     "DINOv3": ("convnext_tiny.dinov3_lvd1689m", {"dims": [8, 16, 24, 32], "depths": [1, 1, 2, 1]}, 64),
 }
@@ -75,7 +76,8 @@ def test_convnext(opened, name):
         report = reports[major]
         checks.check_opens(report)
         checks.check_loading(report)
-        wanted = "ConvNextForImageClassification" if model.num_classes else "ConvNextModel"
+        family = "ConvNextV2" if name == "V2" else "ConvNext"
+        wanted = f"{family}ForImageClassification" if model.num_classes else f"{family}Model"
         assert report["architectures"] == [wanted]
         assert list(report["config"]["depths"]) == [len(stage.blocks) for stage in model.stages]
         assert report["config"]["layer_norm_eps"] == 1e-6
@@ -92,7 +94,6 @@ def test_convnext(opened, name):
 @pytest.mark.parametrize(
     "tag, args, words",
     [
-        ("convnextv2_atto.fcmae_ft_in1k", {}, "a ConvNeXt V2"),
         ("convnext_atto_ols.a2_in1k", {}, "an overlapping stem"),
         ("convnext_tiny_hnf.a2h_in1k", {}, "its last norm before pooling"),
         ("convnext_tiny.fb_in1k", {"head_hidden_size": 24}, "a hidden layer in its head"),

@@ -418,10 +418,10 @@ COUNTS = {
 # How the third ends. "right": the folder computes what the source does; "assumed": it does, and the disputed fact is listed;
 # "unread": the weights decide, and the disputed hyperparameter is listed; "same": it is wrong. Pinned before modules were read.
 OUTCOMES = {
-    "CLIP": {"assumed": 14, "contradiction": 54, "no_target": 35, "refused": 4, "right": 26, "unread": 5},
-    "ConvNeXt": {"assumed": 22, "contradiction": 36, "no_target": 60, "question": 4, "right": 26, "same": 1, "unread": 3},
+    "CLIP": {"assumed": 14, "contradiction": 54, "no_target": 35, "refused": 3, "right": 27, "unread": 5},
+    "ConvNeXt": {"assumed": 22, "contradiction": 38, "no_target": 57, "question": 4, "right": 27, "same": 1, "unread": 3},
     "CvT": {"assumed": 7, "no_target": 5, "right": 8},
-    "ViT": {"assumed": 16, "contradiction": 57, "no_target": 50, "question": 3, "refused": 4, "right": 26, "same": 2, "unread": 7},
+    "ViT": {"assumed": 16, "contradiction": 59, "no_target": 47, "question": 4, "refused": 3, "right": 27, "same": 2, "unread": 7},
 }
 
 
