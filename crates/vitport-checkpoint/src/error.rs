@@ -134,6 +134,8 @@ pub enum Reason {
     Limit,
     /// Means that the contents are understood but this reader does not hold such values.
     Unsupported,
+    /// Means that the weights lie in parts, which another program puts together.
+    InParts,
     /// Means that a shard of an index lies outside its folder, or is missing.
     Shard,
     /// Means that the file, or the part that was asked for, holds no tensors.
@@ -160,6 +162,7 @@ impl Reason {
             Self::Changed => "try again when nobody writes to it any more",
             Self::Limit => "if you trust the file, raise that limit",
             Self::Unsupported => "save the weights again in a plain form, as a state dict or as safetensors",
+            Self::InParts => "give the file that it writes",
             Self::Shard => "fetch all shards of the model into the folder of its index",
             Self::NoTensors => "check that this is the file that holds the weights",
             Self::Ambiguous => "say which one is meant",

@@ -18,10 +18,10 @@ pub(crate) fn weight_file(folder: &Path) -> Result<Option<PathBuf>, Fault> {
     if names(folder).iter().any(|name| name.ends_with(".distcp")) {
         let shown = escape(&folder.display().to_string()).to_string();
         return refuse(
-            Reason::Unsupported,
+            Reason::InParts,
             format!(
                 "the folder is a checkpoint of torch.distributed.checkpoint, whose tensors lie in parts; put them together \
-                 with `python -m torch.distributed.checkpoint.format_utils dcp_to_torch {shown} OUT.pth` and give OUT.pth"
+                 with `python -m torch.distributed.checkpoint.format_utils dcp_to_torch {shown} OUT.pth`"
             ),
         );
     }
@@ -35,9 +35,9 @@ pub(crate) fn weight_file(folder: &Path) -> Result<Option<PathBuf>, Fault> {
         let names = names(&place);
         if names.iter().any(|name| name.starts_with("zero_pp_rank_") && name.ends_with("model_states.pt")) {
             return refuse(
-                Reason::Unsupported,
+                Reason::InParts,
                 "the folder is a checkpoint of DeepSpeed's ZeRO stage 3, whose weights lie in parts; put them together with its \
-                 `python zero_to_fp32.py DIR OUT` and give OUT",
+                 `python zero_to_fp32.py DIR OUT`",
             );
         }
         let mut states =
@@ -46,9 +46,9 @@ pub(crate) fn weight_file(folder: &Path) -> Result<Option<PathBuf>, Fault> {
             (Some(only), None) => return Ok(Some(place.join(only))),
             (Some(_), Some(_)) => {
                 return refuse(
-                    Reason::Unsupported,
+                    Reason::InParts,
                     "the folder is a checkpoint of DeepSpeed whose weights are split over several ranks; put them together with \
-                     its `python zero_to_fp32.py DIR OUT` and give OUT",
+                     its `python zero_to_fp32.py DIR OUT`",
                 );
             }
             _ => {}
