@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use vitport_checkpoint::Tensor;
 
-use super::{FoundNetwork, beside};
+use super::{FoundNetwork, outside};
 use crate::facts::{Fact, FactError, Origin};
 use crate::plan::Dropped;
 use crate::state_dict::StateDict;
@@ -37,7 +37,7 @@ pub fn sort_out(
     head: Option<Head>,
     without_head: bool,
 ) -> Result<(FoundNetwork, Option<Fact>), FactError> {
-    let FoundNetwork { state_dict, beside, mut dropped, choice } = network;
+    let FoundNetwork { state_dict, outside, mut dropped, choice } = network;
     let mut kept: Vec<Entry> = Vec::new();
     let pretraining = heads_of_pretraining(&state_dict);
     // Without its outer layers a part of a decoder is something else.
@@ -72,11 +72,11 @@ pub fn sort_out(
         unpack_list(&mut kept, &mut dropped, head, without_head)?;
         let has_head = pretraining.is_empty() && kept.iter().any(|(name, _)| name.starts_with(head.name));
         if !has_head && !without_head {
-            classifier = from_beside(&mut kept, &mut dropped, &beside, head);
+            classifier = from_outside(&mut kept, &mut dropped, &outside, head);
         }
     }
     let state_dict = StateDict::from_entries(kept).with_taken_prefix(state_dict.prefix());
-    Ok((FoundNetwork { state_dict, beside, dropped, choice }, classifier))
+    Ok((FoundNetwork { state_dict, outside, dropped, choice }, classifier))
 }
 
 /// Pairs a bare name with its tensor.
@@ -152,7 +152,7 @@ fn unpack_list(
 
 /// Takes the classifier from next to the network, if there is one linear layer that fits it and no other part that could stand
 /// between them.
-fn from_beside(
+fn from_outside(
     kept: &mut Vec<Entry>,
     dropped: &mut Vec<Dropped>,
     tensors: &[Arc<Tensor>],
@@ -160,7 +160,7 @@ fn from_beside(
 ) -> Option<Fact> {
     let (_, width) = kept.iter().find(|(name, _)| head.widths.contains(&&**name))?;
     let width = *width.shape.first()?;
-    let mut open = dropped.iter().filter(|part| part.reason == beside::UNKNOWN);
+    let mut open = dropped.iter().filter(|part| part.reason == outside::UNKNOWN);
     let (Some(part), None) = (open.next(), open.next()) else { return None };
     let path = part.name.strip_suffix('*').unwrap_or(&part.name).to_owned();
     let of_part: Vec<&Arc<Tensor>> = tensors.iter().filter(|tensor| tensor.name.starts_with(&path)).collect();

@@ -4,13 +4,13 @@
 //! optimizer's state, heads of pretraining, losses, or the same network a second time. Candidates are found by structure: every
 //! beginning of names under which a known source stands (`candidates`). Of several one is taken where the field has a
 //! documented convention (`convention`), or `--key` says which (`key`); else that is a question. What is not the network is
-//! left out, with a reason (`beside`, `inside`).
+//! left out, with a reason (`outside`, `inside`).
 
-mod beside;
 mod candidates;
 mod convention;
 mod inside;
 mod key;
+mod outside;
 mod wanted;
 
 use std::sync::Arc;
@@ -34,7 +34,7 @@ pub struct FoundNetwork {
     /// Holds its tensors by their bare names.
     pub state_dict: StateDict,
     /// Holds the tensors that lie next to it, by their full names.
-    pub beside: Vec<Arc<Tensor>>,
+    pub outside: Vec<Arc<Tensor>>,
     /// Lists them in groups, with what each is.
     pub dropped: Vec<Dropped>,
     /// Says which network it is, where the file holds several.
@@ -88,11 +88,11 @@ pub fn find(
         };
         Fact::new("network", key::shown(source, &taken.prefix), origin)
     });
-    let beside: Vec<Arc<Tensor>> =
+    let outside: Vec<Arc<Tensor>> =
         all.into_iter().filter(|tensor| !tensor.name.starts_with(&taken.prefix)).collect();
-    let mut dropped = beside::reasons(&beside, taken, &found);
+    let mut dropped = outside::reasons(&outside, taken, &found);
     dropped.extend(unwanted.dropped);
-    Ok(FoundNetwork { state_dict, beside, dropped, choice })
+    Ok(FoundNetwork { state_dict, outside, dropped, choice })
 }
 
 /// Returns a part without a known network: that which is named or selected.
@@ -103,7 +103,7 @@ fn unfound(source: &mut Source, key: Option<&str>) -> Result<FoundNetwork, Conve
     };
     selected.map_err(SourceError::from)?;
     let state_dict = StateDict::under(source.checkpoint.tensors(), "");
-    Ok(FoundNetwork { state_dict, beside: Vec::new(), dropped: Vec::new(), choice: None })
+    Ok(FoundNetwork { state_dict, outside: Vec::new(), dropped: Vec::new(), choice: None })
 }
 
 /// Returns the question which of several networks is meant.

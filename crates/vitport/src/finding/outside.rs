@@ -13,10 +13,10 @@ use crate::plan::Dropped;
 pub(super) const UNKNOWN: &str = "a head or another part next to the network; no output of it is converted";
 
 /// Returns what lies next to the network that was taken, a group for each part of the file.
-pub(super) fn reasons(beside: &[Arc<Tensor>], taken: &Candidate, all: &[Candidate]) -> Vec<Dropped> {
+pub(super) fn reasons(outside: &[Arc<Tensor>], taken: &Candidate, all: &[Candidate]) -> Vec<Dropped> {
     let mut groups: Vec<Group<'_>> = Vec::new();
     let mut places: HashMap<&str, usize, RandomState> = HashMap::default();
-    for tensor in beside {
+    for tensor in outside {
         let path = path_of(&tensor.name, &taken.prefix);
         let next = groups.len();
         let place = *places.entry(path).or_insert(next);
@@ -98,12 +98,14 @@ impl Group<'_> {
                 "a projection head of self-supervised training"
             } else if ["n_averaged", "step", "initted", "num_updates", "decay"].contains(&own.as_str()) {
                 "a counter of averaged weights"
-            } else if words(&["token", "ln", "positional", "transformer", "logit"]) {
+            } else if taken.prefix.contains("visual.")
+                && words(&["token", "ln", "positional", "transformer", "logit"])
+            {
                 "the text tower of a CLIP, or what goes with it"
             } else if self.tensors.iter().any(|tensor| tensor.shape.len() >= 2) {
                 UNKNOWN
             } else {
-                "next to the network and no part of it"
+                "next to the network, and no tensor that the network has"
             };
         reason.to_owned()
     }
