@@ -43,6 +43,7 @@ pub fn request(options: FactArguments) -> Result<Request, Failure> {
             interpolation: options.interpolation,
             layer_norm_eps: options.layer_norm_eps,
             without_processor: options.no_processor,
+            target: options.target,
             without_head: options.no_head,
             drop: options.drop,
         },

@@ -7,7 +7,7 @@ use crate::facts::{Basis, Facts, Sourced};
 use crate::frameworks::transformers::TargetDefinition;
 use crate::frameworks::{PublishedModel, SourceDefinition, Transform};
 use crate::license::License;
-use crate::mapping::{Bindings, Mapping, Sources};
+use crate::mapping::{Bindings, Mapping, Sources, Target};
 use crate::nn::Network;
 use crate::plan::{Dropped, Plan};
 use crate::source::Source;
@@ -24,6 +24,8 @@ pub struct Model {
     pub target: &'static dyn TargetDefinition,
     /// Gives the mapping from one to the other.
     pub mapping: Mapping,
+    /// Lists the classes that hold it, the best first; one with a mapping of the caller's own.
+    pub targets: Vec<Target>,
     /// Gives its name: `vit_base_patch16_224.augreg2_in21k_ft_in1k`, `cvt-13`, or the file's.
     pub name: String,
     /// Holds what its framework's registry has of it, when it is one of those that were published.
@@ -62,6 +64,11 @@ impl Model {
     /// Returns whether images have to come with one channel.
     pub fn is_grey(&self) -> bool {
         matches!(self.transform, Transform::Grey(_))
+    }
+
+    /// Returns the class that it becomes, and how much of it that class computes.
+    pub fn target_class(&self) -> Option<Target> {
+        self.mapping.target(&self.facts)
     }
 
     /// Returns how much of what is known the source says itself, and what is assumed.

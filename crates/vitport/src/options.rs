@@ -32,6 +32,8 @@ pub struct FactOptions {
     pub layer_norm_eps: Option<f64>,
     /// Says whether no image processor is wanted, and so nothing is asked of preprocessing.
     pub without_processor: bool,
+    /// Names the class of transformers that it is to become, where several could hold it.
+    pub target: Option<String>,
     /// Says whether the classification head is left out.
     pub without_head: bool,
     /// Lists patterns of names of tensors that are left out: as in the file, as in its part, or as in the network.

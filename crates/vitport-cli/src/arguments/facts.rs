@@ -49,6 +49,9 @@ pub struct FactArguments {
     /// Write no preprocessor_config.json, for images that no image processor of transformers prepares
     #[arg(long)]
     pub no_processor: bool,
+    /// Class of transformers to become, where several could hold the model, as `vitport plan` lists them
+    #[arg(long, value_name = "CLASS")]
+    pub target: Option<String>,
     /// Leave the classification head out
     #[arg(long)]
     pub no_head: bool,

@@ -10,7 +10,7 @@ use crate::arguments::PlanArguments;
 use crate::failure::Failure;
 use crate::output::Printer;
 use crate::request::request;
-use crate::show::prepared::{basis, drop_lines, facts, root_line, unread_line};
+use crate::show::prepared::{basis, drop_lines, facts, root_line, targets, unread_line};
 use crate::source::open;
 use crate::terminal::fitting;
 use crate::terminal::style::{BOLD, DIM};
@@ -39,6 +39,7 @@ pub fn run(arguments: PlanArguments, output: &Printer) -> Result<(), Failure> {
     output.print(facts(&prepared.model.facts))?;
     output.print("")?;
     output.print(basis(&prepared))?;
+    output.print(targets(&prepared))?;
     output.print("")?;
     output.print(fitting(tensor_table(&prepared).text(), |width| tensor_list(&prepared, width)))?;
     for line in drop_lines(&prepared).into_iter().chain(unread_line(&prepared, output.is_verbose())) {
@@ -137,6 +138,8 @@ fn document(prepared: &Prepared) -> Value {
         "prefix": prepared.model.state_dict.prefix(),
         "dangerous_call": prepared.source.checkpoint.evidence().dangerous_call,
         "mapping": prepared.model.mapping.file(),
+        "target": prepared.model.target_class(),
+        "targets": prepared.model.targets,
         "facts": prepared.model.facts,
         "facts_from_source": basis.from_source,
         "facts_from_registry": basis.from_registry,

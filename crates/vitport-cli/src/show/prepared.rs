@@ -62,6 +62,29 @@ pub fn lines_of(basis: &Basis) -> Vec<String> {
     all.map(|(head, text)| wrap(head, &escape(&text).to_string(), INDENT, columns)).collect()
 }
 
+/// Lists the classes that hold the model, the one that it becomes first, and what is outside of that one.
+pub fn targets(prepared: &Prepared) -> String {
+    let columns = columns();
+    let chosen = prepared.model.target_class();
+    let others = prepared.model.targets.iter().filter(|target| Some(*target) != chosen.as_ref());
+    let mut out = Vec::new();
+    for (index, target) in chosen.iter().chain(others).enumerate() {
+        let head = match index {
+            0 => "  becomes",
+            1 => "  or could",
+            _ => "",
+        };
+        let option = if index == 0 { String::new() } else { format!("; --target {}", target.class) };
+        let what = format!("{} ({}, {}{option})", target.class, target.level.name(), target.versions());
+        out.push(wrap(head, &escape(&what).to_string(), INDENT, columns));
+        if let Some(outside) = &target.outside {
+            let what = format!("without {}: {}", outside.what, outside.code);
+            out.push(wrap("", &escape(&what).to_string(), INDENT, columns));
+        }
+    }
+    out.join("\n")
+}
+
 fn fact_table(facts: &Facts) -> Table {
     let mut table = Table::new([("fact", Align::Left), ("value", Align::Left), ("known from", Align::Left)]);
     for fact in facts.iter() {

@@ -149,7 +149,15 @@ fn usage(out: &mut String, card: &Card<'_>) {
         ),
     };
     let model = &card.prepared.model;
-    out.push_str("## Use\n\nThe folder opens alike in transformers 4 and 5. `.` is this folder; its name on the Hub does as well.\n\n");
+    let target = model.target_class();
+    let versions = match target.as_ref().and_then(|target| target.since) {
+        Some(since) => format!("in transformers {since} only, which is the first version with its class"),
+        None => "alike in transformers 4 and 5".to_owned(),
+    };
+    let _ = write!(
+        out,
+        "## Use\n\nThe folder opens {versions}. `.` is this folder; its name on the Hub does as well.\n\n"
+    );
     if model.processor.is_some() && !model.is_grey() {
         let _ = write!(
             out,
@@ -179,7 +187,13 @@ fn usage(out: &mut String, card: &Card<'_>) {
              image and fails.\n\n",
         );
     }
-    if let Task::Features { remark: Some(remark), .. } = card.task() {
+    if let Some(outside) = target.and_then(|target| target.outside) {
+        let _ = write!(
+            out,
+            "Not in this folder is {}. With `outputs = model(**inputs)`:\n\n```python\n{}\n```\n\n",
+            outside.what, outside.code
+        );
+    } else if let Task::Features { remark: Some(remark), .. } = card.task() {
         let _ = write!(out, "{remark}\n\n");
     }
     if let Some(exact) = card.prepared.model.target.exact_code().filter(|_| card.exact_code) {

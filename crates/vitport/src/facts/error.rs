@@ -137,6 +137,15 @@ impl FactError {
         Self::Contradiction(Contradiction::of_option(option.as_ref(), reason.as_ref()))
     }
 
+    /// Returns a refusal with what opens the model as it is, if that is known.
+    pub(crate) fn or_else_by(mut self, opened_by: Option<&str>) -> Self {
+        if let (Self::NoTarget { instead, .. }, Some(opened_by)) = (&mut self, opened_by) {
+            instead.push_str("; ");
+            instead.push_str(opened_by);
+        }
+        self
+    }
+
     /// Returns that no registry has a name, and which are near it.
     pub(crate) fn unknown_name(name: &str, near: &[String]) -> Self {
         let suggestion = match near {

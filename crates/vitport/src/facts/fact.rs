@@ -232,15 +232,30 @@ impl Serialize for Fact {
     }
 }
 
-/// Holds facts, in the order in which they were found, each name once.
+/// Holds facts, in the order in which they were found, each name once; and what holds where nothing was found, which is not
+/// listed.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 #[serde(transparent)]
-pub struct Facts(Vec<Fact>);
+pub struct Facts {
+    found: Vec<Fact>,
+    #[serde(skip)]
+    usual: Vec<Fact>,
+}
 
 impl Facts {
+    /// Returns the facts with what holds where nothing was found.
+    pub(crate) fn with_usual(self, usual: Vec<Fact>) -> Self {
+        Self { usual, ..self }
+    }
+
     /// Returns the fact of that name.
     pub fn get(&self, name: &str) -> Option<&Fact> {
-        self.0.iter().find(|fact| fact.name == name)
+        self.with_all_usual().find(|fact| fact.name == name)
+    }
+
+    /// Returns all facts in order, and then what holds where nothing was found, under names of which there may be facts.
+    pub(crate) fn with_all_usual(&self) -> impl Iterator<Item = &Fact> {
+        self.found.iter().chain(&self.usual)
     }
 
     /// Returns the value of that name.
@@ -278,20 +293,20 @@ impl Facts {
 
     /// Adds a fact, or replaces the one of its name where it stands.
     pub fn set(&mut self, fact: Fact) {
-        match self.0.iter_mut().find(|known| known.name == fact.name) {
+        match self.found.iter_mut().find(|known| known.name == fact.name) {
             Some(known) => *known = fact,
-            None => self.0.push(fact),
+            None => self.found.push(fact),
         }
     }
 
     /// Returns all facts in order.
     pub fn iter(&self) -> impl Iterator<Item = &Fact> {
-        self.0.iter()
+        self.found.iter()
     }
 
     /// Returns the values by name: what a definition is built from.
     pub fn to_config(&self) -> Map<String, Value> {
-        self.0.iter().map(|fact| (fact.name.to_owned(), fact.value.clone())).collect()
+        self.found.iter().map(|fact| (fact.name.to_owned(), fact.value.clone())).collect()
     }
 }
 

@@ -28,6 +28,11 @@ pub trait Framework: Sync {
         None
     }
 
+    /// Says how transformers opens the published model of that name without a conversion, if it does.
+    fn opened_by_name(&self, _name: &str) -> Option<String> {
+        None
+    }
+
     /// Returns the model that it publishes in a repository of the Hub.
     fn published_in(&self, _repository: &str) -> Option<PublishedModel> {
         None
@@ -47,6 +52,11 @@ pub trait Framework: Sync {
 pub trait SourceConfig {
     /// Returns the architecture that it names.
     fn architecture(&self) -> &str;
+
+    /// Returns the pretrained tag that it names.
+    fn tag(&self) -> Option<&str> {
+        None
+    }
 
     /// Returns the licence that it states.
     fn license(&self) -> Option<Sourced<String>>;
@@ -102,6 +112,16 @@ pub fn read_config(source: &Source) -> Result<Option<Box<dyn SourceConfig + '_>>
 /// Returns the reason why the architecture of that name has no target, if a framework has it and it has none.
 pub fn refuse_by_name(name: &str) -> Option<FactError> {
     FRAMEWORKS.into_iter().find_map(|framework| framework.refuse_by_name(name))
+}
+
+/// Says how transformers opens the published model that an option or a config names without a conversion, if it does.
+pub fn opened_by_name(arch: Option<&str>, config: Option<&dyn SourceConfig>) -> Option<String> {
+    let of_config = |config: &dyn SourceConfig| match config.tag() {
+        Some(tag) => format!("{}.{tag}", config.architecture()),
+        None => config.architecture().to_owned(),
+    };
+    let name = arch.map(str::to_owned).or_else(|| config.map(of_config))?;
+    FRAMEWORKS.into_iter().find_map(|framework| framework.opened_by_name(&name))
 }
 
 /// Returns what can be converted, by framework.

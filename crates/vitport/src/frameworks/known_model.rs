@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use crate::facts::Facts;
-use crate::mapping::{self, TensorValues, route};
+use crate::mapping::{self, TensorValues, possible};
 
 /// Describes a model by its name.
 #[derive(Debug, Clone, PartialEq)]
@@ -121,10 +121,8 @@ impl Becomes {
 /// are not here to be asked.
 pub(super) fn class_of(definition: &str, facts: &Facts, is_exact: bool) -> Option<String> {
     let mappings = mapping::mappings().iter().filter(|mapping| mapping.from() == definition);
-    let mapping = route(mappings, facts, &NoValues).ok()??;
-    if mapping.reads_values() && !is_exact {
-        return None;
-    }
+    let fitting = possible(mappings, facts, &NoValues).ok()?;
+    let mapping = fitting.into_iter().find(|mapping| is_exact || !mapping.reads_values())?;
     let config = mapping.target_config(facts).ok()?;
     Some(config.get("architectures")?.get(0)?.as_str()?.to_owned())
 }

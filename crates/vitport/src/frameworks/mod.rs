@@ -11,7 +11,7 @@ mod source;
 pub mod timm;
 pub mod transformers;
 
-pub use framework::{Framework, PublishedModel, SourceConfig, read_config, refuse_by_name};
+pub use framework::{Framework, PublishedModel, SourceConfig, opened_by_name, read_config, refuse_by_name};
 pub use known_model::{Becomes, Exactness, KnownModel};
 pub use saved_modules::SavedModules;
 pub use source::{Identity, Inquiry, Preparation, SourceDefinition, Transform};

@@ -37,6 +37,11 @@ pub trait SourceDefinition: Definition {
         None
     }
 
+    /// Returns the facts that hold where nothing is said of them.
+    fn usual_facts(&self) -> Vec<Fact> {
+        Vec::new()
+    }
+
     /// Returns whether these tensors are a network of this definition, be it one that has no target.
     fn recognises(&self, tensors: &Sources) -> bool;
 

@@ -23,8 +23,10 @@ impl Bindings {
     /// Returns every fact that is a number, a yes or no, or a list of these.
     fn of_facts(facts: &Facts) -> Self {
         let mut bindings = Self::default();
-        for fact in facts.iter() {
-            bindings.bind(fact.name.to_owned(), &fact.value);
+        for name in facts.with_all_usual().map(|fact| fact.name) {
+            if let Some(value) = facts.value(name) {
+                bindings.bind(name.to_owned(), value);
+            }
         }
         bindings
     }

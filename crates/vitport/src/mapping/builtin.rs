@@ -5,9 +5,18 @@ use std::sync::LazyLock;
 use super::language::Mapping;
 
 /// Names and texts of the mappings.
-const MAPPINGS: [(&str, &str); 8] = [
+const MAPPINGS: [(&str, &str); 17] = [
     ("timm_vit.toml", include_str!("../../mappings/timm_vit.toml")),
     ("timm_clip.toml", include_str!("../../mappings/timm_clip.toml")),
+    ("timm_clip_features.toml", include_str!("../../mappings/timm_clip_features.toml")),
+    ("timm_siglip.toml", include_str!("../../mappings/timm_siglip.toml")),
+    ("timm_ijepa.toml", include_str!("../../mappings/timm_ijepa.toml")),
+    ("timm_siglip_gap.toml", include_str!("../../mappings/timm_siglip_gap.toml")),
+    ("timm_siglip_classifier.toml", include_str!("../../mappings/timm_siglip_classifier.toml")),
+    ("timm_aimv2.toml", include_str!("../../mappings/timm_aimv2.toml")),
+    ("timm_internvl.toml", include_str!("../../mappings/timm_internvl.toml")),
+    ("timm_tipsv2.toml", include_str!("../../mappings/timm_tipsv2.toml")),
+    ("timm_radio.toml", include_str!("../../mappings/timm_radio.toml")),
     ("timm_beit.toml", include_str!("../../mappings/timm_beit.toml")),
     ("timm_convnext.toml", include_str!("../../mappings/timm_convnext.toml")),
     ("timm_convnextv2.toml", include_str!("../../mappings/timm_convnextv2.toml")),

@@ -96,6 +96,15 @@ impl Expression {
         }))
     }
 
+    /// Returns the constants that it may be.
+    pub(super) fn constants(&self) -> Vec<&Value> {
+        match &self.0 {
+            Kind::Constant(value) => vec![value],
+            Kind::When { is, otherwise, .. } => [is.constants(), otherwise.constants()].concat(),
+            Kind::Fact { .. } | Kind::Ratio { .. } | Kind::Table(_) => Vec::new(),
+        }
+    }
+
     /// Returns the value that the facts make.
     ///
     /// # Errors

@@ -15,6 +15,7 @@ use super::layout::Detection;
 use super::operations::{TABLES, TableError};
 use super::pattern::{Pattern, Text};
 use super::rule::{Flag, Rule};
+use super::target::{LevelKey, Outside};
 
 /// Says why a mapping file cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -74,6 +75,9 @@ pub struct Mapping {
     pub(super) from: String,
     pub(super) to: String,
     pub(super) priority: i64,
+    pub(super) level: Option<LevelKey>,
+    pub(super) since: Option<u32>,
+    pub(super) outside: Option<Outside>,
     pub(super) requires: Vec<Condition>,
     pub(super) config: Vec<(String, Expression)>,
     pub(super) texts: Vec<(String, Expression)>,
@@ -111,6 +115,12 @@ struct File {
     #[serde(default)]
     priority: i64,
     #[serde(default)]
+    level: Option<LevelKey>,
+    #[serde(default)]
+    since: Option<u32>,
+    #[serde(default)]
+    outside: Option<Outside>,
+    #[serde(default)]
     requires: Vec<Condition>,
     #[serde(default)]
     config: toml::Table,
@@ -131,10 +141,13 @@ struct File {
 }
 
 /// Lists the keys of [`File`]; everything else is a table of rules.
-const HEAD: [&str; 12] = [
+const HEAD: [&str; 15] = [
     "from",
     "to",
     "priority",
+    "level",
+    "since",
+    "outside",
     "requires",
     "config",
     "texts",
@@ -204,6 +217,11 @@ impl Mapping {
         if let Some(reason) = head.requires.iter().find_map(Condition::fault) {
             return Err(MappingError::Rule { file: file.to_owned(), table: "requires".to_owned(), reason });
         }
+        if let Some(since) = head.since.filter(|since| *since != 5) {
+            let reason =
+                format!("{since} is not a version from which on classes are known; it is 5 or left out");
+            return Err(MappingError::Rule { file: file.to_owned(), table: "since".to_owned(), reason });
+        }
         let named = head.deviation.into_iter().map(|(name, deviation)| deviation.named(name));
         let mapping = Self {
             file: file.to_owned(),
@@ -211,6 +229,9 @@ impl Mapping {
             from: head.from,
             to: head.to,
             priority: head.priority,
+            level: head.level,
+            since: head.since,
+            outside: head.outside,
             requires: head.requires.into_iter().flat_map(Condition::each).collect(),
             config: reader.expressions("config", head.config)?,
             texts: reader.expressions("texts", head.texts)?,

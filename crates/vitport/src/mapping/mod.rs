@@ -60,6 +60,7 @@ mod problems;
 mod router;
 mod rule;
 mod sources;
+mod target;
 
 pub use bindings::Bindings;
 pub use builtin::{layouts, mappings};
@@ -69,5 +70,6 @@ pub use config::Expression;
 pub use deviation::Deviation;
 pub use language::{Mapping, MappingError};
 pub use problems::{Problem, Problems};
-pub use router::route;
+pub use router::{possible, route};
 pub use sources::{SourceTensor, Sources};
+pub use target::{Level, Outside, Target};

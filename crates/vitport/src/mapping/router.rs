@@ -1,5 +1,8 @@
-//! Which mapping holds a source: the one whose conditions all hold and that has the highest priority. Where none does, the
-//! refusal is that of the nearest one, which fails the fewest conditions on facts; the earlier one where they are as near.
+//! Which mapping holds a source: of those whose conditions all hold, the one that computes most of it in most versions of
+//! transformers. Where none does, the refusal is that of the nearest one, which fails the fewest conditions on facts; the earlier
+//! one where they are as near.
+
+use std::cmp::Reverse;
 
 use serde_json::Map;
 
@@ -7,16 +10,61 @@ use super::conditions::{Condition, TensorValues};
 use super::language::Mapping;
 use crate::facts::{FactError, Facts};
 
-/// Returns the mapping for a source with these facts, of `mappings` in order of preference.
+/// Returns the mapping for a source with these facts, of `mappings` in order of preference: the first of those that
+/// [`possible`] returns, or of those of them that make the class `wanted`.
 ///
 /// # Errors
-/// Returns [`FactError::NoTarget`] with the sentence of the first condition that fails, of the nearest mapping.
+/// Returns [`FactError::NoTarget`] with the sentence of the first condition that fails, of the nearest mapping, and
+/// [`FactError::Contradiction`] for a class that is not made of such a source.
 pub fn route<'a>(
     mappings: impl IntoIterator<Item = &'a Mapping>,
     facts: &Facts,
     values: &dyn TensorValues,
+    wanted: Option<&str>,
 ) -> Result<Option<&'a Mapping>, FactError> {
-    let mut fitting: Option<&Mapping> = None;
+    let all: Vec<&Mapping> = mappings.into_iter().collect();
+    let makes = |mapping: &&&Mapping| wanted.is_none_or(|class| mapping.classes().contains(&class));
+    let own: Vec<&Mapping> = all.iter().filter(makes).copied().collect();
+    let unmade = |reason: String| {
+        Err(FactError::contradiction(
+            format!("--target {}", vitport_checkpoint::escape(wanted.unwrap_or_default())),
+            reason,
+        ))
+    };
+    if own.is_empty() && !all.is_empty() {
+        let mut classes: Vec<&str> = all.iter().flat_map(|mapping| mapping.classes()).collect();
+        classes.sort_unstable();
+        classes.dedup();
+        return unmade(format!("such a network can become {}, if at all", classes.join(", ")));
+    }
+    let Some(wanted) = wanted else { return Ok(possible(own, facts, values)?.first().copied()) };
+    let fitting = possible(own, facts, values)?;
+    let class = |mapping: &Mapping| mapping.class(facts);
+    match fitting.iter().find(|mapping| class(mapping).is_none_or(|class| class == wanted)) {
+        Some(mapping) => Ok(Some(*mapping)),
+        None => {
+            let made = fitting.first().and_then(|mapping| class(mapping)).unwrap_or_default();
+            let remedy = match facts.flag("head") {
+                Some(true) => "give --no-head too",
+                _ => "it has no head",
+            };
+            unmade(format!("it becomes {made}; {remedy}"))
+        }
+    }
+}
+
+/// Returns the mappings of `mappings` that hold a source with these facts, the best first: those that compute the whole forward pass
+/// in both versions of transformers, then in version 5 only, then those that give features, in the same order. Of those that are
+/// alike in that, the higher priority comes first.
+///
+/// # Errors
+/// Returns [`FactError::NoTarget`] if there is none, as [`route`] does.
+pub fn possible<'a>(
+    mappings: impl IntoIterator<Item = &'a Mapping>,
+    facts: &Facts,
+    values: &dyn TensorValues,
+) -> Result<Vec<&'a Mapping>, FactError> {
+    let mut fitting: Vec<&Mapping> = Vec::new();
     let mut nearest: Option<(usize, FactError)> = None;
     for mapping in mappings {
         let (of_values, of_facts): (Vec<_>, Vec<_>) =
@@ -29,19 +77,17 @@ pub fn route<'a>(
         // Values are read only where all facts fit; a mapping that fails on them alone is nearer than any other.
         let refusal = refused(of_facts).or_else(|| Some((refused(of_values)?.0, 0)));
         let Some((first, failed)) = refusal else {
-            if fitting.is_none_or(|known| mapping.priority > known.priority) {
-                fitting = Some(mapping);
-            }
+            fitting.push(mapping);
             continue;
         };
         if nearest.as_ref().is_none_or(|(least, _)| failed < *least) {
             nearest = Some((failed, first));
         }
     }
-    match (fitting, nearest) {
-        (Some(mapping), _) => Ok(Some(mapping)),
-        (None, Some((_, refusal))) => Err(refusal),
-        (None, None) => Ok(None),
+    fitting.sort_by_key(|mapping| (mapping.level(facts), mapping.since, Reverse(mapping.priority)));
+    match nearest {
+        Some((_, refusal)) if fitting.is_empty() => Err(refusal),
+        _ => Ok(fitting),
     }
 }
 

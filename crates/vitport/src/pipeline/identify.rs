@@ -15,7 +15,7 @@ use crate::frameworks::{
 };
 use crate::labels::{ClassNames, LabelError, LabelSet, Labels, choose_labels, recorded};
 use crate::license::{Licensing, choose_license};
-use crate::mapping::{self, Mapping, Sources, route};
+use crate::mapping::{self, Mapping, Sources, Target, possible, route};
 use crate::model::Model;
 use crate::nn::ForwardError;
 use crate::options::FactOptions;
@@ -78,12 +78,18 @@ pub fn identify(
         None => mapping::mappings().iter().filter(|mapping| mapping.from() == definition.id()).collect(),
     };
     let values = FileValues { checkpoint: &source.checkpoint, tensors: &tensors };
-    let choose = |facts: &Facts| route(candidates.iter().copied(), facts, &values);
+    let wanted = options.target.as_deref();
+    let by_name = frameworks::opened_by_name(options.arch.as_deref(), config);
+    let choose = |facts: &Facts| {
+        let chosen = route(candidates.iter().copied(), facts, &values, wanted);
+        chosen.map_err(|refusal| refusal.or_else_by(by_name.as_deref()))
+    };
     // What no class holds is refused before anything is asked.
     choose(&with_head(evidence.facts(), options))?;
     channels::check(&evidence.facts(), options, definition.description())?;
     let Identity { name, published, preparation, read } = definition.gather(&inquiry, &mut evidence)?;
-    choose(&with_head(evidence.facts(), options))?;
+    let usual = definition.usual_facts();
+    choose(&with_head(evidence.facts(), options).with_usual(usual.clone()))?;
     channels::check(&evidence.facts(), options, definition.description())?;
     let preparation = match options.without_processor {
         true => {
@@ -93,11 +99,13 @@ pub fn identify(
         false => prepare(preparation, &mut evidence)?,
     };
     let processor = preparation.as_ref().map(Preparation::processor).transpose()?;
-    let facts = with_head(resolve(evidence, preparation.as_ref())?, options);
+    let facts = with_head(resolve(evidence, preparation.as_ref())?, options).with_usual(usual);
     check_classes(&facts)?;
     let Some(mapping) = choose(&facts)?.cloned() else {
         return Err(unknown(source, options, config, &state_dict).into());
     };
+    let fitting = possible(candidates.iter().copied(), &facts, &values)?;
+    let targets = fitting.into_iter().filter_map(|mapping| mapping.target(&facts)).collect();
     let Some(target) = frameworks::target(mapping.to()) else {
         let reason = format!("`{}` is not a definition that vitport writes", mapping.to());
         return Err(FactError::contradiction(format!("the mapping {}", mapping.file()), reason).into());
@@ -115,6 +123,7 @@ pub fn identify(
         definition,
         target,
         mapping,
+        targets,
         facts,
         state_dict,
         tensors,
@@ -166,6 +175,7 @@ struct Identified<'a> {
     definition: &'static dyn SourceDefinition,
     target: &'static dyn TargetDefinition,
     mapping: Mapping,
+    targets: Vec<Target>,
     facts: Facts,
     state_dict: StateDict,
     tensors: Sources,
@@ -233,6 +243,7 @@ fn finish(identified: Identified<'_>) -> Result<Model, ConvertError> {
         definition,
         target,
         mapping,
+        targets: identified.targets,
         name: identified.name,
         published: identified.published,
         facts,

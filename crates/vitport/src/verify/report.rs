@@ -6,6 +6,7 @@ use super::difference::Difference;
 use super::facts::FactCheck;
 use super::tensors::WeightsComparison;
 use crate::facts::Basis;
+use crate::mapping::Target;
 use crate::plan::Dropped;
 use crate::source::Provenance;
 
@@ -262,6 +263,8 @@ pub struct Report {
     pub source_network: String,
     /// What was run on the target's side.
     pub target_network: String,
+    /// The class that the source becomes: how much of it that computes, in which versions of transformers, and what is outside.
+    pub target: Option<Target>,
     /// The image.
     #[serde(rename = "picture")]
     pub image: ImageReport,

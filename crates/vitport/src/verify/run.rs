@@ -328,6 +328,7 @@ impl Compared {
                 "{}, by the folder's config.json",
                 class.unwrap_or("transformers' class")
             ),
+            target: model.target_class(),
             image: image.report.clone(),
             raw_pixels: self.pixels.iter().map(|pixels| pixels.raw.clone()).collect(),
             pixels: self.pixels.into_iter().map(|pixels| pixels.judged).collect(),

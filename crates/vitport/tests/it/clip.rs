@@ -11,6 +11,7 @@ use vitport::facts::FactError;
 use vitport::frameworks::Definition;
 use vitport::frameworks::timm::vision_transformer;
 use vitport::frameworks::transformers::clip;
+use vitport::mapping::Level;
 use vitport::model::Prepared;
 use vitport::nn::{Matrix, MemoryWeights, Network, Pixels};
 use vitport::options::FactOptions;
@@ -267,20 +268,43 @@ fn refusal(folder: &Path) -> String {
 
 #[test]
 fn what_the_class_cannot_hold_is_refused() {
-    let with_bias = altered(|tensors| tensors.get_mut("head.bias").unwrap().1[3] = 0.5);
-    let sentence = refusal(with_bias.path());
-    assert!(
-        sentence.contains("the bias of its head reaches 5e-1") && sentence.contains("--no-head"),
-        "{sentence}"
-    );
-    let headless = FactOptions { without_head: true, ..FactOptions::default() };
-    assert!(prepared(with_bias.path(), headless).is_ok());
     let with_fc_norm = altered(|tensors| {
         let norm = tensors["norm.weight"].clone();
         tensors.insert("fc_norm.weight".to_owned(), norm);
     });
     let sentence = refusal(with_fc_norm.path());
     assert!(sentence.contains("a CLIP image tower whose `fc_norm` is yes"), "{sentence}");
+}
+
+#[test]
+fn a_classifier_with_a_bias_stays_outside() {
+    let with_bias = altered(|tensors| tensors.get_mut("head.bias").unwrap().1[3] = 0.5);
+    let model = prepared(with_bias.path(), FactOptions::default()).unwrap().model;
+    let target = model.target_class().unwrap();
+    assert_eq!((target.class.as_str(), target.level), ("CLIPVisionModel", Level::Features));
+    assert!(target.outside.unwrap().what.contains("classifier"));
+    assert_eq!(model.targets.len(), 1);
+    let wanted = |class: &str| FactOptions { target: Some(class.to_owned()), ..FactOptions::default() };
+    let refused =
+        prepared(with_bias.path(), wanted("CLIPVisionModelWithProjection")).err().unwrap().to_string();
+    assert!(refused.contains("the bias of its head reaches 5e-1"), "{refused}");
+    let headless = FactOptions { without_head: true, ..FactOptions::default() };
+    let whole = prepared(with_bias.path(), headless).unwrap().model.target_class().unwrap();
+    assert_eq!((whole.class.as_str(), whole.level), ("CLIPVisionModel", Level::Whole));
+}
+
+#[test]
+fn a_target_is_chosen_among_those_that_hold_the_model() {
+    let tower = path("tower");
+    let wanted = |class: &str| FactOptions { target: Some(class.to_owned()), ..FactOptions::default() };
+    let model = prepared(&tower, FactOptions::default()).unwrap().model;
+    let classes: Vec<&str> = model.targets.iter().map(|target| target.class.as_str()).collect();
+    assert_eq!(classes, ["CLIPVisionModelWithProjection", "CLIPVisionModel"]);
+    let model = prepared(&tower, wanted("CLIPVisionModel")).unwrap().model;
+    assert_eq!(model.config["architectures"], json!(["CLIPVisionModel"]));
+    let refused = |class: &str| prepared(&tower, wanted(class)).err().unwrap().to_string();
+    assert!(refused("ViTModel").contains("a CLIP image tower"), "{}", refused("ViTModel"));
+    assert!(refused("BertModel").contains("can become"), "{}", refused("BertModel"));
 }
 
 #[test]

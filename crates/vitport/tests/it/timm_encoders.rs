@@ -91,7 +91,7 @@ fn twins() -> Vec<Twin> {
             "tipsv2_giant",
             "timm_tipsv2.toml",
             pooled,
-            tipsv2(json!({ "gated_mlp": true, "act_layer": "silu" })),
+            tipsv2(json!({ "gated_mlp": true, "mlp_dim": 48, "act_layer": "silu" })),
         ),
         twin("radio", "timm_radio.toml", "summary", radio(true)),
         twin("radio_huge", "timm_radio.toml", "summary", radio(false)),

@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use super::super::{Definition, Identity, Inquiry, SourceDefinition};
 use super::TimmDefinition;
-use crate::facts::{Evidence, FactError};
+use crate::facts::{Evidence, Fact, FactError, Origin};
 use crate::finding::Head;
 use crate::mapping::Sources;
 use crate::nn::{ForwardError, Network};
@@ -40,6 +40,12 @@ impl SourceDefinition for TimmDefinition {
             }
             _ => None,
         }
+    }
+
+    fn usual_facts(&self) -> Vec<Fact> {
+        let origin = || Origin::Definition(self.by_definition);
+        let usual = self.fields.iter().filter_map(|field| Some((field.fact, field.otherwise?)));
+        usual.map(|(fact, value)| Fact::new(fact, value, origin())).collect()
     }
 
     fn recognises(&self, tensors: &Sources) -> bool {

@@ -94,6 +94,10 @@ impl SourceConfig for TimmConfig<'_> {
         self.architecture
     }
 
+    fn tag(&self) -> Option<&str> {
+        self.tag
+    }
+
     fn license(&self) -> Option<Sourced<String>> {
         let stated = self.pretrained_cfg.get("license")?.as_str().filter(|text| !text.is_empty())?;
         Some(Sourced::new(stated.to_owned(), Origin::Config("pretrained_cfg.license".to_owned())))

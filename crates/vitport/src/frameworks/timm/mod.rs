@@ -469,6 +469,18 @@ impl Framework for Timm {
         })
     }
 
+    fn opened_by_name(&self, name: &str) -> Option<String> {
+        let tag = registry::find(name)?.tag;
+        let is_it = tag.has_weights && tag.hub_id.as_deref() == Some(&*format!("timm/{}", tag.full_name()));
+        is_it.then(|| {
+            format!(
+                "with timm installed, transformers opens the published one as it is (TimmWrapper): \
+                 AutoModel.from_pretrained(\"timm/{}\")",
+                tag.full_name()
+            )
+        })
+    }
+
     fn published_in(&self, repository: &str) -> Option<PublishedModel> {
         let mut tags = registry::tags();
         tags.find(|tag| tag.hub_id.as_deref() == Some(repository)).map(Tag::published)

@@ -1,0 +1,124 @@
+//! `level`, `since` and `outside`: how much of the source's forward pass a mapping's target computes, and in which versions of
+//! transformers.
+
+use serde::{Deserialize, Serialize};
+
+use super::language::Mapping;
+use crate::facts::Facts;
+
+/// Says how much of the source's forward pass the target computes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// Means all of it.
+    Whole,
+    /// Means all but its last steps, which are easily done outside.
+    Features,
+}
+
+impl Level {
+    /// Returns the word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Whole => "whole",
+            Self::Features => "features",
+        }
+    }
+}
+
+/// Describes what of the source's forward pass is not in the target.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Outside {
+    /// Says what it is: `the mean over patches`.
+    pub what: String,
+    /// Gives the Python that computes it of what the model returns, `outputs`.
+    pub code: String,
+}
+
+/// Gives the level of a mapping, which may depend on a flag.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(untagged)]
+pub(super) enum LevelKey {
+    /// The same for every source.
+    Always(Level),
+    /// One with the flag, another without it.
+    When {
+        /// The flag.
+        when: String,
+        /// The level with it.
+        is: Level,
+        /// The level without it.
+        #[serde(rename = "else")]
+        otherwise: Level,
+    },
+}
+
+/// Describes a class that a source can become.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Target {
+    /// Names the class, as in `architectures`.
+    pub class: String,
+    /// Says how much of the source it computes.
+    pub level: Level,
+    /// Gives the version of transformers from which on there is the class, where it is not in both.
+    pub since: Option<u32>,
+    /// Says what is not in the class.
+    pub outside: Option<Outside>,
+    /// Names the mapping's file.
+    pub mapping: String,
+}
+
+impl Target {
+    /// Returns the versions of transformers that open such a folder, in words.
+    pub fn versions(&self) -> &'static str {
+        match self.since {
+            Some(_) => "transformers 5 only",
+            None => "transformers 4 and 5",
+        }
+    }
+}
+
+impl Mapping {
+    /// Returns how much of such a source the target computes.
+    pub fn level(&self, facts: &Facts) -> Level {
+        match &self.level {
+            None => Level::Whole,
+            Some(LevelKey::Always(level)) => *level,
+            Some(LevelKey::When { when, is, otherwise }) => match facts.flag(when) {
+                Some(false) => *otherwise,
+                _ => *is,
+            },
+        }
+    }
+
+    /// Returns what of such a source is not in the target.
+    pub fn outside(&self, facts: &Facts) -> Option<&Outside> {
+        self.outside.as_ref().filter(|_| self.level(facts) == Level::Features)
+    }
+
+    /// Returns the class that such a source becomes, as far as the facts say it.
+    pub(super) fn class(&self, facts: &Facts) -> Option<String> {
+        let (key, expression) = self.config.iter().find(|(key, _)| key == "architectures")?;
+        let classes = expression.value(key, facts, &self.to).ok()?;
+        Some(classes.get(0)?.as_str()?.to_owned())
+    }
+
+    /// Returns every class that some source becomes.
+    pub(super) fn classes(&self) -> Vec<&str> {
+        let architectures = self.config.iter().find(|(key, _)| key == "architectures");
+        let values = architectures.map_or_else(Vec::new, |(_, expression)| expression.constants());
+        values.into_iter().filter_map(|value| value.get(0)?.as_str()).collect()
+    }
+
+    /// Returns what such a source becomes.
+    pub fn target(&self, facts: &Facts) -> Option<Target> {
+        Some(Target {
+            class: self.class(facts)?,
+            level: self.level(facts),
+            since: self.since,
+            outside: self.outside(facts).cloned(),
+            mapping: self.file.clone(),
+        })
+    }
+}
