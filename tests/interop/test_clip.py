@@ -97,9 +97,12 @@ def test_tower(opened, name, kind):
         assert report["processor"].startswith("CLIPImageProcessor")
 
 
-def test_a_head_with_a_bias_is_refused(tmp_path):
+def test_a_head_with_a_bias_stays_outside(tmp_path):
     source = tower(tmp_path / "fine-tuned", "vit_base_patch32_clip_224", "openai", {"img_size": 96, **SMALL}, bias=0.1)
-    refused = environment.convert(source, tmp_path / "out")
+    refused = environment.convert(source, tmp_path / "refused", "--target", "CLIPVisionModelWithProjection")
     assert refused.returncode == 7 and "--no-head" in refused.stderr, refused.stderr
-    assert not (tmp_path / "out").exists()
-    assert environment.convert(source, tmp_path / "out", "--no-head").returncode == 0
+    assert not (tmp_path / "refused").exists()
+    for flags in ((), ("--no-head",)):
+        folder = tmp_path / f"out{len(flags)}"
+        assert environment.convert(source, folder, *flags).returncode == 0
+        assert json.loads((folder / "config.json").read_text())["architectures"] == ["CLIPVisionModel"]

@@ -43,6 +43,11 @@ fn becoming(class: &str) -> Request {
     Request { facts, ..Request::default() }
 }
 
+fn without_head_becoming(class: &str) -> Request {
+    let Request { facts, .. } = becoming(class);
+    Request { facts: FactOptions { without_head: true, ..facts }, ..Request::default() }
+}
+
 fn headless() -> Request {
     Request { facts: FactOptions { without_head: true, ..FactOptions::default() }, ..Request::default() }
 }
@@ -72,6 +77,8 @@ fn fixtures() -> Vec<(String, Prepared)> {
         (format!("{data}/timm_encoders/ijepa"), Request::default()),
         (format!("{data}/timm_encoders/gap_classifier"), Request::default()),
         (format!("{data}/timm_encoders/gap_classifier"), headless()),
+        (format!("{data}/timm_encoders/gap_classifier"), without_head_becoming("SiglipVisionModel")),
+        (format!("{data}/timm_encoders/gap_classifier"), becoming("SiglipForImageClassification")),
         (format!("{data}/timm_encoders/siglip_gap_classifier"), becoming("SiglipForImageClassification")),
         (format!("{data}/timm_encoders/aimv2"), Request::default()),
         (format!("{data}/timm_encoders/intern"), Request::default()),

@@ -1,0 +1,63 @@
+"""Every pretrained tag of timm's ViTs, as a small twin: what it becomes, and that both versions compute what timm does with it."""
+import json
+import os
+import subprocess
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+import environment
+
+SCRIPT = Path(__file__).with_name("every_vit.py")
+# Classes, how much of timm's forward pass they compute, and how many tags become them.
+BECOME = {
+    ("Aimv2VisionModel", "features"): 14,
+    ("CLIPVisionModel", "features"): 29,
+    ("CLIPVisionModelWithProjection", "whole"): 58,
+    ("IJepaForImageClassification", "whole"): 4,
+    ("IJepaModel", "features"): 47,
+    ("InternVLVisionModel", "features"): 2,
+    ("RadioModel", "whole"): 6,
+    ("SiglipVisionModel", "whole"): 26,
+    ("Tipsv2VisionModel", "whole"): 4,
+    ("ViTForImageClassification", "whole"): 70,
+    ("ViTModel", "whole"): 15,
+}
+ONLY_IN_5 = {"RadioModel", "Tipsv2VisionModel"}
+REFUSED = 58
+
+
+@pytest.fixture(scope="module")
+def tallies(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("every_vit")
+    python = {major: environment.environments_home() / f"v{major}" / "bin" / "python" for major in environment.MAJORS}
+    offline = {**os.environ, "HF_HUB_OFFLINE": "1"}
+    subprocess.run([python[4], SCRIPT, "make", directory], check=True, env=offline)
+    opening = [subprocess.Popen([python[major], SCRIPT, "open", directory], env=offline) for major in environment.MAJORS]
+    assert [process.wait() for process in opening] == [0, 0]
+    read = lambda name: json.loads((directory / name).read_text())
+    return read("made.json"), {major: read(f"opened.v{major}.json") for major in environment.MAJORS}
+
+
+def test_each_becomes_the_class_that_holds_most_of_it(tallies):
+    made, _ = tallies
+    targets = [row["target"] for row in made.values() if row["code"] == 0]
+    assert Counter((target["class"], target["level"]) for target in targets) == BECOME
+    assert {target["class"] for target in targets if target["since"]} == ONLY_IN_5
+    refused = {name: row for name, row in made.items() if row["code"]}
+    assert {row["code"] for row in refused.values()} == {7} and len(refused) == REFUSED
+    for name, row in refused.items():
+        assert f'AutoModel.from_pretrained("timm/{name}")' in row["refusal"], row["refusal"]
+
+
+@pytest.mark.parametrize("major", environment.MAJORS)
+def test_each_computes_what_timm_does(tallies, major):
+    made, opened = tallies
+    wanted = {"whole": "exact", "features": "features"}
+    for name, found in opened[major].items():
+        target = made[name]["target"]
+        if major == 4 and target["since"]:
+            assert found.startswith("AttributeError"), f"{name}: {found}"
+        else:
+            assert found == wanted[target["level"]], f"{name}: {found}"
