@@ -153,10 +153,7 @@ impl Sign {
             }
             Sign::NeedsOne(names) => match names.iter().find(|name| tensors.has(name)) {
                 Some(name) => evidence.weights(fact, true, *name),
-                None => {
-                    let first = names.first().copied().unwrap_or_default();
-                    evidence.weights(fact, false, format!("the absence of {first}"));
-                }
+                None => evidence.weights(fact, false, format!("the absence of {}", names.join(" and "))),
             },
             Sign::Needs(name) if tensors.has(name) => evidence.weights(fact, true, name),
             Sign::Needs(name) => evidence.weights(fact, false, format!("the absence of {name}")),
