@@ -36,7 +36,7 @@ pub(crate) fn read(path: &Path, limits: &Limits) -> Result<(Vec<Source>, Content
 }
 
 fn read_file(path: &Path, limits: &Limits) -> Result<(Vec<Source>, Contents), CheckpointError> {
-    let source = Source::open(path)?;
+    let source = Source::open(path, &limits.stop)?;
     let kind = detect::kind(&source).map_err(|fault| fault.in_file(path))?;
     if kind == Kind::Json {
         let index = index::read(&source, limits).map_err(|fault| fault.in_file(path))?;
@@ -115,7 +115,7 @@ fn read_shards(
     let mut joined = Contents::default();
     let mut owners = HashMap::new();
     for (number, shard) in index.shards.iter().enumerate() {
-        let source = Source::open(&shard.path).map_err(|error| match error {
+        let source = Source::open(&shard.path, &limits.stop).map_err(|error| match error {
             CheckpointError::NotFound { .. } => missing_shard(path, &shard.name),
             other => other,
         })?;

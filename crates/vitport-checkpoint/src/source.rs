@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use crate::error::{CheckpointError, Fault, Reason, Refusal, refuse};
 use crate::opened::{FileHandle, Opened};
+use crate::stop::Stop;
 
 /// Describes an open regular file, the length it had, and when it had last been written to.
 #[derive(Debug)]
@@ -17,11 +18,12 @@ pub(crate) struct Source {
     pub(crate) path: PathBuf,
     pub(crate) len: u64,
     opened: Arc<Opened>,
+    stop: Stop,
 }
 
 impl Source {
     /// Opens a regular file. Pipes, devices and folders are not opened at all.
-    pub(crate) fn open(path: &Path) -> Result<Self, CheckpointError> {
+    pub(crate) fn open(path: &Path, stop: &Stop) -> Result<Self, CheckpointError> {
         let failed = |source: io::Error| match source.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::InvalidFilename => {
                 CheckpointError::NotFound { path: path.to_path_buf() }
@@ -38,7 +40,7 @@ impl Source {
             fault.map_err(|fault| fault.in_file(path))?;
         }
         let opened = Opened::open(path).map_err(failed)?;
-        Ok(Self { path: path.to_path_buf(), len: opened.len(), opened })
+        Ok(Self { path: path.to_path_buf(), len: opened.len(), opened, stop: stop.clone() })
     }
 
     /// Refuses a file that was written to since it was opened, as far as its length and its time show it.
@@ -53,6 +55,9 @@ impl Source {
 
     /// Fills `out` from `offset` on, in one positional read where the operating system allows.
     pub(crate) fn read_exact_at(&self, out: &mut [u8], offset: u64) -> Result<(), Fault> {
+        if self.stop.is_stopped() {
+            return Err(io::Error::other("reading was stopped").into());
+        }
         match read_exact_at(&*self.opened.file()?, out, offset) {
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => refuse(
                 Reason::Truncated,

@@ -14,6 +14,7 @@ use crate::failure::{Failure, FailureKind};
 use crate::output::Printer;
 use crate::progress;
 use crate::terminal::message::note_line;
+use crate::watch::Watch;
 
 /// Bytes that an image from an address may have.
 const MOST_IMAGE_BYTES: u64 = 256 << 20;
@@ -158,6 +159,10 @@ impl<'a> Shown<'a> {
 
 impl Progress for Shown<'_> {
     fn event(&self, event: FetchEvent<'_>) {
+        if self.output.watch().is_some_and(Watch::is_stopped) {
+            // The client waits for bytes and asks nobody whether it is to go on; unwinding lets go of its locks and files.
+            std::panic::resume_unwind(Box::new("stopped"));
+        }
         match event {
             FetchEvent::Started { file, size, resumed_from } if !hides_bars() => {
                 let file = escape(file).to_string();

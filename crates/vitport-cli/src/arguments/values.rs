@@ -19,7 +19,7 @@ pub(super) fn image_size(text: &str) -> Result<[u64; 2], String> {
         Ok(edge) if (1..=65_536).contains(&edge) => Ok(edge),
         _ => Err("an image size is one number of pixels, or HEIGHTxWIDTH, up to 65536".to_owned()),
     };
-    match text.split_once(['x', 'X']) {
+    match text.split_once(['x', 'X', ',']) {
         Some((height, width)) => Ok([edge(height)?, edge(width)?]),
         None => edge(text).map(|edge| [edge, edge]),
     }

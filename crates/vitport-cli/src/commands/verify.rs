@@ -2,6 +2,7 @@
 
 use serde_json::json;
 use vitport::pipeline;
+use vitport::verify::page;
 
 use crate::arguments::VerifyArguments;
 use crate::failure::Failure;
@@ -29,6 +30,7 @@ pub fn run(arguments: VerifyArguments, output: &Printer) -> Result<(), Failure> 
     let report = pipeline::verify(&prepared, &arguments.folder, &image);
     spinner.finish_and_clear();
     let report = report?;
+    output.page(|| page::html(&report, &image));
     if let Some(file) = report_file {
         file.write(&report, &image, None)?;
     }

@@ -30,7 +30,7 @@ pub use pixels::CROP_ROUNDING;
 pub use recognise::is_report;
 pub use report::{
     CastReport, Comparison, Guess, HashedFile, ImageReport, KnownDeviation, NamedDeviation, Probabilities,
-    Report, SCHEMA, SourceReport, TensorCounts, Timings, Verdict, top5,
+    Report, SCHEMA, SourceReport, TensorCounts, Timings, Verdict, top,
 };
 pub use run::{accounts, compare};
 pub use tensors::{TensorMismatch, WeightsComparison};

@@ -387,11 +387,16 @@ impl Probabilities {
     }
 }
 
-/// The five most probable classes by their logits.
-pub fn top5(logits: &[f32], probabilities: Probabilities, label: impl Fn(usize) -> String) -> Vec<Guess> {
+/// The most probable classes by their logits, so many of them at most.
+pub fn top(
+    count: usize,
+    logits: &[f32],
+    probabilities: Probabilities,
+    label: impl Fn(usize) -> String,
+) -> Vec<Guess> {
     let mut order: Vec<(usize, f64)> = probabilities.of_logits(logits).into_iter().enumerate().collect();
     order.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-    let named = order.into_iter().take(5);
+    let named = order.into_iter().take(count);
     named.map(|(class, probability)| Guess { class, label: label(class), probability }).collect()
 }
 
@@ -429,7 +434,7 @@ mod tests {
     #[test]
     fn the_most_probable_come_first() {
         let logits = [0.0, 2.0, 1.0, f32::NEG_INFINITY];
-        let guesses = top5(&logits, Probabilities::of(None, 4), |class| format!("c{class}"));
+        let guesses = top(5, &logits, Probabilities::of(None, 4), |class| format!("c{class}"));
         let classes: Vec<usize> = guesses.iter().map(|guess| guess.class).collect();
         assert_eq!(classes, [1, 2, 0, 3]);
         let sum: f64 = guesses.iter().map(|guess| guess.probability).sum();
@@ -439,9 +444,9 @@ mod tests {
 
     #[test]
     fn a_single_class_and_several_right_ones_have_the_sigmoid() {
-        let only = top5(&[2.0], Probabilities::of(None, 1), |class| class.to_string());
+        let only = top(5, &[2.0], Probabilities::of(None, 1), |class| class.to_string());
         assert!((only[0].probability - 0.880_797).abs() < 1e-6);
         let both = Probabilities::of(Some("multi_label_classification"), 2);
-        assert_eq!(top5(&[0.0, 0.0], both, |class| class.to_string())[1].probability, 0.5);
+        assert_eq!(top(5, &[0.0, 0.0], both, |class| class.to_string())[1].probability, 0.5);
     }
 }

@@ -14,7 +14,7 @@ use super::layers::{Compare, Keep, SourceRun};
 use super::pixels::{self, PreparedPixels};
 use super::report::{
     CastReport, Comparison, Guess, KnownDeviation, NamedDeviation, Probabilities, Report, SCHEMA,
-    SourceReport, TensorCounts, Timings, Verdict, top5,
+    SourceReport, TensorCounts, Timings, Verdict, top,
 };
 use super::rounded::RoundedWeights;
 use super::tensors;
@@ -375,7 +375,7 @@ fn guesses(outputs: &Outputs, label: impl Fn(usize) -> String) -> Vec<Guess> {
     outputs
         .values("logits")
         .filter(|logits| logits.iter().all(|logit| logit.is_finite()))
-        .map_or_else(Vec::new, |logits| top5(logits, Probabilities::of(None, logits.len()), label))
+        .map_or_else(Vec::new, |logits| top(5, logits, Probabilities::of(None, logits.len()), label))
 }
 
 /// A class's name as the folder has it.
