@@ -111,6 +111,12 @@ pub fn error_kinds() -> impl Iterator<Item = (String, u8)> {
     FailureKind::value_variants().iter().filter_map(move |kind| Some((named(kind)?, kind.exit_code())))
 }
 
+/// Removes what running commands have not finished, and lets no more be made or published: for a process that is about to end.
+pub fn end() {
+    // What is held here is held to the process's end.
+    std::mem::forget(vitport::temporary::remove_all());
+}
+
 fn document(failure: Failure) -> Value {
     versioned(&failure.document()).unwrap_or_default()
 }
