@@ -286,7 +286,7 @@ class Diff(Document):
 class Guess(NamedTuple):
     """A class and how probable a network holds it."""
 
-    index: int
+    class_id: int
     """The class's number."""
     label: str
     """Its name."""

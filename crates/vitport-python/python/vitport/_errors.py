@@ -22,7 +22,8 @@ class Error(Exception):
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the error's document, a copy."""
-        return load(self._document)
+        copy: dict[str, Any] = load(self._document)
+        return copy
 
     @property
     def kind(self) -> str:

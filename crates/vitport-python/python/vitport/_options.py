@@ -3,14 +3,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from os import PathLike
-from typing import TYPE_CHECKING, Literal, TypedDict, Union
+from typing import Literal, TypedDict, Union
 
 Path = Union[str, "PathLike[str]"]
 Size = Union[int, str]
-
-if TYPE_CHECKING:
-    Channels = Union[float, str, tuple[float, float, float]]
-    ImageSize = Union[int, str, tuple[int, int]]
+Channels = Union[float, str, tuple[float, float, float]]
+ImageSize = Union[int, str, tuple[int, int]]
 
 
 class LimitOptions(TypedDict, total=False):

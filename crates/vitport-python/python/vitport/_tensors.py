@@ -182,7 +182,8 @@ class Slice:
         if not self._shape or not parts or parts[0] is Ellipsis:
             whole = self._of._rows(self._name, 0, self._shape[0] if self._shape else 1)
             return whole if parts in ((), (Ellipsis,)) else whole[parts]
-        rows, rest = parts[0], parts[1:]
+        rows: Any = parts[0]
+        rest = parts[1:]
         if isinstance(rows, slice):
             begin, end, step = rows.indices(self._shape[0])
             if step < 1:
@@ -190,12 +191,12 @@ class Slice:
             read = self._of._rows(self._name, begin, max(0, end - begin))
             within: Any = slice(None, None, step)
         else:
-            row = rows.__index__()  # type: ignore[union-attr]
+            row = rows.__index__()
             row += self._shape[0] if row < 0 else 0
             if not 0 <= row < self._shape[0]:
                 raise IndexError(f"row {rows} of {self._shape[0]}")
             read, within = self._of._rows(self._name, row, 1), 0
-        return read[(within, *rest)]
+        return read[(within,) + rest]
 
 
 class _Maps:
