@@ -22,7 +22,7 @@ def test_a_function_has_the_commands_options(name):
     of_the_command = dict(_vitport.options_of(name))
     for other in _commands.OTHER_DOCUMENT.get(name, ()):
         assert of_the_command.pop(other) is False
-    listed = set(FUNCTIONS[name].__annotations__) | all_keys(FUNCTIONS[name])
+    listed = set(FUNCTIONS[name].__annotations__)
     parameters = inspect.signature(getattr(vitport, name)).parameters
     named = {each for each in parameters if each in of_the_command}
     assert listed | named == set(of_the_command) and not listed & named
@@ -30,9 +30,7 @@ def test_a_function_has_the_commands_options(name):
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_flags_are_flags(name):
-    types = {}
-    for base in (*FUNCTIONS[name].__orig_bases__, FUNCTIONS[name]) if hasattr(FUNCTIONS[name], "__orig_bases__") else (FUNCTIONS[name],):
-        types.update(getattr(base, "__annotations__", {}))
+    types = FUNCTIONS[name].__annotations__
     for option, takes_value in _vitport.options_of(name):
         if option in types:
             written = getattr(types[option], "__forward_arg__", types[option])
@@ -40,11 +38,7 @@ def test_flags_are_flags(name):
 
 
 def test_reading_takes_the_limits_and_the_key():
-    limits = all_keys(_options.LimitOptions)
+    limits = set(_options.LimitOptions.__annotations__)
     of_inspect = dict(_vitport.options_of("inspect"))
     assert limits | {"key"} <= set(of_inspect)
     assert "key" in inspect.signature(vitport.load_state_dict).parameters
-
-
-def all_keys(typed):
-    return set(typed.__optional_keys__) | set(typed.__required_keys__)

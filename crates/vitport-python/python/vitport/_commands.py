@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Optional, Union
 from . import _vitport
 from ._documents import Checkpoint, Classification, Conversion, Diff, Model, Plan, Report, parse
 from ._errors import CLASSES, Error, UsageError
-from ._options import Path
 from ._progress import Listener, Shown
 
 if TYPE_CHECKING:
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
         DiffOptions,
         InspectOptions,
         ModelsOptions,
+        Path,
         PlanOptions,
         VerifyOptions,
     )

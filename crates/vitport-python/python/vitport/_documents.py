@@ -78,9 +78,9 @@ class Plan(Document):
         return targets
 
     @property
-    def facts(self) -> dict[str, Any]:
-        """What is known of the model, by name."""
-        return {fact["name"]: load(fact["value"]) for fact in self._document["facts"]}
+    def facts(self) -> dict[str, str]:
+        """What is known of the model, by name, as text."""
+        return {fact["name"]: fact["value"] for fact in self._document["facts"]}
 
     @property
     def assumptions(self) -> list[Any]:

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal, Optional, Union, overload
 
 from ._frameworks import Framework, framework_of
-from ._options import Path
 from ._vitport import Reader
 
 if TYPE_CHECKING:
@@ -14,7 +13,7 @@ if TYPE_CHECKING:
     import torch
     from typing_extensions import Unpack
 
-    from ._options import LimitOptions
+    from ._options import LimitOptions, Path
 
     Array = numpy.ndarray[Any, Any]
     Index = Union[int, slice, "ellipsis", tuple[Union[int, slice, "ellipsis"], ...]]  # noqa: F821
@@ -57,7 +56,7 @@ def load_state_dict(
     that shared a storage do not share one here. Checksums are compared where the format has any.
 
     With ``mmap=True`` nothing is copied: tensors are views of the file, mapped into memory so that writing to them changes this process's
-    copy alone. No checksum is looked at, and what the file says when it is changed later is what the tensors say. Tensors that do not lie
+    copy alone; names that share a storage share it here, too. No checksum is looked at, and what the file says when it is changed later is what the tensors say. Tensors that do not lie
     in the file as they are in memory (compressed, with other strides, misaligned) are copies all the same.
 
     Raises :class:`vitport.FileError` where the file is refused, ``KeyError`` never, ``ImportError`` without the framework.
@@ -68,7 +67,7 @@ def load_state_dict(
     if mmap:
         maps = _Maps(reader)
         return {name: maps.tensor(to, name, dtype, shape) for name, dtype, shape in described}
-    for dtype in {dtype for _, dtype, _ in described}:
+    for _, dtype, _ in described:
         to.check(dtype)
     return {
         name: to.tensor(memory, begin, dtype, shape)
