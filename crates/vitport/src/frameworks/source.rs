@@ -3,8 +3,9 @@
 
 use serde_json::Value;
 
+use super::registry::{Architecture, Tag};
 use super::{Definition, PublishedModel, SavedModules};
-use crate::facts::{Evidence, Fact, FactError};
+use crate::facts::{Evidence, Fact, FactError, Facts};
 use crate::finding::Head;
 use crate::image::{
     CropRounding, DirectPixels, ImageError, MicrosoftTransform, Pixels, RgbImage, TimmTransform,
@@ -34,6 +35,11 @@ pub trait SourceDefinition: Definition {
 
     /// Returns the linear layer that is its classifier.
     fn head(&self) -> Option<Head> {
+        None
+    }
+
+    /// Returns the facts that a registry has of published weights; none of networks that are not this definition's.
+    fn registered(&self, _architecture: &Architecture, _tag: &Tag) -> Option<Facts> {
         None
     }
 

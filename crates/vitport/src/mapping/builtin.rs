@@ -26,11 +26,13 @@ const MAPPINGS: [(&str, &str); 17] = [
 ];
 
 /// Names and texts of the layouts, in the order in which they are tried.
-const LAYOUTS: [(&str, &str); 7] = [
+const LAYOUTS: [(&str, &str); 9] = [
     ("layouts/jax_vit.toml", include_str!("../../mappings/layouts/jax_vit.toml")),
     ("layouts/deit3_vit.toml", include_str!("../../mappings/layouts/deit3_vit.toml")),
     ("layouts/dinov2_chunks.toml", include_str!("../../mappings/layouts/dinov2_chunks.toml")),
     ("layouts/torchvision_vit.toml", include_str!("../../mappings/layouts/torchvision_vit.toml")),
+    ("layouts/torchvision_regnet.toml", include_str!("../../mappings/layouts/torchvision_regnet.toml")),
+    ("layouts/torchvision_convnext.toml", include_str!("../../mappings/layouts/torchvision_convnext.toml")),
     ("layouts/jeonsworld_vit.toml", include_str!("../../mappings/layouts/jeonsworld_vit.toml")),
     ("layouts/mmpretrain_vit.toml", include_str!("../../mappings/layouts/mmpretrain_vit.toml")),
     ("layouts/transformers_vit.toml", include_str!("../../mappings/layouts/transformers_vit.toml")),

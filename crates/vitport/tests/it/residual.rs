@@ -66,6 +66,22 @@ fn a_folder_is_what_transformers_saves_and_the_same_model() {
 }
 
 #[test]
+fn batches_that_were_not_counted_are_zero() {
+    for name in ["resnet_bottleneck", "regnet_y"] {
+        let scratch = tempfile::tempdir().unwrap();
+        std::fs::copy(data(name).join("config.json"), scratch.path().join("config.json")).unwrap();
+        save(&floats(&data(name).join("model.safetensors")), &scratch.path().join("model.safetensors"));
+        let converted = convert(scratch.path());
+        let mut expected = read(&data(&format!("{name}.transformers.safetensors")));
+        let counted = |name: &str| name.ends_with("num_batches_tracked");
+        expected.iter_mut().filter(|(name, _)| counted(name)).for_each(|(_, (_, values))| values.fill(0.0));
+        assert!(read(&converted.folder.join("model.safetensors")) == expected, "{name}");
+        let report = verify(&converted.prepared, &converted.folder, &TestImage::built_in().unwrap()).unwrap();
+        assert_eq!(report.verdict, Verdict::Same, "{:?}", report.reasons);
+    }
+}
+
+#[test]
 fn every_tag_that_was_measured_to_be_exact_converts() {
     let count = |module: &str, class: &str| {
         let models =

@@ -4,7 +4,8 @@ use serde_json::{Map, Value};
 
 use super::super::{Definition, Identity, Inquiry, SourceDefinition};
 use super::TimmDefinition;
-use crate::facts::{Evidence, Fact, FactError, Origin};
+use super::registry::{Architecture, Tag};
+use crate::facts::{Evidence, Fact, FactError, Facts, Origin};
 use crate::finding::Head;
 use crate::mapping::Sources;
 use crate::nn::{ForwardError, Network};
@@ -30,6 +31,10 @@ impl SourceDefinition for TimmDefinition {
 
     fn anchors(&self) -> &'static [&'static [&'static str]] {
         self.structure.recognised_by
+    }
+
+    fn registered(&self, architecture: &Architecture, tag: &Tag) -> Option<Facts> {
+        self.modules.contains(&architecture.module).then(|| self.facts_of(architecture, tag))
     }
 
     fn head(&self) -> Option<Head> {

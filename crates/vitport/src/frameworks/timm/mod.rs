@@ -2,7 +2,6 @@
 
 mod arguments;
 pub mod beit;
-mod catalogue;
 mod classes;
 pub mod convnext;
 mod definition;
@@ -29,11 +28,12 @@ use self::field::{Field, Literal};
 pub use self::hub_config::TimmConfig;
 use self::like::Like;
 use self::preprocessing::Said;
-use self::registry::{Architecture, Tag};
+use self::registry::{Architecture, Found, Tag};
 use self::saved_module::SavedConfig;
 use self::structure::Structure;
 use self::training::Training;
-use super::framework::convertible;
+use super::framework::{self, convertible};
+use super::registry::known_model;
 use super::saved_modules::Role;
 use super::source::{Identity, Inquiry, Preparation, Transform};
 use super::{Framework, KnownModel, PublishedModel, SourceConfig};
@@ -235,7 +235,7 @@ impl TimmDefinition {
                 Some(_) => registry::origin(&tag.full_name()),
                 None => named.of_default_tag(&tag.full_name()),
             };
-            let tag = named.tag.or_else(|| registry::tags_of(named.architecture.name).next())?;
+            let tag = named.tag.or_else(|| framework::tags_of(named.architecture.name).first().copied())?;
             Some((tag, origin(tag)))
         });
         let of_config = of_config.map(|size| {
@@ -428,13 +428,6 @@ const DEFINITIONS: [&TimmDefinition; 5] = [
     &regnet::DEFINITION,
 ];
 
-/// Returns the id of the definition that defines a tag's network, and the facts that the registry has of it; none for a module
-/// that is not defined here.
-pub fn facts_of(tag: &Tag) -> Option<(&'static str, Facts)> {
-    let definition = DEFINITIONS.into_iter().find(|definition| definition.modules.contains(&tag.module))?;
-    Some((definition.id, definition.facts_of(registry::architecture(tag.architecture)?, tag)))
-}
-
 /// Returns timm's modules whose architectures are defined here.
 fn modules() -> Vec<&'static str> {
     DEFINITIONS.into_iter().flat_map(|definition| definition.modules).copied().collect()
@@ -481,19 +474,28 @@ impl Framework for Timm {
         })
     }
 
+    fn find(&self, name: &str) -> Option<Found> {
+        registry::find(name)
+    }
+
+    fn suggest(&self, name: &str) -> Vec<String> {
+        registry::suggest(name)
+    }
+
+    fn tags_of(&self, architecture: &str) -> Vec<&'static Tag> {
+        registry::tags_of(architecture).collect()
+    }
+
     fn published_in(&self, repository: &str) -> Option<PublishedModel> {
         let mut tags = registry::tags();
         tags.find(|tag| tag.hub_id.as_deref() == Some(repository)).map(Tag::published)
     }
 
     fn released_as(&self, file_name: &str) -> Option<PublishedModel> {
-        let is_its_name = |tag: &&Tag| {
-            tag.url.as_deref().and_then(|url| url.rsplit('/').next()).is_some_and(|name| name == file_name)
-        };
-        registry::tags().find(is_its_name).map(Tag::published)
+        registry::tags().find(|tag| tag.file_name() == Some(file_name)).map(Tag::published)
     }
 
     fn known_models(&self) -> Box<dyn Iterator<Item = KnownModel>> {
-        Box::new(registry::tags().map(catalogue::known_model))
+        Box::new(registry::tags().map(known_model))
     }
 }

@@ -35,6 +35,7 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
             ("preact", Sign::Part(&["s1.b1.norm1."], Literal::YES)),
             ("final_conv", Sign::Part(&["final_conv."], Literal::YES)),
             ("norm_layer", Sign::Lack("s1.b1.conv1.bn.running_mean", NO_STATISTICS, "the absence of")),
+            ("num_batches_tracked", Sign::Has("stem.bn.num_batches_tracked")),
             ("in_chans", Sign::Axis("stem.conv.weight", 1, 4)),
             ("stem_size", Sign::Edges("stem.conv.weight")),
             ("depths", Sign::CountFromOne("s{s1}.b")),

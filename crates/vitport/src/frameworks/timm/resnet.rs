@@ -38,6 +38,7 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
             ("attention", Sign::Part(&["layer1.0.se."], Literal::YES)),
             ("replace_stem_pool", Sign::Part(&["maxpool."], Literal::YES)),
             ("norm_layer", Sign::Lack("bn1.running_mean", NO_STATISTICS, "the absence of")),
+            ("num_batches_tracked", Sign::Has("bn1.num_batches_tracked")),
             ("in_chans", Sign::Axis("conv1.weight", 1, 4)),
             ("stem_size", Sign::Edges("conv1.weight")),
             ("bottleneck", Sign::Has("layer1.0.conv3.weight")),

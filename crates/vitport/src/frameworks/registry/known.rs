@@ -1,14 +1,25 @@
-//! The rows of `vitport models` that timm's registry has.
+//! The rows of `vitport models` that a registry has, and what becomes of each.
 
 use super::super::known_model::{Becomes, Exactness, KnownModel, class_of};
-use super::registry::Tag;
+use super::super::{SOURCES, SourceDefinition, framework};
+use super::Tag;
+use crate::facts::Facts;
 
 impl Tag {
+    /// Returns the id of the definition that defines its network, and the facts that the registry has of it; none for a network
+    /// that is not defined here.
+    pub fn facts(&self) -> Option<(&'static str, Facts)> {
+        let architecture = framework::find(self.architecture)?.architecture;
+        let facts = |definition: &dyn SourceDefinition| {
+            Some((definition.id(), definition.registered(architecture, self)?))
+        };
+        SOURCES.into_iter().find_map(facts)
+    }
+
     /// Returns what it becomes: what the mappings make of the facts that the registry has of it.
     pub fn becomes(&self) -> Becomes {
         let is_exact = self.exactness == Exactness::Exact;
-        let class =
-            super::facts_of(self).and_then(|(definition, facts)| class_of(definition, &facts, is_exact));
+        let class = self.facts().and_then(|(definition, facts)| class_of(definition, &facts, is_exact));
         match (class, self.target.as_ref()) {
             (Some(class), _) => Becomes::Class(class),
             (None, Some(class)) => Becomes::NotYet(class.clone()),
@@ -19,15 +30,15 @@ impl Tag {
 }
 
 /// Returns a tag as a row.
-pub(super) fn known_model(tag: &'static Tag) -> KnownModel {
+pub(in super::super) fn known_model(tag: &'static Tag) -> KnownModel {
     let [_, height, width] = tag.input_size;
     KnownModel {
         name: tag.full_name(),
         family: match tag.module {
             "vision_transformer" | "deit" => "vit",
-            module => module,
+            module => module.trim_start_matches("torchvision."),
         },
-        module: Some(tag.module),
+        module: tag.is_timms().then_some(tag.module),
         exactness: Some(tag.exactness),
         parameters: tag.parameters,
         classes: tag.num_classes,

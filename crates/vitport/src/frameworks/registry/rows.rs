@@ -8,13 +8,13 @@ use serde_json::{Map, Value};
 
 /// Describes a line of four columns: the architecture's name, its class, a tag, and what the row says otherwise than its class.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Line {
+pub(in super::super) struct Line {
     /// Gives the architecture's name.
-    pub(super) name: &'static str,
+    pub(in super::super) name: &'static str,
     /// Gives `module/Class`.
-    pub(super) class: &'static str,
+    pub(in super::super) class: &'static str,
     /// Gives the tag, or the default tag of an architecture.
-    pub(super) tag: &'static str,
+    pub(in super::super) tag: &'static str,
     /// Gives a JSON object of fields.
     departures: &'static str,
 }
@@ -48,7 +48,7 @@ impl Usual {
 }
 
 /// Holds the rows in their order.
-pub(super) struct Rows<T> {
+pub(in super::super) struct Rows<T> {
     rows: Vec<(Line, OnceLock<Option<T>>)>,
     usual: HashMap<&'static str, Usual>,
     make: fn(&Line, Map<String, Value>) -> Option<T>,
@@ -56,7 +56,7 @@ pub(super) struct Rows<T> {
 
 impl<T> Rows<T> {
     /// Splits `text` into lines, of which `make` makes values. `usual` are the fields of each class as a JSON object.
-    pub(super) fn new(
+    pub(in super::super) fn new(
         text: &'static str,
         usual: impl Iterator<Item = (&'static str, &'static str)>,
         make: fn(&Line, Map<String, Value>) -> Option<T>,
@@ -67,18 +67,18 @@ impl<T> Rows<T> {
     }
 
     /// Returns every value.
-    pub(super) fn all(&self) -> impl Iterator<Item = &T> {
+    pub(in super::super) fn all(&self) -> impl Iterator<Item = &T> {
         self.rows.iter().filter_map(|(line, value)| self.value(line, value))
     }
 
     /// Returns the values of one architecture's name.
-    pub(super) fn named(&self, name: &str) -> impl Iterator<Item = &T> {
+    pub(in super::super) fn named(&self, name: &str) -> impl Iterator<Item = &T> {
         let rows = self.rows.iter().filter(move |(line, _)| line.name == name);
         rows.filter_map(|(line, value)| self.value(line, value))
     }
 
     /// Returns the lines, without parsing what they hold.
-    pub(super) fn lines(&self) -> impl Iterator<Item = &Line> {
+    pub(in super::super) fn lines(&self) -> impl Iterator<Item = &Line> {
         self.rows.iter().map(|(line, _)| line)
     }
 

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::super::super::{Exactness, PublishedModel};
+use super::super::{Exactness, PublishedModel};
 use super::origin;
 use super::rows::Line;
 
@@ -13,7 +13,7 @@ pub struct Tag {
     /// Gives the architecture's name.
     #[serde(skip)]
     pub architecture: &'static str,
-    /// Gives the timm module that defines the architecture.
+    /// Gives the timm module that defines such networks.
     #[serde(skip)]
     pub module: &'static str,
     /// Gives the tag, such as `augreg_in21k_ft_in1k`; empty where timm gives none.
@@ -51,7 +51,7 @@ pub struct Tag {
     pub test_crop_pct: Option<f64>,
     /// Gives `center` (resize the shortest edge, crop), `squash` (resize both edges) or `border`.
     pub crop_mode: String,
-    /// Gives the licence of the weights, as timm states it.
+    /// Gives the licence of the weights, as the framework states it.
     pub license: Option<String>,
     /// Says whether `url` is in another layout than timm's own (JAX's `.npz`).
     pub custom_load: bool,
@@ -70,7 +70,7 @@ pub struct Tag {
 }
 
 impl Tag {
-    pub(super) fn new(line: &Line, fields: Map<String, Value>) -> Option<Self> {
+    pub(in super::super) fn new(line: &Line, fields: Map<String, Value>) -> Option<Self> {
         let (module, _) = line.class.split_once('/')?;
         let mut tag = Self::deserialize(Value::Object(fields)).ok()?;
         (tag.architecture, tag.module, tag.tag) = (line.name, module, line.tag);
@@ -87,6 +87,7 @@ impl Tag {
             ("in12k", "imagenet-12k"),
             ("in21k", "imagenet-21k"),
             ("in22k", "imagenet-22k"),
+            ("IMAGENET1K", "imagenet-1k"),
         ];
         let words: Vec<&str> = self.tag.split('_').collect();
         let named = datasets.into_iter().filter(|(word, _)| words.contains(word));
@@ -98,7 +99,17 @@ impl Tag {
         }
     }
 
-    /// Returns timm's full name of it, `architecture.tag`.
+    /// Returns whether timm publishes them.
+    pub(super) fn is_timms(&self) -> bool {
+        !self.architecture.contains('/')
+    }
+
+    /// Returns the name of the file that the weights first came in.
+    pub(in super::super) fn file_name(&self) -> Option<&str> {
+        self.url.as_deref()?.rsplit('/').next()
+    }
+
+    /// Returns its full name, `architecture.tag`.
     pub fn full_name(&self) -> String {
         match self.tag {
             "" => self.architecture.to_owned(),

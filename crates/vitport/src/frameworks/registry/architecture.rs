@@ -1,19 +1,19 @@
-//! One of timm's architectures, as fields by name.
+//! One architecture, as fields by name.
 
 use serde_json::{Map, Value};
 
 use super::rows::Line;
 
-/// Describes one of timm's architectures: a function such as `vit_base_patch16_224`, called without arguments.
+/// Describes an architecture: a function such as timm's `vit_base_patch16_224`, called without arguments.
 ///
 /// Its fields have the names of timm's constructor arguments (`embed_dim`, `depths`, `num_heads`, `kernel_sizes` …), with the
 /// values that the network was made with; what no argument says was read off its modules (`mlp_dim`, `norm_eps`, `num_chs` …).
-/// `data/timm/README.md` lists the latter.
+/// `data/timm/README.md` lists the latter. Another framework's network that is one of timm's has timm's fields.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Architecture {
-    /// Gives timm's name of it.
+    /// Gives its name: timm's, or one that begins with its framework.
     pub name: &'static str,
-    /// Gives the timm module that defines it: `vision_transformer`, `convnext`, …
+    /// Gives the timm module that defines such networks: `vision_transformer`, `convnext`, …; `torchvision.vgg` where none does.
     pub module: &'static str,
     /// Gives the Python class that it is an instance of: `VisionTransformer`, `ConvNeXt`, …
     pub class: &'static str,
@@ -23,9 +23,14 @@ pub struct Architecture {
 }
 
 impl Architecture {
-    pub(super) fn new(line: &Line, fields: Map<String, Value>) -> Option<Self> {
+    pub(in super::super) fn new(line: &Line, fields: Map<String, Value>) -> Option<Self> {
         let (module, class) = line.class.split_once('/')?;
         Some(Self { name: line.name, module, class, default_tag: line.tag, fields })
+    }
+
+    /// Returns the framework whose architecture it is.
+    pub fn framework(&self) -> &'static str {
+        self.name.split_once('/').map_or("timm", |(framework, _)| framework)
     }
 
     /// Returns a field as it was exported; `None` if the architecture has no such field or timm leaves it empty.
