@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::super::super::saved_modules::torch::{CONV, FLATTEN, IDENTITY, SEQUENTIAL};
-use super::super::super::saved_modules::{Class, Role, Says};
+use super::super::super::saved_modules::{Class, Read, Role, Says};
 use super::super::classes::{
     ACTIVATIONS, AVERAGE, CLASSIFIER, CLASSIFIER_PARTS, HEAD, MLP, MLP_LAYERS, NORMS, NOTHING,
     OF_EVERY_NETWORK, POOL,
@@ -13,7 +13,10 @@ use super::super::field::Literal;
 const CONVNEXT: Class = Class::new(&["timm.models.convnext.ConvNeXt"], &[]);
 const STAGE: Class =
     Class::new(&["timm.models.convnext.ConvNeXtStage"], &[("grad_checkpointing", Says::Nothing)]);
-const BLOCK: Class = Class::new(&["timm.models.convnext.ConvNeXtBlock"], &[("use_conv_mlp", Says::Nothing)]);
+const BLOCK: Class = Class::new(
+    &["timm.models.convnext.ConvNeXtBlock"],
+    &[("use_conv_mlp", Says::Fact("conv_mlp", Read::Flag))],
+);
 
 /// Lists them.
 pub(super) const MODULES: &[Role] = &[
