@@ -32,7 +32,7 @@ pub struct Model {
     pub published: Option<PublishedModel>,
     /// Says what is known and how.
     pub facts: Facts,
-    /// Lists the training arguments that nobody read, by their paths in the file.
+    /// Lists the training arguments and the attributes of saved modules that nobody read, by their paths in the file.
     pub unread_arguments: Vec<String>,
     /// Gives the network's tensors by their bare names in the file.
     pub state_dict: StateDict,

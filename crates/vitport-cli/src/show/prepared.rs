@@ -120,13 +120,11 @@ pub fn unread_line(prepared: &Prepared, is_verbose: bool) -> Option<String> {
     let unread = &prepared.model.unread_arguments;
     match (unread.len(), is_verbose) {
         (0, _) => None,
-        (1, false) => Some("  1 training argument in the file was not read (-v names it)".to_owned()),
-        (count, false) => {
-            Some(format!("  {count} training arguments in the file were not read (-v lists them)"))
-        }
+        (1, false) => Some("  1 setting in the file was not read (-v names it)".to_owned()),
+        (count, false) => Some(format!("  {count} settings in the file were not read (-v lists them)")),
         (_, true) => {
             let paths: Vec<String> = unread.iter().map(|path| escape(path).to_string()).collect();
-            Some(format!("  training arguments that were not read: {}", paths.join(", ")))
+            Some(format!("  settings in the file that were not read: {}", paths.join(", ")))
         }
     }
 }

@@ -426,6 +426,5 @@ fn facts(out: &mut String, card: &Card<'_>) {
         0 => String::new(),
         more => format!(" and {more} more"),
     };
-    let _ =
-        writeln!(out, "Training arguments in the source that were not read: {}{more}.\n", shown.join(", "));
+    let _ = writeln!(out, "Settings in the source that were not read: {}{more}.\n", shown.join(", "));
 }

@@ -90,6 +90,8 @@ pub struct Identity {
     pub preparation: Option<Preparation>,
     /// Lists the paths of training arguments that were read.
     pub read: Vec<String>,
+    /// Lists the attributes of saved modules that no code reads.
+    pub unread: Vec<String>,
 }
 
 /// Describes the preprocessing of a source: as facts, as the source's own transform, and as an image processor of transformers.

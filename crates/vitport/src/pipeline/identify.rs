@@ -87,7 +87,8 @@ pub fn identify(
     // What no class holds is refused before anything is asked.
     choose(&with_head(evidence.facts(), options))?;
     channels::check(&evidence.facts(), options, definition.description())?;
-    let Identity { name, published, preparation, read } = definition.gather(&inquiry, &mut evidence)?;
+    let Identity { name, published, preparation, read, unread } =
+        definition.gather(&inquiry, &mut evidence)?;
     let usual = definition.usual_facts();
     choose(&with_head(evidence.facts(), options).with_usual(usual.clone()))?;
     channels::check(&evidence.facts(), options, definition.description())?;
@@ -135,6 +136,7 @@ pub fn identify(
         transform,
         processor,
         read,
+        unread,
     })
 }
 
@@ -188,6 +190,7 @@ struct Identified<'a> {
     transform: Transform,
     processor: Option<Value>,
     read: Vec<String>,
+    unread: Vec<String>,
 }
 
 /// Builds both networks from the facts, and makes the folder's documents.
@@ -247,7 +250,7 @@ fn finish(identified: Identified<'_>) -> Result<Model, ConvertError> {
         name: identified.name,
         published: identified.published,
         facts,
-        unread_arguments: records.unread(&read),
+        unread_arguments: records.unread(&read).into_iter().chain(identified.unread).collect(),
         state_dict: identified.state_dict,
         tensors: identified.tensors,
         dropped: identified.dropped,

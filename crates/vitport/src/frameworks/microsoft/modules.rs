@@ -21,7 +21,7 @@ const CVT: Class = Class::new(
     &["*.ConvolutionalVisionTransformer"],
     &[
         ("num_classes", Says::Nothing),
-        ("num_stages", Says::Nothing),
+        ("num_stages", Says::Follows(|at| Some(json!(at.facts.numbers("embed_dim")?.len())))),
         ("cls_token", Says::Follows(|at| at.facts.value("cls_token")?.as_array()?.last().cloned())),
     ],
 );
@@ -66,7 +66,10 @@ const LAYER_NORM: Class = Class::new(
 /// Has one axis of tokens in place of height and width.
 const REARRANGE: Class = Class::new(
     &["*.Rearrange"],
-    &[("pattern", Says::Is(&[Literal::Text("b c h w -> b (h w) c")])), ("axes_lengths", Says::Nothing)],
+    &[
+        ("pattern", Says::Is(&[Literal::Text("b c h w -> b (h w) c")])),
+        ("axes_lengths", Says::Follows(|_| Some(json!({})))),
+    ],
 );
 const DROP_PATH: Class =
     Class::new(&["*.DropPath"], &[("drop_prob", Says::Nothing), ("scale_by_keep", Says::Nothing)]);

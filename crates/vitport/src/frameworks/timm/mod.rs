@@ -101,7 +101,8 @@ impl TimmDefinition {
         let mut training = Training::of(source)?;
         let mut statements = config.as_ref().map(statements::of_config).transpose()?.unwrap_or_default();
         statements.append(&mut training.arguments);
-        inquiry.modules.read(self.family, self.saved_modules, |fact| self.otherwise(fact), evidence)?;
+        let modules = inquiry.modules;
+        let unread = modules.read(self.family, self.saved_modules, |fact| self.otherwise(fact), evidence)?;
         let saved = SavedConfig::of(inquiry.modules);
         training.names.splice(0..0, saved.as_ref().and_then(SavedConfig::name));
         let facts = evidence.facts();
@@ -204,6 +205,7 @@ impl TimmDefinition {
             published: model,
             preparation,
             read: training.read,
+            unread,
         })
     }
 

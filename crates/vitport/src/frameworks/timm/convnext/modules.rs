@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::super::super::saved_modules::torch::{CONV, FLATTEN, IDENTITY, SEQUENTIAL};
-use super::super::super::saved_modules::{At, Class, Role, Says};
+use super::super::super::saved_modules::{At, Class, Read, Role, Says};
 use super::super::classes::{
     ACTIVATIONS, AVERAGE, CLASSIFIER, CLASSIFIER_PARTS, HEAD, MLP, MLP_LAYERS, NORMS, NOTHING,
     OF_EVERY_NETWORK, POOL,
@@ -14,7 +14,10 @@ use super::GRN_EPS;
 const CONVNEXT: Class = Class::new(&["timm.models.convnext.ConvNeXt"], &[]);
 const STAGE: Class =
     Class::new(&["timm.models.convnext.ConvNeXtStage"], &[("grad_checkpointing", Says::Nothing)]);
-const BLOCK: Class = Class::new(&["timm.models.convnext.ConvNeXtBlock"], &[("use_conv_mlp", Says::Nothing)]);
+const BLOCK: Class = Class::new(
+    &["timm.models.convnext.ConvNeXtBlock"],
+    &[("use_conv_mlp", Says::Fact("conv_mlp", Read::Flag))],
+);
 
 /// Normalises channels by their response over all positions. Which axes these are follows from how the MLP's layers are saved.
 const RESPONSE_NORM: Class = Class::new(
