@@ -71,6 +71,12 @@ impl Model {
         self.mapping.target(&self.facts)
     }
 
+    /// Returns the other classes that could hold it, the best first.
+    pub fn other_targets(&self) -> impl Iterator<Item = &Target> {
+        let chosen = self.target_class();
+        self.targets.iter().filter(move |target| Some(*target) != chosen.as_ref())
+    }
+
     /// Returns how much of what is known the source says itself, and what is assumed.
     pub fn basis(&self) -> Basis {
         Basis::of(&self.facts)

@@ -22,7 +22,7 @@ pub fn run(arguments: VerifyArguments, output: &Printer) -> Result<(), Failure> 
     let request = request(arguments.facts)?;
     let acceptance = verification::acceptance(&arguments.verification, &request)?;
     let source = open(&arguments.source, &arguments.hub, request.root.as_deref(), &request.limits, output)?;
-    let prepared = pipeline::plan(source, &request)?;
+    let prepared = pipeline::plan_for(source, &request, &arguments.folder)?;
     read.extend(files_of(&prepared));
     let report_file = verification::report_file(&arguments.verification, &read, None)?;
     let image = verification::image(&arguments.verification, &arguments.hub, output)?;

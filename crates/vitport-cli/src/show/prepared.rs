@@ -66,9 +66,8 @@ pub fn lines_of(basis: &Basis) -> Vec<String> {
 pub fn targets(prepared: &Prepared) -> String {
     let columns = columns();
     let chosen = prepared.model.target_class();
-    let others = prepared.model.targets.iter().filter(|target| Some(*target) != chosen.as_ref());
     let mut out = Vec::new();
-    for (index, target) in chosen.iter().chain(others).enumerate() {
+    for (index, target) in chosen.iter().chain(prepared.model.other_targets()).enumerate() {
         let head = match index {
             0 => "  becomes",
             1 => "  or could",

@@ -22,6 +22,9 @@ pub struct Condition {
     /// The values of which the fact must have one.
     #[serde(default)]
     one_of: Option<Vec<Value>>,
+    /// The least that the fact, a number, may be.
+    #[serde(default)]
+    at_least: Option<u64>,
     /// The least that each entry of the fact, a list, may be.
     #[serde(default)]
     each_at_least: Option<Vec<u64>>,
@@ -40,6 +43,9 @@ pub struct Condition {
     /// A flag without which the condition does not matter.
     #[serde(default)]
     when: Option<String>,
+    /// A flag with which the condition does not matter.
+    #[serde(default)]
+    unless: Option<String>,
     /// What a source is that fails it: `a ViT with register tokens`. `{found}` stands for the fact's value, `{index}` for the
     /// number of the entry that fails; with `all`, `{fact}` for its name and `{wanted}` for the value that it must have.
     what: String,
@@ -116,6 +122,11 @@ impl Condition {
         {
             return None;
         }
+        if let Some(flag) = &self.unless
+            && facts.flag(flag) != Some(false)
+        {
+            return None;
+        }
         if let (Some(tensor), Some(Values::Zero)) = (&self.tensor, self.values) {
             return match values.largest(tensor) {
                 Ok(None) => None,
@@ -149,6 +160,9 @@ impl Condition {
         }
         if let Some(allowed) = &self.one_of {
             return (!allowed.iter().any(|allowed| is_same(allowed, value))).then_some(0);
+        }
+        if let Some(least) = self.at_least {
+            return value.as_u64().is_none_or(|number| number < least).then_some(0);
         }
         if self.square {
             return (value.get(0) != value.get(1)).then_some(0);

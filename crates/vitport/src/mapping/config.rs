@@ -1,6 +1,7 @@
 //! `[config]` and `[texts]`: values that are made of the source's facts. A value is a constant; `{ fact = "embed_dim" }`;
 //! `{ fact = "act_layer", names = { gelu = "gelu" } }`, the fact under another name; `{ when = "head", is = …, else = … }`;
-//! `{ fact = "img_size", by = "edge" }`, a named function; `{ fact = "mlp_dim", over = "embed_dim" }`, a ratio; or a table of values.
+//! `{ fact = "img_size", by = "edge" }`, a named function; `{ fact = "mlp_dim", over = "embed_dim" }`, a ratio, which may have to be
+//! a whole number; or a table of values.
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -15,7 +16,7 @@ pub struct Expression(Kind);
 enum Kind {
     Constant(Value),
     Fact { fact: String, names: Option<Map<String, Value>>, by: Option<Function> },
-    Ratio { fact: String, over: String, times: f64 },
+    Ratio { fact: String, over: String, times: f64, whole: Option<Whole> },
     When { flag: String, is: Box<Expression>, otherwise: Box<Expression> },
     Table(Vec<(String, Expression)>),
 }
@@ -32,6 +33,18 @@ enum Function {
     Rest,
     /// The number of entries of a list.
     Count,
+    /// A number less one.
+    OneLess,
+}
+
+/// Says which whole number a ratio is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Whole {
+    /// The next one, of which the size is no more than the width times it.
+    Up,
+    /// The one of which DINOv2's class of gated MLPs makes the size: two thirds of the width times it, up to a multiple of 8.
+    Gated,
 }
 
 #[derive(Deserialize)]
@@ -51,6 +64,8 @@ struct RatioTable {
     over: String,
     #[serde(default = "once")]
     times: f64,
+    #[serde(default)]
+    whole: Option<Whole>,
 }
 
 fn once() -> f64 {
@@ -75,8 +90,11 @@ impl Expression {
         let wrong = |error: serde_json::Error| format!("{key}: {error}");
         Ok(Self(match &value {
             Value::Object(table) if table.contains_key("over") => {
-                let RatioTable { fact, over, times } = serde_json::from_value(value).map_err(wrong)?;
-                Kind::Ratio { fact, over, times }
+                let RatioTable { fact, over, times, whole } = serde_json::from_value(value).map_err(wrong)?;
+                if whole.is_some() && times != 1.0 {
+                    return Err(format!("{key}: a whole ratio has no `times`"));
+                }
+                Kind::Ratio { fact, over, times, whole }
             }
             Value::Object(table) if table.contains_key("fact") => {
                 let FactTable { fact, names, by } = serde_json::from_value(value).map_err(wrong)?;
@@ -129,9 +147,21 @@ impl Expression {
                     |(key, entry): &(String, Expression)| Ok((key.clone(), entry.value(key, facts, target)?));
                 Ok(Value::Object(entries.iter().map(value).collect::<Result<_, FactError>>()?))
             }
-            Kind::Ratio { fact, over, times } => {
+            Kind::Ratio { fact, over, times, whole } => {
                 let size = |name: &String| facts.number(name).ok_or_else(|| missing(name));
-                Ok(json!(ratio(size(fact)? as f64 * times, size(over)? as f64)))
+                let (size, width) = (size(fact)?, size(over)?);
+                match whole {
+                    None => Ok(json!(ratio(size as f64 * times, width as f64))),
+                    Some(Whole::Up) => Ok(json!(size.div_ceil(width.max(1)))),
+                    Some(Whole::Gated) => Ok(json!(gated_ratio(size, width).ok_or_else(|| {
+                        FactError::NoTarget {
+                            what: format!("a model with {fact} {size} and {over} {width}"),
+                            why: format!("{target} makes the width of its gated MLPs of a whole ratio"),
+                            tensor: facts.get(fact).map(|fact| fact.origin.to_string()),
+                            instead: "no class that vitport writes holds it".to_owned(),
+                        }
+                    })?)),
+                }
             }
             Kind::Fact { fact, names, by } => {
                 let known = facts.get(fact).ok_or_else(|| missing(fact))?;
@@ -154,6 +184,7 @@ impl Expression {
                     Some(Function::Edge) => edge(&value),
                     Some(Function::First) => value.get(0).cloned().unwrap_or(value),
                     Some(Function::Rest) => json!(value.as_array().and_then(|list| list.get(1..))),
+                    Some(Function::OneLess) => json!(value.as_u64().and_then(|number| number.checked_sub(1))),
                     Some(Function::Count) => json!(value.as_array().map_or(1, Vec::len)),
                 })
             }
@@ -173,6 +204,16 @@ fn edge(sides: &Value) -> Value {
 fn ratio(size: f64, width: f64) -> f64 {
     let ratio = size / width;
     if width * ratio < size.floor() { ratio.next_up() } else { ratio }
+}
+
+/// Returns the whole ratio of which `(int(int(width * ratio) * 2 / 3) + 7) // 8 * 8` is the size; none if there is none.
+fn gated_ratio(size: u64, width: u64) -> Option<u64> {
+    let of_ratio = |ratio: u64| {
+        let hidden = width.checked_mul(ratio)?.checked_mul(2)?.checked_div(3)?;
+        hidden.div_ceil(8).checked_mul(8)
+    };
+    let about = size.checked_mul(3)?.checked_div(width.checked_mul(2)?)?;
+    (about.saturating_sub(1)..=about.saturating_add(1)).find(|ratio| of_ratio(*ratio) == Some(size))
 }
 
 #[cfg(test)]
@@ -205,6 +246,8 @@ mod tests {
         assert_eq!(made(three_quarters).unwrap(), json!(3228.0 / 1152.0));
         let nested = json!({ "width": { "fact": "embed_dim" }, "act": { "when": "head", "is": { "fact": "act_layer" }, "else": 0 } });
         assert_eq!(made(nested).unwrap(), json!({ "width": 1152, "act": "quick_gelu" }));
+        assert_eq!(made(json!({ "fact": "mlp_dim", "over": "embed_dim", "whole": "up" })).unwrap(), json!(4));
+        assert_eq!(made(json!({ "fact": "embed_dim", "by": "one_less" })).unwrap(), json!(1151));
         assert!(made(json!({ "fact": "mlp_dim", "over": "nothing" })).is_err());
         let names = json!({ "fact": "act_layer", "names": { "quick_gelu": "quick" } });
         assert_eq!(made(names).unwrap(), json!("quick"));
@@ -218,6 +261,15 @@ mod tests {
                 assert_eq!((width as f64 * ratio) as u64, size, "{size} / {width}");
             }
         }
+    }
+
+    #[test]
+    fn a_gated_ratio_is_that_of_dinov2() {
+        assert_eq!(gated_ratio(4096, 1536), Some(4));
+        assert_eq!(gated_ratio(128, 48), Some(4));
+        assert_eq!(gated_ratio(2048, 768), Some(4));
+        assert_eq!(gated_ratio(100, 48), None);
+        assert!(made(json!({ "fact": "mlp_dim", "over": "embed_dim", "whole": "gated" })).is_err());
     }
 
     #[test]

@@ -188,6 +188,9 @@ impl<'a> Expansion<'a> {
         let (position, made, names) = match (self.originals, operation.reason_to_drop()) {
             (None, None) => {
                 let Some((position, tensors)) = self.use_all(rule, sources, values)? else { return Ok(()) };
+                for (tensor, reason) in operation.left_out(&tensors, &context)? {
+                    self.dropped.extend(dropped(&tensor, reason));
+                }
                 (position, operation.make(&tensors, &context)?, targets)
             }
             (None, Some(reason)) => {

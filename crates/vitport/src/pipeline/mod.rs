@@ -15,5 +15,5 @@ pub use convert::{ConvertRequest, Converted, Event, Hooks, Staged, convert};
 pub use error::ConvertError;
 pub use identify::identify;
 pub use plan::{Request, mapping_of, plan};
-pub use verify::{Acceptance, NotAccepted, deviation_names, verify};
+pub use verify::{Acceptance, NotAccepted, deviation_names, plan_for, verify};
 pub use write::{WriteOptions, Written, write};

@@ -265,6 +265,8 @@ pub struct Report {
     pub target_network: String,
     /// The class that the source becomes: how much of it that computes, in which versions of transformers, and what is outside.
     pub target: Option<Target>,
+    /// The other classes that could hold the source, the best first.
+    pub other_targets: Vec<Target>,
     /// The image.
     #[serde(rename = "picture")]
     pub image: ImageReport,

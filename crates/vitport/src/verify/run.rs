@@ -329,6 +329,7 @@ impl Compared {
                 class.unwrap_or("transformers' class")
             ),
             target: model.target_class(),
+            other_targets: model.other_targets().cloned().collect(),
             image: image.report.clone(),
             raw_pixels: self.pixels.iter().map(|pixels| pixels.raw.clone()).collect(),
             pixels: self.pixels.into_iter().map(|pixels| pixels.judged).collect(),

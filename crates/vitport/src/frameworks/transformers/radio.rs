@@ -9,7 +9,7 @@ use super::encoder::{self, EncoderLayer, FeedForward, Norm};
 use super::{OneClass, Task, exported_defaults};
 use crate::nn::{
     Context, Forward, ForwardError, LayerNorm, LayerScale, Linear, Matrix, Mlp, Outputs, Parameter, Pixels,
-    Scope, prepend,
+    Scope, mean_of_rows, prepend, without_leading,
 };
 
 /// Declares the definition.
@@ -66,6 +66,8 @@ struct RadioModel {
     embedder: Linear,
     pos_embed: Parameter,
     prefix_tokens: Parameter,
+    /// Counts them.
+    prefix: usize,
     layers: Vec<EncoderLayer>,
 }
 
@@ -102,6 +104,7 @@ impl RadioModel {
             embedder: Linear::new(&generator.pp("embedder"), patch_dim, width, false)?,
             pos_embed: generator.parameter("pos_embed", &[1, side.saturating_mul(side), width])?,
             prefix_tokens: generator.parameter("cls_token.token", &[prefix, width])?,
+            prefix,
             layers: root.list("radio_model.model.blocks", config.num_hidden_layers, |scope, _| {
                 layer(scope, config)
             })?,
@@ -170,6 +173,8 @@ impl Forward for RadioModel {
         encoder::run(&self.layers, "encoder.layer", &mut hidden_states, cx)?;
         let mut outputs = Outputs::new();
         outputs.push("summary", hidden_states.row(0).unwrap_or_default());
+        let features = without_leading(&hidden_states, self.prefix)?;
+        outputs.push("features.mean(1)", mean_of_rows(&features));
         Ok(outputs)
     }
 }

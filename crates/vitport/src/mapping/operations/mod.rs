@@ -14,8 +14,10 @@ mod rename;
 mod reshape;
 mod shift;
 mod split;
+mod take;
 mod transpose;
 mod views;
+mod widen;
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -41,6 +43,8 @@ pub(super) const TABLES: &[(&str, ReadTable)] = &[
     (permute::TABLE, read_table::<permute::Permute>),
     (reshape::TABLE, read_table::<reshape::Reshape>),
     (pad::TABLE, read_table::<pad::Pad>),
+    (widen::TABLE, read_table::<widen::Widen>),
+    (take::TABLE, read_table::<take::Take>),
     (fold::TABLE, read_table::<fold::Fold>),
     (shift::TABLE, read_table::<shift::Shift>),
     (fill::TABLE, read_table::<fill::Fill>),
@@ -85,6 +89,14 @@ pub(super) trait Operation: Debug + Send + Sync {
         context: &Context<'_>,
     ) -> Result<Vec<Made>, Problem>;
 
+    /// Returns what of its sources has no place in the target, where it takes only a part of them.
+    ///
+    /// # Errors
+    /// Returns why the sources do not allow it.
+    fn left_out(&self, _: &[&SourceTensor], _: &Context<'_>) -> Result<Vec<LeftOut<'_>>, Problem> {
+        Ok(Vec::new())
+    }
+
     /// Returns why its sources have no place in the target, if that is what it says of those that are there.
     fn reason_to_drop(&self) -> Option<&str> {
         None
@@ -99,6 +111,9 @@ pub(super) trait Operation: Debug + Send + Sync {
         sides.into_iter().filter(|side| !side.is_empty()).collect::<Vec<_>>().join(" = ")
     }
 }
+
+/// Holds a part of a source that has no place in the target, and the reason.
+pub(super) type LeftOut<'a> = (SourceTensor, &'a str);
 
 /// Reads the table of an operation.
 type ReadTable = fn(toml::Value) -> Result<Vec<Arc<dyn Operation>>, TableError>;
