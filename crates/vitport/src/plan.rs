@@ -135,6 +135,8 @@ pub struct Plan {
     pub targets: Vec<Target>,
     /// Lists source tensors left out.
     pub dropped: Vec<Dropped>,
+    /// Counts source tensors that adapters were added to, in float64 and rounded once, before anything else is done.
+    pub merged: usize,
 }
 
 impl Plan {
@@ -145,6 +147,6 @@ impl Plan {
 
     /// Returns whether every source tensor that is not dropped can be recovered bit for bit.
     pub fn is_reversible(&self) -> bool {
-        self.targets.iter().all(Target::is_reversible)
+        self.merged == 0 && self.targets.iter().all(Target::is_reversible)
     }
 }
