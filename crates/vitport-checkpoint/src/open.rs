@@ -91,8 +91,14 @@ fn weight_file(folder: &Path) -> Result<PathBuf, CheckpointError> {
     found.sort_unstable();
     let shown =
         |path: &PathBuf| format!("'{}'", escape(&path.file_name().unwrap_or_default().to_string_lossy()));
+    let runs = if found.is_empty() { training_folder::checkpoints(folder) } else { Vec::new() };
     let question: Result<(), Fault> = match found.as_slice() {
         [only] => return Ok(only.clone()),
+        [] if !runs.is_empty() => {
+            let names: Vec<String> = runs.iter().take(12).map(|name| format!("'{}'", escape(name))).collect();
+            let what = "the folder holds no weight file, and folders of a training run that may hold one";
+            refuse(Reason::Ambiguous, format!("{what}: {}", names.join(", ")))
+        }
         [] => {
             refuse(Reason::NoTensors, "the folder holds no weight file (.safetensors, .pth, .pt, .bin, .npz)")
         }

@@ -55,6 +55,9 @@ pub enum Encoding {
         #[serde(skip)]
         bytes: Arc<[u8]>,
     },
+    /// Means that they lie in none of the files: they were computed and added
+    /// ([`Checkpoint::add`](crate::Checkpoint::add)).
+    Computed,
 }
 
 impl Storage {

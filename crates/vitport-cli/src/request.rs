@@ -42,6 +42,7 @@ pub fn request(options: FactArguments) -> Result<Request, Failure> {
             crop_mode: options.crop_mode,
             interpolation: options.interpolation,
             layer_norm_eps: options.layer_norm_eps,
+            lora_alpha: options.lora_alpha,
             without_processor: options.no_processor,
             target: options.target,
             without_head: options.no_head,

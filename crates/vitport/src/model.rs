@@ -40,6 +40,8 @@ pub struct Model {
     pub tensors: Sources,
     /// Lists the tensors that are no part of the network.
     pub dropped: Vec<Dropped>,
+    /// Counts the tensors that adapters were added to.
+    pub merged: usize,
     /// Says what the rules' variables stand for.
     pub bindings: Bindings,
     /// Gives `config.json` without labels and dtype.

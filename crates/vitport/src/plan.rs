@@ -136,6 +136,8 @@ pub struct Plan {
     pub targets: Vec<Target>,
     /// Lists source tensors left out.
     pub dropped: Vec<Dropped>,
+    /// Counts source tensors that adapters were added to, in float64 and rounded once, before anything else is done.
+    pub merged: usize,
 }
 
 impl Plan {
@@ -146,7 +148,7 @@ impl Plan {
 
     /// Returns whether every source tensor that is not dropped as a whole can be recovered bit for bit.
     pub fn is_reversible(&self) -> bool {
-        self.targets.iter().all(Target::is_reversible) && !self.drops_shares()
+        self.merged == 0 && self.targets.iter().all(Target::is_reversible) && !self.drops_shares()
     }
 
     /// Returns whether some source tensor is dropped in part.

@@ -61,6 +61,14 @@ pub(super) fn epsilon(text: &str) -> Result<f64, String> {
     }
 }
 
+/// Parses the alpha of adapters.
+pub(super) fn alpha(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(alpha) if alpha > 0.0 && alpha.is_finite() => Ok(alpha),
+        _ => Err("an alpha is a number above 0, such as 16".to_owned()),
+    }
+}
+
 /// Parses timm's name of a crop mode.
 pub(super) fn crop_mode(text: &str) -> Result<CropMode, String> {
     match CropMode::from_name(text) {

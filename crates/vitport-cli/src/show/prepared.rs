@@ -24,7 +24,9 @@ pub fn root_line(prepared: &Prepared) -> String {
         "" => "the whole file".to_owned(),
         path => format!("`{}` in the file", escape(path)),
     };
-    let others: Vec<String> = choice.alternatives.iter().map(|root| escape(&root.path).to_string()).collect();
+    // Tensors at the top of the file, next to its parts, are a part without a name.
+    let named = choice.alternatives.iter().filter(|root| !root.path.is_empty());
+    let others: Vec<String> = named.map(|root| escape(&root.path).to_string()).collect();
     let how = match (choice.how, others.is_empty()) {
         (ChosenBy::Caller, _) => " (--key)".to_owned(),
         (_, true) => String::new(),

@@ -310,6 +310,13 @@ fn provenance(out: &mut String, card: &Card<'_>) {
         accounts.padded,
         accounts.filled
     );
+    if accounts.merged > 0 {
+        let _ = write!(
+            out,
+            "LoRA adapters were added to {} of the source's tensors in float64 and rounded once; they cannot be taken out again. ",
+            accounts.merged
+        );
+    }
     let _ = writeln!(
         out,
         "The source's tensors {} be had back bit for bit.\n",

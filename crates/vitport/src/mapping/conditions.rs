@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::builtin::mappings;
 use crate::facts::{Fact, FactError, Facts, Origin, is_same};
 
 /// Describes one condition.
@@ -54,9 +55,12 @@ pub struct Condition {
     /// What could hold it, or what to do: [`NOTHING_HOLDS_IT`] if neither this nor `could` is there.
     #[serde(default)]
     instead: Option<String>,
-    /// What could hold it and is not written yet.
+    /// What could hold it; a refusal says whether a mapping makes it of such sources.
     #[serde(default)]
     could: Option<String>,
+    /// Names the definition of the mapping's sources.
+    #[serde(skip)]
+    from: String,
 }
 
 /// Says of other targets what a condition leaves out.
@@ -80,8 +84,10 @@ pub trait TensorValues {
 }
 
 impl Condition {
-    /// Returns the conditions that it stands for: one for each fact of `all`, else itself.
-    pub(super) fn each(mut self) -> Vec<Self> {
+    /// Returns the conditions that it stands for, of a mapping of sources of the definition `from`: one for each fact of `all`, else
+    /// itself.
+    pub(super) fn each(mut self, from: &str) -> Vec<Self> {
+        from.clone_into(&mut self.from);
         let all = std::mem::take(&mut self.all);
         if all.is_empty() {
             return vec![self];
@@ -89,8 +95,9 @@ impl Condition {
         let of_fact = |(name, value): (String, Value)| {
             let wanted = Fact::new("", value.clone(), Origin::Definition("")).shown();
             let fill = |text: &str| text.replace("{fact}", &name).replace("{wanted}", &wanted);
-            let (what, why, instead) = (fill(&self.what), fill(&self.why), Some(fill(&self.instead())));
-            Self { fact: Some(name), is: Some(value), what, why, instead, could: None, ..self.clone() }
+            let (what, why) = (fill(&self.what), fill(&self.why));
+            let (instead, could) = (self.instead.as_deref().map(fill), self.could.as_deref().map(fill));
+            Self { fact: Some(name), is: Some(value), what, why, instead, could, ..self.clone() }
         };
         all.into_iter().map(of_fact).collect()
     }
@@ -105,9 +112,18 @@ impl Condition {
     fn instead(&self) -> String {
         match (&self.instead, &self.could) {
             (Some(instead), _) => instead.clone(),
+            (None, Some(could)) if self.is_written(could) => {
+                format!("{could} holds some such networks, and not this one")
+            }
             (None, Some(could)) => format!("{could} could hold it, which vitport does not write yet"),
             (None, None) => NOTHING_HOLDS_IT.to_owned(),
         }
+    }
+
+    /// Returns whether there are mappings of such a source to each of these classes, with ` or ` between them.
+    fn is_written(&self, classes: &str) -> bool {
+        let own = || mappings().iter().filter(|mapping| mapping.from() == self.from);
+        classes.split(" or ").all(|class| own().any(|mapping| mapping.classes().contains(&class)))
     }
 
     /// Returns whether it is about the values of a tensor.
@@ -240,7 +256,7 @@ mod tests {
     fn several_facts_share_a_sentence() {
         let text =
             "what = \"{fact} {found}\"\nwhy = \"not {wanted}\"\ninstead = \"none\"\n[all]\nx = false\ny = 3";
-        let conditions = toml::from_str::<Condition>(text).unwrap().each();
+        let conditions = toml::from_str::<Condition>(text).unwrap().each("framework/net");
         let origin = || Origin::Weights("x.weight".to_owned());
         let facts = Facts::from_iter([Fact::new("x", true, origin()), Fact::new("y", 3, origin())]);
         let refusals = conditions.iter().filter_map(|condition| condition.refusal(&facts, &Largest(None)));

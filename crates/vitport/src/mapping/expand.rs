@@ -347,7 +347,7 @@ impl<'a> Expansion<'a> {
             }
         }
         if self.problems.is_empty() {
-            return Ok(Plan { targets, dropped: self.dropped });
+            return Ok(Plan { targets, dropped: self.dropped, merged: 0 });
         }
         Err(Problems { list: self.problems })
     }

@@ -13,7 +13,7 @@ mod write;
 pub use classify::classify;
 pub use convert::{ConvertRequest, Converted, Event, Hooks, Staged, convert};
 pub use error::ConvertError;
-pub use identify::identify;
+pub use identify::{identify, network};
 pub use plan::{Request, mapping_of, plan};
 pub use verify::{Acceptance, NotAccepted, deviation_names, plan_for, verify};
 pub use write::{WriteOptions, Written, write};

@@ -204,6 +204,8 @@ pub struct TensorCounts {
     pub target_tensors: usize,
     /// Their bytes.
     pub target_bytes: u64,
+    /// Tensors that adapters were added to before anything else.
+    pub merged: usize,
     /// Tensors into which a factor was multiplied.
     pub folded: usize,
     /// Tensors that were given rows of zeros.
@@ -326,11 +328,17 @@ impl Report {
 
     /// Says what the folder's tensors are that agree: the source's bit by bit, or what casting or multiplying makes of them.
     pub fn tensors_are(&self) -> String {
-        let TensorCounts { cast, folded, dtype, .. } = &self.accounts;
+        let TensorCounts { cast, folded, merged, dtype, .. } = &self.accounts;
+        let adapted = match merged {
+            0 => String::new(),
+            merged => format!(" with adapters added to {merged} of them"),
+        };
         let source = match folded {
-            0 => "the source's".to_owned(),
+            0 => format!("the source's{adapted}"),
             folded => {
-                format!("what the mapping makes of the source's ({folded} with a factor multiplied in)")
+                format!(
+                    "what the mapping makes of the source's{adapted} ({folded} with a factor multiplied in)"
+                )
             }
         };
         match *cast {

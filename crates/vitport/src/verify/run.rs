@@ -394,6 +394,7 @@ pub fn accounts(prepared: &Prepared) -> TensorCounts {
         source_bytes: prepared.model.state_dict.iter().map(|(_, tensor)| tensor.bytes()).sum(),
         target_tensors: plan.targets.len(),
         target_bytes: plan.bytes(),
+        merged: plan.merged,
         folded: count("fold"),
         padded: count("pad"),
         filled: count("fill"),
