@@ -22,8 +22,8 @@ pub use modules::{
     Attention, AttentionPool, AvgPool2d, BatchNorm2d, Conv2d, ConvNorm, DepthwiseBlock, DepthwiseStage,
     DepthwiseStages, FeatureMap, Gate, GatedMlp, GlobalResponseNorm, LayerNorm, LayerScale, Linear,
     MaxPool2d, Mlp, NormConv, PoolQkv, PositionBias, Positions, Qkv, RelativePositionBias, ResidualBlock,
-    ResidualStages, RmsNorm, Rotation, SelfAttention, SqueezeExcite, mean_of_rows, outputs_of_head, prepend,
-    token, without_leading,
+    ResidualNames, ResidualNetwork, RmsNorm, Rotation, SelfAttention, SqueezeExcite, mean_of_rows,
+    outputs_of_head, prepend, residual_stages, token, without_leading,
 };
 pub use network::{Context, Forward, Network};
 pub use observer::{Observer, Output, Outputs};

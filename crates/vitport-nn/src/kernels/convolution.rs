@@ -108,6 +108,11 @@ impl Window {
         Self { kernel: (kernel, kernel), stride: (stride, stride), padding: (padding, padding) }
     }
 
+    /// Makes a square window of an odd kernel that stands over the middle of what it reads: padded by half of it, rounded down.
+    pub fn centered(kernel: usize, stride: usize) -> Self {
+        Self::square(kernel, stride, kernel / 2)
+    }
+
     /// Makes a window of patches of (height, width): side by side, without padding.
     pub fn patches(size: (usize, usize)) -> Self {
         Self { kernel: size, stride: size, padding: (0, 0) }

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::super::source::{Inquiry, lengths};
+use super::super::source::{Inquiry, axes, lengths};
 use super::field::Literal;
 use crate::facts::{Evidence, FactError, is_same};
 use crate::mapping::Sources;
@@ -207,4 +207,21 @@ impl Sign {
             },
         })
     }
+}
+
+/// Returns the channels of the stem and those that come out of each of at most four stages, of the kernels that have these names: `stage` is what
+/// stands before and after the number of a stage, which is counted from 1.
+///
+/// # Errors
+/// Returns [`FactError::Misshapen`] for a tensor that is missing or is not a kernel.
+pub(super) fn channels(
+    tensors: &Sources,
+    stem: &str,
+    [before, after]: [&str; 2],
+    family: &'static str,
+) -> Result<Vec<u64>, FactError> {
+    let stages = 1..=tensors.count_indices_from(1, before).min(4);
+    let names = stages.map(|stage| format!("{before}{stage}{after}"));
+    let kernels = [stem.to_owned()].into_iter().chain(names);
+    kernels.map(|name| Ok(axes::<4>(tensors, &name, family)?[0])).collect()
 }

@@ -17,6 +17,7 @@ pub mod ijepa;
 pub mod internvl;
 pub mod radio;
 pub mod regnet;
+mod residual;
 pub mod resnet;
 pub mod siglip;
 pub mod tipsv2;
