@@ -14,7 +14,7 @@ use crate::failure::{Failure, FailureKind};
 use crate::terminal::json::json_text;
 use crate::terminal::message::error_line;
 
-/// Version of the documents of `--json`. It is raised when a field is removed or changes its meaning.
+/// Gives the version of the documents of `--json`. It is raised when a field is removed or changes its meaning.
 const SCHEMA: u32 = 1;
 
 /// Decides how the command speaks.

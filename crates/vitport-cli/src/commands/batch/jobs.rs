@@ -17,10 +17,10 @@ use crate::failure::Failure;
 use crate::failure::usage::said;
 use crate::request::request;
 
-/// Bytes that a jobs file may have.
+/// Limits the bytes that a jobs file may have.
 const MOST_BYTES: u64 = 256 << 20;
 
-/// The field that `mapping` used to be, an alias as on the command line.
+/// Names the field that `mapping` used to be, an alias as on the command line.
 const OLD_MAPPING: &str = "rules";
 
 /// Describes one conversion to be made.
@@ -172,7 +172,7 @@ fn text_of(name: &str, value: &Value) -> Result<String, String> {
     }
 }
 
-/// Lines whose folder is that of another line, or lies in it.
+/// Returns the lines whose folder is that of another line, or lies in it.
 fn collisions(jobs: &[Job]) -> Vec<BadLine> {
     let mut taken: BTreeMap<&Path, usize> = BTreeMap::new();
     let mut bad = Vec::new();
@@ -192,7 +192,7 @@ fn collisions(jobs: &[Job]) -> Vec<BadLine> {
     bad
 }
 
-/// Lines whose report is that of another line.
+/// Returns the lines whose report is that of another line.
 fn shared_reports(jobs: &[Job]) -> Vec<BadLine> {
     let mut taken: BTreeMap<&Path, usize> = BTreeMap::new();
     let mut bad = Vec::new();

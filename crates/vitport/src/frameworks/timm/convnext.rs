@@ -16,7 +16,7 @@ use crate::nn::{
     outputs_of_head,
 };
 
-/// Default of `GlobalResponseNorm`, which timm leaves as it is.
+/// Is the default of `GlobalResponseNorm`, which timm leaves as it is.
 const GRN_EPS: f64 = 1e-6;
 const NO_BIAS: Literal = Literal::Text("a norm without bias");
 const OVERLAP: Literal = Literal::Text("overlap");
@@ -88,32 +88,32 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
     build: |config| build("timm's ConvNeXt", config, Whole::new),
 };
 
-/// What a network is made of, under the names of timm's arguments.
+/// Holds what a network is made of, under the names of timm's arguments.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 struct Config {
-    /// Height and width of a patch in pixels.
+    /// Gives the height and width of a patch in pixels.
     pub patch_size: [usize; 2],
-    /// Channels of the image.
+    /// Gives the channels of the image.
     pub in_chans: usize,
-    /// Classes of the head; 0 for a network without one.
+    /// Gives the classes of the head; 0 for a network without one.
     pub num_classes: usize,
-    /// Number of blocks of each stage.
+    /// Gives the number of blocks of each stage.
     pub depths: Vec<usize>,
-    /// Channels of each stage.
+    /// Gives the channels of each stage.
     pub dims: Vec<usize>,
-    /// Height and width of the depth-wise kernels of each stage.
+    /// Gives the height and width of the depth-wise kernels of each stage.
     pub kernel_sizes: Vec<usize>,
-    /// Whether each branch has a layer scale: `ls_init_value` is not None.
+    /// Says whether each branch has a layer scale: `ls_init_value` is not None.
     pub layer_scale: bool,
-    /// Whether the MLPs' linear layers are saved as 1×1 convolutions.
+    /// Says whether the MLPs' linear layers are saved as 1×1 convolutions.
     pub conv_mlp: bool,
-    /// Whether the last norm has a weight and a bias in the file.
+    /// Says whether the last norm has a weight and a bias in the file.
     pub head_norm: bool,
-    /// Whether the MLPs have global response norms.
+    /// Says whether the MLPs have global response norms.
     pub use_grn: bool,
-    /// timm's name of the MLPs' activation.
+    /// Gives timm's name of the MLPs' activation.
     pub act_layer: String,
-    /// Epsilon of every layer normalisation.
+    /// Gives the epsilon of every layer normalisation.
     pub norm_eps: f64,
 }
 
@@ -145,7 +145,7 @@ impl Whole {
     }
 }
 
-/// `ConvNeXtStage`.
+/// Builds `ConvNeXtStage`.
 fn stage(scope: &Scope, config: &Config, index: usize) -> Result<DepthwiseStage, ForwardError> {
     let (dim, depth) = (of_stage("dims", &config.dims, index)?, of_stage("depths", &config.depths, index)?);
     let kernel = of_stage("kernel_sizes", &config.kernel_sizes, index)?;
@@ -159,7 +159,7 @@ fn stage(scope: &Scope, config: &Config, index: usize) -> Result<DepthwiseStage,
     Ok(DepthwiseStage::new(index.checked_sub(1).map(downsample).transpose()?, blocks))
 }
 
-/// `ConvNeXtBlock`.
+/// Builds `ConvNeXtBlock`.
 fn block(scope: &Scope, config: &Config, dim: usize, kernel: usize) -> Result<DepthwiseBlock, ForwardError> {
     let linear = if config.conv_mlp { Linear::pointwise } else { Linear::new };
     let (sizes, activation) = ([dim, dim.saturating_mul(4), dim], activation(&config.act_layer)?);

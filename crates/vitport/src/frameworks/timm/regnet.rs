@@ -18,7 +18,7 @@ use crate::nn::{
 };
 
 const FAMILY: &str = "RegNet";
-/// Default of `BatchNormAct2d`, which timm leaves as it is.
+/// Is the default of `BatchNormAct2d`, which timm leaves as it is.
 const EPS: f64 = 1e-5;
 const NO_STATISTICS: Literal = Literal::Text("a norm without running statistics");
 
@@ -101,26 +101,26 @@ fn check(inquiry: &Inquiry<'_>, evidence: &mut Evidence) -> Result<bool, FactErr
     Ok(true)
 }
 
-/// What a network is made of, under the names of timm's arguments.
+/// Holds what a network is made of, under the names of timm's arguments.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 struct Config {
-    /// Channels of the image.
+    /// Gives the channels of the image.
     pub in_chans: usize,
-    /// Classes of the head; 0 for a network without one.
+    /// Gives the classes of the head; 0 for a network without one.
     pub num_classes: usize,
-    /// Number of blocks of each stage.
+    /// Gives the number of blocks of each stage.
     pub depths: Vec<usize>,
-    /// Channels of the stem, and of what comes out of each stage.
+    /// Gives the channels of the stem, and of what comes out of each stage.
     pub num_chs: Vec<usize>,
-    /// Channels in a group of the 3×3 convolutions.
+    /// Gives the channels in a group of the 3×3 convolutions.
     pub group_size: usize,
-    /// Whether blocks have squeeze-excite: `se_ratio` is 0.25.
+    /// Says whether blocks have squeeze-excite: `se_ratio` is 0.25.
     pub se: bool,
-    /// timm's name of every activation.
+    /// Gives timm's name of every activation.
     pub act_layer: String,
 }
 
-/// `RegNet`.
+/// Builds `RegNet`.
 fn network(scope: &Scope, config: &Config) -> Result<ResidualNetwork, ForwardError> {
     let act = activation(&config.act_layer)?;
     let &[stem, .., last] = config.num_chs.as_slice() else {
@@ -137,7 +137,7 @@ fn network(scope: &Scope, config: &Config) -> Result<ResidualNetwork, ForwardErr
     Ok(ResidualNetwork::new(stem, None, stages, fc, names))
 }
 
-/// `Bottleneck`, of ratio 1.
+/// Builds `Bottleneck`, of ratio 1.
 fn bottleneck(
     scope: &Scope,
     config: &Config,

@@ -18,7 +18,7 @@ use crate::nn::{
 };
 
 const FAMILY: &str = "ResNet";
-/// Default of `torch.nn.BatchNorm2d`, which timm leaves as it is.
+/// Is the default of `torch.nn.BatchNorm2d`, which timm leaves as it is.
 const EPS: f64 = 1e-5;
 const NO_STATISTICS: Literal = Literal::Text("a norm without running statistics");
 
@@ -104,24 +104,24 @@ fn check(inquiry: &Inquiry<'_>, evidence: &mut Evidence) -> Result<bool, FactErr
     Ok(true)
 }
 
-/// What a network is made of, under the names of timm's arguments.
+/// Holds what a network is made of, under the names of timm's arguments.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 struct Config {
-    /// Channels of the image.
+    /// Gives the channels of the image.
     pub in_chans: usize,
-    /// Classes of the head; 0 for a network without one.
+    /// Gives the classes of the head; 0 for a network without one.
     pub num_classes: usize,
-    /// Number of blocks of each stage.
+    /// Gives the number of blocks of each stage.
     pub layers: Vec<usize>,
-    /// Channels of the stem, and of what comes out of each stage.
+    /// Gives the channels of the stem, and of what comes out of each stage.
     pub num_chs: Vec<usize>,
-    /// Whether blocks are bottlenecks of three convolutions: `block` is `Bottleneck`.
+    /// Says whether blocks are bottlenecks of three convolutions: `block` is `Bottleneck`.
     pub bottleneck: bool,
-    /// timm's name of every activation.
+    /// Gives timm's name of every activation.
     pub act_layer: String,
 }
 
-/// `ResNet`.
+/// Builds `ResNet`.
 fn network(scope: &Scope, config: &Config) -> Result<ResidualNetwork, ForwardError> {
     let act = activation(&config.act_layer)?;
     let &[stem_chs, .., last] = config.num_chs.as_slice() else {
@@ -139,7 +139,7 @@ fn network(scope: &Scope, config: &Config) -> Result<ResidualNetwork, ForwardErr
     Ok(ResidualNetwork::new(stem, Some(pool), stages, fc, names))
 }
 
-/// `BasicBlock` or `Bottleneck`.
+/// Builds `BasicBlock` or `Bottleneck`.
 fn residual_block(
     scope: &Scope,
     is_bottleneck: bool,

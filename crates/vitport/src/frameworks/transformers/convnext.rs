@@ -12,10 +12,10 @@ use crate::nn::{
     outputs_of_head,
 };
 
-/// Default of `ConvNextLayerNorm`, which every normalisation but the last is built with.
+/// Is the default of `ConvNextLayerNorm`, which every normalisation but the last is built with.
 const LAYER_NORM_EPS: f64 = 1e-6;
 
-/// The epsilon of `ConvNextV2GRN`.
+/// Gives the epsilon of `ConvNextV2GRN`.
 const GRN_EPS: f64 = 1e-6;
 
 /// Declares the definition.
@@ -41,7 +41,7 @@ pub(super) enum Version {
     Two,
 }
 
-/// The keys of `config.json` that the forward pass depends on.
+/// Holds the keys of `config.json` that the forward pass depends on.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub(super) struct ConvNextConfig {
     num_channels: usize,
@@ -51,7 +51,7 @@ pub(super) struct ConvNextConfig {
     depths: Vec<usize>,
     hidden_act: String,
     layer_norm_eps: f64,
-    /// A key of the first version only.
+    /// Gives a key of the first version only.
     #[serde(default)]
     layer_scale_init_value: f64,
     #[serde(flatten)]
@@ -92,7 +92,7 @@ impl ConvNextModel {
     }
 }
 
-/// `ConvNextStage`.
+/// Builds `ConvNextStage`.
 fn stage(
     scope: &Scope,
     config: &ConvNextConfig,
@@ -112,7 +112,7 @@ fn stage(
     Ok(DepthwiseStage::new(index.checked_sub(1).map(downsample).transpose()?, layers))
 }
 
-/// `ConvNextLayer`.
+/// Builds `ConvNextLayer`.
 fn layer(
     scope: &Scope,
     config: &ConvNextConfig,

@@ -10,7 +10,7 @@ use crate::nn::{
     Scope, Window, residual_stages,
 };
 
-/// Default of `torch.nn.BatchNorm2d`, with which every normalisation is built.
+/// Is the default of `torch.nn.BatchNorm2d`, with which every normalisation is built.
 const BATCH_NORM_EPS: f64 = 1e-5;
 
 /// Says what a model without a head gives.

@@ -8,7 +8,7 @@ use super::residual::{FEATURES, ResidualConfig, conv_layer, shortcut};
 use super::{Task, TwoClasses, exported_defaults};
 use crate::nn::{Activation, ForwardError, MaxPool2d, ResidualBlock, ResidualNetwork, Scope, Window};
 
-/// Default of `ResNetBottleNeckLayer`, which no config changes.
+/// Is the default of `ResNetBottleNeckLayer`, which no config changes.
 const REDUCTION: usize = 4;
 
 /// Declares the definition.
