@@ -48,7 +48,7 @@ impl Source {
         self.opened.check_unchanged()
     }
 
-    /// Another handle of the same file.
+    /// Returns another handle of the same file.
     pub(crate) fn handle(&self) -> FileHandle {
         FileHandle(Arc::clone(&self.opened))
     }
@@ -123,7 +123,7 @@ pub(crate) fn read_exact_at(file: &File, mut out: &mut [u8], mut offset: u64) ->
 pub(crate) enum Origin<'a> {
     /// Means a file.
     File(&'a Source),
-    /// Bytes in memory: a record that had to be decompressed.
+    /// Holds the bytes in memory: a record that had to be decompressed.
     Memory(&'a [u8]),
 }
 
@@ -151,7 +151,7 @@ impl Origin<'_> {
     }
 }
 
-/// Bytes that are fetched at a time.
+/// Gives the bytes that are fetched at a time.
 const FETCHED: u64 = 8 << 10;
 
 /// Describes a forward reader of the bytes `position..end` of an origin.
@@ -162,7 +162,7 @@ pub(crate) struct Stream<'a> {
     base: u64,
     end: u64,
     buffer: Vec<u8>,
-    /// Bytes of the buffer that are already consumed.
+    /// Gives the bytes of the buffer that are already consumed.
     used: usize,
 }
 

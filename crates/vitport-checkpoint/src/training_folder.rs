@@ -7,7 +7,7 @@ use crate::error::{Fault, Reason, refuse};
 use crate::escape::escape;
 use crate::regular::read_regular;
 
-/// Bytes that DeepSpeed's `latest` may have, which is the name of a folder.
+/// Limits the bytes that DeepSpeed's `latest` may have, which is the name of a folder.
 const MAX_LATEST: u64 = 4096;
 
 /// Returns the one file of such a folder that holds the weights; none if it is another folder.

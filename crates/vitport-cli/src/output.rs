@@ -15,7 +15,7 @@ use crate::terminal::json::json_text;
 use crate::terminal::message::{error_line, note_line};
 use crate::watch::Watch;
 
-/// Version of the documents of `--json`. It is raised when a field is removed or changes its meaning.
+/// Gives the version of the documents of `--json`. It is raised when a field is removed or changes its meaning.
 const SCHEMA: u32 = 1;
 
 /// Adds the field `schema` to a document.

@@ -10,7 +10,7 @@ use vitport_checkpoint::{escape, read_regular};
 use crate::arguments::FactArguments;
 use crate::failure::Failure;
 
-/// Bytes that a mapping may have; the built-in ones have some thousands.
+/// Limits the bytes that a mapping may have; the built-in ones have some thousands.
 const MAX_MAPPING: u64 = 1 << 20;
 
 /// Returns the library's request for the options' facts.

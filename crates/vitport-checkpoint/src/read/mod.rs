@@ -20,7 +20,7 @@ use crate::storage::{Encoding, Storage};
 use crate::tensor::Tensor;
 pub(crate) use spool::Window;
 
-/// Open files and what lies in them.
+/// Holds the open files and what lies in them.
 #[derive(Debug)]
 pub(crate) struct Bytes {
     sources: Vec<Source>,

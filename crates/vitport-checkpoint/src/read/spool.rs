@@ -24,7 +24,7 @@ pub(super) struct Spool {
 struct State {
     file: Option<File>,
     end: u64,
-    /// For each storage, where its decoded bytes begin in the temporary file.
+    /// Says for each storage where its decoded bytes begin in the temporary file.
     starts: Vec<Option<u64>>,
 }
 

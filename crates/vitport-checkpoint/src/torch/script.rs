@@ -28,13 +28,13 @@ pub(super) struct Class {
     pub(super) calls: Vec<String>,
 }
 
-/// Bytes of code that are read in all.
+/// Limits the bytes of code that are read in all.
 const LONGEST: u64 = 16 << 20;
 
 /// Constants and calls that are kept of one class.
 const KEPT: usize = 1024;
 
-/// Bytes that are kept of one call.
+/// Limits the bytes that are kept of one call.
 const CALL: usize = 240;
 
 /// Finds the classes that a pickle names in the code of its archive.

@@ -59,7 +59,7 @@ impl FailureKind {
     }
 }
 
-/// What a failure is about, as far as that is known, and what was found before it.
+/// Holds what a failure is about, as far as that is known, and what was found before it.
 #[derive(Debug, Default, Serialize)]
 struct About {
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -9,7 +9,7 @@ use crate::terminal::fitting;
 use crate::terminal::table::{Align, Table, bytes};
 use crate::terminal::wrap::{columns, wrap};
 
-/// Where what is said of a part begins.
+/// Gives the column in which what is said of a part begins.
 pub const INDENT: usize = 12;
 
 /// Limits the lines about what is left out.

@@ -13,7 +13,7 @@ use crate::image::Filter;
 use crate::model::Model;
 use crate::verify::{Comparison, Guess, NamedDeviation, Report, Verdict, accounts};
 
-/// Training arguments that are listed by name.
+/// Limits the training arguments that are listed by name.
 const UNREAD_SHOWN: usize = 20;
 
 /// Adds everything below the metadata.

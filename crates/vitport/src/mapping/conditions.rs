@@ -14,48 +14,48 @@ use crate::facts::{Fact, FactError, Facts, Origin, is_same};
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Condition {
-    /// The fact that it is about.
+    /// Gives the fact that it is about.
     #[serde(default)]
     fact: Option<String>,
-    /// The value that the fact must have.
+    /// Gives the value that the fact must have.
     #[serde(default)]
     is: Option<Value>,
-    /// The values of which the fact must have one.
+    /// Lists the values of which the fact must have one.
     #[serde(default)]
     one_of: Option<Vec<Value>>,
-    /// The least that the fact, a number, may be.
+    /// Gives the least that the fact, a number, may be.
     #[serde(default)]
     at_least: Option<u64>,
-    /// The least that each entry of the fact, a list, may be.
+    /// Lists the least that each entry of the fact, a list, may be.
     #[serde(default)]
     each_at_least: Option<Vec<u64>>,
-    /// Values that several facts must have, each a condition of its own with the same sentence.
+    /// Holds the values that several facts must have, each a condition of its own with the same sentence.
     #[serde(default)]
     all: BTreeMap<String, Value>,
-    /// Whether the fact, height and width, must be the same number twice.
+    /// Says whether the fact, height and width, must be the same number twice.
     #[serde(default)]
     square: bool,
-    /// The tensor that it is about.
+    /// Gives the tensor that it is about.
     #[serde(default)]
     tensor: Option<String>,
-    /// What the tensor's values must be.
+    /// Says what the tensor's values must be.
     #[serde(default)]
     values: Option<Values>,
-    /// A flag without which the condition does not matter.
+    /// Gives a flag without which the condition does not matter.
     #[serde(default)]
     when: Option<String>,
-    /// A flag with which the condition does not matter.
+    /// Gives a flag with which the condition does not matter.
     #[serde(default)]
     unless: Option<String>,
-    /// What a source is that fails it: `a ViT with register tokens`. `{found}` stands for the fact's value, `{index}` for the
-    /// number of the entry that fails; with `all`, `{fact}` for its name and `{wanted}` for the value that it must have.
+    /// Says what a source is that fails it: `a ViT with register tokens`. `{found}` stands for the fact's value, `{index}` for
+    /// the number of the entry that fails; with `all`, `{fact}` for its name and `{wanted}` for the value that it must have.
     what: String,
-    /// Why the target cannot hold that.
+    /// Says why the target cannot hold that.
     why: String,
-    /// What could hold it, or what to do: [`NOTHING_HOLDS_IT`] if neither this nor `could` is there.
+    /// Says what could hold it, or what to do: [`NOTHING_HOLDS_IT`] if neither this nor `could` is there.
     #[serde(default)]
     instead: Option<String>,
-    /// What could hold it; a refusal says whether a mapping makes it of such sources.
+    /// Says what could hold it; a refusal says whether a mapping makes it of such sources.
     #[serde(default)]
     could: Option<String>,
     /// Names the definition of the mapping's sources.

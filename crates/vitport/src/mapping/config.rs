@@ -21,17 +21,17 @@ enum Kind {
     Table(Vec<(String, Expression)>),
 }
 
-/// A named function of a fact.
+/// Names a function of a fact.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Function {
-    /// One number for two equal edges, else both.
+    /// Stands for one number for two equal edges, else both.
     Edge,
-    /// The first entry of a list.
+    /// Stands for the first entry of a list.
     First,
-    /// All entries of a list but the first.
+    /// Stands for all entries of a list but the first.
     Rest,
-    /// The number of entries of a list.
+    /// Stands for the number of entries of a list.
     Count,
     /// A number less one.
     OneLess,

@@ -81,25 +81,25 @@ impl Mapping {
 /// Holds a plan in the making.
 pub(super) struct Expansion<'a> {
     mapping: &'a Mapping,
-    /// What is read.
+    /// Says what is read.
     source: &'a Sources,
-    /// What is made again, on the way back: the tensors of which the mapping made those that are read.
+    /// Says what is made again, on the way back: the tensors of which the mapping made those that are read.
     originals: Option<&'a Sources>,
     bindings: &'a Bindings,
     cast: Option<Dtype>,
-    /// Dtype of tensors that no source holds.
+    /// Gives the dtype of tensors that no source holds.
     filler: Dtype,
-    /// How many names the rules so far stand for.
+    /// Says how many names the rules so far stand for.
     names: usize,
-    /// For each source tensor, whether a rule uses it.
+    /// Says for each source tensor whether a rule uses it.
     used: Vec<bool>,
-    /// Memory for a name that is looked up.
+    /// Gives the memory for a name that is looked up.
     name: String,
-    /// Every shape of a target, once.
+    /// Lists every shape of a target, once.
     shapes: HashSet<Arc<[u64]>, RandomState>,
-    /// Rule → names that it needs and that are not there.
+    /// Lists, for each rule, the names that it needs and that are not there.
     missing: BTreeMap<String, Vec<String>>,
-    /// Position of the first source in the file, and the target.
+    /// Holds the position of the first source in the file, and the target.
     made: Vec<(u32, Target)>,
     dropped: Vec<Dropped>,
     problems: Vec<Problem>,

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
-/// Bytes that a pattern, and a name that it is filled to, may have: what the reader of checkpoints allows a name.
+/// Limits the bytes that a pattern, and a name that it is filled to, may have: what the reader of checkpoints allows a name.
 const LONGEST: usize = 4096;
 
 /// Holds a choice, which may read differently on the two sides of a rule (`q` in the source, `query` in the target).
@@ -148,7 +148,7 @@ impl Pattern {
 /// Holds a pattern of which only the holes are left that differ between the instances of a rule.
 #[derive(Debug, Clone)]
 pub struct Template {
-    /// The pattern's.
+    /// Gives the pattern's text.
     text: String,
     side: Side,
     pieces: Vec<Hole>,
@@ -157,7 +157,7 @@ pub struct Template {
 #[derive(Debug, Clone)]
 enum Hole {
     Text(String),
-    /// The place of its variable, and what is added to its number.
+    /// Stands for the place of its variable, and what is added to its number.
     Value(usize, i64),
 }
 

@@ -17,7 +17,7 @@ use crate::mapping::Sources;
 use crate::nn::Network;
 use crate::state_dict::StateDict;
 
-/// An opened folder, ready to classify. Weights are read from the file for each image.
+/// Holds an opened folder, ready to classify. Weights are read from the file for each image.
 pub struct Classifier {
     folder: Folder,
     network: Network,
@@ -54,7 +54,7 @@ impl Classifier {
         Ok(Self { network, processor, tensors, folder })
     }
 
-    /// The most probable classes of an image, `count` of them at most.
+    /// Returns the most probable classes of an image, `count` of them at most.
     ///
     /// # Errors
     /// [`VerifyError::Forward`] if a tensor is missing or misshapen, [`VerifyError::NotRunnable`] for a model without a

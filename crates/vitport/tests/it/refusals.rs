@@ -15,6 +15,7 @@ use vitport::source::Source;
 use vitport_checkpoint::{Checkpoint, Limits};
 
 use crate::golden;
+use crate::networks::timm_vit;
 
 /// Names and shapes of a state dict.
 type Shapes = Vec<(String, Vec<usize>)>;
@@ -52,23 +53,10 @@ fn sign(name: &'static str, what: &'static str, instead: &'static str) -> Case {
 
 /// timm's ViT with one block of four channels, for images of 4 × 4, with two classes.
 fn tiny_vit() -> Shapes {
-    let config = json!({
-        "img_size": [4, 4],
-        "patch_size": [2, 2],
-        "in_chans": 3,
-        "num_classes": 2,
-        "embed_dim": 4,
-        "depth": 1,
-        "num_heads": 1,
-        "mlp_dim": 12,
-        "qkv_bias": true,
-        "layer_scale": false,
-        "no_embed_class": false,
-        "pre_norm": false,
-        "act_layer": "gelu",
-        "norm_eps": 1e-6,
-    });
-    let network = DEFINITION.build(config.as_object().unwrap()).unwrap();
+    let config = timm_vit(json!({
+        "img_size": [4, 4], "patch_size": [2, 2], "num_classes": 2, "embed_dim": 4, "depth": 1, "num_heads": 1, "mlp_dim": 12
+    }));
+    let network = DEFINITION.build(&config).unwrap();
     network.parameters().iter().map(|tensor| (tensor.name().to_owned(), tensor.shape().to_vec())).collect()
 }
 
@@ -162,7 +150,7 @@ fn vit_cases() -> Vec<Case> {
         sign("blocks.0.attn.q_bias", "an EVA or BEiT", beit),
         sign("blocks.0.attn.q_proj.weight", "an EVA or BEiT", beit),
         sign("rope.pos_embed", "an EVA or BEiT", beit),
-        sign("patch_embed.norm.weight", "a ViT with a norm behind the patch embedding", "Aimv2VisionModel"),
+        sign("patch_embed.norm.weight", "a ViT with a norm after the patch embedding", "Aimv2VisionModel"),
         sign("pre_logits.fc.weight", "a ViT with a representation layer (pre_logits)", "--no-head"),
         sign("patch_generator.queries", decoder.0, decoder.1),
         sign("decoder_pos_embed", decoder.0, decoder.1),

@@ -18,10 +18,10 @@ use crate::failure::usage::said;
 use crate::fields::{self, Given, Takes};
 use crate::request::request;
 
-/// Bytes that a jobs file may have.
+/// Limits the bytes that a jobs file may have.
 const MOST_BYTES: u64 = 256 << 20;
 
-/// The field that `mapping` used to be, an alias as on the command line.
+/// Names the field that `mapping` used to be, an alias as on the command line.
 const OLD_MAPPING: &str = "rules";
 
 /// Describes one conversion to be made.
@@ -160,7 +160,7 @@ fn given(name: &str, value: &Value) -> Result<Given, String> {
     values.map(Given::Values).ok_or_else(none)
 }
 
-/// Lines whose folder is that of another line, or lies in it.
+/// Returns the lines whose folder is that of another line, or lies in it.
 fn collisions(jobs: &[Job]) -> Vec<BadLine> {
     let mut taken: BTreeMap<&Path, usize> = BTreeMap::new();
     let mut bad = Vec::new();
@@ -180,7 +180,7 @@ fn collisions(jobs: &[Job]) -> Vec<BadLine> {
     bad
 }
 
-/// Lines whose report is that of another line.
+/// Returns the lines whose report is that of another line.
 fn shared_reports(jobs: &[Job]) -> Vec<BadLine> {
     let mut taken: BTreeMap<&Path, usize> = BTreeMap::new();
     let mut bad = Vec::new();

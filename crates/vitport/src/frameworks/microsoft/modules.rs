@@ -9,7 +9,7 @@ use super::super::saved_modules::torch::{
 };
 use super::super::saved_modules::{At, Class, Read, Role, Says};
 
-/// Whether a class token joins is what the weights of the stage show.
+/// Says nothing: whether a class token joins is what the weights of the stage show.
 const CLASS_TOKEN: (&str, Says) = ("with_cls_token", Says::Follows(class_token));
 
 fn class_token(at: &At<'_>) -> Option<Value> {
@@ -25,7 +25,7 @@ const CVT: Class = Class::new(
         ("cls_token", Says::Follows(|at| at.facts.value("cls_token")?.as_array()?.last().cloned())),
     ],
 );
-/// The misspelt attribute is never used.
+/// Has a misspelt attribute, which is never used.
 const STAGE: Class = Class::new(
     &["*.VisionTransformer"],
     &[
@@ -50,10 +50,10 @@ const ATTENTION: Class = Class::new(
     ],
 );
 const MLP: Class = Class::new(&["*.Mlp"], &[]);
-/// The epsilon that the definition computes with.
+/// Is the epsilon that the definition computes with.
 const LAYER_NORM_EPS: Literal = Literal::Real(super::cvt::LAYER_NORM_EPS);
 
-/// Microsoft's class, or PyTorch's.
+/// Stands for Microsoft's class, or PyTorch's.
 const LAYER_NORM: Class = Class::new(
     &["*.LayerNorm"],
     &[

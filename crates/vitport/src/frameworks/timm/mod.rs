@@ -44,27 +44,27 @@ use crate::source::ConfigFile;
 /// Declares a definition of timm's: all that is read generically, and how its network is built.
 #[derive(Debug)]
 pub struct TimmDefinition {
-    /// Its id.
+    /// Gives its id.
     id: &'static str,
-    /// What people call it: `timm's ViT`.
+    /// Says what people call it: `timm's ViT`.
     description: &'static str,
-    /// timm's modules whose architectures it defines.
+    /// Lists timm's modules whose architectures it defines.
     modules: &'static [&'static str],
-    /// What errors call these networks: `ViT`.
+    /// Says what errors call these networks: `ViT`.
     family: &'static str,
-    /// What its tensors show.
+    /// Says what its tensors show.
     structure: Structure,
-    /// The modules of a network that was saved whole.
+    /// Lists the modules of a network that was saved whole.
     saved_modules: &'static [Role],
-    /// What it depends on.
+    /// Says what it depends on.
     fields: &'static [Field],
-    /// What holds where nothing is said.
+    /// Says what holds where nothing is said.
     usual: &'static [(&'static str, Literal)],
-    /// Facts of `usual` with the value that holds instead where another fact has the value behind it.
+    /// Lists the facts of `usual` with the value that holds instead where another fact has the value behind it.
     usual_instead: &'static [(&'static str, Literal, &'static str, Literal)],
-    /// Facts of `usual`, each with a fact that leaves it open where it is true.
+    /// Lists the facts of `usual`, each with a fact that leaves it open where it is true.
     left_open: &'static [(&'static str, &'static str)],
-    /// The origin of what holds where nothing is said.
+    /// Gives the origin of what holds where nothing is said.
     by_definition: &'static str,
     /// Builds the network of a config.
     build: fn(&Map<String, Value>) -> Result<Network, ForwardError>,
@@ -421,7 +421,7 @@ impl TimmDefinition {
     }
 }
 
-/// Every definition of timm's.
+/// Lists every definition of timm's.
 const DEFINITIONS: [&TimmDefinition; 5] = [
     &vision_transformer::DEFINITION,
     &beit::DEFINITION,
@@ -435,7 +435,7 @@ fn modules() -> Vec<&'static str> {
     DEFINITIONS.into_iter().flat_map(|definition| definition.modules).copied().collect()
 }
 
-/// timm, as a framework.
+/// Stands for timm, as a framework.
 pub struct Timm;
 
 impl Framework for Timm {

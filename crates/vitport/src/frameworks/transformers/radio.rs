@@ -35,7 +35,7 @@ pub const DEFINITION: OneClass = OneClass {
     build: |config| build("RadioConfig", config, RadioModel::new),
 };
 
-/// The keys of `config.json` that the forward pass depends on.
+/// Holds the keys of `config.json` that the forward pass depends on.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 struct RadioConfig {
     hidden_size: usize,
@@ -111,7 +111,7 @@ impl RadioModel {
         })
     }
 
-    /// `RadioInputConditioner` and `_image_to_patches`: [rows × columns, channels × height × width of a patch].
+    /// Computes `RadioInputConditioner` and `_image_to_patches`: [rows × columns, channels × height × width of a patch].
     fn patches(&self, pixels: &Pixels, cx: &mut Context<'_>) -> Result<Matrix, ForwardError> {
         let [channels, height, width] = self.input;
         if pixels.shape() != self.input {
@@ -139,7 +139,7 @@ impl RadioModel {
     }
 }
 
-/// `RadioLayer`.
+/// Builds `RadioLayer`.
 fn layer(scope: &Scope, config: &RadioConfig) -> Result<EncoderLayer, ForwardError> {
     let RadioConfig { hidden_size: width, layer_norm_eps: eps, .. } = *config;
     let sizes = [width, (width as f64 * config.mlp_ratio) as usize, width];

@@ -4,6 +4,7 @@
 //!
 //! A new operation is a file here, its `mod`, and a line in [`TABLES`].
 
+mod combine;
 mod concat;
 mod drop;
 mod fill;
@@ -45,8 +46,8 @@ pub(super) const TABLES: &[(&str, ReadTable)] = &[
     (pad::TABLE, read_table::<pad::Pad>),
     (widen::TABLE, read_table::<widen::Widen>),
     (take::TABLE, read_table::<take::Take>),
-    (fold::TABLE, read_table::<fold::Fold>),
-    (shift::TABLE, read_table::<shift::Shift>),
+    (fold::TABLE, read_table::<combine::Combine<fold::Fold>>),
+    (shift::TABLE, read_table::<combine::Combine<shift::Shift>>),
     (fill::TABLE, read_table::<fill::Fill>),
     (drop::TABLE, read_table::<drop::Drop>),
 ];
@@ -122,7 +123,7 @@ type ReadTable = fn(toml::Value) -> Result<Vec<Arc<dyn Operation>>, TableError>;
 pub(super) enum TableError {
     /// Reports an entry with a value of the wrong kind.
     Syntax(toml::de::Error),
-    /// Says why an entry is no operation.
+    /// Says why an entry is not an operation.
     Entry(String),
 }
 
