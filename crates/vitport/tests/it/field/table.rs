@@ -55,7 +55,11 @@ const CONVERTED: [Row; 48] = [
     ("deit_train_checkpoint.pth --key model", CLASSIFIER, &["another network", "training run"]),
     ("mae_pretrain_checkpoint-799.pth", FEATURES, &["masked patches", "decoder"]),
     ("npz_in21k_zero_head.npz", CLASSIFIER, &[]),
-    ("npz_in21k_zero_head_prelogits.npz --no-head", FEATURES, &["without its classification head", "asked for without"]),
+    (
+        "npz_in21k_zero_head_prelogits.npz --no-head",
+        FEATURES,
+        &["without its classification head", "asked for without"],
+    ),
     ("gray.pth", CLASSIFIER, &[]),
     ("gray_hub", CLASSIFIER, &[]),
     ("rect_rgb.pth", CLASSIFIER, &[]),
