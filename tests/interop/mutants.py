@@ -152,7 +152,7 @@ def of_weights(folder):
         "an index next to it": lambda place: (place / INDEX).write_text("{}"),
         "shards": lambda place: shards(place, tensors, two),
         "shards of other names": lambda place: shards(place, tensors, ["a.safetensors", "b.safetensors"]),
-        "shards that are no safetensors by name": lambda place: shards(place, tensors, ["a.bin", "b.bin"]),
+        "shards that are not safetensors by name": lambda place: shards(place, tensors, ["a.bin", "b.bin"]),
         "one shard": lambda place: shards(place, tensors, ["only.safetensors"]),
         "shards without metadata": lambda place: shards(place, tensors, two, metadata=False),
         "a tensor not listed": lambda place: shards(place, tensors, two, listed=set(tensors) - {first}),

@@ -322,7 +322,7 @@ FAMILIES = (
         (NAMED, SEVEN, *transformer("1e-6", "gelu", ("relu", "quick_gelu", "hard_swish")), *images(VIT_IMAGE)),
         bare=answers(VIT_IMAGE, **{"--num-heads": "3"}), image=VIT_IMAGE,
     ),
-    # The outputs of CLIP are no classes, so it has no names of them. A bare one is asked for its activation, which only the name of an architecture of the same sizes answers.
+    # The outputs of CLIP are not classes, so it has no names of them. A bare one is asked for its activation, which only the name of an architecture of the same sizes answers.
     Family(
         "CLIP", "vit_base_patch32_clip_224.laion2b_ft_in12k_in1k", VIT, 32,
         (*transformer("1e-5", "gelu", ("quick_gelu", "relu", "tanh")), *images(CLIP_IMAGE)),

@@ -7,7 +7,7 @@ use std::path::Path;
 /// Opens a regular file, following links. Anything else is not opened at all.
 ///
 /// # Errors
-/// What the system reports; and an error of kind [`io::ErrorKind::InvalidInput`] for what is no regular file.
+/// What the system reports; and an error of kind [`io::ErrorKind::InvalidInput`] for what is not a regular file.
 pub fn open_regular(path: &Path) -> io::Result<File> {
     if !fs::metadata(path)?.is_file() {
         return Err(not_regular());

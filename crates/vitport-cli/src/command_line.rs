@@ -10,7 +10,7 @@ use vitport_checkpoint::escape;
 pub struct CommandLine(pub Vec<OsString>);
 
 impl CommandLine {
-    /// Returns it with more arguments behind the options that it has.
+    /// Returns it with more arguments after the options that it has.
     pub fn with(&self, more: impl IntoIterator<Item = OsString>) -> Self {
         let mut all = self.0.clone();
         let end = all.iter().position(|argument| argument == "--").unwrap_or(all.len());

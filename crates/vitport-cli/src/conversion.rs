@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use vitport::folder::publish::check;
 use vitport::pipeline::WriteOptions;
 use vitport::pipeline::{self, ConvertRequest, Converted, Event, Hooks, Staged};
-use vitport::verify::{accounts, page};
+use vitport::verify::{page, tensor_counts};
 use vitport_checkpoint::escape;
 
 use crate::arguments::ConvertArguments;
@@ -130,6 +130,6 @@ pub fn document(converted: &Converted) -> Value {
         "files": converted.files.iter().map(|(name, size)| json!({ "name": name, "bytes": size })).collect::<Vec<_>>(),
         "report": converted.report,
         "warnings": converted.warnings,
-        "accounts": accounts(prepared),
+        "accounts": tensor_counts(prepared),
     })
 }

@@ -121,7 +121,7 @@ impl ReportFile {
 fn taken_by(place: &Path) -> Option<&'static str> {
     let kind = fs::metadata(place).ok()?.file_type();
     if kind.is_file() {
-        (!is_report(place)).then_some("would overwrite a file that is no report")
+        (!is_report(place)).then_some("would overwrite a file that is not a report")
     } else if kind.is_char_device() || kind.is_fifo() {
         None
     } else {

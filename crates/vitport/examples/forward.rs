@@ -4,7 +4,7 @@
 //! `forward NETWORK WEIGHTS.safetensors PIXELS.safetensors`: NETWORK is `vit-b` (timm's ViT-B/16 at 224) or
 //! `cvt-13` (transformers' at 224), the weights are float32 under the framework's names, and the
 //! pixels are a tensor `pixels` [3, height, width]. Every line on standard input starts one run; at
-//! its end the logits are printed, and where Linux tells it the peak of resident memory since the
+//! its end the logits are printed, and where Linux reports it the peak of resident memory since the
 //! weights were read, in kilobytes.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 

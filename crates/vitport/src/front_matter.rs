@@ -200,7 +200,7 @@ impl Reader<'_> {
             }
             _ => return Err("it ends too early".to_owned()),
         };
-        // 0 is no anchor.
+        // 0 is not an anchor.
         if anchor > 0 {
             self.anchors.insert(anchor, value.clone());
         }

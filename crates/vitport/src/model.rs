@@ -38,7 +38,7 @@ pub struct Model {
     pub state_dict: StateDict,
     /// Holds the same by the names of the definition.
     pub tensors: Sources,
-    /// Lists the tensors that are no part of the network.
+    /// Lists the tensors that are not part of the network.
     pub dropped: Vec<Dropped>,
     /// Counts the tensors that adapters were added to.
     pub merged: usize,

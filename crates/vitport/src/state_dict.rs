@@ -1,7 +1,7 @@
 //! The part of a checkpoint that is one network's state dict, under the names its own framework gave them.
 //!
 //! Training tools wrap networks (`DataParallel` puts `module.` before every name, `torch.compile` `_orig_mod.`,
-//! Lightning often `model.`), so the names in a file may have a prefix that is no part of the network. A [`StateDict`]
+//! Lightning often `model.`), so the names in a file may have a prefix that is not part of the network. A [`StateDict`]
 //! knows the bare names, and each [`Tensor`] in it keeps the name that the file has for it.
 
 use std::borrow::Cow;

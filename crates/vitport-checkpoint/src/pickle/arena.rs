@@ -1,4 +1,4 @@
-//! The values of a pickle, the globals and storages that it names, and the account of the memory that all of it takes.
+//! The values of a pickle, the globals and storages that it names, and a count of the memory that all of it takes.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -116,7 +116,7 @@ impl Arena {
         }
     }
 
-    /// Accounts for memory before it is taken.
+    /// Counts memory before it is taken.
     pub(crate) fn charge(&mut self, bytes: usize) -> Result<(), Fault> {
         self.spent = self.spent.saturating_add(bytes);
         if self.spent <= self.limits.max_pickle_memory {
@@ -177,7 +177,7 @@ impl Arena {
         self.nodes.add_text(text).map(Value::Node)
     }
 
-    /// Adds a tuple, and accounts for its items.
+    /// Adds a tuple, and counts the memory of its items.
     pub(crate) fn add_tuple(&mut self, items: &[Value]) -> Result<Value, Fault> {
         self.charge(nodes::TUPLE.saturating_add(size_of_val(items)))?;
         self.nodes.add_tuple(items).map(Value::Node)
@@ -221,7 +221,7 @@ impl Arena {
         Ok(Some(numbers))
     }
 
-    /// Returns the text of a value as the name of a device; the empty one if it is no text.
+    /// Returns the text of a value as the name of a device; the empty one if it is not a text.
     pub(crate) fn device(&mut self, value: Value) -> Arc<str> {
         let name = self.text(value).unwrap_or_default();
         if *name != *self.device {
@@ -310,7 +310,7 @@ impl Arena {
         self.dangerous_call.clone().or_else(named)
     }
 
-    /// Takes over what a pickle inside this one names and would call.
+    /// Adds what a pickle inside this one names and would call.
     pub(crate) fn adopt_globals(&mut self, inner: Self) -> Result<(), Fault> {
         self.dangerous_call = self.dangerous_call.take().or(inner.dangerous_call);
         for (global, _) in inner.globals {

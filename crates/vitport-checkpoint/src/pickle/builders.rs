@@ -46,7 +46,7 @@ fn build_nested(
         Meaning::RebuildTensorV3 => rebuild_tensor_v3(machine, items)?,
         Meaning::RebuildParameter | Meaning::RebuildFromCpu => match first {
             Some(tensor) if is_tensor(machine, tensor) => tensor,
-            _ => return malformed("a parameter is made of something that is no tensor"),
+            _ => return malformed("a parameter is made of something that is not a tensor"),
         },
         Meaning::RebuildFromType => {
             let (Some(builder), Some(inner)) = (items.first(), items.get(2)) else {
@@ -113,7 +113,7 @@ fn is_tensor(machine: &Machine<'_, '_>, value: Value) -> bool {
 }
 
 /// Rebuilds `_rebuild_tensor(storage, offset, size, stride)`, version 2 with `requires_grad, backward_hooks[,
-/// metadata]` behind.
+/// metadata]` after it.
 fn rebuild_tensor(machine: &mut Machine<'_, '_>, items: &[Value]) -> Result<Value, Fault> {
     let [storage, offset, size, stride, ..] = items else {
         return malformed("a tensor is made of less than four things");
@@ -148,7 +148,7 @@ fn rebuild_tensor_v3(machine: &mut Machine<'_, '_>, items: &[Value]) -> Result<V
 fn storage_of(machine: &Machine<'_, '_>, value: Value) -> Result<StorageRef, Fault> {
     match machine.arena.node(value) {
         Some(Node::Storage(storage)) => Ok(*storage),
-        _ => malformed("a tensor is made of something that is no storage"),
+        _ => malformed("a tensor is made of something that is not a storage"),
     }
 }
 
@@ -161,13 +161,13 @@ pub(super) fn tensor(
     lazy_bits: LazyBits,
 ) -> Result<Value, Fault> {
     let Some(offset) = machine.arena.int(offset) else {
-        return malformed("a tensor begins at something that is no number");
+        return malformed("a tensor begins at something that is not a number");
     };
     let arena = &mut *machine.arena;
     let (Ok(offset), Some(shape), Some(strides)) =
         (u64::try_from(offset), arena.numbers(size)?, arena.numbers(stride)?)
     else {
-        return malformed("a tensor has a size, stride or offset that is no natural number");
+        return malformed("a tensor has a size, stride or offset that is not a natural number");
     };
     if shape.len() != strides.len() {
         return malformed("a tensor has another number of strides than of sizes");
@@ -219,7 +219,7 @@ fn lazy_bits(machine: &Machine<'_, '_>, metadata: Value) -> Result<LazyBits, Fau
         return Ok(lazy_bits);
     }
     let Some(Node::Dict(entries)) = machine.arena.node(metadata) else {
-        return malformed("a tensor has metadata that is no dict");
+        return malformed("a tensor has metadata that is not a dict");
     };
     for (key, value) in entries {
         let slot = match machine.arena.text(*key) {
@@ -229,13 +229,13 @@ fn lazy_bits(machine: &Machine<'_, '_>, metadata: Value) -> Result<LazyBits, Fau
         };
         match value {
             Value::Bool(set) => *slot = *set,
-            _ => return malformed("a tensor has metadata that is no truth value"),
+            _ => return malformed("a tensor has metadata that is not a truth value"),
         }
     }
     Ok(lazy_bits)
 }
 
-/// Notes that `torch.nn.Buffer(persistent=False)` is saved with its values, but is no part of a state dict.
+/// Notes that `torch.nn.Buffer(persistent=False)` is saved with its values, but is not part of a state dict.
 fn note_buffer(machine: &mut Machine<'_, '_>, tensor: Value, state: Value) {
     let Some(Node::Dict(entries)) = machine.arena.node(state) else {
         return;

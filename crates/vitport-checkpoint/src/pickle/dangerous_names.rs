@@ -380,7 +380,7 @@ pub(super) const ANYWHERE: [&str; 43] = [
     "write_text",
 ];
 
-/// Functions that are dangerous wherever they are found, where they are no methods: a module has an `eval` that is none.
+/// Functions that are dangerous wherever they are found, where they are not methods: a module has an `eval` that is none.
 pub(super) const ANYWHERE_BUT_METHODS: [&str; 5] = ["__import__", "eval", "exec", "open", "spawn"];
 
 /// Harmless data of modules that are dangerous otherwise.

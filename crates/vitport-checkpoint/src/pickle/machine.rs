@@ -110,7 +110,7 @@ impl Machine<'_, '_> {
                 let at = self.stream.position().saturating_sub(1);
                 return refuse(
                     Reason::Malformed,
-                    format!("byte 0x{other:02x} at offset {at} is no pickle instruction"),
+                    format!("byte 0x{other:02x} at offset {at} is not a pickle instruction"),
                 );
             }
         }
@@ -134,7 +134,7 @@ impl Machine<'_, '_> {
         Ok(())
     }
 
-    /// Makes space for twice as many values, and accounts for it.
+    /// Makes space for twice as many values, and counts them.
     #[cold]
     fn widen_stack(&mut self) -> Result<(), Fault> {
         let more = self.stack.capacity().max(LOW_STACK);
@@ -232,7 +232,9 @@ impl Machine<'_, '_> {
         let line = self.stream.line(32)?;
         match std::str::from_utf8(&line).ok().and_then(|text| text.trim().parse().ok()) {
             Some(slot) => Ok(slot),
-            None => refuse(Reason::Malformed, "the pickle stores a value under something that is no number"),
+            None => {
+                refuse(Reason::Malformed, "the pickle stores a value under something that is not a number")
+            }
         }
     }
 
@@ -345,7 +347,7 @@ impl Machine<'_, '_> {
         } else if let Some(object) = self.arena.object_mut(target) {
             object.list.extend_from_slice(items);
         } else {
-            return refuse(Reason::Malformed, "the pickle appends to something that is no list");
+            return refuse(Reason::Malformed, "the pickle appends to something that is not a list");
         }
         self.stack.truncate(begin);
         Ok(())
@@ -374,7 +376,7 @@ impl Machine<'_, '_> {
         } else if let Some(object) = self.arena.object_mut(target) {
             object.items.extend(pairs);
         } else {
-            return refuse(Reason::Malformed, "the pickle sets a key of something that is no dict");
+            return refuse(Reason::Malformed, "the pickle sets a key of something that is not a dict");
         }
         self.stack.truncate(begin);
         Ok(())

@@ -186,7 +186,7 @@ impl New<'_> {
 enum Made {
     /// Says what is known of it.
     Object(Object),
-    /// Means the tensor that its state turned it into.
+    /// Means the tensor that its state made of it.
     Tensor(NodeId),
 }
 

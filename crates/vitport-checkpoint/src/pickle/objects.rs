@@ -25,7 +25,7 @@ impl Machine<'_, '_> {
                 _ => {
                     return refuse(
                         Reason::Malformed,
-                        "the pickle names a global with something that is no text",
+                        "the pickle names a global with something that is not a text",
                     );
                 }
             }

@@ -30,7 +30,7 @@ pub(crate) enum TarValue {
     Tensor(View),
     /// Means a tensor of a dtype that this reader does not hold: PyTorch's name for it, and the sizes.
     OtherDtype(&'static str, Dims),
-    /// Means a storage by itself, which is no tensor.
+    /// Means a storage by itself, which is not a tensor.
     Storage,
 }
 

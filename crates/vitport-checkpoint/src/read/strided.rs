@@ -24,7 +24,7 @@ const DENSE: usize = 4;
 /// Gives the columns that are picked together, so that a cache line is used up while it is there.
 const TILE: usize = 16;
 
-/// Describes the tensor's span that was read last, in memory that the next one takes over.
+/// Describes the tensor's span that was read last, in memory that the next one reuses.
 #[derive(Debug, Default)]
 pub(super) struct Kept(RwLock<Span>);
 
@@ -218,7 +218,7 @@ impl Bytes {
                 let begin = usize::try_from(tensor.offset).unwrap_or(usize::MAX);
                 part.pick(size, &span.bytes, begin, out)
             }
-            // Too many pieces for their checksums to be kept.
+            // Too many parts for their checksums to be kept.
             None => part.cut().try_for_each(|part| self.gather_box(tensor, &part, out, None)),
         }
     }
@@ -301,25 +301,25 @@ mod tests {
                 for count in (1..=truth.len() - first).step_by(truth.len() / 50 + 1) {
                     let mut found = Vec::new();
                     parts(&axes(&t), usize::try_from(t.offset).unwrap(), first, count, 0, &mut found);
-                    let (mut whole, mut in_pieces) = (vec![0; count * 4], vec![0; count * 4]);
+                    let (mut whole, mut in_parts) = (vec![0; count * 4], vec![0; count * 4]);
                     for part in found {
                         part.pick(4, &storage, 0, &mut whole).unwrap();
                         assert!(
                             part.pick(4, &storage[..4 * (part.low + part.span() - 1)], 0, &mut whole)
                                 .is_err()
                         );
-                        let mut pieces: Vec<Part> = part.cut().collect();
-                        if pieces.is_empty() {
-                            pieces.push(part);
+                        let mut parts: Vec<Part> = part.cut().collect();
+                        if parts.is_empty() {
+                            parts.push(part);
                         }
-                        for piece in pieces {
-                            piece.pick(4, &storage, 0, &mut in_pieces).unwrap();
+                        for part in parts {
+                            part.pick(4, &storage, 0, &mut in_parts).unwrap();
                         }
                     }
                     let expected: Vec<u8> =
                         truth[first..first + count].iter().flat_map(|e| (*e as u32).to_le_bytes()).collect();
                     assert_eq!(whole, expected, "{t:?} {first} {count}");
-                    assert_eq!(in_pieces, expected, "{t:?} {first} {count}");
+                    assert_eq!(in_parts, expected, "{t:?} {first} {count}");
                 }
             }
         }

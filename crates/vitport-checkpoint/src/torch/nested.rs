@@ -15,7 +15,7 @@ const COST: usize = 2048;
 /// Returns the storage in a byte string.
 pub(crate) fn storage(machine: &mut Machine<'_, '_>, bytes: Value) -> Result<Value, Fault> {
     let Some(Node::Bytes(string)) = machine.arena.node(bytes) else {
-        return refuse(Reason::Malformed, "a storage is made of something that is no byte string");
+        return refuse(Reason::Malformed, "a storage is made of something that is not a byte string");
     };
     let string = string.clone();
     machine.arena.charge(COST)?;

@@ -64,7 +64,7 @@ fn count(arena: &Arena, value: Value) -> Result<u64, Fault> {
 fn key(arena: &Arena, value: Value) -> Result<i64, Fault> {
     match arena.int(value).or_else(|| arena.text(value)?.parse().ok()) {
         Some(number) => Ok(number),
-        None => refuse(Reason::Malformed, "the archive gives something a key that is no number"),
+        None => refuse(Reason::Malformed, "the archive gives something a key that is not a number"),
     }
 }
 

@@ -134,7 +134,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Counts the bytes of names.
-    fn account(&mut self, bytes: usize) -> Result<(), Fault> {
+    fn count(&mut self, bytes: usize) -> Result<(), Fault> {
         self.named = self.named.saturating_add(bytes);
         let limit = self.arena.limits.max_pickle_memory / 3;
         if self.named <= limit {
@@ -168,7 +168,7 @@ impl<'a> Walk<'a> {
             return self.tensor(node, path);
         }
         self.descend(id, path)?;
-        self.account(path.len() + size_of::<Branch>())?;
+        self.count(path.len() + size_of::<Branch>())?;
         self.enter(path);
         match node {
             Node::Dict(entries) => self.dict(entries, path)?,
@@ -287,7 +287,7 @@ impl<'a> Walk<'a> {
         if self.out.tensors.len() + self.out.unsupported.len() >= limit {
             return refuse(Reason::Limit, format!("the file names more than {limit} tensors"));
         }
-        self.account(path.len())?;
+        self.count(path.len())?;
         let branch = self.inside.last().and_then(|number| self.out.branches.get_mut(*number));
         if let Some(branch) = branch {
             branch.direct += 1;
@@ -331,7 +331,7 @@ impl<'a> Walk<'a> {
         let (Some(shape), Some(strides)) =
             (self.arena.numbers(view.shape)?, self.arena.numbers(view.strides)?)
         else {
-            return refuse(Reason::Malformed, "a tensor has sizes that are no numbers");
+            return refuse(Reason::Malformed, "a tensor has sizes that are not numbers");
         };
         Ok(Tensor {
             name: path.into(),

@@ -140,5 +140,5 @@ fn check_descriptor(source: &Source, entry: &Entry) -> Result<(), Fault> {
         // PyTorch's writer sets the flag for empty records and leaves the descriptor out.
         return Ok(());
     }
-    differs(entry, "the descriptor behind its bytes gives other sizes or another checksum")
+    differs(entry, "the descriptor after its bytes gives other sizes or another checksum")
 }

@@ -1,4 +1,4 @@
-"""Writes the files beside this script, and expected.json: what torch and numpy say is in them.
+"""Writes the files next to this script, and expected.json: what torch and numpy say is in them.
 
 Run with torch, numpy and safetensors installed:  python make.py
 Small tensors with seeded values; running it again changes only the memory addresses and serialization
@@ -145,7 +145,7 @@ def rezip(source, target, folder=None, swap=None, extra=(), **options):
 
 
 class Unseekable(io.RawIOBase):
-    """Makes zipfile write its sizes behind the data."""
+    """Makes zipfile write its sizes after the data."""
 
     def __init__(self, path):
         self.file = open(path, "wb")

@@ -197,7 +197,7 @@ fn billion_laughs() {
 #[test]
 fn nesting_of_a_hundred_thousand() {
     let depth = 100_000;
-    // Beside the weights it does no harm.
+    // Next to the weights it does no harm.
     beside_a_tensor(|p| p.op(&vec![b']'; depth]).op(&vec![b'a'; depth - 1]));
     // Around the weights it is refused.
     let pickle =
@@ -417,7 +417,7 @@ fn pickles_behind_the_first_are_evidence_and_nothing_else() {
     assert_eq!(global(&c, "system").would_run, ["posix.system('id')"]);
     let said = format!("{} bytes follow the end of the pickle, other pickles among them", behind.len());
     assert!(c.evidence().notes.iter().any(|note| note.starts_with(&said)), "{:?}", c.evidence().notes);
-    // The same in a plain pickle; what is no pickle is only counted.
+    // The same in a plain pickle; what is not a pickle is only counted.
     let plain = std::fs::read(data("plain4.pkl")).unwrap();
     let c = open_dangerous(&[&plain[..], &behind].concat()).unwrap();
     assert_eq!(described(&c), described(&open("plain4.pkl")));

@@ -6,7 +6,7 @@ use vitport_checkpoint::Reason;
 use crate::support::pickles::Pickle;
 use crate::support::{data, floats, open, open_bytes, refusal};
 
-/// A legacy stream with this object, these keys, and these storages behind.
+/// A legacy stream with this object, these keys, and these storages after.
 fn legacy(object: Vec<u8>, keys: &[&str], storages: &[(u64, &[u8])]) -> Vec<u8> {
     let mut out = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.".to_vec();
     out.extend(Pickle::new().int(1001).stop());

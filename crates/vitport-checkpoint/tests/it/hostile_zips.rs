@@ -309,7 +309,7 @@ fn every_prefix_of_a_real_file_is_refused() {
     }
 }
 
-/// A truthful zip whose end is told by the 64-bit records that are given and by a locator that leads to `offset`.
+/// A truthful zip whose end is given by the 64-bit records that are given and by a locator that leads to `offset`.
 fn with_wide_end(records: usize, locator: impl Fn(u64) -> u64, disks: u32) -> Vec<u8> {
     let mut file = torch_file(&support::pickles::one_tensor());
     let end = file.split_off(file.len() - 22);

@@ -299,7 +299,7 @@ fn names_with_control_characters_bidi_and_lone_surrogates_are_escaped() {
             .unwrap();
     let run = &c.evidence().globals.iter().find(|global| global.name == "system").unwrap().would_run[0];
     assert!(run.contains(shown) && !run.chars().any(char::is_control), "{run:?}");
-    // Half of a pair of surrogates is no character; it is shown by its number, and two names stay two.
+    // Half of a pair of surrogates is not a character; it is shown by its number, and two names stay two.
     let half = |third: u8| [b"X\x04\0\0\0w\xed\xa0".to_vec(), vec![third]].concat();
     let two = Pickle::new().op(b"}").op(&half(0x80)).tensor("0", 4, 0, &[4], &[1]).op(b"s");
     let two = two.op(&half(0x81)).tensor("0", 4, 0, &[2], &[1]).op(b"s.").0;

@@ -70,10 +70,10 @@ fn exit_code<T>(differences: &[T]) -> u8 {
     u8::from(!differences.is_empty())
 }
 
-/// One of the two checkpoints.
+/// Describes one of the two checkpoints.
 struct Side {
     checkpoint: Checkpoint,
-    /// What stands before the network's names, where one network is found.
+    /// Says what stands before the network's names, where one network is found.
     prefix: String,
 }
 

@@ -39,7 +39,7 @@ pub fn say_report(report: &Report, output: &Printer) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Prints what is odd about the source.
+/// Prints what is unusual about the source.
 pub fn say_warnings(warnings: &[String], output: &Printer) -> Result<(), Failure> {
     for warning in warnings {
         output.say(wrap("  warning", &escape(warning).to_string(), INDENT, columns()))?;
@@ -143,7 +143,7 @@ fn outputs(report: &Report) -> Option<String> {
         judged.first().map_or("", |place| place.place.as_str()),
         judged.last().map_or("", |place| place.place.as_str())
     );
-    let apart = report.taken_over().map_or_else(String::new, |what| format!(" ({what} apart)"));
+    let apart = report.applied().map_or_else(String::new, |what| format!(" ({what} apart)"));
     let relative = place.difference.relative;
     Some(if relative == 0.0 {
         format!("not one number differs at {places}{apart}")

@@ -1,4 +1,4 @@
-//! Known deviations: each has a name and a remedy, wherever it is told, and `--strict` fails on all that are not allowed.
+//! Known deviations: each has a name and a remedy, wherever it is reported, and `--strict` fails on all that are not allowed.
 
 use std::fs;
 use std::path::Path;

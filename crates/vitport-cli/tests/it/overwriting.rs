@@ -35,7 +35,7 @@ fn a_report_replaces_nothing_but_a_report() {
         (vec!["--labels", "labels.txt", "--report", "hard.json"], "would overwrite what is read"),
         (vec!["--mapping", "mapping.toml", "--report", "./mapping.toml"], "would overwrite what is read"),
         (vec!["--image", "picture.png", "--report", "picture.png"], "would overwrite what is read"),
-        (vec!["--report", "notes.json"], "would overwrite a file that is no report"),
+        (vec!["--report", "notes.json"], "would overwrite a file that is not a report"),
         (vec!["--report", "out/LICENSE"], "would overwrite a file of the model"),
     ] {
         let message = refused(&[&convert[..], &options].concat(), place);

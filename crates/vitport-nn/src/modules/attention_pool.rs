@@ -20,7 +20,7 @@ pub enum PoolQkv {
     QueryAndRest(Linear, Linear),
 }
 
-/// Lets a learned token attend to all others, and adds an MLP of the result behind a norm: SigLIP's pooling (Zhai et al. 2023,
+/// Lets a learned token attend to all others, and adds an MLP of the result after a norm: SigLIP's pooling (Zhai et al. 2023,
 /// arXiv:2303.15343), timm's `AttentionPoolLatent` with one latent.
 #[derive(Debug, Clone)]
 pub struct AttentionPool {

@@ -9,7 +9,7 @@ use crate::scope::{Parameter, Scope};
 /// Counts the rows of a table that belong to the class token: to the patches, from them, and to itself.
 const OF_CLASS_TOKEN: usize = 3;
 
-/// Holds a table of biases for a class token and a grid of patches behind it.
+/// Holds a table of biases for a class token and a grid of patches after it.
 #[derive(Debug, Clone)]
 pub struct RelativePositionBias {
     table: Parameter,

@@ -11,7 +11,7 @@ use crate::matrix::Matrix;
 #[derive(Debug, Clone)]
 pub struct Rotation {
     /// Holds the cosine and the sine of each angle, patch after patch.
-    turns: Vec<(f32, f32)>,
+    rotations: Vec<(f32, f32)>,
     /// Counts the angles of a patch, half of a head's width.
     angles: usize,
 }
@@ -22,7 +22,7 @@ impl Rotation {
     /// horizontal ones.
     ///
     /// # Errors
-    /// Returns [`ForwardError::Config`] when the width of a head is no multiple of 4.
+    /// Returns [`ForwardError::Config`] when the width of a head is not a multiple of 4.
     pub fn of_centers(
         (rows, columns): (usize, usize),
         head_width: usize,
@@ -36,16 +36,16 @@ impl Rotation {
         let center = |index: usize, count: usize| 2.0 * (index as f64 + 0.5) / count as f64 - 1.0;
         let frequency = |k: usize| theta.powf(-4.0 * k as f64 / head_width as f64);
         let frequencies: Vec<f64> = (0..head_width / 4).map(frequency).collect();
-        let mut turns = Vec::new();
+        let mut rotations = Vec::new();
         for (row, column) in (0..rows).flat_map(|row| (0..columns).map(move |column| (row, column))) {
             for position in [center(row, rows), center(column, columns)] {
-                turns.extend(frequencies.iter().map(|frequency| {
+                rotations.extend(frequencies.iter().map(|frequency| {
                     let (sine, cosine) = (std::f64::consts::TAU * position * frequency).sin_cos();
                     (cosine as f32, sine as f32)
                 }));
             }
         }
-        Ok(Self { turns, angles: head_width / 2 })
+        Ok(Self { rotations, angles: head_width / 2 })
     }
 
     /// Rotates the heads that begin at `first_column` of the last rows, which are the patches.
@@ -59,7 +59,7 @@ impl Rotation {
         heads: Heads,
     ) -> Result<(), ForwardError> {
         let (tokens, columns) = (x.rows(), x.columns());
-        let patches = self.turns.len().checked_div(self.angles).unwrap_or(0);
+        let patches = self.rotations.len().checked_div(self.angles).unwrap_or(0);
         let width = heads.count.saturating_mul(heads.dim);
         let end = first_column.saturating_add(width);
         let others = tokens.checked_sub(patches).filter(|_| heads.dim == 2 * self.angles && end <= columns);
@@ -68,11 +68,11 @@ impl Rotation {
             return Err(ForwardError::operands("a rotation", detail));
         };
         let rows = x.values_mut().par_chunks_mut(columns).skip(others);
-        rows.zip(self.turns.par_chunks(self.angles)).for_each(|(row, turns)| {
+        rows.zip(self.rotations.par_chunks(self.angles)).for_each(|(row, rotations)| {
             let row = row.get_mut(first_column..end).unwrap_or_default();
             for head in row.chunks_exact_mut(heads.dim) {
                 let (first, second) = head.split_at_mut(self.angles);
-                for ((a, b), (cosine, sine)) in first.iter_mut().zip(second).zip(turns) {
+                for ((a, b), (cosine, sine)) in first.iter_mut().zip(second).zip(rotations) {
                     (*a, *b) = (*a * cosine - *b * sine, *b * cosine + *a * sine);
                 }
             }

@@ -27,7 +27,7 @@ pub fn prepend(leading: &[f32], tokens: Matrix, cx: &mut Context<'_>) -> Result<
     Ok(all)
 }
 
-/// Returns the tokens behind the first `count`: the patches without a class token or registers.
+/// Returns the tokens after the first `count`: the patches without a class token or registers.
 ///
 /// # Errors
 /// Returns [`ForwardError::Operands`] when there are not as many.

@@ -3,7 +3,7 @@
     for v in 0.5.4 0.6.13 0.9.16 1.0.9 1.0.31; do pip install timm==$v; python saved_modules.py; done
 
 Each run adds the installed version of timm to the table: definition, path (`*` for a number), class, and one attribute a row.
-Networks that a version cannot build are passed over. Weights are random; nothing is fetched. The table is no part of the program:
+Networks that a version cannot build are passed over. Weights are random; nothing is fetched. The table is not part of the program:
 its tests read it, so that every attribute of every version is one that the definition declares.
 """
 

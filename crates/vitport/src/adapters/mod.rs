@@ -22,7 +22,7 @@ use crate::plan::Dropped;
 use crate::source::{Source, SourceError};
 use crate::state_dict::StateDict;
 
-/// Lists parts of names of adapters that are no pair of matrices: what stands in a name, and what it is.
+/// Lists parts of names of adapters that are not a pair of matrices: what stands in a name, and what it is.
 const OTHERS: [(&str, &str); 12] = [
     (".lora_magnitude_vector", "DoRA, which scales each row of the sum"),
     (".lora_embedding_", "LoRA of an embedding"),

@@ -38,7 +38,7 @@ pub(super) fn added(
         return Err(unread(&down.name, "LoRA of a rank above all that the weight could have").into());
     }
     if [base, down, up].iter().any(|tensor| !tensor.dtype.is_float()) || encoded(base.dtype, 0.0).is_none() {
-        return Err(unread(&base.name, "LoRA of a weight that is no floating-point number").into());
+        return Err(unread(&base.name, "LoRA of a weight that is not a floating-point number").into());
     }
     let (down, up) = (doubles(checkpoint, down)?, doubles(checkpoint, up)?);
     let width = usize::try_from(inputs.iter().product::<u64>()).unwrap_or(usize::MAX).max(1);

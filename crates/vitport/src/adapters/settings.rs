@@ -120,14 +120,14 @@ impl Settings {
     /// Returns alpha: what is recorded, or else what is given; none if neither says it.
     ///
     /// # Errors
-    /// Returns [`FactError::Contradiction`] where both say it and differ, and [`FactError::Impossible`] for what is no number.
+    /// Returns [`FactError::Contradiction`] where both say it and differ, and [`FactError::Impossible`] for what is not a number.
     pub fn alpha(&self, given: Option<f64>) -> Result<Option<Fact>, FactError> {
         let recorded = match self.values.get("lora_alpha") {
             None | Some(Value::Null) => None,
             Some(value) => match value.as_f64().filter(|alpha| alpha.is_finite() && *alpha > 0.0) {
                 Some(alpha) => Some(alpha),
                 None => {
-                    let reason = format!("{value} is no number above 0");
+                    let reason = format!("{value} is not a number above 0");
                     return Err(FactError::Impossible { place: format!("{}lora_alpha", self.place), reason });
                 }
             },

@@ -11,7 +11,7 @@ use crate::frameworks::Transform;
 use crate::frameworks::transformers::Task;
 use crate::image::Filter;
 use crate::model::Model;
-use crate::verify::{Comparison, Guess, NamedDeviation, Report, Verdict, accounts};
+use crate::verify::{Comparison, Guess, NamedDeviation, Report, Verdict, tensor_counts};
 
 /// Limits the training arguments that are listed by name.
 const UNREAD_SHOWN: usize = 20;
@@ -299,31 +299,31 @@ fn provenance(out: &mut String, card: &Card<'_>) {
     out.push_str("## Where it came from\n\n");
     table(out, &["", ""], rows.into_iter().map(|(name, value)| vec![name.to_owned(), value]));
 
-    let accounts = accounts(card.prepared);
+    let counts = tensor_counts(card.prepared);
     let _ = write!(
         out,
         "{} tensors went in, {} came out ({} bytes); {} folded, {} padded with zeros, {} filled in. ",
-        accounts.source_tensors,
-        accounts.target_tensors,
-        accounts.target_bytes,
-        accounts.folded,
-        accounts.padded,
-        accounts.filled
+        counts.source_tensors,
+        counts.target_tensors,
+        counts.target_bytes,
+        counts.folded,
+        counts.padded,
+        counts.filled
     );
-    if accounts.merged > 0 {
+    if counts.merged > 0 {
         let _ = write!(
             out,
             "LoRA adapters were added to {} of the source's tensors in float64 and rounded once; they cannot be taken out again. ",
-            accounts.merged
+            counts.merged
         );
     }
     let _ = writeln!(
         out,
-        "The source's tensors {} be had back bit for bit.\n",
+        "The source's tensors {} be recovered bit for bit.\n",
         if plan.is_reversible() { "can" } else { "cannot" }
     );
     const MOST: usize = 20;
-    for dropped in accounts.dropped.iter().take(MOST) {
+    for dropped in counts.dropped.iter().take(MOST) {
         let _ = writeln!(
             out,
             "- left out: {} ({} bytes): {}",
@@ -332,7 +332,7 @@ fn provenance(out: &mut String, card: &Card<'_>) {
             code(&dropped.reason)
         );
     }
-    match accounts.dropped.len() {
+    match counts.dropped.len() {
         0 => {}
         count if count > MOST => {
             let _ = writeln!(out, "- and {} more\n", count - MOST);

@@ -23,7 +23,7 @@ pub struct Card<'a> {
     pub prepared: &'a Prepared,
     /// Says what verification found, if the folder was verified.
     pub report: Option<&'a Report>,
-    /// Lists what is odd about the source, a sentence each.
+    /// Lists what is unusual about the source, a sentence each.
     pub warnings: &'a [String],
     /// Says whether the folder holds code that gives the source's exact network.
     pub exact_code: bool,

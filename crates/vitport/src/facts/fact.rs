@@ -11,7 +11,7 @@ use super::evidence::is_same;
 
 /// Says where a fact came from.
 ///
-/// The carriers of statements come first: each says something of this very model. What follows is what is known of the
+/// Sources of statements come first: each says something of this very model. What follows is what is known of the
 /// published model that it is named after, and then what is taken to be so because nothing says otherwise.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]

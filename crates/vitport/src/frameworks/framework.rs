@@ -80,7 +80,7 @@ pub trait SourceConfig {
     /// Returns the names that it has for a head of so many classes.
     ///
     /// # Errors
-    /// Returns [`LabelError`] for names that are no list, or not as many.
+    /// Returns [`LabelError`] for names that are not a list, or not as many.
     fn labels(&self, classes: usize) -> Result<Option<Sourced<ClassNames>>, LabelError>;
 }
 
@@ -112,7 +112,7 @@ impl PublishedModel {
 /// Reads the `config.json` next to a source's weights, by the first framework whose own it is.
 ///
 /// # Errors
-/// Returns [`FactError::Config`] for a file that is no framework's.
+/// Returns [`FactError::Config`] for a file of no framework.
 pub fn read_config(source: &Source) -> Result<Option<Box<dyn SourceConfig + '_>>, FactError> {
     let Some(file) = &source.config else { return Ok(None) };
     let mut refused = None;

@@ -112,8 +112,8 @@ fn list(values: Vec<Value>, source: &str) -> Result<Vec<Entry>, LabelError> {
 /// Reads an object that is not a config: numbers to names, or names to numbers.
 fn object(pairs: Vec<(String, Value)>, source: &str) -> Result<Vec<Entry>, LabelError> {
     if pairs.iter().all(|(_, value)| value.is_u64()) {
-        let turned = pairs.into_iter().map(|(name, class)| (class.to_string(), Value::String(name)));
-        return numbered(turned.collect(), source);
+        let inverted = pairs.into_iter().map(|(name, class)| (class.to_string(), Value::String(name)));
+        return numbered(inverted.collect(), source);
     }
     numbered(pairs, source)
 }

@@ -15,7 +15,7 @@ pub struct Bindings {
     pub counts: BTreeMap<String, u64>,
     /// Holds flags for `when` and `unless`, such as `head`, and likewise `qkv_bias.2`.
     pub flags: BTreeMap<String, bool>,
-    /// Holds texts for variables that are no range and no choice, such as `base`.
+    /// Holds texts for variables that are neither a range nor a choice, such as `base`.
     pub texts: BTreeMap<String, String>,
 }
 

@@ -162,7 +162,7 @@ impl Condition {
         Some(self.no_target(&found, failing, detected_by(fact)))
     }
 
-    /// Returns the index of the entry that fails, 0 for a fact that is no list; none if all is as it must be.
+    /// Returns the index of the entry that fails, 0 for a fact that is not a list; none if all is as it must be.
     fn failing_entry(&self, value: &Value) -> Option<usize> {
         if let Some(wanted) = &self.is {
             return match (wanted, value) {

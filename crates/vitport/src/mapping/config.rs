@@ -33,7 +33,7 @@ enum Function {
     Rest,
     /// Stands for the number of entries of a list.
     Count,
-    /// A number less one.
+    /// Stands for a number less one.
     OneLess,
 }
 
@@ -41,9 +41,10 @@ enum Function {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Whole {
-    /// The next one, of which the size is no more than the width times it.
+    /// Stands for the next one, of which the size is no more than the width times it.
     Up,
-    /// The one of which DINOv2's class of gated MLPs makes the size: two thirds of the width times it, up to a multiple of 8.
+    /// Stands for the one of which DINOv2's class of gated MLPs makes the size: two thirds of the width times it, up to a
+    /// multiple of 8.
     Gated,
 }
 

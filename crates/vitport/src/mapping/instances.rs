@@ -169,7 +169,7 @@ impl Instances<'_> {
                 end
             }
             Choices::Undefined => {
-                return Err(format!("{{{name}}} is no range, no choice and no text"));
+                return Err(format!("{{{name}}} is neither a range nor a choice nor a text"));
             }
         };
         *given = given.saturating_add(usize::try_from(count).unwrap_or(usize::MAX));

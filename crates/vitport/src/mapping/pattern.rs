@@ -34,9 +34,9 @@ pub enum Side {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Piece {
+enum Segment {
     Text(String),
-    /// A variable, and what is added to its number.
+    /// Stands for a variable, and what is added to its number.
     Variable(String, i64),
 }
 
@@ -44,7 +44,7 @@ enum Piece {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pattern {
     text: String,
-    pieces: Vec<Piece>,
+    segments: Vec<Segment>,
 }
 
 impl Pattern {
@@ -56,7 +56,7 @@ impl Pattern {
         if text.len() > LONGEST {
             return Err(format!("a name has {} bytes, and {LONGEST} are the most", text.len()));
         }
-        let mut pieces = Vec::new();
+        let mut segments = Vec::new();
         let mut rest = text;
         while let Some((before, after)) = rest.split_once('{') {
             let Some((variable, behind)) = after.split_once('}') else {
@@ -78,28 +78,28 @@ impl Pattern {
                 return Err(format!("`{text}` has a }} that no {{ opens"));
             }
             if !before.is_empty() {
-                pieces.push(Piece::Text(before.to_owned()));
+                segments.push(Segment::Text(before.to_owned()));
             }
-            pieces.push(Piece::Variable(name.to_owned(), added));
+            segments.push(Segment::Variable(name.to_owned(), added));
             rest = behind;
         }
         if rest.contains('}') {
             return Err(format!("`{text}` has a }} that no {{ opens"));
         }
         if !rest.is_empty() {
-            pieces.push(Piece::Text(rest.to_owned()));
+            segments.push(Segment::Text(rest.to_owned()));
         }
-        if pieces.is_empty() {
+        if segments.is_empty() {
             return Err("a name is empty".to_owned());
         }
-        Ok(Self { text: text.to_owned(), pieces })
+        Ok(Self { text: text.to_owned(), segments })
     }
 
     /// Returns the variables in it, in order, repeated ones once.
     pub fn variables(&self) -> Vec<&str> {
         let mut names: Vec<&str> = Vec::new();
-        for piece in &self.pieces {
-            if let Piece::Variable(name, _) = piece
+        for segment in &self.segments {
+            if let Segment::Variable(name, _) = segment
                 && !names.contains(&name.as_str())
             {
                 names.push(name);
@@ -119,15 +119,15 @@ impl Pattern {
         texts: &BTreeMap<String, String>,
         variables: &[&str],
     ) -> Result<Template, String> {
-        let mut pieces: Vec<Hole> = Vec::new();
-        for piece in &self.pieces {
-            let text = match piece {
-                Piece::Text(text) => text,
-                Piece::Variable(name, added) => {
+        let mut segments: Vec<Hole> = Vec::new();
+        for segment in &self.segments {
+            let text = match segment {
+                Segment::Text(text) => text,
+                Segment::Variable(name, added) => {
                     match (texts.get(name), variables.iter().position(|v| v == name)) {
                         (Some(text), _) => text,
                         (None, Some(place)) => {
-                            pieces.push(Hole::Value(place, *added));
+                            segments.push(Hole::Value(place, *added));
                             continue;
                         }
                         (None, None) => {
@@ -136,12 +136,12 @@ impl Pattern {
                     }
                 }
             };
-            match pieces.last_mut() {
+            match segments.last_mut() {
                 Some(Hole::Text(before)) => before.push_str(text),
-                _ => pieces.push(Hole::Text(text.clone())),
+                _ => segments.push(Hole::Text(text.clone())),
             }
         }
-        Ok(Template { text: self.text.clone(), side, pieces })
+        Ok(Template { text: self.text.clone(), side, segments })
     }
 }
 
@@ -151,7 +151,7 @@ pub struct Template {
     /// Gives the pattern's text.
     text: String,
     side: Side,
-    pieces: Vec<Hole>,
+    segments: Vec<Hole>,
 }
 
 #[derive(Debug, Clone)]
@@ -164,7 +164,7 @@ enum Hole {
 impl Template {
     /// Returns whether every instance has the same name.
     pub fn is_constant(&self) -> bool {
-        !self.pieces.iter().any(|piece| matches!(piece, Hole::Value(..)))
+        !self.segments.iter().any(|segment| matches!(segment, Hole::Value(..)))
     }
 
     /// Puts the name with every hole filled into `name`, whose memory is used again.
@@ -173,8 +173,8 @@ impl Template {
     /// Says that the name gets too long, or that a number is below 0.
     pub fn fill(&self, name: &mut String, values: &[Value<'_>]) -> Result<(), String> {
         name.clear();
-        for piece in &self.pieces {
-            match piece {
+        for segment in &self.segments {
+            match segment {
                 Hole::Text(text) => name.push_str(text),
                 Hole::Value(place, added) => match (values.get(*place), self.side) {
                     (Some(Value::Number(index, first)), side) => {

@@ -81,7 +81,7 @@ pub struct Converted {
     pub files: Vec<(String, u64)>,
     /// Says what verifying found, if the folder was verified.
     pub report: Option<Report>,
-    /// Lists what is odd about the source, a sentence each; the report has the same.
+    /// Lists what is unusual about the source, a sentence each; the report has the same.
     pub warnings: Vec<String>,
     /// Says whether the verdict is accepted.
     pub accepted: Result<(), NotAccepted>,

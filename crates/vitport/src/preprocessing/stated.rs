@@ -44,7 +44,7 @@ impl StatedPreprocessing {
         for (key, value) in values {
             if !stated.set(key, value, origin.clone()) {
                 let shown: String = value.to_string().chars().take(60).collect();
-                let reason = format!("{} is no {key}", escape(&shown));
+                let reason = format!("{} is not a valid {key}", escape(&shown));
                 return Err(FactError::Impossible { place: format!("{place}.{key}"), reason });
             }
         }

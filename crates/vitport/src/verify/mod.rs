@@ -32,7 +32,7 @@ pub use report::{
     CastReport, Comparison, Guess, HashedFile, ImageReport, KnownDeviation, NamedDeviation, Probabilities,
     Report, SCHEMA, SourceReport, TensorCounts, Timings, Verdict, top,
 };
-pub use run::{accounts, compare};
+pub use run::{compare, tensor_counts};
 pub use tensors::{TensorMismatch, WeightsComparison};
 pub use test_image::TestImage;
 pub use warnings::warnings;

@@ -175,7 +175,7 @@ impl Page<'_> {
     /// Says where the outputs differ most.
     fn outputs(&self) -> String {
         let judged = self.report.judged();
-        let apart = self.report.taken_over().map_or_else(String::new, |what| format!(", {what} apart"));
+        let apart = self.report.applied().map_or_else(String::new, |what| format!(", {what} apart"));
         let by_relative =
             |a: &&Comparison, b: &&Comparison| a.difference.relative.total_cmp(&b.difference.relative);
         match judged.iter().max_by(by_relative) {

@@ -251,7 +251,7 @@ pub struct Report {
     pub basis: Basis,
     /// Says why it is different or not comparable, one sentence each; empty otherwise.
     pub reasons: Vec<String>,
-    /// Says what is odd about the source, a sentence each, whatever the verdict is.
+    /// Says what is unusual about the source, a sentence each, whatever the verdict is.
     pub warnings: Vec<String>,
     /// Lists the training arguments in the source that were not read, by their paths.
     pub unread_arguments: Vec<String>,
@@ -314,7 +314,7 @@ impl Report {
     }
 
     /// Returns what the source was run with as the target computes, before judging, in words; none if it was run as it is.
-    pub fn taken_over(&self) -> Option<String> {
+    pub fn applied(&self) -> Option<String> {
         let deviation = self.known_deviation.as_ref().map(|_| "the known deviation".to_owned());
         let cast = self.cast.as_ref().map(|cast| format!("the rounding to {}", cast.dtype));
         match (deviation, cast) {

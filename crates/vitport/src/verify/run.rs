@@ -347,7 +347,7 @@ impl Compared {
             cast: self.cast,
             facts: self.facts,
             weights: self.weights,
-            accounts: accounts(prepared),
+            accounts: tensor_counts(prepared),
             timings: self.timings,
         }
     }
@@ -387,7 +387,7 @@ pub(crate) fn label_of_folder(config: &Value, class: usize) -> String {
 }
 
 /// Returns what went in and what came out.
-pub fn accounts(prepared: &Prepared) -> TensorCounts {
+pub fn tensor_counts(prepared: &Prepared) -> TensorCounts {
     let plan = &prepared.plan;
     let count = |name: &str| plan.targets.iter().filter(|target| target.operation == name).count();
     TensorCounts {

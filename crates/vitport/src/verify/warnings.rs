@@ -1,4 +1,4 @@
-//! What is odd about a source although a conversion of it is right: what a person should know before the folder is used.
+//! What is unusual about a source although a conversion of it is right: what a person should know before the folder is used.
 
 use super::VerifyError;
 use crate::folder::{FolderError, TargetContents, to_f64};
@@ -12,7 +12,7 @@ const CLASSIFIER: &str = "classifier.weight";
 /// Gives the bytes read at a time.
 const BLOCK: u64 = 256 << 10;
 
-/// Returns what is odd about a source, a sentence each with what to do.
+/// Returns what is unusual about a source, a sentence each with what to do.
 ///
 /// # Errors
 /// Returns [`VerifyError::Folder`] if the source cannot be read.

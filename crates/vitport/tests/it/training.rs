@@ -157,7 +157,7 @@ fn what_contradicts_or_cannot_be_is_an_error_that_names_it() {
         (vec![("in_chans", json!(1))], none(), vec!["in_chans is 1", "args.in_chans"]),
         (vec![("input_size", json!([1, 8, 8]))], none(), vec!["in_chans is 1", "args.input_size"]),
         (vec![("img_size", json!(16))], none(), vec!["img_size is 16x16", "8x8", "args.img_size"]),
-        (vec![("mean", json!([0.1, 0.2]))], none(), vec!["args.mean: [0.1,0.2] is no mean"]),
+        (vec![("mean", json!([0.1, 0.2]))], none(), vec!["args.mean: [0.1,0.2] is not a valid mean"]),
         (vec![("interpolation", json!("random"))], none(), vec!["args.interpolation", "random"]),
         (vec![("img_size", json!("8"))], none(), vec!["args.img_size"]),
         (

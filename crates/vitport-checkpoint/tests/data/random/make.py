@@ -1,4 +1,4 @@
-"""Writes the files beside this script, and expected.json: what torch.load gives for each of them.
+"""Writes the files next to this script, and expected.json: what torch.load gives for each of them.
 
 Run with torch installed:  python make.py
 The objects are drawn at random from a fixed seed: nestings, keys, dtypes, strides, storages that several tensors

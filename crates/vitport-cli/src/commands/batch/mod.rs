@@ -240,7 +240,7 @@ fn worst(kinds: impl Iterator<Item = FailureKind>) -> Option<FailureKind> {
     kinds.min_by_key(|kind| ORDER.iter().position(|code| *code == kind.exit_code()))
 }
 
-/// Tells every bad line.
+/// Prints every bad line.
 fn refuse(jobs: &Path, bad: &[BadLine]) -> Failure {
     const MOST: usize = 20;
     let file = jobs.display().to_string();

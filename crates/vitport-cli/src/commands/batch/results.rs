@@ -98,7 +98,7 @@ impl Results {
         if path.exists() && !is_results(path).map_err(failed)? {
             let shown = path.display().to_string();
             return Err(Failure::usage(format!(
-                "{}: this is no results file of a batch, and nothing is added to it; give --results another place",
+                "{}: this is not a results file of a batch, and nothing is added to it; give --results another place",
                 escape(&shown)
             )));
         }

@@ -1,5 +1,5 @@
 //! Checks values against the types of version 5's config classes, as its strict dataclasses do
-//! (huggingface_hub/dataclasses.py, `type_validator`): a whole number is no float, a truth value no number, a list no tuple.
+//! (huggingface_hub/dataclasses.py, `type_validator`): a whole number is not a float, nor a truth value a number, nor a list a tuple.
 
 use serde_json::Value;
 

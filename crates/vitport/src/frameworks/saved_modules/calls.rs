@@ -20,17 +20,17 @@ pub(in super::super) struct Call {
 /// Says what of a call is the value of an attribute.
 #[derive(Debug, Clone, Copy)]
 pub(in super::super) enum Given {
-    /// An argument, counted from 0.
+    /// Is an argument, counted from 0.
     Argument(usize),
-    /// An argument, counted from 0, or what it is where it is left out: TorchScript leaves out what is as usual.
+    /// Is an argument, counted from 0, or what it is where it is left out: TorchScript leaves out what is as usual.
     Optional(usize, Literal),
-    /// An argument by name, if it is there.
+    /// Is an argument by name, if it is there.
     Named(&'static str),
-    /// An argument by name, or what it is where it is left out.
+    /// Is an argument by name, or what it is where it is left out.
     Keyword(&'static str, Literal),
-    /// The entry of a list of so many entries, which is this argument: argument, length, entry.
+    /// Is the entry of a list of so many entries, which is this argument: argument, length, entry.
     Entry(usize, usize, usize),
-    /// That there is such a call.
+    /// Says that there is such a call.
     Itself(Literal),
 }
 
@@ -41,7 +41,7 @@ impl Call {
     }
 }
 
-/// Returns the attributes that a module lacks and that its calls give. What is no literal in the code is not known.
+/// Returns the attributes that a module lacks and that its calls give. What is not a literal in the code is not known.
 pub(super) fn attributes(module: &SavedModule, declared: &[Call]) -> Vec<(&'static str, Value)> {
     let mut found = Vec::new();
     for call in declared.iter().filter(|call| module.attribute(call.attribute).is_none()) {

@@ -31,9 +31,9 @@ const SHOWN: usize = 60;
 /// Holds what was told of one fact.
 #[derive(Debug)]
 enum Told {
-    /// One value, and the places that say it: the first as it is, and all as a pattern.
+    /// Says one value, and the places that say it: the first as it is, and all as a pattern.
     Once { value: Value, first: String, all: String },
-    /// A value a stage, with the first place that says it, and all as a pattern.
+    /// Says a value a stage, with the first place that says it, and all as a pattern.
     ByStage { values: BTreeMap<u64, (Value, String)>, all: String },
 }
 

@@ -35,17 +35,17 @@ pub(in super::super) struct Class {
 /// Says what an attribute of a module is to a definition.
 #[derive(Debug, Clone, Copy)]
 pub(in super::super) enum Says {
-    /// It changes nothing in evaluation, or the weights show it.
+    /// Says that it changes nothing in evaluation, or the weights show it.
     Nothing,
-    /// The definition computes with one of these values; another is refused.
+    /// Says that the definition computes with one of these values; another is refused.
     Is(&'static [Literal]),
-    /// The definition computes with a value that follows from others; another is refused.
+    /// Says that the definition computes with a value that follows from others; another is refused.
     Follows(fn(&At<'_>) -> Option<Value>),
-    /// It is a fact.
+    /// Says that it is a fact.
     Fact(&'static str, Read),
-    /// It is the entry of one stage in a fact that is a list. The first `*` of the path is the number of the stage.
+    /// Says that it is the entry of one stage in a fact that is a list. The first `*` of the path is the number of the stage.
     Each(&'static str, Read),
-    /// It tells a fact by these values, each with that of the fact.
+    /// Says that it tells a fact by these values, each with that of the fact.
     Tells(&'static str, &'static [(Literal, Literal)]),
 }
 

@@ -254,7 +254,7 @@ pub(super) fn image_size(config: &TimmConfig<'_>) -> Result<Option<[u64; 2]>, Fa
             };
             return edges.map(Some).ok_or_else(|| FactError::Impossible {
                 place: "config.json: model_args.img_size".to_owned(),
-                reason: format!("{} is no size of an image", shown(value)),
+                reason: format!("{} is not a size of an image", shown(value)),
             });
         }
     }

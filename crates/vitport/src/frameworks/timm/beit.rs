@@ -44,7 +44,7 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
         Field::plain("scale_mlp", Kind::Flag).part("norms in its MLPs"),
         Field::plain("fc_norm", Kind::Flag)
             .config_key("use_fc_norm", Kind::Flag)
-            .shown("its last norm behind pooling"),
+            .shown("its last norm after pooling"),
         Field::plain("final_norm", Kind::Flag),
         Field::plain("act_layer", Kind::Activation),
         Field::plain("norm_eps", Kind::Real).config_key("norm_layer", Kind::NormEps(1e-6)),
@@ -64,47 +64,47 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
     build: |config| build("timm's BEiT", config, Beit::new),
 };
 
-/// What a network is made of, under the names of timm's arguments.
+/// Holds what a network is made of, under the names of timm's arguments.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 struct Config {
-    /// Height and width of the image in pixels.
+    /// Gives the height and width of the image in pixels.
     img_size: [usize; 2],
-    /// Height and width of a patch in pixels.
+    /// Gives the height and width of a patch in pixels.
     patch_size: [usize; 2],
-    /// Channels of the image.
+    /// Gives the channels of the image.
     in_chans: usize,
-    /// Classes of the head; 0 for a network without one.
+    /// Gives the classes of the head; 0 for a network without one.
     num_classes: usize,
-    /// Width of a token.
+    /// Gives the width of a token.
     embed_dim: usize,
-    /// Number of blocks.
+    /// Gives the number of blocks.
     depth: usize,
-    /// Attention heads.
+    /// Gives the attention heads.
     num_heads: usize,
-    /// Width of the hidden layer of a block's MLP.
+    /// Gives the width of the hidden layer of a block's MLP.
     mlp_dim: usize,
-    /// Whether queries and values have biases; keys never do.
+    /// Says whether queries and values have biases; keys never do.
     qkv_bias: bool,
-    /// Whether each branch has a layer scale: `init_values` is not None.
+    /// Says whether each branch has a layer scale: `init_values` is not None.
     layer_scale: bool,
-    /// Whether positions are embedded in the tokens.
+    /// Says whether positions are embedded in the tokens.
     use_abs_pos_emb: bool,
-    /// Whether each block has a table of relative position biases.
+    /// Says whether each block has a table of relative position biases.
     use_rel_pos_bias: bool,
-    /// Whether there is a table that all blocks share.
+    /// Says whether there is a table that all blocks share.
     use_shared_rel_pos_bias: bool,
-    /// Whether the last norm stands behind pooling, and not before it.
+    /// Says whether the last norm stands after pooling, and not before it.
     fc_norm: bool,
-    /// `avg` or `token`.
+    /// Is `avg` or `token`.
     global_pool: String,
-    /// timm's name of the MLP's activation.
+    /// Gives timm's name of the MLP's activation.
     act_layer: String,
-    /// Epsilon of every layer normalisation.
+    /// Gives the epsilon of every layer normalisation.
     norm_eps: f64,
 }
 
 impl Config {
-    /// `patch_embed.grid_size`.
+    /// Returns `patch_embed.grid_size`.
     fn grid(&self) -> (usize, usize) {
         let [height, width] = self.img_size;
         Window::patches(self.patch_size.into()).output_size(height, width).unwrap_or((0, 0))
@@ -154,7 +154,7 @@ impl Beit {
         })
     }
 
-    /// `forward_head` without the last layer, and the norm before it.
+    /// Computes `forward_head` without the last layer, and the norm before it.
     fn pool(&self, mut tokens: Matrix, cx: &mut Context<'_>) -> Result<Matrix, ForwardError> {
         if !self.config.fc_norm {
             tokens = self.norm.forward(&tokens, cx)?;
@@ -191,7 +191,7 @@ impl Forward for Beit {
     }
 }
 
-/// x + gamma_1 · attn(norm1(x)), then x + gamma_2 · mlp(norm2(x)).
+/// Computes x + gamma_1 · attn(norm1(x)), then x + gamma_2 · mlp(norm2(x)).
 struct Block {
     norm1: LayerNorm,
     attn: SelfAttention,

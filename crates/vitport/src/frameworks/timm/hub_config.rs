@@ -43,7 +43,7 @@ impl<'a> TimmConfig<'a> {
         let object = |key: &str| match whole.get(key) {
             None | Some(Value::Null) => Ok(None),
             Some(Value::Object(map)) => Ok(Some(map)),
-            Some(_) => Err(format!("its `{key}` is no object")),
+            Some(_) => Err(format!("its `{key}` is not an object")),
         };
         let Some(Value::String(architecture)) = whole.get("architecture") else {
             return Err("it names no `architecture`, so it is not timm's".to_owned());

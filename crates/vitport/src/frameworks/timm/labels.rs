@@ -27,7 +27,9 @@ pub fn hub_labels(
             (Some(Value::Object(by_name)), Some(name)) => by_name.get(name),
             (Some(Value::Array(in_order)), _) => in_order.get(class),
             (None | Some(Value::Null), _) | (Some(Value::Object(_)), None) => None,
-            (Some(_), _) => return Err(shape(source, "label_descriptions is no object or list".to_owned())),
+            (Some(_), _) => {
+                return Err(shape(source, "label_descriptions is not an object or list".to_owned()));
+            }
         };
         let label = match (described, name) {
             (Some(Value::String(text)), _) if !text.trim().is_empty() => text.trim().to_owned(),
@@ -67,7 +69,7 @@ fn class_names(names: &Value, classes: usize, source: &str) -> Result<Vec<Option
                 let Some(class) = class_number(key) else {
                     return Err(shape(
                         source,
-                        format!("the key {} of label_names is no number", quoted(key)),
+                        format!("the key {} of label_names is not a number", quoted(key)),
                     ));
                 };
                 let slot = slots.get_mut(class).ok_or_else(|| count(class.saturating_add(1)))?;
@@ -75,6 +77,6 @@ fn class_names(names: &Value, classes: usize, source: &str) -> Result<Vec<Option
             }
             Ok(slots)
         }
-        _ => Err(shape(source, "label_names is no list or object".to_owned())),
+        _ => Err(shape(source, "label_names is not a list or object".to_owned())),
     }
 }

@@ -60,7 +60,7 @@ pub struct TimmDefinition {
     fields: &'static [Field],
     /// Says what holds where nothing is said.
     usual: &'static [(&'static str, Literal)],
-    /// Lists the facts of `usual` with the value that holds instead where another fact has the value behind it.
+    /// Lists the facts of `usual` with the value that holds instead where another fact has the value after it.
     usual_instead: &'static [(&'static str, Literal, &'static str, Literal)],
     /// Lists the facts of `usual`, each with a fact that leaves it open where it is true.
     left_open: &'static [(&'static str, &'static str)],

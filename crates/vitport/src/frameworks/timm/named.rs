@@ -123,7 +123,7 @@ impl TimmDefinition {
             if let Some(known) = &by_source {
                 known.check_same(&found)?;
             }
-            // What the source says of its own variant of an architecture is no variant of another.
+            // What the source says of its own variant of an architecture is not a variant of another.
             let own = if by_source.is_some() { stated } else { &[] };
             let difference = self.difference(found.architecture, facts, own);
             if let Some(difference) = difference

@@ -276,7 +276,7 @@ impl Training {
         let impossible = |what: &str| match is_strict {
             true => {
                 let shown: String = value.to_string().chars().take(60).collect();
-                let reason = format!("{} is no {what}", escape(&shown));
+                let reason = format!("{} is not a valid {what}", escape(&shown));
                 Err(FactError::Impossible { place: path.clone(), reason })
             }
             false => Ok(()),

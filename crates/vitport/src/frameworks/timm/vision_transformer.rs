@@ -65,10 +65,10 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
             .shown("attention pooling")
             .otherwise(Literal::NO),
         Field::plain("pool_include_prefix", Kind::Flag).otherwise(Literal::NO),
-        Field::plain("fc_norm", Kind::Flag).shown("a norm behind its pooling").otherwise(Literal::NO),
+        Field::plain("fc_norm", Kind::Flag).shown("a norm after its pooling").otherwise(Literal::NO),
         Field::of_registry("patch_norm", "patch_norm", Kind::Flag)
             .config_key("embed_norm_layer", Kind::IsSome)
-            .shown("a norm behind its patch embedding")
+            .shown("a norm after its patch embedding")
             .otherwise(Literal::NO),
         Field::plain("qk_norm", Kind::Flag).shown("norms of its queries and keys").otherwise(Literal::NO),
         Field::named("scale_norm", "scale_attn_norm", Kind::Flag).otherwise(Literal::NO),
@@ -89,7 +89,7 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
         ("act_layer", Literal::Text("gelu")),
         ("global_pool", Literal::Text("token")),
     ],
-    // Only a class token can be read alone. timm puts the last norm behind the pooling where it takes a mean.
+    // Only a class token can be read alone. timm puts the last norm after the pooling where it takes a mean.
     usual_instead: &[
         ("global_pool", Literal::Text("avg"), "class_token", Literal::NO),
         ("global_pool", Literal::Text("avg"), "fc_norm", Literal::YES),

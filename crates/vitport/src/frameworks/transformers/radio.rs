@@ -19,7 +19,7 @@ pub const DEFINITION: OneClass = OneClass {
     task: |_| Task::Features {
         loader: "AutoModel",
         output: "summary",
-        remark: Some("`summary` is the class token behind the last layer."),
+        remark: Some("`summary` is the class token after the last layer."),
     },
     defaults: |config| {
         let mut defaults = exported_defaults(include_str!("../../../data/transformers/radio.v5.json"));

@@ -127,7 +127,7 @@ impl Forward for Tipsv2VisionModel {
     }
 }
 
-/// Returns the tokens with the registers behind the first.
+/// Returns the tokens with the registers after the first.
 fn after_first(registers: &[f32], tokens: Matrix, cx: &mut Context<'_>) -> Result<Matrix, ForwardError> {
     let width = tokens.columns();
     let (first, rest) = tokens.values().split_at_checked(width).unwrap_or_default();

@@ -83,7 +83,7 @@ enum Head {
     Pooler(Pooler),
 }
 
-/// Stands for `ViTPooler`: a layer and an activation behind the class token.
+/// Stands for `ViTPooler`: a layer and an activation after the class token.
 pub(super) struct Pooler {
     dense: Linear,
     activation: Activation,

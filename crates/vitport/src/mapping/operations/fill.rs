@@ -29,7 +29,7 @@ pub(super) enum Entry {
     Zeros(Vec<Dimension>),
     Ones(Vec<Dimension>),
     Identity(Dimension),
-    /// A whole number without axes, int64. Only 0 can be written.
+    /// Stands for a whole number without axes, int64. Only 0 can be written.
     Count(u64),
 }
 

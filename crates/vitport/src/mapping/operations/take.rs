@@ -25,7 +25,7 @@ pub(super) struct Take {
     rows: Vec<Rows>,
 }
 
-/// The first row, and the one behind the last.
+/// Holds the first row, and the one behind the last.
 type Rows = (Dimension, Option<Dimension>);
 
 #[derive(Deserialize)]

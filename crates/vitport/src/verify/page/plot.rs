@@ -163,7 +163,7 @@ impl Plot {
         }
         let axis = Axis::new(report);
         let judged = report.judged();
-        let applied = report.taken_over();
+        let applied = report.applied();
         let class = if applied.is_some() { "deviating" } else { "judged" };
         let measured = curve(&axis, &report.layers, class, CIRCLE, "source against target".to_owned());
         let without = applied.map(|what| curve(&axis, judged, "judged", DIAMOND, format!("without {what}")));
@@ -184,7 +184,7 @@ fn description(report: &Report) -> String {
     let places = report.judged();
     let outside = places.iter().filter(|place| !place.agrees).count();
     let zero = places.iter().filter(|place| place.difference.relative == 0.0).count();
-    let apart = report.taken_over().map_or_else(String::new, |what| format!(", {what} apart"));
+    let apart = report.applied().map_or_else(String::new, |what| format!(", {what} apart"));
     format!(
         "{} from the input to the output on a logarithmic axis{apart}: {zero} without any difference, {outside} with more \
          than rounding explains. The table below has the numbers.",

@@ -10,7 +10,7 @@ use crate::facts::{Evidence, FactError, Question};
 /// Names these networks in errors.
 pub(super) const FAMILY: &str = "BEiT";
 
-/// Where a table lies: in each block, or once for all.
+/// Names the places of a table: in each block, or once for all.
 const TABLES: [&str; 2] =
     ["blocks.0.attn.relative_position_bias_table", "rel_pos_bias.relative_position_bias_table"];
 

@@ -10,7 +10,7 @@ use super::super::classes::{
 use super::super::field::Literal;
 
 const RESNET: Class = Class::new(&["timm.models.resnet.ResNet"], &[]);
-/// What the weights show, and how it was made.
+/// Says what the weights show, and how it was made.
 const TORCHVISIONS: Class = Class::new(
     &["torchvision.models.resnet.ResNet"],
     &[

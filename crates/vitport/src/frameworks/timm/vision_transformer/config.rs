@@ -8,78 +8,79 @@ use crate::nn::{ForwardError, Heads};
 /// Describes a network.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct Config {
-    /// Height and width of the image in pixels.
+    /// Gives the height and width of the image in pixels.
     pub img_size: [usize; 2],
-    /// Height and width of a patch in pixels.
+    /// Gives the height and width of a patch in pixels.
     pub patch_size: [usize; 2],
-    /// Channels of the image.
+    /// Gives the channels of the image.
     pub in_chans: usize,
-    /// Classes of the head; 0 for a network without one.
+    /// Gives the classes of the head; 0 for a network without one.
     pub num_classes: usize,
-    /// Width of a token.
+    /// Gives the width of a token.
     pub embed_dim: usize,
-    /// Number of blocks.
+    /// Gives the number of blocks.
     pub depth: usize,
-    /// Attention heads.
+    /// Gives the attention heads.
     pub num_heads: usize,
-    /// Width of what the last layer of a block's MLP takes. timm's argument is `mlp_ratio`, of which a packed gate takes half.
+    /// Gives the width of what the last layer of a block's MLP takes. timm's argument is `mlp_ratio`, of which a packed gate
+    /// takes half.
     pub mlp_dim: usize,
-    /// Whether `attn.qkv` has a bias.
+    /// Says whether `attn.qkv` has a bias.
     pub qkv_bias: bool,
-    /// Whether each branch has a layer scale: `init_values` is not None.
+    /// Says whether each branch has a layer scale: `init_values` is not None.
     pub layer_scale: bool,
-    /// Whether positions are added to the patches only, before the other tokens are put in front.
+    /// Says whether positions are added to the patches only, before the other tokens are put in front.
     #[serde(default)]
     pub no_embed_class: bool,
-    /// Whether a norm stands before the first block (CLIP).
+    /// Says whether a norm stands before the first block (CLIP).
     pub pre_norm: bool,
-    /// timm's name of the MLP's activation.
+    /// Gives timm's name of the MLP's activation.
     pub act_layer: String,
-    /// Epsilon of every normalisation.
+    /// Gives the epsilon of every normalisation.
     pub norm_eps: f64,
-    /// Whether there is a class token.
+    /// Says whether there is a class token.
     #[serde(default = "yes")]
     pub class_token: bool,
-    /// Number of registers, behind the class token.
+    /// Gives the number of registers, after the class token.
     #[serde(default)]
     pub reg_tokens: usize,
-    /// Whether there is a distillation token with a head of its own (`VisionTransformerDistilled`).
+    /// Says whether there is a distillation token with a head of its own (`VisionTransformerDistilled`).
     #[serde(default)]
     pub dist_token: bool,
-    /// Whether there are learned positions.
+    /// Says whether there are learned positions.
     #[serde(default = "yes")]
     pub pos_embed: bool,
-    /// Whether the patch embedding has a bias; if it is not said, unless there is a norm before the first block.
+    /// Says whether the patch embedding has a bias; if it is not said, unless there is a norm before the first block.
     #[serde(default)]
     pub patch_bias: Option<bool>,
-    /// Whether a norm follows the patch embedding.
+    /// Says whether a norm follows the patch embedding.
     #[serde(default)]
     pub patch_norm: bool,
-    /// Whether queries and keys are normalised, each head by itself.
+    /// Says whether queries and keys are normalised, each head by itself.
     #[serde(default)]
     pub qk_norm: bool,
-    /// Whether `attn.proj` has a bias.
+    /// Says whether `attn.proj` has a bias.
     #[serde(default = "yes")]
     pub proj_bias: bool,
-    /// Whether the MLP has biases.
+    /// Says whether the MLP has biases.
     #[serde(default = "yes")]
     pub mlp_bias: bool,
-    /// Which MLP the blocks have.
+    /// Says which MLP the blocks have.
     #[serde(default)]
     pub mlp_layer: MlpLayer,
-    /// Which norm all of the network has.
+    /// Says which norm all of the network has.
     #[serde(default)]
     pub block_norm: NormLayer,
-    /// Whether there is a norm behind the blocks at all.
+    /// Says whether there is a norm after the blocks at all.
     #[serde(default = "yes")]
     pub final_norm: bool,
-    /// Whether that norm comes behind the pooling.
+    /// Says whether that norm comes after the pooling.
     #[serde(default)]
     pub fc_norm: bool,
-    /// How tokens become one vector.
+    /// Says how tokens become one vector.
     #[serde(default)]
     pub global_pool: Pooling,
-    /// Whether pooling reads class token and registers, too.
+    /// Says whether pooling reads class token and registers, too.
     #[serde(default)]
     pub pool_include_prefix: bool,
 }

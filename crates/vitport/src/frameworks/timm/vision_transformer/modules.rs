@@ -37,7 +37,7 @@ const VISION_TRANSFORMER: Class = Class::new(
     Call::new("amax", "global_pool", Given::Itself(Literal::Text("max"))),
 ]);
 
-/// The size is what the positions show, too; the others follow from it, or are for images of other sizes. With
+/// Says nothing of the size, which the positions show, too; the others follow from it, or are for images of other sizes. With
 /// `dynamic_img_size` the patches are laid in a row after the positions are added (`output_fmt` NHWC), else at once (`flatten`).
 const PATCH_EMBED: Class = Class::new(
     &[
@@ -85,7 +85,7 @@ fn format(at: &At<'_>) -> Option<String> {
     Some(at.value("output_fmt")?.get("arguments")?.get(0)?.as_str()?.to_owned())
 }
 
-/// `fused_attn` (`fast_attn` in 0.8) chooses between two ways to compute the same.
+/// Says nothing: `fused_attn` (`fast_attn` in 0.8) chooses between two ways to compute the same.
 const ATTENTION: Class = Class::new(
     &["timm.layers.attention.Attention", "timm.models.vision_transformer.Attention"],
     &[

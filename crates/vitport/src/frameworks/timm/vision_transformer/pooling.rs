@@ -1,4 +1,4 @@
-//! `forward_head`: how the tokens behind the blocks become one vector, and what the head makes of it.
+//! `forward_head`: how the tokens after the blocks become one vector, and what the head makes of it.
 
 use super::super::layers::activation;
 use super::config::{Config, Pooling};
@@ -15,7 +15,7 @@ pub(super) struct Head {
     attn_pool: Option<AttentionPool>,
     fc_norm: Option<Norm>,
     head: Option<Linear>,
-    /// The head of the distillation token; none inside where there is neither head.
+    /// Gives the head of the distillation token; none inside where there is neither head.
     distilled: Option<Option<Linear>>,
 }
 
@@ -72,7 +72,7 @@ impl Head {
         }
     }
 
-    /// In evaluation, timm takes the mean of what both heads make of their tokens.
+    /// Computes what timm does in evaluation, the mean of what both heads make of their tokens.
     fn forward_distilled(
         &self,
         tokens: &Matrix,
@@ -98,8 +98,8 @@ impl Head {
     }
 }
 
-/// timm's `AttentionPoolLatent` as `VisionTransformer` makes it: one latent, no positions, no QK norm, biases everywhere, and an MLP
-/// of the blocks' activation and ratio without a gate. Its norm is of the network's class.
+/// Builds timm's `AttentionPoolLatent` as `VisionTransformer` makes it: one latent, no positions, no QK norm, biases everywhere,
+/// and an MLP of the blocks' activation and ratio without a gate. Its norm is of the network's class.
 fn attention_pool(scope: &Scope, config: &Config) -> Result<AttentionPool, ForwardError> {
     let dim = config.embed_dim;
     let linear = |name: &str, outputs: usize| Linear::new(&scope.pp(name), dim, outputs, true);
