@@ -7,7 +7,7 @@ use crate::facts::{Basis, Facts, Sourced};
 use crate::frameworks::transformers::TargetDefinition;
 use crate::frameworks::{PublishedModel, SourceDefinition, Transform};
 use crate::license::License;
-use crate::mapping::{Bindings, Mapping, Sources, Target};
+use crate::mapping::{Bindings, Mapping, Sources, TargetClass};
 use crate::nn::Network;
 use crate::plan::{Dropped, Plan};
 use crate::source::Source;
@@ -25,7 +25,7 @@ pub struct Model {
     /// Gives the mapping from one to the other.
     pub mapping: Mapping,
     /// Lists the classes that hold it, the best first; one with a mapping of the caller's own.
-    pub targets: Vec<Target>,
+    pub targets: Vec<TargetClass>,
     /// Gives its name: `vit_base_patch16_224.augreg2_in21k_ft_in1k`, `cvt-13`, or the file's.
     pub name: String,
     /// Holds what its framework's registry has of it, when it is one of those that were published.
@@ -69,12 +69,12 @@ impl Model {
     }
 
     /// Returns the class that it becomes, and how much of it that class computes.
-    pub fn target_class(&self) -> Option<Target> {
+    pub fn target_class(&self) -> Option<TargetClass> {
         self.mapping.target(&self.facts)
     }
 
     /// Returns the other classes that could hold it, the best first.
-    pub fn other_targets(&self) -> impl Iterator<Item = &Target> {
+    pub fn other_targets(&self) -> impl Iterator<Item = &TargetClass> {
         let chosen = self.target_class();
         self.targets.iter().filter(move |target| Some(*target) != chosen.as_ref())
     }

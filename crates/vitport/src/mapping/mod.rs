@@ -72,4 +72,4 @@ pub use language::{Mapping, MappingError};
 pub use problems::{Problem, Problems};
 pub use router::{possible, route};
 pub use sources::{SourceTensor, Sources};
-pub use target::{Level, Outside, Target};
+pub use target::{Level, Outside, TargetClass};

@@ -56,7 +56,7 @@ pub(super) enum LevelKey {
 
 /// Describes a class that a source can become.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Target {
+pub struct TargetClass {
     /// Names the class, as in `architectures`.
     pub class: String,
     /// Says how much of the source it computes.
@@ -69,7 +69,7 @@ pub struct Target {
     pub mapping: String,
 }
 
-impl Target {
+impl TargetClass {
     /// Returns the versions of transformers that open such a folder, in words.
     pub fn versions(&self) -> &'static str {
         match self.since {
@@ -112,8 +112,8 @@ impl Mapping {
     }
 
     /// Returns what such a source becomes.
-    pub fn target(&self, facts: &Facts) -> Option<Target> {
-        Some(Target {
+    pub fn target(&self, facts: &Facts) -> Option<TargetClass> {
+        Some(TargetClass {
             class: self.class(facts)?,
             level: self.level(facts),
             since: self.since,

@@ -17,7 +17,7 @@ use crate::frameworks::{
 };
 use crate::labels::{ClassNames, LabelError, LabelSet, Labels, choose_labels, recorded};
 use crate::license::{Licensing, choose_license};
-use crate::mapping::{self, Mapping, Sources, Target, possible, route};
+use crate::mapping::{self, Mapping, Sources, TargetClass, possible, route};
 use crate::model::Model;
 use crate::nn::ForwardError;
 use crate::options::FactOptions;
@@ -202,7 +202,7 @@ struct Identified<'a> {
     definition: &'static dyn SourceDefinition,
     target: &'static dyn TargetDefinition,
     mapping: Mapping,
-    targets: Vec<Target>,
+    targets: Vec<TargetClass>,
     facts: Facts,
     state_dict: StateDict,
     tensors: Sources,

@@ -6,7 +6,7 @@ use super::difference::Difference;
 use super::facts::FactCheck;
 use super::tensors::WeightsComparison;
 use crate::facts::Basis;
-use crate::mapping::Target;
+use crate::mapping::TargetClass;
 use crate::plan::Dropped;
 use crate::source::Provenance;
 
@@ -267,9 +267,9 @@ pub struct Report {
     pub target_network: String,
     /// Gives the class that the source becomes: how much of it that computes, in which versions of transformers, and what is
     /// outside.
-    pub target: Option<Target>,
+    pub target: Option<TargetClass>,
     /// Lists the other classes that could hold the source, the best first.
-    pub other_targets: Vec<Target>,
+    pub other_targets: Vec<TargetClass>,
     /// Describes the image.
     #[serde(rename = "picture")]
     pub image: ImageReport,

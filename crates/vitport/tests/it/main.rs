@@ -25,6 +25,7 @@ mod mapping_language;
 mod mapping_lint;
 mod networks;
 mod pipeline;
+mod public_names;
 mod publish;
 mod refusals;
 mod registry;

@@ -104,7 +104,7 @@ pub struct Row {
 }
 
 /// Shows what rounding explains at a place: its upper edge, and the area below it.
-pub struct Step {
+pub struct ToleranceStep {
     pub edge: PlotLine,
     pub width: String,
     pub height: String,
@@ -145,7 +145,7 @@ const DIAMOND: &str = "M-5 0L0-5L5 0L0 5Z";
 pub struct Plot {
     pub height: String,
     pub description: String,
-    pub tolerance: Vec<Step>,
+    pub tolerance: Vec<ToleranceStep>,
     /// Gives the distance of the remark on the tolerance from the top, if there is one.
     pub remark: Option<String>,
     pub rows: Vec<Row>,
@@ -231,10 +231,10 @@ fn names(axis: &Axis, places: &[Comparison]) -> Vec<Name> {
     places.iter().enumerate().filter_map(name).collect()
 }
 
-fn tolerance(axis: &Axis, places: &[Comparison]) -> Vec<Step> {
+fn tolerance(axis: &Axis, places: &[Comparison]) -> Vec<ToleranceStep> {
     let step = |(index, place): (usize, &Comparison)| {
         let (index, y) = (index as f64, axis.down(place.tolerance));
-        Step {
+        ToleranceStep {
             edge: PlotLine::new((index - 0.5, y), (index + 0.5, y), places.len()),
             width: format!("{:.3}%", 100.0 / places.len().max(1) as f64),
             height: pixels(axis.base() - y),
