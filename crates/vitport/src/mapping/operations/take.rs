@@ -25,7 +25,7 @@ pub(super) struct Take {
     rows: Vec<Rows>,
 }
 
-/// Holds the first row, and the one behind the last.
+/// Holds the first row, and the one after the last.
 type Rows = (Dimension, Option<Dimension>);
 
 #[derive(Deserialize)]
@@ -65,7 +65,7 @@ impl Operation for Take {
             let mut pair = pair.into_iter();
             match (pair.next(), pair.next(), pair.next()) {
                 (Some(first), end, None) => Ok((first, end)),
-                _ => Err(format!("`rows` of {target} are lists of a first row and the one behind the last")),
+                _ => Err(format!("`rows` of {target} are lists of a first row and the one after the last")),
             }
         };
         let rows = rows.into_iter().map(pair).collect::<Result<Vec<_>, String>>()?;
