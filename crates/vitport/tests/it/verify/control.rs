@@ -36,14 +36,14 @@ const PLANTED: [(&str, usize); 17] = [
     ("ViT, layer scale, no head", 99),
     ("ViT, no qkv bias", 100),
     ("CvT", 95),
-    ("CLIP", 83),
-    ("BEiT", 96),
-    ("SigLIP", 68),
-    ("I-JEPA", 68),
-    ("AIMv2", 67),
-    ("InternViT", 68),
-    ("TIPSv2", 67),
-    ("RADIO", 67),
+    ("CLIP", 81),
+    ("BEiT", 95),
+    ("SigLIP", 67),
+    ("I-JEPA", 67),
+    ("AIMv2", 65),
+    ("InternViT", 66),
+    ("TIPSv2", 64),
+    ("RADIO", 65),
     ("ConvNeXt", 97),
     ("ConvNeXt V2", 75),
     ("ResNet", 85),
@@ -53,13 +53,13 @@ const PLANTED: [(&str, usize); 17] = [
 /// Pins the table of docs/verification.md: where faults lie, how many kinds of them and how many faults there are, and how many of
 /// those in a ViT or a CvT the original check accepts.
 const TABLE: [(&str, usize, usize, usize); 7] = [
-    ("weights that outputs show", 0, 0, 0),
-    ("weights that outputs do not show", 0, 0, 0),
-    ("weights that cannot be run", 0, 0, 0),
-    ("config.json, shown by outputs", 0, 0, 0),
-    ("config.json, not shown", 0, 0, 0),
-    ("config.json that cannot be run", 0, 0, 0),
-    ("the image processor", 0, 0, 0),
+    ("weights that outputs show", 100, 401, 49),
+    ("weights that outputs do not show", 6, 60, 19),
+    ("weights that cannot be run", 1, 17, 0),
+    ("config.json, shown by outputs", 30, 101, 19),
+    ("config.json, not shown", 22, 255, 83),
+    ("config.json that cannot be run", 39, 158, 10),
+    ("the image processor", 28, 415, 120),
 ];
 
 /// Holds what verification said of one fault.
