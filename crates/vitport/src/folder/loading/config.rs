@@ -22,7 +22,8 @@ use super::{names, not_verified, shown, types};
 const INERT: [(&str, Range); 11] = [
     ("attention_drop_rate", Range::Fraction),
     ("attention_dropout", Range::Number),
-    ("attention_probs_dropout_prob", Range::Number),
+    // BEiT makes a layer of it in version 4 (models/beit/modeling_beit.py 256), others do not.
+    ("attention_probs_dropout_prob", Range::Fraction),
     ("drop_path_rate", Range::Number),
     ("drop_rate", Range::Fraction),
     ("encoder_stride", Range::Number),
@@ -346,6 +347,7 @@ mod tests {
             ("hidden_dropout_prob", json!(2.0), "which transformers refuses"),
             ("hidden_dropout_prob", json!("0.1"), "transformers 5 refuses all but float | int"),
             ("drop_rate", json!([0.0]), "which transformers refuses"),
+            ("attention_probs_dropout_prob", json!(2.0), "which transformers refuses"),
             ("out_features", json!(["stage1"]), "not verified: key out_features"),
             ("pretrained_cfg", json!({}), "as timm does"),
             ("id2label", json!({ "cat": "cat" }), "all but numbers"),
