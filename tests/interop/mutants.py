@@ -80,14 +80,12 @@ KEYS = environment.ROOT / "crates/vitport/data/transformers"
 
 
 def known_keys(model_type):
-    """{key: values} of what a config class knows besides what every config knows: its keys, and names that its code reads."""
-    found = {}
-    for major in environment.MAJORS:
-        known = json.loads((KEYS / f"keys.v{major}.json").read_text())["config"].get(model_type, {})
+    """{key: (what it is, values)} of what a config class knows besides every config: its keys, and names that its code reads."""
+    classes = [json.loads((KEYS / f"keys.v{major}.json").read_text())["config"].get(model_type, {}) for major in environment.MAJORS]
+    found = {key: ("a name that is read, ", OF_READ_NAMES) for known in classes for key in known.get("names", [])}
+    for known in classes:
         for key, default in known.get("defaults", {}).items():
-            found.setdefault(key, [default, *other_values(default)])
-        for key in known.get("names", []):
-            found.setdefault(key, OF_READ_NAMES)
+            found[key] = ("a key of the class, ", [default, *other_values(default)])
     return found
 
 
@@ -122,10 +120,11 @@ def changes_of(document, usual):
         if isinstance(value, dict) and document == CONFIG and key not in NAMES_OF_CLASSES:
             for name, content in changes_of(document, value):
                 yield f"{key}: {name}", usual | {key: content}
-    added = ADDED[document] | (known_keys(usual.get("model_type")) if document == CONFIG else {})
-    for key, values in added.items():
+    added = known_keys(usual.get("model_type")) if document == CONFIG else {}
+    added |= {key: ("", values) for key, values in ADDED[document].items()}
+    for key, (what, values) in added.items():
         if key not in usual:
-            yield from ((f"{key} {json.dumps(other)[:60]}", usual | {key: other}) for other in values)
+            yield from ((f"{what}{key} {json.dumps(other)[:60]}", usual | {key: other}) for other in values)
 
 
 def in_documents(folder):
