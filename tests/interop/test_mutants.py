@@ -1,6 +1,6 @@
 """`verify` against both versions of transformers on folders that were changed in one place.
 
-A fixed sample takes about two minutes; `VITPORT_MUTANTS=all` tries all, more than a thousand. `VITPORT_MUTANTS_REPORT` names
+A fixed sample takes about two minutes; `VITPORT_MUTANTS=all` tries all, more than ten thousand. `VITPORT_MUTANTS_REPORT` names
 a file for everything that was found.
 """
 import json
