@@ -148,9 +148,11 @@ fn of_part(name: &str, value: &Value, whole: &Map<String, Value>, model_type: &s
     let none = Map::new();
     let wanted = whole.get(name).and_then(Value::as_object);
     let Some(part) = value.as_object() else {
-        let is_left_out = value.is_null() && wanted.is_none();
-        return if is_left_out { Vec::new() } else { vec![not_verified("config.json", name, value)] };
+        let is_absent = value.is_null() && wanted.is_none();
+        return if is_absent { Vec::new() } else { vec![not_verified("config.json", name, value)] };
     };
+    // No class that is written makes anything of a part that a conversion leaves out; it only has to be a config.
+    let is_left_out = wanted.is_none();
     let wanted = wanted.unwrap_or(&none);
     let is_understood = |key: &str, value: &Value| match key {
         "model_type" => value == model_type,
@@ -163,6 +165,7 @@ fn of_part(name: &str, value: &Value, whole: &Map<String, Value>, model_type: &s
                 wanted.contains_key(key)
                     || is_tried(key, value, model_type)
                     || names::is_default(model_type, key, value)
+                    || is_left_out && names::type_of(model_type, key).is_some()
                     || !names::is_known_in_config(model_type, key)
             }
         },
@@ -309,7 +312,16 @@ mod tests {
             ),
             ("vision_config", json!({ "patch_size": 16.0 }), "transformers 5 refuses all but int"),
             ("vision_config", json!({ "patch_size": 17 }), "not verified: key patch_size of vision_config"),
-            ("text_config", json!({ "vocab_size": 7 }), "not verified: key vocab_size of text_config"),
+            (
+                "text_config",
+                json!({ "attribute_map": { "a": "b" } }),
+                "not verified: key attribute_map of text_config",
+            ),
+            (
+                "text_config",
+                json!({ "hidden_size": "7" }),
+                "text_config of config.json: hidden_size is \"7\"",
+            ),
             ("text_config", json!("x"), "not verified: key text_config of config.json"),
         ] {
             let found = of(key, value.clone());
