@@ -1,10 +1,13 @@
 """Folders changed in one place: each key of both documents, keys that people or tools add, and the weights' files."""
 import json
+import os
 import random
 import shutil
 
 import torch
 from safetensors.torch import load_file, save_file
+
+import environment
 
 CONFIG, PROCESSOR, WEIGHTS = "config.json", "preprocessor_config.json", "model.safetensors"
 INDEX, PICKLE = "model.safetensors.index.json", "pytorch_model.bin"
@@ -69,6 +72,21 @@ ADDED = {
         "_valid_processor_keys": [["images"]],
     },
 }
+# Values for names that a class's code reads and that are no keys of its config.
+OF_READ_NAMES = [None, True, 1, "text"]
+# Objects whose keys are a person's, and no keys of a config.
+NAMES_OF_CLASSES = ("id2label", "label2id")
+KEYS = environment.ROOT / "crates/vitport/data/transformers"
+
+
+def known_keys(model_type):
+    """{key: (what it is, values)} of what a config class knows besides every config: its keys, and names that its code reads."""
+    classes = [json.loads((KEYS / f"keys.v{major}.json").read_text())["config"].get(model_type, {}) for major in environment.MAJORS]
+    found = {key: ("a name that is read, ", OF_READ_NAMES) for known in classes for key in known.get("names", [])}
+    for known in classes:
+        for key, default in known.get("defaults", {}).items():
+            found[key] = ("a key of the class, ", [default, *other_values(default)])
+    return found
 
 
 def other_values(value):
@@ -93,15 +111,26 @@ def other_values(value):
             yield {key: str(entry) for key, entry in value.items()}
 
 
+def changes_of(document, usual):
+    """Every change of a document, those of the documents in it with them: what is done, and the document then."""
+    for key, value in usual.items():
+        yield f"{key} removed", {name: entry for name, entry in usual.items() if name != key}
+        for other in other_values(value):
+            yield f"{key} {json.dumps(other)[:60]}", usual | {key: other}
+        if isinstance(value, dict) and document == CONFIG and key not in NAMES_OF_CLASSES:
+            for name, content in changes_of(document, value):
+                yield f"{key}: {name}", usual | {key: content}
+    added = known_keys(usual.get("model_type")) if document == CONFIG else {}
+    added |= {key: ("", values) for key, values in ADDED[document].items()}
+    for key, (what, values) in added.items():
+        if key not in usual:
+            yield from ((f"{what}{key} {json.dumps(other)[:60]}", usual | {key: other}) for other in values)
+
+
 def in_documents(folder):
     for document in (CONFIG, PROCESSOR):
         usual = json.loads((folder / document).read_text())
-        changed = [(f"{key} removed", {name: value for name, value in usual.items() if name != key}) for key in usual]
-        for key, value in usual.items():
-            changed += [(f"{key} {json.dumps(other)[:60]}", usual | {key: other}) for other in other_values(value)]
-        for key, values in ADDED[document].items():
-            changed += [(f"{key} {json.dumps(other)}", usual | {key: other}) for other in values]
-        for name, content in changed:
+        for name, content in changes_of(document, usual):
             if json.dumps(content) != json.dumps(usual):
                 yield f"{document}: {name}", lambda place, document=document, content=content: (
                     (place / document).write_text(json.dumps(content))
@@ -111,6 +140,8 @@ def in_documents(folder):
 def shards(place, tensors, names, listed=None, metadata=True, format="pt"):
     """Spreads tensors over files, with an index."""
     (place / WEIGHTS).unlink()
+    for name in names:
+        (place / name).parent.mkdir(exist_ok=True)
     order = sorted(tensors)
     parts = {name: order[number :: len(names)] for number, name in enumerate(names)}
     for name, part in parts.items():
@@ -133,6 +164,9 @@ def of_weights(folder):
 
         return change
 
+    def saved(content):
+        return lambda place: save_file(content, place / WEIGHTS, metadata={"format": "pt"})
+
     def both(content):
         return lambda place: torch.save(content, place / PICKLE)
 
@@ -148,6 +182,20 @@ def of_weights(folder):
         "pickled module": pickled(module),
         "pickle with a prefix": pickled({f"module.{name}": value for name, value in tensors.items()}),
         "another pickle next to it": both(other),
+        "the same pickle next to it": both(dict(tensors)),
+        "a copy": lambda place: shutil.copy(place / WEIGHTS, place / "model-copy.safetensors"),
+        "a copy of half precision by its name": lambda place: shutil.copy(place / WEIGHTS, place / "model.fp16.safetensors"),
+        "a tensor less": saved({name: value for name, value in tensors.items() if name != first}),
+        "a tensor renamed": saved({name + "_" if name == first else name: value for name, value in tensors.items()}),
+        "a prefix": saved({f"module.{name}": value for name, value in tensors.items()}),
+        "another number": saved({**tensors, first: tensors[first] * 1.5}),
+        "a tensor in float64": saved({**tensors, first: tensors[first].double()}),
+        "a tensor of another shape": saved({**tensors, first: tensors[first].unsqueeze(0)}),
+        "shards in a folder": lambda place: shards(place, tensors, [f"parts/{name}" for name in two]),
+        "a shard twice": lambda place: (shards(place, tensors, two), shutil.copy(place / two[0], place / "copy.safetensors")),
+        "a shard less": lambda place: (shards(place, tensors, two), (place / two[1]).unlink()),
+        "shards without an index": lambda place: (shards(place, tensors, two), (place / INDEX).unlink()),
+        "shards in a renamed index": lambda place: (shards(place, tensors, two), (place / INDEX).rename(place / "index.json")),
         "another file next to it": lambda place: save_file(other, place / "other.safetensors"),
         "an index next to it": lambda place: (place / INDEX).write_text("{}"),
         "shards": lambda place: shards(place, tensors, two),
@@ -179,24 +227,43 @@ def of_files(folder):
         "a processor_config.json of text": ("processor_config.json", json.dumps({"processor_class": "CLIPProcessor"})),
         "a generation_config.json": ("generation_config.json", "{}"),
         "code": ("modeling.py", "raise SystemExit"),
+        "an adapter": ("adapter_config.json", json.dumps({"base_model_name_or_path": "somewhere/else", "peft_type": "LORA"})),
+        "a config of another name": ("config.4.0.0.json", "{"),
+        "a config by version": ("config.4.1.0.json", (folder / CONFIG).read_text()),
+        "a video processor": ("video_preprocessor_config.json", json.dumps(processor)),
     }
     for name, (file, text) in texts.items():
         yield f"files: {name}", lambda place, file=file, text=text: (place / file).write_text(text)
+    for name in (CONFIG, PROCESSOR, WEIGHTS, "README.md"):
+        yield f"files: {name} renamed", lambda place, name=name: (place / name).rename(place / f"old-{name}")
+        yield f"files: {name} twice", lambda place, name=name: shutil.copy(place / name, place / f"copy-{name}")
+        yield f"files: {name} in a folder", lambda place, name=name: (
+            (place / "inner").mkdir(), (place / name).rename(place / "inner" / name))
+        yield f"files: {name} is a link", lambda place, name=name: (
+            (place / name).rename(place / f"real-{name}"), (place / name).symlink_to(f"real-{name}"))
     yield "files: no preprocessor_config.json", lambda place: (place / PROCESSOR).unlink()
     yield "files: a renamed preprocessor_config.json", lambda place: (place / PROCESSOR).rename(place / "processor_config.json")
     yield "files: config.json with NaN", lambda place: (place / CONFIG).write_text(
         json.dumps(json.loads((place / CONFIG).read_text()) | {"initializer_range": float("nan")}))
 
 
+def copied(folder, place, links):
+    """A copy of a folder, whose weights are a link where no change touches them."""
+    place.mkdir(parents=True)
+    for file in folder.iterdir():
+        (os.link if links and file.name == WEIGHTS else shutil.copy)(file, place / file.name)
+
+
 def make(folder, directory, count=None):
     """Writes mutants of a folder, all or a fixed sample; returns {name: place}."""
-    changes = [*in_documents(folder), *of_weights(folder), *of_files(folder)]
+    changes = [(True, *change) for change in in_documents(folder)]
+    changes += [(False, *change) for change in (*of_weights(folder), *of_files(folder))]
     if count is not None:
-        changes = random.Random(19).sample(changes, min(count, len(changes)))
+        changes = random.Random(folder.name).sample(changes, min(count, len(changes)))
     places = {}
-    for number, (name, change) in enumerate(changes):
+    for number, (links, name, change) in enumerate(changes):
         place = directory / str(number)
-        shutil.copytree(folder, place)
+        copied(folder, place, links)
         change(place)
         places[name] = place
     return places

@@ -3,7 +3,8 @@
     python open_mutants.py WORK.json RESULT.json
 
 WORK.json holds a list of {folder, mutants: {name: place}}; RESULT.json gets {folder: {name: what}}, where `what` is "same",
-"other: …" or "not opened: …". The usual Auto classes open it, and pixels are prepared of images of three modes.
+"other: …", "not opened: …" or, if this version has no class for the folder, "no class". The usual Auto classes open it, and
+pixels are prepared of images of four modes.
 """
 import json
 import os
@@ -84,8 +85,11 @@ def main():
     for job in json.loads(work.read_text()):
         folder = Path(job["folder"])
         loader = json.loads((folder / "config.json").read_text())["architectures"][0]
-        usual = examine(folder, loader)
         said = results[str(folder)] = {}
+        if not hasattr(transformers, loader):
+            said.update(dict.fromkeys(job["mutants"], "no class"))
+            continue
+        usual = examine(folder, loader)
         for name, place in job["mutants"].items():
             try:
                 other = difference(usual, examine(place, loader, usual["pixels"][0]))

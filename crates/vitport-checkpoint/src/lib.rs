@@ -98,7 +98,7 @@ pub use metadata::Metadata;
 pub use opened::FileHandle;
 pub use plain_value::{PlainCall, PlainValue};
 pub use read::audit::Audit;
-pub use regular::{open_regular, read_regular};
+pub use regular::{is_no_file, open_regular, read_regular};
 pub use roots::{ChosenBy, Root, RootChoice};
 pub use saved_module::SavedModule;
 pub use stop::Stop;

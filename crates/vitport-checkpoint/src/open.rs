@@ -12,6 +12,7 @@ use crate::escape::escape;
 use crate::expansion;
 use crate::index::{self, Index};
 use crate::limits::Limits;
+use crate::regular::is_no_file;
 use crate::roots;
 use crate::source::Source;
 use crate::{numpy, safetensors, torch, training_folder, zip};
@@ -69,9 +70,10 @@ fn zip_contents(source: &Source, file: usize, limits: &Limits) -> Result<Content
     torch::zip::read(source, &archive, file, limits)
 }
 
-/// Returns the one file of a folder that holds the weights.
+/// Returns the one file of a folder that holds the weights. What has the name of such a file and is none is not passed over.
 fn weight_file(folder: &Path) -> Result<PathBuf, CheckpointError> {
-    let named = IN_FOLDER.iter().map(|name| folder.join(name)).find(|path| path.is_file());
+    let is_there = |path: &PathBuf| path.is_file() || is_no_file(path).is_some();
+    let named = IN_FOLDER.iter().map(|name| folder.join(name)).find(is_there);
     if let Some(path) = named {
         return Ok(path);
     }
@@ -84,7 +86,7 @@ fn weight_file(folder: &Path) -> Result<PathBuf, CheckpointError> {
         let path = entry.map_err(failed)?.path();
         let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        if (ENDINGS.contains(&ending) || name.ends_with(".index.json")) && path.is_file() {
+        if (ENDINGS.contains(&ending) || name.ends_with(".index.json")) && is_there(&path) {
             found.push(path);
         }
     }

@@ -7,9 +7,14 @@ use std::path::Path;
 /// Opens a regular file, following links. Anything else is not opened at all.
 ///
 /// # Errors
-/// What the system reports; and an error of kind [`io::ErrorKind::InvalidInput`] for what is not a regular file.
+/// What the system reports, of kind [`io::ErrorKind::NotFound`] only if nothing has that name; and an error of kind
+/// [`io::ErrorKind::InvalidInput`] for what is not a regular file, such as a link to nothing.
 pub fn open_regular(path: &Path) -> io::Result<File> {
-    if !fs::metadata(path)?.is_file() {
+    let there = fs::metadata(path).map_err(|error| match is_no_file(path) {
+        Some(what) => io::Error::new(io::ErrorKind::InvalidInput, format!("this is {what}")),
+        None => error,
+    })?;
+    if !there.is_file() {
         return Err(not_regular());
     }
     let file = File::open(path)?;
@@ -33,6 +38,37 @@ pub fn read_regular(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     if read as u64 > limit { Err(too_large()) } else { Ok(bytes) }
 }
 
+/// Returns what stands at a path, if it is neither a file nor a folder: a link to nothing or to itself, a pipe, a socket, a device.
+pub fn is_no_file(path: &Path) -> Option<&'static str> {
+    let own = fs::symlink_metadata(path).ok()?.file_type();
+    let kind = match fs::metadata(path) {
+        Ok(there) => there.file_type(),
+        Err(error) if own.is_symlink() => {
+            return Some(match error.kind() {
+                io::ErrorKind::NotFound => "a link to a file that is not there",
+                _ => "a link that leads nowhere",
+            });
+        }
+        Err(_) => return None,
+    };
+    (!kind.is_file() && !kind.is_dir()).then(|| name(kind))
+}
+
+#[cfg(unix)]
+fn name(kind: fs::FileType) -> &'static str {
+    use std::os::unix::fs::FileTypeExt;
+    match kind {
+        _ if kind.is_fifo() => "a pipe",
+        _ if kind.is_socket() => "a socket",
+        _ => "a device",
+    }
+}
+
+#[cfg(not(unix))]
+fn name(_: fs::FileType) -> &'static str {
+    "no regular file"
+}
+
 fn not_regular() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, "this is not a regular file")
 }
@@ -54,6 +90,23 @@ mod tests {
         for path in [folder.path(), &socket, Path::new("/dev/zero")] {
             let error = open_regular(path).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::InvalidInput, "{}: {error}", path.display());
+        }
+        for (link, target) in [("dangling", "nothing"), ("loop", "loop"), ("link", "file")] {
+            std::os::unix::fs::symlink(target, folder.path().join(link)).unwrap();
+        }
+        for (name, what) in [
+            ("dangling", Some("a link to a file that is not there")),
+            ("loop", Some("a link that leads nowhere")),
+            ("socket", Some("a socket")),
+            ("link", None),
+            ("file", None),
+            ("none", None),
+        ] {
+            assert_eq!(is_no_file(&folder.path().join(name)), what, "{name}");
+        }
+        for link in ["dangling", "loop"] {
+            let error = open_regular(&folder.path().join(link)).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidInput, "{link}: {error}");
         }
         assert_eq!(open_regular(&folder.path().join("none")).unwrap_err().kind(), io::ErrorKind::NotFound);
     }

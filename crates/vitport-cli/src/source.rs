@@ -38,8 +38,27 @@ pub fn open(
     }
     let source = Source::open(path, root, limits)?;
     say_danger(&source.checkpoint, output)?;
+    note_passed_over(&source, output);
     note_card(&source, output);
     Ok(source)
+}
+
+/// Says what in the folder is no file, so that nobody thinks that it was read.
+fn note_passed_over(source: &Source, output: &Printer) {
+    const SHOWN: usize = 8;
+    if source.passed_over.is_empty() || !output.shows_progress() {
+        return;
+    }
+    let shown =
+        source.passed_over.iter().take(SHOWN).map(|(name, what)| format!("{} is {what}", escape(name)));
+    let more = match source.passed_over.len().saturating_sub(SHOWN) {
+        0 => String::new(),
+        more => format!(", and {more} more"),
+    };
+    let shown = shown.collect::<Vec<_>>().join(", ");
+    note_line(&format!(
+        "not everything in the source's folder is a file, and what is none is passed over: {shown}{more}"
+    ));
 }
 
 /// Says that a card cannot be read, and so no licence is known.

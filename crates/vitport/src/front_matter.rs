@@ -179,6 +179,12 @@ impl Reader<'_> {
             return Err(format!("it nests more than {MOST_NESTED} lists and mappings"));
         }
         let (value, anchor) = match event {
+            // What a tag makes of a value is up to the reader.
+            Event::Scalar(.., Some(_))
+            | Event::SequenceStart(_, Some(_))
+            | Event::MappingStart(_, Some(_)) => {
+                return Err("it has a tag".to_owned());
+            }
             Event::Alias(anchor) => {
                 let known = self.anchors.get(&anchor).cloned();
                 return known.ok_or_else(|| "an alias of it stands for itself".to_owned());
@@ -287,6 +293,8 @@ mod tests {
             ("---\na: &a {license: mit}\n<<: *a\n---\n", "merges"),
             ("---\nlicense: apache-2.0\na: &a {license: mit}\n<<: *a\n---\n", "merges"),
             ("---\nlicense: *nowhere\n---\n", ""),
+            ("---\nlicense: !!python/name:os.system mit\n---\n", "a tag"),
+            ("---\nlicense: mit\nx: !<tag:evil> [1]\n---\n", "a tag"),
             ("---\na: &a [*a]\nlicense: mit\n---\n", ""),
             ("---\n? [license]\n: mit\nlicense: mit\n---\n", "key"),
             (&deep, ""),

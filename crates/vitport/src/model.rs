@@ -16,6 +16,9 @@ use crate::state_dict::StateDict;
 /// Names the transformers version whose way of writing folders this follows, as `config.json` states it.
 pub const TRANSFORMERS_VERSION: &str = "4.57.6";
 
+/// Gives the version whose layout is written where the former has no such class.
+pub const NEWEST_TRANSFORMERS_VERSION: &str = "5.23.0";
+
 /// Describes an identified model: all that planning, writing and verifying need to know of it.
 pub struct Model {
     /// Gives the source's definition.
@@ -112,7 +115,9 @@ impl Prepared {
             config.insert("label2id".to_owned(), Value::Object(by_label));
         }
         config.insert("torch_dtype".to_owned(), json!(self.torch_dtype()));
-        config.insert("transformers_version".to_owned(), json!(TRANSFORMERS_VERSION));
+        let since = self.model.target_class().and_then(|target| target.since);
+        let version = since.map_or(TRANSFORMERS_VERSION, |_| NEWEST_TRANSFORMERS_VERSION);
+        config.insert("transformers_version".to_owned(), json!(version));
         config
     }
 

@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
-use vitport_checkpoint::{Checkpoint, Limits, escape, read_regular};
+use vitport_checkpoint::{Checkpoint, Limits, escape, is_no_file, read_regular};
 
 use crate::front_matter::FrontMatter;
 
@@ -74,6 +74,8 @@ pub struct Source {
     pub config: Option<ConfigFile>,
     /// Holds what the model card next to the weights says.
     pub card: Option<FrontMatter>,
+    /// Names what lies in the folder and is neither a file nor a folder, and says what it is: nothing reads it.
+    pub passed_over: Vec<(String, &'static str)>,
     /// Names the repository that it was fetched from.
     pub provenance: Option<Provenance>,
 }
@@ -86,16 +88,16 @@ impl Source {
     /// Returns [`SourceError`] for weights that cannot be read or are refused, a `config.json` that is no JSON object, and a folder
     /// that transformers opens already.
     pub fn open(path: &Path, key: Option<&str>, limits: &Limits) -> Result<Self, SourceError> {
-        let (config, card) = match path.is_dir() {
-            true => (ConfigFile::next_to(path)?, FrontMatter::next_to(path)),
-            false => (ConfigFile::of_weights(path), None),
+        let (config, card, passed_over) = match path.is_dir() {
+            true => (ConfigFile::next_to(path)?, FrontMatter::next_to(path), no_files(path)),
+            false => (ConfigFile::of_weights(path), None, Vec::new()),
         };
         let checkpoint = match key {
             Some(_) => Checkpoint::open_whole(path, limits)?,
             None => Checkpoint::open_undecided(path, limits)?,
         };
         let key = key.map(str::to_owned);
-        Ok(Self { path: path.to_owned(), checkpoint, key, config, card, provenance: None })
+        Ok(Self { path: path.to_owned(), checkpoint, key, config, card, passed_over, provenance: None })
     }
 
     /// Returns the path or repository as it is shown.
@@ -119,6 +121,17 @@ impl Source {
         let stem = extensions.iter().find_map(|extension| name.strip_suffix(extension));
         stem.unwrap_or(&name).to_owned()
     }
+}
+
+/// Returns what in a folder is neither a file nor a folder, in the order of its names.
+fn no_files(folder: &Path) -> Vec<(String, &'static str)> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let named = |entry: std::fs::DirEntry| {
+        Some((entry.file_name().to_string_lossy().into_owned(), is_no_file(&entry.path())?))
+    };
+    let mut found: Vec<_> = entries.filter_map(named).collect();
+    found.sort_unstable();
+    found
 }
 
 impl ConfigFile {

@@ -24,6 +24,14 @@ fn run(arguments: &[&str], folder: &Path) -> Output {
     child.wait_with_output().unwrap()
 }
 
+fn make_pipe(path: &Path) {
+    assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
+}
+
+fn make_link_to_nothing(path: &Path) {
+    std::os::unix::fs::symlink("nothing", path).unwrap();
+}
+
 #[test]
 fn a_pipe_or_a_socket_is_no_file() {
     let folder = tempfile::tempdir().unwrap();
@@ -55,6 +63,24 @@ fn a_pipe_or_a_socket_is_no_file() {
         assert!(Command::new("mkfifo").arg(model.join(name)).status().unwrap().success());
         run(&["convert", "model", "-o", "out"], place);
         fs::remove_file(model.join(name)).unwrap();
+    }
+    // In the place of the weights, or of something that nobody reads: refused or named, never passed over.
+    for make in [make_pipe as fn(&Path), make_link_to_nothing] {
+        for (name, code) in [("README.md", 0), ("LICENSE", 0), ("config.json", 3), ("model.safetensors", 3)] {
+            let model = place.join("copy");
+            fs::create_dir(&model).unwrap();
+            for file in ["config.json", "model.safetensors"] {
+                fs::copy(example("vit_small_twin").join(file), model.join(file)).unwrap();
+            }
+            fs::copy(model.join("model.safetensors"), model.join("pytorch_model.bin")).unwrap();
+            let _ = fs::remove_file(model.join(name));
+            make(&model.join(name));
+            let output = run(&["plan", "copy"], place);
+            let stderr = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.code(), Some(code), "{name}: {stderr}");
+            assert!(stderr.contains(name), "{name}: {stderr}");
+            fs::remove_dir_all(&model).unwrap();
+        }
     }
     for name in ["config.json", "preprocessor_config.json", "processor_config.json", "adapter_config.json"] {
         let out = place.join("verified");

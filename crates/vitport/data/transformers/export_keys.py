@@ -27,6 +27,7 @@ FAMILIES = {
     "convnext": ("convnext", "ConvNextConfig"),
     "siglip_vision_model": ("siglip", "SiglipVisionConfig"),
     "siglip": ("siglip", "SiglipConfig"),
+    "siglip_text_model": ("siglip", "SiglipTextConfig"),
     "ijepa": ("ijepa", "IJepaConfig"),
     "aimv2_vision_model": ("aimv2", "Aimv2VisionConfig"),
     "internvl_vision": ("internvl", "InternVLVisionConfig"),
@@ -141,7 +142,7 @@ def configs():
         else:
             base_keys = set(transformers.PretrainedConfig().to_dict())
         defaults = cls().to_dict()
-        entry["sdpa"] = bool(getattr(transformers.MODEL_MAPPING[cls], "_supports_sdpa", False))
+        entry["sdpa"] = bool(getattr(transformers.MODEL_MAPPING.get(cls, None), "_supports_sdpa", False))
         entry["defaults"] = {key: defaults[key] for key in sorted(set(defaults) - base_keys - {"model_type"})}
         document[model_type] = entry
     return document

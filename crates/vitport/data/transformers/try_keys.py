@@ -2,9 +2,12 @@
 
     python try_keys.py FOLDERS OUT      # once with each version of transformers
     python try_keys.py merge OUT OUT    # writes neutral.json
+    python try_keys.py again FOLDERS OUT    # for folders of other classes: tries only what neutral.json has, once with each …
+    python try_keys.py narrow OUT OUT       # … and keeps of neutral.json what holds in these folders too
 
-FOLDERS holds a small folder named after each model_type. A kind of value is neutral for a key if, in both versions and in
-every folder, each value of that kind leaves the model and the image processor open and their outputs as they were.
+FOLDERS holds a small folder of every class (tests/interop/targets.py). A kind of value is neutral for a key if, in both
+versions and in every folder, each value of that kind leaves the model and the image processor open and their outputs as they
+were. Keys are tried together and, where that changes something, in ever smaller groups.
 Texts, lists and objects are not tried: which of their values mean something cannot be known from a few.
 """
 import io
@@ -17,6 +20,7 @@ from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 HERE = Path(__file__).parent
+NEUTRAL = HERE / "neutral.json"
 KINDS = {
     "null": [None],
     "false": [False],
@@ -86,48 +90,69 @@ CONFIG_KEYS = """
 PROCESSOR_KEYS = "_valid_processor_keys is_fast processor_class use_fast use_square_size video_processor".split()
 
 
-def measure(folders, out):
+def neutral_names(names, is_same):
+    """Those of the names of which `is_same(names)` holds; tried together, and apart where that fails."""
+    if not names or is_same(names):
+        return list(names)
+    half = len(names) // 2
+    return [] if not half else neutral_names(names[:half], is_same) + neutral_names(names[half:], is_same)
+
+
+def measure(folders, out, known=None):
+    import transformers
+
     opened, same = opener()
     result = {}
     for folder in sorted(folders.iterdir()):
+        if not hasattr(transformers, json.loads((folder / "config.json").read_text())["architectures"][0]):
+            continue
         with tempfile.TemporaryDirectory() as place:
             place = Path(place) / folder.name
             shutil.copytree(folder, place)
             usual = opened(place)
             for document, names in (("config.json", CONFIG_KEYS), ("preprocessor_config.json", PROCESSOR_KEYS)):
                 path, text = place / document, (folder / document).read_text()
-                values, neutral = json.loads(text), {}
-                for name in names:
-                    if name in values:
-                        continue
-                    kinds = []
-                    for kind, examples in KINDS.items():
-                        try:
-                            for value in examples:
-                                path.write_text(json.dumps(values | {name: value}))
-                                with redirect_stderr(io.StringIO()), redirect_stdout(io.StringIO()):
-                                    assert same(usual, opened(place))
-                            kinds.append(kind)
-                        except Exception:  # noqa: BLE001 - whatever it is, the kind is not neutral
-                            pass
-                    neutral[name] = kinds
+                values = json.loads(text)
+                names = sorted({*names} - values.keys())
+
+                def is_same(names, value):
+                    path.write_text(json.dumps(values | dict.fromkeys(names, value)))
+                    try:
+                        with redirect_stderr(io.StringIO()), redirect_stdout(io.StringIO()):
+                            return same(usual, opened(place))
+                    except Exception:  # noqa: BLE001 - whatever it is, the value is not neutral
+                        return False
+
+                neutral = {name: [] for name in names}
+                for kind, examples in KINDS.items():
+                    left = [name for name in names if known is None or kind in known[document].get(name, [])]
+                    for value in examples:
+                        left = neutral_names(left, lambda names: is_same(names, value))
+                    for name in left:
+                        neutral[name].append(kind)
                 path.write_text(text)
                 result.setdefault(document, {})[folder.name] = neutral
             out.write_text(json.dumps(result))
             print(folder.name, flush=True)
 
 
-def merge(outs):
+def merge(outs, known=None):
     documents = [json.loads(Path(out).read_text()) for out in outs]
     neutral = {}
     for document in documents[0]:
         tried = [of_folder for measured in documents for of_folder in measured[document].values()]
-        names = sorted(set().union(*tried))
+        tried += [known[document]] if known else []
+        names = sorted(known[document] if known else set().union(*tried))
         kinds = {name: [kind for kind in KINDS if all(kind in of.get(name, KINDS) for of in tried)] for name in names}
         neutral[document] = {name: kinds for name, kinds in kinds.items() if kinds}
-    (HERE / "neutral.json").write_text(json.dumps(neutral, indent=1) + "\n")
+    NEUTRAL.write_text(json.dumps(neutral, indent=1) + "\n")
 
 
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
-    merge(sys.argv[2:]) if sys.argv[1] == "merge" else measure(Path(sys.argv[1]), Path(sys.argv[2]))
+    known = json.loads(NEUTRAL.read_text()) if sys.argv[1] in ("again", "narrow") else None
+    match sys.argv[1:]:
+        case ["merge" | "narrow", *outs]:
+            merge(outs, known)
+        case ["again", folders, out] | [folders, out]:
+            measure(Path(folders), Path(out), known)

@@ -5,7 +5,7 @@
 //! is compared too, but a difference in it does not count.
 
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::effects;
 use crate::folder::loading;
@@ -45,9 +45,12 @@ pub fn compare(prepared: &Prepared, folder: &Folder) -> Vec<FactCheck> {
             name: key.clone(),
             source: wanted.to_string(),
             target: found.map_or_else(|| "not said".to_owned(), Value::to_string),
-            agrees: found.is_some_and(|found| match stage_lists.contains(&key.as_str()) {
-                true => is_same_by_stage(wanted, found),
-                false => is_same(wanted, found),
+            agrees: found.is_some_and(|found| match (wanted, found, stage_lists.contains(&key.as_str())) {
+                (Value::Object(wanted), Value::Object(found), _) => {
+                    is_same_part(wanted, found, defaults.get(key))
+                }
+                (_, _, true) => is_same_by_stage(wanted, found),
+                (_, _, false) => is_same(wanted, found),
             }),
             counts,
         });
@@ -86,6 +89,16 @@ fn is_same(wanted: &Value, found: &Value) -> bool {
         (Value::Array(edges), Value::Number(_)) => edges.iter().all(|edge| is_same(edge, found)),
         _ => wanted == found,
     }
+}
+
+/// Returns whether the config of a part says what it should. What it leaves out has the default; what it says besides is another
+/// matter ([`loading::config`]).
+fn is_same_part(wanted: &Map<String, Value>, found: &Map<String, Value>, defaults: Option<&Value>) -> bool {
+    wanted.iter().filter(|(key, _)| !loading::config::is_inert(key)).all(|(key, wanted)| {
+        let found = found.get(key).filter(|value| !value.is_null());
+        let default = || defaults.and_then(|defaults| defaults.get(key));
+        found.or_else(default).is_some_and(|found| is_same(wanted, found))
+    })
 }
 
 /// Returns whether two lists are the same as far as there are stages.
@@ -144,6 +157,22 @@ fn labels_check(wanted: &[String], folder: &Value) -> FactCheck {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn a_part_says_what_it_should_or_leaves_it_to_its_default() {
+        let (wanted, defaults) =
+            (json!({ "size": 24, "eps": 1e-6, "drop_rate": 0.0 }), json!({ "eps": 1e-6 }));
+        let same = |found: Value| {
+            is_same_part(wanted.as_object().unwrap(), found.as_object().unwrap(), Some(&defaults))
+        };
+        for found in [json!({ "size": 24 }), json!({ "size": 24, "eps": 1e-6, "more": 1, "drop_rate": 0.5 })]
+        {
+            assert!(same(found.clone()), "{found}");
+        }
+        for found in [json!({}), json!({ "size": 25 }), json!({ "size": 24, "eps": 1e-5 })] {
+            assert!(!same(found.clone()), "{found}");
+        }
+    }
 
     #[test]
     fn values_are_the_same_as_transformers_reads_them() {

@@ -3,11 +3,11 @@
 use super::VerifyError;
 use crate::folder::{FolderError, TargetContents, to_f64};
 use crate::frameworks::transformers::Task;
-use crate::model::Prepared;
+use crate::model::{Prepared, TRANSFORMERS_VERSION};
 use crate::plan::Target;
 
-/// Names the classifier's weight, shape `[classes, width]`, in every class of transformers that is written.
-const CLASSIFIER: &str = "classifier.weight";
+/// Lists the names of the classifier's weight, shape `[classes, width]`, in the classes of transformers that are written.
+const CLASSIFIERS: [&str; 2] = ["classifier.weight", "classifier.1.weight"];
 
 /// Gives the bytes read at a time.
 const BLOCK: u64 = 256 << 10;
@@ -17,7 +17,17 @@ const BLOCK: u64 = 256 << 10;
 /// # Errors
 /// Returns [`VerifyError::Folder`] if the source cannot be read.
 pub fn warnings(prepared: &Prepared) -> Result<Vec<String>, VerifyError> {
-    Ok(of_channels(prepared).into_iter().chain(of_head(prepared)?).collect())
+    Ok(of_version(prepared).into_iter().chain(of_channels(prepared)).chain(of_head(prepared)?).collect())
+}
+
+/// Says which version of transformers does not open the folder.
+fn of_version(prepared: &Prepared) -> Option<String> {
+    let target = prepared.model.target_class()?;
+    let since = target.since?;
+    Some(format!(
+        "transformers {TRANSFORMERS_VERSION} does not open the folder: it has no {}, which there is since transformers {since}",
+        target.class
+    ))
 }
 
 /// Says what transformers cannot do with the channels of the images.
@@ -41,7 +51,7 @@ fn of_channels(prepared: &Prepared) -> Option<String> {
 fn of_head(prepared: &Prepared) -> Result<Option<String>, VerifyError> {
     let has_head = matches!(prepared.model.target.task(&prepared.model.config), Task::Classification);
     let mut targets = prepared.plan.targets.iter();
-    let Some(head) = targets.find(|target| has_head && &*target.name == CLASSIFIER) else {
+    let Some(head) = targets.find(|target| has_head && CLASSIFIERS.contains(&&*target.name)) else {
         return Ok(None);
     };
     let what = match constant_rows(prepared, head)? {
@@ -50,8 +60,8 @@ fn of_head(prepared: &Prepared) -> Result<Option<String>, VerifyError> {
         None => return Ok(None),
     };
     Ok(Some(format!(
-        "the head tells no classes apart: {CLASSIFIER} {what}, so that every image gets the same probabilities; \
-         --no-head leaves it out"
+        "the head tells no classes apart: {} {what}, so that every image gets the same probabilities; --no-head leaves it out",
+        head.name
     )))
 }
 

@@ -174,3 +174,26 @@ fn each_refusal_names_its_structure_and_what_shows_it() {
         }
     }
 }
+
+#[test]
+fn arguments_of_which_timm_makes_other_stages_are_refused() {
+    let arguments = [
+        ("depth", json!(9), "but 1,2,2,3 by the weights"),
+        ("w0", json!(16), "by the weights"),
+        ("wa", json!(24.0), "by the weights"),
+        ("wm", json!(2.5), "by the weights"),
+        ("wm", json!(1.0), "timm makes no stages of these numbers"),
+        ("w0", json!(9), "timm makes no stages of these numbers"),
+        ("se_ratio", json!(0.5), "would make 16 channels"),
+    ];
+    for (name, value, part) in arguments {
+        let scratch = tempfile::tempdir().unwrap();
+        let mut config = document(&data("regnet_y").join("config.json"));
+        config["model_args"][name] = value.clone();
+        std::fs::copy(data("regnet_y").join("model.safetensors"), scratch.path().join("model.safetensors"))
+            .unwrap();
+        std::fs::write(scratch.path().join("config.json"), Value::Object(config).to_string()).unwrap();
+        let refusal = open(scratch.path()).err().unwrap_or_default();
+        assert!(refusal.contains(part) && refusal.contains("model_args."), "{name} {value}: {refusal:?}");
+    }
+}

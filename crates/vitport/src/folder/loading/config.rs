@@ -19,16 +19,19 @@ use serde_json::{Map, Value, json};
 use super::{names, not_verified, shown, types};
 
 /// Lists the keys that decide nothing in evaluation, and the values that their classes accept.
-const INERT: [(&str, Range); 10] = [
+const INERT: [(&str, Range); 11] = [
     ("attention_drop_rate", Range::Fraction),
     ("attention_dropout", Range::Number),
-    ("attention_probs_dropout_prob", Range::Number),
+    // BEiT makes a layer of it in version 4 (models/beit/modeling_beit.py 256), others do not.
+    ("attention_probs_dropout_prob", Range::Fraction),
     ("drop_path_rate", Range::Number),
     ("drop_rate", Range::Fraction),
     ("encoder_stride", Range::Number),
     ("hidden_dropout_prob", Range::Fraction),
     ("initializer_factor", Range::NotNegative),
     ("initializer_range", Range::NotNegative),
+    // RADIO's config computes it from the patches, whatever it is (v5: models/radio/configuration_radio.py 93).
+    ("patch_dim", Range::Number),
     ("projection_dropout", Range::Fraction),
 ];
 
@@ -66,6 +69,11 @@ const TRIED: [(&str, &str); 2] = [("attribute_map", "{}"), ("task_specific_param
 /// Lists the keys that choose how attention is computed: every class can do it by itself, and some with torch's function.
 const ATTENTION: [&str; 2] = ["attn_implementation", "_attn_implementation"];
 
+/// Lists the keys that hold the config of a part, and the `model_type` of that: SigLIP's classifier runs the vision model, and reads the text
+/// model's config without making anything of it.
+const NESTED: [(&str, &str); 2] =
+    [("text_config", "siglip_text_model"), ("vision_config", "siglip_vision_model")];
+
 /// Says which numbers are accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Range {
@@ -93,6 +101,12 @@ pub fn findings(
 ) -> Vec<String> {
     let mut found = Vec::new();
     for (key, value) in config {
+        if let Some((_, part)) =
+            NESTED.iter().find(|(known, _)| known == key && names::is_known_in_config(model_type, key))
+        {
+            found.extend(of_part(key, value, wanted, part));
+            continue;
+        }
         let kind = names::type_of(model_type, key).filter(|kind| !types::accepts(kind, value));
         if let Some(kind) = kind {
             let value = shown(value);
@@ -106,6 +120,7 @@ pub fn findings(
                     || RULED.contains(&key.as_str())
                     || is_tried(key, value, model_type)
                     || is_stage_key(key, value, wanted)
+                    || names::is_default(model_type, key, value)
                     || !names::is_known_in_config(model_type, key)
             }
         };
@@ -125,6 +140,47 @@ pub fn findings(
     }
     found.extend(of_classes(config, classes));
     found
+}
+
+/// Returns what the config of a part says that transformers refuses, obeys, or may obey.
+fn of_part(name: &str, value: &Value, whole: &Map<String, Value>, model_type: &str) -> Vec<String> {
+    let place = format!("{name} of config.json");
+    let none = Map::new();
+    let wanted = whole.get(name).and_then(Value::as_object);
+    let Some(part) = value.as_object() else {
+        let is_absent = value.is_null() && wanted.is_none();
+        return if is_absent { Vec::new() } else { vec![not_verified("config.json", name, value)] };
+    };
+    // No class that is written makes anything of a part that a conversion leaves out; it only has to be a config.
+    let is_left_out = wanted.is_none();
+    let wanted = wanted.unwrap_or(&none);
+    let is_understood = |key: &str, value: &Value| match key {
+        "model_type" => value == model_type,
+        "dtype" | "torch_dtype" => value.is_null() || whole.get("torch_dtype") == Some(value),
+        "transformers_version" => value.is_string(),
+        _ if ATTENTION.contains(&key) || RULED.contains(&key) => false,
+        _ => match INERT.iter().find(|(known, _)| *known == key) {
+            Some((_, range)) => is_within(*range, value, wanted.get(key)),
+            None => {
+                wanted.contains_key(key)
+                    || is_tried(key, value, model_type)
+                    || names::is_default(model_type, key, value)
+                    || is_left_out && names::type_of(model_type, key).is_some()
+                    || !names::is_known_in_config(model_type, key)
+            }
+        },
+    };
+    let refused = |key: &str, value: &Value| {
+        names::type_of(model_type, key).filter(|kind| !types::accepts(kind, value)).map(|kind| {
+            format!("{place}: {key} is {}, and transformers 5 refuses all but {kind}", shown(value))
+        })
+    };
+    let findings = part.iter().filter_map(|(key, value)| match refused(key, value) {
+        None if is_understood(key, value) => None,
+        None => Some(not_verified(&place, key, value)),
+        refused => refused,
+    });
+    findings.collect()
 }
 
 fn is_tried(key: &str, value: &Value, model_type: &str) -> bool {
@@ -159,12 +215,12 @@ fn is_within(range: Range, value: &Value, wanted: Option<&Value>) -> bool {
 
 /// Returns whether a key of a backbone says what follows from the number of stages anyway.
 fn is_stage_key(key: &str, value: &Value, wanted: &Map<String, Value>) -> bool {
-    // A backbone without stages of its own counts its layers.
-    let count = match wanted.contains_key("reshape_hidden_states") {
-        true => "num_hidden_layers",
-        false => "num_stages",
+    // A ResNet counts the stages that it has depths for, and a backbone without stages its layers.
+    let number = |key: &str| wanted.get(key).and_then(Value::as_u64);
+    let depths = wanted.get("depths").and_then(Value::as_array).map(|depths| depths.len() as u64);
+    let Some(stages) = number("num_stages").or(depths).or_else(|| number("num_hidden_layers")) else {
+        return false;
     };
-    let Some(stages) = wanted.get(count).and_then(Value::as_u64) else { return false };
     match key {
         "stage_names" => {
             let stages = (1..=stages).map(|stage| json!(format!("stage{stage}")));
@@ -217,6 +273,63 @@ mod tests {
     }
 
     #[test]
+    fn the_config_of_a_part_is_looked_into() {
+        let wanted = json!({ "torch_dtype": "float32", "vision_config": { "hidden_size": 24, "attention_dropout": 0.0 } });
+        let of = |key: &str, value: Value| {
+            findings(
+                &Map::from_iter([(key.to_owned(), value)]),
+                wanted.as_object().unwrap(),
+                "siglip",
+                Some(5),
+            )
+        };
+        for (key, value) in [
+            ("text_config", json!(null)),
+            (
+                "text_config",
+                json!({ "model_type": "siglip_text_model", "dtype": "float32", "vocab_size": 32000 }),
+            ),
+            (
+                "vision_config",
+                json!({ "model_type": "siglip_vision_model", "hidden_size": 48, "patch_size": 16 }),
+            ),
+            ("vision_config", json!({ "attention_dropout": 0.5, "my_project": [1], "is_decoder": false })),
+        ] {
+            assert_eq!(of(key, value), Vec::<String>::new(), "{key}");
+        }
+        for (key, value, part) in [
+            ("vision_config", json!(null), "not verified: key vision_config of config.json"),
+            (
+                "vision_config",
+                json!({ "model_type": "vit" }),
+                "not verified: key model_type of vision_config",
+            ),
+            ("vision_config", json!({ "dtype": "float16" }), "not verified: key dtype of vision_config"),
+            (
+                "vision_config",
+                json!({ "attn_implementation": "eager" }),
+                "not verified: key attn_implementation",
+            ),
+            ("vision_config", json!({ "patch_size": 16.0 }), "transformers 5 refuses all but int"),
+            ("vision_config", json!({ "patch_size": 17 }), "not verified: key patch_size of vision_config"),
+            (
+                "text_config",
+                json!({ "attribute_map": { "a": "b" } }),
+                "not verified: key attribute_map of text_config",
+            ),
+            (
+                "text_config",
+                json!({ "hidden_size": "7" }),
+                "text_config of config.json: hidden_size is \"7\"",
+            ),
+            ("text_config", json!("x"), "not verified: key text_config of config.json"),
+        ] {
+            let found = of(key, value.clone());
+            assert!(found.iter().any(|found| found.contains(part)), "{key} {value}: {found:?}");
+        }
+    }
+
+    #[test]
     fn a_key_is_neutral_only_if_it_was_tried_or_nobody_knows_it() {
         for (key, value) in [
             ("my_project", json!({ "anything": [1, 2] })),
@@ -229,6 +342,8 @@ mod tests {
             ("stage_names", json!(["stem", "stage1", "stage2"])),
             ("_name_or_path", json!("somewhere/else")),
             ("is_decoder", json!(false)),
+            ("encoder_stride", json!(16)),
+            ("qkv_bias", json!(true)),
         ] {
             assert_eq!(of(key, value), Vec::<String>::new(), "{key}");
         }
@@ -244,6 +359,7 @@ mod tests {
             ("hidden_dropout_prob", json!(2.0), "which transformers refuses"),
             ("hidden_dropout_prob", json!("0.1"), "transformers 5 refuses all but float | int"),
             ("drop_rate", json!([0.0]), "which transformers refuses"),
+            ("attention_probs_dropout_prob", json!(2.0), "which transformers refuses"),
             ("out_features", json!(["stage1"]), "not verified: key out_features"),
             ("pretrained_cfg", json!({}), "as timm does"),
             ("id2label", json!({ "cat": "cat" }), "all but numbers"),

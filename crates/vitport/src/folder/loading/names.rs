@@ -83,6 +83,23 @@ pub fn is_known_in_config(model_type: &str, name: &str) -> bool {
     })
 }
 
+/// Returns whether a value is what the config class of a `model_type` has for a key that is left out, in each version that has the
+/// class and knows the key.
+pub fn is_default(model_type: &str, name: &str, value: &Value) -> bool {
+    let mut is_known = false;
+    Version::ALL.into_iter().all(|version| {
+        let config = &keys(version).config;
+        let Some(class) = config.classes.get(model_type) else { return true };
+        match class.defaults.get(name) {
+            Some(default) => {
+                is_known = true;
+                default == value
+            }
+            None => !config.every.contains(name) && !class.names.contains(name),
+        }
+    }) && is_known
+}
+
 /// Returns whether a version knows a name as a key of an image processor's document.
 pub fn is_known_in_processor(name: &str) -> bool {
     Version::ALL.into_iter().any(|version| keys(version).processor.names.contains(name))
@@ -93,11 +110,12 @@ pub fn type_of(model_type: &str, name: &str) -> Option<&'static str> {
     keys(Version::V5).config.classes.get(model_type)?.types.get(name).map(String::as_str)
 }
 
-/// Returns whether both versions run the class of a `model_type` with torch's scaled dot product attention; they open none of
-/// the others with it.
+/// Returns whether every version that has the class of a `model_type` runs it with torch's scaled dot product attention; they
+/// open none of the others with it.
 pub fn supports_sdpa(model_type: &str) -> bool {
-    let supports = |version| keys(version).config.classes.get(model_type).is_some_and(|class| class.sdpa);
-    Version::ALL.into_iter().all(supports)
+    let classes: Vec<_> =
+        Version::ALL.into_iter().filter_map(|version| keys(version).config.classes.get(model_type)).collect();
+    !classes.is_empty() && classes.iter().all(|class| class.sdpa)
 }
 
 /// Returns the defaults of the fields that an image processor class reads in a version; none if the class is not known.
@@ -170,12 +188,15 @@ mod tests {
             "internvl_vision",
             "radio",
             "tipsv2_vision_model",
+            "beit",
             "convnextv2",
             "resnet",
             "regnet",
         ] {
             assert_eq!(type_of(model_type, "num_channels"), Some("int"), "{model_type}");
-            assert_eq!(supports_sdpa(model_type), ["vit", "clip_vision_model"].contains(&model_type));
+            let is_convolutional =
+                ["cvt", "convnext", "convnextv2", "resnet", "regnet"].contains(&model_type);
+            assert_eq!(supports_sdpa(model_type), !is_convolutional, "{model_type}");
             for name in
                 ["attribute_map", "is_causal", "attn_implementation", "use_return_dict", "to_dict", "self"]
             {

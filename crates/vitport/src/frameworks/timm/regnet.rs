@@ -2,16 +2,20 @@
 //! blocks with grouped convolutions, with squeeze-excite in RegNetY, and a linear layer after average pooling.
 
 mod modules;
+mod stages;
 
 use serde::Deserialize;
+use serde_json::{Map, Value};
 
 use super::super::build;
 use super::super::source::{Inquiry, axes};
 use super::TimmDefinition;
 use super::field::{Field, Kind, Literal};
+use super::hub_config::TimmConfig;
 use super::layers::{activation, classifier};
+use super::registry;
 use super::structure::{Sign, Structure, channels};
-use crate::facts::{Evidence, FactError};
+use crate::facts::{Evidence, FactError, Origin};
 use crate::nn::{
     Activation, ConvNorm, ForwardError, ResidualBlock, ResidualNames, ResidualNetwork, Scope, SqueezeExcite,
     Window, residual_stages,
@@ -98,8 +102,51 @@ fn check(inquiry: &Inquiry<'_>, evidence: &mut Evidence) -> Result<bool, FactErr
     evidence.weights("bottle_ratio", inner as f64 / outputs.max(1) as f64, "s1.b1.conv1.conv.weight");
     // Narrow stages have one smaller group.
     evidence.weights("group_size", groups, "the largest conv2.conv.weight");
+    let stem = all.first().copied().unwrap_or(0);
     evidence.weights("num_chs", all, "conv3.conv.weight");
+    of_arguments(inquiry, stem, evidence)?;
     Ok(true)
+}
+
+/// States the stages that the arguments of a hub folder make, those that it leaves out being the architecture's.
+fn of_arguments(inquiry: &Inquiry<'_>, stem: u64, evidence: &mut Evidence) -> Result<(), FactError> {
+    let Some(config) = TimmConfig::of(inquiry.source)? else { return Ok(()) };
+    let architecture = registry::architecture(config.architecture);
+    let given = |name: &str| config.argument(name).filter(|value| !value.is_null());
+    if let (Some(ratio), Some(reduced)) =
+        (given("se_ratio").and_then(Value::as_f64), inquiry.tensors.shape("s1.b1.se.fc1.weight"))
+    {
+        let made = (stem as f64 * ratio).round_ties_even();
+        if reduced.first().is_none_or(|reduced| *reduced as f64 != made) {
+            let place = "config.json: model_args.se_ratio".to_owned();
+            let reason = format!("{ratio} would make {made} channels of s1.b1.se.fc1.weight");
+            return Err(FactError::Impossible { place, reason });
+        }
+    }
+    let said: Vec<&str> = stages::TELLING.into_iter().filter(|name| given(name).is_some()).collect();
+    if said.is_empty() {
+        return Ok(());
+    }
+    let value = |name: &str| given(name).or_else(|| architecture?.get(name)).cloned();
+    let names = stages::TELLING.into_iter().chain(stages::FITTING);
+    let numbers = Map::from_iter(names.filter_map(|name| Some((name.to_owned(), value(name)?))));
+    let place = format!("model_args.{}", said.join(", model_args."));
+    let is_known = stages::TELLING.iter().all(|name| numbers.contains_key(*name));
+    let numbers = serde_json::from_value::<stages::Numbers>(Value::Object(numbers)).ok();
+    match numbers.and_then(|numbers| numbers.stages()) {
+        Some((blocks, widths)) => {
+            let widths: Vec<u64> =
+                std::iter::once(stem).chain(widths.iter().map(|width| *width as u64)).collect();
+            evidence.add("depths", blocks, Origin::Config(place.clone()));
+            evidence.add("num_chs", widths, Origin::Config(place));
+            Ok(())
+        }
+        None if is_known => {
+            let reason = "timm makes no stages of these numbers".to_owned();
+            Err(FactError::Impossible { place: format!("config.json: {place}"), reason })
+        }
+        None => Ok(()),
+    }
 }
 
 /// Holds what a network is made of, under the names of timm's arguments.

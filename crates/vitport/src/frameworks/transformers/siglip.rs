@@ -51,7 +51,11 @@ pub const CLASSIFIER: OneClass = OneClass {
 };
 
 fn vision_defaults() -> Map<String, Value> {
-    exported_defaults(include_str!("../../../data/transformers/siglip_vision_model.v4.json"))
+    let mut defaults =
+        exported_defaults(include_str!("../../../data/transformers/siglip_vision_model.v4.json"));
+    // No config class has it as a default; the model takes it for true where it is not said.
+    defaults.insert("vision_use_head".to_owned(), Value::Bool(true));
+    defaults
 }
 
 /// Holds the keys of `config.json` that the forward pass of the classifier depends on.
@@ -74,13 +78,7 @@ struct SiglipVisionConfig {
     patch_size: usize,
     hidden_act: String,
     layer_norm_eps: f64,
-    // No class writes it into its defaults; the model asks for it.
-    #[serde(default = "yes")]
     vision_use_head: bool,
-}
-
-fn yes() -> bool {
-    true
 }
 
 /// Stands for `SiglipVisionTransformer`.

@@ -1,5 +1,5 @@
-//! `"target" = { zeros = ["embed_dim"] }`, `{ ones = ["embed_dim"] }`, `{ identity = "embed_dim" }` or `{ count = 0 }`: values that
-//! no source holds.
+//! `"target" = { zeros = ["embed_dim"] }`, `{ ones = ["embed_dim"] }`, `{ identity = "embed_dim" }`, `{ count = 0 }` or
+//! `{ zero_counts = [1] }`: values that no source holds.
 
 use serde::Deserialize;
 use smallvec::smallvec;
@@ -22,8 +22,8 @@ pub(super) struct Fill {
 #[derive(Debug, Deserialize)]
 #[serde(
     deny_unknown_fields,
-    rename_all = "lowercase",
-    expecting = "a table of `zeros`, `ones`, `identity` or `count`"
+    rename_all = "snake_case",
+    expecting = "a table of `zeros`, `ones`, `identity`, `count` or `zero_counts`"
 )]
 pub(super) enum Entry {
     Zeros(Vec<Dimension>),
@@ -31,6 +31,8 @@ pub(super) enum Entry {
     Identity(Dimension),
     /// Stands for a whole number without axes, int64. Only 0 can be written.
     Count(u64),
+    /// Whole numbers, int64, all 0.
+    ZeroCounts(Vec<Dimension>),
 }
 
 impl Operation for Fill {
@@ -70,6 +72,12 @@ impl Operation for Fill {
             Entry::Identity(size) => {
                 let size = context.size(size)?;
                 (Dims::from_slice(&[size, size]), Part::Identity { size })
+            }
+            Entry::ZeroCounts(shape) => {
+                dtype = Dtype::I64;
+                let shape = context.shape(shape)?;
+                let elements = elements(&shape);
+                (shape, Part::Zeros { elements })
             }
             Entry::Count(_) => {
                 dtype = Dtype::I64;
