@@ -92,12 +92,16 @@ pub fn identify(
         let chosen = route(candidates.iter().copied(), facts, &values, wanted);
         chosen.map_err(|refusal| refusal.or_else_by(by_name.as_deref()))
     };
-    // What no class holds is refused before anything is asked.
-    choose(&with_head(evidence.facts(), options))?;
+    // What no class holds is refused before anything is asked. Which mapping is the nearest depends on what is usual, too.
+    let usual = definition.usual_facts();
+    let known = with_head(evidence.facts(), options);
+    if let Err(refusal) = choose(&known) {
+        choose(&known.with_usual(usual.clone()))?;
+        return Err(refusal.into());
+    }
     channels::check(&evidence.facts(), options, definition.description())?;
     let Identity { name, published, preparation, read, unread } =
         definition.gather(&inquiry, &mut evidence)?;
-    let usual = definition.usual_facts();
     choose(&with_head(evidence.facts(), options).with_usual(usual.clone()))?;
     channels::check(&evidence.facts(), options, definition.description())?;
     let preparation = match options.without_processor {

@@ -67,6 +67,8 @@ impl<'a> RoundedWeights<'a> {
                 let (tensor, change) = match part {
                     Part::Slice { tensor, .. } if tensor.dtype != target.dtype => (tensor, None),
                     Part::ScaledRows { tensor, factors } => (tensor, Some(Change::Factors(factors))),
+                    // Of rows that are summed with others, what is rounded is not seen in the tensor alone.
+                    Part::ShiftedColumns { tensor, .. } if tensor.shape.len() == 1 => (tensor, None),
                     Part::ShiftedColumns { tensor, addends } => (tensor, Some(Change::Addends(addends))),
                     _ => continue,
                 };

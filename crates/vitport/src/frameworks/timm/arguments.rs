@@ -164,9 +164,10 @@ impl TimmDefinition {
     ) {
         for field in self.fields.iter().filter(|field| field.words.is_some()) {
             let is_stated = statements.iter().any(|statement| {
-                field.config_key.is_some_and(|(key, kind)| {
-                    key == statement.argument && (!statement.value.is_null() || kind.reads_null())
-                })
+                field.decided_by == Some(statement.argument.as_str())
+                    || field.config_key.is_some_and(|(key, kind)| {
+                        key == statement.argument && (!statement.value.is_null() || kind.reads_null())
+                    })
             });
             if !is_stated
                 && let Some(value) = self.made_with(field, named.architecture, facts)

@@ -56,7 +56,7 @@ const TIMM_NORM: &[(&str, Says)] = &[
 ];
 
 /// Is a layer norm over the last axis, or over the channels of a map (`2d`).
-const TIMM_LAYER_NORM: Class = Class::new(
+pub(super) const TIMM_LAYER_NORM: Class = Class::new(
     &[
         "timm.layers.norm.LayerNorm",
         "timm.layers.norm.LayerNorm2d",

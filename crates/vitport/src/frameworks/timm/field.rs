@@ -20,6 +20,8 @@ pub(super) struct Field {
     pub words: Option<&'static str>,
     /// Says what it is where the weights show nothing of it.
     pub otherwise: Option<Literal>,
+    /// Names an argument with which the architecture says nothing of it.
+    pub decided_by: Option<&'static str>,
 }
 
 /// Says how a value becomes a fact's.
@@ -133,25 +135,23 @@ fn norm_eps(value: &Value, of_timm: f64) -> Option<f64> {
 }
 
 impl Field {
+    /// Stands for a field that nothing tells.
+    const NOTHING: Self =
+        Self { fact: "", config_key: None, registry: None, words: None, otherwise: None, decided_by: None };
+
     /// Returns a field that only an argument tells.
     pub const fn argument(fact: &'static str, name: &'static str, kind: Kind) -> Self {
-        Self { fact, config_key: Some((name, kind)), registry: None, words: None, otherwise: None }
+        Self { fact, config_key: Some((name, kind)), ..Self::NOTHING }
     }
 
     /// Returns a field whose keys in `model_args` and in the registry have the fact's own name.
     pub const fn plain(fact: &'static str, kind: Kind) -> Self {
-        Self {
-            fact,
-            config_key: Some((fact, kind)),
-            registry: Some((fact, kind)),
-            words: None,
-            otherwise: None,
-        }
+        Self { fact, config_key: Some((fact, kind)), registry: Some((fact, kind)), ..Self::NOTHING }
     }
 
     /// Returns a field that only the registry tells.
     pub const fn of_registry(fact: &'static str, name: &'static str, kind: Kind) -> Self {
-        Self { fact, config_key: None, registry: Some((name, kind)), words: None, otherwise: None }
+        Self { fact, registry: Some((name, kind)), ..Self::NOTHING }
     }
 
     /// Returns a field that has another name in `model_args` and in the registry.
@@ -172,6 +172,11 @@ impl Field {
     /// Returns the same field with the value that it has where the weights show nothing of it.
     pub const fn otherwise(self, value: Literal) -> Self {
         Self { otherwise: Some(value), ..self }
+    }
+
+    /// Returns the same field, of which the architecture says nothing where this argument is stated.
+    pub const fn decided_by(self, argument: &'static str) -> Self {
+        Self { decided_by: Some(argument), ..self }
     }
 
     /// Returns the same field under another key in `model_args`.

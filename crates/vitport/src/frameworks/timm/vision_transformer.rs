@@ -65,7 +65,11 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
             .shown("attention pooling")
             .otherwise(Literal::NO),
         Field::plain("pool_include_prefix", Kind::Flag).otherwise(Literal::NO),
-        Field::plain("fc_norm", Kind::Flag).shown("a norm after its pooling").otherwise(Literal::NO),
+        // If it is not said, timm's constructor has it for every mean.
+        Field::plain("fc_norm", Kind::Flag)
+            .shown("a norm after its pooling")
+            .otherwise(Literal::NO)
+            .decided_by("global_pool"),
         Field::of_registry("patch_norm", "patch_norm", Kind::Flag)
             .config_key("embed_norm_layer", Kind::IsSome)
             .shown("a norm after its patch embedding")

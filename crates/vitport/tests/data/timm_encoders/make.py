@@ -42,10 +42,9 @@ MODELS = {
     "registers_gap": ("vit_so150m_patch16_reg4_gap_256", dict(num_classes=7)),
     "registers_fc_norm": ("vit_medium_patch16_reg4_gap_256", dict(num_classes=7, mlp_ratio=2.0)),
     "siglip_classifier": ("vit_so400m_patch14_siglip_378", dict(num_classes=7, mlp_ratio=2.0)),
-    "dinov2_registers_unscaled": ("vit_small_patch14_reg4_dinov2", dict(init_values=None)),
+    "dinov2_registers_unscaled": ("vit_small_patch16_224", dict(num_classes=0, reg_tokens=4, no_embed_class=True)),
     "registers_gap_scaled": ("vit_so150m_patch16_reg4_gap_256", dict(num_classes=7, mlp_ratio=2.0, init_values=1.0)),
-    "registers_fc_norm_unscaled": (
-        "vit_medium_patch16_reg4_gap_256", dict(num_classes=7, mlp_ratio=2.0, init_values=None)),
+    "registers_fc_norm_unscaled": ("vit_base_patch16_reg4_gap_256", dict(num_classes=7, mlp_ratio=2.0)),
     "register_map": ("test_vit3", dict(num_classes=7)),
 }
 # No class of transformers computes the last steps of these, so what they pool, or their first token, is saved in place of their output.

@@ -9,12 +9,12 @@ mod convnext_faults;
 mod cvt_faults;
 mod encoder_faults;
 mod fault;
-mod folder;
+pub(super) mod folder;
 mod models;
 mod original;
 mod residual_faults;
 mod stray_faults;
-mod tensors;
+pub(super) mod tensors;
 mod vit_faults;
 mod weight_faults;
 

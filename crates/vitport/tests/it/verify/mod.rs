@@ -4,5 +4,6 @@ mod bias_by_stage;
 mod cast;
 mod control;
 mod convert;
+mod kin;
 mod loading;
 mod quiet;

@@ -2,33 +2,35 @@
 
 use serde_json::{Value, json};
 
-use super::super::super::saved_modules::torch::{CONV, IDENTITY, LINEAR, SEQUENTIAL};
+use super::super::super::saved_modules::torch::{CONV, IDENTITY, LAYER_NORM, LINEAR, NORM_EPS, SEQUENTIAL};
 use super::super::super::saved_modules::{At, Call, Class, Given, Read, Role, Says};
 use super::super::classes::{
-    ACTIVATIONS, CLASSIFIER, CLASSIFIER_PARTS, LAYER_SCALE, MLP, NORMS, NOTHING, OF_EVERY_NETWORK,
+    ACTIVATIONS, CLASSIFIER, CLASSIFIER_PARTS, LAYER_SCALE, MLP, NOTHING, OF_EVERY_NETWORK, TIMM_LAYER_NORM,
 };
 use super::super::field::Literal;
 
 const NULL: Says = Says::Is(&[Literal::Null]);
 
-/// Versions before 0.6 have `num_tokens` and always read the class token. At the size that the positions are for,
-/// `dynamic_img_size` changes nothing.
+/// Versions before 0.6 have `num_tokens` and always read the class token. Tokens and heads that are None are attributes; others are
+/// weights. At the size that the positions are for, `dynamic_img_size` changes nothing, and in evaluation `distilled_training`.
 const VISION_TRANSFORMER: Class = Class::new(
-    &["timm.models.vision_transformer.VisionTransformer"],
+    &["timm.models.vision_transformer.VisionTransformer", "timm.models.deit.VisionTransformerDistilled"],
     &[
         ("global_pool", Says::Fact("global_pool", Read::Text)),
         ("num_tokens", Says::Tells("global_pool", &[(Literal::Number(1), Literal::Text("token"))])),
-        ("num_prefix_tokens", Says::Is(&[Literal::Number(1)])),
-        ("num_reg_tokens", Says::Is(&[Literal::Number(0)])),
+        ("num_prefix_tokens", Says::Follows(|at| Some(json!(prefix_tokens(at))))),
+        ("num_reg_tokens", Says::Follows(|at| Some(json!(at.facts.number("reg_tokens").unwrap_or(0))))),
         ("has_class_token", Says::Fact("class_token", Read::Flag)),
         ("no_embed_class", Says::Fact("no_embed_class", Read::Flag)),
         ("embed_dim", Says::Fact("embed_dim", Read::Number)),
+        ("cls_token", NULL),
         ("reg_token", NULL),
         ("dist_token", NULL),
         ("head_dist", NULL),
         ("attn_pool", NULL),
         ("pool_include_prefix", Says::Fact("pool_include_prefix", Read::Flag)),
         ("dynamic_img_size", Says::Nothing),
+        ("distilled_training", Says::Nothing),
     ],
 )
 .calls(&[
@@ -36,6 +38,12 @@ const VISION_TRANSFORMER: Class = Class::new(
     Call::new("mean", "global_pool", Given::Itself(Literal::Text("avg"))),
     Call::new("amax", "global_pool", Given::Itself(Literal::Text("max"))),
 ]);
+
+/// Counts the tokens before the patches.
+fn prefix_tokens(at: &At<'_>) -> u64 {
+    let single = ["class_token", "dist_token"].into_iter().filter(|token| at.facts.flag(token) == Some(true));
+    (single.count() as u64).saturating_add(at.facts.number("reg_tokens").unwrap_or(0))
+}
 
 /// Says nothing of the size, which the positions show, too; the others follow from it, or are for images of other sizes. With
 /// `dynamic_img_size` the patches are laid in a row after the positions are added (`output_fmt` NHWC), else at once (`flatten`).
@@ -103,6 +111,39 @@ const ATTENTION: Class = Class::new(
     Call::new("scaled_dot_product_attention", "scale", Given::Named("scale")),
 ]);
 
+/// Reads all tokens with one latent. Its sizes are those of its weights.
+const ATTENTION_POOL: Class = Class::new(
+    &["timm.layers.attention_pool.AttentionPoolLatent"],
+    &[
+        ("num_heads", Says::Fact("num_heads", Read::Number)),
+        ("head_dim", Says::Follows(|at| head_dim(at).map(Value::from))),
+        ("scale", Says::Follows(|at| Some(json!((head_dim(at)? as f64).powf(-0.5))))),
+        ("latent_len", Says::Is(&[Literal::Number(1)])),
+        ("pool", Says::Is(&[Literal::Text("token")])),
+        ("pos_embed", NULL),
+        ("feat_size", Says::Nothing),
+        ("latent_dim", Says::Nothing),
+        ("out_features", Says::Nothing),
+        ("fused_attn", Says::Nothing),
+    ],
+);
+
+/// Has the gate in the first half of its first layer.
+const GATED_MLP: Class = Class::new(
+    &["timm.layers.mlp.GluMlp", "timm.models.layers.mlp.GluMlp"],
+    &[("chunk_dim", Says::Follows(|_| Some(json!(-1)))), ("gate_last", Says::Is(&[Literal::NO]))],
+);
+
+/// Has a layer of its own for the gate.
+const SWIGLU: Class = Class::new(&["timm.layers.mlp.SwiGLU", "timm.models.layers.mlp.SwiGLU"], &[]);
+
+/// Is a norm without a mean. Its weights show that.
+const RMS_NORM: Class =
+    Class::new(&["timm.layers.norm.RmsNorm", "timm.models.layers.norm.RmsNorm"], NORM_EPS);
+
+/// Lists the norms, or nothing in the place of one.
+const NORMS: &[&Class] = &[&LAYER_NORM, &TIMM_LAYER_NORM, &RMS_NORM, &IDENTITY];
+
 fn head_dim(at: &At<'_>) -> Option<u64> {
     at.facts.number("embed_dim")?.checked_div(at.number("num_heads")?)
 }
@@ -119,18 +160,28 @@ pub(super) const MODULES: &[Role] = &[
         .says(&[("stride", Says::Follows(|at| at.facts.value("patch_size").cloned()))]),
     Role::new(&["blocks"], &[&SEQUENTIAL]),
     Role::new(&["blocks.*"], &[&BLOCK, &RES_POST_BLOCK]),
-    Role::new(&["norm_pre", "blocks.*.{norm1,norm2}", "norm"], NORMS),
+    Role::new(
+        &["norm_pre", "blocks.*.{norm1,norm2}", "norm", "fc_norm", "patch_embed.norm", "attn_pool.norm"],
+        NORMS,
+    ),
     Role::new(&["blocks.*.attn"], &[&ATTENTION]),
-    Role::new(&["blocks.*.attn.{qkv,proj}", "blocks.*.mlp.{fc1,fc2}"], &[&LINEAR]),
-    Role::new(&["blocks.*.mlp"], &[&MLP]),
-    Role::new(&["blocks.*.mlp.act"], ACTIVATIONS),
+    Role::new(
+        &["blocks.*.attn.{qkv,proj}", "blocks.*.mlp.{fc1,fc2,fc1_g,fc1_x}", "attn_pool.{q,kv,proj}"],
+        &[&LINEAR],
+    ),
+    Role::new(&["attn_pool.mlp.{fc1,fc2}"], &[&LINEAR]),
+    Role::new(&["attn_pool"], &[&ATTENTION_POOL, &IDENTITY]),
+    Role::new(&["blocks.*.mlp"], &[&MLP, &GATED_MLP, &SWIGLU]),
+    Role::new(&["attn_pool.mlp"], &[&MLP]),
+    Role::new(&["blocks.*.mlp.act", "attn_pool.mlp.act"], ACTIVATIONS),
     Role::new(&["blocks.*.{ls1,ls2}"], &[&LAYER_SCALE, &IDENTITY]),
-    Role::new(&["head"], CLASSIFIER),
+    Role::new(&["head", "head_dist"], CLASSIFIER),
     Role::new(&["head.*"], CLASSIFIER_PARTS),
     Role::new(
         &[
-            "patch_embed.norm",
-            "{pos_drop,patch_drop,fc_norm,pre_logits,head_drop}",
+            "{pos_drop,patch_drop,pre_logits,head_drop}",
+            "attn_pool.{q_norm,k_norm,proj_drop}",
+            "attn_pool.mlp.{norm,drop1,drop2}",
             "blocks.*.attn.{q_norm,k_norm,norm,attn_drop,proj_drop}",
             "blocks.*.mlp.{norm,drop,drop1,drop2}",
             "blocks.*.{drop_path,drop_path1,drop_path2}",

@@ -57,6 +57,9 @@ pub fn all() -> Vec<Model> {
     let cvt =
         FactOptions { num_heads: Some(vec![1, 2, 4]), image_size: Some([64, 64]), ..FactOptions::default() };
     let cvt = Request { facts: cvt, ..Request::default() };
+    // Without a word it becomes a class that both versions have.
+    let tipsv2 = FactOptions { target: Some("Tipsv2VisionModel".to_owned()), ..FactOptions::default() };
+    let tipsv2 = Request { facts: tipsv2, ..Request::default() };
     let (data, examples) = ("tests/data", "../../examples");
     let (convnext, residual, encoders) =
         (format!("{data}/convnext"), format!("{data}/residual"), format!("{data}/timm_encoders"));
@@ -82,7 +85,7 @@ pub fn all() -> Vec<Model> {
         encoder("I-JEPA", "ijepa"),
         encoder("AIMv2", "aimv2"),
         encoder("InternViT", "intern"),
-        encoder("TIPSv2", "tipsv2"),
+        Model { request: tipsv2, ..encoder("TIPSv2", "tipsv2") },
         encoder("RADIO", "radio"),
         Model::new("ConvNeXt", &format!("{convnext}/plain"), convnext_faults::first),
         Model::new("ConvNeXt V2", &format!("{convnext}/v2"), convnext_faults::second),
