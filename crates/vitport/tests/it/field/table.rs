@@ -64,7 +64,7 @@ const CONVERTED: [Row; 48] = [
     ("gray_hub", CLASSIFIER, &[]),
     ("rect_rgb.pth", CLASSIFIER, &[]),
     ("transreid_nosie.pth", FEATURES, &["next to the network"]),
-    ("openclip_trunk_epoch_32.pt", FEATURES, &["text tower", "next to the network"]),
+    ("openclip_trunk_epoch_32.pt", FEATURES, &["text tower", "projection into the space"]),
     ("msn_vits16_800ep.pth.tar", FEATURES, &["prototypes", "projection head"]),
     ("mmpretrain_epoch_100.pth", CLASSIFIER, &[]),
     ("hf_in_lightning.ckpt", CLASSIFIER, &[]),
@@ -75,7 +75,7 @@ const CONVERTED: [Row; 48] = [
     ("lightly_dino.ckpt", FEATURES, &["another network", "projection head"]),
     // No weights of these are in truths.json.
     ("timm_train_real_tiny_mean.pth.tar", CLASSIFIER, &[]),
-    ("cvt_training_checkpoint.pth", "CvtForImageClassification", &["training run"]),
+    ("cvt_training_checkpoint.pth", "CvtForImageClassification", &[]),
     ("headseq.pth --no-head", FEATURES, &["without its classification head"]),
     ("wrapper_fc.pth --no-head", FEATURES, &["training run", "next to the network"]),
     ("vissl_vit.torch --no-head", FEATURES, &["training run", "next to the network"]),
