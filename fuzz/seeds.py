@@ -6,6 +6,8 @@ The seeds are committed, since the smoke run among the ordinary tests begins wit
 """
 
 import io
+import json
+import math
 import pathlib
 import shutil
 import struct
@@ -20,8 +22,8 @@ DATA = CRATES / "vitport-checkpoint/tests/data"
 LARGEST = 12_000
 
 
-def seed(target, name, data):
-    if len(data) > LARGEST:
+def seed(target, name, data, largest=LARGEST):
+    if len(data) > largest:
         return
     folder = HERE / "seeds" / target
     folder.mkdir(parents=True, exist_ok=True)
@@ -122,3 +124,42 @@ for name, image, options in [
     stream = io.BytesIO()
     image.save(stream, {"jpg": "jpeg"}.get(name.split(".")[1], name.split(".")[1]), **options)
     seed("image", name, stream.getvalue())
+
+
+def safetensors(tensors):
+    """A file of zeros: names and shapes of float32 tensors."""
+    header, end = {}, 0
+    for name, shape in tensors.items():
+        begin, end = end, end + 4 * math.prod(shape)
+        header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [begin, end]}
+    text = json.dumps(header).encode()
+    return struct.pack("<Q", len(text)) + text + bytes(end)
+
+
+VIT = {
+    "cls_token": [1, 1, 4], "pos_embed": [1, 5, 4], "patch_embed.proj.weight": [4, 3, 2, 2], "patch_embed.proj.bias": [4],
+    "norm.weight": [4], "norm.bias": [4], "head.weight": [2, 4], "head.bias": [2],
+    **{f"blocks.0.norm{i}.{p}": [4] for i in "12" for p in ("weight", "bias")},
+    "blocks.0.attn.qkv.base_layer.weight": [12, 4], "blocks.0.attn.qkv.base_layer.bias": [12],
+    "blocks.0.attn.proj.weight": [4, 4], "blocks.0.attn.proj.bias": [4],
+    "blocks.0.mlp.fc1.weight": [8, 4], "blocks.0.mlp.fc1.bias": [8], "blocks.0.mlp.fc2.weight": [4, 8], "blocks.0.mlp.fc2.bias": [4],
+}
+LORA = {"blocks.0.attn.qkv.lora_A.default.weight": [2, 4], "blocks.0.attn.qkv.lora_B.default.weight": [12, 2]}
+CONFIG = b'{"peft_type": "LORA", "r": 2, "lora_alpha": 4, "use_rslora": false, "rank_pattern": {}, "alpha_pattern": {}}'
+seed("adapters", "lora", part(CONFIG) + part(safetensors(VIT | LORA)))
+seed("adapters", "root", part(CONFIG.replace(b"false", b"true")) + part(safetensors(VIT | LORA)))
+SAVED = {"head.original_module.weight": [2, 4], "head.original_module.bias": [2], "head.modules_to_save.default.weight": [2, 4],
+         "head.modules_to_save.default.bias": [2]}
+rest = {name: shape for name, shape in VIT.items() if not name.startswith("head")}
+seed("adapters", "saved", part(b"{}") + part(safetensors(rest | LORA | SAVED)))
+seed("training", "deepspeed", part(b"latest") + part(b"global_step3") + part(b"global_step3/mp_rank_00_model_states.pt")
+     + part((DATA / "small.pth").read_bytes()))
+seed("training", "dcp", part(b".metadata") + part(b"x") + part(b"__0_0.distcp") + part(b"y"))
+seed("training", "trainer", part(b"checkpoint-5/model.safetensors") + part(safetensors({"a": [1]})) + part(b"checkpoint-6/optimizer.pt")
+     + part(b"z"))
+for name in ("relu.pt", "scripted.pt", "visiontransformer_1.0.31.pt"):
+    path = CRATES / "vitport/tests/data/modules" / name
+    with zipfile.ZipFile(path) as archive:
+        for entry in archive.namelist():
+            if entry.endswith("/data.pkl"):
+                seed("module", path.name, archive.read(entry), 40_000)

@@ -21,7 +21,7 @@ use super::{folder, open, open_path, tar, zip};
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Lists every target.
-pub const ALL: [Target; 12] = [
+pub const ALL: [Target; 15] = [
     ("pickle", pickle),
     ("script", script),
     ("zip", whole_zip),
@@ -32,6 +32,9 @@ pub const ALL: [Target; 12] = [
     ("safetensors", safetensors),
     ("index", index),
     ("mapping", mapping),
+    ("adapters", adapters),
+    ("module", module),
+    ("training", training),
     ("config", config),
     ("image", image),
 ];
@@ -169,6 +172,59 @@ fn two_tensors() -> Network {
         Ok(Nothing)
     });
     built.expect("two tensors are not too many")
+}
+
+/// Fuzzes adapters: the input is `adapter_config.json` and the safetensors file next to it, each with two bytes of length before it.
+/// They are planned, and what is merged is read.
+pub fn adapters(data: &[u8]) {
+    let mut parts = Parts(data);
+    let (Some(config), Some(weights)) = (parts.next(), parts.next()) else { return };
+    let folder = root("adapters");
+    std::fs::write(folder.join("adapter_config.json"), config).expect("a temporary file");
+    std::fs::write(folder.join("model.safetensors"), weights).expect("a temporary file");
+    plan(&folder);
+}
+
+/// Fuzzes what a network that was saved whole says of itself: the input is the pickle of a PyTorch zip with one storage, which is
+/// planned.
+pub fn module(data: &[u8]) {
+    let storage = [0; 4096];
+    let names = (0..64).map(|number| format!("a/data/{number}")).collect::<Vec<_>>();
+    let storages = names.iter().map(|name| (name.as_str(), &storage[..]));
+    let entries: Vec<(&str, &[u8])> = std::iter::once(("a/data.pkl", data)).chain(storages).collect();
+    let path = super::folder().join("module.pt");
+    std::fs::write(&path, zip(&entries)).expect("a temporary file");
+    plan(&path);
+}
+
+/// Fuzzes folders of training programs: the input is names of files and their contents in turn, each with two bytes of length before
+/// it. A name may lie in one folder of the folder.
+pub fn training(data: &[u8]) {
+    let folder = root("training");
+    std::fs::remove_dir_all(&folder).expect("a temporary folder");
+    let parts: Vec<&[u8]> = Parts(data).take(32).collect();
+    for pair in parts.chunks_exact(2) {
+        let name: String = String::from_utf8_lossy(pair[0]).chars().take(100).collect();
+        let (inner, own) = name.split_once('/').unwrap_or((".", &name));
+        if [inner, own].iter().any(|part| part.is_empty() || *part == ".." || part.contains(['/', '\0'])) {
+            continue;
+        }
+        let folder = folder.join(inner);
+        if std::fs::create_dir_all(&folder).is_ok() {
+            // A name that is a folder already is no file.
+            let _ = std::fs::write(folder.join(own), pair[1]);
+        }
+    }
+    std::fs::create_dir_all(&folder).expect("a temporary folder");
+    open_path(&folder);
+    plan(&folder);
+}
+
+/// Returns a folder of its own among the temporary ones.
+fn root(name: &str) -> std::path::PathBuf {
+    let folder = super::folder().join(name);
+    std::fs::create_dir_all(&folder).expect("a temporary folder");
+    folder
 }
 
 /// Documents next to the weights: the first byte says which, the rest is the document. timm's `config.json` next to a tiny ViT

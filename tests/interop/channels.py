@@ -6,15 +6,18 @@ import numpy as np
 import torch
 import transformers
 from PIL import Image
-from transformers import AutoImageProcessor, AutoModelForImageClassification, pipeline
+from transformers import AutoConfig, AutoImageProcessor, AutoModel, AutoModelForImageClassification, pipeline
 
 folder, given, result = sys.argv[1:]
 given = np.load(given)
-model, info = AutoModelForImageClassification.from_pretrained(folder, output_loading_info=True)
+has_logits = AutoConfig.from_pretrained(folder).architectures[0].endswith("ForImageClassification")
+auto = AutoModelForImageClassification if has_logits else AutoModel
+model, info = auto.from_pretrained(folder, output_loading_info=True)
 assert not any(info[key] for key in ("missing_keys", "unexpected_keys", "mismatched_keys")), info
 found = {}
 with torch.no_grad():
-    found["logits"] = model.eval()(pixel_values=torch.from_numpy(given["pixels"])).logits.numpy()
+    outputs = model.eval()(pixel_values=torch.from_numpy(given["pixels"]))
+    found["logits"] = (outputs.logits if has_logits else outputs.pooler_output).numpy()
 if "grey" in given:
     processor = AutoImageProcessor.from_pretrained(folder)
     grey = given["grey"]
@@ -22,8 +25,9 @@ if "grey" in given:
     found["first"] = processor(grey[None], return_tensors="np")["pixel_values"]
     if transformers.__version__.startswith("5"):
         found["image"] = processor(Image.fromarray(grey), return_tensors="np")["pixel_values"]
+    task = "image-classification" if has_logits else "image-feature-extraction"
     try:
-        pipeline("image-classification", model=folder)(Image.fromarray(grey))
+        pipeline(task, model=folder)(Image.fromarray(grey))
         raise SystemExit("pipeline takes one channel: say so on the card")
     except ValueError:
         pass

@@ -32,6 +32,12 @@ def opened(folder, directory, **given):
 @pytest.mark.parametrize("architecture, sizes, said", [
     ("vit_tiny_patch16_224", VIT, ("--num-heads", "3")),
     ("convnext_atto", {"num_classes": 5}, ("--image-size", "32")),
+    ("convnextv2_atto", {"num_classes": 5}, ("--image-size", "32")),
+    ("resnet18", {"num_classes": 5}, ("--image-size", "32")),
+    ("regnetx_002", {"num_classes": 5}, ("--image-size", "32")),
+    ("beit_base_patch16_224", VIT, ("--num-heads", "3")),
+    ("vit_base_patch16_siglip_224", {**VIT, "num_classes": 0}, ("--num-heads", "3")),
+    ("vit_tiny_patch16_224", {**VIT, "class_token": False, "global_pool": "avg", "fc_norm": False}, ("--num-heads", "3")),
 ])
 @pytest.mark.parametrize("channels", [1, 2, 4, 13])
 def test_channels(tmp_path, architecture, sizes, said, channels):

@@ -63,12 +63,19 @@ fn has_part(network: &[(&str, &[u64])], name: &str) -> bool {
 
 /// Returns the convention by which one is taken and not the other.
 fn before(one: &Candidate, other: &Candidate) -> Option<&'static str> {
+    // Teachers of self-supervised training tell no classes apart; others are there for their students.
+    let has_classes = one.shapes().iter().any(|(name, shape)| is_classifier(name) && shape.len() == 2);
     let (one, other) = (one.parts(), other.parts());
     let (taken, left) = one.iter().zip(&other).find(|(one, other)| one != other)?;
     let by = CONVENTIONS.iter().find(|(wanted, unwanted, _)| {
         unwanted.iter().any(|unwanted| is_role(taken, wanted, left, unwanted))
     })?;
-    Some(by.2)
+    Some(by.2).filter(|_| by.0 != "teacher" || !has_classes)
+}
+
+/// Returns whether a name is that of a linear classifier's weight.
+fn is_classifier(name: &str) -> bool {
+    ["head.weight", "fc.weight", "classifier.weight"].contains(&name)
 }
 
 /// Returns whether two names differ in these words only: `teacher_backbone` and `student_backbone` in `teacher` and `student`.

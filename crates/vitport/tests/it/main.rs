@@ -19,6 +19,7 @@ mod image;
 mod jax_refusals;
 mod jax_releases;
 mod labels;
+mod layouts;
 mod licenses;
 mod mapping_inverse;
 mod mapping_language;

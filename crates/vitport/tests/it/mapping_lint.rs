@@ -19,7 +19,8 @@ use vitport::source::Source;
 use vitport::state_dict::StateDict;
 use vitport_checkpoint::{Checkpoint, Limits, Tensor};
 
-fn path(name: &str) -> PathBuf {
+/// Returns where a file of the repository lies.
+pub fn path(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..").join(name)
 }
 
@@ -52,12 +53,12 @@ fn headless() -> Request {
     Request { facts: FactOptions { without_head: true, ..FactOptions::default() }, ..Request::default() }
 }
 
-/// Every fixture of every mapping, prepared.
-fn fixtures() -> Vec<(String, Prepared)> {
+/// Every fixture of every mapping, with what it becomes.
+pub fn list() -> Vec<(String, Request)> {
     let data = "crates/vitport/tests/data";
     let mut plain_dinov2 = request(&[2], [16, 16], true);
     plain_dinov2.facts.target = Some("Dinov2Model".to_owned());
-    let list = [
+    vec![
         ("examples/vit_small_twin".to_owned(), Request::default()),
         (format!("{data}/vit/timm_plain.safetensors"), request(&[2], [16, 16], false)),
         (format!("{data}/vit/timm_plain.safetensors"), request(&[2], [16, 16], true)),
@@ -122,8 +123,13 @@ fn fixtures() -> Vec<(String, Prepared)> {
         (format!("{data}/residual/regnet_y"), Request::default()),
         (format!("{data}/residual/regnet_y"), headless()),
         (format!("{data}/residual/regnet_x_base"), Request::default()),
-    ];
-    list.into_iter()
+    ]
+}
+
+/// The same, prepared.
+fn fixtures() -> Vec<(String, Prepared)> {
+    list()
+        .into_iter()
         .map(|(name, request)| {
             let source = Source::open(&path(&name), None, &Limits::default()).unwrap();
             let prepared = plan(source, &request).unwrap_or_else(|error| panic!("{name}: {error}"));

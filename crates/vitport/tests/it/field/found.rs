@@ -1,7 +1,14 @@
 //! Which network is taken of files as people have them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use safetensors::serialize_to_file;
+use safetensors::tensor::TensorView;
+use serde_json::json;
+use vitport::facts::FactError;
+use vitport::frameworks::Definition;
+use vitport::frameworks::timm::vision_transformer;
+use vitport::model::Prepared;
 use vitport::options::FactOptions;
 use vitport::pipeline::{ConvertError, Request, plan};
 use vitport::source::Source;
@@ -11,7 +18,11 @@ fn path(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/field").join(name)
 }
 
-fn planned(name: &str, key: Option<&str>) -> Result<vitport::model::Prepared, ConvertError> {
+fn planned(name: &str, key: Option<&str>) -> Result<Prepared, ConvertError> {
+    planned_of(&path(name), key)
+}
+
+fn planned_of(path: &Path, key: Option<&str>) -> Result<Prepared, ConvertError> {
     let facts = FactOptions {
         num_heads: Some(vec![3]),
         mean: Some([0.5; 3]),
@@ -20,10 +31,7 @@ fn planned(name: &str, key: Option<&str>) -> Result<vitport::model::Prepared, Co
         interpolation: Some(vitport::image::Filter::Bicubic),
         ..FactOptions::default()
     };
-    plan(
-        Source::open(&path(name), key, &Limits::default()).unwrap(),
-        &Request { facts, ..Request::default() },
-    )
+    plan(Source::open(path, key, &Limits::default()).unwrap(), &Request { facts, ..Request::default() })
 }
 
 #[test]
@@ -46,5 +54,61 @@ fn the_network_is_found_by_structure() {
     for (name, key, prefix) in cases {
         let prepared = planned(name, key).unwrap_or_else(|error| panic!("{name}: {error}"));
         assert_eq!(prepared.model.state_dict.prefix(), prefix, "{name} {key:?}");
+    }
+}
+
+/// Writes a file of zeros that holds ViTs, each under a prefix, with so many blocks and classes; and other tensors.
+fn write_networks(path: &Path, networks: &[(&str, u64, u64)], others: &[(&str, &[usize])]) {
+    let mut tensors: Vec<(String, Vec<usize>)> = Vec::new();
+    for (prefix, depth, classes) in networks {
+        let config = json!({
+            "img_size": [32, 32], "patch_size": [8, 8], "in_chans": 3, "num_classes": classes, "embed_dim": 48, "depth": depth,
+            "num_heads": 3, "mlp_dim": 192, "qkv_bias": true, "layer_scale": false, "no_embed_class": false, "pre_norm": false,
+            "act_layer": "gelu", "norm_eps": 1e-6,
+        });
+        let network = vision_transformer::DEFINITION.build(config.as_object().unwrap()).unwrap();
+        let named =
+            |tensor: &vitport::nn::Parameter| (format!("{prefix}{}", tensor.name()), tensor.shape().to_vec());
+        tensors.extend(network.parameters().iter().map(named));
+    }
+    tensors.extend(others.iter().map(|(name, shape)| ((*name).to_owned(), shape.to_vec())));
+    let zeros = vec![0; 4 * tensors.iter().map(|(_, shape)| shape.iter().product::<usize>()).max().unwrap()];
+    let views = tensors.iter().map(|(name, shape)| {
+        let bytes = &zeros[..4 * shape.iter().product::<usize>()];
+        (name, TensorView::new(safetensors::Dtype::F32, shape.clone(), bytes).unwrap())
+    });
+    serialize_to_file(views, None, path).unwrap();
+}
+
+#[test]
+fn a_teacher_that_is_no_copy_or_has_classes_is_a_question() {
+    let scratch = tempfile::tempdir().unwrap();
+    let path = scratch.path().join("run.safetensors");
+    for (teacher, is_taken) in [((2, 0), true), ((3, 0), false), ((2, 5), false)] {
+        write_networks(&path, &[("student.", 2, teacher.1), ("teacher.", teacher.0, teacher.1)], &[]);
+        match planned_of(&path, None) {
+            Ok(prepared) => {
+                assert!(is_taken && prepared.model.state_dict.prefix() == "teacher.", "{teacher:?}")
+            }
+            Err(ConvertError::Facts(FactError::Questions { open, .. })) => {
+                assert!(!is_taken && open[0].fact == "network", "{teacher:?}: {}", open[0]);
+            }
+            Err(error) => panic!("{teacher:?}: {error}"),
+        }
+    }
+}
+
+#[test]
+fn a_layer_next_to_the_network_is_its_classifier_if_nothing_lies_between() {
+    let scratch = tempfile::tempdir().unwrap();
+    let path = scratch.path().join("own.safetensors");
+    let linear: [(&str, &[usize]); 2] = [("fc.weight", &[5, 48]), ("fc.bias", &[5])];
+    let norm: [(&str, &[usize]); 2] = [("neck.weight", &[48]), ("neck.bias", &[48])];
+    for (others, class) in
+        [(linear.to_vec(), "ViTForImageClassification"), ([linear, norm].concat(), "ViTModel")]
+    {
+        write_networks(&path, &[("encoder.", 2, 0)], &others);
+        let prepared = planned_of(&path, None).unwrap_or_else(|error| panic!("{class}: {error}"));
+        assert_eq!(prepared.model.target_class().unwrap().class, class);
     }
 }

@@ -15,7 +15,7 @@ const CLASSIFIER: &str = "ViTForImageClassification";
 const FEATURES: &str = "ViTModel";
 
 /// Every row of `truths.json`. `--usual` is added to each that does not say of itself what it needs.
-const CONVERTED: [Row; 48] = [
+const CONVERTED: [Row; 49] = [
     ("../modules/torchsave_module.pt", CLASSIFIER, &[]),
     ("../modules/module_quickgelu_eps1e-3.pt", CLASSIFIER, &[]),
     ("timm_train_model_best.pth.tar", CLASSIFIER, &["another network", "training run"]),
@@ -64,7 +64,7 @@ const CONVERTED: [Row; 48] = [
     ("gray_hub", CLASSIFIER, &[]),
     ("rect_rgb.pth", CLASSIFIER, &[]),
     ("transreid_nosie.pth", FEATURES, &["next to the network"]),
-    ("openclip_trunk_epoch_32.pt", FEATURES, &["text tower", "next to the network"]),
+    ("openclip_trunk_epoch_32.pt", FEATURES, &["text tower", "projection into the space"]),
     ("msn_vits16_800ep.pth.tar", FEATURES, &["prototypes", "projection head"]),
     ("mmpretrain_epoch_100.pth", CLASSIFIER, &[]),
     ("hf_in_lightning.ckpt", CLASSIFIER, &[]),
@@ -75,12 +75,13 @@ const CONVERTED: [Row; 48] = [
     ("lightly_dino.ckpt", FEATURES, &["another network", "projection head"]),
     // No weights of these are in truths.json.
     ("timm_train_real_tiny_mean.pth.tar", CLASSIFIER, &[]),
-    ("cvt_training_checkpoint.pth", "CvtForImageClassification", &["training run"]),
+    ("cvt_training_checkpoint.pth", "CvtForImageClassification", &[]),
     ("headseq.pth --no-head", FEATURES, &["without its classification head"]),
     ("wrapper_fc.pth --no-head", FEATURES, &["training run", "next to the network"]),
     ("vissl_vit.torch --no-head", FEATURES, &["training run", "next to the network"]),
     ("npz_in21k_zero_head.npz --no-head", FEATURES, &["without its classification head"]),
     ("gray.pth --no-processor", CLASSIFIER, &[]),
+    ("mae_finetune_checkpoint-best.pth", "BeitForImageClassification", &["keys' bias", "training run"]),
 ];
 
 /// What each file needs besides: nothing, where it says all of itself.
@@ -120,11 +121,10 @@ fn every_file_becomes_what_is_right_bit_for_bit() {
 }
 
 /// What is refused, and a part of why.
-const REFUSED: [(&str, &str); 11] = [
+const REFUSED: [(&str, &str); 10] = [
     ("../modules/module_avgpool_nofc.pt", "the saved module: global_pool"),
     ("timm_train_gp_avg.pth.tar", "args.gp"),
     ("headmlp.pth", "list of several layers"),
-    ("mae_finetune_checkpoint-best.pth", "fc_norm"),
     ("cvt_no_cls.pth", "stage2.cls_token"),
     ("npz_in21k_zero_head_prelogits.npz", "pre_logits"),
     ("../modules/torchsave_module.pt --num-heads 6", "num_heads is 3"),
