@@ -173,6 +173,7 @@ mod tests {
             "convnextv2",
             "resnet",
             "regnet",
+            "swin",
         ] {
             assert_eq!(type_of(model_type, "num_channels"), Some("int"), "{model_type}");
             assert_eq!(supports_sdpa(model_type), ["vit", "clip_vision_model"].contains(&model_type));

@@ -1,5 +1,5 @@
-//! `"target" = { zeros = ["embed_dim"] }`, `{ ones = ["embed_dim"] }`, `{ identity = "embed_dim" }` or `{ count = 0 }`: values that
-//! no source holds.
+//! `"target" = { zeros = ["embed_dim"] }`, `{ ones = ["embed_dim"] }`, `{ identity = "embed_dim" }`, `{ count = 0 }` or
+//! `{ window_distances = "window_size" }`: values that no source holds.
 
 use serde::Deserialize;
 use smallvec::smallvec;
@@ -23,7 +23,7 @@ pub(super) struct Fill {
 #[serde(
     deny_unknown_fields,
     rename_all = "lowercase",
-    expecting = "a table of `zeros`, `ones`, `identity` or `count`"
+    expecting = "a table of `zeros`, `ones`, `identity`, `count` or `window_distances`"
 )]
 pub(super) enum Entry {
     Zeros(Vec<Dimension>),
@@ -31,6 +31,9 @@ pub(super) enum Entry {
     Identity(Dimension),
     /// A whole number without axes, int64. Only 0 can be written.
     Count(u64),
+    /// For each two places of a window with so many along an edge, the number of their distance, int64.
+    #[serde(rename = "window_distances")]
+    WindowDistances(Dimension),
 }
 
 impl Operation for Fill {
@@ -74,6 +77,12 @@ impl Operation for Fill {
             Entry::Count(_) => {
                 dtype = Dtype::I64;
                 (Dims::new(), Part::Zeros { elements: 1 })
+            }
+            Entry::WindowDistances(side) => {
+                dtype = Dtype::I64;
+                let side = context.size(side)?;
+                let area = side.saturating_mul(side);
+                (Dims::from_slice(&[area, area]), Part::WindowDistances { side })
             }
         };
         Ok(vec![Made { dtype, shape, parts: smallvec![part], operation: TABLE }])
