@@ -36,7 +36,7 @@ pub enum Side {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Piece {
     Text(String),
-    /// A variable, and what is added to its number.
+    /// Holds a variable, and what is added to its number.
     Variable(String, i64),
 }
 

@@ -99,28 +99,28 @@ fn check(inquiry: &Inquiry<'_>, evidence: &mut Evidence) -> Result<bool, FactErr
     Ok(true)
 }
 
-/// What a network is made of, under the names of timm's arguments.
+/// Says what a network is made of, under the names of timm's arguments.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 struct Config {
-    /// Channels of the image.
+    /// Counts the channels of the image.
     in_chans: usize,
-    /// Classes of the head; 0 for a network without one.
+    /// Counts the classes of the head; 0 for a network without one.
     num_classes: usize,
-    /// Height and width of a patch in pixels.
+    /// Gives the height and width of a patch in pixels.
     patch_size: [usize; 2],
-    /// Channels of the first stage; each further one has twice as many.
+    /// Counts the channels of the first stage; each further one has twice as many.
     embed_dim: usize,
-    /// Number of blocks of each stage.
+    /// Lists the number of blocks of each stage.
     depths: Vec<usize>,
-    /// `num_heads`: attention heads of each stage.
+    /// Lists the attention heads of each stage (`num_heads`).
     heads: Vec<usize>,
-    /// Tokens along an edge of a window.
+    /// Counts the tokens along an edge of a window.
     window_size: usize,
-    /// Width of the MLPs, as a multiple of the stage's.
+    /// Gives the width of the MLPs, as a multiple of the stage's.
     mlp_ratio: f64,
-    /// Whether queries, keys and values have biases.
+    /// Says whether queries, keys and values have biases.
     qkv_bias: bool,
-    /// Epsilon of every norm.
+    /// Gives the epsilon of every norm.
     norm_eps: f64,
 }
 
@@ -150,12 +150,12 @@ impl Whole {
     }
 }
 
-/// Channels of a stage.
+/// Returns the channels of a stage.
 fn width(embed_dim: usize, stage: usize) -> usize {
     (0..stage).fold(embed_dim, |width, _| width.saturating_mul(2))
 }
 
-/// `SwinTransformerStage`.
+/// Makes a `SwinTransformerStage`.
 fn stage(scope: &Scope, config: &Config, index: usize) -> Result<WindowStage, ForwardError> {
     let (dim, depth) = (width(config.embed_dim, index), of_stage("depths", &config.depths, index)?);
     let merging = |above: usize| {
@@ -169,7 +169,7 @@ fn stage(scope: &Scope, config: &Config, index: usize) -> Result<WindowStage, Fo
     Ok(WindowStage::new(index.checked_sub(1).map(merging).transpose()?, blocks))
 }
 
-/// `SwinTransformerBlock`: every other one has shifted windows.
+/// Makes a `SwinTransformerBlock`: every other one has shifted windows.
 fn block(
     scope: &Scope,
     config: &Config,

@@ -13,7 +13,7 @@ use crate::nn::{
     WindowBlock, WindowStage, outputs_of_head,
 };
 
-/// Default of `torch.nn.LayerNorm`.
+/// Gives the default of `torch.nn.LayerNorm`.
 const LAYER_NORM_EPS: f64 = 1e-5;
 
 /// Declares the definition.
@@ -28,7 +28,7 @@ pub const DEFINITION: TwoClasses = TwoClasses {
     },
 };
 
-/// The keys of `config.json` that the forward pass depends on.
+/// Holds the keys of `config.json` that the forward pass depends on.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 struct SwinConfig {
     num_channels: usize,
@@ -84,12 +84,12 @@ impl SwinModel {
     }
 }
 
-/// Channels of a stage.
+/// Returns the channels of a stage.
 fn channels(embed_dim: usize, stage: usize) -> usize {
     (0..stage).fold(embed_dim, |channels, _| channels.saturating_mul(2))
 }
 
-/// `SwinEncoder`. A stage merges patches at its end, which is before the blocks of the next.
+/// Makes the stages of `SwinEncoder`. A stage merges patches at its end, which is before the blocks of the next.
 fn stages(scope: &Scope, config: &SwinConfig) -> Result<Vec<WindowStage>, ForwardError> {
     let (mut stages, mut before) = (Vec::new(), None);
     for (index, &depth) in config.depths.iter().enumerate() {
@@ -110,7 +110,7 @@ fn stages(scope: &Scope, config: &SwinConfig) -> Result<Vec<WindowStage>, Forwar
     Ok(stages)
 }
 
-/// `SwinLayer`.
+/// Makes a `SwinLayer`.
 fn layer(
     scope: &Scope,
     config: &SwinConfig,

@@ -29,9 +29,9 @@ pub(super) enum Entry {
     Zeros(Vec<Dimension>),
     Ones(Vec<Dimension>),
     Identity(Dimension),
-    /// A whole number without axes, int64. Only 0 can be written.
+    /// Writes a whole number without axes, int64. Only 0 can be written.
     Count(u64),
-    /// For each two places of a window with so many along an edge, the number of their distance, int64.
+    /// Writes for each two places of a window with so many along an edge the number of their distance, int64.
     #[serde(rename = "window_distances")]
     WindowDistances(Dimension),
 }
