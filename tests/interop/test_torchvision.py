@@ -7,12 +7,13 @@ from torchvision import models, transforms
 from torchvision.models.convnext import CNBlockConfig, ConvNeXt
 from torchvision.models.regnet import BlockParams, RegNet
 from torchvision.models.resnet import BasicBlock, ResNet
+from torchvision.models.swin_transformer import SwinTransformer
 from torchvision.models.vision_transformer import VisionTransformer
 
 import through_both
 
 RESNET, REGNET = models.ResNet50_Weights, models.RegNet_Y_400MF_Weights
-CONVNEXT, VIT = models.ConvNeXt_Tiny_Weights, models.ViT_B_16_Weights
+CONVNEXT, SWIN, VIT = models.ConvNeXt_Tiny_Weights, models.Swin_T_Weights, models.ViT_B_16_Weights
 
 
 def regnet(se_ratio):
@@ -31,6 +32,7 @@ SMALL = {
     "regnet y": (lambda: regnet(0.25), REGNET.IMAGENET1K_V2, 64, "RegNet"),
     "regnet x": (lambda: regnet(None), models.RegNet_X_400MF_Weights.IMAGENET1K_V1, 96, "RegNet"),
     "convnext": (convnext, CONVNEXT.IMAGENET1K_V1, 64, "ConvNext"),
+    "swin": (lambda: SwinTransformer([4, 4], 12, [2, 2, 2], [2, 3, 4], [4, 4], num_classes=6), SWIN.IMAGENET1K_V1, 64, "Swin"),
     "vit": (lambda: VisionTransformer(32, 8, 2, 3, 48, 96, num_classes=5), VIT.IMAGENET1K_V1, 32, "ViT"),
 }
 FULL = {
@@ -74,6 +76,8 @@ def tokens_of(model):
         return torch.nn.Sequential(model.stem, model.trunk_output)
     if isinstance(model, ConvNeXt):
         return model.features
+    if isinstance(model, SwinTransformer):
+        return torch.nn.Sequential(model.features, model.norm, torch.nn.Flatten(1, 2))
     return lambda batch: model.encoder(
         torch.cat([model.class_token.expand(len(batch), -1, -1), model._process_input(batch)], dim=1)
     )

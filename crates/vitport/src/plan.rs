@@ -53,6 +53,12 @@ pub enum Part {
         /// Counts the rows, and the columns.
         size: u64,
     },
+    /// Writes for each two places of a square window the number of their distance, (rows + side − 1) · (2 side − 1) + columns +
+    /// side − 1, as int64: the row of a table of relative position biases.
+    WindowDistances {
+        /// Counts the places along an edge of the window.
+        side: u64,
+    },
 }
 
 impl Part {
@@ -62,6 +68,7 @@ impl Part {
             Part::Slice { elements, .. } | Part::Zeros { elements } | Part::Ones { elements } => *elements,
             Part::ScaledRows { tensor, .. } | Part::ShiftedColumns { tensor, .. } => tensor.elements(),
             Part::Identity { size } => size.saturating_mul(*size),
+            Part::WindowDistances { side } => side.saturating_pow(4),
         }
     }
 }
@@ -96,7 +103,9 @@ impl Target {
             Part::Slice { tensor, .. }
             | Part::ScaledRows { tensor, .. }
             | Part::ShiftedColumns { tensor, .. } => tensor.dtype != self.dtype,
-            Part::Zeros { .. } | Part::Ones { .. } | Part::Identity { .. } => false,
+            Part::Zeros { .. } | Part::Ones { .. } | Part::Identity { .. } | Part::WindowDistances { .. } => {
+                false
+            }
         })
     }
 

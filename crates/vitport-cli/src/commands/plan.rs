@@ -110,6 +110,7 @@ fn sources_of(target: &Target) -> Vec<String> {
         }
         Part::Zeros { elements } => format!("{elements} zeros"),
         Part::Ones { elements } => format!("{elements} ones"),
+        Part::WindowDistances { side } => format!("distances in a window of {side}×{side}"),
         Part::Identity { size } => format!("identity of {size}"),
     };
     target.parts.iter().map(describe).collect()
@@ -167,6 +168,7 @@ fn part_document(part: &Part) -> Value {
         }
         Part::Zeros { elements } => json!({ "zeros": elements }),
         Part::Ones { elements } => json!({ "ones": elements }),
+        Part::WindowDistances { side } => json!({ "window_distances": side }),
         Part::Identity { size } => json!({ "identity": size }),
     }
 }

@@ -44,14 +44,15 @@ impl<'a> Projection<'a> {
         self.tokens.rows()
     }
 
-    /// Returns the `head_dim` columns from number `column` of the heads on.
-    fn head(&self, column: usize, head_dim: usize) -> Option<View<'a>> {
+    /// Returns the `head_dim` columns from number `column` of the heads on, of `rows` tokens from number `first_row` on.
+    fn head(&self, column: usize, head_dim: usize, first_row: usize, rows: usize) -> Option<View<'a>> {
         let stride = self.tokens.columns();
         let column = self.first_column.checked_add(column)?;
         if column.checked_add(head_dim)? > stride {
             return None;
         }
-        View::new(self.tokens.values(), column, self.tokens.rows(), head_dim, stride)
+        let offset = first_row.checked_mul(stride)?.checked_add(column)?;
+        View::new(self.tokens.values(), offset, rows, head_dim, stride)
     }
 }
 
@@ -81,17 +82,37 @@ pub trait ScoreBias: Sync {
     fn add(&self, head: usize, query: usize, scores: &mut [f32]);
 }
 
-/// Fills `out` [queries, heads × head width] with the attended values. `bias` is added to the scores, if there is one.
+/// Says which keys a query attends to.
+#[derive(Clone, Copy)]
+pub enum Reach<'a> {
+    /// Means all of them.
+    All,
+    /// Means all, with these biases added to their scores.
+    Biased(&'a dyn ScoreBias),
+    /// Means those of its own window, with these biases: tokens lie window after window, so many in each.
+    Window(usize, &'a dyn ScoreBias),
+}
+
+impl<'a> Reach<'a> {
+    fn bias(self) -> Option<&'a dyn ScoreBias> {
+        match self {
+            Self::All => None,
+            Self::Biased(bias) | Self::Window(_, bias) => Some(bias),
+        }
+    }
+}
+
+/// Fills `out` [queries, heads × head width] with the attended values.
 ///
 /// # Errors
-/// [`ForwardError::Operands`] when the projections are too narrow for the heads, or keys and values
-/// differ in number.
+/// [`ForwardError::Operands`] when the projections are too narrow for the heads, keys and values differ in number, or tokens are
+/// no whole number of windows.
 pub fn attention(
     queries: Projection<'_>,
     keys: Projection<'_>,
     values: Projection<'_>,
     heads: Heads,
-    bias: Option<&dyn ScoreBias>,
+    reach: Reach<'_>,
     out: &mut Matrix,
 ) -> Result<(), ForwardError> {
     let misfit = || {
@@ -115,21 +136,42 @@ pub fn attention(
     if count == 0 || key_count == 0 || values.tokens.rows() != key_count {
         return Err(misfit());
     }
+    // Queries and keys of a window.
+    let (own, own_keys) = match reach {
+        Reach::Window(tokens, _) if tokens > 0 && count == key_count && count.is_multiple_of(tokens) => {
+            (tokens, tokens)
+        }
+        Reach::Window(..) => return Err(misfit()),
+        Reach::All | Reach::Biased(_) => (count, key_count),
+    };
     out.resize(count, width, "the output of attention")?;
-    let stride = key_count.checked_next_multiple_of(LANES).ok_or_else(misfit)?;
+    let stride = own_keys.checked_next_multiple_of(LANES).ok_or_else(misfit)?;
     let most = (SCORES_OF_A_BLOCK / stride).max(LEAST_BLOCK_QUERIES);
-    let block_rows = count.div_ceil(count.div_ceil(most));
-    let blocks = cut(out.values_mut(), width, block_rows, heads.dim);
-    blocks.into_par_iter().with_max_len(1).try_for_each(|mut block| {
+    let block_rows = own.div_ceil(own.div_ceil(most));
+    let windows = out.values_mut().chunks_mut(own.saturating_mul(width)).enumerate();
+    let blocks: Vec<_> = windows
+        .flat_map(|(window, out)| {
+            cut(out, width, block_rows, heads.dim).into_iter().map(move |block| (window, block))
+        })
+        .collect();
+    blocks.into_par_iter().with_max_len(1).try_for_each(|(window, mut block)| {
         SCRATCH.with_borrow_mut(|buffer| {
             buffer.scores.resize(block.rows.len(), stride, "the scores of attention")?;
-            let column = block.first_column;
-            let query = queries.head(column, heads.dim).ok_or_else(misfit)?;
-            let key = keys.head(column, heads.dim).ok_or_else(misfit)?;
-            let value = values.head(column, heads.dim).ok_or_else(misfit)?;
-            buffer.attend([query, key, value], heads, bias, &mut block).ok_or_else(misfit)
+            let (column, dim) = (block.first_column, heads.dim);
+            let (first, first_key) = (window.saturating_mul(own), window.saturating_mul(own_keys));
+            let query = queries.head(column, dim, first, own).ok_or_else(misfit)?;
+            let key = keys.head(column, dim, first_key, own_keys).ok_or_else(misfit)?;
+            let value = values.head(column, dim, first_key, own_keys).ok_or_else(misfit)?;
+            let place = Place { first_query: first, bias: reach.bias() };
+            buffer.attend([query, key, value], heads, &place, &mut block).ok_or_else(misfit)
         })
     })
+}
+
+/// Says where the queries of a head stand among all, and what is added to their scores.
+struct Place<'a> {
+    first_query: usize,
+    bias: Option<&'a dyn ScoreBias>,
 }
 
 /// Holds the buffers that a thread needs during one head.
@@ -150,7 +192,7 @@ impl Scratch {
         &mut self,
         [query, key, value]: [View<'_>; 3],
         heads: Heads,
-        bias: Option<&dyn ScoreBias>,
+        place: &Place<'_>,
         block: &mut Block<'_>,
     ) -> Option<()> {
         let (rows, stride) = (self.scores.rows(), self.scores.columns());
@@ -163,12 +205,12 @@ impl Scratch {
         for (row, slots) in slots.iter_mut().enumerate() {
             let (scores, rest) = slots.split_at_mut_checked(key.rows())?;
             rest.fill(f32::NEG_INFINITY);
-            if let Some(bias) = bias {
+            if let Some(bias) = place.bias {
                 scores.iter_mut().for_each(|score| *score *= heads.scale);
-                bias.add(head, block.first_row.checked_add(row)?, scores);
+                bias.add(head, place.first_query.checked_add(block.first_row)?.checked_add(row)?, scores);
             }
         }
-        let scale = if bias.is_some() { 1.0 } else { heads.scale };
+        let scale = if place.bias.is_some() { 1.0 } else { heads.scale };
         pulp::Arch::new().dispatch(Softmax { scores, columns: stride, scale });
         let weights = View::new(scores, 0, rows, key.rows(), stride)?;
         times(weights, value, &mut self.panel, &mut block.rows)
@@ -280,14 +322,21 @@ mod tests {
             let qkv = noise(tokens, 45, 7);
             let mut out = Matrix::new();
             let part = |first| Projection::starting_at(&qkv, first);
-            attention(part(0), part(15), part(30), heads, None, &mut out).unwrap();
+            attention(part(0), part(15), part(30), heads, Reach::All, &mut out).unwrap();
             let x = qkv.values();
             close(&out, &expected(x, &x[15..], &x[30..], [45; 3], tokens, heads));
         }
         let (q, k, v) = (noise(300, 15, 1), noise(70, 15, 2), noise(70, 16, 3));
         let mut out = Matrix::new();
-        attention(Projection::whole(&q), Projection::whole(&k), Projection::whole(&v), heads, None, &mut out)
-            .unwrap();
+        attention(
+            Projection::whole(&q),
+            Projection::whole(&k),
+            Projection::whole(&v),
+            heads,
+            Reach::All,
+            &mut out,
+        )
+        .unwrap();
         close(&out, &expected(q.values(), k.values(), v.values(), [15, 15, 16], 300, heads));
     }
 
@@ -296,8 +345,15 @@ mod tests {
         let heads = Heads { count: 1, dim: 4, scale: 1e6 };
         let q = noise(3, 4, 5);
         let mut out = Matrix::new();
-        attention(Projection::whole(&q), Projection::whole(&q), Projection::whole(&q), heads, None, &mut out)
-            .unwrap();
+        attention(
+            Projection::whole(&q),
+            Projection::whole(&q),
+            Projection::whole(&q),
+            heads,
+            Reach::All,
+            &mut out,
+        )
+        .unwrap();
         assert!(out.values().iter().all(|value| value.is_finite()));
     }
 
@@ -314,7 +370,7 @@ mod tests {
                 Projection::whole(&k),
                 Projection::whole(&v),
                 heads,
-                None,
+                Reach::All,
                 &mut out,
             )
             .unwrap();
@@ -329,14 +385,16 @@ mod tests {
         let whole = Projection::whole;
         let mut out = Matrix::new();
         let fits = Heads { count: 2, dim: 4, scale: 1.0 };
-        assert!(attention(whole(&q), whole(&k), whole(&k), fits, None, &mut out).is_ok());
-        assert!(attention(whole(&q), whole(&k), whole(&q), fits, None, &mut out).is_err());
+        assert!(attention(whole(&q), whole(&k), whole(&k), fits, Reach::All, &mut out).is_ok());
+        assert!(attention(whole(&q), whole(&k), whole(&q), fits, Reach::All, &mut out).is_err());
         assert!(
-            attention(Projection::starting_at(&q, 1), whole(&k), whole(&k), fits, None, &mut out).is_err()
+            attention(Projection::starting_at(&q, 1), whole(&k), whole(&k), fits, Reach::All, &mut out)
+                .is_err()
         );
         for count in [0, 3, usize::MAX] {
             assert!(
-                attention(whole(&q), whole(&k), whole(&k), Heads { count, ..fits }, None, &mut out).is_err()
+                attention(whole(&q), whole(&k), whole(&k), Heads { count, ..fits }, Reach::All, &mut out)
+                    .is_err()
             );
         }
     }

@@ -3,8 +3,9 @@
 use super::linear::Linear;
 use super::relative_position::PositionBias;
 use super::rotation::Rotation;
+use super::window_attention::WindowBias;
 use crate::error::ForwardError;
-use crate::kernels::attention::{Heads, Projection, ScoreBias, attention};
+use crate::kernels::attention::{Heads, Projection, Reach, attention};
 use crate::matrix::Matrix;
 use crate::network::Context;
 use crate::scope::Parameter;
@@ -34,7 +35,7 @@ impl Attention {
         cx: &mut Context<'_>,
     ) -> Result<Matrix, ForwardError> {
         let whole = Projection::whole;
-        let out = self.attend([whole(&query), whole(&key), whole(&value)], None, cx)?;
+        let out = self.attend([whole(&query), whole(&key), whole(&value)], Reach::All, cx)?;
         [query, key, value].into_iter().for_each(|matrix| cx.recycle(matrix));
         Ok(out)
     }
@@ -50,7 +51,8 @@ impl Attention {
         cx: &mut Context<'_>,
     ) -> Result<Matrix, ForwardError> {
         let part = |first| Projection::starting_at(&pair, first);
-        let out = self.attend([Projection::whole(&query), part(0), part(pair.columns() / 2)], None, cx)?;
+        let out =
+            self.attend([Projection::whole(&query), part(0), part(pair.columns() / 2)], Reach::All, cx)?;
         [query, pair].into_iter().for_each(|matrix| cx.recycle(matrix));
         Ok(out)
     }
@@ -58,12 +60,12 @@ impl Attention {
     fn attend(
         &self,
         [query, key, value]: [Projection<'_>; 3],
-        bias: Option<&dyn ScoreBias>,
+        reach: Reach<'_>,
         cx: &mut Context<'_>,
     ) -> Result<Matrix, ForwardError> {
         let width = self.heads.count.saturating_mul(self.heads.dim);
         let mut attended = cx.scratch(query.tokens().saturating_mul(width));
-        attention(query, key, value, self.heads, bias, &mut attended)?;
+        attention(query, key, value, self.heads, reach, &mut attended)?;
         let out = self.proj.forward(&attended, cx)?;
         cx.recycle(attended);
         Ok(out)
@@ -97,6 +99,8 @@ pub enum Positions<'a> {
     Biased(&'a PositionBias),
     /// Rotates queries and keys.
     Rotated(&'a Rotation),
+    /// Means that tokens lie window after window and attend to those of their own, with biases added to the scores.
+    InWindows(&'a WindowBias),
 }
 
 /// Computes the attention of tokens to each other.
@@ -131,12 +135,13 @@ impl SelfAttention {
         cx: &mut Context<'_>,
     ) -> Result<Matrix, ForwardError> {
         let heads = self.attention.heads;
-        let bias: Option<&dyn ScoreBias> = match positions {
+        let reach = match positions {
             Positions::Biased(bias) => {
                 bias.check(x.rows())?;
-                Some(bias)
+                Reach::Biased(bias)
             }
-            _ => None,
+            Positions::InWindows(bias) => Reach::Window(bias.window_of(x.rows())?, bias),
+            Positions::Embedded | Positions::Rotated(_) => Reach::All,
         };
         let rotated = |x: &mut Matrix, first_column| match positions {
             Positions::Rotated(rotation) => rotation.apply(x, first_column, heads),
@@ -155,7 +160,7 @@ impl SelfAttention {
                 rotated(&mut qkv, 0)?;
                 rotated(&mut qkv, width)?;
                 let part = |index: usize| Projection::starting_at(&qkv, index.saturating_mul(width));
-                let out = self.attention.attend([part(0), part(1), part(2)], bias, cx)?;
+                let out = self.attention.attend([part(0), part(1), part(2)], reach, cx)?;
                 cx.recycle(qkv);
                 Ok(out)
             }
@@ -164,7 +169,7 @@ impl SelfAttention {
                 let value = value.forward(x, cx)?;
                 rotated(&mut query, 0)?;
                 rotated(&mut key, 0)?;
-                let out = self.attention.attend([whole(&query), whole(&key), whole(&value)], bias, cx)?;
+                let out = self.attention.attend([whole(&query), whole(&key), whole(&value)], reach, cx)?;
                 [query, key, value].into_iter().for_each(|matrix| cx.recycle(matrix));
                 Ok(out)
             }

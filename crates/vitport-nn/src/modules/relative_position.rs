@@ -9,12 +9,13 @@ use crate::scope::{Parameter, Scope};
 /// Counts the rows of a table that belong to the class token: to the patches, from them, and to itself.
 const OF_CLASS_TOKEN: usize = 3;
 
-/// Holds a table of biases for a class token and a grid of patches after it.
+/// Holds a table of biases for a grid of patches, after a class token or alone.
 #[derive(Debug, Clone)]
 pub struct RelativePositionBias {
     table: Parameter,
     grid: (usize, usize),
     heads: usize,
+    has_class_token: bool,
 }
 
 impl RelativePositionBias {
@@ -23,9 +24,28 @@ impl RelativePositionBias {
     /// # Errors
     /// Returns what [`Scope::parameter`] does.
     pub fn new(scope: &Scope, grid: (usize, usize), heads: usize) -> Result<Self, ForwardError> {
+        Self::for_grid(scope, grid, heads, true)
+    }
+
+    /// Registers `relative_position_bias_table` [(2 side − 1)², heads] for a window of side² patches, as in Swin.
+    ///
+    /// # Errors
+    /// Returns what [`Scope::parameter`] does.
+    pub fn of_window(scope: &Scope, side: usize, heads: usize) -> Result<Self, ForwardError> {
+        Self::for_grid(scope, (side, side), heads, false)
+    }
+
+    fn for_grid(
+        scope: &Scope,
+        grid: (usize, usize),
+        heads: usize,
+        has_class_token: bool,
+    ) -> Result<Self, ForwardError> {
         let side = |patches: usize| patches.saturating_mul(2).saturating_sub(1);
-        let distances = side(grid.0).saturating_mul(side(grid.1)).saturating_add(OF_CLASS_TOKEN);
-        Ok(Self { table: scope.parameter("relative_position_bias_table", &[distances, heads])?, grid, heads })
+        let of_class_token = if has_class_token { OF_CLASS_TOKEN } else { 0 };
+        let distances = side(grid.0).saturating_mul(side(grid.1)).saturating_add(of_class_token);
+        let table = scope.parameter("relative_position_bias_table", &[distances, heads])?;
+        Ok(Self { table, grid, heads, has_class_token })
     }
 
     /// Reads the table.
@@ -35,7 +55,8 @@ impl RelativePositionBias {
     pub fn read(&self, cx: &Context<'_>) -> Result<PositionBias, ForwardError> {
         let values = self.table.read(cx.weights())?;
         let of_head = |head: usize| values.iter().skip(head).step_by(self.heads).copied().collect();
-        Ok(PositionBias { heads: (0..self.heads).map(of_head).collect(), grid: self.grid })
+        let heads = (0..self.heads).map(of_head).collect();
+        Ok(PositionBias { heads, grid: self.grid, has_class_token: self.has_class_token })
     }
 }
 
@@ -44,6 +65,7 @@ impl RelativePositionBias {
 pub struct PositionBias {
     heads: Vec<Vec<f32>>,
     grid: (usize, usize),
+    has_class_token: bool,
 }
 
 impl PositionBias {
@@ -75,6 +97,9 @@ impl ScoreBias for PositionBias {
     fn add(&self, head: usize, query: usize, scores: &mut [f32]) {
         let (rows, columns) = self.grid;
         let table = self.heads.get(head).map_or(&[][..], Vec::as_slice);
+        if !self.has_class_token {
+            return add_between_patches(table, (rows, columns), query, scores);
+        }
         let (patches, of_class_token) = table.split_at(table.len().saturating_sub(OF_CLASS_TOKEN));
         let &[to_patches, from_patches, to_itself] = of_class_token else { return };
         let Some((class_token, keys)) = scores.split_first_mut() else { return };
@@ -84,14 +109,19 @@ impl ScoreBias for PositionBias {
             return;
         };
         *class_token += from_patches;
-        // A row of the table holds the horizontal distances from −(columns − 1) to columns − 1, query minus key.
-        let (row, column) = (patch / columns.max(1), patch % columns.max(1));
-        let distances = columns.saturating_mul(2).saturating_sub(1).max(1);
-        for (key_row, keys) in keys.chunks_mut(columns.max(1)).enumerate() {
-            let distance = (row + rows).saturating_sub(1 + key_row);
-            let first = distance.saturating_mul(distances).saturating_add(column);
-            let biases = patches.get(first..first.saturating_add(columns)).unwrap_or_default();
-            keys.iter_mut().zip(biases.iter().rev()).for_each(|(score, bias)| *score += bias);
-        }
+        add_between_patches(patches, (rows, columns), patch, keys);
+    }
+}
+
+/// Adds the biases between one patch of a grid and all.
+fn add_between_patches(patches: &[f32], (rows, columns): (usize, usize), patch: usize, keys: &mut [f32]) {
+    // A row of the table holds the horizontal distances from −(columns − 1) to columns − 1, query minus key.
+    let (row, column) = (patch / columns.max(1), patch % columns.max(1));
+    let distances = columns.saturating_mul(2).saturating_sub(1).max(1);
+    for (key_row, keys) in keys.chunks_mut(columns.max(1)).enumerate() {
+        let distance = (row + rows).saturating_sub(1 + key_row);
+        let first = distance.saturating_mul(distances).saturating_add(column);
+        let biases = patches.get(first..first.saturating_add(columns)).unwrap_or_default();
+        keys.iter_mut().zip(biases.iter().rev()).for_each(|(score, bias)| *score += bias);
     }
 }

@@ -16,6 +16,7 @@ from timm.layers.grn import GlobalResponseNorm
 from timm.layers.pos_embed_sincos import RotaryEmbeddingDinoV3
 from timm.models.beit import Attention as BeitAttention
 from timm.models.eva import EvaAttention
+from timm.models.swin_transformer import PatchMerging, SwinTransformerBlock
 from timm.models.vision_transformer import Attention
 from torch import nn
 from torch.nn import functional as F
@@ -297,6 +298,24 @@ class ResidualBlock(nn.Module):
 
 def make_residual_block(case):
     return on_a_map(case, filled(ResidualBlock(case)), case["channels"])
+
+
+def make_window_block(case):
+    channels, grid = case["channels"], (case["height"], case["width"])
+    block = SwinTransformerBlock(
+        channels, grid, num_heads=case["heads"], window_size=case["window"], shift_size=case["shift"],
+        mlp_ratio=case["hidden"] / channels, norm_layer=functools.partial(nn.LayerNorm, eps=case["eps"]),
+    )
+    x = random(1, *grid, channels)
+    block = filled(block)
+    return {"x": x[0].flatten(0, 1)}, block, block(x)[0].flatten(0, 1)
+
+
+def make_patch_merging(case):
+    norm = functools.partial(nn.LayerNorm, eps=case["eps"])
+    merging = filled(PatchMerging(case["channels"], case["outputs"], norm_layer=norm))
+    x = random(1, case["height"], case["width"], case["channels"])
+    return {"x": x[0].flatten(0, 1)}, merging, merging(x)[0].flatten(0, 1)
 
 
 def make_global_response_norm(case):

@@ -5,8 +5,9 @@ use serde_json::Value;
 use vitport_nn::{
     Activation, Attention, AttentionPool, AvgPool2d, BatchNorm2d, Context, Conv2d, ConvNorm, FeatureMap,
     ForwardError, Gate, GatedMlp, GlobalResponseNorm, Grid, GridLayout, Heads, LayerNorm, LayerScale, Linear,
-    Matrix, MaxPool2d, Mlp, PoolQkv, PositionBias, Positions, Qkv, RelativePositionBias, ResidualBlock,
-    RmsNorm, Rotation, Scope, SelfAttention, SqueezeExcite, Window, mean_of_rows, on_the_pool, prepend,
+    Matrix, MaxPool2d, Mlp, PatchMerging, PoolQkv, PositionBias, Positions, Qkv, RelativePositionBias,
+    ResidualBlock, RmsNorm, Rotation, Scope, SelfAttention, SqueezeExcite, Window, WindowAttention,
+    WindowBlock, mean_of_rows, on_the_pool, prepend,
 };
 
 use crate::case::Case;
@@ -114,6 +115,19 @@ enum Module {
         reduced: usize,
         activation: String,
         gate: String,
+    },
+    WindowBlock {
+        channels: usize,
+        heads: usize,
+        window: usize,
+        shift: usize,
+        hidden: usize,
+        eps: f64,
+    },
+    PatchMerging {
+        channels: usize,
+        outputs: usize,
+        eps: f64,
     },
     GlobalResponseNorm {
         features: Vec<usize>,
@@ -370,6 +384,29 @@ impl Module {
                 let block = ResidualBlock::new(layers, shortcut.then(projected).transpose()?, act);
                 let block = block.excited((reduced > 0).then(excite).transpose()?);
                 Ok(block.forward(case.map(), cx)?.tokens)
+            }
+            Self::WindowBlock { channels, heads, window, shift, hidden, eps } => {
+                let attn = root.pp("attn");
+                let linear = |name: &str, outputs| Linear::new(&attn.pp(name), channels, outputs, true);
+                let qkv = Qkv::Fused(linear("qkv", 3 * channels)?);
+                let attention =
+                    SelfAttention::new(qkv, Heads::of_width(heads, channels), linear("proj", channels)?);
+                let table = RelativePositionBias::of_window(&attn, window, heads)?;
+                let norm = |name: &str| LayerNorm::new(&root.pp(name), channels, eps);
+                let (sizes, names) = ([channels, hidden, channels], ["mlp.fc1", "mlp.fc2"]);
+                let block = WindowBlock::new(
+                    [norm("norm1")?, norm("norm2")?],
+                    WindowAttention::new(attention, table, window, shift),
+                    Mlp::with_biases(Linear::new, &root, names, sizes, Activation::Gelu)?,
+                );
+                let mut map = case.map();
+                block.forward(&mut map, cx)?;
+                Ok(map.tokens)
+            }
+            Self::PatchMerging { channels, outputs, eps } => {
+                let norm = LayerNorm::new(&root.pp("norm"), 4 * channels, eps)?;
+                let reduction = Linear::new(&root.pp("reduction"), 4 * channels, outputs, false)?;
+                Ok(PatchMerging::new(norm, reduction, true).forward(case.map(), cx)?.tokens)
             }
             Self::GlobalResponseNorm { features, eps } => {
                 GlobalResponseNorm::new(&root, &features, eps)?.forward(case.matrix("x"), cx)

@@ -8,7 +8,8 @@ from unittest import mock
 import torch
 import torchvision
 from torchvision import models
-from torchvision.models import ConvNeXt, RegNet, ResNet, VisionTransformer
+from torchvision.models import ConvNeXt, RegNet, ResNet, SwinTransformer, VisionTransformer
+from torchvision.models.swin_transformer import SwinTransformerBlockV2
 
 HERE = Path(__file__).parent
 
@@ -126,7 +127,38 @@ def vision_transformer(net):
     }
 
 
-FAMILIES = {ResNet: resnet, RegNet: regnet, ConvNeXt: convnext, VisionTransformer: vision_transformer}
+def swin_transformer(net):
+    """The fields that timm's SwinTransformer has; none for the second version, which has other blocks."""
+    stages = [net.features[i] for i in (1, 3, 5, 7)]
+    block, first = stages[0][0], net.features[0][0]
+    if isinstance(block, SwinTransformerBlockV2):
+        return None
+    norms = {module.eps for module in net.modules() if isinstance(module, torch.nn.LayerNorm)}
+    assert isinstance(block.mlp[1], torch.nn.GELU) and block.mlp[1].approximate == "none"
+    [eps], [window] = norms, {size for stage in stages for each in stage for size in each.attn.window_size}
+    return "swin_transformer/SwinTransformer", {
+        "embed_dim": first.out_channels,
+        "depths": [len(stage) for stage in stages],
+        "num_heads": [stage[0].attn.num_heads for stage in stages],
+        "window_size": window,
+        "patch_size": list(first.kernel_size),
+        "mlp_ratio": block.mlp[0].out_features / first.out_channels,
+        "qkv_bias": block.attn.qkv.bias is not None,
+        "head_dim": None,
+        "always_partition": False,
+        "norm_layer": type(block.norm1).__name__,
+        "norm_eps": eps,
+        "global_pool": "avg",
+    }
+
+
+FAMILIES = {
+    ResNet: resnet,
+    RegNet: regnet,
+    ConvNeXt: convnext,
+    VisionTransformer: vision_transformer,
+    SwinTransformer: swin_transformer,
+}
 
 # By name's beginning: the class, how much of it, and what has to be done or why there is none.
 TARGETS = [
@@ -198,10 +230,10 @@ def main():
         enum = models.get_model_weights(name)
         members = sorted(enum, key=lambda weights: weights is not enum.DEFAULT)
         net = build(name)
-        family = FAMILIES.get(type(net))
+        describe = FAMILIES.get(type(net), lambda _: None)
         # What is no network of another framework's definition stands under torchvision's own module.
         module = type(net).__module__.removeprefix("torchvision.models.")
-        class_, fields = family(net) if family else (f"torchvision.{module}/{type(net).__name__}", {})
+        class_, fields = describe(net) or (f"torchvision.{module}/{type(net).__name__}", {})
         full = f"torchvision/{name}"
         architectures.append([full, class_, members[0].name, json.dumps(fields, separators=(",", ":"))])
         for weights in members:

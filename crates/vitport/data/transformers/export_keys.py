@@ -41,6 +41,7 @@ FAMILIES = {
     "convnextv2": ("convnextv2", "ConvNextV2Config"),
     "resnet": ("resnet", "ResNetConfig"),
     "regnet": ("regnet", "RegNetConfig"),
+    "swin": ("swin", "SwinConfig"),
 }
 CONFIGS = {key: name for key, (_, name) in FAMILIES.items() if hasattr(transformers, name)}
 FAMILY = {key: folder for key, (folder, _) in FAMILIES.items()}

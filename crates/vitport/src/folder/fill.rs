@@ -140,6 +140,10 @@ impl Segment<'_> {
                         identity(target.dtype, *size, skipped, out);
                         Ok(())
                     }
+                    Part::WindowDistances { side } => {
+                        window_distances(*side, skipped, out);
+                        Ok(())
+                    }
                 }
             }
         }
@@ -186,6 +190,18 @@ fn identity(dtype: Dtype, rows: u64, first: u64, out: &mut [u8]) {
             return;
         };
         slot.copy_from_slice(&one);
+    }
+}
+
+/// Fills `out` with the numbers of the distances between the places of a window, int64, from element `first` on.
+fn window_distances(side: u64, first: u64, out: &mut [u8]) {
+    let (side, first) = (i64::try_from(side).unwrap_or(1).max(1), i64::try_from(first).unwrap_or(0));
+    let area = side.saturating_mul(side);
+    for (element, slot) in (first..).zip(out.chunks_exact_mut(size_of::<i64>())) {
+        let (query, key) = (element / area, element % area);
+        let distance = |one: i64, other: i64| one - other + side - 1;
+        let (rows, columns) = (distance(query / side, key / side), distance(query % side, key % side));
+        slot.copy_from_slice(&(rows * (2 * side - 1) + columns).to_le_bytes());
     }
 }
 

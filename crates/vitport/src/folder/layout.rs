@@ -205,6 +205,7 @@ fn check(target: &Target) -> Result<()> {
             }
             Part::Zeros { elements } | Part::Ones { elements } => Some(*elements),
             Part::Identity { size } => size.checked_mul(*size),
+            Part::WindowDistances { side } => side.checked_pow(4),
         };
         filled = count
             .and_then(|count| filled.checked_add(count))

@@ -62,18 +62,19 @@ pub(crate) fn of_stage<T: Clone>(field: &str, entries: &[T], index: usize) -> Re
 pub const FRAMEWORKS: [&dyn Framework; 3] = [&timm::Timm, &torchvision::Torchvision, &microsoft::Microsoft];
 
 /// Lists every definition whose checkpoints can be converted, in the order in which they are tried.
-pub const SOURCES: [&dyn SourceDefinition; 6] = [
+pub const SOURCES: [&dyn SourceDefinition; 7] = [
     // Its tensors are a ViT's with tables of relative positions.
     &timm::beit::DEFINITION,
     &timm::vision_transformer::DEFINITION,
     &timm::convnext::DEFINITION,
     &timm::resnet::DEFINITION,
     &timm::regnet::DEFINITION,
+    &timm::swin_transformer::DEFINITION,
     &microsoft::cvt::MicrosoftCvt,
 ];
 
 /// Lists every definition of transformers that can be written and run.
-pub const TARGETS: [&dyn transformers::TargetDefinition; 19] = [
+pub const TARGETS: [&dyn transformers::TargetDefinition; 20] = [
     &transformers::vit::DEFINITION,
     &transformers::clip::DEFINITION,
     &transformers::siglip::DEFINITION,
@@ -92,6 +93,7 @@ pub const TARGETS: [&dyn transformers::TargetDefinition; 19] = [
     &transformers::convnextv2::DEFINITION,
     &transformers::resnet::DEFINITION,
     &transformers::regnet::DEFINITION,
+    &transformers::swin::DEFINITION,
     &transformers::cvt::Cvt,
 ];
 

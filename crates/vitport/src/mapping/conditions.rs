@@ -35,6 +35,9 @@ pub struct Condition {
     /// Says whether the fact, height and width, must be the same number twice.
     #[serde(default)]
     square: bool,
+    /// Gives the fact of which each entry of the fact must be a multiple.
+    #[serde(default)]
+    multiple_of: Option<String>,
     /// Gives the tensor that it is about.
     #[serde(default)]
     tensor: Option<String>,
@@ -154,6 +157,14 @@ impl Condition {
             };
         }
         let fact = facts.get(self.fact.as_deref()?)?;
+        if let Some(of) = &self.multiple_of {
+            let step = facts.number(of).filter(|step| *step > 0)?;
+            let is_multiple = |edge: &Value| edge.as_u64().is_some_and(|edge| edge.is_multiple_of(step));
+            let fails = !fact.value.as_array()?.iter().all(is_multiple);
+            let fill = |text: &str| text.replace("{wanted}", &step.to_string());
+            let wanted = || Self { what: fill(&self.what), why: fill(&self.why), ..self.clone() };
+            return fails.then(|| wanted().no_target(&fact.shown(), 0, detected_by(fact)));
+        }
         let failing = self.failing_entry(&fact.value)?;
         let found = match (&fact.value, &self.each_at_least) {
             (Value::Array(list), Some(_)) => list.get(failing).map_or_else(String::new, Value::to_string),
@@ -282,6 +293,21 @@ mod tests {
     fn edges_must_be_equal() {
         assert_eq!(refusal("fact = \"x\"\nsquare = true", json!([16, 16])), None);
         assert!(refusal("fact = \"x\"\nsquare = true", json!([16, 12])).is_some());
+    }
+
+    #[test]
+    fn edges_must_be_multiples() {
+        let origin = || Origin::Definition("it");
+        let refused = |edges: Value, step: u64| {
+            let facts =
+                Facts::from_iter([Fact::new("x", edges, origin()), Fact::new("step", step, origin())]);
+            let text = "fact = \"x\"\nmultiple_of = \"step\"\nwhat = \"{found}\"\nwhy = \"not {wanted}\"";
+            let condition = toml::from_str::<Condition>(text).unwrap();
+            condition.refusal(&facts, &Largest(None)).map(|error| error.to_string())
+        };
+        assert_eq!(refused(json!([32, 64]), 32), None);
+        assert!(refused(json!([32, 48]), 32).unwrap().contains("not 32"));
+        assert_eq!(refusal("fact = \"x\"\nmultiple_of = \"unknown\"", json!([3, 4])), None);
     }
 
     #[test]

@@ -39,7 +39,9 @@ impl SourceTensor {
             Part::Slice { tensor, .. }
             | Part::ScaledRows { tensor, .. }
             | Part::ShiftedColumns { tensor, .. } => Some(&*tensor.name),
-            Part::Zeros { .. } | Part::Ones { .. } | Part::Identity { .. } => None,
+            Part::Zeros { .. } | Part::Ones { .. } | Part::Identity { .. } | Part::WindowDistances { .. } => {
+                None
+            }
         })
     }
 

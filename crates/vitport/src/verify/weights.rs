@@ -126,7 +126,10 @@ fn read_parts(
             }
             Part::Zeros { .. } => now.fill(0.0),
             Part::Ones { .. } => now.fill(1.0),
-            Part::ScaledRows { .. } | Part::ShiftedColumns { .. } | Part::Identity { .. } => {
+            Part::ScaledRows { .. }
+            | Part::ShiftedColumns { .. }
+            | Part::Identity { .. }
+            | Part::WindowDistances { .. } => {
                 return Err(unreadable(&tensor.name, "it is computed, and only written tensors can be"));
             }
         }

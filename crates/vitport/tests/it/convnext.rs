@@ -46,8 +46,9 @@ pub fn save(tensors: &Tensors, path: &Path) {
     let bytes = |values: &[f32]| values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>();
     let all: Vec<_> = tensors.iter().map(|(name, (shape, values))| (name, shape, bytes(values))).collect();
     let views = all.iter().map(|(name, shape, bytes)| {
-        // Numbers of batches are int64, whose bytes are read as two numbers.
-        let dtype = if name.ends_with("num_batches_tracked") { Dtype::I64 } else { Dtype::F32 };
+        // Numbers of batches and indices are int64, whose bytes are read as two numbers.
+        let is_whole = name.ends_with("num_batches_tracked") || name.ends_with("relative_position_index");
+        let dtype = if is_whole { Dtype::I64 } else { Dtype::F32 };
         (name.as_str(), TensorView::new(dtype, (*shape).clone(), bytes).unwrap())
     });
     serialize_to_file(views, Some([("format".to_owned(), "pt".to_owned())].into()), path).unwrap();

@@ -33,6 +33,7 @@ mod registry;
 mod report_page;
 mod residual;
 mod saved_modules;
+mod swin;
 mod timm_encoders;
 mod torchvision;
 mod training;

@@ -123,6 +123,9 @@ pub fn list() -> Vec<(String, Request)> {
         (format!("{data}/residual/regnet_y"), Request::default()),
         (format!("{data}/residual/regnet_y"), headless()),
         (format!("{data}/residual/regnet_x_base"), Request::default()),
+        (format!("{data}/swin/plain"), Request::default()),
+        (format!("{data}/swin/plain"), headless()),
+        (format!("{data}/swin/base"), Request::default()),
     ]
 }
 
@@ -199,6 +202,8 @@ fn layout_fixtures(folder: &Path) -> Vec<(PathBuf, Request)> {
     vec![
         of_torchvision("regnet_y.pth"),
         of_torchvision("convnext.pth"),
+        of_torchvision("swin.pth"),
+        (microsoft_swin(folder), of_torchvision("").1),
         (deit3, request(&[2], [16, 12], false)),
         (data("jax_classifier.npz"), request(&[2], [16, 16], false)),
         (data("jax_pre_logits.npz"), request(&[2], [16, 16], true)),
@@ -210,6 +215,29 @@ fn layout_fixtures(folder: &Path) -> Vec<(PathBuf, Request)> {
         of_field("hf_in_lightning.ckpt"),
         (transformers, request(&[3], [32, 32], true)),
     ]
+}
+
+/// Writes a Swin under Microsoft's names, with the buffers that its files have.
+fn microsoft_swin(folder: &Path) -> PathBuf {
+    let bytes = std::fs::read(path("crates/vitport/tests/data/swin/plain/model.safetensors")).unwrap();
+    let timm = SafeTensors::deserialize(&bytes).unwrap();
+    let own_name = |name: &str| {
+        let name = name.replace("layers.1.downsample", "layers.0.downsample").replace("head.fc.", "head.");
+        name.replace("layers.2.downsample", "layers.1.downsample")
+    };
+    let view = |shape: Vec<usize>, bytes| TensorView::new(Dtype::F32, shape, bytes).unwrap();
+    let zeros = vec![0; 4 * 256];
+    let buffers = ["relative_position_index", "attn_mask"].into_iter().map(|name| {
+        let name = match name {
+            "attn_mask" => "layers.0.blocks.1.attn_mask".to_owned(),
+            name => format!("layers.0.blocks.1.attn.{name}"),
+        };
+        (name, view(vec![16, 16], &zeros))
+    });
+    let file = folder.join("microsoft_swin.safetensors");
+    let tensors = timm.iter().map(|(name, view)| (own_name(name), view)).chain(buffers);
+    serialize_to_file(tensors, None, &file).unwrap();
+    file
 }
 
 fn field(name: &str) -> PathBuf {
@@ -258,7 +286,7 @@ fn every_rule_of_every_layout_is_used_and_every_name_is_the_definitions() {
 #[test]
 fn the_folder_of_deit3s_own_file_is_that_of_timms() {
     let folder = tempfile::tempdir().unwrap();
-    let (own, request) = layout_fixtures(folder.path()).remove(2);
+    let (own, request) = layout_fixtures(folder.path()).remove(4);
     let timm = path("crates/vitport/tests/data/vit/timm_deit3.safetensors");
     let [own, timm] = [own, timm]
         .map(|file| plan(Source::open(&file, None, &Limits::default()).unwrap(), &request).unwrap());

@@ -67,6 +67,7 @@ fn what_converts_is_what_was_measured_to_be_exact() {
         ("ResNetForImageClassification", 47),
         ("ResNetModel", 1),
         ("SiglipVisionModel", 27),
+        ("SwinForImageClassification", 16),
         ("ViTForImageClassification", 70),
         ("ViTModel", 16),
     ];

@@ -192,6 +192,7 @@ mod tests {
             "convnextv2",
             "resnet",
             "regnet",
+            "swin",
         ] {
             assert_eq!(type_of(model_type, "num_channels"), Some("int"), "{model_type}");
             let is_convolutional =

@@ -18,6 +18,7 @@ pub mod resnet;
 mod saved_module;
 mod statements;
 mod structure;
+pub mod swin_transformer;
 mod training;
 pub mod vision_transformer;
 
@@ -422,12 +423,13 @@ impl TimmDefinition {
 }
 
 /// Lists every definition of timm's.
-const DEFINITIONS: [&TimmDefinition; 5] = [
+const DEFINITIONS: [&TimmDefinition; 6] = [
     &vision_transformer::DEFINITION,
     &beit::DEFINITION,
     &convnext::DEFINITION,
     &resnet::DEFINITION,
     &regnet::DEFINITION,
+    &swin_transformer::DEFINITION,
 ];
 
 /// Returns timm's modules whose architectures are defined here.

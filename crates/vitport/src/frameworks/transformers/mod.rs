@@ -20,6 +20,7 @@ pub mod regnet;
 mod residual;
 pub mod resnet;
 pub mod siglip;
+pub mod swin;
 pub mod tipsv2;
 pub mod vit;
 

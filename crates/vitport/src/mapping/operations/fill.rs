@@ -1,5 +1,5 @@
 //! `"target" = { zeros = ["embed_dim"] }`, `{ ones = ["embed_dim"] }`, `{ identity = "embed_dim" }`, `{ count = 0 }` or
-//! `{ zero_counts = [1] }`: values that no source holds.
+//! `{ zero_counts = [1] }` or `{ window_distances = "window_size" }`: values that no source holds.
 
 use serde::Deserialize;
 use smallvec::smallvec;
@@ -23,7 +23,7 @@ pub(super) struct Fill {
 #[serde(
     deny_unknown_fields,
     rename_all = "snake_case",
-    expecting = "a table of `zeros`, `ones`, `identity`, `count` or `zero_counts`"
+    expecting = "a table of `zeros`, `ones`, `identity`, `count`, `zero_counts` or `window_distances`"
 )]
 pub(super) enum Entry {
     Zeros(Vec<Dimension>),
@@ -31,8 +31,10 @@ pub(super) enum Entry {
     Identity(Dimension),
     /// Stands for a whole number without axes, int64. Only 0 can be written.
     Count(u64),
-    /// Whole numbers, int64, all 0.
+    /// Stands for whole numbers, int64, all 0.
     ZeroCounts(Vec<Dimension>),
+    /// Stands, for each two places of a window with so many along an edge, for the number of their distance, int64.
+    WindowDistances(Dimension),
 }
 
 impl Operation for Fill {
@@ -82,6 +84,12 @@ impl Operation for Fill {
             Entry::Count(_) => {
                 dtype = Dtype::I64;
                 (Dims::new(), Part::Zeros { elements: 1 })
+            }
+            Entry::WindowDistances(side) => {
+                dtype = Dtype::I64;
+                let side = context.size(side)?;
+                let area = side.saturating_mul(side);
+                (Dims::from_slice(&[area, area]), Part::WindowDistances { side })
             }
         };
         Ok(vec![Made { dtype, shape, parts: smallvec![part], operation: TABLE }])

@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import save_file
 from torchvision.models.convnext import CNBlockConfig, ConvNeXt
 from torchvision.models.regnet import BlockParams, RegNet
+from torchvision.models.swin_transformer import SwinTransformer
 
 HERE = Path(__file__).parent
 torch.set_num_threads(1)
@@ -23,8 +24,9 @@ torch.set_num_threads(1)
 def randomise(model, seed):
     generator = torch.Generator().manual_seed(seed)
     for name, tensor in model.state_dict().items():
-        if name.endswith("num_batches_tracked"):
-            tensor.fill_(seed)
+        if not tensor.is_floating_point():
+            # An index stays what it is.
+            tensor.fill_(seed) if name.endswith("num_batches_tracked") else None
             continue
         noise = torch.randn(tensor.shape, generator=generator)
         if name.endswith("running_var"):
@@ -62,6 +64,15 @@ def of_convnext(model, seen):
     watch(model.classifier[0], seen, "layernorm", lambda out: out.flatten(1))
 
 
+def of_swin(model, seen):
+    flat = dict(form=lambda out: out.flatten(1, 2))
+    watch(model.features[0], seen, "embeddings", **flat)
+    for s, stage in enumerate(model.features[1::2]):
+        for b, block in enumerate(stage):
+            watch(block, seen, f"encoder.layers.{s}.blocks.{b}", **flat)
+    watch(model.norm, seen, "layernorm", **flat)
+
+
 @torch.no_grad()
 def make(name, seed, model, places, size):
     model = randomise(model, seed)
@@ -84,4 +95,6 @@ def regnet(se_ratio, groups):
 BLOCKS = [CNBlockConfig(16, 24, 1), CNBlockConfig(24, 32, 2), CNBlockConfig(32, 40, 1), CNBlockConfig(40, None, 1)]
 make("regnet_y", 1, regnet(0.25, 8), of_regnet, (64, 72))
 make("regnet_x", 3, regnet(None, 8), of_regnet, (64, 64))
+SWIN = SwinTransformer([4, 4], 12, [2, 2, 2], [2, 3, 4], [4, 4], num_classes=10)
+make("swin", 7, SWIN, of_swin, (64, 64))
 make("convnext", 5, ConvNeXt(BLOCKS, num_classes=10), of_convnext, (64, 72))

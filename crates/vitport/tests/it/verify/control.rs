@@ -14,6 +14,7 @@ mod models;
 mod original;
 mod residual_faults;
 mod stray_faults;
+mod swin_faults;
 pub(super) mod tensors;
 mod vit_faults;
 mod weight_faults;

@@ -10,7 +10,7 @@ use vitport::preprocessing::{IMAGENET_MEAN, IMAGENET_STD};
 
 use super::fault::Fault;
 use super::original::Script;
-use super::{convnext_faults, cvt_faults, encoder_faults, residual_faults, vit_faults};
+use super::{convnext_faults, cvt_faults, encoder_faults, residual_faults, swin_faults, vit_faults};
 
 /// Describes a source, what has to be said of it, and what the table calls it.
 pub struct Model {
@@ -91,5 +91,6 @@ pub fn all() -> Vec<Model> {
         Model::new("ConvNeXt V2", &format!("{convnext}/v2"), convnext_faults::second),
         Model::new("ResNet", &format!("{residual}/resnet_bottleneck"), residual_faults::resnet),
         Model::new("RegNet", &format!("{residual}/regnet_y"), residual_faults::regnet),
+        Model::new("Swin", &format!("{data}/swin/plain"), swin_faults::list),
     ]
 }

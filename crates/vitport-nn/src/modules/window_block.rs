@@ -1,0 +1,76 @@
+//! Defines the blocks of Swin, and stages of them.
+
+use super::feature_map::FeatureMap;
+use super::layer_norm::LayerNorm;
+use super::mlp::Mlp;
+use super::patch_merging::PatchMerging;
+use super::window_attention::WindowAttention;
+use crate::error::ForwardError;
+use crate::network::Context;
+
+/// Computes x + attention(norm(x)), then x + MLP(norm(x)).
+#[derive(Debug, Clone)]
+pub struct WindowBlock {
+    norms: [LayerNorm; 2],
+    attention: WindowAttention,
+    mlp: Mlp,
+}
+
+impl WindowBlock {
+    /// Puts the layers together, the norms before the attention and before the MLP.
+    pub fn new(norms: [LayerNorm; 2], attention: WindowAttention, mlp: Mlp) -> Self {
+        Self { norms, attention, mlp }
+    }
+
+    /// Adds both branches to a map.
+    ///
+    /// # Errors
+    /// Returns [`ForwardError`] when a tensor is missing, or the map is no whole number of windows.
+    pub fn forward(&self, map: &mut FeatureMap, cx: &mut Context<'_>) -> Result<(), ForwardError> {
+        let [before, after] = &self.norms;
+        let normalized =
+            FeatureMap { tokens: before.forward(&map.tokens, cx)?, height: map.height, width: map.width };
+        let branch = self.attention.forward(&normalized, cx)?;
+        map.tokens.add(&branch)?;
+        [normalized.tokens, branch].into_iter().for_each(|matrix| cx.recycle(matrix));
+        let normalized = after.forward(&map.tokens, cx)?;
+        let branch = self.mlp.forward(&normalized, cx)?;
+        map.tokens.add(&branch)?;
+        [normalized, branch].into_iter().for_each(|matrix| cx.recycle(matrix));
+        Ok(())
+    }
+}
+
+/// Holds the blocks of a stage, and what merges patches before them.
+#[derive(Debug, Clone)]
+pub struct WindowStage {
+    merging: Option<PatchMerging>,
+    blocks: Vec<WindowBlock>,
+}
+
+impl WindowStage {
+    /// Puts the parts together.
+    pub fn new(merging: Option<PatchMerging>, blocks: Vec<WindowBlock>) -> Self {
+        Self { merging, blocks }
+    }
+
+    /// Runs the stage. `place` names its blocks, each of which is a place that can be compared.
+    ///
+    /// # Errors
+    /// Returns what its parts do.
+    pub fn forward(
+        &self,
+        mut map: FeatureMap,
+        place: impl Fn(usize) -> String,
+        cx: &mut Context<'_>,
+    ) -> Result<FeatureMap, ForwardError> {
+        if let Some(merging) = &self.merging {
+            map = merging.forward(map, cx)?;
+        }
+        for (index, block) in self.blocks.iter().enumerate() {
+            block.forward(&mut map, cx)?;
+            cx.trace(&place(index), &map.tokens);
+        }
+        Ok(map)
+    }
+}

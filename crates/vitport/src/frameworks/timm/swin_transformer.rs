@@ -1,0 +1,206 @@
+//! timm's `SwinTransformer` (timm/models/swin_transformer.py, 1.0.31; Liu et al. 2021, arXiv:2103.14030): patches, stages of blocks
+//! with attention in windows, each but the first after a merging of patches, a norm, and a linear layer after average pooling.
+
+use serde::Deserialize;
+
+use super::super::source::{Inquiry, lengths};
+use super::super::{build, of_stage};
+use super::TimmDefinition;
+use super::field::{Field, Kind, Literal};
+use super::structure::{Sign, Structure};
+use crate::facts::{Evidence, FactError};
+use crate::nn::{
+    Activation, Context, Conv2d, FeatureMap, Forward, ForwardError, Grid, Heads, LayerNorm, Linear, Mlp,
+    Outputs, PatchMerging, Pixels, Qkv, RelativePositionBias, Scope, SelfAttention, Window, WindowAttention,
+    WindowBlock, WindowStage, outputs_of_head,
+};
+
+const FAMILY: &str = "Swin";
+const TABLE: &str = "attn.relative_position_bias_table";
+
+/// Declares the definition.
+pub const DEFINITION: TimmDefinition = TimmDefinition {
+    id: "timm/swin_transformer",
+    description: "timm's Swin",
+    modules: &["swin_transformer"],
+    family: FAMILY,
+    structure: Structure {
+        recognised_by: &[
+            &["patch_embed.proj.weight"],
+            &["layers.0.blocks.0.attn.relative_position_bias_table"],
+            &["layers.0.blocks.0.attn.qkv.weight"],
+        ],
+        unlike: &[],
+        signs: &[
+            ("in_chans", Sign::Axis("patch_embed.proj.weight", 1, 4)),
+            ("patch_size", Sign::Edges("patch_embed.proj.weight")),
+            ("embed_dim", Sign::Axis("patch_embed.proj.weight", 0, 4)),
+            ("depths", Sign::Count("layers.{s}.blocks")),
+            ("heads", Sign::Axis("layers.{s}.blocks.{b}.attn.relative_position_bias_table", 1, 2)),
+            ("qkv_bias", Sign::Has("layers.0.blocks.0.attn.qkv.bias")),
+            ("downsample", Sign::Has("layers.{s}.downsample.reduction.weight")),
+            ("num_classes", Sign::Classes("head.fc.weight")),
+        ],
+        other_if: &[],
+        check: Some(check),
+    },
+    saved_modules: &[],
+    fields: &[
+        Field::plain("embed_dim", Kind::Number).shown("channels"),
+        Field::plain("depths", Kind::Numbers).shown("blocks by stage"),
+        Field::named("heads", "num_heads", Kind::Numbers).shown("heads by stage"),
+        Field::plain("window_size", Kind::Number).shown("tokens along an edge of its windows"),
+        Field::plain("patch_size", Kind::Pair).shown("pixels in a patch"),
+        Field::plain("mlp_ratio", Kind::Real).shown("as its MLPs' ratio"),
+        Field::plain("qkv_bias", Kind::Flag).shown("biases of queries, keys and values"),
+        Field::named("head_dim", "head_dim", Kind::IsSome).otherwise(Literal::NO),
+        Field::plain("always_partition", Kind::Flag).otherwise(Literal::NO),
+        Field::plain("norm_layer", Kind::Text).otherwise(Literal::Text("LayerNorm")),
+        Field::plain("global_pool", Kind::Text),
+        Field::of_registry("norm_eps", "norm_eps", Kind::Real),
+        Field::argument("strict_img_size", "strict_img_size", Kind::Flag),
+        Field::argument("img_size", "img_size", Kind::Pair),
+        Field::argument("in_chans", "in_chans", Kind::Number),
+        Field::argument("num_classes", "num_classes", Kind::Number),
+    ],
+    usual: &[("norm_eps", Literal::Real(1e-5)), ("global_pool", Literal::Text("avg"))],
+    usual_instead: &[],
+    left_open: &[],
+    by_definition: "timm's Swin where nothing else is said",
+    build: |config| build("timm's Swin", config, Whole::new),
+};
+
+/// Reads the windows off the tables of biases, and which images make whole windows in every stage.
+fn check(inquiry: &Inquiry<'_>, evidence: &mut Evidence) -> Result<bool, FactError> {
+    let tensors = inquiry.tensors;
+    let axis = |name: &str, axis: usize, axes: usize| {
+        Ok::<_, FactError>(lengths(tensors, name, axes, FAMILY)?.get(axis).copied().unwrap_or(0))
+    };
+    let stages = tensors.count_indices("layers.").min(8);
+    let mut windows = Vec::new();
+    for stage in 0..stages {
+        let name = format!("layers.{stage}.blocks.0.{TABLE}");
+        let distances = axis(&name, 0, 2)?;
+        let side = distances.isqrt();
+        if side.is_multiple_of(2) || side.saturating_mul(side) != distances {
+            let reason = format!("its {distances} rows are not those of a square window");
+            return Err(FactError::Misshapen { tensor: name, family: FAMILY, reason });
+        }
+        windows.push(side.div_ceil(2));
+    }
+    let window = windows.first().copied().unwrap_or(0);
+    evidence.weights("window_size", window, TABLE);
+    evidence.weights("same_windows", windows.iter().all(|other| *other == window), TABLE);
+    let patch = axis("patch_embed.proj.weight", 2, 4)?;
+    let merged = 1_u64.checked_shl(u32::try_from(stages.saturating_sub(1)).unwrap_or(u32::MAX)).unwrap_or(0);
+    evidence.weights("img_size_step", patch.saturating_mul(merged).saturating_mul(window), TABLE);
+    let [hidden, width] = [0, 1].map(|at| axis("layers.0.blocks.0.mlp.fc1.weight", at, 2));
+    evidence.weights("mlp_ratio", hidden? as f64 / width?.max(1) as f64, "layers.0.blocks.0.mlp.fc1.weight");
+    Ok(true)
+}
+
+/// Says what a network is made of, under the names of timm's arguments.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+struct Config {
+    /// Counts the channels of the image.
+    in_chans: usize,
+    /// Counts the classes of the head; 0 for a network without one.
+    num_classes: usize,
+    /// Gives the height and width of a patch in pixels.
+    patch_size: [usize; 2],
+    /// Counts the channels of the first stage; each further one has twice as many.
+    embed_dim: usize,
+    /// Lists the number of blocks of each stage.
+    depths: Vec<usize>,
+    /// Lists the attention heads of each stage (`num_heads`).
+    heads: Vec<usize>,
+    /// Counts the tokens along an edge of a window.
+    window_size: usize,
+    /// Gives the width of the MLPs, as a multiple of the stage's.
+    mlp_ratio: f64,
+    /// Says whether queries, keys and values have biases.
+    qkv_bias: bool,
+    /// Gives the epsilon of every norm.
+    norm_eps: f64,
+}
+
+struct Whole {
+    channels: usize,
+    patch_embed: Conv2d,
+    patch_norm: LayerNorm,
+    layers: Vec<WindowStage>,
+    norm: LayerNorm,
+    fc: Option<Linear>,
+}
+
+impl Whole {
+    fn new(scope: &Scope, config: &Config) -> Result<Self, ForwardError> {
+        let (dim, eps) = (config.embed_dim, config.norm_eps);
+        let window = Window::patches(config.patch_size.into());
+        let last = width(dim, config.depths.len().saturating_sub(1));
+        let fc = || Linear::new(&scope.pp("head.fc"), last, config.num_classes, true);
+        Ok(Self {
+            channels: config.in_chans,
+            patch_embed: Conv2d::new(&scope.pp("patch_embed.proj"), config.in_chans, dim, window, true)?,
+            patch_norm: LayerNorm::new(&scope.pp("patch_embed.norm"), dim, eps)?,
+            layers: scope.list("layers", config.depths.len(), |scope, index| stage(scope, config, index))?,
+            norm: LayerNorm::new(&scope.pp("norm"), last, eps)?,
+            fc: (config.num_classes > 0).then(fc).transpose()?,
+        })
+    }
+}
+
+/// Returns the channels of a stage.
+fn width(embed_dim: usize, stage: usize) -> usize {
+    (0..stage).fold(embed_dim, |width, _| width.saturating_mul(2))
+}
+
+/// Makes a `SwinTransformerStage`.
+fn stage(scope: &Scope, config: &Config, index: usize) -> Result<WindowStage, ForwardError> {
+    let (dim, depth) = (width(config.embed_dim, index), of_stage("depths", &config.depths, index)?);
+    let merging = |above: usize| {
+        let (scope, joined) = (scope.pp("downsample"), width(config.embed_dim, above).saturating_mul(4));
+        let norm = LayerNorm::new(&scope.pp("norm"), joined, config.norm_eps)?;
+        let reduction = Linear::new(&scope.pp("reduction"), joined, dim, false)?;
+        Ok::<_, ForwardError>(PatchMerging::new(norm, reduction, true))
+    };
+    let heads = of_stage("num_heads", &config.heads, index)?;
+    let blocks = scope.list("blocks", depth, |scope, number| block(scope, config, [dim, heads], number))?;
+    Ok(WindowStage::new(index.checked_sub(1).map(merging).transpose()?, blocks))
+}
+
+/// Makes a `SwinTransformerBlock`: every other one has shifted windows.
+fn block(
+    scope: &Scope,
+    config: &Config,
+    [dim, heads]: [usize; 2],
+    number: usize,
+) -> Result<WindowBlock, ForwardError> {
+    let (attn, window) = (scope.pp("attn"), config.window_size);
+    let qkv = Linear::new(&attn.pp("qkv"), dim, dim.saturating_mul(3), config.qkv_bias)?;
+    let proj = Linear::new(&attn.pp("proj"), dim, dim, true)?;
+    let attention = SelfAttention::new(Qkv::Fused(qkv), Heads::of_width(heads, dim), proj);
+    let table = RelativePositionBias::of_window(&attn, window, heads)?;
+    let shift = if number.is_multiple_of(2) { 0 } else { window / 2 };
+    let norm = |name: &str| LayerNorm::new(&scope.pp(name), dim, config.norm_eps);
+    let sizes = [dim, (dim as f64 * config.mlp_ratio) as usize, dim];
+    let mlp = Mlp::with_biases(Linear::new, scope, ["mlp.fc1", "mlp.fc2"], sizes, Activation::Gelu)?;
+    let attention = WindowAttention::new(attention, table, window, shift);
+    Ok(WindowBlock::new([norm("norm1")?, norm("norm2")?], attention, mlp))
+}
+
+impl Forward for Whole {
+    fn forward(&self, pixels: &Pixels, cx: &mut Context<'_>) -> Result<Outputs, ForwardError> {
+        let [_, height, width] = pixels.shape();
+        let grid = Grid::of_pixels(pixels.values(), pixels.shape(), [self.channels, height, width])?;
+        let patches = self.patch_embed.forward(grid, cx)?;
+        let mut map = FeatureMap { tokens: self.patch_norm.forward(&patches.tokens, cx)?, ..patches };
+        cx.trace("patch_embed", &map.tokens);
+        for (index, layer) in self.layers.iter().enumerate() {
+            map = layer.forward(map, |block| format!("layers.{index}.blocks.{block}"), cx)?;
+        }
+        map.tokens = self.norm.forward(&map.tokens, cx)?;
+        cx.trace("norm", &map.tokens);
+        outputs_of_head(["pre_logits", "logits"], &map.mean()?, self.fc.as_ref(), cx)
+    }
+}

@@ -1,0 +1,61 @@
+"""timm's Swin: small networks as timm exports them, with and without a head, through both versions; and what is refused."""
+import pytest
+import timm
+from timm.data import create_transform, resolve_data_config
+from timm.models._hub import save_for_hf
+
+import environment
+import through_both
+
+# Architectures with a small twin's arguments.
+TWINS = {
+    "classes": ("swin_tiny_patch4_window7_224.ms_in1k", {"img_size": 112, "window_size": 7, "depths": (2, 3, 2), "num_heads": (2, 3, 4), "embed_dim": 12, "num_classes": 10}),
+    "four stages": ("swin_base_patch4_window12_384.ms_in22k_ft_in1k", {"img_size": 96, "window_size": 3, "depths": (1, 2, 2, 1), "num_heads": (1, 2, 4, 2), "embed_dim": 8, "num_classes": 5}),
+    "no head": ("swin_small_patch4_window7_224.ms_in1k", {"img_size": 64, "window_size": 4, "depths": (2, 2, 2), "num_heads": (2, 2, 4), "embed_dim": 16, "mlp_ratio": 2.5, "qkv_bias": False, "num_classes": 0}),
+}
+
+
+@pytest.fixture(scope="module")
+def opened(tmp_path_factory, image_files):
+    directory, networks = tmp_path_factory.mktemp("swin"), {}
+    for seed, (name, (tag, args)) in enumerate(TWINS.items()):
+        size = args["img_size"]
+        overlay = {"input_size": (3, size, size), "fixed_input_size": True}
+        model = through_both.enliven(timm.create_model(tag, pretrained_cfg_overlay=overlay, **args), seed)
+        save_for_hf(model, directory / f"{seed}.source", safe_serialization=True, model_args=args)
+        transform = create_transform(**resolve_data_config({"input_size": (3, size, size)}, model=model))
+
+        def tokens(batch, model=model):
+            return model.forward_features(batch).flatten(1, 2)
+
+        networks[name] = (model, size, directory / f"{seed}.source", [], transform, tokens)
+    return networks, through_both.open_all(directory, image_files, networks)
+
+
+@pytest.mark.parametrize("name", TWINS)
+def test_swin(opened, name):
+    networks, results = opened
+    model, *_ = networks[name]
+    wanted = "SwinForImageClassification" if model.num_classes else "SwinModel"
+    through_both.check(results[name], wanted, model.pretrained_cfg["std"])
+
+
+@pytest.mark.parametrize(
+    "tag, args, words",
+    [
+        ("swin_s3_tiny_224.ms_in1k", {}, "windows of several sizes"),
+        ("swin_tiny_patch4_window7_224.ms_in1k", {"img_size": 256}, "not multiples of 224"),
+        ("swin_tiny_patch4_window7_224.ms_in1k", {"img_size": 128}, "windows of several sizes"),
+        ("swin_tiny_patch4_window7_224.ms_in1k", {"img_size": (224, 448)}, "not square"),
+    ],
+)
+def test_other_structures_are_refused(tmp_path, tag, args, words):
+    size = args.get("img_size", 224)
+    height, width = size if isinstance(size, tuple) else (size, size)
+    overlay = {"input_size": (3, height, width), "crop_mode": "squash"}
+    model = timm.create_model(tag, pretrained_cfg_overlay=overlay, **args)
+    save_for_hf(model, tmp_path / "source", safe_serialization=True, model_args=args)
+    conversion = environment.convert(tmp_path / "source", tmp_path / "out")
+    assert conversion.returncode == 7, conversion.stderr
+    assert len(conversion.stderr.splitlines()) == 1 and words in conversion.stderr, conversion.stderr
+    assert not (tmp_path / "out").exists()
