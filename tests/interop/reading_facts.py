@@ -391,17 +391,15 @@ CONVNEXT_V2 = (
 )
 BEIT = (
     no_argument("norm_eps", 1e-3, 1e-6, tweak=eps(1e-3), option=("--layer-norm-eps", "1e-6", "1e-3")),
-    *(argument("act_layer", act, "gelu") for act in ("relu", "quick_gelu")),
+    *(no_argument("act_layer", act, "gelu", tweak=activation(timm.layers.get_act_layer(act))) for act in ("relu", "quick_gelu")),
     Fact("global_pool", "max", build={"global_pool": "max"}, config={"model_args.global_pool": "max", "global_pool": "max"}, args={"gp": "max"},
          hyper={"global_pool": "max"}, own={"args": {"gp": "avg"}, "hyper": {"global_pool": "avg"}, "config": {"global_pool": "avg"}}),
     argument("num_heads", 6, 3, shown=True),
     argument("qkv_bias", False, True, shown=True),
-    argument("init_values", None, 0.1, shown=True, build=None, names=("layer_scale", "init_values"), args=None, hyper=None),
     argument("patch_size", 4, 8, shown=True),
     argument("depth", 3, 2, shown=True),
     argument("embed_dim", 96, 48, shown=True),
     argument("mlp_ratio", 2.0, 4.0, shown=True, names=("mlp_dim", "mlp_ratio")),
-    argument("use_fc_norm", False, True, shown=True, names=("fc_norm", "use_fc_norm")),
     CLASSES,
     CHANNELS,
     NAMED,
