@@ -21,6 +21,7 @@ from readings import Bench, Case, Source
 IS_WHOLE = os.environ.get("VITPORT_READINGS") == "all"
 SHARE = 3
 
+
 def says(family, fact, carrier):
     """Whether a carrier can say the fact's other value."""
     match carrier:
