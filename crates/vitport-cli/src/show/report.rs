@@ -108,10 +108,11 @@ fn parts(report: &Report) -> Vec<(&'static str, String)> {
         0 => String::new(),
         count => format!("; {count} more differ, without effect on what is computed"),
     };
+    let processor = if report.has_processor() { ", image processor" } else { "" };
     parts.push((
         "settings",
         format!(
-            "{agree} of {facts} are in the folder as known of the source: sizes, epsilons, labels, image processor{rest}"
+            "{agree} of {facts} are in the folder as known of the source: sizes, epsilons, labels{processor}{rest}"
         ),
     ));
     parts.extend(pixels(report).map(|text| ("pixels", text)));

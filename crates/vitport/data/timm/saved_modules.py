@@ -17,7 +17,14 @@ import torch
 
 TABLE = Path(__file__).parent / "saved_modules.tsv"
 VIT, CONVNEXT = "timm/vision_transformer", "timm/convnext"
+RESNET, REGNET = "timm/resnet", "timm/regnet"
+# In `blocks.0`, `s1.b2`, `layer1.0`.
+NUMBER = r"(?:(?<=\.)|(?<=^s)|(?<=\.b)|(?<=^layer))\d+(?=\.|$)"
+# What every module has, but whether it is in training.
+OF_ALL = set(vars(torch.nn.Module())) - {"training"}
 SMALL = {
+    RESNET: {},
+    REGNET: {},
     VIT: dict(embed_dim=48, depth=1, num_heads=3),
     CONVNEXT: dict(depths=(1, 1, 1, 1), dims=(8, 8, 8, 8)),
 }
@@ -49,6 +56,12 @@ NETWORKS = [
     (CONVNEXT, "convnext_tiny", dict(conv_mlp=True)),
     (CONVNEXT, "convnext_tiny", dict(act_layer="gelu_tanh")),
     (CONVNEXT, "convnext_atto", {}),
+    (CONVNEXT, "convnextv2_atto", {}),
+    (CONVNEXT, "convnextv2_tiny", {}),
+    (RESNET, "resnet18", {}),
+    (RESNET, "resnet50", dict(num_classes=0, drop_path_rate=0.1)),
+    (REGNET, "regnetx_002", {}),
+    (REGNET, "regnety_002", dict(num_classes=0, drop_rate=0.1, drop_path_rate=0.1)),
 ]
 
 warnings.filterwarnings("ignore")
@@ -69,7 +82,7 @@ for definition, name, arguments in NETWORKS:
         print("not in timm", timm.__version__, name, arguments)
         continue
     for path, module in model.named_modules():
-        key = (definition, re.sub(r"\.\d+(?=\.|$)", ".*", path), f"{type(module).__module__}.{type(module).__qualname__}")
-        own = {name for name in vars(module) if not name.startswith("_")}
+        key = (definition, re.sub(NUMBER, "*", path), f"{type(module).__module__}.{type(module).__qualname__}")
+        own = set(vars(module)) - OF_ALL
         rows.setdefault(key, set()).update(own)
 TABLE.write_text("".join("\t".join([*key, attribute]) + "\n" for key in sorted(rows) for attribute in sorted(rows[key])))

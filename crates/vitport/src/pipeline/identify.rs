@@ -71,8 +71,8 @@ pub fn identify(
         }
     };
     let layout_name = layout.and_then(|layout| layout.from().split('/').next());
-    let modules = SavedModules::of(&source.checkpoint, state_dict.prefix());
-    let modules = if source.key.is_some() { modules.without_those_around() } else { modules };
+    let modules = SavedModules::of(&source.checkpoint, state_dict.prefix())
+        .without_those_outside(source.key.as_deref(), state_dict.prefix());
     let inquiry = Inquiry { source, options, modules: &modules, tensors: &tensors, layout: layout_name };
     let mut evidence = Evidence::new();
     question.into_iter().for_each(|question| evidence.ask(question));

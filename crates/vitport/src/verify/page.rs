@@ -65,9 +65,10 @@ impl Page<'_> {
         let rounded = report.cast.as_ref().map_or_else(String::new, asked);
         match report.verdict {
             Verdict::Same => format!(
-                "Every weight{rounded} is what the rules make of the source's, the folder's config and image processor say \
+                "Every weight{rounded} is what the rules make of the source's, the folder's config{} \
                  what is known of the source{}, and both networks, run on one image, differ by no more than rounding \
                  explains.{}",
+                if report.has_processor() { " and image processor say" } else { " says" },
                 match report.rounded_crops().is_empty() {
                     true => "",
                     false => " (the rounding of crops apart)",

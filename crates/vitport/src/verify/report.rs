@@ -359,6 +359,11 @@ impl Report {
         pairs.filter(|(judged, raw)| judged.place != raw.place).map(|(_, raw)| raw).collect()
     }
 
+    /// Returns whether images are prepared by an image processor of the folder: with `--no-processor` there is none.
+    pub fn has_processor(&self) -> bool {
+        !self.pixels.is_empty()
+    }
+
     /// Returns how many facts agree, of how many, among those that have an effect on what transformers computes.
     pub fn agreeing_facts(&self) -> (usize, usize) {
         let agree = self.facts.iter().filter(|fact| fact.counts && fact.agrees).count();

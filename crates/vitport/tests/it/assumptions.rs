@@ -152,6 +152,8 @@ fn a_complete_hub_folder_has_none() {
 #[test]
 fn a_bare_file_has_what_nothing_in_it_says() {
     let usual: &[&str] = &["act_layer", "global_pool", "norm_eps"];
+    // Other images may have as many positions as a square, and other blocks the same tensors.
+    let form: &[&str] = &["img_size", "block"];
     let scratch = tempfile::tempdir().unwrap();
     let cvt = FactOptions { image_size: Some([64, 64]), ..heads(&[1, 2, 4], FactOptions::default()) };
     let wrong_cvt = FactOptions { num_heads: Some(vec![2, 4, 8]), ..cvt.clone() };
@@ -161,8 +163,8 @@ fn a_bare_file_has_what_nothing_in_it_says() {
         (
             bare(&example("vit_small_twin"), &scratch.path().join("vit.safetensors")),
             heads(&[3], preprocessed()),
-            9,
-            sorted([&["num_heads"], usual, &PREPROCESSING]),
+            11,
+            sorted([&["num_heads"], form, usual, &PREPROCESSING]),
         ),
         (
             example("cvt_tiny/tiny.pth"),
@@ -182,12 +184,12 @@ fn a_bare_file_has_what_nothing_in_it_says() {
             15,
             sorted([&CVT, &["num_heads", "image_size"], &PREPROCESSING]),
         ),
-        (data("vit/jax_classifier.npz"), jax, 8, sorted([usual, &PREPROCESSING])),
+        (data("vit/jax_classifier.npz"), jax, 10, sorted([form, usual, &PREPROCESSING])),
         (
             bare(&data("convnext/plain"), &scratch.path().join("convnext.safetensors")),
             convnext,
-            9,
-            sorted([&["img_size"], usual, &PREPROCESSING]),
+            10,
+            sorted([&["img_size", "output_stride"], usual, &PREPROCESSING]),
         ),
     ];
     for (path, options, count, names) in rows {
@@ -226,7 +228,8 @@ fn a_name_is_one_assumption_and_the_registry_hangs_on_it() {
     assert_eq!(assumed(&basis(&nameless, arch(architecture))), ["architecture", "labels"]);
     // What all tags that fit have is assumed fact by fact.
     let all = basis(&nameless, FactOptions { crop_mode: Some(CropMode::Center), ..preprocessed() });
-    let names: &[&str] = &["num_heads", "act_layer", "norm_eps", "global_pool", "labels"];
+    let names: &[&str] =
+        &["num_heads", "img_size", "block", "act_layer", "norm_eps", "global_pool", "labels"];
     assert_eq!(assumed(&all), sorted([names, &PREPROCESSING]));
 }
 

@@ -133,6 +133,13 @@ fn hooks_are_refused_and_notes_are_listed() {
     }
     let noted = plan("noted.pt", prepared()).unwrap();
     assert_eq!(noted.model.unread_arguments, ["the saved module: class_names", "the saved module: my_note"]);
+    // A key that names the wrapper takes it with its hook.
+    for (key, is_inside) in [("module", true), ("module.", true), ("", false)] {
+        let key = Some(key).filter(|key| !key.is_empty());
+        let source = Source::open(&data("hooked_around.pt"), key, &Limits::default()).unwrap();
+        let planned = pipeline::plan(source, &Request { facts: prepared(), ..Request::default() });
+        assert_eq!(planned.is_ok(), is_inside, "{key:?}");
+    }
     let plain = plan("relu.pt", prepared()).unwrap();
     assert_eq!(plain.model.unread_arguments, [""; 0]);
 }

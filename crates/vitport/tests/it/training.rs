@@ -6,11 +6,12 @@ use std::path::Path;
 
 use safetensors::tensor::{Dtype, TensorView, serialize_to_file};
 use serde_json::{Map, Value, json};
-use vitport::frameworks::Definition;
 use vitport::frameworks::timm::vision_transformer::DEFINITION;
+use vitport::frameworks::{Definition, SOURCES};
 use vitport::image::{CropMode, Filter};
 use vitport::labels::LabelChoice;
 use vitport::model::Prepared;
+use vitport::nn::Network;
 use vitport::options::FactOptions;
 use vitport::pipeline::{self, Request};
 use vitport::source::Source;
@@ -33,7 +34,11 @@ fn save(file: &Path, records: &[(&str, Value)]) {
 }
 
 fn save_network(file: &Path, config: &Value, records: &[(&str, Value)]) {
-    let network = DEFINITION.build(config.as_object().unwrap()).unwrap();
+    save_zeros(file, &DEFINITION.build(config.as_object().unwrap()).unwrap(), records);
+}
+
+/// Writes the parameters of a network, all zero.
+fn save_zeros(file: &Path, network: &Network, records: &[(&str, Value)]) {
     let tensors: Vec<(String, Vec<usize>, Vec<u8>)> = network
         .parameters()
         .iter()
@@ -109,12 +114,75 @@ fn options() -> FactOptions {
     }
 }
 
+/// What train.py's arguments leave to the default tag is known where all versions of timm have the same there.
+#[test]
+fn defaults_of_train_py_are_known_unless_versions_differ() {
+    let nothing = [
+        ("mean", json!(null)),
+        ("std", json!(null)),
+        ("crop_pct", json!(null)),
+        ("interpolation", json!("")),
+    ];
+    let assumed = |model: &str| {
+        let mut changes = nothing.to_vec();
+        changes.push(("model", json!(model)));
+        let prepared = plan_records(&[("args", with(&changes))], FactOptions::default()).unwrap();
+        let basis = prepared.model.basis();
+        basis.assumptions.iter().map(|assumption| assumption.fact).collect::<Vec<_>>()
+    };
+    assert_eq!(assumed("vit_tiny_patch16_224"), [""; 0]);
+    assert_eq!(
+        assumed("vit_base_patch16_224_miil"),
+        ["mean", "std", "interpolation", "crop_pct", "crop_mode"]
+    );
+}
+
+/// Microsoft's config next to the weights of a CvT.
+#[test]
+fn a_cvt_s_config_is_evidence() {
+    let network = json!({
+        "image_size": [64, 64], "in_chans": 3, "num_classes": 5, "act_layer": "quick_gelu",
+        "patch_size": [7, 3, 3], "patch_stride": [4, 2, 2], "patch_padding": [2, 1, 1],
+        "embed_dim": [8, 16, 24], "num_heads": [1, 2, 3], "depth": [1, 2, 3], "mlp_dim": [8, 16, 24],
+        "qkv_bias": [true, true, true], "cls_token": [false, false, true], "kernel_qkv": [3, 3, 3],
+        "padding_kv": [1, 1, 1], "stride_kv": [2, 2, 2], "padding_q": [1, 1, 1], "stride_q": [1, 1, 1],
+    });
+    let cvt = SOURCES.into_iter().find(|known| known.id() == "microsoft/cvt").unwrap();
+    let network = cvt.build(network.as_object().unwrap()).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let planned = |spec: Value, options: FactOptions| {
+        let file = folder.path().join("checkpoint.safetensors");
+        let config = json!({
+            "MODEL": { "SPEC": spec }, "INPUT": { "MEAN": [0.1, 0.2, 0.3] },
+            "TEST": { "IMAGE_SIZE": [64, 64], "INTERPOLATION": 2 }, "TRAIN": { "LR": 0.1 },
+        });
+        save_zeros(&file, &network, &[("config", config)]);
+        plan(&file, options)
+    };
+    let spec = json!({ "NUM_HEADS": [1, 4, 2], "STRIDE_KV": [2, 2, 1], "DEPTH": [1, 2, 3] });
+    let prepared = planned(spec.clone(), FactOptions::default()).unwrap();
+    let at = |key: &str| format!("the training arguments: config.{key}");
+    assert_eq!(fact(&prepared, "num_heads"), ("1,4,2".to_owned(), at("MODEL.SPEC.NUM_HEADS")));
+    assert_eq!(fact(&prepared, "stride_kv"), ("2,2,1".to_owned(), at("MODEL.SPEC.STRIDE_KV")));
+    assert_eq!(fact(&prepared, "mean"), ("[0.1, 0.2, 0.3]".to_owned(), at("INPUT.MEAN")));
+    assert_eq!(fact(&prepared, "interpolation"), ("bilinear".to_owned(), at("TEST.INTERPOLATION")));
+    assert_eq!(fact(&prepared, "image_size").1, at("TEST.IMAGE_SIZE"));
+    assert_eq!(prepared.model.unread_arguments, ["config.TRAIN.LR"]);
+    let heads = FactOptions { num_heads: Some(vec![1, 2, 3]), ..FactOptions::default() };
+    let error = planned(spec, heads).err().unwrap();
+    assert!(error.contains("--num-heads") && error.contains("config.MODEL.SPEC.NUM_HEADS"), "{error}");
+    let other = json!({ "NUM_HEADS": [1, 4, 2], "DEPTH": [1, 2, 10] });
+    let error = planned(other, FactOptions::default()).err().unwrap();
+    assert!(error.contains("config.MODEL.SPEC.DEPTH"), "{error}");
+}
+
 #[test]
 fn each_argument_of_train_py_is_a_fact() {
     let argument = |name: &str| format!("the training arguments: args.{name}");
     let registry = |name: &str| format!("timm's registry: {name}");
-    let default =
-        registry("vit_tiny_patch16_224.augreg_in21k_ft_in1k, timm's default for vit_tiny_patch16_224");
+    let default = registry(
+        "vit_tiny_patch16_224.augreg_in21k_ft_in1k, timm's default for vit_tiny_patch16_224 in all its versions",
+    );
     let cases = [
         (vec![], "mean", "[0.1, 0.2, 0.3]", argument("mean")),
         (vec![], "std", "[0.4, 0.5, 0.6]", argument("std")),

@@ -7,10 +7,13 @@ use vitport_checkpoint::escape;
 use super::super::source::{Identity, Inquiry, Preparation, Transform};
 use super::modules::MODULES;
 use super::published::{PUBLISHED, PublishedCvt, by_name, edge_in_name};
-use crate::facts::{Candidate, Evidence, FactError, Facts, Origin, Question};
+use super::recorded::Recorded;
+use crate::facts::{Candidate, Evidence, Fact, FactError, Facts, Origin, Question, Sourced};
 use crate::image::{CropMode, Filter, MicrosoftTransform};
 use crate::options::FactOptions;
-use crate::preprocessing::{DEFAULT_CROP_PCT, IMAGENET_MEAN, IMAGENET_STD, Preprocessing};
+use crate::preprocessing::{
+    DEFAULT_CROP_PCT, IMAGENET_MEAN, IMAGENET_STD, Preprocessing, StatedPreprocessing,
+};
 use crate::source::Source;
 
 /// Lists strides and paddings, one entry a stage (experiments/imagenet/cvt/*.yaml): they cannot be inferred from the weights.
@@ -34,6 +37,7 @@ const LAYER_NORM_EPS: f64 = 1e-5;
 pub(super) fn gather(inquiry: &Inquiry<'_>, evidence: &mut Evidence) -> Result<Identity, FactError> {
     let Inquiry { source, options, .. } = inquiry;
     let unread = inquiry.modules.read("CvT", MODULES, |_| None, evidence)?;
+    let recorded = Recorded::of(source, evidence);
     if let Some(like) = &options.like {
         let reason = "it is a CvT, which is prepared by Microsoft's own transform; give --mean, --std, --interpolation or \
                       --crop-pct where it was trained otherwise";
@@ -56,14 +60,21 @@ pub(super) fn gather(inquiry: &Inquiry<'_>, evidence: &mut Evidence) -> Result<I
         return Err(FactError::contradiction(format!("--layer-norm-eps {eps:e}"), reason));
     }
     heads(options, published, &widths, evidence)?;
-    image_size(source, options, published, evidence);
+    image_size(source, options, (published, recorded.size), evidence);
     let name = match published {
         Some(published) if by_name(&source.stem()) != Some(published) => published.name.to_owned(),
         _ => source.stem(),
     };
     let size = evidence.facts().pair("image_size");
-    let preparation = size.map(|size| prepare(options, published, size)).transpose()?;
-    Ok(Identity { name: escape(&name).to_string(), published: None, preparation, read: Vec::new(), unread })
+    let stated = [recorded.preprocessing];
+    let preparation = size.map(|size| prepare(options, published, &stated, size)).transpose()?;
+    Ok(Identity {
+        name: escape(&name).to_string(),
+        published: None,
+        preparation,
+        read: recorded.read,
+        unread,
+    })
 }
 
 /// Returns the origin of what Microsoft's `file` says: of the published model that this is taken for, else of all CvTs.
@@ -144,17 +155,27 @@ fn heads(
     Ok(())
 }
 
-/// Adds the image's size: by an option, by a name, or because only one was published.
+/// Adds the image's size: by an option, by what training recorded, by a name, or because only one was published.
 fn image_size(
     source: &Source,
     options: &FactOptions,
-    published: Option<&'static PublishedCvt>,
+    (published, recorded): (Option<&'static PublishedCvt>, Option<Sourced<[u64; 2]>>),
     evidence: &mut Evidence,
 ) {
-    let mut add = |edge: u64, origin| evidence.add("image_size", vec![edge; 2], origin);
-    if let Some(size) = options.image_size {
-        return evidence.add("image_size", size.to_vec(), Origin::Option("--image-size"));
+    let recorded = recorded.map(|size| Fact::new("image_size", size.value.to_vec(), size.origin));
+    match (options.image_size, recorded) {
+        (Some(size), recorded) => {
+            let fact = Fact::new("image_size", size.to_vec(), Origin::Option("--image-size"));
+            return evidence.state(match recorded {
+                Some(other) if other.value == fact.value => other,
+                Some(other) => fact.in_place_of(other),
+                None => fact,
+            });
+        }
+        (None, Some(recorded)) => return evidence.state(recorded),
+        (None, None) => {}
     }
+    let mut add = |edge: u64, origin| evidence.add("image_size", vec![edge; 2], origin);
     let edges = published.map_or(&[224, 384][..], |published| published.image_sizes);
     let is_published = |edge: &u64| edges.contains(edge);
     if let Some(edge) = options.arch.as_deref().and_then(edge_in_name).filter(is_published) {
@@ -178,6 +199,7 @@ fn image_size(
 fn prepare(
     options: &FactOptions,
     published: Option<&PublishedCvt>,
+    stated: &[StatedPreprocessing],
     size: [u64; 2],
 ) -> Result<Preparation, FactError> {
     let is_squashed = size.iter().all(|&edge| edge >= 384);
@@ -190,7 +212,7 @@ fn prepare(
         std: IMAGENET_STD,
     };
     let (preprocessing, facts) =
-        base.overridden(options, &origin(published, "Microsoft's test transform"), &[])?;
+        base.overridden(options, &origin(published, "Microsoft's test transform"), stated)?;
     let transform = transform(&preprocessing, options);
     let processor = processor(&preprocessing);
     Ok(Preparation { preprocessing, facts, transform, processor, is_grey: false })

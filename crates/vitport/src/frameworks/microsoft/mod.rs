@@ -5,6 +5,7 @@ pub mod cvt;
 mod gather;
 mod modules;
 mod published;
+mod recorded;
 mod structure;
 
 use super::{Framework, KnownModel};

@@ -27,10 +27,16 @@ pub struct SavedModules {
 }
 
 impl SavedModules {
-    /// Returns the same without the modules that the network lies in, where a person named the network inside of them.
+    /// Returns the same without the modules that the network lies in, if `key` names the network inside of them. A key that names one
+    /// of them leaves them.
     #[must_use]
-    pub fn without_those_around(self) -> Self {
-        Self { around: Vec::new(), ..self }
+    pub fn without_those_outside(self, key: Option<&str>, prefix: &str) -> Self {
+        let (key, path) = (key.unwrap_or_default().trim_end_matches('.'), prefix.trim_end_matches('.'));
+        let is_network = key.strip_suffix(path).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
+        match !key.is_empty() && is_network {
+            true => Self { around: Vec::new(), ..self },
+            false => self,
+        }
     }
 
     /// Returns the modules of the selected root of a checkpoint whose names have `prefix` before those of the network.

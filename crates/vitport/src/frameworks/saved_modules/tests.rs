@@ -163,7 +163,7 @@ fn more_than_is_kept_and_unknown_modules_around_are_refused() {
         hooked.attributes.push((name.to_owned(), value));
         let hooked = SavedModules { modules: wrapped.modules.clone(), around: vec![hooked], is_cut: false };
         assert!(read(&hooked).unwrap_err().to_string().contains(name), "{name}");
-        assert!(read(&hooked.without_those_around()).is_ok());
+        assert!(read(&hooked.without_those_outside(Some("model.module"), "module.")).is_ok());
     }
     wrapped.around[0].class = "__main__.Net".to_owned();
     assert!(read(&wrapped).unwrap_err().to_string().contains("inside a module of class __main__.Net"));

@@ -197,6 +197,7 @@ mod tests {
     fn every_attribute_of_every_version_is_declared() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/data/timm/saved_modules.tsv");
         let table = std::fs::read_to_string(path).unwrap();
+        let mut undeclared = Vec::new();
         for line in table.lines() {
             let [definition, path, class, attribute] = line.split('\t').collect::<Vec<_>>()[..] else {
                 panic!("{line}");
@@ -212,8 +213,11 @@ mod tests {
                     attribute == "training" || says.any(|(name, _)| *name == attribute)
                 })
             };
-            assert!(is_declared("0") || is_declared("1"), "{line}");
+            if !is_declared("0") && !is_declared("1") {
+                undeclared.push(line);
+            }
         }
+        assert_eq!(undeclared, [""; 0]);
         assert!(table.lines().count() > 300);
     }
 }

@@ -77,6 +77,7 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
         Field::argument("num_classes", "num_classes", Kind::Number),
     ],
     usual: &[
+        ("output_stride", Literal::Number(32)),
         ("norm_eps", Literal::Real(1e-6)),
         ("act_layer", Literal::Text("gelu")),
         ("global_pool", Literal::Text("avg")),

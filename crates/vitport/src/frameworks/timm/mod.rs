@@ -102,8 +102,10 @@ impl TimmDefinition {
         let mut training = Training::of(source)?;
         let mut statements = config.as_ref().map(statements::of_config).transpose()?.unwrap_or_default();
         statements.append(&mut training.arguments);
-        let modules = inquiry.modules;
-        let unread = modules.read(self.family, self.saved_modules, |fact| self.otherwise(fact), evidence)?;
+        // What is listed as assumed where nothing says it is said here.
+        let is_listed = |fact: &str| self.usual.iter().any(|(listed, _)| *listed == fact);
+        let usual = |fact: &str| self.otherwise(fact).filter(|_| !is_listed(fact));
+        let unread = inquiry.modules.read(self.family, self.saved_modules, usual, evidence)?;
         let saved = SavedConfig::of(inquiry.modules);
         training.names.splice(0..0, saved.as_ref().and_then(SavedConfig::name));
         let facts = evidence.facts();
@@ -222,6 +224,15 @@ impl TimmDefinition {
         evidence: &mut Evidence,
     ) -> Result<(), FactError> {
         let wanted = inquiry.options.image_size;
+        let of_tag = named.and_then(|named| {
+            let origin = |tag: &Tag| match named.tag {
+                Some(_) => registry::origin(&tag.full_name()),
+                None => named.of_default_tag(&tag.full_name()),
+            };
+            let tag = named.tag.or_else(|| framework::tags_of(named.architecture.name).first().copied())?;
+            let [_, height, width] = tag.input_size;
+            Some(([height as u64, width as u64], origin(tag)))
+        });
         let of_training =
             training.size.clone().map(|size| Fact::new("img_size", size.value.to_vec(), size.origin));
         if evidence.has("img_size") || evidence.is_asked("img_size") {
@@ -230,17 +241,14 @@ impl TimmDefinition {
             } else {
                 training.leave_other_size(evidence.facts().pair("img_size"));
             }
+            if let Some((size, origin)) =
+                of_tag.filter(|(size, _)| evidence.facts().pair("img_size") == Some(*size))
+            {
+                evidence.add("img_size", size.to_vec(), origin);
+            }
             return Ok(());
         }
         let of_config = config.map(arguments::image_size).transpose()?.flatten();
-        let tag = named.and_then(|named| {
-            let origin = |tag: &Tag| match named.tag {
-                Some(_) => registry::origin(&tag.full_name()),
-                None => named.of_default_tag(&tag.full_name()),
-            };
-            let tag = named.tag.or_else(|| framework::tags_of(named.architecture.name).first().copied())?;
-            Some((tag, origin(tag)))
-        });
         let of_config = of_config.map(|size| {
             Fact::new("img_size", size.to_vec(), Origin::Config("pretrained_cfg.input_size".to_owned()))
         });
@@ -258,9 +266,8 @@ impl TimmDefinition {
             });
         } else if !stated.is_empty() {
             stated.into_iter().for_each(|fact| evidence.state(fact));
-        } else if let Some((tag, origin)) = tag {
-            let [_, height, width] = tag.input_size;
-            evidence.add("img_size", json!([height, width]), origin);
+        } else if let Some((size, origin)) = of_tag {
+            evidence.add("img_size", size.to_vec(), origin);
         } else {
             let what =
                 format!("the size of the image cannot be inferred from the weights of a {}", self.family);

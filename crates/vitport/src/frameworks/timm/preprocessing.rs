@@ -83,7 +83,7 @@ pub(super) fn choose(
         (None, None, Some(saved)) => Ok(Sourced::new(timm_default(size), saved.origin(""))),
         // As in training: what no argument says is the architecture's.
         (None, None, None) if !is_decided || is_trained(named) => {
-            of_tags(definition, inquiry, named, facts, size)
+            of_tags(definition, inquiry, (named, training.takes_defaults), facts, size)
         }
         (None, None, None) => Ok(Sourced::new(timm_default(size), Origin::Definition("timm's default"))),
     };
@@ -102,6 +102,12 @@ fn ask_for_crop() -> Question {
     let what = "the network's image is not square, and no image processor of transformers crops to such an image as timm does; it \
                 can squash images to it";
     Question::new("crop_mode", what, "--crop-mode", "MODE").with_candidates(["squash"])
+}
+
+/// Returns whether versions of timm prepare images for an architecture differently by default (`data/timm/changed_defaults.py`), so
+/// that a run of timm's `train.py`, which does not record its version, leaves it open.
+fn has_changed(architecture: &str) -> bool {
+    include_str!("../../../data/timm/changed_defaults.txt").lines().any(|name| name == architecture)
 }
 
 /// Returns whether it is a training program that names the architecture.
@@ -137,7 +143,7 @@ fn of_tag(tag: &Tag, size: [u64; 2]) -> Preprocessing {
 fn of_tags(
     definition: &TimmDefinition,
     inquiry: &Inquiry<'_>,
-    named: Option<&Named>,
+    (named, takes_defaults): (Option<&Named>, bool),
     facts: &Facts,
     size: [u64; 2],
 ) -> Result<Sourced<Preprocessing>, FactError> {
@@ -169,8 +175,12 @@ fn of_tags(
         {
             let Architecture { name, .. } = named.architecture;
             let framework = named.architecture.framework();
-            let name = format!("{}, {framework}'s default for {name}", default.full_name());
-            return Ok(Sourced::new(of_tag(default, size), named.of_default_tag(&name)));
+            let shown = format!("{}, {framework}'s default for {name}", default.full_name());
+            let origin = match takes_defaults && !has_changed(name) {
+                true => registry::origin(&format!("{shown} in all its versions")),
+                false => named.of_default_tag(&shown),
+            };
+            return Ok(Sourced::new(of_tag(default, size), origin));
         }
     }
     let fitting = if exact.is_empty() { all } else { exact };

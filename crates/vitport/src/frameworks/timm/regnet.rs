@@ -79,6 +79,7 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
     ],
     usual_instead: &[],
     usual: &[
+        ("output_stride", Literal::Number(32)),
         ("norm_eps", Literal::Real(EPS)),
         ("act_layer", Literal::Text("relu")),
         ("global_pool", Literal::Text("avg")),

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::super::source::{Inquiry, axes, lengths};
 use super::field::Literal;
-use crate::facts::{Evidence, FactError, is_same};
+use crate::facts::{Evidence, FactError, Origin, is_same};
 use crate::mapping::Sources;
 
 /// Limits the stages that are looked at to twice what any network of timm's has.
@@ -24,6 +24,16 @@ pub(super) struct Structure {
     pub other_if: &'static [(&'static str, Literal)],
     /// Reads what no sign does of the sizes, before these, and says whether they can be read.
     pub check: Option<Check>,
+}
+
+/// Returns where the size of an image comes from that goes with the positions in a tensor. `wanted` is what an option says and `stated`
+/// what the source does; without either, a square is assumed, as other sizes may have as many positions.
+pub(super) fn image_origin(wanted: Option<[u64; 2]>, stated: Option<[u64; 2]>, tensor: &str) -> Origin {
+    match (stated, wanted) {
+        (Some(_), _) => Origin::Weights(tensor.to_owned()),
+        (None, Some(_)) => Origin::Option("--image-size"),
+        (None, None) => Origin::Convention(format!("a square has as many positions as {tensor}")),
+    }
 }
 
 /// Looks at sizes as only one definition does.

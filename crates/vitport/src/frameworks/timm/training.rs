@@ -204,6 +204,8 @@ pub(super) struct Training {
     pub is_strict: bool,
     /// Gives what a program's own code does to images.
     pub transform: Option<Sourced<Preprocessing>>,
+    /// Says whether timm's own program took what no argument says from the default tag of its version.
+    pub takes_defaults: bool,
     /// Lists the paths of what was read of images.
     pub read: Vec<String>,
 }
@@ -232,11 +234,19 @@ impl Training {
                 }
             }
             training.is_strict |= program.is_strict;
+            training.takes_defaults |= program.known_by == TIMM.known_by;
             if let Some((transform, code)) = (program.transform)(&records, root) {
                 training.transform = Some(Sourced::new(transform, Origin::Registry(code.to_owned())));
             }
         }
         Ok(training)
+    }
+
+    /// Returns height and width of the image in pixels, as an argument of the program or of the network's constructor says.
+    pub fn image_size(&self) -> Option<[u64; 2]> {
+        let of_network = || self.arguments.iter().find(|statement| statement.argument == "img_size");
+        let stated = self.size.as_ref().map(|stated| stated.value);
+        stated.or_else(|| size(&of_network()?.value).map(|(_, size)| size))
     }
 
     /// Counts the size of the image among what is not read, if it is another than the network's.

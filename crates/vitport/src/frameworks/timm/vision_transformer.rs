@@ -88,7 +88,9 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
         Field::argument("num_classes", "num_classes", Kind::Number),
         Field::argument("img_size", "img_size", Kind::Pair),
     ],
+    // A block whose norms stand behind its branches has the same tensors.
     usual: &[
+        ("block", Literal::Text("Block")),
         ("norm_eps", Literal::Real(1e-6)),
         ("act_layer", Literal::Text("gelu")),
         ("global_pool", Literal::Text("token")),

@@ -2,7 +2,7 @@
 
 use super::super::super::source::{Inquiry, axes};
 use super::super::field::Literal;
-use super::super::structure::{Sign, Structure};
+use super::super::structure::{Sign, Structure, image_origin};
 use super::super::training::Training;
 use super::super::{TimmConfig, arguments};
 use crate::facts::{Evidence, FactError, Question};
@@ -47,14 +47,15 @@ fn check(inquiry: &Inquiry<'_>, evidence: &mut Evidence) -> Result<bool, FactErr
     let [rows, heads] = axes::<2>(tensors, name, FAMILY)?;
     let [_, _, height, width] = axes::<4>(tensors, "patch_embed.proj.weight", FAMILY)?;
     evidence.weights("num_heads", heads, name);
-    let trained = Training::of(inquiry.source)?.size.map(|size| size.value);
+    let trained = Training::of(inquiry.source)?.image_size();
     let configured =
         TimmConfig::of(inquiry.source)?.as_ref().map(arguments::image_size).transpose()?.flatten();
     let saved = || inquiry.modules.pair("patch_embed", "img_size");
     let wanted = inquiry.options.image_size;
     // Three rows belong to the class token.
     let distances = rows.saturating_sub(3);
-    let stated = wanted.or(trained).or(configured).or_else(saved);
+    let said = trained.or(configured).or_else(saved);
+    let stated = wanted.or(said);
     let image = stated.filter(|size| distances_of(*size, [height, width]) == Some(distances));
     match image.or_else(|| square(distances, [height, width])) {
         Some(image) => {
@@ -67,7 +68,8 @@ fn check(inquiry: &Inquiry<'_>, evidence: &mut Evidence) -> Result<bool, FactErr
                     ),
                 ));
             }
-            evidence.weights("img_size", image.to_vec(), name);
+            let origin = image_origin(wanted, said, name);
+            evidence.add("img_size", image.to_vec(), origin);
         }
         None => {
             let what = format!(

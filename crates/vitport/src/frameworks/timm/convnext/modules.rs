@@ -16,7 +16,7 @@ const STAGE: Class =
     Class::new(&["timm.models.convnext.ConvNeXtStage"], &[("grad_checkpointing", Says::Nothing)]);
 const BLOCK: Class = Class::new(
     &["timm.models.convnext.ConvNeXtBlock"],
-    &[("use_conv_mlp", Says::Fact("conv_mlp", Read::Flag))],
+    &[("use_conv_mlp", Says::Fact("conv_mlp", Read::Flag)), ("gamma", Says::Is(&[Literal::Null]))],
 );
 
 /// Normalises channels by their response over all positions. Which axes these are follows from how the MLP's layers are saved.
@@ -45,7 +45,8 @@ pub(super) const MODULES: &[Role] = &[
     Role::new(&["stem.1", "stages.*.downsample.0", "stages.*.blocks.*.norm", "head.norm"], NORMS),
     Role::new(&["stages.*"], &[&STAGE]),
     Role::new(&["stages.*.downsample"], &[&SEQUENTIAL, &IDENTITY]),
-    Role::new(&["stages.*.downsample.1"], &[&CONV]).says(&[("stride", Says::Is(&[Literal::Pair(2, 2)]))]),
+    Role::new(&["stages.*.downsample.1"], &[&CONV])
+        .says(&[("stride", Says::Tells("output_stride", &[(Literal::Pair(2, 2), Literal::Number(32))]))]),
     Role::new(&["stages.*.blocks.*"], &[&BLOCK]),
     Role::new(&["stages.*.blocks.*.conv_dw"], &[&CONV]).says(&[
         ("padding", Says::Follows(|at| at.of_stage("kernel_sizes").map(|size| json!([size / 2, size / 2])))),

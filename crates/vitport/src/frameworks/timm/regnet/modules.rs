@@ -12,7 +12,15 @@ use super::super::field::Literal;
 
 const REGNET: Class = Class::new(&["timm.models.regnet.RegNet"], &[]);
 const STAGE: Class = Class::new(&["timm.models.regnet.RegStage"], &[("grad_checkpointing", Says::Nothing)]);
-const BLOCK: Class = Class::new(&["timm.models.regnet.Bottleneck"], &[]);
+/// Lists the parts that are None before timm 0.8 where a block lacks them.
+const WITHOUT: &[(&str, Says)] = &[
+    ("se", Says::Is(&[Literal::Null])),
+    ("downsample", Says::Is(&[Literal::Null])),
+    ("drop_path", Says::Is(&[Literal::Null])),
+];
+/// Each stage has a stride of 2.
+const BLOCK: Class =
+    Class::new(&["timm.models.regnet.Bottleneck"], WITHOUT).means("output_stride", Literal::Number(32));
 const NORMS: &[&Class] = &[&TIMM_BATCH_NORM, &BATCH_NORM];
 
 /// Returns the stride of a block, 2 in the first of each stage.

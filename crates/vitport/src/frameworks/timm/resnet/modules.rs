@@ -26,16 +26,20 @@ const OF_A_BLOCK: &[(&str, Says)] = &[
     ("stride", Says::Follows(|at| Some(json!(stride(at))))),
     ("dilation", Says::Is(&[Literal::Number(1)])),
     ("se", ABSENT),
-    ("aa", ABSENT),
+    ("aa", Says::Tells("anti_aliasing", &[(Literal::Null, Literal::NO)])),
     ("drop_block", ABSENT),
     ("drop_path", ABSENT),
     ("downsample", ABSENT),
 ];
 const ABSENT: Says = Says::Is(&[Literal::Null]);
 const BASIC: Class =
-    Class::new(&["timm.models.resnet.BasicBlock", "torchvision.models.resnet.BasicBlock"], OF_A_BLOCK);
+    Class::new(&["timm.models.resnet.BasicBlock", "torchvision.models.resnet.BasicBlock"], OF_A_BLOCK)
+        .means(STRIDE.0, STRIDE.1);
 const BOTTLENECK: Class =
-    Class::new(&["timm.models.resnet.Bottleneck", "torchvision.models.resnet.Bottleneck"], OF_A_BLOCK);
+    Class::new(&["timm.models.resnet.Bottleneck", "torchvision.models.resnet.Bottleneck"], OF_A_BLOCK)
+        .means(STRIDE.0, STRIDE.1);
+/// What strides of 2 in all stages but the first come to.
+const STRIDE: (&str, Literal) = ("output_stride", Literal::Number(32));
 
 /// Returns the stride of a block: 2 in the first of each stage but the first.
 fn stride(at: &At<'_>) -> u64 {

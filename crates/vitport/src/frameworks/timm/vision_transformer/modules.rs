@@ -148,7 +148,8 @@ fn head_dim(at: &At<'_>) -> Option<u64> {
     at.facts.number("embed_dim")?.checked_div(at.number("num_heads")?)
 }
 
-const BLOCK: Class = Class::new(&["timm.models.vision_transformer.Block"], &[]);
+const BLOCK: Class =
+    Class::new(&["timm.models.vision_transformer.Block"], &[]).means("block", Literal::Text("Block"));
 const RES_POST_BLOCK: Class = Class::new(&["timm.models.vision_transformer.ResPostBlock"], &[])
     .means("block", Literal::Text("ResPostBlock"));
 

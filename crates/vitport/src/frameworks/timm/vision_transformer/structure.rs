@@ -2,7 +2,7 @@
 
 use super::super::super::source::{Inquiry, axes};
 use super::super::field::Literal;
-use super::super::structure::{Sign, Structure};
+use super::super::structure::{Sign, Structure, image_origin};
 use super::super::training::Training;
 use super::super::{TimmConfig, arguments};
 use crate::facts::{Evidence, FactError, Question};
@@ -139,7 +139,7 @@ fn image_size(
 ) -> Result<(), FactError> {
     let wanted = inquiry.options.image_size;
     let saved = || inquiry.modules.pair("patch_embed", "img_size");
-    let trained = Training::of(inquiry.source)?.size.map(|size| size.value);
+    let trained = Training::of(inquiry.source)?.image_size();
     let configured =
         TimmConfig::of(inquiry.source)?.as_ref().map(arguments::image_size).transpose()?.flatten();
     let stated = trained.or(configured).or_else(saved);
@@ -165,7 +165,8 @@ fn image_size(
                     ),
                 ));
             }
-            evidence.weights("img_size", image.to_vec(), "pos_embed");
+            let origin = image_origin(wanted, stated, "pos_embed");
+            evidence.add("img_size", image.to_vec(), origin);
             // Without such tokens it means nothing.
             if prefix > 0 {
                 evidence.weights("no_embed_class", !are_embedded, "pos_embed");
