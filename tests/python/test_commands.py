@@ -3,9 +3,10 @@ import json
 import pickle
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
-from conftest import FILES, PHOTO, TWIN
+from conftest import FILES, PHOTO, ROOT, TWIN
 
 import vitport
 
@@ -130,7 +131,12 @@ def test_the_command_is_installed():
     assert subprocess.run([sys.executable, "-m", "vitport", "plan", "no-such.pth"], capture_output=True).returncode == 3
 
 
-def path_of_python():
-    from pathlib import Path
+def test_the_name_that_hf_looks_for_is_the_command_too():
+    extension = ROOT / "examples/hf-vitport"
+    assert 'dependencies = ["vitport"]' in (extension / "pyproject.toml").read_text()
+    version = subprocess.run(["hf-vitport", "--version"], capture_output=True, text=True, env=path_of_python()).stdout
+    assert version.split() == ["vitport", vitport.__version__]
 
+
+def path_of_python():
     return {"PATH": str(Path(sys.executable).parent)}

@@ -176,3 +176,56 @@ def test_nothing_large_is_imported():
     script = "import sys, vitport; print(*sys.modules)"
     modules = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
     assert not {"numpy", "torch", "json", "dataclasses", "mmap", "transformers"} & set(modules)
+
+
+@pytest.fixture
+def slow_server():
+    """An address that brings an image at ten kilobytes a second, and one that never answers."""
+    from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+    class Slow(BaseHTTPRequestHandler):
+        def do_GET(self):
+            if self.path.startswith("/never"):
+                time.sleep(5)
+                return
+            self.send_response(200)
+            self.send_header("Content-Length", "10000000")
+            self.end_headers()
+            try:
+                for _ in range(1000):
+                    self.wfile.write(b"x" * 1000)
+                    time.sleep(0.1)
+            except OSError:
+                pass
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Slow)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+
+
+@pytest.mark.parametrize("page", ["slow", "never"])
+def test_ctrl_c_does_not_wait_for_the_network(slow_server, tmp_path, page):
+    script = """
+import sys, time, _thread, threading, vitport
+source, out, image = sys.argv[1:]
+sent = []
+def interrupt():
+    sent.append(time.monotonic())
+    _thread.interrupt_main()
+threading.Timer(1.0, interrupt).start()
+try:
+    vitport.convert(source, out, image=image)
+except KeyboardInterrupt:
+    print("interrupted", time.monotonic() - sent[0])
+"""
+    command = [sys.executable, "-c", script, TWIN, tmp_path / "vit", f"{slow_server}/{page}.png"]
+    environment = {**os.environ, "no_proxy": "127.0.0.1"}
+    run = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment)
+    word, took = run.stdout.split()
+    assert word == "interrupted" and float(took) < 0.5 + float(os.environ.get("VITPORT_SLOWER", "0")), run
+    assert list(tmp_path.iterdir()) == []

@@ -77,3 +77,30 @@ pub fn arguments(name: &str, takes: Takes, given: &Given) -> Result<Vec<OsString
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn typed(name: &str, takes: Takes, values: &[&str]) -> Vec<OsString> {
+        arguments(name, takes, &Given::Values(values.iter().map(OsString::from).collect())).unwrap()
+    }
+
+    #[test]
+    fn values_become_what_would_be_typed() {
+        assert_eq!(typed("num_heads", Takes::Value, &["1", "3"]), ["--num-heads=1,3"]);
+        assert_eq!(typed("drop", Takes::Repeated, &["a,b", "c"]), ["--drop=a,b", "--drop=c"]);
+        assert_eq!(arguments("force", Takes::Nothing, &Given::Flag(true)).unwrap(), ["--force"]);
+        assert!(arguments("force", Takes::Nothing, &Given::Flag(false)).unwrap().is_empty());
+        assert!(arguments("force", Takes::Nothing, &Given::Values(Vec::new())).is_err());
+        assert!(arguments("mean", Takes::Value, &Given::Flag(true)).is_err());
+    }
+
+    #[test]
+    fn only_what_help_shows_is_an_option() {
+        let inspect = options("inspect");
+        assert_eq!(inspect.get("key"), Some(&Takes::Value));
+        assert!(["evidence", "json", "help", "file"].iter().all(|name| !inspect.contains_key(*name)));
+        assert!(options("no such command").is_empty());
+    }
+}

@@ -90,11 +90,7 @@ fn fail(mut failure: Failure, is_plan: bool, typed: &CommandLine, output: &Print
 fn run_and_ask(mut arguments: Arguments, typed: &mut CommandLine, output: &Printer) -> Result<u8, Failure> {
     loop {
         let may_ask = ask::may_ask(&arguments);
-        let source = source_of(&arguments.command);
-        let failure = match run_command(arguments.command, output).map_err(|failure| match &source {
-            Some(source) => failure.of_source(source),
-            None => failure,
-        }) {
+        let failure = match run_command(arguments.command, output) {
             Err(failure) if may_ask => failure,
             result => return result,
         };
@@ -132,7 +128,16 @@ fn outlive_the_file_size_limit() {
     let _ = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, seen);
 }
 
+/// Runs a command. A failure that is about what the source is names it.
 fn run_command(command: Command, output: &Printer) -> Result<u8, Failure> {
+    let source = source_of(&command);
+    run_as_it_is(command, output).map_err(|failure| match &source {
+        Some(source) => failure.of_source(source),
+        None => failure,
+    })
+}
+
+fn run_as_it_is(command: Command, output: &Printer) -> Result<u8, Failure> {
     match command {
         Command::Convert(arguments) => commands::convert::run(*arguments, output),
         Command::Batch(arguments) => commands::batch::run(&arguments, output),

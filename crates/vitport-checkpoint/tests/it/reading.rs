@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use vitport_checkpoint::{Checkpoint, CheckpointErrorClass, Reason};
+use vitport_checkpoint::{Checkpoint, CheckpointErrorClass, Limits, Reason, Stop};
 
 use crate::support::pickles::Pickle;
 use crate::support::zips::{deflated, entry, zip};
@@ -27,6 +27,22 @@ fn any_block_of_any_tensor() {
                 }
             }
         }
+    }
+}
+
+#[test]
+fn reading_ends_when_it_is_told_to() {
+    for file in ["small.pth", "deflated.pth", "views.pth"] {
+        let limits = Limits { stop: Stop::default(), ..Limits::default() };
+        let c = Checkpoint::open(&data(file), &limits).unwrap();
+        let tensor = c.tensors().iter().find(|tensor| tensor.elements() > 0).unwrap();
+        let mut out = vec![0; tensor.dtype.size() as usize];
+        limits.stop.stop();
+        let error = c.read(tensor, 0, &mut out).unwrap_err();
+        assert_eq!(error.class(), CheckpointErrorClass::Io, "{file}");
+        assert!(error.to_string().contains("reading was stopped"), "{error}");
+        assert!(c.audit().finish().is_err(), "{file}");
+        assert!(Checkpoint::open(&data(file), &limits).is_err(), "{file}");
     }
 }
 
