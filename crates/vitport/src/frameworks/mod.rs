@@ -7,7 +7,7 @@ mod known_model;
 mod literal;
 pub mod microsoft;
 mod saved_modules;
-mod source;
+pub mod source;
 pub mod timm;
 pub mod transformers;
 
