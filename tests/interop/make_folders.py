@@ -29,7 +29,6 @@ from transformers import (
 SMALL = {"hidden_size": 48, "num_hidden_layers": 2, "num_attention_heads": 3, "intermediate_size": 96, "image_size": 32, "patch_size": 8}
 NAMES = "ant bee cat dog elk".split()
 LABELS = {"id2label": dict(enumerate(NAMES)), "label2id": {name: i for i, name in enumerate(NAMES)}}
-CONV = {"embedding_size": 16, "hidden_sizes": [16, 24, 32, 40], "depths": [2, 1, 1, 2]}
 
 # Name: class, config, image processor. transformers' own epsilon of a ViT is 1e-12, which timm has no argument for.
 FOLDERS = {
@@ -45,7 +44,7 @@ FOLDERS = {
         ConvNextConfig(hidden_sizes=[16, 24, 32, 40], depths=[1, 2, 1, 1], **LABELS, layer_norm_eps=1e-6),
         ConvNextImageProcessor(size={"shortest_edge": 64}),
     ),
-    "resnet": (ResNetForImageClassification, ResNetConfig(**CONV, layer_type="bottleneck", **LABELS), ConvNextImageProcessor(size={"shortest_edge": 64})),
+    "resnet": (ResNetForImageClassification, ResNetConfig(hidden_sizes=[64, 128, 256, 512], depths=[2, 2, 2, 2], layer_type="basic", **LABELS), ConvNextImageProcessor(size={"shortest_edge": 64})),
     "regnet": (
         RegNetForImageClassification,
         RegNetConfig(embedding_size=32, hidden_sizes=[24, 56, 152, 368], depths=[1, 1, 4, 7], groups_width=8, layer_type="y", **LABELS),
