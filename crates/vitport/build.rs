@@ -8,12 +8,12 @@ use std::path::Path;
 use flate2::Compression;
 use flate2::write::DeflateEncoder;
 
-/// What an index line and a block are made of.
+/// Holds what an index line and a block are made of.
 #[derive(Default)]
 struct Module<'a> {
     name: &'a str,
     architectures: Vec<&'a str>,
-    /// Lines of classes.tsv, architectures.tsv and tags.tsv.
+    /// Gives the lines of classes.tsv, architectures.tsv and tags.tsv.
     tables: [String; 3],
 }
 

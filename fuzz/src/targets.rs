@@ -198,7 +198,7 @@ pub fn config(data: &[u8]) {
             std::fs::write(folder.join("config.json"), document).expect("a temporary file");
             match Classifier::open(&folder, &Limits::default()) {
                 Ok(classifier) => {
-                    let _ = classifier.top5(small_image());
+                    let _ = classifier.top(small_image(), 5);
                 }
                 Err(error) => shown(&error.to_string()),
             }

@@ -21,6 +21,10 @@ def check_loading(report):
         "ViTForImageClassification": ["classifier"],
         "ConvNextForImageClassification": ["classifier"],
         "ConvNextV2ForImageClassification": ["classifier"],
+        "ResNetForImageClassification": ["classifier"],
+        "RegNetForImageClassification": ["classifier"],
+        "SwinForImageClassification": ["classifier"],
+        "Swinv2ForImageClassification": ["classifier"],
         "CvtForImageClassification": ["classifier", "layernorm"],
     }
     left = {key.split(".")[0] for key in base["unexpected_keys"]}

@@ -5,7 +5,7 @@
 
 Each twin is built by the tag's own architecture function, of two blocks, and has as many classes as its head can keep: seven, or none.
 `make` writes made.json (a row a tag: exit code, the report's target, the last line of a refusal), `open` writes opened.vN.json (a row a
-folder: `exact`, `features`, `wrong` or the exception).
+folder: `exact`, `output` or `features` by the line of Python that the report has, `wrong` or the exception).
 """
 import json
 import os
@@ -62,7 +62,7 @@ def make_one(directory, index, name):
     save_for_hf(model, source, safe_serialization=True, model_args={key: args[key] for key in args if key != "num_classes"})
     batch = torch.randn(2, 3, *model.patch_embed.img_size, generator=torch.Generator().manual_seed(index))
     features = model.forward_features(batch)
-    truth = {"input": batch, "output": model.forward_head(features), "pooled": model.forward_head(features, pre_logits=True)}
+    truth = {"input": batch, "output": model.forward_head(features), "pooled": model.pool(features), "tokens": features}
     np.savez(directory / f"{index}.npz", **{key: value.numpy() for key, value in truth.items()})
     run = environment.convert(source, folder, "--report", directory / f"{index}.report.json")
     row = {"index": index, "code": run.returncode}
@@ -86,7 +86,8 @@ def near(found, expected):
 
 @torch.no_grad()
 def judge(directory, row):
-    """Whether a folder gives timm's output, timm's pooled features by the line of Python that its report has, or neither."""
+    """Whether a folder gives timm's output (by the line of Python that its report has: `output`), timm's tokens or pooled features by
+    that line, or neither."""
     import transformers
 
     folder, truth = directory / f"{row['index']}.out", np.load(directory / f"{row['index']}.npz")
@@ -98,7 +99,10 @@ def judge(directory, row):
     outputs = model.eval()(torch.from_numpy(truth["input"]))
     outside = row["target"]["outside"]
     if outside:
-        return "features" if near(eval(outside["code"], {"outputs": outputs}), truth["pooled"]) else "wrong"
+        found = eval(outside["code"], {"outputs": outputs})
+        if near(found, truth["output"]):
+            return "output"
+        return "features" if near(found, truth["pooled"]) or near(found, truth["tokens"]) else "wrong"
     for name in ("logits", "image_embeds", "summary", "pooler_output"):
         if getattr(outputs, name, None) is not None:
             return "exact" if near(getattr(outputs, name), truth["output"]) else f"wrong: {name}"

@@ -8,6 +8,7 @@ use std::sync::{Arc, OnceLock};
 use foldhash::fast::RandomState;
 
 use crate::contents::{Branch, Contents};
+use crate::dtype::Dtype;
 use crate::error::{CheckpointError, Fault, Reason, refuse};
 use crate::escape::escape;
 use crate::evidence::{FileEvidence, Unsupported};
@@ -393,6 +394,27 @@ impl Checkpoint {
     /// Refuses a file whose length or time of last modification is another one now.
     pub fn check_unchanged(&self) -> Result<(), CheckpointError> {
         self.bytes.check_unchanged()
+    }
+
+    /// Adds a tensor that was computed from others, row-major and little-endian, and returns it: it is read like those of the
+    /// file, and is not among [`tensors`](Self::tensors). Its bytes lie in a temporary file.
+    ///
+    /// # Errors
+    /// When the temporary file cannot be written, or when there are not as many bytes as the shape says.
+    pub fn add(
+        &mut self,
+        name: Arc<str>,
+        dtype: Dtype,
+        shape: &[u64],
+        bytes: &[u8],
+    ) -> Result<Tensor, CheckpointError> {
+        let mut tensor = Tensor::contiguous(name, dtype, shape, 0, 0);
+        if tensor.bytes() != bytes.len() as u64 {
+            let why = "a computed tensor has another number of bytes than its shape says";
+            return Err(CheckpointError::Misuse { tensor: tensor.name.to_string(), why });
+        }
+        tensor.storage = self.bytes.add(bytes).map_err(|fault| fault.in_file(self.first_path()))?;
+        Ok(tensor)
     }
 
     /// Starts reading under supervision: what is read through the audit is checksummed on the way, and at

@@ -10,7 +10,7 @@ use crate::saved_module::SavedModule;
 use crate::storage::Storage;
 use crate::tensor::Tensor;
 
-/// One file, understood.
+/// Holds what one file contains.
 #[derive(Debug, Default)]
 pub(crate) struct Contents {
     /// Holds all tensors under their full dotted paths, in the order of a depth-first walk.
@@ -19,11 +19,11 @@ pub(crate) struct Contents {
     pub(crate) storages: Vec<Storage>,
     /// Holds every dict, list or object that holds tensors, parents before children. The first is the top.
     pub(crate) branches: Vec<Branch>,
-    /// Tensors that are not plain blocks of elements.
+    /// Lists the tensors that are not plain blocks of elements.
     pub(crate) unsupported: Vec<Unsupported>,
     /// Says what lies next to the weights.
     pub(crate) metadata: Vec<Metadata>,
-    /// Modules that were saved whole, by their full paths.
+    /// Lists the modules that were saved whole, by their full paths.
     pub(crate) modules: Vec<SavedModule>,
     /// Holds the rest.
     pub(crate) evidence: FileEvidence,

@@ -7,13 +7,13 @@ use crate::{safetensors, tar, zip};
 /// Describes the kinds of file that have a reader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// safetensors.
+    /// Stands for safetensors.
     Safetensors,
     /// Means a zip, of PyTorch's or of numpy's.
     Zip,
-    /// PyTorch's old tar.
+    /// Stands for PyTorch's old tar.
     Tar,
-    /// Something that begins as a pickle: PyTorch's legacy stream, or a plain one.
+    /// Stands for something that begins as a pickle: PyTorch's legacy stream, or a plain one.
     Pickle,
     /// Means a JSON document: a shard index.
     Json,

@@ -35,7 +35,7 @@ pub enum CheckpointError {
         /// Says what in it, and why.
         refusal: Refusal,
     },
-    /// A pickle would make a dangerous call in Python.
+    /// Reports a pickle that would make a dangerous call in Python.
     #[error(
         "{}: loading this file in Python would run {call}; do not load it, get the weights from a source that you trust",
         Shown(path)

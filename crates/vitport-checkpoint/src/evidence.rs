@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::tensor::Dims;
 
-/// Sentences that are kept.
+/// Limits the sentences that are kept.
 const NOTES: usize = 64;
 
 /// Holds everything noteworthy about a checkpoint's files.

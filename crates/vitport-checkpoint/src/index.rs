@@ -19,11 +19,11 @@ use crate::source::Source;
 pub(crate) struct Index {
     /// Holds the shards in the order in which the index first names them.
     pub(crate) shards: Vec<Shard>,
-    /// For each tensor, its shard's number.
+    /// Gives for each tensor its shard's number.
     pub(crate) weight_map: HashMap<String, usize>,
 }
 
-/// One file of an index.
+/// Describes one file of an index.
 #[derive(Debug)]
 pub(crate) struct Shard {
     /// Holds its name as the index writes it.
@@ -106,7 +106,7 @@ struct Document {
     weight_map: Option<WeightMap>,
 }
 
-/// Tensor to shard, in the order of the file, duplicates kept.
+/// Maps a tensor to its shard, in the order of the file, duplicates kept.
 struct WeightMap(Vec<(String, String)>);
 
 impl<'de> Deserialize<'de> for Document {

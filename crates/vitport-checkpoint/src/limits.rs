@@ -4,6 +4,8 @@
 //! memory is set aside for it. The defaults are far above what published vision models need (the largest
 //! hold some thousands of tensors), and small enough that a refusal takes well under a second and 200 MB.
 
+use crate::stop::Stop;
+
 /// Describes the limits of one [`Checkpoint::open`](crate::Checkpoint::open). Change single fields of the default:
 ///
 /// ```
@@ -46,6 +48,8 @@ pub struct Limits {
     /// refused. The call is never made here, and [`FileEvidence::dangerous_call`](crate::FileEvidence::dangerous_call) names
     /// it. [`Checkpoint::survey`](crate::Checkpoint::survey) shows such files in any case.
     pub allow_dangerous_pickle: bool,
+    /// Ends all reading of the files' bytes with an error, while they are opened or later, once it is told to. Default never.
+    pub stop: Stop,
 }
 
 impl Default for Limits {
@@ -64,6 +68,7 @@ impl Default for Limits {
             max_metadata: 4096,
             max_shards: 4096,
             allow_dangerous_pickle: false,
+            stop: Stop::default(),
         }
     }
 }

@@ -36,7 +36,7 @@ pub(crate) fn read(path: &Path, limits: &Limits) -> Result<(Vec<Source>, Content
 }
 
 fn read_file(path: &Path, limits: &Limits) -> Result<(Vec<Source>, Contents), CheckpointError> {
-    let source = Source::open(path)?;
+    let source = Source::open(path, &limits.stop)?;
     let kind = detect::kind(&source).map_err(|fault| fault.in_file(path))?;
     if kind == Kind::Json {
         let index = index::read(&source, limits).map_err(|fault| fault.in_file(path))?;
@@ -91,8 +91,14 @@ fn weight_file(folder: &Path) -> Result<PathBuf, CheckpointError> {
     found.sort_unstable();
     let shown =
         |path: &PathBuf| format!("'{}'", escape(&path.file_name().unwrap_or_default().to_string_lossy()));
+    let runs = if found.is_empty() { training_folder::checkpoints(folder) } else { Vec::new() };
     let question: Result<(), Fault> = match found.as_slice() {
         [only] => return Ok(only.clone()),
+        [] if !runs.is_empty() => {
+            let names: Vec<String> = runs.iter().take(12).map(|name| format!("'{}'", escape(name))).collect();
+            let what = "the folder holds no weight file, and folders of a training run that may hold one";
+            refuse(Reason::Ambiguous, format!("{what}: {}", names.join(", ")))
+        }
         [] => {
             refuse(Reason::NoTensors, "the folder holds no weight file (.safetensors, .pth, .pt, .bin, .npz)")
         }
@@ -115,7 +121,7 @@ fn read_shards(
     let mut joined = Contents::default();
     let mut owners = HashMap::new();
     for (number, shard) in index.shards.iter().enumerate() {
-        let source = Source::open(&shard.path).map_err(|error| match error {
+        let source = Source::open(&shard.path, &limits.stop).map_err(|error| match error {
             CheckpointError::NotFound { .. } => missing_shard(path, &shard.name),
             other => other,
         })?;

@@ -13,17 +13,17 @@ use std::time::SystemTime;
 use crate::error::{Fault, Reason, refuse};
 use crate::source::read_at;
 
-/// Files of checkpoints that are open at a time in this process. Systems allow 256 (macOS) or 1,024 (Linux) unless told
+/// Gives the files of checkpoints that are open at a time in this process. Systems allow 256 (macOS) or 1,024 (Linux) unless told
 /// otherwise.
 const MOST_OPEN: usize = 128;
 
-/// The files that are open.
+/// Lists the files that are open.
 static OPEN: Mutex<Vec<Weak<Opened>>> = Mutex::new(Vec::new());
 
 /// Counts the uses of all files, so that the one that was not used for longest is known.
 static CLOCK: AtomicU64 = AtomicU64::new(0);
 
-/// What distinguishes a file from another of its name, and from itself after it was written to.
+/// Holds what distinguishes a file from another of its name, and from itself after it was written to.
 #[derive(Debug, PartialEq, Eq)]
 struct State {
     len: u64,
@@ -46,7 +46,7 @@ impl State {
     }
 }
 
-/// A file that was opened once.
+/// Holds a file that was opened once.
 #[derive(Debug)]
 pub(crate) struct Opened {
     path: PathBuf,
@@ -67,7 +67,7 @@ impl Opened {
         Ok(opened)
     }
 
-    /// The length that the file had.
+    /// Returns the length that the file had.
     pub(crate) fn len(&self) -> u64 {
         self.state.len
     }
@@ -126,7 +126,7 @@ fn make_room_for(opened: &Arc<Opened>) {
     }
 }
 
-/// A file of a checkpoint, to be read at positions.
+/// Reads a file of a checkpoint at positions.
 #[derive(Clone, Debug)]
 pub struct FileHandle(pub(crate) Arc<Opened>);
 

@@ -202,7 +202,7 @@ fn tagged<S: Serializer>(
     map.end()
 }
 
-/// Named values as a JSON object.
+/// Writes named values as a JSON object.
 pub(crate) struct Entries<'a>(pub(crate) &'a [(String, PlainValue)]);
 
 impl Serialize for Entries<'_> {

@@ -80,7 +80,7 @@ const KNOWN: [&str; 26] = [
     "weight",
 ];
 
-/// Words in the name of a part that a training run needs to go on, and nobody else.
+/// Lists the words in the name of a part that a training run needs to go on, and nobody else.
 const TRAINING: [&str; 8] = ["optim", "sched", "scaler", "rng", "amp", "loss", "criterion", "random_state"];
 
 /// Returns whether a name is that of a part which a training run needs to go on.

@@ -14,8 +14,8 @@ pub struct SavedModule {
     /// Holds the class by its module and name, as the file writes it, such as `timm.layers.attention.Attention`. Of a TorchScript
     /// archive without `__torch__` and without the numbers that tell classes of one name apart.
     pub class: String,
-    /// Holds the attributes that are not tensors, submodules or internals of `torch.nn.Module`, in the order of the file. Of a
-    /// TorchScript archive its constants too.
+    /// Holds the attributes that are not parameters, buffers, submodules or internals of `torch.nn.Module`, in the order of the
+    /// file. Hooks of the forward pass are under their name in Python (`_forward_hooks`). Of a TorchScript archive its constants too.
     #[serde(serialize_with = "as_object")]
     pub attributes: Vec<(String, PlainValue)>,
     /// Holds the calls in the code of a TorchScript class, as the code writes them: `torch.gelu(input, approximate="tanh")`.

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use crate::error::{CheckpointError, Fault, Reason, Refusal, refuse};
 use crate::opened::{FileHandle, Opened};
+use crate::stop::Stop;
 
 /// Describes an open regular file, the length it had, and when it had last been written to.
 #[derive(Debug)]
@@ -17,11 +18,12 @@ pub(crate) struct Source {
     pub(crate) path: PathBuf,
     pub(crate) len: u64,
     opened: Arc<Opened>,
+    stop: Stop,
 }
 
 impl Source {
     /// Opens a regular file. Pipes, devices and folders are not opened at all.
-    pub(crate) fn open(path: &Path) -> Result<Self, CheckpointError> {
+    pub(crate) fn open(path: &Path, stop: &Stop) -> Result<Self, CheckpointError> {
         let failed = |source: io::Error| match source.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::InvalidFilename => {
                 CheckpointError::NotFound { path: path.to_path_buf() }
@@ -38,7 +40,7 @@ impl Source {
             fault.map_err(|fault| fault.in_file(path))?;
         }
         let opened = Opened::open(path).map_err(failed)?;
-        Ok(Self { path: path.to_path_buf(), len: opened.len(), opened })
+        Ok(Self { path: path.to_path_buf(), len: opened.len(), opened, stop: stop.clone() })
     }
 
     /// Refuses a file that was written to since it was opened, as far as its length and its time show it.
@@ -46,13 +48,16 @@ impl Source {
         self.opened.check_unchanged()
     }
 
-    /// Another handle of the same file.
+    /// Returns another handle of the same file.
     pub(crate) fn handle(&self) -> FileHandle {
         FileHandle(Arc::clone(&self.opened))
     }
 
     /// Fills `out` from `offset` on, in one positional read where the operating system allows.
     pub(crate) fn read_exact_at(&self, out: &mut [u8], offset: u64) -> Result<(), Fault> {
+        if self.stop.is_stopped() {
+            return Err(io::Error::other("reading was stopped").into());
+        }
         match read_exact_at(&*self.opened.file()?, out, offset) {
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => refuse(
                 Reason::Truncated,
@@ -118,7 +123,7 @@ pub(crate) fn read_exact_at(file: &File, mut out: &mut [u8], mut offset: u64) ->
 pub(crate) enum Origin<'a> {
     /// Means a file.
     File(&'a Source),
-    /// Bytes in memory: a record that had to be decompressed.
+    /// Holds the bytes in memory: a record that had to be decompressed.
     Memory(&'a [u8]),
 }
 
@@ -146,7 +151,7 @@ impl Origin<'_> {
     }
 }
 
-/// Bytes that are fetched at a time.
+/// Gives the bytes that are fetched at a time.
 const FETCHED: u64 = 8 << 10;
 
 /// Describes a forward reader of the bytes `position..end` of an origin.
@@ -157,7 +162,7 @@ pub(crate) struct Stream<'a> {
     base: u64,
     end: u64,
     buffer: Vec<u8>,
-    /// Bytes of the buffer that are already consumed.
+    /// Gives the bytes of the buffer that are already consumed.
     used: usize,
 }
 

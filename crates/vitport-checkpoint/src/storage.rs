@@ -28,7 +28,7 @@ pub struct Storage {
     pub len: u64,
     /// Counts the decoded bytes before element 0: an array's own header inside a zip record, otherwise 0.
     pub origin: u64,
-    /// The CRC-32 of the decoded bytes, where the container records one and it means something.
+    /// Gives the CRC-32 of the decoded bytes, where the container records one and it means something.
     pub crc32: Option<u32>,
     /// Says how its bytes are encoded in the file.
     pub encoding: Encoding,
@@ -55,6 +55,9 @@ pub enum Encoding {
         #[serde(skip)]
         bytes: Arc<[u8]>,
     },
+    /// Means that they lie in none of the files: they were computed and added
+    /// ([`Checkpoint::add`](crate::Checkpoint::add)).
+    Computed,
 }
 
 impl Storage {

@@ -1,4 +1,4 @@
-//! Folders that training programs write: torch.distributed.checkpoint's, DeepSpeed's.
+//! Folders that training programs write: torch.distributed.checkpoint's, DeepSpeed's, Hugging Face Trainer's.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use crate::error::{Fault, Reason, refuse};
 use crate::escape::escape;
 use crate::regular::read_regular;
 
-/// Bytes that DeepSpeed's `latest` may have, which is the name of a folder.
+/// Limits the bytes that DeepSpeed's `latest` may have, which is the name of a folder.
 const MAX_LATEST: u64 = 4096;
 
 /// Returns the one file of such a folder that holds the weights; none if it is another folder.
@@ -55,6 +55,19 @@ pub(crate) fn weight_file(folder: &Path) -> Result<Option<PathBuf>, Fault> {
         }
     }
     Ok(None)
+}
+
+/// Names the checkpoints that Hugging Face's Trainer wrote into a folder, `checkpoint-500` and so on, the last one first; none if
+/// there is none.
+pub(crate) fn checkpoints(folder: &Path) -> Vec<String> {
+    let step = |name: &str| name.strip_prefix("checkpoint-")?.parse::<u64>().ok();
+    let mut found: Vec<(u64, String)> = names(folder)
+        .into_iter()
+        .filter_map(|name| Some((step(&name)?, name)))
+        .filter(|(_, name)| folder.join(name).is_dir())
+        .collect();
+    found.sort_unstable_by(|one, other| other.cmp(one));
+    found.into_iter().map(|(_, name)| name).collect()
 }
 
 /// Returns the names in a folder, in order; none if it cannot be listed.

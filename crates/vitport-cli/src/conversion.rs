@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use vitport::folder::publish::check;
 use vitport::pipeline::WriteOptions;
 use vitport::pipeline::{self, ConvertRequest, Converted, Event, Hooks, Staged};
-use vitport::verify::accounts;
+use vitport::verify::{accounts, page};
 use vitport_checkpoint::escape;
 
 use crate::arguments::ConvertArguments;
@@ -17,7 +17,6 @@ use crate::progress;
 use crate::request::request;
 use crate::show::prepared::facts;
 use crate::source::open;
-use crate::terminal::message::note_line;
 use crate::verification::{self, files_of};
 
 /// Converts. Results are for the caller to show; only remarks on the way are printed here. `before_publishing` is called when
@@ -81,9 +80,10 @@ pub fn convert(
         request,
         &Hooks {
             event: &event,
-            judged: &|report, staging| match (&report_file, &image) {
-                (Some(file), Some(image)) => file.write(report, image, staging),
-                _ => Ok(()),
+            judged: &|report, staging| {
+                let Some(image) = &image else { return Ok(()) };
+                output.page(|| page::html(report, image));
+                report_file.as_ref().map_or(Ok(()), |file| file.write(report, image, staging))
             },
             before_publishing,
         },
@@ -92,16 +92,17 @@ pub fn convert(
     spinner.get().into_iter().for_each(ProgressBar::finish_and_clear);
     let converted = converted?;
     if converted.kept_card && output.shows_progress() {
-        note_line("the README.md that was there is kept; --force replaces it by a model card");
+        output.note("the README.md that was there is kept; --force replaces it by a model card");
     }
     if let Some(old) = &converted.left_behind {
-        note_line(&format!(
+        output.note(&format!(
             "the replaced folder could not be removed altogether; it is now {}",
             escape(&old.display().to_string())
         ));
     }
     if !converted.is_published && report_file.is_some_and(|file| file.is_inside()) {
-        note_line("the report was to lie in OUT, which is not published; give it a place outside to keep it");
+        output
+            .note("the report was to lie in OUT, which is not published; give it a place outside to keep it");
     }
     Ok(converted)
 }

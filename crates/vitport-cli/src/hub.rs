@@ -14,11 +14,12 @@ use crate::failure::{Failure, FailureKind};
 use crate::output::Printer;
 use crate::progress;
 use crate::terminal::message::note_line;
+use crate::watch::Watch;
 
-/// Bytes that an image from an address may have.
+/// Limits the bytes that an image from an address may have.
 const MOST_IMAGE_BYTES: u64 = 256 << 20;
 
-/// How files of weights end; a text that ends so and names no file is a path that is not there, and no repository.
+/// Lists how files of weights end; a text that ends so and names no file is a path that is not there, and no repository.
 const EXTENSIONS: [&str; 8] = [".pth", ".pt", ".bin", ".ckpt", ".tar", ".npz", ".safetensors", ".json"];
 
 /// Returns the repository that a text means; `None` if it reads like a path.
@@ -135,7 +136,7 @@ fn settings(hub: &HubOptions) -> Result<HubConfig, Failure> {
     Ok(HubConfig { offline: config.offline || hub.offline, ..config })
 }
 
-/// The client's events as a bar, one file at a time.
+/// Shows the client's events as a bar, one file at a time.
 struct Shown<'a> {
     output: &'a Printer,
     bar: RefCell<ProgressBar>,
@@ -158,6 +159,10 @@ impl<'a> Shown<'a> {
 
 impl Progress for Shown<'_> {
     fn event(&self, event: FetchEvent<'_>) {
+        if self.output.watch().is_some_and(Watch::is_stopped) {
+            // The client waits for bytes and asks nobody whether it is to go on; unwinding lets go of its locks and files.
+            std::panic::resume_unwind(Box::new("stopped"));
+        }
         match event {
             FetchEvent::Started { file, size, resumed_from } if !hides_bars() => {
                 let file = escape(file).to_string();

@@ -5,55 +5,83 @@ use std::any::Any;
 use std::ffi::OsString;
 use std::fmt::Display;
 use std::io::{self, Write};
-use std::process::ExitCode;
 
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::arguments::Common;
 use crate::failure::{Failure, FailureKind};
 use crate::terminal::json::json_text;
-use crate::terminal::message::error_line;
+use crate::terminal::message::{error_line, note_line};
+use crate::watch::Watch;
 
-/// Version of the documents of `--json`. It is raised when a field is removed or changes its meaning.
+/// Gives the version of the documents of `--json`. It is raised when a field is removed or changes its meaning.
 const SCHEMA: u32 = 1;
 
+/// Adds the field `schema` to a document.
+#[derive(Serialize)]
+struct Versioned<'a, T> {
+    schema: u32,
+    #[serde(flatten)]
+    value: &'a T,
+}
+
+/// Returns a document with the field `schema`.
+///
+/// # Errors
+/// If the value cannot be written as JSON.
+pub fn versioned(value: &impl Serialize) -> serde_json::Result<Value> {
+    serde_json::to_value(Versioned { schema: SCHEMA, value })
+}
+
 /// Decides how the command speaks.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Printer {
     json: bool,
     quiet: bool,
     verbose: bool,
+    watch: Option<Watch>,
 }
 
 impl Printer {
     /// Makes one as the options ask.
     pub fn new(common: &Common) -> Self {
-        Self { json: common.json, quiet: common.quiet, verbose: common.verbose }
+        Self { json: common.json, quiet: common.quiet, verbose: common.verbose, watch: None }
     }
 
     /// Makes one for arguments that could not be understood, of which only `--json` matters.
     pub fn for_arguments(typed: &[OsString]) -> Self {
         let mut options = typed.iter().take_while(|argument| *argument != "--");
-        Self { json: options.any(|argument| argument == "--json"), quiet: false, verbose: false }
+        Self { json: options.any(|argument| argument == "--json"), quiet: false, verbose: false, watch: None }
+    }
+
+    /// Makes one that hands documents and remarks to `watch` and prints nothing.
+    pub fn for_program(watch: &Watch) -> Self {
+        Self { json: true, quiet: true, verbose: false, watch: Some(watch.clone()) }
     }
 
     /// Makes one that says nothing and shows no progress, for work whose results somebody else reports.
-    pub fn silent(self) -> Self {
-        Self { json: false, quiet: true, verbose: false }
+    pub fn silent(&self) -> Self {
+        Self { json: false, quiet: true, verbose: false, watch: None }
+    }
+
+    /// Returns what the program that runs the command follows it with; none for a person's.
+    pub fn watch(&self) -> Option<&Watch> {
+        self.watch.as_ref()
     }
 
     /// Returns whether a JSON document is wanted instead of text.
-    pub fn is_json(self) -> bool {
+    pub fn is_json(&self) -> bool {
         self.json
     }
 
     /// Returns whether more is wanted.
-    pub fn is_verbose(self) -> bool {
+    pub fn is_verbose(&self) -> bool {
         self.verbose
     }
 
     /// Returns whether progress may be shown.
-    pub fn shows_progress(self) -> bool {
+    pub fn shows_progress(&self) -> bool {
         !self.quiet && !self.json
     }
 
@@ -61,7 +89,7 @@ impl Printer {
     ///
     /// # Errors
     /// A disk failure if standard output takes nothing; a closed pipe ends the command quietly.
-    pub fn print(self, text: impl Display) -> Result<(), Failure> {
+    pub fn print(&self, text: impl Display) -> Result<(), Failure> {
         // Made first: standard output passes on each line that it is given alone.
         let text = format!("{text}\n");
         let mut stdout = anstream::stdout().lock();
@@ -75,7 +103,7 @@ impl Printer {
     ///
     /// # Errors
     /// As [`Printer::print`].
-    pub fn say(self, text: impl Display) -> Result<(), Failure> {
+    pub fn say(&self, text: impl Display) -> Result<(), Failure> {
         if self.quiet || self.json { Ok(()) } else { self.print(text) }
     }
 
@@ -83,42 +111,59 @@ impl Printer {
     ///
     /// # Errors
     /// As [`Printer::print`].
-    pub fn list(self, value: &impl Serialize) -> Result<(), Failure> {
-        self.print(json_text(value)?)
+    pub fn list(&self, value: &impl Serialize) -> Result<(), Failure> {
+        match &self.watch {
+            None => self.print(json_text(value)?),
+            Some(watch) => {
+                let document = serde_json::to_value(value).map_err(std::io::Error::from)?;
+                watch.hear(|said| said.document = Some(document));
+                Ok(())
+            }
+        }
+    }
+
+    /// Prints a remark on standard error, whatever else is printed.
+    pub fn note(&self, message: &str) {
+        match &self.watch {
+            None => note_line(message),
+            Some(watch) => watch.hear(|said| said.notes.push(message.to_owned())),
+        }
+    }
+
+    /// Keeps a report's page for the program that runs the command.
+    pub fn page(&self, page: impl FnOnce() -> String) {
+        if let Some(watch) = &self.watch {
+            let page = page();
+            watch.hear(|said| said.page = Some(page));
+        }
     }
 
     /// Prints an object with the field `schema` as the one document of `--json`.
     ///
     /// # Errors
     /// As [`Printer::print`].
-    pub fn document(self, value: &impl Serialize) -> Result<(), Failure> {
-        #[derive(Serialize)]
-        struct Versioned<'a, T> {
-            schema: u32,
-            #[serde(flatten)]
-            value: &'a T,
-        }
+    pub fn document(&self, value: &impl Serialize) -> Result<(), Failure> {
         self.list(&Versioned { schema: SCHEMA, value })
     }
 
     /// Says why the command failed, and returns what it exits with.
-    pub fn fail(self, failure: &Failure) -> ExitCode {
+    pub fn fail(&self, failure: &Failure) -> u8 {
         if !failure.message.is_empty() {
             error_line(&failure.message);
             self.document_of(failure);
         }
-        ExitCode::from(failure.kind.exit_code())
+        failure.kind.exit_code()
     }
 
     /// Returns what the command exits with after a panic, which [`say_bug`] has reported.
-    pub fn fail_of_bug(self, panic: &(dyn Any + Send)) -> ExitCode {
+    pub fn fail_of_bug(&self, panic: &(dyn Any + Send)) -> u8 {
         let what = panic.downcast_ref::<String>().map(String::as_str);
         let what = what.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
         self.document_of(&Failure::new(FailureKind::Bug, what));
-        ExitCode::from(FailureKind::Bug.exit_code())
+        FailureKind::Bug.exit_code()
     }
 
-    fn document_of(self, failure: &Failure) {
+    fn document_of(&self, failure: &Failure) {
         if self.json {
             // The exit code says it too, so a closed standard output loses nothing.
             let _ = self.document(&failure.document());

@@ -17,7 +17,7 @@ use crate::terminal::json::json_text;
 /// Holds a place for a report.
 pub struct ReportFile {
     path: PathBuf,
-    /// Its name in the folder that is being made, if it lies there: it then appears with the folder.
+    /// Gives its name in the folder that is being made, if it lies there: it then appears with the folder.
     inside: Option<String>,
 }
 

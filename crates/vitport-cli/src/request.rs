@@ -10,7 +10,7 @@ use vitport_checkpoint::{escape, read_regular};
 use crate::arguments::FactArguments;
 use crate::failure::Failure;
 
-/// Bytes that a mapping may have; the built-in ones have some thousands.
+/// Limits the bytes that a mapping may have; the built-in ones have some thousands.
 const MAX_MAPPING: u64 = 1 << 20;
 
 /// Returns the library's request for the options' facts.
@@ -42,6 +42,7 @@ pub fn request(options: FactArguments) -> Result<Request, Failure> {
             crop_mode: options.crop_mode,
             interpolation: options.interpolation,
             layer_norm_eps: options.layer_norm_eps,
+            lora_alpha: options.lora_alpha,
             without_processor: options.no_processor,
             target: options.target,
             without_head: options.no_head,

@@ -22,7 +22,7 @@ pub fn watch() {
     });
 }
 
-/// The mask of the signals that this process ignores, where the system says so.
+/// Returns the mask of the signals that this process ignores, where the system says so.
 fn ignored() -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));

@@ -19,11 +19,11 @@ pub use kernels::attention::Heads;
 pub use kernels::convolution::{Grid, GridLayout, Window};
 pub use matrix::Matrix;
 pub use modules::{
-    Attention, AttentionPool, AvgPool2d, BatchNorm2d, Conv2d, ConvNorm, DepthwiseBlock, DepthwiseStage,
-    DepthwiseStages, FeatureMap, Gate, GatedMlp, GlobalResponseNorm, LayerNorm, LayerScale, Linear,
-    MaxPool2d, Mlp, NormConv, PoolQkv, PositionBias, Positions, Qkv, RelativePositionBias, ResidualBlock,
-    ResidualStages, RmsNorm, Rotation, SelfAttention, SqueezeExcite, mean_of_rows, outputs_of_head, prepend,
-    token, without_leading,
+    Attention, AttentionPool, AvgPool2d, BatchNorm2d, Conv2d, ConvNorm, DepthwiseBlock, DepthwiseNames,
+    DepthwiseNetwork, DepthwiseStage, FeatureMap, Gate, GatedMlp, GlobalResponseNorm, LayerNorm, LayerScale,
+    Linear, MaxPool2d, Mlp, NormConv, PoolQkv, PositionBias, Positions, Qkv, RelativePositionBias,
+    ResidualBlock, ResidualNames, ResidualNetwork, RmsNorm, Rotation, SelfAttention, SqueezeExcite,
+    mean_of_rows, outputs_of_head, prepend, residual_stages, token, without_leading,
 };
 pub use network::{Context, Forward, Network};
 pub use observer::{Observer, Output, Outputs};

@@ -5,7 +5,7 @@ use rayon::prelude::*;
 
 use super::error::ForwardError;
 
-/// Four gibibytes of float32: far above what any network here needs for one image, and far
+/// Limits a matrix to four gibibytes of float32: far above what any network here needs for one image, and far
 /// below what a lying config could ask for.
 const MOST_ELEMENTS: usize = 1 << 30;
 

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use crate::error::ForwardError;
 use crate::weights::Weights;
 
-/// Most tensors that a network may have: some fifty times what the largest vision model has, so that a config which lies
-/// about its number of layers is refused before it costs memory.
+/// Limits the most tensors that a network may have: some fifty times what the largest vision model has, so that a config which
+/// lies about its number of layers is refused before it costs memory.
 const MOST_TENSORS: usize = 100_000;
 
 /// Says what a tensor is to its network.

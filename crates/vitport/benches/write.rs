@@ -82,7 +82,7 @@ fn main() -> Outcome<()> {
 impl Case {
     fn write(&self, out: &Path) -> Outcome<()> {
         let checkpoint = Checkpoint::open(&self.source, &Limits::default())?;
-        let plan = Plan { targets: (self.targets)(&checkpoint), dropped: Vec::new() };
+        let plan = Plan { targets: (self.targets)(&checkpoint), ..Plan::default() };
         let layout = FileLayout::new(&plan, u64::MAX)?;
         let syncing = Syncing::new(self.fsync);
         write_weights(&checkpoint, &layout, out, &syncing, &|_| ())?;

@@ -89,13 +89,13 @@ fn block(card: &str) -> Result<Option<&str>, String> {
     Err("no line `---` ends it".to_owned())
 }
 
-/// A value of the metadata, as far as it matters. A copy of it is another handle.
+/// Describes a value of the metadata, as far as it matters. A copy of it is another handle.
 #[derive(Clone)]
 enum Value {
     Null,
     Text(Rc<str>),
     Texts(Rc<[Rc<str>]>),
-    /// Something that no licence and no list of datasets is.
+    /// Stands for something that no licence and no list of datasets is.
     Other,
 }
 
@@ -149,7 +149,7 @@ impl Reader<'_> {
         }
     }
 
-    /// The keys and values of the outermost mapping.
+    /// Reads the keys and values of the outermost mapping.
     fn top_level(&mut self) -> Result<HashMap<Rc<str>, Value>, String> {
         let mut values = HashMap::new();
         loop {
@@ -173,7 +173,7 @@ impl Reader<'_> {
         }
     }
 
-    /// The value that begins with an event.
+    /// Reads the value that begins with an event.
     fn value(&mut self, event: Event<'_>, depth: usize) -> Result<Value, String> {
         if depth > MOST_NESTED {
             return Err(format!("it nests more than {MOST_NESTED} lists and mappings"));

@@ -32,7 +32,7 @@ pub struct Model {
     pub published: Option<PublishedModel>,
     /// Says what is known and how.
     pub facts: Facts,
-    /// Lists the training arguments that nobody read, by their paths in the file.
+    /// Lists the training arguments and the attributes of saved modules that nobody read, by their paths in the file.
     pub unread_arguments: Vec<String>,
     /// Gives the network's tensors by their bare names in the file.
     pub state_dict: StateDict,
@@ -40,6 +40,8 @@ pub struct Model {
     pub tensors: Sources,
     /// Lists the tensors that are no part of the network.
     pub dropped: Vec<Dropped>,
+    /// Counts the tensors that adapters were added to.
+    pub merged: usize,
     /// Says what the rules' variables stand for.
     pub bindings: Bindings,
     /// Gives `config.json` without labels and dtype.
@@ -69,6 +71,12 @@ impl Model {
     /// Returns the class that it becomes, and how much of it that class computes.
     pub fn target_class(&self) -> Option<Target> {
         self.mapping.target(&self.facts)
+    }
+
+    /// Returns the other classes that could hold it, the best first.
+    pub fn other_targets(&self) -> impl Iterator<Item = &Target> {
+        let chosen = self.target_class();
+        self.targets.iter().filter(move |target| Some(*target) != chosen.as_ref())
     }
 
     /// Returns how much of what is known the source says itself, and what is assumed.

@@ -30,6 +30,8 @@ pub struct FactOptions {
     pub interpolation: Option<Filter>,
     /// Holds the epsilon of the layer norms.
     pub layer_norm_eps: Option<f64>,
+    /// Holds the number that LoRA adapters are multiplied with, before it is divided by their rank.
+    pub lora_alpha: Option<f64>,
     /// Says whether no image processor is wanted, and so nothing is asked of preprocessing.
     pub without_processor: bool,
     /// Names the class of transformers that it is to become, where several could hold it.

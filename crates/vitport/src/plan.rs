@@ -4,6 +4,7 @@
 //! A [`Plan`] is pure data. It is made by [`crate::mapping`], shown by `vitport plan`, written by [`crate::folder`], and
 //! inverted by [`Mapping::inverse`](crate::mapping::Mapping::inverse). No tensor's bytes have been read yet.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use smallvec::SmallVec;
@@ -115,7 +116,7 @@ impl Target {
     }
 }
 
-/// Describes a source tensor that has no place in the target, or several that lie together, and why.
+/// Describes a source tensor, or a share of one, that has no place in the target, or several that lie together, and why.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Dropped {
     /// Holds its name in the source; of several the part that they lie in, with `.*`.
@@ -135,6 +136,8 @@ pub struct Plan {
     pub targets: Vec<Target>,
     /// Lists source tensors left out.
     pub dropped: Vec<Dropped>,
+    /// Counts source tensors that adapters were added to, in float64 and rounded once, before anything else is done.
+    pub merged: usize,
 }
 
 impl Plan {
@@ -143,8 +146,16 @@ impl Plan {
         self.targets.iter().map(Target::bytes).sum()
     }
 
-    /// Returns whether every source tensor that is not dropped can be recovered bit for bit.
+    /// Returns whether every source tensor that is not dropped as a whole can be recovered bit for bit.
     pub fn is_reversible(&self) -> bool {
-        self.targets.iter().all(Target::is_reversible)
+        self.merged == 0 && self.targets.iter().all(Target::is_reversible) && !self.drops_shares()
+    }
+
+    /// Returns whether some source tensor is dropped in part.
+    pub fn drops_shares(&self) -> bool {
+        let dropped: HashSet<&str> = self.dropped.iter().map(|dropped| dropped.name.as_str()).collect();
+        let is_written =
+            |part: &Part| matches!(part, Part::Slice { tensor, .. } if dropped.contains(&*tensor.name));
+        self.targets.iter().any(|target| target.parts.iter().any(is_written))
     }
 }

@@ -15,10 +15,13 @@ use vitport_checkpoint::Tensor;
 const WRAPPERS: [&str; 4] =
     ["_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.", "_forward_module."];
 
+/// Holds the part of names that peft puts before the last one of a layer with adapters.
+const ADAPTED: &str = ".base_layer.";
+
 /// Returns a name without the parts that wrappers put into it.
 pub fn without_wrappers(name: &str) -> Cow<'_, str> {
     let mut bare = Cow::Borrowed(name);
-    if !name.contains("_orig_mod.") && !name.contains("_module.") {
+    if !name.contains("_orig_mod.") && !name.contains("_module.") && !name.contains(ADAPTED) {
         return bare;
     }
     for wrapper in WRAPPERS {
@@ -34,7 +37,10 @@ pub fn without_wrappers(name: &str) -> Cow<'_, str> {
             ));
         }
     }
-    bare
+    match bare.rsplit_once(ADAPTED) {
+        Some((layer, parameter)) if !parameter.contains('.') => Cow::Owned(format!("{layer}.{parameter}")),
+        _ => bare,
+    }
 }
 
 /// Holds the tensors of one network by their bare names, in the file's order.

@@ -11,7 +11,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::folder::publish::{remove, unmake};
 
-/// For each temporary folder, the folders above it that were made for it, outermost first.
+/// Lists, for each temporary folder, the folders above it that were made for it, outermost first.
 static LIST: Mutex<BTreeMap<PathBuf, Vec<PathBuf>>> = Mutex::new(BTreeMap::new());
 
 /// Holds a section of the work that [`remove_all`] waits for. It must not be entered twice by one thread.

@@ -15,7 +15,7 @@ pub(super) struct Header {
     pub(super) array_type: ArrayType,
     pub(super) fortran_order: bool,
     pub(super) shape: Dims,
-    /// Bytes before the first element.
+    /// Gives the bytes before the first element.
     pub(super) len: u64,
 }
 

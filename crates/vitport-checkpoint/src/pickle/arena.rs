@@ -56,20 +56,20 @@ pub(crate) struct Declared {
     pub(crate) key: Value,
     /// Holds its length in bytes.
     pub(crate) bytes: u64,
-    /// Bytes per element, as the pickle declares them.
+    /// Gives the bytes per element, as the pickle declares them.
     pub(crate) element_size: u64,
     /// Holds the device that it was saved from.
     pub(crate) device: Arc<str>,
-    /// Set when the storage's bytes are a part of the pickle itself.
+    /// Is set when the storage's bytes are a part of the pickle itself.
     pub(crate) place: Option<Box<Place>>,
 }
 
 /// Describes where bytes inside a pickle lie.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Place {
-    /// In the file, as they are.
+    /// Lies in the file, as it is there.
     File { at: u64, big_endian: bool },
-    /// In memory.
+    /// Lies in memory.
     Memory { bytes: Arc<[u8]>, at: u64, big_endian: bool },
 }
 
@@ -90,7 +90,7 @@ pub(crate) struct Arena {
     device: Arc<str>,
     pub(crate) protocol: Option<u8>,
     pub(crate) notes: Vec<String>,
-    /// True in plain pickles, where a numpy array is a tensor.
+    /// Is true in plain pickles, where a numpy array is a tensor.
     pub(crate) arrays_are_tensors: bool,
     spent: usize,
     pub(crate) limits: Limits,

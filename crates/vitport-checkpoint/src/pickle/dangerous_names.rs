@@ -3,7 +3,7 @@
 //! Collected from Python's library reference, from PyTorch's and numpy's sources, and from what is publicly known of pickle
 //! exploits and scanners.
 
-/// Modules with their submodules.
+/// Lists the modules with their submodules.
 pub(super) const MODULES: [&str; 189] = [
     "Cython",
     "IPython",
@@ -196,7 +196,7 @@ pub(super) const MODULES: [&str; 189] = [
     "zmq",
 ];
 
-/// Parts of packages that are not dangerous as a whole, with their submodules.
+/// Lists the parts of packages that are not dangerous as a whole, with their submodules.
 pub(super) const SUBMODULES: [&str; 55] = [
     "hydra._internal",
     "keras.models",
@@ -417,7 +417,7 @@ pub(super) const DATA: [(&str, &str); 30] = [
     ("urllib.parse", "SplitResult"),
 ];
 
-/// Modules whose names mean nothing else, so that a name that ends in one is that module (`torch` `os`).
+/// Lists the modules whose names mean nothing else, so that a name that ends in one is that module (`torch` `os`).
 pub(super) const MEANT: [&str; 26] = [
     "asyncio",
     "builtins",

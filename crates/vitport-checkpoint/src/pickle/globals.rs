@@ -10,19 +10,19 @@ use crate::evidence::GlobalClass;
 /// Describes the effect of calling a global from the short list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Meaning {
-    /// `torch._utils._rebuild_tensor` and `_rebuild_tensor_v2`.
+    /// Stands for `torch._utils._rebuild_tensor` and `_rebuild_tensor_v2`.
     RebuildTensor,
-    /// `torch._utils._rebuild_tensor_v3`: untyped storage and a dtype.
+    /// Stands for `torch._utils._rebuild_tensor_v3`: untyped storage and a dtype.
     RebuildTensorV3,
-    /// `torch._utils._rebuild_parameter` and `_rebuild_parameter_with_state`.
+    /// Stands for `torch._utils._rebuild_parameter` and `_rebuild_parameter_with_state`.
     RebuildParameter,
-    /// `torch._tensor._rebuild_from_type_v2`: another builder, its arguments, a type, a state.
+    /// Stands for `torch._tensor._rebuild_from_type_v2`: another builder, its arguments, a type, a state.
     RebuildFromType,
-    /// `torch._utils._rebuild_device_tensor_from_cpu_tensor`: an XLA tensor that was saved from the CPU.
+    /// Stands for `torch._utils._rebuild_device_tensor_from_cpu_tensor`: an XLA tensor that was saved from the CPU.
     RebuildFromCpu,
     /// Means a builder of tensors that have no plain elements.
     Unsupported(&'static str),
-    /// `torch.storage._load_from_bytes`: a storage inside a plain pickle.
+    /// Stands for `torch.storage._load_from_bytes`: a storage inside a plain pickle.
     LoadFromBytes,
     /// Means a storage class, such as `torch.FloatStorage`.
     Storage(StorageType),
@@ -30,33 +30,33 @@ pub(crate) enum Meaning {
     Dtype(Option<Dtype>),
     /// Means a tensor class, such as `torch.FloatTensor`, or `torch.nn.parameter.Parameter`.
     TensorClass,
-    /// `collections.OrderedDict` and its like.
+    /// Stands for `collections.OrderedDict` and its like.
     Dict,
-    /// `collections.defaultdict`, whose first argument makes values.
+    /// Stands for `collections.defaultdict`, whose first argument makes values.
     DefaultDict,
-    /// `torch.Size`, `tuple`.
+    /// Stands for `torch.Size`, `tuple`.
     Tuple,
-    /// `list`.
+    /// Stands for `list`.
     List,
-    /// `set`, `frozenset`.
+    /// Stands for `set`, `frozenset`.
     Set,
-    /// Something that stands for its only argument: `torch.device`, a layout.
+    /// Stands for something that stands for its only argument: `torch.device`, a layout.
     Itself,
-    /// `_codecs.encode`: how Python 3 spells byte strings in protocol 2.
+    /// Stands for `_codecs.encode`: how Python 3 spells byte strings in protocol 2.
     Encode,
-    /// `bytearray`.
+    /// Stands for `bytearray`.
     ByteArray,
-    /// `numpy.core.multiarray.scalar`.
+    /// Stands for `numpy.core.multiarray.scalar`.
     NumpyScalar,
-    /// `numpy.dtype`.
+    /// Stands for `numpy.dtype`.
     NumpyDtype,
-    /// `numpy.core.multiarray._reconstruct`: an array that is given its contents afterwards.
+    /// Stands for `numpy.core.multiarray._reconstruct`: an array that is given its contents afterwards.
     NumpyArray,
-    /// `numpy.core.numeric._frombuffer`: an array as protocol 5 writes it.
+    /// Stands for `numpy.core.numeric._frombuffer`: an array as protocol 5 writes it.
     NumpyFromBuffer,
-    /// `copyreg._reconstructor` and `copyreg.__newobj__`: an object of the class in the first argument.
+    /// Stands for `copyreg._reconstructor` and `copyreg.__newobj__`: an object of the class in the first argument.
     NewObject,
-    /// Anything else.
+    /// Stands for anything else.
     Nothing,
 }
 
@@ -65,7 +65,7 @@ pub(crate) enum Meaning {
 pub(crate) enum StorageType {
     /// Means a type that this reader holds.
     Of(Dtype),
-    /// Bytes without a type.
+    /// Stands for bytes without a type.
     Untyped,
     /// Means a type that it does not hold: its name and its size in bytes.
     Other(&'static str, u64),
@@ -116,7 +116,7 @@ fn storage_type(name: &str) -> Option<StorageType> {
     Some(StorageType::Of(dtype))
 }
 
-/// PyTorch's names that stand for a dtype this reader does not hold.
+/// Lists PyTorch's names that stand for a dtype this reader does not hold.
 const OTHER_DTYPES: [&str; 34] = [
     "bcomplex32",
     "bit",

@@ -21,7 +21,7 @@ enum Callee {
     Method,
     /// Says what some other call returns.
     Returned,
-    /// Nothing that can be called.
+    /// Stands for nothing that can be called.
     Data,
 }
 

@@ -6,7 +6,7 @@ use super::text;
 use crate::error::{Fault, Reason, refuse};
 use crate::source::{Origin, Stream};
 
-/// Byte strings up to this length are kept in memory even where they could be found in the file again.
+/// Gives the length up to which byte strings are kept in memory even where they could be found in the file again.
 const SHORT: u64 = 64 << 10;
 
 /// Gives the longest line of protocol 0.

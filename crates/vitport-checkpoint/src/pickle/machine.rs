@@ -8,7 +8,7 @@ use super::{literals, opcode as op, text};
 use crate::error::{Fault, Reason, refuse};
 use crate::source::Stream;
 
-/// Values that a stack has space for at first.
+/// Gives the values that a stack has space for at first.
 const LOW_STACK: usize = 64;
 
 /// Describes the machine while it runs one pickle.

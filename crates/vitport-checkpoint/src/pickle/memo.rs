@@ -8,13 +8,13 @@ use std::collections::HashMap;
 use super::arena::{Arena, Value};
 use crate::error::{Fault, Reason, refuse};
 
-/// Entries that there is space for at first.
+/// Gives the entries that there is space for at first.
 const LEAST: usize = 64;
 
 /// Gives what an entry out of order costs.
 const ASIDE: usize = 256;
 
-/// Values by number.
+/// Holds the values by number.
 #[derive(Default)]
 pub(super) struct Memo {
     in_order: Vec<Value>,

@@ -22,7 +22,7 @@ pub(crate) enum Node<'a> {
     List(&'a [Value]),
     Tuple(&'a [Value]),
     Set(&'a [Value]),
-    /// In insertion order; a key that is set twice occurs twice.
+    /// Lists pairs in insertion order; a key that is set twice occurs twice.
     Dict(&'a [(Value, Value)]),
     /// Means its number among the arena's globals.
     Global(usize),
@@ -56,7 +56,7 @@ pub(crate) enum New<'a> {
 pub(crate) struct Unread {
     /// Says what it is.
     pub(crate) kind: Box<str>,
-    /// PyTorch's name for its dtype, if that is why.
+    /// Gives PyTorch's name for its dtype, if that is why.
     pub(crate) dtype: Option<Box<str>>,
     /// Holds its sizes, as far as they are known.
     pub(crate) shape: Option<Dims>,
@@ -85,7 +85,7 @@ pub(crate) struct ByteString {
 pub(crate) struct Object {
     /// Says what would have been called.
     pub(crate) callee: Value,
-    /// With what.
+    /// Gives what it is called with.
     pub(crate) args: Value,
     /// Says what it would have been given as its state.
     pub(crate) states: Vec<Value>,
@@ -98,17 +98,17 @@ pub(crate) struct Object {
 /// Describes a declared storage, or a part of one.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct StorageRef {
-    /// Number of the declared storage.
+    /// Gives the number of the declared storage.
     pub(crate) declared: u32,
     /// Holds its element type; `None` for one this reader does not hold, or for untyped bytes.
     pub(crate) dtype: Option<Dtype>,
-    /// PyTorch's name for a type that this reader does not hold.
+    /// Gives PyTorch's name for a type that this reader does not hold.
     pub(crate) other: Option<&'static str>,
-    /// Bytes per element of that type.
+    /// Gives the bytes per element of that type.
     pub(crate) element_size: u64,
-    /// First element of the part.
+    /// Gives the first element of the part.
     pub(crate) start: u64,
-    /// Elements in the part.
+    /// Gives the elements in the part.
     pub(crate) numel: u64,
 }
 
@@ -130,7 +130,7 @@ pub(crate) struct View {
     pub(crate) strides: Value,
     pub(crate) offset: u64,
     pub(crate) lazy_bits: LazyBits,
-    /// False for a buffer that its module declares not to be part of its state.
+    /// Is false for a buffer that its module declares not to be part of its state.
     pub(crate) persistent: bool,
 }
 

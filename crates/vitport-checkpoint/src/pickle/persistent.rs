@@ -15,11 +15,11 @@ use crate::tensor::Dims;
 /// Describes what the persistent ids of a pickle refer to.
 #[derive(Debug)]
 pub(crate) enum PersistentIds {
-    /// Nothing; a pickle that uses them is refused.
+    /// Stands for nothing; a pickle that uses them is refused.
     None,
-    /// Storages, and in legacy streams the classes of modules, as tuples whose first item says which.
+    /// Stands for the storages, and in legacy streams the classes of modules, as tuples whose first item says which.
     Torch,
-    /// Tensors by number, as in PyTorch's tar format; and classes of modules as tuples.
+    /// Stands for the tensors by number, as in PyTorch's tar format; and classes of modules as tuples.
     Tar(HashMap<i64, TarValue>),
 }
 

@@ -4,7 +4,7 @@ use super::arena::{Arena, Value};
 use super::nodes::Node;
 use crate::escape::escape;
 
-/// Characters of one rendered call.
+/// Gives the characters of one rendered call.
 const WIDTH: usize = 160;
 
 /// Gives how deep arguments are shown.

@@ -12,17 +12,17 @@ use crate::escape::escape;
 use crate::storage::{Encoding, Storage};
 use crate::tensor::Tensor;
 
-/// Bytes that are read at a time of what nobody read.
+/// Gives the bytes that are read at a time of what nobody read.
 const BLOCK: usize = 256 << 10;
 
-/// Reading under supervision. Share it between threads, read through it, then [`finish`](Self::finish).
+/// Reads under supervision. Share it between threads, read through it, then [`finish`](Self::finish).
 #[derive(Debug)]
 pub struct Audit<'a> {
     bytes: &'a Bytes,
     seen: Seen,
 }
 
-/// For each storage that is to be checked, the blocks that were read of its record.
+/// Holds, for each storage that is to be checked, the blocks that were read of its record.
 #[derive(Debug)]
 pub(crate) struct Seen {
     records: Vec<Option<Mutex<Chunks>>>,

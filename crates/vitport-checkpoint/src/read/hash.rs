@@ -5,7 +5,7 @@ use sha2::{Digest, Sha256};
 use crate::error::CheckpointError;
 use crate::tensor::Tensor;
 
-/// Bytes that are read at a time. A multiple of every element's size.
+/// Gives the bytes that are read at a time. A multiple of every element's size.
 const BLOCK: u64 = 256 << 10;
 
 /// Returns the SHA-256 of the row-major little-endian bytes, as 64 lower-case hexadecimal digits. `read` fills a block with the

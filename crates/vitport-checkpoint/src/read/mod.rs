@@ -20,7 +20,7 @@ use crate::storage::{Encoding, Storage};
 use crate::tensor::Tensor;
 pub(crate) use spool::Window;
 
-/// Open files and what lies in them.
+/// Holds the open files and what lies in them.
 #[derive(Debug)]
 pub(crate) struct Bytes {
     sources: Vec<Source>,
@@ -42,6 +42,14 @@ impl Bytes {
     /// Does what [`Checkpoint::check_unchanged`](crate::Checkpoint::check_unchanged) says.
     pub(crate) fn check_unchanged(&self) -> Result<(), CheckpointError> {
         self.sources.iter().try_for_each(|s| s.check_unchanged().map_err(|fault| fault.in_file(&s.path)))
+    }
+
+    /// Adds a storage that lies in none of the files, and returns its number.
+    pub(crate) fn add(&mut self, bytes: &[u8]) -> Result<usize, Fault> {
+        self.spool.keep(bytes)?;
+        let stored = Storage::stored(0, String::new(), 0, bytes.len() as u64);
+        self.storages.push(Storage { encoding: Encoding::Computed, ..stored });
+        Ok(self.storages.len() - 1)
     }
 
     pub(crate) fn storages(&self) -> &[Storage] {
@@ -144,6 +152,7 @@ impl Bytes {
             Encoding::Deflated { compressed_len } => {
                 self.spool.read(index, self.source(storage)?, storage, *compressed_len, at, out)
             }
+            Encoding::Computed => self.spool.read_kept(index, at, out),
             Encoding::Inline { bytes } => {
                 let start = usize::try_from(at).unwrap_or(usize::MAX);
                 let Some(found) = bytes.get(start..).and_then(|rest| rest.get(..out.len())) else {

@@ -1,4 +1,4 @@
-//! Compressed records, unpacked once into a temporary file that has no name.
+//! Compressed records, unpacked once into a temporary file that has no name; and storages that were computed, which lie there, too.
 //!
 //! Deflate can only be read from its beginning, while tensors are read in blocks by several threads. So
 //! the first read of a compressed record unpacks all of it, checks its length and its checksum, and every
@@ -24,7 +24,7 @@ pub(super) struct Spool {
 struct State {
     file: Option<File>,
     end: u64,
-    /// For each storage, where its decoded bytes begin in the temporary file.
+    /// Says for each storage where its decoded bytes begin in the temporary file.
     starts: Vec<Option<u64>>,
 }
 
@@ -48,14 +48,46 @@ impl Spool {
             Some(start) => start,
             None => state.unpack(index, source, storage, compressed_len)?,
         };
-        let Some(file) = &state.file else {
-            return refuse(Reason::Malformed, "a compressed record was not unpacked");
-        };
-        Ok(read_exact_at(file, out, start.saturating_add(at))?)
+        state.read(start.saturating_add(at), out)
+    }
+
+    /// Adds the bytes of a storage whose number is the next one.
+    pub(super) fn keep(&self, bytes: &[u8]) -> Result<(), Fault> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).keep(bytes)
+    }
+
+    /// Reads bytes of storage number `index`, which was added, `at` bytes after its beginning.
+    pub(super) fn read_kept(&self, index: usize, at: u64, out: &mut [u8]) -> Result<(), Fault> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let start = state.starts.get(index).copied().flatten();
+        state.read(start.unwrap_or(u64::MAX).saturating_add(at), out)
     }
 }
 
 impl State {
+    /// Appends the bytes of a new storage.
+    fn keep(&mut self, bytes: &[u8]) -> Result<(), Fault> {
+        let start = self.end;
+        if self.file.is_none() {
+            self.file = Some(tempfile::tempfile()?);
+        }
+        if let Some(file) = &mut self.file {
+            file.seek(SeekFrom::Start(start))?;
+            file.write_all(bytes)?;
+        }
+        self.starts.push(Some(start));
+        self.end = start.saturating_add(bytes.len() as u64);
+        Ok(())
+    }
+
+    /// Reads bytes of the temporary file.
+    fn read(&self, at: u64, out: &mut [u8]) -> Result<(), Fault> {
+        match &self.file {
+            Some(file) => Ok(read_exact_at(file, out, at)?),
+            None => refuse(Reason::Malformed, "a record is not in the temporary file"),
+        }
+    }
+
     fn unpack(
         &mut self,
         index: usize,

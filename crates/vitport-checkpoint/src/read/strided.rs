@@ -15,13 +15,13 @@ use crate::tensor::{Tensor, extent};
 /// Gives the longest span of a tensor that is kept, in bytes.
 const KEPT: u64 = 16 << 20;
 
-/// Bytes of a span that are always read at once.
+/// Gives the bytes of a span that are always read at once.
 const SHORT: usize = 4096;
 
 /// Gives how many times as long as its box a longer span may be to be read with it.
 const DENSE: usize = 4;
 
-/// Columns that are picked together, so that a cache line is used up while it is there.
+/// Gives the columns that are picked together, so that a cache line is used up while it is there.
 const TILE: usize = 16;
 
 /// Describes the tensor's span that was read last, in memory that the next one takes over.
@@ -30,7 +30,7 @@ pub(super) struct Kept(RwLock<Span>);
 
 #[derive(Debug, Default)]
 struct Span {
-    /// Storage, first byte and length.
+    /// Gives the storage, first byte and length.
     place: Option<(usize, u64, usize)>,
     bytes: Vec<u8>,
 }
@@ -43,8 +43,8 @@ struct Axis {
     to: usize,
 }
 
-/// Some elements of a view: all combinations of its axes' indices, from element `low` of the storage on, to element `place`
-/// of what is filled.
+/// Describes some elements of a view: all combinations of its axes' indices, from element `low` of the storage on, to element
+/// `place` of what is filled.
 #[derive(Debug)]
 struct Part {
     low: usize,

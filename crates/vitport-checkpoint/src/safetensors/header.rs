@@ -17,7 +17,7 @@ pub(super) struct Header {
     pub(super) metadata: Vec<(String, String)>,
 }
 
-/// One tensor's entry.
+/// Describes one tensor's entry.
 #[derive(Debug, Default)]
 pub(super) struct Entry {
     pub(super) dtype: String,
@@ -87,7 +87,7 @@ impl<'de> Visitor<'de> for HeaderSeed<'_> {
     }
 }
 
-/// `__metadata__`: text to text, no key twice.
+/// Reads `__metadata__`: text to text, no key twice.
 struct TextMapSeed<'a> {
     limits: &'a Limits,
 }

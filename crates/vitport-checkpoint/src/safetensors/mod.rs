@@ -19,7 +19,7 @@ use crate::storage::Storage;
 use crate::tensor::{Tensor, element_count};
 use header::{Entry, Header};
 
-/// Bytes before the header: its length.
+/// Gives the bytes before the header: its length.
 const PREFIX: u64 = 8;
 
 /// Returns true when the first bytes of a file look like safetensors: a header length that the file can hold, and

@@ -18,9 +18,9 @@ type Fields = [(Value, Value)];
 /// Describes how an object shows that it is a module.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Shape<'a> {
-    /// By the dicts of `torch.nn.Module`.
+    /// Means the dicts of `torch.nn.Module`.
     Python,
-    /// By a class of a TorchScript archive.
+    /// Means a class of a TorchScript archive.
     Script(&'a Class),
 }
 

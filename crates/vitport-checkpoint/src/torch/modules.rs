@@ -14,6 +14,33 @@ use crate::saved_module::SavedModule;
 /// Dicts, lists, objects and modules inside each other that are followed.
 const DEPTH: usize = 64;
 
+/// Lists what `torch.nn.Module` keeps of itself that no forward pass reads next to the state (`Module.__init__`,
+/// torch/nn/modules/module.py; `_backend` before 1.3).
+const INTERNALS: [&str; 13] = [
+    "_parameters",
+    "_buffers",
+    "_modules",
+    "_non_persistent_buffers_set",
+    "_backward_hooks",
+    "_backward_pre_hooks",
+    "_is_full_backward_hook",
+    "_state_dict_hooks",
+    "_state_dict_pre_hooks",
+    "_load_state_dict_pre_hooks",
+    "_load_state_dict_post_hooks",
+    "_version",
+    "_backend",
+];
+
+/// Lists the dicts of hooks that run with a forward pass, and the flags of these hooks.
+const HOOKS: [&str; 5] = [
+    "_forward_hooks",
+    "_forward_pre_hooks",
+    "_forward_hooks_with_kwargs",
+    "_forward_pre_hooks_with_kwargs",
+    "_forward_hooks_always_called",
+];
+
 /// Returns all modules that the top leads to.
 pub(super) fn modules(
     arena: &Arena,
@@ -113,7 +140,8 @@ impl<'a> Search<'a> {
             if self.reader.is_cut() {
                 break;
             }
-            if !is_internal(&name) && !script.is_some_and(|script| self.is_state(script, &name, value)) {
+            let is_state = script.is_some_and(|script| self.is_state(script, &name, value));
+            if !is_state && !self.is_internal(&name, value) {
                 let value = self.reader.value(value);
                 module.attributes.push((name, value));
             }
@@ -132,6 +160,13 @@ impl<'a> Search<'a> {
         }
     }
 
+    /// Returns whether an attribute belongs to the machinery of `torch.nn.Module`. A dict of hooks in which there is one does not:
+    /// a hook may change what a module gets or returns.
+    fn is_internal(&self, name: &str, value: Value) -> bool {
+        let is_empty = matches!(self.reader.arena.node(value), Some(Node::Dict([])));
+        INTERNALS.contains(&name) || (HOOKS.contains(&name) && is_empty)
+    }
+
     /// Returns whether an attribute of a TorchScript module is a tensor or a submodule.
     fn is_state(&self, script: &Class, name: &str, value: Value) -> bool {
         let listed = |names: &[String]| names.iter().any(|known| known == name);
@@ -143,19 +178,23 @@ impl<'a> Search<'a> {
     fn add_code(&mut self, module: &mut SavedModule, script: &Class) {
         let is_known = |module: &SavedModule, name: &str| module.attribute(name).is_some();
         for (name, text) in &script.constants {
-            if !is_internal(name) && !is_known(module, name) && self.reader.take_text(text.len()) {
+            if !INTERNALS.contains(&name.as_str())
+                && !is_known(module, name)
+                && self.reader.take_text(text.len())
+            {
                 let value = super::script_literals::literal(text);
                 let value = value.unwrap_or_else(|| PlainValue::Opaque(text.clone()));
                 module.attributes.push((name.clone(), value));
+            }
+        }
+        for (name, hooks) in &script.hooks {
+            if self.reader.take_text(hooks.iter().map(String::len).sum()) {
+                let hooks = hooks.iter().cloned().map(PlainValue::Str).collect();
+                module.attributes.push((name.clone(), PlainValue::List(hooks)));
             }
         }
         if self.reader.take_text(script.calls.iter().map(String::len).sum()) {
             module.calls.clone_from(&script.calls);
         }
     }
-}
-
-/// Returns whether an attribute belongs to the machinery of `torch.nn.Module`.
-fn is_internal(name: &str) -> bool {
-    name.starts_with('_')
 }

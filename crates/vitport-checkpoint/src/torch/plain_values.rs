@@ -25,23 +25,23 @@ const PATH_DEPTH: usize = 12;
 /// Gives the longest text that is kept: a configuration file as mmengine records it has some 50,000 bytes.
 const TEXT: usize = 256 << 10;
 
-/// Numbers, texts and names in one value. The names of ImageNet-21k's classes are 21,843.
+/// Limits the numbers, texts and names in one value. The names of ImageNet-21k's classes are 21,843.
 const PARTS: usize = 64 << 10;
 
-/// Bytes of text that are kept in all.
+/// Limits the bytes of text that are kept in all.
 const ALL_TEXT: usize = 8 << 20;
 
-/// Entries that are looked at for each one that may be kept.
+/// Limits the entries that are looked at for each one that may be kept.
 const LOOKS: usize = 64;
 
 /// Reads values until a budget is spent.
 pub(super) struct Reader<'a> {
     pub(super) arena: &'a Arena,
-    /// Values that may still be looked at.
+    /// Gives the values that may still be looked at.
     looks: usize,
-    /// Bytes of text that may still be kept.
+    /// Gives the bytes of text that may still be kept.
     text: usize,
-    /// Values that may still be looked at inside the value at hand.
+    /// Gives the values that may still be looked at inside the value at hand.
     parts: usize,
     /// Says whether something was left out for want of budget.
     is_cut: bool,

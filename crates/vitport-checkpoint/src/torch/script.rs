@@ -22,17 +22,19 @@ pub(super) struct Class {
     pub(super) buffers: Vec<String>,
     /// Names and values of `NAME : Final[TYPE] = VALUE`.
     pub(super) constants: Vec<(String, String)>,
+    /// Holds the hooks of `forward` by the names of the dicts that they have in Python.
+    pub(super) hooks: Vec<(String, Vec<String>)>,
     /// Holds the calls of functions in its methods, with their arguments.
     pub(super) calls: Vec<String>,
 }
 
-/// Bytes of code that are read in all.
+/// Limits the bytes of code that are read in all.
 const LONGEST: u64 = 16 << 20;
 
 /// Constants and calls that are kept of one class.
 const KEPT: usize = 1024;
 
-/// Bytes that are kept of one call.
+/// Limits the bytes that are kept of one call.
 const CALL: usize = 240;
 
 /// Finds the classes that a pickle names in the code of its archive.
@@ -107,6 +109,10 @@ fn classes_of(code: &str) -> HashMap<String, Class> {
             class.parameters = quoted(list);
         } else if let Some(list) = line.strip_prefix("__buffers__ = ") {
             class.buffers = quoted(list);
+        } else if let Some((name, list)) = line.split_once("_hooks__ = ")
+            && let Some(kind) = name.strip_prefix('_')
+        {
+            class.hooks.push((format!("{kind}_hooks"), quoted(list)));
         } else if let Some((name, rest)) = line.split_once(" : Final[")
             && let Some((_, value)) = rest.split_once("] = ")
             && class.constants.len() < KEPT
@@ -195,6 +201,7 @@ mod tests {
         let code = r#"class A(Module):
   __parameters__ = []
   __buffers__ = []
+  __forward_hooks__ = ["double", ]
   gelu : __torch__.torch.nn.modules.activation.GELU
   eps : Final[float] = 9.9999999999999995e-07
   def forward(self: __torch__.A,
@@ -205,6 +212,7 @@ mod tests {
 "#;
         let class = &classes_of(code)["A"];
         assert_eq!(class.constants, [("eps".to_owned(), "9.9999999999999995e-07".to_owned())]);
+        assert_eq!(class.hooks, [("_forward_hooks".to_owned(), vec!["double".to_owned()])]);
         let whole = r#"torch.nn.functional.layer_norm(torch.gelu(x, approximate="tanh)"), [4], self.w, self.b, 1e-06, )"#;
         assert_eq!(class.calls, [whole, r#"torch.gelu(x, approximate="tanh)")"#]);
         let long = format!("torch.cat({}", "é".repeat(1000));

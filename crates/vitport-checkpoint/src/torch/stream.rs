@@ -19,7 +19,7 @@ use crate::pickle::{self, Arena, Node, PersistentIds, Value};
 use crate::source::{Origin, Source, Stream};
 use crate::storage::Storage;
 
-/// `MAGIC_NUMBER` of `torch/serialization.py`, 0x1950a86a20f9469cfc6c, as the pickle machine shows numbers
+/// Is `MAGIC_NUMBER` of `torch/serialization.py`, 0x1950a86a20f9469cfc6c, as the pickle machine shows numbers
 /// of that size: in the digits that the protocol wrote.
 const MAGIC: [&str; 2] = ["0x1950a86a20f9469cfc6c", "119547037146038801333356"];
 
@@ -28,7 +28,7 @@ pub(super) fn is_magic(arena: &Arena, value: Value) -> bool {
     arena.text(value).is_some_and(|text| MAGIC.contains(&text))
 }
 
-/// `PROTOCOL_VERSION` of `torch/serialization.py`.
+/// Is `PROTOCOL_VERSION` of `torch/serialization.py`.
 const VERSION: i64 = 1001;
 
 /// Reads a file that begins with a pickle.

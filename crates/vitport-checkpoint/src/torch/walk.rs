@@ -21,10 +21,10 @@ use crate::pickle::nodes::{Object, View};
 use crate::pickle::{Arena, Node, NodeId, Value};
 use crate::tensor::Tensor;
 
-/// However high the limit is set, the walk goes no deeper than this.
+/// Limits the depth of the walk, however high the limit is set.
 const DEEPEST: usize = 200;
 
-/// Entries of dicts, lists and objects that are looked at for each tensor that is allowed.
+/// Limits the entries of dicts, lists and objects that are looked at for each tensor that is allowed.
 const LOOKS_A_TENSOR: usize = 30;
 
 /// Describes the walk while it runs.
@@ -41,9 +41,9 @@ pub(super) struct Walk<'a> {
     locate: &'a mut Locate<'a>,
     /// Holds the storage made for each declared one.
     storages: Vec<Option<usize>>,
-    /// Entries looked at so far.
+    /// Gives the entries looked at so far.
     looks: usize,
-    /// Bytes of all names so far, those of branches included.
+    /// Gives the bytes of all names so far, those of branches included.
     named: usize,
 }
 

@@ -10,13 +10,13 @@ use crate::source::{Origin, Source, Stream};
 
 const SIGNATURE: &[u8] = b"PK\x01\x02";
 
-/// Length of a record without its name, extra field and comment.
+/// Gives the length of a record without its name, extra field and comment.
 const RECORD_LEN: usize = 46;
 
 /// Gives the kind of extra field that holds 64-bit sizes.
 const ZIP64: u16 = 0x0001;
 
-/// Flag bits that mean that the bytes are encrypted: the entry's, strong encryption, masked headers.
+/// Names the flag bits that mean that the bytes are encrypted: the entry's, strong encryption, masked headers.
 const ENCRYPTED: u16 = 1 | 1 << 6 | 1 << 13;
 
 /// Reads all records. The data offsets are left at 0 until the local headers have been seen.

@@ -13,11 +13,11 @@ const END64: &[u8] = b"PK\x06\x06";
 const LOCATOR64: &[u8] = b"PK\x06\x07";
 const DIRECTORY: &[u8] = b"PK\x01\x02";
 
-/// Length of the end record without its comment.
+/// Gives the length of the end record without its comment.
 const END_LEN: u64 = 22;
-/// Length of the locator of the 64-bit end record.
+/// Gives the length of the locator of the 64-bit end record.
 const LOCATOR_LEN: u64 = 20;
-/// Length of the 64-bit end record without its extensible part.
+/// Gives the length of the 64-bit end record without its extensible part.
 const END64_LEN: u64 = 56;
 /// Gives how far before the end of the file the end record may begin: its own length, the longest comment,
 /// and as much padding again.

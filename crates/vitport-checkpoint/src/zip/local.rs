@@ -13,13 +13,13 @@ use crate::source::Source;
 const SIGNATURE: &[u8] = b"PK\x03\x04";
 const DESCRIPTOR: &[u8] = b"PK\x07\x08";
 
-/// Length of the header without its name and extra field.
+/// Gives the length of the header without its name and extra field.
 const HEADER_LEN: usize = 30;
 
-/// Flag bit 3: checksum and sizes follow the bytes.
+/// Is flag bit 3: checksum and sizes follow the bytes.
 const HAS_DESCRIPTOR: u16 = 1 << 3;
 
-/// Flag bits that must be the same in both places: encryption, the descriptor, patch data, strong
+/// Names the flag bits that must be the same in both places: encryption, the descriptor, patch data, strong
 /// encryption, masked headers.
 const COMPARED: u16 = 1 | HAS_DESCRIPTOR | 1 << 5 | 1 << 6 | 1 << 13;
 
@@ -79,7 +79,7 @@ fn differs(entry: &Entry, how: &str) -> Result<(), Fault> {
     )
 }
 
-/// Checksum and sizes as a header gives them.
+/// Holds the checksum and sizes as a header gives them.
 struct Sizes {
     crc32: u32,
     compressed_len: u64,

@@ -32,20 +32,20 @@ pub(crate) struct Archive {
     pub(crate) entries: Vec<Entry>,
     /// Holds the entries' numbers by their names.
     by_name: HashMap<Box<str>, usize, RandomState>,
-    /// False when every CRC-32 in the archive is 0, so that none of them means anything.
+    /// Is false when every CRC-32 in the archive is 0, so that none of them means anything.
     pub(crate) has_checksums: bool,
 }
 
-/// One entry of a zip.
+/// Describes one entry of a zip.
 #[derive(Clone, Debug)]
 pub(crate) struct Entry {
     /// Holds its name, root folder included.
     pub(crate) name: Box<str>,
-    /// CRC-32 of the decoded bytes.
+    /// Gives the CRC-32 of the decoded bytes.
     pub(crate) crc32: u32,
-    /// Bytes in the file.
+    /// Gives the bytes in the file.
     pub(crate) compressed_len: u64,
-    /// Bytes once decoded.
+    /// Gives the bytes once decoded.
     pub(crate) len: u64,
     /// Says where its local header begins in the file.
     pub(crate) header_offset: u64,

@@ -2,7 +2,7 @@
 
 use crate::error::{Fault, Reason, refuse};
 
-/// Bytes of a record that are taken from the front.
+/// Holds the bytes of a record that are taken from the front.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Record<'a> {
     rest: &'a [u8],

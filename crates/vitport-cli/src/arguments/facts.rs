@@ -46,6 +46,9 @@ pub struct FactArguments {
     /// Epsilon of the layer norms
     #[arg(long, value_name = "EPS", value_parser = values::epsilon)]
     pub layer_norm_eps: Option<f64>,
+    /// Alpha of LoRA adapters next to the weights, where no adapter_config.json says it
+    #[arg(long, value_name = "ALPHA", value_parser = values::alpha)]
+    pub lora_alpha: Option<f64>,
     /// Write no preprocessor_config.json, for images that no image processor of transformers prepares
     #[arg(long)]
     pub no_processor: bool,

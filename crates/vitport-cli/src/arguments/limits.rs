@@ -2,7 +2,7 @@
 
 use clap::Args;
 use vitport::folder::layout::parse_size;
-use vitport_checkpoint::Limits;
+use vitport_checkpoint::{Limits, Stop};
 
 /// Limits how much a file may ask for before it is refused. The defaults are far above what published models need.
 #[derive(Debug, Clone, Default, Args)]
@@ -38,6 +38,9 @@ pub struct LimitOptions {
     /// the model card name the call
     #[arg(long, hide_short_help = true)]
     pub allow_dangerous_pickle: bool,
+    /// Ends all reading, for a program that runs the command.
+    #[arg(skip)]
+    pub stop: Stop,
 }
 
 impl LimitOptions {
@@ -61,6 +64,7 @@ impl LimitOptions {
             // Every tensor may be an entry of its own, and every one takes a few dozen instructions.
             max_entries: default.max_entries.max(max_tensors.saturating_mul(2)),
             max_pickle_steps: default.max_pickle_steps.max((max_tensors as u64).saturating_mul(200)),
+            stop: self.stop.clone(),
             ..default
         }
     }

@@ -102,6 +102,21 @@ pub enum Command {
     },
 }
 
+impl Command {
+    /// Returns the limits on what the command's files may ask for, where it opens any.
+    pub fn limits_mut(&mut self) -> Option<&mut LimitOptions> {
+        match self {
+            Self::Convert(arguments) => Some(&mut arguments.facts.limits),
+            Self::Plan(arguments) => Some(&mut arguments.facts.limits),
+            Self::Verify(arguments) => Some(&mut arguments.facts.limits),
+            Self::Inspect(arguments) => Some(&mut arguments.limits),
+            Self::Classify(arguments) => Some(&mut arguments.limits),
+            Self::Diff(arguments) => Some(&mut arguments.limits),
+            Self::Batch(_) | Self::Models(_) | Self::Completions { .. } => None,
+        }
+    }
+}
+
 /// Holds the arguments of `vitport convert`.
 #[derive(Debug, Args)]
 pub struct ConvertArguments {
@@ -238,6 +253,9 @@ pub struct ClassifyArguments {
     /// Images (JPEG, PNG or WebP)
     #[arg(required = true, value_name = "IMAGE")]
     pub images: Vec<OsString>,
+    /// Classes to show of each image, the most probable first
+    #[arg(long, value_name = "N", default_value = "5", value_parser = clap::value_parser!(u16).range(1..))]
+    pub top_k: u16,
     /// Limits how much the weights' file may ask for.
     #[command(flatten)]
     pub limits: LimitOptions,

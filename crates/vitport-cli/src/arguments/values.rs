@@ -19,7 +19,7 @@ pub(super) fn image_size(text: &str) -> Result<[u64; 2], String> {
         Ok(edge) if (1..=65_536).contains(&edge) => Ok(edge),
         _ => Err("an image size is one number of pixels, or HEIGHTxWIDTH, up to 65536".to_owned()),
     };
-    match text.split_once(['x', 'X']) {
+    match text.split_once(['x', 'X', ',']) {
         Some((height, width)) => Ok([edge(height)?, edge(width)?]),
         None => edge(text).map(|edge| [edge, edge]),
     }
@@ -58,6 +58,14 @@ pub(super) fn epsilon(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(epsilon) if epsilon > 0.0 && epsilon < 1.0 => Ok(epsilon),
         _ => Err("an epsilon is between 0 and 1, such as 1e-6".to_owned()),
+    }
+}
+
+/// Parses the alpha of adapters.
+pub(super) fn alpha(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(alpha) if alpha > 0.0 && alpha.is_finite() => Ok(alpha),
+        _ => Err("an alpha is a number above 0, such as 16".to_owned()),
     }
 }
 

@@ -19,17 +19,21 @@ use crate::terminal::table::{Align, Table};
 /// Classifies.
 pub fn run(arguments: &ClassifyArguments, output: &Printer) -> Result<(), Failure> {
     let classifier = Classifier::open(&arguments.folder, &arguments.limits.limits())?;
+    let count = usize::from(arguments.top_k);
     let results: Vec<Result<Vec<Guess>, Failure>> = arguments
         .images
         .par_iter()
-        .map(|image| Ok(classifier.top5(&open_image(image, &HubOptions::default(), output)?.decoded)?))
+        .map(|image| Ok(classifier.top(&open_image(image, &HubOptions::default(), output)?.decoded, count)?))
         .collect();
     let mut first_failure = None;
     let mut documents = Vec::new();
     for (image, result) in arguments.images.iter().zip(results) {
         let shown = escape(&Path::new(image).display().to_string()).to_string();
         match result {
-            Ok(guesses) if output.is_json() => documents.push(json!({ "image": shown, "top5": guesses })),
+            Ok(guesses) if output.is_json() => {
+                let top5 = guesses.iter().take(5).collect::<Vec<_>>();
+                documents.push(json!({ "image": shown, "top5": top5, "top": guesses }));
+            }
             Ok(guesses) => {
                 if arguments.images.len() > 1 {
                     output.print(format!("{BOLD}{shown}{BOLD:#}"))?;
@@ -42,6 +46,7 @@ pub fn run(arguments: &ClassifyArguments, output: &Printer) -> Result<(), Failur
                 }
                 match &first_failure {
                     None => first_failure = Some(failure),
+                    Some(_) if output.watch().is_some() => {}
                     Some(_) => error_line(&failure.message),
                 }
             }

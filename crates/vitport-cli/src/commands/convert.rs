@@ -78,8 +78,12 @@ fn reversibility(prepared: &Prepared) -> &'static str {
     let plan = &prepared.plan;
     if plan.is_reversible() {
         "reversible bit for bit"
+    } else if plan.merged > 0 {
+        "adapters are added to the weights, which cannot be undone bit for bit"
     } else if plan.targets.iter().any(Target::is_folded) {
         "factors are multiplied into the weights, which cannot be undone bit for bit"
+    } else if plan.drops_shares() {
+        "parts of tensors are left out and cannot be recovered"
     } else {
         "the weights are cast, which cannot be undone bit for bit"
     }

@@ -1,10 +1,15 @@
 //! Runs `vitport diff`: two checkpoints or folders, tensor by tensor.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::process::ExitCode;
+use std::path::Path;
 
 use serde_json::{Value, json};
-use vitport_checkpoint::{Checkpoint, Tensor, escape};
+use vitport::facts::FactError;
+use vitport::pipeline::{self, ConvertError};
+use vitport::source::Source;
+use vitport::state_dict::without_wrappers;
+use vitport_checkpoint::{Checkpoint, Limits, Tensor, escape};
 
 use crate::arguments::DiffArguments;
 use crate::failure::Failure;
@@ -13,17 +18,18 @@ use crate::source::say_danger;
 use crate::terminal::table::{Align, Table};
 
 /// Compares by name, dtype, shape and the sha256 of the values. Exits with 1 where something differs, as `diff` does.
-pub fn run(arguments: &DiffArguments, output: &Printer) -> Result<ExitCode, Failure> {
+pub fn run(arguments: &DiffArguments, output: &Printer) -> Result<u8, Failure> {
     let limits = arguments.limits.limits();
-    let (a, b) = (Checkpoint::open(&arguments.a, &limits)?, Checkpoint::open(&arguments.b, &limits)?);
-    say_danger(&a, output)?;
-    say_danger(&b, output)?;
-    let (of_a, of_b) = (by_name(&a), by_name(&b));
+    let (a, b) = (Side::open(&arguments.a, &limits)?, Side::open(&arguments.b, &limits)?);
+    let (of_a, of_b) = (a.by_name(), b.by_name());
+    let (a, b) = (&a.checkpoint, &b.checkpoint);
+    say_danger(a, output)?;
+    say_danger(b, output)?;
     let (read_a, read_b) = (a.audit(), b.audit());
-    let mut rows: Vec<(&str, &'static str, String)> = Vec::new();
+    let mut rows: Vec<(&Cow<'_, str>, &'static str, String)> = Vec::new();
     let mut same = 0_usize;
-    for (name, tensor) in &of_a {
-        match of_b.get(name) {
+    for (name, &tensor) in &of_a {
+        match of_b.get(name).copied() {
             None => rows.push((name, "only in A", describe(tensor))),
             Some(other) if tensor.dtype != other.dtype || tensor.shape != other.shape => {
                 rows.push((name, "other form", format!("{} → {}", describe(tensor), describe(other))));
@@ -39,7 +45,7 @@ pub fn run(arguments: &DiffArguments, output: &Printer) -> Result<ExitCode, Fail
     rows.extend(
         of_b.iter()
             .filter(|(name, _)| !of_a.contains_key(*name))
-            .map(|(name, tensor)| (*name, "only in B", describe(tensor))),
+            .map(|(name, tensor)| (name, "only in B", describe(tensor))),
     );
     if output.is_json() {
         let list: Vec<Value> = rows
@@ -60,12 +66,42 @@ pub fn run(arguments: &DiffArguments, output: &Printer) -> Result<ExitCode, Fail
     Ok(exit_code(&rows))
 }
 
-fn exit_code<T>(differences: &[T]) -> ExitCode {
-    if differences.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+fn exit_code<T>(differences: &[T]) -> u8 {
+    u8::from(!differences.is_empty())
 }
 
-fn by_name(checkpoint: &Checkpoint) -> BTreeMap<&str, &Tensor> {
-    checkpoint.tensors().iter().map(|tensor| (&*tensor.name, &**tensor)).collect()
+/// One of the two checkpoints.
+struct Side {
+    checkpoint: Checkpoint,
+    /// What stands before the network's names, where one network is found.
+    prefix: String,
+}
+
+impl Side {
+    /// Opens a checkpoint at the part that its network lies in; where that is not one part, the whole file is compared.
+    fn open(path: &Path, limits: &Limits) -> Result<Self, Failure> {
+        let checkpoint = Checkpoint::open_undecided(path, limits)?;
+        let (path, config, card, provenance) = (path.to_owned(), None, None, None);
+        let mut source = Source { path, checkpoint, key: None, config, card, provenance };
+        let prefix = match pipeline::network(&mut source, &[]) {
+            Ok(found) => found.state_dict.prefix().to_owned(),
+            Err(ConvertError::Facts(FactError::Questions { .. })) => {
+                source.checkpoint.select("").map_err(Failure::from)?;
+                String::new()
+            }
+            Err(error) => return Err(error.into()),
+        };
+        Ok(Self { checkpoint: source.checkpoint, prefix })
+    }
+
+    /// Returns the tensors by their names, those of the network by their bare ones.
+    fn by_name(&self) -> BTreeMap<Cow<'_, str>, &Tensor> {
+        let named = self.checkpoint.tensors().iter().map(|tensor| {
+            let bare = tensor.name.strip_prefix(self.prefix.as_str()).map(without_wrappers);
+            (bare.unwrap_or(Cow::Borrowed(&*tensor.name)), &**tensor)
+        });
+        named.collect()
+    }
 }
 
 fn describe(tensor: &Tensor) -> String {

@@ -16,10 +16,10 @@ use crate::output::Printer;
 use crate::terminal::style::{BOLD, DIM, RED, YELLOW};
 use crate::terminal::table::{Align, Table, bytes, shape};
 
-/// Rows of each part of the evidence that the text shows; `--json` has them all.
+/// Limits the rows of each part of the evidence that the text shows; `--json` has them all.
 const SHOWN: usize = 20;
 
-/// Characters of a value next to the weights that the text shows.
+/// Limits the characters of a value next to the weights that the text shows.
 const VALUE: usize = 160;
 
 /// Inspects.

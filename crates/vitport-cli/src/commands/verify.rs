@@ -2,6 +2,7 @@
 
 use serde_json::json;
 use vitport::pipeline;
+use vitport::verify::page;
 
 use crate::arguments::VerifyArguments;
 use crate::failure::Failure;
@@ -21,7 +22,7 @@ pub fn run(arguments: VerifyArguments, output: &Printer) -> Result<(), Failure> 
     let request = request(arguments.facts)?;
     let acceptance = verification::acceptance(&arguments.verification, &request)?;
     let source = open(&arguments.source, &arguments.hub, request.root.as_deref(), &request.limits, output)?;
-    let prepared = pipeline::plan(source, &request)?;
+    let prepared = pipeline::plan_for(source, &request, &arguments.folder)?;
     read.extend(files_of(&prepared));
     let report_file = verification::report_file(&arguments.verification, &read, None)?;
     let image = verification::image(&arguments.verification, &arguments.hub, output)?;
@@ -29,6 +30,7 @@ pub fn run(arguments: VerifyArguments, output: &Printer) -> Result<(), Failure> 
     let report = pipeline::verify(&prepared, &arguments.folder, &image);
     spinner.finish_and_clear();
     let report = report?;
+    output.page(|| page::html(&report, &image));
     if let Some(file) = report_file {
         file.write(&report, &image, None)?;
     }

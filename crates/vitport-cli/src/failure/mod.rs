@@ -7,13 +7,14 @@ use std::fmt::Display;
 use std::io;
 use std::path::Path;
 
+use clap::ValueEnum;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use vitport::facts::{Facts, Question};
 use vitport_checkpoint::escape;
 
 /// Says what kind of failure it is. Several kinds share an exit code.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ValueEnum)]
 #[serde(rename_all = "snake_case")]
 pub enum FailureKind {
     /// Stands for a mistake of vitport's.
@@ -58,7 +59,7 @@ impl FailureKind {
     }
 }
 
-/// What a failure is about, as far as that is known, and what was found before it.
+/// Holds what a failure is about, as far as that is known, and what was found before it.
 #[derive(Debug, Default, Serialize)]
 struct About {
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -9,7 +9,7 @@ use crate::terminal::fitting;
 use crate::terminal::table::{Align, Table, bytes};
 use crate::terminal::wrap::{columns, wrap};
 
-/// Where what is said of a part begins.
+/// Gives the column in which what is said of a part begins.
 pub const INDENT: usize = 12;
 
 /// Limits the lines about what is left out.
@@ -24,7 +24,9 @@ pub fn root_line(prepared: &Prepared) -> String {
         "" => "the whole file".to_owned(),
         path => format!("`{}` in the file", escape(path)),
     };
-    let others: Vec<String> = choice.alternatives.iter().map(|root| escape(&root.path).to_string()).collect();
+    // Tensors at the top of the file, next to its parts, are a part without a name.
+    let named = choice.alternatives.iter().filter(|root| !root.path.is_empty());
+    let others: Vec<String> = named.map(|root| escape(&root.path).to_string()).collect();
     let how = match (choice.how, others.is_empty()) {
         (ChosenBy::Caller, _) => " (--key)".to_owned(),
         (_, true) => String::new(),
@@ -66,9 +68,8 @@ pub fn lines_of(basis: &Basis) -> Vec<String> {
 pub fn targets(prepared: &Prepared) -> String {
     let columns = columns();
     let chosen = prepared.model.target_class();
-    let others = prepared.model.targets.iter().filter(|target| Some(*target) != chosen.as_ref());
     let mut out = Vec::new();
-    for (index, target) in chosen.iter().chain(others).enumerate() {
+    for (index, target) in chosen.iter().chain(prepared.model.other_targets()).enumerate() {
         let head = match index {
             0 => "  becomes",
             1 => "  or could",
@@ -120,13 +121,11 @@ pub fn unread_line(prepared: &Prepared, is_verbose: bool) -> Option<String> {
     let unread = &prepared.model.unread_arguments;
     match (unread.len(), is_verbose) {
         (0, _) => None,
-        (1, false) => Some("  1 training argument in the file was not read (-v names it)".to_owned()),
-        (count, false) => {
-            Some(format!("  {count} training arguments in the file were not read (-v lists them)"))
-        }
+        (1, false) => Some("  1 setting in the file was not read (-v names it)".to_owned()),
+        (count, false) => Some(format!("  {count} settings in the file were not read (-v lists them)")),
         (_, true) => {
             let paths: Vec<String> = unread.iter().map(|path| escape(path).to_string()).collect();
-            Some(format!("  training arguments that were not read: {}", paths.join(", ")))
+            Some(format!("  settings in the file that were not read: {}", paths.join(", ")))
         }
     }
 }

@@ -62,6 +62,7 @@ fn parts(report: &Report) -> Vec<(&'static str, String)> {
             image.height
         ),
     )];
+    parts.extend(class(report).map(|text| ("class", text)));
     parts.extend(outputs(report).map(|text| ("outputs", text)));
     if let (Verdict::Different, Some(place)) = (report.verdict, &report.starts_at) {
         parts.push(("", format!("they part at {place}")));
@@ -115,6 +116,21 @@ fn parts(report: &Report) -> Vec<(&'static str, String)> {
     ));
     parts.extend(pixels(report).map(|text| ("pixels", text)));
     parts
+}
+
+/// Names the class, where it is not one that holds all of the source in both versions, or another could be chosen.
+fn class(report: &Report) -> Option<String> {
+    let target = report.target.as_ref()?;
+    let mut text = format!("{} ({}, {})", target.class, target.level.name(), target.versions());
+    if let Some(outside) = &target.outside {
+        text.push_str(&format!(", without {}: {}", outside.what, outside.code));
+    }
+    let others: Vec<&str> = report.other_targets.iter().map(|other| other.class.as_str()).collect();
+    if !others.is_empty() {
+        text.push_str(&format!("; --target could be {}", others.join(", ")));
+    }
+    let is_usual = target.outside.is_none() && target.since.is_none() && others.is_empty();
+    (!is_usual).then_some(text)
 }
 
 /// Describes hidden states and outputs, as far as the verdict follows from them.

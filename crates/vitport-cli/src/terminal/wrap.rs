@@ -3,7 +3,7 @@
 use textwrap::{Options, WordSeparator, WordSplitter, WrapAlgorithm};
 use unicode_width::UnicodeWidthStr;
 
-/// Width where there is no terminal to ask, and the most and the least that is used of one.
+/// Gives the width where there is no terminal to ask, and the most and the least that is used of one.
 const PLAIN: usize = 80;
 const WIDEST: usize = 100;
 const NARROWEST: usize = 40;

@@ -30,7 +30,7 @@ fn the_preprocessing_of_the_training_is_written() {
     assert_eq!(processor["size"], json!({ "shortest_edge": 8 }));
     let card = fs::read_to_string(folder.path().join("out/README.md")).unwrap();
     assert!(card.contains("the training arguments: args.mean"), "{card}");
-    assert!(card.contains("Training arguments in the source that were not read: `args."), "{card}");
+    assert!(card.contains("Settings in the source that were not read: `args."), "{card}");
 }
 
 #[test]
@@ -84,7 +84,7 @@ fn plan_says_what_was_overridden_and_what_was_not_read() {
     };
     let text = plan(&["--mean", "0.5,0.5,0.5"]);
     assert!(text.contains("--mean; the source says [0.1, 0.2, 0.3]"), "{text}");
-    assert!(text.contains("training arguments in the file were not read (-v lists them)"), "{text}");
+    assert!(text.contains("settings in the file were not read (-v lists them)"), "{text}");
     assert!(!text.contains("args.weight_decay"), "{text}");
     assert!(plan(&["-v"]).contains("args.weight_decay"));
 }

@@ -118,7 +118,7 @@ impl Activation {
     }
 }
 
-/// Values that are replaced by their images.
+/// Holds the values that are replaced by their images.
 struct Images<'a> {
     activation: Activation,
     values: &'a mut [f32],
@@ -136,14 +136,14 @@ impl WithSimd for Images<'_> {
     }
 }
 
-/// max(x, 0); unlike f32::max it keeps NaN.
+/// Computes max(x, 0); unlike f32::max it keeps NaN.
 #[inline(always)]
 fn relu<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     let zero = simd.splat_f32s(0.0);
     simd.select_f32s(simd.less_than_f32s(x, zero), zero, x)
 }
 
-/// x Φ(x) is max(x, 0) − |x| Q(|x|), in which nothing cancels where Φ is small.
+/// Computes x Φ(x), which is max(x, 0) − |x| Q(|x|), in which nothing cancels where Φ is small.
 #[inline(always)]
 fn gelu<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     let (tail, size) = normal_tail(simd, x);
@@ -155,7 +155,7 @@ fn quick_gelu<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     simd.mul_f32s(x, sigmoid(simd, simd.mul_f32s(simd.splat_f32s(1.702), x)))
 }
 
-/// (1 + tanh u) / 2 is σ(2u), which does not cancel.
+/// Computes x (1 + tanh u) / 2, whose factor is σ(2u), which does not cancel.
 #[inline(always)]
 fn gelu_tanh<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     const TWICE_SQRT_2_OVER_PI: f32 = 1.595_769;
@@ -169,7 +169,7 @@ fn hard_sigmoid<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     simd.mul_f32s(at_most(simd, relu(simd, shifted), 6.0), simd.splat_f32s(1.0 / 6.0))
 }
 
-/// tanh(ln(1 + e)) is n / (n + 2) with n = e (e + 2), which does not cancel. From 30 on it is 1.
+/// Computes x tanh(ln(1 + e)), whose factor is n / (n + 2) with n = e (e + 2), which does not cancel. From 30 on it is 1.
 #[inline(always)]
 fn mish<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     let (power, two) = (exp(simd, at_most(simd, x, 30.0)), simd.splat_f32s(2.0));

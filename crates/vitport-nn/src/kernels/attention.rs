@@ -16,9 +16,9 @@ use crate::matrix::Matrix;
 
 /// Scores of a block: 256 KiB, which stay in a core's second cache.
 const SCORES_OF_A_BLOCK: usize = 1 << 16;
-/// Fewest queries that are worth packing a head's keys and values for again.
+/// Gives the fewest queries that are worth packing a head's keys and values for again.
 const LEAST_BLOCK_QUERIES: usize = 32;
-/// The rows of a block's scores begin at multiples of this, the most lanes of a vector.
+/// Aligns the rows of a block's scores: they begin at multiples of this, the most lanes of a vector.
 const LANES: usize = 16;
 
 /// Holds queries, keys or values of all heads: a range of the columns of a matrix of tokens, head after head.
@@ -44,7 +44,7 @@ impl<'a> Projection<'a> {
         self.tokens.rows()
     }
 
-    /// `head_dim` columns from number `column` of the heads on.
+    /// Returns the `head_dim` columns from number `column` of the heads on.
     fn head(&self, column: usize, head_dim: usize) -> Option<View<'a>> {
         let stride = self.tokens.columns();
         let column = self.first_column.checked_add(column)?;
@@ -140,12 +140,12 @@ struct Scratch {
 }
 
 thread_local! {
-    /// Kept from head to head, because fresh memory costs a page fault every four kilobytes.
+    /// Holds memory that is kept from head to head, because fresh memory costs a page fault every four kilobytes.
     static SCRATCH: RefCell<Scratch> = RefCell::default();
 }
 
 impl Scratch {
-    /// One head for a block of queries; none when the sizes do not fit.
+    /// Computes one head for a block of queries; returns none when the sizes do not fit.
     fn attend(
         &mut self,
         [query, key, value]: [View<'_>; 3],
@@ -175,8 +175,8 @@ impl Scratch {
     }
 }
 
-/// The lowest scaled score, as a difference to the row's largest, whose weight counts. Lower ones count less than 2e-35; they
-/// are nothing, as their weights and products would soon be subnormal numbers, with which many processors are far slower.
+/// Gives the lowest scaled score, as a difference to the row's largest, whose weight counts. Lower ones count less than 2e-35;
+/// they are nothing, as their weights and products would soon be subnormal numbers, with which many processors are far slower.
 const LOWEST: f32 = -80.0;
 
 /// Turns each row of `columns` scores, a multiple of [`LANES`], into weights of the scaled scores that

@@ -108,6 +108,11 @@ impl Window {
         Self { kernel: (kernel, kernel), stride: (stride, stride), padding: (padding, padding) }
     }
 
+    /// Makes a square window of an odd kernel that stands over the middle of what it reads: padded by half of it, rounded down.
+    pub fn centered(kernel: usize, stride: usize) -> Self {
+        Self::square(kernel, stride, kernel / 2)
+    }
+
     /// Makes a window of patches of (height, width): side by side, without padding.
     pub fn patches(size: (usize, usize)) -> Self {
         Self { kernel: size, stride: size, padding: (0, 0) }
@@ -145,7 +150,7 @@ pub(super) fn taps(
 pub struct Convolution<'a> {
     window: Window,
     groups: usize,
-    /// Channels of one group.
+    /// Gives the channels of one group.
     channels: usize,
     linear: LinearKernel<'a>,
 }
@@ -233,9 +238,9 @@ impl<'a> Convolution<'a> {
         linear.multiply(patches.values(), linear, Activation::Identity, out)
     }
 
-    /// im2col: row (y, x) holds what lies under the kernel there, with zeros for the padding, in the order in which it is
-    /// copied in runs: [channel, kernel row, kernel column] from a planar grid, [kernel row, kernel column, channel] from
-    /// an interleaved one.
+    /// Unfolds a grid (im2col): row (y, x) holds what lies under the kernel there, with zeros for the padding, in the order in
+    /// which it is copied in runs: [channel, kernel row, kernel column] from a planar grid, [kernel row, kernel column, channel]
+    /// from an interleaved one.
     fn unfold(
         &self,
         grid: Grid<'_>,
@@ -284,7 +289,7 @@ impl<'a> Convolution<'a> {
     }
 }
 
-/// The weight of a convolution with its inputs in the order of an unfolded interleaved grid: [outputs, kernel row, kernel
+/// Reads the weight of a convolution with its inputs in the order of an unfolded interleaved grid: [outputs, kernel row, kernel
 /// column, channel]. To reorder a weight costs less than to reorder patches wherever there are more positions than
 /// outputs, and little where there are fewer.
 struct ChannelsLast<'a> {

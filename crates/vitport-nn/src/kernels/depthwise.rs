@@ -12,7 +12,7 @@ use crate::error::ForwardError;
 pub struct DepthwiseConvolution {
     window: Window,
     channels: usize,
-    /// [kernel row × kernel column, channel].
+    /// Is [kernel row × kernel column, channel].
     taps: Vec<f32>,
     addend: Vec<f32>,
 }
@@ -87,7 +87,7 @@ impl DepthwiseConvolution {
     }
 }
 
-/// One row of positions of what comes out.
+/// Computes one row of positions of what comes out.
 struct Row<'a, 'b> {
     convolution: &'a DepthwiseConvolution,
     grid: Grid<'a>,

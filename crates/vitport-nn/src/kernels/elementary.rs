@@ -4,18 +4,18 @@
 
 use pulp::Simd;
 
-/// 1.5 · 2^23: adding it to a float32 of magnitude below 2^22 leaves the nearest integer in the low
+/// Is 1.5 · 2^23: adding it to a float32 of magnitude below 2^22 leaves the nearest integer in the low
 /// bits of the sum.
 const ROUNDER: f32 = 12_582_912.0;
-/// ln 2 in two parts: the first has nine bits, so that its product with an exponent is exact (Cody
+/// Is ln 2 in two parts: the first has nine bits, so that its product with an exponent is exact (Cody
 /// and Waite 1980, "Software Manual for the Elementary Functions", chapter 6).
 const LN_2_HIGH: f32 = 0.693_359_4;
 const LN_2_LOW: f32 = -2.121_944_4e-4;
 
-/// P in exp(r) = 1 + r + r² P(r), |r| ≤ ln 2 / 2.
+/// Lists the coefficients of P in exp(r) = 1 + r + r² P(r), |r| ≤ ln 2 / 2.
 const EXP: [f32; 5] = [0.499_999_93, 0.166_665_2, 0.041_668_39, 0.008_368_71, 0.001_381_461];
 
-/// G in erfc(a) = exp(−a² + a G(a)), 0 ≤ a ≤ 6.
+/// Lists the coefficients of G in erfc(a) = exp(−a² + a G(a)), 0 ≤ a ≤ 6.
 const LN_ERFCX: [f32; 11] = [
     -1.128_379_5,
     0.363_386_1,
@@ -30,8 +30,8 @@ const LN_ERFCX: [f32; 11] = [
     4.988_929e-8,
 ];
 
-/// Most that |x| counts in a tail: from here on the tail is below 3e-38. A little farther on it would be subnormal, and many
-/// processors are far slower with numbers that are.
+/// Gives the most that |x| counts in a tail: from here on the tail is below 3e-38. A little farther on it would be subnormal, and
+/// many processors are far slower with numbers that are.
 const FARTHEST: f32 = 12.9;
 
 /// Adds to every value its addend and replaces the sum by its image.
@@ -78,7 +78,7 @@ pub(super) fn exp<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     exp_in_range(simd, at_most(simd, x, 87.0))
 }
 
-/// The same for x between −87 and 87.
+/// Computes the same for x between −87 and 87.
 #[inline(always)]
 fn exp_in_range<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     let rounder = simd.splat_f32s(ROUNDER);

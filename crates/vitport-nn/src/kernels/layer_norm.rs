@@ -49,7 +49,7 @@ impl LayerNormKernel {
     }
 }
 
-/// Whole rows of tokens. A closure in its place would not be inlined, and so be compiled for the least of processors.
+/// Normalises whole rows of tokens. A closure in its place would not be inlined, and so be compiled for the least of processors.
 struct Rows<'a, 'b> {
     norm: &'a LayerNormKernel,
     x: &'a [f32],
@@ -83,7 +83,7 @@ fn sum(values: &[f32], term: impl Fn(f64) -> f64) -> f64 {
     lanes.iter().sum::<f64>() + rest
 }
 
-/// Mean and variance in two passes in float64: a small eps under a large mean is not lost.
+/// Computes mean and variance in two passes in float64: a small eps under a large mean is not lost.
 #[inline(always)]
 fn normalise(row: &[f32], weight: &[f32], bias: &[f32], eps: f64, is_centred: bool, out: &mut [f32]) {
     let count = row.len() as f64;

@@ -11,7 +11,7 @@ use crate::matrix::Matrix;
 use crate::scope::Parameter;
 use crate::weights::Weights;
 
-/// Rows of a weight that are read at a time where no product asks for them.
+/// Gives the rows of a weight that are read at a time where no product asks for them.
 const ROWS_AT_A_TIME: usize = 64;
 
 /// Holds a weight whose rows are read when they are multiplied with, and its bias.
@@ -22,7 +22,7 @@ pub struct LinearKernel<'a> {
     bias: Vec<f32>,
     inputs: usize,
     outputs: usize,
-    /// Number of the first output in the weight.
+    /// Gives the number of the first output in the weight.
     first: usize,
 }
 
@@ -114,14 +114,14 @@ impl<'a> LinearKernel<'a> {
         times_transposed_in_blocks(left, right, out.values_mut(), &self.bias, activation, misfit)
     }
 
-    /// The elements of the weight in which the rows `rows` lie.
+    /// Returns the elements of the weight in which the rows `rows` lie.
     fn elements(&self, rows: Range<usize>) -> Range<usize> {
         let element = |row: usize| row.saturating_add(self.first).saturating_mul(self.inputs);
         element(rows.start)..element(rows.end)
     }
 }
 
-/// The bias of a layer that has none. The number of outputs may come from a file.
+/// Returns the bias of a layer that has none. The number of outputs may come from a file.
 fn zeros(count: usize) -> Result<Vec<f32>, ForwardError> {
     let mut zeros = Matrix::new();
     zeros.resize(1, count, "a bias")?;

@@ -7,7 +7,7 @@ use std::ops::Range;
 use super::transpose::{ROWS, transpose};
 use super::view::View;
 
-/// Bytes of a cache line, on which panels begin.
+/// Gives the bytes of a cache line, on which panels begin.
 const LINE: usize = 64;
 
 /// Holds memory for panels that is used again and again.
@@ -74,7 +74,7 @@ pub(super) fn pack_columns(
     Some(())
 }
 
-/// One row into column `place` of a panel.
+/// Writes one row into column `place` of a panel.
 fn transpose_one(row: &[f32], place: usize, width: usize, panel: &mut [f32]) {
     for (slot, value) in panel.iter_mut().skip(place).step_by(width.max(1)).zip(row) {
         *slot = *value;

@@ -12,12 +12,12 @@ use super::tile::{Finish, PanelWidth, Strip};
 use super::view::{View, cut};
 use crate::error::ForwardError;
 
-/// Most terms of a panel: with the widest panels, of 64 columns, 256 KiB, a part of a core's second
+/// Gives the most terms of a panel: with the widest panels, of 64 columns, 256 KiB, a part of a core's second
 /// cache that leaves space for the rows that go by.
 const MOST_TERMS: usize = 1024;
-/// Fewest rows that are worth packing a panel for again.
+/// Gives the fewest rows that are worth packing a panel for again.
 const LEAST_BLOCK_ROWS: usize = 32;
-/// Blocks for each thread, so that an uneven number costs little.
+/// Gives the number of blocks for each thread, so that an uneven number costs little.
 const BLOCKS_PER_THREAD: usize = 2;
 
 /// Holds the buffers that a thread needs during a product.
@@ -28,7 +28,7 @@ struct Scratch {
 }
 
 thread_local! {
-    /// Kept from product to product, because fresh memory costs a page fault every four kilobytes.
+    /// Holds memory that is kept from product to product, because fresh memory costs a page fault every four kilobytes.
     static SCRATCH: RefCell<Scratch> = RefCell::default();
 }
 
@@ -174,7 +174,7 @@ pub(super) fn times(
     Some(())
 }
 
-/// The columns of each panel.
+/// Returns the columns of each panel.
 fn panels(columns: usize) -> impl Iterator<Item = Range<usize>> {
     let most = PanelWidth::here().most;
     (0..columns).step_by(most).map(move |first| first..columns.min(first + most))

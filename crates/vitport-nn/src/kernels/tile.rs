@@ -7,7 +7,7 @@ use pulp::{Simd, WithSimd};
 use super::activation::Activation;
 use super::view::View;
 
-/// Rows of a tile: 6 × 4 vectors of sums leave enough of 32 registers for the operands, 6 × 2 of 16.
+/// Gives the rows of a tile: 6 × 4 vectors of sums leave enough of 32 registers for the operands, 6 × 2 of 16.
 const TILE_ROWS: usize = 6;
 
 /// Vectors of columns in a tile.
@@ -96,7 +96,7 @@ pub(super) struct Strip<'a, 'b, 'c> {
 }
 
 impl WithSimd for Strip<'_, '_, '_> {
-    /// None when the sizes do not fit.
+    /// Is none when the sizes do not fit.
     type Output = Option<()>;
 
     #[inline(always)]
@@ -128,7 +128,7 @@ impl<'a> Strip<'a, '_, '_> {
         Some(())
     }
 
-    /// One tile, from row `row` on.
+    /// Computes one tile, from row `row` on.
     #[inline(always)]
     fn tile<S: Simd, const ROWS: usize, const VECTORS: usize>(&mut self, simd: S, row: usize) -> Option<()> {
         let terms = S::as_simd_f32s(self.panel).0.as_chunks::<VECTORS>().0;
@@ -158,7 +158,7 @@ impl<'a> Strip<'a, '_, '_> {
         Some(())
     }
 
-    /// The share that the tile of `count` rows from row `row` on has of what is fetched ahead, in proportion to its rows.
+    /// Returns the share that the tile of `count` rows from row `row` on has of what is fetched ahead, in proportion to its rows.
     #[inline(always)]
     fn ahead_of(&self, row: usize, count: usize) -> impl Iterator<Item = &'a [f32]> + Clone + use<'a> {
         let rows = self.out.len().max(1);

@@ -8,7 +8,7 @@ use std::arch::x86_64::{__m256, __m512};
 /// Says how many rows are transposed at a time.
 pub(super) const ROWS: usize = 16;
 
-/// Rows of as many values.
+/// Holds rows of as many values.
 type Square<const SIDE: usize> = [[f32; SIDE]; SIDE];
 
 /// Makes rows of equal length the columns of `out`: value `term` of row `column` becomes value `term * width + column`.

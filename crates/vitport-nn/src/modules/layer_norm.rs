@@ -10,7 +10,7 @@ use crate::scope::{Parameter, Scope};
 #[derive(Debug, Clone)]
 pub struct LayerNorm {
     features: usize,
-    /// Weight and bias; ones and zeros where there are none.
+    /// Gives the weight and bias; ones and zeros where there are none.
     affine: Option<(Parameter, Parameter)>,
     eps: f64,
 }

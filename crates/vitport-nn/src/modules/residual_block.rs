@@ -1,15 +1,13 @@
-//! Defines ResNet's block, and the network of stages that such blocks make.
+//! Defines ResNet's block.
 
 use super::batch_norm::BatchNorm2d;
 use super::conv2d::Conv2d;
 use super::feature_map::FeatureMap;
-use super::pool::MaxPool2d;
 use super::squeeze_excite::SqueezeExcite;
 use crate::error::ForwardError;
 use crate::kernels::activation::Activation;
 use crate::kernels::convolution::{Grid, Window};
 use crate::network::Context;
-use crate::pixels::Pixels;
 use crate::scope::Scope;
 
 /// Computes act(norm(conv(x))), with a convolution without bias. [`Activation::Identity`] is none.
@@ -99,48 +97,5 @@ impl ResidualBlock {
         cx.recycle(shortcut.tokens);
         self.activation.apply(&mut out.tokens);
         Ok(out)
-    }
-}
-
-/// Computes a ResNet up to its last stage: a convolution, a pooling if there is one, and stages of blocks.
-#[derive(Debug, Clone)]
-pub struct ResidualStages {
-    stem: ConvNorm,
-    pool: Option<MaxPool2d>,
-    stages: Vec<Vec<ResidualBlock>>,
-}
-
-impl ResidualStages {
-    /// Puts the layers together.
-    pub fn new(stem: ConvNorm, pool: Option<MaxPool2d>, stages: Vec<Vec<ResidualBlock>>) -> Self {
-        Self { stem, pool, stages }
-    }
-
-    /// Returns the map that comes out, of an image of any size. The map before the first stage is traced as `stem`, that after
-    /// each block under the name that `block` has for the numbers of the stage and of the block, both counted from 0.
-    ///
-    /// # Errors
-    /// Returns [`ForwardError`] when a tensor is missing or the image has other channels.
-    pub fn forward(
-        &self,
-        pixels: &Pixels,
-        stem: &str,
-        block: impl Fn(usize, usize) -> String,
-        cx: &mut Context<'_>,
-    ) -> Result<FeatureMap, ForwardError> {
-        let grid = Grid::of_pixels(pixels.values(), pixels.shape(), pixels.shape())?;
-        let mut map = self.stem.forward(grid, cx)?;
-        if let Some(pool) = &self.pool {
-            let pooled = pool.forward(&map, cx)?;
-            cx.recycle(std::mem::replace(&mut map, pooled).tokens);
-        }
-        cx.trace(stem, &map.tokens);
-        for (stage, blocks) in self.stages.iter().enumerate() {
-            for (number, own) in blocks.iter().enumerate() {
-                map = own.forward(map, cx)?;
-                cx.trace(&block(stage, number), &map.tokens);
-            }
-        }
-        Ok(map)
     }
 }

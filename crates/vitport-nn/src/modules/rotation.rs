@@ -10,7 +10,7 @@ use crate::matrix::Matrix;
 /// Holds the angles of a grid of patches.
 #[derive(Debug, Clone)]
 pub struct Rotation {
-    /// The cosine and the sine of each angle, patch after patch.
+    /// Holds the cosine and the sine of each angle, patch after patch.
     turns: Vec<(f32, f32)>,
     /// Counts the angles of a patch, half of a head's width.
     angles: usize,

@@ -6,8 +6,10 @@ use super::tokens::mean_of_rows;
 use crate::error::ForwardError;
 use crate::kernels::activation::Activation;
 use crate::kernels::affine::affine;
+use crate::kernels::convolution::Window;
 use crate::matrix::Matrix;
 use crate::network::Context;
+use crate::scope::Scope;
 
 /// Computes x · gate(expand(act(reduce(mean of x over positions)))), a factor a channel (Hu, Shen and Sun 2017,
 /// arXiv:1709.01507, section 3); timm's `SEModule` and `SqueezeExcite`, torchvision's `SqueezeExcitation`, whose layers have
@@ -21,9 +23,20 @@ pub struct SqueezeExcite {
 }
 
 impl SqueezeExcite {
-    /// Puts the two 1 × 1 convolutions and their activations together.
-    pub fn new(reduce: Conv2d, activation: Activation, expand: Conv2d, gate: Activation) -> Self {
-        Self { reduce, activation, expand, gate }
+    /// Makes the two 1 × 1 convolutions under these names, from `channels` to `reduced` and back, each with its activation.
+    ///
+    /// # Errors
+    /// Returns what [`Conv2d::new`] does.
+    pub fn named(
+        scope: &Scope,
+        [reduce, expand]: [&str; 2],
+        [channels, reduced]: [usize; 2],
+        [activation, gate]: [Activation; 2],
+    ) -> Result<Self, ForwardError> {
+        let pointwise =
+            |name: &str, from, to| Conv2d::new(&scope.pp(name), from, to, Window::centered(1, 1), true);
+        let (reduce, expand) = (pointwise(reduce, channels, reduced)?, pointwise(expand, reduced, channels)?);
+        Ok(Self { reduce, activation, expand, gate })
     }
 
     /// Scales a map in place.

@@ -335,10 +335,8 @@ impl Module {
                 Ok(pool.forward(&case.map(), cx)?.tokens)
             }
             Self::SqueezeExcite { channels, reduced, activation: name, gate } => {
-                let one = Window::square(1, 1, 0);
-                let reduce = Conv2d::new(&root.pp("fc1"), channels, reduced, one, true)?;
-                let expand = Conv2d::new(&root.pp("fc2"), reduced, channels, one, true)?;
-                let module = SqueezeExcite::new(reduce, activation(&name), expand, activation(&gate));
+                let acts = [activation(&name), activation(&gate)];
+                let module = SqueezeExcite::named(&root, ["fc1", "fc2"], [channels, reduced], acts)?;
                 Ok(module.forward(case.map(), cx)?.tokens)
             }
             Self::ResidualBlock {
@@ -366,10 +364,8 @@ impl Module {
                     layer("shortcut.conv", "shortcut.norm", [channels, outputs, 1], window, none)
                 };
                 let excite = || {
-                    let reduce = Conv2d::new(&root.pp("se.fc1"), hidden, reduced, one, true)?;
-                    let expand = Conv2d::new(&root.pp("se.fc2"), reduced, hidden, one, true)?;
-                    let (relu, sigmoid) = (Activation::Relu, Activation::Sigmoid);
-                    Ok::<_, ForwardError>(SqueezeExcite::new(reduce, relu, expand, sigmoid))
+                    let acts = [Activation::Relu, Activation::Sigmoid];
+                    SqueezeExcite::named(&root.pp("se"), ["fc1", "fc2"], [hidden, reduced], acts)
                 };
                 let block = ResidualBlock::new(layers, shortcut.then(projected).transpose()?, act);
                 let block = block.excited((reduced > 0).then(excite).transpose()?);

@@ -13,7 +13,7 @@ use crate::image::Filter;
 use crate::model::Model;
 use crate::verify::{Comparison, Guess, NamedDeviation, Report, Verdict, accounts};
 
-/// Training arguments that are listed by name.
+/// Limits the training arguments that are listed by name.
 const UNREAD_SHOWN: usize = 20;
 
 /// Adds everything below the metadata.
@@ -310,6 +310,13 @@ fn provenance(out: &mut String, card: &Card<'_>) {
         accounts.padded,
         accounts.filled
     );
+    if accounts.merged > 0 {
+        let _ = write!(
+            out,
+            "LoRA adapters were added to {} of the source's tensors in float64 and rounded once; they cannot be taken out again. ",
+            accounts.merged
+        );
+    }
     let _ = writeln!(
         out,
         "The source's tensors {} be had back bit for bit.\n",
@@ -426,6 +433,5 @@ fn facts(out: &mut String, card: &Card<'_>) {
         0 => String::new(),
         more => format!(" and {more} more"),
     };
-    let _ =
-        writeln!(out, "Training arguments in the source that were not read: {}{more}.\n", shown.join(", "));
+    let _ = writeln!(out, "Settings in the source that were not read: {}{more}.\n", shown.join(", "));
 }

@@ -1,6 +1,7 @@
 //! Which of several copies of a network is the one that its field publishes and uses.
 
-use super::candidates::Candidate;
+use super::candidates::{Candidate, parts};
+use super::inside::HEADS;
 
 /// Lists conventions: the part of a name that is taken, those that are not, and who says so.
 const CONVENTIONS: [(&str, &[&str], &str); 7] = [
@@ -32,18 +33,32 @@ pub(super) fn preferred<'a>(candidates: &[&'a Candidate]) -> Option<(&'a Candida
     })
 }
 
-/// Returns whether two networks have the same body: what one of them has more is no tensor with another shape in the other.
+/// Returns whether two networks have the same body: what one of them has more is a part that the other has nothing of, such as a
+/// head, and no tensor has another shape in the other.
 fn is_like(one: &[(&str, &[u64])], other: &[(&str, &[u64])]) -> bool {
     let mut shared = 0_usize;
     for (name, shape) in one {
-        if let Ok(at) = other.binary_search_by(|(known, _)| known.cmp(name)) {
-            if other.get(at).is_none_or(|(_, known)| known != shape) {
-                return false;
-            }
-            shared += 1;
+        match other.binary_search_by(|(known, _)| known.cmp(name)) {
+            Ok(at) if other.get(at).is_none_or(|(_, known)| known != shape) => return false,
+            Ok(_) => shared += 1,
+            Err(_) if has_part(other, name) => return false,
+            Err(_) => {}
         }
     }
-    shared * 2 > one.len().max(other.len())
+    let is_more = |(name, _): &(&str, &[u64])| {
+        one.binary_search_by(|(known, _)| known.cmp(name)).is_err() && has_part(one, name)
+    };
+    shared * 2 > one.len().max(other.len()) && !other.iter().any(is_more)
+}
+
+/// Returns whether a network has something of the part that a name is of, as `blocks` of `blocks.2.norm1.weight`. Heads differ.
+fn has_part(network: &[(&str, &[u64])], name: &str) -> bool {
+    let Some(part) = parts(name).first().copied().filter(|part| !HEADS.contains(part)) else { return false };
+    ['.', '/'].iter().any(|separator| {
+        let beginning = format!("{part}{separator}");
+        let first = network.partition_point(|(known, _)| **known < *beginning);
+        network.get(first).is_some_and(|(known, _)| known.starts_with(&beginning))
+    })
 }
 
 /// Returns the convention by which one is taken and not the other.

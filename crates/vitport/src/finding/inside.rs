@@ -25,7 +25,7 @@ const DECODER: [&str; 5] =
     ["decoder_pos_embed", "decoder_embed.", "decoder_blocks.", "decoder_norm.", "decoder_pred."];
 
 /// Lists names of heads that networks are trained with and that are no classifier if they normalise batches.
-const HEADS: [&str; 6] = ["head", "fc", "projector", "projection", "projection_head", "proj_head"];
+pub(super) const HEADS: [&str; 6] = ["head", "fc", "projector", "projection", "projection_head", "proj_head"];
 
 /// Takes what is no part of the network out of its state dict, and gives the classifier its own name. `head` is the
 /// definition's; `without_head` says that it is not wanted.
@@ -160,7 +160,9 @@ fn from_outside(
 ) -> Option<Fact> {
     let (_, width) = kept.iter().find(|(name, _)| head.widths.contains(&&**name))?;
     let width = *width.shape.first()?;
-    let mut open = dropped.iter().filter(|part| part.reason == outside::UNKNOWN);
+    // A norm between network and classifier looks like no weights.
+    let mut open =
+        dropped.iter().filter(|part| [outside::UNKNOWN, outside::NO_WEIGHTS].contains(&&*part.reason));
     let (Some(part), None) = (open.next(), open.next()) else { return None };
     let path = part.name.strip_suffix('*').unwrap_or(&part.name).to_owned();
     let of_part: Vec<&Arc<Tensor>> = tensors.iter().filter(|tensor| tensor.name.starts_with(&path)).collect();

@@ -12,6 +12,9 @@ use crate::plan::Dropped;
 /// Says what is known of weights next to a network that nothing else is known of.
 pub(super) const UNKNOWN: &str = "a head or another part next to the network; no output of it is converted";
 
+/// Says what is known of tensors next to a network that look like no weights.
+pub(super) const NO_WEIGHTS: &str = "next to the network, and no tensor that the network has";
+
 /// Returns what lies next to the network that was taken, a group for each part of the file.
 pub(super) fn reasons(outside: &[Arc<Tensor>], taken: &Candidate, all: &[Candidate]) -> Vec<Dropped> {
     let mut groups: Vec<Group<'_>> = Vec::new();
@@ -94,6 +97,8 @@ impl Group<'_> {
                 "prototypes of self-supervised training"
             } else if own.starts_with("text") {
                 "the text tower of a CLIP, or what goes with it"
+            } else if taken.prefix.contains("visual.") && own == "head" {
+                "the projection into the space that images and texts share"
             } else if is_projection(&own) || holds("last_layer.") || holds(".mlp.") && own.contains("head") {
                 "a projection head of self-supervised training"
             } else if ["n_averaged", "step", "initted", "num_updates", "decay"].contains(&own.as_str()) {
@@ -105,7 +110,7 @@ impl Group<'_> {
             } else if self.tensors.iter().any(|tensor| tensor.shape.len() >= 2) {
                 UNKNOWN
             } else {
-                "next to the network, and no tensor that the network has"
+                NO_WEIGHTS
             };
         reason.to_owned()
     }

@@ -9,7 +9,7 @@
 /// two.
 pub(super) const BLOCK: usize = 256 * 1024;
 
-/// Where memory pages begin: at multiples of this, on every machine with 4 KiB pages or larger ones.
+/// Gives the bytes of a memory page: pages begin at multiples of this, on every machine with 4 KiB pages or larger ones.
 const PAGE: usize = 4096;
 
 /// Holds zeroed bytes that begin at a page.

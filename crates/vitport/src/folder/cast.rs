@@ -10,7 +10,7 @@ use half::{bf16, f16};
 use pulp::{Simd, WithSimd};
 use vitport_checkpoint::Dtype;
 
-/// Elements that one loop goes over before the next does: 22 KiB in all.
+/// Gives the elements that one loop goes over before the next does: 22 KiB in all.
 const AT_A_TIME: usize = 1024;
 
 /// Holds a finite value that the target dtype cannot hold.
@@ -240,8 +240,8 @@ fn narrow_f64(
     }
 }
 
-/// The bits of the nearest bfloat16: half of what is cut off, less one if the last bit that stays is even, overflows into that
-/// bit just when the float32 is to be rounded up. NaN stays NaN.
+/// Returns the bits of the nearest bfloat16: half of what is cut off, less one if the last bit that stays is even, overflows into
+/// that bit just when the float32 is to be rounded up. NaN stays NaN.
 #[inline(always)]
 fn bf16_bits(single: f32) -> u16 {
     let bits = single.to_bits();
@@ -249,7 +249,7 @@ fn bf16_bits(single: f32) -> u16 {
     (if single.is_nan() { bits >> 16 | 0x40 } else { nearest }) as u16
 }
 
-/// The float32 toward zero from `double`, its last bit set when that is not exact. Rounding the answer to a format at
+/// Returns the float32 toward zero from `double`, its last bit set when that is not exact. Rounding the answer to a format at
 /// least two bits narrower gives what rounding `double` at once would (S. Boldo and G. Melquiond, "Emulation of a FMA and
 /// correctly rounded sums: proved algorithms using rounding to odd", 2008); a plain conversion in between would round twice.
 #[inline(always)]
@@ -262,7 +262,7 @@ fn round_to_odd(double: f64) -> f32 {
     f32::from_bits(if is_exact { nearest.to_bits() } else { toward_zero | 1 })
 }
 
-/// The value of a float8 of four exponent and three mantissa bits, bias 7, without infinities (Micikevicius et al.,
+/// Returns the value of a float8 of four exponent and three mantissa bits, bias 7, without infinities (Micikevicius et al.,
 /// "FP8 Formats for Deep Learning", 2022, table 1).
 fn f8_e4m3fn(byte: u8) -> f32 {
     let exponent = i32::from(byte >> 3 & 15);

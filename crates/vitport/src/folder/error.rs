@@ -192,7 +192,7 @@ impl FolderError {
     }
 }
 
-/// What to do about a failed system call.
+/// Returns what to do about a failed system call.
 fn advice(cause: &io::Error) -> &'static str {
     match cause.kind() {
         io::ErrorKind::StorageFull => "free some space or choose an output folder on another disk",

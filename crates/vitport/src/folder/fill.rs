@@ -80,8 +80,8 @@ pub(super) struct Scratch {
     buffers: Option<CastBuffers>,
 }
 
-/// Elements that are read at a time to be cast. As many as a block has of float32: of a transposed matrix each read takes a
-/// part of every row, and short parts of them are slow.
+/// Gives the elements that are read at a time to be cast. As many as a block has of float32: of a transposed matrix each read
+/// takes a part of every row, and short parts of them are slow.
 const AT_A_TIME: usize = BLOCK / 4;
 
 impl Scratch {
@@ -221,7 +221,7 @@ fn overflow(target: &Target, value: f64) -> FolderError {
     FolderError::Overflow { tensor: target.name.to_string(), value, to, advice }
 }
 
-/// Bytes of an element.
+/// Returns the bytes of an element.
 fn size(dtype: Dtype) -> usize {
     usize::try_from(dtype.size()).unwrap_or(8)
 }

@@ -23,14 +23,14 @@ use super::json;
 use super::layout::{FileLayout, INDEX_NAME, WeightFile};
 use super::syncing::{Filling, Syncing};
 
-/// More threads than this do not write faster into one file.
+/// Limits the threads: more than this do not write faster into one file.
 const MAX_THREADS: usize = 4;
 
-/// Bytes that are written at a time, as many as `cp` does. The system keeps them in one segment of memory. Longer ones are no
-/// faster where they are at hand, and many times slower where a virtual machine has to get them from its host first.
+/// Gives the bytes that are written at a time, as many as `cp` does. The system keeps them in one segment of memory. Longer ones
+/// are no faster where they are at hand, and many times slower where a virtual machine has to get them from its host first.
 const WRITTEN_AT_A_TIME: usize = 64 * 1024;
 
-/// After so many bytes the disk is given what was written since the last time.
+/// Gives the bytes after which the disk is given what was written since the last time.
 const SYNCED_AT_A_TIME: u64 = 32 << 20;
 
 /// Writes all files of `layout`, and the index if there are several, into the folder `folder`, from `checkpoint`. Calls
@@ -113,7 +113,7 @@ fn allocate(file: &File, len: u64) -> io::Result<()> {
     }
 }
 
-/// The blocks of one file, which the threads take from until none is left or one of them fails.
+/// Holds the blocks of one file, which the threads take from until none is left or one of them fails.
 struct Blocks<'a> {
     segments: Vec<Segment<'a>>,
     audit: &'a Audit<'a>,

@@ -96,7 +96,7 @@ fn write_number(text: &mut String, number: &Number) {
     }
 }
 
-/// A finite float as Python's `float.__repr__` writes it: the shortest digits that read back as the same float, plain
+/// Writes a finite float as Python's `float.__repr__` writes it: the shortest digits that read back as the same float, plain
 /// for decimal exponents from -4 to 15 and otherwise with a signed exponent of at least two digits (CPython,
 /// `Python/pystrtod.c`, `PyOS_double_to_string` with format code `r`).
 fn float_repr(float: f64) -> String {

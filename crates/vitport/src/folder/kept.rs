@@ -14,10 +14,10 @@ use std::path::Path;
 use super::error::{FolderError, Result};
 use crate::front_matter::CARD;
 
-/// Files that are kept.
+/// Lists the files that are kept.
 const FILES: [&str; 6] = [CARD, ".gitattributes", ".gitignore", "LICENSE", "LICENSE.md", "LICENSE.txt"];
 
-/// Folders that are kept: a clone's, and what `hf download --local-dir` leaves. A worktree's `.git` is a file.
+/// Lists the folders that are kept: a clone's, and what `hf download --local-dir` leaves. A worktree's `.git` is a file.
 const FOLDERS: [&str; 2] = [".git", ".cache"];
 
 /// Says whether an entry of that name is the user's. A link is not, for it could lead anywhere.

@@ -32,7 +32,7 @@ pub(super) fn is_weight_file(name: &str) -> bool {
     stem.is_empty() || parts.is_some_and(|(number, count)| is_number(number) && is_number(count))
 }
 
-/// The longest safetensors header that its own library reads, in bytes.
+/// Gives the longest safetensors header that its own library reads, in bytes.
 const MAX_HEADER: usize = 100_000_000;
 
 /// Lists the weight files of a folder.
@@ -140,7 +140,7 @@ pub fn parse_size(text: &str) -> Result<u64> {
     if (1.0..1e18).contains(&size) { Ok(size as u64) } else { Err(refused()) }
 }
 
-/// Huggingface's greedy split. No tensors at all still make one shard.
+/// Splits greedily, as Huggingface does. No tensors at all still make one shard.
 fn split(targets: &[Target], max_shard_size: u64) -> Vec<Vec<&Target>> {
     let (mut shards, mut current, mut size) = (Vec::new(), Vec::new(), 0_u64);
     for target in targets {
@@ -175,7 +175,7 @@ fn checked_header(tensors: &[&Target]) -> Result<Vec<u8>> {
     }
 }
 
-/// Whether the parts fill the target, lie in their sources, and need no cast that is never done.
+/// Checks that the parts fill the target, lie in their sources, and need no cast that is never done.
 fn check(target: &Target) -> Result<()> {
     let product = |dims: &[u64]| dims.iter().try_fold(1_u64, |product, &dim| product.checked_mul(dim));
     let elements = product(&target.shape)
@@ -232,7 +232,7 @@ fn inconsistent(target: &Target, why: String) -> FolderError {
     FolderError::Plan { tensor: target.name.to_string(), why }
 }
 
-/// Whether a tensor is state that torch's batch norm keeps next to its parameters (`torch.nn.modules.batchnorm._NormBase`
+/// Returns whether a tensor is state that torch's batch norm keeps next to its parameters (`torch.nn.modules.batchnorm._NormBase`
 /// registers these three buffers); `total_parameters` does not count it.
 fn is_buffer(name: &str) -> bool {
     let last = name.rsplit_once('.').map_or(name, |(_, last)| last);

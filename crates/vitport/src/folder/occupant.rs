@@ -87,7 +87,7 @@ pub(super) fn refuse_overlap(out: &Path, protect: &[PathBuf]) -> Result<()> {
     Ok(())
 }
 
-/// The entry at `path` itself, not what a link there points to; `None` when there is none.
+/// Returns the entry at `path` itself, not what a link there points to; `None` when there is none.
 fn entry(path: &Path) -> Result<Option<Metadata>> {
     match fs::symlink_metadata(path) {
         Ok(metadata) => Ok(Some(metadata)),
@@ -113,14 +113,14 @@ fn kind(metadata: &Metadata) -> &'static str {
     }
 }
 
-/// What a folder holds.
+/// Lists what a folder holds.
 #[derive(Default)]
 struct Contents {
-    /// Whether there is something that is kept.
+    /// Says whether there is something that is kept.
     kept: bool,
-    /// Whether there is something else.
+    /// Says whether there is something else.
     others: bool,
-    /// The first folder among the others.
+    /// Gives the first folder among the others.
     folder: Option<PathBuf>,
 }
 
@@ -152,7 +152,7 @@ fn holds_current_folder(folder: &Metadata) -> bool {
     std::env::current_dir().is_ok_and(|current| current.ancestors().any(|ancestor| same(ancestor, folder)))
 }
 
-/// Whether `path` exists and is the very file or folder that `other` describes.
+/// Returns whether `path` exists and is the very file or folder that `other` describes.
 fn same(path: &Path, other: &Metadata) -> bool {
     fs::metadata(path).is_ok_and(|metadata| metadata.dev() == other.dev() && metadata.ino() == other.ino())
 }

@@ -42,7 +42,7 @@ pub struct Staging {
     syncing: Syncing,
     /// Parents of the output that this run made, outermost first.
     made: Vec<PathBuf>,
-    /// `None` where the file system knows no locks.
+    /// Is `None` where the file system knows no locks.
     _lock: Option<File>,
     published: bool,
 }
@@ -58,7 +58,7 @@ pub struct PublishedFolder {
     pub kept: Vec<OsString>,
 }
 
-/// How often something is tried again that another process got in the way of.
+/// Limits how often something is tried again that another process got in the way of.
 const ATTEMPTS: usize = 16;
 
 impl Staging {
@@ -194,8 +194,8 @@ impl Staging {
         }
     }
 
-    /// For file systems that cannot exchange two names: for an instant the name is free. A run that is killed in that
-    /// instant leaves the old folder where [`Siblings::clear`] finds it and puts it back.
+    /// Renames twice, for file systems that cannot exchange two names: for an instant the name is free. A run that is killed in
+    /// that instant leaves the old folder where [`Siblings::clear`] finds it and puts it back.
     fn replace_by_two_renames(&self) -> io::Result<PathBuf> {
         // The lock keeps other runs from taking the folder for a killed run's while it is aside.
         let _old = lock(&self.out).ok().flatten();
@@ -242,7 +242,7 @@ pub fn clear_away(out: &Path) {
     }
 }
 
-/// The absolute parent of an output path, and the output's name in it.
+/// Returns the absolute parent of an output path, and the output's name in it.
 fn place(out: &Path) -> Result<(PathBuf, OsString)> {
     let absolute = std::path::absolute(out).map_err(|_| FolderError::Unnamed(out.to_owned()))?;
     // `..` and `a/..` name a folder that exists, or nothing.
@@ -301,7 +301,7 @@ pub(crate) fn unmake(made: &[PathBuf]) {
     }
 }
 
-/// Whether another process changed the place between a look at it and the rename.
+/// Returns whether another process changed the place between a look at it and the rename.
 fn is_race(error: &io::Error) -> bool {
     matches!(
         error.kind(),

@@ -24,7 +24,7 @@ pub struct Folder {
     pub weights_findings: Vec<String>,
 }
 
-/// The largest document that is read, in bytes. 22,000 class names, twice, take 2 MB.
+/// Gives the largest document that is read, in bytes. 22,000 class names, twice, take 2 MB.
 const MAX_DOCUMENT: u64 = crate::source::MAX_CONFIG_BYTES;
 
 impl Folder {
@@ -60,7 +60,7 @@ impl Folder {
     }
 }
 
-/// A JSON object from a file; `None` when there is no such file.
+/// Reads a JSON object from a file; `None` when there is no such file.
 fn document(path: &Path) -> Result<Option<Value>> {
     let unreadable = |why: String| FolderError::Unreadable {
         path: path.to_owned(),

@@ -10,7 +10,7 @@ use super::layout::{INDEX_NAME, is_weight_file};
 use crate::frameworks::TARGETS;
 use crate::verify::is_report;
 
-/// The documents of a folder.
+/// Lists the documents of a folder.
 const DOCUMENTS: [&str; 3] = ["config.json", "preprocessor_config.json", INDEX_NAME];
 
 /// Returns the name of the first entry of a folder that no conversion writes and that is not kept; none if there is none.

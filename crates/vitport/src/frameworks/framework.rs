@@ -3,6 +3,7 @@
 
 use super::FRAMEWORKS;
 use super::known_model::KnownModel;
+use super::registry::{Found, Tag};
 use crate::facts::{FactError, Origin, Sourced};
 use crate::labels::{ClassNames, LabelError, LabelSet};
 use crate::source::{ConfigFile, Provenance, Source};
@@ -31,6 +32,21 @@ pub trait Framework: Sync {
     /// Says how transformers opens the published model of that name without a conversion, if it does.
     fn opened_by_name(&self, _name: &str) -> Option<String> {
         None
+    }
+
+    /// Returns the architecture that a name gives, with the weights that the name gives, or those that it means without.
+    fn find(&self, _name: &str) -> Option<Found> {
+        None
+    }
+
+    /// Returns names of its own that are near one that it does not have, nearest first.
+    fn suggest(&self, _name: &str) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Returns the published weights of an architecture, the default first.
+    fn tags_of(&self, _architecture: &str) -> Vec<&'static Tag> {
+        Vec::new()
     }
 
     /// Returns the model that it publishes in a repository of the Hub.
@@ -122,6 +138,22 @@ pub fn opened_by_name(arch: Option<&str>, config: Option<&dyn SourceConfig>) -> 
     };
     let name = arch.map(str::to_owned).or_else(|| config.map(of_config))?;
     FRAMEWORKS.into_iter().find_map(|framework| framework.opened_by_name(&name))
+}
+
+/// Returns the architecture and the weights that a name gives, by the first framework that has it.
+pub(super) fn find(name: &str) -> Option<Found> {
+    FRAMEWORKS.into_iter().find_map(|framework| framework.find(name))
+}
+
+/// Returns the error for a name that no framework has, with names that are near it.
+pub(super) fn unknown_name(name: &str) -> FactError {
+    let near: Vec<String> = FRAMEWORKS.into_iter().flat_map(|framework| framework.suggest(name)).collect();
+    FactError::unknown_name(name, &near)
+}
+
+/// Returns the published weights of an architecture, the default first.
+pub(super) fn tags_of(architecture: &str) -> Vec<&'static Tag> {
+    FRAMEWORKS.into_iter().flat_map(|framework| framework.tags_of(architecture)).collect()
 }
 
 /// Returns what can be converted, by framework.

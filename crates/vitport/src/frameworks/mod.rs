@@ -6,9 +6,11 @@ mod framework;
 mod known_model;
 mod literal;
 pub mod microsoft;
+pub mod registry;
 mod saved_modules;
 pub mod source;
 pub mod timm;
+pub mod torchvision;
 pub mod transformers;
 
 pub use framework::{Framework, PublishedModel, SourceConfig, opened_by_name, read_config, refuse_by_name};
@@ -57,7 +59,7 @@ pub(crate) fn of_stage<T: Clone>(field: &str, entries: &[T], index: usize) -> Re
 }
 
 /// Lists every framework whose models can be converted.
-pub const FRAMEWORKS: [&dyn Framework; 2] = [&timm::Timm, &microsoft::Microsoft];
+pub const FRAMEWORKS: [&dyn Framework; 3] = [&timm::Timm, &torchvision::Torchvision, &microsoft::Microsoft];
 
 /// Lists every definition whose checkpoints can be converted, in the order in which they are tried.
 pub const SOURCES: [&dyn SourceDefinition; 6] = [

@@ -3,6 +3,7 @@
 
 use serde_json::{Map, Value};
 
+use super::registry::{Architecture, Tag};
 use super::{Definition, PublishedModel, SavedModules};
 use crate::facts::{Evidence, Fact, FactError, Facts};
 use crate::finding::Head;
@@ -34,6 +35,11 @@ pub trait SourceDefinition: Definition {
 
     /// Returns the linear layer that is its classifier.
     fn head(&self) -> Option<Head> {
+        None
+    }
+
+    /// Returns the facts that a registry has of published weights; none of networks that are not this definition's.
+    fn registered(&self, _architecture: &Architecture, _tag: &Tag) -> Option<Facts> {
         None
     }
 
@@ -133,6 +139,8 @@ pub struct Identity {
     pub preparation: Option<Preparation>,
     /// Lists the paths of training arguments that were read.
     pub read: Vec<String>,
+    /// Lists the attributes of saved modules that no code reads.
+    pub unread: Vec<String>,
 }
 
 /// Describes the preprocessing of a source: as facts, as the source's own transform, and as an image processor of transformers.

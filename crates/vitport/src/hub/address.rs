@@ -11,7 +11,7 @@ pub(super) struct Address {
     secure: bool,
     host: String,
     port: u16,
-    /// Path and query, beginning with `/`.
+    /// Gives the path and query, beginning with `/`.
     target: String,
 }
 

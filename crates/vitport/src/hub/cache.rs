@@ -143,8 +143,8 @@ impl RepoCache {
         Ok(())
     }
 
-    /// Where a revision is noted whose usual place is taken: `refs/a` is a file, so that `refs/a/b` cannot be. In one name, with
-    /// `%2F` in place of `/`.
+    /// Returns where a revision is noted whose usual place is taken: `refs/a` is a file, so that `refs/a/b` cannot be. In one
+    /// name, with `%2F` in place of `/`.
     fn aside(&self, revision: &str) -> PathBuf {
         self.folder().join(".refs").join(revision.replace('%', "%25").replace('/', "%2F"))
     }
@@ -211,15 +211,16 @@ impl RepoCache {
     }
 }
 
-/// How long another process may hold a lock without getting any further. It may wait five minutes because a server asked it to.
+/// Limits how long another process may hold a lock without getting any further. It may wait five minutes because a server asked
+/// it to.
 const LONGEST_WAIT: Duration = Duration::from_secs(900);
 
-/// The text of a file in `refs`, which is short.
+/// Reads the text of a file in `refs`, which is short.
 fn read_ref(place: &Path) -> Option<String> {
     String::from_utf8(read_regular(place, 1 << 10).ok()?).ok()
 }
 
-/// What a file gets that is simply created, before the umask: a cache may be shared between users.
+/// Returns the permissions that a file gets that is simply created, before the umask: a cache may be shared between users.
 fn usual_permissions() -> fs::Permissions {
     fs::Permissions::from_mode(0o666)
 }

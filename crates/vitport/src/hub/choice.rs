@@ -10,7 +10,7 @@ use super::name::check_path;
 /// Names the file with the model's structure.
 pub(super) const CONFIG: &str = "config.json";
 
-/// The names that transformers and timm save under, best first; `true` for an index of shards.
+/// Lists the names that transformers and timm save under, best first; `true` for an index of shards.
 const USUAL: [(&str, bool); 4] = [
     ("model.safetensors", false),
     ("model.safetensors.index.json", true),
@@ -18,17 +18,17 @@ const USUAL: [(&str, bool); 4] = [
     ("pytorch_model.bin.index.json", true),
 ];
 
-/// What a checkpoint's name may end in.
+/// Lists what a checkpoint's name may end in.
 const ENDINGS: [&str; 5] = [".safetensors", ".pth", ".pt", ".bin", ".npz"];
 
-/// What transformers' `Trainer` saves next to a model: pickles, but no models.
+/// Lists what transformers' `Trainer` saves next to a model: pickles, but no models.
 const NOT_WEIGHTS: [&str; 6] =
     ["training_args.bin", "optimizer.pt", "optimizer.bin", "scheduler.pt", "scaler.pt", "rng_state.pth"];
 
 /// Limits the bytes of an index. One of 10,000 tensors has about 1 MB.
 pub(super) const LONGEST_INDEX: u64 = 32 << 20;
 
-/// More shards than any model has.
+/// Gives more shards than any model has.
 const MOST_SHARDS: usize = 10_000;
 
 /// Says where the weights are.
@@ -86,7 +86,7 @@ fn may_be_weights(path: &str) -> bool {
         && !(name.starts_with("rng_state_") && name.ends_with(".pth"))
 }
 
-/// The part of an index file that says where tensors are.
+/// Holds the part of an index file that says where tensors are.
 #[derive(Deserialize)]
 struct Index {
     weight_map: serde_json::Map<String, serde_json::Value>,

@@ -17,10 +17,10 @@ use super::error::HubError;
 use super::pace::{Pace, is_over};
 use super::retry::{Fault, is_passing, rate_limit_reset, retry_after};
 
-/// Bytes that a file of certificates may have; Mozilla's has 200,000.
+/// Limits the bytes that a file of certificates may have; Mozilla's has 200,000.
 const MOST_CERTIFICATE_BYTES: u64 = 16 << 20;
 
-/// More redirects than any Hub needs: one for a renamed repository, one or two to the storage.
+/// Gives more redirects than any Hub needs: one for a renamed repository, one or two to the storage.
 const MOST_REDIRECTS: u32 = 10;
 
 /// Speaks to the Hub, and to where it sends us.
@@ -31,7 +31,7 @@ pub(super) struct Client<'a> {
     direct: Agent,
     http_proxy: Option<Agent>,
     https_proxy: Option<Agent>,
-    /// Whether anybody has answered yet.
+    /// Says whether anybody has answered yet.
     is_reached: Cell<bool>,
 }
 
@@ -248,7 +248,7 @@ impl<'a> Client<'a> {
         HubError::Redirect { host: self.hub(), what: what.to_owned(), why: why.to_owned() }
     }
 
-    /// The agent for an address: through a proxy, or not.
+    /// Returns the agent for an address: through a proxy, or not.
     fn agent(&self, address: &Address) -> &Agent {
         let proxied = if address.is_secure() { &self.https_proxy } else { &self.http_proxy };
         let direct = self.config.proxies.no_proxy.as_deref().is_some_and(|list| bypasses(list, address));
@@ -338,7 +338,7 @@ pub(super) fn io_words(error: &io::Error) -> String {
     }
 }
 
-/// Whether another try would fail the same way.
+/// Returns whether another try would fail the same way.
 fn is_lasting(error: &ureq::Error) -> bool {
     use ureq::Error::{
         BadUri, InvalidProxyUrl, LargeResponseHeader, RequireHttpsOnly, Rustls, Tls, TlsRequired,
@@ -355,13 +355,13 @@ fn is_lasting(error: &ureq::Error) -> bool {
     )
 }
 
-/// Whether the system's resolver has no address for a host. The standard library gives this failure no kind, only this text
-/// (library/std/src/sys/net/connection/socket/unix.rs, `cvt_gai`).
+/// Returns whether the system's resolver has no address for a host. The standard library gives this failure no kind, only this
+/// text (library/std/src/sys/net/connection/socket/unix.rs, `cvt_gai`).
 fn is_unknown_host(error: &io::Error) -> bool {
     error.to_string().starts_with("failed to lookup address information")
 }
 
-/// Whether nobody is there: no address for the host, or nothing that listens at it.
+/// Returns whether nobody is there: no address for the host, or nothing that listens at it.
 fn is_absent(error: &ureq::Error) -> bool {
     match error {
         ureq::Error::HostNotFound | ureq::Error::ConnectionFailed => true,
@@ -370,7 +370,7 @@ fn is_absent(error: &ureq::Error) -> bool {
     }
 }
 
-/// Whether `list` (as in `NO_PROXY`) holds the address: `*`, a host, a domain with or without its leading
+/// Returns whether `list` (as in `NO_PROXY`) holds the address: `*`, a host, a domain with or without its leading
 /// dot, each with or without a port.
 fn bypasses(list: &str, address: &Address) -> bool {
     list.split(',').map(|entry| entry.trim().to_ascii_lowercase()).filter(|entry| !entry.is_empty()).any(

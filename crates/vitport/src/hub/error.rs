@@ -294,7 +294,7 @@ impl HubError {
     }
 }
 
-/// The first few of `files`, for one line.
+/// Returns the first few of `files`, for one line.
 fn listed(files: &[String]) -> String {
     let mut text = files.iter().take(8).map(|file| shown(file)).collect::<Vec<_>>().join(", ");
     if let Some(more) = files.len().checked_sub(8).filter(|more| *more > 0) {

@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 
 use super::error::HubError;
 
-/// Bytes read at once while digesting.
+/// Gives the bytes read at once while digesting.
 const BLOCK: usize = 256 * 1024;
 
 /// Holds a checked etag.
@@ -22,7 +22,7 @@ pub(super) struct Etag {
     name: String,
 }
 
-/// What a file's bytes are compared with.
+/// Says what a file's bytes are compared with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Sha256,

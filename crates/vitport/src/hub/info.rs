@@ -13,7 +13,7 @@ use super::pace::Pace;
 use super::progress::Progress;
 use super::retry::{Fault, retrying};
 
-/// A listing of more bytes than this is not the listing of a model repository.
+/// Limits a listing: one of more bytes than this is not the listing of a model repository.
 const LONGEST_LISTING: u64 = 32 << 20;
 
 /// Says what a revision is.
@@ -31,7 +31,7 @@ pub(super) struct FileFacts {
     pub(super) size: Option<u64>,
 }
 
-/// The parts of `GET /api/models/{id}/revision/{revision}` that matter here.
+/// Holds the parts of `GET /api/models/{id}/revision/{revision}` that matter here.
 #[derive(Deserialize)]
 struct ModelInfo {
     sha: Option<String>,
@@ -85,7 +85,7 @@ impl Questions<'_> {
         }
     }
 
-    /// One try at the model's info; `None` if the server has no such question.
+    /// Asks once for the model's info; returns `None` if the server has no such question.
     fn ask_info(&self, address: &Address, pace: &mut Pace) -> Result<Option<RevisionFacts>, Fault> {
         let answer = self.client.get(address, self.repo, 0)?;
         if answer.status == 404 && answer.header("x-error-code").is_none() {

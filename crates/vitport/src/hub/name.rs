@@ -166,7 +166,7 @@ impl fmt::Display for RepoId {
     }
 }
 
-/// `a:b` as `a` and the file `b`. Neither names nor revisions may hold a colon.
+/// Splits `a:b` into `a` and the file `b`. Neither names nor revisions may hold a colon.
 fn split_file(text: &str) -> (&str, Option<&str>) {
     text.split_once(':').map_or((text, None), |(before, file)| (before, Some(file)))
 }
@@ -193,7 +193,7 @@ fn unquoted(text: &str) -> Result<String, String> {
     String::from_utf8(bytes).map_err(|_| "the link does not encode text".to_owned())
 }
 
-/// The rules of `huggingface_hub.utils.validate_repo_id`: at most 96 characters, each part of letters,
+/// Checks the rules of `huggingface_hub.utils.validate_repo_id`: at most 96 characters, each part of letters,
 /// digits, `-`, `_` and `.`, not beginning or ending with `-` or `.`, without `--` and `..`, not ending in `.git`.
 fn check_repo(repo: &str) -> Result<(), String> {
     if repo.len() > 96 {
@@ -211,7 +211,7 @@ fn check_repo(repo: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// What may be a revision, and a path under `refs/` in the cache: the rules of `git check-ref-format`
+/// Checks what may be a revision, and a path under `refs/` in the cache: the rules of `git check-ref-format`
 /// that keep it one.
 fn check_revision(revision: &str) -> Result<(), String> {
     let strange = |c: char| c.is_control() || " ~^:?*[\\".contains(c);

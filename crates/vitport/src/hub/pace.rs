@@ -7,9 +7,9 @@ use super::config::HubConfig;
 
 /// Watches over the tries of one transfer.
 pub(super) struct Pace {
-    /// What all tries of a small file may take together; none for a large file.
+    /// Says what all tries of a small file may take together; none for a large file.
     overall: Option<Duration>,
-    /// What the tries before this one took.
+    /// Says what the tries before this one took.
     spent: Duration,
     begin: Instant,
     window: Duration,

@@ -61,7 +61,7 @@ pub(super) fn retrying<T>(
     }
 }
 
-/// `first · 2^(failed - 1)`, at most `longest`, less a random part of up to a quarter, so that many
+/// Returns `first · 2^(failed - 1)`, at most `longest`, less a random part of up to a quarter, so that many
 /// processes that failed together do not come back together.
 fn backoff(policy: &Retries, failed: u32) -> Duration {
     let doublings = failed.saturating_sub(1).min(16);
@@ -107,7 +107,7 @@ pub(super) fn rate_limit_reset(value: &str) -> Option<Duration> {
     (field("r") == Some(0)).then(|| field("t").map(Duration::from_secs)).flatten()
 }
 
-/// Seconds since 1970 of an HTTP date such as `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110, section 5.6.7).
+/// Returns the seconds since 1970 of an HTTP date such as `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110, section 5.6.7).
 fn http_date(text: &str) -> Option<u64> {
     let mut parts = text.split_once(", ")?.1.split(' ');
     let day: u64 = parts.next()?.parse().ok()?;

@@ -1,7 +1,7 @@
 //! Makes text that a server or a repository chose fit for one line of a message: control and direction characters are
 //! written out, and what is too long is cut.
 
-/// The longest text that is shown whole, in characters.
+/// Limits the longest text that is shown whole, in characters.
 const LONGEST: usize = 200;
 
 /// Returns `text` with control characters, and those that change how their neighbours are shown, written as `\u{…}`; at most
@@ -21,8 +21,8 @@ pub(super) fn shown(text: &str) -> String {
     out
 }
 
-/// Bidirectional controls, zero-width characters and line separators (Unicode 16, category Cf and Zl/Zp,
-/// as far as they concern the neighbouring text).
+/// Returns whether a character is among bidirectional controls, zero-width characters and line separators (Unicode 16, category
+/// Cf and Zl/Zp, as far as they concern the neighbouring text).
 fn changes_direction(c: char) -> bool {
     matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }

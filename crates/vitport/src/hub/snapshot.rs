@@ -32,7 +32,7 @@ pub struct Snapshot {
     pub reach: Reach,
     /// Says why the model card, which the repository has, could not be fetched.
     pub card_failed: Option<String>,
-    /// Whether the folder's file names say by themselves which weights are meant.
+    /// Says whether the folder's file names say by themselves which weights are meant.
     usual: bool,
 }
 
@@ -141,7 +141,7 @@ fn fetch(
     Ok(Snapshot { card_failed, ..fetched })
 }
 
-/// The model as the cache holds it, without asking anybody.
+/// Returns the model as the cache holds it, without asking anybody.
 fn cached(cache: &RepoCache, id: &RepoId) -> Result<Snapshot, HubError> {
     let missing = |what: &str| HubError::NotCached {
         what: format!("{what} of '{}' at '{}'", id.repo(), super::shown::shown(id.revision())),
@@ -162,7 +162,7 @@ fn cached(cache: &RepoCache, id: &RepoId) -> Result<Snapshot, HubError> {
     Ok(snapshot(cache, id, &commit, &weights, files, cache.file(&commit, CONFIG), Reach::Cache))
 }
 
-/// The weights' places: the file itself, or every shard that the index names.
+/// Returns the weights' places: the file itself, or every shard that the index names.
 fn all_files(
     id: &RepoId,
     weights: &WeightFiles,
@@ -176,7 +176,7 @@ fn all_files(
     named.iter().map(|file| needed(file)).collect()
 }
 
-/// Whether asking the Hub about a commit could change what `cached` found: it could not if the best
+/// Returns whether asking the Hub about a commit could change what `cached` found: it could not if the best
 /// there can be is here, and the structure and the card with it.
 fn is_settled(cache: &RepoCache, id: &RepoId, snapshot: &Snapshot) -> bool {
     let here = |file: &str| cache.file(&snapshot.commit, file).is_some();

@@ -18,10 +18,10 @@ use super::shown::shown;
 use crate::front_matter::{CARD, MOST_BYTES};
 use crate::source::MAX_CONFIG_BYTES;
 
-/// Bytes read from the network at once.
+/// Gives the bytes read from the network at once.
 const BLOCK: usize = 128 * 1024;
 
-/// A try that brought at least this many bytes does not count against the number of tries: a large file
+/// Gives the bytes of progress: a try that brought at least so many does not count against the number of tries: a large file
 /// over a bad line is cut many times, and each time it is further.
 const PROGRESS: u64 = 64 * 1024;
 
@@ -66,7 +66,7 @@ impl Transfer<'_> {
         Ok(Some(place))
     }
 
-    /// Whether the blob lies in the cache, whole.
+    /// Returns whether the blob lies in the cache, whole.
     fn has_blob(&self, facts: &FileFacts) -> bool {
         fs::metadata(self.cache.blob(&facts.etag))
             .is_ok_and(|there| there.is_file() && facts.size.is_none_or(|size| there.len() == size))
@@ -149,7 +149,7 @@ impl Transfer<'_> {
         result
     }
 
-    /// One GET, from where `partial` ends to the end of the stream. `furthest` is how far any try has come.
+    /// Sends one GET, from where `partial` ends to the end of the stream. `furthest` is how far any try has come.
     fn receive_once(
         &self,
         file: &str,
@@ -250,7 +250,7 @@ impl Transfer<'_> {
     }
 }
 
-/// The first byte's place in `Content-Range: bytes 10-99/100`.
+/// Returns the first byte's place in `Content-Range: bytes 10-99/100`.
 fn range_start(answer: &Answer) -> Option<u64> {
     answer
         .header("content-range")?
@@ -274,9 +274,9 @@ fn check_room(folder: &Path, file: &str, needed: u64) -> Result<(), HubError> {
     Err(HubError::DiskFull { file: file.to_owned(), folder: folder.to_owned(), needed: Some(needed) })
 }
 
-/// The `.incomplete` file.
+/// Stands for the `.incomplete` file.
 struct Partial {
-    /// The path in the repository, for messages.
+    /// Gives the path in the repository, for messages.
     name: String,
     path: PathBuf,
     file: File,

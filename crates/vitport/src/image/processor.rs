@@ -91,7 +91,7 @@ impl ImageProcessor {
         Pixels::new(height, width, values).ok_or(ImageError::Empty { width, height, step: "preprocessing" })
     }
 
-    /// `rescale`: multiplied in float64, then rounded to float32.
+    /// Computes `rescale`: multiplied in float64, then rounded to float32.
     fn rescale(&self, byte: u8) -> f32 {
         match self.config.rescale_factor {
             Some(factor) => (f64::from(byte) * factor) as f32,
@@ -99,7 +99,7 @@ impl ImageProcessor {
         }
     }
 
-    /// `resize` of the class.
+    /// Applies `resize` of the class.
     fn resize(&self, image: &RgbImage, how: Resize) -> Result<RgbImage, ImageError> {
         let filter = self.config.resample;
         match (self.config.class, how) {
@@ -119,7 +119,7 @@ impl ImageProcessor {
     }
 }
 
-/// `get_resize_output_image_size` for a shortest edge: (height, width).
+/// Returns `get_resize_output_image_size` for a shortest edge: (height, width).
 fn resized_shape(image: &RgbImage, edge: usize) -> (usize, usize) {
     let [short, long] = if image.width() <= image.height() {
         [image.width(), image.height()]
@@ -131,7 +131,7 @@ fn resized_shape(image: &RgbImage, edge: usize) -> (usize, usize) {
     if image.width() <= image.height() { (new_long, edge) } else { (edge, new_long) }
 }
 
-/// `center_crop` of image_transforms.py: the crop begins at ⌊(side − crop) / 2⌋, and where that lies
+/// Applies `center_crop` of image_transforms.py: the crop begins at ⌊(side − crop) / 2⌋, and where that lies
 /// outside the image it is black.
 fn center_crop(image: &RgbImage, height: usize, width: usize) -> Result<RgbImage, ImageError> {
     let empty = || ImageError::Empty { width, height, step: "cropping" };
@@ -149,7 +149,7 @@ fn center_crop(image: &RgbImage, height: usize, width: usize) -> Result<RgbImage
     RgbImage::new(width, height, bytes).ok_or_else(empty)
 }
 
-/// What a crop and a side have in common.
+/// Holds what a crop and a side have in common.
 struct Overlap {
     source: usize,
     target: usize,

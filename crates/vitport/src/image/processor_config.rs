@@ -8,9 +8,9 @@ use super::error::ImageError;
 use super::resize::Filter;
 use super::rgb_image::MOST_PIXELS;
 
-/// `IMAGENET_STANDARD_MEAN` and `IMAGENET_STANDARD_STD` (image_utils.py).
+/// Is `IMAGENET_STANDARD_MEAN` and `IMAGENET_STANDARD_STD` (image_utils.py).
 const IMAGENET_STANDARD: ([f64; 3], [f64; 3]) = ([0.5; 3], [0.5; 3]);
-/// `OPENAI_CLIP_MEAN` and `OPENAI_CLIP_STD` (image_utils.py).
+/// Is `OPENAI_CLIP_MEAN` and `OPENAI_CLIP_STD` (image_utils.py).
 const OPENAI_CLIP: ([f64; 3], [f64; 3]) =
     ([0.481_454_66, 0.457_827_5, 0.408_210_73], [0.268_629_54, 0.261_302_58, 0.275_777_11]);
 
@@ -86,7 +86,7 @@ impl ProcessorConfig {
     }
 }
 
-/// The fields of the file.
+/// Holds the fields of the file.
 struct Fields<'a> {
     json: &'a Map<String, Value>,
 }
@@ -96,7 +96,7 @@ fn wrong(field: &'static str, problem: impl Into<String>) -> ImageError {
 }
 
 impl Fields<'_> {
-    /// `image_processor_type`, or `feature_extractor_type` in old folders. The `Fast` classes of
+    /// Returns `image_processor_type`, or `feature_extractor_type` in old folders. The `Fast` classes of
     /// torchvision are run as their PIL namesakes.
     fn class(&self, fallback: Option<&str>) -> Result<ProcessorClass, ImageError> {
         let name = ["image_processor_type", "feature_extractor_type"]
@@ -125,7 +125,7 @@ impl Fields<'_> {
         })
     }
 
-    /// A step is on by default, and off for what Python takes for false.
+    /// Returns whether a step is on: by default it is, and it is off for what Python takes for false.
     fn flag(&self, field: &'static str) -> bool {
         match self.json.get(field) {
             None => true,
@@ -148,7 +148,7 @@ impl Fields<'_> {
         }
     }
 
-    /// Whether mean and standard deviation are lists of one number: then images must not be converted to RGB.
+    /// Returns whether mean and standard deviation are lists of one number: then images must not be converted to RGB.
     fn has_one_channel(&self) -> Result<bool, ImageError> {
         let lengths = ["image_mean", "image_std"]
             .map(|field| self.json.get(field).and_then(Value::as_array).map_or(3, Vec::len));
@@ -160,7 +160,7 @@ impl Fields<'_> {
         }
     }
 
-    /// One number for each channel; a single number stands for all.
+    /// Reads one number for each channel; a single number stands for all.
     fn channels(&self, field: &'static str) -> Result<Option<[f64; 3]>, ImageError> {
         let numbers = match self.json.get(field) {
             None | Some(Value::Null) => return Ok(None),
@@ -186,7 +186,7 @@ impl Fields<'_> {
         }
     }
 
-    /// `size`, in the keys that the class can resize to.
+    /// Reads `size`, in the keys that the class can resize to.
     fn size(&self, field: &'static str, class: ProcessorClass) -> Result<Option<Resize>, ImageError> {
         let one_number_is_an_edge =
             matches!(class, ProcessorClass::ClipOrBit | ProcessorClass::ConvNext { .. });
@@ -223,7 +223,7 @@ impl Fields<'_> {
         }
     }
 
-    /// `crop_size`: 224 × 224 unless the file says otherwise.
+    /// Reads `crop_size`: 224 × 224 unless the file says otherwise.
     fn crop_size(&self) -> Result<(usize, usize), ImageError> {
         match self.size("crop_size", ProcessorClass::DeiT)? {
             Some(Resize::Sides { height, width }) => Ok((height, width)),
@@ -232,7 +232,7 @@ impl Fields<'_> {
     }
 }
 
-/// A side in pixels, small enough to be allocated.
+/// Reads a side in pixels, small enough to be allocated.
 fn side(field: &'static str, value: &Value) -> Result<usize, ImageError> {
     value
         .as_u64()

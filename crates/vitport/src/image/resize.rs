@@ -79,7 +79,7 @@ impl Filter {
         }
     }
 
-    /// How far the kernel reaches to each side, in pixels of the coarser image.
+    /// Returns how far the kernel reaches to each side, in pixels of the coarser image.
     fn support(self) -> f64 {
         match self {
             Self::Nearest | Self::Box => 0.5,
@@ -106,7 +106,7 @@ impl Filter {
     }
 }
 
-/// In Horner's form with the operations in Pillow's order, so that the last bit agrees.
+/// Computes the cubic kernel in Horner's form with the operations in Pillow's order, so that the last bit agrees.
 fn cubic(x: f64) -> f64 {
     const A: f64 = -0.5;
     if x < 1.0 {
@@ -156,17 +156,17 @@ pub fn resize(image: &RgbImage, width: usize, height: usize, filter: Filter) -> 
     RgbImage::new(width, height, resized).ok_or(ImageError::Empty { width, height, step: "resizing" })
 }
 
-/// Fractional bits of a coefficient: eight bits of colour and two of headroom in 32.
+/// Gives the fractional bits of a coefficient: eight bits of colour and two of headroom in 32.
 const PRECISION_BITS: u32 = 32 - 8 - 2;
 
-/// Which input pixels one output pixel is made of.
+/// Says which input pixels one output pixel is made of.
 struct Taps {
     first: usize,
     coefficients: Vec<i32>,
 }
 
 impl Taps {
-    /// For each of `output` pixels along a side of `input` pixels (`precompute_coeffs`).
+    /// Makes the taps for each of `output` pixels along a side of `input` pixels (`precompute_coeffs`).
     fn all(input: usize, output: usize, filter: Filter) -> Vec<Self> {
         let scale = input as f64 / output as f64;
         let widening = scale.max(1.0);
@@ -189,13 +189,13 @@ impl Taps {
     }
 }
 
-/// `normalize_coeffs_8bpc`: rounds half away from zero.
+/// Computes `normalize_coeffs_8bpc`: rounds half away from zero.
 fn fixed_point(weight: f64, sum: f64) -> i32 {
     let normalised = if sum == 0.0 { weight } else { weight / sum };
     (normalised * f64::from(1 << PRECISION_BITS) + 0.5_f64.copysign(normalised)) as i32
 }
 
-/// `clip8`.
+/// Computes `clip8`.
 fn to_byte(sum: i32) -> u8 {
     (sum >> PRECISION_BITS).clamp(0, 255) as u8
 }
@@ -257,7 +257,7 @@ fn vertical(
     out.into()
 }
 
-/// `ImagingScaleAffine`, whose positions are summed up step by step.
+/// Computes `ImagingScaleAffine`, whose positions are summed up step by step.
 fn nearest(image: &RgbImage, width: usize, height: usize) -> Vec<u8> {
     let positions = |input: usize, output: usize| {
         let step = input as f64 / output as f64;

@@ -14,7 +14,7 @@ use super::whole::check_end;
 /// `DecompressionBombError`.
 pub const MOST_PIXELS: usize = 178_956_970;
 
-/// What a decoder may allocate.
+/// Limits what a decoder may allocate, in bytes.
 const MOST_BYTES: u64 = 1 << 30;
 
 /// Holds an image in eight-bit RGB, row after row, three bytes a pixel.
@@ -114,7 +114,7 @@ fn as_size(value: u32) -> usize {
     usize::try_from(value).unwrap_or(usize::MAX)
 }
 
-/// Pillow's conversion to RGB. Sixteen-bit grey is mode `I;16`, which Pillow clips at 255; of other
+/// Converts to RGB as Pillow does. Sixteen-bit grey is mode `I;16`, which Pillow clips at 255; of other
 /// sixteen-bit images it reads the high byte.
 fn rgb(image: DynamicImage) -> Vec<u8> {
     let high = |value: u16| (value >> 8) as u8;
@@ -129,7 +129,7 @@ fn rgb(image: DynamicImage) -> Vec<u8> {
     }
 }
 
-/// Three bytes for each pixel of `CHANNELS` values, in memory that is taken once.
+/// Makes three bytes for each pixel of `CHANNELS` values, in memory that is taken once.
 fn each<T: Copy, const CHANNELS: usize>(values: &[T], rgb: impl Fn([T; CHANNELS]) -> [u8; 3]) -> Vec<u8> {
     let pixels = values.as_chunks::<CHANNELS>().0;
     let mut bytes = Vec::with_capacity(pixels.len().saturating_mul(3));

@@ -85,7 +85,7 @@ impl TimmTransform {
         to_normalised_tensor(&centre_crop(&resized, self.input_size, fill, rounding)?, self.mean, self.std)
     }
 
-    /// `ResizeKeepRatio`: both sides are divided by the larger or smaller of their ratios to the
+    /// Applies `ResizeKeepRatio`: both sides are divided by the larger or smaller of their ratios to the
     /// target and rounded, halves to even.
     fn resize_keeping_ratio(
         &self,
@@ -99,7 +99,7 @@ impl TimmTransform {
     }
 }
 
-/// `round(255 * v)` of a mean.
+/// Computes `round(255 * v)` of a mean.
 fn colour(mean: f64) -> u8 {
     (255.0 * mean).round_ties_even() as u8
 }

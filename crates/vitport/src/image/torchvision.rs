@@ -62,7 +62,7 @@ pub(super) fn centre_crop(
     RgbImage::new(width, height, bytes).ok_or(ImageError::Empty { width, height, step: "cropping" })
 }
 
-/// Where a crop begins: `int(round((side − crop) / 2))`, which rounds halves to even, or before the
+/// Returns where a crop begins: `int(round((side − crop) / 2))`, which rounds halves to even, or before the
 /// image by ⌊(crop − side) / 2⌋.
 fn offset(side: usize, crop: usize, rounding: CropRounding) -> isize {
     let spare = side.abs_diff(crop);

@@ -21,7 +21,7 @@ pub(super) fn check_end(file: &[u8]) -> Result<(), ImageError> {
     }
 }
 
-/// What lies after the header of the first scan, past thumbnails that application segments may hold.
+/// Returns what lies after the header of the first scan, past thumbnails that application segments may hold.
 fn first_scan(segments: &[u8]) -> Option<&[u8]> {
     let mut rest = segments;
     loop {

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use super::language::Mapping;
 
 /// Names and texts of the mappings.
-const MAPPINGS: [(&str, &str); 17] = [
+const MAPPINGS: [(&str, &str); 24] = [
     ("timm_vit.toml", include_str!("../../mappings/timm_vit.toml")),
     ("timm_clip.toml", include_str!("../../mappings/timm_clip.toml")),
     ("timm_clip_features.toml", include_str!("../../mappings/timm_clip_features.toml")),
@@ -17,6 +17,13 @@ const MAPPINGS: [(&str, &str); 17] = [
     ("timm_internvl.toml", include_str!("../../mappings/timm_internvl.toml")),
     ("timm_tipsv2.toml", include_str!("../../mappings/timm_tipsv2.toml")),
     ("timm_radio.toml", include_str!("../../mappings/timm_radio.toml")),
+    ("timm_vit_beit.toml", include_str!("../../mappings/timm_vit_beit.toml")),
+    ("timm_deit.toml", include_str!("../../mappings/timm_deit.toml")),
+    ("timm_dinov2.toml", include_str!("../../mappings/timm_dinov2.toml")),
+    ("timm_dinov2_registers.toml", include_str!("../../mappings/timm_dinov2_registers.toml")),
+    ("timm_registers_gap.toml", include_str!("../../mappings/timm_registers_gap.toml")),
+    ("timm_registers_features.toml", include_str!("../../mappings/timm_registers_features.toml")),
+    ("timm_register_map.toml", include_str!("../../mappings/timm_register_map.toml")),
     ("timm_beit.toml", include_str!("../../mappings/timm_beit.toml")),
     ("timm_convnext.toml", include_str!("../../mappings/timm_convnext.toml")),
     ("timm_convnextv2.toml", include_str!("../../mappings/timm_convnextv2.toml")),
@@ -26,11 +33,13 @@ const MAPPINGS: [(&str, &str); 17] = [
 ];
 
 /// Names and texts of the layouts, in the order in which they are tried.
-const LAYOUTS: [(&str, &str); 7] = [
+const LAYOUTS: [(&str, &str); 9] = [
     ("layouts/jax_vit.toml", include_str!("../../mappings/layouts/jax_vit.toml")),
     ("layouts/deit3_vit.toml", include_str!("../../mappings/layouts/deit3_vit.toml")),
     ("layouts/dinov2_chunks.toml", include_str!("../../mappings/layouts/dinov2_chunks.toml")),
     ("layouts/torchvision_vit.toml", include_str!("../../mappings/layouts/torchvision_vit.toml")),
+    ("layouts/torchvision_regnet.toml", include_str!("../../mappings/layouts/torchvision_regnet.toml")),
+    ("layouts/torchvision_convnext.toml", include_str!("../../mappings/layouts/torchvision_convnext.toml")),
     ("layouts/jeonsworld_vit.toml", include_str!("../../mappings/layouts/jeonsworld_vit.toml")),
     ("layouts/mmpretrain_vit.toml", include_str!("../../mappings/layouts/mmpretrain_vit.toml")),
     ("layouts/transformers_vit.toml", include_str!("../../mappings/layouts/transformers_vit.toml")),

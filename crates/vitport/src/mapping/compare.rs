@@ -28,10 +28,10 @@ pub struct ComparedOutput {
     pub source: String,
     /// Holds the target network's name of it.
     pub target: String,
-    /// A flag with which alone it is there.
+    /// Gives a flag with which alone it is there.
     #[serde(default)]
     when: Option<String>,
-    /// A flag without which alone it is there.
+    /// Gives a flag without which alone it is there.
     #[serde(default)]
     unless: Option<String>,
 }

@@ -7,50 +7,60 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::builtin::mappings;
 use crate::facts::{Fact, FactError, Facts, Origin, is_same};
 
 /// Describes one condition.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Condition {
-    /// The fact that it is about.
+    /// Gives the fact that it is about.
     #[serde(default)]
     fact: Option<String>,
-    /// The value that the fact must have.
+    /// Gives the value that the fact must have.
     #[serde(default)]
     is: Option<Value>,
-    /// The values of which the fact must have one.
+    /// Lists the values of which the fact must have one.
     #[serde(default)]
     one_of: Option<Vec<Value>>,
-    /// The least that each entry of the fact, a list, may be.
+    /// Gives the least that the fact, a number, may be.
+    #[serde(default)]
+    at_least: Option<u64>,
+    /// Lists the least that each entry of the fact, a list, may be.
     #[serde(default)]
     each_at_least: Option<Vec<u64>>,
-    /// Values that several facts must have, each a condition of its own with the same sentence.
+    /// Holds the values that several facts must have, each a condition of its own with the same sentence.
     #[serde(default)]
     all: BTreeMap<String, Value>,
-    /// Whether the fact, height and width, must be the same number twice.
+    /// Says whether the fact, height and width, must be the same number twice.
     #[serde(default)]
     square: bool,
-    /// The tensor that it is about.
+    /// Gives the tensor that it is about.
     #[serde(default)]
     tensor: Option<String>,
-    /// What the tensor's values must be.
+    /// Says what the tensor's values must be.
     #[serde(default)]
     values: Option<Values>,
-    /// A flag without which the condition does not matter.
+    /// Gives a flag without which the condition does not matter.
     #[serde(default)]
     when: Option<String>,
-    /// What a source is that fails it: `a ViT with register tokens`. `{found}` stands for the fact's value, `{index}` for the
-    /// number of the entry that fails; with `all`, `{fact}` for its name and `{wanted}` for the value that it must have.
+    /// Gives a flag with which the condition does not matter.
+    #[serde(default)]
+    unless: Option<String>,
+    /// Says what a source is that fails it: `a ViT with register tokens`. `{found}` stands for the fact's value, `{index}` for
+    /// the number of the entry that fails; with `all`, `{fact}` for its name and `{wanted}` for the value that it must have.
     what: String,
-    /// Why the target cannot hold that.
+    /// Says why the target cannot hold that.
     why: String,
-    /// What could hold it, or what to do: [`NOTHING_HOLDS_IT`] if neither this nor `could` is there.
+    /// Says what could hold it, or what to do: [`NOTHING_HOLDS_IT`] if neither this nor `could` is there.
     #[serde(default)]
     instead: Option<String>,
-    /// What could hold it and is not written yet.
+    /// Says what could hold it; a refusal says whether a mapping makes it of such sources.
     #[serde(default)]
     could: Option<String>,
+    /// Names the definition of the mapping's sources.
+    #[serde(skip)]
+    from: String,
 }
 
 /// Says of other targets what a condition leaves out.
@@ -74,8 +84,10 @@ pub trait TensorValues {
 }
 
 impl Condition {
-    /// Returns the conditions that it stands for: one for each fact of `all`, else itself.
-    pub(super) fn each(mut self) -> Vec<Self> {
+    /// Returns the conditions that it stands for, of a mapping of sources of the definition `from`: one for each fact of `all`, else
+    /// itself.
+    pub(super) fn each(mut self, from: &str) -> Vec<Self> {
+        from.clone_into(&mut self.from);
         let all = std::mem::take(&mut self.all);
         if all.is_empty() {
             return vec![self];
@@ -83,8 +95,9 @@ impl Condition {
         let of_fact = |(name, value): (String, Value)| {
             let wanted = Fact::new("", value.clone(), Origin::Definition("")).shown();
             let fill = |text: &str| text.replace("{fact}", &name).replace("{wanted}", &wanted);
-            let (what, why, instead) = (fill(&self.what), fill(&self.why), Some(fill(&self.instead())));
-            Self { fact: Some(name), is: Some(value), what, why, instead, could: None, ..self.clone() }
+            let (what, why) = (fill(&self.what), fill(&self.why));
+            let (instead, could) = (self.instead.as_deref().map(fill), self.could.as_deref().map(fill));
+            Self { fact: Some(name), is: Some(value), what, why, instead, could, ..self.clone() }
         };
         all.into_iter().map(of_fact).collect()
     }
@@ -99,9 +112,18 @@ impl Condition {
     fn instead(&self) -> String {
         match (&self.instead, &self.could) {
             (Some(instead), _) => instead.clone(),
+            (None, Some(could)) if self.is_written(could) => {
+                format!("{could} holds some such networks, and not this one")
+            }
             (None, Some(could)) => format!("{could} could hold it, which vitport does not write yet"),
             (None, None) => NOTHING_HOLDS_IT.to_owned(),
         }
+    }
+
+    /// Returns whether there are mappings of such a source to each of these classes, with ` or ` between them.
+    fn is_written(&self, classes: &str) -> bool {
+        let own = || mappings().iter().filter(|mapping| mapping.from() == self.from);
+        classes.split(" or ").all(|class| own().any(|mapping| mapping.classes().contains(&class)))
     }
 
     /// Returns whether it is about the values of a tensor.
@@ -112,7 +134,7 @@ impl Condition {
     /// Returns the fact that it is about, and the value that it has wherever the mapping holds, if there is only one. `flag` says
     /// which flags are set.
     pub(super) fn settled(&self, flag: impl Fn(&str) -> bool) -> Option<(&str, &Value)> {
-        let matters = self.when.as_deref().is_none_or(flag);
+        let matters = self.when.as_deref().is_none_or(&flag) && !self.unless.as_deref().is_some_and(&flag);
         Some((self.fact.as_deref()?, self.is.as_ref().filter(|_| matters)?))
     }
 
@@ -127,6 +149,11 @@ impl Condition {
     pub fn refusal(&self, facts: &Facts, values: &dyn TensorValues) -> Option<FactError> {
         if let Some(flag) = &self.when
             && facts.flag(flag) != Some(true)
+        {
+            return None;
+        }
+        if let Some(flag) = &self.unless
+            && facts.flag(flag) != Some(false)
         {
             return None;
         }
@@ -163,6 +190,9 @@ impl Condition {
         }
         if let Some(allowed) = &self.one_of {
             return (!allowed.iter().any(|allowed| is_same(allowed, value))).then_some(0);
+        }
+        if let Some(least) = self.at_least {
+            return value.as_u64().is_none_or(|number| number < least).then_some(0);
         }
         if self.square {
             return (value.get(0) != value.get(1)).then_some(0);
@@ -240,7 +270,7 @@ mod tests {
     fn several_facts_share_a_sentence() {
         let text =
             "what = \"{fact} {found}\"\nwhy = \"not {wanted}\"\ninstead = \"none\"\n[all]\nx = false\ny = 3";
-        let conditions = toml::from_str::<Condition>(text).unwrap().each();
+        let conditions = toml::from_str::<Condition>(text).unwrap().each("framework/net");
         let origin = || Origin::Weights("x.weight".to_owned());
         let facts = Facts::from_iter([Fact::new("x", true, origin()), Fact::new("y", 3, origin())]);
         let refusals = conditions.iter().filter_map(|condition| condition.refusal(&facts, &Largest(None)));

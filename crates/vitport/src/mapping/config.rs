@@ -1,6 +1,7 @@
 //! `[config]` and `[texts]`: values that are made of the source's facts. A value is a constant; `{ fact = "embed_dim" }`;
 //! `{ fact = "act_layer", names = { gelu = "gelu" } }`, the fact under another name; `{ when = "head", is = …, else = … }`;
-//! `{ fact = "img_size", by = "edge" }`, a named function; `{ fact = "mlp_dim", over = "embed_dim" }`, a ratio; or a table of values.
+//! `{ fact = "img_size", by = "edge" }`, a named function; `{ fact = "mlp_dim", over = "embed_dim" }`, a ratio, which may have to be
+//! a whole number; or a table of values.
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -15,23 +16,35 @@ pub struct Expression(Kind);
 enum Kind {
     Constant(Value),
     Fact { fact: String, names: Option<Map<String, Value>>, by: Option<Function> },
-    Ratio { fact: String, over: String, times: f64 },
+    Ratio { fact: String, over: String, times: f64, whole: Option<Whole> },
     When { flag: String, is: Box<Expression>, otherwise: Box<Expression> },
     Table(Vec<(String, Expression)>),
 }
 
-/// A named function of a fact.
+/// Names a function of a fact.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Function {
-    /// One number for two equal edges, else both.
+    /// Stands for one number for two equal edges, else both.
     Edge,
-    /// The first entry of a list.
+    /// Stands for the first entry of a list.
     First,
-    /// All entries of a list but the first.
+    /// Stands for all entries of a list but the first.
     Rest,
-    /// The number of entries of a list.
+    /// Stands for the number of entries of a list.
     Count,
+    /// A number less one.
+    OneLess,
+}
+
+/// Says which whole number a ratio is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Whole {
+    /// The next one, of which the size is no more than the width times it.
+    Up,
+    /// The one of which DINOv2's class of gated MLPs makes the size: two thirds of the width times it, up to a multiple of 8.
+    Gated,
 }
 
 /// Says which values are read: see [`Expression::unmake`].
@@ -60,6 +73,8 @@ struct RatioTable {
     over: String,
     #[serde(default = "once")]
     times: f64,
+    #[serde(default)]
+    whole: Option<Whole>,
 }
 
 fn once() -> f64 {
@@ -84,8 +99,11 @@ impl Expression {
         let wrong = |error: serde_json::Error| format!("{key}: {error}");
         Ok(Self(match &value {
             Value::Object(table) if table.contains_key("over") => {
-                let RatioTable { fact, over, times } = serde_json::from_value(value).map_err(wrong)?;
-                Kind::Ratio { fact, over, times }
+                let RatioTable { fact, over, times, whole } = serde_json::from_value(value).map_err(wrong)?;
+                if whole.is_some() && times != 1.0 {
+                    return Err(format!("{key}: a whole ratio has no `times`"));
+                }
+                Kind::Ratio { fact, over, times, whole }
             }
             Value::Object(table) if table.contains_key("fact") => {
                 let FactTable { fact, names, by } = serde_json::from_value(value).map_err(wrong)?;
@@ -142,10 +160,19 @@ impl Expression {
                 .iter()
                 .all(|(key, entry)| value.get(key).is_some_and(|value| entry.unmake(value, pass, known))),
             Kind::Ratio { .. } if pass == Pass::Whole => true,
-            Kind::Ratio { fact, over, times } => {
-                let width = known.get(over).and_then(Value::as_f64);
-                let size = width.zip(value.as_f64()).map(|(width, ratio)| (width * ratio / times).round());
-                size.is_some_and(|size| learn(fact, json!(size as u64), known))
+            Kind::Ratio { fact, over, times, whole } => {
+                let size = match (known.get(over), whole) {
+                    (Some(width), Some(Whole::Gated)) => width
+                        .as_u64()
+                        .zip(value.as_u64())
+                        .and_then(|(width, ratio)| gated_size(width, ratio)),
+                    (Some(width), _) => width
+                        .as_f64()
+                        .zip(value.as_f64())
+                        .map(|(width, ratio)| (width * ratio / times).round() as u64),
+                    (None, _) => None,
+                };
+                size.is_some_and(|size| learn(fact, json!(size), known))
             }
             Kind::Fact { fact, names, by } => {
                 let named = match names {
@@ -160,6 +187,9 @@ impl Expression {
                     (Some(Function::Edge), Pass::Whole) => {
                         let edges = if value.is_array() { value } else { json!([value, value]) };
                         learn(fact, edges, known)
+                    }
+                    (Some(Function::OneLess), Pass::Whole) => {
+                        value.as_u64().is_some_and(|number| learn(fact, json!(number.saturating_add(1)), known))
                     }
                     (Some(Function::First), Pass::Parts) => learn_part(fact, 0, &[value], known),
                     (Some(Function::Rest), Pass::Parts) => {
@@ -195,9 +225,21 @@ impl Expression {
                     |(key, entry): &(String, Expression)| Ok((key.clone(), entry.value(key, facts, target)?));
                 Ok(Value::Object(entries.iter().map(value).collect::<Result<_, FactError>>()?))
             }
-            Kind::Ratio { fact, over, times } => {
+            Kind::Ratio { fact, over, times, whole } => {
                 let size = |name: &String| facts.number(name).ok_or_else(|| missing(name));
-                Ok(json!(ratio(size(fact)? as f64 * times, size(over)? as f64)))
+                let (size, width) = (size(fact)?, size(over)?);
+                match whole {
+                    None => Ok(json!(ratio(size as f64 * times, width as f64))),
+                    Some(Whole::Up) => Ok(json!(size.div_ceil(width.max(1)))),
+                    Some(Whole::Gated) => Ok(json!(gated_ratio(size, width).ok_or_else(|| {
+                        FactError::NoTarget {
+                            what: format!("a model with {fact} {size} and {over} {width}"),
+                            why: format!("{target} makes the width of its gated MLPs of a whole ratio"),
+                            tensor: facts.get(fact).map(|fact| fact.origin.to_string()),
+                            instead: "no class that vitport writes holds it".to_owned(),
+                        }
+                    })?)),
+                }
             }
             Kind::Fact { fact, names, by } => {
                 let known = facts.get(fact).ok_or_else(|| missing(fact))?;
@@ -220,6 +262,7 @@ impl Expression {
                     Some(Function::Edge) => edge(&value),
                     Some(Function::First) => value.get(0).cloned().unwrap_or(value),
                     Some(Function::Rest) => json!(value.as_array().and_then(|list| list.get(1..))),
+                    Some(Function::OneLess) => json!(value.as_u64().and_then(|number| number.checked_sub(1))),
                     Some(Function::Count) => json!(value.as_array().map_or(1, Vec::len)),
                 })
             }
@@ -261,6 +304,18 @@ fn ratio(size: f64, width: f64) -> f64 {
     if width * ratio < size.floor() { ratio.next_up() } else { ratio }
 }
 
+/// Returns the whole ratio of which `(int(int(width * ratio) * 2 / 3) + 7) // 8 * 8` is the size; none if there is none.
+fn gated_ratio(size: u64, width: u64) -> Option<u64> {
+    let about = size.checked_mul(3)?.checked_div(width.checked_mul(2)?)?;
+    (about.saturating_sub(1)..=about.saturating_add(1)).find(|ratio| gated_size(width, *ratio) == Some(size))
+}
+
+/// Returns `(int(int(width * ratio) * 2 / 3) + 7) // 8 * 8`, which DINOv2's class of gated MLPs makes of a ratio; none if it is
+/// beyond 64 bits.
+fn gated_size(width: u64, ratio: u64) -> Option<u64> {
+    width.checked_mul(ratio)?.checked_mul(2)?.checked_div(3)?.div_ceil(8).checked_mul(8)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -291,6 +346,8 @@ mod tests {
         assert_eq!(made(three_quarters).unwrap(), json!(3228.0 / 1152.0));
         let nested = json!({ "width": { "fact": "embed_dim" }, "act": { "when": "head", "is": { "fact": "act_layer" }, "else": 0 } });
         assert_eq!(made(nested).unwrap(), json!({ "width": 1152, "act": "quick_gelu" }));
+        assert_eq!(made(json!({ "fact": "mlp_dim", "over": "embed_dim", "whole": "up" })).unwrap(), json!(4));
+        assert_eq!(made(json!({ "fact": "embed_dim", "by": "one_less" })).unwrap(), json!(1151));
         assert!(made(json!({ "fact": "mlp_dim", "over": "nothing" })).is_err());
         let names = json!({ "fact": "act_layer", "names": { "quick_gelu": "quick" } });
         assert_eq!(made(names).unwrap(), json!("quick"));
@@ -333,6 +390,15 @@ mod tests {
         let list = unmade(&[(rest, json!([2, 3])), (first.clone(), json!(1))]);
         assert_eq!(list, Some(json!({ "n": [1, 2, 3] })));
         assert_eq!(unmade(&[(first.clone(), json!(1)), (first, json!(2))]), None);
+    }
+
+    #[test]
+    fn a_gated_ratio_is_that_of_dinov2() {
+        assert_eq!(gated_ratio(4096, 1536), Some(4));
+        assert_eq!(gated_ratio(128, 48), Some(4));
+        assert_eq!(gated_ratio(2048, 768), Some(4));
+        assert_eq!(gated_ratio(100, 48), None);
+        assert!(made(json!({ "fact": "mlp_dim", "over": "embed_dim", "whole": "gated" })).is_err());
     }
 
     #[test]

@@ -10,16 +10,16 @@ use crate::facts::{Facts, is_same};
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Deviation {
-    /// Its name, as `--allow` takes it.
+    /// Gives its name, as `--allow` takes it.
     #[serde(skip)]
     name: String,
-    /// The fact of the source's definition that is replaced.
+    /// Gives the fact of the source's definition that is replaced.
     fact: String,
-    /// The value that makes it compute as the target does.
+    /// Gives the value that makes it compute as the target does.
     computes_as: Value,
-    /// One sentence.
+    /// Gives one sentence.
     what: String,
-    /// What removes it.
+    /// Says what removes it.
     remedy: String,
 }
 

@@ -81,27 +81,27 @@ impl Mapping {
 /// Holds a plan in the making.
 pub(super) struct Expansion<'a> {
     mapping: &'a Mapping,
-    /// What is read.
+    /// Says what is read.
     source: &'a Sources,
-    /// What is made again, on the way back: the tensors of which the mapping made those that are read.
+    /// Says what is made again, on the way back: the tensors of which the mapping made those that are read.
     originals: Option<&'a Sources>,
     /// Whether they must have the dtypes that they had.
     keeps_dtypes: bool,
     bindings: &'a Bindings,
     cast: Option<Dtype>,
-    /// Dtype of tensors that no source holds.
+    /// Gives the dtype of tensors that no source holds.
     filler: Dtype,
-    /// How many names the rules so far stand for.
+    /// Says how many names the rules so far stand for.
     names: usize,
-    /// For each source tensor, whether a rule uses it.
+    /// Says for each source tensor whether a rule uses it.
     used: Vec<bool>,
-    /// Memory for a name that is looked up.
+    /// Gives the memory for a name that is looked up.
     name: String,
-    /// Every shape of a target, once.
+    /// Lists every shape of a target, once.
     shapes: HashSet<Arc<[u64]>, RandomState>,
-    /// Rule → names that it needs and that are not there.
+    /// Lists, for each rule, the names that it needs and that are not there.
     missing: BTreeMap<String, Vec<String>>,
-    /// Position of the first source in the file, and the target.
+    /// Holds the position of the first source in the file, and the target.
     made: Vec<(u32, Target)>,
     dropped: Vec<Dropped>,
     problems: Vec<Problem>,
@@ -196,6 +196,9 @@ impl<'a> Expansion<'a> {
         let (position, made, names) = match (self.originals, operation.reason_to_drop()) {
             (None, None) => {
                 let Some((position, tensors)) = self.use_all(rule, sources, values)? else { return Ok(()) };
+                for (tensor, reason) in operation.left_out(&tensors, &context)? {
+                    self.dropped.extend(dropped(&tensor, reason));
+                }
                 (position, operation.make(&tensors, &context)?, targets)
             }
             (None, Some(reason)) => {
@@ -353,7 +356,7 @@ impl<'a> Expansion<'a> {
             }
         }
         if self.problems.is_empty() {
-            return Ok(Plan { targets, dropped: self.dropped });
+            return Ok(Plan { targets, dropped: self.dropped, merged: 0 });
         }
         Err(Problems { list: self.problems })
     }

@@ -228,6 +228,7 @@ impl Mapping {
             return Err(MappingError::Rule { file: file.to_owned(), table: "since".to_owned(), reason });
         }
         let named = head.deviation.into_iter().map(|(name, deviation)| deviation.named(name));
+        let requires = head.requires.into_iter().flat_map(|condition| condition.each(&head.from)).collect();
         let mapping = Self {
             file: file.to_owned(),
             text: text.to_owned(),
@@ -237,7 +238,7 @@ impl Mapping {
             level: head.level,
             since: head.since,
             outside: head.outside,
-            requires: head.requires.into_iter().flat_map(Condition::each).collect(),
+            requires,
             config: reader.expressions("config", head.config)?,
             texts: reader.expressions("texts", head.texts)?,
             back: head.back,

@@ -16,15 +16,15 @@ use crate::plan::Plan;
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Detection {
-    /// Beginnings of names, each of which some tensor must have.
+    /// Lists beginnings of names, each of which some tensor must have.
     names: Vec<String>,
-    /// Whether tensors that no rule names keep their names.
+    /// Says whether tensors that no rule names keep their names.
     #[serde(default)]
     rest: bool,
-    /// Whether a rule may name tensors that are not there.
+    /// Says whether a rule may name tensors that are not there.
     #[serde(default)]
     partial: bool,
-    /// Facts that hold where nothing else is said, and who says so.
+    /// Holds the facts that hold where nothing else is said, and who says so.
     #[serde(default)]
     usual: BTreeMap<String, Usual>,
     /// Counts: how many numbers from 0 on stand after a beginning of names.
@@ -33,7 +33,7 @@ pub struct Detection {
     /// Flags: whether some tensor's name begins so.
     #[serde(default)]
     flags: BTreeMap<String, String>,
-    /// Facts that are the length of an axis of a tensor.
+    /// Maps facts that are the length of an axis of a tensor.
     #[serde(default)]
     facts: BTreeMap<String, Axis>,
     /// Structures that have this layout's look and are none of it.
@@ -41,7 +41,7 @@ pub struct Detection {
     refuse: Vec<Refusal>,
 }
 
-/// An axis of a tensor.
+/// Describes an axis of a tensor.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Axis {
@@ -49,7 +49,7 @@ struct Axis {
     axis: usize,
 }
 
-/// A value that a fact has where nothing else is said.
+/// Describes a value that a fact has where nothing else is said.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Usual {
@@ -57,7 +57,7 @@ struct Usual {
     by: String,
 }
 
-/// A structure that is refused because of a tensor's name.
+/// Describes a structure that is refused because of a tensor's name.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Refusal {

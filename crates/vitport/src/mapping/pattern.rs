@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
-/// Bytes that a pattern, and a name that it is filled to, may have: what the reader of checkpoints allows a name.
+/// Limits the bytes that a pattern, and a name that it is filled to, may have: what the reader of checkpoints allows a name.
 const LONGEST: usize = 4096;
 
 /// Holds a choice, which may read differently on the two sides of a rule (`q` in the source, `query` in the target).
@@ -36,7 +36,8 @@ pub enum Side {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Piece {
     Text(String),
-    Variable(String),
+    /// A variable, and what is added to its number.
+    Variable(String, i64),
 }
 
 /// Holds a name with holes.
@@ -61,20 +62,25 @@ impl Pattern {
             let Some((variable, behind)) = after.split_once('}') else {
                 return Err(format!("`{text}` has a {{ that no }} closes"));
             };
-            let is_name =
-                !variable.is_empty() && variable.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-            if !is_name {
+            let (name, added) =
+                match variable.find(['+', '-']).and_then(|sign| variable.split_at_checked(sign)) {
+                    Some((name, added)) => (name, added.parse().ok()),
+                    None => (variable, Some(0)),
+                };
+            let is_name = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+            let Some(added) = added.filter(|_| is_name) else {
                 return Err(format!(
-                    "`{text}` names a variable `{{{variable}}}`; a variable is letters, digits and _"
+                    "`{text}` names a variable `{{{variable}}}`; a variable is letters, digits and _, and may have +1 or \
+                     another number behind it"
                 ));
-            }
+            };
             if before.contains('}') {
                 return Err(format!("`{text}` has a }} that no {{ opens"));
             }
             if !before.is_empty() {
                 pieces.push(Piece::Text(before.to_owned()));
             }
-            pieces.push(Piece::Variable(variable.to_owned()));
+            pieces.push(Piece::Variable(name.to_owned(), added));
             rest = behind;
         }
         if rest.contains('}') {
@@ -93,7 +99,7 @@ impl Pattern {
     pub fn variables(&self) -> Vec<&str> {
         let mut names: Vec<&str> = Vec::new();
         for piece in &self.pieces {
-            if let Piece::Variable(name) = piece
+            if let Piece::Variable(name, _) = piece
                 && !names.contains(&name.as_str())
             {
                 names.push(name);
@@ -117,16 +123,18 @@ impl Pattern {
         for piece in &self.pieces {
             let text = match piece {
                 Piece::Text(text) => text,
-                Piece::Variable(name) => match (texts.get(name), variables.iter().position(|v| v == name)) {
-                    (Some(text), _) => text,
-                    (None, Some(place)) => {
-                        pieces.push(Hole::Value(place));
-                        continue;
+                Piece::Variable(name, added) => {
+                    match (texts.get(name), variables.iter().position(|v| v == name)) {
+                        (Some(text), _) => text,
+                        (None, Some(place)) => {
+                            pieces.push(Hole::Value(place, *added));
+                            continue;
+                        }
+                        (None, None) => {
+                            return Err(format!("`{}` uses {{{name}}}, which nothing defines", self.text));
+                        }
                     }
-                    (None, None) => {
-                        return Err(format!("`{}` uses {{{name}}}, which nothing defines", self.text));
-                    }
-                },
+                }
             };
             match pieces.last_mut() {
                 Some(Hole::Text(before)) => before.push_str(text),
@@ -140,7 +148,7 @@ impl Pattern {
 /// Holds a pattern of which only the holes are left that differ between the instances of a rule.
 #[derive(Debug, Clone)]
 pub struct Template {
-    /// The pattern's.
+    /// Gives the pattern's text.
     text: String,
     side: Side,
     pieces: Vec<Hole>,
@@ -149,30 +157,33 @@ pub struct Template {
 #[derive(Debug, Clone)]
 enum Hole {
     Text(String),
-    /// The place of its variable.
-    Value(usize),
+    /// Stands for the place of its variable, and what is added to its number.
+    Value(usize, i64),
 }
 
 impl Template {
     /// Returns whether every instance has the same name.
     pub fn is_constant(&self) -> bool {
-        !self.pieces.iter().any(|piece| matches!(piece, Hole::Value(_)))
+        !self.pieces.iter().any(|piece| matches!(piece, Hole::Value(..)))
     }
 
     /// Puts the name with every hole filled into `name`, whose memory is used again.
     ///
     /// # Errors
-    /// Says that the name gets too long.
+    /// Says that the name gets too long, or that a number is below 0.
     pub fn fill(&self, name: &mut String, values: &[Value<'_>]) -> Result<(), String> {
         name.clear();
         for piece in &self.pieces {
             match piece {
                 Hole::Text(text) => name.push_str(text),
-                Hole::Value(place) => match (values.get(*place), self.side) {
+                Hole::Value(place, added) => match (values.get(*place), self.side) {
                     (Some(Value::Number(index, first)), side) => {
                         let first = if side == Side::Source { *first } else { 0 };
+                        let Some(number) = index.saturating_add(first).checked_add_signed(*added) else {
+                            return Err(format!("`{}` makes a number below 0", self.text));
+                        };
                         // Writing to a String cannot fail.
-                        let _ = write!(name, "{}", index.saturating_add(first));
+                        let _ = write!(name, "{number}");
                     }
                     (Some(Value::Choice((text, _))), Side::Source | Side::Fact)
                     | (Some(Value::Choice((_, text))), Side::Target) => name.push_str(text),
@@ -212,6 +223,20 @@ mod tests {
         assert_eq!(filled(Side::Source), "net.blocks.4.proj_q.4");
         assert_eq!(filled(Side::Target), "net.blocks.3.proj_query.3");
         assert_eq!(filled(Side::Fact), "net.blocks.3.proj_q.3");
+    }
+
+    #[test]
+    fn a_number_may_be_shifted() {
+        let pattern = Pattern::parse("layers.{s-1}.block{b+1}").unwrap();
+        assert_eq!(pattern.variables(), ["s", "b"]);
+        let template = pattern.bind(Side::Target, &BTreeMap::new(), &["s", "b"]).unwrap();
+        let mut name = String::new();
+        template.fill(&mut name, &[Value::Number(2, 0), Value::Number(0, 0)]).unwrap();
+        assert_eq!(name, "layers.1.block1");
+        let below = template.fill(&mut name, &[Value::Number(0, 0), Value::Number(0, 0)]);
+        assert!(below.unwrap_err().contains("below 0"));
+        assert!(Pattern::parse("layers.{s-}").unwrap_err().contains("variable"));
+        assert!(Pattern::parse("layers.{-1}").unwrap_err().contains("variable"));
     }
 
     #[test]

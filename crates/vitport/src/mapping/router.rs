@@ -75,7 +75,13 @@ pub fn possible<'a>(
             refusals.next().map(|first| (first, 1 + refusals.count()))
         };
         // Values are read only where all facts fit; a mapping that fails on them alone is nearer than any other.
-        let refusal = refused(of_facts).or_else(|| Some((refused(of_values)?.0, 0)));
+        let inexpressible = || match mapping.target_config(facts) {
+            Err(error @ FactError::NoTarget { .. }) => Some(error),
+            _ => None,
+        };
+        let refusal = refused(of_facts)
+            .or_else(|| Some((inexpressible()?, 0)))
+            .or_else(|| Some((refused(of_values)?.0, 0)));
         let Some((first, failed)) = refusal else {
             fitting.push(mapping);
             continue;

@@ -40,15 +40,15 @@ pub struct Outside {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(untagged)]
 pub(super) enum LevelKey {
-    /// The same for every source.
+    /// Is the same for every source.
     Always(Level),
-    /// One with the flag, another without it.
+    /// Is one with the flag, another without it.
     When {
-        /// The flag.
+        /// Gives the flag.
         when: String,
-        /// The level with it.
+        /// Gives the level with it.
         is: Level,
-        /// The level without it.
+        /// Gives the level without it.
         #[serde(rename = "else")]
         otherwise: Level,
     },

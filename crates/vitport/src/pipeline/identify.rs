@@ -1,11 +1,13 @@
 //! From an open source to a model that is known: its definition and layout, its facts, and the mapping that holds it.
 
+use glob::Pattern;
 use serde_json::{Map, Value, json};
 use vitport_checkpoint::escape;
 
 use super::channels;
 use super::error::ConvertError;
 use super::values::FileValues;
+use crate::adapters::{self, Merged};
 use crate::facts::{Contradiction, Evidence, Fact, FactError, Facts, Origin, Sourced};
 use crate::finding::{Anchors, FoundNetwork, find, sort_out};
 use crate::frameworks::transformers::{TargetDefinition, Task};
@@ -40,17 +42,22 @@ pub fn identify(
     options: &FactOptions,
     own: Option<&Mapping>,
 ) -> Result<Model, ConvertError> {
-    let is_known = |dict: &StateDict| recognise(&Sources::of_state_dict(dict)).is_some();
-    let found = find(source, &anchors(), &options.drop, is_known)?;
+    let found = network(source, &options.drop)?;
+    adapters::refuse_apart(source)?;
+    let Merged { state_dict, merged, facts: of_adapters, replaced, question } =
+        adapters::merge(source, &found.state_dict, options)?;
+    let mut found = FoundNetwork { state_dict, ..found };
+    found.dropped.extend(replaced);
     let source = &*source;
     let config = frameworks::read_config(source)?;
     let config = config.as_deref();
     let Some((definition, layout)) = recognise(&Sources::of_state_dict(&found.state_dict)) else {
         return Err(unknown(source, options, config, &found.state_dict).into());
     };
+    adapters::check_alpha(merged, options.lora_alpha)?;
     let (found, classifier) = sort_out(found, definition.head(), options.without_head)?;
     let FoundNetwork { state_dict, mut dropped, choice, .. } = found;
-    refuse_adapters(&state_dict)?;
+    let choice: Vec<Fact> = choice.into_iter().chain(classifier).chain(of_adapters).collect();
     let in_file = Sources::of_state_dict(&state_dict);
     let tensors = match layout {
         None => in_file.clone(),
@@ -68,6 +75,7 @@ pub fn identify(
     let modules = if source.key.is_some() { modules.without_those_around() } else { modules };
     let inquiry = Inquiry { source, options, modules: &modules, tensors: &tensors, layout: layout_name };
     let mut evidence = Evidence::new();
+    question.into_iter().for_each(|question| evidence.ask(question));
     definition.read(&inquiry, &mut evidence)?;
     if let Some(layout) = layout {
         evidence.rename_tensors(|text| layout.in_file_names(&tensors, state_dict.prefix(), text));
@@ -87,7 +95,8 @@ pub fn identify(
     // What no class holds is refused before anything is asked.
     choose(&with_head(evidence.facts(), options))?;
     channels::check(&evidence.facts(), options, definition.description())?;
-    let Identity { name, published, preparation, read } = definition.gather(&inquiry, &mut evidence)?;
+    let Identity { name, published, preparation, read, unread } =
+        definition.gather(&inquiry, &mut evidence)?;
     let usual = definition.usual_facts();
     choose(&with_head(evidence.facts(), options).with_usual(usual.clone()))?;
     channels::check(&evidence.facts(), options, definition.description())?;
@@ -99,7 +108,8 @@ pub fn identify(
         false => prepare(preparation, &mut evidence)?,
     };
     let processor = preparation.as_ref().map(Preparation::processor).transpose()?;
-    let facts = with_head(resolve(evidence, preparation.as_ref())?, options).with_usual(usual);
+    let facts = resolve(evidence, preparation.as_ref(), &choice)?;
+    let facts = with_head(facts, options).with_usual(usual);
     check_classes(&facts)?;
     let Some(mapping) = choose(&facts)?.cloned() else {
         return Err(unknown(source, options, config, &state_dict).into());
@@ -128,14 +138,26 @@ pub fn identify(
         state_dict,
         tensors,
         dropped,
-        choice: choice.into_iter().chain(classifier).collect(),
+        choice,
+        merged,
         name,
         published,
         image_facts,
         transform,
         processor,
         read,
+        unread,
     })
+}
+
+/// Finds the network of a source among what the file holds, and selects the part that it lies in; tensors whose names match one of
+/// `drop` are left out.
+///
+/// # Errors
+/// As [`find`].
+pub fn network(source: &mut Source, drop: &[Pattern]) -> Result<FoundNetwork, ConvertError> {
+    let is_known = |dict: &StateDict| recognise(&Sources::of_state_dict(dict)).is_some();
+    find(source, &anchors(), drop, is_known)
 }
 
 /// Returns how images of the source's channels are prepared; none while that is a question.
@@ -155,12 +177,17 @@ fn prepare(
     }
 }
 
-/// Returns the facts; where questions are open, what is known of preprocessing is among what the error knows.
-fn resolve(evidence: Evidence, preparation: Option<&Preparation>) -> Result<Facts, FactError> {
+/// Returns the facts; where questions are open, what is known of preprocessing and of the parts that were taken is among what the
+/// error knows.
+fn resolve(
+    evidence: Evidence,
+    preparation: Option<&Preparation>,
+    choice: &[Fact],
+) -> Result<Facts, FactError> {
     evidence.resolve().map_err(|error| match error {
         FactError::Questions { open, mut known } => {
             let prepared = preparation.into_iter().flat_map(|preparation| &preparation.facts);
-            prepared.cloned().for_each(|fact| known.set(fact));
+            prepared.chain(choice).cloned().for_each(|fact| known.set(fact));
             FactError::Questions { open, known }
         }
         error => error,
@@ -182,12 +209,14 @@ struct Identified<'a> {
     dropped: Vec<Dropped>,
     /// Says which parts of the file were taken, where there was a choice.
     choice: Vec<Fact>,
+    merged: usize,
     name: String,
     published: Option<PublishedModel>,
     image_facts: Vec<Fact>,
     transform: Transform,
     processor: Option<Value>,
     read: Vec<String>,
+    unread: Vec<String>,
 }
 
 /// Builds both networks from the facts, and makes the folder's documents.
@@ -246,10 +275,11 @@ fn finish(identified: Identified<'_>) -> Result<Model, ConvertError> {
         name: identified.name,
         published: identified.published,
         facts,
-        unread_arguments: records.unread(&read),
+        unread_arguments: records.unread(&read).into_iter().chain(identified.unread).collect(),
         state_dict: identified.state_dict,
         tensors: identified.tensors,
         dropped: identified.dropped,
+        merged: identified.merged,
         bindings,
         config,
         labels: labels.map(|labels| labels.names),
@@ -372,20 +402,6 @@ fn recognise(tensors: &Sources) -> Option<Found> {
     Some((plain, None))
 }
 
-/// Refuses weights with LoRA next to them, which are not those that the network computes with.
-fn refuse_adapters(state_dict: &StateDict) -> Result<(), FactError> {
-    match state_dict.iter().find(|(name, _)| name.contains(".lora_A.") || name.contains(".lora_B.")) {
-        Some((name, _)) => Err(FactError::NoTarget {
-            what: "a network with LoRA adapters next to its weights (peft)".to_owned(),
-            why: "vitport does not merge them".to_owned(),
-            tensor: Some(name.to_owned()),
-            instead: "merge them with peft's `merge_and_unload()` and save the state dict of what it returns"
-                .to_owned(),
-        }),
-        None => Ok(()),
-    }
-}
-
 /// Returns the beginnings of names by which every layout and definition is found.
 fn anchors() -> Vec<Anchors> {
     let layouts = mapping::layouts().iter().map(Mapping::anchors);
@@ -426,6 +442,9 @@ fn unknown(
 ) -> FactError {
     let named = options.arch.as_deref().or_else(|| config.map(SourceConfig::architecture));
     if let Some(refusal) = named.and_then(frameworks::refuse_by_name) {
+        return refusal;
+    }
+    if let Err(refusal) = adapters::refuse_alone(state_dict) {
         return refusal;
     }
     let names: Vec<&str> = state_dict.iter().map(|(name, _)| name).take(3).collect();

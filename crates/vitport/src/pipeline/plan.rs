@@ -7,6 +7,7 @@ use super::identify::identify;
 use crate::mapping::Mapping;
 use crate::model::Prepared;
 use crate::options::FactOptions;
+use crate::plan::Plan;
 use crate::source::Source;
 
 /// Says what may be asked of a conversion before anything is written.
@@ -35,7 +36,7 @@ pub fn plan(mut source: Source, request: &Request) -> Result<Prepared, ConvertEr
         .mapping
         .plan(&model.tensors, &model.bindings, request.dtype, &model.target_network)
         .map_err(|problems| ConvertError::Unaccounted { file: source.display_name(), problems })?;
-    let mut plan = plan;
+    let mut plan = Plan { merged: model.merged, ..plan };
     plan.dropped.extend(model.dropped.iter().cloned());
     Ok(Prepared { source, model, own_mapping: own.is_some(), plan, limits: request.limits.clone() })
 }

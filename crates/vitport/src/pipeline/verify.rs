@@ -1,12 +1,19 @@
 //! Verifying a folder that is there, and which verdicts are accepted.
 
 use std::collections::BTreeSet;
+use std::io::Read;
 use std::path::Path;
 
+use serde_json::Value;
+use vitport_checkpoint::open_regular;
+
 use super::convert_back::TIMM_EPS;
-use super::plan::Request;
+use super::error::ConvertError;
+use super::plan::{Request, plan};
 use crate::mapping::{self, Mapping};
 use crate::model::Prepared;
+use crate::options::FactOptions;
+use crate::source::{MAX_CONFIG_BYTES, Source};
 use crate::verify::{
     CROP_ROUNDING, Hashing, NamedDeviation, Report, TestImage, Verdict, VerifyError, compare,
 };
@@ -85,6 +92,38 @@ impl Acceptance<'_> {
             Verdict::Different => Err(NotAccepted::Different { reasons: report.reasons.clone() }),
         }
     }
+}
+
+/// Plans the conversion that made a folder: to the class that the folder's `config.json` names, if the source can become it and the
+/// request names none.
+///
+/// # Errors
+/// Returns [`ConvertError`] as [`plan`] does.
+pub fn plan_for(source: Source, request: &Request, folder: &Path) -> Result<Prepared, ConvertError> {
+    let prepared = plan(source, request)?;
+    if request.facts.target.is_some() {
+        return Ok(prepared);
+    }
+    let found = class_of_folder(folder).filter(|class| {
+        prepared.model.other_targets().any(|other| other.class == *class)
+            && prepared.model.target_class().is_none_or(|target| target.class != *class)
+    });
+    match found {
+        None => Ok(prepared),
+        Some(class) => {
+            let facts = FactOptions { target: Some(class), ..request.facts.clone() };
+            plan(prepared.source, &Request { facts, ..request.clone() })
+        }
+    }
+}
+
+/// Returns the class that a folder's `config.json` names, if it can be read.
+fn class_of_folder(folder: &Path) -> Option<String> {
+    let mut bytes = Vec::new();
+    let file = open_regular(&folder.join("config.json")).ok()?;
+    file.take(MAX_CONFIG_BYTES).read_to_end(&mut bytes).ok()?;
+    let config: Value = serde_json::from_slice(&bytes).ok()?;
+    Some(config.get("architectures")?.get(0)?.as_str()?.to_owned())
 }
 
 /// Compares a folder with its source in everything: weights, config, image processor, and both networks layer by layer on an

@@ -4,15 +4,15 @@
 
 use std::fmt;
 
-/// Crop fractions that a network may have been trained or tested with.
+/// Limits the crop fractions that a network may have been trained or tested with.
 const CROP_PCT: std::ops::RangeInclusive<f64> = 0.25..=1.25;
 
-/// A number that no network was trained with.
+/// Describes a number that no network was trained with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Implausible {
-    /// What such numbers are.
+    /// Says what such numbers are.
     rule: &'static str,
-    /// What was probably meant, as the option takes it, and on which scale.
+    /// Says what was probably meant, as the option takes it, and on which scale.
     meant: Option<(String, &'static str)>,
 }
 

@@ -6,7 +6,7 @@ use serde_json::Value;
 use vitport_checkpoint::Limits;
 
 use super::VerifyError;
-use super::report::{Guess, Probabilities, top5};
+use super::report::{Guess, Probabilities, top};
 use super::run::label_of_folder;
 use super::weights::SourceWeights;
 use crate::folder::loading::names;
@@ -17,7 +17,7 @@ use crate::mapping::Sources;
 use crate::nn::Network;
 use crate::state_dict::StateDict;
 
-/// An opened folder, ready to classify. Weights are read from the file for each image.
+/// Holds an opened folder, ready to classify. Weights are read from the file for each image.
 pub struct Classifier {
     folder: Folder,
     network: Network,
@@ -54,12 +54,12 @@ impl Classifier {
         Ok(Self { network, processor, tensors, folder })
     }
 
-    /// The five most probable classes of an image.
+    /// Returns the most probable classes of an image, `count` of them at most.
     ///
     /// # Errors
     /// [`VerifyError::Forward`] if a tensor is missing or misshapen, [`VerifyError::NotRunnable`] for a model without a
     /// head, [`VerifyError::NotFinite`] if a logit is not finite.
-    pub fn top5(&self, image: &RgbImage) -> Result<Vec<Guess>, VerifyError> {
+    pub fn top(&self, image: &RgbImage, count: usize) -> Result<Vec<Guess>, VerifyError> {
         let pixels = self.processor.apply(image)?;
         let weights = SourceWeights::new(&self.folder.checkpoint, &self.tensors);
         let outputs = self
@@ -74,7 +74,7 @@ impl Classifier {
                 let config = &self.folder.config;
                 let problem_type = config.get("problem_type").and_then(Value::as_str);
                 let probabilities = Probabilities::of(problem_type, logits.len());
-                Ok(top5(logits, probabilities, |class| label_of_folder(config, class)))
+                Ok(top(count, logits, probabilities, |class| label_of_folder(config, class)))
             }
             None => Err(VerifyError::NotRunnable {
                 folder: self.folder.path.display().to_string(),

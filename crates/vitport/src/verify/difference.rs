@@ -52,12 +52,13 @@ impl Arithmetic {
     }
 }
 
-/// Which numbers of two lists are not finite: `NaN` or `infinity`, whichever comes first in a list; none where all are finite.
+/// Says which numbers of two lists are not finite: `NaN` or `infinity`, whichever comes first in a list; none where all are
+/// finite.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct NotFinite {
-    /// On the source's side.
+    /// Names it on the source's side.
     pub source: Option<&'static str>,
-    /// On the target's side.
+    /// Names it on the target's side.
     pub target: Option<&'static str>,
 }
 
@@ -85,20 +86,20 @@ fn name(number: f32) -> &'static str {
     if number.is_nan() { "NaN" } else { "infinity" }
 }
 
-/// How far apart two lists of numbers are.
+/// Says how far apart two lists of numbers are.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Difference {
-    /// Largest absolute difference of two finite numbers.
+    /// Gives the largest absolute difference of two finite numbers.
     pub largest: f64,
-    /// The size that differences are compared with: root mean square of the finite numbers of the first list, or of the
+    /// Gives the size that differences are compared with: root mean square of the finite numbers of the first list, or of the
     /// terms that its numbers are sums of, if that is more.
     pub size: f64,
-    /// `largest / size`; infinite if the lengths differ, a number on either side is not finite, or the size is 0 and the
+    /// Is `largest / size`; infinite if the lengths differ, a number on either side is not finite, or the size is 0 and the
     /// difference is not.
     pub relative: f64,
     /// Says how many numbers were compared.
     pub count: usize,
-    /// What is not finite, so that nothing can be said of how far apart the lists are.
+    /// Says what is not finite, so that nothing can be said of how far apart the lists are.
     pub not_finite: Option<NotFinite>,
 }
 

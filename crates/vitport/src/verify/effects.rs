@@ -12,16 +12,16 @@ use crate::folder::reader::Folder;
 use crate::frameworks::transformers::ExactCode;
 use crate::model::Prepared;
 
-/// The file that version 5 reads before `preprocessor_config.json`.
+/// Names the file that version 5 reads before `preprocessor_config.json`.
 const PROCESSOR_CONFIG: &str = "processor_config.json";
 
-/// A key that no conversion writes, and the values of it that change nothing.
+/// Describes a key that no conversion writes, and the values of it that change nothing.
 struct Key {
     name: &'static str,
     harmless: &'static [&'static str],
 }
 
-/// Keys of `config.json`.
+/// Lists the keys of `config.json`.
 const CONFIG: [Key; 7] = [
     // Loads the documents of another file.
     Key { name: "configuration_files", harmless: &[] },
@@ -39,13 +39,13 @@ const CONFIG: [Key; 7] = [
     Key { name: "return_dict", harmless: &["true"] },
 ];
 
-/// Keys of `preprocessor_config.json`.
+/// Lists the keys of `preprocessor_config.json`.
 const PROCESSOR: [Key; 1] = [
     // Runs code of the folder as the image processor.
     Key { name: "auto_map", harmless: &["null", "{}"] },
 ];
 
-/// Everything of this kind that the folder holds.
+/// Finds everything of this kind that the folder holds.
 pub(super) fn find(prepared: &Prepared, folder: &Folder) -> Vec<FactCheck> {
     let mut found = keys("", &CONFIG, &folder.config);
     if let Some(processor) = &folder.processor {
@@ -83,14 +83,15 @@ fn keys(place: &str, keys: &[Key], document: &Value) -> Vec<FactCheck> {
     checks.collect()
 }
 
-/// `num_labels` next to `id2label`: version 4 ignores it, version 5 refuses a folder where they contradict.
+/// Compares `num_labels` with `id2label`: version 4 ignores it, version 5 refuses a folder where they contradict.
 fn class_count(prepared: &Prepared, folder: &Folder) -> Option<FactCheck> {
     let found = folder.config.get("num_labels").filter(|count| !count.is_null())?;
     let classes = prepared.model.labels.as_ref().map(|labels| labels.value.len() as u64)?;
     Some(check("num_labels", &json!(classes), found, found.as_u64() == Some(classes)))
 }
 
-/// `auto_map` runs code of the folder under `trust_remote_code=True`. It may be the target's exact code and no other.
+/// Compares `auto_map`, which runs code of the folder under `trust_remote_code=True`. It may be the target's exact code and no
+/// other.
 fn code(prepared: &Prepared, folder: &Folder) -> Option<FactCheck> {
     let found = folder.config.get("auto_map").filter(|map| !map.is_null())?;
     let Some(code) = prepared.model.target.exact_code() else {
@@ -123,8 +124,8 @@ fn is_untouched(code: &ExactCode, folder: &Folder) -> bool {
     folder.file(code.file).is_some_and(|text| text == code.text.as_bytes())
 }
 
-/// The image processor's class. What its numbers come to is seen in the pixels; but a `Fast` class resizes with torchvision
-/// where version 4 runs it, which moves pixels by up to one level.
+/// Compares the image processor's class. What its numbers come to is seen in the pixels; but a `Fast` class resizes with
+/// torchvision where version 4 runs it, which moves pixels by up to one level.
 fn processor_class(prepared: &Prepared, folder: &Folder) -> Option<FactCheck> {
     let class_of = |processor: &Value| {
         let names = ["image_processor_type", "feature_extractor_type"];
@@ -142,7 +143,7 @@ fn processor_class(prepared: &Prepared, folder: &Folder) -> Option<FactCheck> {
     })
 }
 
-/// With PEFT installed, this file makes transformers load another model and put an adapter on it.
+/// Finds an adapter: with PEFT installed, this file makes transformers load another model and put an adapter on it.
 fn adapter(folder: &Folder) -> Option<FactCheck> {
     folder.has("adapter_config.json").then(|| FactCheck {
         name: "adapter_config.json".to_owned(),
@@ -153,7 +154,7 @@ fn adapter(folder: &Folder) -> Option<FactCheck> {
     })
 }
 
-/// Everything of the folder that transformers would not open, would open otherwise, or may: a sentence each.
+/// Finds everything of the folder that transformers would not open, would open otherwise, or may: a sentence each.
 pub(super) fn loading(prepared: &Prepared, folder: &Folder) -> Vec<String> {
     let (model, none) = (&prepared.model, Map::new());
     let config = folder.config.as_object().unwrap_or(&none);

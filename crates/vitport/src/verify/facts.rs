@@ -12,18 +12,18 @@ use crate::folder::loading;
 use crate::folder::reader::Folder;
 use crate::model::Prepared;
 
-/// A fact on both sides.
+/// Describes a fact on both sides.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct FactCheck {
-    /// The key of `config.json`, or `labels`.
+    /// Gives the key of `config.json`, or `labels`.
     pub name: String,
-    /// By the source.
+    /// Gives it by the source.
     pub source: String,
-    /// By the folder.
+    /// Gives it by the folder.
     pub target: String,
-    /// Whether they agree.
+    /// Says whether they agree.
     pub agrees: bool,
-    /// Whether transformers computes something else because of it.
+    /// Says whether transformers computes something else because of it.
     pub counts: bool,
 }
 
@@ -60,7 +60,8 @@ pub fn compare(prepared: &Prepared, folder: &Folder) -> Vec<FactCheck> {
     checks
 }
 
-/// The dtype that transformers loads the weights in, if the folder says one. The newer name of the key goes before the older.
+/// Compares the dtype that transformers loads the weights in, if the folder says one. The newer name of the key goes before the
+/// older.
 fn dtype_check(prepared: &Prepared, folder: &Value) -> Option<FactCheck> {
     let said = |key: &str| folder.get(key).filter(|value| !value.is_null());
     let found = said("dtype").or_else(|| said("torch_dtype"))?;
@@ -74,7 +75,7 @@ fn dtype_check(prepared: &Prepared, folder: &Value) -> Option<FactCheck> {
     })
 }
 
-/// Whether two values mean the same to transformers: numbers by value, one edge for two equal ones.
+/// Returns whether two values mean the same to transformers: numbers by value, one edge for two equal ones.
 fn is_same(wanted: &Value, found: &Value) -> bool {
     match (wanted, found) {
         (Value::Number(a), Value::Number(b)) => a.as_f64() == b.as_f64(),
@@ -87,7 +88,7 @@ fn is_same(wanted: &Value, found: &Value) -> bool {
     }
 }
 
-/// Whether two lists are the same as far as there are stages.
+/// Returns whether two lists are the same as far as there are stages.
 fn is_same_by_stage(wanted: &Value, found: &Value) -> bool {
     match (wanted, found) {
         (Value::Array(stages), Value::Array(entries)) => {
@@ -98,12 +99,12 @@ fn is_same_by_stage(wanted: &Value, found: &Value) -> bool {
     }
 }
 
-/// Whether these are the names that transformers makes up where a folder has none, and which it does not save.
+/// Returns whether these are the names that transformers makes up where a folder has none, and which it does not save.
 fn is_default(wanted: &[String]) -> bool {
     wanted == ["LABEL_0", "LABEL_1"]
 }
 
-/// Every class has the same name on both sides, and is reached by it.
+/// Checks that every class has the same name on both sides, and is reached by it.
 fn labels_check(wanted: &[String], folder: &Value) -> FactCheck {
     if is_default(wanted) && ["id2label", "label2id"].iter().all(|key| folder.get(key).is_none()) {
         let said = "LABEL_0 and LABEL_1".to_owned();

@@ -15,7 +15,7 @@ use vitport_checkpoint::{Checkpoint, FileHandle};
 use super::VerifyError;
 use super::report::HashedFile;
 
-/// Bytes read at a time.
+/// Gives the bytes read at a time.
 const BLOCK: usize = 256 << 10;
 
 /// Computes hashes of files on their way. Dropping it before they are asked for ends the work.

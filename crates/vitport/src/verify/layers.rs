@@ -7,7 +7,7 @@ use crate::nn::{Matrix, Observer, Outputs};
 
 /// Holds one run of a source network: the hidden states of the places that are compared.
 pub(super) struct SourceRun {
-    /// One for each place, if the network came by it.
+    /// Holds one for each place, if the network came by it.
     hidden: Vec<Option<Matrix>>,
     /// Says what came out.
     pub(super) outputs: Outputs,

@@ -30,7 +30,7 @@ pub use pixels::CROP_ROUNDING;
 pub use recognise::is_report;
 pub use report::{
     CastReport, Comparison, Guess, HashedFile, ImageReport, KnownDeviation, NamedDeviation, Probabilities,
-    Report, SCHEMA, SourceReport, TensorCounts, Timings, Verdict, top5,
+    Report, SCHEMA, SourceReport, TensorCounts, Timings, Verdict, top,
 };
 pub use run::{accounts, compare};
 pub use tensors::{TensorMismatch, WeightsComparison};
@@ -42,58 +42,58 @@ use crate::folder;
 use crate::image::ImageError;
 use crate::nn::ForwardError;
 
-/// Why a conversion could not be verified.
+/// Says why a conversion could not be verified.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum VerifyError {
-    /// A file cannot be read.
+    /// Reports a file that cannot be read.
     #[error(transparent)]
     Folder(#[from] folder::FolderError),
-    /// The folder is there, and its documents or weights cannot be read as transformers reads them.
+    /// Reports a folder whose documents or weights cannot be read as transformers reads them.
     #[error("the folder is not verified: {0}")]
     NotVerified(folder::FolderError),
-    /// A network cannot be run.
+    /// Reports a network that cannot be run.
     #[error("the {side} network: {error}")]
     Forward {
-        /// `source` or `target`.
+        /// Is `source` or `target`.
         side: &'static str,
-        /// Why.
+        /// Says why.
         error: ForwardError,
     },
-    /// The mapping's places to compare cannot be made out.
+    /// Reports places to compare of the mapping that cannot be made out.
     #[error("the mapping's [compare] cannot be used: {0}")]
     Mapping(String),
-    /// The image cannot be prepared.
+    /// Reports an image that cannot be prepared.
     #[error(transparent)]
     Image(#[from] ImageError),
-    /// The image's file cannot be read or decoded.
+    /// Reports an image's file that cannot be read or decoded.
     #[error("{}: {reason}", vitport_checkpoint::escape(.path))]
     ImageFile {
-        /// The file.
+        /// Gives the file.
         path: String,
-        /// Why, and what to do.
+        /// Says why, and what to do.
         reason: String,
     },
-    /// The folder holds a model that cannot be run here.
+    /// Reports a folder with a model that cannot be run here.
     #[error("{}: {reason}; give a folder of a class that vitport runs", vitport_checkpoint::escape(.folder))]
     NotRunnable {
-        /// The folder.
+        /// Gives the folder.
         folder: String,
-        /// What it holds.
+        /// Says what it holds.
         reason: String,
     },
-    /// The folder's network gives numbers of which nothing follows.
+    /// Reports a network of the folder's that gives numbers of which nothing follows.
     #[error("{}: its logits are not all finite, so they give no probabilities; `vitport verify` says where that begins", vitport_checkpoint::escape(.folder))]
     NotFinite {
-        /// The folder.
+        /// Gives the folder.
         folder: String,
     },
-    /// A file of the source cannot be hashed.
+    /// Reports a file of the source that cannot be hashed.
     #[error("{}: {error}", vitport_checkpoint::escape(.path))]
     Hash {
-        /// The file.
+        /// Gives the file.
         path: String,
-        /// Why.
+        /// Says why.
         error: std::io::Error,
     },
 }

@@ -17,7 +17,7 @@ use super::{CastReport, Comparison, Report, TestImage, Verdict};
 
 const CSS: &str = include_str!("page/page.css");
 
-/// Rows of a list that a stranger's file decides the length of; the JSON report has all.
+/// Gives the rows of a list that a stranger's file decides the length of; the JSON report has all.
 const MOST_ROWS: usize = 100;
 
 /// Returns the page.
@@ -35,7 +35,7 @@ struct Page<'a> {
     plot: Option<Plot>,
 }
 
-/// One of the four results at a glance.
+/// Describes one of the four results at a glance.
 struct Tile {
     name: &'static str,
     agrees: bool,

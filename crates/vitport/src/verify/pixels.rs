@@ -12,7 +12,7 @@ use crate::frameworks::Transform;
 use crate::image::{CropRounding, ImageError, ImageProcessor, Pixels, RgbImage};
 use crate::model::Prepared;
 
-/// Name of the known deviation in preprocessing.
+/// Names the known deviation in preprocessing.
 pub const CROP_ROUNDING: &str = "crop-rounding";
 
 /// Returns what is known to differ in preprocessing, as seen in transformers 4.57.6 and 5.23.0: `center_crop` of
@@ -31,23 +31,23 @@ pub(super) fn crop_rounding() -> NamedDeviation {
     }
 }
 
-/// The image as both networks get it.
+/// Holds the image as both networks get it.
 pub(super) struct PreparedPixels {
-    /// By the source's transform.
+    /// Holds those of the source's transform.
     pub(super) source: Pixels,
-    /// By the folder's processor, or why it prepares none.
+    /// Holds those of the folder's processor, or says why it prepares none.
     pub(super) target: Result<Pixels, String>,
-    /// The source's with the crop rounded as on the target's side, where that is the only difference.
+    /// Gives the source's with the crop rounded as on the target's side, where that is the only difference.
     pub(super) as_cropped: Option<Pixels>,
-    /// Both against each other, on the image and on others made from it.
+    /// Compares both with each other, on the image and on others made from it.
     pub(super) comparisons: Vec<Compared>,
 }
 
-/// The pixels of one image.
+/// Holds the pixels of one image.
 pub(super) struct Compared {
-    /// As they are.
+    /// Compares them as they are.
     pub(super) raw: Comparison,
-    /// With the source's crop rounded as the folder's, where that is all that differs; otherwise as they are.
+    /// Compares them with the source's crop rounded as the folder's, where that is all that differs; otherwise as they are.
     pub(super) judged: Comparison,
 }
 
@@ -98,7 +98,7 @@ pub(super) fn prepare(
     Ok(PreparedPixels { source, target: Ok(target), as_cropped, comparisons })
 }
 
-/// The folder's image processor, or why it has none that can be run.
+/// Reads the folder's image processor, or says why it has none that can be run.
 fn processor(prepared: &Prepared, folder: &Folder) -> Result<ImageProcessor, String> {
     let Some(Value::Object(processor)) = &folder.processor else {
         return Err("the folder has no preprocessor_config.json".to_owned());
@@ -127,8 +127,8 @@ fn compare(
     })
 }
 
-/// Pixels go through three float32 operations on both sides (scale, subtract, divide), each rounding once; four units in
-/// the last place of the largest value are more than they can differ by.
+/// Compares pixels, which go through three float32 operations on both sides (scale, subtract, divide), each rounding once; four
+/// units in the last place of the largest value are more than they can differ by.
 fn comparison(place: String, source: &Pixels, target: &Pixels) -> Comparison {
     let values = if source.shape() == target.shape() { target.values() } else { &[] };
     let finite = source.values().iter().filter(|value| value.is_finite());

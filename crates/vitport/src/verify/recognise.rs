@@ -5,10 +5,10 @@ use std::path::Path;
 
 use vitport_checkpoint::open_regular;
 
-/// Bytes at the beginning of a file that say whether it is a report.
+/// Gives the bytes at the beginning of a file that say whether it is a report.
 const BEGINNING: u64 = 1 << 10;
 
-/// What a page says of its maker.
+/// Is what a page says of its maker.
 const GENERATOR: &str = "<meta name=\"generator\" content=\"vitport\">";
 
 /// Returns whether a file is a report of vitport's, as JSON or as a page, or the beginning of one, such as a killed run leaves. An

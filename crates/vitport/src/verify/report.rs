@@ -10,20 +10,20 @@ use crate::mapping::Target;
 use crate::plan::Dropped;
 use crate::source::Provenance;
 
-/// Version of the document's schema.
+/// Gives the version of the document's schema.
 pub const SCHEMA: u32 = 1;
 
-/// What it comes to.
+/// Says what it comes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
-    /// Weights, facts, pixels and outputs agree.
+    /// Says that weights, facts, pixels and outputs agree.
     Same,
-    /// Weights, facts and pixels agree; outputs differ in the one way that is known, and agree without it.
+    /// Says that weights, facts and pixels agree; outputs differ in the one way that is known, and agree without it.
     SameWithKnownDeviation,
-    /// What can be compared agrees, but some numbers are not finite.
+    /// Says that what can be compared agrees, but some numbers are not finite.
     NotComparable,
-    /// Something does not agree.
+    /// Says that something does not agree.
     Different,
 }
 
@@ -47,17 +47,17 @@ impl Verdict {
     }
 }
 
-/// A comparison at one place of the networks.
+/// Describes a comparison at one place of the networks.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Comparison {
-    /// `embeddings`, `layer 3`, `logits`, ….
+    /// Names the place: `embeddings`, `layer 3`, `logits`, ….
     pub place: String,
-    /// How far apart the two sides are.
+    /// Says how far apart the two sides are.
     #[serde(flatten)]
     pub difference: Difference,
-    /// What rounding alone explains, relative like [`Difference::relative`].
+    /// Says what rounding alone explains, relative like [`Difference::relative`].
     pub tolerance: f64,
-    /// Whether the difference is within it.
+    /// Says whether the difference is within it.
     pub agrees: bool,
 }
 
@@ -78,45 +78,45 @@ impl Comparison {
     }
 }
 
-/// A class and how probable a network holds it.
+/// Describes a class and how probable a network holds it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Guess {
-    /// Index of the class.
+    /// Gives the index of the class.
     pub class: usize,
-    /// Its name.
+    /// Gives its name.
     pub label: String,
-    /// Softmax of the logits, or sigmoid of one, 0 to 1.
+    /// Gives the softmax of the logits, or sigmoid of one, 0 to 1.
     pub probability: f64,
 }
 
-/// What is known to differ, by its name.
+/// Holds what is known to differ, by its name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct NamedDeviation {
-    /// Its name, as `--allow` takes it: `cvt-gelu`.
+    /// Gives its name, as `--allow` takes it: `cvt-gelu`.
     pub name: String,
-    /// One sentence.
+    /// Gives one sentence.
     pub what: String,
-    /// What removes it.
+    /// Says what removes it.
     pub remedy: String,
-    /// Whether code in the folder removes it, for whoever opens the folder with `trust_remote_code=True`.
+    /// Says whether code in the folder removes it, for whoever opens the folder with `trust_remote_code=True`.
     pub removed: bool,
 }
 
-/// A difference between the two frameworks' definitions that no config can remove, and the proof that it is the only one; or
-/// several such.
+/// Describes a difference between the two frameworks' definitions that no config can remove, and the proof that it is the only
+/// one; or several such.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct KnownDeviation {
-    /// Its name; those of several with commas between them.
+    /// Gives its name; those of several with commas between them.
     pub name: String,
-    /// One sentence; those of several joined by `; and `.
+    /// Gives one sentence; those of several joined by `; and `.
     pub what: String,
-    /// What removes it; of several joined by `; and `.
+    /// Says what removes it; of several joined by `; and `.
     pub remedy: String,
-    /// Each of them.
+    /// Lists each of them.
     pub each: Vec<NamedDeviation>,
-    /// How far apart the outputs are because of it, on this image.
+    /// Says how far apart the outputs are because of it, on this image.
     pub measured: Vec<Comparison>,
-    /// The same places with the source run as the target computes: what is left is rounding.
+    /// Compares the same places with the source run as the target computes: what is left is rounding.
     pub without_it: Vec<Comparison>,
 }
 
@@ -140,165 +140,171 @@ impl KnownDeviation {
     }
 }
 
-/// What a cast to a half precision does to the outputs, and the proof that it is all that differs.
+/// Holds what a cast to a half precision does to the outputs, and the proof that it is all that differs.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct CastReport {
-    /// What the weights were cast to, in PyTorch's words: `float16` or `bfloat16`.
+    /// Says what the weights were cast to, in PyTorch's words: `float16` or `bfloat16`.
     pub dtype: String,
-    /// How far apart the outputs are because of it, on this image.
+    /// Says how far apart the outputs are because of it, on this image.
     pub measured: Vec<Comparison>,
-    /// The same places with the source's weights rounded in the same way, and every known deviation applied.
+    /// Compares the same places with the source's weights rounded in the same way, and every known deviation applied.
     pub without_it: Vec<Comparison>,
 }
 
-/// The image.
+/// Describes the image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ImageReport {
-    /// Its path, or that it is the built-in one.
+    /// Gives its path, or that it is the built-in one.
     pub name: String,
-    /// Pixels across.
+    /// Gives the pixels across.
     pub width: usize,
-    /// Pixels down.
+    /// Gives the pixels down.
     pub height: usize,
-    /// sha256 of its file.
+    /// Gives the sha256 of its file.
     pub sha256: String,
 }
 
-/// Where the source came from.
+/// Says where the source came from.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct SourceReport {
-    /// The path as given.
+    /// Gives the path as given.
     pub path: String,
-    /// Repository and commit, when it was fetched.
+    /// Gives the repository and commit, when it was fetched.
     pub provenance: Option<Provenance>,
-    /// Files with their sizes and sha256.
+    /// Lists the files with their sizes and sha256.
     pub files: Vec<HashedFile>,
-    /// The nested part of the checkpoint that holds the weights; empty for the whole.
+    /// Gives the nested part of the checkpoint that holds the weights; empty for the whole.
     pub root: String,
-    /// The wrapper prefix that was taken off.
+    /// Gives the wrapper prefix that was taken off.
     pub prefix: String,
-    /// What loading the file in Python would run, where that was allowed.
+    /// Says what loading the file in Python would run, where that was allowed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dangerous_call: Option<String>,
 }
 
-/// A file and its hash.
+/// Describes a file and its hash.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct HashedFile {
-    /// Its name.
+    /// Gives its name.
     pub name: String,
-    /// Its length.
+    /// Gives its length.
     pub bytes: u64,
-    /// Its sha256, hexadecimal.
+    /// Gives its sha256, hexadecimal.
     pub sha256: String,
 }
 
-/// What went in and what came out.
+/// Holds what went in and what came out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct TensorCounts {
-    /// Tensors of the source's network.
+    /// Counts the tensors of the source's network.
     pub source_tensors: usize,
-    /// Their bytes.
+    /// Counts their bytes.
     pub source_bytes: u64,
-    /// Tensors written.
+    /// Counts the tensors written.
     pub target_tensors: usize,
-    /// Their bytes.
+    /// Counts their bytes.
     pub target_bytes: u64,
-    /// Tensors into which a factor was multiplied.
+    /// Counts the tensors that adapters were added to before anything else.
+    pub merged: usize,
+    /// Counts the tensors into which a factor was multiplied.
     pub folded: usize,
-    /// Tensors that were given rows of zeros.
+    /// Counts the tensors that were given rows of zeros.
     pub padded: usize,
-    /// Tensors that no source holds.
+    /// Counts the tensors that no source holds.
     pub filled: usize,
-    /// Tensors that are written in another dtype than the source's.
+    /// Counts the tensors that are written in another dtype than the source's.
     pub cast: usize,
-    /// PyTorch's name of the dtype that most of the bytes written have.
+    /// Gives PyTorch's name of the dtype that most of the bytes written have.
     pub dtype: String,
-    /// Tensors left out, with the reason.
+    /// Lists the tensors left out, with the reason.
     pub dropped: Vec<Dropped>,
-    /// Whether the source's tensors can be recovered bit for bit.
+    /// Says whether the source's tensors can be recovered bit for bit.
     pub reversible: bool,
-    /// The rule file.
+    /// Names the mapping.
     pub rules: String,
 }
 
-/// Wall-clock milliseconds on the machine that ran it; they vary between machines and runs.
+/// Gives wall-clock milliseconds on the machine that ran it; they vary between machines and runs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 pub struct Timings {
-    /// The source network's forward pass, reading its weights included.
+    /// Gives the time of the source network's forward pass, reading its weights included.
     pub source_forward_ms: f64,
-    /// The target network's.
+    /// Gives the target network's.
     pub target_forward_ms: f64,
-    /// All of verification.
+    /// Gives the time that all of verification took.
     pub total_ms: f64,
 }
 
-/// Everything that verification found.
+/// Holds everything that verification found.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Report {
-    /// [`SCHEMA`].
+    /// Is [`SCHEMA`].
     pub schema: u32,
-    /// vitport's version.
+    /// Gives vitport's version.
     pub vitport: &'static str,
-    /// What it comes to.
+    /// Says what it comes to.
     pub verdict: Verdict,
-    /// The same in words, with the deviations by name and the condition under which it holds.
+    /// Gives the same in words, with the deviations by name and the condition under which it holds.
     pub headline: String,
-    /// How much of what is known of the source it says itself, and what is assumed.
+    /// Says how much of what is known of the source it says itself, and what is assumed.
     #[serde(flatten)]
     pub basis: Basis,
-    /// Why it is different or not comparable, one sentence each; empty otherwise.
+    /// Says why it is different or not comparable, one sentence each; empty otherwise.
     pub reasons: Vec<String>,
-    /// What is odd about the source, a sentence each, whatever the verdict is.
+    /// Says what is odd about the source, a sentence each, whatever the verdict is.
     pub warnings: Vec<String>,
-    /// Training arguments in the source that were not read, by their paths.
+    /// Lists the training arguments in the source that were not read, by their paths.
     pub unread_arguments: Vec<String>,
-    /// The model's name.
+    /// Gives the model's name.
     pub model: String,
-    /// The source.
+    /// Gives the source.
     pub source: SourceReport,
-    /// The folder.
+    /// Gives the folder.
     pub folder: String,
-    /// What was run on the source's side.
+    /// Says what was run on the source's side.
     pub source_network: String,
-    /// What was run on the target's side.
+    /// Says what was run on the target's side.
     pub target_network: String,
-    /// The class that the source becomes: how much of it that computes, in which versions of transformers, and what is outside.
+    /// Gives the class that the source becomes: how much of it that computes, in which versions of transformers, and what is
+    /// outside.
     pub target: Option<Target>,
-    /// The image.
+    /// Lists the other classes that could hold the source, the best first.
+    pub other_targets: Vec<Target>,
+    /// Describes the image.
     #[serde(rename = "picture")]
     pub image: ImageReport,
-    /// Both ways of preprocessing against each other, on the image and two others made from it. Where the crop's rounding
+    /// Compares both ways of preprocessing with each other, on the image and two others made from it. Where the crop's rounding
     /// is all that differs, the source's crop is rounded as the folder's.
     pub pixels: Vec<Comparison>,
-    /// The same images, the source's crop as it is.
+    /// Compares the same images with the source's crop as it is.
     pub raw_pixels: Vec<Comparison>,
-    /// Hidden states, pooled output and logits, in the order of the network.
+    /// Lists the hidden states, pooled output and logits, in the order of the network.
     pub layers: Vec<Comparison>,
-    /// The place with the largest relative difference.
+    /// Gives the place with the largest relative difference.
     pub largest_at: Option<String>,
-    /// The first place whose difference is more than rounding explains.
+    /// Gives the first place whose difference is more than rounding explains.
     pub starts_at: Option<String>,
-    /// The source's five most probable classes.
+    /// Lists the source's five most probable classes.
     pub source_top5: Vec<Guess>,
-    /// The target's.
+    /// Lists the target's.
     pub target_top5: Vec<Guess>,
-    /// A difference that is known.
+    /// Gives a difference that is known.
     pub known_deviation: Option<KnownDeviation>,
-    /// A cast that was asked for.
+    /// Gives a cast that was asked for.
     pub cast: Option<CastReport>,
-    /// What no output shows.
+    /// Says what no output shows.
     pub facts: Vec<FactCheck>,
-    /// The weights, bit by bit.
+    /// Gives the weights, bit by bit.
     pub weights: WeightsComparison,
-    /// What went in and what came out.
+    /// Says what went in and what came out.
     pub accounts: TensorCounts,
-    /// How long it took.
+    /// Says how long it took.
     pub timings: Timings,
 }
 
 impl Report {
-    /// The comparisons that the verdict follows from: those without a known deviation and without a cast, where there are any.
+    /// Returns the comparisons that the verdict follows from: those without a known deviation and without a cast, where there are
+    /// any.
     pub fn judged(&self) -> &[Comparison] {
         match (&self.known_deviation, &self.cast) {
             (Some(deviation), _) => &deviation.without_it,
@@ -307,7 +313,7 @@ impl Report {
         }
     }
 
-    /// What the source was run with as the target computes, before judging, in words; none if it was run as it is.
+    /// Returns what the source was run with as the target computes, before judging, in words; none if it was run as it is.
     pub fn taken_over(&self) -> Option<String> {
         let deviation = self.known_deviation.as_ref().map(|_| "the known deviation".to_owned());
         let cast = self.cast.as_ref().map(|cast| format!("the rounding to {}", cast.dtype));
@@ -324,11 +330,17 @@ impl Report {
 
     /// Says what the folder's tensors are that agree: the source's bit by bit, or what casting or multiplying makes of them.
     pub fn tensors_are(&self) -> String {
-        let TensorCounts { cast, folded, dtype, .. } = &self.accounts;
+        let TensorCounts { cast, folded, merged, dtype, .. } = &self.accounts;
+        let adapted = match merged {
+            0 => String::new(),
+            merged => format!(" with adapters added to {merged} of them"),
+        };
         let source = match folded {
-            0 => "the source's".to_owned(),
+            0 => format!("the source's{adapted}"),
             folded => {
-                format!("what the mapping makes of the source's ({folded} with a factor multiplied in)")
+                format!(
+                    "what the mapping makes of the source's{adapted} ({folded} with a factor multiplied in)"
+                )
             }
         };
         match *cast {
@@ -347,25 +359,25 @@ impl Report {
         pairs.filter(|(judged, raw)| judged.place != raw.place).map(|(_, raw)| raw).collect()
     }
 
-    /// How many facts agree, of how many, among those that have an effect on what transformers computes.
+    /// Returns how many facts agree, of how many, among those that have an effect on what transformers computes.
     pub fn agreeing_facts(&self) -> (usize, usize) {
         let agree = self.facts.iter().filter(|fact| fact.counts && fact.agrees).count();
         (agree, self.facts.iter().filter(|fact| fact.counts).count())
     }
 }
 
-/// How logits become probabilities.
+/// Says how logits become probabilities.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Probabilities {
-    /// One class is the right one.
+    /// Says that one class is the right one.
     Softmax,
-    /// Each class is right or not by itself.
+    /// Says that each class is right or not by itself.
     Sigmoid,
 }
 
 impl Probabilities {
-    /// What transformers' image classification pipeline takes (pipelines/image_classification.py, 4.57.6): the sigmoid for a single
-    /// class and for `problem_type` "multi_label_classification", otherwise the softmax.
+    /// Returns what transformers' image classification pipeline takes (pipelines/image_classification.py, 4.57.6): the sigmoid
+    /// for a single class and for `problem_type` "multi_label_classification", otherwise the softmax.
     pub fn of(problem_type: Option<&str>, classes: usize) -> Self {
         match (problem_type, classes) {
             (Some("multi_label_classification"), _) | (_, 1) => Self::Sigmoid,
@@ -387,11 +399,16 @@ impl Probabilities {
     }
 }
 
-/// The five most probable classes by their logits.
-pub fn top5(logits: &[f32], probabilities: Probabilities, label: impl Fn(usize) -> String) -> Vec<Guess> {
+/// Returns the most probable classes by their logits, so many of them at most.
+pub fn top(
+    count: usize,
+    logits: &[f32],
+    probabilities: Probabilities,
+    label: impl Fn(usize) -> String,
+) -> Vec<Guess> {
     let mut order: Vec<(usize, f64)> = probabilities.of_logits(logits).into_iter().enumerate().collect();
     order.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-    let named = order.into_iter().take(5);
+    let named = order.into_iter().take(count);
     named.map(|(class, probability)| Guess { class, label: label(class), probability }).collect()
 }
 
@@ -429,7 +446,7 @@ mod tests {
     #[test]
     fn the_most_probable_come_first() {
         let logits = [0.0, 2.0, 1.0, f32::NEG_INFINITY];
-        let guesses = top5(&logits, Probabilities::of(None, 4), |class| format!("c{class}"));
+        let guesses = top(5, &logits, Probabilities::of(None, 4), |class| format!("c{class}"));
         let classes: Vec<usize> = guesses.iter().map(|guess| guess.class).collect();
         assert_eq!(classes, [1, 2, 0, 3]);
         let sum: f64 = guesses.iter().map(|guess| guess.probability).sum();
@@ -439,9 +456,9 @@ mod tests {
 
     #[test]
     fn a_single_class_and_several_right_ones_have_the_sigmoid() {
-        let only = top5(&[2.0], Probabilities::of(None, 1), |class| class.to_string());
+        let only = top(5, &[2.0], Probabilities::of(None, 1), |class| class.to_string());
         assert!((only[0].probability - 0.880_797).abs() < 1e-6);
         let both = Probabilities::of(Some("multi_label_classification"), 2);
-        assert_eq!(top5(&[0.0, 0.0], both, |class| class.to_string())[1].probability, 0.5);
+        assert_eq!(top(5, &[0.0, 0.0], both, |class| class.to_string())[1].probability, 0.5);
     }
 }

@@ -17,28 +17,28 @@ use crate::mapping::{SourceTensor, Sources};
 use crate::nn::{ForwardError, Weights};
 use crate::plan::{Part, Parts, Plan, Target};
 
-/// A source's weights, rounded.
+/// Reads a source's weights, rounded.
 pub(super) struct RoundedWeights<'a> {
     plain: SourceWeights<'a>,
     checkpoint: &'a Checkpoint,
     tensors: &'a Sources,
-    /// By the tensor's name in the file.
+    /// Holds casts by the tensor's name in the file.
     casts: HashMap<&'a str, Cast<'a>>,
 }
 
-/// What happens to a tensor on its way into the folder.
+/// Holds what happens to a tensor on its way into the folder.
 struct Cast<'a> {
     dtype: Dtype,
-    /// What changes it before rounding.
+    /// Says what changes it before rounding.
     change: Option<Change<'a>>,
 }
 
-/// A tensor that is folded into another.
+/// Holds a tensor that is folded into another.
 #[derive(Clone, Copy)]
 enum Change<'a> {
-    /// The factor of each row that is multiplied in.
+    /// Stands for the factor of each row that is multiplied in.
     Factors(&'a Arc<Tensor>),
-    /// The addend of each column that is added.
+    /// Stands for the addend of each column that is added.
     Addends(&'a Arc<Tensor>),
 }
 
@@ -77,7 +77,7 @@ impl<'a> RoundedWeights<'a> {
         (!casts.is_empty()).then_some(Self { plain, checkpoint, tensors, casts })
     }
 
-    /// What becomes of a tensor: of all its parts the same.
+    /// Returns what becomes of a tensor: of all its parts the same.
     fn cast_of(&self, tensor: &SourceTensor) -> Option<&Cast<'a>> {
         tensor.parts.iter().find_map(|part| match part {
             Part::Slice { tensor, .. } => self.casts.get(&*tensor.name),
@@ -85,7 +85,7 @@ impl<'a> RoundedWeights<'a> {
         })
     }
 
-    /// Elements `first..` of the tensor as the folder's writer would write it by itself, then widened, and its
+    /// Reads elements `first..` of the tensor as the folder's writer would write it by itself, then widened, and its
     /// factors or addends taken out again.
     fn rounded(
         &self,

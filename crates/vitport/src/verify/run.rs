@@ -14,7 +14,7 @@ use super::layers::{Compare, Keep, SourceRun};
 use super::pixels::{self, PreparedPixels};
 use super::report::{
     CastReport, Comparison, Guess, KnownDeviation, NamedDeviation, Probabilities, Report, SCHEMA,
-    SourceReport, TensorCounts, Timings, Verdict, top5,
+    SourceReport, TensorCounts, Timings, Verdict, top,
 };
 use super::rounded::RoundedWeights;
 use super::tensors;
@@ -63,19 +63,19 @@ fn milliseconds(since: Instant) -> f64 {
     since.elapsed().as_secs_f64() * 1e3
 }
 
-/// What was measured.
+/// Holds what was measured.
 struct Compared {
     pixels: Vec<pixels::Compared>,
     layers: Vec<Comparison>,
     deviation: Option<KnownDeviation>,
     cast: Option<CastReport>,
     source: Outputs,
-    /// What the folder's network says; none if it cannot be run.
+    /// Says what the folder's network says; none if it cannot be run.
     target: Option<Outputs>,
-    /// Why it cannot.
+    /// Says why it cannot.
     obstacle: Option<String>,
     facts: Vec<facts::FactCheck>,
-    /// What transformers would not open, or otherwise.
+    /// Says what transformers would not open, or otherwise.
     loading: Vec<String>,
     weights: tensors::WeightsComparison,
     warnings: Vec<String>,
@@ -188,7 +188,7 @@ impl Compared {
         })
     }
 
-    /// One sentence for everything that does not agree, as far as it can be compared.
+    /// Returns one sentence for everything that does not agree, as far as it can be compared.
     fn differences(&self) -> Vec<String> {
         let mut reasons = Vec::from_iter(self.obstacle.clone());
         reasons.extend(self.loading.iter().cloned());
@@ -239,7 +239,7 @@ impl Compared {
         reasons
     }
 
-    /// One sentence for everything that cannot be compared, because it is not finite.
+    /// Returns one sentence for everything that cannot be compared, because it is not finite.
     fn not_finite(&self) -> Vec<String> {
         let mut reasons = Vec::new();
         if let Some(first) = self.weights.not_finite.first() {
@@ -264,7 +264,7 @@ impl Compared {
         reasons
     }
 
-    /// The comparisons that the verdict follows from.
+    /// Returns the comparisons that the verdict follows from.
     fn judged(&self) -> &[Comparison] {
         match (&self.deviation, &self.cast) {
             (Some(deviation), _) => &deviation.without_it,
@@ -329,6 +329,7 @@ impl Compared {
                 class.unwrap_or("transformers' class")
             ),
             target: model.target_class(),
+            other_targets: model.other_targets().cloned().collect(),
             image: image.report.clone(),
             raw_pixels: self.pixels.iter().map(|pixels| pixels.raw.clone()).collect(),
             pixels: self.pixels.into_iter().map(|pixels| pixels.judged).collect(),
@@ -352,7 +353,7 @@ impl Compared {
     }
 }
 
-/// The network of a folder, by its own config, if it is the class that the source becomes.
+/// Builds the network of a folder, by its own config, if it is the class that the source becomes.
 fn target_network(prepared: &Prepared, folder: &Folder) -> Result<Network, String> {
     let (model, config) = (&prepared.model, folder.config.as_object().cloned().unwrap_or_default());
     let model_type = config.get("model_type").unwrap_or(&Value::Null);
@@ -365,26 +366,27 @@ fn target_network(prepared: &Prepared, folder: &Folder) -> Result<Network, Strin
     model.target.build(&config).map_err(|error| format!("the folder's network: {error}"))
 }
 
-/// What is not finite at a place, and its name.
+/// Returns what is not finite at a place, and its name.
 fn not_finite(place: &Comparison) -> Option<(&str, String)> {
     place.difference.not_finite.map(|what| (place.place.as_str(), what.text()))
 }
 
-/// The most probable classes; none where there are no logits, or some of them are not finite and so give no probabilities.
+/// Returns the most probable classes; none where there are no logits, or some of them are not finite and so give no
+/// probabilities.
 fn guesses(outputs: &Outputs, label: impl Fn(usize) -> String) -> Vec<Guess> {
     outputs
         .values("logits")
         .filter(|logits| logits.iter().all(|logit| logit.is_finite()))
-        .map_or_else(Vec::new, |logits| top5(logits, Probabilities::of(None, logits.len()), label))
+        .map_or_else(Vec::new, |logits| top(5, logits, Probabilities::of(None, logits.len()), label))
 }
 
-/// A class's name as the folder has it.
+/// Returns a class's name as the folder has it.
 pub(crate) fn label_of_folder(config: &Value, class: usize) -> String {
     let label = config.get("id2label").and_then(|map| map.get(class.to_string())).and_then(Value::as_str);
     label.map_or_else(|| format!("LABEL_{class}"), str::to_owned)
 }
 
-/// What went in and what came out.
+/// Returns what went in and what came out.
 pub fn accounts(prepared: &Prepared) -> TensorCounts {
     let plan = &prepared.plan;
     let count = |name: &str| plan.targets.iter().filter(|target| target.operation == name).count();
@@ -393,6 +395,7 @@ pub fn accounts(prepared: &Prepared) -> TensorCounts {
         source_bytes: prepared.model.state_dict.iter().map(|(_, tensor)| tensor.bytes()).sum(),
         target_tensors: plan.targets.len(),
         target_bytes: plan.bytes(),
+        merged: plan.merged,
         folded: count("fold"),
         padded: count("pad"),
         filled: count("fill"),
@@ -404,8 +407,8 @@ pub fn accounts(prepared: &Prepared) -> TensorCounts {
     }
 }
 
-/// What the tolerance is made of: the longest sum of the target network, its products and tensors from one place to the next,
-/// and the rounding of folded factors, which the source multiplies with one after another.
+/// Returns what the tolerance is made of: the longest sum of the target network, its products and tensors from one place to the
+/// next, and the rounding of folded factors, which the source multiplies with one after another.
 fn arithmetic(prepared: &Prepared, places: usize) -> Arithmetic {
     let network = &prepared.model.target_network;
     let places = places.max(1) as f64;

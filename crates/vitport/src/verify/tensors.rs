@@ -14,7 +14,7 @@ use vitport_checkpoint::{Audit, Checkpoint, Dtype, Tensor};
 use crate::folder::{TargetContents, to_f64};
 use crate::plan::{Plan, Target};
 
-/// Bytes compared at a time.
+/// Gives the bytes compared at a time.
 const BLOCK: u64 = 256 << 10;
 
 /// Says what comparing the weights showed.
@@ -28,10 +28,10 @@ pub struct WeightsComparison {
     pub missing: Vec<String>,
     /// Lists the tensors that the folder holds and should not.
     pub extra: Vec<String>,
-    /// Tensors that should hold NaN or infinity by the source, in the order of its file, with the first such element. They
-    /// may well be the same bit by bit.
+    /// Lists the tensors that should hold NaN or infinity by the source, in the order of its file, with the first such element.
+    /// They may well be the same bit by bit.
     pub not_finite: Vec<TensorMismatch>,
-    /// Bytes compared.
+    /// Counts the bytes compared.
     pub bytes: u64,
 }
 
@@ -98,7 +98,7 @@ pub fn compare(
     })
 }
 
-/// What comparing one tensor showed.
+/// Holds what comparing one tensor showed.
 #[derive(Default)]
 struct Findings {
     different: Option<String>,

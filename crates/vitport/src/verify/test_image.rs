@@ -11,10 +11,10 @@ use super::VerifyError;
 use super::report::ImageReport;
 use crate::image::RgbImage;
 
-/// The built-in image, painted by `data/image/make.py`.
+/// Holds the built-in image, painted by `data/image/make.py`.
 const BUILT_IN: &[u8] = include_bytes!("../../data/image/harbour.png");
 
-/// Bytes that an image's file may have.
+/// Limits the bytes that an image's file may have.
 const MAX_BYTES: u64 = 256 << 20;
 
 /// Holds a decoded image and what is reported of it.

@@ -6,10 +6,10 @@ use crate::frameworks::transformers::Task;
 use crate::model::Prepared;
 use crate::plan::Target;
 
-/// The classifier's weight, shape `[classes, width]`, in every class of transformers that is written.
+/// Names the classifier's weight, shape `[classes, width]`, in every class of transformers that is written.
 const CLASSIFIER: &str = "classifier.weight";
 
-/// Bytes read at a time.
+/// Gives the bytes read at a time.
 const BLOCK: u64 = 256 << 10;
 
 /// Returns what is odd about a source, a sentence each with what to do.
@@ -55,11 +55,11 @@ fn of_head(prepared: &Prepared) -> Result<Option<String>, VerifyError> {
     )))
 }
 
-/// Rows of which no image tells one from another.
+/// Names rows of which no image tells one from another.
 enum Rows {
-    /// All of them zero.
+    /// Says that all of them are zero.
     Zero,
-    /// All of them like the first.
+    /// Says that all of them are like the first.
     Alike,
 }
 

@@ -12,7 +12,7 @@ use crate::mapping::{SourceTensor, Sources};
 use crate::nn::{ForwardError, Weights};
 use crate::plan::Part;
 
-/// Elements that are read at a time where they must be converted.
+/// Gives the elements that are read at a time where they must be converted.
 const CONVERTED: usize = 16 << 10;
 
 /// Reads a network's tensors from a checkpoint on demand, through the layout that they lie in. Nothing is kept but the
@@ -61,7 +61,7 @@ impl Weights for SourceWeights<'_> {
     }
 }
 
-/// Whether any range of its elements is a few ranges of bytes, or it is so small that it does not matter.
+/// Returns whether any range of its elements is a few ranges of bytes, or it is so small that it does not matter.
 fn is_in_order(tensor: &SourceTensor) -> bool {
     const SMALL: u64 = 1 << 12;
     let is_plain = |part: &Part| match part {
@@ -104,7 +104,7 @@ pub(super) fn scratch_for<'a>(
     Ok(scratch.get_mut(..elements.len()).unwrap_or_default())
 }
 
-/// Elements `first..` of a tensor, row-major, from the parts that it is made of.
+/// Reads elements `first..` of a tensor, row-major, from the parts that it is made of.
 fn read_parts(
     checkpoint: &Checkpoint,
     tensor: &SourceTensor,
@@ -156,7 +156,7 @@ pub(super) fn read_f32(
     }
 }
 
-/// The same for elements of another type than float32.
+/// Does the same for elements of another type than float32.
 fn converted<T: Pod + Zeroable>(
     checkpoint: &Checkpoint,
     tensor: &Tensor,

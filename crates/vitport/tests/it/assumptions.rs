@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 use vitport::facts::Basis;
-use vitport::frameworks::timm::{self, registry};
+use vitport::frameworks::timm::registry;
 use vitport::frameworks::{FRAMEWORKS, SOURCES};
 use vitport::image::{CropMode, Filter};
 use vitport::labels::{LabelChoice, LabelSet};
@@ -102,7 +102,7 @@ pub fn write_weights(path: &Path, definition: &str, config: &Map<String, Value>)
 
 /// Writes weights of one of timm's tags.
 fn write_tag(path: &Path, tag: &str) {
-    let (definition, facts) = timm::facts_of(registry::find(tag).unwrap().tag).unwrap();
+    let (definition, facts) = registry::find(tag).unwrap().tag.facts().unwrap();
     write_weights(path, definition, &facts.to_config());
 }
 

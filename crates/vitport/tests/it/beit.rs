@@ -1,5 +1,5 @@
-//! Tests timm's BEiT: its definition compared with what timm computed, the conversion of whole folders, what is refused, and
-//! faults that verifying must find.
+//! Tests timm's BEiT: its definition compared with what timm computed, the conversion of whole folders, and what is
+//! refused.
 
 use std::path::{Path, PathBuf};
 
@@ -103,77 +103,6 @@ fn rewrite(file: &Path, mut change: impl FnMut(&mut String, &mut Vec<f32>)) {
         (name.as_str(), TensorView::new(safetensors::Dtype::F32, shape.clone(), bytes).unwrap())
     });
     serialize_to_file(views, Some([("format".to_owned(), "pt".to_owned())].into()), file).unwrap();
-}
-
-#[test]
-fn planted_faults_are_found() {
-    let prepared = open(&data("plain"), false).unwrap();
-    let (_parent, folder) = converted(&prepared);
-    let (file, config) = (folder.join("model.safetensors"), folder.join("config.json"));
-    let (right, right_config) = (std::fs::read(&file).unwrap(), document(&config));
-    let layer = "beit.encoder.layer.1.";
-    let swaps = [
-        ("attention.attention.query.weight", "attention.attention.key.weight"),
-        ("attention.attention.query.bias", "attention.attention.value.bias"),
-        ("layernorm_before.weight", "layernorm_after.weight"),
-        ("lambda_1", "lambda_2"),
-    ];
-    for (one, other) in swaps {
-        rewrite(&file, |name, _| {
-            let named = |part: &str| format!("{layer}{part}");
-            if *name == named(one) {
-                *name = named(other);
-            } else if *name == named(other) {
-                *name = named(one);
-            }
-        });
-        assert_eq!(judged(&prepared, &folder).verdict, Verdict::Different, "{one} for {other}");
-        std::fs::write(&file, &right).unwrap();
-    }
-    type Edit = (&'static str, fn(&mut Vec<f32>));
-    let edits: [Edit; 8] = [
-        ("relative_position_bias.relative_position_bias_table", |v| v.rotate_left(3)),
-        ("relative_position_bias.relative_position_bias_table", |v| v[49 * 3..50 * 3].fill(0.0)),
-        ("relative_position_bias.relative_position_bias_table", |v| v.iter_mut().for_each(|v| *v *= 1.001)),
-        ("lambda_2", |v| v.fill(1.0)),
-        ("attention.attention.key.weight", |v| v.rotate_left(24)),
-        ("attention.output.dense.bias", |v| v.fill(0.0)),
-        ("intermediate.dense.weight", |v| v.rotate_left(24)),
-        ("output.dense.weight", |v| v.swap(0, 1)),
-    ];
-    for (part, edit) in edits {
-        rewrite(&file, |name, values| {
-            if name.strip_prefix(layer).is_some_and(|rest| rest.ends_with(part)) {
-                edit(values);
-            }
-        });
-        assert_eq!(judged(&prepared, &folder).verdict, Verdict::Different, "{part}");
-        std::fs::write(&file, &right).unwrap();
-    }
-    for (key, value) in [
-        ("layer_norm_eps", json!(1e-12)),
-        ("hidden_act", json!("quick_gelu")),
-        ("num_attention_heads", json!(6)),
-        ("use_mean_pooling", json!(false)),
-        ("use_relative_position_bias", json!(false)),
-        ("use_shared_relative_position_bias", json!(true)),
-        ("use_absolute_position_embeddings", json!(true)),
-        ("use_mask_token", json!(true)),
-        ("layer_scale_init_value", json!(0.0)),
-        ("layer_scale_init_value", json!(0)),
-        ("image_size", json!(40)),
-        ("patch_size", json!(4)),
-        ("num_hidden_layers", json!(1)),
-        ("intermediate_size", json!(24)),
-        ("architectures", json!(["BeitModel"])),
-    ] {
-        let mut wrong = right_config.clone();
-        wrong.insert(key.to_owned(), value.clone());
-        std::fs::write(&config, Value::Object(wrong).to_string()).unwrap();
-        let found = verify(&prepared, &folder, &TestImage::built_in().unwrap());
-        let is_same = found.is_ok_and(|report| report.verdict == Verdict::Same);
-        assert!(!is_same, "{key} {value} is not found");
-    }
 }
 
 #[test]

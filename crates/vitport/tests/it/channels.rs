@@ -75,7 +75,7 @@ fn one_channel_has_one_mean_and_is_classified_in_grey() {
     assert_eq!(document(&out.join("config.json"))["num_channels"], 1);
     let image = TestImage::built_in().unwrap().decoded;
     let classifier = Classifier::open(&out, &Limits::default()).unwrap();
-    assert_eq!(classifier.top5(&image).unwrap(), classifier.top5(&image.to_grey()).unwrap());
+    assert_eq!(classifier.top(&image, 5).unwrap(), classifier.top(&image.to_grey(), 5).unwrap());
     // What makes RGB of an image gives the network three channels.
     let mut converting = processor;
     converting["do_convert_rgb"] = json!(true);

@@ -1,5 +1,5 @@
 //! Tests timm's ConvNeXt and transformers': both definitions compared with what the frameworks computed, the conversion of
-//! whole folders, what is refused, and faults that verifying must find.
+//! whole folders, and what is refused.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use vitport::nn::{Matrix, MemoryWeights, Network};
 use vitport::pipeline::verify;
 use vitport::pipeline::{Request, WriteOptions, plan, write};
 use vitport::source::Source;
-use vitport::verify::{Report, TestImage, Verdict, VerifyError};
+use vitport::verify::{TestImage, Verdict};
 use vitport_checkpoint::Limits;
 
 /// The networks, with the target's definition and class, and how many places are compared.
@@ -106,7 +106,7 @@ fn both_definitions_compute_what_the_frameworks_do() {
 pub struct Converted {
     pub prepared: Prepared,
     pub folder: PathBuf,
-    pub scratch: tempfile::TempDir,
+    _scratch: tempfile::TempDir,
 }
 
 pub fn convert(path: &Path) -> Converted {
@@ -115,7 +115,7 @@ pub fn convert(path: &Path) -> Converted {
     let folder = scratch.path().join("untouched");
     let options = WriteOptions { max_shard_size: 5 << 30, force: false, fsync: false, exact_code: false };
     write(&prepared, &folder, options, &|_| ()).unwrap().staging.publish().unwrap();
-    Converted { prepared, folder, scratch }
+    Converted { prepared, folder, _scratch: scratch }
 }
 
 #[test]
@@ -242,162 +242,6 @@ fn a_bare_file_is_what_all_architectures_that_fit_are() {
     assert!(said.contains("an epsilon of 1e-5") && said.contains("all of test_convnext"), "{said}");
 }
 
-/// What can be changed in a folder.
-pub struct Files {
-    pub weights: Tensors,
-    pub config: Map<String, Value>,
-    pub processor: Map<String, Value>,
-}
-
-impl Files {
-    pub fn edit(&mut self, name: &str, change: impl FnOnce(&mut Vec<f32>)) {
-        let found: Vec<String> = self.weights.keys().filter(|full| full.ends_with(name)).cloned().collect();
-        let [full] = found.as_slice() else { panic!("{name} stands for {found:?}") };
-        let (_, values) = self.weights.get_mut(full).unwrap();
-        let before = values.clone();
-        change(values);
-        assert_ne!(*values, before, "{full} is not changed");
-    }
-
-    /// Exchanges what two names have in all tensors that have the first in theirs.
-    pub fn swap(&mut self, one: &str, other: &str) {
-        let names: Vec<String> = self.weights.keys().filter(|name| name.contains(one)).cloned().collect();
-        assert!(!names.is_empty(), "{one}");
-        for name in names {
-            let opposite = name.replace(one, other);
-            let (a, b) = (self.weights[&name].clone(), self.weights[&opposite].clone());
-            assert_eq!(a.0, b.0, "{name} and {opposite}");
-            self.weights.insert(name, b);
-            self.weights.insert(opposite, a);
-        }
-    }
-}
-
-/// Whether outputs or pixels must show a fault, or cannot.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outputs {
-    Show,
-    CannotShow,
-}
-pub use Outputs::{CannotShow, Show};
-
-pub type Fault = (&'static str, Outputs, fn(&mut Files));
-
-/// Rows and columns of square kernels exchanged.
-pub fn transpose_kernels(values: &mut [f32], side: usize) {
-    for kernel in values.chunks_exact_mut(side * side) {
-        let transposed: Vec<f32> = (0..side * side).map(|i| kernel[i % side * side + i / side]).collect();
-        kernel.copy_from_slice(&transposed);
-    }
-}
-
-fn faults() -> Vec<Fault> {
-    vec![
-        ("two blocks exchanged", Show, |f| f.swap("stages.2.layers.0.", "stages.2.layers.1.")),
-        ("two blocks' scales exchanged", Show, |f| {
-            f.swap("stages.2.layers.0.layer_scale", "stages.2.layers.2.layer_scale");
-        }),
-        ("two blocks' kernels exchanged", Show, |f| {
-            f.swap("stages.0.layers.0.dwconv.weight", "stages.0.layers.1.dwconv.weight");
-        }),
-        ("rows and columns of depth-wise kernels exchanged", Show, |f| {
-            f.edit("stages.1.layers.0.dwconv.weight", |v| transpose_kernels(v, 7));
-        }),
-        ("rows and columns of the stem's kernels exchanged", Show, |f| {
-            f.edit("patch_embeddings.weight", |v| transpose_kernels(v, 4));
-        }),
-        ("rows and columns of a downsampling exchanged", Show, |f| {
-            f.edit("stages.2.downsampling_layer.1.weight", |v| transpose_kernels(v, 2));
-        }),
-        ("red and blue of the stem exchanged", Show, |f| {
-            f.edit("patch_embeddings.weight", |v| {
-                for kernel in v.chunks_exact_mut(48) {
-                    let (red, rest) = kernel.split_at_mut(16);
-                    red.swap_with_slice(&mut rest[16..]);
-                }
-            });
-        }),
-        ("a layer scale of ones", Show, |f| {
-            f.edit("stages.3.layers.0.layer_scale_parameter", |v| v.fill(1.0))
-        }),
-        ("a layer scale of the initial value", Show, |f| {
-            f.edit("stages.0.layers.1.layer_scale_parameter", |v| v.fill(1e-6));
-        }),
-        ("a layer scale rolled by one", Show, |f| {
-            f.edit("stages.1.layers.0.layer_scale_parameter", |v| v.rotate_right(1));
-        }),
-        ("depth-wise kernels rolled by one channel", Show, |f| {
-            f.edit("stages.2.layers.1.dwconv.weight", |v| v.rotate_right(49));
-        }),
-        ("a depth-wise bias zeroed", Show, |f| f.edit("stages.2.layers.1.dwconv.bias", |v| v.fill(0.0))),
-        ("an MLP's bias zeroed", Show, |f| f.edit("stages.3.layers.0.pwconv1.bias", |v| v.fill(0.0))),
-        ("the stem's norm of ones", Show, |f| f.edit("embeddings.layernorm.weight", |v| v.fill(1.0))),
-        ("a block's norm of ones", Show, |f| f.edit("stages.1.layers.0.layernorm.weight", |v| v.fill(1.0))),
-        ("a downsampling's norm without bias", Show, |f| {
-            f.edit("stages.3.downsampling_layer.0.bias", |v| v.fill(0.0));
-        }),
-        ("the last norm of ones", Show, |f| f.edit("convnext.layernorm.weight", |v| v.fill(1.0))),
-        ("classifier rows rolled by one", Show, |f| {
-            f.edit("classifier.weight", |v| v.rotate_right(64));
-            f.edit("classifier.bias", |v| v.rotate_right(1));
-        }),
-        ("classifier bias zeroed", Show, |f| f.edit("classifier.bias", |v| v.fill(0.0))),
-        ("one element of an MLP moved", Show, |f| {
-            f.edit("stages.2.layers.1.pwconv2.weight", |v| v[100] += 0.1)
-        }),
-        ("lowest bit of one weight flipped", CannotShow, |f| {
-            f.edit("stages.2.layers.1.pwconv1.weight", |v| v[100] = f32::from_bits(v[100].to_bits() ^ 1));
-        }),
-        ("a tensor missing", Show, |f| {
-            f.weights.remove("convnext.encoder.stages.0.layers.1.layer_scale_parameter").unwrap();
-        }),
-        ("a tensor too many", CannotShow, |f| {
-            let extra = (vec![16], vec![0.0; 16]);
-            f.weights.insert("convnext.encoder.stages.0.downsampling_layer.0.weight".to_owned(), extra);
-        }),
-        ("no layer scale in the config", Show, |f| f.config["layer_scale_init_value"] = json!(0.0)),
-        ("the default epsilon of the last norm", CannotShow, |f| drop(f.config.remove("layer_norm_eps"))),
-        ("an epsilon of 1e-3", Show, |f| f.config["layer_norm_eps"] = json!(1e-3)),
-        ("another activation", Show, |f| f.config["hidden_act"] = json!("relu")),
-        ("GELU by tanh", Show, |f| f.config["hidden_act"] = json!("gelu_new")),
-        ("a block fewer", Show, |f| f.config["depths"] = json!([2, 1, 2, 1])),
-        ("a block more", Show, |f| f.config["depths"] = json!([2, 1, 4, 1])),
-        ("depths left out", Show, |f| drop(f.config.remove("depths"))),
-        ("a stage fewer", Show, |f| f.config["num_stages"] = json!(3)),
-        ("a stage more", Show, |f| f.config["num_stages"] = json!(5)),
-        ("another patch", Show, |f| f.config["patch_size"] = json!(2)),
-        ("other widths", Show, |f| f.config["hidden_sizes"] = json!([16, 32, 64, 64])),
-        ("one channel", Show, |f| f.config["num_channels"] = json!(1)),
-        ("ConvNeXt V2", Show, |f| f.config["model_type"] = json!("convnextv2")),
-        ("a model without its head", Show, |f| f.config["architectures"] = json!(["ConvNextModel"])),
-        ("another crop", Show, |f| f.processor["size"] = json!({ "shortest_edge": 72 })),
-        ("another mean", Show, |f| f.processor["image_mean"] = json!([0.5, 0.5, 0.5])),
-        ("bilinear", Show, |f| f.processor["resample"] = json!(2)),
-        ("ConvNextImageProcessor, which adds the crop's margin itself", Show, |f| {
-            f.processor["image_processor_type"] = json!("ConvNextImageProcessor");
-        }),
-    ]
-}
-
-/// Whether outputs or pixels alone show it.
-pub fn is_shown(verified: &Result<Report, VerifyError>) -> bool {
-    verified.as_ref().map_or(true, |report| {
-        report.layers.is_empty()
-            || report.pixels.iter().any(|place| !place.agrees)
-            || report.judged().iter().any(|place| !place.agrees)
-    })
-}
-
-#[test]
-fn every_planted_fault_is_found() {
-    let all = faults();
-    assert_eq!(all.len(), 42);
-    find(&data("plain"), all);
-    let all = faults_of_v2();
-    assert_eq!(all.len(), 10);
-    find(&data("v2"), all);
-}
-
 /// A file of a masked autoencoder lacks the last norm, and timm runs one of ones and zeros.
 #[test]
 fn a_norm_that_the_file_lacks_is_written_as_timm_runs_it() {
@@ -414,52 +258,4 @@ fn a_norm_that_the_file_lacks_is_written_as_timm_runs_it() {
     assert_eq!(tensors["layernorm.bias"], (vec![20], vec![0.0; 20]));
     let report = verify(&converted.prepared, &converted.folder, &TestImage::built_in().unwrap()).unwrap();
     assert_eq!(report.verdict, Verdict::Same, "{:?}", report.reasons);
-}
-
-fn faults_of_v2() -> Vec<Fault> {
-    vec![
-        ("a global response norm zeroed", Show, |f| f.edit("stages.1.layers.0.grn.weight", |v| v.fill(0.0))),
-        ("the bias of one zeroed", Show, |f| f.edit("stages.2.layers.1.grn.bias", |v| v.fill(0.0))),
-        ("one rolled by one", Show, |f| f.edit("stages.0.layers.0.grn.weight", |v| v.rotate_right(1))),
-        ("two blocks' norms exchanged", Show, |f| {
-            f.swap("stages.2.layers.0.grn.", "stages.2.layers.1.grn.");
-        }),
-        ("weights and biases of one exchanged", Show, |f| {
-            f.swap("stages.3.layers.0.grn.weight", "stages.3.layers.0.grn.bias");
-        }),
-        ("the first version", Show, |f| f.config["model_type"] = json!("convnext")),
-        ("another activation", Show, |f| f.config["hidden_act"] = json!("relu")),
-        ("the default epsilon of the last norm", CannotShow, |f| drop(f.config.remove("layer_norm_eps"))),
-        ("a block more", Show, |f| f.config["depths"] = json!([1, 2, 3, 1])),
-        ("a model without its head", Show, |f| f.config["architectures"] = json!(["ConvNextV2Model"])),
-    ]
-}
-
-/// Plants each fault in the folder that is made of a network, and checks that it is found, and shown by outputs if it must.
-pub fn find(path: &Path, all: Vec<Fault>) {
-    let (converted, image) = (convert(path), TestImage::built_in().unwrap());
-    let (mut survivors, mut unexpected) = (Vec::new(), Vec::new());
-    for (number, (name, outputs, plant)) in all.into_iter().enumerate() {
-        let mut files = Files {
-            weights: read(&converted.folder.join("model.safetensors")),
-            config: document(&converted.folder.join("config.json")),
-            processor: document(&converted.folder.join("preprocessor_config.json")),
-        };
-        plant(&mut files);
-        let folder = converted.scratch.path().join(format!("fault {number}"));
-        std::fs::create_dir(&folder).unwrap();
-        save(&files.weights, &folder.join("model.safetensors"));
-        std::fs::write(folder.join("config.json"), Value::Object(files.config).to_string()).unwrap();
-        let processor = Value::Object(files.processor).to_string();
-        std::fs::write(folder.join("preprocessor_config.json"), processor).unwrap();
-        let verified = verify(&converted.prepared, &folder, &image);
-        if verified.as_ref().is_ok_and(|report| report.verdict != Verdict::Different) {
-            survivors.push(name);
-        }
-        if is_shown(&verified) != (outputs == Show) {
-            unexpected.push(name);
-        }
-    }
-    assert!(survivors.is_empty(), "not found: {survivors:#?}");
-    assert!(unexpected.is_empty(), "shown by outputs and pixels against what is said: {unexpected:#?}");
 }

@@ -9,6 +9,7 @@ use vitport::verify::SourceWeights;
 use vitport_checkpoint::{Checkpoint, Limits};
 
 use crate::golden::{self, compare, pixels, relative_error, tensors, weights};
+use crate::networks::{timm_vit as timm, with};
 
 const TIMM: &dyn Definition = &timm::vision_transformer::DEFINITION;
 const MICROSOFT: &dyn Definition = &microsoft::cvt::MicrosoftCvt;
@@ -35,33 +36,6 @@ struct Case {
     config: Map<String, Value>,
     /// How many hidden states and outputs the file holds.
     places: usize,
-}
-
-/// Returns a config with some of its keys replaced.
-fn with(mut config: Map<String, Value>, changes: Value) -> Map<String, Value> {
-    config.extend(changes.as_object().unwrap().clone());
-    config
-}
-
-/// The config that `data/vit/make.py` starts from.
-fn timm(changes: Value) -> Map<String, Value> {
-    let base = json!({
-        "img_size": [16, 16],
-        "patch_size": [4, 4],
-        "in_chans": 3,
-        "num_classes": 7,
-        "embed_dim": 16,
-        "depth": 2,
-        "num_heads": 2,
-        "mlp_dim": 64,
-        "qkv_bias": true,
-        "layer_scale": false,
-        "no_embed_class": false,
-        "pre_norm": false,
-        "act_layer": "gelu",
-        "norm_eps": 1e-6,
-    });
-    with(base.as_object().unwrap().clone(), changes)
 }
 
 /// The config of the fixture: see `MODEL.SPEC` in `data/cvt/README.md`.

@@ -32,6 +32,7 @@ mod report_page;
 mod residual;
 mod saved_modules;
 mod timm_encoders;
+mod torchvision;
 mod training;
 mod verify;
 mod write;

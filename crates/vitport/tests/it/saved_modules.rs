@@ -122,6 +122,22 @@ fn averages_are_never_taken_for_the_class_token() {
 }
 
 #[test]
+fn hooks_are_refused_and_notes_are_listed() {
+    for (name, place) in
+        [("hooked.pt", "the saved module's blocks.0.mlp"), ("hooked_around.pt", "the saved module itself")]
+    {
+        let error = plan(name, prepared()).err().unwrap();
+        assert!(matches!(&error, FactError::NoTarget { .. }), "{error}");
+        let error = error.to_string();
+        assert!(error.contains("a ViT with a hook (_forward_hooks: ") && error.contains(place), "{error}");
+    }
+    let noted = plan("noted.pt", prepared()).unwrap();
+    assert_eq!(noted.model.unread_arguments, ["the saved module: class_names", "the saved module: my_note"]);
+    let plain = plan("relu.pt", prepared()).unwrap();
+    assert_eq!(plain.model.unread_arguments, [""; 0]);
+}
+
+#[test]
 fn an_option_that_the_module_denies_is_a_contradiction() {
     let options = [
         (FactOptions { num_heads: Some(vec![6]), ..prepared() }, "--num-heads 6", "num_heads is 3"),

@@ -27,21 +27,25 @@ fn twins() -> Vec<Twin> {
     let twin = |name, mapping, output, facts| Twin { name, mapping, facts, output };
     let siglip = json!({ "attn_pool": true, "global_pool": "map" });
     let tanh = json!({ "attn_pool": true, "global_pool": "map", "act_layer": "gelu_tanh" });
-    let class_token = |facts: Value| {
-        let mut all = json!({ "class_token": true, "global_pool": "token" });
+    let with = |mut all: Value, facts: Value| {
         all.as_object_mut().unwrap().extend(facts.as_object().unwrap().clone());
         all
     };
+    let class_token = |facts: Value| with(json!({ "class_token": true, "global_pool": "token" }), facts);
+    let registers =
+        |count, facts| with(json!({ "reg_tokens": count, "fc_norm": true, "layer_scale": true }), facts);
+    let dinov2 = |facts| with(class_token(json!({ "layer_scale": true })), facts);
+    let with_registers = |facts| with(json!({ "reg_tokens": 4, "no_embed_class": true }), facts);
+    let giant = json!({ "gated_mlp": true, "mlp_dim": 64, "act_layer": "silu" });
+    let distilled = class_token(json!({ "dist_token": true, "head": true, "num_classes": 7, "mlp_dim": 48 }));
     let (mean, pooled) = ("last_hidden_state.mean(1)", "pooler_output");
     let radio = |scale| {
         class_token(
             json!({ "reg_tokens": 7, "no_embed_class": true, "final_norm": false, "layer_scale": scale }),
         )
     };
-    let tipsv2 = |facts: Value| {
-        let mut all = class_token(json!({ "reg_tokens": 1, "no_embed_class": true, "layer_scale": true }));
-        all.as_object_mut().unwrap().extend(facts.as_object().unwrap().clone());
-        all
+    let tipsv2 = |facts| {
+        with(class_token(json!({ "reg_tokens": 1, "no_embed_class": true, "layer_scale": true })), facts)
     };
     vec![
         twin("siglip", "timm_siglip.toml", pooled, siglip),
@@ -95,6 +99,71 @@ fn twins() -> Vec<Twin> {
         ),
         twin("radio", "timm_radio.toml", "summary", radio(true)),
         twin("radio_huge", "timm_radio.toml", "summary", radio(false)),
+        twin(
+            "fc_norm",
+            "timm_vit_beit.toml",
+            "logits",
+            json!({ "class_token": true, "fc_norm": true, "head": true, "num_classes": 7, "mlp_dim": 48 }),
+        ),
+        twin(
+            "register_fc_norm",
+            "timm_vit_beit.toml",
+            "logits",
+            registers(1, json!({ "no_embed_class": true, "head": true, "num_classes": 5, "mlp_dim": 48 })),
+        ),
+        twin(
+            "register_no_qkv_bias",
+            "timm_vit_beit.toml",
+            pooled,
+            registers(1, json!({ "qkv_bias": false, "mlp_dim": 48 })),
+        ),
+        twin("distilled", "timm_deit.toml", "logits", distilled),
+        twin("dinov2", "timm_dinov2.toml", pooled, dinov2(json!({ "mlp_dim": 62 }))),
+        twin("dinov2_giant", "timm_dinov2.toml", pooled, dinov2(giant.clone())),
+        twin("dinov2_registers", "timm_dinov2_registers.toml", pooled, dinov2(with_registers(json!({})))),
+        twin("dinov2_registers_giant", "timm_dinov2_registers.toml", pooled, dinov2(with_registers(giant))),
+        twin(
+            "registers_gap",
+            "timm_registers_gap.toml",
+            "logits",
+            registers(4, json!({ "layer_scale": false, "head": true, "num_classes": 7, "mlp_dim": 61 })),
+        ),
+        twin(
+            "registers_fc_norm",
+            "timm_registers_features.toml",
+            "features.mean(1)",
+            registers(4, json!({ "no_embed_class": true, "mlp_dim": 48 })),
+        ),
+        twin(
+            "dinov2_registers_unscaled",
+            "timm_dinov2_registers.toml",
+            pooled,
+            dinov2(with_registers(json!({ "layer_scale": false }))),
+        ),
+        twin(
+            "registers_gap_scaled",
+            "timm_registers_gap.toml",
+            "logits",
+            registers(4, json!({ "head": true, "num_classes": 7, "mlp_dim": 48 })),
+        ),
+        twin(
+            "registers_fc_norm_unscaled",
+            "timm_registers_features.toml",
+            "features.mean(1)",
+            registers(4, json!({ "no_embed_class": true, "mlp_dim": 48, "layer_scale": false })),
+        ),
+        twin(
+            "register_map",
+            "timm_register_map.toml",
+            "last_hidden_state[0]",
+            json!({ "reg_tokens": 1, "attn_pool": true, "global_pool": "map", "layer_scale": true, "mlp_dim": 48 }),
+        ),
+        twin(
+            "siglip_classifier",
+            "timm_siglip.toml",
+            pooled,
+            json!({ "attn_pool": true, "global_pool": "map", "head": true, "mlp_dim": 48 }),
+        ),
     ]
 }
 
@@ -103,7 +172,7 @@ fn facts(changes: &Value) -> Facts {
     let mut all = json!({
         "img_size": [16, 16], "patch_size": [4, 4], "in_chans": 3, "num_classes": 0, "head": false, "embed_dim": 24, "depth": 2,
         "num_heads": 3, "mlp_dim": 96, "qkv_bias": true, "layer_scale": false, "no_embed_class": false, "class_token": false,
-        "reg_tokens": 0, "attn_pool": false, "final_norm": true, "gated_mlp": false, "act_layer": "gelu", "norm_eps": 1e-6, "global_pool": "avg",
+        "reg_tokens": 0, "dist_token": false, "fc_norm": false, "attn_pool": false, "final_norm": true, "gated_mlp": false, "act_layer": "gelu", "norm_eps": 1e-6, "global_pool": "avg",
     });
     all.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
     let fact = |(name, value): (&String, &Value)| {

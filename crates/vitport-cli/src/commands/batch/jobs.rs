@@ -8,19 +8,20 @@ use std::fs;
 use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 
-use clap::{CommandFactory, Parser};
+use clap::Parser;
 use serde_json::{Map, Value};
 use vitport_checkpoint::{escape, read_regular};
 
 use crate::arguments::{Arguments, Command, ConvertArguments};
 use crate::failure::Failure;
 use crate::failure::usage::said;
+use crate::fields::{self, Given, Takes};
 use crate::request::request;
 
-/// Bytes that a jobs file may have.
+/// Limits the bytes that a jobs file may have.
 const MOST_BYTES: u64 = 256 << 20;
 
-/// The field that `mapping` used to be, an alias as on the command line.
+/// Names the field that `mapping` used to be, an alias as on the command line.
 const OLD_MAPPING: &str = "rules";
 
 /// Describes one conversion to be made.
@@ -90,7 +91,7 @@ pub fn read(path: &Path) -> Result<String, Failure> {
 
 /// Parses the jobs of a file, or finds every line that is not a job. Empty lines are passed over.
 pub fn parse(text: &str) -> Result<Vec<Job>, Vec<BadLine>> {
-    let known = known_fields();
+    let known = fields::options("convert");
     let mut jobs = Vec::new();
     let mut bad = Vec::new();
     for (index, text) in text.trim_start_matches('\u{feff}').lines().enumerate() {
@@ -108,17 +109,7 @@ pub fn parse(text: &str) -> Result<Vec<Job>, Vec<BadLine>> {
     if bad.is_empty() { Ok(jobs) } else { Err(bad) }
 }
 
-/// Returns the fields that a job may have next to `source`, and whether each takes a value.
-fn known_fields() -> BTreeMap<String, bool> {
-    let command = Arguments::command();
-    let convert = command.find_subcommand("convert");
-    let options = convert.into_iter().flat_map(|convert| convert.get_arguments());
-    let of_jobs = options.filter(|option| !option.is_hide_set() && option.get_id() != "help");
-    let named = of_jobs.filter_map(|option| Some((option.get_long()?, option.get_action().takes_values())));
-    named.map(|(name, takes_value)| (name.replace('-', "_"), takes_value)).collect()
-}
-
-fn job(line: usize, text: &str, known: &BTreeMap<String, bool>) -> Result<Job, String> {
+fn job(line: usize, text: &str, known: &BTreeMap<String, Takes>) -> Result<Job, String> {
     let value: Value = serde_json::from_str(text).map_err(|error| {
         // The position within the line is all that is left of serde's place.
         format!("it is not a JSON object ({error})").replace(" at line 1 column", " at column")
@@ -127,15 +118,9 @@ fn job(line: usize, text: &str, known: &BTreeMap<String, bool>) -> Result<Job, S
     fields.retain(|_, value| !value.is_null());
     let mut arguments: Vec<OsString> = vec!["vitport".into(), "convert".into()];
     for (name, value) in fields.iter().filter(|(name, _)| *name != "source") {
-        let takes_value = known.get(name.as_str()).or((name == OLD_MAPPING).then_some(&true));
-        let Some(takes_value) = takes_value else { return Err(unknown(name, known)) };
-        let option = name.replace('_', "-");
-        match (takes_value, value) {
-            (false, Value::Bool(true)) => arguments.push(format!("--{option}").into()),
-            (false, Value::Bool(false)) => {}
-            (false, _) => return Err(format!("`{name}` is true or false")),
-            (true, value) => arguments.push(format!("--{option}={}", text_of(name, value)?).into()),
-        }
+        let takes = known.get(name.as_str()).or((name == OLD_MAPPING).then_some(&Takes::Value));
+        let Some(takes) = takes else { return Err(unknown(name, known)) };
+        arguments.extend(fields::arguments(name, *takes, &given(name, value)?)?);
     }
     let text_field = |name: &str| match fields.get(name) {
         Some(Value::String(text)) if !text.is_empty() => Ok(text.clone()),
@@ -153,26 +138,29 @@ fn job(line: usize, text: &str, known: &BTreeMap<String, bool>) -> Result<Job, S
     Ok(job)
 }
 
-fn unknown(name: &str, known: &BTreeMap<String, bool>) -> String {
+fn unknown(name: &str, known: &BTreeMap<String, Takes>) -> String {
     let mut names: Vec<&str> = known.keys().map(String::as_str).chain(["source"]).collect();
     names.sort_unstable();
     format!("it has a field `{}`, which is none of {}", escape(name), names.join(", "))
 }
 
-/// Writes a value as it stands on a command line: a list is joined by commas.
-fn text_of(name: &str, value: &Value) -> Result<String, String> {
-    match value {
-        Value::String(text) => Ok(text.clone()),
-        Value::Number(number) => Ok(number.to_string()),
-        Value::Array(items) if !items.is_empty() && !items.iter().any(Value::is_array) => {
-            let texts: Result<Vec<String>, String> = items.iter().map(|item| text_of(name, item)).collect();
-            Ok(texts?.join(","))
-        }
-        _ => Err(format!("its `{name}` is neither text nor number, nor a list of them")),
-    }
+/// Returns a field's value as what is given for an option.
+fn given(name: &str, value: &Value) -> Result<Given, String> {
+    let text = |value: &Value| match value {
+        Value::String(text) => Some(OsString::from(text)),
+        Value::Number(number) => Some(number.to_string().into()),
+        _ => None,
+    };
+    let values = match value {
+        Value::Bool(flag) => return Ok(Given::Flag(*flag)),
+        Value::Array(items) if !items.is_empty() => items.iter().map(text).collect(),
+        value => text(value).map(|text| vec![text]),
+    };
+    let none = || format!("`{name}` is neither text nor number, nor a list of them");
+    values.map(Given::Values).ok_or_else(none)
 }
 
-/// Lines whose folder is that of another line, or lies in it.
+/// Returns the lines whose folder is that of another line, or lies in it.
 fn collisions(jobs: &[Job]) -> Vec<BadLine> {
     let mut taken: BTreeMap<&Path, usize> = BTreeMap::new();
     let mut bad = Vec::new();
@@ -192,7 +180,7 @@ fn collisions(jobs: &[Job]) -> Vec<BadLine> {
     bad
 }
 
-/// Lines whose report is that of another line.
+/// Returns the lines whose report is that of another line.
 fn shared_reports(jobs: &[Job]) -> Vec<BadLine> {
     let mut taken: BTreeMap<&Path, usize> = BTreeMap::new();
     let mut bad = Vec::new();
@@ -236,25 +224,30 @@ pub fn absolute(path: &Path) -> Result<PathBuf, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{known_fields, parse};
+    use super::parse;
+    use crate::fields::{Takes, options};
 
     #[test]
     fn a_job_has_the_fields_of_convert() {
-        let known = known_fields();
-        for (name, takes_value) in
-            [("num_heads", true), ("no_verify", false), ("revision", true), ("force", false)]
-        {
-            assert_eq!(known.get(name), Some(&takes_value), "{name}");
+        let known = options("convert");
+        for (name, takes) in [
+            ("num_heads", Takes::Value),
+            ("no_verify", Takes::Nothing),
+            ("revision", Takes::Value),
+            ("drop", Takes::Repeated),
+        ] {
+            assert_eq!(known.get(name), Some(&takes), "{name}");
         }
         for name in ["vit_name", "help", "json", "source"] {
             assert!(!known.contains_key(name), "{name}");
         }
-        let line = r#"{"source": "-a", "out": "o", "num_heads": [1, 2, 4], "mean": 0.5, "no_verify": true, "strict": null, "rules": "Cargo.toml"}"#;
+        let line = r#"{"source": "-a", "out": "o", "num_heads": [1, 2, 4], "mean": 0.5, "no_verify": true, "strict": null, "rules": "Cargo.toml", "drop": ["a.*", "b"]}"#;
         let jobs = parse(line).unwrap();
         let convert = jobs[0].convert().unwrap();
         assert_eq!(convert.facts.num_heads, Some(vec![1, 2, 4]));
         assert_eq!(convert.facts.mean, Some([0.5; 3]));
         assert_eq!(convert.facts.mapping, Some("Cargo.toml".into()));
+        assert_eq!(convert.facts.drop.len(), 2);
         assert!(convert.no_verify && !convert.verification.strict);
         assert_eq!(convert.source.text(), "-a");
     }

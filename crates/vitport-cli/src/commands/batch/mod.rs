@@ -28,7 +28,7 @@ use crate::report_file::is_same_file;
 use crate::terminal::message::error_line;
 use crate::terminal::style::{DIM, GREEN};
 
-/// How a job ended.
+/// Says how a job ended.
 enum End {
     Converted(Value),
     Skipped,
@@ -79,7 +79,7 @@ pub fn run(arguments: &BatchArguments, output: &Printer) -> Result<(), Failure> 
     conclude(&jobs, ends, &results_path, output)
 }
 
-/// Lines whose report would overwrite the jobs or the results.
+/// Returns the lines whose report would overwrite the jobs or the results.
 fn overwriting(jobs: &[Job], jobs_file: &Path, results: &Path) -> Vec<BadLine> {
     let is_needed = |path: &&Path| [jobs_file, results].iter().any(|file| is_same_file(file, path));
     let reports = jobs.iter().filter_map(|job| Some((job.line, job.report.as_deref()?)));
@@ -88,7 +88,7 @@ fn overwriting(jobs: &[Job], jobs_file: &Path, results: &Path) -> Vec<BadLine> {
     overwriting.map(|(line, _)| BadLine { line, message: message() }).collect()
 }
 
-/// What the workers share.
+/// Holds what the workers share.
 struct Run<'a> {
     jobs: &'a [Job],
     done: &'a Done,
@@ -96,9 +96,9 @@ struct Run<'a> {
     output: &'a Printer,
     bar: ProgressBar,
     next: AtomicUsize,
-    /// By the job's place.
+    /// Holds results by the job's place.
     ends: Mutex<BTreeMap<usize, (Value, Option<FailureKind>)>>,
-    /// Why results can no longer be written, which ends the run.
+    /// Says why results can no longer be written, which ends the run.
     lost: Mutex<Option<Failure>>,
 }
 

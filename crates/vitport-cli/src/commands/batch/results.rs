@@ -24,7 +24,7 @@ use crate::arguments::JobShard;
 use crate::failure::Failure;
 use crate::terminal::json::json_line;
 
-/// Files up to this size are compared by their hash, larger ones by their size.
+/// Gives the size up to which files are compared by their hash, larger ones by their size.
 const MOST_HASHED: u64 = 16 << 20;
 
 /// Describes a file and what distinguishes it from another.
@@ -32,10 +32,10 @@ const MOST_HASHED: u64 = 16 << 20;
 pub struct FileStamp {
     path: PathBuf,
     bytes: u64,
-    /// When it was last changed, in nanoseconds since 1970: of what was read.
+    /// Says when it was last changed, in nanoseconds since 1970: of what was read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     changed: Option<i64>,
-    /// Its sha256: of what was written.
+    /// Gives its sha256: of what was written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     sha256: Option<String>,
 }
@@ -62,7 +62,7 @@ impl FileStamp {
     }
 }
 
-/// A folder that was about to appear.
+/// Describes a folder that was about to appear.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Record {
     event: String,

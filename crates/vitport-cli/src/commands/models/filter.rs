@@ -7,7 +7,7 @@ use vitport_checkpoint::escape;
 use crate::arguments::ModelsArguments;
 use crate::failure::Failure;
 
-/// What a name has to be like: hold a text, be one, or match one with the wildcards `*` and `?`. Case does not matter.
+/// Says what a name has to be like: hold a text, be one, or match one with the wildcards `*` and `?`. Case does not matter.
 enum Filter {
     Holds(String),
     Is(String),

@@ -18,7 +18,7 @@ use serde_json::{Map, Value, json};
 
 use super::{names, not_verified, shown, types};
 
-/// Keys that decide nothing in evaluation, and the values that their classes accept.
+/// Lists the keys that decide nothing in evaluation, and the values that their classes accept.
 const INERT: [(&str, Range); 10] = [
     ("attention_drop_rate", Range::Fraction),
     ("attention_dropout", Range::Number),
@@ -32,7 +32,7 @@ const INERT: [(&str, Range); 10] = [
     ("projection_dropout", Range::Fraction),
 ];
 
-/// Keys with a rule of their own: here, or among the facts and effects that verification compares.
+/// Lists the keys with a rule of their own: here, or among the facts and effects that verification compares.
 const RULED: [&str; 19] = [
     "architectures",
     "auto_map",
@@ -55,14 +55,15 @@ const RULED: [&str; 19] = [
     "transformers_weights",
 ];
 
-/// Keys of which any text was tried: they name where a model is from, or its tokenizer, and are read by no vision model.
+/// Lists the keys of which any text was tried: they name where a model is from, or its tokenizer, and are read by no vision
+/// model.
 const TEXTS: [&str; 6] =
     ["_commit_hash", "_name_or_path", "finetuning_task", "name_or_path", "tokenizer_class", "prefix"];
 
-/// Further values that were tried.
+/// Lists further values that were tried.
 const TRIED: [(&str, &str); 2] = [("attribute_map", "{}"), ("task_specific_params", "{}")];
 
-/// Keys that choose how attention is computed: every class can do it by itself, and some with torch's function.
+/// Lists the keys that choose how attention is computed: every class can do it by itself, and some with torch's function.
 const ATTENTION: [&str; 2] = ["attn_implementation", "_attn_implementation"];
 
 /// Says which numbers are accepted.

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 
 use super::Version;
 
-/// The largest number whose like was tried.
+/// Gives the largest number whose like was tried.
 const LARGEST_TRIED: f64 = 1000.0;
 
 static V4: LazyLock<Keys> = LazyLock::new(|| parsed(include_str!("../../../data/transformers/keys.v4.json")));
@@ -39,7 +39,7 @@ struct ConfigClass {
     defaults: Map<String, Value>,
     #[serde(default)]
     types: HashMap<String, String>,
-    /// Whether the class runs torch's scaled dot product attention.
+    /// Says whether the class runs torch's scaled dot product attention.
     #[serde(default)]
     sdpa: bool,
 }

@@ -19,17 +19,17 @@ use serde_json::{Map, Value};
 
 use super::{Version, names, not_verified, of_versions, shown, sizes};
 
-/// Fields for which `null` is version 4's default too.
+/// Lists the fields for which `null` is version 4's default too.
 const NULL_IS_DEFAULT: [&str; 5] = ["crop_pct", "crop_size", "image_mean", "image_std", "size"];
 
-/// Keys with a rule of their own: here, or among the effects that verification compares.
+/// Lists the keys with a rule of their own: here, or among the effects that verification compares.
 const RULED: [&str; 5] =
     ["auto_map", "feature_extractor_type", "image_processor", "image_processor_type", "is_fast"];
 
-/// Keys of which any text, or list of texts, was tried.
+/// Lists the keys of which any text, or list of texts, was tried.
 const TEXTS: [&str; 3] = ["_processor_class", "_valid_processor_keys", "processor_class"];
 
-/// The steps, with the fields that are read only if the step is on.
+/// Lists the steps, with the fields that are read only if the step is on.
 const STEPS: [(&str, &[&str]); 5] = [
     ("do_center_crop", &["crop_size"]),
     ("do_normalize", &["image_mean", "image_std"]),
@@ -157,7 +157,7 @@ fn of_fields(class: &str, processor: &Map<String, Value>, wanted: &Map<String, V
     found
 }
 
-/// The fields of a document, as a version's class reads them.
+/// Holds the fields of a document, as a version's class reads them.
 struct Fields<'a> {
     version: Version,
     defaults: &'a Map<String, Value>,
@@ -169,7 +169,7 @@ impl<'a> Fields<'a> {
         Self { version, defaults, document }
     }
 
-    /// The value that a field has, sizes as objects.
+    /// Returns the value that a field has, sizes as objects.
     fn value(&self, key: &str) -> Value {
         let default = self.defaults.get(key).unwrap_or(&Value::Null);
         let value = match self.document.get(key) {
@@ -185,7 +185,7 @@ impl<'a> Fields<'a> {
         .unwrap_or_else(|| Value::String(format!("refused: {}", value.to_string().replace('"', ""))))
     }
 
-    /// Whether one number as a size means both sides.
+    /// Returns whether one number as a size means both sides.
     fn is_square(&self) -> bool {
         let default = self.defaults.get("default_to_square");
         match (self.version, default) {
@@ -198,7 +198,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// Whether a field is read: its step is on, or it belongs to none. What is refused is always read.
+    /// Returns whether a field is read: its step is on, or it belongs to none. What is refused is always read.
     fn is_read(&self, key: &str) -> bool {
         let step = STEPS.iter().find(|(_, fields)| fields.contains(&key));
         let is_on = step.is_none_or(|(step, _)| is_true(&self.value(step)));
@@ -206,7 +206,7 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// Whether Python takes a value for true.
+/// Returns whether Python takes a value for true.
 fn is_true(value: &Value) -> bool {
     match value {
         Value::Null => false,
@@ -218,7 +218,7 @@ fn is_true(value: &Value) -> bool {
     }
 }
 
-/// Whether two values of a field prepare the same pixels.
+/// Returns whether two values of a field prepare the same pixels.
 fn agrees(key: &str, wanted: &Value, found: &Value) -> bool {
     match key {
         "default_to_square" | "disable_grouping" => found.is_boolean() || found.is_null(),
@@ -235,7 +235,7 @@ fn agrees(key: &str, wanted: &Value, found: &Value) -> bool {
     }
 }
 
-/// Whether values are the same once they are float32, as pixels are.
+/// Returns whether values are the same once they are float32, as pixels are.
 fn is_near(wanted: &Value, found: &Value) -> bool {
     match (wanted, found) {
         (Value::Number(a), Value::Number(b)) => {

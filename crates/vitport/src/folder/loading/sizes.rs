@@ -23,7 +23,7 @@ pub(super) fn size(value: &Value, is_square: bool) -> Option<Value> {
     }
 }
 
-/// `VALID_SIZE_DICT_KEYS`, as far as both versions have it.
+/// Returns whether these are `VALID_SIZE_DICT_KEYS`, as far as both versions have it.
 fn has_valid_keys(keys: &Map<String, Value>) -> bool {
     let names: Vec<&str> = keys.keys().map(String::as_str).collect();
     let sets: [&[&str]; 5] = [

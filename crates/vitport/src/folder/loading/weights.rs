@@ -20,7 +20,7 @@ use std::path::Path;
 use serde_json::{Map, Value};
 use vitport_checkpoint::{Checkpoint, Container, FileEvidence, Limits, escape};
 
-/// The names that are looked for, in their order.
+/// Lists the names that are looked for, in their order.
 const NAMES: [&str; 4] = [
     "model.safetensors",
     "model.safetensors.index.json",
@@ -28,7 +28,7 @@ const NAMES: [&str; 4] = [
     "pytorch_model.bin.index.json",
 ];
 
-/// What `torch.load(weights_only=True)` builds tensors from (torch/_weights_only_unpickler.py, `_get_allowed_globals`), as
+/// Lists what `torch.load(weights_only=True)` builds tensors from (torch/_weights_only_unpickler.py, `_get_allowed_globals`), as
 /// far as files of weights have it.
 const UNPICKLED: [(&str, &[&str]); 5] = [
     ("collections", &["OrderedDict"]),

@@ -33,7 +33,7 @@ const LAYER_NORM_EPS: f64 = 1e-5;
 /// Returns [`FactError`] for options that cannot be.
 pub(super) fn gather(inquiry: &Inquiry<'_>, evidence: &mut Evidence) -> Result<Identity, FactError> {
     let Inquiry { source, options, .. } = inquiry;
-    inquiry.modules.read("CvT", MODULES, |_| None, evidence)?;
+    let unread = inquiry.modules.read("CvT", MODULES, |_| None, evidence)?;
     if let Some(like) = &options.like {
         let reason = "it is a CvT, which is prepared by Microsoft's own transform; give --mean, --std, --interpolation or \
                       --crop-pct where it was trained otherwise";
@@ -63,7 +63,7 @@ pub(super) fn gather(inquiry: &Inquiry<'_>, evidence: &mut Evidence) -> Result<I
     };
     let size = evidence.facts().pair("image_size");
     let preparation = size.map(|size| prepare(options, published, size)).transpose()?;
-    Ok(Identity { name: escape(&name).to_string(), published: None, preparation, read: Vec::new() })
+    Ok(Identity { name: escape(&name).to_string(), published: None, preparation, read: Vec::new(), unread })
 }
 
 /// Returns the origin of what Microsoft's `file` says: of the published model that this is taken for, else of all CvTs.

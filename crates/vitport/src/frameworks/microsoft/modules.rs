@@ -9,7 +9,7 @@ use super::super::saved_modules::torch::{
 };
 use super::super::saved_modules::{At, Class, Read, Role, Says};
 
-/// Whether a class token joins is what the weights of the stage show.
+/// Says nothing: whether a class token joins is what the weights of the stage show.
 const CLASS_TOKEN: (&str, Says) = ("with_cls_token", Says::Follows(class_token));
 
 fn class_token(at: &At<'_>) -> Option<Value> {
@@ -21,11 +21,11 @@ const CVT: Class = Class::new(
     &["*.ConvolutionalVisionTransformer"],
     &[
         ("num_classes", Says::Nothing),
-        ("num_stages", Says::Nothing),
+        ("num_stages", Says::Follows(|at| Some(json!(at.facts.numbers("embed_dim")?.len())))),
         ("cls_token", Says::Follows(|at| at.facts.value("cls_token")?.as_array()?.last().cloned())),
     ],
 );
-/// The misspelt attribute is never used.
+/// Has a misspelt attribute, which is never used.
 const STAGE: Class = Class::new(
     &["*.VisionTransformer"],
     &[
@@ -50,10 +50,10 @@ const ATTENTION: Class = Class::new(
     ],
 );
 const MLP: Class = Class::new(&["*.Mlp"], &[]);
-/// The epsilon that the definition computes with.
+/// Is the epsilon that the definition computes with.
 const LAYER_NORM_EPS: Literal = Literal::Real(super::cvt::LAYER_NORM_EPS);
 
-/// Microsoft's class, or PyTorch's.
+/// Stands for Microsoft's class, or PyTorch's.
 const LAYER_NORM: Class = Class::new(
     &["*.LayerNorm"],
     &[
@@ -66,7 +66,10 @@ const LAYER_NORM: Class = Class::new(
 /// Has one axis of tokens in place of height and width.
 const REARRANGE: Class = Class::new(
     &["*.Rearrange"],
-    &[("pattern", Says::Is(&[Literal::Text("b c h w -> b (h w) c")])), ("axes_lengths", Says::Nothing)],
+    &[
+        ("pattern", Says::Is(&[Literal::Text("b c h w -> b (h w) c")])),
+        ("axes_lengths", Says::Follows(|_| Some(json!({})))),
+    ],
 );
 const DROP_PATH: Class =
     Class::new(&["*.DropPath"], &[("drop_prob", Says::Nothing), ("scale_by_keep", Says::Nothing)]);

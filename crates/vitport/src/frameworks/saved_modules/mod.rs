@@ -1,8 +1,10 @@
 //! What a network that was saved whole (`torch.save(model)`, TorchScript) says of itself: the classes of its modules and their
 //! attributes. A definition declares in tables which classes may stand where ([`Role`]), and what each of their attributes is
-//! to it ([`Says`]). What no table has could change what is computed, and is refused.
+//! to it ([`Says`]). What no table has could change what is computed, and is refused, unless no code reads an attribute of its
+//! name.
 
 mod calls;
+mod names;
 mod read;
 mod table;
 #[cfg(test)]

@@ -1,13 +1,14 @@
 //! Reads modules by the tables of a definition: each must stand in a place that the definition knows and be of a class that it
-//! computes there, and each attribute is a fact, a value that the definition computes with, or known to change nothing.
+//! computes there, and each attribute is a fact, a value that the definition computes with, or known to change nothing. Hooks of
+//! the forward pass are refused, also on modules around the network.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use serde_json::Value;
 use vitport_checkpoint::{SavedModule, escape};
 
 use super::table::{At, Class, Role, Says, compared};
-use super::{SavedModules, calls};
+use super::{SavedModules, calls, names};
 use crate::facts::{Evidence, FactError, Facts, Origin, is_same};
 
 /// Lists modules around a network that hand on what they get.
@@ -20,6 +21,9 @@ const TRANSPARENT: [&str; 7] = [
     "timm.utils.model_ema.ModelEmaV2",
     "timm.utils.model_ema.ModelEmaV3",
 ];
+
+/// Begins the names of the dicts of hooks that run with a forward pass.
+const HOOKS: &str = "_forward_";
 
 /// Limits the characters of a value in a message.
 const SHOWN: usize = 60;
@@ -35,7 +39,8 @@ enum Told {
 
 impl SavedModules {
     /// Adds what modules say of a network of `family`, whose modules are declared in `roles`. Facts that are as `usual` has
-    /// them are left out: the weights say nothing else.
+    /// them are left out: the weights say nothing else. Returns the attributes whose names no code reads, such as a person's own
+    /// notes, each as `the saved module: NAME`.
     ///
     /// # Errors
     /// Returns [`FactError::NoTarget`] for a module, an attribute or a value that the tables do not have, for facts that are not
@@ -46,16 +51,19 @@ impl SavedModules {
         roles: &[Role],
         usual: impl Fn(&str) -> Option<Value>,
         evidence: &mut Evidence,
-    ) -> Result<(), FactError> {
+    ) -> Result<Vec<String>, FactError> {
         if self.is_empty() {
-            return Ok(());
+            return Ok(Vec::new());
         }
         self.check_around(family)?;
         let facts = evidence.facts();
-        let mut reading = Reading { family, facts: &facts, told: BTreeMap::new() };
+        let paths = self.modules.iter().map(|module| module.path.as_str()).collect();
+        let mut reading =
+            Reading { family, facts: &facts, paths, told: BTreeMap::new(), unread: BTreeSet::new() };
         for module in &self.modules {
             reading.module(module, roles)?;
         }
+        let unread = reading.unread.into_iter().map(|path| Origin::Attribute(path).to_string()).collect();
         for (fact, told) in reading.told {
             let (value, all) = match told {
                 Told::Once { value, all, .. } => (value, all),
@@ -67,7 +75,7 @@ impl SavedModules {
                 evidence.add(fact, value, Origin::Attribute(all));
             }
         }
-        Ok(())
+        Ok(unread)
     }
 
     /// Refuses a file of which not everything is kept, and a network inside of modules that could do more than hand on.
@@ -79,6 +87,12 @@ impl SavedModules {
                 tensor: None,
                 instead: "save its state dict, and give options where vitport asks".to_owned(),
             });
+        }
+        for module in &self.around {
+            let shadows = |name: &str| name.starts_with(HOOKS) || ["forward", "module"].contains(&name);
+            if let Some((name, value)) = module.attributes.iter().find(|(name, _)| shadows(name)) {
+                return Err(own_code(family, module, name, &value.to_string()));
+            }
         }
         let other = self.around.iter().find(|module| !TRANSPARENT.contains(&module.class.as_str()));
         other.map_or(Ok(()), |module| {
@@ -97,7 +111,11 @@ impl SavedModules {
 struct Reading<'a> {
     family: &'a str,
     facts: &'a Facts,
+    /// Holds the paths of all modules.
+    paths: HashSet<&'a str>,
     told: BTreeMap<&'static str, Told>,
+    /// Holds the attributes that no code reads, with a `*` for each number in their paths.
+    unread: BTreeSet<String>,
 }
 
 impl Reading<'_> {
@@ -114,13 +132,22 @@ impl Reading<'_> {
         let called = called.map(|(name, value)| (name, value.clone(), value.to_string()));
         for (name, value, text) in own.chain(called) {
             let named = |(own, _): &&(&str, Says)| *own == name;
+            let place = Place { module, pattern, numbers: &numbers, name, text: &text };
             // Every module has it, and evaluation is what is converted.
             let says = match role.says.iter().chain(class.says).find(named) {
                 Some((_, says)) => *says,
                 None if name == "training" => Says::Nothing,
-                None => return Err(self.unknown_attribute(module, name, &text)),
+                None if name.starts_with(HOOKS) || name == "forward" => {
+                    return Err(own_code(self.family, module, name, &text));
+                }
+                None if names::is_read(name) || self.paths.contains(joined(&module.path, name).as_str()) => {
+                    return Err(self.unknown_attribute(module, name, &text));
+                }
+                None => {
+                    self.unread.insert(place.of_all());
+                    continue;
+                }
             };
-            let place = Place { module, pattern, numbers: &numbers, name, text: &text };
             self.attribute(says, value, &place)?;
             let tells = class.means.map(|(fact, _)| fact);
             tells_by_attribute |= matches!(says, Says::Tells(fact, _) if Some(fact) == tells);
@@ -229,7 +256,7 @@ impl Reading<'_> {
         let what = format!("a {} whose {} is {}", self.family, escape(name), shown(text));
         FactError::NoTarget {
             what,
-            why: "it is not known here what it means, and it may change what the network computes".to_owned(),
+            why: "code of networks reads that name, and what it means here is not known".to_owned(),
             tensor: Some(named(&module.path, Some(name))),
             instead: "if it changes nothing, delete the attribute or save the network's state dict"
                 .to_owned(),
@@ -256,6 +283,20 @@ impl Reading<'_> {
             tensor: None,
             instead: "no class that vitport writes holds it".to_owned(),
         }
+    }
+}
+
+/// Refuses code that a person added to a module.
+fn own_code(family: &str, module: &SavedModule, name: &str, text: &str) -> FactError {
+    let what = match name.starts_with(HOOKS) {
+        true => format!("a {family} with a hook ({}: {})", escape(name), shown(text)),
+        false => format!("a {family} with a {} of its own, {}", escape(name), shown(text)),
+    };
+    FactError::NoTarget {
+        what,
+        why: "it may change what the network computes, and vitport runs no code of a file".to_owned(),
+        tensor: Some(named(&module.path, None)),
+        instead: "if it changes nothing, remove it or save the network's state dict".to_owned(),
     }
 }
 

@@ -167,6 +167,16 @@ impl At<'_> {
         self.facts.numbers(fact)?.get(stage).copied()
     }
 
+    /// Returns an attribute of the module.
+    pub fn value(&self, attribute: &str) -> Option<Value> {
+        self.module.attribute(attribute).map(compared)
+    }
+
+    /// Returns an attribute of the module that is two whole numbers.
+    pub fn pair(&self, attribute: &str) -> Option<[u64; 2]> {
+        serde_json::from_value(self.value(attribute)?).ok()
+    }
+
     /// Returns another attribute of the module, a whole number.
     pub fn number(&self, attribute: &str) -> Option<u64> {
         u64::try_from(self.module.attribute(attribute)?.as_int()?).ok()

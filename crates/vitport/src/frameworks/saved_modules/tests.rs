@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use serde_json::json;
-use vitport_checkpoint::{Checkpoint, Limits, PlainValue};
+use vitport_checkpoint::{Checkpoint, Limits, PlainCall, PlainValue};
 
 use super::SavedModules;
 use crate::facts::{Evidence, FactError, Facts};
@@ -33,6 +33,10 @@ fn pair(number: i64) -> PlainValue {
     PlainValue::List(vec![PlainValue::Int(number); 2])
 }
 
+fn hooks() -> PlainValue {
+    PlainValue::Dict(vec![("0".to_owned(), PlainValue::Name("mine.double".to_owned()))])
+}
+
 fn text(text: &str) -> PlainValue {
     PlainValue::Str(text.to_owned())
 }
@@ -56,6 +60,16 @@ fn what_the_definition_does_not_compute_is_refused() {
         ("blocks.1.attn", "scale", PlainValue::Float(0.3), "blocks.1.attn.scale"),
         ("blocks.1.attn", "num_heads", PlainValue::Int(4), "blocks.1.attn.head_dim"),
         ("blocks.1.attn", "gate", PlainValue::Bool(true), "blocks.1.attn.gate"),
+        ("blocks.0", "_forward_hooks", hooks(), "a ViT with a hook (_forward_hooks: "),
+        ("blocks.0.mlp.act", "_forward_pre_hooks", hooks(), "the saved module's blocks.0.mlp.act"),
+        ("head", "forward", PlainValue::Name("torch.relu".to_owned()), "a forward of its own, torch.relu"),
+        ("", "_pos_embed", PlainValue::Name("torch.relu".to_owned()), "_pos_embed is torch.relu"),
+        ("", "patch_embed", PlainValue::Int(1), "patch_embed is 1"),
+        ("blocks", "0", PlainValue::Int(1), "blocks.0"),
+        ("patch_embed", "flatten", PlainValue::Bool(false), "patch_embed.flatten"),
+        ("patch_embed", "output_fmt", PlainValue::Int(1), "patch_embed.output_fmt"),
+        ("patch_embed", "grid_size", pair(2), "patch_embed.grid_size"),
+        ("patch_embed", "num_patches", PlainValue::Int(4), "patch_embed.num_patches"),
         ("blocks.1.norm2", "eps", PlainValue::Float(1e-4), "1e-6 by blocks.0.norm1.eps"),
         (
             "blocks.1.norm2",
@@ -83,13 +97,48 @@ fn what_the_definition_does_not_compute_is_refused() {
 }
 
 #[test]
+fn names_that_no_code_reads_are_listed() {
+    let mut noted = modules();
+    set(&mut noted, "", "my_note", text("of mine"));
+    set(&mut noted, "", "class_names", PlainValue::List(vec![text("cat")]));
+    set(&mut noted, "blocks.0", "note", PlainValue::Opaque("a tensor".to_owned()));
+    set(&mut noted, "blocks.1", "note", PlainValue::None);
+    let mut evidence = Evidence::new();
+    evidence.weights("embed_dim", 48, "patch_embed.proj.weight");
+    evidence.weights("patch_size", json!([8, 8]), "patch_embed.proj.weight");
+    let unread = noted.read("ViT", DEFINITION.saved_modules(), |_| None, &mut evidence).unwrap();
+    let listed = ["blocks.*.note", "class_names", "my_note"].map(|name| format!("the saved module: {name}"));
+    assert_eq!(unread, listed);
+}
+
+#[test]
+fn an_embedding_for_any_size_leaves_its_map() {
+    let format = |name: &str| {
+        let (class, arguments) = ("timm.layers.format.Format".to_owned(), vec![text(name)]);
+        PlainValue::Object(Box::new(PlainCall { name: class, arguments, keywords: Vec::new() }))
+    };
+    for (flatten, name, passes) in [
+        (true, "NCHW", true),
+        (false, "NHWC", true),
+        (false, "NCHW", false),
+        (true, "NHWC", false),
+        (true, "NLC", false),
+    ] {
+        let mut changed = modules();
+        set(&mut changed, "patch_embed", "output_fmt", format(name));
+        set(&mut changed, "patch_embed", "flatten", PlainValue::Bool(flatten));
+        assert_eq!(read(&changed).is_ok(), passes, "{flatten} {name}");
+    }
+}
+
+#[test]
 fn no_unknown_class_attribute_or_place_passes() {
     let count = modules().modules.len();
     assert!(count > 40);
     for index in 0..count {
         let [mut class, mut attribute, mut place] = [modules(), modules(), modules()];
         class.modules[index].class = "mine.Other".to_owned();
-        attribute.modules[index].attributes.push(("surprise".to_owned(), PlainValue::Int(1)));
+        attribute.modules[index].attributes.push(("dim".to_owned(), PlainValue::Int(1)));
         place.modules[index].path.push_str("_other");
         for changed in [&class, &attribute, &place] {
             let path = &changed.modules[index].path;
@@ -109,6 +158,13 @@ fn more_than_is_kept_and_unknown_modules_around_are_refused() {
     outer.class = "torch.nn.parallel.data_parallel.DataParallel".to_owned();
     wrapped.around.push(outer);
     assert!(read(&wrapped).is_ok());
+    for (name, value) in [("_forward_hooks", hooks()), ("module", PlainValue::Int(1))] {
+        let mut hooked = wrapped.around[0].clone();
+        hooked.attributes.push((name.to_owned(), value));
+        let hooked = SavedModules { modules: wrapped.modules.clone(), around: vec![hooked], is_cut: false };
+        assert!(read(&hooked).unwrap_err().to_string().contains(name), "{name}");
+        assert!(read(&hooked.without_those_around()).is_ok());
+    }
     wrapped.around[0].class = "__main__.Net".to_owned();
     assert!(read(&wrapped).unwrap_err().to_string().contains("inside a module of class __main__.Net"));
 }

@@ -1,5 +1,7 @@
 //! PyTorch's own modules (torch.nn), and what their attributes are to a network in evaluation.
 
+use serde_json::json;
+
 use super::super::literal::Literal;
 use super::calls::{Call, Given};
 use super::table::{Class, Read, Says};
@@ -41,6 +43,8 @@ pub const CONV: Class = Class::new(
         ("padding_mode", Says::Is(&[Literal::Text("zeros")])),
         ("transposed", Says::Is(&[Literal::NO])),
         ("output_padding", ZERO),
+        // What `padding_mode` reads unless it is "zeros".
+        ("_reversed_padding_repeated_twice", Says::Nothing),
     ],
 )
 .calls(&[
@@ -116,8 +120,8 @@ pub const SILU: Class = Class::new(&["torch.nn.modules.activation.SiLU"], &[("in
 pub const QUICK_GELU: Class = Class::new(&["*.QuickGELU"], &[("inplace", Says::Nothing)])
     .means("act_layer", Literal::Text("quick_gelu"));
 
-/// Takes away axes that have one entry.
+/// Makes one axis of all but the first.
 pub const FLATTEN: Class = Class::new(
     &["torch.nn.modules.flatten.Flatten"],
-    &[("start_dim", Says::Nothing), ("end_dim", Says::Nothing)],
+    &[("start_dim", Says::Is(&[Literal::Number(1)])), ("end_dim", Says::Follows(|_| Some(json!(-1))))],
 );

@@ -48,13 +48,13 @@ const OF_THE_FACTORY: [&str; 10] = [
 /// Says which values timm accepts for an argument.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Accepted {
-    /// Every value.
+    /// Stands for every value.
     Any,
-    /// A number.
+    /// Stands for a number.
     Number,
-    /// A number from 0 to 1.
+    /// Stands for a number from 0 to 1.
     Rate,
-    /// One of these texts.
+    /// Stands for one of these texts.
     OneOf(&'static [&'static str]),
 }
 

@@ -2,8 +2,7 @@
 //! `timm.layers` since), and what their attributes are in evaluation. `data/timm/saved_modules.tsv` lists those of five versions.
 
 use super::super::saved_modules::torch::{
-    CONV, DROPOUT, GELU, IDENTITY, LAYER_NORM, LINEAR, NORM_CALLS, NORM_EPS, QUICK_GELU, RELU, SEQUENTIAL,
-    SILU,
+    CONV, DROPOUT, GELU, IDENTITY, LAYER_NORM, LINEAR, NORM_CALLS, QUICK_GELU, RELU, SEQUENTIAL, SILU,
 };
 use super::super::saved_modules::{Class, Read, Says};
 use super::field::Literal;
@@ -24,6 +23,8 @@ pub(super) const OF_EVERY_NETWORK: &[(&str, Says)] = &[
     ("pretrained_model_args", Says::Nothing),
     ("pretrained_cfg", Says::Nothing),
     ("default_cfg", Says::Nothing),
+    ("_model_args", Says::Nothing),
+    ("_traits", Says::Nothing),
 ];
 
 /// Drops whole branches in training.
@@ -39,12 +40,20 @@ const PATCH_DROPOUT: Class = Class::new(
         ("prob", Says::Nothing),
         ("num_prefix_tokens", Says::Nothing),
         ("ordered", Says::Nothing),
-        ("return_indices", Says::Nothing),
+        ("return_indices", Says::Is(&[Literal::NO])),
     ],
 );
 
 /// Lists what hands on what it gets, in evaluation.
 pub(super) const NOTHING: &[&Class] = &[&IDENTITY, &DROPOUT, &DROP_PATH, &PATCH_DROPOUT];
+
+/// Lists what attributes of a layer norm are. `_fast_norm` chooses between two ways to compute the same.
+const TIMM_NORM: &[(&str, Says)] = &[
+    ("normalized_shape", Says::Nothing),
+    ("eps", Says::Fact("norm_eps", Read::Real)),
+    ("elementwise_affine", Says::Is(&[Literal::YES])),
+    ("_fast_norm", Says::Nothing),
+];
 
 /// Is a layer norm over the last axis, or over the channels of a map (`2d`).
 const TIMM_LAYER_NORM: Class = Class::new(
@@ -57,7 +66,7 @@ const TIMM_LAYER_NORM: Class = Class::new(
         "timm.models.layers.norm.LayerNorm2d",
         "timm.models.convnext.LayerNorm2d",
     ],
-    NORM_EPS,
+    TIMM_NORM,
 )
 .calls(NORM_CALLS);
 

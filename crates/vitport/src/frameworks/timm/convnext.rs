@@ -8,15 +8,14 @@ use serde::Deserialize;
 use super::super::{build, of_stage};
 use super::TimmDefinition;
 use super::field::{Field, Kind, Literal};
-use super::layers::activation;
+use super::layers::{activation, classifier};
 use super::structure::{Sign, Structure};
 use crate::nn::{
-    Context, Conv2d, DepthwiseBlock, DepthwiseStage, DepthwiseStages, Forward, ForwardError,
-    GlobalResponseNorm, LayerNorm, LayerScale, Linear, Mlp, NormConv, Outputs, Pixels, Scope, Window,
-    outputs_of_head,
+    Conv2d, DepthwiseBlock, DepthwiseNames, DepthwiseNetwork, DepthwiseStage, ForwardError,
+    GlobalResponseNorm, LayerNorm, LayerScale, Linear, Mlp, NormConv, Scope, Window,
 };
 
-/// Default of `GlobalResponseNorm`, which timm leaves as it is.
+/// Is the default of `GlobalResponseNorm`, which timm leaves as it is.
 const GRN_EPS: f64 = 1e-6;
 const NO_BIAS: Literal = Literal::Text("a norm without bias");
 const OVERLAP: Literal = Literal::Text("overlap");
@@ -85,67 +84,62 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
     usual_instead: &[],
     left_open: &[],
     by_definition: "timm's ConvNeXt where nothing else is said",
-    build: |config| build("timm's ConvNeXt", config, Whole::new),
+    build: |config| build("timm's ConvNeXt", config, network),
 };
 
-/// What a network is made of, under the names of timm's arguments.
+/// Holds what a network is made of, under the names of timm's arguments.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 struct Config {
-    /// Height and width of a patch in pixels.
+    /// Gives the height and width of a patch in pixels.
     pub patch_size: [usize; 2],
-    /// Channels of the image.
+    /// Gives the channels of the image.
     pub in_chans: usize,
-    /// Classes of the head; 0 for a network without one.
+    /// Gives the classes of the head; 0 for a network without one.
     pub num_classes: usize,
-    /// Number of blocks of each stage.
+    /// Gives the number of blocks of each stage.
     pub depths: Vec<usize>,
-    /// Channels of each stage.
+    /// Gives the channels of each stage.
     pub dims: Vec<usize>,
-    /// Height and width of the depth-wise kernels of each stage.
+    /// Gives the height and width of the depth-wise kernels of each stage.
     pub kernel_sizes: Vec<usize>,
-    /// Whether each branch has a layer scale: `ls_init_value` is not None.
+    /// Says whether each branch has a layer scale: `ls_init_value` is not None.
     pub layer_scale: bool,
-    /// Whether the MLPs' linear layers are saved as 1×1 convolutions.
+    /// Says whether the MLPs' linear layers are saved as 1×1 convolutions.
     pub conv_mlp: bool,
-    /// Whether the last norm has a weight and a bias in the file.
+    /// Says whether the last norm has a weight and a bias in the file.
     pub head_norm: bool,
-    /// Whether the MLPs have global response norms.
+    /// Says whether the MLPs have global response norms.
     pub use_grn: bool,
-    /// timm's name of the MLPs' activation.
+    /// Gives timm's name of the MLPs' activation.
     pub act_layer: String,
-    /// Epsilon of every layer normalisation.
+    /// Gives the epsilon of every layer normalisation.
     pub norm_eps: f64,
 }
 
-struct Whole {
-    stages: DepthwiseStages,
-    norm: LayerNorm,
-    fc: Option<Linear>,
+/// Builds `ConvNeXt`.
+fn network(scope: &Scope, config: &Config) -> Result<DepthwiseNetwork, ForwardError> {
+    let &[first, .., last] = config.dims.as_slice() else {
+        return Err(ForwardError::config("dims has fewer than two stages"));
+    };
+    let (window, eps) = (Window::patches(config.patch_size.into()), config.norm_eps);
+    let stem = Conv2d::new(&scope.pp("stem.0"), config.in_chans, first, window, true)?;
+    let stem = (stem, LayerNorm::new(&scope.pp("stem.1"), first, eps)?);
+    let stages = scope.list("stages", config.dims.len(), |scope, index| stage(scope, config, index))?;
+    let norm = match config.head_norm {
+        true => LayerNorm::new(&scope.pp("head.norm"), last, eps)?,
+        // As files of masked autoencoders lack it, timm runs one that was never trained.
+        false => LayerNorm::plain(last, eps),
+    };
+    let fc = classifier(scope, "head.fc", last, config.num_classes)?;
+    let names = DepthwiseNames {
+        stage: |stage| [format!("stages.{stage}.downsample"), format!("stages.{stage}.blocks")],
+        norm: "head.norm",
+        outputs: ["pre_logits", "logits"],
+    };
+    Ok(DepthwiseNetwork::new(stem, stages, norm, fc, names))
 }
 
-impl Whole {
-    fn new(scope: &Scope, config: &Config) -> Result<Self, ForwardError> {
-        let &[first, .., last] = config.dims.as_slice() else {
-            return Err(ForwardError::config("dims has fewer than two stages"));
-        };
-        let (window, eps) = (Window::patches(config.patch_size.into()), config.norm_eps);
-        let stem = Conv2d::new(&scope.pp("stem.0"), config.in_chans, first, window, true)?;
-        let stem_norm = LayerNorm::new(&scope.pp("stem.1"), first, eps)?;
-        let stages = scope.list("stages", config.dims.len(), |scope, index| stage(scope, config, index))?;
-        let fc = || Linear::new(&scope.pp("head.fc"), last, config.num_classes, true);
-        Ok(Self {
-            stages: DepthwiseStages::new(stem, stem_norm, stages),
-            norm: match config.head_norm {
-                true => LayerNorm::new(&scope.pp("head.norm"), last, eps)?,
-                // As files of masked autoencoders lack it, timm runs one that was never trained.
-                false => LayerNorm::plain(last, eps),
-            },
-            fc: (config.num_classes > 0).then(fc).transpose()?,
-        })
-    }
-}
-
-/// `ConvNeXtStage`.
+/// Builds `ConvNeXtStage`.
 fn stage(scope: &Scope, config: &Config, index: usize) -> Result<DepthwiseStage, ForwardError> {
     let (dim, depth) = (of_stage("dims", &config.dims, index)?, of_stage("depths", &config.depths, index)?);
     let kernel = of_stage("kernel_sizes", &config.kernel_sizes, index)?;
@@ -159,7 +153,7 @@ fn stage(scope: &Scope, config: &Config, index: usize) -> Result<DepthwiseStage,
     Ok(DepthwiseStage::new(index.checked_sub(1).map(downsample).transpose()?, blocks))
 }
 
-/// `ConvNeXtBlock`.
+/// Builds `ConvNeXtBlock`.
 fn block(scope: &Scope, config: &Config, dim: usize, kernel: usize) -> Result<DepthwiseBlock, ForwardError> {
     let linear = if config.conv_mlp { Linear::pointwise } else { Linear::new };
     let (sizes, activation) = ([dim, dim.saturating_mul(4), dim], activation(&config.act_layer)?);
@@ -167,18 +161,9 @@ fn block(scope: &Scope, config: &Config, dim: usize, kernel: usize) -> Result<De
     let [_, hidden, _] = sizes;
     let grn = || GlobalResponseNorm::new(&scope.pp("mlp.grn"), &[hidden], GRN_EPS);
     Ok(DepthwiseBlock::new(
-        Conv2d::depthwise(&scope.pp("conv_dw"), dim, Window::square(kernel, 1, kernel / 2), true)?,
+        Conv2d::depthwise(&scope.pp("conv_dw"), dim, Window::centered(kernel, 1), true)?,
         LayerNorm::new(&scope.pp("norm"), dim, config.norm_eps)?,
         mlp.normalized(config.use_grn.then(grn).transpose()?),
         config.layer_scale.then(|| LayerScale::new(scope, "gamma", dim)).transpose()?,
     ))
-}
-
-impl Forward for Whole {
-    fn forward(&self, pixels: &Pixels, cx: &mut Context<'_>) -> Result<Outputs, ForwardError> {
-        let places = |stage| [format!("stages.{stage}.downsample"), format!("stages.{stage}.blocks")];
-        let pooled = self.norm.forward(&self.stages.forward(pixels, places, cx)?.mean()?, cx)?;
-        cx.trace("head.norm", &pooled);
-        outputs_of_head(["pre_logits", "logits"], &pooled, self.fc.as_ref(), cx)
-    }
 }

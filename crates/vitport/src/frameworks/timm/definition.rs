@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 use super::super::source::{Described, WrittenConfig};
 use super::super::{Definition, Identity, Inquiry, SourceDefinition};
 use super::TimmDefinition;
+use super::registry::{Architecture, Tag};
 use crate::facts::{Evidence, Fact, FactError, Facts, Origin};
 use crate::finding::Head;
 use crate::mapping::Sources;
@@ -32,6 +33,10 @@ impl SourceDefinition for TimmDefinition {
 
     fn anchors(&self) -> &'static [&'static [&'static str]] {
         self.structure.recognised_by
+    }
+
+    fn registered(&self, architecture: &Architecture, tag: &Tag) -> Option<Facts> {
+        self.modules.contains(&architecture.module).then(|| self.facts_of(architecture, tag))
     }
 
     fn head(&self) -> Option<Head> {

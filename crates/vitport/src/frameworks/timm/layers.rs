@@ -1,6 +1,6 @@
-//! What timm's networks share (timm/layers): activations by timm's names and classes.
+//! What timm's networks share (timm/layers): activations by timm's names and classes, and the classifier.
 
-use crate::nn::{Activation, ForwardError};
+use crate::nn::{Activation, ForwardError, Linear, Scope};
 
 /// Lists activations by the name that timm takes (timm/layers/create_act.py) and by class (timm/layers/activations.py).
 const ACTIVATIONS: [(&str, &str, Activation); 5] = [
@@ -26,4 +26,18 @@ pub fn activation(name: &str) -> Result<Activation, ForwardError> {
 pub fn activation_name(given: &str) -> Option<&'static str> {
     let is_it = |name: &str, class: &str| given.eq_ignore_ascii_case(name) || given == class;
     ACTIVATIONS.iter().find(|(name, class, _)| is_it(name, class)).map(|(name, _, _)| *name)
+}
+
+/// Builds the last linear layer (timm/layers/classifier.py), which is the identity where there are no classes.
+///
+/// # Errors
+/// Returns what [`Linear::new`] does.
+pub(super) fn classifier(
+    scope: &Scope,
+    name: &str,
+    num_features: usize,
+    num_classes: usize,
+) -> Result<Option<Linear>, ForwardError> {
+    let new = || Linear::new(&scope.pp(name), num_features, num_classes, true);
+    (num_classes > 0).then(new).transpose()
 }

@@ -1,8 +1,9 @@
 //! The published model that a person says the source is like: where its preprocessing comes from, and its number of heads if it has
 //! the same sizes.
 
+use super::super::framework;
 use super::TimmDefinition;
-use super::registry::{self, Architecture, Tag};
+use super::registry::{Architecture, Tag};
 use crate::facts::{Evidence, FactError, Facts, Origin, Sourced};
 use crate::image::{CropMode, Filter};
 use crate::options::FactOptions;
@@ -22,9 +23,9 @@ impl Like {
     /// Returns [`FactError::UnknownName`] if the registry has none of that name.
     pub fn of(options: &FactOptions) -> Result<Option<Self>, FactError> {
         let Some(name) = &options.like else { return Ok(None) };
-        match registry::find(name) {
+        match framework::find(name) {
             Some(found) => Ok(Some(Self { architecture: found.architecture, tag: found.tag })),
-            None => Err(FactError::unknown_name(name, &registry::suggest(name))),
+            None => Err(framework::unknown_name(name)),
         }
     }
 

@@ -2,7 +2,6 @@
 
 mod arguments;
 pub mod beit;
-mod catalogue;
 mod classes;
 pub mod convnext;
 mod definition;
@@ -30,11 +29,12 @@ use self::field::{Field, Literal};
 pub use self::hub_config::TimmConfig;
 use self::like::Like;
 use self::preprocessing::Said;
-use self::registry::{Architecture, Tag};
+use self::registry::{Architecture, Found, Tag};
 use self::saved_module::SavedConfig;
 use self::structure::Structure;
 use self::training::Training;
-use super::framework::convertible;
+use super::framework::{self, convertible};
+use super::registry::known_model;
 use super::saved_modules::Role;
 use super::source::{Identity, Inquiry, Preparation, Transform};
 use super::{Framework, KnownModel, PublishedModel, SourceConfig};
@@ -45,27 +45,27 @@ use crate::source::ConfigFile;
 /// Declares a definition of timm's: all that is read generically, and how its network is built.
 #[derive(Debug)]
 pub struct TimmDefinition {
-    /// Its id.
+    /// Gives its id.
     id: &'static str,
-    /// What people call it: `timm's ViT`.
+    /// Says what people call it: `timm's ViT`.
     description: &'static str,
-    /// timm's modules whose architectures it defines.
+    /// Lists timm's modules whose architectures it defines.
     modules: &'static [&'static str],
-    /// What errors call these networks: `ViT`.
+    /// Says what errors call these networks: `ViT`.
     family: &'static str,
-    /// What its tensors show.
+    /// Says what its tensors show.
     structure: Structure,
-    /// The modules of a network that was saved whole.
+    /// Lists the modules of a network that was saved whole.
     saved_modules: &'static [Role],
-    /// What it depends on.
+    /// Says what it depends on.
     fields: &'static [Field],
-    /// What holds where nothing is said.
+    /// Says what holds where nothing is said.
     usual: &'static [(&'static str, Literal)],
-    /// Facts of `usual` with the value that holds instead where another fact has the value behind it.
+    /// Lists the facts of `usual` with the value that holds instead where another fact has the value behind it.
     usual_instead: &'static [(&'static str, Literal, &'static str, Literal)],
-    /// Facts of `usual`, each with a fact that leaves it open where it is true.
+    /// Lists the facts of `usual`, each with a fact that leaves it open where it is true.
     left_open: &'static [(&'static str, &'static str)],
-    /// The origin of what holds where nothing is said.
+    /// Gives the origin of what holds where nothing is said.
     by_definition: &'static str,
     /// Builds the network of a config.
     build: fn(&Map<String, Value>) -> Result<Network, ForwardError>,
@@ -102,7 +102,8 @@ impl TimmDefinition {
         let mut training = Training::of(source)?;
         let mut statements = config.as_ref().map(statements::of_config).transpose()?.unwrap_or_default();
         statements.append(&mut training.arguments);
-        inquiry.modules.read(self.family, self.saved_modules, |fact| self.otherwise(fact), evidence)?;
+        let modules = inquiry.modules;
+        let unread = modules.read(self.family, self.saved_modules, |fact| self.otherwise(fact), evidence)?;
         let saved = SavedConfig::of(inquiry.modules);
         training.names.splice(0..0, saved.as_ref().and_then(SavedConfig::name));
         let facts = evidence.facts();
@@ -205,6 +206,7 @@ impl TimmDefinition {
             published: model,
             preparation,
             read: training.read,
+            unread,
         })
     }
 
@@ -236,7 +238,7 @@ impl TimmDefinition {
                 Some(_) => registry::origin(&tag.full_name()),
                 None => named.of_default_tag(&tag.full_name()),
             };
-            let tag = named.tag.or_else(|| registry::tags_of(named.architecture.name).next())?;
+            let tag = named.tag.or_else(|| framework::tags_of(named.architecture.name).first().copied())?;
             Some((tag, origin(tag)))
         });
         let of_config = of_config.map(|size| {
@@ -420,7 +422,7 @@ impl TimmDefinition {
     }
 }
 
-/// Every definition of timm's.
+/// Lists every definition of timm's.
 const DEFINITIONS: [&TimmDefinition; 5] = [
     &vision_transformer::DEFINITION,
     &beit::DEFINITION,
@@ -429,19 +431,12 @@ const DEFINITIONS: [&TimmDefinition; 5] = [
     &regnet::DEFINITION,
 ];
 
-/// Returns the id of the definition that defines a tag's network, and the facts that the registry has of it; none for a module
-/// that is not defined here.
-pub fn facts_of(tag: &Tag) -> Option<(&'static str, Facts)> {
-    let definition = DEFINITIONS.into_iter().find(|definition| definition.modules.contains(&tag.module))?;
-    Some((definition.id, definition.facts_of(registry::architecture(tag.architecture)?, tag)))
-}
-
 /// Returns timm's modules whose architectures are defined here.
 fn modules() -> Vec<&'static str> {
     DEFINITIONS.into_iter().flat_map(|definition| definition.modules).copied().collect()
 }
 
-/// timm, as a framework.
+/// Stands for timm, as a framework.
 pub struct Timm;
 
 impl Framework for Timm {
@@ -482,19 +477,28 @@ impl Framework for Timm {
         })
     }
 
+    fn find(&self, name: &str) -> Option<Found> {
+        registry::find(name)
+    }
+
+    fn suggest(&self, name: &str) -> Vec<String> {
+        registry::suggest(name)
+    }
+
+    fn tags_of(&self, architecture: &str) -> Vec<&'static Tag> {
+        registry::tags_of(architecture).collect()
+    }
+
     fn published_in(&self, repository: &str) -> Option<PublishedModel> {
         let mut tags = registry::tags();
         tags.find(|tag| tag.hub_id.as_deref() == Some(repository)).map(Tag::published)
     }
 
     fn released_as(&self, file_name: &str) -> Option<PublishedModel> {
-        let is_its_name = |tag: &&Tag| {
-            tag.url.as_deref().and_then(|url| url.rsplit('/').next()).is_some_and(|name| name == file_name)
-        };
-        registry::tags().find(is_its_name).map(Tag::published)
+        registry::tags().find(|tag| tag.file_name() == Some(file_name)).map(Tag::published)
     }
 
     fn known_models(&self) -> Box<dyn Iterator<Item = KnownModel>> {
-        Box::new(registry::tags().map(catalogue::known_model))
+        Box::new(registry::tags().map(known_model))
     }
 }

@@ -4,12 +4,13 @@
 use serde_json::Value;
 use vitport_checkpoint::escape;
 
+use super::super::framework;
 use super::super::source::Inquiry;
 use super::field::Kind;
 use super::hub_config::TimmConfig;
 use super::registry::{self, Architecture, Tag};
 use super::training::Training;
-use super::{Framework, PublishedModel, TimmDefinition};
+use super::{PublishedModel, TimmDefinition};
 use crate::facts::{Contradiction, Fact, FactError, Facts, Origin, is_same};
 
 /// Describes an architecture that something names.
@@ -166,7 +167,7 @@ impl TimmDefinition {
     }
 
     fn find(&self, name: &str, origin: Origin) -> Option<Named> {
-        let found = registry::find(name)?;
+        let found = framework::find(name)?;
         let tag = (!found.default_tag).then_some(found.tag);
         let is_its_own = self.modules.contains(&found.architecture.module);
         is_its_own.then_some(Named { architecture: found.architecture, tag, origin })
@@ -177,17 +178,18 @@ impl TimmDefinition {
         if let Some(found) = self.find(name, origin) {
             return Ok(found);
         }
-        if let Some(error) = super::Timm.refuse_by_name(name) {
+        if let Some(error) = framework::refuse_by_name(name) {
             return Err(error);
         }
-        if let Some(module) = registry::module_of(name) {
+        let elsewhere = || framework::find(name).map(|found| found.architecture.module);
+        if let Some(module) = registry::module_of(name).or_else(elsewhere) {
             let reason = format!(
                 "it is of timm's family `{module}`, and the tensors are those of {}",
                 self.description
             );
             return Err(FactError::contradiction(stated, reason));
         }
-        Err(FactError::unknown_name(name, &registry::suggest(name)))
+        Err(framework::unknown_name(name))
     }
 
     /// Returns the first way in which the weights are not of an architecture, class count and what is `stated` apart, in words.

@@ -4,6 +4,7 @@
 
 use std::cmp::Ordering;
 
+use super::super::framework;
 use super::super::source::Inquiry;
 use super::TimmDefinition;
 use super::hub_config::TimmConfig;
@@ -151,7 +152,7 @@ fn of_tags(
     let comes_so = |tag: &&'static Tag| !is_jax || JAX_TAGS.iter().any(|start| tag.tag.starts_with(start));
     let all: Vec<&'static Tag> = architectures
         .iter()
-        .flat_map(|architecture| registry::tags_of(architecture.name))
+        .flat_map(|architecture| framework::tags_of(architecture.name))
         .filter(comes_so)
         .collect();
     let fits = |tag: &&&Tag| {
@@ -166,7 +167,9 @@ fn of_tags(
         if let Some(default) = default
             && (by_training || exact.is_empty() || exact.iter().any(|tag| tag.tag == default.tag))
         {
-            let name = format!("{}, timm's default for {}", default.full_name(), named.architecture.name);
+            let Architecture { name, .. } = named.architecture;
+            let framework = named.architecture.framework();
+            let name = format!("{}, {framework}'s default for {name}", default.full_name());
             return Ok(Sourced::new(of_tag(default, size), named.of_default_tag(&name)));
         }
     }

@@ -5,20 +5,20 @@ mod modules;
 
 use serde::Deserialize;
 
-use super::super::source::{Inquiry, lengths};
-use super::super::{build, of_stage};
+use super::super::build;
+use super::super::source::{Inquiry, axes};
 use super::TimmDefinition;
 use super::field::{Field, Kind, Literal};
-use super::layers::activation;
-use super::structure::{Sign, Structure};
+use super::layers::{activation, classifier};
+use super::structure::{Sign, Structure, channels};
 use crate::facts::{Evidence, FactError};
 use crate::nn::{
-    Activation, Context, Conv2d, ConvNorm, Forward, ForwardError, Linear, Outputs, Pixels, ResidualBlock,
-    ResidualStages, Scope, SqueezeExcite, Window, outputs_of_head,
+    Activation, ConvNorm, ForwardError, ResidualBlock, ResidualNames, ResidualNetwork, Scope, SqueezeExcite,
+    Window, residual_stages,
 };
 
 const FAMILY: &str = "RegNet";
-/// Default of `BatchNormAct2d`, which timm leaves as it is.
+/// Is the default of `BatchNormAct2d`, which timm leaves as it is.
 const EPS: f64 = 1e-5;
 const NO_STATISTICS: Literal = Literal::Text("a norm without running statistics");
 
@@ -35,6 +35,7 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
             ("preact", Sign::Part(&["s1.b1.norm1."], Literal::YES)),
             ("final_conv", Sign::Part(&["final_conv."], Literal::YES)),
             ("norm_layer", Sign::Lack("s1.b1.conv1.bn.running_mean", NO_STATISTICS, "the absence of")),
+            ("num_batches_tracked", Sign::Has("stem.bn.num_batches_tracked")),
             ("in_chans", Sign::Axis("stem.conv.weight", 1, 4)),
             ("stem_size", Sign::Edges("stem.conv.weight")),
             ("depths", Sign::CountFromOne("s{s1}.b")),
@@ -80,22 +81,20 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
     ],
     left_open: &[],
     by_definition: "timm's RegNet where nothing else is said",
-    build: |config| build("timm's RegNet", config, Whole::new),
+    build: |config| build("timm's RegNet", config, network),
 };
 
 /// Reads the widths of the stages and of the groups in them.
 fn check(inquiry: &Inquiry<'_>, evidence: &mut Evidence) -> Result<bool, FactError> {
     let tensors = inquiry.tensors;
-    let axis = |name: &str, axis: usize| {
-        let axes = lengths(tensors, name, 4, FAMILY)?;
-        Ok::<_, FactError>(axes.get(axis).copied().unwrap_or(0))
-    };
-    let (mut all, mut groups) = (vec![axis("stem.conv.weight", 0)?], 0);
-    for stage in 1..=tensors.count_indices_from(1, "s").min(4) {
-        all.push(axis(&format!("s{stage}.b1.conv3.conv.weight"), 0)?);
-        groups = groups.max(axis(&format!("s{stage}.b1.conv2.conv.weight"), 1)?);
+    let all = channels(tensors, "stem.conv.weight", ["s", ".b1.conv3.conv.weight"], FAMILY)?;
+    let mut groups = 0;
+    for stage in 1..all.len() {
+        let [_, in_group, ..] = axes::<4>(tensors, &format!("s{stage}.b1.conv2.conv.weight"), FAMILY)?;
+        groups = groups.max(in_group);
     }
-    let (inner, outputs) = (axis("s1.b1.conv1.conv.weight", 0)?, axis("s1.b1.conv3.conv.weight", 0)?);
+    let [inner, ..] = axes::<4>(tensors, "s1.b1.conv1.conv.weight", FAMILY)?;
+    let [outputs, ..] = axes::<4>(tensors, "s1.b1.conv3.conv.weight", FAMILY)?;
     evidence.weights("bottle_ratio", inner as f64 / outputs.max(1) as f64, "s1.b1.conv1.conv.weight");
     // Narrow stages have one smaller group.
     evidence.weights("group_size", groups, "the largest conv2.conv.weight");
@@ -103,57 +102,43 @@ fn check(inquiry: &Inquiry<'_>, evidence: &mut Evidence) -> Result<bool, FactErr
     Ok(true)
 }
 
-/// What a network is made of, under the names of timm's arguments.
+/// Holds what a network is made of, under the names of timm's arguments.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 struct Config {
-    /// Channels of the image.
+    /// Gives the channels of the image.
     pub in_chans: usize,
-    /// Classes of the head; 0 for a network without one.
+    /// Gives the classes of the head; 0 for a network without one.
     pub num_classes: usize,
-    /// Number of blocks of each stage.
+    /// Gives the number of blocks of each stage.
     pub depths: Vec<usize>,
-    /// Channels of the stem, and of what comes out of each stage.
+    /// Gives the channels of the stem, and of what comes out of each stage.
     pub num_chs: Vec<usize>,
-    /// Channels in a group of the 3×3 convolutions.
+    /// Gives the channels in a group of the 3×3 convolutions.
     pub group_size: usize,
-    /// Whether blocks have squeeze-excite: `se_ratio` is 0.25.
+    /// Says whether blocks have squeeze-excite: `se_ratio` is 0.25.
     pub se: bool,
-    /// timm's name of every activation.
+    /// Gives timm's name of every activation.
     pub act_layer: String,
 }
 
-struct Whole {
-    stages: ResidualStages,
-    fc: Option<Linear>,
+/// Builds `RegNet`.
+fn network(scope: &Scope, config: &Config) -> Result<ResidualNetwork, ForwardError> {
+    let act = activation(&config.act_layer)?;
+    let &[stem, .., last] = config.num_chs.as_slice() else {
+        return Err(ForwardError::config("num_chs has fewer than two entries"));
+    };
+    let (sizes, window) = ([config.in_chans, stem, 1], Window::centered(3, 2));
+    let stem = ConvNorm::named(scope, ["stem.conv", "stem.bn"], sizes, window, EPS, act)?;
+    let name = |stage, block| format!("s{}.b{}", stage + 1, block + 1);
+    let stages = residual_stages(&config.num_chs, &config.depths, true, |[stage, block], sizes, stride| {
+        bottleneck(&scope.pp(name(stage, block)), config, sizes, stride, act)
+    })?;
+    let names = ResidualNames { stem: "stem", block: name, outputs: ["pre_logits", "logits"] };
+    let fc = classifier(scope, "head.fc", last, config.num_classes)?;
+    Ok(ResidualNetwork::new(stem, None, stages, fc, names))
 }
 
-impl Whole {
-    fn new(scope: &Scope, config: &Config) -> Result<Self, ForwardError> {
-        let &[stem, .., last] = config.num_chs.as_slice() else {
-            return Err(ForwardError::config("num_chs has fewer than two entries"));
-        };
-        let (sizes, window) = ([config.in_chans, stem, 1], Window::square(3, 2, 1));
-        let act = activation(&config.act_layer)?;
-        let stage = |(index, &depth): (usize, &usize)| {
-            let [inputs, outputs] = [index, index + 1].map(|at| of_stage("num_chs", &config.num_chs, at));
-            let (inputs, outputs, scope) = (inputs?, outputs?, scope.pp(format!("s{}", index + 1)));
-            let block = |number: usize| {
-                let (inputs, stride) = if number == 1 { (inputs, 2) } else { (outputs, 1) };
-                bottleneck(&scope.pp(format!("b{number}")), config, [inputs, outputs], stride, act)
-            };
-            (1..=depth).map(block).collect()
-        };
-        let stages = config.depths.iter().enumerate().map(stage).collect::<Result<_, _>>()?;
-        let stem = ConvNorm::named(scope, ["stem.conv", "stem.bn"], sizes, window, EPS, act)?;
-        let fc = || Linear::new(&scope.pp("head.fc"), last, config.num_classes, true);
-        Ok(Self {
-            stages: ResidualStages::new(stem, None, stages),
-            fc: (config.num_classes > 0).then(fc).transpose()?,
-        })
-    }
-}
-
-/// `Bottleneck`, of ratio 1.
+/// Builds `Bottleneck`, of ratio 1.
 fn bottleneck(
     scope: &Scope,
     config: &Config,
@@ -165,28 +150,18 @@ fn bottleneck(
         let sizes = [inputs, outputs, groups];
         ConvNorm::named(&scope.pp(name), ["conv", "bn"], sizes, window, EPS, act)
     };
-    let (one, none) = (Window::square(1, 1, 0), Activation::Identity);
+    let none = Activation::Identity;
     let groups = outputs / config.group_size.min(outputs).max(1);
     let layers = vec![
-        layer("conv1", [inputs, 1], one, act)?,
-        layer("conv2", [outputs, groups], Window::square(3, stride, 1), act)?,
-        layer("conv3", [outputs, 1], one, none)?,
+        layer("conv1", [inputs, 1], Window::centered(1, 1), act)?,
+        layer("conv2", [outputs, groups], Window::centered(3, stride), act)?,
+        layer("conv3", [outputs, 1], Window::centered(1, 1), none)?,
     ];
-    let downsample = || layer("downsample", [inputs, 1], Window::square(1, stride, 0), none);
+    let downsample = || layer("downsample", [inputs, 1], Window::centered(1, stride), none);
     let se = || {
-        let (scope, reduced) = (scope.pp("se"), (inputs as f64 * 0.25).round_ties_even() as usize);
-        let fc1 = Conv2d::new(&scope.pp("fc1"), outputs, reduced, one, true)?;
-        let fc2 = Conv2d::new(&scope.pp("fc2"), reduced, outputs, one, true)?;
-        Ok::<_, ForwardError>(SqueezeExcite::new(fc1, act, fc2, Activation::Sigmoid))
+        let sizes = [outputs, (inputs as f64 * 0.25).round_ties_even() as usize];
+        SqueezeExcite::named(&scope.pp("se"), ["fc1", "fc2"], sizes, [act, Activation::Sigmoid])
     };
     let shortcut = (stride != 1 || inputs != outputs).then(downsample).transpose()?;
     Ok(ResidualBlock::new(layers, shortcut, act).excited(config.se.then(se).transpose()?))
-}
-
-impl Forward for Whole {
-    fn forward(&self, pixels: &Pixels, cx: &mut Context<'_>) -> Result<Outputs, ForwardError> {
-        let block = |stage, block| format!("s{}.b{}", stage + 1, block + 1);
-        let pooled = self.stages.forward(pixels, "stem", block, cx)?.mean()?;
-        outputs_of_head(["pre_logits", "logits"], &pooled, self.fc.as_ref(), cx)
-    }
 }

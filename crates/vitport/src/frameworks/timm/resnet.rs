@@ -5,20 +5,20 @@ mod modules;
 
 use serde::Deserialize;
 
-use super::super::source::{Inquiry, lengths};
-use super::super::{build, of_stage};
+use super::super::build;
+use super::super::source::{Inquiry, axes};
 use super::TimmDefinition;
 use super::field::{Field, Kind, Literal};
-use super::layers::activation;
-use super::structure::{Sign, Structure};
+use super::layers::{activation, classifier};
+use super::structure::{Sign, Structure, channels};
 use crate::facts::{Evidence, FactError};
 use crate::nn::{
-    Activation, Context, ConvNorm, Forward, ForwardError, Linear, MaxPool2d, Outputs, Pixels, ResidualBlock,
-    ResidualStages, Scope, Window, outputs_of_head,
+    Activation, ConvNorm, ForwardError, MaxPool2d, ResidualBlock, ResidualNames, ResidualNetwork, Scope,
+    Window, residual_stages,
 };
 
 const FAMILY: &str = "ResNet";
-/// Default of `torch.nn.BatchNorm2d`, which timm leaves as it is.
+/// Is the default of `torch.nn.BatchNorm2d`, which timm leaves as it is.
 const EPS: f64 = 1e-5;
 const NO_STATISTICS: Literal = Literal::Text("a norm without running statistics");
 
@@ -38,6 +38,7 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
             ("attention", Sign::Part(&["layer1.0.se."], Literal::YES)),
             ("replace_stem_pool", Sign::Part(&["maxpool."], Literal::YES)),
             ("norm_layer", Sign::Lack("bn1.running_mean", NO_STATISTICS, "the absence of")),
+            ("num_batches_tracked", Sign::Has("bn1.num_batches_tracked")),
             ("in_chans", Sign::Axis("conv1.weight", 1, 4)),
             ("stem_size", Sign::Edges("conv1.weight")),
             ("bottleneck", Sign::Has("layer1.0.conv3.weight")),
@@ -82,89 +83,64 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
     ],
     left_open: &[],
     by_definition: "timm's ResNet where nothing else is said",
-    build: |config| build("timm's ResNet", config, Whole::new),
+    build: |config| build("timm's ResNet", config, network),
 };
 
 /// Reads the widths of the stages as timm's arguments have them.
 fn check(inquiry: &Inquiry<'_>, evidence: &mut Evidence) -> Result<bool, FactError> {
     let tensors = inquiry.tensors;
-    let axes = |name: &str| lengths(tensors, name, 4, FAMILY);
-    let mut all = vec![axes("conv1.weight")?.first().copied().unwrap_or(0)];
-    let has_bottlenecks = tensors.has("layer1.0.conv3.weight");
-    let (last, expansion) = if has_bottlenecks { ("conv3", 4) } else { ("conv2", 1) };
-    for stage in 1..=tensors.count_indices_from(1, "layer").min(4) {
-        all.extend(axes(&format!("layer{stage}.0.{last}.weight"))?.first());
-    }
+    let (last, expansion) = if tensors.has("layer1.0.conv3.weight") { ("conv3", 4) } else { ("conv2", 1) };
+    let all = channels(tensors, "conv1.weight", ["layer", &format!(".0.{last}.weight")], FAMILY)?;
     let planes: Vec<u64> = all.iter().skip(1).map(|outputs| outputs / expansion).collect();
-    let (&[reduced, ..], &[width, in_group, ..]) =
-        (axes("layer1.0.conv1.weight")?, axes("layer1.0.conv2.weight")?)
-    else {
-        return Ok(false);
-    };
+    let [reduced, ..] = axes::<4>(tensors, "layer1.0.conv1.weight", FAMILY)?;
+    let [width, in_group, ..] = axes::<4>(tensors, "layer1.0.conv2.weight", FAMILY)?;
     let ratio = |whole: u64, part: u64| whole.checked_div(part).unwrap_or(0);
     let groups = ratio(reduced, in_group);
-    let plane = planes.first().copied().unwrap_or(0);
+    let of_all_groups = planes.first().copied().unwrap_or(0).saturating_mul(groups);
     evidence.weights("cardinality", groups, "layer1.0.conv2.weight");
-    evidence.weights(
-        "base_width",
-        ratio(width.saturating_mul(64), plane.saturating_mul(groups)),
-        "layer1.0.conv2.weight",
-    );
+    evidence.weights("base_width", ratio(width.saturating_mul(64), of_all_groups), "layer1.0.conv2.weight");
     evidence.weights("block_reduce_first", ratio(width, reduced), "layer1.0.conv1.weight");
     evidence.weights("channels", planes, format!("{last}.weight"));
     evidence.weights("num_chs", all, format!("{last}.weight"));
     Ok(true)
 }
 
-/// What a network is made of, under the names of timm's arguments.
+/// Holds what a network is made of, under the names of timm's arguments.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 struct Config {
-    /// Channels of the image.
+    /// Gives the channels of the image.
     pub in_chans: usize,
-    /// Classes of the head; 0 for a network without one.
+    /// Gives the classes of the head; 0 for a network without one.
     pub num_classes: usize,
-    /// Number of blocks of each stage.
+    /// Gives the number of blocks of each stage.
     pub layers: Vec<usize>,
-    /// Channels of the stem, and of what comes out of each stage.
+    /// Gives the channels of the stem, and of what comes out of each stage.
     pub num_chs: Vec<usize>,
-    /// Whether blocks are bottlenecks of three convolutions: `block` is `Bottleneck`.
+    /// Says whether blocks are bottlenecks of three convolutions: `block` is `Bottleneck`.
     pub bottleneck: bool,
-    /// timm's name of every activation.
+    /// Gives timm's name of every activation.
     pub act_layer: String,
 }
 
-struct Whole {
-    stages: ResidualStages,
-    fc: Option<Linear>,
+/// Builds `ResNet`.
+fn network(scope: &Scope, config: &Config) -> Result<ResidualNetwork, ForwardError> {
+    let act = activation(&config.act_layer)?;
+    let &[stem_chs, .., last] = config.num_chs.as_slice() else {
+        return Err(ForwardError::config("num_chs has fewer than two entries"));
+    };
+    let sizes = [config.in_chans, stem_chs, 1];
+    let stem = ConvNorm::named(scope, ["conv1", "bn1"], sizes, Window::centered(7, 2), EPS, act)?;
+    let pool = MaxPool2d::new(Window::centered(3, 2), false);
+    let name = |stage, block| format!("layer{}.{block}", stage + 1);
+    let stages = residual_stages(&config.num_chs, &config.layers, false, |[stage, block], sizes, stride| {
+        residual_block(&scope.pp(name(stage, block)), config.bottleneck, sizes, stride, act)
+    })?;
+    let names = ResidualNames { stem: "maxpool", block: name, outputs: ["pre_logits", "logits"] };
+    let fc = classifier(scope, "fc", last, config.num_classes)?;
+    Ok(ResidualNetwork::new(stem, Some(pool), stages, fc, names))
 }
 
-impl Whole {
-    fn new(scope: &Scope, config: &Config) -> Result<Self, ForwardError> {
-        let &[stem_chs, .., last] = config.num_chs.as_slice() else {
-            return Err(ForwardError::config("num_chs has fewer than two entries"));
-        };
-        let (window, act) = (Window::square(7, 2, 3), activation(&config.act_layer)?);
-        let sizes = [config.in_chans, stem_chs, 1];
-        let stem = ConvNorm::named(scope, ["conv1", "bn1"], sizes, window, EPS, act)?;
-        let stage = |(index, &depth): (usize, &usize)| {
-            let [inputs, outputs] = [index, index + 1].map(|at| of_stage("num_chs", &config.num_chs, at));
-            let (inputs, outputs, stride) = (inputs?, outputs?, if index == 0 { 1 } else { 2 });
-            scope.list(&format!("layer{}", index + 1), depth, |scope, block| {
-                let (inputs, stride) = if block == 0 { (inputs, stride) } else { (outputs, 1) };
-                residual_block(scope, config.bottleneck, [inputs, outputs], stride, act)
-            })
-        };
-        let stages = config.layers.iter().enumerate().map(stage).collect::<Result<_, _>>()?;
-        let fc = || Linear::new(&scope.pp("fc"), last, config.num_classes, true);
-        let pool = MaxPool2d::new(Window::square(3, 2, 1), false);
-        Ok(Self {
-            stages: ResidualStages::new(stem, Some(pool), stages),
-            fc: (config.num_classes > 0).then(fc).transpose()?,
-        })
-    }
-}
-
-/// `BasicBlock` or `Bottleneck`.
+/// Builds `BasicBlock` or `Bottleneck`.
 fn residual_block(
     scope: &Scope,
     is_bottleneck: bool,
@@ -172,30 +148,24 @@ fn residual_block(
     stride: usize,
     act: Activation,
 ) -> Result<ResidualBlock, ForwardError> {
-    let (three, one) = (|stride| Window::square(3, stride, 1), |stride| Window::square(1, stride, 0));
-    let layer = |names, from, to, window, act| ConvNorm::named(scope, names, [from, to, 1], window, EPS, act);
-    let (planes, none) = (if is_bottleneck { outputs / 4 } else { outputs }, Activation::Identity);
+    let layer = |names, [from, to]: [usize; 2], kernel, stride, act| {
+        ConvNorm::named(scope, names, [from, to, 1], Window::centered(kernel, stride), EPS, act)
+    };
+    let none = Activation::Identity;
     let layers = if is_bottleneck {
+        let planes = outputs / 4;
         vec![
-            layer(["conv1", "bn1"], inputs, planes, one(1), act)?,
-            layer(["conv2", "bn2"], planes, planes, three(stride), act)?,
-            layer(["conv3", "bn3"], planes, outputs, one(1), none)?,
+            layer(["conv1", "bn1"], [inputs, planes], 1, 1, act)?,
+            layer(["conv2", "bn2"], [planes, planes], 3, stride, act)?,
+            layer(["conv3", "bn3"], [planes, outputs], 1, 1, none)?,
         ]
     } else {
         vec![
-            layer(["conv1", "bn1"], inputs, planes, three(stride), act)?,
-            layer(["conv2", "bn2"], planes, outputs, three(1), none)?,
+            layer(["conv1", "bn1"], [inputs, outputs], 3, stride, act)?,
+            layer(["conv2", "bn2"], [outputs, outputs], 3, 1, none)?,
         ]
     };
-    let downsample = || layer(["downsample.0", "downsample.1"], inputs, outputs, one(stride), none);
+    let downsample = || layer(["downsample.0", "downsample.1"], [inputs, outputs], 1, stride, none);
     let shortcut = (stride != 1 || inputs != outputs).then(downsample).transpose()?;
     Ok(ResidualBlock::new(layers, shortcut, act))
-}
-
-impl Forward for Whole {
-    fn forward(&self, pixels: &Pixels, cx: &mut Context<'_>) -> Result<Outputs, ForwardError> {
-        let block = |stage, block| format!("layer{}.{block}", stage + 1);
-        let pooled = self.stages.forward(pixels, "maxpool", block, cx)?.mean()?;
-        outputs_of_head(["pre_logits", "logits"], &pooled, self.fc.as_ref(), cx)
-    }
 }

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::super::source::{Inquiry, lengths};
+use super::super::source::{Inquiry, axes, lengths};
 use super::field::Literal;
 use crate::facts::{Evidence, FactError, is_same};
 use crate::mapping::Sources;
@@ -14,11 +14,11 @@ const MOST_STAGES: u64 = 8;
 /// Declares what a definition knows of its tensors.
 #[derive(Debug)]
 pub(super) struct Structure {
-    /// Groups of beginnings of names. Of each group a tensor has one.
+    /// Lists groups of beginnings of names. Of each group a tensor has one.
     pub recognised_by: &'static [&'static [&'static str]],
-    /// Parts of names that only other networks have.
+    /// Lists the parts of names that only other networks have.
     pub unlike: &'static [&'static str],
-    /// What shows each fact, in the order in which facts are listed. Variants of `other_if` come before sizes.
+    /// Says what shows each fact, in the order in which facts are listed. Variants of `other_if` come before sizes.
     pub signs: &'static [(&'static str, Sign)],
     /// Variants whose sizes are not read, as their shapes mean something else: facts with their values.
     pub other_if: &'static [(&'static str, Literal)],
@@ -33,32 +33,32 @@ pub(super) type Check = fn(&Inquiry<'_>, &mut Evidence) -> Result<bool, FactErro
 /// a list with an entry for each; `{b}` stands for the first block of a stage. Origins name what follows the last of these.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Sign {
-    /// The fact has this value if a name begins with one of these, and is otherwise not said.
+    /// Says that the fact has this value if a name begins with one of these, and is otherwise not said.
     Part(&'static [&'static str], Literal),
-    /// The fact has this value if there is no such tensor and nothing else is said of it. The origin has these words before the
-    /// tensor's name.
+    /// Says that the fact has this value if there is no such tensor and nothing else is said of it. The origin has these words
+    /// before the tensor's name.
     Lack(&'static str, Literal, &'static str),
-    /// The fact has this value if there is the first tensor and not the second, and is otherwise not said.
+    /// Says that the fact has this value if there is the first tensor and not the second, and is otherwise not said.
     Without(&'static str, &'static str, Literal),
-    /// The length of the second of three axes, if there is such a tensor.
+    /// Stands for the length of the second of three axes, if there is such a tensor.
     Tokens(&'static str),
-    /// Whether there is one of these tensors.
+    /// Says whether there is one of these tensors.
     NeedsOne(&'static [&'static str]),
-    /// Whether there is this tensor, without which the network is another one.
+    /// Says whether there is this tensor, without which the network is another one.
     Needs(&'static str),
-    /// Whether there is this tensor.
+    /// Says whether there is this tensor.
     Has(&'static str),
-    /// Whether this tensor is a kernel, of four axes.
+    /// Says whether this tensor is a kernel, of four axes.
     IsKernel(&'static str),
-    /// The length of an axis, counted from 0, of a tensor that has the given number of them.
+    /// Stands for the length of an axis, counted from 0, of a tensor that has the given number of them.
     Axis(&'static str, usize, usize),
-    /// Height and width of a kernel.
+    /// Stands for the height and width of a kernel.
     Edges(&'static str),
-    /// How many numbers from 0 on follow this name.
+    /// Counts the numbers from 0 on that follow this name.
     Count(&'static str),
-    /// How many numbers from 1 on follow this name, without a dot between.
+    /// Counts the numbers from 1 on that follow this name, without a dot between.
     CountFromOne(&'static str),
-    /// The rows of a linear layer's weight, 0 if there is no such layer.
+    /// Stands for the rows of a linear layer's weight, 0 if there is no such layer.
     Classes(&'static str),
 }
 
@@ -207,4 +207,21 @@ impl Sign {
             },
         })
     }
+}
+
+/// Returns the channels of the stem and those that come out of each of at most four stages, of the kernels that have these names: `stage` is what
+/// stands before and after the number of a stage, which is counted from 1.
+///
+/// # Errors
+/// Returns [`FactError::Misshapen`] for a tensor that is missing or is not a kernel.
+pub(super) fn channels(
+    tensors: &Sources,
+    stem: &str,
+    [before, after]: [&str; 2],
+    family: &'static str,
+) -> Result<Vec<u64>, FactError> {
+    let stages = 1..=tensors.count_indices_from(1, before).min(4);
+    let names = stages.map(|stage| format!("{before}{stage}{after}"));
+    let kernels = [stem.to_owned()].into_iter().chain(names);
+    kernels.map(|name| Ok(axes::<4>(tensors, &name, family)?[0])).collect()
 }

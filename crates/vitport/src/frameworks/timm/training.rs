@@ -16,19 +16,19 @@ use crate::training::{Record, Records};
 /// Says what an argument of a training program is.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Meaning {
-    /// The name of one of timm's architectures.
+    /// Stands for the name of one of timm's architectures.
     Architecture,
-    /// The name of one of MAE's (models_vit.py, models_mae.py), which are timm's at 224 pixels.
+    /// Stands for the name of one of MAE's (models_vit.py, models_mae.py), which are timm's at 224 pixels.
     MaeArchitecture,
-    /// An argument of the network's constructor, under timm's name.
+    /// Stands for an argument of the network's constructor, under timm's name.
     Argument(&'static str),
-    /// Arguments of the network's constructor, by timm's names.
+    /// Stands for the arguments of the network's constructor, by timm's names.
     Arguments,
-    /// How tokens are pooled: a name of timm's, or whether they are averaged.
+    /// Says how tokens are pooled: a name of timm's, or whether they are averaged.
     Pooling,
-    /// The size of the image: one edge, height and width, or channels, height and width.
+    /// Stands for the size of the image: one edge, height and width, or channels, height and width.
     Size,
-    /// A key of timm's preprocessing.
+    /// Stands for a key of timm's preprocessing.
     Image(&'static str),
 }
 
@@ -46,7 +46,7 @@ struct Program {
     transform: fn(&Records, &str) -> Option<(Preprocessing, &'static str)>,
 }
 
-/// timm's `train.py`; images as in timm/data/config.py, `resolve_data_config`.
+/// Describes timm's `train.py`; images as in timm/data/config.py, `resolve_data_config`.
 const TIMM: Program = Program {
     roots: &["args"],
     known_by: &["model", "gp"],
@@ -68,7 +68,7 @@ const TIMM: Program = Program {
     transform: |_, _| None,
 };
 
-/// MAE's `main_finetune.py` and `main_linprobe.py`; images as in its util/datasets.py.
+/// Describes MAE's `main_finetune.py` and `main_linprobe.py`; images as in its util/datasets.py.
 const MAE: Program = Program {
     roots: &["args"],
     known_by: &["model", "nb_classes", "global_pool"],
@@ -87,7 +87,7 @@ const MAE: Program = Program {
     },
 };
 
-/// MAE's `main_pretrain.py`, which evaluates on no images.
+/// Describes MAE's `main_pretrain.py`, which evaluates on no images.
 const MAE_PRETRAIN: Program = Program {
     roots: &["args"],
     known_by: &["model", "mask_ratio", "norm_pix_loss"],
@@ -96,7 +96,7 @@ const MAE_PRETRAIN: Program = Program {
     transform: |_, _| None,
 };
 
-/// DeiT's `main.py`; images as in its datasets.py, which does not resize those of 32 pixels and less.
+/// Describes DeiT's `main.py`; images as in its datasets.py, which does not resize those of 32 pixels and less.
 const DEIT: Program = Program {
     roots: &["args"],
     known_by: &["model", "nb_classes", "input_size"],
@@ -114,7 +114,7 @@ const DEIT: Program = Program {
     },
 };
 
-/// Any other program, by the names that are usual.
+/// Describes any other program, by the names that are usual.
 const OTHER: Program = Program {
     roots: &["args", "hyper_parameters", "hparams", "config", ""],
     known_by: &[],
@@ -168,7 +168,7 @@ const OTHER: Program = Program {
     transform: |_, _| None,
 };
 
-/// Every program, the ones known by more first.
+/// Lists every program, the ones known by more first.
 const PROGRAMS: [&Program; 5] = [&MAE, &MAE_PRETRAIN, &DEIT, &TIMM, &OTHER];
 
 /// Lists the beginnings of MAE's names, and timm's names of the same networks.

@@ -141,6 +141,8 @@ impl Forward for Vit {
         }
         let tokens = Norm::forward_if(self.norm.as_ref(), tokens, cx)?;
         cx.trace("norm", &tokens);
-        self.head.forward(&tokens, cx)
+        let mut outputs = self.head.forward(&tokens, cx)?;
+        outputs.push("forward_features[0]", tokens.row(0).unwrap_or_default());
+        Ok(outputs)
     }
 }

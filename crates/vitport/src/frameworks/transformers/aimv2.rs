@@ -21,7 +21,7 @@ pub const DEFINITION: OneClass = OneClass {
     build: |config| build("Aimv2VisionConfig", config, Aimv2VisionModel::new),
 };
 
-/// The keys of `config.json` that the forward pass depends on.
+/// Holds the keys of `config.json` that the forward pass depends on.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 struct Aimv2VisionConfig {
     hidden_size: usize,
@@ -73,7 +73,7 @@ impl Aimv2VisionModel {
     }
 }
 
-/// `Aimv2EncoderLayer`.
+/// Builds `Aimv2EncoderLayer`.
 fn layer(scope: &Scope, config: &Aimv2VisionConfig) -> Result<EncoderLayer, ForwardError> {
     let Aimv2VisionConfig { hidden_size: width, intermediate_size: hidden, rms_norm_eps: eps, .. } = *config;
     let linear = |name: &str, inputs, outputs| {

@@ -37,7 +37,7 @@ pub const DEFINITION: TwoClasses = TwoClasses {
     },
 };
 
-/// The keys of `config.json` that the forward pass depends on.
+/// Holds the keys of `config.json` that the forward pass depends on.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 struct BeitConfig {
     hidden_size: usize,
@@ -84,11 +84,11 @@ struct BeitModel {
     classifier: Option<Linear>,
 }
 
-/// The last norm and what it is given.
+/// Holds the last norm and says what it is given.
 enum BeitPooler {
-    /// `pooler.layernorm` of the mean over patches; nothing is normalised before it.
+    /// Stands for `pooler.layernorm` of the mean over patches; nothing is normalised before it.
     Mean(LayerNorm),
-    /// `layernorm` of all tokens, of which the class token is taken.
+    /// Stands for `layernorm` of all tokens, of which the class token is taken.
     ClassToken(LayerNorm),
 }
 
@@ -167,7 +167,7 @@ impl Forward for BeitModel {
     }
 }
 
-/// `BeitLayer`.
+/// Stands for `BeitLayer`.
 struct BeitLayer {
     layer: EncoderLayer,
     bias: Option<RelativePositionBias>,

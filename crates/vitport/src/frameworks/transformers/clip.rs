@@ -32,7 +32,7 @@ pub const DEFINITION: TwoClasses = TwoClasses {
     },
 };
 
-/// The keys of `config.json` that the forward pass depends on.
+/// Holds the keys of `config.json` that the forward pass depends on.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 struct CLIPVisionConfig {
     hidden_size: usize,
@@ -47,7 +47,7 @@ struct CLIPVisionConfig {
     layer_norm_eps: f64,
 }
 
-/// `CLIPVisionTransformer`, and the projection after it.
+/// Stands for `CLIPVisionTransformer`, and the projection after it.
 struct CLIPVisionTransformer {
     input: [usize; 3],
     class_embedding: Parameter,
@@ -117,7 +117,7 @@ impl Forward for CLIPVisionTransformer {
     }
 }
 
-/// `CLIPEncoderLayer`.
+/// Stands for `CLIPEncoderLayer`.
 struct CLIPEncoderLayer {
     layer_norm1: LayerNorm,
     self_attn: SelfAttention,

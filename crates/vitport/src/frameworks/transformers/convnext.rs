@@ -7,15 +7,14 @@ use super::super::{build, of_stage};
 use super::activations::activation;
 use super::{ImageSize, Labels, Task, TwoClasses, exported_defaults};
 use crate::nn::{
-    Context, Conv2d, DepthwiseBlock, DepthwiseStage, DepthwiseStages, Forward, ForwardError,
-    GlobalResponseNorm, LayerNorm, LayerScale, Linear, Mlp, NormConv, Outputs, Pixels, Scope, Window,
-    outputs_of_head,
+    Conv2d, DepthwiseBlock, DepthwiseNames, DepthwiseNetwork, DepthwiseStage, ForwardError,
+    GlobalResponseNorm, LayerNorm, LayerScale, Linear, Mlp, NormConv, Scope, Window,
 };
 
-/// Default of `ConvNextLayerNorm`, which every normalisation but the last is built with.
+/// Is the default of `ConvNextLayerNorm`, which every normalisation but the last is built with.
 const LAYER_NORM_EPS: f64 = 1e-6;
 
-/// The epsilon of `ConvNextV2GRN`.
+/// Gives the epsilon of `ConvNextV2GRN`.
 const GRN_EPS: f64 = 1e-6;
 
 /// Declares the definition.
@@ -26,9 +25,7 @@ pub const DEFINITION: TwoClasses = TwoClasses {
     defaults: |_| exported_defaults(include_str!("../../../data/transformers/convnext.v4.json")),
     ignored_keys: &["image_size"],
     build: |config, has_classifier| {
-        build("ConvNextConfig", config, |root, config| {
-            ConvNextModel::new(root, config, has_classifier, Version::One)
-        })
+        build("ConvNextConfig", config, |root, config| network(root, config, has_classifier, Version::One))
     },
 };
 
@@ -41,7 +38,7 @@ pub(super) enum Version {
     Two,
 }
 
-/// The keys of `config.json` that the forward pass depends on.
+/// Holds the keys of `config.json` that the forward pass depends on.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub(super) struct ConvNextConfig {
     num_channels: usize,
@@ -51,48 +48,42 @@ pub(super) struct ConvNextConfig {
     depths: Vec<usize>,
     hidden_act: String,
     layer_norm_eps: f64,
-    /// A key of the first version only.
+    /// Gives a key of the first version only.
     #[serde(default)]
     layer_scale_init_value: f64,
     #[serde(flatten)]
     labels: Labels,
 }
 
-pub(super) struct ConvNextModel {
-    encoder: DepthwiseStages,
-    layernorm: LayerNorm,
-    classifier: Option<Linear>,
+/// Builds `ConvNextModel` or `ConvNextV2Model`, with a classifier or without.
+pub(super) fn network(
+    root: &Scope,
+    config: &ConvNextConfig,
+    has_classifier: bool,
+    version: Version,
+) -> Result<DepthwiseNetwork, ForwardError> {
+    let prefix = if version == Version::Two { "convnextv2" } else { "convnext" };
+    let scope = if has_classifier { root.pp(prefix) } else { root.clone() };
+    let (embeddings, channels) = (scope.pp("embeddings"), config.num_channels);
+    let window = Window::patches(config.patch_size.sides());
+    let Some(&[first, .., last]) = config.hidden_sizes.get(..config.num_stages) else {
+        return Err(ForwardError::config("hidden_sizes has fewer entries than num_stages, or than two"));
+    };
+    let patches = Conv2d::new(&embeddings.pp("patch_embeddings"), channels, first, window, true)?;
+    let stem = (patches, LayerNorm::new(&embeddings.pp("layernorm"), first, LAYER_NORM_EPS)?);
+    let stages =
+        scope.list("encoder.stages", config.num_stages, |scope, i| stage(scope, config, i, version))?;
+    let norm = LayerNorm::new(&scope.pp("layernorm"), last, config.layer_norm_eps)?;
+    let classifier = || Linear::new(&root.pp("classifier"), last, config.labels.count(), true);
+    let names = DepthwiseNames {
+        stage: |stage| ["downsampling_layer", "layers"].map(|part| format!("encoder.stages.{stage}.{part}")),
+        norm: "layernorm",
+        outputs: ["pooler_output", "logits"],
+    };
+    Ok(DepthwiseNetwork::new(stem, stages, norm, has_classifier.then(classifier).transpose()?, names))
 }
 
-impl ConvNextModel {
-    /// Makes the network, with a classifier or without.
-    pub(super) fn new(
-        root: &Scope,
-        config: &ConvNextConfig,
-        has_classifier: bool,
-        version: Version,
-    ) -> Result<Self, ForwardError> {
-        let prefix = if version == Version::Two { "convnextv2" } else { "convnext" };
-        let scope = if has_classifier { root.pp(prefix) } else { root.clone() };
-        let (embeddings, channels) = (scope.pp("embeddings"), config.num_channels);
-        let window = Window::patches(config.patch_size.sides());
-        let Some(&[first, .., last]) = config.hidden_sizes.get(..config.num_stages) else {
-            return Err(ForwardError::config("hidden_sizes has fewer entries than num_stages, or than two"));
-        };
-        let patches = Conv2d::new(&embeddings.pp("patch_embeddings"), channels, first, window, true)?;
-        let norm = LayerNorm::new(&embeddings.pp("layernorm"), first, LAYER_NORM_EPS)?;
-        let stages =
-            scope.list("encoder.stages", config.num_stages, |scope, i| stage(scope, config, i, version))?;
-        let classifier = || Linear::new(&root.pp("classifier"), last, config.labels.count(), true);
-        Ok(Self {
-            encoder: DepthwiseStages::new(patches, norm, stages),
-            layernorm: LayerNorm::new(&scope.pp("layernorm"), last, config.layer_norm_eps)?,
-            classifier: has_classifier.then(classifier).transpose()?,
-        })
-    }
-}
-
-/// `ConvNextStage`.
+/// Builds `ConvNextStage`.
 fn stage(
     scope: &Scope,
     config: &ConvNextConfig,
@@ -112,7 +103,7 @@ fn stage(
     Ok(DepthwiseStage::new(index.checked_sub(1).map(downsample).transpose()?, layers))
 }
 
-/// `ConvNextLayer`.
+/// Builds `ConvNextLayer`.
 fn layer(
     scope: &Scope,
     config: &ConvNextConfig,
@@ -126,19 +117,9 @@ fn layer(
     let [_, hidden, _] = sizes;
     let grn = || GlobalResponseNorm::new(&scope.pp("grn"), &[1, 1, 1, hidden], GRN_EPS);
     Ok(DepthwiseBlock::new(
-        Conv2d::depthwise(&scope.pp("dwconv"), width, Window::square(7, 1, 3), true)?,
+        Conv2d::depthwise(&scope.pp("dwconv"), width, Window::centered(7, 1), true)?,
         LayerNorm::new(&scope.pp("layernorm"), width, LAYER_NORM_EPS)?,
         mlp.normalized((version == Version::Two).then(grn).transpose()?),
         (version == Version::One && config.layer_scale_init_value > 0.0).then(scale).transpose()?,
     ))
-}
-
-impl Forward for ConvNextModel {
-    fn forward(&self, pixels: &Pixels, cx: &mut Context<'_>) -> Result<Outputs, ForwardError> {
-        let name = |stage| format!("encoder.stages.{stage}");
-        let places = |stage| [name(stage) + ".downsampling_layer", name(stage) + ".layers"];
-        let pooled = self.layernorm.forward(&self.encoder.forward(pixels, places, cx)?.mean()?, cx)?;
-        cx.trace("layernorm", &pooled);
-        outputs_of_head(["pooler_output", "logits"], &pooled, self.classifier.as_ref(), cx)
-    }
 }

@@ -12,15 +12,15 @@ use crate::nn::{
     Heads, LayerNorm, Linear, Matrix, Mlp, Network, Outputs, Parameter, Pixels, Scope, Window, prepend,
 };
 
-/// Default of `torch.nn.LayerNorm`, which every normalisation of the class is built with.
+/// Is the default of `torch.nn.LayerNorm`, which every normalisation of the class is built with.
 const LAYER_NORM_EPS: f64 = 1e-5;
-/// Default of `torch.nn.BatchNorm2d`.
+/// Is the default of `torch.nn.BatchNorm2d`.
 const BATCH_NORM_EPS: f64 = 1e-5;
 
-/// The definition.
+/// Declares the definition.
 pub struct Cvt;
 
-/// The keys of `config.json` that the forward pass depends on, one entry a stage.
+/// Holds the keys of `config.json` that the forward pass depends on, one entry a stage.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 struct CvtConfig {
     num_channels: usize,
@@ -154,7 +154,7 @@ impl Forward for CvtForImageClassification {
     }
 }
 
-/// `CvtStage`.
+/// Stands for `CvtStage`.
 struct CvtStage {
     projection: Conv2d,
     normalization: LayerNorm,
@@ -226,7 +226,7 @@ impl CvtStage {
     }
 }
 
-/// `CvtLayer`.
+/// Stands for `CvtLayer`.
 struct CvtLayer {
     layernorm_before: LayerNorm,
     projections: [ConvProjection; 3],
@@ -236,7 +236,7 @@ struct CvtLayer {
     with_cls_token: bool,
 }
 
-/// `CvtSelfAttentionProjection` of query, key or value, and its linear layer.
+/// Stands for `CvtSelfAttentionProjection` of query, key or value, and its linear layer.
 struct ConvProjection {
     convolution: Conv2d,
     normalization: BatchNorm2d,
@@ -330,7 +330,7 @@ impl CvtLayer {
         Ok(())
     }
 
-    /// `CvtSelfAttentionConvProjection` on all tokens but the class token, which stays as it is.
+    /// Applies `CvtSelfAttentionConvProjection` to all tokens but the class token, which stays as it is.
     fn project(
         &self,
         projection: &ConvProjection,

@@ -9,15 +9,15 @@ use crate::nn::{ForwardError, Network};
 /// Declares a definition of two classes that have the same config.
 #[derive(Debug)]
 pub struct TwoClasses {
-    /// Its id, which ends with the `model_type`.
+    /// Gives its id, which ends with the `model_type`.
     pub(super) id: &'static str,
-    /// The class with a head and the one without.
+    /// Gives the class with a head and the one without.
     pub(super) classes: [&'static str; 2],
-    /// What a folder of each of them is used for.
+    /// Says what a folder of each of them is used for.
     pub(super) tasks: [Task; 2],
     /// Returns the defaults of the config class for the keys that a config leaves out.
     pub(super) defaults: fn(&Map<String, Value>) -> Map<String, Value>,
-    /// Keys that the config class accepts and the network ignores.
+    /// Lists the keys that the config class accepts and the network ignores.
     pub(super) ignored_keys: &'static [&'static str],
     /// Builds the network of a config without gaps, with or without the head.
     pub(super) build: fn(&Map<String, Value>, bool) -> Result<Network, ForwardError>,
@@ -61,15 +61,15 @@ impl TargetDefinition for TwoClasses {
 /// Declares a definition of one class.
 #[derive(Debug)]
 pub struct OneClass {
-    /// Its id, which ends with the `model_type`.
+    /// Gives its id, which ends with the `model_type`.
     pub(super) id: &'static str,
-    /// The class.
+    /// Gives the class.
     pub(super) class: &'static str,
     /// Returns what a folder with a config is used for.
     pub(super) task: fn(&Map<String, Value>) -> Task,
     /// Returns the defaults of the config class for the keys that a config leaves out.
     pub(super) defaults: fn(&Map<String, Value>) -> Map<String, Value>,
-    /// Keys that the config class accepts and the network ignores.
+    /// Lists the keys that the config class accepts and the network ignores.
     pub(super) ignored_keys: &'static [&'static str],
     /// Builds the network of a config without gaps.
     pub(super) build: fn(&Map<String, Value>) -> Result<Network, ForwardError>,

@@ -40,15 +40,15 @@ struct DeiTModel {
     head: Head,
 }
 
-/// What stands after the last norm.
+/// Holds what stands after the last norm.
 enum Head {
-    /// `cls_classifier` and `distillation_classifier` of DeiTForImageClassificationWithTeacher.
+    /// Stands for `cls_classifier` and `distillation_classifier` of DeiTForImageClassificationWithTeacher.
     Classifiers([Linear; 2]),
-    /// `DeiTPooler` of DeiTModel.
+    /// Stands for `DeiTPooler` of DeiTModel.
     Pooler(Pooler),
 }
 
-/// `DeiTEmbeddings`.
+/// Stands for `DeiTEmbeddings`.
 struct DeiTEmbeddings {
     cls_token: Parameter,
     distillation_token: Parameter,

@@ -23,7 +23,7 @@ pub const DEFINITION: TwoClasses = TwoClasses {
     build: |config, has_classifier| build_with("dinov2", false, config, has_classifier),
 };
 
-/// Keys that decide where layers start before training, and what a backbone returns.
+/// Lists the keys that decide where layers start before training, and what a backbone returns.
 pub(super) const IGNORED_KEYS: &[&str] = &["layerscale_value", "apply_layernorm", "reshape_hidden_states"];
 
 /// Builds the network whose names begin with `prefix` where it has a classifier.
@@ -47,7 +47,7 @@ pub(super) fn build_with(
     })
 }
 
-/// The keys of `config.json` that the forward pass depends on.
+/// Holds the keys of `config.json` that the forward pass depends on.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 struct Dinov2Config {
     hidden_size: usize,
@@ -61,7 +61,7 @@ struct Dinov2Config {
     num_channels: usize,
     qkv_bias: bool,
     use_swiglu_ffn: bool,
-    /// Read by the class without registers only; the other always has the token.
+    /// Is read by the class without registers only; the other always has the token.
     use_mask_token: Option<bool>,
     num_register_tokens: Option<usize>,
     #[serde(flatten)]
@@ -77,7 +77,7 @@ struct Dinov2Model {
     classifier: Option<Linear>,
 }
 
-/// `Dinov2Embeddings`.
+/// Stands for `Dinov2Embeddings`.
 struct Dinov2Embeddings {
     cls_token: Parameter,
     register_tokens: Option<Parameter>,
@@ -109,7 +109,7 @@ impl Dinov2Embeddings {
         })
     }
 
-    /// Positions are added to the class token and the patches, and registers come between these.
+    /// Adds positions to the class token and the patches; registers come between these.
     fn forward(&self, pixels: &Pixels, cx: &mut Context<'_>) -> Result<Matrix, ForwardError> {
         let mut patches = self.patches.forward(pixels, cx)?;
         let (mut leading, positions) =
@@ -174,7 +174,7 @@ impl Forward for Dinov2Model {
     }
 }
 
-/// `Dinov2Layer`.
+/// Builds `Dinov2Layer`.
 fn layer(scope: &Scope, config: &Dinov2Config, heads: Heads) -> Result<EncoderLayer, ForwardError> {
     let Dinov2Config { hidden_size: width, layer_norm_eps: eps, qkv_bias, .. } = *config;
     let norm = |name: &str| LayerNorm::new(&scope.pp(name), width, eps).map(Norm::Layer);
@@ -190,7 +190,7 @@ fn layer(scope: &Scope, config: &Dinov2Config, heads: Heads) -> Result<EncoderLa
     })
 }
 
-/// `Dinov2MLP` or `Dinov2SwiGLUFFN`.
+/// Builds `Dinov2MLP` or `Dinov2SwiGLUFFN`.
 fn mlp(scope: &Scope, config: &Dinov2Config) -> Result<FeedForward, ForwardError> {
     let width = config.hidden_size;
     // `int(hidden_size * mlp_ratio)`; the cast saturates.

@@ -30,7 +30,7 @@ pub const DEFINITION: OneClass = OneClass {
     build: |config| build("DINOv3ViTConfig", config, DINOv3ViTModel::new),
 };
 
-/// The keys of `config.json` that the forward pass depends on.
+/// Holds the keys of `config.json` that the forward pass depends on.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 struct DINOv3ViTConfig {
     hidden_size: usize,
@@ -102,7 +102,7 @@ impl Forward for DINOv3ViTModel {
     }
 }
 
-/// `DINOv3ViTLayer`.
+/// Builds `DINOv3ViTLayer`.
 fn layer(scope: &Scope, config: &DINOv3ViTConfig, heads: Heads) -> Result<EncoderLayer, ForwardError> {
     let DINOv3ViTConfig { hidden_size: width, intermediate_size: hidden, mlp_bias, .. } = *config;
     let activation = activation("hidden_act", &config.hidden_act)?;

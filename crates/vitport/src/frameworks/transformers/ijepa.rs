@@ -25,7 +25,7 @@ pub const DEFINITION: TwoClasses = TwoClasses {
     },
 };
 
-/// The keys of `config.json` that the forward pass depends on.
+/// Holds the keys of `config.json` that the forward pass depends on.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 struct IJepaConfig {
     hidden_size: usize,
@@ -74,7 +74,7 @@ impl IJepaModel {
     }
 }
 
-/// `IJepaLayer`.
+/// Builds `IJepaLayer`.
 fn layer(scope: &Scope, config: &IJepaConfig) -> Result<EncoderLayer, ForwardError> {
     let IJepaConfig { hidden_size: width, intermediate_size, layer_norm_eps: eps, .. } = *config;
     let (names, sizes) = (["intermediate.dense", "output.dense"], [width, intermediate_size, width]);

@@ -23,7 +23,7 @@ pub const DEFINITION: OneClass = OneClass {
     build: |config| build("InternVLVisionConfig", config, InternVLVisionModel::new),
 };
 
-/// The keys of `config.json` that the forward pass depends on.
+/// Holds the keys of `config.json` that the forward pass depends on.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 struct InternVLVisionConfig {
     hidden_size: usize,
@@ -82,7 +82,7 @@ impl InternVLVisionModel {
     }
 }
 
-/// `InternVLVisionLayer`.
+/// Builds `InternVLVisionLayer`.
 fn layer(scope: &Scope, config: &InternVLVisionConfig) -> Result<EncoderLayer, ForwardError> {
     let InternVLVisionConfig { hidden_size: width, intermediate_size, layer_norm_eps: eps, .. } = *config;
     let norm = |name: &str| match config.norm_type.as_str() {

@@ -17,6 +17,7 @@ pub mod ijepa;
 pub mod internvl;
 pub mod radio;
 pub mod regnet;
+mod residual;
 pub mod resnet;
 pub mod siglip;
 pub mod tipsv2;
@@ -28,7 +29,7 @@ use serde_json::{Map, Value};
 pub use self::definition::{OneClass, TwoClasses};
 use super::Definition;
 
-/// A definition of transformers.
+/// Describes a definition of transformers.
 pub trait TargetDefinition: Definition {
     /// Returns the `model_type` of its configs: `vit`.
     fn model_type(&self) -> &'static str;
@@ -60,18 +61,18 @@ pub trait TargetDefinition: Definition {
     }
 }
 
-/// What a folder is used for, as its model card shows it.
+/// Says what a folder is used for, as its model card shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Task {
-    /// Its outputs are scores of classes, which have names.
+    /// Says that its outputs are scores of classes, which have names.
     Classification,
-    /// Its outputs are features of the image.
+    /// Says that its outputs are features of the image.
     Features {
-        /// The class of transformers that loads it.
+        /// Gives the class of transformers that loads it.
         loader: &'static str,
-        /// The output that holds the features.
+        /// Gives the output that holds the features.
         output: &'static str,
-        /// A sentence on what that output is.
+        /// Gives a sentence on what that output is.
         remark: Option<&'static str>,
     },
 }
@@ -95,26 +96,26 @@ impl Task {
     };
 }
 
-/// A small Python module for a folder, and how `config.json` points to it.
+/// Describes a small Python module for a folder, and how `config.json` points to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ExactCode {
-    /// Name of the file.
+    /// Gives the name of the file.
     pub file: &'static str,
-    /// Its text.
+    /// Gives its text.
     pub text: &'static str,
-    /// The Auto class that loads it.
+    /// Gives the Auto class that loads it.
     pub auto_class: &'static str,
-    /// `module.Class`, as `auto_map` has it.
+    /// Gives `module.Class`, as `auto_map` has it.
     pub class: &'static str,
 }
 
-/// A size that `config.json` writes as one number or as [height, width].
+/// Holds a size that `config.json` writes as one number or as [height, width].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(untagged)]
 pub(crate) enum ImageSize {
-    /// Height and width alike.
+    /// Is height and width alike.
     Square(usize),
-    /// [height, width].
+    /// Is [height, width].
     Sides([usize; 2]),
 }
 
@@ -128,13 +129,13 @@ impl ImageSize {
     }
 }
 
-/// What every config of transformers says of its classes.
+/// Holds what every config of transformers says of its classes.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 pub(crate) struct Labels {
     /// Class names by number; their count is the number of classes.
     #[serde(default)]
     id2label: Option<Map<String, Value>>,
-    /// Number of classes where there is no `id2label`.
+    /// Gives the number of classes where there is no `id2label`.
     #[serde(default)]
     num_labels: Option<usize>,
 }

@@ -9,7 +9,7 @@ use super::encoder::{self, EncoderLayer, FeedForward, Norm};
 use super::{OneClass, Task, exported_defaults};
 use crate::nn::{
     Context, Forward, ForwardError, LayerNorm, LayerScale, Linear, Matrix, Mlp, Outputs, Parameter, Pixels,
-    Scope, prepend,
+    Scope, mean_of_rows, prepend, without_leading,
 };
 
 /// Declares the definition.
@@ -35,7 +35,7 @@ pub const DEFINITION: OneClass = OneClass {
     build: |config| build("RadioConfig", config, RadioModel::new),
 };
 
-/// The keys of `config.json` that the forward pass depends on.
+/// Holds the keys of `config.json` that the forward pass depends on.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 struct RadioConfig {
     hidden_size: usize,
@@ -66,6 +66,8 @@ struct RadioModel {
     embedder: Linear,
     pos_embed: Parameter,
     prefix_tokens: Parameter,
+    /// Counts them.
+    prefix: usize,
     layers: Vec<EncoderLayer>,
 }
 
@@ -102,13 +104,14 @@ impl RadioModel {
             embedder: Linear::new(&generator.pp("embedder"), patch_dim, width, false)?,
             pos_embed: generator.parameter("pos_embed", &[1, side.saturating_mul(side), width])?,
             prefix_tokens: generator.parameter("cls_token.token", &[prefix, width])?,
+            prefix,
             layers: root.list("radio_model.model.blocks", config.num_hidden_layers, |scope, _| {
                 layer(scope, config)
             })?,
         })
     }
 
-    /// `RadioInputConditioner` and `_image_to_patches`: [rows × columns, channels × height × width of a patch].
+    /// Computes `RadioInputConditioner` and `_image_to_patches`: [rows × columns, channels × height × width of a patch].
     fn patches(&self, pixels: &Pixels, cx: &mut Context<'_>) -> Result<Matrix, ForwardError> {
         let [channels, height, width] = self.input;
         if pixels.shape() != self.input {
@@ -136,7 +139,7 @@ impl RadioModel {
     }
 }
 
-/// `RadioLayer`.
+/// Builds `RadioLayer`.
 fn layer(scope: &Scope, config: &RadioConfig) -> Result<EncoderLayer, ForwardError> {
     let RadioConfig { hidden_size: width, layer_norm_eps: eps, .. } = *config;
     let sizes = [width, (width as f64 * config.mlp_ratio) as usize, width];
@@ -170,6 +173,8 @@ impl Forward for RadioModel {
         encoder::run(&self.layers, "encoder.layer", &mut hidden_states, cx)?;
         let mut outputs = Outputs::new();
         outputs.push("summary", hidden_states.row(0).unwrap_or_default());
+        let features = without_leading(&hidden_states, self.prefix)?;
+        outputs.push("features.mean(1)", mean_of_rows(&features));
         Ok(outputs)
     }
 }

@@ -3,26 +3,13 @@
 
 use serde::Deserialize;
 
-use super::super::{build, of_stage};
-use super::activations::activation;
-use super::{Labels, Task, TwoClasses, exported_defaults};
-use crate::nn::{
-    Activation, Context, ConvNorm, Forward, ForwardError, Linear, MaxPool2d, Outputs, Pixels, ResidualBlock,
-    ResidualStages, Scope, Window, outputs_of_head,
-};
+use super::super::build;
+use super::residual::{FEATURES, ResidualConfig, conv_layer, shortcut};
+use super::{Task, TwoClasses, exported_defaults};
+use crate::nn::{Activation, ForwardError, MaxPool2d, ResidualBlock, ResidualNetwork, Scope, Window};
 
-/// Default of `torch.nn.BatchNorm2d`, with which every normalisation is built.
-pub(super) const BATCH_NORM_EPS: f64 = 1e-5;
-/// Default of `ResNetBottleNeckLayer`, which no config changes.
+/// Is the default of `ResNetBottleNeckLayer`, which no config changes.
 const REDUCTION: usize = 4;
-/// Names a convolution and its normalisation.
-pub(super) const LAYER: [&str; 2] = ["convolution", "normalization"];
-/// Says what a model without a head gives.
-pub(super) const FEATURES: Task = Task::Features {
-    loader: "AutoModel",
-    output: "pooler_output",
-    remark: Some("Its shape is [batch, channels, 1, 1]; `.flatten(1)` makes a row of it."),
-};
 
 /// Declares the definition.
 pub const DEFINITION: TwoClasses = TwoClasses {
@@ -32,70 +19,36 @@ pub const DEFINITION: TwoClasses = TwoClasses {
     defaults: |_| exported_defaults(include_str!("../../../data/transformers/resnet.v4.json")),
     ignored_keys: &[],
     build: |config, has_classifier| {
-        build("ResNetConfig", config, |root, config| ResNetModel::new(root, config, has_classifier))
+        build("ResNetConfig", config, |root, config| network(root, config, has_classifier))
     },
 };
 
-/// The keys of `config.json` that the forward pass depends on.
+/// Holds the keys of `config.json` that the forward pass depends on.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 struct ResNetConfig {
-    num_channels: usize,
-    embedding_size: usize,
-    hidden_sizes: Vec<usize>,
-    depths: Vec<usize>,
     layer_type: String,
-    hidden_act: String,
-    downsample_in_first_stage: bool,
     downsample_in_bottleneck: bool,
     #[serde(flatten)]
-    labels: Labels,
+    stages: ResidualConfig,
 }
 
-struct ResNetModel {
-    encoder: ResidualStages,
-    classifier: Option<Linear>,
-}
-
-impl ResNetModel {
-    fn new(root: &Scope, config: &ResNetConfig, has_classifier: bool) -> Result<Self, ForwardError> {
-        if !["basic", "bottleneck"].contains(&config.layer_type.as_str()) {
-            let detail = format!("layer_type is {:?}, neither basic nor bottleneck", config.layer_type);
-            return Err(ForwardError::config(detail));
-        }
-        let scope = if has_classifier { root.pp("resnet") } else { root.clone() };
-        let sizes = [config.num_channels, config.embedding_size, 1];
-        let (window, act) = (Window::square(7, 2, 3), activation("hidden_act", &config.hidden_act)?);
-        let embedder = scope.pp("embedder.embedder");
-        let embedder = ConvNorm::named(&embedder, LAYER, sizes, window, BATCH_NORM_EPS, act)?;
-        let stages = scope.pp("encoder.stages");
-        let stage = |index: usize| {
-            let outputs = of_stage("hidden_sizes", &config.hidden_sizes, index)?;
-            let inputs = match index.checked_sub(1) {
-                Some(above) => of_stage("hidden_sizes", &config.hidden_sizes, above)?,
-                None => config.embedding_size,
-            };
-            let halves = index > 0 || config.downsample_in_first_stage;
-            let depth = of_stage("depths", &config.depths, index)?;
-            // A stage has its first layer whatever its depth.
-            stages.list(&format!("{index}.layers"), depth.max(1), |scope, layer| match layer {
-                0 => residual_layer(scope, config, [inputs, outputs], if halves { 2 } else { 1 }, act),
-                _ => residual_layer(scope, config, [outputs, outputs], 1, act),
-            })
-        };
-        // Lists are zipped: the shorter one decides, but the first stage is always there.
-        let count = config.hidden_sizes.len().min(config.depths.len()).max(1);
-        let stages = (0..count).map(stage).collect::<Result<_, _>>()?;
-        let last = config.hidden_sizes.last().copied().unwrap_or(0);
-        let classifier = || Linear::new(&root.pp("classifier.1"), last, config.labels.count(), true);
-        let pooler = MaxPool2d::new(Window::square(3, 2, 1), false);
-        Ok(Self {
-            encoder: ResidualStages::new(embedder, Some(pooler), stages),
-            classifier: has_classifier.then(classifier).transpose()?,
-        })
+/// Builds `ResNetForImageClassification`, or `ResNetModel`.
+fn network(
+    root: &Scope,
+    config: &ResNetConfig,
+    has_classifier: bool,
+) -> Result<ResidualNetwork, ForwardError> {
+    if !["basic", "bottleneck"].contains(&config.layer_type.as_str()) {
+        let detail = format!("layer_type is {:?}, neither basic nor bottleneck", config.layer_type);
+        return Err(ForwardError::config(detail));
     }
+    let embedder = (Window::centered(7, 2), Some(MaxPool2d::new(Window::centered(3, 2), false)));
+    config.stages.build(root, has_classifier.then_some("resnet"), embedder, |scope, sizes, stride, act| {
+        residual_layer(scope, config, sizes, stride, act)
+    })
 }
 
-/// `ResNetBasicLayer` or `ResNetBottleNeckLayer`.
+/// Builds `ResNetBasicLayer` or `ResNetBottleNeckLayer`.
 fn residual_layer(
     scope: &Scope,
     config: &ResNetConfig,
@@ -104,8 +57,7 @@ fn residual_layer(
     act: Activation,
 ) -> Result<ResidualBlock, ForwardError> {
     let layer = |name: &str, [from, to]: [usize; 2], kernel, stride, act| {
-        let window = Window::square(kernel, stride, kernel / 2);
-        ConvNorm::named(&scope.pp(name), LAYER, [from, to, 1], window, BATCH_NORM_EPS, act)
+        conv_layer(scope, name, [from, to, 1], Window::centered(kernel, stride), act)
     };
     let (relu, none) = (Activation::Relu, Activation::Identity);
     let layers = if config.layer_type == "bottleneck" {
@@ -122,15 +74,5 @@ fn residual_layer(
             layer("layer.1", [outputs, outputs], 3, 1, none)?,
         ]
     };
-    let shortcut = || layer("shortcut", [inputs, outputs], 1, stride, none);
-    let shortcut = (inputs != outputs || stride != 1).then(shortcut).transpose()?;
-    Ok(ResidualBlock::new(layers, shortcut, act))
-}
-
-impl Forward for ResNetModel {
-    fn forward(&self, pixels: &Pixels, cx: &mut Context<'_>) -> Result<Outputs, ForwardError> {
-        let layer = |stage, layer| format!("encoder.stages.{stage}.layers.{layer}");
-        let pooled = self.encoder.forward(pixels, "embedder", layer, cx)?.mean()?;
-        outputs_of_head(["pooler_output", "logits"], &pooled, self.classifier.as_ref(), cx)
-    }
+    Ok(ResidualBlock::new(layers, shortcut(scope, [inputs, outputs], stride)?, act))
 }

@@ -54,7 +54,7 @@ fn vision_defaults() -> Map<String, Value> {
     exported_defaults(include_str!("../../../data/transformers/siglip_vision_model.v4.json"))
 }
 
-/// The keys of `config.json` that the forward pass of the classifier depends on.
+/// Holds the keys of `config.json` that the forward pass of the classifier depends on.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 struct SiglipConfig {
     vision_config: Map<String, Value>,
@@ -62,7 +62,7 @@ struct SiglipConfig {
     labels: Labels,
 }
 
-/// The keys of `config.json` that the forward pass depends on.
+/// Holds the keys of `config.json` that the forward pass depends on.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 struct SiglipVisionConfig {
     hidden_size: usize,
@@ -83,7 +83,7 @@ fn yes() -> bool {
     true
 }
 
-/// `SiglipVisionTransformer`.
+/// Stands for `SiglipVisionTransformer`.
 struct SiglipVisionTransformer {
     patch_embedding: Patches,
     position_embedding: Parameter,
@@ -120,7 +120,7 @@ impl SiglipVisionTransformer {
     }
 }
 
-/// `SiglipEncoderLayer`.
+/// Builds `SiglipEncoderLayer`.
 fn layer(scope: &Scope, config: &SiglipVisionConfig) -> Result<EncoderLayer, ForwardError> {
     let SiglipVisionConfig { hidden_size: width, num_attention_heads, layer_norm_eps: eps, .. } = *config;
     let names = ["q_proj", "k_proj", "v_proj", "out_proj"];
@@ -135,14 +135,14 @@ fn layer(scope: &Scope, config: &SiglipVisionConfig) -> Result<EncoderLayer, For
     })
 }
 
-/// `SiglipMLP`.
+/// Builds `SiglipMLP`.
 fn mlp(scope: &Scope, config: &SiglipVisionConfig) -> Result<Mlp, ForwardError> {
     let sizes = [config.hidden_size, config.intermediate_size, config.hidden_size];
     let activation: Activation = activation("hidden_act", &config.hidden_act)?;
     Mlp::with_biases(Linear::new, scope, ["mlp.fc1", "mlp.fc2"], sizes, activation)
 }
 
-/// `SiglipMultiheadAttentionPoolingHead`.
+/// Builds `SiglipMultiheadAttentionPoolingHead`.
 fn head(scope: &Scope, config: &SiglipVisionConfig) -> Result<AttentionPool, ForwardError> {
     let (width, attention) = (config.hidden_size, scope.pp("attention"));
     let names = ["in_proj_weight", "in_proj_bias"];

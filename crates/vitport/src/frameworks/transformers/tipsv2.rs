@@ -23,7 +23,7 @@ pub const DEFINITION: OneClass = OneClass {
     build: |config| build("Tipsv2VisionConfig", config, Tipsv2VisionModel::new),
 };
 
-/// The keys of `config.json` that the forward pass depends on.
+/// Holds the keys of `config.json` that the forward pass depends on.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 struct Tipsv2VisionConfig {
     hidden_size: usize,
@@ -73,7 +73,7 @@ impl Tipsv2VisionModel {
     }
 }
 
-/// `Tipsv2VisionLayer`.
+/// Builds `Tipsv2VisionLayer`.
 fn layer(scope: &Scope, config: &Tipsv2VisionConfig) -> Result<EncoderLayer, ForwardError> {
     let Tipsv2VisionConfig { hidden_size: width, layer_norm_eps: eps, .. } = *config;
     let heads = encoder::heads(width, config.num_attention_heads)?;
@@ -88,7 +88,7 @@ fn layer(scope: &Scope, config: &Tipsv2VisionConfig) -> Result<EncoderLayer, For
     })
 }
 
-/// `Tipsv2VisionMLP` or `Tipsv2VisionSwiGLUFFN`.
+/// Builds `Tipsv2VisionMLP` or `Tipsv2VisionSwiGLUFFN`.
 fn mlp(scope: &Scope, config: &Tipsv2VisionConfig) -> Result<FeedForward, ForwardError> {
     let width = config.hidden_size;
     let hidden = (width as f64 * config.mlp_ratio) as usize;

@@ -36,7 +36,7 @@ pub const DEFINITION: TwoClasses = TwoClasses {
     },
 };
 
-/// The keys of `config.json` that the forward pass depends on.
+/// Holds the keys of `config.json` that the forward pass depends on.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub(super) struct ViTConfig {
     pub(super) hidden_size: usize,
@@ -75,15 +75,15 @@ struct ViTModel {
     head: Head,
 }
 
-/// What stands after the last norm.
+/// Holds what stands after the last norm.
 enum Head {
-    /// `classifier` of ViTForImageClassification.
+    /// Stands for `classifier` of ViTForImageClassification.
     Classifier(Linear),
-    /// `ViTPooler` of ViTModel.
+    /// Stands for `ViTPooler` of ViTModel.
     Pooler(Pooler),
 }
 
-/// `ViTPooler`: a layer and an activation behind the class token.
+/// Stands for `ViTPooler`: a layer and an activation behind the class token.
 pub(super) struct Pooler {
     dense: Linear,
     activation: Activation,
@@ -105,7 +105,7 @@ impl Pooler {
     }
 }
 
-/// `ViTEmbeddings`.
+/// Stands for `ViTEmbeddings`.
 struct ViTEmbeddings {
     cls_token: Parameter,
     position_embeddings: Parameter,
@@ -169,7 +169,7 @@ impl Forward for ViTModel {
     }
 }
 
-/// `ViTLayer`.
+/// Stands for `ViTLayer`.
 pub(super) struct ViTLayer {
     layernorm_before: LayerNorm,
     attention: SelfAttention,

@@ -1,8 +1,9 @@
-//! `"target" = { zeros = ["embed_dim"] }`, `{ ones = ["embed_dim"] }` or `{ identity = "embed_dim" }`: values that no source holds.
+//! `"target" = { zeros = ["embed_dim"] }`, `{ ones = ["embed_dim"] }`, `{ identity = "embed_dim" }` or `{ count = 0 }`: values that
+//! no source holds.
 
 use serde::Deserialize;
 use smallvec::smallvec;
-use vitport_checkpoint::Dims;
+use vitport_checkpoint::{Dims, Dtype};
 
 use super::{Context, Dimension, Made, Operation};
 use crate::mapping::pattern::Pattern;
@@ -22,19 +23,26 @@ pub(super) struct Fill {
 #[serde(
     deny_unknown_fields,
     rename_all = "lowercase",
-    expecting = "a table of `zeros`, `ones` or `identity`"
+    expecting = "a table of `zeros`, `ones`, `identity` or `count`"
 )]
 pub(super) enum Entry {
     Zeros(Vec<Dimension>),
     Ones(Vec<Dimension>),
     Identity(Dimension),
+    /// A whole number without axes, int64. Only 0 can be written.
+    Count(u64),
 }
 
 impl Operation for Fill {
     type Entry = Entry;
 
     fn parse(target: &str, values: Entry) -> Result<Self, String> {
-        Ok(Self { target: Pattern::parse(target)?, values })
+        match values {
+            Entry::Count(count) if count > 0 => {
+                Err(format!("`{target}` has a count of {count}; only 0 can be filled in"))
+            }
+            values => Ok(Self { target: Pattern::parse(target)?, values }),
+        }
     }
 
     fn sources(&self) -> Vec<&Pattern> {
@@ -47,6 +55,7 @@ impl Operation for Fill {
 
     fn make(&self, _: &[&SourceTensor], context: &Context<'_>) -> Result<Vec<Made>, Problem> {
         let elements = |shape: &Dims| shape.iter().fold(1_u64, |product, &size| product.saturating_mul(size));
+        let mut dtype = context.filler;
         let (shape, part) = match &self.values {
             Entry::Zeros(shape) => {
                 let shape = context.shape(shape)?;
@@ -62,8 +71,12 @@ impl Operation for Fill {
                 let size = context.size(size)?;
                 (Dims::from_slice(&[size, size]), Part::Identity { size })
             }
+            Entry::Count(_) => {
+                dtype = Dtype::I64;
+                (Dims::new(), Part::Zeros { elements: 1 })
+            }
         };
-        Ok(vec![Made { dtype: context.filler, shape, parts: smallvec![part], operation: TABLE }])
+        Ok(vec![Made { dtype, shape, parts: smallvec![part], operation: TABLE }])
     }
 
     fn invert(

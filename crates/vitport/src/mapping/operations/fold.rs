@@ -1,23 +1,17 @@
 //! `"source" = { to = "target", rows_times = "factors" }`: row r times factor r, in float64, rounded once.
 
-use serde::Deserialize;
-use smallvec::smallvec;
+use std::sync::Arc;
 
-use super::views::view_of;
-use super::{Context, Made, Operation, unfit};
-use crate::mapping::pattern::Pattern;
-use crate::mapping::problems::Problem;
-use crate::mapping::sources::SourceTensor;
+use serde::Deserialize;
+use vitport_checkpoint::Tensor;
+
+use super::combine::Combination;
 use crate::plan::Part;
 
 pub(super) const TABLE: &str = "fold";
 
 #[derive(Debug)]
-pub(super) struct Fold {
-    source: Pattern,
-    target: Pattern,
-    factors: Pattern,
-}
+pub(super) struct Fold;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, expecting = "a table of `to` and `rows_times`")]
@@ -26,49 +20,23 @@ pub(super) struct Entry {
     rows_times: String,
 }
 
-impl Operation for Fold {
+impl From<Entry> for [String; 2] {
+    fn from(entry: Entry) -> Self {
+        [entry.to, entry.rows_times]
+    }
+}
+
+impl Combination for Fold {
+    const TABLE: &'static str = TABLE;
+    const HOLDS: &'static str = "one factor a row";
+    const RESULT: &'static str = "a product";
     type Entry = Entry;
 
-    fn parse(source: &str, Entry { to, rows_times }: Entry) -> Result<Self, String> {
-        let (source, target) = (Pattern::parse(source)?, Pattern::parse(&to)?);
-        Ok(Self { source, target, factors: Pattern::parse(&rows_times)? })
+    fn length(shape: &[u64]) -> Option<u64> {
+        shape.first().copied()
     }
 
-    fn sources(&self) -> Vec<&Pattern> {
-        vec![&self.source, &self.factors]
-    }
-
-    fn targets(&self) -> Vec<&Pattern> {
-        vec![&self.target]
-    }
-
-    fn make(&self, sources: &[&SourceTensor], context: &Context<'_>) -> Result<Vec<Made>, Problem> {
-        let [tensor, factors] = context.exactly(sources)?;
-        let rows = tensor.shape.first().copied();
-        let fits = rows.is_some() && factors.shape.len() == 1 && factors.shape.first().copied() == rows;
-        if !fits || !tensor.dtype.is_float() || !factors.dtype.is_float() {
-            let reason = format!(
-                "{} {:?} does not hold one factor a row of {} ({} {:?})",
-                factors.dtype, factors.shape, tensor.name, tensor.dtype, tensor.shape
-            );
-            return Err(unfit(&factors.name, reason));
-        }
-        let part = Part::ScaledRows { tensor: view_of(tensor)?, factors: view_of(factors)? };
-        Ok(vec![Made {
-            dtype: tensor.dtype,
-            shape: tensor.shape.clone(),
-            parts: smallvec![part],
-            operation: TABLE,
-        }])
-    }
-
-    fn invert(
-        &self,
-        targets: &[&SourceTensor],
-        _: &[&SourceTensor],
-        context: &Context<'_>,
-    ) -> Result<Vec<Made>, Problem> {
-        let [target] = context.exactly(targets)?;
-        Err(unfit(&target.name, "it is a product of two tensors, which cannot be undone bit for bit"))
+    fn part(tensor: Arc<Tensor>, factors: Arc<Tensor>) -> Part {
+        Part::ScaledRows { tensor, factors }
     }
 }

@@ -4,6 +4,7 @@
 //!
 //! A new operation is a file here, its `mod`, and a line in [`TABLES`].
 
+mod combine;
 mod concat;
 mod drop;
 mod fill;
@@ -14,8 +15,10 @@ mod rename;
 mod reshape;
 mod shift;
 mod split;
+mod take;
 mod transpose;
 mod views;
+mod widen;
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -41,8 +44,10 @@ pub(super) const TABLES: &[(&str, ReadTable)] = &[
     (permute::TABLE, read_table::<permute::Permute>),
     (reshape::TABLE, read_table::<reshape::Reshape>),
     (pad::TABLE, read_table::<pad::Pad>),
-    (fold::TABLE, read_table::<fold::Fold>),
-    (shift::TABLE, read_table::<shift::Shift>),
+    (widen::TABLE, read_table::<widen::Widen>),
+    (take::TABLE, read_table::<take::Take>),
+    (fold::TABLE, read_table::<combine::Combine<fold::Fold>>),
+    (shift::TABLE, read_table::<combine::Combine<shift::Shift>>),
     (fill::TABLE, read_table::<fill::Fill>),
     (drop::TABLE, read_table::<drop::Drop>),
 ];
@@ -85,6 +90,14 @@ pub(super) trait Operation: Debug + Send + Sync {
         context: &Context<'_>,
     ) -> Result<Vec<Made>, Problem>;
 
+    /// Returns what of its sources has no place in the target, where it takes only a part of them.
+    ///
+    /// # Errors
+    /// Returns why the sources do not allow it.
+    fn left_out(&self, _: &[&SourceTensor], _: &Context<'_>) -> Result<Vec<LeftOut<'_>>, Problem> {
+        Ok(Vec::new())
+    }
+
     /// Returns why its sources have no place in the target, if that is what it says of those that are there.
     fn reason_to_drop(&self) -> Option<&str> {
         None
@@ -100,6 +113,9 @@ pub(super) trait Operation: Debug + Send + Sync {
     }
 }
 
+/// Holds a part of a source that has no place in the target, and the reason.
+pub(super) type LeftOut<'a> = (SourceTensor, &'a str);
+
 /// Reads the table of an operation.
 type ReadTable = fn(toml::Value) -> Result<Vec<Arc<dyn Operation>>, TableError>;
 
@@ -107,7 +123,7 @@ type ReadTable = fn(toml::Value) -> Result<Vec<Arc<dyn Operation>>, TableError>;
 pub(super) enum TableError {
     /// Reports an entry with a value of the wrong kind.
     Syntax(toml::de::Error),
-    /// Says why an entry is no operation.
+    /// Says why an entry is not an operation.
     Entry(String),
 }
 

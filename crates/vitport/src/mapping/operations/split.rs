@@ -1,7 +1,9 @@
-//! `"source" = ["a", "b", "c"]`: equal shares of the first axis.
+//! `"source" = ["a", { drop = "reason" }, "c"]`: equal shares of the first axis, of which some may be left out.
+
+use serde::Deserialize;
 
 use super::concat::stacked;
-use super::{Context, Made, Operation, concat, patterns, permute, rename, unfit};
+use super::{Context, LeftOut, Made, Operation, concat, permute, rename, unfit};
 use crate::mapping::pattern::Pattern;
 use crate::mapping::problems::Problem;
 use crate::mapping::sources::SourceTensor;
@@ -12,14 +14,46 @@ pub(super) const TABLE: &str = "split";
 #[derive(Debug)]
 pub(super) struct Split {
     source: Pattern,
-    targets: Vec<Pattern>,
+    shares: Vec<Share>,
+}
+
+#[derive(Debug)]
+enum Share {
+    Target(Pattern),
+    /// Has no place in the target, for this reason.
+    Dropped(String),
+}
+
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "a share is a name, or a table of `drop`")]
+pub(super) enum Entry {
+    Name(String),
+    Dropped { drop: String },
+}
+
+impl Split {
+    /// Returns the elements of the share of this number.
+    fn cut(&self, tensor: &SourceTensor, number: u64) -> Result<Parts, Problem> {
+        let elements = tensor.elements().checked_div(self.shares.len() as u64).unwrap_or(0);
+        tensor
+            .cut(number.saturating_mul(elements), elements)
+            .ok_or_else(|| unfit(&tensor.name, "it is made of factors, which cannot be split"))
+    }
 }
 
 impl Operation for Split {
-    type Entry = Vec<String>;
+    type Entry = Vec<Entry>;
 
-    fn parse(source: &str, targets: Vec<String>) -> Result<Self, String> {
-        Ok(Self { source: Pattern::parse(source)?, targets: patterns(&targets)? })
+    fn parse(source: &str, shares: Vec<Entry>) -> Result<Self, String> {
+        let share = |entry| match entry {
+            Entry::Name(name) => Pattern::parse(&name).map(Share::Target),
+            Entry::Dropped { drop } => Ok(Share::Dropped(drop)),
+        };
+        let shares = shares.into_iter().map(share).collect::<Result<Vec<_>, String>>()?;
+        if !shares.iter().any(|share| matches!(share, Share::Target(_))) {
+            return Err(format!("no share of {source} has a name"));
+        }
+        Ok(Self { source: Pattern::parse(source)?, shares })
     }
 
     fn sources(&self) -> Vec<&Pattern> {
@@ -27,12 +61,13 @@ impl Operation for Split {
     }
 
     fn targets(&self) -> Vec<&Pattern> {
-        self.targets.iter().collect()
+        let target = |share| if let &Share::Target(ref target) = share { Some(target) } else { None };
+        self.shares.iter().filter_map(target).collect()
     }
 
     fn make(&self, sources: &[&SourceTensor], context: &Context<'_>) -> Result<Vec<Made>, Problem> {
         let [tensor] = context.exactly(sources)?;
-        let shares = self.targets.len() as u64;
+        let shares = self.shares.len() as u64;
         let rows = tensor.shape.first().copied().unwrap_or(0);
         let Some(share) = rows.checked_div(shares).filter(|share| share * shares == rows && rows > 0) else {
             let reason =
@@ -43,23 +78,41 @@ impl Operation for Split {
         if let Some(first) = shape.first_mut() {
             *first = share;
         }
-        let elements = tensor.elements() / shares;
-        let cut = |index: u64| {
-            let parts = tensor
-                .cut(index * elements, elements)
-                .ok_or_else(|| unfit(&tensor.name, "it is made of factors, which cannot be split"))?;
+        let kept = (0..).zip(&self.shares).filter(|(_, share)| matches!(share, Share::Target(_)));
+        let made = |(number, _)| {
+            let parts = self.cut(tensor, number)?;
             let operation = undone_concat(tensor, &parts, &shape).unwrap_or(TABLE);
             Ok(Made { dtype: tensor.dtype, shape: shape.clone(), parts, operation })
         };
-        (0..shares).map(cut).collect()
+        kept.map(made).collect()
+    }
+
+    fn left_out(
+        &self,
+        sources: &[&SourceTensor],
+        context: &Context<'_>,
+    ) -> Result<Vec<LeftOut<'_>>, Problem> {
+        let [tensor] = context.exactly(sources)?;
+        let mut left_out = Vec::new();
+        for (number, share) in (0..).zip(&self.shares) {
+            if let Share::Dropped(reason) = share {
+                let tensor = SourceTensor { parts: self.cut(tensor, number)?, ..tensor.clone() };
+                left_out.push((tensor, reason.as_str()));
+            }
+        }
+        Ok(left_out)
     }
 
     fn invert(
         &self,
         targets: &[&SourceTensor],
-        _: &[&SourceTensor],
-        _: &Context<'_>,
+        sources: &[&SourceTensor],
+        context: &Context<'_>,
     ) -> Result<Vec<Made>, Problem> {
+        if targets.len() < self.shares.len() {
+            let [source] = context.exactly(sources)?;
+            return Err(unfit(&source.name, "a share of it was left out, which cannot be recovered"));
+        }
         Ok(vec![stacked(targets)?])
     }
 }

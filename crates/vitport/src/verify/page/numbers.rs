@@ -4,7 +4,7 @@
 use std::borrow::Borrow;
 use std::fmt::Display;
 
-/// No-break, narrow.
+/// Is a narrow space that does not break.
 const THIN: char = '\u{202f}';
 
 /// Writes a difference: `0`, `3.1 × 10⁻⁷`, or that there is none to be had.

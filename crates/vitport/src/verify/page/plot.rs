@@ -8,24 +8,25 @@
 use super::super::{Comparison, Report};
 use super::numbers;
 
-/// Height of the logarithmic part, in pixels.
+/// Gives the height of the logarithmic part, in pixels.
 const HEIGHT: f64 = 260.0;
 
-/// From the logarithmic part to the middle of the rows above and below it.
+/// Gives the pixels from the logarithmic part to the middle of the rows above and below it.
 const GAP: f64 = 26.0;
 
-/// Space for the places' names, which stand aslant below.
+/// Gives the space for the places' names, which stand aslant below.
 const NAMES: f64 = 112.0;
 
 /// Decades shown at most, counted from the largest; what is smaller lies on the lowest line.
 const DECADES: i32 = 12;
 
-/// Pixels that a slanted name needs next to the next, and the width of the drawing on the narrowest screen and on others.
+/// Gives the pixels that a slanted name needs next to the next, and the width of the drawing on the narrowest screen and on
+/// others.
 const NAME_STEP: usize = 13;
 const NARROW: usize = 250;
 const WIDE: usize = 560;
 
-/// Where relative differences lie, down the page.
+/// Says where relative differences lie, down the page.
 struct Axis {
     lowest: i32,
     highest: i32,

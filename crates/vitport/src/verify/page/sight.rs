@@ -10,14 +10,14 @@ use image::{RgbImage, imageops};
 use super::super::{Guess, TestImage};
 use super::numbers;
 
-/// An image's file of up to so many bytes is put into the page as it is.
+/// Limits an image's file: one of up to so many bytes is put into the page as it is.
 const MOST_BYTES: usize = 1 << 20;
 
-/// Longer edge of the smaller copy that stands for a larger file, and its JPEG quality.
+/// Gives the longer edge of the smaller copy that stands for a larger file, and its JPEG quality.
 const COPY_EDGE: u32 = 800;
 const COPY_QUALITY: u8 = 85;
 
-/// Letters of a label that are shown.
+/// Limits the letters of a label that are shown.
 const MOST_LETTERS: usize = 120;
 
 /// Describes an image as an address that holds it.
@@ -81,7 +81,7 @@ fn address(kind: &str, file: &[u8]) -> String {
     format!("data:{kind};base64,{}", STANDARD.encode(file))
 }
 
-/// An image file's media type by its first bytes.
+/// Returns an image file's media type by its first bytes.
 fn kind(file: &[u8]) -> Option<&'static str> {
     match file {
         [0x89, b'P', b'N', b'G', ..] => Some("image/png"),

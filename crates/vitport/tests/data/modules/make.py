@@ -37,13 +37,6 @@ def save(name, model):
     torch.save(model, HERE / f"{name}.pt")
 
 
-def changed(model, path, **attributes):
-    """The same model with other attributes in one of its modules."""
-    for name, value in attributes.items():
-        setattr(model.get_submodule(path), name, value)
-    return model
-
-
 of_version(VisionTransformer, TINY)
 of_version(ConvNeXt, STAGES)
 if timm.__version__ != "1.0.31":
@@ -57,6 +50,16 @@ def vit(**arguments):
     return VisionTransformer(**TINY | arguments).eval()
 
 
+# What the hook does does not matter.
+hooked = vit(depth=1)
+hooked.blocks[0].mlp.register_forward_hook(torch.nn.functional.normalize)
+save("hooked", hooked)
+noted = vit(depth=1)
+noted.my_note, noted.class_names = "of mine", ["a", "b", "c", "d", "e"]
+save("noted", noted)
+around = torch.nn.DataParallel(vit(depth=1))
+around.register_forward_hook(torch.nn.functional.normalize)
+save("hooked_around", around)
 save("relu", torch.nn.DataParallel(vit(act_layer="relu", norm_layer=norm)))
 save("nested", {"epoch": 3, "model": vit(act_layer="gelu_tanh")})
 save("clip", vit(pre_norm=True, norm_layer=norm, act_layer="quick_gelu"))

@@ -3,8 +3,8 @@
     python make.py
 
 Written with torch 2.15.0 and timm 1.0.31, on one thread. Each folder is `model.safetensors` and `config.json` as timm's hub has
-them, and expected.safetensors: `pixels` [3, height, width] and timm's `output`. Weights are drawn so that the outputs depend on
-the input.
+them, and expected.safetensors: `pixels` [3, height, width] and timm's `output`, of FEATURES what it pools. Weights are drawn so that
+the outputs depend on the input.
 """
 
 import json
@@ -31,7 +31,25 @@ MODELS = {
     "tipsv2_giant": ("vit_giant_patch14_reg1_tipsv2", dict(mlp_ratio=4.0)),
     "radio": ("vit_base_patch16_radio_v3", {}),
     "radio_huge": ("vit_huge_patch16_radio_v3", {}),
+    "fc_norm": ("eva_large_patch14_196", dict(num_classes=7, mlp_ratio=2.0)),
+    "register_fc_norm": ("vit_little_patch16_reg1_gap_256", dict(num_classes=5, mlp_ratio=2.0)),
+    "register_no_qkv_bias": ("vit_so150m2_patch16_reg1_gap_256", dict(num_classes=0, mlp_ratio=2.0)),
+    "distilled": ("deit_tiny_distilled_patch16_224", dict(num_classes=7, mlp_ratio=2.0)),
+    "dinov2": ("vit_small_patch14_dinov2", dict(mlp_ratio=2.6)),
+    "dinov2_giant": ("vit_giant_patch14_dinov2", {}),
+    "dinov2_registers": ("vit_small_patch14_reg4_dinov2", {}),
+    "dinov2_registers_giant": ("vit_giant_patch14_reg4_dinov2", {}),
+    "registers_gap": ("vit_so150m_patch16_reg4_gap_256", dict(num_classes=7)),
+    "registers_fc_norm": ("vit_medium_patch16_reg4_gap_256", dict(num_classes=7, mlp_ratio=2.0)),
+    "siglip_classifier": ("vit_so400m_patch14_siglip_378", dict(num_classes=7, mlp_ratio=2.0)),
+    "dinov2_registers_unscaled": ("vit_small_patch14_reg4_dinov2", dict(init_values=None)),
+    "registers_gap_scaled": ("vit_so150m_patch16_reg4_gap_256", dict(num_classes=7, mlp_ratio=2.0, init_values=1.0)),
+    "registers_fc_norm_unscaled": (
+        "vit_medium_patch16_reg4_gap_256", dict(num_classes=7, mlp_ratio=2.0, init_values=None)),
+    "register_map": ("test_vit3", dict(num_classes=7)),
 }
+# No class of transformers computes the last steps of these, so what they pool, or their first token, is saved in place of their output.
+FEATURES = ("registers_fc_norm", "registers_fc_norm_unscaled", "siglip_classifier")
 
 
 def randomise(model, seed):
@@ -77,7 +95,8 @@ def main():
         }
         (folder / "config.json").write_text(json.dumps(config, indent=1) + "\n")
         x = torch.randn(1, 3, 16, 16, generator=torch.Generator().manual_seed(100 + seed))
-        out = model(x)
+        tokens = model.forward_features(x)
+        out = tokens[:, 0] if name == "register_map" else model.pool(tokens) if name in FEATURES else model(x)
         save_file({"pixels": x[0].clone(), "output": out[0].clone()}, folder / "expected.safetensors")
         print(name, tuple(out.shape), f"{float(out.std()):.2f}")
 

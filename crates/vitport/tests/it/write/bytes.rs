@@ -145,7 +145,7 @@ fn progress_counts_every_byte_of_every_file() {
     let source = Source::new(&[("w", Dtype::F32, &[200_000], bytes_of(&singles(200_000, 4)))]);
     let targets =
         (0..3).map(|number| target(&number.to_string(), Dtype::F32, &[200_000], vec![source.whole("w")]));
-    let plan = Plan { targets: targets.collect(), dropped: Vec::new() };
+    let plan = Plan { targets: targets.collect(), ..Plan::default() };
     let layout = FileLayout::new(&plan, 1_000_000).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let done = AtomicU64::new(0);

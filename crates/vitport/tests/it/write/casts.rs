@@ -127,8 +127,7 @@ fn integers_are_never_cast() {
         (Dtype::F32, Dtype::F8E4M3),
     ] {
         let source = Source::new(&[("w", from, &[2], vec![0; usize::try_from(2 * from.size()).unwrap()])]);
-        let plan =
-            Plan { targets: vec![target("w", to, &[2], vec![source.whole("w")])], dropped: Vec::new() };
+        let plan = Plan { targets: vec![target("w", to, &[2], vec![source.whole("w")])], ..Plan::default() };
         let error = FileLayout::new(&plan, u64::MAX).unwrap_err();
         assert!(matches!(error, FolderError::NotCastable { .. }), "{error}");
         assert_eq!(error.class(), FolderErrorClass::Usage);
@@ -153,7 +152,7 @@ fn a_plan_that_contradicts_itself_is_a_bug_and_named() {
         ("impossible shape", vec![target("w", Dtype::F32, &[u64::MAX, 3], vec![slice(0, 6)])]),
     ];
     for (what, targets) in inconsistent {
-        let error = FileLayout::new(&Plan { targets, dropped: Vec::new() }, u64::MAX).unwrap_err();
+        let error = FileLayout::new(&Plan { targets, ..Plan::default() }, u64::MAX).unwrap_err();
         assert_eq!(error.class(), FolderErrorClass::Bug, "{what}: {error}");
         assert!(error.to_string().contains("tensor `w`"), "{what}: {error}");
     }

@@ -50,7 +50,7 @@ fn a_flipped_bit_in_a_zip_is_found() {
             .tensors()
             .iter()
             .map(|tensor| target(&tensor.name, tensor.dtype, &tensor.shape, vec![slice(tensor)]));
-        let plan = Plan { targets: targets.collect(), dropped: Vec::new() };
+        let plan = Plan { targets: targets.collect(), ..Plan::default() };
         let layout = FileLayout::new(&plan, u64::MAX).unwrap();
         let out = tempfile::tempdir().unwrap();
         gather::write_weights(&checkpoint, &layout, out.path(), &Syncing::new(false), &|_| ())

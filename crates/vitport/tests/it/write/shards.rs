@@ -34,7 +34,7 @@ fn tensors_are_split_as_huggingface_splits_them() {
         let targets = entries
             .iter()
             .map(|(name, dtype, shape, _)| target(name, *dtype, shape, vec![source.whole(name)]));
-        let plan = Plan { targets: targets.collect(), dropped: Vec::new() };
+        let plan = Plan { targets: targets.collect(), ..Plan::default() };
         let layout = FileLayout::new(&plan, case["limit"].as_u64().unwrap()).unwrap();
         let folder = tempfile::tempdir().unwrap();
         gather::write_weights(&source.checkpoint, &layout, folder.path(), &Syncing::new(false), &|_| ())
@@ -72,7 +72,7 @@ fn every_tensor_begins_at_a_multiple_of_its_element_s_size() {
     let source = Source::new(&entries);
     let targets =
         entries.iter().map(|(name, dtype, shape, _)| target(name, *dtype, shape, vec![source.whole(name)]));
-    let plan = Plan { targets: targets.collect(), dropped: Vec::new() };
+    let plan = Plan { targets: targets.collect(), ..Plan::default() };
     let folder = tempfile::tempdir().unwrap();
     let layout = FileLayout::new(&plan, u64::MAX).unwrap();
     gather::write_weights(&source.checkpoint, &layout, folder.path(), &Syncing::new(false), &|_| ()).unwrap();

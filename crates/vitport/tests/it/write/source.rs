@@ -85,7 +85,7 @@ pub fn target(name: &str, dtype: Dtype, shape: &[u64], parts: Vec<Part>) -> Targ
 /// Writes the targets into `folder` as one file, and gives back the bytes of each by name, as the safetensors library
 /// reads them.
 pub fn written(source: &Source, targets: Vec<Target>, folder: &Path) -> Result<HashMap<String, Vec<u8>>> {
-    let plan = Plan { targets, dropped: Vec::new() };
+    let plan = Plan { targets, ..Plan::default() };
     let layout = FileLayout::new(&plan, u64::MAX)?;
     gather::write_weights(&source.checkpoint, &layout, folder, &Syncing::new(false), &|_| ())?;
     let file = std::fs::read(folder.join("model.safetensors")).unwrap();

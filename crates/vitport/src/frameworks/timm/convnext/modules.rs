@@ -1,19 +1,40 @@
 //! The modules of a timm `ConvNeXt` that was saved whole.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::super::super::saved_modules::torch::{CONV, FLATTEN, IDENTITY, SEQUENTIAL};
-use super::super::super::saved_modules::{Class, Role, Says};
+use super::super::super::saved_modules::{At, Class, Read, Role, Says};
 use super::super::classes::{
     ACTIVATIONS, AVERAGE, CLASSIFIER, CLASSIFIER_PARTS, HEAD, MLP, MLP_LAYERS, NORMS, NOTHING,
     OF_EVERY_NETWORK, POOL,
 };
 use super::super::field::Literal;
+use super::GRN_EPS;
 
 const CONVNEXT: Class = Class::new(&["timm.models.convnext.ConvNeXt"], &[]);
 const STAGE: Class =
     Class::new(&["timm.models.convnext.ConvNeXtStage"], &[("grad_checkpointing", Says::Nothing)]);
-const BLOCK: Class = Class::new(&["timm.models.convnext.ConvNeXtBlock"], &[("use_conv_mlp", Says::Nothing)]);
+const BLOCK: Class = Class::new(
+    &["timm.models.convnext.ConvNeXtBlock"],
+    &[("use_conv_mlp", Says::Fact("conv_mlp", Read::Flag))],
+);
+
+/// Normalises channels by their response over all positions. Which axes these are follows from how the MLP's layers are saved.
+const RESPONSE_NORM: Class = Class::new(
+    &["timm.layers.grn.GlobalResponseNorm"],
+    &[
+        ("eps", Says::Is(&[Literal::Real(GRN_EPS)])),
+        ("spatial_dim", Says::Follows(|at| axes(at, json!([2, 3]), json!([1, 2])))),
+        ("channel_dim", Says::Follows(|at| axes(at, json!(1), json!(-1)))),
+        ("wb_shape", Says::Follows(|at| axes(at, json!([1, -1, 1, 1]), json!([1, 1, 1, -1])))),
+    ],
+);
+const RESPONSE_MLP: Class = Class::new(&["timm.layers.mlp.GlobalResponseNormMlp"], &[]);
+
+/// Returns what holds for maps with channels first, or with channels last, whichever the MLPs read.
+fn axes(at: &At<'_>, first: Value, last: Value) -> Option<Value> {
+    Some(if at.facts.flag("conv_mlp")? { first } else { last })
+}
 
 /// Lists them.
 pub(super) const MODULES: &[Role] = &[
@@ -30,7 +51,8 @@ pub(super) const MODULES: &[Role] = &[
         ("padding", Says::Follows(|at| at.of_stage("kernel_sizes").map(|size| json!([size / 2, size / 2])))),
         ("groups", Says::Follows(|at| at.of_stage("dims").map(Into::into))),
     ]),
-    Role::new(&["stages.*.blocks.*.mlp"], &[&MLP]),
+    Role::new(&["stages.*.blocks.*.mlp"], &[&MLP, &RESPONSE_MLP]),
+    Role::new(&["stages.*.blocks.*.mlp.grn"], &[&RESPONSE_NORM, &IDENTITY]),
     Role::new(&["stages.*.blocks.*.mlp.{fc1,fc2}"], MLP_LAYERS),
     Role::new(&["stages.*.blocks.*.mlp.act"], ACTIVATIONS),
     Role::new(&["head"], &[&HEAD, &SEQUENTIAL]),

@@ -2,21 +2,7 @@
 //! timm used to have for it; and, when nothing fits, the names that are nearest.
 
 use super::modules::{module_with, modules, renamed};
-use super::tag::Tag;
-use super::{Architecture, architecture, tags_of};
-
-/// Says what a name stands for.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Found {
-    /// Gives the architecture.
-    pub architecture: &'static Architecture,
-    /// Gives the tag: the one named, or the architecture's default.
-    pub tag: &'static Tag,
-    /// Says whether the name left the tag open, so that it is timm's default.
-    pub default_tag: bool,
-    /// Says whether the name is one that timm has since replaced.
-    pub renamed: bool,
-}
+use super::{Found, architecture, tags_of};
 
 /// Looks up `arch`, `arch.tag`, or either with `timm/` in front. A bare architecture stands for its first tag, as in
 /// `timm.create_model`. Names that timm has retired (`vit_base_patch16_224_in21k`) stand for their successors.

@@ -5,25 +5,16 @@
 //! It is `data/timm`, exported from timm 1.0.31 by the script there. A module's rows are inflated, and a row is parsed, when they
 //! are first asked for.
 
-mod architecture;
 mod find;
 mod modules;
-mod rows;
-mod tag;
 
 pub use super::super::Exactness;
-pub use architecture::Architecture;
-pub use find::{Found, find, module_of, suggest};
-pub use tag::Tag;
+pub use super::super::registry::{Architecture, Found, Tag, origin};
+pub use find::{find, module_of, suggest};
 
 use modules::{module_with, modules};
 
 use crate::facts::Origin;
-
-/// Returns the origin of what the registry has of an architecture or a tag.
-pub fn origin(entry: &str) -> Origin {
-    Origin::Registry(format!("timm's registry: {entry}"))
-}
 
 /// Returns the origin of what all of several architectures or tags that fit the weights have.
 pub fn candidates(which: &str) -> Origin {

@@ -6,9 +6,8 @@ use std::sync::{LazyLock, OnceLock};
 
 use flate2::read::DeflateDecoder;
 
-use super::architecture::Architecture;
-use super::rows::Rows;
-use super::tag::Tag;
+use super::super::super::registry::Rows;
+use super::{Architecture, Tag};
 
 const INDEX: &str = include_str!(concat!(env!("OUT_DIR"), "/timm.index"));
 const BLOCKS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/timm.blocks"));

@@ -10,6 +10,16 @@ use super::super::classes::{
 use super::super::field::Literal;
 
 const RESNET: Class = Class::new(&["timm.models.resnet.ResNet"], &[]);
+/// What the weights show, and how it was made.
+const TORCHVISIONS: Class = Class::new(
+    &["torchvision.models.resnet.ResNet"],
+    &[
+        ("inplanes", Says::Nothing),
+        ("dilation", Says::Is(&[Literal::Number(1)])),
+        ("groups", Says::Follows(|at| at.facts.value("cardinality").cloned())),
+        ("base_width", Says::Follows(|at| at.facts.value("base_width").cloned())),
+    ],
+);
 
 /// Lists what a block says of itself. Parts that it lacks are None.
 const OF_A_BLOCK: &[(&str, Says)] = &[
@@ -22,8 +32,10 @@ const OF_A_BLOCK: &[(&str, Says)] = &[
     ("downsample", ABSENT),
 ];
 const ABSENT: Says = Says::Is(&[Literal::Null]);
-const BASIC: Class = Class::new(&["timm.models.resnet.BasicBlock"], OF_A_BLOCK);
-const BOTTLENECK: Class = Class::new(&["timm.models.resnet.Bottleneck"], OF_A_BLOCK);
+const BASIC: Class =
+    Class::new(&["timm.models.resnet.BasicBlock", "torchvision.models.resnet.BasicBlock"], OF_A_BLOCK);
+const BOTTLENECK: Class =
+    Class::new(&["timm.models.resnet.Bottleneck", "torchvision.models.resnet.Bottleneck"], OF_A_BLOCK);
 
 /// Returns the stride of a block: 2 in the first of each stage but the first.
 fn stride(at: &At<'_>) -> u64 {
@@ -41,11 +53,11 @@ fn edges(at: &At<'_>, bottleneck: u64, basic: u64) -> Option<Value> {
 
 /// Lists them.
 pub(super) const MODULES: &[Role] = &[
-    Role::new(&[""], &[&RESNET]).says(OF_EVERY_NETWORK),
+    Role::new(&[""], &[&RESNET, &TORCHVISIONS]).says(OF_EVERY_NETWORK),
     Role::new(&["conv1"], &[&CONV])
         .says(&[("stride", Says::Is(&[Literal::Pair(2, 2)])), ("padding", Says::Is(&[Literal::Pair(3, 3)]))]),
     Role::new(&["bn1", "layer*.*.{bn1,bn2,bn3}", "layer*.*.downsample.1"], &[&BATCH_NORM]),
-    Role::new(&["act1", "layer*.*.{act1,act2,act3}"], ACTIVATIONS),
+    Role::new(&["act1", "layer*.*.{act1,act2,act3}", "relu", "layer*.*.relu"], ACTIVATIONS),
     Role::new(&["maxpool"], &[&MAX_POOL]).says(&[
         ("kernel_size", Says::Is(&[Literal::Number(3)])),
         ("stride", Says::Is(&[Literal::Number(2)])),
@@ -67,7 +79,7 @@ pub(super) const MODULES: &[Role] = &[
     Role::new(&["layer*.0.downsample.0"], &[&CONV])
         .says(&[("stride", Says::Follows(|at| edges(at, stride(at), stride(at))))]),
     Role::new(&["global_pool"], &[&POOL]),
-    Role::new(&["global_pool.pool"], &[&AVERAGE, &IDENTITY]),
+    Role::new(&["global_pool.pool", "avgpool"], &[&AVERAGE, &IDENTITY]),
     Role::new(&["global_pool.flatten"], &[&FLATTEN, &IDENTITY]),
     Role::new(&["fc"], CLASSIFIER),
     Role::new(&["fc.*"], CLASSIFIER_PARTS),

@@ -11,8 +11,8 @@ use super::super::field::Literal;
 
 const NULL: Says = Says::Is(&[Literal::Null]);
 
-/// Versions before 0.6 have `num_tokens` and always read the class token. Positions for other sizes (`dynamic_img_size`) and
-/// `pool_include_prefix`, which matters to averages, change nothing here.
+/// Versions before 0.6 have `num_tokens` and always read the class token. At the size that the positions are for,
+/// `dynamic_img_size` changes nothing.
 const VISION_TRANSFORMER: Class = Class::new(
     &["timm.models.vision_transformer.VisionTransformer"],
     &[
@@ -27,7 +27,7 @@ const VISION_TRANSFORMER: Class = Class::new(
         ("dist_token", NULL),
         ("head_dist", NULL),
         ("attn_pool", NULL),
-        ("pool_include_prefix", Says::Nothing),
+        ("pool_include_prefix", Says::Fact("pool_include_prefix", Read::Flag)),
         ("dynamic_img_size", Says::Nothing),
     ],
 )
@@ -37,7 +37,8 @@ const VISION_TRANSFORMER: Class = Class::new(
     Call::new("amax", "global_pool", Given::Itself(Literal::Text("max"))),
 ]);
 
-/// The size is what the positions show, too; the other attributes follow from it, or are for images of other sizes.
+/// The size is what the positions show, too; the others follow from it, or are for images of other sizes. With
+/// `dynamic_img_size` the patches are laid in a row after the positions are added (`output_fmt` NHWC), else at once (`flatten`).
 const PATCH_EMBED: Class = Class::new(
     &[
         "timm.layers.patch_embed.PatchEmbed",
@@ -47,14 +48,42 @@ const PATCH_EMBED: Class = Class::new(
     &[
         ("img_size", Says::Fact("img_size", Read::Pair)),
         ("patch_size", Says::Fact("patch_size", Read::Pair)),
-        ("grid_size", Says::Nothing),
-        ("num_patches", Says::Nothing),
-        ("flatten", Says::Nothing),
-        ("output_fmt", Says::Nothing),
+        ("grid_size", Says::Follows(|at| Some(json!(grid(at))))),
+        (
+            "num_patches",
+            Says::Follows(|at| Some(json!(grid(at).map(|[rows, columns]| rows.saturating_mul(columns))))),
+        ),
+        ("flatten", Says::Follows(|at| Some(json!(format(at).as_deref() != Some("NHWC"))))),
+        (
+            "output_fmt",
+            Says::Follows(|at| {
+                ["NCHW", "NHWC"].contains(&format(at)?.as_str()).then(|| at.value("output_fmt"))?
+            }),
+        ),
         ("strict_img_size", Says::Nothing),
-        ("dynamic_img_pad", Says::Nothing),
+        (
+            "dynamic_img_pad",
+            Says::Follows(|at| Some(json!(at.value("dynamic_img_pad")? == json!(true) && is_divided(at)?))),
+        ),
     ],
 );
+
+/// Returns rows and columns of patches; none in a network for images of any size.
+fn grid(at: &At<'_>) -> Option<[u64; 2]> {
+    let ([height, width], [rows, columns]) = (at.pair("img_size")?, at.pair("patch_size")?);
+    Some([height.checked_div(rows)?, width.checked_div(columns)?])
+}
+
+/// Returns whether no pixel is left over next to the patches, so that padding adds none.
+fn is_divided(at: &At<'_>) -> Option<bool> {
+    let ([height, width], [rows, columns]) = (at.pair("img_size")?, at.pair("patch_size")?);
+    Some(height.checked_rem(rows)? == 0 && width.checked_rem(columns)? == 0)
+}
+
+/// Returns the order of axes that comes out, a member of timm's enum: `NCHW`.
+fn format(at: &At<'_>) -> Option<String> {
+    Some(at.value("output_fmt")?.get("arguments")?.get(0)?.as_str()?.to_owned())
+}
 
 /// `fused_attn` (`fast_attn` in 0.8) chooses between two ways to compute the same.
 const ATTENTION: Class = Class::new(

@@ -45,8 +45,14 @@ impl Head {
         if let Some(head_dist) = &self.distilled {
             return self.forward_distilled(tokens, head_dist.as_ref(), cx);
         }
-        let pooled = Norm::forward_if(self.fc_norm.as_ref(), self.pool(tokens, cx)?, cx)?;
-        outputs_of_head(["pre_logits", "logits"], &pooled, self.head.as_ref(), cx)
+        let pooled = self.pool(tokens, cx)?;
+        let normalized = match &self.fc_norm {
+            Some(norm) => norm.forward(&pooled, cx)?,
+            None => pooled.clone(),
+        };
+        let mut outputs = outputs_of_head(["pre_logits", "logits"], &normalized, self.head.as_ref(), cx)?;
+        outputs.push("pool", pooled.into_values());
+        Ok(outputs)
     }
 
     fn pool(&self, tokens: &Matrix, cx: &mut Context<'_>) -> Result<Matrix, ForwardError> {

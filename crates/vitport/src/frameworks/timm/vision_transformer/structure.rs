@@ -59,6 +59,7 @@ pub(super) const STRUCTURE: Structure = Structure {
         ("pos_embed", Sign::Needs("pos_embed")),
         ("final_norm", Sign::NeedsOne(&["norm.weight", "fc_norm.weight"])),
         ("norm", Sign::Without("norm.weight", "norm.bias", Literal::Text("RmsNorm"))),
+        ("norm", Sign::Without("fc_norm.weight", "fc_norm.bias", Literal::Text("RmsNorm"))),
         (
             "block_norm",
             Sign::Without("blocks.0.norm1.weight", "blocks.0.norm1.bias", Literal::Text("RmsNorm")),

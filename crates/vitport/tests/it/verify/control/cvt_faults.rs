@@ -1,11 +1,9 @@
 //! Lists faults planted in the folder of a CvT.
 
-use safetensors::tensor::Dtype;
 use serde_json::json;
 
 use super::fault::{Fault, Kind, fault};
 use super::folder::FolderFiles;
-use super::tensors::Tensor;
 
 const LAYER: &str = "stages.2.layers.1";
 const ATTENTION: &str = "stages.2.layers.1.attention.attention";
@@ -31,8 +29,13 @@ fn swap_projections(files: &mut FolderFiles, a: &str, b: &str) {
 /// Width of a head of the last stage: 64 channels, 4 heads.
 const HEAD: usize = 16;
 
+/// Returns the faults.
+pub fn list() -> Vec<Fault> {
+    weights().into_iter().chain(config()).chain(processor()).collect()
+}
+
 /// Returns the faults in the weights.
-pub fn weights() -> Vec<Fault> {
+fn weights() -> Vec<Fault> {
     let weight = Kind::Weights;
     vec![
         fault(weight, "q and k projections exchanged in one layer", |f| swap_projections(f, "query", "key")),
@@ -98,50 +101,19 @@ pub fn weights() -> Vec<Fault> {
         fault(weight, "rows and columns of a patch embedding exchanged", |f| {
             f.weights.transpose_kernels("stages.1.embedding.convolution_embeddings.projection.weight");
         }),
-        fault(weight, "classifier rows rolled by one", |f| {
-            f.weights.roll_rows("classifier.weight");
-            f.weights.roll_rows("classifier.bias");
-        }),
-        fault(weight, "classifier bias zeroed", |f| f.weights.fill("classifier.bias", 0.0)),
-        fault(weight, "one element moved by half a standard deviation", |f| {
-            f.weights.nudge("stages.1.layers.1.intermediate.dense.weight");
-        }),
         fault(weight, "one element of a depth-wise kernel moved by half a standard deviation", |f| {
             f.weights.nudge(&convolution("key"));
         }),
-        fault(weight, "all weights silently in bf16", |f| f.weights.round("", Dtype::BF16, true)),
-        fault(weight, "all weights rounded to bf16, stored in float32", |f| {
-            f.weights.round("", Dtype::BF16, false);
-        }),
-        fault(weight, "one tensor in f16", |f| {
-            f.weights.round("stages.2.layers.1.intermediate.dense.weight", Dtype::F16, true);
-        }),
-        fault(weight, "lowest exponent bit of one weight flipped", |f| {
-            f.weights.flip_bit("stages.2.layers.1.intermediate.dense.weight", 23);
-        }),
-        fault(weight, "lowest fraction bit of one weight flipped", |f| {
-            f.weights.flip_bit("stages.2.layers.1.intermediate.dense.weight", 0);
-        })
-        .unseen("it is less than the rounding of every product"),
-        fault(weight, "a tensor missing", |f| {
-            let name = f.weights.name("stages.2.layers.1.output.dense.bias");
-            f.weights.0.remove(&name);
-        }),
-        fault(weight, "a tensor too many", |f| {
-            let extra = Tensor { dtype: Dtype::F32, shape: vec![1], bytes: vec![0; 4] };
-            f.weights.0.insert("cvt.encoder.stages.0.cls_token".to_owned(), extra);
-        })
-        .unseen("no network reads it"),
     ]
 }
 
 /// Returns the faults in `config.json`.
-pub fn config() -> Vec<Fault> {
+fn config() -> Vec<Fault> {
     let config = Kind::Config;
     vec![
         fault(config, "num_heads 2,2,4 for 1,2,4", |f| f.config["num_heads"] = json!([2, 2, 4])),
         fault(config, "num_heads left out, which means 1,3,6", |f| {
-            f.config.as_object_mut().unwrap().remove("num_heads");
+            f.forget("num_heads");
         }),
         fault(config, "qkv_bias false", |f| f.config["qkv_bias"] = json!([false, false, false])),
         fault(config, "one layer fewer", |f| f.config["depth"] = json!([1, 2, 2])),
@@ -154,7 +126,7 @@ pub fn config() -> Vec<Fault> {
 }
 
 /// Returns the faults in `preprocessor_config.json`.
-pub fn processor() -> Vec<Fault> {
+fn processor() -> Vec<Fault> {
     let processor = Kind::Processor;
     vec![
         fault(processor, "squash for crop (ViTImageProcessor)", |f| {

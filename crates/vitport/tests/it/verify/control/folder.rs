@@ -47,6 +47,11 @@ impl FolderFiles {
         }
     }
 
+    /// Leaves a key of the config out.
+    pub fn forget(&mut self, key: &str) {
+        self.config.as_object_mut().unwrap().remove(key);
+    }
+
     /// Returns the width of the network's heads, by its config.
     pub fn head_size(&self) -> usize {
         let number = |key: &str| self.config[key].as_u64().unwrap() as usize;

@@ -1,5 +1,5 @@
-//! Lists the models that faults are planted in: the two examples, and three of the tiny networks that the golden tests of the
-//! forward passes use (tests/data/vit).
+//! Lists the models that faults are planted in, one or more of each family: the two examples, and tiny networks that other tests
+//! compare with their frameworks (tests/data).
 
 use std::path::{Path, PathBuf};
 
@@ -8,18 +8,30 @@ use vitport::options::FactOptions;
 use vitport::pipeline::Request;
 use vitport::preprocessing::{IMAGENET_MEAN, IMAGENET_STD};
 
+use super::fault::Fault;
+use super::original::Script;
+use super::{convnext_faults, cvt_faults, encoder_faults, residual_faults, vit_faults};
+
 /// Describes a source, what has to be said of it, and what the table calls it.
 pub struct Model {
     pub name: &'static str,
     pub source: PathBuf,
     pub request: Request,
-    pub is_cvt: bool,
+    /// Returns the faults that only this family can have.
+    pub faults: fn() -> Vec<Fault>,
+    /// Gives the original script that converted this family, if there was one.
+    pub script: Option<Script>,
 }
 
 impl Model {
-    fn new(name: &'static str, source: &str, facts: FactOptions) -> Self {
+    fn new(name: &'static str, source: &str, faults: fn() -> Vec<Fault>) -> Self {
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join(source);
-        Self { name, source, request: Request { facts, ..Request::default() }, is_cvt: name == "CvT" }
+        Self { name, source, request: Request::default(), faults, script: None }
+    }
+
+    fn vit(name: &'static str, source: &str, facts: FactOptions) -> Self {
+        let request = Request { facts, ..Request::default() };
+        Self { request, script: Some(Script::Vit), ..Self::new(name, source, vit_faults::list) }
     }
 }
 
@@ -44,11 +56,37 @@ pub fn all() -> Vec<Model> {
     };
     let cvt =
         FactOptions { num_heads: Some(vec![1, 2, 4]), image_size: Some([64, 64]), ..FactOptions::default() };
+    let cvt = Request { facts: cvt, ..Request::default() };
+    let (data, examples) = ("tests/data", "../../examples");
+    let (convnext, residual, encoders) =
+        (format!("{data}/convnext"), format!("{data}/residual"), format!("{data}/timm_encoders"));
+    let encoder =
+        |name, folder: &str| Model::new(name, &format!("{encoders}/{folder}"), encoder_faults::list);
     vec![
-        Model::new("ViT", "../../examples/vit_small_twin", FactOptions::default()),
-        Model::new("ViT, layer scale, no_embed_class", "tests/data/vit/timm_deit3.safetensors", oblong),
-        Model::new("ViT, layer scale, no head", "tests/data/vit/timm_dinov2_base.safetensors", stated(2)),
-        Model::new("ViT, no qkv bias", "tests/data/vit/timm_no_qkv_bias.safetensors", stated(4)),
-        Model::new("CvT", "../../examples/cvt_tiny/tiny.pth", cvt),
+        Model::vit("ViT", &format!("{examples}/vit_small_twin"), FactOptions::default()),
+        Model::vit("ViT, layer scale, no_embed_class", &format!("{data}/vit/timm_deit3.safetensors"), oblong),
+        Model::vit(
+            "ViT, layer scale, no head",
+            &format!("{data}/vit/timm_dinov2_base.safetensors"),
+            stated(2),
+        ),
+        Model::vit("ViT, no qkv bias", &format!("{data}/vit/timm_no_qkv_bias.safetensors"), stated(4)),
+        Model {
+            request: cvt,
+            script: Some(Script::Cvt),
+            ..Model::new("CvT", &format!("{examples}/cvt_tiny/tiny.pth"), cvt_faults::list)
+        },
+        Model::new("CLIP", &format!("{data}/clip/tower"), encoder_faults::clip),
+        Model::new("BEiT", &format!("{data}/beit/plain"), encoder_faults::beit),
+        encoder("SigLIP", "siglip"),
+        encoder("I-JEPA", "ijepa"),
+        encoder("AIMv2", "aimv2"),
+        encoder("InternViT", "intern"),
+        encoder("TIPSv2", "tipsv2"),
+        encoder("RADIO", "radio"),
+        Model::new("ConvNeXt", &format!("{convnext}/plain"), convnext_faults::first),
+        Model::new("ConvNeXt V2", &format!("{convnext}/v2"), convnext_faults::second),
+        Model::new("ResNet", &format!("{residual}/resnet_bottleneck"), residual_faults::resnet),
+        Model::new("RegNet", &format!("{residual}/regnet_y"), residual_faults::regnet),
     ]
 }

@@ -52,7 +52,7 @@ pub fn list() -> Vec<Fault> {
         config("dtype bfloat16 next to torch_dtype", |f| f.config["dtype"] = json!("bfloat16")),
         fault(Kind::Config, "model_type of another class", |f| f.config["model_type"] = json!("deit")),
         fault(Kind::Config, "model_type left out", |f| {
-            f.config.as_object_mut().unwrap().remove("model_type");
+            f.forget("model_type");
         }),
         fault(Kind::Config, "architectures of another task", |f| {
             f.config["architectures"] = json!(["ViTForMaskedImageModeling"]);
@@ -78,7 +78,7 @@ pub fn list() -> Vec<Fault> {
         fault(Kind::Processor, "resample by name", |f| f.processor["resample"] = json!("bicubic")),
         processor("another image processor in processor_config.json", |f| {
             let mut nested = f.processor.clone();
-            nested["image_mean"] = json!([0.0, 0.0, 0.0]);
+            nested["image_mean"] = json!([0.1, 0.2, 0.3]);
             put(f, "processor_config.json", json!({ "image_processor": nested }).to_string());
         }),
         config("adapter_config.json", |f| {

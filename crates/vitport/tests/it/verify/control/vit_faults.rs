@@ -1,12 +1,10 @@
 //! Lists faults planted in the folder of a ViT. Layers are found by the end of their names, so one list serves classifiers and
 //! bare models; a fault that a model has no place for is left out by `fits`.
 
-use safetensors::tensor::Dtype;
 use serde_json::json;
 
 use super::fault::{Fault, Kind, fault};
 use super::folder::FolderFiles;
-use super::tensors::Tensor;
 
 const QUERY: &str = "layer.1.attention.attention.query";
 const KEY: &str = "layer.1.attention.attention.key";
@@ -75,8 +73,13 @@ fn scale_rows(files: &mut FolderFiles, target: &str, gamma: &str, power: i32) {
     });
 }
 
+/// Returns the faults.
+pub fn list() -> Vec<Fault> {
+    weights().into_iter().chain(config()).collect()
+}
+
 /// Returns the faults in the weights.
-pub fn weights() -> Vec<Fault> {
+fn weights() -> Vec<Fault> {
     let weight = Kind::Weights;
     vec![
         fault(weight, "q and k exchanged in one layer", |f| swap_projections(f, QUERY, KEY)),
@@ -120,19 +123,6 @@ pub fn weights() -> Vec<Fault> {
             f.weights.edit("layer.1.output.dense.weight", |values| {
                 values.iter_mut().for_each(|value| *value = -*value);
             });
-        }),
-        fault(weight, "classifier rows rolled by one", |f| {
-            f.weights.roll_rows("classifier.weight");
-            f.weights.roll_rows("classifier.bias");
-        })
-        .fits(has_head),
-        fault(weight, "classifier weights rolled by one, not its bias", |f| {
-            f.weights.roll_rows("classifier.weight");
-        })
-        .fits(has_head),
-        fault(weight, "classifier bias zeroed", |f| f.weights.fill("classifier.bias", 0.0)).fits(has_head),
-        fault(weight, "one element moved by half a standard deviation", |f| {
-            f.weights.nudge("layer.0.intermediate.dense.weight");
         }),
         fault(weight, "one element of a projection to keys moved by half a standard deviation", |f| {
             f.weights.nudge(&format!("{KEY}.weight"));
@@ -182,53 +172,18 @@ pub fn weights() -> Vec<Fault> {
             f.weights.edit("pooler.dense.bias", |values| values[0] = 0.01);
         })
         .fits(has_pooler),
-        fault(weight, "all weights silently in bf16", |f| f.weights.round("", Dtype::BF16, true)),
-        fault(weight, "all weights rounded to bf16, stored in float32", |f| {
-            f.weights.round("", Dtype::BF16, false);
-        }),
-        fault(weight, "all weights rounded to f16, stored in float32", |f| {
-            f.weights.round("", Dtype::F16, false);
-        }),
-        fault(weight, "one tensor in f16", |f| {
-            f.weights.round("layer.1.intermediate.dense.weight", Dtype::F16, true);
-        }),
-        fault(weight, "one tensor rounded to f16, stored in float32", |f| {
-            f.weights.round("layer.0.output.dense.weight", Dtype::F16, false);
-        }),
-        fault(weight, "lowest exponent bit of one weight flipped", |f| {
-            f.weights.flip_bit("layer.1.intermediate.dense.weight", 23);
-        }),
-        fault(weight, "highest exponent bit of one weight flipped", |f| {
-            f.weights.flip_bit("layer.1.intermediate.dense.weight", 30);
-        }),
-        fault(weight, "sign bit of one weight flipped", |f| {
-            f.weights.flip_bit(&format!("{VALUE}.weight"), 31)
-        }),
-        fault(weight, "lowest fraction bit of one weight flipped", |f| {
-            f.weights.flip_bit("layer.1.intermediate.dense.weight", 0);
-        })
-        .unseen("it is less than the rounding of every product"),
-        fault(weight, "a tensor missing", |f| {
-            let name = f.weights.name("layer.1.output.dense.bias");
-            f.weights.0.remove(&name);
-        }),
-        fault(weight, "a tensor too many", |f| {
-            let extra = Tensor { dtype: Dtype::F32, shape: vec![1], bytes: vec![0; 4] };
-            f.weights.0.insert("encoder.layer.1.lambda".to_owned(), extra);
-        })
-        .unseen("no network reads it"),
     ]
 }
 
 /// Returns the faults in `config.json`.
-pub fn config() -> Vec<Fault> {
+fn config() -> Vec<Fault> {
     let config = Kind::Config;
     let is_fact = "on this network the outputs move by less than rounding, or not at all";
     vec![
         fault(config, "layer_norm_eps 1e-12 for 1e-6", |f| f.config["layer_norm_eps"] = json!(1e-12))
             .maybe_unseen(is_fact),
         fault(config, "layer_norm_eps left out, which means 1e-12", |f| {
-            f.config.as_object_mut().unwrap().remove("layer_norm_eps");
+            f.forget("layer_norm_eps");
         })
         .maybe_unseen(is_fact),
         fault(config, "layer_norm_eps 1e-5 for 1e-6", |f| f.config["layer_norm_eps"] = json!(1e-5))
@@ -252,37 +207,10 @@ pub fn config() -> Vec<Fault> {
         }),
         fault(config, "image_size doubled", |f| f.config["image_size"] = json!(128)),
         fault(config, "pooler_act left out, which means tanh", |f| {
-            f.config.as_object_mut().unwrap().remove("pooler_act");
+            f.forget("pooler_act");
         })
         .fits(has_pooler),
         fault(config, "class ViTModel for a classifier", |f| f.config["architectures"] = json!(["ViTModel"]))
             .fits(has_head),
-    ]
-}
-
-/// Whether the folder's processor crops.
-fn crops(files: &FolderFiles) -> bool {
-    files.processor.get("crop_size").is_some()
-}
-
-/// Returns the faults in `preprocessor_config.json` that only some processors can have.
-pub fn processor() -> Vec<Fault> {
-    let processor = Kind::Processor;
-    vec![
-        fault(processor, "squash for crop (ViTImageProcessor)", |f| {
-            f.processor["image_processor_type"] = json!("ViTImageProcessor");
-            f.processor["size"] = f.processor["crop_size"].clone();
-        })
-        .fits(crops),
-        fault(processor, "crop fraction lost", |f| {
-            f.processor["size"] = json!({ "shortest_edge": f.processor["crop_size"]["height"] });
-        })
-        .fits(crops),
-        fault(processor, "resized one pixel too large", |f| {
-            let edge = f.processor["size"]["shortest_edge"].as_u64().unwrap();
-            f.processor["size"] = json!({ "shortest_edge": edge + 1 });
-        })
-        .fits(crops),
-        fault(processor, "no crop", |f| f.processor["do_center_crop"] = json!(false)).fits(crops),
     ]
 }

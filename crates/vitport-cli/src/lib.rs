@@ -1,0 +1,148 @@
+//! Runs the `vitport` command: arguments in, exit code out. Everything between is the library's. The Python module runs the same
+//! commands by [`program`].
+//!
+//! Modules use only those below them: `commands` and `ask`; `conversion` and `verification`; `show`, `source`, `report_file` and
+//! `request`; `hub`, `environment` and `progress`; `output`; `watch`; `command_line` and `fields`; `arguments` and `failure`; `terminal`. `signals` ends the command from outside.
+
+mod arguments;
+mod ask;
+mod command_line;
+mod commands;
+mod conversion;
+#[cfg(feature = "hub")]
+mod environment;
+mod failure;
+pub mod fields;
+#[cfg(feature = "hub")]
+mod hub;
+mod output;
+pub mod program;
+mod progress;
+mod report_file;
+mod request;
+mod show;
+mod signals;
+mod source;
+mod terminal;
+mod verification;
+pub mod watch;
+
+use std::ffi::OsString;
+use std::panic::AssertUnwindSafe;
+
+use clap::Parser;
+
+use crate::arguments::{Arguments, Command, legacy};
+use crate::command_line::CommandLine;
+use crate::failure::{Failure, FailureKind, usage};
+use crate::output::Printer;
+use crate::show::prepared::facts;
+use crate::show::questions;
+use crate::terminal::message::{error_line, error_text};
+use crate::terminal::wrap::error_columns;
+
+/// Runs the command as it was typed, the program's name first, and returns what the process is to exit with. It is the process's own
+/// business from then on: signals end it, and panics are reported in one line.
+pub fn run(typed: impl IntoIterator<Item = OsString>) -> u8 {
+    let mut typed = CommandLine(legacy::with_subcommand(typed));
+    let arguments = match Arguments::try_parse_from(&typed.0) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            let printer = Printer::for_arguments(&typed.0);
+            return match usage::is_help(&error) && !(printer.is_json() && error.use_stderr()) {
+                true => print_help(&error),
+                false => printer.fail(&usage::of_arguments(&error)),
+            };
+        }
+    };
+    arguments.common.color.write_global();
+    outlive_the_file_size_limit();
+    signals::watch();
+    let output = Printer::new(&arguments.common);
+    std::panic::set_hook(Box::new(output::say_bug));
+    // Unwinding lets temporary files go, as on every other way out.
+    let is_plan = matches!(arguments.command, Command::Plan(_));
+    let run_and_ask = || run_and_ask(arguments, &mut typed, &output);
+    match std::panic::catch_unwind(AssertUnwindSafe(run_and_ask)) {
+        Ok(Ok(code)) => code,
+        Ok(Err(failure)) => fail(failure, is_plan, &typed, &output),
+        Err(panic) => output.fail_of_bug(&*panic),
+    }
+}
+
+/// Says why the command failed, and returns what it exits with. Questions stand each by itself, with the command that answers them,
+/// and what is known stands before them if it was asked for.
+fn fail(mut failure: Failure, is_plan: bool, typed: &CommandLine, output: &Printer) -> u8 {
+    let Some(open) = failure.open.take() else { return output.fail(&failure) };
+    if output.is_json() {
+        let command = typed.with_missing(&open.questions).shown();
+        return output.fail(&failure.with_field("command", command));
+    }
+    if is_plan && let Err(failure) = output.print(facts(&open.known)) {
+        return output.fail(&failure);
+    }
+    error_line(&questions::headline(&open.questions));
+    error_text(&questions::lines(&open.questions, typed, error_columns()));
+    failure.kind.exit_code()
+}
+
+/// Runs the command, and once more with the answers to what it asks, as long as there are any. `typed` has them at the end.
+fn run_and_ask(mut arguments: Arguments, typed: &mut CommandLine, output: &Printer) -> Result<u8, Failure> {
+    loop {
+        let may_ask = ask::may_ask(&arguments);
+        let source = source_of(&arguments.command);
+        let failure = match run_command(arguments.command, output).map_err(|failure| match &source {
+            Some(source) => failure.of_source(source),
+            None => failure,
+        }) {
+            Err(failure) if may_ask => failure,
+            result => return result,
+        };
+        let Some(answered) = ask::ask(&failure, typed) else { return Err(failure) };
+        arguments = Arguments::try_parse_from(&answered.0).map_err(|error| usage::of_arguments(&error))?;
+        *typed = answered;
+    }
+}
+
+/// Returns the source of a command that identifies one, as it is shown.
+fn source_of(command: &Command) -> Option<String> {
+    let text = match command {
+        Command::Convert(arguments) => arguments.source.text(),
+        Command::Plan(arguments) => arguments.source.text(),
+        Command::Verify(arguments) => &arguments.source,
+        _ => return None,
+    };
+    Some(text.to_string_lossy().into_owned())
+}
+
+/// Prints help or the version. Help that nobody asked for is a usage error.
+fn print_help(help: &clap::Error) -> u8 {
+    let kind = match help.print() {
+        Ok(()) if help.use_stderr() => FailureKind::Usage,
+        Ok(()) => return 0,
+        Err(_) => FailureKind::Io,
+    };
+    kind.exit_code()
+}
+
+/// Makes a write beyond `ulimit -f` fail like any other, where it would end the process by a signal. Should no handler be
+/// had, the limit does what it did.
+fn outlive_the_file_size_limit() {
+    let seen = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let _ = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, seen);
+}
+
+fn run_command(command: Command, output: &Printer) -> Result<u8, Failure> {
+    match command {
+        Command::Convert(arguments) => commands::convert::run(*arguments, output),
+        Command::Batch(arguments) => commands::batch::run(&arguments, output),
+        Command::Plan(arguments) => commands::plan::run(*arguments, output),
+        Command::Inspect(arguments) => commands::inspect::run(&arguments, output),
+        Command::Verify(arguments) => commands::verify::run(*arguments, output),
+        Command::Classify(arguments) => commands::classify::run(&arguments, output),
+        Command::Diff(arguments) => return commands::diff::run(&arguments, output),
+        Command::Models(arguments) => commands::models::run(&arguments, output),
+        Command::Completions { shell } => commands::completions::run(shell, output),
+    }?;
+    Ok(0)
+}

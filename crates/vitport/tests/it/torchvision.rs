@@ -1,0 +1,123 @@
+//! Tests torchvision's registry, and its networks under their own names: what transformers' definition computes of the folder
+//! compared with what torchvision computed.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use vitport::catalogue;
+use vitport::frameworks::torchvision::registry;
+use vitport::model::Prepared;
+use vitport::options::FactOptions;
+use vitport::pipeline::{ConvertError, Request, WriteOptions, plan, verify, write};
+use vitport::source::Source;
+use vitport::verify::{TestImage, Verdict};
+use vitport_checkpoint::Limits;
+
+use crate::assumptions::write_weights;
+use crate::convnext::{compare, read};
+
+/// The networks, how many places are compared, and torchvision's name of one like it.
+const NETWORKS: [(&str, usize, &str); 3] = [
+    ("regnet_y", 9, "torchvision/regnet_y_400mf.IMAGENET1K_V1"),
+    ("regnet_x", 9, "torchvision/regnet_x_400mf"),
+    ("convnext", 12, "torchvision/convnext_base"),
+];
+
+fn data(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/torchvision").join(name)
+}
+
+fn planned(path: &Path, facts: FactOptions) -> Result<Prepared, ConvertError> {
+    let source = Source::open(path, None, &Limits::default()).unwrap();
+    plan(source, &Request { facts, ..Request::default() })
+}
+
+#[test]
+fn a_folder_computes_what_torchvision_does() {
+    for (name, places, like) in NETWORKS {
+        let like = Some(like.to_owned());
+        let facts = FactOptions { like, image_size: Some([64, 64]), ..FactOptions::default() };
+        let prepared =
+            planned(&data(&format!("{name}.pth")), facts).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let scratch = tempfile::tempdir().unwrap();
+        let folder = scratch.path().join("folder");
+        let options = WriteOptions { max_shard_size: 5 << 30, force: false, fsync: false, exact_code: false };
+        write(&prepared, &folder, options, &|_| ()).unwrap().staging.publish().unwrap();
+        let mut weights = read(&folder.join("model.safetensors"));
+        weights.retain(|name, _| !name.ends_with("num_batches_tracked"));
+        let expected = read(&data(&format!("{name}.expected.safetensors")));
+        assert_eq!(compare(&prepared.model.target_network, &weights, &expected), places, "{name}");
+        let report = verify(&prepared, &folder, &TestImage::built_in().unwrap()).unwrap();
+        assert_eq!(report.verdict, Verdict::Same, "{name}: {:?}", report.reasons);
+    }
+}
+
+#[test]
+fn the_registry_holds_all_of_torchvision_and_says_what_each_becomes() {
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    let models: Vec<_> = catalogue::models().filter(|model| model.name.starts_with("torchvision/")).collect();
+    assert_eq!(models.len(), 115);
+    for model in &models {
+        let class = model.becomes.class().unwrap_or("nothing");
+        *counts.entry(class.to_owned()).or_default() += 1;
+        assert_eq!(model.becomes.class().is_none(), model.becomes.why_not().is_some(), "{}", model.name);
+    }
+    let pinned = [
+        ("ConvNextForImageClassification", 4),
+        ("RegNetForImageClassification", 34),
+        ("ResNetForImageClassification", 8),
+        ("ViTForImageClassification", 10),
+        ("nothing", 59),
+    ];
+    assert_eq!(counts, pinned.map(|(class, count)| (class.to_owned(), count)).into());
+}
+
+#[test]
+fn every_crop_is_of_the_resized_edge_that_torchvision_has() {
+    let resized = |tag: &str| {
+        let weights = registry::weights().find(|weights| weights.full_name() == tag).unwrap();
+        (weights.input_size[1] as f64 / weights.crop_pct).floor() as u64
+    };
+    assert_eq!(resized("torchvision/resnet50.IMAGENET1K_V1"), 256);
+    assert_eq!(resized("torchvision/resnet50.IMAGENET1K_V2"), 232);
+    assert_eq!(resized("torchvision/vit_h_14.IMAGENET1K_SWAG_E2E_V1"), 518);
+    assert_eq!(resized("torchvision/convnext_base.IMAGENET1K_V1"), 232);
+}
+
+/// Writes a ResNet-18 under a name, and plans its conversion.
+fn resnet18(name: &str, arch: Option<&str>) -> Result<Prepared, ConvertError> {
+    let resnet = registry::weights().find(|weights| weights.architecture == "torchvision/resnet18").unwrap();
+    let (definition, facts) = resnet.facts().unwrap();
+    let scratch = tempfile::tempdir().unwrap();
+    let file = scratch.path().join(name);
+    write_weights(&file, definition, &facts.to_config());
+    planned(&file, FactOptions { arch: arch.map(str::to_owned), ..FactOptions::default() })
+}
+
+#[test]
+fn names_are_torchvisions() {
+    let published = "torchvision/resnet18.IMAGENET1K_V1";
+    for (file, arch) in [
+        ("resnet18-f37072fd.safetensors", None),
+        ("mine.safetensors", Some(published)),
+        ("mine.safetensors", Some("torchvision/resnet18")),
+    ] {
+        let model = resnet18(file, arch).unwrap_or_else(|error| panic!("{file} {arch:?}: {error}")).model;
+        assert_eq!(model.name, arch.unwrap_or(published));
+        let fact = |name: &str| model.facts.get(name).unwrap().clone();
+        assert_eq!(fact("interpolation").value, "bilinear");
+        assert_eq!(fact("img_size").value, serde_json::json!([224, 224]));
+        let origin = fact("crop_pct").origin.to_string();
+        assert!(origin.contains("torchvision's registry: resnet18.IMAGENET1K_V1"), "{origin}");
+        assert!(model.labels.as_ref().unwrap().value[0].starts_with("tench"));
+    }
+    let said = |arch: &str| resnet18("mine.safetensors", Some(arch)).err().unwrap().to_string();
+    let other = said("torchvision/resnet34");
+    assert!(other.contains("blocks by stage"), "{other}");
+    let family = said("torchvision/vit_b_16");
+    assert!(family.contains("family `vision_transformer`"), "{family}");
+    let vgg = said("torchvision/vgg11");
+    assert!(vgg.contains("torchvision's VGG") && vgg.contains("no class"), "{vgg}");
+    let near = said("torchvision/resnet17");
+    assert!(near.contains("did you mean torchvision/resnet18"), "{near}");
+}

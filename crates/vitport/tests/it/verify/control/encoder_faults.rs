@@ -1,0 +1,149 @@
+//! Lists the faults that the folders of other encoders than ViT can have: CLIP, SigLIP, I-JEPA, AIMv2, InternViT, TIPSv2, RADIO and
+//! BEiT.
+
+use serde_json::{Value, json};
+
+use super::fault::{Fault, Kind, fault};
+use super::folder::FolderFiles;
+
+const LESS_THAN_ROUNDING: &str = "on this network the outputs may move by less than rounding";
+
+fn has(files: &FolderFiles, key: &str) -> bool {
+    files.config.get(key).is_some_and(|value| !value.is_null())
+}
+
+/// Returns whether the class has a head or a projection.
+fn has_head(files: &FolderFiles) -> bool {
+    let class = files.config["architectures"][0].as_str().unwrap();
+    class.ends_with("ForImageClassification") || class.ends_with("WithProjection")
+}
+
+/// Changes a number of the config.
+fn number(files: &mut FolderFiles, key: &str, change: fn(u64) -> u64) {
+    let number = files.config[key].as_u64().unwrap();
+    files.config[key] = json!(change(number));
+}
+
+/// Returns the faults that any of them can have, in keys of the config that several have.
+pub fn list() -> Vec<Fault> {
+    let config = Kind::Config;
+    vec![
+        fault(config, "one layer fewer", |f| number(f, "num_hidden_layers", |count| count - 1)),
+        fault(config, "one layer more", |f| number(f, "num_hidden_layers", |count| count + 1)),
+        fault(config, "one attention head for several", |f| f.config["num_attention_heads"] = json!(1)),
+        fault(config, "twice the attention heads", |f| number(f, "num_attention_heads", |count| count * 2)),
+        fault(config, "another width", |f| number(f, "hidden_size", |width| width * 2)),
+        fault(config, "another activation", |f| f.config["hidden_act"] = json!("relu"))
+            .fits(|f| has(f, "hidden_act")),
+        fault(config, "layer_norm_eps 1e-3", |f| f.config["layer_norm_eps"] = json!(1e-3))
+            .fits(|f| has(f, "layer_norm_eps")),
+        fault(config, "layer_norm_eps ten times as large", |f| {
+            let eps = f.config["layer_norm_eps"].as_f64().unwrap();
+            f.config["layer_norm_eps"] = json!(eps * 10.0);
+        })
+        .fits(|f| has(f, "layer_norm_eps"))
+        .maybe_unseen(LESS_THAN_ROUNDING),
+        fault(config, "rms_norm_eps 1e-3", |f| f.config["rms_norm_eps"] = json!(1e-3))
+            .fits(|f| has(f, "rms_norm_eps")),
+        fault(config, "image_size 40", |f| f.config["image_size"] = json!(40)).fits(|f| has(f, "image_size")),
+        fault(config, "patch_size 2", |f| f.config["patch_size"] = json!(2)).fits(|f| has(f, "patch_size")),
+        fault(config, "another width of the MLP", |f| number(f, "intermediate_size", |width| width / 2))
+            .fits(|f| f.config.get("intermediate_size").is_some_and(Value::is_u64)),
+        fault(config, "a model without its head", |f| {
+            let class = f.config["architectures"][0].as_str().unwrap();
+            let bare = class.replace("ForImageClassification", "Model").replace("WithProjection", "");
+            f.config["architectures"] = json!([bare]);
+        })
+        .fits(has_head),
+    ]
+}
+
+/// Returns those that only a CLIP tower can have.
+pub fn clip() -> Vec<Fault> {
+    let (weight, config) = (Kind::Weights, Kind::Config);
+    let mut all = list();
+    all.extend([
+        fault(weight, "q and k exchanged in one layer", |f| {
+            f.weights.swap("layers.1.self_attn.q_proj.weight", "layers.1.self_attn.k_proj.weight");
+        }),
+        fault(weight, "the biases of k and v exchanged", |f| {
+            f.weights.swap("layers.1.self_attn.k_proj.bias", "layers.1.self_attn.v_proj.bias");
+        }),
+        fault(weight, "the two layer norms of a layer exchanged", |f| {
+            f.weights.swap("layers.1.layer_norm1.weight", "layers.1.layer_norm2.weight");
+        }),
+        fault(weight, "first norm for last", |f| f.weights.swap("pre_layrnorm.bias", "post_layernorm.bias")),
+        fault(weight, "square weight transposed", |f| {
+            f.weights.transpose("layers.1.self_attn.out_proj.weight");
+        }),
+        fault(weight, "two layers exchanged", |f| f.weights.swap_all("layers.0.", "layers.1.")),
+        fault(weight, "class token zeroed", |f| f.weights.fill("class_embedding", 0.0)),
+        fault(weight, "positions moved by one row", |f| f.weights.roll_rows("position_embedding.weight")),
+        fault(weight, "red and blue of the patch embedding exchanged", |f| {
+            f.weights.swap_red_and_blue("patch_embedding.weight");
+        }),
+        fault(weight, "rows and columns of the patch embedding exchanged", |f| {
+            f.weights.transpose_kernels("patch_embedding.weight");
+        }),
+        fault(weight, "sign of one number of the projection flipped", |f| {
+            f.weights.edit("visual_projection.weight", |values| values[5] = -values[5]);
+        }),
+        fault(config, "GELU for QuickGELU", |f| f.config["hidden_act"] = json!("gelu")),
+        fault(config, "another width of the projection", |f| f.config["projection_dim"] = json!(11)),
+        fault(config, "a ViT", |f| f.config["model_type"] = json!("vit")),
+    ]);
+    all
+}
+
+/// Returns those that only a BEiT can have.
+pub fn beit() -> Vec<Fault> {
+    const TABLE: &str = "layer.1.attention.attention.relative_position_bias.relative_position_bias_table";
+    let (weight, config) = (Kind::Weights, Kind::Config);
+    let mut all = list();
+    all.extend([
+        fault(weight, "q and k exchanged in one layer", |f| {
+            f.weights
+                .swap("layer.1.attention.attention.query.weight", "layer.1.attention.attention.key.weight");
+        }),
+        fault(weight, "the biases of q and v exchanged", |f| {
+            f.weights
+                .swap("layer.1.attention.attention.query.bias", "layer.1.attention.attention.value.bias");
+        }),
+        fault(weight, "the two layer norms of a layer exchanged", |f| {
+            f.weights.swap("layer.1.layernorm_before.weight", "layer.1.layernorm_after.weight");
+        }),
+        fault(weight, "the two layer scales of a layer exchanged", |f| {
+            f.weights.swap("layer.1.lambda_1", "layer.1.lambda_2");
+        }),
+        fault(weight, "a layer scale of ones", |f| f.weights.fill("layer.1.lambda_2", 1.0)),
+        fault(weight, "distances moved by one", |f| f.weights.roll_rows(TABLE)),
+        fault(weight, "the bias of one distance zeroed", |f| {
+            f.weights.edit(TABLE, |values| values[49 * 3..50 * 3].fill(0.0));
+        }),
+        fault(weight, "relative position biases larger by one per mille", |f| {
+            f.weights.edit(TABLE, |values| values.iter_mut().for_each(|value| *value *= 1.001));
+        }),
+        fault(weight, "rows of a projection to keys rolled by one", |f| {
+            f.weights.roll_rows("layer.1.attention.attention.key.weight");
+        }),
+        fault(weight, "bias after attention zeroed", |f| {
+            f.weights.fill("layer.1.attention.output.dense.bias", 0.0);
+        }),
+        fault(weight, "two elements exchanged", |f| {
+            f.weights.edit("layer.1.output.dense.weight", |values| values.swap(0, 1));
+        }),
+        fault(config, "the class token for the mean", |f| f.config["use_mean_pooling"] = json!(false)),
+        fault(config, "no tables", |f| f.config["use_relative_position_bias"] = json!(false)),
+        fault(config, "a table that layers share", |f| {
+            f.config["use_shared_relative_position_bias"] = json!(true);
+        }),
+        fault(config, "position embeddings", |f| {
+            f.config["use_absolute_position_embeddings"] = json!(true);
+        }),
+        fault(config, "a mask token", |f| f.config["use_mask_token"] = json!(true))
+            .unseen("no forward pass without masks reads it"),
+        fault(config, "no layer scale in the config", |f| f.config["layer_scale_init_value"] = json!(0.0)),
+        fault(config, "a whole number as layer scale", |f| f.config["layer_scale_init_value"] = json!(0)),
+    ]);
+    all
+}
