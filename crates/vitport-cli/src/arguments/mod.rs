@@ -123,6 +123,14 @@ pub struct ConvertArguments {
     /// Says where the model comes from.
     #[command(flatten)]
     pub source: SourceArgument,
+    /// Framework to convert to; SOURCE is a transformers folder unless it is transformers
+    #[arg(
+        long,
+        value_name = "FRAMEWORK",
+        default_value = "transformers",
+        conflicts_with_all = FACTS_OF_SOURCES
+    )]
+    pub to: Framework,
     /// Folder to make; the model's name if it is not given
     #[arg(short, long, value_name = "OUT", alias = "pytorch_dump_folder_path")]
     pub out: Option<PathBuf>,
@@ -156,6 +164,46 @@ pub struct ConvertArguments {
     /// Says how a SOURCE that is not a path is fetched.
     #[command(flatten)]
     pub hub: HubOptions,
+}
+
+/// Lists the options that say something of a source that is no transformers folder, or of a folder that is to be one.
+const FACTS_OF_SOURCES: [&str; 17] = [
+    "arch",
+    "like",
+    "num_heads",
+    "image_size",
+    "labels",
+    "mean",
+    "std",
+    "crop_pct",
+    "crop_mode",
+    "interpolation",
+    "layer_norm_eps",
+    "target",
+    "no_head",
+    "drop",
+    "key",
+    "mapping",
+    "dtype",
+];
+
+/// Names a framework whose folders can be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Framework {
+    /// Hugging Face transformers
+    Transformers,
+    /// timm, as `timm.create_model("local-dir:OUT", pretrained=True)` opens it
+    Timm,
+}
+
+impl Framework {
+    /// Returns its name, as the ids of definitions begin.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Transformers => "transformers",
+            Self::Timm => "timm",
+        }
+    }
 }
 
 /// Holds the arguments of `vitport batch`.

@@ -5,7 +5,8 @@ use vitport::pipeline::Converted;
 use vitport::plan::Target;
 use vitport_checkpoint::escape;
 
-use crate::arguments::ConvertArguments;
+use super::convert_back;
+use crate::arguments::{ConvertArguments, Framework};
 use crate::arguments::legacy::DEFAULT_NAME;
 use crate::conversion::{class, convert, document};
 use crate::failure::Failure;
@@ -18,6 +19,10 @@ use crate::terminal::table::bytes;
 
 /// Converts.
 pub fn run(arguments: ConvertArguments, output: &Printer) -> Result<(), Failure> {
+    if arguments.to != Framework::Transformers {
+        let framework = arguments.to;
+        return convert_back::run(arguments, framework, output);
+    }
     if arguments.source.given().is_none() {
         if arguments.facts.arch.is_some() {
             return Err(Failure::usage(

@@ -4,6 +4,7 @@ pub mod batch;
 pub mod classify;
 pub mod completions;
 pub mod convert;
+mod convert_back;
 pub mod diff;
 pub mod inspect;
 pub mod models;

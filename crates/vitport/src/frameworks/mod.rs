@@ -8,7 +8,7 @@ mod literal;
 pub mod microsoft;
 pub mod registry;
 mod saved_modules;
-mod source;
+pub mod source;
 pub mod timm;
 pub mod torchvision;
 pub mod transformers;

@@ -1,7 +1,7 @@
 //! What a framework's definition knows of sources: how its tensors are recognised, what their shapes tell, and what else is
 //! said of a model.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::registry::{Architecture, Tag};
 use super::{Definition, PublishedModel, SavedModules};
@@ -48,6 +48,16 @@ pub trait SourceDefinition: Definition {
         Vec::new()
     }
 
+    /// Returns the facts with what holds where nothing is said.
+    fn completed(&self, mut facts: Facts) -> Facts {
+        for usual in self.usual_facts() {
+            if facts.get(usual.name).is_none() {
+                facts.set(usual);
+            }
+        }
+        facts
+    }
+
     /// Returns whether these tensors are a network of this definition, be it one that has no target.
     fn recognises(&self, tensors: &Sources) -> bool;
 
@@ -63,6 +73,45 @@ pub trait SourceDefinition: Definition {
     /// # Errors
     /// Returns [`FactError`].
     fn gather(&self, inquiry: &Inquiry<'_>, evidence: &mut Evidence) -> Result<Identity, FactError>;
+
+    /// Returns the `config.json` with which the framework makes such a network; none for a framework that writes no such file.
+    ///
+    /// # Errors
+    /// Returns [`FactError::NoTarget`] for a network that the framework has not.
+    fn write_config(&self, _described: &Described<'_>) -> Option<Result<WrittenConfig, FactError>> {
+        None
+    }
+}
+
+/// Describes a network for which a config is written.
+#[derive(Debug, Clone, Copy)]
+pub struct Described<'a> {
+    /// Gives the facts that it is built from.
+    pub facts: &'a Facts,
+    /// Says how images are prepared, if that is wanted.
+    pub preprocessing: Option<&'a Preprocessing>,
+    /// Names its classes in the order of its logits, if it has a head.
+    pub labels: Option<&'a [String]>,
+}
+
+/// Holds a config that a framework opens.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WrittenConfig {
+    /// Gives the contents of `config.json`.
+    pub config: Map<String, Value>,
+    /// Lists the facts that the framework's network has otherwise, and no config says.
+    pub unheld: Vec<Unheld>,
+}
+
+/// Describes a fact that a framework's network has otherwise than it should.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Unheld {
+    /// Names it.
+    pub fact: &'static str,
+    /// Gives the value that it should have.
+    pub wanted: Value,
+    /// Gives the value that it has.
+    pub held: Value,
 }
 
 /// Holds what is looked at to find out what a model is.

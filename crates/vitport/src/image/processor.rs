@@ -8,6 +8,24 @@ use super::resize::resize;
 use super::rgb_image::RgbImage;
 use vitport_nn::Pixels;
 
+/// Lists the keys of `preprocessor_config.json` on which pixels depend.
+pub const PROCESSOR_KEYS: [&str; 14] = [
+    "crop_pct",
+    "crop_size",
+    "do_center_crop",
+    "do_convert_rgb",
+    "do_normalize",
+    "do_rescale",
+    "do_resize",
+    "feature_extractor_type",
+    "image_mean",
+    "image_processor_type",
+    "image_std",
+    "resample",
+    "rescale_factor",
+    "size",
+];
+
 /// Describes an image processor as its folder describes it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ImageProcessor {
@@ -26,6 +44,11 @@ impl ImageProcessor {
         fallback: Option<&str>,
     ) -> Result<Self, ImageError> {
         Ok(Self { config: ProcessorConfig::from_json(json, fallback)? })
+    }
+
+    /// Returns its steps.
+    pub(super) fn config(&self) -> &ProcessorConfig {
+        &self.config
     }
 
     /// Returns the pixels [3, height, width], or [1, height, width] of a processor with one mean, which is given the image in grey;

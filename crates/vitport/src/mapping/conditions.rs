@@ -134,6 +134,20 @@ impl Condition {
         self.values.is_some()
     }
 
+    /// Returns the fact that it is about, and the value that it has wherever the mapping holds, if there is only one. `flag` says
+    /// which flags are set.
+    pub(super) fn settled(&self, flag: impl Fn(&str) -> bool) -> Option<(&str, &Value)> {
+        let matters = self.when.as_deref().is_none_or(&flag) && !self.unless.as_deref().is_some_and(&flag);
+        Some((self.fact.as_deref()?, self.is.as_ref().filter(|_| matters)?))
+    }
+
+    /// Returns the tensor whose values must all be 0, if it is about one.
+    pub(super) fn zero_tensor(&self) -> Option<&str> {
+        match self.values? {
+            Values::Zero => self.tensor.as_deref(),
+        }
+    }
+
     /// Returns the refusal, if the source fails the condition. What is not known yet fails nothing.
     pub fn refusal(&self, facts: &Facts, values: &dyn TensorValues) -> Option<FactError> {
         if let Some(flag) = &self.when

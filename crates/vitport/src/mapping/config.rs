@@ -6,7 +6,7 @@
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use crate::facts::{FactError, Facts};
+use crate::facts::{FactError, Facts, is_same};
 
 /// Says how a value is made.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,6 +46,15 @@ enum Whole {
     /// Stands for the one of which DINOv2's class of gated MLPs makes the size: two thirds of the width times it, up to a
     /// multiple of 8.
     Gated,
+}
+
+/// Says which values are read: see [`Expression::unmake`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pass {
+    /// Those that say a whole fact.
+    Whole,
+    /// Those that say a part of a list, or a ratio to another fact.
+    Parts,
 }
 
 #[derive(Deserialize)]
@@ -115,12 +124,81 @@ impl Expression {
         }))
     }
 
+    fn is_constant(&self) -> bool {
+        matches!(self.0, Kind::Constant(_))
+    }
+
     /// Returns the constants that it may be.
     pub(super) fn constants(&self) -> Vec<&Value> {
         match &self.0 {
             Kind::Constant(value) => vec![value],
             Kind::When { is, otherwise, .. } => [is.constants(), otherwise.constants()].concat(),
             Kind::Fact { .. } | Kind::Ratio { .. } | Kind::Table(_) => Vec::new(),
+        }
+    }
+
+    /// Adds to `known`, facts by name, what a value says of the facts that made it, and returns whether facts can have made it.
+    /// `Pass::Parts` reads what says only a part of a fact or needs another one, and comes after `Pass::Whole`.
+    pub(super) fn unmake(&self, value: &Value, pass: Pass, known: &mut Map<String, Value>) -> bool {
+        match &self.0 {
+            Kind::Constant(constant) => is_same(constant, value),
+            Kind::When { flag, is, otherwise } => match known.get(flag).and_then(Value::as_bool) {
+                Some(true) => is.unmake(value, pass, known),
+                Some(false) => otherwise.unmake(value, pass, known),
+                // Another key may tell the flag.
+                None if pass == Pass::Whole && !(is.is_constant() && otherwise.is_constant()) => true,
+                None => [(true, is), (false, otherwise)].into_iter().any(|(wanted, branch)| {
+                    let mut trial = known.clone();
+                    trial.insert(flag.clone(), json!(wanted));
+                    let is_it = branch.unmake(value, pass, &mut trial);
+                    if is_it {
+                        *known = trial;
+                    }
+                    is_it
+                }),
+            },
+            Kind::Table(entries) => entries
+                .iter()
+                .all(|(key, entry)| value.get(key).is_some_and(|value| entry.unmake(value, pass, known))),
+            Kind::Ratio { .. } if pass == Pass::Whole => true,
+            Kind::Ratio { fact, over, times, whole } => {
+                let size = match (known.get(over), whole) {
+                    (Some(width), Some(Whole::Gated)) => width
+                        .as_u64()
+                        .zip(value.as_u64())
+                        .and_then(|(width, ratio)| gated_size(width, ratio)),
+                    (Some(width), _) => width
+                        .as_f64()
+                        .zip(value.as_f64())
+                        .map(|(width, ratio)| (width * ratio / times).round() as u64),
+                    (None, _) => None,
+                };
+                size.is_some_and(|size| learn(fact, json!(size), known))
+            }
+            Kind::Fact { fact, names, by } => {
+                let named = match names {
+                    None => Some(value.clone()),
+                    Some(names) => {
+                        names.iter().find(|(_, name)| is_same(name, value)).map(|(own, _)| json!(own))
+                    }
+                };
+                let Some(value) = named else { return false };
+                match (by, pass) {
+                    (None, Pass::Whole) => learn(fact, value, known),
+                    (Some(Function::Edge), Pass::Whole) => {
+                        let edges = if value.is_array() { value } else { json!([value, value]) };
+                        learn(fact, edges, known)
+                    }
+                    (Some(Function::OneLess), Pass::Whole) => {
+                        value.as_u64().is_some_and(|number| learn(fact, json!(number.saturating_add(1)), known))
+                    }
+                    (Some(Function::First), Pass::Parts) => learn_part(fact, 0, &[value], known),
+                    (Some(Function::Rest), Pass::Parts) => {
+                        learn_part(fact, 1, value.as_array().map_or(&[], Vec::as_slice), known)
+                    }
+                    _ => true,
+                }
+            }
         }
     }
 
@@ -193,6 +271,26 @@ impl Expression {
     }
 }
 
+/// Adds a fact, and returns whether it is not known otherwise.
+fn learn(fact: &str, value: Value, known: &mut Map<String, Value>) -> bool {
+    is_same(known.entry(fact).or_insert_with(|| value.clone()), &value)
+}
+
+/// Adds entries of a list from one place on, and returns whether they are not known otherwise. Entries that are not known yet are
+/// null.
+fn learn_part(fact: &str, first: usize, entries: &[Value], known: &mut Map<String, Value>) -> bool {
+    let Some(list) = known.entry(fact).or_insert_with(|| json!([])).as_array_mut() else { return false };
+    if list.len() < first + entries.len() {
+        list.resize(first + entries.len(), Value::Null);
+    }
+    list.iter_mut().skip(first).zip(entries).all(|(place, entry)| {
+        if place.is_null() {
+            *place = entry.clone();
+        }
+        is_same(place, entry)
+    })
+}
+
 /// Returns one number for two equal edges, else both.
 fn edge(sides: &Value) -> Value {
     match sides.as_array().map(Vec::as_slice) {
@@ -209,12 +307,14 @@ fn ratio(size: f64, width: f64) -> f64 {
 
 /// Returns the whole ratio of which `(int(int(width * ratio) * 2 / 3) + 7) // 8 * 8` is the size; none if there is none.
 fn gated_ratio(size: u64, width: u64) -> Option<u64> {
-    let of_ratio = |ratio: u64| {
-        let hidden = width.checked_mul(ratio)?.checked_mul(2)?.checked_div(3)?;
-        hidden.div_ceil(8).checked_mul(8)
-    };
     let about = size.checked_mul(3)?.checked_div(width.checked_mul(2)?)?;
-    (about.saturating_sub(1)..=about.saturating_add(1)).find(|ratio| of_ratio(*ratio) == Some(size))
+    (about.saturating_sub(1)..=about.saturating_add(1)).find(|ratio| gated_size(width, *ratio) == Some(size))
+}
+
+/// Returns `(int(int(width * ratio) * 2 / 3) + 7) // 8 * 8`, which DINOv2's class of gated MLPs makes of a ratio; none if it is
+/// beyond 64 bits.
+fn gated_size(width: u64, ratio: u64) -> Option<u64> {
+    width.checked_mul(ratio)?.checked_mul(2)?.checked_div(3)?.div_ceil(8).checked_mul(8)
 }
 
 #[cfg(test)]
@@ -262,6 +362,35 @@ mod tests {
                 assert_eq!((width as f64 * ratio) as u64, size, "{size} / {width}");
             }
         }
+    }
+
+    #[test]
+    fn a_value_says_which_facts_made_it() {
+        let unmade = |entries: &[(Value, Value)]| {
+            let mut known = Map::new();
+            let fits = [Pass::Whole, Pass::Parts].into_iter().all(|pass| {
+                entries.iter().all(|(expression, value)| {
+                    Expression::parse("key", expression.clone()).unwrap().unmake(value, pass, &mut known)
+                })
+            });
+            fits.then_some(Value::Object(known))
+        };
+        let head = json!({ "when": "head", "is": ["A"], "else": ["B"] });
+        assert_eq!(unmade(&[(head.clone(), json!(["B"]))]), Some(json!({ "head": false })));
+        assert_eq!(unmade(&[(head, json!(["C"]))]), None);
+        assert_eq!(unmade(&[(json!(1), json!(1.0))]), Some(json!({})));
+        let edge = json!({ "fact": "img_size", "by": "edge" });
+        assert_eq!(unmade(&[(edge, json!(224))]), Some(json!({ "img_size": [224, 224] })));
+        let names = json!({ "fact": "act", "names": { "gelu_tanh": "gelu_pytorch_tanh" } });
+        assert_eq!(unmade(&[(names.clone(), json!("gelu_pytorch_tanh"))]), Some(json!({ "act": "gelu_tanh" })));
+        assert_eq!(unmade(&[(names, json!("relu"))]), None);
+        let (ratio, width) = (json!({ "fact": "mlp", "over": "width" }), json!({ "fact": "width" }));
+        let both = unmade(&[(ratio, json!(4304.0 / 1152.0)), (width, json!(1152))]);
+        assert_eq!(both, Some(json!({ "width": 1152, "mlp": 4304 })));
+        let (rest, first) = (json!({ "fact": "n", "by": "rest" }), json!({ "fact": "n", "by": "first" }));
+        let list = unmade(&[(rest, json!([2, 3])), (first.clone(), json!(1))]);
+        assert_eq!(list, Some(json!({ "n": [1, 2, 3] })));
+        assert_eq!(unmade(&[(first.clone(), json!(1)), (first, json!(2))]), None);
     }
 
     #[test]

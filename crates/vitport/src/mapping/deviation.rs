@@ -28,6 +28,17 @@ impl Deviation {
         Self { name, ..self }
     }
 
+    /// Returns the deviation of a source whose fact `fact` should have the value `computes_as`, and that its framework cannot make so.
+    pub(crate) fn of_framework(
+        name: &str,
+        fact: &str,
+        computes_as: Value,
+        what: String,
+        remedy: String,
+    ) -> Self {
+        Self { name: name.to_owned(), fact: fact.to_owned(), computes_as, what, remedy }
+    }
+
     /// Returns its name: `cvt-gelu`.
     pub fn name(&self) -> &str {
         &self.name

@@ -85,6 +85,8 @@ pub(super) struct Expansion<'a> {
     source: &'a Sources,
     /// Says what is made again, on the way back: the tensors of which the mapping made those that are read.
     originals: Option<&'a Sources>,
+    /// Whether they must have the dtypes that they had.
+    keeps_dtypes: bool,
     bindings: &'a Bindings,
     cast: Option<Dtype>,
     /// Gives the dtype of tensors that no source holds.
@@ -117,6 +119,7 @@ impl<'a> Expansion<'a> {
             mapping,
             source,
             originals: None,
+            keeps_dtypes: true,
             bindings,
             cast: None,
             filler: Dtype::F32,
@@ -134,6 +137,11 @@ impl<'a> Expansion<'a> {
     /// Turns the rules around: of what the mapping made, these tensors are made again.
     pub(super) fn back_to(self, originals: &'a Sources) -> Self {
         Self { originals: Some(originals), ..self }
+    }
+
+    /// Lets what is made again have the dtype of what it is made of.
+    pub(super) fn in_any_dtype(self) -> Self {
+        Self { keeps_dtypes: false, ..self }
     }
 
     /// Returns the plan of all rules. `keeps_rest` keeps tensors that no rule uses under their own names.
@@ -206,7 +214,8 @@ impl<'a> Expansion<'a> {
                 };
                 let Some((position, tensors)) = self.use_all(rule, targets, values)? else { return Ok(()) };
                 let made = operation.invert(&tensors, &originals, &context)?;
-                (position, uncast(made, &originals)?, sources)
+                let made = if self.keeps_dtypes { uncast(made, &originals)? } else { made };
+                (position, made, sources)
             }
             (Some(_), Some(_)) => return Ok(()),
         };

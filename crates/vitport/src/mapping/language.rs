@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use vitport_checkpoint::escape;
 
+use super::back::Decided;
 use super::compare::ComparedOutput;
 use super::conditions::Condition;
 use super::config::Expression;
@@ -81,6 +82,7 @@ pub struct Mapping {
     pub(super) requires: Vec<Condition>,
     pub(super) config: Vec<(String, Expression)>,
     pub(super) texts: Vec<(String, Expression)>,
+    pub(super) back: BTreeMap<String, Decided>,
     pub(super) compare: Vec<Place>,
     pub(super) outputs: Vec<ComparedOutput>,
     pub(super) deviations: Vec<Deviation>,
@@ -127,6 +129,8 @@ struct File {
     #[serde(default)]
     texts: toml::Table,
     #[serde(default)]
+    back: BTreeMap<String, Decided>,
+    #[serde(default)]
     compare: BTreeMap<String, [String; 2]>,
     #[serde(default)]
     outputs: Vec<ComparedOutput>,
@@ -141,7 +145,7 @@ struct File {
 }
 
 /// Lists the keys of [`File`]; everything else is a table of rules.
-const HEAD: [&str; 15] = [
+const HEAD: [&str; 16] = [
     "from",
     "to",
     "priority",
@@ -151,6 +155,7 @@ const HEAD: [&str; 15] = [
     "requires",
     "config",
     "texts",
+    "back",
     "compare",
     "outputs",
     "deviation",
@@ -236,6 +241,7 @@ impl Mapping {
             requires,
             config: reader.expressions("config", head.config)?,
             texts: reader.expressions("texts", head.texts)?,
+            back: head.back,
             compare,
             outputs: head.outputs,
             deviations: named.collect(),
@@ -271,6 +277,13 @@ impl Mapping {
     /// Returns the known deviations of the target's definition.
     pub fn deviations(&self) -> &[Deviation] {
         &self.deviations
+    }
+
+    /// Returns the mapping with one more known deviation.
+    #[must_use]
+    pub(crate) fn deviating(mut self, deviation: Deviation) -> Self {
+        self.deviations.push(deviation);
+        self
     }
 
     /// Refuses the file for another network.

@@ -41,6 +41,7 @@
 //! Operations are one file each (`operations/`). All but `fold` can be inverted bit for bit ([`Mapping::inverse`]). Casting to
 //! another dtype is an option for all tensors at once and not an operation.
 
+mod back;
 mod bindings;
 mod builtin;
 mod compare;
@@ -62,6 +63,7 @@ mod rule;
 mod sources;
 mod target;
 
+pub use back::UnmadeKey;
 pub use bindings::Bindings;
 pub use builtin::{layouts, mappings};
 pub use compare::{ComparedOutput, Pair};

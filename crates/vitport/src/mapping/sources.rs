@@ -9,6 +9,7 @@ use foldhash::fast::RandomState;
 use smallvec::smallvec;
 use vitport_checkpoint::{Dims, Dtype, Tensor};
 
+use crate::nn::Network;
 use crate::plan::{Part, Parts, Plan};
 use crate::state_dict::StateDict;
 
@@ -117,6 +118,21 @@ impl Sources {
                 shape: Dims::from_slice(&target.shape),
                 parts: target.parts.clone(),
                 operation: target.operation,
+            });
+        }
+        sources
+    }
+
+    /// Returns the tensors that a network reads, by name and shape, with nothing in them. Their dtype is float32.
+    pub fn of_network(network: &Network) -> Self {
+        let mut sources = Self::with_capacity(network.parameters().len());
+        for parameter in network.parameters() {
+            sources.push(SourceTensor {
+                name: parameter.name().into(),
+                dtype: Dtype::F32,
+                shape: parameter.shape().iter().map(|&size| size as u64).collect(),
+                parts: Parts::new(),
+                operation: "rename",
             });
         }
         sources

@@ -124,7 +124,7 @@ pub fn convert<E: From<ConvertError> + From<VerifyError>>(
         None => warnings(&prepared)?,
     };
     let accepted = report.as_ref().map_or(Ok(()), |report| request.acceptance.of(report));
-    let is_published = accepted.is_ok() || request.keep_anyway;
+    let is_published = is_to_be_published(&accepted, request.keep_anyway);
     if let Some(report) = &report {
         (hooks.judged)(report, is_published.then_some(&written.staging))?;
     }
@@ -154,6 +154,11 @@ pub fn convert<E: From<ConvertError> + From<VerifyError>>(
         left_behind = published.left_behind;
     }
     Ok(Converted { prepared, out, files, report, warnings, accepted, is_published, kept_card, left_behind })
+}
+
+/// Decides whether a folder is published: only if its verdict is accepted, unless it is to be kept anyway.
+pub(super) fn is_to_be_published(accepted: &Result<(), NotAccepted>, keep_anyway: bool) -> bool {
+    accepted.is_ok() || keep_anyway
 }
 
 /// Returns the local files that decide what a conversion makes: the weights, and the config next to them.

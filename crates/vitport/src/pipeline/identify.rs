@@ -1,7 +1,7 @@
 //! From an open source to a model that is known: its definition and layout, its facts, and the mapping that holds it.
 
 use glob::Pattern;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use vitport_checkpoint::escape;
 
 use super::channels;
@@ -19,7 +19,7 @@ use crate::labels::{ClassNames, LabelError, LabelSet, Labels, choose_labels, rec
 use crate::license::{Licensing, choose_license};
 use crate::mapping::{self, Mapping, Sources, TargetClass, possible, route};
 use crate::model::Model;
-use crate::nn::ForwardError;
+use crate::nn::{ForwardError, Network};
 use crate::options::FactOptions;
 use crate::plan::{Dropped, Plan};
 use crate::source::{MAX_CONFIG_BYTES, Source};
@@ -235,9 +235,8 @@ fn finish(identified: Identified<'_>) -> Result<Model, ConvertError> {
         reason: format!("the {side} network cannot be built: {error}"),
     };
     let network = definition.build(&facts.to_config()).map_err(|error| unbuildable("source", error))?;
-    let mut whole = config.clone();
-    whole.insert("num_labels".to_owned(), json!(classes));
-    let target_network = target.build(&whole).map_err(|error| unbuildable("target", error))?;
+    let target_network =
+        target_network(target, &config, classes).map_err(|error| unbuildable("target", error))?;
     let bindings =
         mapping.bindings(&facts).map_err(|reason| FactError::contradiction(mapping.file(), reason))?;
 
@@ -295,6 +294,20 @@ fn finish(identified: Identified<'_>) -> Result<Model, ConvertError> {
         license,
         license_of_base: of_base,
     })
+}
+
+/// Builds the network of a target's config for so many classes.
+///
+/// # Errors
+/// Returns [`ForwardError`] for a config that the target's class cannot be built from.
+pub(super) fn target_network(
+    target: &dyn TargetDefinition,
+    config: &Map<String, Value>,
+    classes: u64,
+) -> Result<Network, ForwardError> {
+    let mut whole = config.clone();
+    whole.insert("num_labels".to_owned(), json!(classes));
+    target.build(&whole)
 }
 
 /// Returns the names of the classes that a source has: those of its config, or those that its checkpoint records. If others are

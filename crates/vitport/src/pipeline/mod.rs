@@ -1,8 +1,10 @@
 //! The steps in their order: open, identify, plan, write, verify, publish. The command and the Python module only call this.
 
+mod back;
 mod channels;
 mod classify;
 mod convert;
+mod convert_back;
 mod error;
 mod identify;
 mod plan;
@@ -10,8 +12,10 @@ mod values;
 mod verify;
 mod write;
 
+pub use back::{BackRequest, PreparedBack, plan_back};
 pub use classify::classify;
 pub use convert::{ConvertRequest, Converted, Event, Hooks, Staged, convert};
+pub use convert_back::{ConvertBackRequest, ConvertedBack, convert_back};
 pub use error::ConvertError;
 pub use identify::{identify, network};
 pub use plan::{Request, mapping_of, plan};

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value};
 
+use super::super::source::{Described, WrittenConfig};
 use super::super::{Definition, Identity, Inquiry, SourceDefinition};
 use super::TimmDefinition;
 use super::registry::{Architecture, Tag};
@@ -26,7 +27,8 @@ impl SourceDefinition for TimmDefinition {
     }
 
     fn fact_names(&self) -> Vec<&'static str> {
-        self.fields.iter().map(|field| field.fact).collect()
+        let of_shapes = self.structure.signs.iter().map(|(fact, _)| *fact);
+        self.fields.iter().map(|field| field.fact).chain(of_shapes).collect()
     }
 
     fn anchors(&self) -> &'static [&'static [&'static str]] {
@@ -53,6 +55,19 @@ impl SourceDefinition for TimmDefinition {
         usual.map(|(fact, value)| Fact::new(fact, value, origin())).collect()
     }
 
+    fn completed(&self, facts: Facts) -> Facts {
+        let origin = || Origin::Definition(self.by_definition);
+        let all = self.usual.iter().map(|(fact, usual)| (*fact, self.usually(fact, *usual, &facts)));
+        let all: Vec<_> = all.map(|(fact, value)| Fact::new(fact, value, origin())).collect();
+        let mut completed = facts;
+        for usual in all.into_iter().chain(self.usual_facts()) {
+            if completed.get(usual.name).is_none() {
+                completed.set(usual);
+            }
+        }
+        completed
+    }
+
     fn recognises(&self, tensors: &Sources) -> bool {
         self.structure.recognises(tensors)
     }
@@ -63,5 +78,9 @@ impl SourceDefinition for TimmDefinition {
 
     fn gather(&self, inquiry: &Inquiry<'_>, evidence: &mut Evidence) -> Result<Identity, FactError> {
         self.gather_statements(inquiry, evidence)
+    }
+
+    fn write_config(&self, described: &Described<'_>) -> Option<Result<WrittenConfig, FactError>> {
+        Some(self.write(described))
     }
 }

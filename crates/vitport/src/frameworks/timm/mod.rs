@@ -21,6 +21,7 @@ mod structure;
 pub mod swin_transformer;
 mod training;
 pub mod vision_transformer;
+mod write_config;
 
 use serde_json::{Map, Value, json};
 use vitport_checkpoint::escape;

@@ -131,7 +131,7 @@ impl ImageSize {
 }
 
 /// Holds what every config of transformers says of its classes.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 pub(crate) struct Labels {
     /// Class names by number; their count is the number of classes.
     #[serde(default)]

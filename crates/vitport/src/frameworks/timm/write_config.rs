@@ -1,0 +1,174 @@
+//! Writes the `config.json` of a folder that timm opens (timm/models/_hub.py, `save_config_for_hf`): the architecture that is nearest
+//! to the facts, the arguments that make it the network, its preprocessing, and the names of its classes.
+
+use serde_json::{Map, Value, json};
+
+use super::super::source::{Described, Unheld, WrittenConfig};
+use super::TimmDefinition;
+use super::field::{Field, Kind};
+use super::registry::{self, Architecture};
+use super::structure::Sign;
+use crate::facts::{FactError, Facts, is_same};
+use crate::preprocessing::Preprocessing;
+
+/// Counts as many arguments as a fact that timm's architecture does not have and no argument says.
+const UNHELD: usize = 1000;
+
+/// The fact of which an architecture may have another value: verification measures what that does.
+const MAY_DIFFER: &str = "norm_eps";
+
+/// Says how an architecture becomes a network.
+struct Call {
+    architecture: &'static Architecture,
+    arguments: Map<String, Value>,
+    unheld: Vec<Unheld>,
+}
+
+impl Call {
+    fn cost(&self) -> usize {
+        self.arguments.len() + UNHELD * self.unheld.len()
+    }
+}
+
+impl TimmDefinition {
+    /// Returns the config with which timm makes the network of these facts.
+    ///
+    /// # Errors
+    /// Returns [`FactError::NoTarget`] if none of timm's architectures becomes it, whatever the arguments.
+    pub(super) fn write(&self, described: &Described<'_>) -> Result<WrittenConfig, FactError> {
+        let facts = described.facts;
+        let all = self.modules.iter().flat_map(|module| registry::architectures_of(module));
+        let calls = all.filter_map(|architecture| self.call(architecture, facts));
+        let Some(Call { architecture, mut arguments, unheld }) = calls.min_by_key(Call::cost) else {
+            return Err(FactError::NoTarget {
+                what: format!("such a network, {},", self.description),
+                why: "none of timm's architectures becomes it, whatever the arguments".to_owned(),
+                tensor: None,
+                instead: "timm has no such network".to_owned(),
+            });
+        };
+        let classes = facts.number("num_classes").unwrap_or(0);
+        let of_images = described.preprocessing.map(|preprocessing| preprocessing.size);
+        let [height, width] = facts.pair("img_size").or(of_images).unwrap_or([224, 224]);
+        let channels = facts.number("in_chans").unwrap_or(3);
+        let is_of_another_size = self.has_field("img_size")
+            && architecture.pair("img_size").is_none_or(|size| size.map(|edge| edge as u64) != [height, width]);
+        if is_of_another_size {
+            arguments.insert("img_size".to_owned(), edges([height, width]));
+        }
+        let mut pretrained = json!({
+            "tag": "",
+            "custom_load": false,
+            "fixed_input_size": self.has_field("img_size"),
+            "input_size": [channels, height, width],
+            "num_classes": classes,
+        });
+        if let Some(own) = pretrained.as_object_mut() {
+            own.extend(described.preprocessing.map(preprocessing_of).unwrap_or_default());
+            own.extend(self.classifier().map(|name| ("classifier".to_owned(), json!(name))));
+        }
+        let mut config = Map::new();
+        config.insert("architecture".to_owned(), json!(architecture.name));
+        config.insert("num_classes".to_owned(), json!(classes));
+        if let Some(labels) = described.labels {
+            config.insert("label_names".to_owned(), json!(labels));
+        }
+        if !arguments.is_empty() {
+            config.insert("model_args".to_owned(), Value::Object(arguments));
+        }
+        config.insert("pretrained_cfg".to_owned(), pretrained);
+        Ok(WrittenConfig { config, unheld })
+    }
+
+    /// Returns the arguments that make an architecture the network; none if no arguments do.
+    fn call(&self, architecture: &'static Architecture, facts: &Facts) -> Option<Call> {
+        let (mut arguments, mut unheld) = (Map::new(), Vec::new());
+        let known = facts.to_config();
+        for field in self.fields.iter().filter(|field| !["num_classes", "img_size"].contains(&field.fact)) {
+            let Some(wanted) = facts.value(field.fact) else { continue };
+            let own = self.made_with(field, architecture, facts).or_else(|| default_of(field));
+            let is_same_already = own.as_ref().is_some_and(|own| is_same(own, wanted));
+            if is_same_already || own.is_none() && field.config_key.is_none() {
+                continue;
+            }
+            match field.config_key.and_then(|(key, kind)| Some((key, kind.write(wanted, &known)?))) {
+                Some((key, value)) => {
+                    arguments.insert(key.to_owned(), value);
+                }
+                None if field.fact == MAY_DIFFER => {
+                    unheld.push(Unheld { fact: field.fact, wanted: wanted.clone(), held: own? });
+                }
+                None => return None,
+            }
+        }
+        Some(Call { architecture, arguments, unheld })
+    }
+
+    fn has_field(&self, fact: &str) -> bool {
+        self.fields.iter().any(|field| field.fact == fact)
+    }
+
+    /// Returns the name of the linear layer that gives the logits, as `pretrained_cfg` has it.
+    fn classifier(&self) -> Option<&'static str> {
+        self.structure.signs.iter().find_map(|(_, sign)| match sign {
+            Sign::Classes(name) => name.strip_suffix(".weight"),
+            _ => None,
+        })
+    }
+}
+
+/// Returns what a field is in an architecture of which the registry does not say it.
+fn default_of(field: &Field) -> Option<Value> {
+    match field.fact {
+        // Every constructor of timm's takes three channels where nothing is said.
+        "in_chans" => Some(json!(3)),
+        _ => field.otherwise.map(Value::from),
+    }
+}
+
+impl Kind {
+    /// Returns a fact's value as the argument takes it; none if no argument says it. `known` are facts by name.
+    fn write(self, value: &Value, known: &Map<String, Value>) -> Option<Value> {
+        let flag = value.as_bool();
+        Some(match self {
+            Kind::Number | Kind::Real | Kind::Flag | Kind::Text | Kind::Numbers | Kind::Each(_) => value.clone(),
+            Kind::Activation => value.clone(),
+            Kind::Pair => match value.as_array().map(Vec::as_slice) {
+                Some([height, width]) => edges([height.as_u64()?, width.as_u64()?]),
+                _ => value.clone(),
+            },
+            // The weights say how large the scale is.
+            Kind::IsNumber => flag?.then(|| json!(1e-5)).unwrap_or(Value::Null),
+            Kind::Word(yes, no) => match flag? {
+                true => json!(yes),
+                false => json!(no.last()?),
+            },
+            Kind::RatioOf(whole) => {
+                let whole = known.get(whole)?.as_u64()? as f64;
+                let is_packed = known.get("mlp_layer").is_some_and(|layer| layer == "SwiGLUPacked");
+                let size = value.as_u64()? as f64 * if is_packed { 2.0 } else { 1.0 };
+                let ratio = size / whole;
+                json!(if (whole * ratio).floor() < size { ratio.next_up() } else { ratio })
+            }
+            Kind::NormEps(of_timm) => (value.as_f64() == Some(of_timm)).then(|| json!("layernorm"))?,
+            Kind::IsSome | Kind::IsPositive | Kind::OtherThan(_) | Kind::Known(_) => return None,
+        })
+    }
+}
+
+/// Returns one number for two equal edges, else both.
+fn edges([height, width]: [u64; 2]) -> Value {
+    if height == width { json!(height) } else { json!([height, width]) }
+}
+
+fn preprocessing_of(preprocessing: &Preprocessing) -> Map<String, Value> {
+    let Preprocessing { crop_pct, crop_mode, interpolation, mean, std, .. } = preprocessing;
+    let entries = [
+        ("crop_mode", json!(crop_mode.name())),
+        ("crop_pct", json!(crop_pct)),
+        ("interpolation", json!(interpolation.name())),
+        ("mean", json!(mean)),
+        ("std", json!(std)),
+    ];
+    entries.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+}

@@ -1,0 +1,104 @@
+//! The way back: from a config of the target's framework to the facts of a source that the mapping makes it of. `[config]` is read
+//! the other way round, `requires` says what every source of the mapping is, and `[back]` decides what the target does not tell.
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::config::Pass;
+use super::language::Mapping;
+
+/// Decides a fact that the target's config does not tell: a value; one with a flag and another without it; whether the folder has a
+/// tensor whose name ends so, or that for each entry of another fact, whose number stands for `{n}`.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(untagged)]
+pub(super) enum Decided {
+    When(WhenSet),
+    Has(HasTensor),
+    Is(Value),
+}
+
+/// Holds `{ when = "gated_mlp", is = …, else = … }`.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct WhenSet {
+    when: String,
+    is: Value,
+    #[serde(rename = "else")]
+    otherwise: Value,
+}
+
+/// Holds `{ has = "ending" }`, or `{ each = "depths", has = "stages.{n}.ending" }`.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct HasTensor {
+    has: String,
+    #[serde(default)]
+    each: Option<String>,
+}
+
+impl Decided {
+    fn value(&self, known: &Map<String, Value>, has: impl Fn(&str) -> bool) -> Value {
+        match self {
+            Self::Is(value) => value.clone(),
+            Self::When(WhenSet { when, is, otherwise }) => match known.get(when) {
+                Some(Value::Bool(true)) => is.clone(),
+                _ => otherwise.clone(),
+            },
+            Self::Has(HasTensor { has: ending, each: None }) => Value::Bool(has(ending)),
+            Self::Has(HasTensor { has: ending, each: Some(list) }) => {
+                let count = known.get(list).and_then(Value::as_array).map_or(0, Vec::len);
+                (0..count).map(|number| has(&ending.replace("{n}", &number.to_string()))).collect()
+            }
+        }
+    }
+}
+
+/// Describes a key of a config whose value no source of a mapping makes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnmadeKey {
+    /// Names the key.
+    pub key: String,
+    /// Gives its value as JSON, or nothing if the config lacks it.
+    pub value: String,
+}
+
+impl Mapping {
+    /// Returns the facts, by name, of a source that this mapping makes a config of; `config` has no gaps. Keys that `decides`
+    /// says nothing depends on are not looked at. `has` says whether there is a tensor whose name ends so.
+    ///
+    /// # Errors
+    /// Returns the first key with a value that no source makes.
+    pub fn facts_of_config(
+        &self,
+        config: &Map<String, Value>,
+        decides: impl Fn(&str) -> bool,
+        has: impl Fn(&str) -> bool,
+    ) -> Result<Map<String, Value>, UnmadeKey> {
+        let mut known = Map::new();
+        // The class says whether there is a head, on which other keys depend.
+        let (class, others): (Vec<_>, Vec<_>) = self.config.iter().partition(|(key, _)| key == "architectures");
+        let entries = || class.iter().chain(&others).filter(|(key, _)| decides(key));
+        for (pass, (key, expression)) in
+            [Pass::Whole, Pass::Parts].into_iter().flat_map(|pass| entries().map(move |entry| (pass, entry)))
+        {
+            let value = config.get(key).unwrap_or(&Value::Null);
+            if !expression.unmake(value, pass, &mut known) {
+                return Err(UnmadeKey { key: key.clone(), value: value.to_string() });
+            }
+        }
+        for condition in &self.requires {
+            let is_set = |flag: &str| known.get(flag) == Some(&Value::Bool(true));
+            if let Some((fact, value)) = condition.settled(is_set)
+                && !known.contains_key(fact)
+            {
+                known.insert(fact.to_owned(), value.clone());
+            }
+        }
+        for (fact, decided) in &self.back {
+            if !known.contains_key(fact) {
+                known.insert(fact.clone(), decided.value(&known, &has));
+            }
+        }
+        Ok(known)
+    }
+}

@@ -1,0 +1,265 @@
+//! The way back: of a transformers folder, the network of another framework that a mapping makes it of.
+
+use std::path::Path;
+
+use serde_json::{Map, Value, json};
+use vitport_checkpoint::{Limits, escape};
+
+use super::error::ConvertError;
+use crate::facts::{Fact, FactError, Facts, Origin};
+use crate::folder::loading::{config::is_inert, names};
+use crate::folder::reader::Folder;
+use crate::frameworks::source::{Described, Unheld, WrittenConfig};
+use crate::frameworks::transformers::{Labels, TargetDefinition, Task, first_architecture, with_defaults};
+use crate::frameworks::{SOURCES, SourceDefinition, TARGETS};
+use crate::image::ImageProcessor;
+use crate::mapping::{Mapping, Sources, TensorValues, UnmadeKey, mappings, possible};
+use crate::plan::Plan;
+use crate::preprocessing::Preprocessing;
+use crate::state_dict::StateDict;
+
+/// Says what is asked of the way back.
+#[derive(Debug, Clone, Default)]
+pub struct BackRequest {
+    /// Names the framework: `timm`.
+    pub framework: String,
+    /// Says whether preprocessing is left out.
+    pub without_processor: bool,
+    /// Says what a file may ask for.
+    pub limits: Limits,
+}
+
+/// Describes a transformers folder that is known, and the plan for the other framework.
+pub struct PreparedBack {
+    /// Gives the folder.
+    pub folder: Folder,
+    /// Names its class.
+    pub class: String,
+    /// Gives the mapping that makes such a folder of what is written.
+    pub mapping: &'static Mapping,
+    /// Gives the definition of what is written.
+    pub definition: &'static dyn SourceDefinition,
+    /// Gives the facts that it is built from.
+    pub facts: Facts,
+    /// Says what will be written.
+    pub plan: Plan,
+    /// Gives its `config.json`.
+    pub config: Map<String, Value>,
+    /// Lists what the other framework has otherwise.
+    pub unheld: Vec<Unheld>,
+    /// Says whether preprocessing is left out.
+    pub without_processor: bool,
+}
+
+/// Opens a transformers folder and plans what another framework's folder is written of it. No tensor byte is read.
+///
+/// # Errors
+/// Returns [`ConvertError::Folder`] for a folder that cannot be read, and [`ConvertError::Facts`] for one that no mapping makes of a
+/// network of the framework, with what shows it.
+pub fn plan_back(path: &Path, request: &BackRequest) -> Result<PreparedBack, ConvertError> {
+    let folder = Folder::open(path, &request.limits)?;
+    let stated = folder.config.as_object().cloned().unwrap_or_default();
+    let stated: Map<_, _> = stated.into_iter().filter(|(_, value)| !value.is_null()).collect();
+    let class = first_architecture(&stated).unwrap_or_default().to_owned();
+    let model_type = stated.get("model_type").and_then(Value::as_str).unwrap_or_default().to_owned();
+    if let Some(finding) = folder.weights_findings.first() {
+        return Err(refused(&class, finding.clone(), None).into());
+    }
+    let from = format!("{}/", request.framework);
+    let mut nearest = None;
+    for target in TARGETS.into_iter().filter(|target| target.model_type() == model_type) {
+        let own = mappings().iter().filter(|mapping| mapping.to() == target.id());
+        for mapping in own.filter(|mapping| mapping.from().starts_with(&from)) {
+            match of_mapping(&folder, &stated, target, mapping, request) {
+                Ok((definition, facts, plan, WrittenConfig { config, unheld })) => {
+                    let without_processor = request.without_processor;
+                    return Ok(PreparedBack {
+                        folder,
+                        class,
+                        mapping,
+                        definition,
+                        facts,
+                        plan,
+                        config,
+                        unheld,
+                        without_processor,
+                    });
+                }
+                // The mapping whose config it is tells most of why it is not.
+                Err((is_its_config, error)) => {
+                    if nearest.as_ref().is_none_or(|(known, _)| is_its_config && !known) {
+                        nearest = Some((is_its_config, error));
+                    }
+                }
+            }
+        }
+    }
+    Err(nearest.map(|(_, error)| error).unwrap_or_else(|| {
+        let why = format!("no mapping makes a `{}` of a network of {}", escape(&model_type), request.framework);
+        refused(&class, why, Some("model_type in config.json".to_owned())).into()
+    }))
+}
+
+/// Stands for tensors that are not there yet.
+struct NoValues;
+
+impl TensorValues for NoValues {
+    fn largest(&self, _: &str) -> Result<Option<f64>, String> {
+        Ok(None)
+    }
+}
+
+/// Holds what is written of a folder.
+type Known = (&'static dyn SourceDefinition, Facts, Plan, WrittenConfig);
+
+/// Returns what is written of the folder by one mapping, or why nothing is, and whether its config is one that the mapping makes.
+fn of_mapping(
+    folder: &Folder,
+    stated: &Map<String, Value>,
+    target: &dyn TargetDefinition,
+    mapping: &'static Mapping,
+    request: &BackRequest,
+) -> Result<Known, (bool, ConvertError)> {
+    let class = first_architecture(stated).unwrap_or_default();
+    let Some(definition) = SOURCES.into_iter().find(|definition| definition.id() == mapping.from()) else {
+        return Err((false, refused(class, format!("`{}` is not a definition", mapping.from()), None).into()));
+    };
+    let has = |ending: &str| folder.checkpoint.tensors().iter().any(|tensor| tensor.name.ends_with(ending));
+    let facts = facts_of(stated, target, mapping, definition, &has).map_err(|error| (false, error.into()))?;
+    written(folder, stated, target, mapping, definition, facts, request).map_err(|error| (true, error))
+}
+
+/// Returns what is written of the folder as a network of these facts.
+fn written(
+    folder: &Folder,
+    stated: &Map<String, Value>,
+    target: &dyn TargetDefinition,
+    mapping: &'static Mapping,
+    definition: &'static dyn SourceDefinition,
+    facts: Facts,
+    request: &BackRequest,
+) -> Result<Known, ConvertError> {
+    let class = first_architecture(stated).unwrap_or_default();
+    let unbuildable = |error: &dyn std::fmt::Display| {
+        refused(class, format!("{} of its sizes cannot be built: {error}", definition.description()), None)
+    };
+    let network = definition.build(&facts.to_config()).map_err(|error| unbuildable(&error))?;
+    let bindings = mapping.bindings(&facts).map_err(|error| unbuildable(&error))?;
+    let tensors = folder.checkpoint.tensors().iter().map(|tensor| (tensor.name.clone(), tensor.clone()));
+    let made = Sources::of_state_dict(&StateDict::from_entries(tensors));
+    let plan = mapping.plan_back(&network, &bindings, &made).map_err(|problems| {
+        ConvertError::Unaccounted { file: folder.path.display().to_string(), problems }
+    })?;
+    let preprocessing = preprocessing_of(folder, target, class, &facts, request)?;
+    let labels = match target.task(stated) {
+        Task::Classification => Some(labels_of(stated, facts.number("num_classes").unwrap_or(0))),
+        Task::Features { .. } => None,
+    };
+    let described =
+        Described { facts: &facts, preprocessing: preprocessing.as_ref(), labels: labels.as_deref() };
+    let Some(written) = definition.write_config(&described) else {
+        let why = format!("vitport writes no files for {} yet", definition.description());
+        return Err(refused(class, why, None).into());
+    };
+    Ok((definition, facts, plan, written?))
+}
+
+/// Returns the facts of the network that the mapping makes such a config of.
+fn facts_of(
+    stated: &Map<String, Value>,
+    target: &dyn TargetDefinition,
+    mapping: &Mapping,
+    definition: &dyn SourceDefinition,
+    has: &dyn Fn(&str) -> bool,
+) -> Result<Facts, FactError> {
+    let whole = with_defaults(stated, &target.defaults(stated));
+    let decides = |key: &str| {
+        let is_of_no_network = ["model_type", "transformers_version"].contains(&key);
+        !is_of_no_network && !is_inert(key) && !target.ignored_keys().contains(&key)
+    };
+    let mut known = mapping.facts_of_config(&whole, decides, has).map_err(|UnmadeKey { key, value }| {
+        let class = first_architecture(stated).unwrap_or_default();
+        let why = format!("{} makes no model with {key} {}", definition.description(), escape(&value));
+        refused(class, why, Some(format!("{key} in config.json")))
+    })?;
+    let classes = match (target.task(stated), known.get("head")) {
+        (_, Some(Value::Bool(false))) => json!(0),
+        (Task::Classification, _) => {
+            let labels: Labels = serde_json::from_value(Value::Object(stated.clone())).unwrap_or_default();
+            json!(labels.count())
+        }
+        // A projection is no classifier, and has its size in the config.
+        (Task::Features { .. }, Some(_)) => known.get("num_classes").cloned().unwrap_or(json!(0)),
+        (Task::Features { .. }, None) => json!(0),
+    };
+    known.insert("head".to_owned(), json!(classes != json!(0)));
+    known.insert("num_classes".to_owned(), classes);
+    let origin = || Origin::Config("config.json of the folder".to_owned());
+    let facts: Facts = definition
+        .fact_names()
+        .into_iter()
+        .chain(["head"])
+        .filter_map(|name| Some(Fact::new(name, known.get(name)?.clone(), origin())))
+        .collect();
+    let facts = definition.completed(facts);
+    possible([mapping], &facts, &NoValues)?;
+    Ok(facts)
+}
+
+/// Returns the source's preprocessing that gives the pixels of the folder's image processor; none if it is left out.
+fn preprocessing_of(
+    folder: &Folder,
+    target: &dyn TargetDefinition,
+    class: &str,
+    facts: &Facts,
+    request: &BackRequest,
+) -> Result<Option<Preprocessing>, FactError> {
+    if request.without_processor {
+        return Ok(None);
+    }
+    let lacking = |why: String| FactError::NoTarget {
+        what: format!("the preprocessing of this {}", escape(class)),
+        why,
+        tensor: Some("preprocessor_config.json".to_owned()),
+        instead: "leave it out with --no-processor".to_owned(),
+    };
+    let Some(Value::Object(processor)) = &folder.processor else {
+        return Err(lacking("the folder says nothing of it".to_owned()));
+    };
+    let by_type = names::processor_of_model_type(target.model_type());
+    let processor = ImageProcessor::from_json(processor, by_type).map_err(|error| lacking(error.to_string()))?;
+    let pixels = |edge: u64| usize::try_from(edge).unwrap_or(usize::MAX);
+    let size = facts.pair("img_size").map(|[height, width]| (pixels(height), pixels(width)));
+    let transform = processor
+        .as_timm(size)
+        .ok_or_else(|| lacking("no transform of timm gives the same pixels".to_owned()))?;
+    let (height, width) = transform.input_size;
+    Ok(Some(Preprocessing {
+        size: [height as u64, width as u64],
+        crop_pct: transform.crop_pct,
+        crop_mode: transform.crop_mode,
+        interpolation: transform.interpolation,
+        mean: transform.mean,
+        std: transform.std,
+    }))
+}
+
+/// Returns the names of the classes in the order of the logits; `LABEL_i` where the folder has none.
+fn labels_of(stated: &Map<String, Value>, classes: u64) -> Vec<String> {
+    let ids = stated.get("id2label").and_then(Value::as_object);
+    let name = |class: u64| {
+        let known = ids.and_then(|ids| ids.get(&class.to_string())).and_then(Value::as_str);
+        known.map_or_else(|| format!("LABEL_{class}"), str::to_owned)
+    };
+    (0..classes).map(name).collect()
+}
+
+fn refused(class: &str, why: String, tensor: Option<String>) -> FactError {
+    let class = if class.is_empty() { "a folder that names no class" } else { class };
+    FactError::NoTarget {
+        what: escape(class).to_string(),
+        why,
+        tensor,
+        instead: "`vitport models` lists what is converted, and back".to_owned(),
+    }
+}

@@ -1,0 +1,158 @@
+//! The way back as a whole: write the other framework's folder where nobody sees it, verify it, and publish it only if a conversion
+//! makes the transformers folder of it.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+use vitport_checkpoint::Limits;
+
+use super::back::PreparedBack;
+use super::convert::is_to_be_published;
+use super::error::ConvertError;
+use super::identify::target_network;
+use super::plan::{Request, plan};
+use super::verify::{Acceptance, NotAccepted, verify};
+use crate::folder::layout::FileLayout;
+use crate::folder::publish::{Options, Staging};
+use crate::folder::{gather, json};
+use crate::facts::FactError;
+use crate::frameworks::source::Unheld;
+use crate::image::PROCESSOR_KEYS;
+use crate::mapping::Deviation;
+use crate::model::Model;
+use crate::options::FactOptions;
+use crate::source::Source;
+use crate::verify::{Report, TestImage, VerifyError};
+
+/// Names the deviation of a network whose epsilon timm's `config.json` cannot say.
+pub const TIMM_EPS: &str = "timm-eps";
+
+/// Says how the other framework's folder is written and judged.
+#[derive(Debug, Clone, Copy)]
+pub struct ConvertBackRequest<'a> {
+    /// Says where it is to appear.
+    pub out: &'a Path,
+    /// Says whether an existing model folder is replaced.
+    pub force: bool,
+    /// Says whether the files are on the disk before the folder gets its name.
+    pub fsync: bool,
+    /// Gives the image on which both networks are compared; none to publish without verifying.
+    pub image: Option<&'a TestImage>,
+    /// Says which verdicts are accepted.
+    pub acceptance: Acceptance<'a>,
+    /// Says whether the folder is published even if its verdict is not accepted.
+    pub keep_anyway: bool,
+}
+
+/// Says what the way back came to.
+pub struct ConvertedBack {
+    /// Says what was converted.
+    pub prepared: PreparedBack,
+    /// Gives the folder, as an absolute path.
+    pub out: PathBuf,
+    /// Lists names and sizes in bytes of its files.
+    pub files: Vec<(String, u64)>,
+    /// Says what verifying found, if the folder was verified: its source is what was written, its folder the transformers folder.
+    pub report: Option<Report>,
+    /// Says whether the verdict is accepted.
+    pub accepted: Result<(), NotAccepted>,
+    /// Says whether the folder is there.
+    pub is_published: bool,
+}
+
+/// Writes, verifies and publishes. `progress` is called from several threads with the number of bytes written since its last call,
+/// `judge` with the report before anything is published.
+///
+/// # Errors
+/// Returns what kept a step from being taken, and what `judge` returns. Networks that disagree are not an error but
+/// [`ConvertedBack::accepted`].
+pub fn convert_back<E: From<ConvertError> + From<VerifyError>>(
+    prepared: PreparedBack,
+    request: ConvertBackRequest<'_>,
+    progress: &(dyn Fn(u64) + Sync),
+    judge: &dyn Fn(&Report) -> Result<(), E>,
+) -> Result<ConvertedBack, E> {
+    let (staging, files) = write(&prepared, request, progress)?;
+    let report = match request.image {
+        None => None,
+        Some(image) => Some(compare::<E>(&prepared, &staging, image)?),
+    };
+    let accepted = report.as_ref().map_or(Ok(()), |report| request.acceptance.of(report));
+    if let Some(report) = &report {
+        judge(report)?;
+    }
+    let out = staging.out().to_owned();
+    let is_published = is_to_be_published(&accepted, request.keep_anyway);
+    if is_published {
+        staging.publish().map_err(ConvertError::from)?;
+    }
+    Ok(ConvertedBack { prepared, out, files, report, accepted, is_published })
+}
+
+/// Writes weights and config into a temporary folder, and lists its files.
+fn write(
+    prepared: &PreparedBack,
+    request: ConvertBackRequest<'_>,
+    progress: &(dyn Fn(u64) + Sync),
+) -> Result<(Staging, Vec<(String, u64)>), ConvertError> {
+    let checkpoint = &prepared.folder.checkpoint;
+    // timm reads one file.
+    let layout = FileLayout::new(&prepared.plan, u64::MAX)?;
+    let protected: Vec<PathBuf> = checkpoint.files().iter().map(|file| file.path.clone()).collect();
+    let options = Options { force: request.force, fsync: request.fsync };
+    let staging = Staging::begin(request.out, &protected, options)?;
+    gather::write_weights(checkpoint, &layout, staging.path(), staging.syncing(), progress)?;
+    let mut files: Vec<_> = layout.files.iter().map(|file| (file.name.clone(), file.bytes())).collect();
+    let text = json::document(&Value::Object(prepared.config.clone()));
+    staging.write("config.json", text.as_bytes())?;
+    files.push(("config.json".to_owned(), text.len() as u64));
+    Ok((staging, files))
+}
+
+/// Identifies what was written as any source is, and verifies that the transformers folder is what a conversion makes of it.
+fn compare<E: From<ConvertError> + From<VerifyError>>(
+    prepared: &PreparedBack,
+    staging: &Staging,
+    image: &TestImage,
+) -> Result<Report, E> {
+    let limits = Limits::default();
+    let source = Source::open(staging.path(), None, &limits).map_err(ConvertError::from)?;
+    let facts = FactOptions {
+        target: Some(prepared.class.clone()),
+        without_processor: prepared.without_processor,
+        ..FactOptions::default()
+    };
+    let mut forward = plan(source, &Request { facts, limits, ..Request::default() })?;
+    forward.source.path = staging.out().to_owned();
+    forward.model.processor = own_processor(prepared);
+    for unheld in &prepared.unheld {
+        forward.model = deviating(forward.model, unheld)?;
+    }
+    Ok(verify(&forward, &prepared.folder.path, image)?)
+}
+
+/// Returns the folder's own image processor as the one that it should have, as far as it can be run here: that it gives the pixels of
+/// what was written is compared. Other keys of it stay to be verified.
+fn own_processor(prepared: &PreparedBack) -> Option<Value> {
+    let own = prepared.folder.processor.as_ref().filter(|_| !prepared.without_processor)?.as_object()?;
+    let is_run = |(key, _): &(&String, &Value)| PROCESSOR_KEYS.contains(&key.as_str());
+    Some(own.iter().filter(is_run).map(|(key, value)| (key.clone(), value.clone())).collect())
+}
+
+/// Returns the model with what its framework cannot hold as a known deviation: the folder has the value that is wanted.
+fn deviating(mut model: Model, unheld: &Unheld) -> Result<Model, ConvertError> {
+    let Unheld { fact, wanted, held } = unheld;
+    let what = format!(
+        "{fact} is {wanted} in the folder and {held} in timm's architecture, and no argument in timm's config.json changes it"
+    );
+    let remedy = format!("set the eps of every norm to {wanted} after timm.create_model");
+    let deviation = Deviation::of_framework(TIMM_EPS, fact, wanted.clone(), what, remedy);
+    let replaced = deviation.replaced(&model.facts);
+    model.config = model.mapping.target_config(&replaced)?;
+    let classes = replaced.number("num_classes").unwrap_or(0);
+    model.target_network = target_network(model.target, &model.config, classes).map_err(|error| {
+        FactError::Impossible { place: "config.json of the folder".to_owned(), reason: error.to_string() }
+    })?;
+    model.mapping = model.mapping.deviating(deviation);
+    Ok(model)
+}

@@ -1,0 +1,87 @@
+"""Folders that transformers itself writes from random configs, and what each computes.
+
+    python make_folders.py DIRECTORY    # with the transformers of this Python
+
+For each folder it writes NAME/ by `save_pretrained` and NAME.npz with an input, the output and the number of its classes.
+"""
+import os
+import sys
+from pathlib import Path
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+import numpy as np
+import torch
+import transformers
+from transformers import (
+    ConvNextConfig,
+    ConvNextForImageClassification,
+    ConvNextImageProcessor,
+    RegNetConfig,
+    RegNetForImageClassification,
+    ResNetConfig,
+    ResNetForImageClassification,
+    ViTConfig,
+    ViTForImageClassification,
+    ViTImageProcessor,
+)
+
+SMALL = {"hidden_size": 48, "num_hidden_layers": 2, "num_attention_heads": 3, "intermediate_size": 96, "image_size": 32, "patch_size": 8}
+NAMES = "ant bee cat dog elk".split()
+LABELS = {"id2label": dict(enumerate(NAMES)), "label2id": {name: i for i, name in enumerate(NAMES)}}
+
+# Name: class, config, image processor. transformers' own epsilon of a ViT is 1e-12, which timm has no argument for.
+FOLDERS = {
+    "vit": (ViTForImageClassification, ViTConfig(**SMALL, **LABELS, layer_norm_eps=1e-6), ViTImageProcessor(size={"height": 32, "width": 32})),
+    "vit, eps 1e-12": (ViTForImageClassification, ViTConfig(**SMALL, **LABELS), ViTImageProcessor(size={"height": 32, "width": 32})),
+    "vit, no qkv bias": (
+        ViTForImageClassification,
+        ViTConfig(**SMALL, num_labels=3, layer_norm_eps=1e-6, qkv_bias=False, hidden_act="gelu_pytorch_tanh"),
+        ViTImageProcessor(size={"height": 32, "width": 32}, resample=3),
+    ),
+    "convnext": (
+        ConvNextForImageClassification,
+        ConvNextConfig(hidden_sizes=[16, 24, 32, 40], depths=[1, 2, 1, 1], **LABELS, layer_norm_eps=1e-6),
+        ConvNextImageProcessor(size={"shortest_edge": 64}),
+    ),
+    "resnet": (ResNetForImageClassification, ResNetConfig(hidden_sizes=[64, 128, 256, 512], depths=[2, 2, 2, 2], layer_type="basic", **LABELS), ConvNextImageProcessor(size={"shortest_edge": 64})),
+    "regnet": (
+        RegNetForImageClassification,
+        RegNetConfig(embedding_size=32, hidden_sizes=[24, 56, 152, 368], depths=[1, 1, 4, 7], groups_width=8, layer_type="y", **LABELS),
+        ConvNextImageProcessor(size={"shortest_edge": 64}),
+    ),
+}
+
+
+@torch.no_grad()
+def enliven(model, seed):
+    """Random weights, BatchNorm statistics and gammas with which every tensor matters."""
+    generator = torch.Generator().manual_seed(seed)
+    for name, value in list(model.named_parameters()) + list(model.named_buffers()):
+        if not value.is_floating_point():
+            continue
+        noise = torch.randn(value.shape, generator=generator)
+        if name.endswith("running_var"):
+            value.copy_(noise.abs() + 0.5)
+        elif value.ndim == 1:
+            value.copy_(0.3 * noise + (0.0 if name.endswith(("bias", "running_mean")) else 1.0))
+        else:
+            value.copy_(noise / max(value[0].numel(), 1) ** 0.5)
+
+
+def main(directory):
+    for seed, (name, (kind, config, processor)) in enumerate(FOLDERS.items()):
+        model = kind(config).eval()
+        enliven(model, seed)
+        model.save_pretrained(directory / name)
+        processor.save_pretrained(directory / name)
+        size = getattr(config, "image_size", 64) if config.model_type == "vit" else 64
+        batch = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(seed))
+        with torch.no_grad():
+            logits = model(batch).logits
+        np.savez(directory / f"{name}.npz", input=batch.numpy(), logits=logits.numpy())
+
+
+if __name__ == "__main__":
+    transformers.logging.set_verbosity_error()
+    main(Path(sys.argv[1]))
