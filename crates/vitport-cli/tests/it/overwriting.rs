@@ -83,7 +83,7 @@ fn results_are_added_to_nothing_but_results() {
     symlink("labels.txt", place.join("link")).unwrap();
     for results in ["jobs.jsonl", "same.jsonl", "labels.txt", "link", "."] {
         let message = refused(&["batch", "jobs.jsonl", "--results", results], place);
-        assert!(message.contains("no results file of a batch"), "{message}");
+        assert!(message.contains("not a results file of a batch"), "{message}");
     }
     assert_eq!(fs::read_to_string(place.join("labels.txt")).unwrap(), "cat\n");
     assert_eq!(fs::read_to_string(place.join("jobs.jsonl")).unwrap(), job("r.json"));

@@ -198,7 +198,7 @@ fn timm_folders_with_other_forms_are_refused() {
         (json!(["a", "b"]), None, "2 labels and the model 3 classes"),
         (json!({"0": "a", "3": "d"}), None, "4 labels and the model 3 classes"),
         (json!({"a": "0"}), None, "is not a number"),
-        (json!("abc"), None, "no list or object"),
+        (json!("abc"), None, "is not a list or object"),
         (json!(["a", 1, "c"]), None, "entry 1 of label_names"),
         (json!(["a", "", "c"]), None, "class 1 has an empty name"),
         (json!(["a", "b", "c"]), Some(json!("words")), "label_descriptions"),

@@ -24,6 +24,16 @@ enum Share {
     Dropped(String),
 }
 
+impl Share {
+    /// Returns the name under which it is kept.
+    fn target(&self) -> Option<&Pattern> {
+        match self {
+            Self::Target(target) => Some(target),
+            _ => None,
+        }
+    }
+}
+
 #[derive(Deserialize)]
 #[serde(untagged, expecting = "a share is a name, or a table of `drop`")]
 pub(super) enum Entry {
@@ -61,8 +71,7 @@ impl Operation for Split {
     }
 
     fn targets(&self) -> Vec<&Pattern> {
-        let target = |share| if let &Share::Target(ref target) = share { Some(target) } else { None };
-        self.shares.iter().filter_map(target).collect()
+        self.shares.iter().filter_map(Share::target).collect()
     }
 
     fn make(&self, sources: &[&SourceTensor], context: &Context<'_>) -> Result<Vec<Made>, Problem> {
