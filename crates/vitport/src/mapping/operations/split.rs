@@ -61,8 +61,11 @@ impl Operation for Split {
     }
 
     fn targets(&self) -> Vec<&Pattern> {
-        let target = |share| if let &Share::Target(ref target) = share { Some(target) } else { None };
-        self.shares.iter().filter_map(target).collect()
+        let named = self.shares.iter().filter_map(|share| match share {
+            Share::Target(target) => Some(target),
+            Share::Dropped(_) => None,
+        });
+        named.collect()
     }
 
     fn make(&self, sources: &[&SourceTensor], context: &Context<'_>) -> Result<Vec<Made>, Problem> {
