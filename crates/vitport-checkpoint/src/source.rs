@@ -55,15 +55,21 @@ impl Source {
 
     /// Fills `out` from `offset` on, in one positional read where the operating system allows.
     pub(crate) fn read_exact_at(&self, out: &mut [u8], offset: u64) -> Result<(), Fault> {
-        if self.stop.is_stopped() {
-            return Err(io::Error::other("reading was stopped").into());
-        }
+        self.check_running()?;
         match read_exact_at(&*self.opened.file()?, out, offset) {
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => refuse(
                 Reason::Truncated,
                 format!("{} bytes at offset {offset} reach beyond the end of the file", out.len()),
             ),
             other => Ok(other?),
+        }
+    }
+
+    /// Fails once reading is to stop.
+    pub(crate) fn check_running(&self) -> Result<(), Fault> {
+        match self.stop.is_stopped() {
+            true => Err(io::Error::other("reading was stopped").into()),
+            false => Ok(()),
         }
     }
 

@@ -122,7 +122,10 @@ fn unpack_into(source: &Source, storage: &Storage, packed: u64, to: &mut File) -
         let count = match decoder.read(&mut block) {
             Ok(count) => count,
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
-            Err(error) => return damaged(storage, &error.to_string()),
+            Err(error) => {
+                source.check_running()?;
+                return damaged(storage, &error.to_string());
+            }
         };
         let decoded = block.get(..count).unwrap_or_default();
         total = total.saturating_add(count as u64);
