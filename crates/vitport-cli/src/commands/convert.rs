@@ -6,8 +6,8 @@ use vitport::plan::Target;
 use vitport_checkpoint::escape;
 
 use super::convert_back;
-use crate::arguments::{ConvertArguments, Framework};
 use crate::arguments::legacy::DEFAULT_NAME;
+use crate::arguments::{ConvertArguments, Framework};
 use crate::conversion::{class, convert, document};
 use crate::failure::Failure;
 use crate::output::Printer;

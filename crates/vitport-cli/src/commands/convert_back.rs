@@ -5,9 +5,8 @@ use std::path::{Path, PathBuf};
 use indicatif::ProgressBar;
 use serde_json::{Value, json};
 use vitport::folder::publish::check;
-use vitport::pipeline::{
-    BackRequest, ConvertBackRequest, ConvertedBack, Request, convert_back, plan_back,
-};
+use vitport::pipeline::{BackRequest, ConvertBackRequest, ConvertedBack, Request, convert_back, plan_back};
+use vitport::verify::page;
 use vitport_checkpoint::escape;
 
 use crate::arguments::{ConvertArguments, Framework};
@@ -56,9 +55,10 @@ pub fn run(arguments: ConvertArguments, framework: Framework, output: &Printer) 
             keep_anyway: arguments.keep_anyway,
         },
         &|bytes| bar.inc(bytes),
-        &|report| match (&report_file, &image) {
-            (Some(file), Some(image)) => file.write(report, image, None),
-            _ => Ok(()),
+        &|report| {
+            let Some(image) = &image else { return Ok(()) };
+            output.page(|| page::html(report, image));
+            report_file.as_ref().map_or(Ok(()), |file| file.write(report, image, None))
         },
     );
     ProgressBar::finish_and_clear(&bar);

@@ -186,8 +186,8 @@ class Conversion(Report):
 
     @property
     def model(self) -> str:
-        """The model's name."""
-        return str(self._document["model"])
+        """The model's name; of a conversion to timm, the architecture."""
+        return str(self._document.get("model", self._document.get("architecture")))
 
     @property
     def out(self) -> str:
@@ -201,7 +201,7 @@ class Conversion(Report):
 
     @property
     def target_class(self) -> Optional[str]:
-        """The class of transformers that opens it."""
+        """The class of transformers that opens it; of a conversion to timm, the class that it was."""
         return self._document["class"]  # type: ignore[no-any-return]
 
     @property
