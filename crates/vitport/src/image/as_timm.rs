@@ -24,7 +24,9 @@ impl ImageProcessor {
         let is_to_one = config.rescale_factor.is_some_and(|factor| (factor - 1.0 / 255.0).abs() < 1e-9);
         let (mean, std) = config.normalize.filter(|_| is_to_one && !config.is_grey)?;
         let (crop_mode, crop_pct) = match (config.class, config.resize?, config.crop) {
-            (ProcessorClass::ConvNext { crop_pct }, Resize::ShortestEdge(edge), _) if Some(edge) == square => {
+            (ProcessorClass::ConvNext { crop_pct }, Resize::ShortestEdge(edge), _)
+                if Some(edge) == square =>
+            {
                 // Below 384 pixels the class crops, from there on it squashes (image_processing_convnext.py, `resize`).
                 if edge < 384 { (CropMode::Center, crop_pct) } else { (CropMode::Squash, 1.0) }
             }

@@ -76,7 +76,8 @@ impl Mapping {
     ) -> Result<Map<String, Value>, UnmadeKey> {
         let mut known = Map::new();
         // The class says whether there is a head, on which other keys depend.
-        let (class, others): (Vec<_>, Vec<_>) = self.config.iter().partition(|(key, _)| key == "architectures");
+        let (class, others): (Vec<_>, Vec<_>) =
+            self.config.iter().partition(|(key, _)| key == "architectures");
         let entries = || class.iter().chain(&others).filter(|(key, _)| decides(key));
         for (pass, (key, expression)) in
             [Pass::Whole, Pass::Parts].into_iter().flat_map(|pass| entries().map(move |entry| (pass, entry)))

@@ -163,10 +163,9 @@ impl Expression {
             Kind::Ratio { .. } if pass == Pass::Whole => true,
             Kind::Ratio { fact, over, times, whole } => {
                 let size = match (known.get(over), whole) {
-                    (Some(width), Some(Whole::Gated)) => width
-                        .as_u64()
-                        .zip(value.as_u64())
-                        .and_then(|(width, ratio)| gated_size(width, ratio)),
+                    (Some(width), Some(Whole::Gated)) => {
+                        width.as_u64().zip(value.as_u64()).and_then(|(width, ratio)| gated_size(width, ratio))
+                    }
                     (Some(width), _) => width
                         .as_f64()
                         .zip(value.as_f64())
@@ -189,9 +188,9 @@ impl Expression {
                         let edges = if value.is_array() { value } else { json!([value, value]) };
                         learn(fact, edges, known)
                     }
-                    (Some(Function::OneLess), Pass::Whole) => {
-                        value.as_u64().is_some_and(|number| learn(fact, json!(number.saturating_add(1)), known))
-                    }
+                    (Some(Function::OneLess), Pass::Whole) => value
+                        .as_u64()
+                        .is_some_and(|number| learn(fact, json!(number.saturating_add(1)), known)),
                     (Some(Function::First), Pass::Parts) => learn_part(fact, 0, &[value], known),
                     (Some(Function::Rest), Pass::Parts) => {
                         learn_part(fact, 1, value.as_array().map_or(&[], Vec::as_slice), known)
@@ -382,7 +381,10 @@ mod tests {
         let edge = json!({ "fact": "img_size", "by": "edge" });
         assert_eq!(unmade(&[(edge, json!(224))]), Some(json!({ "img_size": [224, 224] })));
         let names = json!({ "fact": "act", "names": { "gelu_tanh": "gelu_pytorch_tanh" } });
-        assert_eq!(unmade(&[(names.clone(), json!("gelu_pytorch_tanh"))]), Some(json!({ "act": "gelu_tanh" })));
+        assert_eq!(
+            unmade(&[(names.clone(), json!("gelu_pytorch_tanh"))]),
+            Some(json!({ "act": "gelu_tanh" }))
+        );
         assert_eq!(unmade(&[(names, json!("relu"))]), None);
         let (ratio, width) = (json!({ "fact": "mlp", "over": "width" }), json!({ "fact": "width" }));
         let both = unmade(&[(ratio, json!(4304.0 / 1152.0)), (width, json!(1152))]);

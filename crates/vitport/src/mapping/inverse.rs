@@ -35,7 +35,12 @@ impl Mapping {
     ///
     /// # Errors
     /// Returns everything that is wrong, at once.
-    pub fn plan_back(&self, network: &Network, bindings: &Bindings, made: &Sources) -> Result<Plan, Problems> {
+    pub fn plan_back(
+        &self,
+        network: &Network,
+        bindings: &Bindings,
+        made: &Sources,
+    ) -> Result<Plan, Problems> {
         let originals = Sources::of_network(network);
         let mut plan = Expansion::new(self, made, bindings).back_to(&originals).in_any_dtype().plan(false)?;
         // The target has no place for what must be zero.

@@ -95,7 +95,8 @@ pub fn plan_back(path: &Path, request: &BackRequest) -> Result<PreparedBack, Con
         }
     }
     Err(nearest.map(|(_, error)| error).unwrap_or_else(|| {
-        let why = format!("no mapping makes a `{}` of a network of {}", escape(&model_type), request.framework);
+        let why =
+            format!("no mapping makes a `{}` of a network of {}", escape(&model_type), request.framework);
         refused(&class, why, Some("model_type in config.json".to_owned())).into()
     }))
 }
@@ -122,7 +123,10 @@ fn of_mapping(
 ) -> Result<Known, (bool, ConvertError)> {
     let class = first_architecture(stated).unwrap_or_default();
     let Some(definition) = SOURCES.into_iter().find(|definition| definition.id() == mapping.from()) else {
-        return Err((false, refused(class, format!("`{}` is not a definition", mapping.from()), None).into()));
+        return Err((
+            false,
+            refused(class, format!("`{}` is not a definition", mapping.from()), None).into(),
+        ));
     };
     let has = |ending: &str| folder.checkpoint.tensors().iter().any(|tensor| tensor.name.ends_with(ending));
     let facts = facts_of(stated, target, mapping, definition, &has).map_err(|error| (false, error.into()))?;
@@ -227,7 +231,8 @@ fn preprocessing_of(
         return Err(lacking("the folder says nothing of it".to_owned()));
     };
     let by_type = names::processor_of_model_type(target.model_type());
-    let processor = ImageProcessor::from_json(processor, by_type).map_err(|error| lacking(error.to_string()))?;
+    let processor =
+        ImageProcessor::from_json(processor, by_type).map_err(|error| lacking(error.to_string()))?;
     let pixels = |edge: u64| usize::try_from(edge).unwrap_or(usize::MAX);
     let size = facts.pair("img_size").map(|[height, width]| (pixels(height), pixels(width)));
     let transform = processor

@@ -502,7 +502,9 @@ fn there_and_back_is_the_same_bit_by_bit() {
 fn a_folder_alone_gives_back_its_source() {
     let (mut returned, mut folded, mut refused) = (0, 0, 0);
     let mut lost = Vec::new();
-    for (name, prepared) in fixtures().into_iter().filter(|(_, prepared)| prepared.model.mapping.from().starts_with("timm/")) {
+    for (name, prepared) in
+        fixtures().into_iter().filter(|(_, prepared)| prepared.model.mapping.from().starts_with("timm/"))
+    {
         let folder = tempfile::tempdir().unwrap();
         let options = WriteOptions {
             max_shard_size: DEFAULT_SHARD_SIZE,

@@ -52,7 +52,9 @@ impl TimmDefinition {
         let [height, width] = facts.pair("img_size").or(of_images).unwrap_or([224, 224]);
         let channels = facts.number("in_chans").unwrap_or(3);
         let is_of_another_size = self.has_field("img_size")
-            && architecture.pair("img_size").is_none_or(|size| size.map(|edge| edge as u64) != [height, width]);
+            && architecture
+                .pair("img_size")
+                .is_none_or(|size| size.map(|edge| edge as u64) != [height, width]);
         if is_of_another_size {
             arguments.insert("img_size".to_owned(), edges([height, width]));
         }
@@ -131,7 +133,9 @@ impl Kind {
     fn write(self, value: &Value, known: &Map<String, Value>) -> Option<Value> {
         let flag = value.as_bool();
         Some(match self {
-            Kind::Number | Kind::Real | Kind::Flag | Kind::Text | Kind::Numbers | Kind::Each(_) => value.clone(),
+            Kind::Number | Kind::Real | Kind::Flag | Kind::Text | Kind::Numbers | Kind::Each(_) => {
+                value.clone()
+            }
             Kind::Activation => value.clone(),
             Kind::Pair => match value.as_array().map(Vec::as_slice) {
                 Some([height, width]) => edges([height.as_u64()?, width.as_u64()?]),
