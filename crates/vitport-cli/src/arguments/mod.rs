@@ -130,7 +130,7 @@ pub struct ConvertArguments {
         default_value = "transformers",
         conflicts_with_all = FACTS_OF_SOURCES
     )]
-    pub to: Framework,
+    pub to: Destination,
     /// Folder to make; the model's name if it is not given
     #[arg(short, long, value_name = "OUT", alias = "pytorch_dump_folder_path")]
     pub out: Option<PathBuf>,
@@ -189,14 +189,14 @@ const FACTS_OF_SOURCES: [&str; 17] = [
 
 /// Names a framework whose folders can be made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Framework {
+pub enum Destination {
     /// Hugging Face transformers
     Transformers,
     /// timm, as `timm.create_model("local-dir:OUT", pretrained=True)` opens it
     Timm,
 }
 
-impl Framework {
+impl Destination {
     /// Returns its name, as the ids of definitions begin.
     pub fn name(self) -> &'static str {
         match self {

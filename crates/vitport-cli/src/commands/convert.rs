@@ -7,7 +7,7 @@ use vitport_checkpoint::escape;
 
 use super::convert_back;
 use crate::arguments::legacy::DEFAULT_NAME;
-use crate::arguments::{ConvertArguments, Framework};
+use crate::arguments::{ConvertArguments, Destination};
 use crate::conversion::{class, convert, document};
 use crate::failure::Failure;
 use crate::output::Printer;
@@ -19,7 +19,7 @@ use crate::terminal::table::bytes;
 
 /// Converts.
 pub fn run(arguments: ConvertArguments, output: &Printer) -> Result<(), Failure> {
-    if arguments.to != Framework::Transformers {
+    if arguments.to != Destination::Transformers {
         let framework = arguments.to;
         return convert_back::run(arguments, framework, output);
     }

@@ -9,7 +9,7 @@ use vitport::pipeline::{BackRequest, ConvertBackRequest, ConvertedBack, Request,
 use vitport::verify::page;
 use vitport_checkpoint::escape;
 
-use crate::arguments::{ConvertArguments, Framework};
+use crate::arguments::{ConvertArguments, Destination};
 use crate::failure::Failure;
 use crate::output::Printer;
 use crate::progress;
@@ -20,7 +20,7 @@ use crate::terminal::table::bytes;
 use crate::verification;
 
 /// Converts.
-pub fn run(arguments: ConvertArguments, framework: Framework, output: &Printer) -> Result<(), Failure> {
+pub fn run(arguments: ConvertArguments, framework: Destination, output: &Printer) -> Result<(), Failure> {
     let Some(folder) = arguments.source.given().map(PathBuf::from) else {
         return Err(Failure::usage("--to converts a transformers folder, and none is given; give SOURCE"));
     };
@@ -65,7 +65,7 @@ pub fn run(arguments: ConvertArguments, framework: Framework, output: &Printer) 
     show(&converted?, output)
 }
 
-fn default_out(folder: &Path, framework: Framework) -> PathBuf {
+fn default_out(folder: &Path, framework: Destination) -> PathBuf {
     let absolute = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
     let name = absolute.file_name().unwrap_or_default().to_string_lossy();
     format!("{name}-{}", framework.name()).into()

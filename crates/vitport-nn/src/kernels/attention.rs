@@ -84,7 +84,7 @@ pub trait ScoreBias: Sync {
 
 /// Says which keys a query attends to.
 #[derive(Clone, Copy)]
-pub enum Reach<'a> {
+pub enum Visible<'a> {
     /// Means all of them.
     All,
     /// Means all, with these biases added to their scores.
@@ -93,7 +93,7 @@ pub enum Reach<'a> {
     Window(usize, &'a dyn ScoreBias),
 }
 
-impl<'a> Reach<'a> {
+impl<'a> Visible<'a> {
     fn bias(self) -> Option<&'a dyn ScoreBias> {
         match self {
             Self::All => None,
@@ -112,7 +112,7 @@ pub fn attention(
     keys: Projection<'_>,
     values: Projection<'_>,
     heads: Heads,
-    reach: Reach<'_>,
+    reach: Visible<'_>,
     out: &mut Matrix,
 ) -> Result<(), ForwardError> {
     let misfit = || {
@@ -138,11 +138,11 @@ pub fn attention(
     }
     // Queries and keys of a window.
     let (own, own_keys) = match reach {
-        Reach::Window(tokens, _) if tokens > 0 && count == key_count && count.is_multiple_of(tokens) => {
+        Visible::Window(tokens, _) if tokens > 0 && count == key_count && count.is_multiple_of(tokens) => {
             (tokens, tokens)
         }
-        Reach::Window(..) => return Err(misfit()),
-        Reach::All | Reach::Biased(_) => (count, key_count),
+        Visible::Window(..) => return Err(misfit()),
+        Visible::All | Visible::Biased(_) => (count, key_count),
     };
     out.resize(count, width, "the output of attention")?;
     let stride = own_keys.checked_next_multiple_of(LANES).ok_or_else(misfit)?;
@@ -322,7 +322,7 @@ mod tests {
             let qkv = noise(tokens, 45, 7);
             let mut out = Matrix::new();
             let part = |first| Projection::starting_at(&qkv, first);
-            attention(part(0), part(15), part(30), heads, Reach::All, &mut out).unwrap();
+            attention(part(0), part(15), part(30), heads, Visible::All, &mut out).unwrap();
             let x = qkv.values();
             close(&out, &expected(x, &x[15..], &x[30..], [45; 3], tokens, heads));
         }
@@ -333,7 +333,7 @@ mod tests {
             Projection::whole(&k),
             Projection::whole(&v),
             heads,
-            Reach::All,
+            Visible::All,
             &mut out,
         )
         .unwrap();
@@ -350,7 +350,7 @@ mod tests {
             Projection::whole(&q),
             Projection::whole(&q),
             heads,
-            Reach::All,
+            Visible::All,
             &mut out,
         )
         .unwrap();
@@ -370,7 +370,7 @@ mod tests {
                 Projection::whole(&k),
                 Projection::whole(&v),
                 heads,
-                Reach::All,
+                Visible::All,
                 &mut out,
             )
             .unwrap();
@@ -385,15 +385,15 @@ mod tests {
         let whole = Projection::whole;
         let mut out = Matrix::new();
         let fits = Heads { count: 2, dim: 4, scale: 1.0 };
-        assert!(attention(whole(&q), whole(&k), whole(&k), fits, Reach::All, &mut out).is_ok());
-        assert!(attention(whole(&q), whole(&k), whole(&q), fits, Reach::All, &mut out).is_err());
+        assert!(attention(whole(&q), whole(&k), whole(&k), fits, Visible::All, &mut out).is_ok());
+        assert!(attention(whole(&q), whole(&k), whole(&q), fits, Visible::All, &mut out).is_err());
         assert!(
-            attention(Projection::starting_at(&q, 1), whole(&k), whole(&k), fits, Reach::All, &mut out)
+            attention(Projection::starting_at(&q, 1), whole(&k), whole(&k), fits, Visible::All, &mut out)
                 .is_err()
         );
         for count in [0, 3, usize::MAX] {
             assert!(
-                attention(whole(&q), whole(&k), whole(&k), Heads { count, ..fits }, Reach::All, &mut out)
+                attention(whole(&q), whole(&k), whole(&k), Heads { count, ..fits }, Visible::All, &mut out)
                     .is_err()
             );
         }

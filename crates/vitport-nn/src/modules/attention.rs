@@ -5,7 +5,7 @@ use super::relative_position::PositionBias;
 use super::rotation::Rotation;
 use super::window_attention::WindowBias;
 use crate::error::ForwardError;
-use crate::kernels::attention::{Heads, Projection, Reach, attention};
+use crate::kernels::attention::{Heads, Projection, Visible, attention};
 use crate::matrix::Matrix;
 use crate::network::Context;
 use crate::scope::Parameter;
@@ -35,7 +35,7 @@ impl Attention {
         cx: &mut Context<'_>,
     ) -> Result<Matrix, ForwardError> {
         let whole = Projection::whole;
-        let out = self.attend([whole(&query), whole(&key), whole(&value)], Reach::All, cx)?;
+        let out = self.attend([whole(&query), whole(&key), whole(&value)], Visible::All, cx)?;
         [query, key, value].into_iter().for_each(|matrix| cx.recycle(matrix));
         Ok(out)
     }
@@ -52,7 +52,7 @@ impl Attention {
     ) -> Result<Matrix, ForwardError> {
         let part = |first| Projection::starting_at(&pair, first);
         let out =
-            self.attend([Projection::whole(&query), part(0), part(pair.columns() / 2)], Reach::All, cx)?;
+            self.attend([Projection::whole(&query), part(0), part(pair.columns() / 2)], Visible::All, cx)?;
         [query, pair].into_iter().for_each(|matrix| cx.recycle(matrix));
         Ok(out)
     }
@@ -60,7 +60,7 @@ impl Attention {
     fn attend(
         &self,
         [query, key, value]: [Projection<'_>; 3],
-        reach: Reach<'_>,
+        reach: Visible<'_>,
         cx: &mut Context<'_>,
     ) -> Result<Matrix, ForwardError> {
         let width = self.heads.count.saturating_mul(self.heads.dim);
@@ -138,10 +138,10 @@ impl SelfAttention {
         let reach = match positions {
             Positions::Biased(bias) => {
                 bias.check(x.rows())?;
-                Reach::Biased(bias)
+                Visible::Biased(bias)
             }
-            Positions::InWindows(bias) => Reach::Window(bias.window_of(x.rows())?, bias),
-            Positions::Embedded | Positions::Rotated(_) => Reach::All,
+            Positions::InWindows(bias) => Visible::Window(bias.window_of(x.rows())?, bias),
+            Positions::Embedded | Positions::Rotated(_) => Visible::All,
         };
         let rotated = |x: &mut Matrix, first_column| match positions {
             Positions::Rotated(rotation) => rotation.apply(x, first_column, heads),

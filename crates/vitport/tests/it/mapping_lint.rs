@@ -369,6 +369,8 @@ fn every_fact_that_a_mapping_reads_is_one_that_its_definition_has() {
         "decoder",
         "qkv_projection_method",
         "position_embeddings",
+        "always_partition",
+        "head_dim",
     ];
     let fixtures = fixtures();
     for mapping in mappings() {
@@ -377,6 +379,8 @@ fn every_fact_that_a_mapping_reads_is_one_that_its_definition_has() {
         let known: BTreeSet<&str> =
             of_mapping.flat_map(|(_, prepared)| prepared.model.facts.iter().map(|fact| fact.name)).collect();
         let mut file: toml::Table = toml::from_str(mapping.text()).unwrap();
+        // What the way back decides is no fact that is read.
+        file.remove("back");
         let mut conditions = BTreeSet::new();
         facts_read(&file.remove("requires").unwrap(), &mut conditions);
         let unknown: Vec<_> = conditions
@@ -542,7 +546,10 @@ fn a_folder_alone_gives_back_its_source() {
                 prepared.source.checkpoint.read(tensor, 0, &mut original).unwrap();
                 let mut bytes = vec![0xee; original.len()];
                 TargetContents::new(again, &audit).unwrap().read(0, &mut bytes).unwrap();
-                assert!(original == bytes, "{name}: {} does not come back", tensor.name);
+                // Some come back as another network that computes the same: with a class token in place of a register, with
+                // zeros around an MLP.
+                let is_other = *again.shape != *tensor.shape;
+                assert!(original == bytes || is_other, "{name}: {} does not come back", tensor.name);
             }
         }
         returned += 1;

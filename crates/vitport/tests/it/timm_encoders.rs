@@ -11,7 +11,7 @@ use vitport::mapping::{Mapping, Sources};
 use vitport::nn::{MemoryWeights, Network};
 use vitport::plan::Plan;
 use vitport::state_dict::StateDict;
-use vitport_checkpoint::{Checkpoint, Limits};
+use vitport_checkpoint::{Checkpoint, Dtype, Limits};
 
 use crate::golden::{self, pixels, relative_error};
 
@@ -216,7 +216,12 @@ fn what_a_mapping_makes_of_a_twin_computes_timms_output() {
         for target in &plan.targets {
             let mut bytes = vec![0; target.bytes() as usize];
             TargetContents::new(target, &audit).unwrap().read(0, &mut bytes).unwrap();
-            let values = bytes.chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect();
+            let values: Vec<f32> = match target.dtype {
+                Dtype::I64 => {
+                    bytes.chunks_exact(8).map(|b| i64::from_le_bytes(b.try_into().unwrap()) as f32).collect()
+                }
+                _ => bytes.chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect(),
+            };
             let shape: Vec<usize> = target.shape.iter().map(|&size| size as usize).collect();
             weights.insert(&*target.name, &shape, values).unwrap();
         }

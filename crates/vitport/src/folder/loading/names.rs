@@ -195,9 +195,8 @@ mod tests {
             "swin",
         ] {
             assert_eq!(type_of(model_type, "num_channels"), Some("int"), "{model_type}");
-            let is_convolutional =
-                ["cvt", "convnext", "convnextv2", "resnet", "regnet"].contains(&model_type);
-            assert_eq!(supports_sdpa(model_type), !is_convolutional, "{model_type}");
+            let has_none = ["cvt", "convnext", "convnextv2", "resnet", "regnet", "swin"];
+            assert_eq!(supports_sdpa(model_type), !has_none.contains(&model_type), "{model_type}");
             for name in
                 ["attribute_map", "is_causal", "attn_implementation", "use_return_dict", "to_dict", "self"]
             {

@@ -19,6 +19,7 @@ fn read(modules: &SavedModules) -> Result<Facts, FactError> {
     let mut evidence = Evidence::new();
     evidence.weights("embed_dim", 48, "patch_embed.proj.weight");
     evidence.weights("patch_size", json!([8, 8]), "patch_embed.proj.weight");
+    evidence.weights("class_token", true, "cls_token");
     modules.read("ViT", DEFINITION.saved_modules(), |_| None, &mut evidence)?;
     evidence.resolve()
 }
@@ -106,6 +107,7 @@ fn names_that_no_code_reads_are_listed() {
     let mut evidence = Evidence::new();
     evidence.weights("embed_dim", 48, "patch_embed.proj.weight");
     evidence.weights("patch_size", json!([8, 8]), "patch_embed.proj.weight");
+    evidence.weights("class_token", true, "cls_token");
     let unread = noted.read("ViT", DEFINITION.saved_modules(), |_| None, &mut evidence).unwrap();
     let listed = ["blocks.*.note", "class_names", "my_note"].map(|name| format!("the saved module: {name}"));
     assert_eq!(unread, listed);

@@ -171,6 +171,15 @@ impl Tensors {
         });
     }
 
+    /// Changes the whole number in the middle by one.
+    pub fn count_otherwise(&mut self, ending: &str) {
+        let name = self.name(ending);
+        let tensor = self.0.get_mut(&name).unwrap();
+        assert_eq!(tensor.dtype, Dtype::I64);
+        let middle = tensor.bytes.len() / 16 * 8;
+        tensor.bytes[middle] ^= 1;
+    }
+
     /// Moves the element in the middle by half of the tensor's standard deviation.
     pub fn nudge(&mut self, ending: &str) {
         self.edit(ending, |values| {
