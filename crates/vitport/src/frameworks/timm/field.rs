@@ -55,6 +55,8 @@ pub(super) enum Kind {
     OtherThan(&'static str),
     /// Takes a number that this fact is made of, as what the weights show the fact to be.
     Known(&'static str),
+    /// Takes the sum of this fact, a list, as what the weights show the fact to be; another sum is a list of its own.
+    SumOf(&'static str),
     /// Takes a ratio to another fact, whose product is rounded down.
     RatioOf(&'static str),
     /// Takes a norm by name, class or `functools.partial`, as its epsilon. timm's own norms have this one.
@@ -105,6 +107,11 @@ impl Kind {
                 json!(if is_packed { part / 2 } else { part })
             }
             Kind::Known(fact) => value.as_u64().and_then(|_| known.get(fact)).cloned()?,
+            Kind::SumOf(fact) => {
+                let parts = known.get(fact)?;
+                let sum: Option<u64> = parts.as_array()?.iter().map(whole).sum();
+                if sum == Some(whole(value)?) { parts.clone() } else { json!([whole(value)?]) }
+            }
             Kind::NormEps(eps) => json!(norm_eps(value, eps)?),
         })
     }

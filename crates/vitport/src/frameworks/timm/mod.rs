@@ -242,10 +242,15 @@ impl TimmDefinition {
             } else {
                 training.leave_other_size(evidence.facts().pair("img_size"));
             }
-            if let Some((size, origin)) =
-                of_tag.filter(|(size, _)| evidence.facts().pair("img_size") == Some(*size))
-            {
-                evidence.add("img_size", size.to_vec(), origin);
+            let known = evidence.facts().pair("img_size");
+            let of_architecture = named.and_then(|named| {
+                let size = named.architecture.pair("img_size")?.map(|edge| edge as u64);
+                Some((size, registry::origin(named.architecture.name)))
+            });
+            for (size, origin) in of_architecture.into_iter().chain(of_tag) {
+                if known == Some(size) {
+                    evidence.add("img_size", size.to_vec(), origin);
+                }
             }
             return Ok(());
         }

@@ -294,3 +294,14 @@ fn describe(kind: &Preprocessing, tags: usize) -> String {
         kind.crop_pct
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_differ_in_some_defaults() {
+        assert!(has_changed("resnet18") && has_changed("convnext_tiny"));
+        assert!(!has_changed("vit_tiny_patch16_224") && !has_changed("resnet50"));
+    }
+}

@@ -54,7 +54,7 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
     fields: &[
         // timm makes depths and widths of these arguments, and the weights show which.
         Field::of_registry("depths", "depths", Kind::Numbers)
-            .config_key("depth", Kind::Known("depths"))
+            .config_key("depth", Kind::SumOf("depths"))
             .shown("blocks by stage"),
         Field::of_registry("num_chs", "num_chs", Kind::Numbers)
             .config_key("w0", Kind::Known("num_chs"))

@@ -155,7 +155,9 @@ impl Kind {
                 json!(if (whole * ratio).floor() < size { ratio.next_up() } else { ratio })
             }
             Kind::NormEps(of_timm) => (value.as_f64() == Some(of_timm)).then(|| json!("layernorm"))?,
-            Kind::IsSome | Kind::IsPositive | Kind::OtherThan(_) | Kind::Known(_) => return None,
+            Kind::IsSome | Kind::IsPositive | Kind::OtherThan(_) | Kind::Known(_) | Kind::SumOf(_) => {
+                return None;
+            }
         })
     }
 }
