@@ -392,7 +392,7 @@ fn every_condition_of_every_mapping_has_a_case() {
                 "a CLIP image tower",
                 "a ViT without a class token",
                 "a ViT with attention pooling (SigLIP)",
-                "a ViT with average pooling and a norm behind it (fc_norm)",
+                "a ViT with average pooling and a norm after it (fc_norm)",
             ];
             if of_others.contains(&what) {
                 continue;
