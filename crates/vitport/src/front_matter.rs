@@ -143,6 +143,13 @@ impl Reader<'_> {
 
     fn next(&mut self) -> Result<Event<'static>, String> {
         match self.parser.next_event() {
+            // What a tag makes of a value is up to the reader.
+            Some(Ok((
+                Event::Scalar(.., Some(_))
+                | Event::SequenceStart(_, Some(_))
+                | Event::MappingStart(_, Some(_)),
+                _,
+            ))) => Err("it has a tag".to_owned()),
             Some(Ok((event, _))) => Ok(owned(event)),
             Some(Err(error)) => Err(format!("it is no YAML: {error}")),
             None => Ok(Event::StreamEnd),
@@ -179,12 +186,6 @@ impl Reader<'_> {
             return Err(format!("it nests more than {MOST_NESTED} lists and mappings"));
         }
         let (value, anchor) = match event {
-            // What a tag makes of a value is up to the reader.
-            Event::Scalar(.., Some(_))
-            | Event::SequenceStart(_, Some(_))
-            | Event::MappingStart(_, Some(_)) => {
-                return Err("it has a tag".to_owned());
-            }
             Event::Alias(anchor) => {
                 let known = self.anchors.get(&anchor).cloned();
                 return known.ok_or_else(|| "an alias of it stands for itself".to_owned());
