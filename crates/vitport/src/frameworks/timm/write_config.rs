@@ -142,7 +142,13 @@ impl Kind {
                 _ => value.clone(),
             },
             // The weights say how large the scale is.
-            Kind::IsNumber => flag?.then(|| json!(1e-5)).unwrap_or(Value::Null),
+            Kind::IsNumber => {
+                if flag? {
+                    json!(1e-5)
+                } else {
+                    Value::Null
+                }
+            }
             Kind::Word(yes, no) => match flag? {
                 true => json!(yes),
                 false => json!(no.last()?),
