@@ -504,7 +504,7 @@ fn there_and_back_is_the_same_bit_by_bit() {
 /// A folder knows nothing of its source but what is in it: of its config and its tensors, timm's network is made again.
 #[test]
 fn a_folder_alone_gives_back_its_source() {
-    let (mut returned, mut folded, mut refused) = (0, 0, 0);
+    let (mut returned, mut folded, mut refused, mut other) = (0, 0, 0, 0);
     let mut lost = Vec::new();
     for (name, prepared) in
         fixtures().into_iter().filter(|(_, prepared)| prepared.model.mapping.from().starts_with("timm/"))
@@ -520,8 +520,10 @@ fn a_folder_alone_gives_back_its_source() {
         let request = BackRequest { framework: "timm".to_owned(), ..BackRequest::default() };
         let back = match plan_back(written.staging.path(), &request) {
             Ok(back) => back,
-            // RADIO's positions are a sum of two tensors, and timm has no ResNet or RegNet of the fixtures' widths by name.
-            Err(_) if ["radio", "residual"].iter().any(|family| name.contains(family)) => {
+            // Positions that are a sum of two tensors stay one, timm has no ResNet or RegNet of the fixtures' widths by name, and a Swin is not taken back yet.
+            Err(_)
+                if ["radio", "residual", "registers_", "swin"].iter().any(|family| name.contains(family)) =>
+            {
                 refused += 1;
                 continue;
             }
@@ -534,10 +536,19 @@ fn a_folder_alone_gives_back_its_source() {
             folded += 1;
             continue;
         }
+        // A ViT that has become a BEiT comes back as timm's BEiT.
+        if back.definition.id() != prepared.model.definition.id() {
+            other += 1;
+            continue;
+        }
         let audit = back.folder.checkpoint.audit();
         let sources = &prepared.model.tensors;
         for again in &back.plan.targets {
             let Some((_, source)) = sources.entry(&again.name) else {
+                // The class has scales of 1 where the source has none.
+                if again.name.contains(".ls") {
+                    continue;
+                }
                 lost.push(format!("{name}: {} was not there", again.name));
                 continue;
             };
@@ -555,7 +566,7 @@ fn a_folder_alone_gives_back_its_source() {
         returned += 1;
     }
     assert!(lost.is_empty(), "{}", lost.join("\n"));
-    assert_eq!((returned, folded, refused), (0, 0, 8));
+    assert_eq!((returned, folded, refused, other), (40, 7, 15, 4));
 }
 
 #[test]
