@@ -87,5 +87,8 @@ def test_there_and_back(name, tmp_path):
     one, other = model.state_dict(), again.state_dict()
     assert one.keys() == other.keys()
     assert all(torch.equal(one[key], other[key]) for key in one)
+    wanted = dict(model.pretrained_cfg)
+    if "img_size" in args:
+        wanted["input_size"] = (3, size, size)
     for key in ("mean", "std", "interpolation", "crop_pct", "crop_mode", "input_size"):
-        assert tuple(np.atleast_1d(again.pretrained_cfg[key])) == tuple(np.atleast_1d(model.pretrained_cfg[key] if key != "input_size" else (3, size, size))), key
+        assert tuple(np.atleast_1d(again.pretrained_cfg[key])) == tuple(np.atleast_1d(wanted[key])), key
