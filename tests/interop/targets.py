@@ -37,11 +37,13 @@ SOURCES = {
     "internvl": (DATA / "timm_encoders/intern", []),
     "tipsv2": (DATA / "timm_encoders/tipsv2", ["--target", "Tipsv2VisionModel"]),
     "tipsv2, swiglu": (DATA / "timm_encoders/tipsv2_giant", ["--target", "Tipsv2VisionModel"]),
-    "dinov2": (DATA / "timm_encoders/dinov2", []),
+    "dinov2": (DATA / "timm_encoders/dinov2", ["--target", "Dinov2Model"]),
     "dinov2, registers": (DATA / "timm_encoders/dinov2_registers", []),
     "dinov2, registers, classifier": (DATA / "timm_encoders/registers_gap", []),
     "deit": (DATA / "timm_encoders/distilled", []),
     "radio": (DATA / "timm_encoders/radio", []),
+    "swin": (DATA / "swin/plain", []),
+    "swin, no head": (DATA / "swin/base", []),
 }
 
 

@@ -13,16 +13,12 @@ PLAIN = "vit_base_patch16_224.augreg_in21k"
 
 # What it is, the tag, what is built differently, and what the refusal has to say (a regular expression).
 REFUSED = [
-    ("norm after the pooling", "eva_large_patch14_196.in22k_ft_in1k", {}, "fc_norm"),
     ("average pooling with a class token", PLAIN, {"global_pool": "avg", "fc_norm": False}, "average|pool"),
     ("CLIP with average pooling", "vit_base_patch32_clip_224.openai", {"global_pool": "avg"}, "CLIP.*fc_norm"),
     ("CLIP without its last norm", "vit_base_patch32_clip_224.openai", {"final_norm": False}, "CLIP.*final_norm"),
     ("CLIP with QK norm", "vit_base_patch32_clip_quickgelu_224.openai", {"qk_norm": True}, "CLIP.*qk_norm"),
     ("CLIP without qkv bias", "vit_base_patch32_clip_quickgelu_224.openai", {"qkv_bias": False}, "CLIP"),
-    ("registers", "vit_base_patch14_reg4_dinov2.lvd142m", {"num_classes": 0}, "reg"),
     ("registers with positions of their own", PLAIN, {"reg_tokens": 2}, "reg"),
-    ("one register, average pooling", "vit_medium_patch16_reg1_gap_256.sbb_in1k", {}, "reg|fc_norm"),
-    ("SwiGLU", "vit_giant_patch14_dinov2.lvd142m", {"num_classes": 0}, "SwiGLU|gated"),
     ("QK norm", PLAIN, {"qk_norm": True}, "QK norm|q_norm"),
     ("scaled attention norm", PLAIN, {"scale_attn_norm": True}, "attn.norm"),
     ("sub-LN", "beit3_base_patch16_224.in22k_ft_in1k", {}, "norm"),
@@ -30,7 +26,6 @@ REFUSED = [
     ("parallel scaling blocks", "vit_base_patch16_xp_224.untrained", {}, "parallel"),
     ("residual post-norm", "vit_base_patch16_rpn_224.sw_in1k", {}, ""),
     ("differential attention", "vit_dlittle_patch16_reg1_gap_256.sbb_nadamuon_in1k", {}, ""),
-    ("distillation token", "deit_tiny_distilled_patch16_224.fb_in1k", {}, "dist"),
     ("no position embedding", PLAIN, {"pos_embed": "none"}, "pos_embed"),
 ]
 # Without a config, how tokens are pooled cannot be seen: a question.

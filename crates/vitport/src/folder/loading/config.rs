@@ -63,6 +63,10 @@ const RULED: [&str; 19] = [
 const TEXTS: [&str; 6] =
     ["_commit_hash", "_name_or_path", "finetuning_task", "name_or_path", "tokenizer_class", "prefix"];
 
+/// Lists keys under which a model of several parts has the config of one: where a class is such a part, it reads that in place of the
+/// rest (`base_config_key`, configuration_utils.py).
+const PARTS: [&str; 2] = ["text_config", "vision_config"];
+
 /// Lists further values that were tried.
 const TRIED: [(&str, &str); 2] = [("attribute_map", "{}"), ("task_specific_params", "{}")];
 
@@ -121,7 +125,7 @@ pub fn findings(
                     || is_tried(key, value, model_type)
                     || is_stage_key(key, value, wanted)
                     || names::is_default(model_type, key, value)
-                    || !names::is_known_in_config(model_type, key)
+                    || !(names::is_known_in_config(model_type, key) || PARTS.contains(&key.as_str()))
             }
         };
         if !is_understood {

@@ -15,6 +15,8 @@ const TORCHVISIONS: Class = Class::new(
     &["torchvision.models.resnet.ResNet"],
     &[
         ("inplanes", Says::Nothing),
+        // The class of norms that it was made with; the norms themselves are read.
+        ("_norm_layer", Says::Nothing),
         ("dilation", Says::Is(&[Literal::Number(1)])),
         ("groups", Says::Follows(|at| at.facts.value("cardinality").cloned())),
         ("base_width", Says::Follows(|at| at.facts.value("base_width").cloned())),
