@@ -42,8 +42,6 @@ SOURCES = {
     "dinov2, registers, classifier": (DATA / "timm_encoders/registers_gap", []),
     "deit": (DATA / "timm_encoders/distilled", []),
     "radio": (DATA / "timm_encoders/radio", []),
-    "swin": (DATA / "swin/plain", []),
-    "swin, no head": (DATA / "swin/base", []),
 }
 
 

@@ -119,13 +119,14 @@ pub fn findings(
         }
         let is_understood = match INERT.iter().find(|(known, _)| known == key) {
             Some((_, range)) => is_within(*range, value, wanted.get(key)),
+            None if PARTS.contains(&key.as_str()) => wanted.contains_key(key),
             None => {
                 wanted.contains_key(key)
                     || RULED.contains(&key.as_str())
                     || is_tried(key, value, model_type)
                     || is_stage_key(key, value, wanted)
                     || names::is_default(model_type, key, value)
-                    || !(names::is_known_in_config(model_type, key) || PARTS.contains(&key.as_str()))
+                    || !names::is_known_in_config(model_type, key)
             }
         };
         if !is_understood {
