@@ -63,9 +63,9 @@ const RULED: [&str; 19] = [
 const TEXTS: [&str; 6] =
     ["_commit_hash", "_name_or_path", "finetuning_task", "name_or_path", "tokenizer_class", "prefix"];
 
-/// Lists keys under which a model of several parts has the config of one: where a class is such a part, it reads that in place of the
-/// rest (`base_config_key`, configuration_utils.py).
-const PARTS: [&str; 2] = ["text_config", "vision_config"];
+/// Names the key under which a model of several parts has the config of its image tower: where a class is such a tower, it reads that
+/// in place of the rest (`base_config_key`, configuration_utils.py).
+const TOWER: &str = "vision_config";
 
 /// Lists further values that were tried.
 const TRIED: [(&str, &str); 2] = [("attribute_map", "{}"), ("task_specific_params", "{}")];
@@ -105,6 +105,10 @@ pub fn findings(
 ) -> Vec<String> {
     let mut found = Vec::new();
     for (key, value) in config {
+        if key == TOWER && !wanted.contains_key(key) {
+            found.push(not_verified("config.json", key, value));
+            continue;
+        }
         if let Some((_, part)) =
             NESTED.iter().find(|(known, _)| known == key && names::is_known_in_config(model_type, key))
         {
@@ -119,7 +123,6 @@ pub fn findings(
         }
         let is_understood = match INERT.iter().find(|(known, _)| known == key) {
             Some((_, range)) => is_within(*range, value, wanted.get(key)),
-            None if PARTS.contains(&key.as_str()) => wanted.contains_key(key),
             None => {
                 wanted.contains_key(key)
                     || RULED.contains(&key.as_str())
