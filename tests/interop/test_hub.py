@@ -172,7 +172,7 @@ def test_one_of_several_checkpoints_is_picked_as_the_message_says(hub, home, tmp
     "arguments, code, says",
     [
         (("vit_base_patch16_22",), 4, "did you mean vit_base_patch16_224"),
-        (("vit_base_patch16_siglip_224.webli",), 7, "no target"),
+        (("vit_base_patch16_rpn_224.sw_in1k",), 7, "no target"),
         (("nobody/nothing",), 6, "nobody/nothing"),
         ((NAME, "--offline"), 6, "offline"),
         (("nowhere/model.pth",), 3, "model.pth"),
