@@ -13,6 +13,7 @@
 //! | the probability of a dropout is within 0 and 1 (torch/nn/modules/dropout.py, `_DropoutNd.__init__`) | | |
 //! | CvT takes the entry of each stage from its lists of rates (models/cvt/modeling_cvt.py) | 433–454 | 401–422 |
 //! | `stage_names`, `out_features` and `out_indices` must fit each other (utils/backbone_utils.py; backbone_utils.py) | 32–78 | 78 |
+//! | a Swin's `num_layers` and `hidden_size` follow from its `depths` and `embed_dim` (models/swin/configuration_swin.py) | 141, 156 | 79–82 |
 
 use serde_json::{Map, Value, json};
 
@@ -127,9 +128,12 @@ pub fn findings(
                 wanted.contains_key(key)
                     || RULED.contains(&key.as_str())
                     || is_tried(key, value, model_type)
-                    || is_stage_key(key, value, wanted)
-                    || names::is_default(model_type, key, value)
                     || !names::is_known_in_config(model_type, key)
+                    || match of_stages(key, wanted) {
+                        // The default is that of the class's own stages.
+                        Some(follows) => follows.contains(value),
+                        None => names::is_default(model_type, key, value),
+                    }
             }
         };
         if !is_understood {
@@ -221,22 +225,26 @@ fn is_within(range: Range, value: &Value, wanted: Option<&Value>) -> bool {
     }
 }
 
-/// Returns whether a key of a backbone says what follows from the number of stages anyway.
-fn is_stage_key(key: &str, value: &Value, wanted: &Map<String, Value>) -> bool {
-    // A ResNet counts the stages that it has depths for, and a backbone without stages its layers.
+/// Returns the values that a key which says something of the stages may have, as they follow from the rest; none for all other keys.
+/// Version 4 computes `num_layers` and `hidden_size` whatever they are, version 5 takes what is said.
+fn of_stages(key: &str, wanted: &Map<String, Value>) -> Option<Vec<Value>> {
     let number = |key: &str| wanted.get(key).and_then(Value::as_u64);
     let depths = wanted.get("depths").and_then(Value::as_array).map(|depths| depths.len() as u64);
-    let Some(stages) = number("num_stages").or(depths).or_else(|| number("num_hidden_layers")) else {
-        return false;
-    };
+    // A ResNet counts the stages that it has depths for, and a backbone without stages its layers.
+    let stages = number("num_stages").or(depths).or_else(|| number("num_hidden_layers"))?;
     match key {
         "stage_names" => {
             let stages = (1..=stages).map(|stage| json!(format!("stage{stage}")));
-            *value == Value::Array(std::iter::once(json!("stem")).chain(stages).collect())
+            Some(vec![std::iter::once(json!("stem")).chain(stages).collect()])
         }
-        "out_features" => *value == json!([format!("stage{stages}")]),
-        "out_indices" => *value == json!([stages]),
-        _ => false,
+        "out_features" => Some(vec![Value::Null, json!([format!("stage{stages}")])]),
+        "out_indices" => Some(vec![Value::Null, json!([stages])]),
+        "num_layers" => Some(vec![json!(depths?)]),
+        "hidden_size" => {
+            let doublings = u32::try_from(depths?.checked_sub(1)?).ok()?;
+            Some(vec![json!(number("embed_dim")?.checked_shl(doublings)?)])
+        }
+        _ => None,
     }
 }
 
@@ -278,6 +286,34 @@ mod tests {
         let wanted = json!({ "hidden_size": 48, "drop_rate": [0.0, 0.0], "num_stages": 2 });
         let config = Map::from_iter([(key.to_owned(), value)]);
         findings(&config, wanted.as_object().unwrap(), "vit", Some(10))
+    }
+
+    #[test]
+    fn what_is_said_of_stages_follows_from_them() {
+        let wanted = json!({ "embed_dim": 12, "depths": [2, 3, 2] });
+        let of = |key: &str, value: &Value| {
+            let config = Map::from_iter([(key.to_owned(), value.clone())]);
+            findings(&config, wanted.as_object().unwrap(), "swin", Some(10))
+        };
+        for (key, value) in [
+            ("num_layers", json!(3)),
+            ("hidden_size", json!(48)),
+            ("out_indices", json!([3])),
+            ("out_indices", json!(null)),
+            ("stage_names", json!(["stem", "stage1", "stage2", "stage3"])),
+        ] {
+            assert_eq!(of(key, &value), Vec::<String>::new(), "{key} {value}");
+        }
+        // These are the class's defaults, which has four stages.
+        for (key, value) in [
+            ("num_layers", json!(4)),
+            ("hidden_size", json!(768)),
+            ("out_indices", json!([4])),
+            ("out_features", json!(["stage4"])),
+            ("stage_names", json!(["stem", "stage1", "stage2", "stage3", "stage4"])),
+        ] {
+            assert_eq!(of(key, &value).len(), 1, "{key} {value}");
+        }
     }
 
     #[test]
