@@ -3,9 +3,10 @@
 
 use std::fs;
 use std::io::{self, Write};
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use vitport::folder::publish::Staging;
 use vitport::temporary::uninterrupted;
 use vitport::verify::{Report, TestImage, is_report, page};
@@ -97,7 +98,7 @@ impl ReportFile {
 
     fn replace(&self, text: &[u8]) -> io::Result<()> {
         if self.is_special() {
-            return fs::OpenOptions::new().write(true).open(&self.path)?.write_all(text);
+            return open_special(&self.path)?.write_all(text);
         }
         let _section = uninterrupted();
         let (mut file, temporary) = self.temporary()?;
@@ -115,6 +116,14 @@ impl ReportFile {
         let file = fs::OpenOptions::new().write(true).create_new(true).open(&path)?;
         Ok((file, path))
     }
+}
+
+/// Opens a device or a pipe for writing; an error where nobody reads the pipe, for which the system would wait for ever.
+fn open_special(path: &Path) -> io::Result<fs::File> {
+    let at_once = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
+    let file = fs::OpenOptions::new().write(true).custom_flags(at_once).open(path)?;
+    fcntl_setfl(&file, fcntl_getfl(&file)? - OFlags::NONBLOCK)?;
+    Ok(file)
 }
 
 /// Says what stands at a report's place and must stay; none for nothing, an earlier report, a terminal or a pipe.
