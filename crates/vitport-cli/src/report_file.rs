@@ -3,14 +3,13 @@
 
 use std::fs;
 use std::io::{self, Write};
-use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use vitport::folder::publish::Staging;
 use vitport::temporary::uninterrupted;
 use vitport::verify::{Report, TestImage, is_report, page};
 use vitport_checkpoint::escape;
+use vitport_checkpoint::platform::{Special, identity, open_for_writing, special};
 
 use crate::failure::Failure;
 use crate::terminal::json::json_text;
@@ -98,7 +97,7 @@ impl ReportFile {
 
     fn replace(&self, text: &[u8]) -> io::Result<()> {
         if self.is_special() {
-            return open_special(&self.path)?.write_all(text);
+            return open_for_writing(&self.path)?.write_all(text);
         }
         let _section = uninterrupted();
         let (mut file, temporary) = self.temporary()?;
@@ -118,20 +117,12 @@ impl ReportFile {
     }
 }
 
-/// Opens a device or a pipe for writing; an error where nobody reads the pipe, for which the system would wait for ever.
-fn open_special(path: &Path) -> io::Result<fs::File> {
-    let at_once = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
-    let file = fs::OpenOptions::new().write(true).custom_flags(at_once).open(path)?;
-    fcntl_setfl(&file, fcntl_getfl(&file)? - OFlags::NONBLOCK)?;
-    Ok(file)
-}
-
 /// Says what stands at a report's place and must stay; none for nothing, an earlier report, a terminal or a pipe.
 fn taken_by(place: &Path) -> Option<&'static str> {
     let kind = fs::metadata(place).ok()?.file_type();
     if kind.is_file() {
         (!is_report(place)).then_some("would overwrite a file that is not a report")
-    } else if kind.is_char_device() || kind.is_fifo() {
+    } else if matches!(special(kind), Some(Special::CharacterDevice | Special::Pipe)) {
         None
     } else {
         Some("would overwrite a device")
@@ -140,7 +131,7 @@ fn taken_by(place: &Path) -> Option<&'static str> {
 
 /// Returns whether two paths lead to one file, by whatever names, links included.
 pub fn is_same_file(one: &Path, other: &Path) -> bool {
-    let identity = |path: &Path| fs::metadata(path).map(|file| (file.dev(), file.ino())).ok();
+    let identity = |path: &Path| fs::metadata(path).ok().and_then(|file| identity(&file));
     resolved(one) == resolved(other) || identity(one).is_some_and(|file| identity(other) == Some(file))
 }
 
