@@ -52,6 +52,36 @@ fn a_folder_is_what_transformers_saves_and_the_same_model() {
     }
 }
 
+/// Version 5 computes the indices, does not save them, and saves what follows from the depths.
+#[test]
+fn a_folder_as_version_5_saves_it_is_the_same_model() {
+    let converted = convert(&data("plain"));
+    let judge = |left_out: &str, layers: usize| {
+        let path = converted.folder.join("model.safetensors");
+        let mut tensors = read(&path);
+        tensors.retain(|name, _| !name.ends_with(left_out));
+        save(&tensors, &path);
+        let path = converted.folder.join("config.json");
+        let mut config = document(&path);
+        config.insert("hidden_size".to_owned(), json!(48));
+        config.insert("num_layers".to_owned(), json!(layers));
+        std::fs::write(path, Value::Object(config).to_string()).unwrap();
+        verify(&converted.prepared, &converted.folder, &TestImage::built_in().unwrap()).unwrap()
+    };
+    let report = judge("relative_position_index", 3);
+    assert_eq!(report.verdict, Verdict::Same, "{:?}", report.reasons);
+    let report = judge("relative_position_index", 4);
+    assert_eq!(report.verdict, Verdict::Different);
+    assert!(report.reasons[0].contains("key num_layers of config.json is 4"), "{:?}", report.reasons);
+    let report = judge("relative_position_bias_table", 3);
+    assert_eq!(report.verdict, Verdict::Different);
+    assert!(
+        report.reasons.iter().any(|reason| reason.contains("the folder lacks the tensor")),
+        "{:?}",
+        report.reasons
+    );
+}
+
 type Change = fn(&mut Tensors, &mut Map<String, Value>);
 
 /// Opens a hub folder of a fixture with other tensors and config, which is refused.

@@ -263,7 +263,7 @@ fn of_classes(config: &Map<String, Value>, classes: Option<usize>) -> Vec<String
     if let Some(key) = ids.and_then(|ids| ids.keys().find(|key| !is_number(key))) {
         let key = vitport_checkpoint::escape(key);
         found.push(format!(
-            "config.json: id2label has the key {key:?}, and transformers refuses all but numbers"
+            "config.json: id2label has the key \"{key}\", and transformers takes nothing but numbers"
         ));
     }
     let count = config.get("num_labels");
@@ -407,7 +407,7 @@ mod tests {
             ("attention_probs_dropout_prob", json!(2.0), "which transformers refuses"),
             ("out_features", json!(["stage1"]), "not verified: key out_features"),
             ("pretrained_cfg", json!({}), "as timm does"),
-            ("id2label", json!({ "cat": "cat" }), "all but numbers"),
+            ("id2label", json!({ "cat": "cat" }), "has the key \"cat\", and transformers takes nothing but"),
         ] {
             let found = of(key, value.clone());
             assert!(found.iter().any(|found| found.contains(part)), "{key} {value}: {found:?}");
