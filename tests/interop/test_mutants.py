@@ -43,7 +43,13 @@ MEANT = {
     "preprocessor_config.json: return_tensors": "a call that does not say what it wants gets tensors from version 5",
     "weights: a tensor in float64": "the file's bytes are not the source's",
     "weights: a tensor too many": "the weights are not the source's, though nothing reads the one that was added",
+    "weights: shards of TensorFlow": "what TensorFlow saves has other axes, though these tensors are PyTorch's",
     "weights: pickle with an epoch": "what else a pickle holds is not known",
+}
+# Of a config within: the classes of that part open the folder, too, and read nothing else.
+MEANT |= {
+    f"config.json: vision_config: {what}": "SiglipVisionModel takes this for the whole config"
+    for what in ("a key of the class", "a name that is read", "model_type", "pretrained_cfg", "transformers_weights")
 }
 # Values that no class is made with, and that one class of version 4 refuses: CLIP initialises with the first, BEiT makes a layer of the others.
 MEANT |= dict.fromkeys(
