@@ -3,9 +3,9 @@
 
 use serde::Deserialize;
 
+use super::one_to_one::Change;
 use super::views::share_of;
-use super::{Context, Dimension, Made, Operation, rename, unfit};
-use crate::mapping::pattern::Pattern;
+use super::{Context, Dimension, Made, rename, unfit};
 use crate::mapping::problems::Problem;
 use crate::mapping::sources::SourceTensor;
 use crate::plan::{Part, Parts};
@@ -14,8 +14,6 @@ pub(super) const TABLE: &str = "widen";
 
 #[derive(Debug)]
 pub(super) struct Widen {
-    source: Pattern,
-    target: Pattern,
     axis: usize,
     zeros: Zeros,
 }
@@ -70,31 +68,22 @@ impl Widen {
     }
 }
 
-impl Operation for Widen {
+impl Change for Widen {
     type Entry = Entry;
 
-    fn parse(source: &str, Entry { to, axis, multiple_of, before }: Entry) -> Result<Self, String> {
+    fn parse(source: &str, Entry { to, axis, multiple_of, before }: Entry) -> Result<(String, Self), String> {
         let zeros = match (multiple_of, before) {
             (Some(factor), None) => Zeros::UpToMultiple(factor),
             (None, Some(count)) => Zeros::Before(count),
             _ => return Err(format!("{source} needs `multiple_of` or `before`, and not both")),
         };
-        Ok(Self { source: Pattern::parse(source)?, target: Pattern::parse(&to)?, axis, zeros })
+        Ok((to, Self { axis, zeros }))
     }
 
-    fn sources(&self) -> Vec<&Pattern> {
-        vec![&self.source]
-    }
-
-    fn targets(&self) -> Vec<&Pattern> {
-        vec![&self.target]
-    }
-
-    fn make(&self, sources: &[&SourceTensor], context: &Context<'_>) -> Result<Vec<Made>, Problem> {
-        let [tensor] = context.exactly(sources)?;
+    fn make(&self, tensor: &SourceTensor, context: &Context<'_>) -> Result<Made, Problem> {
         let (Runs { blocks, before, kept, behind }, widened) = self.runs(tensor, context)?;
         if before == 0 && behind == 0 {
-            return Ok(vec![Made { operation: rename::TABLE, ..Made::same(tensor) }]);
+            return Ok(Made { operation: rename::TABLE, ..Made::same(tensor) });
         }
         let mut shape = tensor.shape.clone();
         if let Some(length) = shape.get_mut(self.axis) {
@@ -110,19 +99,18 @@ impl Operation for Widen {
             parts.extend(run);
             parts.extend(zeros(behind));
         }
-        Ok(vec![Made { dtype: tensor.dtype, shape, parts, operation: TABLE }])
+        Ok(Made { dtype: tensor.dtype, shape, parts, operation: TABLE })
     }
 
-    fn invert(
+    fn restore(
         &self,
-        targets: &[&SourceTensor],
-        sources: &[&SourceTensor],
+        target: &SourceTensor,
+        source: &SourceTensor,
         context: &Context<'_>,
-    ) -> Result<Vec<Made>, Problem> {
-        let ([target], [source]) = (context.exactly(targets)?, context.exactly(sources)?);
+    ) -> Result<Made, Problem> {
         let (Runs { blocks, before, kept, behind }, _) = self.runs(source, context)?;
         if before == 0 && behind == 0 {
-            return Ok(vec![Made { operation: rename::TABLE, ..Made::same(target) }]);
+            return Ok(Made { operation: rename::TABLE, ..Made::same(target) });
         }
         let mut run = source.shape.clone();
         run.iter_mut().take(self.axis).for_each(|size| *size = 1);
@@ -132,6 +120,6 @@ impl Operation for Widen {
             let first = block.saturating_mul(step).saturating_add(before);
             parts.extend(share_of(target, first, &run)?.parts);
         }
-        Ok(vec![Made { dtype: target.dtype, shape: source.shape.clone(), parts, operation: TABLE }])
+        Ok(Made { dtype: target.dtype, shape: source.shape.clone(), parts, operation: TABLE })
     }
 }
