@@ -14,7 +14,7 @@ use super::view::{Block, View, cut};
 use crate::error::ForwardError;
 use crate::matrix::Matrix;
 
-/// Scores of a block: 256 KiB, which stay in a core's second cache.
+/// Counts the scores of a block: 256 KiB, which stay in a core's second cache.
 const SCORES_OF_A_BLOCK: usize = 1 << 16;
 /// Gives the fewest queries that are worth packing a head's keys and values for again.
 const LEAST_BLOCK_QUERIES: usize = 32;
@@ -221,7 +221,7 @@ impl Scratch {
 /// they are nothing, as their weights and products would soon be subnormal numbers, with which many processors are far slower.
 const LOWEST: f32 = -80.0;
 
-/// Turns each row of `columns` scores, a multiple of [`LANES`], into weights of the scaled scores that
+/// Makes of each row of `columns` scores, a multiple of [`LANES`], weights of the scaled scores that
 /// sum to one. Scores of −∞ become nothing.
 struct Softmax<'a> {
     scores: &'a mut [f32],
@@ -272,7 +272,7 @@ mod tests {
         Matrix::from_values(rows, columns, values).unwrap()
     }
 
-    /// The definition, in float64.
+    /// Computes the definition in float64.
     fn expected(
         q: &[f32],
         k: &[f32],

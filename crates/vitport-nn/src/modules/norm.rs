@@ -12,7 +12,7 @@ use crate::network::Context;
 pub enum Norm {
     /// Takes away the mean.
     Layer(LayerNorm),
-    /// Only divides by the root mean square.
+    /// Divides only by the root mean square.
     Rms(RmsNorm),
 }
 

@@ -253,6 +253,14 @@ def make_prepend(case):
     return {"x": x, "leading": leading}, nn.Module(), torch.cat([leading, x])
 
 
+def make_patch_embed(case):
+    (channels, *size), patch = case["input"], case["patch"]
+    sizes = dict(img_size=tuple(size), patch_size=tuple(patch), in_chans=channels, embed_dim=case["width"])
+    module = filled(timm.layers.PatchEmbed(**sizes, bias=case["bias"]))
+    x = random(1, *case["input"])
+    return {"x": x[0]}, module, module(x)[0]
+
+
 def make_mean_of_rows(case):
     x = random(case["tokens"], case["width"])
     return {"x": x}, nn.Module(), x.mean(0, keepdim=True)

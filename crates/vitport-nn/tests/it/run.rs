@@ -5,9 +5,10 @@ use serde_json::Value;
 use vitport_nn::{
     Activation, Attention, AttentionPool, AvgPool2d, BatchNorm2d, BiasedBlocks, Context, Conv2d, ConvNorm,
     EncoderBlock, FeatureMap, FeedForward, ForwardError, Gate, GatedMlp, GlobalResponseNorm, Grid,
-    GridLayout, Heads, LayerNorm, LayerScale, Linear, Matrix, MaxPool2d, Mlp, Norm, PatchMerging, PoolQkv,
-    PositionBias, Positions, Qkv, RelativePositionBias, ResidualBlock, RmsNorm, Rotation, Scope,
-    SelfAttention, SqueezeExcite, Window, WindowAttention, WindowBlock, mean_of_rows, on_the_pool, prepend,
+    GridLayout, Heads, LayerNorm, LayerScale, Linear, Matrix, MaxPool2d, Mlp, Norm, PatchEmbed, PatchMerging,
+    Pixels, PoolQkv, PositionBias, Positions, Qkv, RelativePositionBias, ResidualBlock, RmsNorm, Rotation,
+    Scope, SelfAttention, SqueezeExcite, Window, WindowAttention, WindowBlock, mean_of_rows, on_the_pool,
+    prepend,
 };
 
 use crate::case::Case;
@@ -101,6 +102,12 @@ enum Module {
     Prepend {
         count: usize,
         width: usize,
+    },
+    PatchEmbed {
+        input: [usize; 3],
+        patch: (usize, usize),
+        width: usize,
+        bias: bool,
     },
     MeanOfRows {},
     MaxPool2d {
@@ -356,6 +363,10 @@ impl Module {
             Self::Prepend { count, width } => {
                 let leading = case.values("leading").get(..count * width).unwrap();
                 prepend(leading, case.matrix("x"), cx)
+            }
+            Self::PatchEmbed { input, patch, width, bias } => {
+                let pixels = Pixels::with_shape(input, case.values("x").to_vec()).unwrap();
+                PatchEmbed::new(&root.pp("proj"), input, patch, width, bias)?.forward(&pixels, cx)
             }
             Self::MeanOfRows {} => {
                 let mean = mean_of_rows(&case.matrix("x"));
