@@ -1,4 +1,4 @@
-//! `"source" = { to = "target", axis = 1, multiple_of = "embed_dim" }`: zeros behind an axis until its length is a multiple; with
+//! `"source" = { to = "target", axis = 1, multiple_of = "embed_dim" }`: zeros after an axis until its length is a multiple; with
 //! `before = "embed_dim"` so many zeros before it.
 
 use serde::Deserialize;
@@ -33,12 +33,12 @@ pub(super) struct Entry {
     before: Option<Dimension>,
 }
 
-/// Describes how a tensor is widened: it is `blocks` runs of `kept` elements, and each gets zeros before and behind.
+/// Describes how a tensor is widened: it is `blocks` runs of `kept` elements, and each gets zeros before and after.
 struct Runs {
     blocks: u64,
     before: u64,
     kept: u64,
-    behind: u64,
+    after: u64,
 }
 
 impl Widen {
@@ -46,15 +46,14 @@ impl Widen {
     fn runs(&self, tensor: &SourceTensor, context: &Context<'_>) -> Result<(Runs, u64), Problem> {
         let misfit = || unfit(&tensor.name, format!("shape {:?} cannot be widened", tensor.shape));
         let length = *tensor.shape.get(self.axis).ok_or_else(misfit)?;
-        let (before, behind) = match &self.zeros {
+        let (before, after) = match &self.zeros {
             Zeros::Before(count) => (context.size(count)?, 0),
             Zeros::UpToMultiple(factor) => {
                 let factor = context.size(factor)?;
                 (0, length.checked_next_multiple_of(factor).ok_or_else(misfit)?.saturating_sub(length))
             }
         };
-        let widened =
-            length.checked_add(before).and_then(|sum| sum.checked_add(behind)).ok_or_else(misfit)?;
+        let widened = length.checked_add(before).and_then(|sum| sum.checked_add(after)).ok_or_else(misfit)?;
         let inner = tensor.shape.iter().skip(self.axis.saturating_add(1));
         let row = inner.fold(1_u64, |product, &size| product.saturating_mul(size));
         let kept = row.saturating_mul(length);
@@ -62,7 +61,7 @@ impl Widen {
             blocks: tensor.elements().checked_div(kept).ok_or_else(misfit)?,
             before: row.saturating_mul(before),
             kept,
-            behind: row.saturating_mul(behind),
+            after: row.saturating_mul(after),
         };
         Ok((runs, widened))
     }
@@ -81,8 +80,8 @@ impl Change for Widen {
     }
 
     fn make(&self, tensor: &SourceTensor, context: &Context<'_>) -> Result<Made, Problem> {
-        let (Runs { blocks, before, kept, behind }, widened) = self.runs(tensor, context)?;
-        if before == 0 && behind == 0 {
+        let (Runs { blocks, before, kept, after }, widened) = self.runs(tensor, context)?;
+        if before == 0 && after == 0 {
             return Ok(Made { operation: rename::TABLE, ..Made::same(tensor) });
         }
         let mut shape = tensor.shape.clone();
@@ -97,7 +96,7 @@ impl Change for Widen {
                 .ok_or_else(|| unfit(&tensor.name, "it is made of factors, which cannot be widened"))?;
             parts.extend(zeros(before));
             parts.extend(run);
-            parts.extend(zeros(behind));
+            parts.extend(zeros(after));
         }
         Ok(Made { dtype: tensor.dtype, shape, parts, operation: TABLE })
     }
@@ -108,13 +107,13 @@ impl Change for Widen {
         source: &SourceTensor,
         context: &Context<'_>,
     ) -> Result<Made, Problem> {
-        let (Runs { blocks, before, kept, behind }, _) = self.runs(source, context)?;
-        if before == 0 && behind == 0 {
+        let (Runs { blocks, before, kept, after }, _) = self.runs(source, context)?;
+        if before == 0 && after == 0 {
             return Ok(Made { operation: rename::TABLE, ..Made::same(target) });
         }
         let mut run = source.shape.clone();
         run.iter_mut().take(self.axis).for_each(|size| *size = 1);
-        let step = before.saturating_add(kept).saturating_add(behind);
+        let step = before.saturating_add(kept).saturating_add(after);
         let mut parts = Parts::new();
         for block in 0..blocks {
             let first = block.saturating_mul(step).saturating_add(before);
