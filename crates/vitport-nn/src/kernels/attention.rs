@@ -315,6 +315,14 @@ mod tests {
         }
     }
 
+    /// Returns what comes of whole matrices of queries, keys and values.
+    fn attended(of: [&Matrix; 3], heads: Heads) -> Matrix {
+        let mut out = Matrix::new();
+        let [query, key, value] = of.map(Projection::whole);
+        attention(query, key, value, heads, Visible::All, &mut out).unwrap();
+        out
+    }
+
     #[test]
     fn fused_and_separate_projections() {
         let heads = Heads { count: 3, dim: 5, scale: 2.0 };
@@ -327,16 +335,7 @@ mod tests {
             close(&out, &expected(x, &x[15..], &x[30..], [45; 3], tokens, heads));
         }
         let (q, k, v) = (noise(300, 15, 1), noise(70, 15, 2), noise(70, 16, 3));
-        let mut out = Matrix::new();
-        attention(
-            Projection::whole(&q),
-            Projection::whole(&k),
-            Projection::whole(&v),
-            heads,
-            Visible::All,
-            &mut out,
-        )
-        .unwrap();
+        let out = attended([&q, &k, &v], heads);
         close(&out, &expected(q.values(), k.values(), v.values(), [15, 15, 16], 300, heads));
     }
 
@@ -344,16 +343,7 @@ mod tests {
     fn large_scores_do_not_overflow() {
         let heads = Heads { count: 1, dim: 4, scale: 1e6 };
         let q = noise(3, 4, 5);
-        let mut out = Matrix::new();
-        attention(
-            Projection::whole(&q),
-            Projection::whole(&q),
-            Projection::whole(&q),
-            heads,
-            Visible::All,
-            &mut out,
-        )
-        .unwrap();
+        let out = attended([&q, &q, &q], heads);
         assert!(out.values().iter().all(|value| value.is_finite()));
     }
 
@@ -364,16 +354,7 @@ mod tests {
         let (q, v) = (tokens(&[1.0]), tokens(&[0.0, 1.0]));
         for (score, weight) in [(-200.0, 0.0), (-80.5, 0.0), (-79.5, 2.97e-35)] {
             let k = tokens(&[0.0, score]);
-            let mut out = Matrix::new();
-            attention(
-                Projection::whole(&q),
-                Projection::whole(&k),
-                Projection::whole(&v),
-                heads,
-                Visible::All,
-                &mut out,
-            )
-            .unwrap();
+            let out = attended([&q, &k, &v], heads);
             let found = out.values()[0];
             assert!((found - weight).abs() <= 1e-2 * weight, "{score}: {found:e}, not {weight:e}");
         }
