@@ -27,14 +27,15 @@ fn names(text: &str) -> BTreeSet<&str> {
     names
 }
 
-/// Returns the Rust files of a folder, or the one file.
+/// Returns the Rust files of a folder but its tests, or the one file.
 fn files(place: &Path) -> Vec<PathBuf> {
     if place.is_file() {
         return vec![place.to_owned()];
     }
     let entries = std::fs::read_dir(place).unwrap_or_else(|error| panic!("{}: {error}", place.display()));
     let files = entries.flat_map(|entry| files(&entry.unwrap().path()));
-    files.filter(|file| file.extension().is_some_and(|ending| ending == "rs")).collect()
+    let is_code = |file: &PathBuf| file.extension().is_some_and(|ending| ending == "rs");
+    files.filter(|file| is_code(file) && !file.ends_with("tests.rs")).collect()
 }
 
 /// Says which of these modules the files of a place name.
