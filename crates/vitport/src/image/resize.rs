@@ -209,7 +209,7 @@ fn horizontal(bytes: Cow<'_, [u8]>, old_width: usize, width: usize, filter: Filt
     }
     let taps = Taps::all(old_width, width, filter);
     let (pixels, _) = bytes.as_chunks::<3>();
-    let mut out = vec![[0; 3]; (pixels.len() / old_width.max(1)).saturating_mul(width)];
+    let mut out = vec![[0_u8; 3]; (pixels.len() / old_width.max(1)).saturating_mul(width)];
     let rows = pixels.par_chunks_exact(old_width.max(1));
     out.par_chunks_exact_mut(width.max(1)).zip(rows).for_each(|(out, row)| {
         for (pixel, taps) in out.iter_mut().zip(&taps) {
