@@ -66,7 +66,7 @@ pub struct FactArguments {
     #[arg(long, value_name = "GLOB", value_parser = glob::Pattern::new)]
     pub drop: Vec<glob::Pattern>,
     /// Write the weights with this dtype; as in the source if it is not given
-    #[arg(long, value_name = "DTYPE", value_parser = values::dtype)]
+    #[arg(long, value_name = "DTYPE", value_parser = values::dtype())]
     pub dtype: Option<Dtype>,
     /// Use this mapping in place of the built-in one
     #[arg(long, value_name = "FILE", alias = "rules")]
