@@ -91,7 +91,7 @@ pub fn refuse_alone(state_dict: &StateDict) -> Result<(), FactError> {
 fn alone(tensor: &str) -> FactError {
     FactError::NoTarget {
         what: "a file of LoRA adapters without the weights that they are added to".to_owned(),
-        why: "it is no network".to_owned(),
+        why: "it is not a network".to_owned(),
         tensor: Some(tensor.to_owned()),
         instead: format!("load them with the base model, {INSTEAD}"),
     }
