@@ -92,7 +92,7 @@ fn tensor_table(rows: &[(usize, [String; 5])]) -> Table {
 fn tensor_list(rows: &[(usize, [String; 5])], width: usize) -> String {
     let mut out = Vec::new();
     for (count, [sources, operation, name, dtype, shape]) in rows {
-        out.push(wrap("", &format!("{} {sources}", times(*count)).trim_start().to_owned(), 0, width));
+        out.push(wrap("", format!("{} {sources}", times(*count)).trim_start(), 0, width));
         let made = format!("{name} {dtype} {shape}");
         out.push(format!(
             "{DIM}{}{DIM:#}",
