@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 use vitport::frameworks::target;
+use vitport::pipeline::verify;
+use vitport::verify::{TestImage, Verdict};
 
-use crate::convnext::{Tensors, check_folder, compare, document, open, read, save};
+use crate::convnext::{Tensors, check_folder, compare, convert, document, open, read, save};
 
 /// The networks, with the target's class, and how many places are compared.
 const NETWORKS: [(&str, &str, usize); 2] =
