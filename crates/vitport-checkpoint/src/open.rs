@@ -37,6 +37,9 @@ pub(crate) fn read(path: &Path, limits: &Limits) -> Result<(Vec<Source>, Content
 }
 
 fn read_file(path: &Path, limits: &Limits) -> Result<(Vec<Source>, Contents), CheckpointError> {
+    if let Some(folder) = training_folder::folder_of(path) {
+        return torch::distributed::read(folder, limits);
+    }
     let source = Source::open(path, &limits.stop)?;
     let kind = detect::kind(&source).map_err(|fault| fault.in_file(path))?;
     if kind == Kind::Json {
