@@ -46,6 +46,9 @@ pub struct FactArguments {
     /// Epsilon of the layer norms
     #[arg(long, value_name = "EPS", value_parser = values::epsilon)]
     pub layer_norm_eps: Option<f64>,
+    /// LoRA adapter of peft that is added to the weights: its file, or a folder that holds it
+    #[arg(long, value_name = "PATH")]
+    pub adapter: Option<PathBuf>,
     /// Alpha of LoRA adapters next to the weights, where no adapter_config.json says it
     #[arg(long, value_name = "ALPHA", value_parser = values::alpha)]
     pub lora_alpha: Option<f64>,
