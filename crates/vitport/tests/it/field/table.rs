@@ -73,7 +73,7 @@ const CONVERTED: [Row; 50] = [
     ("wrapper_fc.pth", CLASSIFIER, &["training run"]),
     ("vissl_vit.torch", CLASSIFIER, &["training run"]),
     ("lightly_dino.ckpt", FEATURES, &["another network", "projection head"]),
-    ("distcp_ckpt_99", FEATURES, &["masked patches", "projection head"]),
+    ("distcp_ckpt_99", FEATURES, &[]),
     // No weights of these are in truths.json.
     ("timm_train_real_tiny_mean.pth.tar", CLASSIFIER, &[]),
     ("cvt_training_checkpoint.pth", "CvtForImageClassification", &[]),
