@@ -126,7 +126,7 @@ fn what_an_optimizer_keeps_under_the_names_of_parameters_is_no_network() {
 
 #[test]
 fn a_key_that_names_nothing_is_told_where_the_networks_are() {
-    let error = planned("ema_pytorch.pt", Some("ema")).err().unwrap().to_string();
+    let error = planned("ema_pytorch.pt", Some("nothing")).err().unwrap().to_string();
     assert!(error.contains("ema_model") && error.contains("online_model"), "{error}");
 }
 
