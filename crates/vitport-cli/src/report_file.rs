@@ -53,6 +53,10 @@ impl ReportFile {
                 _ => return refuse("would lie in a folder within OUT, which has none"),
             },
         };
+        let extension = place.extension().map(|extension| extension.to_string_lossy().to_lowercase());
+        if extension.is_some_and(|extension| !["json", "html", "htm"].contains(&extension.as_str())) {
+            return refuse("is neither .json nor .html");
+        }
         let file = Self { path: place, inside };
         if file.inside.is_none() && !file.is_special() {
             let _section = uninterrupted();
@@ -73,7 +77,8 @@ impl ReportFile {
         image: &TestImage,
         staging: Option<&Staging>,
     ) -> Result<(), Failure> {
-        let is_page = self.path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("html"));
+        let extension = self.path.extension().map(|extension| extension.to_string_lossy().to_lowercase());
+        let is_page = extension.is_some_and(|extension| ["html", "htm"].contains(&extension.as_str()));
         let text = match is_page {
             true => page::html(report, image),
             false => json_text(report)? + "\n",

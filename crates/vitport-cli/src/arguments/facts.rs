@@ -69,7 +69,7 @@ pub struct FactArguments {
     #[arg(long, value_name = "GLOB", value_parser = glob::Pattern::new)]
     pub drop: Vec<glob::Pattern>,
     /// Dtype of the written weights; as in the source if it is not given
-    #[arg(long, value_name = "DTYPE", value_parser = values::dtype)]
+    #[arg(long, value_name = "DTYPE", value_parser = values::dtype())]
     pub dtype: Option<Dtype>,
     /// A mapping instead of the built-in one
     #[arg(long, value_name = "FILE", alias = "rules")]

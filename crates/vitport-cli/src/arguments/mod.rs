@@ -23,7 +23,7 @@ pub use self::verification::VerifyOptions;
 /// Convert a vision model from timm or Microsoft's CvT to a Hugging Face transformers folder, and prove that it is still the
 /// same model.
 #[derive(Debug, Parser)]
-#[command(name = "vitport", version, arg_required_else_help = true, disable_help_subcommand = true)]
+#[command(name = "vitport", version, arg_required_else_help = true)]
 pub struct Arguments {
     /// Holds the options that every command has.
     #[command(flatten)]
@@ -103,6 +103,16 @@ pub enum Command {
 }
 
 impl Command {
+    /// Returns the name of a command that converts a source, if none is given.
+    pub fn without_source(&self) -> Option<&'static str> {
+        let (name, source) = match self {
+            Self::Convert(arguments) => ("convert", &arguments.source),
+            Self::Plan(arguments) => ("plan", &arguments.source),
+            _ => return None,
+        };
+        source.given().is_none().then_some(name)
+    }
+
     /// Returns the limits on what the command's files may ask for, where it opens any.
     pub fn limits_mut(&mut self) -> Option<&mut LimitOptions> {
         match self {

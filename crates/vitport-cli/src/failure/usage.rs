@@ -1,4 +1,4 @@
-//! Shortens what clap says of the command line to one line.
+//! Passes on what clap says of the command line: as it is for people, in one line for programs.
 
 use clap::error::ErrorKind;
 use vitport_checkpoint::escape;
@@ -13,6 +13,13 @@ pub fn is_help(error: &clap::Error) -> bool {
             | ErrorKind::DisplayVersion
             | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
     )
+}
+
+/// Returns what clap says, line by line: what is wrong, what was probably meant, and how the command is used.
+pub fn lines(error: &clap::Error) -> String {
+    let text = error.render().to_string();
+    let text = text.trim_end().strip_prefix("error: ").unwrap_or(&text);
+    text.lines().map(|line| escape(line).to_string()).collect::<Vec<_>>().join("\n")
 }
 
 /// Returns a usage failure with what clap says is wrong.
