@@ -145,7 +145,7 @@ fn a_layer_next_to_the_network_is_its_classifier_if_nothing_lies_between() {
         ([linear, buffers].concat(), None, has_head, None),
         ([linear, norm].concat(), None, has_none, Some("--drop 'neck.*'")),
         ([linear, norm].concat(), Some("neck.*"), has_head, None),
-        ([linear, other].concat(), None, has_none, Some("--drop 'aux.*'")),
+        ([linear, other].concat(), None, has_none, Some("--drop 'fc.*'")),
         ([linear, other].concat(), Some("aux.*"), has_head, None),
         (norm.to_vec(), None, has_none, None),
     ] {
