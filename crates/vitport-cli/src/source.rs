@@ -43,6 +43,22 @@ pub fn open(
     Ok(source)
 }
 
+/// Returns a source with the adapter that is to be added to it, if one is given.
+///
+/// # Errors
+/// A refusal of the adapter's file.
+pub fn with_adapter(
+    source: Source,
+    adapter: Option<&Path>,
+    limits: &Limits,
+    output: &Printer,
+) -> Result<Source, Failure> {
+    let Some(path) = adapter else { return Ok(source) };
+    let source = source.with_adapter(path, limits)?;
+    source.adapter.iter().try_for_each(|adapter| say_danger(&adapter.checkpoint, output))?;
+    Ok(source)
+}
+
 /// Says what in the folder is not a file, so that nobody thinks that it was read.
 fn note_passed_over(source: &Source, output: &Printer) {
     const SHOWN: usize = 8;

@@ -1,7 +1,8 @@
 //! PyTorch's files: a zip, a stream of pickles, or a tar, and in each of them a pickle that describes
-//! tensors as views of storages.
+//! tensors as views of storages; and folders of torch.distributed.checkpoint, which hold many zips.
 
 mod attributes;
+pub(crate) mod distributed;
 mod module;
 mod modules;
 pub(crate) mod nested;

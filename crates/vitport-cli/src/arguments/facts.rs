@@ -46,6 +46,9 @@ pub struct FactArguments {
     /// Give the epsilon of the layer norms
     #[arg(long, value_name = "EPS", value_parser = values::epsilon)]
     pub layer_norm_eps: Option<f64>,
+    /// Add this LoRA adapter of peft to the weights: its file, or a folder that holds it
+    #[arg(long, value_name = "PATH")]
+    pub adapter: Option<PathBuf>,
     /// Give the alpha of LoRA adapters next to the weights, where no adapter_config.json says it
     #[arg(long, value_name = "ALPHA", value_parser = values::alpha)]
     pub lora_alpha: Option<f64>,

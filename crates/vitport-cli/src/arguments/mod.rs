@@ -177,7 +177,8 @@ pub struct ConvertArguments {
 }
 
 /// Lists the options that say something of a source that is not a transformers folder, or of a folder that is to be one.
-const FACTS_OF_SOURCES: [&str; 17] = [
+const FACTS_OF_SOURCES: [&str; 18] = [
+    "adapter",
     "arch",
     "like",
     "num_heads",

@@ -12,7 +12,7 @@ use crate::output::Printer;
 use crate::request::request;
 use crate::show::patterns::grouped;
 use crate::show::prepared::{basis, drop_lines, facts, root_line, targets, unread_line};
-use crate::source::open;
+use crate::source::{open, with_adapter};
 use crate::terminal::fitting;
 use crate::terminal::style::{BOLD, DIM};
 use crate::terminal::table::{Align, Table, bytes, shape};
@@ -20,9 +20,11 @@ use crate::terminal::wrap::wrap;
 
 /// Plans.
 pub fn run(arguments: PlanArguments, output: &Printer) -> Result<(), Failure> {
+    let adapter = arguments.facts.adapter.clone();
     let request = request(arguments.facts)?;
     let source =
         open(arguments.source.text(), &arguments.hub, request.root.as_deref(), &request.limits, output)?;
+    let source = with_adapter(source, adapter.as_deref(), &request.limits, output)?;
     if arguments.print_mapping {
         let mapping = mapping_of(source, &request)?;
         return match output.is_json() {

@@ -34,7 +34,8 @@ pub fn of_arguments(error: &clap::Error) -> Failure {
 pub fn said(error: &clap::Error) -> String {
     let text = error.render().to_string();
     let lines = text.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:"));
-    let said = lines.filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ");
-    let said = said.trim_end_matches("For more information, try '--help'.").trim();
+    let lines: Vec<&str> = lines.filter(|line| !line.starts_with("For more information")).collect();
+    let paragraphs = lines.split(|line| line.is_empty()).filter(|lines| !lines.is_empty());
+    let said = paragraphs.map(|lines| lines.join(" ")).collect::<Vec<_>>().join("; ");
     escape(said.trim_start_matches("error: ")).to_string()
 }

@@ -120,7 +120,7 @@ fn bad_command_lines_are_one_line_and_exit_with_their_class() {
     refused(&["convert", vit, "--arch", "xcit_nano_12_p16_224"], 7, "xcit");
     refused(&["convert", vit, "--arch", "resnet50"], 4, "family `resnet`");
     refused(&["convert", vit, "--mapping", "absent.toml"], 2, "absent.toml");
-    refused(&["convert", vit, "--key", "nothing"], 3, "nothing");
+    refused(&["convert", vit, "--key", "nothing"], 4, "nothing");
     misused(&["convert", vit, "--max-shard-size", "lots"], "lots");
     refused(&["models", "no-such-model"], 4, "no-such-model");
     refused(&["classify", vit, "x.png"], 4, "model_type");

@@ -42,10 +42,10 @@ pub fn identify(
     options: &FactOptions,
     own: Option<&Mapping>,
 ) -> Result<Model, ConvertError> {
-    let found = network(source, &options.drop)?;
+    let mut found = network(source, &options.drop)?;
     adapters::refuse_apart(source)?;
     let Merged { state_dict, merged, facts: of_adapters, replaced, question } =
-        adapters::merge(source, &found.state_dict, options)?;
+        adapters::merge(source, &found.state_dict, &mut found.outside, options)?;
     let mut found = FoundNetwork { state_dict, ..found };
     found.dropped.extend(replaced);
     let source = &*source;
@@ -464,7 +464,7 @@ fn unknown(
     if let Some(refusal) = named.and_then(frameworks::refuse_by_name) {
         return refusal;
     }
-    if let Err(refusal) = adapters::refuse_alone(state_dict) {
+    if let Err(refusal) = adapters::refuse_alone(source, state_dict) {
         return refusal;
     }
     let names: Vec<&str> = state_dict.iter().map(|(name, _)| name).take(3).collect();
