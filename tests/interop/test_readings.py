@@ -18,8 +18,6 @@ import readings
 from reading_facts import FAMILIES
 from readings import Bench, Case, Source
 
-pytestmark = pytest.mark.skip(reason="the control was extended to further families and has not run whole since")
-
 IS_WHOLE = os.environ.get("VITPORT_READINGS") == "all"
 SHARE = 3
 

@@ -10,6 +10,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 pub(super) mod torch;
+pub(super) mod torchvision;
 
 use vitport_checkpoint::{Checkpoint, PlainValue, SavedModule};
 

@@ -23,7 +23,7 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
     modules: &["beit"],
     family: structure::FAMILY,
     structure: structure::STRUCTURE,
-    saved_modules: modules::MODULES,
+    saved_modules: &[modules::MODULES],
     fields: &[
         Field::plain("embed_dim", Kind::Number).shown("channels"),
         Field::plain("depth", Kind::Number).shown("blocks"),

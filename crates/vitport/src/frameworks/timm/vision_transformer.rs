@@ -9,6 +9,7 @@ mod modules;
 mod norm;
 mod pooling;
 mod structure;
+mod torchvision;
 
 pub use self::config::Config;
 
@@ -28,7 +29,7 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
     modules: &["vision_transformer", "deit"],
     family: structure::FAMILY,
     structure: structure::STRUCTURE,
-    saved_modules: modules::MODULES,
+    saved_modules: &[modules::MODULES, torchvision::MODULES],
     fields: &[
         Field::plain("embed_dim", Kind::Number).shown("channels"),
         Field::plain("depth", Kind::Number).shown("blocks"),
