@@ -63,6 +63,9 @@ def test_channels(tmp_path, architecture, sizes, said, channels):
         wanted = transform(Image.fromarray(given["grey"])).numpy()
     else:
         assert not (folder / "preprocessor_config.json").exists()
+        said = " ".join(done.stdout.split())
+        assert "no image processor in the folder (--no-processor): both networks are compared on pixels made directly" in said, said
+        assert "preparing images is left to you" in said and "prepared by the source's transform" not in said, said
     for major, found in opened(folder, tmp_path, **given).items():
         assert np.abs(found["logits"] - logits).max() < 1e-5 * max(1, np.abs(logits).max())
         for key in set(found) - {"logits"}:

@@ -6,6 +6,7 @@ import json
 import pytest
 import torch
 from torch import nn
+from torchvision.ops import StochasticDepth
 
 import environment
 import through_both
@@ -60,6 +61,8 @@ REFUSED = [
     ("swin", "window", at("features.1.0.attn", window_size=[2, 8])),
     ("swin", "heads", at("features.3.0.attn", num_heads=1)),
     ("swin", "axes", at("permute", dims=[0, 3, 2, 1])),
+    ("convnext", "epsilon", each(nn.LayerNorm, eps=1e-3)),
+    ("swin", "epsilon", each(nn.LayerNorm, eps=1e-3)),
     ("vit", "activation", put("encoder.layers.encoder_layer_1.mlp.1", nn.ReLU())),
     ("vit", "heads of one block", at("encoder.layers.encoder_layer_1.self_attention", num_heads=6, head_dim=8)),
     ("vit", "order of axes", at("encoder.layers.encoder_layer_0.self_attention", batch_first=False)),
@@ -69,13 +72,11 @@ REFUSED = [
 ]
 # What is read, with the key of config.json that says it.
 READ = [
-    ("convnext", each((nn.LayerNorm,), eps=1e-3), "layer_norm_eps", 1e-3),
     ("vit", each((nn.LayerNorm,), eps=1e-3), "layer_norm_eps", 1e-3),
-    ("swin", each((nn.LayerNorm,), eps=1e-3), "layer_norm_eps", 1e-3),
     ("vit", each(nn.GELU, approximate="tanh"), "hidden_act", "gelu_pytorch_tanh"),
     ("vit", None, "num_attention_heads", 3),
     ("swin", None, "window_size", 4),
-    ("convnext", each(torch.nn.Module, p=0.7), "layer_norm_eps", 1e-6),
+    ("convnext", each((nn.Dropout, StochasticDepth), p=0.7), "layer_norm_eps", 1e-6),
 ]
 
 

@@ -5,7 +5,7 @@ wrong alike. Here every fact of each family is said wrongly, or rightly and othe
 
     VITPORT_READINGS=all python -m pytest tests/interop/test_readings.py
 
-runs every case; without the variable a third of them is run, always the same.
+runs every case; without the variable a fifteenth of them and the undisputed ones are run, always the same.
 """
 import os
 import zlib
@@ -19,7 +19,7 @@ from reading_facts import FAMILIES
 from readings import Bench, Case, Source
 
 IS_WHOLE = os.environ.get("VITPORT_READINGS") == "all"
-SHARE = 3
+SHARE = 15
 
 
 def says(family, fact, carrier):
@@ -103,6 +103,10 @@ COUNTS = {
     "ViT": {"alone": 194, "assumed": 14, "contradiction": 297, "plain": 5},
 }
 
+# How those end that are run without the variable. "right": the folder computes what the source does; "assumed": the disputed fact
+# is listed; "unread": the weights decide, and the disputed hyperparameter is listed; the others are kinds of errors.
+OUTCOMES = {}
+
 
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory, image_files):
@@ -131,6 +135,12 @@ def test_all_cases_are_there():
 def test_reading(outcomes, case):
     _, wrong = outcomes[str(case)]
     assert wrong is None, wrong
+
+
+def test_cases_end_as_before(outcomes):
+    """A case that is refused by another kind of error, or no longer refused, shows here although it passes."""
+    ended = by_family((case, outcomes[str(case)][0]) for case in CASES)
+    assert IS_WHOLE or {family: dict(words) for family, words in ended.items()} == OUTCOMES
 
 
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)

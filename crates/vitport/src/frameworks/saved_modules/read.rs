@@ -138,6 +138,12 @@ impl Reading<'_> {
             module.attributes.iter().map(|(name, value)| (name.as_str(), compared(value), value.to_string()));
         let called = calls::attributes(module, class.calls).into_iter();
         let called = called.map(|(name, value)| (name, value.clone(), value.to_string()));
+        for (name, _) in &module.attributes {
+            let path = joined(&module.path, name);
+            if self.paths.contains(path.as_str()) || self.modules.tensors.contains(&path) {
+                return Err(self.hidden(module, name));
+            }
+        }
         for (name, value, text) in own.chain(called) {
             let named = |(own, _): &&(&str, Says)| *own == name;
             let place = Place { module, pattern, numbers: &numbers, name, text: &text };
@@ -148,7 +154,7 @@ impl Reading<'_> {
                 None if name.starts_with(HOOKS) || name == "forward" => {
                     return Err(own_code(self.family, module, name, &text));
                 }
-                None if names::is_read(name) || self.paths.contains(joined(&module.path, name).as_str()) => {
+                None if names::is_read(name) => {
                     return Err(self.unknown_attribute(module, name, &text));
                 }
                 None => {
@@ -271,6 +277,16 @@ impl Reading<'_> {
         FactError::NoTarget {
             what,
             why: "code of networks reads that name, and what it means here is not known".to_owned(),
+            tensor: Some(named(&module.path, Some(name))),
+            instead: "if it changes nothing, delete the attribute or save the network's state dict"
+                .to_owned(),
+        }
+    }
+
+    fn hidden(&self, module: &SavedModule, name: &str) -> FactError {
+        FactError::NoTarget {
+            what: format!("a {} with an attribute that hides its {}", self.family, escape(name)),
+            why: "Python finds the attribute first, so that the weights of that name are not used".to_owned(),
             tensor: Some(named(&module.path, Some(name))),
             instead: "if it changes nothing, delete the attribute or save the network's state dict"
                 .to_owned(),
