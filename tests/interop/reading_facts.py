@@ -161,7 +161,7 @@ CHANNELS = argument("in_chans", 1, 3, shown=True, args=({"in_chans": 1}, {"in_ch
 
 
 def eps(value):
-    return each(nn.LayerNorm, eps=value)
+    return each((nn.LayerNorm, timm.layers.RmsNorm), eps=value)
 
 
 def transformer(own_eps, own_act, acts):

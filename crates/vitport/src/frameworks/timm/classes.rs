@@ -48,7 +48,7 @@ const PATCH_DROPOUT: Class = Class::new(
 pub(super) const NOTHING: &[&Class] = &[&IDENTITY, &DROPOUT, &DROP_PATH, &PATCH_DROPOUT];
 
 /// Lists what attributes of a layer norm are. `_fast_norm` chooses between two ways to compute the same.
-const TIMM_NORM: &[(&str, Says)] = &[
+pub(super) const TIMM_NORM: &[(&str, Says)] = &[
     ("normalized_shape", Says::Nothing),
     ("eps", Says::Fact("norm_eps", Read::Real)),
     ("elementwise_affine", Says::Is(&[Literal::YES])),

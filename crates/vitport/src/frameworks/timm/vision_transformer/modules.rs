@@ -2,10 +2,11 @@
 
 use serde_json::{Value, json};
 
-use super::super::super::saved_modules::torch::{CONV, IDENTITY, LAYER_NORM, LINEAR, NORM_EPS, SEQUENTIAL};
+use super::super::super::saved_modules::torch::{CONV, IDENTITY, LAYER_NORM, LINEAR, SEQUENTIAL};
 use super::super::super::saved_modules::{At, Call, Class, Given, Read, Role, Says};
 use super::super::classes::{
     ACTIVATIONS, CLASSIFIER, CLASSIFIER_PARTS, LAYER_SCALE, MLP, NOTHING, OF_EVERY_NETWORK, TIMM_LAYER_NORM,
+    TIMM_NORM,
 };
 use super::super::field::Literal;
 use super::super::patch_embed::PATCH_EMBED;
@@ -92,7 +93,7 @@ const SWIGLU: Class = Class::new(&["timm.layers.mlp.SwiGLU", "timm.models.layers
 
 /// Is a norm without a mean. Its weights show that.
 const RMS_NORM: Class =
-    Class::new(&["timm.layers.norm.RmsNorm", "timm.models.layers.norm.RmsNorm"], NORM_EPS);
+    Class::new(&["timm.layers.norm.RmsNorm", "timm.models.layers.norm.RmsNorm"], TIMM_NORM);
 
 /// Lists the norms, or nothing in the place of one.
 const NORMS: &[&Class] = &[&LAYER_NORM, &TIMM_LAYER_NORM, &RMS_NORM, &IDENTITY];
