@@ -115,7 +115,7 @@ COUNTS = {
 # How those end that are run without the variable. "right": the folder computes what the source does; "assumed": the disputed fact
 # is listed; "unread": the weights decide, and the disputed hyperparameter is listed; the others are kinds of errors.
 OUTCOMES = {
-    "AIMv2": {"assumed": 2, "contradiction": 3, "no_target": 7, "right": 3},
+    "AIMv2": {"assumed": 3, "contradiction": 5, "right": 7},
     "BEiT": {"assumed": 2, "contradiction": 11, "no_target": 1, "right": 9},
     "CLIP": {"assumed": 2, "contradiction": 13, "no_target": 8, "refused": 1, "right": 9, "unread": 2},
     "ConvNeXt": {"assumed": 2, "contradiction": 11, "no_target": 18, "question": 2, "right": 8, "unread": 1},
