@@ -163,7 +163,11 @@ fn more_than_is_kept_and_unknown_modules_around_are_refused() {
     for (name, value) in [("_forward_hooks", hooks()), ("module", PlainValue::Int(1))] {
         let mut hooked = wrapped.around[0].clone();
         hooked.attributes.push((name.to_owned(), value));
-        let hooked = SavedModules { modules: wrapped.modules.clone(), around: vec![hooked], is_cut: false };
+        let hooked = SavedModules {
+            modules: wrapped.modules.clone(),
+            around: vec![hooked],
+            ..SavedModules::default()
+        };
         assert!(read(&hooked).unwrap_err().to_string().contains(name), "{name}");
         assert!(read(&hooked.without_those_outside(Some("model.module"), "module.")).is_ok());
     }
