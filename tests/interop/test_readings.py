@@ -173,7 +173,7 @@ def test_cases_end_as_before(outcomes):
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
 def test_hidden_facts_have_an_effect(bench, family):
     """Or a wrong reading of them would pass. transformers' CvT computes GELU whatever Microsoft's modules say."""
-    _, own = bench.outputs(family, None, False, False)
+    _, own, *_ = bench.outputs(family, None, False, False)
     for fact in family.facts:
         if fact.has_network and not fact.is_image and not fact.shown and str(fact) != "act_layer=gelu":
             result = bench.outputs(family, fact, False, False)
