@@ -24,7 +24,7 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
     family: structure::FAMILY,
     structure: structure::STRUCTURE,
     head: None,
-    saved_modules: modules::MODULES,
+    saved_modules: &[modules::MODULES],
     fields: &[
         Field::plain("embed_dim", Kind::Number).shown("channels"),
         Field::plain("depth", Kind::Number).shown("blocks"),

@@ -14,6 +14,7 @@ pub mod labels;
 mod layers;
 mod like;
 mod named;
+mod patch_embed;
 mod preprocessing;
 pub mod registry;
 pub mod regnet;
@@ -56,8 +57,8 @@ pub struct TimmDefinition {
     structure: Structure,
     /// Gives the linear layer that is its classifier, if it is looked for under the names that training code has for it.
     head: Option<Head>,
-    /// Lists the modules of a network that was saved whole.
-    saved_modules: &'static [Role],
+    /// Lists the modules of a network that was saved whole, in a table for the classes of each framework that has it.
+    saved_modules: &'static [&'static [Role]],
     /// Says what it depends on.
     fields: &'static [Field],
     /// Says what holds where nothing is said.
@@ -75,7 +76,7 @@ pub struct TimmDefinition {
 impl TimmDefinition {
     /// Returns the modules of a network that was saved whole.
     #[cfg(test)]
-    pub(super) fn saved_modules(&self) -> &'static [Role] {
+    pub(super) fn saved_modules(&self) -> &'static [&'static [Role]] {
         self.saved_modules
     }
 

@@ -3,6 +3,7 @@
 
 mod modules;
 mod stages;
+mod torchvision;
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -51,7 +52,7 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
         check: Some(check),
     },
     head: None,
-    saved_modules: modules::MODULES,
+    saved_modules: &[modules::MODULES, torchvision::MODULES],
     fields: &[
         // timm makes depths and widths of these arguments, and the weights show which.
         Field::of_registry("depths", "depths", Kind::Numbers)
@@ -83,6 +84,7 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
         ("output_stride", Literal::Number(32)),
         ("norm_eps", Literal::Real(EPS)),
         ("act_layer", Literal::Text("relu")),
+        ("linear_out", Literal::NO),
         ("global_pool", Literal::Text("avg")),
     ],
     left_open: &[],

@@ -51,7 +51,7 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
         check: Some(check),
     },
     head: None,
-    saved_modules: modules::MODULES,
+    saved_modules: &[modules::MODULES],
     fields: &[
         Field::plain("layers", Kind::Numbers).shown("blocks by stage"),
         Field::plain("channels", Kind::Numbers).shown("channels by stage"),
