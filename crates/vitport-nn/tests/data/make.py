@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import save_file
 from timm.layers.grn import GlobalResponseNorm
 from timm.layers.pos_embed_sincos import RotaryEmbeddingDinoV3
+from timm.models._efficientnet_blocks import DepthwiseSeparableConv, InvertedResidual, SqueezeExcite
 from timm.models.beit import Attention as BeitAttention
 from timm.models.eva import EvaAttention
 from timm.models.swin_transformer import PatchMerging, SwinTransformerBlock
@@ -38,6 +39,7 @@ ACTIVATIONS = {
     "sigmoid": nn.Sigmoid,
     "tanh": nn.Tanh,
     "relu": nn.ReLU,
+    "relu6": nn.ReLU6,
     "hard_sigmoid": nn.Hardsigmoid,
     "hard_swish": nn.Hardswish,
     "mish": nn.Mish,
@@ -122,6 +124,28 @@ def conv(case, groups, outputs, bias):
 def make_conv2d(case):
     module = filled(conv(case, case["groups"], case["outputs"], case["bias"]))
     return on_a_map(case, module, case["channels"])
+
+
+def make_conv2d_same(case):
+    """timm's convolution with TensorFlow's padding."""
+    window = dict(stride=tuple(case["stride"]), groups=case["groups"], bias=case["bias"])
+    module = timm.layers.Conv2dSame(case["channels"], case["outputs"], tuple(case["kernel"]), **window)
+    return on_a_map(case, filled(module), case["channels"])
+
+
+class OneMoreBehind(nn.Conv2d):
+    """A convolution that is padded with one more row below and one more column right than above and left."""
+
+    def forward(self, x):
+        above, left = self.padding
+        x = F.pad(x, (left, left + 1, above, above + 1))
+        return F.conv2d(x, self.weight, self.bias, self.stride, 0, 1, self.groups)
+
+
+def make_conv2d_one_more_behind(case):
+    window = [case[key] for key in ("kernel", "stride", "padding")]
+    module = OneMoreBehind(case["channels"], case["outputs"], *window, groups=case["groups"], bias=case["bias"])
+    return on_a_map(case, filled(module), case["channels"])
 
 
 def make_conv2d_norm(case):
@@ -298,6 +322,25 @@ class ResidualBlock(nn.Module):
 
 def make_residual_block(case):
     return on_a_map(case, filled(ResidualBlock(case)), case["channels"])
+
+
+def make_inverted_block(case):
+    """EfficientNet's block, with an expansion or without, as timm pads it."""
+    sizes = dict(
+        dw_kernel_size=case["kernel"], stride=case["stride"], pad_type="same", act_layer=ACTIVATIONS[case["activation"]],
+        norm_layer=functools.partial(timm.layers.BatchNormAct2d, eps=case["eps"]),
+    )
+    if case["reduced"]:
+        sizes["se_layer"] = functools.partial(SqueezeExcite, rd_ratio=case["reduced"] / case["channels"], rd_round_fn=round)
+    if case["expansion"] == 1:
+        block = DepthwiseSeparableConv(case["channels"], case["outputs"], **sizes)
+    else:
+        block = InvertedResidual(case["channels"], case["outputs"], exp_ratio=case["expansion"], **sizes)
+    assert block.has_skip == case["adds"]
+    for module in block.modules():
+        if hasattr(module, "inplace"):
+            module.inplace = False
+    return on_a_map(case, filled(block), case["channels"])
 
 
 def make_window_block(case):

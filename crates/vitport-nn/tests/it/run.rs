@@ -45,6 +45,22 @@ enum Module {
         bias: bool,
         layout: String,
     },
+    Conv2dSame {
+        channels: usize,
+        outputs: usize,
+        groups: usize,
+        kernel: (usize, usize),
+        stride: (usize, usize),
+        bias: bool,
+        layout: String,
+    },
+    Conv2dOneMoreBehind {
+        channels: usize,
+        outputs: usize,
+        groups: usize,
+        bias: bool,
+        layout: String,
+    },
     Conv2dNorm {
         channels: usize,
         eps: f64,
@@ -133,6 +149,17 @@ enum Module {
         features: Vec<usize>,
         eps: f64,
     },
+    InvertedBlock {
+        channels: usize,
+        outputs: usize,
+        expansion: usize,
+        kernel: usize,
+        stride: usize,
+        reduced: usize,
+        adds: bool,
+        activation: String,
+        eps: f64,
+    },
     ResidualBlock {
         channels: usize,
         hidden: usize,
@@ -155,6 +182,7 @@ fn activation(name: &str) -> Activation {
         "sigmoid" => Activation::Sigmoid,
         "tanh" => Activation::Tanh,
         "relu" => Activation::Relu,
+        "relu6" => Activation::Relu6,
         "hard_sigmoid" => Activation::HardSigmoid,
         "hard_swish" => Activation::HardSwish,
         "mish" => Activation::Mish,
@@ -186,7 +214,14 @@ impl Case {
             kernel: self.parameter("kernel"),
             stride: self.parameter("stride"),
             padding: self.parameter("padding"),
+            extra: (0, 0),
         }
+    }
+
+    fn grid(&self, channels: usize, layout: &str) -> Result<Grid<'_>, ForwardError> {
+        let layout = if layout == "planar" { GridLayout::Planar } else { GridLayout::Interleaved };
+        let (height, width) = (self.parameter("height"), self.parameter("width"));
+        Grid::new(self.values("x"), channels, height, width, layout)
     }
 
     fn map(&self) -> FeatureMap {
@@ -233,10 +268,17 @@ impl Module {
             }
             Self::Conv2d { channels, outputs, groups, bias, layout } => {
                 let layer = Conv2d::grouped(&root, channels, outputs, groups, case.window(), bias)?;
-                let layout = if layout == "planar" { GridLayout::Planar } else { GridLayout::Interleaved };
-                let (height, width) = (case.parameter("height"), case.parameter("width"));
-                let grid = Grid::new(case.values("x"), channels, height, width, layout)?;
-                Ok(layer.forward(grid, cx)?.tokens)
+                Ok(layer.forward(case.grid(channels, &layout)?, cx)?.tokens)
+            }
+            Self::Conv2dSame { channels, outputs, groups, kernel, stride, bias, layout } => {
+                let window = Window { kernel, stride, padding: (0, 0), extra: (0, 0) };
+                let layer = Conv2d::grouped(&root, channels, outputs, groups, window, bias)?;
+                Ok(layer.padded_same(true).forward(case.grid(channels, &layout)?, cx)?.tokens)
+            }
+            Self::Conv2dOneMoreBehind { channels, outputs, groups, bias, layout } => {
+                let window = case.window().one_more_behind();
+                let layer = Conv2d::grouped(&root, channels, outputs, groups, window, bias)?;
+                Ok(layer.forward(case.grid(channels, &layout)?, cx)?.tokens)
             }
             Self::Conv2dNorm { channels, eps } => {
                 let layer = Conv2d::depthwise(&root.pp("conv"), channels, case.window(), false)?;
@@ -382,6 +424,45 @@ impl Module {
                     SqueezeExcite::named(&root.pp("se"), ["fc1", "fc2"], [hidden, reduced], acts)
                 };
                 let block = ResidualBlock::new(layers, shortcut.then(projected).transpose()?, act);
+                let block = block.excited((reduced > 0).then(excite).transpose()?);
+                Ok(block.forward(case.map(), cx)?.tokens)
+            }
+            Self::InvertedBlock {
+                channels,
+                outputs,
+                expansion,
+                kernel,
+                stride,
+                reduced,
+                adds,
+                activation: name,
+                eps,
+            } => {
+                let (act, none) = (activation(&name), Activation::Identity);
+                let (hidden, one) = (channels * expansion, Window::square(1, 1, 0));
+                let layer = |conv: &str, norm: &str, sizes, window, act| {
+                    ConvNorm::named(&root, [conv, norm], sizes, window, eps, act)
+                };
+                let depthwise = |norm: &str| {
+                    layer("conv_dw", norm, [hidden, hidden, hidden], Window::centered(kernel, stride), act)
+                };
+                let layers = if expansion == 1 {
+                    vec![
+                        depthwise("bn1")?.padded_same(true),
+                        layer("conv_pw", "bn2", [hidden, outputs, 1], one, none)?,
+                    ]
+                } else {
+                    vec![
+                        layer("conv_pw", "bn1", [channels, hidden, 1], one, act)?,
+                        depthwise("bn2")?.padded_same(true),
+                        layer("conv_pwl", "bn3", [hidden, outputs, 1], one, none)?,
+                    ]
+                };
+                let excite = || {
+                    let (names, acts) = (["conv_reduce", "conv_expand"], [act, Activation::Sigmoid]);
+                    SqueezeExcite::named(&root.pp("se"), names, [hidden, reduced], acts)
+                };
+                let block = ResidualBlock::new(layers, None, none).adding(adds);
                 let block = block.excited((reduced > 0).then(excite).transpose()?);
                 Ok(block.forward(case.map(), cx)?.tokens)
             }
