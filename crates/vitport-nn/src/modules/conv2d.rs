@@ -102,11 +102,7 @@ impl Conv2d {
                 None => vec![0.0; grid.channels()],
             };
             let kernels = self.weight.read(cx.weights())?;
-            return self.each_channel(
-                &DepthwiseConvolution::new(&kernels, None, addend, window)?,
-                grid,
-                cx,
-            );
+            return self.each_channel(&DepthwiseConvolution::new(&kernels, None, addend, window)?, grid, cx);
         }
         let (_, high, wide) = grid.sizes();
         let (high, wide) = window.output_size(high, wide).unwrap_or((0, 0));

@@ -18,6 +18,8 @@ from timm.models._efficientnet_blocks import DepthwiseSeparableConv, InvertedRes
 from timm.models.beit import Attention as BeitAttention
 from timm.models.eva import EvaAttention
 from timm.models.swin_transformer import PatchMerging, SwinTransformerBlock
+from timm.models.swin_transformer_v2 import PatchMerging as PatchMergingV2
+from timm.models.swin_transformer_v2 import SwinTransformerV2Block
 from timm.models.vision_transformer import Attention
 from torch import nn
 from torch.nn import functional as F
@@ -331,7 +333,8 @@ def make_inverted_block(case):
         norm_layer=functools.partial(timm.layers.BatchNormAct2d, eps=case["eps"]),
     )
     if case["reduced"]:
-        sizes["se_layer"] = functools.partial(SqueezeExcite, rd_ratio=case["reduced"] / case["channels"], rd_round_fn=round)
+        ratio = case["reduced"] / case["channels"] / case["expansion"]
+        sizes["se_layer"] = functools.partial(SqueezeExcite, rd_ratio=ratio, rd_round_fn=round)
     if case["expansion"] == 1:
         block = DepthwiseSeparableConv(case["channels"], case["outputs"], **sizes)
     else:
@@ -354,9 +357,37 @@ def make_window_block(case):
     return {"x": x[0].flatten(0, 1)}, block, block(x)[0].flatten(0, 1)
 
 
+def make_window_v2_block(case):
+    channels, grid = case["channels"], (case["height"], case["width"])
+    block = SwinTransformerV2Block(
+        channels, grid, num_heads=case["heads"], window_size=case["window"], shift_size=case["shift"],
+        mlp_ratio=case["hidden"] / channels, norm_layer=functools.partial(nn.LayerNorm, eps=case["eps"]),
+        pretrained_window_size=case["pretrained"],
+    )
+    x = random(1, *grid, channels)
+    block = filled(block)
+    # One head at the largest factor, the others below.
+    block.attn.logit_scale.copy_(torch.linspace(5.0, 1.0, case["heads"])[:, None, None])
+    block.attn.k_bias.zero_()
+    # These are computed in float32, too large an error for what is compared here.
+    block.attn.register_buffer("relative_coords_table", coordinates(block.attn), persistent=False)
+    return {"x": x[0].flatten(0, 1)}, block, block(x)[0].flatten(0, 1)
+
+
+def coordinates(attention):
+    table = attention._make_pair_wise_relative_positions(dtype=torch.float32)[0]
+    side, pretrained = attention.window_size[0], attention.pretrained_window_size[0]
+    at = torch.arange(-(side - 1), side).double() / max((pretrained or side) - 1, 1) * 8
+    at = torch.sign(at) * torch.log2(at.abs() + 1) / 3
+    exact = torch.stack(torch.meshgrid(at, at, indexing="ij"), dim=-1)[None]
+    assert (exact - table).abs().max() < 1e-6
+    return exact
+
+
 def make_patch_merging(case):
     norm = functools.partial(nn.LayerNorm, eps=case["eps"])
-    merging = filled(PatchMerging(case["channels"], case["outputs"], norm_layer=norm))
+    kind = PatchMerging if case["normalized_first"] else PatchMergingV2
+    merging = filled(kind(case["channels"], case["outputs"], norm_layer=norm))
     x = random(1, case["height"], case["width"], case["channels"])
     return {"x": x[0].flatten(0, 1)}, merging, merging(x)[0].flatten(0, 1)
 

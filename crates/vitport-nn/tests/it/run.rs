@@ -3,11 +3,11 @@
 use serde::Deserialize;
 use serde_json::Value;
 use vitport_nn::{
-    Activation, Attention, AttentionPool, AvgPool2d, BatchNorm2d, Context, Conv2d, ConvNorm, FeatureMap,
-    ForwardError, Gate, GatedMlp, GlobalResponseNorm, Grid, GridLayout, Heads, LayerNorm, LayerScale, Linear,
-    Matrix, MaxPool2d, Mlp, PatchMerging, PoolQkv, PositionBias, Positions, Qkv, RelativePositionBias,
-    ResidualBlock, RmsNorm, Rotation, Scope, SelfAttention, SqueezeExcite, Window, WindowAttention,
-    WindowBlock, mean_of_rows, on_the_pool, prepend,
+    Activation, Attention, AttentionPool, AvgPool2d, BatchNorm2d, Context, ContinuousPositionBias, Conv2d,
+    ConvNorm, CosineScale, FeatureMap, ForwardError, Gate, GatedMlp, GlobalResponseNorm, Grid, GridLayout,
+    Heads, LayerNorm, LayerScale, Linear, Matrix, MaxPool2d, Mlp, PatchMerging, PoolQkv, PositionBias,
+    Positions, Qkv, RelativePositionBias, ResidualBlock, RmsNorm, Rotation, Scope, SelfAttention,
+    SqueezeExcite, Window, WindowAttention, WindowBlock, WindowTable, mean_of_rows, on_the_pool, prepend,
 };
 
 use crate::case::Case;
@@ -140,10 +140,20 @@ enum Module {
         hidden: usize,
         eps: f64,
     },
+    WindowV2Block {
+        channels: usize,
+        heads: usize,
+        window: usize,
+        shift: usize,
+        hidden: usize,
+        eps: f64,
+        pretrained: usize,
+    },
     PatchMerging {
         channels: usize,
         outputs: usize,
         eps: f64,
+        normalized_first: bool,
     },
     GlobalResponseNorm {
         features: Vec<usize>,
@@ -194,12 +204,16 @@ fn heads(count: usize, width: usize, scale: f32) -> Heads {
     Heads { scale, ..Heads::of_width(count, width) }
 }
 
-fn fused_with_biases(root: &Scope, width: usize, count: usize) -> Result<SelfAttention, ForwardError> {
-    let qkv = Qkv::FusedWithBiases {
+fn fused_qkv(root: &Scope, width: usize) -> Result<Qkv, ForwardError> {
+    Ok(Qkv::FusedWithBiases {
         layer: Linear::new(&root.pp("qkv"), width, 3 * width, false)?,
         query_bias: root.parameter("q_bias", &[width])?,
         value_bias: root.parameter("v_bias", &[width])?,
-    };
+    })
+}
+
+fn fused_with_biases(root: &Scope, width: usize, count: usize) -> Result<SelfAttention, ForwardError> {
+    let qkv = fused_qkv(root, width)?;
     let proj = Linear::new(&root.pp("proj"), width, width, true)?;
     Ok(SelfAttention::new(qkv, Heads::of_width(count, width), proj))
 }
@@ -477,17 +491,39 @@ impl Module {
                 let (sizes, names) = ([channels, hidden, channels], ["mlp.fc1", "mlp.fc2"]);
                 let block = WindowBlock::new(
                     [norm("norm1")?, norm("norm2")?],
-                    WindowAttention::new(attention, table, window, shift),
+                    WindowAttention::new(attention, WindowTable::Learned(table), [window, shift], -100.0),
                     Mlp::with_biases(Linear::new, &root, names, sizes, Activation::Gelu)?,
                 );
                 let mut map = case.map();
                 block.forward(&mut map, cx)?;
                 Ok(map.tokens)
             }
-            Self::PatchMerging { channels, outputs, eps } => {
-                let norm = LayerNorm::new(&root.pp("norm"), 4 * channels, eps)?;
+            Self::WindowV2Block { channels, heads: count, window, shift, hidden, eps, pretrained } => {
+                let attn = root.pp("attn");
+                let names = ["cpb_mlp.0", "cpb_mlp.2"];
+                let table = ContinuousPositionBias::named(&attn, names, [512, count], pretrained)?;
+                let attention = SelfAttention::new(
+                    fused_qkv(&attn, channels)?,
+                    heads(count, channels, 1.0),
+                    Linear::new(&attn.pp("proj"), channels, channels, true)?,
+                );
+                let attention = attention.of_cosines(CosineScale::new(&attn, count)?);
+                let norm = |name: &str| LayerNorm::new(&root.pp(name), channels, eps);
+                let (sizes, names) = ([channels, hidden, channels], ["mlp.fc1", "mlp.fc2"]);
+                let block = WindowBlock::new(
+                    [norm("norm1")?, norm("norm2")?],
+                    WindowAttention::new(attention, WindowTable::Computed(table), [window, shift], -100.0),
+                    Mlp::with_biases(Linear::new, &root, names, sizes, Activation::Gelu)?,
+                );
+                let mut map = case.map();
+                block.normalized_after().forward(&mut map, cx)?;
+                Ok(map.tokens)
+            }
+            Self::PatchMerging { channels, outputs, eps, normalized_first } => {
+                let normed = if normalized_first { 4 * channels } else { outputs };
+                let norm = LayerNorm::new(&root.pp("norm"), normed, eps)?;
                 let reduction = Linear::new(&root.pp("reduction"), 4 * channels, outputs, false)?;
-                Ok(PatchMerging::new(norm, reduction, true).forward(case.map(), cx)?.tokens)
+                Ok(PatchMerging::new(norm, reduction, normalized_first).forward(case.map(), cx)?.tokens)
             }
             Self::GlobalResponseNorm { features, eps } => {
                 GlobalResponseNorm::new(&root, &features, eps)?.forward(case.matrix("x"), cx)
