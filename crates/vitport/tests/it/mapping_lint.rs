@@ -157,7 +157,7 @@ fn every_rule_of_every_mapping_is_used_by_a_fixture() {
             // tests/it/convnext.rs has a network without that norm.
             || rule.starts_with("[unless.head_norm.fill]")
             // tests/it/residual.rs has networks whose batches were not counted.
-            || rule.contains("unless.num_batches_tracked.fill]")
+            || (rule.starts_with("[unless.num_batches_tracked.") || rule.contains("unless.num_batches_tracked.fill]"))
             || rule == "[drop] head.{p}"
             || (rule.starts_with("[when.layer_scale.fold]") && rule.contains("vision_model"))
     };
@@ -584,7 +584,7 @@ fn a_folder_alone_gives_back_its_source() {
         returned += 1;
     }
     assert!(lost.is_empty(), "{}", lost.join("\n"));
-    assert_eq!((returned, folded, refused, other), (40, 7, 15, 4));
+    assert_eq!((returned, folded, refused, other), (40, 7, 21, 4));
 }
 
 #[test]
