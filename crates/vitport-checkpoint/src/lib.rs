@@ -55,6 +55,7 @@
 //! | `roots` | which nested part holds the weights |
 //! | `read` | from a tensor to its bytes: contiguous, strided, compressed, supervised |
 //! | `regular` | files that have to be files, no pipes |
+//! | `platform` | what operating systems do differently |
 //! | `source` | positional reads and bounded streams |
 //! | `expansion` | small files that describe too much |
 
@@ -74,6 +75,7 @@ mod open;
 mod opened;
 mod pickle;
 mod plain_value;
+pub mod platform;
 mod read;
 mod regular;
 mod roots;

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::SystemTime;
 
 use crate::error::{Fault, Reason, refuse};
-use crate::source::read_at;
+use crate::platform::{identity, read_at};
 
 /// Gives the files of checkpoints that are open at a time in this process. Systems allow 256 (macOS) or 1,024 (Linux) unless told
 /// otherwise.
@@ -28,21 +28,12 @@ static CLOCK: AtomicU64 = AtomicU64::new(0);
 struct State {
     len: u64,
     modified: Option<SystemTime>,
-    #[cfg(unix)]
-    place: (u64, u64),
+    place: Option<(u64, u64)>,
 }
 
 impl State {
     fn of(metadata: &Metadata) -> Self {
-        Self {
-            len: metadata.len(),
-            modified: metadata.modified().ok(),
-            #[cfg(unix)]
-            place: (
-                std::os::unix::fs::MetadataExt::dev(metadata),
-                std::os::unix::fs::MetadataExt::ino(metadata),
-            ),
-        }
+        Self { len: metadata.len(), modified: metadata.modified().ok(), place: identity(metadata) }
     }
 }
 

@@ -4,6 +4,8 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::Path;
 
+use crate::platform::{Special, special};
+
 /// Opens a regular file, following links. Anything else is not opened at all.
 ///
 /// # Errors
@@ -51,22 +53,11 @@ pub fn is_no_file(path: &Path) -> Option<&'static str> {
         }
         Err(_) => return None,
     };
-    (!kind.is_file() && !kind.is_dir()).then(|| name(kind))
-}
-
-#[cfg(unix)]
-fn name(kind: fs::FileType) -> &'static str {
-    use std::os::unix::fs::FileTypeExt;
-    match kind {
-        _ if kind.is_fifo() => "a pipe",
-        _ if kind.is_socket() => "a socket",
-        _ => "a device",
-    }
-}
-
-#[cfg(not(unix))]
-fn name(_: fs::FileType) -> &'static str {
-    "no regular file"
+    Some(match special(kind)? {
+        Special::Pipe => "a pipe",
+        Special::Socket => "a socket",
+        Special::CharacterDevice | Special::Device => "a device",
+    })
 }
 
 fn not_regular() -> io::Error {

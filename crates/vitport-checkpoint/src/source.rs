@@ -3,13 +3,13 @@
 //! A [`Source`] has no position, so threads may share it. A [`Stream`] walks forward through a part of a
 //! source with a small buffer and never reads beyond its end; what it skips is not read at all.
 
-use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::error::{CheckpointError, Fault, Reason, Refusal, refuse};
 use crate::opened::{FileHandle, Opened};
+use crate::platform::read_exact_at;
 use crate::stop::Stop;
 
 /// Describes an open regular file, the length it had, and when it had last been written to.
@@ -90,38 +90,6 @@ impl Source {
 
 fn is_link(path: &Path) -> bool {
     std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink())
-}
-
-#[cfg(unix)]
-pub(crate) fn read_at(file: &File, out: &mut [u8], offset: u64) -> io::Result<usize> {
-    std::os::unix::fs::FileExt::read_at(file, out, offset)
-}
-
-#[cfg(windows)]
-pub(crate) fn read_at(file: &File, out: &mut [u8], offset: u64) -> io::Result<usize> {
-    std::os::windows::fs::FileExt::seek_read(file, out, offset)
-}
-
-#[cfg(unix)]
-pub(crate) fn read_exact_at(file: &File, out: &mut [u8], offset: u64) -> io::Result<()> {
-    std::os::unix::fs::FileExt::read_exact_at(file, out, offset)
-}
-
-#[cfg(windows)]
-pub(crate) fn read_exact_at(file: &File, mut out: &mut [u8], mut offset: u64) -> io::Result<()> {
-    use std::os::windows::fs::FileExt;
-    while !out.is_empty() {
-        match file.seek_read(out, offset) {
-            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(count) => {
-                out = out.get_mut(count..).unwrap_or_default();
-                offset = offset.saturating_add(count as u64);
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
 }
 
 /// Describes where a [`Stream`] takes its bytes from.

@@ -30,7 +30,7 @@ pub mod watch;
 use std::ffi::OsString;
 use std::panic::AssertUnwindSafe;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 
 use crate::arguments::{Arguments, Command, legacy};
 use crate::command_line::CommandLine;
@@ -56,7 +56,7 @@ pub fn run(typed: impl IntoIterator<Item = OsString>) -> u8 {
         }
     };
     arguments.common.color.write_global();
-    outlive_the_file_size_limit();
+    signals::outlive_the_file_size_limit();
     signals::watch();
     let output = Printer::new(&arguments.common);
     std::panic::set_hook(Box::new(output::say_bug));
@@ -100,6 +100,12 @@ fn run_and_ask(mut arguments: Arguments, typed: &mut CommandLine, output: &Print
     }
 }
 
+/// Returns the declaration of the command line, of which manual pages are made.
+#[must_use]
+pub fn declaration() -> clap::Command {
+    Arguments::command()
+}
+
 /// Returns the source of a command that identifies one, as it is shown.
 fn source_of(command: &Command) -> Option<String> {
     let text = match command {
@@ -119,13 +125,6 @@ fn print_help(help: &clap::Error) -> u8 {
         Err(_) => FailureKind::Io,
     };
     kind.exit_code()
-}
-
-/// Makes a write beyond `ulimit -f` fail like any other, where it would end the process by a signal. Should no handler be
-/// had, the limit does what it did.
-fn outlive_the_file_size_limit() {
-    let seen = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
-    let _ = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, seen);
 }
 
 /// Runs a command. A failure that is about what the source is names it.

@@ -3,13 +3,13 @@
 
 use std::fs;
 use std::io::{self, Write};
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use vitport::folder::publish::Staging;
 use vitport::temporary::uninterrupted;
 use vitport::verify::{Report, TestImage, is_report, page};
 use vitport_checkpoint::escape;
+use vitport_checkpoint::platform::{Special, identity, special};
 
 use crate::failure::Failure;
 use crate::terminal::json::json_text;
@@ -122,7 +122,7 @@ fn taken_by(place: &Path) -> Option<&'static str> {
     let kind = fs::metadata(place).ok()?.file_type();
     if kind.is_file() {
         (!is_report(place)).then_some("would overwrite a file that is not a report")
-    } else if kind.is_char_device() || kind.is_fifo() {
+    } else if matches!(special(kind), Some(Special::CharacterDevice | Special::Pipe)) {
         None
     } else {
         Some("would overwrite a device")
@@ -131,7 +131,7 @@ fn taken_by(place: &Path) -> Option<&'static str> {
 
 /// Returns whether two paths lead to one file, by whatever names, links included.
 pub fn is_same_file(one: &Path, other: &Path) -> bool {
-    let identity = |path: &Path| fs::metadata(path).map(|file| (file.dev(), file.ino())).ok();
+    let identity = |path: &Path| fs::metadata(path).ok().and_then(|file| identity(&file));
     resolved(one) == resolved(other) || identity(one).is_some_and(|file| identity(other) == Some(file))
 }
 

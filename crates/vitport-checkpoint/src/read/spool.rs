@@ -11,7 +11,8 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::error::{Fault, Reason, refuse};
 use crate::escape::escape;
-use crate::source::{Source, read_exact_at};
+use crate::platform::read_exact_at;
+use crate::source::Source;
 use crate::storage::Storage;
 
 /// Describes the temporary file, and where the records lie in it.

@@ -10,6 +10,7 @@ mod deviations;
 mod limits;
 mod no_files;
 mod not_finite;
+mod options_page;
 mod overwriting;
 mod own_rules;
 mod plausibility;

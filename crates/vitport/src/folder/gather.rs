@@ -7,13 +7,12 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-use rustix::fs::FallocateFlags;
+use vitport_checkpoint::platform::{allocate, write_all_at};
 use vitport_checkpoint::{Audit, Checkpoint};
 
 use super::block::{BLOCK, Block};
@@ -56,7 +55,7 @@ pub fn write_weights(
         let path = folder.join(INDEX_NAME);
         let write = || {
             let index_file = create(&path)?;
-            index_file.write_all_at(json::document(&index).as_bytes(), 0).map(|()| index_file)
+            write_all_at(&index_file, json::document(&index).as_bytes(), 0).map(|()| index_file)
         };
         let index_file = write().map_err(FolderError::disk("write", &path))?;
         syncing.begin(&index_file, &path)?;
@@ -103,16 +102,6 @@ fn create(path: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).create_new(true).open(path)
 }
 
-/// Gives the file its length, and its space on the disk where the file system can do that.
-fn allocate(file: &File, len: u64) -> io::Result<()> {
-    match rustix::fs::fallocate(file, FallocateFlags::empty(), 0, len) {
-        Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS | rustix::io::Errno::INVAL) => {
-            file.set_len(len)
-        }
-        result => Ok(result?),
-    }
-}
-
 /// Holds the blocks of one file, which the threads take from until none is left or one of them fails.
 struct Blocks<'a> {
     segments: Vec<Segment<'a>>,
@@ -151,7 +140,7 @@ impl Blocks<'_> {
         block
             .chunks(WRITTEN_AT_A_TIME)
             .zip(places)
-            .try_for_each(|(chunk, at)| self.file.write_all_at(chunk, at))
+            .try_for_each(|(chunk, at)| write_all_at(self.file, chunk, at))
     }
 
     /// Fills the block that begins at `begin` of the file, in the first of the segments, and writes it there.

@@ -3,8 +3,9 @@
 
 use std::fs::{self, Metadata};
 use std::io;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
+
+use vitport_checkpoint::platform::{Special, identity, special};
 
 use super::error::{FolderError, Result};
 use super::kept;
@@ -101,15 +102,11 @@ fn entry(path: &Path) -> Result<Option<Metadata>> {
 }
 
 fn kind(metadata: &Metadata) -> &'static str {
-    let kind = metadata.file_type();
-    if kind.is_file() {
-        "file"
-    } else if kind.is_fifo() {
-        "pipe"
-    } else if kind.is_socket() {
-        "socket"
-    } else {
-        "device"
+    match special(metadata.file_type()) {
+        None => "file",
+        Some(Special::Pipe) => "pipe",
+        Some(Special::Socket) => "socket",
+        Some(Special::CharacterDevice | Special::Device) => "device",
     }
 }
 
@@ -145,7 +142,8 @@ fn contents(out: &Path) -> Result<Contents> {
 fn is_mount_point(out: &Path, folder: &Metadata) -> Result<bool> {
     let parent = out.parent().unwrap_or(out);
     let above = fs::metadata(parent).map_err(FolderError::disk("look at", parent))?;
-    Ok(above.dev() != folder.dev())
+    let file_system = |metadata| identity(metadata).map(|(file_system, _)| file_system);
+    Ok(file_system(&above) != file_system(folder))
 }
 
 fn holds_current_folder(folder: &Metadata) -> bool {
@@ -154,5 +152,6 @@ fn holds_current_folder(folder: &Metadata) -> bool {
 
 /// Returns whether `path` exists and is the very file or folder that `other` describes.
 fn same(path: &Path, other: &Metadata) -> bool {
-    fs::metadata(path).is_ok_and(|metadata| metadata.dev() == other.dev() && metadata.ino() == other.ino())
+    fs::metadata(path)
+        .is_ok_and(|metadata| identity(&metadata).is_some_and(|file| identity(other) == Some(file)))
 }

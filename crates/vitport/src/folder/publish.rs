@@ -11,7 +11,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::RenameFlags;
+use vitport_checkpoint::platform;
 
 use super::error::{FolderError, Result};
 use super::kept;
@@ -179,18 +179,9 @@ impl Staging {
 
     /// Puts the new folder in the old one's place.
     fn exchange(&self) -> io::Result<PathBuf> {
-        match rustix::fs::renameat_with(
-            rustix::fs::CWD,
-            &self.path,
-            rustix::fs::CWD,
-            &self.out,
-            RenameFlags::EXCHANGE,
-        ) {
-            Ok(()) => Ok(self.path.clone()),
-            Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS | rustix::io::Errno::OPNOTSUPP) => {
-                self.replace_by_two_renames()
-            }
-            Err(error) => Err(error.into()),
+        match platform::exchange(&self.path, &self.out)? {
+            true => Ok(self.path.clone()),
+            false => self.replace_by_two_renames(),
         }
     }
 
@@ -305,18 +296,16 @@ pub(crate) fn unmake(made: &[PathBuf]) {
 fn is_race(error: &io::Error) -> bool {
     matches!(
         error.kind(),
-        io::ErrorKind::NotFound | io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::NotADirectory
-    ) || error.raw_os_error() == Some(rustix::io::Errno::EXIST.raw_os_error())
+        io::ErrorKind::NotFound
+            | io::ErrorKind::DirectoryNotEmpty
+            | io::ErrorKind::NotADirectory
+            | io::ErrorKind::AlreadyExists
+    )
 }
 
-/// Puts a folder's list of names on the disk. File systems that cannot do that for a folder need not.
+/// Puts a folder's list of names on the disk.
 fn sync_folder(folder: &Path) -> Result<()> {
-    match File::open(folder).and_then(|opened| opened.sync_all()) {
-        Err(error) if !matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => {
-            Err(FolderError::disk("sync", folder)(error))
-        }
-        _ => Ok(()),
-    }
+    platform::sync_folder(folder).map_err(FolderError::disk("sync", folder))
 }
 
 #[cfg(test)]

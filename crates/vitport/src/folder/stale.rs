@@ -9,9 +9,9 @@ use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::hash::{BuildHasher, RandomState};
 use std::io;
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+
+use vitport_checkpoint::platform::{identity, open_folder, open_to_owner};
 
 use super::kept;
 use super::written::first_foreign;
@@ -33,7 +33,7 @@ pub(super) enum Purpose {
     Aside,
 }
 
-const ASIDE: &[u8] = b"old-";
+const ASIDE: &str = "old-";
 const RANDOM: usize = 6;
 
 impl Siblings {
@@ -49,7 +49,7 @@ impl Siblings {
     pub(super) fn fresh(&self, purpose: Purpose) -> PathBuf {
         let mut name = self.prefix.clone();
         if purpose == Purpose::Aside {
-            name.push(OsStr::from_bytes(ASIDE));
+            name.push(ASIDE);
         }
         let mut random = RandomState::new().hash_one(std::process::id());
         for _ in 0..RANDOM {
@@ -80,8 +80,8 @@ impl Siblings {
     }
 
     fn purpose(&self, name: &OsStr) -> Option<Purpose> {
-        let rest = name.as_bytes().strip_prefix(self.prefix.as_bytes())?;
-        let (purpose, random) = match rest.strip_prefix(ASIDE) {
+        let rest = name.as_encoded_bytes().strip_prefix(self.prefix.as_encoded_bytes())?;
+        let (purpose, random) = match rest.strip_prefix(ASIDE.as_bytes()) {
             Some(random) => (Purpose::Aside, random),
             None => (Purpose::Scratch, rest),
         };
@@ -97,7 +97,7 @@ pub(super) fn lock(path: &Path) -> io::Result<Option<File>> {
     if !fs::symlink_metadata(path)?.is_dir() {
         return Ok(None);
     }
-    let folder = File::open(path)?;
+    let folder = open_folder(path)?;
     match folder.try_lock() {
         Ok(()) => {}
         Err(fs::TryLockError::WouldBlock) => return Ok(None),
@@ -105,7 +105,7 @@ pub(super) fn lock(path: &Path) -> io::Result<Option<File>> {
     }
     let locked = folder.metadata()?;
     let here = fs::symlink_metadata(path);
-    let unchanged = here.is_ok_and(|here| here.dev() == locked.dev() && here.ino() == locked.ino());
+    let unchanged = here.is_ok_and(|here| identity(&here) == identity(&locked));
     Ok(unchanged.then_some(folder))
 }
 
@@ -130,9 +130,7 @@ pub(crate) fn remove(path: &Path) -> io::Result<()> {
 
 /// Lets the owner of a folder change what is in it and in the folders below.
 fn open_up(folder: &Path) -> io::Result<()> {
-    let mut permissions = fs::symlink_metadata(folder)?.permissions();
-    permissions.set_mode(permissions.mode() | 0o700);
-    fs::set_permissions(folder, permissions)?;
+    open_to_owner(folder)?;
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
         if entry.file_type()?.is_dir() {
@@ -144,6 +142,8 @@ fn open_up(folder: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     #[test]

@@ -15,12 +15,11 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
-use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use vitport_checkpoint::read_regular;
+use vitport_checkpoint::{platform, read_regular};
 
 use super::error::HubError;
 use super::etag::Etag;
@@ -133,11 +132,13 @@ impl RepoCache {
         let folder = place.parent().unwrap_or(&self.root);
         fs::create_dir_all(folder).map_err(|source| HubError::disk("create the folder", folder, source))?;
         let _section = uninterrupted();
-        let mut new = tempfile::Builder::new()
-            .prefix(".ref-")
-            .permissions(usual_permissions())
-            .tempfile_in(folder)
-            .map_err(write)?;
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(".ref-");
+        // A cache may be shared between users.
+        if let Some(permissions) = platform::usual_permissions() {
+            builder.permissions(permissions);
+        }
+        let mut new = builder.tempfile_in(folder).map_err(write)?;
         new.write_all(commit.as_bytes()).map_err(write)?;
         new.persist(&place).map_err(|error| write(error.error))?;
         Ok(())
@@ -193,7 +194,8 @@ impl RepoCache {
         }
         let write = |source| HubError::disk("write", &place, source);
         let _section = uninterrupted();
-        let result = tempfile::Builder::new().prefix(".link-").make_in(folder, |new| symlink(&target, new));
+        let result =
+            tempfile::Builder::new().prefix(".link-").make_in(folder, |new| platform::link(&target, new));
         match result {
             Ok(new) => {
                 new.into_temp_path().persist(&place).map_err(|error| write(error.error))?;
@@ -218,11 +220,6 @@ const LONGEST_WAIT: Duration = Duration::from_secs(900);
 /// Reads the text of a file in `refs`, which is short.
 fn read_ref(place: &Path) -> Option<String> {
     String::from_utf8(read_regular(place, 1 << 10).ok()?).ok()
-}
-
-/// Returns the permissions that a file gets that is simply created, before the umask: a cache may be shared between users.
-fn usual_permissions() -> fs::Permissions {
-    fs::Permissions::from_mode(0o666)
 }
 
 /// Says whether `revision` is a full commit id, which never changes its meaning.

@@ -3,8 +3,9 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
+
+use vitport_checkpoint::platform::{Special, free_bytes, special};
 
 use super::cache::RepoCache;
 use super::choice::{CONFIG, LONGEST_INDEX};
@@ -266,9 +267,7 @@ fn range_start(answer: &Answer) -> Option<u64> {
 
 /// Refuses to begin what cannot end: a full disk is found after seconds instead of after gigabytes.
 fn check_room(folder: &Path, file: &str, needed: u64) -> Result<(), HubError> {
-    let Ok(disk) = rustix::fs::statvfs(folder) else { return Ok(()) };
-    let free = disk.f_bavail.saturating_mul(disk.f_frsize);
-    if free >= needed {
+    if free_bytes(folder).is_none_or(|free| free >= needed) {
         return Ok(());
     }
     Err(HubError::DiskFull { file: file.to_owned(), folder: folder.to_owned(), needed: Some(needed) })
@@ -286,7 +285,7 @@ struct Partial {
 impl Partial {
     fn open(name: &str, path: PathBuf) -> Result<Self, HubError> {
         let open = |source| HubError::disk("open", &path, source);
-        let would_block = |kind: fs::FileType| kind.is_fifo() || kind.is_socket();
+        let would_block = |kind| matches!(special(kind), Some(Special::Pipe | Special::Socket));
         if fs::metadata(&path).is_ok_and(|there| would_block(there.file_type())) {
             return Err(open(io::Error::new(io::ErrorKind::InvalidInput, "this is not a regular file")));
         }

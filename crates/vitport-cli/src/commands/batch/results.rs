@@ -9,9 +9,9 @@
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
+use std::time::UNIX_EPOCH;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -44,7 +44,8 @@ impl FileStamp {
     /// Looks at a file that a job reads.
     pub fn read(path: &Path) -> Option<Self> {
         let metadata = fs::metadata(path).ok()?;
-        let changed = metadata.mtime().checked_mul(1_000_000_000)?.checked_add(metadata.mtime_nsec());
+        let changed = metadata.modified().ok()?.duration_since(UNIX_EPOCH).ok();
+        let changed = changed.and_then(|since| i64::try_from(since.as_nanos()).ok());
         Some(Self { path: std::path::absolute(path).ok()?, bytes: metadata.len(), changed, sha256: None })
     }
 
