@@ -113,10 +113,4 @@ impl Mapping {
         };
         self.config.iter().map(value).collect()
     }
-
-    /// Returns the class that the config of such a source names.
-    pub fn class(&self, facts: &Facts) -> Option<String> {
-        let (key, architectures) = self.config.iter().find(|(key, _)| key == "architectures")?;
-        Some(architectures.value(key, facts, &self.to).ok()?.get(0)?.as_str()?.to_owned())
-    }
 }
