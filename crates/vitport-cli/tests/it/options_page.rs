@@ -25,14 +25,18 @@ fn it_has_every_command_and_option() {
         std::fs::write(&path, &page).unwrap();
     }
     let there = std::fs::read_to_string(&path).unwrap();
-    assert!(there == page, "docs/options.md is stale: the first lines of this file say how it is written anew");
+    assert!(
+        there == page,
+        "docs/options.md is stale: the first lines of this file say how it is written anew"
+    );
 }
 
 fn page(declaration: &Command) -> String {
     let mut page = HEAD.to_owned();
     let shown = |command: &&Command| !command.is_hide_set() && command.get_name() != "help";
     for command in declaration.get_subcommands().filter(shown) {
-        let about = command.get_long_about().or(command.get_about()).map(ToString::to_string).unwrap_or_default();
+        let about =
+            command.get_long_about().or(command.get_about()).map(ToString::to_string).unwrap_or_default();
         let usage = command.clone().render_usage().to_string();
         let usage = usage.trim_start_matches("Usage: ");
         write!(page, "\n## {}\n\n{}\n\n    {usage}\n", command.get_name(), sentence(&about)).unwrap();
@@ -59,7 +63,8 @@ fn row(argument: &Arg) -> String {
     if takes && !values.is_empty() {
         write!(meaning, " One of {}.", values.join(", ")).unwrap();
     }
-    let defaults: Vec<_> = argument.get_default_values().iter().map(|value| value.to_string_lossy()).collect();
+    let defaults: Vec<_> =
+        argument.get_default_values().iter().map(|value| value.to_string_lossy()).collect();
     if takes && !defaults.is_empty() {
         write!(meaning, " Default: `{}`.", defaults.join(" ")).unwrap();
     }
