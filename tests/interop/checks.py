@@ -25,6 +25,7 @@ def check_loading(report):
         "RegNetForImageClassification": ["classifier"],
         "SwinForImageClassification": ["classifier"],
         "Swinv2ForImageClassification": ["classifier"],
+        "EfficientNetForImageClassification": ["classifier"],
         "CvtForImageClassification": ["classifier", "layernorm"],
     }
     left = {key.split(".")[0] for key in base["unexpected_keys"]}

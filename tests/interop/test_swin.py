@@ -1,4 +1,4 @@
-"""timm's Swin: small networks as timm exports them, with and without a head, through both versions; and what is refused."""
+"""timm's Swin and SwinV2: small networks as timm exports them, with and without a head, through both versions; and what is refused."""
 import pytest
 import timm
 from timm.data import create_transform, resolve_data_config
@@ -11,6 +11,9 @@ import through_both
 TWINS = {
     "classes": ("swin_tiny_patch4_window7_224.ms_in1k", {"img_size": 112, "window_size": 7, "depths": (2, 3, 2), "num_heads": (2, 3, 4), "embed_dim": 12, "num_classes": 10}),
     "four stages": ("swin_base_patch4_window12_384.ms_in22k_ft_in1k", {"img_size": 96, "window_size": 3, "depths": (1, 2, 2, 1), "num_heads": (1, 2, 4, 2), "embed_dim": 8, "num_classes": 5}),
+    "second version": ("swinv2_tiny_window8_256.ms_in1k", {"img_size": 128, "window_size": 8, "depths": (1, 2, 3, 1), "num_heads": (1, 2, 2, 4), "embed_dim": 16, "num_classes": 10}),
+    "second version, windows of another size before": ("swinv2_base_window12to16_192to256.ms_in22k_ft_in1k", {"img_size": 64, "window_size": 4, "depths": (2, 3), "num_heads": (2, 3), "embed_dim": 12, "pretrained_window_sizes": (3, 2), "num_classes": 5}),
+    "second version, no head": ("swinv2_small_window16_256.ms_in1k", {"img_size": 64, "window_size": 16, "depths": (2, 2), "num_heads": (2, 4), "embed_dim": 8, "qkv_bias": False, "num_classes": 0}),
     "no head": ("swin_small_patch4_window7_224.ms_in1k", {"img_size": 64, "window_size": 4, "depths": (2, 2, 2), "num_heads": (2, 2, 4), "embed_dim": 16, "mlp_ratio": 2.5, "qkv_bias": False, "num_classes": 0}),
 }
 
@@ -36,7 +39,8 @@ def opened(tmp_path_factory, image_files):
 def test_swin(opened, name):
     networks, results = opened
     model, *_ = networks[name]
-    wanted = "SwinForImageClassification" if model.num_classes else "SwinModel"
+    family = "Swinv2" if "second" in name else "Swin"
+    wanted = f"{family}ForImageClassification" if model.num_classes else f"{family}Model"
     through_both.check(results[name], wanted, model.pretrained_cfg["std"])
 
 
@@ -47,6 +51,8 @@ def test_swin(opened, name):
         ("swin_tiny_patch4_window7_224.ms_in1k", {"img_size": 256}, "not multiples of 224"),
         ("swin_tiny_patch4_window7_224.ms_in1k", {"img_size": 128}, "windows of several sizes"),
         ("swin_tiny_patch4_window7_224.ms_in1k", {"img_size": (224, 448)}, "not square"),
+        ("swinv2_tiny_window8_256.ms_in1k", {"img_size": 224}, "no whole number of windows"),
+        ("swinv2_tiny_window8_256.ms_in1k", {"img_size": (256, 512)}, "not square"),
     ],
 )
 def test_other_structures_are_refused(tmp_path, tag, args, words):

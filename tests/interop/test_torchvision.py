@@ -7,7 +7,7 @@ from torchvision import models, transforms
 from torchvision.models.convnext import CNBlockConfig, ConvNeXt
 from torchvision.models.regnet import BlockParams, RegNet
 from torchvision.models.resnet import BasicBlock, ResNet
-from torchvision.models.swin_transformer import SwinTransformer
+from torchvision.models.swin_transformer import PatchMergingV2, SwinTransformer, SwinTransformerBlockV2
 from torchvision.models.vision_transformer import VisionTransformer
 
 import through_both
@@ -33,6 +33,10 @@ SMALL = {
     "regnet x": (lambda: regnet(None), models.RegNet_X_400MF_Weights.IMAGENET1K_V1, 96, "RegNet"),
     "convnext": (convnext, CONVNEXT.IMAGENET1K_V1, 64, "ConvNext"),
     "swin": (lambda: SwinTransformer([4, 4], 12, [2, 2, 2], [2, 3, 4], [4, 4], num_classes=6), SWIN.IMAGENET1K_V1, 64, "Swin"),
+    "swin v2": (
+        lambda: SwinTransformer([4, 4], 12, [2, 2], [2, 3], [8, 8], num_classes=6, block=SwinTransformerBlockV2, downsample_layer=PatchMergingV2),
+        models.Swin_V2_T_Weights.IMAGENET1K_V1, 64, "Swinv2",
+    ),
     "vit": (lambda: VisionTransformer(32, 8, 2, 3, 48, 96, num_classes=5), VIT.IMAGENET1K_V1, 32, "ViT"),
 }
 FULL = {

@@ -18,7 +18,7 @@ def enliven(model, seed):
             value.fill_(seed + 1)
         elif name.endswith("running_var"):
             value.copy_(0.5 + noise.abs())
-        elif not value.is_floating_point():
+        elif not value.is_floating_point() or name.endswith("coords_table"):
             continue
         elif value.ndim < 2 or name.endswith(("layer_scale", "token", "embedding", "table")):
             value.copy_(0.3 * noise + (1.0 if name.endswith(("weight", "layer_scale")) else 0.0))

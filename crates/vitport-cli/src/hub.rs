@@ -5,6 +5,7 @@ use std::fs::File;
 
 use indicatif::ProgressBar;
 use vitport::frameworks::timm::registry::{self, Tag};
+use vitport::frameworks::torchvision;
 use vitport::hub::{FetchEvent, HubConfig, Progress, Reach, RepoId, Snapshot, fetch_model, fetch_url};
 use vitport_checkpoint::escape;
 
@@ -50,6 +51,9 @@ pub fn repository(text: &str) -> Result<Option<RepoId>, Failure> {
             None => id,
         }));
     }
+    if name.starts_with("torchvision/") && EXTENSIONS.iter().all(|extension| !name.ends_with(extension)) {
+        return Err(of_torchvision(name));
+    }
     let starts_like_a_path = ['.', '/', '~', '\\'].iter().any(|&start| text.starts_with(start));
     // A file of a repository, as the message about several of them writes it.
     if let Some((place, _)) = name.split_once(':')
@@ -71,6 +75,30 @@ pub fn repository(text: &str) -> Result<Option<RepoId>, Failure> {
         },
         _ => Ok(None),
     }
+}
+
+/// Says what to do with weights of torchvision's, which are on a server of PyTorch's and not on the Hub.
+fn of_torchvision(name: &str) -> Failure {
+    let Some(found) = torchvision::registry::find(name) else {
+        let near = torchvision::registry::suggest(name);
+        let hint = if near.is_empty() {
+            "`vitport models torchvision/` lists them".to_owned()
+        } else {
+            format!("did you mean {}?", near.join(", "))
+        };
+        let said = "torchvision has no architecture or weights of that name";
+        return Failure::new(FailureKind::UnknownArchitecture, format!("{}: {said}; {hint}", escape(name)));
+    };
+    if let Err(failure) = has_target(found.tag) {
+        return failure;
+    }
+    let (full, url) = (found.tag.full_name(), found.tag.url.as_deref().unwrap_or_default());
+    Failure::new(
+        FailureKind::Question,
+        format!(
+            "torchvision publishes {full} at {url}, not on the Hub; download that file and give it, with --arch {full} if it has another name then"
+        ),
+    )
 }
 
 /// Says what a name that is close to one of timm's could mean; `None` if it is close to nothing.

@@ -43,8 +43,10 @@ pub enum Part {
         /// Counts the elements.
         elements: u64,
     },
-    /// Writes ones that no source tensor holds.
-    Ones {
+    /// Writes one number again and again that no source tensor holds.
+    Repeated {
+        /// Gives the number.
+        number: u8,
         /// Counts the elements.
         elements: u64,
     },
@@ -65,7 +67,9 @@ impl Part {
     /// Returns the number of elements of the target that this part fills.
     pub fn elements(&self) -> u64 {
         match self {
-            Part::Slice { elements, .. } | Part::Zeros { elements } | Part::Ones { elements } => *elements,
+            Part::Slice { elements, .. } | Part::Zeros { elements } | Part::Repeated { elements, .. } => {
+                *elements
+            }
             Part::ScaledRows { tensor, .. } | Part::ShiftedColumns { tensor, .. } => tensor.elements(),
             Part::Identity { size } => size.saturating_mul(*size),
             Part::WindowDistances { side } => side.saturating_pow(4),
@@ -103,9 +107,10 @@ impl Target {
             Part::Slice { tensor, .. }
             | Part::ScaledRows { tensor, .. }
             | Part::ShiftedColumns { tensor, .. } => tensor.dtype != self.dtype,
-            Part::Zeros { .. } | Part::Ones { .. } | Part::Identity { .. } | Part::WindowDistances { .. } => {
-                false
-            }
+            Part::Zeros { .. }
+            | Part::Repeated { .. }
+            | Part::Identity { .. }
+            | Part::WindowDistances { .. } => false,
         })
     }
 

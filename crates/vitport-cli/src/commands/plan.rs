@@ -127,7 +127,8 @@ fn sources_of(target: &Target) -> Vec<String> {
             format!("{} + {}", escape(&tensor.name), escape(&addends.name))
         }
         Part::Zeros { elements } => format!("{elements} zeros"),
-        Part::Ones { elements } => format!("{elements} ones"),
+        Part::Repeated { number: 1, elements } => format!("{elements} ones"),
+        Part::Repeated { number, elements } => format!("{elements} times {number}"),
         Part::WindowDistances { side } => format!("distances in a window of {side}×{side}"),
         Part::Identity { size } => format!("identity of {size}"),
     };
@@ -185,7 +186,8 @@ fn part_document(part: &Part) -> Value {
             json!({ "tensor": tensor.name, "columns_plus": addends.name })
         }
         Part::Zeros { elements } => json!({ "zeros": elements }),
-        Part::Ones { elements } => json!({ "ones": elements }),
+        Part::Repeated { number: 1, elements } => json!({ "ones": elements }),
+        Part::Repeated { number, elements } => json!({ "repeated": number, "elements": elements }),
         Part::WindowDistances { side } => json!({ "window_distances": side }),
         Part::Identity { size } => json!({ "identity": size }),
     }

@@ -26,6 +26,8 @@ pub enum Activation {
     Tanh,
     /// Computes max(x, 0).
     Relu,
+    /// Computes min(max(x, 0), 6); `torch.nn.ReLU6()`.
+    Relu6,
     /// Computes min(max(x + 3, 0), 6) / 6 (Howard et al. 2019, "Searching for MobileNetV3", section 5.2);
     /// `torch.nn.Hardsigmoid()`.
     HardSigmoid,
@@ -92,6 +94,13 @@ impl Activation {
                 addends,
                 #[inline(always)]
                 |x| relu(simd, x),
+            ),
+            Self::Relu6 => map_sums(
+                simd,
+                values,
+                addends,
+                #[inline(always)]
+                |x| at_most(simd, relu(simd, x), 6.0),
             ),
             Self::HardSigmoid => map_sums(
                 simd,
@@ -256,9 +265,10 @@ mod tests {
             ],
         );
         check(Activation::Relu, [0.0, 0.0, 0.0, 0.0, 0.699999988079, 2.0, 9.0]);
+        check(Activation::Relu6, [0.0, 0.0, 0.0, 0.0, 0.699999988079, 2.0, 6.0]);
     }
 
-    const ALL: [Activation; 10] = [
+    const ALL: [Activation; 11] = [
         Activation::Gelu,
         Activation::QuickGelu,
         Activation::GeluTanh,
@@ -266,6 +276,7 @@ mod tests {
         Activation::Sigmoid,
         Activation::Tanh,
         Activation::Relu,
+        Activation::Relu6,
         Activation::HardSigmoid,
         Activation::HardSwish,
         Activation::Mish,

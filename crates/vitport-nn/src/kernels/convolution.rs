@@ -100,12 +100,19 @@ pub struct Window {
     pub stride: (usize, usize),
     /// Counts the zeros added on each side.
     pub padding: (usize, usize),
+    /// Counts the zeros added below and right beyond those.
+    pub extra: (usize, usize),
 }
 
 impl Window {
     /// Makes a square window.
     pub fn square(kernel: usize, stride: usize, padding: usize) -> Self {
-        Self { kernel: (kernel, kernel), stride: (stride, stride), padding: (padding, padding) }
+        Self {
+            kernel: (kernel, kernel),
+            stride: (stride, stride),
+            padding: (padding, padding),
+            extra: (0, 0),
+        }
     }
 
     /// Makes a square window of an odd kernel that stands over the middle of what it reads: padded by half of it, rounded down.
@@ -115,19 +122,40 @@ impl Window {
 
     /// Makes a window of patches of (height, width): side by side, without padding.
     pub fn patches(size: (usize, usize)) -> Self {
-        Self { kernel: size, stride: size, padding: (0, 0) }
+        Self { kernel: size, stride: size, padding: (0, 0), extra: (0, 0) }
     }
 
-    /// Returns the (height, width) of what comes out of a grid of this height and width: ⌊(size + 2 padding − kernel) / stride⌋ + 1
-    /// (`torch.nn.Conv2d`), none when the kernel does not fit.
+    /// Returns the window with one more row of zeros below and one more column right of what it reads than above and left of it.
+    #[must_use]
+    pub fn one_more_behind(self) -> Self {
+        Self { extra: (1, 1), ..self }
+    }
+
+    /// Returns the window with TensorFlow's padding `SAME` for a grid of this height and width: ⌈size / stride⌉ positions, and of the
+    /// zeros that these need the smaller half above and left (timm's `Conv2dSame`).
+    #[must_use]
+    pub fn padded_same(self, height: usize, width: usize) -> Self {
+        let along = |size: usize, kernel: usize, stride: usize| {
+            let span = size.div_ceil(stride.max(1)).saturating_sub(1).saturating_mul(stride);
+            let zeros = span.saturating_add(kernel).saturating_sub(size);
+            (zeros / 2, zeros % 2)
+        };
+        let (above, below) = along(height, self.kernel.0, self.stride.0);
+        let (left, right) = along(width, self.kernel.1, self.stride.1);
+        Self { padding: (above, left), extra: (below, right), ..self }
+    }
+
+    /// Returns the (height, width) of what comes out of a grid of this height and width: ⌊(size + 2 padding + extra − kernel) /
+    /// stride⌋ + 1 (`torch.nn.Conv2d`), none when the kernel does not fit.
     pub fn output_size(&self, height: usize, width: usize) -> Option<(usize, usize)> {
-        let along = |size: usize, kernel: usize, stride: usize, padding: usize| {
-            let span = size.checked_add(padding.checked_mul(2)?)?.checked_sub(kernel)?;
+        let along = |size: usize, kernel: usize, stride: usize, padding: usize, extra: usize| {
+            let padded = size.checked_add(padding.checked_mul(2)?)?.checked_add(extra)?;
+            let span = padded.checked_sub(kernel)?;
             if kernel == 0 { None } else { span.checked_div(stride)?.checked_add(1) }
         };
         Some((
-            along(height, self.kernel.0, self.stride.0, self.padding.0)?,
-            along(width, self.kernel.1, self.stride.1, self.padding.1)?,
+            along(height, self.kernel.0, self.stride.0, self.padding.0, self.extra.0)?,
+            along(width, self.kernel.1, self.stride.1, self.padding.1, self.extra.1)?,
         ))
     }
 }
@@ -250,7 +278,7 @@ impl<'a> Convolution<'a> {
         patches: &mut Matrix,
     ) -> Result<(), ForwardError> {
         let what = "the unfolded input of a convolution";
-        let Window { kernel, stride, padding } = self.window;
+        let Window { kernel, stride, padding, extra } = self.window;
         let area = kernel.0.saturating_mul(kernel.1);
         let length = area.saturating_mul(self.channels);
         patches.resize(high.saturating_mul(wide), length, what)?;
@@ -262,7 +290,7 @@ impl<'a> Convolution<'a> {
         };
         let row_of_positions = (wide * length).max(1);
         patches.values_mut().par_chunks_mut(row_of_positions).enumerate().for_each(|(y, patches)| {
-            if padding != (0, 0) {
+            if padding != (0, 0) || extra != (0, 0) {
                 patches.fill(0.0);
             }
             let rows = taps(kernel.0, y * stride.0, padding.0, height);
@@ -366,7 +394,7 @@ mod tests {
             Window::square(3, 1, 1),
             Window::square(7, 4, 2),
             Window::square(2, 2, 0),
-            Window { kernel: (2, 3), stride: (3, 1), padding: (0, 2) },
+            Window { kernel: (2, 3), stride: (3, 1), padding: (0, 2), extra: (1, 0) },
         ] {
             let x = ramp(channels * height * width);
             let weight = ramp(outputs * channels * window.kernel.0 * window.kernel.1);

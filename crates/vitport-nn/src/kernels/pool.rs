@@ -33,7 +33,7 @@ impl Pool {
     /// Returns (height, width) of what comes out of a grid of this height and width (`pooling_output_shape` in PyTorch's
     /// `aten/src/ATen/native/Pool.h`); none when the kernel does not fit or the padding is more than half of it.
     fn output_size(&self, height: usize, width: usize) -> Option<(usize, usize)> {
-        let Window { kernel, stride, padding } = self.window;
+        let Window { kernel, stride, padding, .. } = self.window;
         let along = |size: usize, kernel: usize, stride: usize, padding: usize, rounded_down: usize| {
             if padding > kernel / 2 {
                 return None;
@@ -66,7 +66,7 @@ impl Pool {
             return Err(ForwardError::operands("a pooling", detail));
         };
         out.resize(high.saturating_mul(wide), channels, "the output of a pooling")?;
-        let Window { kernel, stride, padding } = self.window;
+        let Window { kernel, stride, padding, .. } = self.window;
         let row_of_windows = (wide * channels).max(1);
         out.values_mut().par_chunks_mut(row_of_windows).enumerate().for_each(|(y, out)| {
             let rows = taps(kernel.0, y * stride.0, padding.0, height);

@@ -1,5 +1,6 @@
 //! Defines multi-head attention.
 
+use super::cosine::{CosineScale, normalize};
 use super::linear::Linear;
 use super::relative_position::PositionBias;
 use super::rotation::Rotation;
@@ -108,12 +109,19 @@ pub enum Positions<'a> {
 pub struct SelfAttention {
     qkv: Qkv,
     attention: Attention,
+    cosine: Option<CosineScale>,
 }
 
 impl SelfAttention {
     /// Puts the layers together.
     pub fn new(qkv: Qkv, heads: Heads, proj: Linear) -> Self {
-        Self { qkv, attention: Attention::new(heads, proj) }
+        Self { qkv, attention: Attention::new(heads, proj), cosine: None }
+    }
+
+    /// Returns the attention with cosines of queries and keys for scores, times these factors and the scale of the heads.
+    #[must_use]
+    pub fn of_cosines(self, factors: CosineScale) -> Self {
+        Self { cosine: Some(factors), ..self }
     }
 
     /// Lets tokens × width attend to each other.
@@ -147,6 +155,12 @@ impl SelfAttention {
             Positions::Rotated(rotation) => rotation.apply(x, first_column, heads),
             _ => Ok(()),
         };
+        let factors = self.cosine.as_ref().map(|cosine| cosine.factors(cx)).transpose()?;
+        // Queries are as long as the factors.
+        let scaled = |x: &mut Matrix, first_column, is_query: bool| match &factors {
+            Some(factors) => normalize(x, first_column, heads, is_query.then_some(factors)),
+            None => Ok(()),
+        };
         let whole = Projection::whole;
         match &self.qkv {
             Qkv::Fused(layer) | Qkv::FusedWithBiases { layer, .. } => {
@@ -159,6 +173,8 @@ impl SelfAttention {
                 }
                 rotated(&mut qkv, 0)?;
                 rotated(&mut qkv, width)?;
+                scaled(&mut qkv, 0, true)?;
+                scaled(&mut qkv, width, false)?;
                 let part = |index: usize| Projection::starting_at(&qkv, index.saturating_mul(width));
                 let out = self.attention.attend([part(0), part(1), part(2)], reach, cx)?;
                 cx.recycle(qkv);
@@ -169,6 +185,8 @@ impl SelfAttention {
                 let value = value.forward(x, cx)?;
                 rotated(&mut query, 0)?;
                 rotated(&mut key, 0)?;
+                scaled(&mut query, 0, true)?;
+                scaled(&mut key, 0, false)?;
                 let out = self.attention.attend([whole(&query), whole(&key), whole(&value)], reach, cx)?;
                 [query, key, value].into_iter().for_each(|matrix| cx.recycle(matrix));
                 Ok(out)

@@ -8,7 +8,8 @@ use crate::kernels::depthwise::DepthwiseConvolution;
 use crate::network::Context;
 use crate::scope::{Parameter, Scope};
 
-/// Computes `torch.nn.Conv2d` with zero padding, of one group, of several, or of as many as there are channels (depth-wise).
+/// Computes `torch.nn.Conv2d` with zero padding, of one group, of several, or of as many as there are channels (depth-wise); or
+/// timm's `Conv2dSame`, which pads by the size of what it reads.
 #[derive(Debug, Clone)]
 pub struct Conv2d {
     weight: Parameter,
@@ -16,6 +17,7 @@ pub struct Conv2d {
     window: Window,
     groups: usize,
     is_depthwise: bool,
+    pads_same: bool,
 }
 
 impl Conv2d {
@@ -56,7 +58,7 @@ impl Conv2d {
         let weight = scope.weight("weight", &[outputs, channels / groups, high, wide])?;
         let bias = has_bias.then(|| scope.parameter("bias", &[outputs])).transpose()?;
         let is_depthwise = groups > 1 && groups == channels && groups == outputs;
-        Ok(Self { weight, bias, window, groups, is_depthwise })
+        Ok(Self { weight, bias, window, groups, is_depthwise, pads_same: false })
     }
 
     /// Registers `weight` [channels, 1, kernel height, kernel width] and, if it has one, `bias` `[channels]`, of a
@@ -76,31 +78,40 @@ impl Conv2d {
         })
     }
 
+    /// Returns the convolution with TensorFlow's padding `SAME` in place of the window's, or as it is.
+    #[must_use]
+    pub fn padded_same(self, pads_same: bool) -> Self {
+        Self { pads_same, ..self }
+    }
+
+    /// Returns the window with the padding that it has on a grid.
+    fn window_on(&self, grid: Grid<'_>) -> Window {
+        let (_, height, width) = grid.sizes();
+        if self.pads_same { self.window.padded_same(height, width) } else { self.window }
+    }
+
     /// Convolves a grid of channels.
     ///
     /// # Errors
     /// Returns [`ForwardError`] when a tensor is missing, or the grid has other channels or is smaller than the kernel.
     pub fn forward(&self, grid: Grid<'_>, cx: &mut Context<'_>) -> Result<FeatureMap, ForwardError> {
+        let window = self.window_on(grid);
         if self.is_depthwise {
             let addend = match &self.bias {
                 Some(bias) => bias.read(cx.weights())?,
                 None => vec![0.0; grid.channels()],
             };
             let kernels = self.weight.read(cx.weights())?;
-            return self.each_channel(
-                &DepthwiseConvolution::new(&kernels, None, addend, self.window)?,
-                grid,
-                cx,
-            );
+            return self.each_channel(&DepthwiseConvolution::new(&kernels, None, addend, window)?, grid, cx);
         }
         let (_, high, wide) = grid.sizes();
-        let (high, wide) = self.window.output_size(high, wide).unwrap_or((0, 0));
+        let (high, wide) = window.output_size(high, wide).unwrap_or((0, 0));
         let (shape, rows) = (self.weight.shape(), high.saturating_mul(wide));
         let length = shape.iter().skip(1).fold(rows, |product, &size| product.saturating_mul(size));
         let mut patches = cx.scratch(length);
         let mut tokens = cx.scratch(shape.first().map_or(0, |&outputs| rows.saturating_mul(outputs)));
         let (weights, bias) = (cx.weights(), self.bias.as_ref());
-        let convolution = Convolution::load(weights, &self.weight, bias, self.window, self.groups)?;
+        let convolution = Convolution::load(weights, &self.weight, bias, window, self.groups)?;
         let (height, width) = convolution.apply(grid, &mut patches, &mut tokens)?;
         cx.recycle(patches);
         Ok(FeatureMap { tokens, height, width })
@@ -118,7 +129,8 @@ impl Conv2d {
     ) -> Result<FeatureMap, ForwardError> {
         let kernels = self.weight.read(cx.weights())?;
         let folded = norm.folded(cx)?;
-        let kernel = DepthwiseConvolution::new(&kernels, Some(&folded.factors), folded.addend, self.window)?;
+        let window = self.window_on(grid);
+        let kernel = DepthwiseConvolution::new(&kernels, Some(&folded.factors), folded.addend, window)?;
         self.each_channel(&kernel, grid, cx)
     }
 

@@ -69,6 +69,11 @@ pub struct PositionBias {
 }
 
 impl PositionBias {
+    /// Returns the biases of these heads for a window of `side` × `side` tokens, each a table with a row for each vertical distance.
+    pub(super) fn of_window(heads: Vec<Vec<f32>>, side: usize) -> Self {
+        Self { heads, grid: (side, side), has_class_token: false }
+    }
+
     /// Returns the sum of two tables for the same grid, of which one may be missing.
     pub fn sum(one: Option<Self>, other: Option<&Self>) -> Option<Self> {
         match (one, other) {

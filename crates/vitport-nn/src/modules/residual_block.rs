@@ -1,4 +1,4 @@
-//! Defines ResNet's block.
+//! Defines ResNet's block, of which MobileNet's inverted one is made of the same parts.
 
 use super::batch_norm::BatchNorm2d;
 use super::conv2d::Conv2d;
@@ -35,6 +35,12 @@ impl ConvNorm {
         Ok(Self { conv, norm: BatchNorm2d::new(&scope.pp(norm), outputs, eps)?, activation })
     }
 
+    /// Returns the layers with TensorFlow's padding `SAME` in place of the window's, or as they are.
+    #[must_use]
+    pub fn padded_same(self, pads_same: bool) -> Self {
+        Self { conv: self.conv.padded_same(pads_same), ..self }
+    }
+
     /// Returns the map that comes out.
     ///
     /// # Errors
@@ -46,25 +52,33 @@ impl ConvNorm {
 }
 
 /// Computes act(layers(x) + shortcut(x)), with a squeeze and excitation before the last layer if there is one (He et al. 2015,
-/// arXiv:1512.03385, figure 5; Radosavovic et al. 2020, arXiv:2003.13678, figure 4).
+/// arXiv:1512.03385, figure 5; Radosavovic et al. 2020, arXiv:2003.13678, figure 4), or act(layers(x)) (Tan and Le 2019,
+/// arXiv:1905.11946, where channels or the size change).
 #[derive(Debug, Clone)]
 pub struct ResidualBlock {
     layers: Vec<ConvNorm>,
     excite: Option<SqueezeExcite>,
     shortcut: Option<ConvNorm>,
+    adds: bool,
     activation: Activation,
 }
 
 impl ResidualBlock {
     /// Puts the layers together. Without a shortcut, x itself is added.
     pub fn new(layers: Vec<ConvNorm>, shortcut: Option<ConvNorm>, activation: Activation) -> Self {
-        Self { layers, excite: None, shortcut, activation }
+        Self { layers, excite: None, shortcut, adds: true, activation }
     }
 
     /// Returns the block with a squeeze and excitation, or without.
     #[must_use]
     pub fn excited(self, excite: Option<SqueezeExcite>) -> Self {
         Self { excite, ..self }
+    }
+
+    /// Returns the block that adds its shortcut, or nothing.
+    #[must_use]
+    pub fn adding(self, adds: bool) -> Self {
+        Self { adds, ..self }
     }
 
     /// Returns the map that comes out.
@@ -83,6 +97,11 @@ impl ResidualBlock {
             if let Some(reached) = branch.replace(next) {
                 cx.recycle(reached.tokens);
             }
+        }
+        if let Some(mut out) = branch.take_if(|_| !self.adds) {
+            cx.recycle(map.tokens);
+            self.activation.apply(&mut out.tokens);
+            return Ok(out);
         }
         let shortcut = match &self.shortcut {
             Some(shortcut) => {

@@ -1,4 +1,5 @@
-//! Defines the network that ResNet and RegNet are: a convolution, stages of residual blocks, the mean over positions, and a linear layer.
+//! Defines the network that ResNet, RegNet and EfficientNet are: a convolution, stages of residual blocks, perhaps another convolution,
+//! the mean over positions, and a linear layer.
 
 use super::feature_map::FeatureMap;
 use super::head::outputs_of_head;
@@ -50,13 +51,14 @@ pub struct ResidualNames {
     pub outputs: [&'static str; 2],
 }
 
-/// Computes head(mean(stages(pool(stem(x))))), for an image of any size (He et al. 2015, arXiv:1512.03385, table 1; Radosavovic et
+/// Computes head(mean(last(stages(pool(stem(x)))))), for an image of any size (He et al. 2015, arXiv:1512.03385, table 1; Radosavovic et
 /// al. 2020, arXiv:2003.13678, figure 3).
 #[derive(Debug, Clone)]
 pub struct ResidualNetwork {
     stem: ConvNorm,
     pool: Option<MaxPool2d>,
     stages: Vec<Vec<ResidualBlock>>,
+    last: Option<(&'static str, ConvNorm)>,
     head: Option<Linear>,
     names: ResidualNames,
 }
@@ -70,7 +72,13 @@ impl ResidualNetwork {
         head: Option<Linear>,
         names: ResidualNames,
     ) -> Self {
-        Self { stem, pool, stages, head, names }
+        Self { stem, pool, stages, last: None, head, names }
+    }
+
+    /// Returns the network with a convolution after its stages, and the name of the map that comes out of it.
+    #[must_use]
+    pub fn ending_in(self, name: &'static str, last: ConvNorm) -> Self {
+        Self { last: Some((name, last)), ..self }
     }
 
     fn map(&self, pixels: &Pixels, cx: &mut Context<'_>) -> Result<FeatureMap, ForwardError> {
@@ -86,6 +94,11 @@ impl ResidualNetwork {
                 map = block.forward(map, cx)?;
                 cx.trace(&(self.names.block)(stage, number), &map.tokens);
             }
+        }
+        if let Some((name, last)) = &self.last {
+            let out = last.forward(map.grid()?, cx)?;
+            cx.recycle(std::mem::replace(&mut map, out).tokens);
+            cx.trace(name, &map.tokens);
         }
         Ok(map)
     }

@@ -2,6 +2,7 @@
 //! (Liu et al. 2021, arXiv:2103.14030).
 
 use super::attention::{Positions, SelfAttention};
+use super::continuous_position::ContinuousPositionBias;
 use super::feature_map::FeatureMap;
 use super::relative_position::{PositionBias, RelativePositionBias};
 use crate::error::ForwardError;
@@ -9,23 +10,36 @@ use crate::kernels::attention::ScoreBias;
 use crate::matrix::Matrix;
 use crate::network::Context;
 
-/// Is added to the scores of tokens that a shift has brought into one window from opposite edges of the map.
-const APART: f32 = -100.0;
+/// Says where the bias of each distance of two tokens comes from.
+#[derive(Debug, Clone)]
+pub enum WindowTable {
+    /// Means that it is learned for windows of one size.
+    Learned(RelativePositionBias),
+    /// Means that it is computed. Where the map is smaller than a window, the window is as large as the map.
+    Computed(ContinuousPositionBias),
+}
 
-/// Computes self-attention in square windows of a map, with a learned bias for each distance of two tokens.
+/// Computes self-attention in square windows of a map, with a bias for each distance of two tokens.
 #[derive(Debug, Clone)]
 pub struct WindowAttention {
     attention: SelfAttention,
-    table: RelativePositionBias,
+    table: WindowTable,
     window: usize,
     shift: usize,
+    apart: f32,
 }
 
 impl WindowAttention {
     /// Puts the layers together, for windows of `window` × `window` tokens that are moved down and right by `shift` of them. The
-    /// table is one for a grid of a window's size without a class token.
-    pub fn new(attention: SelfAttention, table: RelativePositionBias, window: usize, shift: usize) -> Self {
-        Self { attention, table, window, shift }
+    /// table is one for a grid of a window's size without a class token. `apart` is added to the scores of tokens that a shift has
+    /// brought into one window from opposite edges of the map.
+    pub fn new(
+        attention: SelfAttention,
+        table: WindowTable,
+        [window, shift]: [usize; 2],
+        apart: f32,
+    ) -> Self {
+        Self { attention, table, window, shift, apart }
     }
 
     /// Lets the tokens of each window attend to each other; the rows of the result are the map's. Windows that are as large as
@@ -34,7 +48,11 @@ impl WindowAttention {
     /// # Errors
     /// Returns [`ForwardError`] when a tensor is missing, or the map is not a whole number of windows.
     pub fn forward(&self, map: &FeatureMap, cx: &mut Context<'_>) -> Result<Matrix, ForwardError> {
-        let (window, height, width) = (self.window, map.height, map.width);
+        let (height, width) = (map.height, map.width);
+        let window = match &self.table {
+            WindowTable::Learned(_) => self.window,
+            WindowTable::Computed(_) => self.window.min(height).min(width),
+        };
         let is_whole = |edge: usize| window > 0 && edge > 0 && edge.is_multiple_of(window);
         if !is_whole(height) || !is_whole(width) {
             let detail = format!("a map of {height} × {width} for windows of {window}");
@@ -44,8 +62,13 @@ impl WindowAttention {
         let places = places([height, width], window, shift);
         let order: Vec<usize> = places.iter().map(|place| place.row).collect();
         let windows = rows(&map.tokens, &order, cx)?;
+        let table = match &self.table {
+            WindowTable::Learned(table) => table.read(cx)?,
+            WindowTable::Computed(table) => table.of_window(window, cx)?,
+        };
         let bias = WindowBias {
-            table: self.table.read(cx)?,
+            table,
+            apart: self.apart,
             tokens: window.saturating_mul(window),
             regions: (shift > 0).then(|| places.iter().map(|place| place.region).collect()),
         };
@@ -111,6 +134,8 @@ pub(super) fn rows(x: &Matrix, order: &[usize], cx: &mut Context<'_>) -> Result<
 #[derive(Debug)]
 pub struct WindowBias {
     table: PositionBias,
+    /// Is added where tokens come from different regions.
+    apart: f32,
     /// Counts the tokens of a window.
     tokens: usize,
     /// Gives the region of each token, where windows are shifted.
@@ -137,7 +162,7 @@ impl ScoreBias for WindowBias {
         let own = of_window.get(within);
         for (score, region) in scores.iter_mut().zip(of_window) {
             if Some(region) != own {
-                *score += APART;
+                *score += self.apart;
             }
         }
     }

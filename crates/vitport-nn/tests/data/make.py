@@ -14,11 +14,14 @@ import torch
 from safetensors.torch import save_file
 from timm.layers.grn import GlobalResponseNorm
 from timm.layers.pos_embed_sincos import RotaryEmbeddingDinoV3
+from timm.models._efficientnet_blocks import DepthwiseSeparableConv, InvertedResidual, SqueezeExcite
 from timm.models.beit import Attention as BeitAttention
 from timm.models.beit import Block as BeitBlock
 from timm.models.beit import RelativePositionBias
 from timm.models.eva import EvaAttention
 from timm.models.swin_transformer import PatchMerging, SwinTransformerBlock
+from timm.models.swin_transformer_v2 import PatchMerging as PatchMergingV2
+from timm.models.swin_transformer_v2 import SwinTransformerV2Block
 from timm.models.vision_transformer import Attention, Block
 from torch import nn
 from torch.nn import functional as F
@@ -40,6 +43,7 @@ ACTIVATIONS = {
     "sigmoid": nn.Sigmoid,
     "tanh": nn.Tanh,
     "relu": nn.ReLU,
+    "relu6": nn.ReLU6,
     "hard_sigmoid": nn.Hardsigmoid,
     "hard_swish": nn.Hardswish,
     "mish": nn.Mish,
@@ -124,6 +128,28 @@ def conv(case, groups, outputs, bias):
 def make_conv2d(case):
     module = filled(conv(case, case["groups"], case["outputs"], case["bias"]))
     return on_a_map(case, module, case["channels"])
+
+
+def make_conv2d_same(case):
+    """timm's convolution with TensorFlow's padding."""
+    window = dict(stride=tuple(case["stride"]), groups=case["groups"], bias=case["bias"])
+    module = timm.layers.Conv2dSame(case["channels"], case["outputs"], tuple(case["kernel"]), **window)
+    return on_a_map(case, filled(module), case["channels"])
+
+
+class OneMoreBehind(nn.Conv2d):
+    """A convolution that is padded with one more row below and one more column right than above and left."""
+
+    def forward(self, x):
+        above, left = self.padding
+        x = F.pad(x, (left, left + 1, above, above + 1))
+        return F.conv2d(x, self.weight, self.bias, self.stride, 0, 1, self.groups)
+
+
+def make_conv2d_one_more_behind(case):
+    window = [case[key] for key in ("kernel", "stride", "padding")]
+    module = OneMoreBehind(case["channels"], case["outputs"], *window, groups=case["groups"], bias=case["bias"])
+    return on_a_map(case, filled(module), case["channels"])
 
 
 def make_conv2d_norm(case):
@@ -352,6 +378,26 @@ def make_biased_block(case):
     return {"x": x}, module, module(x[None])[0]
 
 
+def make_inverted_block(case):
+    """EfficientNet's block, with an expansion or without, as timm pads it."""
+    sizes = dict(
+        dw_kernel_size=case["kernel"], stride=case["stride"], pad_type="same", act_layer=ACTIVATIONS[case["activation"]],
+        norm_layer=functools.partial(timm.layers.BatchNormAct2d, eps=case["eps"]),
+    )
+    if case["reduced"]:
+        ratio = case["reduced"] / case["channels"] / case["expansion"]
+        sizes["se_layer"] = functools.partial(SqueezeExcite, rd_ratio=ratio, rd_round_fn=round)
+    if case["expansion"] == 1:
+        block = DepthwiseSeparableConv(case["channels"], case["outputs"], **sizes)
+    else:
+        block = InvertedResidual(case["channels"], case["outputs"], exp_ratio=case["expansion"], **sizes)
+    assert block.has_skip == case["adds"]
+    for module in block.modules():
+        if hasattr(module, "inplace"):
+            module.inplace = False
+    return on_a_map(case, filled(block), case["channels"])
+
+
 def make_window_block(case):
     channels, grid = case["channels"], (case["height"], case["width"])
     block = SwinTransformerBlock(
@@ -363,9 +409,37 @@ def make_window_block(case):
     return {"x": x[0].flatten(0, 1)}, block, block(x)[0].flatten(0, 1)
 
 
+def make_window_v2_block(case):
+    channels, grid = case["channels"], (case["height"], case["width"])
+    block = SwinTransformerV2Block(
+        channels, grid, num_heads=case["heads"], window_size=case["window"], shift_size=case["shift"],
+        mlp_ratio=case["hidden"] / channels, norm_layer=functools.partial(nn.LayerNorm, eps=case["eps"]),
+        pretrained_window_size=case["pretrained"],
+    )
+    x = random(1, *grid, channels)
+    block = filled(block)
+    # One head at the largest factor, the others below.
+    block.attn.logit_scale.copy_(torch.linspace(5.0, 1.0, case["heads"])[:, None, None])
+    block.attn.k_bias.zero_()
+    # These are computed in float32, too large an error for what is compared here.
+    block.attn.register_buffer("relative_coords_table", coordinates(block.attn), persistent=False)
+    return {"x": x[0].flatten(0, 1)}, block, block(x)[0].flatten(0, 1)
+
+
+def coordinates(attention):
+    table = attention._make_pair_wise_relative_positions(dtype=torch.float32)[0]
+    side, pretrained = attention.window_size[0], attention.pretrained_window_size[0]
+    at = torch.arange(-(side - 1), side).double() / max((pretrained or side) - 1, 1) * 8
+    at = torch.sign(at) * torch.log2(at.abs() + 1) / 3
+    exact = torch.stack(torch.meshgrid(at, at, indexing="ij"), dim=-1)[None]
+    assert (exact - table).abs().max() < 1e-6
+    return exact
+
+
 def make_patch_merging(case):
     norm = functools.partial(nn.LayerNorm, eps=case["eps"])
-    merging = filled(PatchMerging(case["channels"], case["outputs"], norm_layer=norm))
+    kind = PatchMerging if case["normalized_first"] else PatchMergingV2
+    merging = filled(kind(case["channels"], case["outputs"], norm_layer=norm))
     x = random(1, case["height"], case["width"], case["channels"])
     return {"x": x[0].flatten(0, 1)}, merging, merging(x)[0].flatten(0, 1)
 

@@ -3,12 +3,12 @@
 use serde::Deserialize;
 use serde_json::Value;
 use vitport_nn::{
-    Activation, Attention, AttentionPool, AvgPool2d, BatchNorm2d, BiasedBlocks, Context, Conv2d, ConvNorm,
-    EncoderBlock, FeatureMap, FeedForward, ForwardError, Gate, GatedMlp, GlobalResponseNorm, Grid,
-    GridLayout, Heads, LayerNorm, LayerScale, Linear, Matrix, MaxPool2d, Mlp, Norm, PatchEmbed, PatchMerging,
-    Pixels, PoolQkv, PositionBias, Positions, Qkv, RelativePositionBias, ResidualBlock, RmsNorm, Rotation,
-    Scope, SelfAttention, SqueezeExcite, Window, WindowAttention, WindowBlock, mean_of_rows, on_the_pool,
-    prepend,
+    Activation, Attention, AttentionPool, AvgPool2d, BatchNorm2d, BiasedBlocks, Context,
+    ContinuousPositionBias, Conv2d, ConvNorm, CosineScale, EncoderBlock, FeatureMap, FeedForward,
+    ForwardError, Gate, GatedMlp, GlobalResponseNorm, Grid, GridLayout, Heads, LayerNorm, LayerScale, Linear,
+    Matrix, MaxPool2d, Mlp, Norm, PatchEmbed, PatchMerging, Pixels, PoolQkv, PositionBias, Positions, Qkv,
+    RelativePositionBias, ResidualBlock, RmsNorm, Rotation, Scope, SelfAttention, SqueezeExcite, Window,
+    WindowAttention, WindowBlock, WindowTable, mean_of_rows, on_the_pool, prepend,
 };
 
 use crate::case::Case;
@@ -40,6 +40,22 @@ enum Module {
         activation: String,
     },
     Conv2d {
+        channels: usize,
+        outputs: usize,
+        groups: usize,
+        bias: bool,
+        layout: String,
+    },
+    Conv2dSame {
+        channels: usize,
+        outputs: usize,
+        groups: usize,
+        kernel: (usize, usize),
+        stride: (usize, usize),
+        bias: bool,
+        layout: String,
+    },
+    Conv2dOneMoreBehind {
         channels: usize,
         outputs: usize,
         groups: usize,
@@ -151,13 +167,34 @@ enum Module {
         hidden: usize,
         eps: f64,
     },
+    WindowV2Block {
+        channels: usize,
+        heads: usize,
+        window: usize,
+        shift: usize,
+        hidden: usize,
+        eps: f64,
+        pretrained: usize,
+    },
     PatchMerging {
         channels: usize,
         outputs: usize,
         eps: f64,
+        normalized_first: bool,
     },
     GlobalResponseNorm {
         features: Vec<usize>,
+        eps: f64,
+    },
+    InvertedBlock {
+        channels: usize,
+        outputs: usize,
+        expansion: usize,
+        kernel: usize,
+        stride: usize,
+        reduced: usize,
+        adds: bool,
+        activation: String,
         eps: f64,
     },
     ResidualBlock {
@@ -182,6 +219,7 @@ fn activation(name: &str) -> Activation {
         "sigmoid" => Activation::Sigmoid,
         "tanh" => Activation::Tanh,
         "relu" => Activation::Relu,
+        "relu6" => Activation::Relu6,
         "hard_sigmoid" => Activation::HardSigmoid,
         "hard_swish" => Activation::HardSwish,
         "mish" => Activation::Mish,
@@ -193,12 +231,16 @@ fn heads(count: usize, width: usize, scale: f32) -> Heads {
     Heads { scale, ..Heads::of_width(count, width) }
 }
 
-fn fused_with_biases(root: &Scope, width: usize, count: usize) -> Result<SelfAttention, ForwardError> {
-    let qkv = Qkv::FusedWithBiases {
+fn fused_qkv(root: &Scope, width: usize) -> Result<Qkv, ForwardError> {
+    Ok(Qkv::FusedWithBiases {
         layer: Linear::new(&root.pp("qkv"), width, 3 * width, false)?,
         query_bias: root.parameter("q_bias", &[width])?,
         value_bias: root.parameter("v_bias", &[width])?,
-    };
+    })
+}
+
+fn fused_with_biases(root: &Scope, width: usize, count: usize) -> Result<SelfAttention, ForwardError> {
+    let qkv = fused_qkv(root, width)?;
     let proj = Linear::new(&root.pp("proj"), width, width, true)?;
     Ok(SelfAttention::new(qkv, Heads::of_width(count, width), proj))
 }
@@ -213,7 +255,14 @@ impl Case {
             kernel: self.parameter("kernel"),
             stride: self.parameter("stride"),
             padding: self.parameter("padding"),
+            extra: (0, 0),
         }
+    }
+
+    fn grid(&self, channels: usize, layout: &str) -> Result<Grid<'_>, ForwardError> {
+        let layout = if layout == "planar" { GridLayout::Planar } else { GridLayout::Interleaved };
+        let (height, width) = (self.parameter("height"), self.parameter("width"));
+        Grid::new(self.values("x"), channels, height, width, layout)
     }
 
     fn map(&self) -> FeatureMap {
@@ -260,10 +309,17 @@ impl Module {
             }
             Self::Conv2d { channels, outputs, groups, bias, layout } => {
                 let layer = Conv2d::grouped(&root, channels, outputs, groups, case.window(), bias)?;
-                let layout = if layout == "planar" { GridLayout::Planar } else { GridLayout::Interleaved };
-                let (height, width) = (case.parameter("height"), case.parameter("width"));
-                let grid = Grid::new(case.values("x"), channels, height, width, layout)?;
-                Ok(layer.forward(grid, cx)?.tokens)
+                Ok(layer.forward(case.grid(channels, &layout)?, cx)?.tokens)
+            }
+            Self::Conv2dSame { channels, outputs, groups, kernel, stride, bias, layout } => {
+                let window = Window { kernel, stride, padding: (0, 0), extra: (0, 0) };
+                let layer = Conv2d::grouped(&root, channels, outputs, groups, window, bias)?;
+                Ok(layer.padded_same(true).forward(case.grid(channels, &layout)?, cx)?.tokens)
+            }
+            Self::Conv2dOneMoreBehind { channels, outputs, groups, bias, layout } => {
+                let window = case.window().one_more_behind();
+                let layer = Conv2d::grouped(&root, channels, outputs, groups, window, bias)?;
+                Ok(layer.forward(case.grid(channels, &layout)?, cx)?.tokens)
             }
             Self::Conv2dNorm { channels, eps } => {
                 let layer = Conv2d::depthwise(&root.pp("conv"), channels, case.window(), false)?;
@@ -471,6 +527,45 @@ impl Module {
                 blocks.forward(&mut x, |index| index.to_string(), cx)?;
                 Ok(x)
             }
+            Self::InvertedBlock {
+                channels,
+                outputs,
+                expansion,
+                kernel,
+                stride,
+                reduced,
+                adds,
+                activation: name,
+                eps,
+            } => {
+                let (act, none) = (activation(&name), Activation::Identity);
+                let (hidden, one) = (channels * expansion, Window::square(1, 1, 0));
+                let layer = |conv: &str, norm: &str, sizes, window, act| {
+                    ConvNorm::named(&root, [conv, norm], sizes, window, eps, act)
+                };
+                let depthwise = |norm: &str| {
+                    layer("conv_dw", norm, [hidden, hidden, hidden], Window::centered(kernel, stride), act)
+                };
+                let layers = if expansion == 1 {
+                    vec![
+                        depthwise("bn1")?.padded_same(true),
+                        layer("conv_pw", "bn2", [hidden, outputs, 1], one, none)?,
+                    ]
+                } else {
+                    vec![
+                        layer("conv_pw", "bn1", [channels, hidden, 1], one, act)?,
+                        depthwise("bn2")?.padded_same(true),
+                        layer("conv_pwl", "bn3", [hidden, outputs, 1], one, none)?,
+                    ]
+                };
+                let excite = || {
+                    let (names, acts) = (["conv_reduce", "conv_expand"], [act, Activation::Sigmoid]);
+                    SqueezeExcite::named(&root.pp("se"), names, [hidden, reduced], acts)
+                };
+                let block = ResidualBlock::new(layers, None, none).adding(adds);
+                let block = block.excited((reduced > 0).then(excite).transpose()?);
+                Ok(block.forward(case.map(), cx)?.tokens)
+            }
             Self::WindowBlock { channels, heads, window, shift, hidden, eps } => {
                 let attn = root.pp("attn");
                 let linear = |name: &str, outputs| Linear::new(&attn.pp(name), channels, outputs, true);
@@ -482,17 +577,39 @@ impl Module {
                 let (sizes, names) = ([channels, hidden, channels], ["mlp.fc1", "mlp.fc2"]);
                 let block = WindowBlock::new(
                     [norm("norm1")?, norm("norm2")?],
-                    WindowAttention::new(attention, table, window, shift),
+                    WindowAttention::new(attention, WindowTable::Learned(table), [window, shift], -100.0),
                     Mlp::with_biases(Linear::new, &root, names, sizes, Activation::Gelu)?,
                 );
                 let mut map = case.map();
                 block.forward(&mut map, cx)?;
                 Ok(map.tokens)
             }
-            Self::PatchMerging { channels, outputs, eps } => {
-                let norm = LayerNorm::new(&root.pp("norm"), 4 * channels, eps)?;
+            Self::WindowV2Block { channels, heads: count, window, shift, hidden, eps, pretrained } => {
+                let attn = root.pp("attn");
+                let names = ["cpb_mlp.0", "cpb_mlp.2"];
+                let table = ContinuousPositionBias::named(&attn, names, [512, count], pretrained)?;
+                let attention = SelfAttention::new(
+                    fused_qkv(&attn, channels)?,
+                    heads(count, channels, 1.0),
+                    Linear::new(&attn.pp("proj"), channels, channels, true)?,
+                );
+                let attention = attention.of_cosines(CosineScale::new(&attn, count)?);
+                let norm = |name: &str| LayerNorm::new(&root.pp(name), channels, eps);
+                let (sizes, names) = ([channels, hidden, channels], ["mlp.fc1", "mlp.fc2"]);
+                let block = WindowBlock::new(
+                    [norm("norm1")?, norm("norm2")?],
+                    WindowAttention::new(attention, WindowTable::Computed(table), [window, shift], -100.0),
+                    Mlp::with_biases(Linear::new, &root, names, sizes, Activation::Gelu)?,
+                );
+                let mut map = case.map();
+                block.normalized_after().forward(&mut map, cx)?;
+                Ok(map.tokens)
+            }
+            Self::PatchMerging { channels, outputs, eps, normalized_first } => {
+                let normed = if normalized_first { 4 * channels } else { outputs };
+                let norm = LayerNorm::new(&root.pp("norm"), normed, eps)?;
                 let reduction = Linear::new(&root.pp("reduction"), 4 * channels, outputs, false)?;
-                Ok(PatchMerging::new(norm, reduction, true).forward(case.map(), cx)?.tokens)
+                Ok(PatchMerging::new(norm, reduction, normalized_first).forward(case.map(), cx)?.tokens)
             }
             Self::GlobalResponseNorm { features, eps } => {
                 GlobalResponseNorm::new(&root, &features, eps)?.forward(case.matrix("x"), cx)

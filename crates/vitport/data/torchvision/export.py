@@ -128,15 +128,14 @@ def vision_transformer(net):
 
 
 def swin_transformer(net):
-    """The fields that timm's SwinTransformer has; none for the second version, which has other blocks."""
+    """The fields that timm's SwinTransformer has, or SwinTransformerV2."""
     stages = [net.features[i] for i in (1, 3, 5, 7)]
     block, first = stages[0][0], net.features[0][0]
-    if isinstance(block, SwinTransformerBlockV2):
-        return None
+    is_second = isinstance(block, SwinTransformerBlockV2)
     norms = {module.eps for module in net.modules() if isinstance(module, torch.nn.LayerNorm)}
     assert isinstance(block.mlp[1], torch.nn.GELU) and block.mlp[1].approximate == "none"
     [eps], [window] = norms, {size for stage in stages for each in stage for size in each.attn.window_size}
-    return "swin_transformer/SwinTransformer", {
+    fields = {
         "embed_dim": first.out_channels,
         "depths": [len(stage) for stage in stages],
         "num_heads": [stage[0].attn.num_heads for stage in stages],
@@ -150,6 +149,11 @@ def swin_transformer(net):
         "norm_eps": eps,
         "global_pool": "avg",
     }
+    if not is_second:
+        return "swin_transformer/SwinTransformer", fields
+    del fields["head_dim"]
+    fields |= {"pretrained_window_sizes": [0] * len(stages), "act_layer": "gelu"}
+    return "swin_transformer_v2/SwinTransformerV2", fields
 
 
 FAMILIES = {

@@ -16,7 +16,7 @@ NAMES = [
     "ViTConfig", "CvtConfig", "CLIPVisionConfig", "ConvNextConfig", "SiglipVisionConfig", "SiglipConfig", "IJepaConfig",
     "Aimv2VisionConfig", "InternVLVisionConfig", "RadioConfig", "Tipsv2VisionConfig", "BeitConfig", "Dinov2Config",
     "Dinov2WithRegistersConfig", "DeiTConfig", "DINOv3ViTConfig", "ConvNextV2Config", "ResNetConfig",
-    "RegNetConfig", "SwinConfig",
+    "RegNetConfig", "SwinConfig", "EfficientNetConfig", "Swinv2Config",
 ]
 CLASSES = [getattr(transformers, name) for name in NAMES if hasattr(transformers, name)]
 MAJOR = transformers.__version__.partition(".")[0]

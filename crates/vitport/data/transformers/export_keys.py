@@ -42,6 +42,8 @@ FAMILIES = {
     "resnet": ("resnet", "ResNetConfig"),
     "regnet": ("regnet", "RegNetConfig"),
     "swin": ("swin", "SwinConfig"),
+    "efficientnet": ("efficientnet", "EfficientNetConfig"),
+    "swinv2": ("swinv2", "Swinv2Config"),
 }
 CONFIGS = {key: name for key, (_, name) in FAMILIES.items() if hasattr(transformers, name)}
 FAMILY = {key: folder for key, (folder, _) in FAMILIES.items()}

@@ -128,8 +128,8 @@ impl Segment<'_> {
                     Part::ShiftedColumns { tensor, .. } => {
                         cast(target, tensor, Some(Change::Columns(operand)), skipped, audit, out, scratch)
                     }
-                    Part::Ones { .. } => {
-                        ones(target.dtype, out);
+                    Part::Repeated { number, .. } => {
+                        repeated(target.dtype, *number, out);
                         Ok(())
                     }
                     Part::Zeros { .. } => {
@@ -180,7 +180,7 @@ fn cast(
 
 /// Fills `out` with the elements of an identity matrix of `rows` rows, from element `first` on.
 fn identity(dtype: Dtype, rows: u64, first: u64, out: &mut [u8]) {
-    let one = one(dtype);
+    let one = bytes_of(dtype, 1);
     out.fill(0);
     let step = rows.saturating_add(1);
     let until_next = (step - first % step) % step;
@@ -205,26 +205,30 @@ fn window_distances(side: u64, first: u64, out: &mut [u8]) {
     }
 }
 
-/// Fills `out` with ones.
-fn ones(dtype: Dtype, out: &mut [u8]) {
-    let one = one(dtype);
+/// Fills `out` with a number.
+fn repeated(dtype: Dtype, number: u8, out: &mut [u8]) {
+    let bytes = bytes_of(dtype, number);
     for slot in out.chunks_mut(size(dtype)) {
-        let (number, rest) = slot.split_at_mut(one.len().min(slot.len()));
-        number.copy_from_slice(one.get(..number.len()).unwrap_or_default());
+        let (value, rest) = slot.split_at_mut(bytes.len().min(slot.len()));
+        value.copy_from_slice(bytes.get(..value.len()).unwrap_or_default());
         rest.fill(0);
     }
 }
 
-/// Returns the bytes of 1, without zeros that follow them.
-fn one(dtype: Dtype) -> SmallVec<[u8; 8]> {
+/// Returns the bytes of a whole number, without zeros that follow them. Numbers of eight bits are rounded.
+fn bytes_of(dtype: Dtype, number: u8) -> SmallVec<[u8; 8]> {
     match dtype {
-        Dtype::F64 => SmallVec::from_slice(&1f64.to_le_bytes()),
-        Dtype::F32 | Dtype::C64 => SmallVec::from_slice(&1f32.to_le_bytes()),
-        Dtype::F16 => SmallVec::from_slice(&half::f16::ONE.to_le_bytes()),
-        Dtype::BF16 => SmallVec::from_slice(&half::bf16::ONE.to_le_bytes()),
-        Dtype::F8E4M3 => SmallVec::from_slice(&[0x38]),
-        Dtype::F8E5M2 => SmallVec::from_slice(&[0x3c]),
-        _ => SmallVec::from_slice(&[1]),
+        Dtype::F64 => SmallVec::from_slice(&f64::from(number).to_le_bytes()),
+        Dtype::F32 | Dtype::C64 => SmallVec::from_slice(&f32::from(number).to_le_bytes()),
+        Dtype::F16 => SmallVec::from_slice(&half::f16::from(number).to_le_bytes()),
+        Dtype::BF16 => SmallVec::from_slice(&half::bf16::from(number).to_le_bytes()),
+        // The sign and exponent of a wider number, of which the fraction is cut off.
+        Dtype::F8E4M3 if number > 0 => {
+            let bits = f32::from(number).to_bits() >> 20;
+            SmallVec::from_slice(&[(bits.wrapping_sub((127 - 7) << 3) & 0x7f) as u8])
+        }
+        Dtype::F8E5M2 => SmallVec::from_slice(&[half::f16::from(number).to_le_bytes()[1]]),
+        _ => SmallVec::from_slice(&[number]),
     }
 }
 

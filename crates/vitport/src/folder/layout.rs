@@ -203,7 +203,7 @@ fn check(target: &Target) -> Result<()> {
                 let fits = columns == Some(addends.elements()) && addends.shape.len() == 1;
                 fits.then(|| tensor.elements())
             }
-            Part::Zeros { elements } | Part::Ones { elements } => Some(*elements),
+            Part::Zeros { elements } | Part::Repeated { elements, .. } => Some(*elements),
             Part::Identity { size } => size.checked_mul(*size),
             Part::WindowDistances { side } => side.checked_pow(4),
         };

@@ -59,6 +59,11 @@ pub trait Framework: Sync {
         None
     }
 
+    /// Returns the published weights of networks that are those of one of timm's modules and are not timm's own.
+    fn weights_like(&self, _module: &str) -> Vec<&'static Tag> {
+        Vec::new()
+    }
+
     /// Returns every model that it publishes.
     fn known_models(&self) -> Box<dyn Iterator<Item = KnownModel>>;
 }
@@ -154,6 +159,11 @@ pub(super) fn unknown_name(name: &str) -> FactError {
 /// Returns the published weights of an architecture, the default first.
 pub(super) fn tags_of(architecture: &str) -> Vec<&'static Tag> {
     FRAMEWORKS.into_iter().flat_map(|framework| framework.tags_of(architecture)).collect()
+}
+
+/// Returns the published weights of other frameworks' networks that are those of one of timm's modules.
+pub(super) fn weights_like(module: &str) -> Vec<&'static Tag> {
+    FRAMEWORKS.into_iter().flat_map(|framework| framework.weights_like(module)).collect()
 }
 
 /// Returns what can be converted, by framework.

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::facts::Facts;
+use crate::facts::{FactError, Facts};
 use crate::mapping::{self, TensorValues, possible};
 
 /// Describes a model by its name.
@@ -123,6 +123,9 @@ pub(super) fn class_of(definition: &str, facts: &Facts, is_exact: bool) -> Optio
     let mappings = mapping::mappings().iter().filter(|mapping| mapping.from() == definition);
     let fitting = possible(mappings, facts, &NoValues).ok()?;
     let mapping = fitting.into_iter().find(|mapping| is_exact || !mapping.reads_values())?;
-    let config = mapping.target_config(facts).ok()?;
-    Some(config.get("architectures")?.get(0)?.as_str()?.to_owned())
+    match mapping.target_config(facts) {
+        // What only weights show is not known here.
+        Ok(_) | Err(FactError::Contradiction(_)) => mapping.class(facts),
+        Err(_) => None,
+    }
 }

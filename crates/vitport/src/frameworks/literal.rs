@@ -11,6 +11,8 @@ pub(super) enum Literal {
     Number(u64),
     /// Holds two whole numbers.
     Pair(u64, u64),
+    /// Holds whole numbers.
+    Numbers(&'static [u64]),
     /// Holds a real number.
     Real(f64),
     /// Holds a text.
@@ -32,6 +34,7 @@ impl From<Literal> for Value {
             Literal::Flag(flag) => json!(flag),
             Literal::Number(number) => json!(number),
             Literal::Pair(first, second) => json!([first, second]),
+            Literal::Numbers(numbers) => json!(numbers),
             Literal::Real(number) => json!(number),
             Literal::Text(text) => json!(text),
             Literal::Null => Value::Null,

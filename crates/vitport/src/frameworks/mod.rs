@@ -62,7 +62,7 @@ pub(crate) fn of_stage<T: Clone>(field: &str, entries: &[T], index: usize) -> Re
 pub const FRAMEWORKS: [&dyn Framework; 3] = [&timm::Timm, &torchvision::Torchvision, &microsoft::Microsoft];
 
 /// Lists every definition whose checkpoints can be converted, in the order in which they are tried.
-pub const SOURCES: [&dyn SourceDefinition; 7] = [
+pub const SOURCES: [&dyn SourceDefinition; 9] = [
     // Its tensors are a ViT's with tables of relative positions.
     &timm::beit::DEFINITION,
     &timm::vision_transformer::DEFINITION,
@@ -70,11 +70,13 @@ pub const SOURCES: [&dyn SourceDefinition; 7] = [
     &timm::resnet::DEFINITION,
     &timm::regnet::DEFINITION,
     &timm::swin_transformer::DEFINITION,
+    &timm::swin_transformer_v2::DEFINITION,
+    &timm::efficientnet::DEFINITION,
     &microsoft::cvt::MicrosoftCvt,
 ];
 
 /// Lists every definition of transformers that can be written and run.
-pub const TARGETS: [&dyn transformers::TargetDefinition; 20] = [
+pub const TARGETS: [&dyn transformers::TargetDefinition; 22] = [
     &transformers::vit::DEFINITION,
     &transformers::clip::DEFINITION,
     &transformers::siglip::DEFINITION,
@@ -94,6 +96,8 @@ pub const TARGETS: [&dyn transformers::TargetDefinition; 20] = [
     &transformers::resnet::DEFINITION,
     &transformers::regnet::DEFINITION,
     &transformers::swin::DEFINITION,
+    &transformers::swinv2::DEFINITION,
+    &transformers::efficientnet::DEFINITION,
     &transformers::cvt::Cvt,
 ];
 

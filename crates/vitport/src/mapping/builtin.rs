@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use super::language::Mapping;
 
 /// Names and texts of the mappings.
-const MAPPINGS: [(&str, &str); 25] = [
+const MAPPINGS: [(&str, &str); 27] = [
     ("timm_vit.toml", include_str!("../../mappings/timm_vit.toml")),
     ("timm_clip.toml", include_str!("../../mappings/timm_clip.toml")),
     ("timm_clip_features.toml", include_str!("../../mappings/timm_clip_features.toml")),
@@ -30,11 +30,13 @@ const MAPPINGS: [(&str, &str); 25] = [
     ("timm_resnet.toml", include_str!("../../mappings/timm_resnet.toml")),
     ("timm_regnet.toml", include_str!("../../mappings/timm_regnet.toml")),
     ("timm_swin.toml", include_str!("../../mappings/timm_swin.toml")),
+    ("timm_swinv2.toml", include_str!("../../mappings/timm_swinv2.toml")),
+    ("timm_efficientnet.toml", include_str!("../../mappings/timm_efficientnet.toml")),
     ("microsoft_cvt.toml", include_str!("../../mappings/microsoft_cvt.toml")),
 ];
 
 /// Names and texts of the layouts, in the order in which they are tried.
-const LAYOUTS: [(&str, &str); 11] = [
+const LAYOUTS: [(&str, &str); 12] = [
     ("layouts/jax_vit.toml", include_str!("../../mappings/layouts/jax_vit.toml")),
     ("layouts/deit3_vit.toml", include_str!("../../mappings/layouts/deit3_vit.toml")),
     ("layouts/dinov2_chunks.toml", include_str!("../../mappings/layouts/dinov2_chunks.toml")),
@@ -42,6 +44,7 @@ const LAYOUTS: [(&str, &str); 11] = [
     ("layouts/torchvision_regnet.toml", include_str!("../../mappings/layouts/torchvision_regnet.toml")),
     ("layouts/torchvision_convnext.toml", include_str!("../../mappings/layouts/torchvision_convnext.toml")),
     ("layouts/torchvision_swin.toml", include_str!("../../mappings/layouts/torchvision_swin.toml")),
+    ("layouts/torchvision_swinv2.toml", include_str!("../../mappings/layouts/torchvision_swinv2.toml")),
     ("layouts/microsoft_swin.toml", include_str!("../../mappings/layouts/microsoft_swin.toml")),
     ("layouts/jeonsworld_vit.toml", include_str!("../../mappings/layouts/jeonsworld_vit.toml")),
     ("layouts/mmpretrain_vit.toml", include_str!("../../mappings/layouts/mmpretrain_vit.toml")),

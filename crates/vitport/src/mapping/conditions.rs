@@ -38,6 +38,13 @@ pub struct Condition {
     /// Gives the fact of which each entry of the fact must be a multiple.
     #[serde(default)]
     multiple_of: Option<String>,
+    /// Gives the facts of the patches, the windows and the depths of stages whose maps, of an image of the fact's size that is halved
+    /// between them, must be whole windows or no larger than one.
+    #[serde(default)]
+    whole_windows: Option<[String; 3]>,
+    /// Says of `whole_windows` that no map may be smaller than a window.
+    #[serde(default)]
+    no_smaller: bool,
     /// Gives the tensor that it is about.
     #[serde(default)]
     tensor: Option<String>,
@@ -178,6 +185,19 @@ impl Condition {
             let fill = |text: &str| text.replace("{wanted}", &step.to_string());
             let wanted = || Self { what: fill(&self.what), why: fill(&self.why), ..self.clone() };
             return fails.then(|| wanted().no_target(&fact.shown(), 0, detected_by(fact)));
+        }
+        if let Some([patch, window, depths]) = &self.whole_windows {
+            let patch = facts.value(patch)?.get(0)?.as_u64().filter(|patch| *patch > 0)?;
+            let (window, stages) = (facts.number(window)?, facts.value(depths)?.as_array()?.len());
+            let is_whole = |edge: &Value| {
+                let map = |stage: u32| edge.as_u64().unwrap_or(0) / patch >> stage.min(63);
+                (0..u32::try_from(stages).unwrap_or(u32::MAX).min(64)).all(|stage| {
+                    let may_be_one = map(stage) <= window && !self.no_smaller;
+                    may_be_one || window > 0 && map(stage) > 0 && map(stage).is_multiple_of(window)
+                })
+            };
+            let fails = !fact.value.as_array()?.iter().all(is_whole);
+            return fails.then(|| self.no_target(&fact.shown(), 0, detected_by(fact)));
         }
         let failing = self.failing_entry(&fact.value)?;
         let found = match (&fact.value, &self.each_at_least) {
@@ -322,6 +342,27 @@ mod tests {
         assert_eq!(refused(json!([32, 64]), 32), None);
         assert!(refused(json!([32, 48]), 32).unwrap().contains("not 32"));
         assert_eq!(refusal("fact = \"x\"\nmultiple_of = \"unknown\"", json!([3, 4])), None);
+    }
+
+    #[test]
+    fn maps_must_be_whole_windows() {
+        let origin = || Origin::Definition("it");
+        let refused = |edge: u64, window: u64| {
+            let facts = Facts::from_iter([
+                Fact::new("x", json!([edge, edge]), origin()),
+                Fact::new("patch", json!([4, 4]), origin()),
+                Fact::new("window", window, origin()),
+                Fact::new("depths", json!([2, 2, 6, 2]), origin()),
+            ]);
+            condition("fact = \"x\"\nwhole_windows = [\"patch\", \"window\", \"depths\"]")
+                .refusal(&facts, &Largest(None))
+                .is_some()
+        };
+        // Maps of 64, 32, 16 and 8; of 56, 28, 14 and 7; of 32, 16, 8 and 4.
+        assert_eq!(
+            [refused(256, 16), refused(256, 7), refused(224, 8), refused(128, 8)],
+            [false, true, true, false]
+        );
     }
 
     #[test]

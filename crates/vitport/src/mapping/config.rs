@@ -6,6 +6,7 @@
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use super::efficientnet;
 use crate::facts::{FactError, Facts, is_same};
 
 /// Says how a value is made.
@@ -17,8 +18,23 @@ enum Kind {
     Constant(Value),
     Fact { fact: String, names: Option<Map<String, Value>>, by: Option<Function> },
     Ratio { fact: String, over: String, times: f64, whole: Option<Whole> },
+    Named(Named),
     When { flag: String, is: Box<Expression>, otherwise: Box<Expression> },
     Table(Vec<(String, Expression)>),
+}
+
+/// Holds a function that only one class needs, with the facts that it is of.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Named {
+    /// Stands for the channels after EfficientNet's last convolution as a share of 1,280, which its class multiplies widths with.
+    EfficientnetWidth(String),
+    /// Stands for the widths of which EfficientNet's class makes the first list, for a network whose last convolution has the second
+    /// number of channels.
+    EfficientnetUnrounded(String, String),
+    /// Stands for the numbers, counted through all stages, of the blocks that halve an odd edge of the map: of an image of that size,
+    /// after a stem that halves it, in stages of these strides and depths.
+    EfficientnetOddHalvings(String, String, String),
 }
 
 /// Names a function of a fact.
@@ -110,6 +126,9 @@ impl Expression {
                 let FactTable { fact, names, by } = serde_json::from_value(value).map_err(wrong)?;
                 Kind::Fact { fact, names, by }
             }
+            Value::Object(table) if table.keys().any(|key| key.starts_with("efficientnet_")) => {
+                Kind::Named(serde_json::from_value(value).map_err(wrong)?)
+            }
             Value::Object(table) if table.contains_key("when") => {
                 let WhenTable { when, is, otherwise } = serde_json::from_value(value).map_err(wrong)?;
                 let branch = |value| Self::parse(key, value).map(Box::new);
@@ -133,7 +152,7 @@ impl Expression {
         match &self.0 {
             Kind::Constant(value) => vec![value],
             Kind::When { is, otherwise, .. } => [is.constants(), otherwise.constants()].concat(),
-            Kind::Fact { .. } | Kind::Ratio { .. } | Kind::Table(_) => Vec::new(),
+            Kind::Fact { .. } | Kind::Ratio { .. } | Kind::Named(_) | Kind::Table(_) => Vec::new(),
         }
     }
 
@@ -160,6 +179,8 @@ impl Expression {
             Kind::Table(entries) => entries
                 .iter()
                 .all(|(key, entry)| value.get(key).is_some_and(|value| entry.unmake(value, pass, known))),
+            // What it is made of is not made again.
+            Kind::Named(_) => true,
             Kind::Ratio { .. } if pass == Pass::Whole => true,
             Kind::Ratio { fact, over, times, whole } => {
                 let size = match (known.get(over), whole) {
@@ -225,6 +246,7 @@ impl Expression {
                     |(key, entry): &(String, Expression)| Ok((key.clone(), entry.value(key, facts, target)?));
                 Ok(Value::Object(entries.iter().map(value).collect::<Result<_, FactError>>()?))
             }
+            Kind::Named(named) => named.value(key, facts, target),
             Kind::Ratio { fact, over, times, whole } => {
                 let size = |name: &String| facts.number(name).ok_or_else(|| missing(name));
                 let (size, width) = (size(fact)?, size(over)?);
@@ -265,6 +287,41 @@ impl Expression {
                     Some(Function::OneLess) => json!(value.as_u64().and_then(|number| number.checked_sub(1))),
                     Some(Function::Count) => json!(value.as_array().map_or(1, Vec::len)),
                 })
+            }
+        }
+    }
+}
+
+impl Named {
+    fn value(&self, key: &str, facts: &Facts, target: &str) -> Result<Value, FactError> {
+        let missing = |name: &str| {
+            FactError::contradiction(
+                format!("the mapping's [config] {key}"),
+                format!("it reads the fact `{name}`, which the source's definition does not have"),
+            )
+        };
+        let number = |name: &String| facts.number(name).ok_or_else(|| missing(name));
+        let list = |name: &String| {
+            let list = facts.value(name).and_then(Value::as_array).ok_or_else(|| missing(name))?;
+            Ok::<Vec<u64>, FactError>(list.iter().filter_map(Value::as_u64).collect())
+        };
+        match self {
+            Self::EfficientnetWidth(last) => Ok(json!(efficientnet::width(number(last)?))),
+            Self::EfficientnetUnrounded(widths, last) => {
+                let width = efficientnet::width(number(last)?);
+                let unrounded = |&wanted: &u64| {
+                    efficientnet::unrounded(wanted, width).ok_or_else(|| FactError::NoTarget {
+                        what: format!("a network of {wanted} channels, with {width} as its width"),
+                        why: format!("{target} rounds widths to multiples of 8 and makes no such"),
+                        tensor: facts.get(widths).map(|fact| fact.origin.to_string()),
+                        instead: "no class that vitport writes holds it".to_owned(),
+                    })
+                };
+                Ok(json!(list(widths)?.iter().map(unrounded).collect::<Result<Vec<_>, _>>()?))
+            }
+            Self::EfficientnetOddHalvings(size, strides, depths) => {
+                let edge = list(size)?.first().copied().unwrap_or(0);
+                Ok(json!(efficientnet::odd_halvings(edge, &list(strides)?, &list(depths)?)))
             }
         }
     }

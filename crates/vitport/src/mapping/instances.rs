@@ -31,8 +31,8 @@ pub(super) struct Instances<'a> {
 /// Says what a variable may be.
 enum Choices<'a> {
     Texts(&'a [Text]),
-    /// Takes the indices up to the count of this name, and the number that index 0 has in the source.
-    Range(Template, u64),
+    /// Takes the indices up to the count of this name, the number that index 0 has in the source, and whether the target counts on.
+    Range(Template, u64, bool),
     Undefined,
 }
 
@@ -92,7 +92,8 @@ impl Mapping {
             choices.push(match (self.choices.get(name), self.ranges.get(name)) {
                 (Some(choices), _) => Choices::Texts(choices),
                 (None, Some(range)) => {
-                    Choices::Range(range.count.bind(Side::Fact, texts, &names)?, range.first)
+                    let count = range.count.bind(Side::Fact, texts, &names)?;
+                    Choices::Range(count, range.first, range.counts_on)
                 }
                 (None, None) => Choices::Undefined,
             });
@@ -144,6 +145,14 @@ impl Instances<'_> {
         self.each_below(&mut given, &mut Vec::with_capacity(self.names.len()), each)
     }
 
+    /// Returns the sum of the entries of a list before the one of this name: of `depths.0` and `depths.1` for `depths.2`.
+    fn counted_before(&self, entry: &str) -> u64 {
+        let Some((list, place)) = entry.rsplit_once('.') else { return 0 };
+        let place: u64 = place.parse().unwrap_or(0);
+        let counts = (0..place).filter_map(|place| self.bindings.counts.get(&format!("{list}.{place}")));
+        counts.fold(0, |sum, &count| sum.saturating_add(count))
+    }
+
     /// Gives the first variable that has no value each of its values in turn, and the others below it. `given` counts for
     /// each of these variables how many values it has been given so far.
     fn each_below<'a>(
@@ -158,14 +167,18 @@ impl Instances<'_> {
         else {
             return each(values);
         };
+        let mut before = 0;
         let count = match choices {
             Choices::Texts(texts) => texts.len() as u64,
-            Choices::Range(count, _) => {
+            Choices::Range(count, _, counts_on) => {
                 let mut key = String::new();
                 count.fill(&mut key, values)?;
                 let Some(&end) = self.bindings.counts.get(&key) else {
                     return Err(format!("{{{name}}} runs up to `{key}`, which no fact defines"));
                 };
+                if *counts_on {
+                    before = self.counted_before(&key);
+                }
                 end
             }
             Choices::Undefined => {
@@ -184,8 +197,8 @@ impl Instances<'_> {
         };
         match choices {
             Choices::Texts(texts) => texts.iter().map(Value::Choice).try_for_each(give),
-            Choices::Range(_, first) => {
-                (0..count).map(|index| Value::Number(index, *first)).try_for_each(give)
+            Choices::Range(_, first, _) => {
+                (0..count).map(|index| Value::Number(index, [*first, before])).try_for_each(give)
             }
             Choices::Undefined => Ok(()),
         }

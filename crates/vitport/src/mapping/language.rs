@@ -99,6 +99,8 @@ pub(super) struct Range {
     pub count: Pattern,
     /// Gives the first number in names of the source; those of the target and of facts begin with 0.
     pub first: u64,
+    /// Says whether names of the target go on counting where those of the entry before in the same list end.
+    pub counts_on: bool,
 }
 
 /// Holds an entry of `[compare]`.
@@ -168,7 +170,17 @@ const HEAD: [&str; 16] = [
 #[serde(untagged)]
 enum RangeEntry {
     FromZero(String),
-    From { to: String, from: u64 },
+    Table(RangeTable),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RangeTable {
+    to: String,
+    #[serde(default)]
+    from: u64,
+    #[serde(default)]
+    counts_on: bool,
 }
 
 #[derive(Deserialize)]
@@ -204,11 +216,11 @@ impl Mapping {
         reader.tables(whole, "", &[])?;
         let mut ranges = BTreeMap::new();
         for (name, entry) in head.ranges {
-            let (count, first) = match entry {
-                RangeEntry::FromZero(count) => (count, 0),
-                RangeEntry::From { to, from } => (to, from),
+            let RangeTable { to, from, counts_on } = match entry {
+                RangeEntry::FromZero(to) => RangeTable { to, from: 0, counts_on: false },
+                RangeEntry::Table(table) => table,
             };
-            ranges.insert(name, Range { count: reader.pattern("ranges", &count)?, first });
+            ranges.insert(name, Range { count: reader.pattern("ranges", &to)?, first: from, counts_on });
         }
         let mut compare = Vec::new();
         for (name, [source, target]) in head.compare {

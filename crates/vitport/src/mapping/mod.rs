@@ -48,6 +48,7 @@ mod compare;
 mod conditions;
 mod config;
 mod deviation;
+pub(crate) mod efficientnet;
 mod expand;
 mod expected;
 mod instances;

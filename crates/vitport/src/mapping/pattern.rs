@@ -18,8 +18,8 @@ pub type Text = (Arc<str>, Arc<str>);
 pub enum Value<'a> {
     /// Holds one of its choices.
     Choice(&'a Text),
-    /// Holds an index, and the number that index 0 has in the checkpoint.
-    Number(u64, u64),
+    /// Holds an index, and the numbers that index 0 has in the checkpoint and in the folder.
+    Number(u64, [u64; 2]),
 }
 
 /// Names the side of a rule that a pattern stands on.
@@ -178,7 +178,11 @@ impl Template {
                 Hole::Text(text) => name.push_str(text),
                 Hole::Value(place, added) => match (values.get(*place), self.side) {
                     (Some(Value::Number(index, first)), side) => {
-                        let first = if side == Side::Source { *first } else { 0 };
+                        let first = match side {
+                            Side::Source => first[0],
+                            Side::Target => first[1],
+                            Side::Fact => 0,
+                        };
                         let Some(number) = index.saturating_add(first).checked_add_signed(*added) else {
                             return Err(format!("`{}` makes a number below 0", self.text));
                         };
@@ -211,7 +215,7 @@ mod tests {
     #[test]
     fn a_pattern_fills_each_side_with_its_own_text() {
         let choice = ("q".into(), "query".into());
-        let values = [Value::Number(3, 1), Value::Choice(&choice)];
+        let values = [Value::Number(3, [1, 0]), Value::Choice(&choice)];
         let texts = BTreeMap::from([("base".to_owned(), "net.".to_owned())]);
         let pattern = Pattern::parse("{base}blocks.{i}.proj_{x}.{i}").unwrap();
         assert_eq!(pattern.variables(), ["base", "i", "x"]);
@@ -231,9 +235,9 @@ mod tests {
         assert_eq!(pattern.variables(), ["s", "b"]);
         let template = pattern.bind(Side::Target, &BTreeMap::new(), &["s", "b"]).unwrap();
         let mut name = String::new();
-        template.fill(&mut name, &[Value::Number(2, 0), Value::Number(0, 0)]).unwrap();
+        template.fill(&mut name, &[Value::Number(2, [0, 0]), Value::Number(0, [0, 0])]).unwrap();
         assert_eq!(name, "layers.1.block1");
-        let below = template.fill(&mut name, &[Value::Number(0, 0), Value::Number(0, 0)]);
+        let below = template.fill(&mut name, &[Value::Number(0, [0, 0]), Value::Number(0, [0, 0])]);
         assert!(below.unwrap_err().contains("below 0"));
         assert!(Pattern::parse("layers.{s-}").unwrap_err().contains("variable"));
         assert!(Pattern::parse("layers.{-1}").unwrap_err().contains("variable"));

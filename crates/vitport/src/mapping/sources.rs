@@ -40,9 +40,10 @@ impl SourceTensor {
             Part::Slice { tensor, .. }
             | Part::ScaledRows { tensor, .. }
             | Part::ShiftedColumns { tensor, .. } => Some(&*tensor.name),
-            Part::Zeros { .. } | Part::Ones { .. } | Part::Identity { .. } | Part::WindowDistances { .. } => {
-                None
-            }
+            Part::Zeros { .. }
+            | Part::Repeated { .. }
+            | Part::Identity { .. }
+            | Part::WindowDistances { .. } => None,
         })
     }
 
@@ -69,7 +70,7 @@ impl SourceTensor {
                         elements: to - from,
                     },
                     Part::Zeros { .. } => Part::Zeros { elements: to - from },
-                    Part::Ones { .. } => Part::Ones { elements: to - from },
+                    Part::Repeated { number, .. } => Part::Repeated { number: *number, elements: to - from },
                     whole if (from, to) == (start, stop) => whole.clone(),
                     _ => return None,
                 });

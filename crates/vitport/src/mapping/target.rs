@@ -98,7 +98,7 @@ impl Mapping {
     }
 
     /// Returns the class that such a source becomes, as far as the facts say it.
-    pub(super) fn class(&self, facts: &Facts) -> Option<String> {
+    pub(crate) fn class(&self, facts: &Facts) -> Option<String> {
         let (key, expression) = self.config.iter().find(|(key, _)| key == "architectures")?;
         let classes = expression.value(key, facts, &self.to).ok()?;
         Some(classes.get(0)?.as_str()?.to_owned())

@@ -125,7 +125,7 @@ fn read_parts(
                 read_f32(checkpoint, tensor, first.saturating_add(position - start), now)?;
             }
             Part::Zeros { .. } => now.fill(0.0),
-            Part::Ones { .. } => now.fill(1.0),
+            Part::Repeated { number, .. } => now.fill(f32::from(*number)),
             Part::ScaledRows { .. }
             | Part::ShiftedColumns { .. }
             | Part::Identity { .. }

@@ -58,6 +58,7 @@ fn what_converts_is_what_was_measured_to_be_exact() {
         ("Dinov2Model", 1),
         ("Dinov2WithRegistersForImageClassification", 3),
         ("Dinov2WithRegistersModel", 8),
+        ("EfficientNetForImageClassification", 40),
         ("IJepaForImageClassification", 4),
         ("IJepaModel", 47),
         ("InternVLVisionModel", 2),
@@ -68,6 +69,7 @@ fn what_converts_is_what_was_measured_to_be_exact() {
         ("ResNetModel", 1),
         ("SiglipVisionModel", 27),
         ("SwinForImageClassification", 16),
+        ("Swinv2ForImageClassification", 12),
         ("ViTForImageClassification", 70),
         ("ViTModel", 16),
     ];

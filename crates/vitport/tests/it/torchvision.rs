@@ -17,11 +17,12 @@ use crate::assumptions::write_weights;
 use crate::convnext::{compare, read};
 
 /// The networks, how many places are compared, and torchvision's name of one like it.
-const NETWORKS: [(&str, usize, &str); 4] = [
+const NETWORKS: [(&str, usize, &str); 5] = [
     ("regnet_y", 9, "torchvision/regnet_y_400mf.IMAGENET1K_V1"),
     ("regnet_x", 9, "torchvision/regnet_x_400mf"),
     ("convnext", 12, "torchvision/convnext_base"),
     ("swin", 10, "torchvision/swin_s"),
+    ("swin_v2", 7, "torchvision/swin_v2_s"),
 ];
 
 fn data(name: &str) -> PathBuf {
@@ -69,8 +70,9 @@ fn the_registry_holds_all_of_torchvision_and_says_what_each_becomes() {
         ("RegNetForImageClassification", 34),
         ("ResNetForImageClassification", 8),
         ("SwinForImageClassification", 3),
+        ("Swinv2ForImageClassification", 3),
         ("ViTForImageClassification", 10),
-        ("nothing", 56),
+        ("nothing", 53),
     ];
     assert_eq!(counts, pinned.map(|(class, count)| (class.to_owned(), count)).into());
 }
@@ -95,6 +97,23 @@ fn resnet18(name: &str, arch: Option<&str>) -> Result<Prepared, ConvertError> {
     let file = scratch.path().join(name);
     write_weights(&file, definition, &facts.to_config());
     planned(&file, FactOptions { arch: arch.map(str::to_owned), ..FactOptions::default() })
+}
+
+/// A bare RegNet may be timm's or torchvision's.
+#[test]
+fn a_question_names_torchvisions_weights_too() {
+    let name = "torchvision/regnet_y_400mf";
+    let regnet = registry::weights().find(|weights| weights.architecture == name).unwrap();
+    let (definition, facts) = regnet.facts().unwrap();
+    let scratch = tempfile::tempdir().unwrap();
+    let file = scratch.path().join("mine.safetensors");
+    write_weights(&file, definition, &facts.to_config());
+    let size = FactOptions { image_size: Some([224, 224]), ..FactOptions::default() };
+    let said = planned(&file, size).err().unwrap().to_string();
+    assert!(
+        said.contains("regnety_004.") && said.contains("torchvision/regnet_y_400mf.IMAGENET1K_V"),
+        "{said}"
+    );
 }
 
 #[test]

@@ -193,9 +193,12 @@ mod tests {
             "resnet",
             "regnet",
             "swin",
+            "efficientnet",
+            "swinv2",
         ] {
             assert_eq!(type_of(model_type, "num_channels"), Some("int"), "{model_type}");
-            let has_none = ["cvt", "convnext", "convnextv2", "resnet", "regnet", "swin"];
+            let has_none =
+                ["cvt", "convnext", "convnextv2", "resnet", "regnet", "swin", "efficientnet", "swinv2"];
             assert_eq!(supports_sdpa(model_type), !has_none.contains(&model_type), "{model_type}");
             for name in
                 ["attribute_map", "is_causal", "attn_implementation", "use_return_dict", "to_dict", "self"]

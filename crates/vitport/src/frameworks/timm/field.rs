@@ -57,6 +57,12 @@ pub(super) enum Kind {
     Known(&'static str),
     /// Takes the sum of this fact, a list, as what the weights show the fact to be; another sum is a list of its own.
     SumOf(&'static str),
+    /// Takes EfficientNet's stages in timm's notation, as the number of blocks of each.
+    BlockCounts,
+    /// Takes the same as the stride of each stage.
+    BlockStrides,
+    /// Takes the same as whether one of these stands in some block.
+    HasBlock(&'static [&'static str]),
     /// Takes a ratio to another fact, whose product is rounded down.
     RatioOf(&'static str),
     /// Takes a norm by name, class or `functools.partial`, as its epsilon. timm's own norms have this one.
@@ -112,9 +118,45 @@ impl Kind {
                 let sum: Option<u64> = parts.as_array()?.iter().map(whole).sum();
                 if sum == Some(whole(value)?) { parts.clone() } else { json!([whole(value)?]) }
             }
+            Kind::BlockCounts => json!(stages(value, |block| {
+                let repeated = block.split_once("x ").and_then(|(count, _)| count.parse().ok());
+                Some(repeated.or_else(|| token(block, 'r')).unwrap_or(1))
+            })?),
+            Kind::BlockStrides => {
+                json!(stages(value, |block| token(block, 's'))?)
+            }
+            Kind::HasBlock(parts) => {
+                let blocks = value.as_array()?.iter().filter_map(Value::as_array).flatten();
+                let has = |block: &str| parts.iter().any(|part| block.contains(part));
+                json!(blocks.filter_map(Value::as_str).any(has))
+            }
             Kind::NormEps(eps) => json!(norm_eps(value, eps)?),
         })
     }
+}
+
+/// Returns what is read of each stage of an EfficientNet: a list of blocks in timm's notation, `ir_r2_k3_s2_e6_c24`, or with their
+/// repetitions before them, `2x ir_k3_s2_e6_c24`. Counts add up; of strides only the first is not 1.
+fn stages(value: &Value, read: impl Fn(&str) -> Option<u64>) -> Option<Vec<u64>> {
+    let stage = |blocks: &Value| {
+        let read: Option<Vec<u64>> = blocks.as_array()?.iter().map(|block| read(block.as_str()?)).collect();
+        Some(read?.into_iter())
+    };
+    let is_stride = read("ir_s2") == Some(2);
+    let of_stage = |blocks: &Value| {
+        let mut values = stage(blocks)?;
+        if is_stride {
+            values.next().filter(|_| values.all(|stride| stride == 1))
+        } else {
+            Some(values.sum())
+        }
+    };
+    value.as_array()?.iter().map(of_stage).collect()
+}
+
+/// Returns the number behind a letter in timm's notation of a block.
+fn token(block: &str, letter: char) -> Option<u64> {
+    block.split('_').find_map(|part| part.strip_prefix(letter)?.parse().ok())
 }
 
 /// Returns the name of a class without its module, where a value records one under `key`.

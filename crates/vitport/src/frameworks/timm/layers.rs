@@ -3,11 +3,12 @@
 use crate::nn::{Activation, ForwardError, Heads, Linear, Scope};
 
 /// Lists activations by the name that timm takes (timm/layers/create_act.py) and by class (timm/layers/activations.py).
-const ACTIVATIONS: [(&str, &str, Activation); 5] = [
+const ACTIVATIONS: [(&str, &str, Activation); 6] = [
     ("gelu", "GELU", Activation::Gelu),
     ("gelu_tanh", "GELUTanh", Activation::GeluTanh),
     ("quick_gelu", "QuickGELU", Activation::QuickGelu),
     ("relu", "ReLU", Activation::Relu),
+    ("relu6", "ReLU6", Activation::Relu6),
     ("silu", "SiLU", Activation::Silu),
 ];
 

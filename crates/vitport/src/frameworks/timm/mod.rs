@@ -5,6 +5,7 @@ pub mod beit;
 mod classes;
 pub mod convnext;
 mod definition;
+pub mod efficientnet;
 mod field;
 mod fitting;
 mod gather;
@@ -23,6 +24,7 @@ mod saved_module;
 mod statements;
 mod structure;
 pub mod swin_transformer;
+pub mod swin_transformer_v2;
 mod training;
 pub mod vision_transformer;
 mod write_config;
@@ -115,13 +117,15 @@ impl TimmDefinition {
 }
 
 /// Lists every definition of timm's.
-const DEFINITIONS: [&TimmDefinition; 6] = [
+const DEFINITIONS: [&TimmDefinition; 8] = [
     &vision_transformer::DEFINITION,
     &beit::DEFINITION,
     &convnext::DEFINITION,
     &resnet::DEFINITION,
     &regnet::DEFINITION,
     &swin_transformer::DEFINITION,
+    &swin_transformer_v2::DEFINITION,
+    &efficientnet::DEFINITION,
 ];
 
 /// Returns timm's modules whose architectures are defined here.

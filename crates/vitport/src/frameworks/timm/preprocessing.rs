@@ -184,7 +184,7 @@ fn of_tags(
         }
     }
     let fitting = if exact.is_empty() { all } else { exact };
-    let kinds = kinds_of(fitting, size);
+    let kinds = kinds_of(fitting.iter().copied(), size);
     match kinds.as_slice() {
         [(only, tags)] => {
             let which = match tags.as_slice() {
@@ -202,9 +202,24 @@ fn of_tags(
         }
         _ => {
             let what = "the preprocessing that the model was trained with is not in the file";
+            let others = if named.is_none() { elsewhere(definition, facts) } else { Vec::new() };
+            let kinds = kinds_of(fitting.into_iter().chain(others), size);
             Err(question(what, &architectures, of_channels(kinds, facts), &inquiry.source.stem(), size))
         }
     }
+}
+
+/// Returns the published weights of other frameworks whose structure the weights have, those with as many classes if there are any.
+fn elsewhere(definition: &TimmDefinition, facts: &Facts) -> Vec<&'static Tag> {
+    let is_it = |tag: &&Tag| {
+        let found = framework::find(&tag.full_name());
+        found.is_some_and(|found| definition.difference(found.architecture, facts, &[]).is_none())
+    };
+    let all = definition.modules.iter().flat_map(|module| framework::weights_like(module));
+    let all: Vec<&'static Tag> = all.filter(is_it).collect();
+    let has_classes = |tag: &&Tag| Some(tag.num_classes as u64) == facts.number("num_classes");
+    let exact: Vec<&'static Tag> = all.iter().copied().filter(|tag| has_classes(tag)).collect();
+    if exact.is_empty() { all } else { exact }
 }
 
 /// Describes a way of preprocessing, and the tags that have it.

@@ -15,10 +15,12 @@ use crate::facts::{Evidence, FactError};
 use crate::nn::{
     Activation, Context, Conv2d, FeatureMap, Forward, ForwardError, Grid, Heads, LayerNorm, Linear, Mlp,
     Outputs, PatchMerging, Pixels, Qkv, RelativePositionBias, Scope, SelfAttention, Window, WindowAttention,
-    WindowBlock, WindowStage, outputs_of_head,
+    WindowBlock, WindowStage, WindowTable, outputs_of_head,
 };
 
 const FAMILY: &str = "Swin";
+/// Is added to the scores of tokens that a shift has brought together from opposite edges.
+const APART: f32 = -100.0;
 const TABLE: &str = "attn.relative_position_bias_table";
 
 /// Declares the definition.
@@ -193,7 +195,8 @@ fn block(
     let norm = |name: &str| LayerNorm::new(&scope.pp(name), dim, config.norm_eps);
     let sizes = [dim, (dim as f64 * config.mlp_ratio) as usize, dim];
     let mlp = Mlp::with_biases(Linear::new, scope, ["mlp.fc1", "mlp.fc2"], sizes, Activation::Gelu)?;
-    let attention = WindowAttention::new(attention, table, window, shift);
+    let table = WindowTable::Learned(table);
+    let attention = WindowAttention::new(attention, table, [window, shift], APART);
     Ok(WindowBlock::new([norm("norm1")?, norm("norm2")?], attention, mlp))
 }
 

@@ -161,7 +161,14 @@ impl Kind {
                 json!(if (whole * ratio).floor() < size { ratio.next_up() } else { ratio })
             }
             Kind::NormEps(of_timm) => (value.as_f64() == Some(of_timm)).then(|| json!("layernorm"))?,
-            Kind::IsSome | Kind::IsPositive | Kind::OtherThan(_) | Kind::Known(_) | Kind::SumOf(_) => {
+            Kind::IsSome
+            | Kind::IsPositive
+            | Kind::OtherThan(_)
+            | Kind::Known(_)
+            | Kind::SumOf(_)
+            | Kind::BlockCounts
+            | Kind::BlockStrides
+            | Kind::HasBlock(_) => {
                 return None;
             }
         })

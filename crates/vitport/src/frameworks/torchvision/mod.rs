@@ -50,6 +50,10 @@ impl Framework for Torchvision {
         registry::weights().find(|tag| tag.file_name() == Some(file_name)).map(Tag::published)
     }
 
+    fn weights_like(&self, module: &str) -> Vec<&'static Tag> {
+        registry::weights().filter(|weights| weights.module == module).collect()
+    }
+
     fn known_models(&self) -> Box<dyn Iterator<Item = KnownModel>> {
         Box::new(registry::weights().map(known_model))
     }

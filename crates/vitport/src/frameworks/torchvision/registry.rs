@@ -25,7 +25,7 @@ pub(super) fn weights_of(architecture: &str) -> impl Iterator<Item = &'static Ta
 }
 
 /// Returns the architectures whose names are near one that there is none of.
-pub(super) fn suggest(name: &str) -> Vec<String> {
+pub fn suggest(name: &str) -> Vec<String> {
     const MOST: usize = 5;
     // No name is longer.
     const LONGEST: usize = 100;
@@ -37,7 +37,7 @@ pub(super) fn suggest(name: &str) -> Vec<String> {
 }
 
 /// Looks up `torchvision/resnet50`, `torchvision/resnet50.IMAGENET1K_V2`, or the file `resnet50-11ad3fa6` without its ending.
-pub(super) fn find(name: &str) -> Option<Found> {
+pub fn find(name: &str) -> Option<Found> {
     let of_file = |tag: &&Tag| tag.file_name().and_then(|file| file.strip_suffix(".pth")) == Some(name);
     let (architecture, tag) = match (name.strip_prefix("torchvision/"), name.split_once('.')) {
         (None, _) => {

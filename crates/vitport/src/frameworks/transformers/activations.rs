@@ -16,6 +16,7 @@ pub fn activation(field: &str, name: &str) -> Result<Activation, ForwardError> {
         "silu" | "swish" => Activation::Silu,
         "sigmoid" => Activation::Sigmoid,
         "relu" => Activation::Relu,
+        "relu6" => Activation::Relu6,
         "tanh" => Activation::Tanh,
         "linear" => Activation::Identity,
         _ => {

@@ -12,6 +12,7 @@ pub mod deit;
 pub mod dinov2;
 pub mod dinov2_with_registers;
 pub mod dinov3_vit;
+pub mod efficientnet;
 mod encoder;
 pub mod ijepa;
 pub mod internvl;
@@ -21,6 +22,7 @@ mod residual;
 pub mod resnet;
 pub mod siglip;
 pub mod swin;
+pub mod swinv2;
 pub mod tipsv2;
 pub mod vit;
 

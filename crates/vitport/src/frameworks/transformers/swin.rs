@@ -10,11 +10,14 @@ use super::{ImageSize, Labels, Task, TwoClasses, exported_defaults};
 use crate::nn::{
     Context, Conv2d, FeatureMap, Forward, ForwardError, Grid, Heads, LayerNorm, Linear, Mlp, Outputs,
     PatchMerging, Pixels, Qkv, RelativePositionBias, Scope, SelfAttention, Window, WindowAttention,
-    WindowBlock, WindowStage, outputs_of_head,
+    WindowBlock, WindowStage, WindowTable, outputs_of_head,
 };
 
 /// Gives the default of `torch.nn.LayerNorm`.
 const LAYER_NORM_EPS: f64 = 1e-5;
+
+/// Is added to the scores of tokens that a shift has brought together from opposite edges.
+const APART: f32 = -100.0;
 
 /// Declares the definition.
 pub const DEFINITION: TwoClasses = TwoClasses {
@@ -130,7 +133,8 @@ fn layer(
     let sizes = [dim, (config.mlp_ratio * dim as f64) as usize, dim];
     let act = activation("hidden_act", &config.hidden_act)?;
     let mlp = Mlp::with_biases(Linear::new, scope, ["intermediate.dense", "output.dense"], sizes, act)?;
-    let attention = WindowAttention::new(attention, table, window, shift);
+    let table = WindowTable::Learned(table);
+    let attention = WindowAttention::new(attention, table, [window, shift], APART);
     Ok(WindowBlock::new([norm("layernorm_before")?, norm("layernorm_after")?], attention, mlp))
 }
 

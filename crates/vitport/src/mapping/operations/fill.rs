@@ -1,5 +1,6 @@
 //! `"target" = { zeros = ["embed_dim"] }`, `{ ones = ["embed_dim"] }`, `{ identity = "embed_dim" }`, `{ count = 0 }` or
-//! `{ zero_counts = [1] }` or `{ window_distances = "window_size" }`: values that no source holds.
+//! `{ zero_counts = [1] }`, `{ window_distances = "window_size" }` or `{ number = 100, axes = ["rows", 1], rows_of = "source" }`:
+//! values that no source holds.
 
 use serde::Deserialize;
 use smallvec::smallvec;
@@ -17,13 +18,15 @@ pub(super) const TABLE: &str = "fill";
 pub(super) struct Fill {
     target: Pattern,
     values: Entry,
+    /// Gives the tensor that has as many rows.
+    rows_of: Option<Pattern>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(
     deny_unknown_fields,
     rename_all = "snake_case",
-    expecting = "a table of `zeros`, `ones`, `identity`, `count`, `zero_counts` or `window_distances`"
+    expecting = "a table of `zeros`, `ones`, `identity`, `count`, `zero_counts`, `window_distances` or `alike`"
 )]
 pub(super) enum Entry {
     Zeros(Vec<Dimension>),
@@ -33,8 +36,19 @@ pub(super) enum Entry {
     Count(u64),
     /// Stands for whole numbers, int64, all 0.
     ZeroCounts(Vec<Dimension>),
+    /// Stands for one number in a shape that depends on a tensor of the source.
+    Alike(Alike),
     /// Stands, for each two places of a window with so many along an edge, for the number of their distance, int64.
     WindowDistances(Dimension),
+}
+
+/// Holds `{ number = 100, axes = ["rows", 1, 1, 1], rows_of = "source" }`: `"rows"` stands for the rows of that tensor.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Alike {
+    number: u8,
+    axes: Vec<Dimension>,
+    rows_of: String,
 }
 
 impl Operation for Fill {
@@ -45,19 +59,25 @@ impl Operation for Fill {
             Entry::Count(count) if count > 0 => {
                 Err(format!("`{target}` has a count of {count}; only 0 can be filled in"))
             }
-            values => Ok(Self { target: Pattern::parse(target)?, values }),
+            values => {
+                let rows_of = match &values {
+                    Entry::Alike(Alike { rows_of, .. }) => Some(Pattern::parse(rows_of)?),
+                    _ => None,
+                };
+                Ok(Self { target: Pattern::parse(target)?, values, rows_of })
+            }
         }
     }
 
     fn sources(&self) -> Vec<&Pattern> {
-        Vec::new()
+        self.rows_of.iter().collect()
     }
 
     fn targets(&self) -> Vec<&Pattern> {
         vec![&self.target]
     }
 
-    fn make(&self, _: &[&SourceTensor], context: &Context<'_>) -> Result<Vec<Made>, Problem> {
+    fn make(&self, sources: &[&SourceTensor], context: &Context<'_>) -> Result<Vec<Made>, Problem> {
         let elements = |shape: &Dims| shape.iter().fold(1_u64, |product, &size| product.saturating_mul(size));
         let mut dtype = context.filler;
         let (shape, part) = match &self.values {
@@ -69,7 +89,7 @@ impl Operation for Fill {
             Entry::Ones(shape) => {
                 let shape = context.shape(shape)?;
                 let elements = elements(&shape);
-                (shape, Part::Ones { elements })
+                (shape, Part::Repeated { number: 1, elements })
             }
             Entry::Identity(size) => {
                 let size = context.size(size)?;
@@ -80,6 +100,16 @@ impl Operation for Fill {
                 let shape = context.shape(shape)?;
                 let elements = elements(&shape);
                 (shape, Part::Zeros { elements })
+            }
+            Entry::Alike(Alike { number, axes, .. }) => {
+                let rows = sources.first().and_then(|source| source.shape.first()).copied().unwrap_or(0);
+                let size = |axis: &Dimension| match axis {
+                    Dimension::Count(name) if name == "rows" => Ok(rows),
+                    axis => context.size(axis),
+                };
+                let shape = axes.iter().map(size).collect::<Result<Dims, _>>()?;
+                let elements = elements(&shape);
+                (shape, Part::Repeated { number: *number, elements })
             }
             Entry::Count(_) => {
                 dtype = Dtype::I64;

@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import save_file
 from torchvision.models.convnext import CNBlockConfig, ConvNeXt
 from torchvision.models.regnet import BlockParams, RegNet
-from torchvision.models.swin_transformer import SwinTransformer
+from torchvision.models.swin_transformer import PatchMergingV2, SwinTransformer, SwinTransformerBlockV2
 
 HERE = Path(__file__).parent
 torch.set_num_threads(1)
@@ -24,6 +24,8 @@ torch.set_num_threads(1)
 def randomise(model, seed):
     generator = torch.Generator().manual_seed(seed)
     for name, tensor in model.state_dict().items():
+        if name.endswith("coords_table"):
+            continue
         if not tensor.is_floating_point():
             # An index stays what it is.
             tensor.fill_(seed) if name.endswith("num_batches_tracked") else None
@@ -31,6 +33,8 @@ def randomise(model, seed):
         noise = torch.randn(tensor.shape, generator=generator)
         if name.endswith("running_var"):
             tensor.copy_(0.5 + noise.abs())
+        elif name.endswith("logit_scale"):
+            tensor.copy_(2.0 + 0.5 * noise)
         elif name.endswith("layer_scale") or (tensor.ndim == 1 and name.endswith("weight")):
             tensor.copy_(0.8 + 0.3 * noise)
         elif tensor.ndim == 1:
@@ -97,4 +101,7 @@ make("regnet_y", 1, regnet(0.25, 8), of_regnet, (64, 72))
 make("regnet_x", 3, regnet(None, 8), of_regnet, (64, 64))
 SWIN = SwinTransformer([4, 4], 12, [2, 2, 2], [2, 3, 4], [4, 4], num_classes=10)
 make("swin", 7, SWIN, of_swin, (64, 64))
+SECOND = dict(block=SwinTransformerBlockV2, downsample_layer=PatchMergingV2)
+SWIN_V2 = SwinTransformer([4, 4], 12, [1, 2], [2, 3], [8, 8], num_classes=10, **SECOND)
+make("swin_v2", 9, SWIN_V2, of_swin, (64, 64))
 make("convnext", 5, ConvNeXt(BLOCKS, num_classes=10), of_convnext, (64, 72))

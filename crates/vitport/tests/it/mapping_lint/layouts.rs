@@ -46,6 +46,7 @@ fn layout_fixtures(folder: &Path) -> Vec<(PathBuf, Request)> {
         of_torchvision("regnet_y.pth"),
         of_torchvision("convnext.pth"),
         of_torchvision("swin.pth"),
+        of_torchvision("swin_v2.pth"),
         (microsoft_swin(folder), of_torchvision("").1),
         (deit3, request(&[2], [16, 12], false)),
         (data("jax_classifier.npz"), request(&[2], [16, 16], false)),
@@ -129,7 +130,7 @@ fn every_rule_of_every_layout_is_used_and_every_name_is_the_definitions() {
 #[test]
 fn the_folder_of_deit3s_own_file_is_that_of_timms() {
     let folder = tempfile::tempdir().unwrap();
-    let (own, request) = layout_fixtures(folder.path()).remove(4);
+    let (own, request) = layout_fixtures(folder.path()).remove(5);
     let timm = path("crates/vitport/tests/data/vit/timm_deit3.safetensors");
     let [own, timm] = [own, timm]
         .map(|file| plan(Source::open(&file, None, &Limits::default()).unwrap(), &request).unwrap());

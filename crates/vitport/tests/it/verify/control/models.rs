@@ -10,7 +10,10 @@ use vitport::preprocessing::{IMAGENET_MEAN, IMAGENET_STD};
 
 use super::fault::Fault;
 use super::original::Script;
-use super::{convnext_faults, cvt_faults, encoder_faults, residual_faults, swin_faults, vit_faults};
+use super::{
+    convnext_faults, cvt_faults, efficientnet_faults, encoder_faults, residual_faults, swin_faults,
+    vit_faults,
+};
 
 /// Describes a source, what has to be said of it, and what the table calls it.
 pub struct Model {
@@ -92,5 +95,7 @@ pub fn all() -> Vec<Model> {
         Model::new("ResNet", &format!("{residual}/resnet_bottleneck"), residual_faults::resnet),
         Model::new("RegNet", &format!("{residual}/regnet_y"), residual_faults::regnet),
         Model::new("Swin", &format!("{data}/swin/plain"), swin_faults::list),
+        Model::new("EfficientNet", &format!("{data}/efficientnet/same"), efficientnet_faults::list),
+        Model::new("SwinV2", &format!("{data}/swinv2/plain"), swin_faults::second),
     ]
 }

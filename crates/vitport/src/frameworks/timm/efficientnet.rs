@@ -1,0 +1,213 @@
+//! timm's `EfficientNet` (timm/models/efficientnet.py, 1.0.31; Tan and Le 2019, arXiv:1905.11946): a 3×3 convolution, stages of
+//! inverted residual blocks, a convolution, and a linear layer after average pooling. Convolutions are padded by the size of their
+//! input as in TensorFlow, or alike on both sides as in PyTorch; no weight shows which.
+
+mod stages;
+
+use serde::Deserialize;
+
+use super::super::{build, of_stage};
+use super::TimmDefinition;
+use super::field::{Field, Kind, Literal};
+use super::layers::{activation, classifier};
+use super::structure::{Sign, Structure};
+use crate::nn::{
+    Activation, ConvNorm, ForwardError, ResidualBlock, ResidualNames, ResidualNetwork, Scope, SqueezeExcite,
+    Window,
+};
+
+const FAMILY: &str = "EfficientNet";
+const NO_STATISTICS: Literal = Literal::Text("a norm without running statistics");
+/// Is timm's word for TensorFlow's padding.
+const SAME: &str = "same";
+
+/// Declares the definition.
+pub const DEFINITION: TimmDefinition = TimmDefinition {
+    id: "timm/efficientnet",
+    description: "timm's EfficientNet",
+    modules: &["efficientnet"],
+    family: FAMILY,
+    structure: Structure {
+        recognised_by: &[
+            &["conv_stem.weight"],
+            &["bn1.weight"],
+            &["blocks.0.0."],
+            &["conv_head.weight"],
+            &["bn2.weight"],
+        ],
+        unlike: &[],
+        signs: &[
+            ("fused", Sign::Part(stages::FUSED, Literal::YES)),
+            ("mixed_kernels", Sign::Part(stages::MIXED, Literal::YES)),
+            ("space_to_depth", Sign::Part(stages::SPACE_TO_DEPTH, Literal::YES)),
+            ("conditional", Sign::Part(stages::CONDITIONAL, Literal::YES)),
+            ("norm_layer", Sign::Lack("bn1.running_mean", NO_STATISTICS, "the absence of")),
+            ("num_batches_tracked", Sign::Has("bn1.num_batches_tracked")),
+            ("inverted", Sign::Has("blocks.1.0.conv_pwl.weight")),
+            ("in_chans", Sign::Axis("conv_stem.weight", 1, 4)),
+            ("stem_kernel", Sign::Edges("conv_stem.weight")),
+            ("stem_chs", Sign::Axis("conv_stem.weight", 0, 4)),
+            ("num_features", Sign::Axis("conv_head.weight", 0, 4)),
+            ("depths", Sign::Count("blocks.{s}")),
+            ("num_classes", Sign::Classes("classifier.weight")),
+        ],
+        other_if: &[
+            ("fused", Literal::YES),
+            ("mixed_kernels", Literal::YES),
+            ("space_to_depth", Literal::YES),
+            ("conditional", Literal::YES),
+        ],
+        check: Some(stages::read),
+    },
+    head: None,
+    saved_modules: &[],
+    fields: &[
+        Field::named("depths", "block_args", Kind::BlockCounts).shown("blocks by stage"),
+        Field::named("strides", "block_args", Kind::BlockStrides),
+        Field::of_registry("fused", "block_args", Kind::HasBlock(&["er_", "cn_"])).otherwise(Literal::NO),
+        Field::of_registry("mixed_kernels", "block_args", Kind::HasBlock(&["_k3.5"])).otherwise(Literal::NO),
+        Field::of_registry("conditional", "block_args", Kind::HasBlock(&["_cc"])).otherwise(Literal::NO),
+        // No argument changes these.
+        Field::of_registry("stem_stride", "stem_stride", Kind::Number).otherwise(Literal::Number(2)),
+        Field::of_registry("channel_step", "channel_step", Kind::Number).otherwise(Literal::Number(8)),
+        Field::of_registry("num_chs", "num_chs", Kind::Numbers)
+            .decided_by("block_args")
+            .shown("channels by size of the map"),
+        Field::plain("num_features", Kind::Number).shown("channels before its head"),
+        Field::argument("stem_chs", "stem_size", Kind::Number),
+        Field::argument("fix_stem", "fix_stem", Kind::Flag),
+        Field::argument("stem_kernel", "stem_kernel_size", Kind::Pair),
+        Field::plain("pad_type", Kind::Text),
+        Field::plain("act_layer", Kind::Activation),
+        Field::plain("norm_layer", Kind::Text).otherwise(Literal::Text("BatchNorm2d")),
+        Field::of_registry("norm_eps", "norm_eps", Kind::Real),
+        Field::plain("output_stride", Kind::Number).otherwise(Literal::Number(32)),
+        Field::named("anti_aliasing", "aa_layer", Kind::IsSome),
+        Field::plain("global_pool", Kind::Text),
+        Field::argument("in_chans", "in_chans", Kind::Number),
+        Field::argument("num_classes", "num_classes", Kind::Number),
+    ],
+    usual_instead: &[],
+    usual: &[
+        ("pad_type", Literal::Text("")),
+        ("norm_eps", Literal::Real(1e-5)),
+        ("strides", Literal::Numbers(&[1, 2, 2, 2, 1, 2, 1])),
+        ("output_stride", Literal::Number(32)),
+        ("act_layer", Literal::Text("silu")),
+        ("anti_aliasing", Literal::NO),
+        ("global_pool", Literal::Text("avg")),
+    ],
+    left_open: &[("pad_type", "inverted"), ("norm_eps", "inverted")],
+    by_definition: "timm's EfficientNet where nothing else is said",
+    build: |config| build("timm's EfficientNet", config, network),
+};
+
+/// Holds what a network is made of, under the names of timm's arguments where it has them.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+struct Config {
+    /// Gives the channels of the image.
+    in_chans: usize,
+    /// Gives the classes of the head; 0 for a network without one.
+    num_classes: usize,
+    /// Gives the channels of the stem.
+    stem_chs: usize,
+    /// Gives the channels of the last convolution.
+    num_features: usize,
+    /// Gives the number of blocks of each stage.
+    depths: Vec<usize>,
+    /// Gives the stride of the first block of each stage.
+    strides: Vec<usize>,
+    /// Gives the channels that come out of each stage.
+    out_chs: Vec<usize>,
+    /// Gives the edge of the depth-wise kernels of each stage.
+    kernels: Vec<usize>,
+    /// Gives by how much each stage's blocks widen their input; 1 for blocks that have no convolution before the depth-wise one.
+    expansions: Vec<usize>,
+    /// Says whether blocks have squeeze-excite, with a fourth of the channels that come in.
+    se: bool,
+    /// Says how convolutions are padded: `same` as in TensorFlow, nothing as in PyTorch.
+    pad_type: String,
+    /// Gives timm's name of every activation.
+    act_layer: String,
+    /// Gives the epsilon of every norm.
+    norm_eps: f64,
+}
+
+/// Describes a block.
+struct Sizes {
+    inputs: usize,
+    outputs: usize,
+    stride: usize,
+    kernel: usize,
+    expansion: usize,
+}
+
+/// Builds `EfficientNet`.
+fn network(scope: &Scope, config: &Config) -> Result<ResidualNetwork, ForwardError> {
+    let (act, eps) = (activation(&config.act_layer)?, config.norm_eps);
+    let stem = ConvNorm::named(
+        scope,
+        ["conv_stem", "bn1"],
+        [config.in_chans, config.stem_chs, 1],
+        Window::centered(3, 2),
+        eps,
+        act,
+    )?;
+    let (mut stages, mut inputs) = (Vec::new(), config.stem_chs);
+    for (stage, &depth) in config.depths.iter().enumerate() {
+        let outputs = of_stage("out_chs", &config.out_chs, stage)?;
+        let (stride, kernel) =
+            (of_stage("strides", &config.strides, stage)?, of_stage("kernels", &config.kernels, stage)?);
+        let expansion = of_stage("expansions", &config.expansions, stage)?;
+        let mut blocks = Vec::new();
+        for number in 0..depth {
+            let stride = if number == 0 { stride } else { 1 };
+            let sizes = Sizes { inputs, outputs, stride, kernel, expansion };
+            blocks.push(block(&scope.pp("blocks").pp(stage).pp(number), config, &sizes, act)?);
+            inputs = outputs;
+        }
+        stages.push(blocks);
+    }
+    let sizes = [inputs, config.num_features, 1];
+    let last = ConvNorm::named(scope, ["conv_head", "bn2"], sizes, Window::centered(1, 1), eps, act)?;
+    let block = |stage, block| format!("blocks.{stage}.{block}");
+    let names = ResidualNames { stem: "bn1", block, outputs: ["pre_logits", "logits"] };
+    let fc = classifier(scope, "classifier", config.num_features, config.num_classes)?;
+    let stem = stem.padded_same(config.pad_type == SAME);
+    Ok(ResidualNetwork::new(stem, None, stages, fc, names).ending_in("bn2", last))
+}
+
+/// Builds `DepthwiseSeparableConv`, or `InvertedResidual` where there is an expansion.
+fn block(
+    scope: &Scope,
+    config: &Config,
+    sizes: &Sizes,
+    act: Activation,
+) -> Result<ResidualBlock, ForwardError> {
+    let &Sizes { inputs, outputs, stride, kernel, expansion } = sizes;
+    let layer =
+        |names, sizes, window, act| ConvNorm::named(scope, names, sizes, window, config.norm_eps, act);
+    let (hidden, one, none) =
+        (inputs.saturating_mul(expansion), Window::centered(1, 1), Activation::Identity);
+    let depthwise = |norm| {
+        let window = Window::centered(kernel, stride);
+        let layer = layer(["conv_dw", norm], [hidden, hidden, hidden], window, act)?;
+        Ok::<_, ForwardError>(layer.padded_same(config.pad_type == SAME))
+    };
+    let layers = if expansion == 1 {
+        vec![depthwise("bn1")?, layer(["conv_pw", "bn2"], [hidden, outputs, 1], one, none)?]
+    } else {
+        vec![
+            layer(["conv_pw", "bn1"], [inputs, hidden, 1], one, act)?,
+            depthwise("bn2")?,
+            layer(["conv_pwl", "bn3"], [hidden, outputs, 1], one, none)?,
+        ]
+    };
+    let excite = || {
+        let names = ["conv_reduce", "conv_expand"];
+        let sizes = [hidden, (inputs as f64 * 0.25).round_ties_even() as usize];
+        SqueezeExcite::named(&scope.pp("se"), names, sizes, [act, Activation::Sigmoid])
+    };
+    let block = ResidualBlock::new(layers, None, none).adding(stride == 1 && inputs == outputs);
+    Ok(block.excited(config.se.then(excite).transpose()?))
+}

@@ -1,0 +1,160 @@
+//! transformers' `EfficientNetForImageClassification` and `EfficientNetModel` (models/efficientnet/modeling_efficientnet.py, 4.57.6
+//! and 5.23.0). Strided convolutions are padded right and below by one more than left and above, but for those of the blocks in
+//! `depthwise_padding`.
+
+use serde::Deserialize;
+
+use super::super::{build, of_stage};
+use super::activations::activation;
+use super::{Labels, Task, TwoClasses, exported_defaults};
+use crate::mapping::efficientnet::rounded;
+use crate::nn::{
+    Activation, ConvNorm, ForwardError, Linear, ResidualBlock, ResidualNames, ResidualNetwork, Scope,
+    SqueezeExcite, Window,
+};
+
+/// Gives the channels of the stem, before they are rounded.
+const STEM: u64 = 32;
+/// Gives the channels of the last convolution, before they are rounded.
+const LAST: u64 = 1280;
+
+/// Declares the definition.
+pub const DEFINITION: TwoClasses = TwoClasses {
+    id: "transformers/efficientnet",
+    classes: ["EfficientNetForImageClassification", "EfficientNetModel"],
+    tasks: [Task::Classification, Task::POOLED],
+    defaults: |_| exported_defaults(include_str!("../../../data/transformers/efficientnet.v4.json")),
+    ignored_keys: &["image_size", "num_hidden_layers"],
+    build: |config, has_classifier| {
+        build("EfficientNetConfig", config, |root, config| network(root, config, has_classifier))
+    },
+};
+
+/// Holds the keys of `config.json` that the forward pass depends on.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+struct EfficientNetConfig {
+    num_channels: usize,
+    width_coefficient: f64,
+    depth_coefficient: f64,
+    depth_divisor: u64,
+    kernel_sizes: Vec<usize>,
+    in_channels: Vec<u64>,
+    out_channels: Vec<u64>,
+    depthwise_padding: Vec<usize>,
+    strides: Vec<usize>,
+    num_block_repeats: Vec<usize>,
+    expand_ratios: Vec<usize>,
+    squeeze_expansion_ratio: f64,
+    hidden_act: String,
+    hidden_dim: usize,
+    pooling_type: String,
+    batch_norm_eps: f64,
+    #[serde(flatten)]
+    labels: Labels,
+}
+
+impl EfficientNetConfig {
+    /// Returns a width as `round_filters` makes it.
+    fn channels(&self, channels: u64) -> usize {
+        usize::try_from(rounded(channels, self.width_coefficient)).unwrap_or(usize::MAX)
+    }
+
+    fn layer(
+        &self,
+        scope: &Scope,
+        names: [&str; 2],
+        sizes: [usize; 3],
+        window: Window,
+        act: Activation,
+    ) -> Result<ConvNorm, ForwardError> {
+        ConvNorm::named(scope, names, sizes, window, self.batch_norm_eps, act)
+    }
+}
+
+/// Describes an `EfficientNetBlock`.
+struct Sizes {
+    inputs: usize,
+    outputs: usize,
+    stride: usize,
+    kernel: usize,
+    expansion: usize,
+    is_first: bool,
+    pads_alike: bool,
+}
+
+/// Builds `EfficientNetForImageClassification`, or `EfficientNetModel`.
+fn network(
+    root: &Scope,
+    config: &EfficientNetConfig,
+    has_classifier: bool,
+) -> Result<ResidualNetwork, ForwardError> {
+    if config.depth_divisor != 8 || config.pooling_type != "mean" {
+        let (divisor, pooling) = (config.depth_divisor, &config.pooling_type);
+        let detail = format!("depth_divisor {divisor} and pooling_type {pooling:?} are not defined here");
+        return Err(ForwardError::config(detail));
+    }
+    let scope = if has_classifier { root.pp("efficientnet") } else { root.clone() };
+    let act = activation("hidden_act", &config.hidden_act)?;
+    let sizes = [config.num_channels, config.channels(STEM), 1];
+    let window = Window::square(3, 2, 0).one_more_behind();
+    let stem = config.layer(&scope.pp("embeddings"), ["convolution", "batchnorm"], sizes, window, act)?;
+    let encoder = scope.pp("encoder");
+    let (mut blocks, mut reached) = (Vec::new(), config.channels(STEM));
+    for (stage, &inputs) in config.in_channels.iter().enumerate() {
+        let repeats = of_stage("num_block_repeats", &config.num_block_repeats, stage)?;
+        let repeats = (config.depth_coefficient * repeats as f64).ceil() as usize;
+        let outputs = config.channels(of_stage("out_channels", &config.out_channels, stage)?);
+        for number in 0..repeats {
+            let sizes = Sizes {
+                inputs: if number == 0 { config.channels(inputs) } else { outputs },
+                outputs,
+                stride: if number == 0 { of_stage("strides", &config.strides, stage)? } else { 1 },
+                kernel: of_stage("kernel_sizes", &config.kernel_sizes, stage)?,
+                expansion: of_stage("expand_ratios", &config.expand_ratios, stage)?,
+                is_first: number == 0,
+                pads_alike: config.depthwise_padding.contains(&blocks.len()),
+            };
+            let scope = encoder.pp("blocks").pp(blocks.len());
+            blocks.push(block(&scope, config, &sizes, act)?);
+            reached = outputs;
+        }
+    }
+    let sizes = [reached, config.channels(LAST), 1];
+    let last = config.layer(&encoder, ["top_conv", "top_bn"], sizes, Window::centered(1, 1), act)?;
+    let classes = config.labels.count();
+    let classifier = || Linear::new(&root.pp("classifier"), config.hidden_dim, classes, true);
+    let classifier = has_classifier.then(classifier).transpose()?;
+    let block = |_, block| format!("encoder.blocks.{block}");
+    let names = ResidualNames { stem: "embeddings", block, outputs: ["pooler_output", "logits"] };
+    let network = ResidualNetwork::new(stem, None, vec![blocks], classifier, names);
+    Ok(network.ending_in("encoder.top_bn", last))
+}
+
+/// Builds an `EfficientNetBlock`.
+fn block(
+    scope: &Scope,
+    config: &EfficientNetConfig,
+    sizes: &Sizes,
+    act: Activation,
+) -> Result<ResidualBlock, ForwardError> {
+    let &Sizes { inputs, outputs, stride, kernel, expansion, is_first, pads_alike } = sizes;
+    let (hidden, one) = (inputs.saturating_mul(expansion), Window::centered(1, 1));
+    let window = match (stride, pads_alike) {
+        (2, false) => Window::square(kernel, 2, (kernel / 2).saturating_sub(1)).one_more_behind(),
+        (stride, _) => Window::centered(kernel, stride),
+    };
+    let mut layers = Vec::new();
+    if expansion != 1 {
+        let names = ["expand_conv", "expand_bn"];
+        layers.push(config.layer(&scope.pp("expansion"), names, [inputs, hidden, 1], one, act)?);
+    }
+    let names = ["depthwise_conv", "depthwise_norm"];
+    layers.push(config.layer(&scope.pp("depthwise_conv"), names, [hidden, hidden, hidden], window, act)?);
+    let (names, none) = (["project_conv", "project_bn"], Activation::Identity);
+    layers.push(config.layer(&scope.pp("projection"), names, [hidden, outputs, 1], one, none)?);
+    let reduced = ((inputs as f64 * config.squeeze_expansion_ratio) as usize).max(1);
+    let acts = [act, Activation::Sigmoid];
+    let excite =
+        SqueezeExcite::named(&scope.pp("squeeze_excite"), ["reduce", "expand"], [hidden, reduced], acts)?;
+    Ok(ResidualBlock::new(layers, None, none).adding(stride == 1 && !is_first).excited(Some(excite)))
+}

@@ -1,0 +1,174 @@
+//! Tests timm's EfficientNet and transformers': both definitions compared with what the frameworks computed, the conversion of
+//! whole folders, and what is refused.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value, json};
+use vitport::catalogue;
+use vitport::frameworks::target;
+use vitport::pipeline::verify;
+use vitport::verify::{TestImage, Verdict};
+
+use crate::convnext::{Tensors, compare, convert, document, open, read, save};
+
+/// The networks, with the target's class, and how many places are compared.
+const NETWORKS: [(&str, &str, usize); 2] =
+    [("same", "EfficientNetForImageClassification", 11), ("lite_base", "EfficientNetModel", 7)];
+
+fn data(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/efficientnet").join(name)
+}
+
+/// The float32 tensors of a file: all but the numbers of batches.
+fn floats(path: &Path) -> Tensors {
+    let mut tensors = read(path);
+    tensors.retain(|name, _| !name.ends_with("num_batches_tracked"));
+    tensors
+}
+
+#[test]
+fn both_definitions_compute_what_the_frameworks_do() {
+    for (name, _, places) in NETWORKS {
+        let prepared = open(&data(name)).unwrap();
+        let weights = floats(&data(name).join("model.safetensors"));
+        let expected = read(&data(&format!("{name}.expected.safetensors")));
+        assert_eq!(compare(&prepared.model.network, &weights, &expected), places, "{name}");
+
+        let config = document(&data(&format!("{name}.transformers.json")));
+        let network = target("transformers/efficientnet").unwrap().build(&config).unwrap();
+        let weights = floats(&data(&format!("{name}.transformers.safetensors")));
+        let expected = read(&data(&format!("{name}.transformers.expected.safetensors")));
+        assert_eq!(compare(&network, &weights, &expected), places, "{name}");
+    }
+}
+
+#[test]
+fn a_folder_is_what_transformers_saves_and_the_same_model() {
+    for (name, class, _) in NETWORKS {
+        let converted = convert(&data(name));
+        let tensors = read(&converted.folder.join("model.safetensors"));
+        assert!(tensors == read(&data(&format!("{name}.transformers.safetensors"))), "{name}");
+        let config = document(&converted.folder.join("config.json"));
+        assert_eq!(config["architectures"], json!([class]));
+        let theirs = document(&data(&format!("{name}.transformers.json")));
+        for (key, value) in config.iter().filter(|(key, _)| *key != "torch_dtype") {
+            assert_eq!(theirs.get(key).unwrap_or(value), value, "{name}: {key}");
+        }
+        let report = verify(&converted.prepared, &converted.folder, &TestImage::built_in().unwrap()).unwrap();
+        assert_eq!(report.verdict, Verdict::Same, "{:?}", report.reasons);
+    }
+}
+
+#[test]
+fn batches_that_were_not_counted_are_zero() {
+    let scratch = tempfile::tempdir().unwrap();
+    std::fs::copy(data("same").join("config.json"), scratch.path().join("config.json")).unwrap();
+    save(&floats(&data("same").join("model.safetensors")), &scratch.path().join("model.safetensors"));
+    let converted = convert(scratch.path());
+    let mut expected = read(&data("same.transformers.safetensors"));
+    let counted = |name: &str| name.ends_with("num_batches_tracked");
+    expected.iter_mut().filter(|(name, _)| counted(name)).for_each(|(_, (_, values))| values.fill(0.0));
+    assert!(read(&converted.folder.join("model.safetensors")) == expected);
+}
+
+#[test]
+fn every_tag_that_was_measured_to_be_exact_converts() {
+    let models = catalogue::models().filter(|model| model.published_at.is_some());
+    let ours: Vec<_> = models.filter(|model| model.module == Some("efficientnet")).collect();
+    let converted = ours.iter().filter(|model| model.becomes.class().is_some());
+    let names: Vec<&str> = converted.map(|model| model.name.as_str()).collect();
+    assert!(names.iter().all(|name| name.starts_with("tf_efficientnet_")), "{names:?}");
+    assert!(!names.contains(&"tf_efficientnet_l2.ns_jft_in1k_475"), "an odd size");
+    assert_eq!((names.len(), ours.len()), (40, 119));
+}
+
+type Change = fn(&mut Tensors, &mut Map<String, Value>);
+
+/// Opens a hub folder of the fixture with other tensors and config, which is refused.
+fn refusal(change: Change) -> String {
+    let scratch = tempfile::tempdir().unwrap();
+    let mut tensors = floats(&data("same").join("model.safetensors"));
+    let mut config = document(&data("same").join("config.json"));
+    change(&mut tensors, &mut config);
+    save(&tensors, &scratch.path().join("model.safetensors"));
+    std::fs::write(scratch.path().join("config.json"), Value::Object(config).to_string()).unwrap();
+    open(scratch.path()).err().expect("it is refused")
+}
+
+fn add(tensors: &mut Tensors, name: &str, shape: &[usize]) {
+    tensors.insert(name.to_owned(), (shape.to_vec(), vec![0.5; shape.iter().product()]));
+}
+
+fn argument(config: &mut Map<String, Value>, name: &str, value: Value) {
+    config["model_args"].as_object_mut().unwrap().insert(name.to_owned(), value);
+}
+
+#[test]
+fn each_refusal_names_its_structure_and_what_shows_it() {
+    let cases: [(Change, [&str; 2]); 17] = [
+        (|t, _| add(t, "blocks.1.0.conv_exp.weight", &[64, 16, 3, 3]), ["EfficientNetV2", "conv_exp"]),
+        (|t, _| add(t, "blocks.2.0.conv_dw.0.weight", &[36, 1, 3, 3]), ["MixNet", "conv_dw.0"]),
+        (|t, _| add(t, "blocks.0.0.conv_s2d.weight", &[128, 8, 2, 2]), ["positions to channels", "conv_s2d"]),
+        (|t, _| add(t, "blocks.3.0.routing_fn.weight", &[4, 32]), ["CondConv", "routing_fn"]),
+        (
+            |t, _| t.retain(|name, _| !name.contains("running_")),
+            ["another norm than BatchNorm2d", "the absence of bn1.running_mean"],
+        ),
+        (|_, c| argument(c, "pad_type", json!("")), ["as PyTorch does", "4.3 standard deviations"]),
+        (|_, c| c["pretrained_cfg"]["input_size"] = json!([3, 61, 61]), ["not multiples of 2", "input_size"]),
+        (
+            |_, c| {
+                c["pretrained_cfg"]["input_size"] = json!([3, 60, 64]);
+                c["pretrained_cfg"]["crop_mode"] = json!("squash");
+            },
+            ["60x64", "not square"],
+        ),
+        (
+            |t, _| add(t, "blocks.1.0.conv_dw.weight", &[64, 2, 3, 3]),
+            ["see several channels", "conv_dw.weight"],
+        ),
+        (
+            |t, _| {
+                add(t, "blocks.1.1.conv_pw.weight", &[90, 24, 1, 1]);
+                add(t, "blocks.1.1.conv_dw.weight", &[90, 1, 3, 3]);
+                add(t, "blocks.1.1.conv_pwl.weight", &[24, 90, 1, 1]);
+            },
+            ["widen by other than one whole ratio", "conv_dw.weight"],
+        ),
+        (
+            |t, _| add(t, "blocks.2.1.conv_dw.weight", &[96, 1, 3, 3]),
+            ["several widths or kernels", "conv_dw"],
+        ),
+        (
+            |t, _| add(t, "blocks.0.0.conv_pw.weight", &[8, 8, 1, 1]),
+            ["as many channels as the one before", "conv_pw.weight"],
+        ),
+        (
+            |t, _| add(t, "blocks.2.1.se.conv_reduce.weight", &[4, 96, 1, 1]),
+            ["by other than a fourth", "se.conv_reduce"],
+        ),
+        (|t, _| add(t, "conv_stem.weight", &[16, 3, 3, 3]), ["whose stem has other channels", "conv_stem"]),
+        (|_, c| argument(c, "output_stride", json!(16)), ["an output stride of 16", "output_stride"]),
+        (|_, c| argument(c, "aa_layer", json!("blurpc")), ["anti-aliasing", "aa_layer"]),
+        (|_, c| argument(c, "global_pool", json!("max")), ["global_pool `max`", "global_pool"]),
+    ];
+    let mut wrong = Vec::new();
+    for (change, words) in cases {
+        let said = refusal(change);
+        if !words.iter().all(|word| said.contains(word)) {
+            wrong.push(format!("{words:?}: {said}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// No weight shows how convolutions are padded, nor the epsilon.
+#[test]
+fn a_bare_file_is_asked_for_its_padding() {
+    let scratch = tempfile::tempdir().unwrap();
+    let file = scratch.path().join("mine.safetensors");
+    std::fs::copy(data("same").join("model.safetensors"), &file).unwrap();
+    let said = open(&file).err().unwrap();
+    assert!(said.contains("pad_type cannot be inferred from the weights"), "{said}");
+    assert!(said.contains("norm_eps") || said.contains("--layer-norm-eps"), "{said}");
+}
