@@ -28,7 +28,7 @@ const IN_FOLDER: [&str; 6] = [
     "adapter_model.bin",
 ];
 
-/// Endings of files that may hold weights, for folders with none of the names above.
+/// Lists the endings of files that may hold weights, for folders with none of the names above.
 const ENDINGS: [&str; 9] = ["safetensors", "pth", "pt", "bin", "npz", "ckpt", "pkl", "th", "tar"];
 
 /// Opens whatever `path` is and reads everything but the tensors.
@@ -76,7 +76,7 @@ fn zip_contents(source: &Source, file: usize, limits: &Limits) -> Result<Content
     torch::zip::read(source, &archive, file, limits)
 }
 
-/// Returns the one file of a folder that holds the weights. What has the name of such a file and is none is not passed over.
+/// Returns the one file of a folder that holds the weights. What has the name of such a file and is not a file is not passed over.
 fn weight_file(folder: &Path) -> Result<PathBuf, CheckpointError> {
     let is_there = |path: &PathBuf| path.is_file() || is_no_file(path).is_some();
     let named = IN_FOLDER.iter().map(|name| folder.join(name)).find(is_there);

@@ -95,7 +95,7 @@ impl ReportFile {
         self.inside.is_some()
     }
 
-    /// Devices and pipes are written to, not replaced.
+    /// Returns whether it is a device or a pipe, which is written to and not replaced.
     fn is_special(&self) -> bool {
         fs::metadata(&self.path).is_ok_and(|metadata| !metadata.is_file())
     }

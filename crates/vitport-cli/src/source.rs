@@ -59,7 +59,7 @@ pub fn with_adapter(
     Ok(source)
 }
 
-/// Says what in the folder is no file, so that nobody thinks that it was read.
+/// Says what in the folder is not a file, so that nobody thinks that it was read.
 fn note_passed_over(source: &Source, output: &Printer) {
     const SHOWN: usize = 8;
     if source.passed_over.is_empty() || !output.shows_progress() {
@@ -73,7 +73,7 @@ fn note_passed_over(source: &Source, output: &Printer) {
     };
     let shown = shown.collect::<Vec<_>>().join(", ");
     note_line(&format!(
-        "not everything in the source's folder is a file, and what is none is passed over: {shown}{more}"
+        "not everything in the source's folder is a file, and what is not one is passed over: {shown}{more}"
     ));
 }
 
@@ -103,7 +103,7 @@ pub fn say_danger(checkpoint: &Checkpoint, output: &Printer) -> Result<(), Failu
     }
 }
 
-/// Opens a name; none if the text is none.
+/// Opens a name; none if the text is not one.
 #[cfg(feature = "hub")]
 fn open_by_name(
     text: &OsStr,

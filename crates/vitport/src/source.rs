@@ -88,7 +88,7 @@ impl Source {
     /// the model is identified ([`find`](crate::finding::find)).
     ///
     /// # Errors
-    /// Returns [`SourceError`] for weights that cannot be read or are refused, a `config.json` that is no JSON object, and a folder
+    /// Returns [`SourceError`] for weights that cannot be read or are refused, a `config.json` that is not a JSON object, and a folder
     /// that transformers opens already.
     pub fn open(path: &Path, key: Option<&str>, limits: &Limits) -> Result<Self, SourceError> {
         let (config, card, passed_over) = match path.is_dir() {
@@ -168,7 +168,7 @@ impl ConfigFile {
             return Err(failed(format!("it lists more than {MOST_CONFIG_VALUES} values")));
         }
         let value: Value =
-            serde_json::from_slice(&text).map_err(|error| failed(format!("it is no JSON: {error}")))?;
+            serde_json::from_slice(&text).map_err(|error| failed(format!("it is not JSON: {error}")))?;
         let Value::Object(values) = value else {
             return Err(failed("it is JSON, but no object".to_owned()));
         };

@@ -65,7 +65,7 @@ fn load(stream: &mut Stream<'_>, arena: &mut Arena, ids: &PersistentIds) -> Resu
     pickle::load(stream, arena, ids).map_err(|fault| danger_first(arena, fault))
 }
 
-/// Pickles after the first that are looked into.
+/// Limits the pickles after the first that are looked into.
 const BEHIND: usize = 8;
 
 /// Looks at what lies after the end of the pickle that a loader reads. Nothing of it is taken; but where it is pickles again, what

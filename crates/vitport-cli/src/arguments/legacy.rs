@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 
-/// Flags of `convert_vit_timm_to_pytorch.py` and
+/// Lists the flags of `convert_vit_timm_to_pytorch.py` and
 /// `convert_cvt_original_pytorch_checkpoint_to_pytorch.py`.
 const FLAGS: [&str; 5] =
     ["--vit_name", "--cvt_model", "--cvt_file_name", "--image_size", "--pytorch_dump_folder_path"];

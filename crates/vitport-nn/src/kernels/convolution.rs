@@ -98,7 +98,7 @@ pub struct Window {
     pub kernel: (usize, usize),
     /// Gives the distance between two positions of the kernel.
     pub stride: (usize, usize),
-    /// Zeros added on each side.
+    /// Counts the zeros added on each side.
     pub padding: (usize, usize),
 }
 
@@ -175,7 +175,7 @@ impl<'a> Convolution<'a> {
     /// (height, width) of the positions. `patches` is memory for the unfolded input.
     ///
     /// # Errors
-    /// [`ForwardError::Operands`] when the grid has other channels or is smaller than the kernel, or the outputs are no
+    /// [`ForwardError::Operands`] when the grid has other channels or is smaller than the kernel, or the outputs are not a
     /// multiple of the groups.
     pub fn apply(
         &self,
@@ -329,7 +329,7 @@ mod tests {
         (0..count).map(|value| ((value * 37 + 11) % 19) as f32 - 9.0).collect()
     }
 
-    /// The definition of a convolution, for a planar grid.
+    /// Computes the definition of a convolution, for a planar grid.
     fn expected(
         x: &[f32],
         (channels, height, width): (usize, usize, usize),

@@ -32,7 +32,7 @@ impl WindowAttention {
     /// the map are not shifted.
     ///
     /// # Errors
-    /// Returns [`ForwardError`] when a tensor is missing, or the map is no whole number of windows.
+    /// Returns [`ForwardError`] when a tensor is missing, or the map is not a whole number of windows.
     pub fn forward(&self, map: &FeatureMap, cx: &mut Context<'_>) -> Result<Matrix, ForwardError> {
         let (window, height, width) = (self.window, map.height, map.width);
         let is_whole = |edge: usize| window > 0 && edge > 0 && edge.is_multiple_of(window);

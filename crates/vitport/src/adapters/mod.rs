@@ -103,7 +103,7 @@ fn alone(source: &Source, tensor: &str) -> FactError {
     let command = format!("vitport convert {base} --adapter {}", quoted(&source.path));
     FactError::NoTarget {
         what: "a file of LoRA adapters without the weights that they are added to".to_owned(),
-        why: "it is no network".to_owned(),
+        why: "it is not a network".to_owned(),
         tensor: Some(tensor.to_owned()),
         instead: match base.as_str() {
             "BASE" => format!("run `{command}`, with the weights that they were trained on in place of BASE"),

@@ -75,7 +75,7 @@ impl Settings {
                     Ok(Some(Self { values, place: "adapter_config.json: ".to_owned() }))
                 }
                 Ok(_) => Err(failed("it is JSON, but no object".to_owned())),
-                Err(error) => Err(failed(format!("it is no JSON: {error}"))),
+                Err(error) => Err(failed(format!("it is not JSON: {error}"))),
             };
         }
         Ok(None)

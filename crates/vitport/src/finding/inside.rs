@@ -1,4 +1,4 @@
-//! What stands under a network's own names and is no part of it: decoders and projection heads of pretraining; and the
+//! What stands under a network's own names and is not part of it: decoders and projection heads of pretraining; and the
 //! classifier, where it is a layer in a list or lies next to the network.
 
 use std::collections::BTreeMap;
@@ -24,10 +24,10 @@ pub struct Head {
 const DECODER: [&str; 5] =
     ["decoder_pos_embed", "decoder_embed.", "decoder_blocks.", "decoder_norm.", "decoder_pred."];
 
-/// Lists names of heads that networks are trained with and that are no classifier if they normalise batches.
+/// Lists names of heads that networks are trained with and that are not a classifier if they normalise batches.
 pub(super) const HEADS: [&str; 6] = ["head", "fc", "projector", "projection", "projection_head", "proj_head"];
 
-/// Takes what is no part of the network out of its state dict, and gives the classifier its own name. `head` is the
+/// Takes what is not part of the network out of its state dict, and gives the classifier its own name. `head` is the
 /// definition's; `without_head` says that it is not wanted.
 ///
 /// # Errors

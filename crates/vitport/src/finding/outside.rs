@@ -1,4 +1,4 @@
-//! What lies next to a network, in groups, and why it is no part of it.
+//! What lies next to a network, in groups, and why it is not part of it.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;

@@ -31,7 +31,7 @@ pub(super) struct Instances<'a> {
 /// Says what a variable may be.
 enum Choices<'a> {
     Texts(&'a [Text]),
-    /// Indices up to the count of this name, and the number that index 0 has in the source.
+    /// Takes the indices up to the count of this name, and the number that index 0 has in the source.
     Range(Template, u64),
     Undefined,
 }

@@ -8,6 +8,7 @@ mod channels;
 mod child;
 mod clip;
 mod convnext;
+mod dependencies;
 mod example;
 mod field;
 mod forward;

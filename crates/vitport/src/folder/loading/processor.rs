@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | the document is preprocessor_config.json, and `image_processor` in it goes before the rest | image_processing_base.py 331–354, 373 | – |
 //! | `image_processor` of processor_config.json goes before preprocessor_config.json | only without the latter | image_processing_base.py 340–347 |
-//! | a processor_config.json that is no JSON is refused | – | the same |
+//! | a processor_config.json that is not JSON is refused | – | the same |
 //! | the class is `image_processor_type`, else `feature_extractor_type`, else config.json's `image_processor_type`, else that of the config's class | models/auto/image_processing_auto.py 496–522 | 637–661 |
 //! | a field that is left out has the class's default | models/*/image_processing_*.py, `__init__` | class attributes |
 //! | `null` is a default for sizes, means, deviations and crop_pct, and otherwise switches a step off | the same | – |

@@ -140,7 +140,7 @@ pub(super) const TIMM_BATCH_NORM: Class = Class::new(
     ],
 );
 
-/// Is a convolution with a batch norm after it; anti-aliasing, which it may have, is none.
+/// Is a convolution with a batch norm after it; anti-aliasing, which it may have, is not one.
 pub(super) const CONV_NORM: Class = Class::new(
     &[
         "timm.layers.conv_bn_act.ConvNormAct",

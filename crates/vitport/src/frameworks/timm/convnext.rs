@@ -51,6 +51,7 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
         other_if: &[("stem_type", OVERLAP)],
         check: None,
     },
+    head: None,
     saved_modules: modules::MODULES,
     fields: &[
         Field::plain("dims", Kind::Numbers).shown("channels by stage"),

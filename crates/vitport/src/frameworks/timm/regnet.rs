@@ -50,6 +50,7 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
         other_if: &[("preact", Literal::YES)],
         check: Some(check),
     },
+    head: None,
     saved_modules: modules::MODULES,
     fields: &[
         // timm makes depths and widths of these arguments, and the weights show which.

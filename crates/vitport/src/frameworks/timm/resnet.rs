@@ -50,6 +50,7 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
         other_if: &[("avg_down", Literal::YES), ("deep_stem", Literal::YES)],
         check: Some(check),
     },
+    head: None,
     saved_modules: modules::MODULES,
     fields: &[
         Field::plain("layers", Kind::Numbers).shown("blocks by stage"),

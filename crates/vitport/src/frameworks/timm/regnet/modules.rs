@@ -18,7 +18,7 @@ const WITHOUT: &[(&str, Says)] = &[
     ("downsample", Says::Is(&[Literal::Null])),
     ("drop_path", Says::Is(&[Literal::Null])),
 ];
-/// Each stage has a stride of 2.
+/// Declares a block. Each stage has a stride of 2.
 const BLOCK: Class =
     Class::new(&["timm.models.regnet.Bottleneck"], WITHOUT).means("output_stride", Literal::Number(32));
 const NORMS: &[&Class] = &[&TIMM_BATCH_NORM, &BATCH_NORM];

@@ -11,7 +11,7 @@ use super::super::field::Literal;
 
 const NULL: Says = Says::Is(&[Literal::Null]);
 
-/// Versions before 0.6 have `num_tokens` and always read the class token. Tokens and heads that are None are attributes; others are
+/// Declares the network. Versions before 0.6 have `num_tokens` and always read the class token. Tokens and heads that are None are attributes; others are
 /// weights. At the size that the positions are for, `dynamic_img_size` changes nothing, and in evaluation `distilled_training`.
 const VISION_TRANSFORMER: Class = Class::new(
     &["timm.models.vision_transformer.VisionTransformer", "timm.models.deit.VisionTransformerDistilled"],
