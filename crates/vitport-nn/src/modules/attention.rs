@@ -109,7 +109,7 @@ pub enum Positions<'a> {
 pub struct SelfAttention {
     qkv: Qkv,
     attention: Attention,
-    cosine: Option<CosineScale>,
+    cosine: Option<Box<CosineScale>>,
 }
 
 impl SelfAttention {
@@ -121,7 +121,7 @@ impl SelfAttention {
     /// Returns the attention with cosines of queries and keys for scores, times these factors and the scale of the heads.
     #[must_use]
     pub fn of_cosines(self, factors: CosineScale) -> Self {
-        Self { cosine: Some(factors), ..self }
+        Self { cosine: Some(Box::new(factors)), ..self }
     }
 
     /// Lets tokens × width attend to each other.

@@ -16,7 +16,7 @@ pub enum WindowTable {
     /// Means that it is learned for windows of one size.
     Learned(RelativePositionBias),
     /// Means that it is computed. Where the map is smaller than a window, the window is as large as the map.
-    Computed(ContinuousPositionBias),
+    Computed(Box<ContinuousPositionBias>),
 }
 
 /// Computes self-attention in square windows of a map, with a bias for each distance of two tokens.

@@ -598,7 +598,12 @@ impl Module {
                 let (sizes, names) = ([channels, hidden, channels], ["mlp.fc1", "mlp.fc2"]);
                 let block = WindowBlock::new(
                     [norm("norm1")?, norm("norm2")?],
-                    WindowAttention::new(attention, WindowTable::Computed(table), [window, shift], -100.0),
+                    WindowAttention::new(
+                        attention,
+                        WindowTable::Computed(Box::new(table)),
+                        [window, shift],
+                        -100.0,
+                    ),
                     Mlp::with_biases(Linear::new, &root, names, sizes, Activation::Gelu)?,
                 );
                 let mut map = case.map();

@@ -124,8 +124,9 @@ pub(super) fn class_of(definition: &str, facts: &Facts, is_exact: bool) -> Optio
     let fitting = possible(mappings, facts, &NoValues).ok()?;
     let mapping = fitting.into_iter().find(|mapping| is_exact || !mapping.reads_values())?;
     match mapping.target_config(facts) {
-        // What only weights show is not known here.
-        Ok(_) | Err(FactError::Contradiction(_)) => mapping.class(facts),
+        Ok(_) => mapping.class(facts),
+        // What only weights show is not known here, and was measured.
+        Err(FactError::Contradiction(_)) if is_exact => mapping.class(facts),
         Err(_) => None,
     }
 }

@@ -190,7 +190,7 @@ impl Condition {
             let patch = facts.value(patch)?.get(0)?.as_u64().filter(|patch| *patch > 0)?;
             let (window, stages) = (facts.number(window)?, facts.value(depths)?.as_array()?.len());
             let is_whole = |edge: &Value| {
-                let map = |stage: u32| edge.as_u64().unwrap_or(0) / patch >> stage.min(63);
+                let map = |stage: u32| (edge.as_u64().unwrap_or(0) / patch) >> stage.min(63);
                 (0..u32::try_from(stages).unwrap_or(u32::MAX).min(64)).all(|stage| {
                     let may_be_one = map(stage) <= window && !self.no_smaller;
                     may_be_one || window > 0 && map(stage) > 0 && map(stage).is_multiple_of(window)

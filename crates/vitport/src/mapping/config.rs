@@ -23,18 +23,20 @@ enum Kind {
     Table(Vec<(String, Expression)>),
 }
 
-/// Holds a function that only one class needs, with the facts that it is of.
+/// Holds a function that only EfficientNet's class needs, with the facts that it is of.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(rename_all = "snake_case")]
 enum Named {
     /// Stands for the channels after EfficientNet's last convolution as a share of 1,280, which its class multiplies widths with.
-    EfficientnetWidth(String),
+    #[serde(rename = "efficientnet_width")]
+    Width(String),
     /// Stands for the widths of which EfficientNet's class makes the first list, for a network whose last convolution has the second
     /// number of channels.
-    EfficientnetUnrounded(String, String),
+    #[serde(rename = "efficientnet_unrounded")]
+    Unrounded(String, String),
     /// Stands for the numbers, counted through all stages, of the blocks that halve an odd edge of the map: of an image of that size,
     /// after a stem that halves it, in stages of these strides and depths.
-    EfficientnetOddHalvings(String, String, String),
+    #[serde(rename = "efficientnet_odd_halvings")]
+    OddHalvings(String, String, String),
 }
 
 /// Names a function of a fact.
@@ -306,8 +308,8 @@ impl Named {
             Ok::<Vec<u64>, FactError>(list.iter().filter_map(Value::as_u64).collect())
         };
         match self {
-            Self::EfficientnetWidth(last) => Ok(json!(efficientnet::width(number(last)?))),
-            Self::EfficientnetUnrounded(widths, last) => {
+            Self::Width(last) => Ok(json!(efficientnet::width(number(last)?))),
+            Self::Unrounded(widths, last) => {
                 let width = efficientnet::width(number(last)?);
                 let unrounded = |&wanted: &u64| {
                     efficientnet::unrounded(wanted, width).ok_or_else(|| FactError::NoTarget {
@@ -319,7 +321,7 @@ impl Named {
                 };
                 Ok(json!(list(widths)?.iter().map(unrounded).collect::<Result<Vec<_>, _>>()?))
             }
-            Self::EfficientnetOddHalvings(size, strides, depths) => {
+            Self::OddHalvings(size, strides, depths) => {
                 let edge = list(size)?.first().copied().unwrap_or(0);
                 Ok(json!(efficientnet::odd_halvings(edge, &list(strides)?, &list(depths)?)))
             }

@@ -66,7 +66,8 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
         Field::named("strides", "block_args", Kind::BlockStrides),
         Field::of_registry("fused", "block_args", Kind::HasBlock(&["er_", "cn_"])).otherwise(Literal::NO),
         Field::of_registry("mixed_kernels", "block_args", Kind::HasBlock(&["_k3.5"])).otherwise(Literal::NO),
-        Field::of_registry("conditional", "block_args", Kind::HasBlock(&["_cc"])).otherwise(Literal::NO),
+        Field::of_registry("conditional", "block_args", Kind::HasBlock(&["_cc", "num_experts"]))
+            .otherwise(Literal::NO),
         // No argument changes these.
         Field::of_registry("stem_stride", "stem_stride", Kind::Number).otherwise(Literal::Number(2)),
         Field::of_registry("channel_step", "channel_step", Kind::Number).otherwise(Literal::Number(8)),

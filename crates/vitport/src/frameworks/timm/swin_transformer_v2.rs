@@ -196,7 +196,8 @@ fn block(
     let norm = |name: &str| LayerNorm::new(&scope.pp(name), dim, config.norm_eps);
     let sizes = [dim, (dim as f64 * config.mlp_ratio) as usize, dim];
     let mlp = Mlp::with_biases(Linear::new, scope, ["mlp.fc1", "mlp.fc2"], sizes, Activation::Gelu)?;
-    let attention = WindowAttention::new(attention, WindowTable::Computed(table), [window, shift], APART);
+    let attention =
+        WindowAttention::new(attention, WindowTable::Computed(Box::new(table)), [window, shift], APART);
     Ok(WindowBlock::new([norm("norm1")?, norm("norm2")?], attention, mlp).normalized_after())
 }
 

@@ -138,7 +138,8 @@ fn layer(
     let sizes = [dim, (config.mlp_ratio * dim as f64) as usize, dim];
     let act = activation("hidden_act", &config.hidden_act)?;
     let mlp = Mlp::with_biases(Linear::new, scope, ["intermediate.dense", "output.dense"], sizes, act)?;
-    let attention = WindowAttention::new(attention, WindowTable::Computed(table), [window, shift], APART);
+    let attention =
+        WindowAttention::new(attention, WindowTable::Computed(Box::new(table)), [window, shift], APART);
     let norms = [norm("layernorm_before")?, norm("layernorm_after")?];
     Ok(WindowBlock::new(norms, attention, mlp).normalized_after())
 }

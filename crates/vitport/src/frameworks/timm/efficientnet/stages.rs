@@ -94,7 +94,7 @@ pub(super) fn read(inquiry: &Inquiry<'_>, evidence: &mut Evidence) -> Result<boo
     let fourth = |block: &Block| (block.inputs as f64 * 0.25).round_ties_even() as u64;
     let is_usual = |block: &Block| {
         if has_excitation {
-            block.reduced == fourth(block) && block.inputs % 4 == 0
+            block.reduced == fourth(block) && block.inputs.is_multiple_of(4)
         } else {
             block.reduced == 0
         }
