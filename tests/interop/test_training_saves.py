@@ -70,9 +70,15 @@ def check(folder, truth):
     assert worst < 1e-5, worst
 
 
+def has_deepspeed():
+    return any((environment.environments_home() / "training").glob("lib/python*/site-packages/deepspeed"))
+
+
 @pytest.mark.parametrize("row", CONVERTED)
 def test_a_save_becomes_what_was_trained(row, saves, tmp_path):
     name = row.split("/")[0]
+    if name == "deepspeed_zero1" and not has_deepspeed():
+        pytest.skip("DeepSpeed compiles code where it is run, and is not among the pins")
     source, options, said = CONVERTED[row]
     folder = saves(name)
     options = [str(folder / option) if option == "adapter" else option for option in options]
