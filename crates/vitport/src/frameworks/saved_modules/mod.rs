@@ -10,7 +10,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 pub(super) mod torch;
-pub(super) mod torchvision;
+pub(super) mod torchvision_classes;
 
 use std::collections::HashSet;
 

@@ -2,7 +2,7 @@
 //! depth-wise convolutions with an MLP after them, and a head of average pooling, a norm and a linear layer.
 
 mod modules;
-mod torchvision;
+mod torchvision_modules;
 
 use serde::Deserialize;
 
@@ -53,7 +53,7 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
         check: None,
     },
     head: None,
-    saved_modules: &[modules::MODULES, torchvision::MODULES],
+    saved_modules: &[modules::MODULES, torchvision_modules::MODULES],
     fields: &[
         Field::plain("dims", Kind::Numbers).shown("channels by stage"),
         Field::plain("depths", Kind::Numbers).shown("blocks by stage"),

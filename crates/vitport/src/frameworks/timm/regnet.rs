@@ -3,7 +3,7 @@
 
 mod modules;
 mod stages;
-mod torchvision;
+mod torchvision_modules;
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -52,7 +52,7 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
         check: Some(check),
     },
     head: None,
-    saved_modules: &[modules::MODULES, torchvision::MODULES],
+    saved_modules: &[modules::MODULES, torchvision_modules::MODULES],
     fields: &[
         // timm makes depths and widths of these arguments, and the weights show which.
         Field::of_registry("depths", "depths", Kind::Numbers)

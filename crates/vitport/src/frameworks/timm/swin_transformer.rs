@@ -2,7 +2,7 @@
 //! with attention in windows, each but the first after a merging of patches, a norm, and a linear layer after average pooling.
 
 mod modules;
-mod torchvision;
+mod torchvision_modules;
 
 use serde::Deserialize;
 
@@ -50,7 +50,7 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
         check: Some(check),
     },
     head: None,
-    saved_modules: &[modules::MODULES, torchvision::MODULES],
+    saved_modules: &[modules::MODULES, torchvision_modules::MODULES],
     fields: &[
         Field::plain("embed_dim", Kind::Number).shown("channels"),
         Field::plain("depths", Kind::Numbers).shown("blocks by stage"),

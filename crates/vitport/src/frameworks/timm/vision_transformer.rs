@@ -9,7 +9,7 @@ mod modules;
 mod norm;
 mod pooling;
 mod structure;
-mod torchvision;
+mod torchvision_modules;
 
 pub use self::config::Config;
 
@@ -34,7 +34,7 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
         // In transformers and in mmpretrain the last norm has other names.
         widths: &["norm.weight", "layernorm.weight", "ln1.weight"],
     }),
-    saved_modules: &[modules::MODULES, torchvision::MODULES],
+    saved_modules: &[modules::MODULES, torchvision_modules::MODULES],
     fields: &[
         Field::plain("embed_dim", Kind::Number).shown("channels"),
         Field::plain("depth", Kind::Number).shown("blocks"),

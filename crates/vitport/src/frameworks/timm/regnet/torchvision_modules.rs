@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::super::super::saved_modules::torch::{BATCH_NORM, CONV, SEQUENTIAL, SIGMOID};
-use super::super::super::saved_modules::torchvision::{CONV_NORM, SQUEEZE_EXCITE};
+use super::super::super::saved_modules::torchvision_classes::{CONV_NORM, SQUEEZE_EXCITE};
 use super::super::super::saved_modules::{At, Class, Role, Says};
 use super::super::classes::{ACTIVATIONS, AVERAGE, CLASSIFIER, CLASSIFIER_PARTS};
 use super::super::field::Literal;

@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use super::super::super::saved_modules::torch::{CONV, DROPOUT, EXACT_GELU, FLATTEN, LINEAR, SEQUENTIAL};
-use super::super::super::saved_modules::torchvision::{MLP, PERMUTE, STOCHASTIC_DEPTH};
+use super::super::super::saved_modules::torchvision_classes::{MLP, PERMUTE, STOCHASTIC_DEPTH};
 use super::super::super::saved_modules::{At, Class, Role, Says};
 use super::super::classes::{AVERAGE, CLASSIFIER, NORMS};
 use super::super::field::Literal;

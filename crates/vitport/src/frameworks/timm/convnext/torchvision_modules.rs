@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::super::super::saved_modules::torch::{
     CONV, FLATTEN, IDENTITY, LAYER_NORM, LINEAR, NORM_EPS, SEQUENTIAL,
 };
-use super::super::super::saved_modules::torchvision::{CONV_NORM, PERMUTE, STOCHASTIC_DEPTH};
+use super::super::super::saved_modules::torchvision_classes::{CONV_NORM, PERMUTE, STOCHASTIC_DEPTH};
 use super::super::super::saved_modules::{At, Class, Role, Says};
 use super::super::classes::{ACTIVATIONS, AVERAGE, CLASSIFIER};
 use super::super::field::Literal;
