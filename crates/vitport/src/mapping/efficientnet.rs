@@ -77,7 +77,7 @@ mod tests {
         // The widths of the largest network, and what the class makes them of.
         let widths = [136, 72, 104, 176, 344, 480, 824];
         let found: Vec<_> = widths.iter().map(|wanted| unrounded(*wanted, width(5504)).unwrap()).collect();
-        assert_eq!(found, [32, 16, 24, 40, 80, 111, 191]);
+        assert_eq!(found, [31, 16, 24, 40, 80, 111, 191]);
         assert_eq!(unrounded(67, 1.0), None);
     }
 }
