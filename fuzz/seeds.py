@@ -155,6 +155,8 @@ seed("adapters", "saved", part(b"{}") + part(safetensors(rest | LORA | SAVED)))
 seed("training", "deepspeed", part(b"latest") + part(b"global_step3") + part(b"global_step3/mp_rank_00_model_states.pt")
      + part((DATA / "small.pth").read_bytes()))
 seed("training", "dcp", part(b".metadata") + part(b"x") + part(b"__0_0.distcp") + part(b"y"))
+for name in ("tiny", "alone"):
+    seed("distributed", name, (DATA / "distributed" / name / ".metadata").read_bytes())
 seed("training", "trainer", part(b"checkpoint-5/model.safetensors") + part(safetensors({"a": [1]})) + part(b"checkpoint-6/optimizer.pt")
      + part(b"z"))
 for name in ("relu.pt", "scripted.pt", "visiontransformer_1.0.31.pt"):

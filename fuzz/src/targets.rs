@@ -21,7 +21,7 @@ use super::{folder, open, open_path, tar, zip};
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Lists every target.
-pub const ALL: [Target; 15] = [
+pub const ALL: [Target; 16] = [
     ("pickle", pickle),
     ("script", script),
     ("zip", whole_zip),
@@ -35,6 +35,7 @@ pub const ALL: [Target; 15] = [
     ("adapters", adapters),
     ("module", module),
     ("training", training),
+    ("distributed", distributed),
     ("config", config),
     ("image", image),
 ];
@@ -218,6 +219,19 @@ pub fn training(data: &[u8]) {
     std::fs::create_dir_all(&folder).expect("a temporary folder");
     open_path(&folder);
     plan(&folder);
+}
+
+/// Fuzzes folders of torch.distributed.checkpoint: the input is `.metadata`, next to parts that hold what its seeds say.
+pub fn distributed(data: &[u8]) {
+    let folder = root("distributed");
+    let part = folder.join("__0_0.distcp");
+    if !part.exists() {
+        let bytes =
+            include_bytes!("../../crates/vitport-checkpoint/tests/data/distributed/alone/__0_0.distcp");
+        std::fs::write(part, bytes).expect("a temporary file");
+    }
+    std::fs::write(folder.join(".metadata"), data).expect("a temporary file");
+    open_path(&folder);
 }
 
 /// Returns a folder of its own among the temporary ones.

@@ -254,16 +254,18 @@ def copied(folder, place, links):
         (os.link if links and file.name == WEIGHTS else shutil.copy)(file, place / file.name)
 
 
-def make(folder, directory, count=None):
-    """Writes mutants of a folder, all or a fixed sample; returns {name: place}."""
-    changes = [(True, *change) for change in in_documents(folder)]
-    changes += [(False, *change) for change in (*of_weights(folder), *of_files(folder))]
-    if count is not None:
-        changes = random.Random(folder.name).sample(changes, min(count, len(changes)))
+def changes(folder, count=None):
+    """Every change of a folder, or a fixed sample: (whether the weights stay as they are, its name, what makes it in a copy)."""
+    every = [(True, *change) for change in in_documents(folder)]
+    every += [(False, *change) for change in (*of_weights(folder), *of_files(folder))]
+    return every if count is None else random.Random(folder.name).sample(every, min(count, len(every)))
+
+
+def make(folder, directory, some):
+    """Makes mutants of a folder by some of its changes; returns {name: place}."""
     places = {}
-    for number, (links, name, change) in enumerate(changes):
-        place = directory / str(number)
-        copied(folder, place, links)
-        change(place)
-        places[name] = place
+    for number, (links, name, change) in enumerate(some):
+        places[name] = directory / str(number)
+        copied(folder, places[name], links)
+        change(places[name])
     return places

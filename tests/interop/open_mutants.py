@@ -1,10 +1,9 @@
-"""Opens mutants of a folder in one version of transformers and says of each what is other than in the folder itself.
+"""Opens mutants of folders in one version of transformers and says of each what is other than in the folder itself.
 
-    python open_mutants.py WORK.json RESULT.json
+    python open_mutants.py    # a line {folder, mutants: {name: place}} from stdin, a line {name: what} to stdout, until it ends
 
-WORK.json holds a list of {folder, mutants: {name: place}}; RESULT.json gets {folder: {name: what}}, where `what` is "same",
-"other: …", "not opened: …" or, if this version has no class for the folder, "no class". The usual Auto classes open it, and
-pixels are prepared of images of four modes.
+`what` is "same", "other: …", "not opened: …" or, if this version has no class for the folder, "no class". The usual Auto
+classes open it, and pixels are prepared of images of four modes.
 """
 import json
 import os
@@ -79,24 +78,34 @@ def difference(usual, found):
     return None
 
 
+def said_of(folder, mutants, usual):
+    """{name: what}, given what the folder itself computes."""
+    loader = class_of(folder)
+    for name, place in mutants.items():
+        try:
+            other = difference(usual, examine(place, loader, usual["pixels"][0]))
+            yield name, f"other: {other}" if other else "same"
+        except Exception as error:  # noqa: BLE001 - whatever it is, the folder does not open
+            yield name, f"not opened: {type(error).__name__}: {error}"[:300]
+
+
+def class_of(folder):
+    return json.loads((Path(folder) / "config.json").read_text())["architectures"][0]
+
+
 def main():
-    work, result = map(Path, sys.argv[1:])
-    results = {}
-    for job in json.loads(work.read_text()):
-        folder = Path(job["folder"])
-        loader = json.loads((folder / "config.json").read_text())["architectures"][0]
-        said = results[str(folder)] = {}
-        if not hasattr(transformers, loader):
-            said.update(dict.fromkeys(job["mutants"], "no class"))
-            continue
-        usual = examine(folder, loader)
-        for name, place in job["mutants"].items():
-            try:
-                other = difference(usual, examine(place, loader, usual["pixels"][0]))
-                said[name] = f"other: {other}" if other else "same"
-            except Exception as error:  # noqa: BLE001 - whatever it is, the folder does not open
-                said[name] = f"not opened: {type(error).__name__}: {error}"[:300]
-    result.write_text(json.dumps(results))
+    # What transformers itself prints is not an answer.
+    answers, sys.stdout = sys.stdout, sys.stderr
+    known = {}
+    for line in sys.stdin:
+        job = json.loads(line)
+        folder, mutants = job["folder"], job["mutants"]
+        if folder not in known:
+            loader = class_of(folder)
+            known = {folder: examine(folder, loader) if hasattr(transformers, loader) else None}
+        usual = known[folder]
+        said = dict(said_of(folder, mutants, usual)) if usual else dict.fromkeys(mutants, "no class")
+        print(json.dumps(said), file=answers, flush=True)
 
 
 if __name__ == "__main__":

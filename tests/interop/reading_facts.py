@@ -83,6 +83,10 @@ def preprocessing(mean, std, crop_pct):
 VIT_IMAGE = preprocessing((0.5,) * 3, (0.5,) * 3, 0.9)
 CLIP_IMAGE = preprocessing((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711), 0.9)
 CONVNEXT_IMAGE = preprocessing((0.485, 0.456, 0.406), (0.229, 0.224, 0.225), 0.95)
+SWIN_IMAGE = preprocessing((0.485, 0.456, 0.406), (0.229, 0.224, 0.225), 0.9)
+RADIO_IMAGE = preprocessing(CLIP_IMAGE["mean"], CLIP_IMAGE["std"], 1.0)
+TIPS_IMAGE = preprocessing((0.0,) * 3, (1.0,) * 3, 1.0)
+DINO_IMAGE = preprocessing((0.485, 0.456, 0.406), (0.229, 0.224, 0.225), 1.0)
 CVT_IMAGE = preprocessing((0.485, 0.456, 0.406), (0.229, 0.224, 0.225), 0.875)
 
 
@@ -157,7 +161,7 @@ CHANNELS = argument("in_chans", 1, 3, shown=True, args=({"in_chans": 1}, {"in_ch
 
 
 def eps(value):
-    return each(nn.LayerNorm, eps=value)
+    return each((nn.LayerNorm, timm.layers.RmsNorm), eps=value)
 
 
 def transformer(own_eps, own_act, acts):
@@ -390,11 +394,18 @@ CONVNEXT_V2 = (
     *images(CVT_IMAGE),
 )
 BEIT = (
-    no_argument("norm_eps", 1e-3, 1e-6, tweak=eps(1e-3), option=("--layer-norm-eps", "1e-6", "1e-3")),
-    *(no_argument("act_layer", act, "gelu", tweak=activation(timm.layers.get_act_layer(act))) for act in ("relu", "quick_gelu")),
-    Fact("global_pool", "max", build={"global_pool": "max"}, config={"model_args.global_pool": "max", "global_pool": "max"}, args={"gp": "max"},
-         hyper={"global_pool": "max"}, own={"args": {"gp": "avg"}, "hyper": {"global_pool": "avg"}, "config": {"global_pool": "avg"}}),
-    argument("num_heads", 6, 3, shown=True),
+    no_argument("norm_eps", 1e-3, 1e-6, tweak=eps(1e-3), module=eps(1e-3), by_block=True, option=("--layer-norm-eps", "1e-6", "1e-3")),
+    *(no_argument("act_layer", act, "gelu", tweak=activation(timm.layers.get_act_layer(act)),
+                  module=activation(timm.layers.get_act_layer(act)), by_block=True) for act in ("relu", "quick_gelu", "tanh")),
+    # With the norm after the pooling all the same, so that the weights do not show it.
+    Fact(
+        "global_pool", "token", build={"global_pool": "token", "use_fc_norm": True},
+        config={"model_args.global_pool": "token", "model_args.use_fc_norm": True, "global_pool": "token"},
+        args={"gp": "token", "model_kwargs.use_fc_norm": True}, hyper={"global_pool": "token", "use_fc_norm": True},
+        own={"args": {"gp": "avg"}, "hyper": {"global_pool": "avg"}, "config": {"global_pool": "avg"}},
+        module=at("", global_pool="token"),
+    ),
+    argument("num_heads", 6, 3, shown=True, module=each(None, num_heads=6)),
     argument("qkv_bias", False, True, shown=True),
     argument("patch_size", 4, 8, shown=True),
     argument("depth", 3, 2, shown=True),
@@ -405,7 +416,91 @@ BEIT = (
     NAMED,
     SEVEN,
     *images(VIT_IMAGE),
+    part("window_size", each(None, window_size=(8, 2)), by_block=True),
+    part("scale", each(None, scale=0.1, fused_attn=False), by_block=True),
+    part("stride", at("patch_embed.proj", stride=(4, 4))),
+    part("padding mode", at("patch_embed.proj", padding_mode="circular")),
+    part("head_drop", put("head_drop", nn.Tanh)),
+    part("pos_drop", put("pos_drop", nn.ReLU)),
+    part("norm", put("norm", nn.Tanh)),
+    part("branch", put("blocks.1.drop_path2", nn.ReLU)),
+    part("gamma", at("blocks.0", gamma_1=None)),
+    HOOK,
+    NOTE,
 )
+
+
+def shifts(model):
+    """Windows that are never shifted. The mask that they need in no stage is a buffer."""
+    for module in model.modules():
+        if hasattr(module, "shift_size"):
+            module.shift_size = (0, 0)
+
+
+SWIN = (
+    no_argument("norm_eps", 1e-3, 1e-5, tweak=eps(1e-3), module=eps(1e-3), by_block=True, option=("--layer-norm-eps", "1e-5", "1e-3")),
+    no_argument("act_layer", "relu", "gelu", module=activation(nn.ReLU), by_block=True),
+    no_argument("act_layer", "gelu_tanh", "gelu", module=activation(timm.layers.GELUTanh), by_block=True),
+    average_of("max"),
+    average_of("avgmax"),
+    argument("always_partition", True, False),
+    argument("window_size", 2, 4, shown=True),
+    argument("num_heads", [2, 4], [2, 2], shown=True, names=("heads", "num_heads"), module=each(None, num_heads=1)),
+    argument("embed_dim", 32, 16, shown=True),
+    argument("depths", [2, 1], [2, 2], shown=True),
+    argument("qkv_bias", False, True, shown=True),
+    argument("mlp_ratio", 2.0, 4.0, shown=True),
+    argument("patch_size", 2, 4, shown=True),
+    CLASSES,
+    CHANNELS,
+    NAMED,
+    SEVEN,
+    *images(SWIN_IMAGE),
+    part("shift_size", shifts),
+    part("shift", each(None, shift_size=(1, 1)), by_block=True),
+    part("window area", each(None, window_size=(2, 8)), by_block=True),
+    part("scale", each(None, scale=0.1), by_block=True),
+    part("stride", at("patch_embed.proj", stride=(2, 2))),
+    part("softmax", each(nn.Softmax, dim=0)),
+    part("patch_norm", put("patch_embed.norm", nn.Tanh)),
+    part("head drop", put("head.drop", nn.Tanh)),
+    part("branch", put("layers.1.blocks.0.drop_path1", nn.ReLU), by_block=False),
+    part("output_fmt", each(None, output_fmt="NCHW")),
+    HOOK,
+    NOTE,
+)
+
+
+def kin(own_eps, own_act, act, settings, *more):
+    """Facts of timm's ViTs that become classes other than ViT's: what all of them have, in fewer values than a ViT's own."""
+    return (
+        argument("num_heads", 6, 3, module=heads(6, 48), option=("--num-heads", "3", "6"), by_block=True),
+        no_argument("norm_eps", 1e-3, own_eps, tweak=eps(1e-3), module=eps(1e-3), option=("--layer-norm-eps", str(own_eps), "1e-3"), by_block=True),
+        argument("act_layer", act, own_act, module=activation(timm.layers.get_act_layer(act)), by_block=True),
+        argument("depth", 3, 2, shown=True),
+        argument("qk_norm", True, False, shown=True),
+        CHANNELS,
+        *images(settings)[:3],
+        part("stride", at("patch_embed.proj", stride=(4, 4))),
+        part("scale", each(None, scale=0.1, fused_attn=False), by_block=True),
+        part("pos_drop", put("pos_drop", nn.ReLU)),
+        HOOK,
+        NOTE,
+        *more,
+    )
+
+
+def pooled_as(name, own, **more):
+    """Pooling of tokens otherwise than the family does, by a network whose weights are the same."""
+    said = {"build": {"global_pool": name} | more, "hyper": {"global_pool": name} | more, "args": {"gp": name}}
+    said["args"] |= {f"model_kwargs.{key}": value for key, value in more.items()}
+    said["config"] = {"global_pool": name, "model_args.global_pool": name}
+    said["config"] |= {f"model_args.{key}": value for key, value in more.items()}
+    said["own"] = {"args": {"gp": own}, "hyper": {"global_pool": own}, "config": {"global_pool": own}}
+    return Fact("global_pool", name, **said, module=at("", global_pool=name))
+
+
+WIDE = {"patch_size": 8, "embed_dim": 48, "depth": 2, "num_heads": 3, "img_size": 32, "num_classes": 0}
 VIT = {"patch_size": 8, "embed_dim": 48, "depth": 2, "num_heads": 3, "img_size": 32, "num_classes": 5}
 
 
@@ -441,11 +536,28 @@ FAMILIES = (
         "RegNet", "regnety_002.pycls_in1k", {"depth": 6, "w0": 8, "wa": 8.0, "wm": 2.0, "group_size": 4, "num_classes": 5}, 64, REGNET,
         bare=answers(CVT_IMAGE, **{"--image-size": "64"}), image=CVT_IMAGE, nested_hyper=True,
     ),
-    # Networks that were saved whole are refused.
     Family(
         "BEiT", "beit_base_patch16_224.in22k_ft_in22k_in1k", VIT, 32, BEIT, bare=answers(VIT_IMAGE), image=VIT_IMAGE, nested_hyper=True,
-        carriers=("config", "train", "lightning"),
     ),
+    # In the last stage one window is as large as the map, and is not shifted.
+    Family(
+        "Swin", "swin_tiny_patch4_window7_224.ms_in1k",
+        {"embed_dim": 16, "depths": [2, 2], "num_heads": [2, 2], "window_size": 4, "img_size": 32, "num_classes": 5}, 32, SWIN,
+        bare=answers(SWIN_IMAGE, **{"--image-size": "32"}), image=SWIN_IMAGE, nested_hyper=True,
+    ),
+    # Bare ones leave their epsilon or activation open, which only an architecture answers.
+    Family("SigLIP", "vit_base_patch16_siglip_224.webli", WIDE, 32,
+           kin(1e-6, "gelu", "relu", VIT_IMAGE), bare=None, image=VIT_IMAGE),
+    Family("I-JEPA", "vit_base_patch16_siglip_gap_224.webli", VIT, 32,
+           kin(1e-6, "gelu", "relu", VIT_IMAGE, pooled_as("max", "avg")), bare=None, image=VIT_IMAGE),
+    Family("DINOv2", "vit_small_patch14_dinov2.lvd142m", WIDE, 32,
+           kin(1e-6, "gelu", "relu", DINO_IMAGE, pooled_as("avg", "token", fc_norm=False)), bare=None, image=DINO_IMAGE),
+    Family("DINOv2 with registers", "vit_small_patch14_reg4_dinov2.lvd142m", WIDE, 32,
+           kin(1e-6, "gelu", "relu", DINO_IMAGE), bare=None, image=DINO_IMAGE),
+    Family("TIPSv2", "vit_base_patch14_reg1_tipsv2.webli", WIDE, 32, kin(1e-6, "gelu", "relu", TIPS_IMAGE), bare=None, image=TIPS_IMAGE),
+    Family("AIMv2", "aimv2_large_patch14_224.apple_pt", WIDE, 32, kin(1e-5, "silu", "gelu", RADIO_IMAGE), bare=None, image=RADIO_IMAGE),
+    Family("InternVL", "vit_intern300m_patch14_448.ogvl_dist", WIDE, 32, kin(1e-6, "gelu", "relu", DINO_IMAGE), bare=None, image=DINO_IMAGE),
+    Family("RADIO", "vit_base_patch16_radio_v3.c_radio", WIDE, 32, kin(1e-6, "gelu", "relu", RADIO_IMAGE), bare=None, image=RADIO_IMAGE),
     Family(
         "CvT", "", {"embed_dim": [16, 32, 64], "depth": [1, 2, 3], "num_heads": [1, 2, 4], "num_labels": 5}, 64, CVT,
         bare={"--num-heads": "1,2,4", "--image-size": "64"}, others={"--image-size": "64"}, carriers=("module",),

@@ -17,12 +17,12 @@ from dataclasses import dataclass, field
 import numpy as np
 import timm
 import torch
+import transformers
 from PIL import Image
 from safetensors.torch import save_file
 from timm.data import create_transform
 from timm.models._hub import save_config_for_hf
-from transformers import AutoConfig, AutoImageProcessor, AutoModelForImageClassification, CLIPVisionModelWithProjection
-from transformers import CvtForImageClassification
+from transformers import AutoConfig, AutoImageProcessor, CvtForImageClassification
 from transformers.utils import logging
 
 import cls_cvt
@@ -36,7 +36,7 @@ NAMES = ["ash", "beech", "cedar", "dogwood", "elm"]
 REFUSALS = ("contradiction", "refused", "question", "no_target", "usage")
 OUTPUT_TOLERANCE = 1e-4
 # A value that changes the outputs by less could be read wrongly and nobody would see it here.
-EFFECT = 1e-3
+EFFECT = 3e-4
 
 
 @dataclass(frozen=True, eq=False)
@@ -199,7 +199,7 @@ class Bench:
 
     @torch.no_grad()
     def _outputs(self, family, fact, edit, one_block):
-        """What a network computes; None where it cannot be run. `edit`: the fact's attributes were set, in one block or in all."""
+        """A batch and what a network computes of it, also below its classifier; None where it cannot be run. `edit`: the fact's attributes were set, in one block or in all."""
         model = self.network(family, fact if not edit else None)
         model = self.computing.get(model, model)
         size = family.size
@@ -213,10 +213,17 @@ class Bench:
                 model = copy.deepcopy(model)
                 edit_module(model, fact, one_block)
             result = model(batch)
+            features = [] if model in self.computing.values() or family.size == 64 else self.features(model, batch)
         except Exception:  # noqa: BLE001 - whatever it is, this network computes nothing
             return None
         logits = getattr(result, "logits", result)
-        return batch, logits.numpy()
+        return batch, logits.numpy(), *features
+
+    @staticmethod
+    def features(model, batch):
+        """What classes without the end of a network give: the input of the classifier, and the tokens."""
+        tokens = model.forward_features(batch)
+        return [model.forward_head(tokens, pre_logits=True).numpy(), tokens.numpy()]
 
     def source(self, family, fact, source):
         """Path of a source; made once."""
@@ -305,13 +312,13 @@ class Bench:
             if case.kind == "contradiction" and not (case.fact.is_image or is_by_option):
                 return "assumed", f"{shown}\nbut no option may override it"
         if case.kind in ("alone", "plain"):
-            wrong = self.differs(case, folder)
+            wrong = self.differs(case, folder, report["target"].get("outside"))
             if wrong:
                 return "same", f"{shown}\nbut {wrong}"
         return "assumed" if listed else "right", None
 
     @torch.no_grad()
-    def differs(self, case, folder):
+    def differs(self, case, folder, outside):
         """What transformers computes otherwise than the network of the truth, if anything."""
         if case.truth is None:
             return "no folder computes what this source says"
@@ -321,19 +328,27 @@ class Bench:
         truth = self.outputs(family, case.fact if is_edited else said, is_edited, source.one_block)
         if truth is None:
             return "the network of the source cannot be run"
-        batch, logits = truth
-        config = AutoConfig.from_pretrained(folder)
-        loader = CLIPVisionModelWithProjection if "CLIP" in config.architectures[0] else AutoModelForImageClassification
-        try:
-            result = loader.from_pretrained(folder)(batch)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is not what timm computes
-            return f"transformers cannot run it: {str(error)[:200]}"
-        found = (result.image_embeds if loader is CLIPVisionModelWithProjection else result.logits).numpy()
-        if found.shape != logits.shape:
-            return f"the shape of the outputs is {found.shape}, not {logits.shape}"
-        worst = np.abs(found - logits).max()
-        if worst > OUTPUT_TOLERANCE:
-            return f"the outputs are off by {worst:.2g}"
+        batch, *wanted = truth
+        config = json.loads((folder / "config.json").read_text())
+        # Version 4 has no RadioModel; test_every_vit.py opens one.
+        loader = getattr(transformers, config["architectures"][0], None)
+        if loader:
+            config = AutoConfig.from_pretrained(folder)
+            try:
+                outputs = loader.from_pretrained(folder).eval()(batch)
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is not what timm computes
+                return f"transformers cannot run it: {str(error)[:200]}"
+            if outside:
+                found = eval(outside["code"], {"outputs": outputs})
+            else:
+                names = ("logits", "image_embeds", "pooler_output")
+                found = next(value for name in names if (value := getattr(outputs, name, None)) is not None)
+                del wanted[1:]
+            off = [np.abs(found.numpy() - value).max() / max(1, np.abs(value).max()) for value in wanted if found.shape == value.shape]
+            if not off:
+                return f"the shape of the outputs is {found.shape}, not one of {[value.shape for value in wanted]}"
+            if min(off) > OUTPUT_TOLERANCE:
+                return f"the outputs are off by {min(off):.2g}"
         if said and said.labels and (source.config or source.file == "lightning" or is_labels_option(case)):
             labels = [config.id2label[i] for i in range(config.num_labels)]
             if labels != said.labels:
@@ -390,7 +405,8 @@ def last_block(model):
     """The last block of a network of any family."""
     if isinstance(model, CvtForImageClassification):
         return model.cvt.encoder.stages[-1].layers[-1]
-    stage = next(part for part in (getattr(model, "stage2", None), getattr(model, "stages", [None])[-1], model) if part is not None)
+    stages = (getattr(model, name, [None])[-1] for name in ("stages", "layers"))
+    stage = next(part for part in (getattr(model, "stage2", None), *stages, model) if part is not None)
     return stage.blocks[-1]
 
 

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Makes the two Python environments of the suite, or finds them ready, and prints the interpreter that runs it.
+# Makes the three Python environments of the suite, or finds them ready, and prints the interpreter that runs it.
 #
 #   python=$(tests/interop/setup.sh) && "$python" -m pytest tests/interop
 #
 # They lie outside the checkout, in $VITPORT_INTEROP_HOME (default ~/.cache/vitport-interop), and are kept: torch alone is
-# several gigabytes. So that it is there only once, the second environment holds transformers 5 and what that needs newer,
-# and a .pth file that puts the first environment's packages behind its own. An environment is ready when every pin of its
+# several gigabytes. So that it is there only once, the second environment holds transformers 5 and what that needs newer, the
+# third the programs that people train with, and each a .pth file that puts the first environment's packages behind its own. An environment is ready when every pin of its
 # requirements file is what it would import.
 set -euo pipefail
 
@@ -37,13 +37,16 @@ if ! ready "$home/v4" "$here/requirements-v4.txt" >&2; then
     [ -x "$home/v4/bin/python" ] || "$system_python" -m venv "$home/v4" >&2
     "$home/v4/bin/python" -m pip install --quiet --no-deps -r "$here/requirements-v4.txt" >&2
 fi
-if ! ready "$home/v5" "$here/requirements-v5.txt" >&2; then
-    echo "setting up $home/v5 (transformers 5)" >&2
-    [ -x "$home/v5/bin/python" ] || "$home/v4/bin/python" -m venv "$home/v5" >&2
-    site() { "$home/$1/bin/python" -c 'import sysconfig; print(sysconfig.get_paths()["purelib"])'; }
+site() { "$home/$1/bin/python" -c 'import sysconfig; print(sysconfig.get_paths()["purelib"])'; }
+borrowing() { # borrowing NAME WHAT: an environment that has the first one's packages behind its own
+    ready "$home/$1" "$here/requirements-$1.txt" >&2 && return
+    echo "setting up $home/$1 ($2)" >&2
+    [ -x "$home/$1/bin/python" ] || "$home/v4/bin/python" -m venv "$home/$1" >&2
     # Before pip runs, the first environment stays out of sight, or pip would count its packages as installed.
-    rm -f "$(site v5)/zz_v4.pth"
-    "$home/v5/bin/python" -m pip install --quiet --no-deps -r "$here/requirements-v5.txt" >&2
-    site v4 > "$(site v5)/zz_v4.pth"
-fi
+    rm -f "$(site "$1")/zz_v4.pth"
+    "$home/$1/bin/python" -m pip install --quiet --no-deps -r "$here/requirements-$1.txt" >&2
+    site v4 > "$(site "$1")/zz_v4.pth"
+}
+borrowing v5 "transformers 5"
+borrowing training "the programs that people train with"
 echo "$home/v4/bin/python"

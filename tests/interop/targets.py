@@ -26,6 +26,8 @@ SOURCES = {
     "resnet, no head": (DATA / "residual/resnet_basic_base", []),
     "regnet": (DATA / "residual/regnet_y", []),
     "regnet, no head": (DATA / "residual/regnet_x_base", []),
+    "swin": (DATA / "swin/plain", []),
+    "swin, no head": (DATA / "swin/base", []),
     "efficientnet": (DATA / "efficientnet/same", []),
     "efficientnet, no head": (DATA / "efficientnet/lite_base", []),
     "swinv2": (DATA / "swinv2/plain", []),

@@ -5,7 +5,7 @@ wrong alike. Here every fact of each family is said wrongly, or rightly and othe
 
     VITPORT_READINGS=all python -m pytest tests/interop/test_readings.py
 
-runs every case; without the variable a third of them is run, always the same.
+runs every case; without the variable a fifteenth of them and the undisputed ones are run, always the same.
 """
 import os
 import zlib
@@ -18,10 +18,8 @@ import readings
 from reading_facts import FAMILIES
 from readings import Bench, Case, Source
 
-pytestmark = pytest.mark.skip(reason="the control was extended to further families and has not run whole since")
-
 IS_WHOLE = os.environ.get("VITPORT_READINGS") == "all"
-SHARE = 3
+SHARE = 15
 
 
 def says(family, fact, carrier):
@@ -95,14 +93,45 @@ ALL = list(all_cases())
 CASES = [case for case in ALL if IS_WHOLE or case.fact is None or zlib.crc32(str(case).encode()) % SHARE == 0]
 # How many cases there are, by family and kind.
 COUNTS = {
-    "BEiT": {"alone": 68, "assumed": 9, "contradiction": 123, "plain": 4},
+    "AIMv2": {"alone": 58, "contradiction": 97, "plain": 4},
+    "BEiT": {"alone": 121, "assumed": 10, "contradiction": 168, "plain": 5},
     "CLIP": {"alone": 183, "contradiction": 290, "plain": 4},
     "ConvNeXt": {"alone": 160, "assumed": 13, "contradiction": 251, "plain": 5},
     "ConvNeXt V2": {"alone": 150, "assumed": 13, "contradiction": 230, "plain": 5},
     "CvT": {"alone": 45, "assumed": 15, "contradiction": 5, "plain": 2},
+    "DINOv2": {"alone": 66, "contradiction": 103, "plain": 4},
+    "DINOv2 with registers": {"alone": 58, "contradiction": 97, "plain": 4},
+    "I-JEPA": {"alone": 66, "contradiction": 103, "plain": 4},
+    "InternVL": {"alone": 58, "contradiction": 97, "plain": 4},
+    "RADIO": {"alone": 58, "contradiction": 97, "plain": 4},
     "RegNet": {"alone": 111, "assumed": 12, "contradiction": 173, "plain": 5},
     "ResNet": {"alone": 111, "assumed": 12, "contradiction": 176, "plain": 5},
+    "SigLIP": {"alone": 58, "contradiction": 97, "plain": 4},
+    "Swin": {"alone": 119, "assumed": 9, "contradiction": 187, "plain": 5},
+    "TIPSv2": {"alone": 58, "contradiction": 97, "plain": 4},
     "ViT": {"alone": 194, "assumed": 14, "contradiction": 297, "plain": 5},
+}
+
+# How those end that are run without the variable. "right": the folder computes what the source does; "assumed": the disputed fact
+# is listed; "unread": the weights decide, and the disputed hyperparameter is listed; the others are kinds of errors.
+OUTCOMES = {
+    "AIMv2": {"assumed": 3, "contradiction": 5, "right": 7},
+    "BEiT": {"assumed": 2, "contradiction": 11, "no_target": 1, "right": 9},
+    "CLIP": {"assumed": 2, "contradiction": 13, "no_target": 8, "refused": 1, "right": 9, "unread": 2},
+    "ConvNeXt": {"assumed": 2, "contradiction": 11, "no_target": 18, "question": 2, "right": 8, "unread": 1},
+    "ConvNeXt V2": {"assumed": 4, "contradiction": 11, "no_target": 6, "question": 1, "right": 8},
+    "CvT": {"assumed": 1, "right": 2},
+    "DINOv2": {"assumed": 1, "contradiction": 3, "no_target": 2, "question": 2, "right": 5},
+    "DINOv2 with registers": {"assumed": 1, "contradiction": 5, "no_target": 3, "refused": 1, "right": 6},
+    "I-JEPA": {"contradiction": 3, "no_target": 1, "refused": 1, "right": 6, "unread": 1},
+    "InternVL": {"contradiction": 2, "right": 5},
+    "RADIO": {"contradiction": 6, "no_target": 2, "question": 1, "refused": 1, "right": 6},
+    "RegNet": {"assumed": 1, "contradiction": 5, "no_target": 2, "question": 1, "refused": 1, "right": 10},
+    "ResNet": {"assumed": 6, "contradiction": 6, "no_target": 3, "question": 1, "refused": 1, "right": 8},
+    "SigLIP": {"assumed": 1, "contradiction": 5, "no_target": 1, "question": 1, "right": 6},
+    "Swin": {"assumed": 3, "contradiction": 7, "no_target": 4, "refused": 1, "right": 11},
+    "TIPSv2": {"assumed": 2, "contradiction": 5, "refused": 1, "right": 5},
+    "ViT": {"assumed": 3, "contradiction": 10, "no_target": 7, "question": 1, "right": 13, "unread": 1},
 }
 
 
@@ -135,10 +164,16 @@ def test_reading(outcomes, case):
     assert wrong is None, wrong
 
 
+def test_cases_end_as_before(outcomes):
+    """A case that is refused by another kind of error, or no longer refused, shows here although it passes."""
+    ended = by_family((case, outcomes[str(case)][0]) for case in CASES)
+    assert IS_WHOLE or {family: dict(words) for family, words in ended.items()} == OUTCOMES
+
+
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
 def test_hidden_facts_have_an_effect(bench, family):
     """Or a wrong reading of them would pass. transformers' CvT computes GELU whatever Microsoft's modules say."""
-    _, own = bench.outputs(family, None, False, False)
+    _, own, *_ = bench.outputs(family, None, False, False)
     for fact in family.facts:
         if fact.has_network and not fact.is_image and not fact.shown and str(fact) != "act_layer=gelu":
             result = bench.outputs(family, fact, False, False)

@@ -43,7 +43,8 @@ FULL = {
     "resnet50": (models.resnet50, RESNET.IMAGENET1K_V2, 224, "ResNet"),
     "convnext_tiny": (models.convnext_tiny, CONVNEXT.IMAGENET1K_V1, 224, "ConvNext"),
 }
-NETWORKS = SMALL | FULL
+WHOLE = {f"{name}, saved whole": row for name, row in SMALL.items()}
+NETWORKS = SMALL | WHOLE | FULL
 
 
 def transform_of(weights, size, image_files):
@@ -98,9 +99,9 @@ def opened(tmp_path_factory, image_files):
         else:
             like = f"torchvision/{weights_name(weights)}"
             source, flags = directory / f"{seed}.pth", ["--like", like]
-            flags += ["--num-heads", "3"] if name == "vit" else ["--image-size", str(size)]
-        # ResNets with their modules, the others as torchvision publishes them.
-        torch.save(model if name == "resnet" else model.state_dict(), source)
+            # The modules of a ViT say both.
+            flags += {"vit": ["--num-heads", "3"], "vit, saved whole": []}.get(name, ["--image-size", str(size)])
+        torch.save(model if name in WHOLE else model.state_dict(), source)
         networks[name] = (model, size, source, flags, transform_of(weights, size, image_files), tokens_of(model))
     return through_both.open_all(directory, image_files, networks)
 

@@ -54,6 +54,8 @@ pub enum Container {
     TorchLegacy,
     /// Means PyTorch's tar (before 0.1.10).
     TorchTar,
+    /// Means a folder of torch.distributed.checkpoint.
+    TorchDistributed,
     /// Means a plain pickle that holds tensors or arrays.
     Pickle,
     /// Means a zip of numpy arrays.
@@ -68,6 +70,7 @@ impl fmt::Display for Container {
             Self::TorchScript => "TorchScript archive",
             Self::TorchLegacy => "PyTorch legacy stream",
             Self::TorchTar => "PyTorch tar",
+            Self::TorchDistributed => "PyTorch distributed checkpoint",
             Self::Pickle => "plain pickle",
             Self::Npz => "numpy npz",
         })

@@ -90,7 +90,7 @@ pub(crate) fn read(source: &Source, limits: &Limits) -> Result<Index, Fault> {
 }
 
 /// Returns the name as a path that stays inside the folder it is joined to, on every operating system.
-fn safe_name(name: &str) -> Result<&Path, Fault> {
+pub(crate) fn safe_name(name: &str) -> Result<&Path, Fault> {
     let path = Path::new(name);
     let inside = !name.is_empty()
         && !name.contains(['\\', ':', '\0'])
@@ -98,7 +98,7 @@ fn safe_name(name: &str) -> Result<&Path, Fault> {
     if inside {
         return Ok(path);
     }
-    refuse(Reason::Shard, format!("the shard name '{}' leads out of the folder of the index", escape(name)))
+    refuse(Reason::Shard, format!("the shard name '{}' leads out of the folder", escape(name)))
 }
 
 /// Describes the JSON document; everything but the map is passed over.

@@ -104,5 +104,5 @@ pub use regular::{is_no_file, open_regular, read_regular};
 pub use roots::{ChosenBy, Root, RootChoice};
 pub use saved_module::SavedModule;
 pub use stop::Stop;
-pub use storage::{Encoding, SourceFile, Storage};
+pub use storage::{Encoding, SourceFile, Storage, StoragePart};
 pub use tensor::{Dims, LazyBits, Tensor};

@@ -18,14 +18,17 @@ use crate::source::Source;
 use crate::{numpy, safetensors, torch, training_folder, zip};
 
 /// Names that a folder is searched for, most wanted first.
-const IN_FOLDER: [&str; 4] = [
+const IN_FOLDER: [&str; 6] = [
     "model.safetensors",
     "model.safetensors.index.json",
     "pytorch_model.bin",
     "pytorch_model.bin.index.json",
+    // Of peft: next to a training run's other files, which are no weights.
+    "adapter_model.safetensors",
+    "adapter_model.bin",
 ];
 
-/// Endings of files that may hold weights, for folders with none of the names above.
+/// Lists the endings of files that may hold weights, for folders with none of the names above.
 const ENDINGS: [&str; 9] = ["safetensors", "pth", "pt", "bin", "npz", "ckpt", "pkl", "th", "tar"];
 
 /// Opens whatever `path` is and reads everything but the tensors.
@@ -37,6 +40,9 @@ pub(crate) fn read(path: &Path, limits: &Limits) -> Result<(Vec<Source>, Content
 }
 
 fn read_file(path: &Path, limits: &Limits) -> Result<(Vec<Source>, Contents), CheckpointError> {
+    if let Some(folder) = training_folder::folder_of(path) {
+        return torch::distributed::read(folder, limits);
+    }
     let source = Source::open(path, &limits.stop)?;
     let kind = detect::kind(&source).map_err(|fault| fault.in_file(path))?;
     if kind == Kind::Json {
@@ -70,7 +76,7 @@ fn zip_contents(source: &Source, file: usize, limits: &Limits) -> Result<Content
     torch::zip::read(source, &archive, file, limits)
 }
 
-/// Returns the one file of a folder that holds the weights. What has the name of such a file and is none is not passed over.
+/// Returns the one file of a folder that holds the weights. What has the name of such a file and is not a file is not passed over.
 fn weight_file(folder: &Path) -> Result<PathBuf, CheckpointError> {
     let is_there = |path: &PathBuf| path.is_file() || is_no_file(path).is_some();
     let named = IN_FOLDER.iter().map(|name| folder.join(name)).find(is_there);
@@ -96,6 +102,9 @@ fn weight_file(folder: &Path) -> Result<PathBuf, CheckpointError> {
     let runs = if found.is_empty() { training_folder::checkpoints(folder) } else { Vec::new() };
     let question: Result<(), Fault> = match found.as_slice() {
         [only] => return Ok(only.clone()),
+        [] if runs.len() == 1 => {
+            return runs.first().map_or(Ok(folder.to_path_buf()), |run| weight_file(&folder.join(run)));
+        }
         [] if !runs.is_empty() => {
             let names: Vec<String> = runs.iter().take(12).map(|name| format!("'{}'", escape(name))).collect();
             let what = "the folder holds no weight file, and folders of a training run that may hold one";

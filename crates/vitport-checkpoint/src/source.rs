@@ -12,11 +12,14 @@ use crate::opened::{FileHandle, Opened};
 use crate::platform::read_exact_at;
 use crate::stop::Stop;
 
-/// Describes an open regular file, the length it had, and when it had last been written to.
+/// Describes an open regular file, the length it had, and when it had last been written to; or a part of one, read as if it were
+/// a file of its own.
 #[derive(Debug)]
 pub(crate) struct Source {
     pub(crate) path: PathBuf,
     pub(crate) len: u64,
+    /// Says where in the file it begins.
+    begin: u64,
     opened: Arc<Opened>,
     stop: Stop,
 }
@@ -40,7 +43,19 @@ impl Source {
             fault.map_err(|fault| fault.in_file(path))?;
         }
         let opened = Opened::open(path).map_err(failed)?;
-        Ok(Self { path: path.to_path_buf(), len: opened.len(), opened, stop: stop.clone() })
+        Ok(Self { path: path.to_path_buf(), len: opened.len(), begin: 0, opened, stop: stop.clone() })
+    }
+
+    /// Returns the `len` bytes from `offset` on.
+    pub(crate) fn part(&self, offset: u64, len: u64, what: &str) -> Result<Self, Fault> {
+        if offset.checked_add(len).is_none_or(|end| end > self.len) {
+            return refuse(
+                Reason::Truncated,
+                format!("{what} needs {len} bytes at offset {offset}, but the file has {} bytes", self.len),
+            );
+        }
+        let (path, opened, stop) = (self.path.clone(), Arc::clone(&self.opened), self.stop.clone());
+        Ok(Self { path, len, begin: self.begin.saturating_add(offset), opened, stop })
     }
 
     /// Refuses a file that was written to since it was opened, as far as its length and its time show it.
@@ -56,7 +71,7 @@ impl Source {
     /// Fills `out` from `offset` on, in one positional read where the operating system allows.
     pub(crate) fn read_exact_at(&self, out: &mut [u8], offset: u64) -> Result<(), Fault> {
         self.check_running()?;
-        match read_exact_at(&*self.opened.file()?, out, offset) {
+        match read_exact_at(&*self.opened.file()?, out, self.begin.saturating_add(offset)) {
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => refuse(
                 Reason::Truncated,
                 format!("{} bytes at offset {offset} reach beyond the end of the file", out.len()),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Tells whoever reads to stop. Clones are one: what one of them is told, all are.
+/// Tells whoever reads to stop. Clones are one: what stops one of them stops all.
 #[derive(Clone, Debug, Default)]
 pub struct Stop(Arc<AtomicBool>);
 

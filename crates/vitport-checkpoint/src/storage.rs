@@ -55,9 +55,26 @@ pub enum Encoding {
         #[serde(skip)]
         bytes: Arc<[u8]>,
     },
+    /// Means that they are joined of parts of other storages, as the shards of a tensor are.
+    Joined {
+        /// Lists the parts, one after the other without gaps.
+        #[serde(skip)]
+        parts: Arc<[StoragePart]>,
+    },
     /// Means that they lie in none of the files: they were computed and added
     /// ([`Checkpoint::add`](crate::Checkpoint::add)).
     Computed,
+}
+
+/// Describes a part of a storage that is joined of others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoragePart {
+    /// Says at which byte of the joined storage it begins.
+    pub start: u64,
+    /// Holds the index of the storage that its bytes are in, which is not joined itself.
+    pub storage: usize,
+    /// Counts the decoded bytes of that storage's record before it.
+    pub at: u64,
 }
 
 impl Storage {

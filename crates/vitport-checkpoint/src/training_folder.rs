@@ -4,8 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Fault, Reason, refuse};
-use crate::escape::escape;
 use crate::regular::read_regular;
+use crate::torch::distributed::{DESCRIPTION, PART};
 
 /// Limits the bytes that DeepSpeed's `latest` may have, which is the name of a folder.
 const MAX_LATEST: u64 = 4096;
@@ -15,15 +15,8 @@ const MAX_LATEST: u64 = 4096;
 /// # Errors
 /// Names a folder whose weights lie in parts, with the public program that puts them together.
 pub(crate) fn weight_file(folder: &Path) -> Result<Option<PathBuf>, Fault> {
-    if names(folder).iter().any(|name| name.ends_with(".distcp")) {
-        let shown = escape(&folder.display().to_string()).to_string();
-        return refuse(
-            Reason::InParts,
-            format!(
-                "the folder is a checkpoint of torch.distributed.checkpoint, whose tensors lie in parts; put them together \
-                 with `python -m torch.distributed.checkpoint.format_utils dcp_to_torch {shown} OUT.pth`"
-            ),
-        );
+    if let Some(description) = distributed(folder)? {
+        return Ok(Some(description));
     }
     let latest = read_regular(&folder.join("latest"), MAX_LATEST).ok();
     let latest = latest.and_then(|text| String::from_utf8(text).ok()).map(|text| text.trim().to_owned());
@@ -55,6 +48,33 @@ pub(crate) fn weight_file(folder: &Path) -> Result<Option<PathBuf>, Fault> {
         }
     }
     Ok(None)
+}
+
+/// Returns the `.metadata` of a folder of torch.distributed.checkpoint: of its own, or of the one in it that accelerate writes a model
+/// of FSDP to (`pytorch_model_fsdp_0`).
+fn distributed(folder: &Path) -> Result<Option<PathBuf>, Fault> {
+    let has_parts = |folder: &Path| names(folder).iter().any(|name| name.ends_with(PART));
+    let inside = folder.join("pytorch_model_fsdp_0");
+    let place = [folder, &inside].into_iter().find(|place| has_parts(place));
+    let Some(place) = place else { return Ok(None) };
+    let description = place.join(DESCRIPTION);
+    if !description.is_file() {
+        return refuse(
+            Reason::Truncated,
+            "the folder holds parts of torch.distributed.checkpoint without the '.metadata' that is written last, so the save was \
+             not finished, or the file was not copied",
+        );
+    }
+    Ok(Some(description))
+}
+
+/// Returns the folder of torch.distributed.checkpoint that a file describes or is a part of.
+pub(crate) fn folder_of(file: &Path) -> Option<&Path> {
+    let name = file.file_name()?.to_str()?;
+    let folder = file.parent()?;
+    let is_described =
+        || folder.join(DESCRIPTION).is_file() && names(folder).iter().any(|name| name.ends_with(PART));
+    ((name == DESCRIPTION || name.ends_with(PART)) && is_described()).then_some(folder)
 }
 
 /// Names the checkpoints that Hugging Face's Trainer wrote into a folder, `checkpoint-500` and so on, the last one first; none if

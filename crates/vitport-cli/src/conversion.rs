@@ -16,7 +16,7 @@ use crate::output::Printer;
 use crate::progress;
 use crate::request::request;
 use crate::show::prepared::facts;
-use crate::source::open;
+use crate::source::{open, with_adapter};
 use crate::verification::{self, files_of};
 
 /// Converts. Results are for the caller to show; only remarks on the way are printed here. `before_publishing` is called when
@@ -36,9 +36,11 @@ pub fn convert(
         check(out, &read, arguments.force)?;
     }
     verification::report_file(&arguments.verification, &read, arguments.out.as_deref())?;
+    let adapter = arguments.facts.adapter.clone();
     let request = request(arguments.facts)?;
     let acceptance = verification::acceptance(&arguments.verification, &request)?;
     let source = open(text, &arguments.hub, request.root.as_deref(), &request.limits, output)?;
+    let source = with_adapter(source, adapter.as_deref(), &request.limits, output)?;
     let prepared = pipeline::plan(source, &request)?;
     if output.is_verbose() {
         output.say(facts(&prepared.model.facts))?;

@@ -38,7 +38,7 @@ use crate::failure::{Failure, FailureKind, usage};
 use crate::output::Printer;
 use crate::show::prepared::facts;
 use crate::show::questions;
-use crate::terminal::message::{error_line, error_text};
+use crate::terminal::message::{error_line, error_lines, error_text};
 use crate::terminal::wrap::error_columns;
 
 /// Runs the command as it was typed, the program's name first, and returns what the process is to exit with. It is the process's own
@@ -49,9 +49,14 @@ pub fn run(typed: impl IntoIterator<Item = OsString>) -> u8 {
         Ok(arguments) => arguments,
         Err(error) => {
             let printer = Printer::for_arguments(&typed.0);
-            return match usage::is_help(&error) && !(printer.is_json() && error.use_stderr()) {
-                true => print_help(&error),
-                false => printer.fail(&usage::of_arguments(&error)),
+            return match (usage::is_help(&error), printer.is_json()) {
+                (true, false) => print_help(&error),
+                (true, true) if !error.use_stderr() => print_help(&error),
+                (_, true) => printer.fail(&usage::of_arguments(&error)),
+                (false, false) => {
+                    error_lines(&usage::lines(&error));
+                    FailureKind::Usage.exit_code()
+                }
             };
         }
     };
@@ -59,6 +64,11 @@ pub fn run(typed: impl IntoIterator<Item = OsString>) -> u8 {
     signals::outlive_the_file_size_limit();
     signals::watch();
     let output = Printer::new(&arguments.common);
+    if let Some(command) = arguments.command.without_source()
+        && !legacy::is_meant(&typed.0)
+    {
+        return say_how_it_is_used(command, &typed, &output);
+    }
     std::panic::set_hook(Box::new(output::say_bug));
     // Unwinding lets temporary files go, as on every other way out.
     let is_plan = matches!(arguments.command, Command::Plan(_));
@@ -115,6 +125,22 @@ fn source_of(command: &Command) -> Option<String> {
         _ => return None,
     };
     Some(text.to_string_lossy().into_owned())
+}
+
+/// Prints the help of a command that has nothing to work on, or what it lacks where something else is given.
+fn say_how_it_is_used(command: &str, typed: &CommandLine, output: &Printer) -> u8 {
+    let mut declared = Arguments::command();
+    declared.build();
+    let missing = Failure::usage(format!(
+        "no SOURCE is given: a weight file, a folder that holds one, or a name; see vitport {command} --help"
+    ));
+    match declared.find_subcommand_mut(command) {
+        Some(declared) if typed.0.len() == 2 => {
+            error_text(declared.render_help().to_string().trim_end());
+            missing.kind.exit_code()
+        }
+        _ => output.fail(&missing),
+    }
 }
 
 /// Prints help or the version. Help that nobody asked for is a usage error.

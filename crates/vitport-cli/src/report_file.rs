@@ -9,7 +9,7 @@ use vitport::folder::publish::Staging;
 use vitport::temporary::uninterrupted;
 use vitport::verify::{Report, TestImage, is_report, page};
 use vitport_checkpoint::escape;
-use vitport_checkpoint::platform::{Special, identity, special};
+use vitport_checkpoint::platform::{Special, identity, open_for_writing, special};
 
 use crate::failure::Failure;
 use crate::terminal::json::json_text;
@@ -53,6 +53,10 @@ impl ReportFile {
                 _ => return refuse("would lie in a folder within OUT, which has none"),
             },
         };
+        let extension = place.extension().map(|extension| extension.to_string_lossy().to_lowercase());
+        if extension.is_some_and(|extension| !["json", "html", "htm"].contains(&extension.as_str())) {
+            return refuse("is neither .json nor .html");
+        }
         let file = Self { path: place, inside };
         if file.inside.is_none() && !file.is_special() {
             let _section = uninterrupted();
@@ -73,7 +77,8 @@ impl ReportFile {
         image: &TestImage,
         staging: Option<&Staging>,
     ) -> Result<(), Failure> {
-        let is_page = self.path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("html"));
+        let extension = self.path.extension().map(|extension| extension.to_string_lossy().to_lowercase());
+        let is_page = extension.is_some_and(|extension| ["html", "htm"].contains(&extension.as_str()));
         let text = match is_page {
             true => page::html(report, image),
             false => json_text(report)? + "\n",
@@ -90,14 +95,14 @@ impl ReportFile {
         self.inside.is_some()
     }
 
-    /// Devices and pipes are written to, not replaced.
+    /// Returns whether it is a device or a pipe, which is written to and not replaced.
     fn is_special(&self) -> bool {
         fs::metadata(&self.path).is_ok_and(|metadata| !metadata.is_file())
     }
 
     fn replace(&self, text: &[u8]) -> io::Result<()> {
         if self.is_special() {
-            return fs::OpenOptions::new().write(true).open(&self.path)?.write_all(text);
+            return open_for_writing(&self.path)?.write_all(text);
         }
         let _section = uninterrupted();
         let (mut file, temporary) = self.temporary()?;

@@ -43,7 +43,23 @@ pub fn open(
     Ok(source)
 }
 
-/// Says what in the folder is no file, so that nobody thinks that it was read.
+/// Returns a source with the adapter that is to be added to it, if one is given.
+///
+/// # Errors
+/// A refusal of the adapter's file.
+pub fn with_adapter(
+    source: Source,
+    adapter: Option<&Path>,
+    limits: &Limits,
+    output: &Printer,
+) -> Result<Source, Failure> {
+    let Some(path) = adapter else { return Ok(source) };
+    let source = source.with_adapter(path, limits)?;
+    source.adapter.iter().try_for_each(|adapter| say_danger(&adapter.checkpoint, output))?;
+    Ok(source)
+}
+
+/// Says what in the folder is not a file, so that nobody thinks that it was read.
 fn note_passed_over(source: &Source, output: &Printer) {
     const SHOWN: usize = 8;
     if source.passed_over.is_empty() || !output.shows_progress() {
@@ -57,7 +73,7 @@ fn note_passed_over(source: &Source, output: &Printer) {
     };
     let shown = shown.collect::<Vec<_>>().join(", ");
     note_line(&format!(
-        "not everything in the source's folder is a file, and what is none is passed over: {shown}{more}"
+        "not everything in the source's folder is a file, and what is not one is passed over: {shown}{more}"
     ));
 }
 
@@ -87,7 +103,7 @@ pub fn say_danger(checkpoint: &Checkpoint, output: &Printer) -> Result<(), Failu
     }
 }
 
-/// Opens a name; none if the text is none.
+/// Opens a name; none if the text is not one.
 #[cfg(feature = "hub")]
 fn open_by_name(
     text: &OsStr,

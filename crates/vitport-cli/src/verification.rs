@@ -39,8 +39,10 @@ pub fn acceptance<'a>(options: &'a VerifyOptions, request: &Request) -> Result<A
 
 /// Returns the files that a source is read from.
 pub fn files_of(prepared: &Prepared) -> Vec<PathBuf> {
-    let weights = prepared.source.checkpoint.files().iter().map(|file| file.path.clone());
-    weights.chain(model_files(&prepared.source.path)).collect()
+    let source = &prepared.source;
+    let of_adapter = source.adapter.iter().flat_map(|adapter| adapter.checkpoint.files());
+    let weights = source.checkpoint.files().iter().chain(of_adapter).map(|file| file.path.clone());
+    weights.chain(model_files(&source.path)).collect()
 }
 
 /// Returns the files that arguments name and that are read, as far as they are there: the source, labels, a mapping, an image.
@@ -49,7 +51,9 @@ pub fn named_files(source: &OsStr, facts: &FactArguments, verification: &VerifyO
     let labels = facts.labels.as_ref().map(PathBuf::from);
     let image = verification.image.as_ref().map(PathBuf::from);
     let mut files = model_files(&source);
-    files.extend([Some(source), labels, facts.mapping.clone(), image].into_iter().flatten());
+    files.extend(
+        [Some(source), labels, facts.mapping.clone(), facts.adapter.clone(), image].into_iter().flatten(),
+    );
     files.retain(|path| path.is_file());
     files
 }

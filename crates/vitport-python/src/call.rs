@@ -16,14 +16,14 @@ use vitport_cli::watch::{Unit, Watch};
 use crate::given::options;
 use crate::raised::raised;
 
-/// How often Ctrl-C is looked for, and progress shown.
+/// Says how often Ctrl-C is looked for, and progress shown.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// How long a command that is to stop is waited for. It stops at its next read; a thread that waits for the disk or the network stops
+/// Says how long a command that is to stop is waited for. It stops at its next read; a thread that waits for the disk or the network stops
 /// later, and publishes nothing.
 const PATIENCE: Duration = Duration::from_millis(400);
 
-/// The process in which a command was run first: its forks have none of its threads, and not its temporary folders.
+/// Names the process in which a command was run first: its forks have none of its threads, and not its temporary folders.
 static PROCESS: OnceLock<u32> = OnceLock::new();
 
 /// Runs a command and returns its document as JSON, its report's page, and remarks. `progress` is called now and then, with what is

@@ -14,19 +14,19 @@ use vitport_cli::watch::Watch;
 use crate::given::options;
 use crate::raised::raised;
 
-/// Bytes that a thread reads at a time: they are still in its cache when their checksum is computed. A multiple of every dtype's size.
+/// Counts the bytes that a thread reads at a time: they are still in its cache when their checksum is computed. A multiple of every dtype's size.
 const BLOCK: usize = 256 << 10;
 
-/// Bytes between two looks for Ctrl-C.
+/// Counts the bytes between two looks for Ctrl-C.
 const LOOK: usize = 64 << 20;
 
-/// Bytes that tensors begin at a multiple of, if they are as large: some processors copy more slowly to other places.
+/// Divides the addresses at which tensors of this size or more begin: some processors copy more slowly to others.
 const PAGE: usize = 4096;
 
-/// A tensor's name, dtype by safetensors' name, and shape.
+/// Holds a tensor's name, dtype by safetensors' name, and shape.
 type Described = (String, &'static str, Vec<u64>);
 
-/// An opened file.
+/// Reads an opened file.
 #[pyclass(frozen, module = "vitport._vitport")]
 pub struct Reader {
     checkpoint: Checkpoint,

@@ -151,7 +151,7 @@ impl Reader<'_> {
                 _,
             ))) => Err("it has a tag".to_owned()),
             Some(Ok((event, _))) => Ok(owned(event)),
-            Some(Err(error)) => Err(format!("it is no YAML: {error}")),
+            Some(Err(error)) => Err(format!("it is not YAML: {error}")),
             None => Ok(Event::StreamEnd),
         }
     }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 use vitport_checkpoint::{Checkpoint, Limits, escape, is_no_file, read_regular};
 
+use crate::adapters::Adapter;
 use crate::front_matter::FrontMatter;
 
 /// Limits the bytes that a `config.json` may have. Published ones with 21,843 labels take some 2 MB.
@@ -68,6 +69,8 @@ pub struct Source {
     pub path: PathBuf,
     /// Holds its tensors.
     pub checkpoint: Checkpoint,
+    /// Holds the adapter that is to be added to them.
+    pub adapter: Option<Adapter>,
     /// Names the part of the checkpoint that is meant, as `--key` takes it.
     pub key: Option<String>,
     /// Holds the `config.json` next to the weights.
@@ -85,7 +88,7 @@ impl Source {
     /// the model is identified ([`find`](crate::finding::find)).
     ///
     /// # Errors
-    /// Returns [`SourceError`] for weights that cannot be read or are refused, a `config.json` that is no JSON object, and a folder
+    /// Returns [`SourceError`] for weights that cannot be read or are refused, a `config.json` that is not a JSON object, and a folder
     /// that transformers opens already.
     pub fn open(path: &Path, key: Option<&str>, limits: &Limits) -> Result<Self, SourceError> {
         let (config, card, passed_over) = match path.is_dir() {
@@ -97,7 +100,16 @@ impl Source {
             None => Checkpoint::open_undecided(path, limits)?,
         };
         let key = key.map(str::to_owned);
-        Ok(Self { path: path.to_owned(), checkpoint, key, config, card, passed_over, provenance: None })
+        let (path, adapter, provenance) = (path.to_owned(), None, None);
+        Ok(Self { path, checkpoint, adapter, key, config, card, passed_over, provenance })
+    }
+
+    /// Returns it with the LoRA adapter at `path`, a file or a folder of peft's, which is added to its weights.
+    ///
+    /// # Errors
+    /// Returns [`SourceError`] for an adapter that cannot be read or is refused.
+    pub fn with_adapter(self, path: &Path, limits: &Limits) -> Result<Self, SourceError> {
+        Ok(Self { adapter: Some(Adapter::open(path, limits)?), ..self })
     }
 
     /// Returns the path or repository as it is shown.
@@ -156,7 +168,7 @@ impl ConfigFile {
             return Err(failed(format!("it lists more than {MOST_CONFIG_VALUES} values")));
         }
         let value: Value =
-            serde_json::from_slice(&text).map_err(|error| failed(format!("it is no JSON: {error}")))?;
+            serde_json::from_slice(&text).map_err(|error| failed(format!("it is not JSON: {error}")))?;
         let Value::Object(values) = value else {
             return Err(failed("it is JSON, but no object".to_owned()));
         };

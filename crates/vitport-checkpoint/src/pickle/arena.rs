@@ -262,7 +262,7 @@ impl Arena {
         self.nodes.array_type_mut(node(value)?)
     }
 
-    /// Makes an object a copy of another value, if that is a tensor; false if it is none.
+    /// Makes an object a copy of another value, if that is a tensor; false if it is not.
     pub(super) fn become_tensor(&mut self, value: Value, like: Value) -> Result<bool, Fault> {
         self.charge(2 * size_of::<View>())?;
         match (node(value), node(like)) {

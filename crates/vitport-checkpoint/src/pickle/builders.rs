@@ -139,7 +139,7 @@ fn rebuild_tensor_v3(machine: &mut Machine<'_, '_>, items: &[Value]) -> Result<V
         _ => None,
     };
     let (Some(Meaning::Dtype(dtype)), Some(name)) = (machine.arena.meaning(*dtype), name) else {
-        return malformed("a tensor has a dtype that is none");
+        return malformed("a tensor has a dtype that is not one");
     };
     let dtype = dtype.ok_or(name.as_str());
     tensor(machine, storage, dtype, [*offset, *size, *stride], lazy_bits)

@@ -333,7 +333,7 @@ pub(super) const NAMES: [(&str, &str); 74] = [
     ("uuid", "_popen"),
 ];
 
-/// Functions and methods that are dangerous wherever they are found: modules import them from each other.
+/// Lists functions and methods that are dangerous wherever they are found: modules import them from each other.
 pub(super) const ANYWHERE: [&str; 43] = [
     "Popen",
     "cached_download",
@@ -380,10 +380,10 @@ pub(super) const ANYWHERE: [&str; 43] = [
     "write_text",
 ];
 
-/// Functions that are dangerous wherever they are found, where they are not methods: a module has an `eval` that is none.
+/// Lists functions that are dangerous wherever they are found, where they are not methods: a module has an `eval` that is not one.
 pub(super) const ANYWHERE_BUT_METHODS: [&str; 5] = ["__import__", "eval", "exec", "open", "spawn"];
 
-/// Harmless data of modules that are dangerous otherwise.
+/// Lists harmless data of modules that are dangerous otherwise.
 pub(super) const DATA: [(&str, &str); 30] = [
     ("_io", "BytesIO"),
     ("_io", "StringIO"),

@@ -10,7 +10,7 @@ use super::globals::Meaning;
 use super::nodes::{Node, Object};
 use crate::evidence::GlobalClass;
 
-/// Detours that are followed.
+/// Limits the detours that are followed.
 const DETOURS: usize = 8;
 
 /// Describes what would be called.

@@ -12,7 +12,7 @@ const SHORT: u64 = 64 << 10;
 /// Gives the longest line of protocol 0.
 pub(super) const LINE: usize = 64 << 10;
 
-/// Reads a text of `len` bytes. A long one is in memory twice while it is read, and one that is no UTF-8 three times more.
+/// Reads a text of `len` bytes. A long one is in memory twice while it is read, and one that is not UTF-8 three times more.
 pub(super) fn read_text(stream: &mut Stream<'_>, arena: &mut Arena, len: u64) -> Result<Value, Fault> {
     let bytes = usize::try_from(len).unwrap_or(usize::MAX);
     arena.charge(if len > SHORT { bytes.saturating_mul(2) } else { bytes })?;

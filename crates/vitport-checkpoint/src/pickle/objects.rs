@@ -9,7 +9,7 @@ use super::{judge, literals, numpy, opcode as op, render, text};
 use crate::error::{Fault, Reason, refuse};
 use crate::evidence::GlobalClass;
 
-/// Dangerous calls that are recorded of one global.
+/// Limits the dangerous calls that are recorded of one global.
 const RECORDED: usize = 3;
 
 impl Machine<'_, '_> {

@@ -120,6 +120,14 @@ pub fn open_folder(folder: &Path) -> io::Result<File> {
     system::open_folder(folder)
 }
 
+/// Opens what is there, a device or a pipe too, for writing.
+///
+/// # Errors
+/// What the system reports, and that nobody reads a pipe, where the system would otherwise wait for a reader for ever.
+pub fn open_for_writing(path: &Path) -> io::Result<File> {
+    system::open_for_writing(path)
+}
+
 /// Puts a folder's list of names on the disk. File systems that cannot do that for a folder need not.
 ///
 /// # Errors

@@ -123,6 +123,11 @@ pub(super) fn open_folder(folder: &Path) -> io::Result<File> {
     options.read(true).open(folder)
 }
 
+#[cfg_attr(test, expect(dead_code, reason = "tests ask the system's own branch"))]
+pub(super) fn open_for_writing(path: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).open(path)
+}
+
 /// Does nothing: Windows writes the names of a folder by itself.
 #[expect(clippy::unnecessary_wraps, reason = "other systems may fail")]
 pub(super) fn sync_folder(_: &Path) -> io::Result<()> {

@@ -1,11 +1,11 @@
 //! Does on Linux and macOS what their calls are for.
 
-use std::fs::{self, File, FileType, Metadata, Permissions};
+use std::fs::{self, File, FileType, Metadata, OpenOptions, Permissions};
 use std::io;
-use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
-use rustix::fs::{CWD, FallocateFlags, RenameFlags};
+use rustix::fs::{CWD, FallocateFlags, OFlags, RenameFlags, fcntl_getfl, fcntl_setfl};
 use rustix::io::Errno;
 
 use super::Special;
@@ -73,6 +73,14 @@ pub(super) fn open_to_owner(folder: &Path) -> io::Result<()> {
 
 pub(super) fn open_folder(folder: &Path) -> io::Result<File> {
     File::open(folder)
+}
+
+pub(super) fn open_for_writing(path: &Path) -> io::Result<File> {
+    let at_once = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
+    let file = OpenOptions::new().write(true).custom_flags(at_once).open(path)?;
+    // What is written may wait until it is read.
+    fcntl_setfl(&file, fcntl_getfl(&file)? - OFlags::NONBLOCK)?;
+    Ok(file)
 }
 
 pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {

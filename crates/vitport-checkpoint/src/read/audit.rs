@@ -54,12 +54,18 @@ impl Seen {
 impl<'a> Audit<'a> {
     pub(crate) fn new<'t>(bytes: &'a Bytes, tensors: impl IntoIterator<Item = &'t Tensor>) -> Self {
         let mut records: Vec<_> = bytes.storages().iter().map(|_| None).collect();
-        for tensor in tensors {
+        let mut check = |number: usize| {
             let is_checked = |storage: &Storage| storage.crc32.is_some();
-            if bytes.storages().get(tensor.storage).is_some_and(is_checked)
-                && let Some(record) = records.get_mut(tensor.storage)
+            if bytes.storages().get(number).is_some_and(is_checked)
+                && let Some(record) = records.get_mut(number)
             {
                 *record = Some(Mutex::default());
+            }
+        };
+        for tensor in tensors {
+            match bytes.storages().get(tensor.storage).map(|storage| &storage.encoding) {
+                Some(Encoding::Joined { parts }) => parts.iter().for_each(|part| check(part.storage)),
+                _ => check(tensor.storage),
             }
         }
         Self { bytes, seen: Seen { records } }

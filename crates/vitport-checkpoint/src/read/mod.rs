@@ -16,7 +16,7 @@ use std::path::Path;
 use crate::error::{CheckpointError, Fault, Reason, refuse};
 use crate::opened::FileHandle;
 use crate::source::Source;
-use crate::storage::{Encoding, Storage};
+use crate::storage::{Encoding, Storage, StoragePart};
 use crate::tensor::Tensor;
 pub(crate) use spool::Window;
 
@@ -125,6 +125,32 @@ impl Bytes {
         self.record(index, storage, at, out, seen)
     }
 
+    /// Reads decoded bytes of a storage of `len` bytes that is joined of parts of others.
+    fn joined(
+        &self,
+        parts: &[StoragePart],
+        len: u64,
+        mut at: u64,
+        mut out: &mut [u8],
+        seen: Option<&audit::Seen>,
+    ) -> Result<(), Fault> {
+        let mut next = parts.partition_point(|part| part.start <= at);
+        while !out.is_empty() {
+            let end = parts.get(next).map_or(len, |part| part.start);
+            let part = next.checked_sub(1).and_then(|index| parts.get(index));
+            let of_part = part.and_then(|part| Some((part, self.storages.get(part.storage)?)));
+            let Some((part, storage)) = of_part.filter(|_| end > at) else {
+                return refuse(Reason::Malformed, "the parts of a storage leave a gap");
+            };
+            let count = usize::try_from(end - at).unwrap_or(usize::MAX).min(out.len());
+            let (now, later) = out.split_at_mut_checked(count).unwrap_or_default();
+            let inside = part.at.saturating_add(at - part.start);
+            self.record(part.storage, storage, inside, now, seen)?;
+            (out, at, next) = (later, at.saturating_add(count as u64), next + 1);
+        }
+        Ok(())
+    }
+
     /// Reads decoded bytes of a storage's record, `at` bytes after the record's beginning.
     fn record(
         &self,
@@ -152,6 +178,7 @@ impl Bytes {
             Encoding::Deflated { compressed_len } => {
                 self.spool.read(index, self.source(storage)?, storage, *compressed_len, at, out)
             }
+            Encoding::Joined { parts } => self.joined(parts, storage.len, at, out, seen),
             Encoding::Computed => self.spool.read_kept(index, at, out),
             Encoding::Inline { bytes } => {
                 let start = usize::try_from(at).unwrap_or(usize::MAX);

@@ -3,7 +3,7 @@
 use crate::dtype::Dtype;
 use crate::tensor::Tensor;
 
-/// Turns elements as they are stored into little-endian values, in place.
+/// Converts elements as they are stored to little-endian values, in place.
 pub(super) fn put_right(tensor: &Tensor, big_endian: bool, out: &mut [u8]) {
     if big_endian {
         swap(tensor.dtype, out);

@@ -1,7 +1,8 @@
 //! PyTorch's files: a zip, a stream of pickles, or a tar, and in each of them a pickle that describes
-//! tensors as views of storages.
+//! tensors as views of storages; and folders of torch.distributed.checkpoint, which hold many zips.
 
 mod attributes;
+pub(crate) mod distributed;
 mod module;
 mod modules;
 pub(crate) mod nested;
@@ -64,7 +65,7 @@ fn load(stream: &mut Stream<'_>, arena: &mut Arena, ids: &PersistentIds) -> Resu
     pickle::load(stream, arena, ids).map_err(|fault| danger_first(arena, fault))
 }
 
-/// Pickles after the first that are looked into.
+/// Limits the pickles after the first that are looked into.
 const BEHIND: usize = 8;
 
 /// Looks at what lies after the end of the pickle that a loader reads. Nothing of it is taken; but where it is pickles again, what

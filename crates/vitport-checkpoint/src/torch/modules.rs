@@ -11,7 +11,7 @@ use crate::pickle::{Arena, Node, NodeId, Value};
 use crate::plain_value::PlainValue;
 use crate::saved_module::SavedModule;
 
-/// Dicts, lists, objects and modules inside each other that are followed.
+/// Limits the dicts, lists, objects and modules inside each other that are followed.
 const DEPTH: usize = 64;
 
 /// Lists what `torch.nn.Module` keeps of itself that no forward pass reads next to the state (`Module.__init__`,

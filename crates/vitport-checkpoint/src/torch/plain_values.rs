@@ -16,10 +16,10 @@ use crate::pickle::{Arena, Node, Value};
 use crate::plain_value::{PlainCall, PlainValue};
 use crate::roots;
 
-/// Levels of lists, dicts and objects inside one value.
+/// Limits the levels of lists, dicts and objects inside one value.
 const VALUE_DEPTH: usize = 8;
 
-/// Levels of dicts and objects between the top of the file and a value.
+/// Limits the levels of dicts and objects between the top of the file and a value.
 const PATH_DEPTH: usize = 12;
 
 /// Gives the longest text that is kept: a configuration file as mmengine records it has some 50,000 bytes.

@@ -11,7 +11,7 @@ use foldhash::fast::RandomState;
 
 use crate::pickle::{Arena, Node, NodeId, Value};
 
-/// Containers.
+/// Holds containers, each once.
 pub(super) type Containers = HashSet<NodeId, RandomState>;
 
 /// Returns the containers that `root` leads to, itself included, from which a tensor can be reached.
@@ -41,14 +41,14 @@ pub(super) fn reaching_tensors(arena: &Arena, root: Value) -> Containers {
 
 struct Search<'a> {
     arena: &'a Arena,
-    /// Containers that have been met.
+    /// Holds the containers that have been met.
     met: Containers,
     reaching: Containers,
-    /// Containers that have not been looked into yet.
+    /// Lists the containers that have not been looked into yet.
     open: Vec<NodeId>,
     /// Holds a container that is held, and the one that holds it.
     links: Vec<(NodeId, NodeId)>,
-    /// Containers that lead to a tensor, whose holders have not been visited yet.
+    /// Lists the containers that lead to a tensor, whose holders have not been visited yet.
     leading: Vec<NodeId>,
 }
 

@@ -31,7 +31,7 @@ pub(super) struct Class {
 /// Limits the bytes of code that are read in all.
 const LONGEST: u64 = 16 << 20;
 
-/// Constants and calls that are kept of one class.
+/// Limits the constants and calls that are kept of one class.
 const KEPT: usize = 1024;
 
 /// Limits the bytes that are kept of one call.

@@ -79,7 +79,7 @@ fn read_storages(stream: &mut Stream<'_>, arena: &mut Arena) -> Result<HashMap<i
         };
         let number = key(arena, number)?;
         let Some(Meaning::Storage(class)) = arena.meaning(class) else {
-            return refuse(Reason::Malformed, "a storage has a class that is none");
+            return refuse(Reason::Malformed, "a storage has a class that is not one");
         };
         let numel = u64::from_le_bytes(stream.array()?);
         let Some(bytes) = numel.checked_mul(class.size()) else {

@@ -5,12 +5,13 @@ use std::collections::HashSet;
 use foldhash::fast::RandomState;
 
 use super::script::{self, Classes};
-use super::{contents, device, inline_storage, load, look_behind};
+use super::{contents, device, inline_storage, load, look_behind, plain_values};
 use crate::contents::Contents;
 use crate::error::{Fault, Reason, refuse};
 use crate::escape::escape;
 use crate::evidence::{Container, FileEvidence};
 use crate::limits::Limits;
+use crate::metadata::Metadata;
 use crate::pickle::arena::Declared;
 use crate::pickle::{Arena, PersistentIds, Value};
 use crate::source::{Origin, Source, Stream};
@@ -72,6 +73,29 @@ pub(crate) fn read(
         Ok(Storage { big_endian, device: device(&declared.device), ..storage })
     };
     contents(arena, root, evidence, &scripts, &mut locate)
+}
+
+/// Reads the plain values of an archive that holds no tensors, by their paths, which are empty for a value that is not made of others.
+pub(crate) fn values(
+    source: &Source,
+    archive: &Archive,
+    limits: &Limits,
+) -> Result<(Vec<Metadata>, FileEvidence), Fault> {
+    let folder = folder(&archive.entries)?;
+    let Some(unpickled) = unpickle(source, archive, &folder, limits)? else {
+        return refuse(Reason::UnknownFormat, "the zip has no 'data.pkl'");
+    };
+    let Unpickled { arena, root, mut evidence } = unpickled;
+    let mut found = plain_values::next_to_weights(&arena, root, &mut evidence);
+    if found.is_empty() {
+        let value = plain_values::Reader::new(&arena).value(root);
+        found.push(Metadata { path: String::new(), value });
+    }
+    evidence.pickle_protocol = arena.protocol;
+    evidence.dangerous_call = arena.dangerous();
+    evidence.globals = arena.globals.into_iter().map(|(global, _)| global).collect();
+    arena.notes.into_iter().for_each(|note| evidence.note(note));
+    Ok((found, evidence))
 }
 
 /// Describes what the pickle holds.

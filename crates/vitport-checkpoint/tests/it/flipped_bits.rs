@@ -57,11 +57,11 @@ struct Copy {
 impl Copy {
     /// Of one file.
     fn of(file: &str) -> Self {
-        Self::beside(file, &[])
+        Self::next_to(file, &[])
     }
 
     /// Of one file and those that belong to it.
-    fn beside(file: &str, others: &[&str]) -> Self {
+    fn next_to(file: &str, others: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         for name in others.iter().chain([&file]) {
             let to = folder.path().join(Path::new(name).file_name().unwrap());
@@ -190,7 +190,7 @@ fn text_in_an_npz_is_checked_though_nobody_reads_it() {
 #[test]
 fn shard_index() {
     let parts = ["shards/part-1-of-2.safetensors", "shards/part-2-of-2.safetensors"];
-    refused_or_true(&Copy::beside("shards/model.safetensors.index.json", &parts));
+    refused_or_true(&Copy::next_to("shards/model.safetensors.index.json", &parts));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod dangerous;
+mod distributed;
 mod evidence;
 mod flipped_bits;
 mod hostile_pickles;

@@ -37,7 +37,7 @@ same! {
     averaged_weights_come_first: "ema.pth";
     teacher_before_student: "dino.pth";
     weights_some_levels_down: "deep.pth";
-    unknown_things_beside_the_weights: "odd.pth";
+    unknown_things_next_to_the_weights: "odd.pth";
     a_tensor_by_itself: "tensor.pth";
     a_list_of_tensors: "list.pth";
     parameters_and_buffers: "parameters.pth";

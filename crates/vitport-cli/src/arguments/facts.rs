@@ -12,63 +12,66 @@ use super::{LimitOptions, values};
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Facts about the model")]
 pub struct FactArguments {
-    /// Architecture, with or without a pretrained tag, as `vitport models` lists them
+    /// Name the architecture, with or without a pretrained tag, as `vitport models` lists them
     #[arg(long, value_name = "NAME[.TAG]", alias = "cvt_model")]
     pub arch: Option<String>,
-    /// A model of timm's with the same preprocessing; if it has the same sizes, also with the same heads
+    /// Take the preprocessing of this model of timm's; if it has the same sizes, also its heads
     #[arg(long, value_name = "NAME.TAG")]
     pub like: Option<String>,
-    /// Attention heads: one number, or one for each stage (1,3,6)
+    /// Give the attention heads: one number, or one for each stage (1,3,6)
     #[arg(long, value_name = "N", alias = "num_heads", value_delimiter = ',')]
     pub num_heads: Option<Vec<u64>>,
-    /// Image size in pixels: 384, or HEIGHTxWIDTH
+    /// Give the image size in pixels: 384, or HEIGHTxWIDTH
     #[arg(long, value_name = "SIZE", alias = "image_size", value_parser = values::image_size)]
     pub image_size: Option<[u64; 2]>,
-    /// Class names: a file, imagenet-1k, imagenet-12k, imagenet-21k-goog, imagenet-21k-miil, imagenet-22k,
+    /// Name the classes: a file, imagenet-1k, imagenet-12k, imagenet-21k-goog, imagenet-21k-miil, imagenet-22k,
     /// imagenet-22k-ms, or none
     #[arg(long, value_name = "FILE|SET|none")]
     pub labels: Option<String>,
-    /// Mean of each channel on a 0 to 1 scale: 0.5 or 0.485,0.456,0.406
+    /// Give the mean of each channel on a 0 to 1 scale: 0.5 or 0.485,0.456,0.406
     #[arg(long, value_name = "R,G,B", value_parser = values::mean)]
     pub mean: Option<[f64; 3]>,
-    /// Standard deviation of each channel on a 0 to 1 scale
+    /// Give the standard deviation of each channel on a 0 to 1 scale
     #[arg(long, value_name = "R,G,B", value_parser = values::std)]
     pub std: Option<[f64; 3]>,
-    /// Share of the resized image that the crop keeps
+    /// Give the share of the resized image that the crop keeps
     #[arg(long, value_name = "FRACTION", value_parser = values::crop_pct)]
     pub crop_pct: Option<f64>,
-    /// What is cut off: center or squash
+    /// Choose what is cut off: center or squash
     #[arg(long, value_name = "MODE", value_parser = values::crop_mode)]
     pub crop_mode: Option<CropMode>,
-    /// How images are resized: bicubic, bilinear, lanczos, nearest, box, hamming
+    /// Choose how images are resized: bicubic, bilinear, lanczos, nearest, box, hamming
     #[arg(long, value_name = "NAME", value_parser = values::interpolation)]
     pub interpolation: Option<Filter>,
-    /// Epsilon of the layer norms
+    /// Give the epsilon of the layer norms
     #[arg(long, value_name = "EPS", value_parser = values::epsilon)]
     pub layer_norm_eps: Option<f64>,
-    /// Alpha of LoRA adapters next to the weights, where no adapter_config.json says it
+    /// Add this LoRA adapter of peft to the weights: its file, or a folder that holds it
+    #[arg(long, value_name = "PATH")]
+    pub adapter: Option<PathBuf>,
+    /// Give the alpha of LoRA adapters next to the weights, where no adapter_config.json says it
     #[arg(long, value_name = "ALPHA", value_parser = values::alpha)]
     pub lora_alpha: Option<f64>,
     /// Write no preprocessor_config.json, for images that no image processor of transformers prepares
     #[arg(long)]
     pub no_processor: bool,
-    /// Class of transformers to become, where several could hold the model, as `vitport plan` lists them
+    /// Choose the class of transformers to become, where several could hold the model, as `vitport plan` lists them
     #[arg(long, value_name = "CLASS")]
     pub target: Option<String>,
     /// Leave the classification head out
     #[arg(long)]
     pub no_head: bool,
-    /// The part of the checkpoint that is the network: a nested part, a prefix of names, or both
+    /// Name the part of the checkpoint that is the network: a nested part, a prefix of names, or both
     /// (state_dict/module.base_encoder.)
     #[arg(long, value_name = "ROOT_OR_PREFIX")]
     pub key: Option<String>,
-    /// Tensors to leave out, as a pattern of names (head.*); may be given several times
+    /// Leave out tensors, by a pattern of names (head.*); may be given several times
     #[arg(long, value_name = "GLOB", value_parser = glob::Pattern::new)]
     pub drop: Vec<glob::Pattern>,
-    /// Dtype of the written weights; as in the source if it is not given
-    #[arg(long, value_name = "DTYPE", value_parser = values::dtype)]
+    /// Write the weights with this dtype; as in the source if it is not given
+    #[arg(long, value_name = "DTYPE", value_parser = values::dtype())]
     pub dtype: Option<Dtype>,
-    /// A mapping instead of the built-in one
+    /// Use this mapping in place of the built-in one
     #[arg(long, value_name = "FILE", alias = "rules")]
     pub mapping: Option<PathBuf>,
     /// Limits how much the file may ask for.

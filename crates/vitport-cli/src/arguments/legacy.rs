@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 
-/// Flags of `convert_vit_timm_to_pytorch.py` and
+/// Lists the flags of `convert_vit_timm_to_pytorch.py` and
 /// `convert_cvt_original_pytorch_checkpoint_to_pytorch.py`.
 const FLAGS: [&str; 5] =
     ["--vit_name", "--cvt_model", "--cvt_file_name", "--image_size", "--pytorch_dump_folder_path"];
@@ -13,14 +13,16 @@ pub const DEFAULT_NAME: &str = "vit_base_patch16_224";
 /// Returns the arguments with `convert` in front if they begin with a flag of the original scripts.
 pub fn with_subcommand(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     let mut arguments: Vec<OsString> = arguments.into_iter().collect();
-    let is_legacy = arguments.get(1).and_then(|first| first.to_str()).is_some_and(|first| {
-        let flag = first.split('=').next().unwrap_or(first);
-        FLAGS.contains(&flag)
-    });
-    if is_legacy {
+    if arguments.get(..2).is_some_and(is_meant) {
         arguments.insert(1, "convert".into());
     }
     arguments
+}
+
+/// Returns whether the arguments have a flag of the original scripts.
+pub fn is_meant(arguments: &[OsString]) -> bool {
+    let texts = arguments.iter().skip(1).filter_map(|argument| argument.to_str());
+    texts.map(|text| text.split('=').next().unwrap_or(text)).any(|flag| FLAGS.contains(&flag))
 }
 
 #[cfg(test)]

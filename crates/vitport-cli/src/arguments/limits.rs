@@ -8,29 +8,29 @@ use vitport_checkpoint::{Limits, Stop};
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Limits (a file that asks for more is refused)")]
 pub struct LimitOptions {
-    /// Tensors in one checkpoint; a zip or tar may have twice as many entries, a pickle 200 times as many instructions
+    /// Limit the tensors of one checkpoint; a zip or tar may have twice as many entries, a pickle 200 times as many instructions
     /// [default: 100000]
     #[arg(long, value_name = "N", hide_short_help = true)]
     pub max_tensors: Option<usize>,
-    /// Dicts, lists and objects inside each other around a tensor, at most 200 [default: 100]
+    /// Limit the dicts, lists and objects inside each other around a tensor, at most 200 [default: 100]
     #[arg(long, value_name = "N", hide_short_help = true)]
     pub max_nesting: Option<usize>,
-    /// Bytes in one tensor's name [default: 4096]
+    /// Limit the bytes in one tensor's name [default: 4096]
     #[arg(long, value_name = "SIZE", hide_short_help = true, value_parser = size)]
     pub max_name: Option<u64>,
-    /// Bytes of a safetensors header, an index, a zip's directory or a pickle [default: 32MiB]
+    /// Limit the bytes of a safetensors header, an index, a zip's directory or a pickle [default: 32MiB]
     #[arg(long, value_name = "SIZE", hide_short_help = true, value_parser = size)]
     pub max_header: Option<u64>,
-    /// Memory that the objects of a pickle may take while they are read [default: 100MiB]
+    /// Limit the memory that the objects of a pickle may take while they are read [default: 100MiB]
     #[arg(long, value_name = "SIZE", hide_short_help = true, value_parser = size)]
     pub max_pickle_memory: Option<u64>,
-    /// Numbers and texts kept from what lies next to the weights [default: 4096]
+    /// Limit the numbers and texts that are kept from what lies next to the weights [default: 4096]
     #[arg(long, value_name = "N", hide_short_help = true)]
     pub max_metadata: Option<usize>,
-    /// Files of one shard index [default: 4096]
+    /// Limit the files of one shard index [default: 4096]
     #[arg(long, value_name = "N", hide_short_help = true)]
     pub max_shards: Option<usize>,
-    /// Bytes by which tensors may exceed what is stored for them, through compression or repetition, besides 64 times the
+    /// Limit the bytes by which tensors may exceed what is stored for them, through compression or repetition, besides 64 times the
     /// file's length [default: 1GiB]
     #[arg(long, value_name = "SIZE", hide_short_help = true, value_parser = size)]
     pub max_expansion: Option<u64>,

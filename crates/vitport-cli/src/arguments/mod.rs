@@ -23,7 +23,7 @@ pub use self::verification::VerifyOptions;
 /// Convert a vision model from timm or Microsoft's CvT to a Hugging Face transformers folder, and prove that it is still the
 /// same model.
 #[derive(Debug, Parser)]
-#[command(name = "vitport", version, arg_required_else_help = true, disable_help_subcommand = true)]
+#[command(name = "vitport", version, arg_required_else_help = true)]
 pub struct Arguments {
     /// Holds the options that every command has.
     #[command(flatten)]
@@ -48,7 +48,7 @@ pub struct Common {
     /// Ask nothing on the terminal: what is not known is an error
     #[arg(long, global = true)]
     pub no_input: bool,
-    /// When to colour the output
+    /// Choose when to colour the output
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
     pub color: Color,
 }
@@ -56,11 +56,11 @@ pub struct Common {
 /// Says when to colour the output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Color {
-    /// On a terminal, unless NO_COLOR is set
+    /// Colour on a terminal, unless NO_COLOR is set
     Auto,
-    /// Always
+    /// Colour always
     Always,
-    /// Never
+    /// Colour never
     Never,
 }
 
@@ -97,12 +97,22 @@ pub enum Command {
     Models(ModelsArguments),
     /// Print a completion script for a shell
     Completions {
-        /// The shell
+        /// Name the shell
         shell: clap_complete::Shell,
     },
 }
 
 impl Command {
+    /// Returns the name of a command that converts a source, if none is given.
+    pub fn without_source(&self) -> Option<&'static str> {
+        let (name, source) = match self {
+            Self::Convert(arguments) => ("convert", &arguments.source),
+            Self::Plan(arguments) => ("plan", &arguments.source),
+            _ => return None,
+        };
+        source.given().is_none().then_some(name)
+    }
+
     /// Returns the limits on what the command's files may ask for, where it opens any.
     pub fn limits_mut(&mut self) -> Option<&mut LimitOptions> {
         match self {
@@ -123,7 +133,7 @@ pub struct ConvertArguments {
     /// Says where the model comes from.
     #[command(flatten)]
     pub source: SourceArgument,
-    /// Framework to convert to; SOURCE is a transformers folder unless it is transformers
+    /// Choose the framework to convert to; SOURCE is a transformers folder unless it is transformers
     #[arg(
         long,
         value_name = "FRAMEWORK",
@@ -131,13 +141,13 @@ pub struct ConvertArguments {
         conflicts_with_all = FACTS_OF_SOURCES
     )]
     pub to: Destination,
-    /// Folder to make; the model's name if it is not given
+    /// Make this folder; the model's name if it is not given
     #[arg(short, long, value_name = "OUT", alias = "pytorch_dump_folder_path")]
     pub out: Option<PathBuf>,
     /// Replace OUT if it is a model folder
     #[arg(long)]
     pub force: bool,
-    /// Most bytes in one weight file
+    /// Limit the bytes of one weight file
     #[arg(long, value_name = "SIZE", default_value = "5GB", value_parser = values::shard_size)]
     pub max_shard_size: u64,
     /// Do not wait until the files are on the disk
@@ -166,8 +176,9 @@ pub struct ConvertArguments {
     pub hub: HubOptions,
 }
 
-/// Lists the options that say something of a source that is no transformers folder, or of a folder that is to be one.
-const FACTS_OF_SOURCES: [&str; 17] = [
+/// Lists the options that say something of a source that is not a transformers folder, or of a folder that is to be one.
+const FACTS_OF_SOURCES: [&str; 18] = [
+    "adapter",
     "arch",
     "like",
     "num_heads",
@@ -190,9 +201,9 @@ const FACTS_OF_SOURCES: [&str; 17] = [
 /// Names a framework whose folders can be made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Destination {
-    /// Hugging Face transformers
+    /// Make a folder of Hugging Face transformers
     Transformers,
-    /// timm, as `timm.create_model("local-dir:OUT", pretrained=True)` opens it
+    /// Make a folder of timm, as `timm.create_model("local-dir:OUT", pretrained=True)` opens it
     Timm,
 }
 
@@ -209,19 +220,19 @@ impl Destination {
 /// Holds the arguments of `vitport batch`.
 #[derive(Debug, Args)]
 pub struct BatchArguments {
-    /// One JSON object a line: {"source": …, "out": …} and the names of convert's options; - for standard input
+    /// Read the jobs, one JSON object a line: {"source": …, "out": …} and the names of convert's options; - for standard input
     #[arg(value_name = "JOBS.jsonl")]
     pub jobs_file: PathBuf,
-    /// Conversions at a time
+    /// Run so many conversions at a time
     #[arg(short, long, value_name = "N", default_value = "1", value_parser = values::workers)]
     pub jobs: usize,
     /// Leave out what an earlier run has done
     #[arg(long)]
     pub resume: bool,
-    /// Only this share of the jobs: 0/4 to 3/4, or 1/4 to 4/4
+    /// Run only this share of the jobs: 0/4 to 3/4, or 1/4 to 4/4
     #[arg(long, value_name = "I/N")]
     pub shard: Option<JobShard>,
-    /// Where to write what was done; JOBS.results.jsonl if it is not given, with the shard in its name
+    /// Write here what was done; JOBS.results.jsonl if it is not given, with the shard in its name
     #[arg(long, value_name = "FILE")]
     pub results: Option<PathBuf>,
 }
@@ -229,10 +240,10 @@ pub struct BatchArguments {
 /// Holds the arguments of `vitport verify`.
 #[derive(Debug, Args)]
 pub struct VerifyArguments {
-    /// Where the model comes from: a file, a folder or a name
+    /// Say where the model comes from: a file, a folder or a name
     #[arg(value_name = "SOURCE")]
     pub source: OsString,
-    /// The transformers folder
+    /// Name the transformers folder
     pub folder: PathBuf,
     /// Says how both networks are compared.
     #[command(flatten)]
@@ -248,12 +259,12 @@ pub struct VerifyArguments {
 /// Holds the arguments of `vitport classify`.
 #[derive(Debug, Args)]
 pub struct ClassifyArguments {
-    /// A transformers folder of a class that vitport runs
+    /// Name a transformers folder of a class that vitport runs
     pub folder: PathBuf,
-    /// Images (JPEG, PNG or WebP)
+    /// Classify these images (JPEG, PNG or WebP)
     #[arg(required = true, value_name = "IMAGE")]
     pub images: Vec<OsString>,
-    /// Classes to show of each image, the most probable first
+    /// Show so many classes of each image, the most probable first
     #[arg(long, value_name = "N", default_value = "5", value_parser = clap::value_parser!(u16).range(1..))]
     pub top_k: u16,
     /// Limits how much the weights' file may ask for.
@@ -281,15 +292,15 @@ pub struct PlanArguments {
 /// Holds the arguments of `vitport inspect`.
 #[derive(Debug, Args)]
 pub struct InspectArguments {
-    /// A checkpoint file, or a folder that holds one
+    /// Name a checkpoint file, or a folder that holds one
     pub file: PathBuf,
     /// Print the sha256 of each tensor's values (row-major, little-endian)
     #[arg(long)]
     pub hash: bool,
-    /// Only the tensors of this nested part, under their bare names
+    /// Show only the tensors of this nested part, under their bare names
     #[arg(long, value_name = "ROOT")]
     pub key: Option<String>,
-    /// Understood as before; --json has the evidence without it
+    /// Change nothing, as before; --json has the evidence without it
     #[arg(long, hide = true)]
     pub evidence: bool,
     /// Leave out the list of tensors
@@ -303,9 +314,9 @@ pub struct InspectArguments {
 /// Holds the arguments of `vitport diff`.
 #[derive(Debug, Args)]
 pub struct DiffArguments {
-    /// A checkpoint file or folder
+    /// Name a checkpoint file or folder
     pub a: PathBuf,
-    /// Another one
+    /// Name another one
     pub b: PathBuf,
     /// Limits how much the files may ask for.
     #[command(flatten)]
@@ -315,24 +326,24 @@ pub struct DiffArguments {
 /// Holds the arguments of `vitport models`.
 #[derive(Debug, Args)]
 pub struct ModelsArguments {
-    /// Only names that hold this text; * and ? are wildcards
+    /// List only names that hold this text; * and ? are wildcards
     pub pattern: Option<String>,
-    /// Only models that can be converted
+    /// List only models that can be converted
     #[arg(long)]
     pub convertible: bool,
-    /// Only this family, such as vit or cvt
+    /// List only this family, such as vit or cvt
     #[arg(long, value_name = "NAME")]
     pub family: Option<String>,
-    /// Only what becomes a class whose name holds this text
+    /// List only what becomes a class whose name holds this text
     #[arg(long, value_name = "CLASS")]
     pub becomes: Option<String>,
-    /// Only licences that hold this text, or unknown
+    /// List only licences that hold this text, or unknown
     #[arg(long, value_name = "LICENCE")]
     pub license: Option<String>,
-    /// Order of the rows
+    /// Choose the order of the rows
     #[arg(long, value_name = "BY", default_value = "table")]
     pub sort: SortBy,
-    /// Last row first
+    /// Put the last row first
     #[arg(long)]
     pub reverse: bool,
 }
@@ -340,18 +351,18 @@ pub struct ModelsArguments {
 /// Names the order of the rows of `vitport models`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum SortBy {
-    /// timm's own order
+    /// Keep timm's own order
     Table,
-    /// By name
+    /// Sort by name
     Name,
-    /// Smallest first
+    /// Put the smallest first
     Params,
-    /// Fewest first
+    /// Put the fewest first
     Classes,
-    /// Smallest image first
+    /// Put the smallest image first
     Image,
-    /// By licence, unknown ones first
+    /// Sort by licence, unknown ones first
     License,
-    /// By what they become
+    /// Sort by what they become
     Becomes,
 }

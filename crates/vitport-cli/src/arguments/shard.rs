@@ -6,9 +6,9 @@ use std::str::FromStr;
 /// Describes one share of several.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct JobShard {
-    /// Which one, from 0.
+    /// Numbers it, from 0.
     pub index: usize,
-    /// Of how many.
+    /// Counts them all.
     pub count: usize,
 }
 

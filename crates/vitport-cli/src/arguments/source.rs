@@ -9,13 +9,13 @@ use super::legacy;
 /// Says where the model comes from.
 #[derive(Debug, Args)]
 pub struct SourceArgument {
-    /// A weight file (.pth .pt .bin .safetensors), a folder that holds one, a timm name, or a repository on the Hub
+    /// Take a weight file (.pth .pt .bin .safetensors), a folder that holds one, a timm name, or a repository on the Hub
     #[arg(value_name = "SOURCE", conflicts_with_all = ["vit_name", "cvt_file_name"])]
     pub source: Option<OsString>,
-    /// The original ViT script's name for SOURCE
+    /// Take SOURCE under the original ViT script's name for it
     #[arg(long = "vit_name", value_name = "NAME", hide = true, conflicts_with = "cvt_file_name")]
     pub vit_name: Option<OsString>,
-    /// The original CvT script's name for SOURCE
+    /// Take SOURCE under the original CvT script's name for it
     #[arg(long = "cvt_file_name", value_name = "FILE", hide = true)]
     pub cvt_file_name: Option<OsString>,
 }
@@ -24,7 +24,7 @@ pub struct SourceArgument {
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "The Hub")]
 pub struct HubOptions {
-    /// Branch, tag or commit of a repository on the Hub
+    /// Take this branch, tag or commit of a repository on the Hub
     #[arg(long, value_name = "REV")]
     pub revision: Option<String>,
     /// Use only what is in the cache

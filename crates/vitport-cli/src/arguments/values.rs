@@ -1,5 +1,6 @@
 //! Parses values of options: texts to numbers and names, with a sentence about what is expected.
 
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use vitport::folder::layout::{DEFAULT_SHARD_SIZE, parse_size};
 use vitport::image::{CropMode, Filter};
 use vitport::preprocessing::plausibility;
@@ -83,14 +84,19 @@ pub(super) fn interpolation(text: &str) -> Result<Filter, String> {
     Filter::from_name(text).ok_or_else(|| known.to_owned())
 }
 
-/// Parses a dtype by safetensors' short names or PyTorch's long ones.
-pub(super) fn dtype(text: &str) -> Result<Dtype, String> {
-    match text {
-        "f32" | "float32" => Ok(Dtype::F32),
-        "f16" | "float16" => Ok(Dtype::F16),
-        "bf16" | "bfloat16" => Ok(Dtype::BF16),
-        _ => Err("dtypes are f32, f16 and bf16".to_owned()),
-    }
+/// Parses a dtype by safetensors' short names, or by those of PyTorch and of training programs.
+pub(super) fn dtype() -> impl TypedValueParser<Value = Dtype> {
+    const NAMES: [(&str, [&str; 2], Dtype); 3] = [
+        ("f32", ["fp32", "float32"], Dtype::F32),
+        ("f16", ["fp16", "float16"], Dtype::F16),
+        ("bf16", ["bfp16", "bfloat16"], Dtype::BF16),
+    ];
+    let values = NAMES.map(|(name, aliases, _)| PossibleValue::new(name).aliases(aliases));
+    PossibleValuesParser::new(values).try_map(|text| {
+        let known =
+            NAMES.into_iter().find(|(name, aliases, _)| text == *name || aliases.contains(&text.as_str()));
+        known.map(|(.., dtype)| dtype).ok_or_else(|| format!("no dtype {text}"))
+    })
 }
 
 /// Parses a number of bytes above 0, with or without a unit.

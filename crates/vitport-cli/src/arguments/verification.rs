@@ -9,13 +9,13 @@ use clap::Args;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Verification")]
 pub struct VerifyOptions {
-    /// Image to run both networks on (JPEG, PNG or WebP); a built-in one if it is not given
+    /// Run both networks on this image (JPEG, PNG or WebP); a built-in one if it is not given
     #[arg(long, value_name = "PATH|URL")]
     pub image: Option<OsString>,
     /// Count a known deviation as a failure
     #[arg(long)]
     pub strict: bool,
-    /// Known deviations that --strict accepts all the same, such as crop-rounding
+    /// Accept these known deviations with --strict all the same, such as crop-rounding
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     pub allow: Vec<String>,
     /// Write a report: one page for .html, otherwise JSON

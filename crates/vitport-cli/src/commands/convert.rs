@@ -13,6 +13,7 @@ use crate::failure::Failure;
 use crate::output::Printer;
 use crate::show::prepared::{basis, drop_lines, root_line};
 use crate::show::report::{say_report, say_warnings};
+use crate::show::summary;
 use crate::terminal::message::note_line;
 use crate::terminal::style::{BOLD, GREEN};
 use crate::terminal::table::bytes;
@@ -23,15 +24,8 @@ pub fn run(arguments: ConvertArguments, output: &Printer) -> Result<(), Failure>
         let framework = arguments.to;
         return convert_back::run(arguments, framework, output);
     }
-    if arguments.source.given().is_none() {
-        if arguments.facts.arch.is_some() {
-            return Err(Failure::usage(
-                "an architecture is named, but no file; give SOURCE, the weight file",
-            ));
-        }
-        if output.shows_progress() {
-            note_line(&format!("no SOURCE is given, so it is {DEFAULT_NAME}, as in the original script"));
-        }
+    if arguments.source.given().is_none() && output.shows_progress() {
+        note_line(&format!("no SOURCE is given, so it is {DEFAULT_NAME}, as in the original script"));
     }
     let converted = convert(arguments, output, &|_| Ok(()))?;
     if converted.is_published {
@@ -43,6 +37,9 @@ pub fn run(arguments: ConvertArguments, output: &Printer) -> Result<(), Failure>
             say_warnings(&converted.warnings, output)?;
             output.say(basis(&converted.prepared))?;
         }
+    }
+    if converted.is_published && converted.accepted.is_ok() {
+        output.say(summary::next(&converted.prepared, &converted.out))?;
     }
     let document = output.is_json().then(|| document(&converted));
     match (converted.accepted.map_err(Failure::from), document) {
@@ -64,7 +61,7 @@ fn say_summary(converted: &Converted, output: &Printer) -> Result<(), Failure> {
         bytes(plan.bytes()),
         reversibility(prepared)
     ))?;
-    for line in drop_lines(prepared) {
+    for line in summary::lines(prepared).into_iter().chain(drop_lines(prepared)) {
         output.say(line)?;
     }
     let names = converted.files.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>();

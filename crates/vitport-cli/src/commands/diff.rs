@@ -82,8 +82,16 @@ impl Side {
     fn open(path: &Path, limits: &Limits) -> Result<Self, Failure> {
         let checkpoint = Checkpoint::open_undecided(path, limits)?;
         let (path, config, card, provenance) = (path.to_owned(), None, None, None);
-        let mut source =
-            Source { path, checkpoint, key: None, config, card, passed_over: Vec::new(), provenance };
+        let mut source = Source {
+            path,
+            checkpoint,
+            adapter: None,
+            key: None,
+            config,
+            card,
+            passed_over: Vec::new(),
+            provenance,
+        };
         let prefix = match pipeline::network(&mut source, &[]) {
             Ok(found) => found.state_dict.prefix().to_owned(),
             Err(ConvertError::Facts(FactError::Questions { .. })) => {

@@ -37,7 +37,7 @@ pub fn run(arguments: &ModelsArguments, output: &Printer) -> Result<(), Failure>
         return output.list(&rows.iter().map(document).collect::<Vec<_>>());
     }
     if rows.is_empty() {
-        return Err(nothing(arguments));
+        return Err(nothing(arguments, &filters));
     }
     let wide = wide_table(&rows, output.is_verbose());
     output.print(fitting(wide.text(), |width| narrow_list(&rows, width)))?;
@@ -46,7 +46,16 @@ pub fn run(arguments: &ModelsArguments, output: &Printer) -> Result<(), Failure>
 }
 
 /// Makes the failure of a list without rows.
-fn nothing(arguments: &ModelsArguments) -> Failure {
+fn nothing(arguments: &ModelsArguments, filters: &Filters) -> Failure {
+    let refused = catalogue::models().filter(|row| filters.accept_but_for_conversion(row)).count();
+    if refused > 0 {
+        return Failure::new(
+            FailureKind::NoTarget,
+            format!(
+                "{refused} models match, none of which can be converted; without --convertible the list says why"
+            ),
+        );
+    }
     let pattern = arguments.pattern.as_deref().unwrap_or_default();
     let is_filtered =
         arguments.family.is_some() || arguments.becomes.is_some() || arguments.license.is_some();

@@ -10,8 +10,9 @@ use crate::arguments::PlanArguments;
 use crate::failure::Failure;
 use crate::output::Printer;
 use crate::request::request;
+use crate::show::patterns::grouped;
 use crate::show::prepared::{basis, drop_lines, facts, root_line, targets, unread_line};
-use crate::source::open;
+use crate::source::{open, with_adapter};
 use crate::terminal::fitting;
 use crate::terminal::style::{BOLD, DIM};
 use crate::terminal::table::{Align, Table, bytes, shape};
@@ -19,9 +20,11 @@ use crate::terminal::wrap::wrap;
 
 /// Plans.
 pub fn run(arguments: PlanArguments, output: &Printer) -> Result<(), Failure> {
+    let adapter = arguments.facts.adapter.clone();
     let request = request(arguments.facts)?;
     let source =
         open(arguments.source.text(), &arguments.hub, request.root.as_deref(), &request.limits, output)?;
+    let source = with_adapter(source, adapter.as_deref(), &request.limits, output)?;
     if arguments.print_mapping {
         let mapping = mapping_of(source, &request)?;
         return match output.is_json() {
@@ -41,7 +44,8 @@ pub fn run(arguments: PlanArguments, output: &Printer) -> Result<(), Failure> {
     output.print(basis(&prepared))?;
     output.print(targets(&prepared))?;
     output.print("")?;
-    output.print(fitting(tensor_table(&prepared).text(), |width| tensor_list(&prepared, width)))?;
+    let rows = rows(&prepared, output.is_verbose());
+    output.print(fitting(tensor_table(&rows).text(), |width| tensor_list(&rows, width)))?;
     for line in drop_lines(&prepared).into_iter().chain(unread_line(&prepared, output.is_verbose())) {
         output.print(line)?;
     }
@@ -54,8 +58,24 @@ pub fn run(arguments: PlanArguments, output: &Printer) -> Result<(), Failure> {
     ))
 }
 
-fn tensor_table(prepared: &Prepared) -> Table {
+/// Lists tensors: how many, and of what they are made, how, their names, dtypes and shapes. The same of each block is one row unless
+/// all are wanted.
+fn rows(prepared: &Prepared, all: bool) -> Vec<(usize, [String; 5])> {
+    let rows = prepared.plan.targets.iter().map(|target| {
+        [
+            sources_of(target).join(" "),
+            target.operation.to_string(),
+            escape(&target.name).to_string(),
+            target.dtype.name().to_owned(),
+            shape(&target.shape),
+        ]
+    });
+    if all { rows.map(|row| (1, row)).collect() } else { grouped(rows) }
+}
+
+fn tensor_table(rows: &[(usize, [String; 5])]) -> Table {
     let columns = [
+        ("", Align::Right),
         ("source", Align::Left),
         ("", Align::Left),
         ("target", Align::Left),
@@ -63,32 +83,30 @@ fn tensor_table(prepared: &Prepared) -> Table {
         ("shape", Align::Left),
     ];
     let mut table = Table::new(columns);
-    for target in &prepared.plan.targets {
-        let name = escape(&target.name).to_string();
-        table.row([
-            sources_of(target).join(" "),
-            format!("{DIM}{}{DIM:#}", target.operation),
-            name,
-            target.dtype.name().to_owned(),
-            shape(&target.shape),
-        ]);
+    for (count, [sources, operation, name, dtype, shape]) in rows {
+        let operation = format!("{DIM}{operation}{DIM:#}");
+        table.row([times(*count), sources.clone(), operation, name.clone(), dtype.clone(), shape.clone()]);
     }
     table
 }
 
 /// Makes the same in lines for a terminal of `width` columns: the source's, and below it the target's.
-fn tensor_list(prepared: &Prepared, width: usize) -> String {
+fn tensor_list(rows: &[(usize, [String; 5])], width: usize) -> String {
     let mut out = Vec::new();
-    for target in &prepared.plan.targets {
-        out.push(wrap("", &sources_of(target).join(" "), 0, width));
-        let operation = target.operation;
-        let made = format!("{} {} {}", escape(&target.name), target.dtype.name(), shape(&target.shape));
+    for (count, [sources, operation, name, dtype, shape]) in rows {
+        out.push(wrap("", format!("{} {sources}", times(*count)).trim_start(), 0, width));
+        let made = format!("{name} {dtype} {shape}");
         out.push(format!(
             "{DIM}{}{DIM:#}",
             wrap(&format!("  {operation} →"), &made, operation.len() + 5, width)
         ));
     }
     out.join("\n")
+}
+
+/// Says how many tensors a row stands for, if several.
+fn times(count: usize) -> String {
+    if count > 1 { format!("{count} ×") } else { String::new() }
 }
 
 /// Says what each part of a target is made of, as text.

@@ -11,7 +11,7 @@ use crate::progress;
 use crate::report_file::model_files;
 use crate::request::request;
 use crate::show::report::say_report;
-use crate::source::open;
+use crate::source::{open, with_adapter};
 use crate::verification::{self, files_of};
 
 /// Verifies.
@@ -19,9 +19,11 @@ pub fn run(arguments: VerifyArguments, output: &Printer) -> Result<(), Failure> 
     let mut read = verification::named_files(&arguments.source, &arguments.facts, &arguments.verification);
     read.extend(model_files(&arguments.folder));
     verification::report_file(&arguments.verification, &read, None)?;
+    let adapter = arguments.facts.adapter.clone();
     let request = request(arguments.facts)?;
     let acceptance = verification::acceptance(&arguments.verification, &request)?;
     let source = open(&arguments.source, &arguments.hub, request.root.as_deref(), &request.limits, output)?;
+    let source = with_adapter(source, adapter.as_deref(), &request.limits, output)?;
     let prepared = pipeline::plan_for(source, &request, &arguments.folder)?;
     read.extend(files_of(&prepared));
     let report_file = verification::report_file(&arguments.verification, &read, None)?;

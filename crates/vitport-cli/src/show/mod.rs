@@ -1,6 +1,8 @@
 //! Shows the library's results as lines for people.
 
 pub mod guess;
+pub mod patterns;
 pub mod prepared;
 pub mod questions;
 pub mod report;
+pub mod summary;

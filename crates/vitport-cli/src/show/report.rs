@@ -112,7 +112,7 @@ fn parts(report: &Report) -> Vec<(&'static str, String)> {
     parts.push((
         "settings",
         format!(
-            "{agree} of {facts} are in the folder as known of the source: sizes, epsilons, labels{processor}{rest}"
+            "{agree} of {facts} in the folder are the source's: sizes, epsilons, labels{processor}{rest}"
         ),
     ));
     parts.extend(pixels(report).map(|text| ("pixels", text)));
@@ -139,7 +139,7 @@ fn outputs(report: &Report) -> Option<String> {
     let judged = report.judged();
     let place = judged.iter().max_by(|a, b| a.difference.relative.total_cmp(&b.difference.relative))?;
     let places = format!(
-        "{} places from {} to {}",
+        "{} points, {} to {}",
         judged.len(),
         judged.first().map_or("", |place| place.place.as_str()),
         judged.last().map_or("", |place| place.place.as_str())
@@ -147,7 +147,7 @@ fn outputs(report: &Report) -> Option<String> {
     let apart = report.applied().map_or_else(String::new, |what| format!(" ({what} apart)"));
     let relative = place.difference.relative;
     Some(if relative == 0.0 {
-        format!("not one number differs at {places}{apart}")
+        format!("identical at all {places}{apart}")
     } else if !relative.is_finite() {
         match judged.iter().find_map(|place| Some((place, place.difference.not_finite?))) {
             Some((place, what)) => {
@@ -159,7 +159,7 @@ fn outputs(report: &Report) -> Option<String> {
         }
     } else {
         format!(
-            "{places}{apart}: the largest difference is {relative:.1e} of the numbers' size, at {}; rounding alone explains {:.1e}",
+            "at {places}{apart}: max difference {relative:.1e} of the numbers' size, at {}; expected from rounding {:.1e}",
             place.place, place.tolerance
         )
     })
@@ -172,7 +172,7 @@ fn effect(measured: &[Comparison], without: &[Comparison], how: &str) -> Option<
         return None;
     }
     let left = match without.difference.largest {
-        0.0 => "not one of them differs".to_owned(),
+        0.0 => "they are identical".to_owned(),
         largest => format!("they differ by {largest:.1e}"),
     };
     let (place, moved, size) = (&measured.place, measured.difference.largest, measured.difference.size);
@@ -200,10 +200,10 @@ fn pixels(report: &Report) -> Option<String> {
     };
     Some(match largest.difference.relative {
         0.0 => format!(
-            "not one differs on {count} images, prepared by the source's transform and by the folder's processor{apart}"
+            "identical on {count} images, prepared by the source's transform and by the folder's processor{apart}"
         ),
         relative if relative.is_finite() => format!(
-            "on {count} images, prepared by the source's transform and by the folder's processor{apart}, they differ by up to {:.1e}, relative to their size by {relative:.1e}; rounding alone explains {:.1e}",
+            "on {count} images, prepared by the source's transform and by the folder's processor{apart}, they differ by up to {:.1e}, relative to their size by {relative:.1e}; expected from rounding {:.1e}",
             largest.difference.largest, largest.tolerance
         ),
         _ if largest.difference.not_finite.is_some() => {

@@ -11,6 +11,11 @@ pub fn error_line(message: &str) {
     let _ = writeln!(anstream::stderr(), "{RED}error:{RED:#} {}", escape(message));
 }
 
+/// Prints why something failed, in lines that are safe to show.
+pub fn error_lines(text: &str) {
+    let _ = writeln!(anstream::stderr(), "{RED}error:{RED:#} {text}");
+}
+
 /// Prints lines that are safe to show.
 pub fn error_text(text: &str) {
     let _ = writeln!(anstream::stderr(), "{text}");

@@ -6,21 +6,22 @@ pub mod style;
 pub mod table;
 pub mod wrap;
 
+use terminal_size::{Height, Width};
 use unicode_width::UnicodeWidthStr;
 
 /// Returns the columns of the terminal that standard output is, or that COLUMNS says; `None` for a file or a pipe.
 pub fn width() -> Option<usize> {
-    width_of(std::io::stdout())
+    width_of(|| terminal_size::terminal_size_of(std::io::stdout()))
 }
 
 /// Returns the same of standard error.
 fn error_width() -> Option<usize> {
-    width_of(std::io::stderr())
+    width_of(|| terminal_size::terminal_size_of(std::io::stderr()))
 }
 
-fn width_of(stream: impl std::os::fd::AsFd) -> Option<usize> {
+fn width_of(size: impl FnOnce() -> Option<(Width, Height)>) -> Option<usize> {
     let said = std::env::var("COLUMNS").ok().and_then(|columns| columns.trim().parse::<usize>().ok());
-    let seen = || terminal_size::terminal_size_of(stream).map(|(width, _)| usize::from(width.0));
+    let seen = || size().map(|(width, _)| usize::from(width.0));
     said.or_else(seen).filter(|width| *width > 0)
 }
 

@@ -112,7 +112,7 @@ fn a_rounded_crop_is_told_with_what_was_compared() {
     assert!(said.contains("known crop-rounding: timm and torchvision round half a pixel to even"), "{said}");
     assert!(
         said.contains(
-            "not one differs on 3 images, prepared by the source's transform and by the folder's processor (with the \
+            "identical on 3 images, prepared by the source's transform and by the folder's processor (with the \
              source's crop rounded down as the folder's on 3 of them; as they are, these differ by up to 1."
         ),
         "{said}"
@@ -129,7 +129,7 @@ fn a_rounded_crop_is_told_with_what_was_compared() {
 fn weights_that_were_cast_are_not_called_the_same_bit_by_bit() {
     let source = example("vit_small_twin");
     for (dtype, says) in
-        [("f16", "56 of 56 tensors are the source's, cast to float16"), ("f32", "bit by bit")]
+        [("f16", "56 of 56 tensors are the source's, cast to float16"), ("f32", "bit-identical")]
     {
         let folder = tempfile::tempdir().unwrap();
         let options = ["--dtype", dtype, "--report", "page.html"];
@@ -140,8 +140,8 @@ fn weights_that_were_cast_are_not_called_the_same_bit_by_bit() {
         let page = fs::read_to_string(folder.path().join("page.html")).unwrap();
         let (_, verdict) = said.split_once("same rests on").unwrap();
         for text in [verdict, &card, &page] {
-            let is_said =
-                text.contains("tensors are bit by bit") || text.contains("tensors are the same bit by bit");
+            let is_said = text.contains("tensors are bit-identical")
+                || text.contains("tensors are the same bit by bit");
             assert_eq!(is_said, dtype == "f32", "{text}");
         }
     }

@@ -1,6 +1,7 @@
 //! Checks that a pipe or a socket where a file is expected is refused, and nobody waits for what never comes.
 
 use std::fs;
+use std::io::Read;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -96,4 +97,22 @@ fn a_pipe_or_a_socket_is_no_file() {
         );
         fs::remove_dir_all(&out).unwrap();
     }
+}
+
+#[test]
+fn a_report_waits_for_nobody_who_would_read_it() {
+    let folder = tempfile::tempdir().unwrap();
+    make_pipe(&folder.path().join("pipe"));
+    let source = example("vit_small_twin");
+    let convert = ["convert", source.to_str().unwrap(), "-o", "out", "--report", "pipe"];
+    let output = run(&convert, folder.path());
+    assert_eq!(output.status.code(), Some(6), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(!folder.path().join("out").exists());
+    // Open at both ends, so that it need not wait for the writer.
+    let mut pipe = fs::OpenOptions::new().read(true).write(true).open(folder.path().join("pipe")).unwrap();
+    let output = run(&convert, folder.path());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let mut read = vec![0; 1 << 20];
+    let length = pipe.read(&mut read).unwrap();
+    let _: serde_json::Value = serde_json::from_slice(&read[..length]).unwrap();
 }

@@ -73,7 +73,7 @@ fn row(argument: &Arg) -> String {
         Some(long) => format!("{short}`--{long}{}`", value_names(argument, takes)),
         None => format!("`{}`", value_names(argument, true).trim_start()),
     };
-    format!("| {name} | {} |\n", meaning.trim())
+    format!("| {} | {} |\n", name.replace('|', "\\|"), meaning.trim())
 }
 
 fn value_names(argument: &Arg, takes: bool) -> String {

@@ -41,7 +41,7 @@ fn options_that_no_network_was_trained_with_are_usage_errors() {
             let output = vitport(&[command, source.to_str().unwrap(), option], folder.path());
             let stderr = String::from_utf8_lossy(&output.stderr);
             assert_eq!(output.status.code(), Some(2), "{option}: {stderr}");
-            assert!(stderr.lines().count() == 1 && stderr.contains(says), "{option}: {stderr}");
+            assert!(stderr.starts_with("error: ") && stderr.contains(says), "{option}: {stderr}");
         }
     }
 }
@@ -76,6 +76,40 @@ fn a_config_that_no_network_was_trained_with_is_asked_about() {
         }
         let answered = vitport(&["plan", ".", option, right], folder.path());
         assert!(answered.status.success(), "{}", String::from_utf8_lossy(&answered.stderr));
+    }
+}
+
+/// Each of these was tried with timm 1.0.31, whose `create_model` raises.
+#[test]
+fn a_config_that_timm_fails_on_is_refused() {
+    for (path, value, says) in [
+        ("/model_args/pretrained", json!(true), "timm takes this from its caller alone"),
+        ("/model_args/pretrained_cfg", json!({ "x": 1 }), "timm takes this from its caller alone"),
+        ("/model_args/checkpoint_path", json!("x"), "timm takes this from its caller alone"),
+        ("/model_args/cache_dir", json!("x"), "timm takes this from its caller alone"),
+        ("/model_args/scriptable", json!(true), "timm takes this from its caller alone"),
+        ("/model_args/in_chans", json!(null), "do not take null"),
+        ("/model_args/num_classes", json!(null), "do not take null"),
+        ("/model_args/global_pool", json!(null), "do not take null"),
+        ("/model_args/qkv_bias", json!(null), "qkv_bias is no by config.json: model_args.qkv_bias, but yes"),
+        ("/model_args/bogus", json!(1), "takes no argument `bogus`"),
+        ("/pretrained_cfg", json!(null), "its `pretrained_cfg` is null"),
+        ("/pretrained_cfg/bogus", json!(1), "timm takes no `bogus` in `pretrained_cfg`"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut config: Value =
+            serde_json::from_slice(&fs::read(example("vit_small_twin").join("config.json")).unwrap())
+                .unwrap();
+        let (parent, key) = path.rsplit_once('/').unwrap();
+        config.pointer_mut(parent).unwrap()[key] = value.clone();
+        fs::write(folder.path().join("config.json"), config.to_string()).unwrap();
+        let weights = "model.safetensors";
+        fs::copy(example("vit_small_twin").join(weights), folder.path().join(weights)).unwrap();
+        let output = vitport(&["plan", "."], folder.path());
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        let code = if path.ends_with("qkv_bias") { 4 } else { 3 };
+        assert_eq!(output.status.code(), Some(code), "{path} {value}: {stderr}");
+        assert!(stderr.contains(says), "{path} {value}: {stderr}");
     }
 }
 

@@ -14,7 +14,7 @@ use super::view::{Block, View, cut};
 use crate::error::ForwardError;
 use crate::matrix::Matrix;
 
-/// Scores of a block: 256 KiB, which stay in a core's second cache.
+/// Counts the scores of a block: 256 KiB, which stay in a core's second cache.
 const SCORES_OF_A_BLOCK: usize = 1 << 16;
 /// Gives the fewest queries that are worth packing a head's keys and values for again.
 const LEAST_BLOCK_QUERIES: usize = 32;
@@ -221,7 +221,7 @@ impl Scratch {
 /// they are nothing, as their weights and products would soon be subnormal numbers, with which many processors are far slower.
 const LOWEST: f32 = -80.0;
 
-/// Turns each row of `columns` scores, a multiple of [`LANES`], into weights of the scaled scores that
+/// Makes of each row of `columns` scores, a multiple of [`LANES`], weights of the scaled scores that
 /// sum to one. Scores of −∞ become nothing.
 struct Softmax<'a> {
     scores: &'a mut [f32],
@@ -272,7 +272,7 @@ mod tests {
         Matrix::from_values(rows, columns, values).unwrap()
     }
 
-    /// The definition, in float64.
+    /// Computes the definition in float64.
     fn expected(
         q: &[f32],
         k: &[f32],
@@ -315,6 +315,14 @@ mod tests {
         }
     }
 
+    /// Returns what comes of whole matrices of queries, keys and values.
+    fn attended(of: [&Matrix; 3], heads: Heads) -> Matrix {
+        let mut out = Matrix::new();
+        let [query, key, value] = of.map(Projection::whole);
+        attention(query, key, value, heads, Visible::All, &mut out).unwrap();
+        out
+    }
+
     #[test]
     fn fused_and_separate_projections() {
         let heads = Heads { count: 3, dim: 5, scale: 2.0 };
@@ -327,16 +335,7 @@ mod tests {
             close(&out, &expected(x, &x[15..], &x[30..], [45; 3], tokens, heads));
         }
         let (q, k, v) = (noise(300, 15, 1), noise(70, 15, 2), noise(70, 16, 3));
-        let mut out = Matrix::new();
-        attention(
-            Projection::whole(&q),
-            Projection::whole(&k),
-            Projection::whole(&v),
-            heads,
-            Visible::All,
-            &mut out,
-        )
-        .unwrap();
+        let out = attended([&q, &k, &v], heads);
         close(&out, &expected(q.values(), k.values(), v.values(), [15, 15, 16], 300, heads));
     }
 
@@ -344,16 +343,7 @@ mod tests {
     fn large_scores_do_not_overflow() {
         let heads = Heads { count: 1, dim: 4, scale: 1e6 };
         let q = noise(3, 4, 5);
-        let mut out = Matrix::new();
-        attention(
-            Projection::whole(&q),
-            Projection::whole(&q),
-            Projection::whole(&q),
-            heads,
-            Visible::All,
-            &mut out,
-        )
-        .unwrap();
+        let out = attended([&q, &q, &q], heads);
         assert!(out.values().iter().all(|value| value.is_finite()));
     }
 
@@ -364,16 +354,7 @@ mod tests {
         let (q, v) = (tokens(&[1.0]), tokens(&[0.0, 1.0]));
         for (score, weight) in [(-200.0, 0.0), (-80.5, 0.0), (-79.5, 2.97e-35)] {
             let k = tokens(&[0.0, score]);
-            let mut out = Matrix::new();
-            attention(
-                Projection::whole(&q),
-                Projection::whole(&k),
-                Projection::whole(&v),
-                heads,
-                Visible::All,
-                &mut out,
-            )
-            .unwrap();
+            let out = attended([&q, &k, &v], heads);
             let found = out.values()[0];
             assert!((found - weight).abs() <= 1e-2 * weight, "{score}: {found:e}, not {weight:e}");
         }

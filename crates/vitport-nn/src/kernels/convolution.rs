@@ -203,7 +203,7 @@ impl<'a> Convolution<'a> {
     /// (height, width) of the positions. `patches` is memory for the unfolded input.
     ///
     /// # Errors
-    /// [`ForwardError::Operands`] when the grid has other channels or is smaller than the kernel, or the outputs are no
+    /// [`ForwardError::Operands`] when the grid has other channels or is smaller than the kernel, or the outputs are not a
     /// multiple of the groups.
     pub fn apply(
         &self,
@@ -357,7 +357,7 @@ mod tests {
         (0..count).map(|value| ((value * 37 + 11) % 19) as f32 - 9.0).collect()
     }
 
-    /// The definition of a convolution, for a planar grid.
+    /// Computes the definition of a convolution, for a planar grid.
     fn expected(
         x: &[f32],
         (channels, height, width): (usize, usize, usize),

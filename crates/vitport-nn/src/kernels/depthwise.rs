@@ -166,7 +166,7 @@ mod tests {
         assert!(convolution.apply(planar, &mut out).is_err());
     }
 
-    /// More and fewer channels than a vector has, on kernels that reach over the edges.
+    /// Tests more and fewer channels than a vector has, on kernels that reach over the edges.
     #[test]
     fn any_number_of_channels() {
         let value = |seed: usize| ((seed * 7919 + 13) % 101) as f32 - 50.0;

@@ -115,7 +115,7 @@ pub(super) fn sigmoid<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
 mod tests {
     use super::*;
 
-    /// erfc in float64 by its series (Abramowitz and Stegun 7.1.6) and continued fraction (7.1.14).
+    /// Computes erfc in float64 by its series (Abramowitz and Stegun 7.1.6) and continued fraction (7.1.14).
     fn erfc(a: f64) -> f64 {
         if a < 2.5 {
             let mut term = a;

@@ -18,7 +18,7 @@ const ROWS_AT_A_TIME: usize = 64;
 pub struct LinearKernel<'a> {
     weights: &'a dyn Weights,
     weight: &'a Parameter,
-    /// Zeros where the layer has none.
+    /// Holds zeros where the layer has none.
     bias: Vec<f32>,
     inputs: usize,
     outputs: usize,
@@ -143,7 +143,7 @@ mod tests {
     use super::*;
     use crate::{MemoryWeights, Scope};
 
-    /// The weight and the bias of a layer `fc`.
+    /// Returns the weight and the bias of a layer `fc`.
     fn layer(inputs: usize, outputs: usize) -> (Parameter, Parameter) {
         let scope = Scope::root().pp("fc");
         (scope.weight("weight", &[outputs, inputs]).unwrap(), scope.parameter("bias", &[outputs]).unwrap())

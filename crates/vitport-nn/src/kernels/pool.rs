@@ -18,7 +18,7 @@ pub enum Reduction {
     },
 }
 
-/// Windows of a pooling; `ceil_mode` adds one that reaches beyond the end, if it begins before it.
+/// Describes the windows of a pooling; `ceil_mode` adds one that reaches beyond the end, if it begins before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pool {
     /// Gives kernel, stride and padding.

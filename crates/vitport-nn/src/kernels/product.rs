@@ -188,7 +188,7 @@ mod tests {
         ((seed * 7919 + 13) % 101) as f32 - 50.0
     }
 
-    /// Sizes round the widths of panels and the number of their terms.
+    /// Tests sizes round the widths of panels and the number of their terms.
     #[test]
     fn products_of_strided_matrices() {
         for (rows, terms, columns) in

@@ -10,7 +10,7 @@ use super::view::View;
 /// Gives the rows of a tile: 6 × 4 vectors of sums leave enough of 32 registers for the operands, 6 × 2 of 16.
 const TILE_ROWS: usize = 6;
 
-/// Vectors of columns in a tile.
+/// Counts the vectors of columns in a tile.
 const fn tile_vectors<S: Simd>() -> usize {
     if S::REGISTER_COUNT >= 32 { 4 } else { 2 }
 }
@@ -56,7 +56,7 @@ pub(super) struct Finish<'a> {
     pub(super) activation: Activation,
 }
 
-/// Terms between which a cache line is asked for ahead: as many values as it holds.
+/// Counts the terms between which a cache line is asked for ahead: as many values as it holds.
 const LINE: usize = 16;
 
 /// Asks the machine to bring a value's cache line nearer, where it can be asked.
@@ -214,7 +214,7 @@ fn sum_products<'a, S: Simd, const ROWS: usize, const VECTORS: usize>(
 mod tests {
     use super::*;
 
-    /// Every number of rows, of vectors and of columns left over, on one kind of vectors.
+    /// Tests every number of rows, of vectors and of columns left over, on one kind of vectors.
     fn check<S: Simd>(simd: S) {
         let terms = 9;
         let value = |seed: usize| ((seed * 37 + 11) % 19) as f32 - 9.0;

@@ -45,7 +45,7 @@ impl BatchNorm2d {
         Ok(norm)
     }
 
-    /// Normalises a map in place, with an activation after it; [`Activation::Identity`] is none.
+    /// Normalises a map in place, with an activation after it; [`Activation::Identity`] leaves it as it is.
     ///
     /// # Errors
     /// Returns [`ForwardError`] when a tensor is missing or the map has other channels.

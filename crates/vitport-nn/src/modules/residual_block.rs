@@ -10,7 +10,7 @@ use crate::kernels::convolution::{Grid, Window};
 use crate::network::Context;
 use crate::scope::Scope;
 
-/// Computes act(norm(conv(x))), with a convolution without bias. [`Activation::Identity`] is none.
+/// Computes act(norm(conv(x))), with a convolution without bias. [`Activation::Identity`] leaves it as it is.
 #[derive(Debug, Clone)]
 pub struct ConvNorm {
     conv: Conv2d,

@@ -46,7 +46,7 @@ impl WindowAttention {
     /// the map are not shifted.
     ///
     /// # Errors
-    /// Returns [`ForwardError`] when a tensor is missing, or the map is no whole number of windows.
+    /// Returns [`ForwardError`] when a tensor is missing, or the map is not a whole number of windows.
     pub fn forward(&self, map: &FeatureMap, cx: &mut Context<'_>) -> Result<Matrix, ForwardError> {
         let (height, width) = (map.height, map.width);
         let window = match &self.table {

@@ -33,7 +33,7 @@ impl WindowBlock {
     /// Adds both branches to a map.
     ///
     /// # Errors
-    /// Returns [`ForwardError`] when a tensor is missing, or the map is no whole number of windows.
+    /// Returns [`ForwardError`] when a tensor is missing, or the map is not a whole number of windows.
     pub fn forward(&self, map: &mut FeatureMap, cx: &mut Context<'_>) -> Result<(), ForwardError> {
         let [before, after] = &self.norms;
         if self.norms_branches {

@@ -16,11 +16,13 @@ from timm.layers.grn import GlobalResponseNorm
 from timm.layers.pos_embed_sincos import RotaryEmbeddingDinoV3
 from timm.models._efficientnet_blocks import DepthwiseSeparableConv, InvertedResidual, SqueezeExcite
 from timm.models.beit import Attention as BeitAttention
+from timm.models.beit import Block as BeitBlock
+from timm.models.beit import RelativePositionBias
 from timm.models.eva import EvaAttention
 from timm.models.swin_transformer import PatchMerging, SwinTransformerBlock
 from timm.models.swin_transformer_v2 import PatchMerging as PatchMergingV2
 from timm.models.swin_transformer_v2 import SwinTransformerV2Block
-from timm.models.vision_transformer import Attention
+from timm.models.vision_transformer import Attention, Block
 from torch import nn
 from torch.nn import functional as F
 
@@ -277,6 +279,14 @@ def make_prepend(case):
     return {"x": x, "leading": leading}, nn.Module(), torch.cat([leading, x])
 
 
+def make_patch_embed(case):
+    (channels, *size), patch = case["input"], case["patch"]
+    sizes = dict(img_size=tuple(size), patch_size=tuple(patch), in_chans=channels, embed_dim=case["width"])
+    module = filled(timm.layers.PatchEmbed(**sizes, bias=case["bias"]))
+    x = random(1, *case["input"])
+    return {"x": x[0]}, module, module(x)[0]
+
+
 def make_mean_of_rows(case):
     x = random(case["tokens"], case["width"])
     return {"x": x}, nn.Module(), x.mean(0, keepdim=True)
@@ -324,6 +334,48 @@ class ResidualBlock(nn.Module):
 
 def make_residual_block(case):
     return on_a_map(case, filled(ResidualBlock(case)), case["channels"])
+
+
+def make_encoder_block(case):
+    kind = nn.RMSNorm if case["rms"] else nn.LayerNorm
+    hidden = 2 * case["hidden"] if case["gated"] else case["hidden"]
+    block = Block(
+        case["width"], case["heads"], mlp_ratio=hidden / case["width"], qkv_bias=True,
+        init_values=1.0 if case["scaled"] else None, norm_layer=functools.partial(kind, eps=case["eps"]),
+        mlp_layer=timm.layers.SwiGLUPacked if case["gated"] else timm.layers.Mlp,
+        act_layer=ACTIVATIONS[case["activation"]],
+    )
+    x = random(case["tokens"], case["width"])
+    block = filled(block)
+    return {"x": x}, block, block(x[None])[0]
+
+
+class BiasedBlocks(nn.Module):
+    """Blocks of timm's BEiT, each with a table, after one that all share."""
+
+    def __init__(self, case):
+        super().__init__()
+        norm, grid = functools.partial(nn.LayerNorm, eps=case["eps"]), tuple(case["grid"])
+        self.blocks = nn.ModuleList(
+            BeitBlock(
+                case["width"], case["heads"], qkv_bias=True, mlp_ratio=case["hidden"] / case["width"],
+                init_values=0.1, norm_layer=norm, window_size=grid if case["own"] else None,
+            )
+            for _ in range(case["depth"])
+        )
+        self.rel_pos_bias = RelativePositionBias(grid, case["heads"]) if case["shared"] else None
+
+    def forward(self, x):
+        shared = self.rel_pos_bias() if self.rel_pos_bias else None
+        for block in self.blocks:
+            x = block(x, shared_rel_pos_bias=shared)
+        return x
+
+
+def make_biased_block(case):
+    module = filled(BiasedBlocks(case))
+    x = random(case["grid"][0] * case["grid"][1] + 1, case["width"])
+    return {"x": x}, module, module(x[None])[0]
 
 
 def make_inverted_block(case):

@@ -3,11 +3,12 @@
 use serde::Deserialize;
 use serde_json::Value;
 use vitport_nn::{
-    Activation, Attention, AttentionPool, AvgPool2d, BatchNorm2d, Context, ContinuousPositionBias, Conv2d,
-    ConvNorm, CosineScale, FeatureMap, ForwardError, Gate, GatedMlp, GlobalResponseNorm, Grid, GridLayout,
-    Heads, LayerNorm, LayerScale, Linear, Matrix, MaxPool2d, Mlp, PatchMerging, PoolQkv, PositionBias,
-    Positions, Qkv, RelativePositionBias, ResidualBlock, RmsNorm, Rotation, Scope, SelfAttention,
-    SqueezeExcite, Window, WindowAttention, WindowBlock, WindowTable, mean_of_rows, on_the_pool, prepend,
+    Activation, Attention, AttentionPool, AvgPool2d, BatchNorm2d, BiasedBlocks, Context,
+    ContinuousPositionBias, Conv2d, ConvNorm, CosineScale, EncoderBlock, FeatureMap, FeedForward,
+    ForwardError, Gate, GatedMlp, GlobalResponseNorm, Grid, GridLayout, Heads, LayerNorm, LayerScale, Linear,
+    Matrix, MaxPool2d, Mlp, Norm, PatchEmbed, PatchMerging, Pixels, PoolQkv, PositionBias, Positions, Qkv,
+    RelativePositionBias, ResidualBlock, RmsNorm, Rotation, Scope, SelfAttention, SqueezeExcite, Window,
+    WindowAttention, WindowBlock, WindowTable, mean_of_rows, on_the_pool, prepend,
 };
 
 use crate::case::Case;
@@ -118,6 +119,12 @@ enum Module {
         count: usize,
         width: usize,
     },
+    PatchEmbed {
+        input: [usize; 3],
+        patch: (usize, usize),
+        width: usize,
+        bias: bool,
+    },
     MeanOfRows {},
     MaxPool2d {
         ceil_mode: bool,
@@ -131,6 +138,26 @@ enum Module {
         reduced: usize,
         activation: String,
         gate: String,
+    },
+    EncoderBlock {
+        width: usize,
+        heads: usize,
+        hidden: usize,
+        activation: String,
+        eps: f64,
+        scaled: bool,
+        rms: bool,
+        gated: bool,
+    },
+    BiasedBlock {
+        grid: (usize, usize),
+        width: usize,
+        heads: usize,
+        hidden: usize,
+        depth: usize,
+        eps: f64,
+        own: bool,
+        shared: bool,
     },
     WindowBlock {
         channels: usize,
@@ -393,6 +420,10 @@ impl Module {
                 let leading = case.values("leading").get(..count * width).unwrap();
                 prepend(leading, case.matrix("x"), cx)
             }
+            Self::PatchEmbed { input, patch, width, bias } => {
+                let pixels = Pixels::with_shape(input, case.values("x").to_vec()).unwrap();
+                PatchEmbed::new(&root.pp("proj"), input, patch, width, bias)?.forward(&pixels, cx)
+            }
             Self::MeanOfRows {} => {
                 let mean = mean_of_rows(&case.matrix("x"));
                 Matrix::from_values(1, mean.len(), mean)
@@ -440,6 +471,61 @@ impl Module {
                 let block = ResidualBlock::new(layers, shortcut.then(projected).transpose()?, act);
                 let block = block.excited((reduced > 0).then(excite).transpose()?);
                 Ok(block.forward(case.map(), cx)?.tokens)
+            }
+            Self::EncoderBlock { width, heads, hidden, activation: name, eps, scaled, rms, gated } => {
+                let norm = |name: &str| {
+                    Ok::<_, ForwardError>(match rms {
+                        true => Norm::Rms(RmsNorm::new(&root.pp(name), width, eps)?),
+                        false => Norm::Layer(LayerNorm::new(&root.pp(name), width, eps)?),
+                    })
+                };
+                let scale =
+                    |name: &str| scaled.then(|| LayerScale::new(&root.pp(name), "gamma", width)).transpose();
+                let linear = |name: &str, inputs, outputs| Linear::new(&root.pp(name), inputs, outputs, true);
+                let (act, qkv) = (activation(&name), linear("attn.qkv", width, 3 * width)?);
+                let (proj, fc2) = (linear("attn.proj", width, width)?, linear("mlp.fc2", hidden, width)?);
+                let mlp = if gated {
+                    let gate = Gate::Packed(linear("mlp.fc1", width, 2 * hidden)?);
+                    FeedForward::Gated(GatedMlp::new(gate, act, fc2))
+                } else {
+                    FeedForward::Plain(Mlp::new(linear("mlp.fc1", width, hidden)?, act, fc2))
+                };
+                let block = EncoderBlock {
+                    norm1: norm("norm1")?,
+                    attention: SelfAttention::new(Qkv::Fused(qkv), Heads::of_width(heads, width), proj),
+                    scale1: scale("ls1")?,
+                    norm2: norm("norm2")?,
+                    mlp,
+                    scale2: scale("ls2")?,
+                };
+                let mut x = case.matrix("x");
+                block.forward(&mut x, Positions::Embedded, cx)?;
+                Ok(x)
+            }
+            Self::BiasedBlock { grid, width, heads, hidden, depth, eps, own, shared } => {
+                let table = |scope: &Scope| RelativePositionBias::new(scope, grid, heads);
+                let block = |scope: &Scope, _| {
+                    let norm = |name: &str| LayerNorm::new(&scope.pp(name), width, eps).map(Norm::Layer);
+                    let scale = |name: &str| LayerScale::new(scope, name, width).map(Some);
+                    let (names, sizes) = (["mlp.fc1", "mlp.fc2"], [width, hidden, width]);
+                    let mlp = Mlp::with_biases(Linear::new, scope, names, sizes, Activation::Gelu)?;
+                    let block = EncoderBlock {
+                        norm1: norm("norm1")?,
+                        attention: fused_with_biases(&scope.pp("attn"), width, heads)?,
+                        scale1: scale("gamma_1")?,
+                        norm2: norm("norm2")?,
+                        mlp: FeedForward::Plain(mlp),
+                        scale2: scale("gamma_2")?,
+                    };
+                    Ok((block, own.then(|| table(&scope.pp("attn"))).transpose()?))
+                };
+                let blocks = BiasedBlocks {
+                    blocks: root.list("blocks", depth, block)?,
+                    shared: shared.then(|| table(&root.pp("rel_pos_bias"))).transpose()?,
+                };
+                let mut x = case.matrix("x");
+                blocks.forward(&mut x, |index| index.to_string(), cx)?;
+                Ok(x)
             }
             Self::InvertedBlock {
                 channels,

@@ -150,7 +150,7 @@ class Report(Document):
 
     @property
     def warnings(self) -> list[str]:
-        """What is odd about the source, a sentence each."""
+        """What is unusual about the source, a sentence each."""
         return list(self._document.get("warnings", []))
 
     @property

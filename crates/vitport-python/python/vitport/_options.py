@@ -59,6 +59,8 @@ class FactOptions(LimitOptions, total=False):
     """How images are resized."""
     layer_norm_eps: float
     """Epsilon of the layer norms."""
+    adapter: Path
+    """LoRA adapter of peft that is added to the weights: its file, or a folder that holds it."""
     lora_alpha: float
     """Alpha of LoRA adapters next to the weights, where no adapter_config.json says it."""
     no_processor: bool

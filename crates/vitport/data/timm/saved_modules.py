@@ -18,6 +18,7 @@ import torch
 TABLE = Path(__file__).parent / "saved_modules.tsv"
 VIT, CONVNEXT = "timm/vision_transformer", "timm/convnext"
 RESNET, REGNET = "timm/resnet", "timm/regnet"
+BEIT, SWIN = "timm/beit", "timm/swin_transformer"
 # In `blocks.0`, `s1.b2`, `layer1.0`.
 NUMBER = r"(?:(?<=\.)|(?<=^s)|(?<=\.b)|(?<=^layer))\d+(?=\.|$)"
 # What every module has, but whether it is in training.
@@ -25,6 +26,8 @@ OF_ALL = set(vars(torch.nn.Module())) - {"training"}
 SMALL = {
     RESNET: {},
     REGNET: {},
+    BEIT: dict(embed_dim=48, depth=1, num_heads=3),
+    SWIN: dict(embed_dim=24, depths=(2, 2), num_heads=(2, 4)),
     VIT: dict(embed_dim=48, depth=1, num_heads=3),
     CONVNEXT: dict(depths=(1, 1, 1, 1), dims=(8, 8, 8, 8)),
 }
@@ -62,6 +65,14 @@ NETWORKS = [
     (RESNET, "resnet50", dict(num_classes=0, drop_path_rate=0.1)),
     (REGNET, "regnetx_002", {}),
     (REGNET, "regnety_002", dict(num_classes=0, drop_rate=0.1, drop_path_rate=0.1)),
+    (BEIT, "beit_base_patch16_224", {}),
+    (BEIT, "beit_base_patch16_224", dict(num_classes=0)),
+    (BEIT, "beit_base_patch16_224", dict(drop_rate=0.1, drop_path_rate=0.1)),
+    (BEIT, "beit_base_patch16_224", dict(use_rel_pos_bias=False, use_shared_rel_pos_bias=True, use_abs_pos_emb=True)),
+    (BEIT, "beitv2_large_patch16_224", {}),
+    (SWIN, "swin_tiny_patch4_window7_224", {}),
+    (SWIN, "swin_tiny_patch4_window7_224", dict(num_classes=0)),
+    (SWIN, "swin_tiny_patch4_window7_224", dict(drop_rate=0.1, drop_path_rate=0.1)),
 ]
 
 warnings.filterwarnings("ignore")

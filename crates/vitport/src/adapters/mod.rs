@@ -1,4 +1,4 @@
-//! LoRA adapters of peft next to the weights that they are added to.
+//! LoRA adapters of peft next to the weights that they are added to, in the same file or in one of their own (`separate`).
 //!
 //! Each pair of an adapter is added in float64 to its weight, which is rounded once to its own dtype, as peft's `merge_and_unload`
 //! does in the adapters' dtype (peft/tuners/lora/layer.py, `get_delta_weight`). Layers that were trained as a whole
@@ -6,14 +6,18 @@
 //! embeddings, adapters with a bias, other methods than LoRA.
 
 mod product;
+mod separate;
 mod settings;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::Path;
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
-use vitport_checkpoint::Tensor;
+use vitport_checkpoint::{Tensor, escape};
 
+pub use self::separate::Adapter;
+use self::separate::{FILES, Laid};
 use self::settings::Settings;
 use crate::facts::{Fact, FactError, Origin, Question};
 use crate::options::FactOptions;
@@ -57,22 +61,27 @@ pub struct Merged {
     pub question: Option<Question>,
 }
 
-/// Refuses a folder whose adapters lie in a file next to that of the weights.
+/// Refuses a folder whose adapters lie in a file next to that of the weights and were not asked for.
 ///
 /// # Errors
 /// Returns [`FactError::NoTarget`].
 pub fn refuse_apart(source: &Source) -> Result<(), FactError> {
-    let Some(file) = source.checkpoint.files().first().filter(|_| source.path.is_dir()) else {
+    let is_open = source.adapter.is_none() && source.path.is_dir();
+    let Some(file) = source.checkpoint.files().first().filter(|_| is_open) else {
         return Ok(());
     };
     let is_apart = |name: &&str| !file.path.ends_with(name) && source.path.join(name).is_file();
-    match ["adapter_model.safetensors", "adapter_model.bin"].iter().find(|name| is_apart(name)) {
+    match FILES.iter().find(|name| is_apart(name)) {
         None => Ok(()),
         Some(name) => Err(FactError::NoTarget {
             what: "a folder with adapters of peft next to its weights".to_owned(),
-            why: "vitport adds adapters only to weights in the same file".to_owned(),
+            why: "whether they are to be added is not said".to_owned(),
             tensor: Some((*name).to_owned()),
-            instead: format!("{INSTEAD}; or give the file of the weights for the network without them"),
+            instead: format!(
+                "to add them, run `vitport convert {} --adapter {}`; for the network without them, give the file of the weights",
+                quoted(&file.path),
+                quoted(&source.path)
+            ),
         }),
     }
 }
@@ -81,20 +90,32 @@ pub fn refuse_apart(source: &Source) -> Result<(), FactError> {
 ///
 /// # Errors
 /// Returns [`FactError::NoTarget`].
-pub fn refuse_alone(state_dict: &StateDict) -> Result<(), FactError> {
+pub fn refuse_alone(source: &Source, state_dict: &StateDict) -> Result<(), FactError> {
     match state_dict.iter().find(|(name, _)| name.contains(".lora_A.")) {
         None => Ok(()),
-        Some((name, _)) => Err(alone(name)),
+        Some((name, _)) => Err(alone(source, name)),
     }
 }
 
-fn alone(tensor: &str) -> FactError {
+fn alone(source: &Source, tensor: &str) -> FactError {
+    let base = Settings::base_of(&source.checkpoint)
+        .map_or_else(|| "BASE".to_owned(), |base| quoted(Path::new(&base)));
+    let command = format!("vitport convert {base} --adapter {}", quoted(&source.path));
     FactError::NoTarget {
         what: "a file of LoRA adapters without the weights that they are added to".to_owned(),
-        why: "it is no network".to_owned(),
+        why: "it is not a network".to_owned(),
         tensor: Some(tensor.to_owned()),
-        instead: format!("load them with the base model, {INSTEAD}"),
+        instead: match base.as_str() {
+            "BASE" => format!("run `{command}`, with the weights that they were trained on in place of BASE"),
+            _ => format!("run `{command}`, or with where the weights are that they were trained on"),
+        },
     }
+}
+
+/// Returns a path as a shell takes it.
+fn quoted(path: &Path) -> String {
+    let shown = escape(&path.display().to_string()).to_string();
+    shlex::try_quote(&shown).map_or_else(|_| shown.clone(), |quoted| quoted.into_owned())
 }
 
 /// Refuses an alpha without adapters.
@@ -111,7 +132,8 @@ pub fn check_alpha(merged: usize, alpha: Option<f64>) -> Result<(), FactError> {
     }
 }
 
-/// Adds adapters to the weights of a network.
+/// Adds adapters to the weights of a network: those among its tensors, or those of the source's own adapter. `outside` are the
+/// tensors next to the network.
 ///
 /// # Errors
 /// Returns [`FactError::NoTarget`] for adapters that are not read, [`FactError::Contradiction`] for an alpha that does not fit, and
@@ -119,13 +141,17 @@ pub fn check_alpha(merged: usize, alpha: Option<f64>) -> Result<(), FactError> {
 pub fn merge(
     source: &mut Source,
     state_dict: &StateDict,
+    outside: &mut [Arc<Tensor>],
     options: &FactOptions,
 ) -> Result<Merged, ConvertError> {
-    let Sorted { mut kept, pairs, replaced, adapter } = Sorted::of(state_dict, !options.drop.is_empty())?;
+    let Laid { state_dict, replaced: by_adapter, fact } = separate::laid(source, state_dict, outside)?;
+    let Sorted { mut kept, pairs, mut replaced, adapter } =
+        Sorted::of(&state_dict, !options.drop.is_empty())?;
+    replaced.extend(by_adapter);
     let mut merged =
         Merged { state_dict: StateDict::default(), merged: 0, facts: Vec::new(), replaced, question: None };
     if !pairs.is_empty() {
-        check_bases(&pairs, &kept)?;
+        check_bases(source, &pairs, &kept)?;
         let settings = Settings::of(source, &adapter)?;
         match settings.alpha(options.lora_alpha)? {
             None => merged.question = Some(unknown_alpha(&pairs)),
@@ -145,6 +171,7 @@ pub fn merge(
                 }
                 merged.merged = pairs.len();
                 merged.facts = vec![adapters_fact(&pairs), alpha, scaling];
+                merged.facts.extend(fact);
             }
         }
     }
@@ -153,14 +180,18 @@ pub fn merge(
 }
 
 /// Refuses pairs without a weight that they are added to.
-fn check_bases(pairs: &BTreeMap<String, Pair>, kept: &[(Arc<str>, Arc<Tensor>)]) -> Result<(), FactError> {
+fn check_bases(
+    source: &Source,
+    pairs: &BTreeMap<String, Pair>,
+    kept: &[(Arc<str>, Arc<Tensor>)],
+) -> Result<(), FactError> {
     let names: HashSet<&str, RandomState> = kept.iter().map(|(name, _)| &**name).collect();
     let has_base = |layer: &str| names.contains(format!("{layer}.weight").as_str());
     let missing: Vec<&Pair> =
         pairs.iter().filter(|(layer, _)| !has_base(layer)).map(|(_, pair)| pair).collect();
     match missing.first() {
         None => Ok(()),
-        Some(pair) if missing.len() == pairs.len() => Err(alone(&pair.down.name)),
+        Some(pair) if missing.len() == pairs.len() => Err(alone(source, &pair.down.name)),
         Some(pair) => Err(unread(&pair.down.name, "LoRA of a layer whose weight is not there")),
     }
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use serde_json::{Map, Value, json};
-use vitport_checkpoint::read_regular;
+use vitport_checkpoint::{Checkpoint, read_regular};
 
 use crate::facts::{Fact, FactError, Origin};
 use crate::source::{MAX_CONFIG_BYTES, Source};
@@ -44,16 +44,24 @@ impl Settings {
     /// Returns [`FactError::Config`] for a file that cannot be read, and [`FactError::NoTarget`] for settings that change what is
     /// computed and are not read.
     pub fn of(source: &Source, adapter: &str) -> Result<Self, FactError> {
-        let settings = match Self::of_folder(source, adapter)? {
+        let checkpoint = source.adapter.as_ref().map_or(&source.checkpoint, |adapter| &adapter.checkpoint);
+        let settings = match Self::of_folder(checkpoint, adapter)? {
             Some(settings) => settings,
-            None => Self::of_records(source),
+            None => Self::of_records(checkpoint),
         };
         settings.check()?;
         Ok(settings)
     }
 
-    fn of_folder(source: &Source, adapter: &str) -> Result<Option<Self>, FactError> {
-        let file = source.checkpoint.files().first().map(|file| file.path.clone()).unwrap_or_default();
+    /// Names the weights that an adapter was trained on, as `adapter_config.json` does.
+    pub fn base_of(checkpoint: &Checkpoint) -> Option<String> {
+        let settings = Self::of_folder(checkpoint, "").ok()??;
+        let base = settings.values.get("base_model_name_or_path")?.as_str()?;
+        (!base.is_empty()).then(|| base.to_owned())
+    }
+
+    fn of_folder(checkpoint: &Checkpoint, adapter: &str) -> Result<Option<Self>, FactError> {
+        let file = checkpoint.files().first().map(|file| file.path.clone()).unwrap_or_default();
         let folder = file.parent().map(PathBuf::from).unwrap_or_default();
         for path in [folder.join(adapter).join("adapter_config.json"), folder.join("adapter_config.json")] {
             let failed = |reason: String| FactError::Config { path: path.clone(), reason };
@@ -67,18 +75,18 @@ impl Settings {
                     Ok(Some(Self { values, place: "adapter_config.json: ".to_owned() }))
                 }
                 Ok(_) => Err(failed("it is JSON, but no object".to_owned())),
-                Err(error) => Err(failed(format!("it is no JSON: {error}"))),
+                Err(error) => Err(failed(format!("it is not JSON: {error}"))),
             };
         }
         Ok(None)
     }
 
     /// Returns what the checkpoint records, such as `hyper_parameters.lora_alpha`: the first of each name.
-    fn of_records(source: &Source) -> Self {
+    fn of_records(checkpoint: &Checkpoint) -> Self {
         let known = UNREAD.iter().map(|(key, _)| *key).chain(["lora_alpha", "use_rslora"]);
         let known: Vec<&str> = known.collect();
         let (mut values, mut place) = (Map::new(), String::new());
-        for entry in source.checkpoint.metadata() {
+        for entry in checkpoint.metadata() {
             let (before, key) = entry.path.rsplit_once('.').unwrap_or(("", &entry.path));
             if known.contains(&key) && !values.contains_key(key) {
                 if key == "lora_alpha" && !before.is_empty() {

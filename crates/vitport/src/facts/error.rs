@@ -113,7 +113,7 @@ pub enum FactError {
         /// Says what is too large, what the limit is, and what to do.
         what: String,
     },
-    /// Means that the `config.json` next to the weights is none that any framework writes.
+    /// Means that the `config.json` next to the weights is not one that a framework writes.
     #[error("{}: {reason}; correct or remove it", escape(&.path.display().to_string()))]
     Config {
         /// Names the file.

@@ -78,7 +78,7 @@ impl Origin {
     /// Returns whether the source itself does not say it, so that it is taken to be so: an option; a guess by shapes, by the
     /// candidates in a registry or by the file's name; a definition's default.
     ///
-    /// A registry's entry is none: it is as sure as the name that leads to it, which is a fact of its own, `architecture`.
+    /// A registry's entry is not one: it is as sure as the name that leads to it, which is a fact of its own, `architecture`.
     pub fn is_assumption(&self) -> bool {
         matches!(
             self,

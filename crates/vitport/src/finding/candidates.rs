@@ -18,6 +18,19 @@ const MOST: usize = 64;
 /// Limits the keys and modules around a network: more of a name's parts are not looked at.
 const DEEPEST: usize = 24;
 
+/// Names what PyTorch's optimizers keep for each parameter.
+const OF_OPTIMIZERS: [&str; 9] = [
+    "exp_avg",
+    "exp_avg_sq",
+    "max_exp_avg_sq",
+    "step",
+    "momentum_buffer",
+    "square_avg",
+    "grad_avg",
+    "acc_delta",
+    "exp_inf",
+];
+
 /// Describes a network that a file holds.
 #[derive(Debug)]
 pub(super) struct Candidate {
@@ -48,6 +61,15 @@ impl Candidate {
             .collect();
         shapes.sort_unstable();
         shapes
+    }
+
+    /// Returns whether each tensor is what an optimizer keeps for a parameter, under the parameter's name: PyTorch's distributed state
+    /// dicts name them so.
+    fn is_optimizer_state(&self) -> bool {
+        let is_kept = |tensor: &Arc<Tensor>| {
+            tensor.name.rsplit_once('.').is_some_and(|(_, last)| OF_OPTIMIZERS.contains(&last))
+        };
+        self.tensors.iter().all(is_kept)
     }
 
     /// Returns whether another candidate's names are for the same elements of the file.
@@ -90,6 +112,9 @@ pub(super) fn find(
         }
         let under = tensors.iter().filter(|tensor| tensor.name.starts_with(prefix));
         let candidate = Candidate { prefix: prefix.to_owned(), tensors: under.cloned().collect() };
+        if candidate.is_optimizer_state() {
+            continue;
+        }
         kinds.push((candidate.prefix.clone(), anchors));
         if !found.iter().any(|known| known.is_again(&candidate)) {
             found.push(candidate);

@@ -4,7 +4,7 @@ use super::candidates::{Candidate, parts};
 use super::inside::HEADS;
 
 /// Lists conventions: the part of a name that is taken, those that are not, and who says so.
-const CONVENTIONS: [(&str, &[&str], &str); 7] = [
+const CONVENTIONS: [(&str, &[&str], &str); 8] = [
     ("teacher", &["student"], "DINO, DINOv2, iBOT and lightly publish the teacher"),
     ("base_encoder", &["momentum_encoder"], "MoCo v3 publishes the base encoder"),
     ("target_encoder", &["encoder"], "MSN publishes the target encoder"),
@@ -15,6 +15,11 @@ const CONVENTIONS: [(&str, &[&str], &str); 7] = [
     ),
     ("model_ema", &["state_dict", "model"], "timm's loader takes the averaged weights, model_ema, first"),
     ("state_dict", &["model"], "timm's loader takes state_dict before model"),
+    (
+        "state_dict",
+        &["current_model_state"],
+        "Lightning's WeightAveraging keeps the averaged weights as state_dict",
+    ),
     ("ema_model", &["online_model"], "ema-pytorch computes with the averaged model"),
 ];
 

@@ -1,4 +1,4 @@
-//! What stands under a network's own names and is no part of it: decoders and projection heads of pretraining; and the
+//! What stands under a network's own names and is not part of it: decoders and projection heads of pretraining; and the
 //! classifier, where it is a layer in a list or lies next to the network.
 
 use std::collections::BTreeMap;
@@ -24,10 +24,10 @@ pub struct Head {
 const DECODER: [&str; 5] =
     ["decoder_pos_embed", "decoder_embed.", "decoder_blocks.", "decoder_norm.", "decoder_pred."];
 
-/// Lists names of heads that networks are trained with and that are no classifier if they normalise batches.
+/// Lists names of heads that networks are trained with and that are not a classifier if they normalise batches.
 pub(super) const HEADS: [&str; 6] = ["head", "fc", "projector", "projection", "projection_head", "proj_head"];
 
-/// Takes what is no part of the network out of its state dict, and gives the classifier its own name. `head` is the
+/// Takes what is not part of the network out of its state dict, and gives the classifier its own name. `head` is the
 /// definition's; `without_head` says that it is not wanted.
 ///
 /// # Errors
@@ -99,24 +99,24 @@ fn heads_of_pretraining(state_dict: &StateDict) -> Vec<&str> {
     found
 }
 
-/// Gives the one linear layer of a head that is a list (`Sequential(Dropout, Linear)`) the head's own name.
+/// Gives the one linear layer of a head that is a list or has it by a name (`Sequential(Dropout, Linear)`, `head.fc`) the head's own name.
 fn unpack_list(
     kept: &mut Vec<Entry>,
     dropped: &mut Vec<Dropped>,
     head: Head,
     without_head: bool,
 ) -> Result<(), FactError> {
-    let place = |name: &str| -> Option<(u64, String)> {
-        let (number, rest) = name.strip_prefix(head.name)?.strip_prefix('.')?.split_once('.')?;
-        Some((number.parse().ok()?, rest.to_owned()))
+    let place = |name: &str| -> Option<(String, String)> {
+        let (layer, rest) = name.strip_prefix(head.name)?.strip_prefix('.')?.split_once('.')?;
+        Some((layer.to_owned(), rest.to_owned()))
     };
-    let inside: Vec<(u64, String, Entry)> = kept
+    let inside: Vec<(String, String, Entry)> = kept
         .iter()
-        .filter_map(|entry| place(&entry.0).map(|(number, rest)| (number, rest, entry.clone())))
+        .filter_map(|entry| place(&entry.0).map(|(layer, rest)| (layer, rest, entry.clone())))
         .collect();
     let Some((first, _, (name, _))) = inside.first() else { return Ok(()) };
-    let is_one = inside.iter().all(|(number, rest, (_, tensor))| {
-        number == first
+    let is_one = inside.iter().all(|(layer, rest, (_, tensor))| {
+        layer == first
             && match rest.as_str() {
                 "weight" => tensor.shape.len() == 2,
                 "bias" => tensor.shape.len() == 1,
@@ -133,7 +133,7 @@ fn unpack_list(
     }
     if !without_head {
         return Err(FactError::NoTarget {
-            what: "a network whose head is a list of several layers".to_owned(),
+            what: "a network whose head is several layers".to_owned(),
             why: "a classifier of transformers is one linear layer".to_owned(),
             tensor: Some(name.to_string()),
             instead: "give --no-head for the network without it".to_owned(),
@@ -151,7 +151,7 @@ fn unpack_list(
 }
 
 /// Takes the classifier from next to the network, if there is one linear layer that fits it and no other part that could stand
-/// between them.
+/// between them. One that fits and is not taken says so.
 fn from_outside(
     kept: &mut Vec<Entry>,
     dropped: &mut Vec<Dropped>,
@@ -160,25 +160,46 @@ fn from_outside(
 ) -> Option<Fact> {
     let (_, width) = kept.iter().find(|(name, _)| head.widths.contains(&&**name))?;
     let width = *width.shape.first()?;
-    // A norm between network and classifier looks like no weights.
-    let mut open =
-        dropped.iter().filter(|part| [outside::UNKNOWN, outside::NO_WEIGHTS].contains(&&*part.reason));
-    let (Some(part), None) = (open.next(), open.next()) else { return None };
-    let path = part.name.strip_suffix('*').unwrap_or(&part.name).to_owned();
-    let of_part: Vec<&Arc<Tensor>> = tensors.iter().filter(|tensor| tensor.name.starts_with(&path)).collect();
-    let [one, other] = of_part.as_slice() else { return None };
-    let (weight, bias) = if one.shape.len() == 2 { (*one, *other) } else { (*other, *one) };
+    let of_part = |part: &Dropped| -> Vec<&Arc<Tensor>> {
+        let path = part.name.strip_suffix('*').unwrap_or(&part.name);
+        tensors.iter().filter(|tensor| tensor.name.starts_with(path)).collect()
+    };
+    // A norm between network and classifier looks like no weights, but has a number for each channel.
+    let could_stand_between = |part: &&Dropped| match &*part.reason {
+        outside::UNKNOWN => true,
+        outside::NO_WEIGHTS => of_part(part).iter().any(|tensor| tensor.elements() == width),
+        _ => false,
+    };
+    let open: Vec<&Dropped> = dropped.iter().filter(could_stand_between).collect();
+    let linear = open.iter().find_map(|part| Some((part.name.clone(), linear(&of_part(part), width)?)));
+    let (name, [weight, bias]) = linear?;
+    let others: Vec<String> =
+        open.iter().filter(|part| part.name != name).map(|part| part.name.clone()).collect();
+    if !others.is_empty() {
+        let options: Vec<String> = others.iter().map(|other| format!("--drop '{other}'")).collect();
+        let reason = format!(
+            "a linear layer that fits as the classifier, but {} could belong to it; if not, {} takes it",
+            others.join(" and "),
+            options.join(" ")
+        );
+        dropped.iter_mut().filter(|part| part.name == name).for_each(|part| part.reason.clone_from(&reason));
+        return None;
+    }
+    let layer = weight.name.strip_suffix(".weight")?.to_owned();
+    kept.push((format!("{}.weight", head.name).into(), Arc::clone(weight)));
+    kept.push((format!("{}.bias", head.name).into(), Arc::clone(bias)));
+    dropped.retain(|part| part.name != name);
+    let what = "the only part next to the network that takes its output, a linear layer that fits it";
+    let origin = Origin::Convention(what.to_owned());
+    Some(Fact::new("classifier", vitport_checkpoint::escape(&layer).to_string(), origin))
+}
+
+/// Returns the weight and the bias of a part that is one linear layer with this many inputs.
+fn linear<'a>(of_part: &[&'a Arc<Tensor>], width: u64) -> Option<[&'a Arc<Tensor>; 2]> {
+    let [one, other] = of_part else { return None };
+    let [weight, bias] = if one.shape.len() == 2 { [*one, *other] } else { [*other, *one] };
     let layer = weight.name.strip_suffix(".weight")?;
     let fits = bias.name.strip_suffix(".bias") == Some(layer)
         && matches!(weight.shape.as_slice(), [classes, inputs] if *inputs == width && bias.shape.as_slice() == [*classes]);
-    if !fits {
-        return None;
-    }
-    kept.push((format!("{}.weight", head.name).into(), Arc::clone(weight)));
-    kept.push((format!("{}.bias", head.name).into(), Arc::clone(bias)));
-    let shown = layer.to_owned();
-    dropped.retain(|part| part.name.strip_suffix('*').unwrap_or(&part.name) != path);
-    let origin =
-        Origin::Convention("the only layer next to the network, a linear one that fits it".to_owned());
-    Some(Fact::new("classifier", vitport_checkpoint::escape(&shown).to_string(), origin))
+    fits.then_some([weight, bias])
 }

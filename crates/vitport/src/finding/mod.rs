@@ -62,7 +62,7 @@ pub fn find(
         None => found.iter().collect(),
     };
     let (taken, reason) = match meant.as_slice() {
-        [] => return unfound(source, key.as_deref()),
+        [] => return unfound(source, key.as_deref(), &found),
         [only] => (*only, None),
         several => match convention::preferred(several) {
             Some((taken, reason)) => (taken, Some(reason)),
@@ -96,9 +96,17 @@ pub fn find(
 }
 
 /// Returns a part without a known network: that which is named or selected.
-fn unfound(source: &mut Source, key: Option<&str>) -> Result<FoundNetwork, ConvertError> {
+fn unfound(source: &mut Source, key: Option<&str>, all: &[Candidate]) -> Result<FoundNetwork, ConvertError> {
     let selected = match key {
-        Some(key) => source.checkpoint.select(key),
+        Some(key) => match source.checkpoint.select(key) {
+            Err(_) if !all.is_empty() => {
+                let shown: Vec<String> = all.iter().map(|found| key::shown(source, &found.prefix)).collect();
+                let reason =
+                    format!("nothing in it has this name; its networks are under {}", shown.join(", "));
+                return Err(FactError::contradiction(format!("--key {key}"), reason).into());
+            }
+            selected => selected,
+        },
         None => source.checkpoint.require_root(),
     };
     selected.map_err(SourceError::from)?;

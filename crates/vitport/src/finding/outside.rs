@@ -1,6 +1,6 @@
-//! What lies next to a network, in groups, and why it is no part of it.
+//! What lies next to a network, in groups, and why it is not part of it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
@@ -25,8 +25,14 @@ pub(super) fn reasons(outside: &[Arc<Tensor>], taken: &Candidate, all: &[Candida
         let place = *places.entry(path).or_insert(next);
         match groups.get_mut(place) {
             Some(group) => group.tensors.push(tensor),
-            None => groups.push(Group { path, tensors: vec![tensor] }),
+            None => groups.push(Group { path, tensors: vec![tensor], is_again: false }),
         }
+    }
+    let place = |tensor: &Arc<Tensor>| (tensor.storage, tensor.offset);
+    let own: HashSet<(usize, u64), RandomState> = taken.tensors.iter().map(place).collect();
+    for group in &mut groups {
+        group.is_again =
+            group.tensors.iter().all(|tensor| tensor.elements() > 0 && own.contains(&place(tensor)));
     }
     groups.iter().map(|group| group.dropped(taken, all)).collect()
 }
@@ -44,6 +50,8 @@ fn path_of<'a>(name: &'a str, prefix: &str) -> &'a str {
 struct Group<'a> {
     path: &'a str,
     tensors: Vec<&'a Arc<Tensor>>,
+    /// Says whether they are the network's own, under other names.
+    is_again: bool,
 }
 
 impl Group<'_> {
@@ -65,6 +73,9 @@ impl Group<'_> {
         let is_inside = |candidate: &&Candidate| candidate.prefix.starts_with(self.path);
         if let Some(other) = all.iter().filter(|other| other.prefix != taken.prefix).find(is_inside) {
             return format!("holds another network, under {}, which --key chooses", other.prefix);
+        }
+        if self.is_again {
+            return "the network's own tensors under other names".to_owned();
         }
         let own = parts(self.path).last().map(|part| part.to_ascii_lowercase()).unwrap_or_default();
         let ends = |ending: &str| self.tensors.iter().any(|tensor| tensor.name.ends_with(ending));
@@ -89,6 +100,8 @@ impl Group<'_> {
             ]) || ends(".confmat")
             {
                 "a metric, which only training uses"
+            } else if own == "mask_token" {
+                "stands for masked patches in pretraining"
             } else if words(&["decoder", "mask"]) {
                 "a decoder of pretraining"
             } else if own.contains("predictor") {

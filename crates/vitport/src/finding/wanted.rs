@@ -9,7 +9,7 @@ use crate::facts::FactError;
 use crate::plan::Dropped;
 use crate::state_dict::StateDict;
 
-/// Leaves tensors out that a person does not want, and keeps an account of them.
+/// Leaves tensors out that a person does not want, and lists them.
 pub(super) struct Unwanted<'a> {
     patterns: &'a [Pattern],
     is_used: Vec<bool>,

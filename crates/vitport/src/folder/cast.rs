@@ -17,7 +17,7 @@ const AT_A_TIME: usize = 1024;
 #[derive(Debug, PartialEq)]
 pub(super) struct Overflow(pub f64);
 
-/// Factors of whole rows of a tensor.
+/// Holds the factors of whole rows of a tensor.
 #[derive(Clone, Copy)]
 pub(super) struct RowFactors<'a> {
     /// Holds one factor for each row.

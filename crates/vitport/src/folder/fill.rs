@@ -74,7 +74,7 @@ fn read_operand(operand: &Tensor, audit: &Audit<'_>) -> Result<Vec<f64>> {
     Ok(doubles)
 }
 
-/// Buffers for the elements that are being cast, of which each thread has its own.
+/// Holds buffers for the elements that are being cast, of which each thread has its own.
 pub(super) struct Scratch {
     stored: Block,
     buffers: Option<CastBuffers>,
@@ -85,7 +85,7 @@ pub(super) struct Scratch {
 const AT_A_TIME: usize = BLOCK / 4;
 
 impl Scratch {
-    /// Buffers that take no memory until something is cast.
+    /// Returns buffers that take no memory until something is cast.
     pub(super) fn new() -> Self {
         Scratch { stored: Block::default(), buffers: None }
     }

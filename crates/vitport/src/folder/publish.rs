@@ -40,7 +40,7 @@ pub struct Staging {
     path: PathBuf,
     options: Options,
     syncing: Syncing,
-    /// Parents of the output that this run made, outermost first.
+    /// Lists the parents of the output that this run made, outermost first.
     made: Vec<PathBuf>,
     /// Is `None` where the file system knows no locks.
     _lock: Option<File>,

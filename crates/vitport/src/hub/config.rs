@@ -140,7 +140,7 @@ pub struct Proxies {
     pub http: Option<String>,
     /// Gives the proxy for `https://` addresses.
     pub https: Option<String>,
-    /// Hosts to reach directly, separated by commas: `example.org` also means its subdomains, `*` every host.
+    /// Lists hosts to reach directly, separated by commas: `example.org` also means its subdomains, `*` every host.
     pub no_proxy: Option<String>,
 }
 

@@ -150,6 +150,43 @@ impl Transfer<'_> {
         result
     }
 
+    /// Returns whether an answer has the whole file again, and makes what was received of it fit.
+    ///
+    /// # Errors
+    /// Returns a fault where the server cannot go on or refuses.
+    fn begins_anew(
+        &self,
+        file: &str,
+        answer: &Answer,
+        host: &str,
+        partial: &mut Partial,
+    ) -> Result<bool, Fault> {
+        match answer.status {
+            206 if partial.length > 0 && range_start(answer) == Some(partial.length) => Ok(false),
+            200 if partial.length == 0 => Ok(false),
+            200 => {
+                self.questions.progress.event(FetchEvent::Restarted { file });
+                partial.restart()?;
+                Ok(true)
+            }
+            206 | 416 => {
+                self.questions.progress.event(FetchEvent::Restarted { file });
+                partial.restart()?;
+                let (host, what) = (host.to_owned(), file.to_owned());
+                let error = HubError::Status { host, what, status: answer.status, tries: 1 };
+                let why = "the server cannot go on from where it stopped".to_owned();
+                Err(Fault::Passing {
+                    why,
+                    retry_after: None,
+                    progressed: false,
+                    absent: false,
+                    error: Box::new(error),
+                })
+            }
+            _ => Err(self.questions.refusal(answer).into()),
+        }
+    }
+
     /// Sends one GET, from where `partial` ends to the end of the stream. `furthest` is how far any try has come.
     fn receive_once(
         &self,
@@ -168,31 +205,7 @@ impl Transfer<'_> {
             expected,
             found,
         };
-        let mut is_restarted = false;
-        match answer.status {
-            206 if partial.length > 0 && range_start(&answer) == Some(partial.length) => {}
-            200 => {
-                if partial.length > 0 {
-                    self.questions.progress.event(FetchEvent::Restarted { file });
-                    partial.restart()?;
-                    is_restarted = true;
-                }
-            }
-            206 | 416 => {
-                self.questions.progress.event(FetchEvent::Restarted { file });
-                partial.restart()?;
-                let error = HubError::Status { host, what: file.to_owned(), status: answer.status, tries: 1 };
-                let why = "the server cannot go on from where it stopped".to_owned();
-                return Err(Fault::Passing {
-                    why,
-                    retry_after: None,
-                    progressed: false,
-                    absent: false,
-                    error: Box::new(error),
-                });
-            }
-            _ => return Err(self.questions.refusal(&answer).into()),
-        }
+        let is_restarted = self.begins_anew(file, &answer, &host, partial)?;
         let announced = answer.number("content-length").and_then(|rest| rest.checked_add(partial.length));
         if let Some((expected, found)) =
             facts.size.zip(announced).filter(|(expected, found)| expected != found)

@@ -33,7 +33,7 @@ pub(super) enum Resize {
     ShortestEdge(usize),
 }
 
-/// Holds a processor's steps; a step that is off is none.
+/// Holds a processor's steps; a step that is off is not there.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct ProcessorConfig {
     pub(super) class: ProcessorClass,

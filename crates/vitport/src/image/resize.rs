@@ -208,24 +208,21 @@ fn horizontal(bytes: Cow<'_, [u8]>, old_width: usize, width: usize, filter: Filt
         return bytes;
     }
     let taps = Taps::all(old_width, width, filter);
-    let old_stride = old_width.saturating_mul(3).max(1);
-    let stride = width.saturating_mul(3).max(1);
-    let mut out = vec![0; (bytes.len() / old_stride).saturating_mul(stride)];
-    out.par_chunks_exact_mut(stride).zip(bytes.par_chunks_exact(old_stride)).for_each(|(out, row)| {
-        for (pixel, taps) in out.chunks_exact_mut(3).zip(&taps) {
+    let (pixels, _) = bytes.as_chunks::<3>();
+    let mut out = vec![[0_u8; 3]; (pixels.len() / old_width.max(1)).saturating_mul(width)];
+    let rows = pixels.par_chunks_exact(old_width.max(1));
+    out.par_chunks_exact_mut(width.max(1)).zip(rows).for_each(|(out, row)| {
+        for (pixel, taps) in out.iter_mut().zip(&taps) {
             let mut sums = [HALF; 3];
-            let window = row.chunks_exact(3).skip(taps.first);
-            for (colours, coefficient) in window.zip(&taps.coefficients) {
-                for (sum, &colour) in sums.iter_mut().zip(colours) {
-                    *sum = sum.wrapping_add(i32::from(colour).wrapping_mul(*coefficient));
-                }
+            let window = row.get(taps.first..).unwrap_or_default();
+            for (colours, coefficient) in window.iter().zip(&taps.coefficients) {
+                let [red, green, blue] = colours.map(|colour| i32::from(colour).wrapping_mul(*coefficient));
+                sums = [sums[0].wrapping_add(red), sums[1].wrapping_add(green), sums[2].wrapping_add(blue)];
             }
-            for (byte, sum) in pixel.iter_mut().zip(sums) {
-                *byte = to_byte(sum);
-            }
+            *pixel = sums.map(to_byte);
         }
     });
-    out.into()
+    out.into_flattened().into()
 }
 
 /// Makes `height` rows of `old_height`.

@@ -169,7 +169,7 @@ mod tests {
         }
     }
 
-    /// The checksum of a PNG chunk.
+    /// Returns the checksum of a PNG chunk.
     fn crc(bytes: &[u8]) -> u32 {
         !bytes.iter().fold(!0_u32, |crc, byte| {
             (0..8).fold(
@@ -179,7 +179,7 @@ mod tests {
         })
     }
 
-    /// A JPEG, 40 × 24, its left half black and its right half white.
+    /// Returns a JPEG, 40 × 24, its left half black and its right half white.
     fn jpeg() -> Vec<u8> {
         let pixels = image::GrayImage::from_fn(40, 24, |x, _| image::Luma([if x < 20 { 0 } else { 255 }]));
         let mut file = Vec::new();

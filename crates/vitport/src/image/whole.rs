@@ -1,9 +1,9 @@
 //! Says whether a JPEG file is whole. The decoder fills what a cut file lacks with grey and says nothing; Pillow refuses such a
-//! file, and a verdict on half an image would be none.
+//! file, and a verdict on half an image would not be one.
 
 use super::error::ImageError;
 
-/// Markers of the JPEG format (ITU-T T.81, table B.1).
+/// Marks the beginning of an image in the JPEG format (ITU-T T.81, table B.1).
 const START_OF_IMAGE: [u8; 2] = [0xff, 0xd8];
 const START_OF_SCAN: u8 = 0xda;
 const END_OF_IMAGE: [u8; 2] = [0xff, 0xd9];

@@ -47,7 +47,7 @@ pub fn from_file(path: &Path) -> Result<ClassNames, LabelError> {
 /// Names that several classes share are made unique and counted ([`ClassNames::made_unique`]).
 ///
 /// # Errors
-/// Returns [`LabelError`], naming the place, if the bytes are none of these.
+/// Returns [`LabelError`], naming the place, if the bytes are not one of these.
 pub fn parse(bytes: &[u8], name: &str) -> Result<ClassNames, LabelError> {
     let source_name = || name.to_owned();
     let text = std::str::from_utf8(bytes)

@@ -69,9 +69,9 @@ enum Whole {
 /// Says which values are read: see [`Expression::unmake`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Pass {
-    /// Those that say a whole fact.
+    /// Takes those that say a whole fact.
     Whole,
-    /// Those that say a part of a list, or a ratio to another fact.
+    /// Takes those that say a part of a list, or a ratio to another fact.
     Parts,
 }
 

@@ -85,7 +85,7 @@ pub(super) struct Expansion<'a> {
     source: &'a Sources,
     /// Says what is made again, on the way back: the tensors of which the mapping made those that are read.
     originals: Option<&'a Sources>,
-    /// Whether they must have the dtypes that they had.
+    /// Says whether they must have the dtypes that they had.
     keeps_dtypes: bool,
     bindings: &'a Bindings,
     cast: Option<Dtype>,
@@ -134,7 +134,7 @@ impl<'a> Expansion<'a> {
         }
     }
 
-    /// Turns the rules around: of what the mapping made, these tensors are made again.
+    /// Inverts the rules: of what the mapping made, these tensors are made again.
     pub(super) fn back_to(self, originals: &'a Sources) -> Self {
         Self { originals: Some(originals), ..self }
     }

@@ -31,7 +31,7 @@ pub(super) struct Instances<'a> {
 /// Says what a variable may be.
 enum Choices<'a> {
     Texts(&'a [Text]),
-    /// Indices up to the count of this name, the number that index 0 has in the source, and whether the target counts on.
+    /// Takes the indices up to the count of this name, the number that index 0 has in the source, and whether the target counts on.
     Range(Template, u64, bool),
     Undefined,
 }

@@ -30,13 +30,13 @@ pub struct Detection {
     /// Counts: how many numbers from 0 on stand after a beginning of names.
     #[serde(default)]
     counts: BTreeMap<String, String>,
-    /// Flags: whether some tensor's name begins so.
+    /// Gives flags: whether some tensor's name begins so.
     #[serde(default)]
     flags: BTreeMap<String, String>,
     /// Maps facts that are the length of an axis of a tensor.
     #[serde(default)]
     facts: BTreeMap<String, Axis>,
-    /// Structures that have this layout's look and are none of it.
+    /// Lists structures that have this layout's look and do not have it.
     #[serde(default)]
     refuse: Vec<Refusal>,
 }
@@ -80,7 +80,7 @@ impl Mapping {
         })
     }
 
-    /// Returns the structure that is no network of this layout, though it looks like one.
+    /// Returns the structure that is not a network of this layout, though it looks like one.
     pub fn refused_layout(&self, sources: &Sources) -> Option<FactError> {
         let refusals = &self.detect.as_ref()?.refuse;
         refusals.iter().find_map(|refusal| {

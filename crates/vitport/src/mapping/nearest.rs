@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::language::Mapping;
 use super::pattern::Text;
 
-/// Readings of one pattern that are compared; a pattern of more choices is compared as it is written.
+/// Limits the readings of one pattern that are compared; a pattern of more choices is compared as it is written.
 const READINGS: usize = 256;
 
 /// Returns a name with every run of digits that stands alone between dots replaced by `{n}`.

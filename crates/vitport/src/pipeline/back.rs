@@ -192,7 +192,7 @@ fn facts_of(
             let labels: Labels = serde_json::from_value(Value::Object(stated.clone())).unwrap_or_default();
             json!(labels.count())
         }
-        // A projection is no classifier, and has its size in the config.
+        // A projection is not a classifier, and has its size in the config.
         (Task::Features { .. }, Some(_)) => known.get("num_classes").cloned().unwrap_or(json!(0)),
         (Task::Features { .. }, None) => json!(0),
     };

@@ -26,7 +26,7 @@ pub enum ConvertError {
     /// Means that the mapping file cannot be used.
     #[error(transparent)]
     Mapping(#[from] MappingError),
-    /// Means that the rules do not account for the tensors.
+    /// Means that the rules do not cover the tensors.
     #[error("{}: {problems}", vitport_checkpoint::escape(.file))]
     Unaccounted {
         /// Names the source.

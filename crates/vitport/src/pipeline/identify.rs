@@ -42,10 +42,10 @@ pub fn identify(
     options: &FactOptions,
     own: Option<&Mapping>,
 ) -> Result<Model, ConvertError> {
-    let found = network(source, &options.drop)?;
+    let mut found = network(source, &options.drop)?;
     adapters::refuse_apart(source)?;
     let Merged { state_dict, merged, facts: of_adapters, replaced, question } =
-        adapters::merge(source, &found.state_dict, options)?;
+        adapters::merge(source, &found.state_dict, &mut found.outside, options)?;
     let mut found = FoundNetwork { state_dict, ..found };
     found.dropped.extend(replaced);
     let source = &*source;
@@ -61,14 +61,7 @@ pub fn identify(
     let in_file = Sources::of_state_dict(&state_dict);
     let tensors = match layout {
         None => in_file.clone(),
-        Some(layout) => {
-            if let Some(refusal) = layout.refused_layout(&in_file) {
-                return Err(refusal.into());
-            }
-            let plan = laid_out(layout, &in_file)?;
-            dropped.extend(plan.dropped.iter().cloned());
-            Sources::of_plan(&plan)
-        }
+        Some(layout) => in_own_names(layout, &in_file, &mut dropped)?,
     };
     let layout_name = layout.and_then(|layout| layout.from().split('/').next());
     let modules = SavedModules::of(&source.checkpoint, state_dict.prefix())
@@ -104,13 +97,7 @@ pub fn identify(
         definition.gather(&inquiry, &mut evidence)?;
     choose(&with_head(evidence.facts(), options).with_usual(usual.clone()))?;
     channels::check(&evidence.facts(), options, definition.description())?;
-    let preparation = match options.without_processor {
-        true => {
-            evidence.withdraw(&channels::OF_PREPROCESSING);
-            None
-        }
-        false => prepare(preparation, &mut evidence)?,
-    };
+    let preparation = prepare(preparation, options, &mut evidence)?;
     let processor = preparation.as_ref().map(Preparation::processor).transpose()?;
     let facts = resolve(evidence, preparation.as_ref(), &choice)?;
     let facts = with_head(facts, options).with_usual(usual);
@@ -124,11 +111,8 @@ pub fn identify(
         let reason = format!("`{}` is not a definition that vitport writes", mapping.to());
         return Err(FactError::contradiction(format!("the mapping {}", mapping.file()), reason).into());
     };
-    let direct = channels::direct(&facts).filter(|_| options.without_processor).map(Transform::Direct);
-    let (image_facts, transform) = match (preparation, direct) {
-        (Some(Preparation { facts, transform, .. }), _) => (facts, transform),
-        (None, Some(direct)) => (vec![channels::no_processor()], direct),
-        (None, None) => return Err(unknown(source, options, config, &state_dict).into()),
+    let Some((image_facts, transform)) = of_images(preparation, &facts, options) else {
+        return Err(unknown(source, options, config, &state_dict).into());
     };
     finish(Identified {
         source,
@@ -164,11 +148,43 @@ pub fn network(source: &mut Source, drop: &[Pattern]) -> Result<FoundNetwork, Co
     find(source, &anchors(), drop, is_known)
 }
 
-/// Returns how images of the source's channels are prepared; none while that is a question.
+/// Returns the tensors of a file under the names of their definition, and adds to `dropped` what the layout leaves out.
+fn in_own_names(
+    layout: &Mapping,
+    in_file: &Sources,
+    dropped: &mut Vec<Dropped>,
+) -> Result<Sources, ConvertError> {
+    if let Some(refusal) = layout.refused_layout(in_file) {
+        return Err(refusal.into());
+    }
+    let plan = laid_out(layout, in_file)?;
+    dropped.extend(plan.dropped.iter().cloned());
+    Ok(Sources::of_plan(&plan))
+}
+
+/// Returns the facts of an image's preparation, and what prepares it; none where neither a processor nor pixels made directly do.
+fn of_images(
+    preparation: Option<Preparation>,
+    facts: &Facts,
+    options: &FactOptions,
+) -> Option<(Vec<Fact>, Transform)> {
+    if let Some(Preparation { facts, transform, .. }) = preparation {
+        return Some((facts, transform));
+    }
+    let direct = channels::direct(facts).filter(|_| options.without_processor)?;
+    Some((vec![channels::no_processor()], Transform::Direct(direct)))
+}
+
+/// Returns how images of the source's channels are prepared; none while that is a question, and where no processor is wanted.
 fn prepare(
     preparation: Option<Preparation>,
+    options: &FactOptions,
     evidence: &mut Evidence,
 ) -> Result<Option<Preparation>, FactError> {
+    if options.without_processor {
+        evidence.withdraw(&channels::OF_PREPROCESSING);
+        return Ok(None);
+    }
     let Some(preparation) = preparation else { return Ok(None) };
     let count = evidence.facts().number("in_chans").unwrap_or(3);
     match channels::of_channels(preparation, count) {
@@ -448,7 +464,7 @@ fn unknown(
     if let Some(refusal) = named.and_then(frameworks::refuse_by_name) {
         return refusal;
     }
-    if let Err(refusal) = adapters::refuse_alone(state_dict) {
+    if let Err(refusal) = adapters::refuse_alone(source, state_dict) {
         return refusal;
     }
     let names: Vec<&str> = state_dict.iter().map(|(name, _)| name).take(3).collect();

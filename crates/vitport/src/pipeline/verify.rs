@@ -23,7 +23,7 @@ use crate::verify::{
 pub struct Acceptance<'a> {
     /// Says whether a known deviation is a failure.
     pub strict: bool,
-    /// Names those that are none all the same.
+    /// Names those that are accepted all the same.
     pub allow: &'a [String],
 }
 

@@ -29,7 +29,7 @@ pub(super) const F32_ROUNDOFF: f64 = 1.0 / 16_777_216.0;
 /// Says what the tolerance is made of.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Arithmetic {
-    /// Terms of the longest sum.
+    /// Counts the terms of the longest sum.
     pub longest_sum: usize,
     /// Gives the unit roundoff of factors that were folded into the target's weights, 0 if none were.
     pub weight_roundoff: f64,

@@ -145,7 +145,8 @@ fn labels_check(wanted: &[String], folder: &Value) -> FactCheck {
             (format!("{id}: {label:?}"), format!("{id}: {:?}", by_id(id).unwrap_or_default()))
         }
         (None, Some((id, label))) => {
-            (format!("{label:?} is {id}"), format!("{label:?} is {:?}", by_label(label)))
+            let found = by_label(label).map_or_else(|| "nothing".to_owned(), |id| id.to_string());
+            (format!("{label:?} is {id}"), format!("{label:?} is {found}"))
         }
         (None, None) => (all(wanted.len()), all(count)),
     };

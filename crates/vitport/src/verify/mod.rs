@@ -2,7 +2,7 @@
 //!
 //! The source network runs from the source file, in its own layout, by its own definition, on pixels prepared as the source
 //! prepares them. The target network runs from the written folder: its `config.json`, its weights, its
-//! `preprocessor_config.json`, as transformers would. They share kernels and nothing else. Beside the outputs the weights
+//! `preprocessor_config.json`, as transformers would. They share kernels and nothing else. Next to the outputs the weights
 //! are compared bit by bit and the facts that no output shows one by one.
 
 mod classify;

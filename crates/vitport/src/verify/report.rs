@@ -344,9 +344,9 @@ impl Report {
             }
         };
         match *cast {
-            0 => format!("bit by bit {source}"),
+            0 => format!("bit-identical to {source}"),
             cast if cast < self.weights.same => {
-                format!("{source}, {cast} of them cast to {dtype}, the others bit by bit")
+                format!("{source}, {cast} of them cast to {dtype}, the others bit-identical")
             }
             _ => format!("{source}, cast to {dtype}"),
         }

@@ -24,7 +24,7 @@ use super::weights::SourceWeights;
 use crate::folder::reader::Folder;
 use crate::image::Pixels;
 use crate::mapping::{Deviation, Sources};
-use crate::model::Prepared;
+use crate::model::{Model, Prepared};
 use crate::nn::{Network, Outputs, Weights};
 use crate::plan::Target;
 use crate::state_dict::StateDict;
@@ -33,7 +33,7 @@ use crate::state_dict::StateDict;
 ///
 /// # Errors
 /// [`VerifyError`] if a file cannot be read, the source's network cannot be run, or the source's transform cannot prepare
-/// the image. Disagreement is no error but a verdict, and so is a folder whose network or image processor cannot be run.
+/// the image. Disagreement is not an error but a verdict, and so is a folder whose network or image processor cannot be run.
 pub fn compare(
     prepared: &Prepared,
     folder_path: &Path,
@@ -108,22 +108,8 @@ impl Compared {
         let deviations: Vec<&Deviation> =
             model.mapping.deviations().iter().filter(|known| known.applies(&model.facts)).collect();
         let removed = effects::holds_exact_code(prepared, folder);
-        let named = |known: &&Deviation| NamedDeviation {
-            name: known.name().to_owned(),
-            what: known.what().to_owned(),
-            remedy: known.remedy().to_owned(),
-            removed,
-        };
-        let mut known: Vec<NamedDeviation> = deviations.iter().map(named).collect();
-        let as_target = match deviations.is_empty() {
-            true => None,
-            false => {
-                let facts =
-                    deviations.iter().fold(model.facts.clone(), |facts, known| known.replaced(&facts));
-                let network = model.definition.build(&facts.to_config());
-                Some(network.map_err(|error| VerifyError::Forward { side: "source", error })?)
-            }
-        };
+        let mut known: Vec<NamedDeviation> = deviations.iter().map(|known| named(known, removed)).collect();
+        let as_target = deviating(model, &deviations)?;
         let as_cropped = prepared_pixels.as_cropped.as_ref();
         known.extend(as_cropped.map(|_| pixels::crop_rounding()));
         let rounded = RoundedWeights::new(checkpoint, &model.tensors, &prepared.plan);
@@ -153,11 +139,8 @@ impl Compared {
         };
         timings.target_forward_ms = milliseconds(start);
         let outputs = model.mapping.outputs(&model.facts);
-        let mut comparisons = match &target {
-            Ok(target) => compare.finish(&outputs, target),
-            Err(_) => Vec::new(),
-        }
-        .into_iter();
+        let found = target.as_ref().map_or_else(|_| Vec::new(), |target| compare.finish(&outputs, target));
+        let mut comparisons = found.into_iter();
         let layers = comparisons.next().unwrap_or_default();
         let without_it = comparisons.next();
         let cast = without_it.clone().filter(|_| rounded.is_some()).map(|without_it| CastReport {
@@ -168,17 +151,14 @@ impl Compared {
         let deviation = without_it
             .filter(|_| !known.is_empty())
             .map(|without_it| KnownDeviation::new(known, layers.clone(), without_it));
-        let (target, obstacle) = match target {
-            Ok(target) => (Some(target), None),
-            Err(why) => (None, Some(why)),
-        };
+        let obstacle = target.as_ref().err().cloned();
         Ok(Self {
             pixels: prepared_pixels.comparisons,
             layers,
             deviation,
             cast,
             source: source.outputs,
-            target,
+            target: target.ok(),
             obstacle,
             facts: facts::compare(prepared, folder),
             loading: effects::loading(prepared, folder),
@@ -351,6 +331,26 @@ impl Compared {
             timings: self.timings,
         }
     }
+}
+
+/// Returns a deviation as the report has it.
+fn named(known: &Deviation, removed: bool) -> NamedDeviation {
+    NamedDeviation {
+        name: known.name().to_owned(),
+        what: known.what().to_owned(),
+        remedy: known.remedy().to_owned(),
+        removed,
+    }
+}
+
+/// Builds the source's network with the values that make it compute as the target does; none without deviations.
+fn deviating(model: &Model, deviations: &[&Deviation]) -> Result<Option<Network>, VerifyError> {
+    if deviations.is_empty() {
+        return Ok(None);
+    }
+    let facts = deviations.iter().fold(model.facts.clone(), |facts, known| known.replaced(&facts));
+    let network = model.definition.build(&facts.to_config());
+    network.map(Some).map_err(|error| VerifyError::Forward { side: "source", error })
 }
 
 /// Builds the network of a folder, by its own config, if it is the class that the source becomes.

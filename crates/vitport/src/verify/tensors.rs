@@ -11,6 +11,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 use vitport_checkpoint::{Audit, Checkpoint, Dtype, Tensor};
 
+use crate::folder::loading::weights::may_be_missing;
 use crate::folder::{TargetContents, to_f64};
 use crate::plan::{Plan, Target};
 
@@ -24,7 +25,7 @@ pub struct WeightsComparison {
     pub same: usize,
     /// Lists the tensors whose values differ, with the first element that does.
     pub different: Vec<TensorMismatch>,
-    /// Lists the tensors that the folder should hold and does not.
+    /// Lists the tensors that the folder should hold and does not, those apart that its class computes by itself.
     pub missing: Vec<String>,
     /// Lists the tensors that the folder holds and should not.
     pub extra: Vec<String>,
@@ -63,8 +64,9 @@ pub fn compare(
     let found: BTreeMap<&str, &Tensor> =
         folder.tensors().iter().map(|tensor| (&*tensor.name, &**tensor)).collect();
     let wanted: BTreeMap<&str, &Target> = plan.targets.iter().map(|target| (&*target.name, target)).collect();
+    let lacks = |target: &Target| !found.contains_key(&*target.name) && !may_be_missing(target);
     let missing =
-        wanted.keys().filter(|name| !found.contains_key(*name)).map(|name| (*name).to_owned()).collect();
+        wanted.iter().filter(|(_, target)| lacks(target)).map(|(name, _)| (*name).to_owned()).collect();
     let extra =
         found.keys().filter(|name| !wanted.contains_key(*name)).map(|name| (*name).to_owned()).collect();
     let mismatches = Mutex::new((Vec::new(), Vec::new()));

@@ -154,7 +154,7 @@ pub(super) fn read_f32(
         Dtype::BF16 => converted(checkpoint, tensor, first, out, bf16::to_f32),
         Dtype::F64 => converted(checkpoint, tensor, first, out, |double: f64| double as f32),
         other => {
-            Err(unreadable(&tensor.name, format!("its dtype {other} is none that a network computes in")))
+            Err(unreadable(&tensor.name, format!("its dtype {other} is not one that a network computes in")))
         }
     }
 }

@@ -119,20 +119,26 @@ pub fn convert(path: &Path) -> Converted {
     Converted { prepared, folder, _scratch: scratch }
 }
 
+/// Converts a fixture, and checks that the folder is what transformers saves of the same network, which lies next to it.
+pub fn check_folder(fixture: &Path, class: &str) {
+    let (name, saved) = (fixture.display(), |ending: &str| fixture.with_extension(ending));
+    let converted = convert(fixture);
+    let tensors = read(&converted.folder.join("model.safetensors"));
+    assert!(tensors == read(&saved("transformers.safetensors")), "{name}");
+    let config = document(&converted.folder.join("config.json"));
+    assert_eq!(config["architectures"], json!([class]), "{name}");
+    let theirs = document(&saved("transformers.json"));
+    for (key, value) in config.iter().filter(|(key, _)| *key != "torch_dtype") {
+        assert_eq!(theirs.get(key).unwrap_or(value), value, "{name}: {key}");
+    }
+    let report = verify(&converted.prepared, &converted.folder, &TestImage::built_in().unwrap()).unwrap();
+    assert_eq!(report.verdict, Verdict::Same, "{name}: {:?}", report.reasons);
+}
+
 #[test]
 fn a_folder_is_what_transformers_saves_and_the_same_model() {
     for (name, _, class, _) in NETWORKS {
-        let converted = convert(&data(name));
-        let tensors = read(&converted.folder.join("model.safetensors"));
-        assert_eq!(tensors, read(&data(&format!("{name}.transformers.safetensors"))), "{name}");
-        let config = document(&converted.folder.join("config.json"));
-        assert_eq!(config["architectures"], json!([class]));
-        let theirs = document(&data(&format!("{name}.transformers.json")));
-        for (key, value) in config.iter().filter(|(key, _)| *key != "torch_dtype") {
-            assert_eq!(theirs.get(key).unwrap_or(value), value, "{name}: {key}");
-        }
-        let report = verify(&converted.prepared, &converted.folder, &TestImage::built_in().unwrap()).unwrap();
-        assert_eq!(report.verdict, Verdict::Same, "{:?}", report.reasons);
+        check_folder(&data(name), class);
     }
 }
 

@@ -8,6 +8,7 @@ mod channels;
 mod child;
 mod clip;
 mod convnext;
+mod dependencies;
 mod documents;
 mod efficientnet;
 mod example;

@@ -2,15 +2,15 @@
 //! dropped by name, every target is made once and is the target network's own; and converted there and back a fixture is the same
 //! bit by bit, unless the plan says that it folds.
 
+mod layouts;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use safetensors::tensor::TensorView;
-use safetensors::{Dtype, SafeTensors, serialize_to_file};
 use vitport::folder::TargetContents;
 use vitport::folder::layout::DEFAULT_SHARD_SIZE;
-use vitport::mapping::{Bindings, Mapping, Problem, Problems, Sources, layouts, mappings};
+use vitport::mapping::{Mapping, Problem, Problems, Sources, mappings};
 use vitport::model::Prepared;
 use vitport::options::FactOptions;
 use vitport::pipeline::{BackRequest, Request, WriteOptions, plan, plan_back, write};
@@ -178,137 +178,6 @@ fn every_rule_of_every_mapping_is_used_by_a_fixture() {
     }
 }
 
-/// A layout's file in the names of the layout, and how it is identified.
-fn layout_fixtures(folder: &Path) -> Vec<(PathBuf, Request)> {
-    let data = |name: &str| path(&format!("crates/vitport/tests/data/vit/{name}"));
-    // DeiT-III's own files are timm's but for two names.
-    let bytes = std::fs::read(data("timm_deit3.safetensors")).unwrap();
-    let timm = SafeTensors::deserialize(&bytes).unwrap();
-    let own_name = |name: &str| name.replace("ls1.gamma", "gamma_1").replace("ls2.gamma", "gamma_2");
-    let deit3 = folder.join("deit3.safetensors");
-    serialize_to_file(timm.iter().map(|(name, view)| (own_name(name), view)), None, &deit3).unwrap();
-    let of_field = |name: &str| (field(name), request(&[3], [32, 32], false));
-    let named_layers = |name: &str| {
-        let name = name.replace("mlp.0.", "mlp.linear_1.").replace("mlp.3.", "mlp.linear_2.");
-        name.replace("heads.head.", "heads.")
-    };
-    let torchvision = renamed("torchvision_heads_head.pth", named_layers, &[], folder);
-    let pretrained: [(&str, &[usize]); 3] = [
-        ("embeddings.mask_token", &[1, 1, 48]),
-        ("pooler.dense.weight", &[48, 48]),
-        ("pooler.dense.bias", &[48]),
-    ];
-    let transformers = renamed("hf_in_lightning.ckpt", str::to_owned, &pretrained, folder);
-    let of_torchvision = |name: &str| {
-        let Request { facts, .. } = request(&[], [64, 64], false);
-        let facts = FactOptions { num_heads: None, ..facts };
-        let file = path(&format!("crates/vitport/tests/data/torchvision/{name}"));
-        (file, Request { facts, ..Request::default() })
-    };
-    vec![
-        of_torchvision("regnet_y.pth"),
-        of_torchvision("convnext.pth"),
-        of_torchvision("swin.pth"),
-        of_torchvision("swin_v2.pth"),
-        (microsoft_swin(folder), of_torchvision("").1),
-        (deit3, request(&[2], [16, 12], false)),
-        (data("jax_classifier.npz"), request(&[2], [16, 16], false)),
-        (data("jax_pre_logits.npz"), request(&[2], [16, 16], true)),
-        of_field("dinov2_235_teacher_checkpoint.pth"),
-        of_field("jeonsworld_checkpoint.bin"),
-        of_field("mmpretrain_epoch_100.pth"),
-        of_field("torchvision_heads_head.pth"),
-        (torchvision, request(&[3], [32, 32], false)),
-        of_field("hf_in_lightning.ckpt"),
-        (transformers, request(&[3], [32, 32], true)),
-    ]
-}
-
-/// Writes a Swin under Microsoft's names, with the buffers that its files have.
-fn microsoft_swin(folder: &Path) -> PathBuf {
-    let bytes = std::fs::read(path("crates/vitport/tests/data/swin/plain/model.safetensors")).unwrap();
-    let timm = SafeTensors::deserialize(&bytes).unwrap();
-    let own_name = |name: &str| {
-        let name = name.replace("layers.1.downsample", "layers.0.downsample").replace("head.fc.", "head.");
-        name.replace("layers.2.downsample", "layers.1.downsample")
-    };
-    let view = |shape: Vec<usize>, bytes| TensorView::new(Dtype::F32, shape, bytes).unwrap();
-    let zeros = vec![0; 4 * 256];
-    let buffers = ["relative_position_index", "attn_mask"].into_iter().map(|name| {
-        let name = match name {
-            "attn_mask" => "layers.0.blocks.1.attn_mask".to_owned(),
-            name => format!("layers.0.blocks.1.attn.{name}"),
-        };
-        (name, view(vec![16, 16], &zeros))
-    });
-    let file = folder.join("microsoft_swin.safetensors");
-    let tensors = timm.iter().map(|(name, view)| (own_name(name), view)).chain(buffers);
-    serialize_to_file(tensors, None, &file).unwrap();
-    file
-}
-
-fn field(name: &str) -> PathBuf {
-    path(&format!("crates/vitport/tests/data/field/{name}"))
-}
-
-/// Writes the network of a file of the field under changed names and with more tensors, all of zeros.
-fn renamed(name: &str, change: impl Fn(&str) -> String, more: &[(&str, &[usize])], folder: &Path) -> PathBuf {
-    let source = Source::open(&field(name), None, &Limits::default()).unwrap();
-    let prepared = plan(source, &request(&[3], [32, 32], false)).unwrap();
-    let in_file = prepared.model.state_dict.iter().map(|(name, tensor)| {
-        let shape: Vec<_> = tensor.shape.iter().map(|&size| usize::try_from(size).unwrap()).collect();
-        (change(name), shape)
-    });
-    let more = more.iter().map(|(name, shape)| ((*name).to_owned(), shape.to_vec()));
-    let shapes: Vec<_> = in_file.chain(more).collect();
-    let zeros = vec![0; 4 * shapes.iter().map(|(_, shape)| shape.iter().product()).max().unwrap_or(0)];
-    let views = shapes.iter().map(|(name, shape)| {
-        let bytes = &zeros[..4 * shape.iter().product::<usize>()];
-        (name, TensorView::new(Dtype::F32, shape.clone(), bytes).unwrap())
-    });
-    let file = folder.join(name).with_extension("safetensors");
-    serialize_to_file(views, None, &file).unwrap();
-    file
-}
-
-#[test]
-fn every_rule_of_every_layout_is_used_and_every_name_is_the_definitions() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut live: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
-    for (file, request) in layout_fixtures(folder.path()) {
-        let source = Source::open(&file, None, &Limits::default()).unwrap();
-        let prepared = plan(source, &request).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
-        let in_file = Sources::of_state_dict(&prepared.model.state_dict);
-        let layout = layouts().iter().find(|layout| layout.is_layout_of(&in_file)).unwrap();
-        assert_eq!(layout.to(), prepared.model.definition.id());
-        let (used, _) = layout.live_and_all(&in_file, &layout.layout_bindings(&in_file));
-        live.entry(layout.file()).or_default().extend(used);
-    }
-    for layout in layouts() {
-        let (_, all) = layout.live_and_all(&Sources::default(), &Bindings::default());
-        assert_eq!(live.get(layout.file()), Some(&all), "{}", layout.file());
-    }
-}
-
-#[test]
-fn the_folder_of_deit3s_own_file_is_that_of_timms() {
-    let folder = tempfile::tempdir().unwrap();
-    let (own, request) = layout_fixtures(folder.path()).remove(5);
-    let timm = path("crates/vitport/tests/data/vit/timm_deit3.safetensors");
-    let [own, timm] = [own, timm]
-        .map(|file| plan(Source::open(&file, None, &Limits::default()).unwrap(), &request).unwrap());
-    assert_eq!(own.model.config, timm.model.config);
-    let rows = |prepared: &Prepared| -> Vec<_> {
-        let targets = prepared.plan.targets.iter();
-        let mut rows: Vec<_> = targets.map(|t| (t.name.clone(), t.shape.clone(), t.operation)).collect();
-        rows.sort();
-        rows
-    };
-    assert_eq!(rows(&own), rows(&timm));
-    let shown = own.model.facts.get("layer_scale").unwrap().origin.to_string();
-    assert_eq!(shown, "the weights: blocks.0.gamma_1");
-}
-
 /// The names of facts that a part of a mapping file reads: the values of `fact`, `when` and `unless`, and shapes.
 fn facts_read(value: &toml::Value, found: &mut BTreeSet<String>) {
     match value {
@@ -395,7 +264,7 @@ fn every_fact_that_a_mapping_reads_is_one_that_its_definition_has() {
         let known: BTreeSet<&str> =
             of_mapping.flat_map(|(_, prepared)| prepared.model.facts.iter().map(|fact| fact.name)).collect();
         let mut file: toml::Table = toml::from_str(mapping.text()).unwrap();
-        // What the way back decides is no fact that is read.
+        // What the way back decides is not a fact that is read.
         file.remove("back");
         let mut conditions = BTreeSet::new();
         facts_read(&file.remove("requires").unwrap(), &mut conditions);
@@ -462,7 +331,7 @@ fn back(prepared: &Prepared, folder: &Checkpoint) -> Result<Plan, Problems> {
     let written = Sources::of_state_dict(&StateDict::from_entries(tensors));
     let mapped = model.mapping.inverse(&model.tensors, &model.bindings, &written)?;
     let in_file = Sources::of_state_dict(&model.state_dict);
-    match layouts().iter().find(|layout| layout.is_layout_of(&in_file)) {
+    match vitport::mapping::layouts().iter().find(|layout| layout.is_layout_of(&in_file)) {
         Some(layout) => {
             let is_dropped = |name: &str| prepared.plan.dropped.iter().any(|dropped| dropped.name == name);
             let kept = model.state_dict.entries().filter(|(_, tensor)| !is_dropped(&tensor.name));

@@ -9,7 +9,7 @@ use vitport::frameworks::target;
 use vitport::pipeline::verify;
 use vitport::verify::{TestImage, Verdict};
 
-use crate::convnext::{Tensors, compare, convert, document, open, read, save};
+use crate::convnext::{Tensors, check_folder, compare, convert, document, open, read, save};
 
 /// The networks, with the target's definition and class, and how many places are compared.
 const NETWORKS: [(&str, &str, &str, usize); 4] = [
@@ -49,17 +49,7 @@ fn both_definitions_compute_what_the_frameworks_do() {
 #[test]
 fn a_folder_is_what_transformers_saves_and_the_same_model() {
     for (name, _, class, _) in NETWORKS {
-        let converted = convert(&data(name));
-        let tensors = read(&converted.folder.join("model.safetensors"));
-        assert_eq!(tensors, read(&data(&format!("{name}.transformers.safetensors"))), "{name}");
-        let config = document(&converted.folder.join("config.json"));
-        assert_eq!(config["architectures"], json!([class]));
-        let theirs = document(&data(&format!("{name}.transformers.json")));
-        for (key, value) in config.iter().filter(|(key, _)| *key != "torch_dtype") {
-            assert_eq!(theirs.get(key).unwrap_or(value), value, "{name}: {key}");
-        }
-        let report = verify(&converted.prepared, &converted.folder, &TestImage::built_in().unwrap()).unwrap();
-        assert_eq!(report.verdict, Verdict::Same, "{:?}", report.reasons);
+        check_folder(&data(name), class);
     }
 }
 

@@ -57,6 +57,10 @@ fn every_version_of_timm_says_the_same() {
         );
         let convnext = told(&format!("convnext_{version}.pt"), FactOptions::default());
         assert_eq!(convnext, ["act_layer gelu", "norm_eps 1e-6", "global_pool avg", mean], "{version}");
+        let beit = told(&format!("beit_{version}.pt"), FactOptions::default());
+        assert_eq!(beit, ["act_layer gelu", "norm_eps 1e-6", "global_pool avg", mean], "{version}");
+        let swin = told(&format!("swintransformer_{version}.pt"), FactOptions::default());
+        assert_eq!(swin, ["norm_eps 1e-5", "global_pool avg", mean], "{version}");
     }
 }
 
@@ -81,6 +85,17 @@ fn modules_say_what_they_compute() {
     let sized = FactOptions { image_size: Some([32, 32]), ..prepared() };
     let convnext = ["act_layer gelu_tanh", "norm_eps 1e-6", "global_pool avg"];
     assert_eq!(told("tanh_convnext.pt", sized), convnext);
+}
+
+#[test]
+fn torchvisions_modules_say_what_they_compute() {
+    let sized = || FactOptions { image_size: Some([32, 32]), ..prepared() };
+    let vit = ["num_heads 3", "act_layer gelu", "norm_eps 0.001", "global_pool token"];
+    assert_eq!(told("torchvision_vit.pt", prepared()), vit);
+    assert_eq!(told("torchvision_swin.pt", sized()), ["norm_eps 1e-5", "global_pool avg"]);
+    let convnext = ["act_layer gelu", "norm_eps 1e-6", "global_pool avg"];
+    assert_eq!(told("torchvision_convnext.pt", sized()), convnext);
+    assert_eq!(told("torchvision_regnet.pt", sized()), ["act_layer relu", "global_pool avg"]);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use vitport::frameworks::target;
 use vitport::pipeline::verify;
 use vitport::verify::{TestImage, Verdict};
 
-use crate::convnext::{Tensors, compare, convert, document, open, read, save};
+use crate::convnext::{Tensors, check_folder, compare, convert, document, open, read, save};
 
 /// The networks, with the target's class, and how many places are compared.
 const NETWORKS: [(&str, &str, usize); 2] =
@@ -38,18 +38,38 @@ fn both_definitions_compute_what_the_frameworks_do() {
 #[test]
 fn a_folder_is_what_transformers_saves_and_the_same_model() {
     for (name, class, _) in NETWORKS {
-        let converted = convert(&data(name));
-        let tensors = read(&converted.folder.join("model.safetensors"));
-        assert!(tensors == read(&data(&format!("{name}.transformers.safetensors"))), "{name}");
-        let config = document(&converted.folder.join("config.json"));
-        assert_eq!(config["architectures"], json!([class]));
-        let theirs = document(&data(&format!("{name}.transformers.json")));
-        for (key, value) in config.iter().filter(|(key, _)| *key != "torch_dtype") {
-            assert_eq!(theirs.get(key).unwrap_or(value), value, "{name}: {key}");
-        }
-        let report = verify(&converted.prepared, &converted.folder, &TestImage::built_in().unwrap()).unwrap();
-        assert_eq!(report.verdict, Verdict::Same, "{:?}", report.reasons);
+        check_folder(&data(name), class);
     }
+}
+
+/// Version 5 computes the indices, does not save them, and saves what follows from the depths.
+#[test]
+fn a_folder_as_version_5_saves_it_is_the_same_model() {
+    let converted = convert(&data("plain"));
+    let judge = |left_out: &str, layers: usize| {
+        let path = converted.folder.join("model.safetensors");
+        let mut tensors = read(&path);
+        tensors.retain(|name, _| !name.ends_with(left_out));
+        save(&tensors, &path);
+        let path = converted.folder.join("config.json");
+        let mut config = document(&path);
+        config.insert("hidden_size".to_owned(), json!(48));
+        config.insert("num_layers".to_owned(), json!(layers));
+        std::fs::write(path, Value::Object(config).to_string()).unwrap();
+        verify(&converted.prepared, &converted.folder, &TestImage::built_in().unwrap()).unwrap()
+    };
+    let report = judge("relative_position_index", 3);
+    assert_eq!(report.verdict, Verdict::Same, "{:?}", report.reasons);
+    let report = judge("relative_position_index", 4);
+    assert_eq!(report.verdict, Verdict::Different);
+    assert!(report.reasons[0].contains("key num_layers of config.json is 4"), "{:?}", report.reasons);
+    let report = judge("relative_position_bias_table", 3);
+    assert_eq!(report.verdict, Verdict::Different);
+    assert!(
+        report.reasons.iter().any(|reason| reason.contains("the folder lacks the tensor")),
+        "{:?}",
+        report.reasons
+    );
 }
 
 type Change = fn(&mut Tensors, &mut Map<String, Value>);

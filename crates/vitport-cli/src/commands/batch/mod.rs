@@ -19,7 +19,7 @@ use vitport_checkpoint::escape;
 
 use self::jobs::{BadLine, Job};
 use self::results::{Done, FileStamp, Results};
-use crate::arguments::{BatchArguments, JobShard};
+use crate::arguments::{BatchArguments, FactArguments, JobShard};
 use crate::conversion::{class, convert};
 use crate::failure::{Failure, FailureKind};
 use crate::output::Printer;
@@ -132,7 +132,8 @@ impl Run<'_> {
 
     fn convert(&self, job: &Job) -> Result<Value, Failure> {
         let arguments = job.convert()?;
-        let options = [arguments.facts.labels.as_ref().map(Path::new), arguments.facts.mapping.as_deref()];
+        let FactArguments { labels, mapping, adapter, .. } = &arguments.facts;
+        let options = [labels.as_ref().map(Path::new), mapping.as_deref(), adapter.as_deref()];
         let options: Vec<FileStamp> = options.into_iter().flatten().filter_map(FileStamp::read).collect();
         let before_publishing = |staged: &Staged<'_>| {
             let inputs = staged.inputs.iter().filter_map(|path| FileStamp::read(path)).chain(options.clone());

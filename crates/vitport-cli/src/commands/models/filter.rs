@@ -71,6 +71,11 @@ impl Filters {
 
     /// Returns whether a model passes all of them.
     pub fn accept(&self, row: &KnownModel) -> bool {
+        self.accept_but_for_conversion(row) && (!self.only_convertible || row.becomes.class().is_some())
+    }
+
+    /// Returns whether a model passes all filters but the one for what can be converted.
+    pub fn accept_but_for_conversion(&self, row: &KnownModel) -> bool {
         let accepts =
             |filter: &Option<Filter>, text: &str| filter.as_ref().is_none_or(|filter| filter.accepts(text));
         let class = row.becomes.class();
@@ -78,7 +83,6 @@ impl Filters {
             && accepts(&self.family, row.family)
             && self.becomes.as_ref().is_none_or(|filter| class.is_some_and(|class| filter.accepts(class)))
             && accepts(&self.license, row.license.as_deref().unwrap_or("unknown"))
-            && (!self.only_convertible || class.is_some())
     }
 }
 

@@ -13,6 +13,7 @@
 //! | the probability of a dropout is within 0 and 1 (torch/nn/modules/dropout.py, `_DropoutNd.__init__`) | | |
 //! | CvT takes the entry of each stage from its lists of rates (models/cvt/modeling_cvt.py) | 433–454 | 401–422 |
 //! | `stage_names`, `out_features` and `out_indices` must fit each other (utils/backbone_utils.py; backbone_utils.py) | 32–78 | 78 |
+//! | a Swin's `num_layers` and `hidden_size` follow from its `depths` and `embed_dim` (models/swin/configuration_swin.py) | 141, 156 | 79–82 |
 
 use serde_json::{Map, Value, json};
 
@@ -127,9 +128,12 @@ pub fn findings(
                 wanted.contains_key(key)
                     || RULED.contains(&key.as_str())
                     || is_tried(key, value, model_type)
-                    || is_stage_key(key, value, wanted)
-                    || names::is_default(model_type, key, value)
                     || !names::is_known_in_config(model_type, key)
+                    || match of_stages(key, wanted) {
+                        // The default is that of the class's own stages.
+                        Some(follows) => follows.contains(value),
+                        None => names::is_default(model_type, key, value),
+                    }
             }
         };
         if !is_understood {
@@ -166,7 +170,7 @@ fn of_part(name: &str, value: &Value, whole: &Map<String, Value>, model_type: &s
         "model_type" => value == model_type,
         "dtype" | "torch_dtype" => value.is_null() || whole.get("torch_dtype") == Some(value),
         "transformers_version" => value.is_string(),
-        _ if ATTENTION.contains(&key) || RULED.contains(&key) => false,
+        _ if RULED.contains(&key) => false,
         _ => match INERT.iter().find(|(known, _)| *known == key) {
             Some((_, range)) => is_within(*range, value, wanted.get(key)),
             None => {
@@ -221,22 +225,26 @@ fn is_within(range: Range, value: &Value, wanted: Option<&Value>) -> bool {
     }
 }
 
-/// Returns whether a key of a backbone says what follows from the number of stages anyway.
-fn is_stage_key(key: &str, value: &Value, wanted: &Map<String, Value>) -> bool {
-    // A ResNet counts the stages that it has depths for, and a backbone without stages its layers.
+/// Returns the values that a key which says something of the stages may have, as they follow from the rest; none for all other keys.
+/// Version 4 computes `num_layers` and `hidden_size` whatever they are, version 5 takes what is said.
+fn of_stages(key: &str, wanted: &Map<String, Value>) -> Option<Vec<Value>> {
     let number = |key: &str| wanted.get(key).and_then(Value::as_u64);
     let depths = wanted.get("depths").and_then(Value::as_array).map(|depths| depths.len() as u64);
-    let Some(stages) = number("num_stages").or(depths).or_else(|| number("num_hidden_layers")) else {
-        return false;
-    };
+    // A ResNet counts the stages that it has depths for, and a backbone without stages its layers.
+    let stages = number("num_stages").or(depths).or_else(|| number("num_hidden_layers"))?;
     match key {
         "stage_names" => {
             let stages = (1..=stages).map(|stage| json!(format!("stage{stage}")));
-            *value == Value::Array(std::iter::once(json!("stem")).chain(stages).collect())
+            Some(vec![std::iter::once(json!("stem")).chain(stages).collect()])
         }
-        "out_features" => *value == json!([format!("stage{stages}")]),
-        "out_indices" => *value == json!([stages]),
-        _ => false,
+        "out_features" => Some(vec![Value::Null, json!([format!("stage{stages}")])]),
+        "out_indices" => Some(vec![Value::Null, json!([stages])]),
+        "num_layers" => Some(vec![json!(depths?)]),
+        "hidden_size" => {
+            let doublings = u32::try_from(depths?.checked_sub(1)?).ok()?;
+            Some(vec![json!(number("embed_dim")?.checked_shl(doublings)?)])
+        }
+        _ => None,
     }
 }
 
@@ -255,7 +263,7 @@ fn of_classes(config: &Map<String, Value>, classes: Option<usize>) -> Vec<String
     if let Some(key) = ids.and_then(|ids| ids.keys().find(|key| !is_number(key))) {
         let key = vitport_checkpoint::escape(key);
         found.push(format!(
-            "config.json: id2label has the key {key:?}, and transformers refuses all but numbers"
+            "config.json: id2label has the key \"{key}\", and transformers takes nothing but numbers"
         ));
     }
     let count = config.get("num_labels");
@@ -281,6 +289,34 @@ mod tests {
     }
 
     #[test]
+    fn what_is_said_of_stages_follows_from_them() {
+        let wanted = json!({ "embed_dim": 12, "depths": [2, 3, 2] });
+        let of = |key: &str, value: &Value| {
+            let config = Map::from_iter([(key.to_owned(), value.clone())]);
+            findings(&config, wanted.as_object().unwrap(), "swin", Some(10))
+        };
+        for (key, value) in [
+            ("num_layers", json!(3)),
+            ("hidden_size", json!(48)),
+            ("out_indices", json!([3])),
+            ("out_indices", json!(null)),
+            ("stage_names", json!(["stem", "stage1", "stage2", "stage3"])),
+        ] {
+            assert_eq!(of(key, &value), Vec::<String>::new(), "{key} {value}");
+        }
+        // These are the class's defaults, which has four stages.
+        for (key, value) in [
+            ("num_layers", json!(4)),
+            ("hidden_size", json!(768)),
+            ("out_indices", json!([4])),
+            ("out_features", json!(["stage4"])),
+            ("stage_names", json!(["stem", "stage1", "stage2", "stage3", "stage4"])),
+        ] {
+            assert_eq!(of(key, &value).len(), 1, "{key} {value}");
+        }
+    }
+
+    #[test]
     fn the_config_of_a_part_is_looked_into() {
         let wanted = json!({ "torch_dtype": "float32", "vision_config": { "hidden_size": 24, "attention_dropout": 0.0 } });
         let of = |key: &str, value: Value| {
@@ -302,6 +338,7 @@ mod tests {
                 json!({ "model_type": "siglip_vision_model", "hidden_size": 48, "patch_size": 16 }),
             ),
             ("vision_config", json!({ "attention_dropout": 0.5, "my_project": [1], "is_decoder": false })),
+            ("vision_config", json!({ "attn_implementation": "eager", "_attn_implementation": "sdpa" })),
         ] {
             assert_eq!(of(key, value), Vec::<String>::new(), "{key}");
         }
@@ -315,7 +352,7 @@ mod tests {
             ("vision_config", json!({ "dtype": "float16" }), "not verified: key dtype of vision_config"),
             (
                 "vision_config",
-                json!({ "attn_implementation": "eager" }),
+                json!({ "attn_implementation": "bogus" }),
                 "not verified: key attn_implementation",
             ),
             ("vision_config", json!({ "patch_size": 16.0 }), "transformers 5 refuses all but int"),
@@ -370,7 +407,7 @@ mod tests {
             ("attention_probs_dropout_prob", json!(2.0), "which transformers refuses"),
             ("out_features", json!(["stage1"]), "not verified: key out_features"),
             ("pretrained_cfg", json!({}), "as timm does"),
-            ("id2label", json!({ "cat": "cat" }), "all but numbers"),
+            ("id2label", json!({ "cat": "cat" }), "has the key \"cat\", and transformers takes nothing but"),
         ] {
             let found = of(key, value.clone());
             assert!(found.iter().any(|found| found.contains(part)), "{key} {value}: {found:?}");

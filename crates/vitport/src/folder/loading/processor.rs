@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | the document is preprocessor_config.json, and `image_processor` in it goes before the rest | image_processing_base.py 331–354, 373 | – |
 //! | `image_processor` of processor_config.json goes before preprocessor_config.json | only without the latter | image_processing_base.py 340–347 |
-//! | a processor_config.json that is no JSON is refused | – | the same |
+//! | a processor_config.json that is not JSON is refused | – | the same |
 //! | the class is `image_processor_type`, else `feature_extractor_type`, else config.json's `image_processor_type`, else that of the config's class | models/auto/image_processing_auto.py 496–522 | 637–661 |
 //! | a field that is left out has the class's default | models/*/image_processing_*.py, `__init__` | class attributes |
 //! | `null` is a default for sizes, means, deviations and crop_pct, and otherwise switches a step off | the same | – |
@@ -28,6 +28,10 @@ const RULED: [&str; 5] =
 
 /// Lists the keys of which any text, or list of texts, was tried.
 const TEXTS: [&str; 3] = ["_processor_class", "_valid_processor_keys", "processor_class"];
+
+/// Lists the fields that one class alone reads: to all others they are nothing (v4: models/convnext/image_processing_convnext.py 99;
+/// v5: 36, image_processing_utils.py 200–214).
+const OF_ONE_CLASS: [(&str, &str); 1] = [("crop_pct", "ConvNextImageProcessor")];
 
 /// Lists the steps, with the fields that are read only if the step is on.
 const STEPS: [(&str, &[&str]); 5] = [
@@ -64,9 +68,15 @@ pub fn findings(
         (Err(why), _) => found.push(why),
     }
     let fields = fields_of(model_type, wanted);
+    let wanted_class = class_of(wanted, &Map::new(), model_type).unwrap_or_default();
+    let is_of_another = |key: &str, value: &Value| {
+        let is_it = |(field, class): &(&str, &str)| *field == key && *class != wanted_class;
+        (value.is_null() || value.is_number()) && OF_ONE_CLASS.iter().any(is_it)
+    };
     for (key, value) in processor {
         let is_text = |value: &Value| value.is_string();
         let is_understood = fields.contains(key.as_str())
+            || is_of_another(key, value)
             || RULED.contains(&key.as_str())
             || names::is_neutral_in_processor(key, value)
             || (TEXTS.contains(&key.as_str())
@@ -223,7 +233,8 @@ fn agrees(key: &str, wanted: &Value, found: &Value) -> bool {
     match key {
         "default_to_square" | "disable_grouping" => found.is_boolean() || found.is_null(),
         "image_seq_length" => found.is_null() || found.is_u64(),
-        "data_format" => found.is_null() || found == "channels_first",
+        // No class obeys it: all make channels first (v5: image_processing_backends.py 605–652).
+        "data_format" => found.is_null() || found == "channels_first" || found == "channels_last",
         "device" => found.is_null() || found == "cpu",
         // Images that are RGB already are left as they are.
         "do_convert_rgb" if !is_true(wanted) => true,
@@ -292,10 +303,11 @@ mod tests {
         for change in [
             json!({}),
             json!({ "size": 84, "crop_size": [80, 80] }),
-            json!({ "my_project": { "a": 1 }, "do_pad": false, "device": "cpu", "data_format": "channels_first" }),
+            json!({ "my_project": { "a": 1 }, "do_pad": false, "device": "cpu", "data_format": "channels_last" }),
             json!({ "image_mean": [0.5, 0.5, 0.500000001] }),
             json!({ "image_std": 0.5, "do_resize": [true] }),
             json!({ "processor_class": "CLIPProcessor" }),
+            json!({ "crop_pct": 0.5 }),
         ] {
             assert_eq!(of(change.clone()), Vec::<String>::new(), "{change}");
         }

@@ -10,6 +10,7 @@
 //! | all files that `weight_map` names are read in the order of their names, a later one over an earlier one | 5452 | 4552–4578 |
 //! | a file is safetensors if its name says so, and is otherwise unpickled | 483, 526–531 | 334, 357–364 |
 //! | the `format` of safetensors metadata is `pt` or `mlx`, or there is no metadata at all | 487–491, 4925–4946 | not read |
+//! | a buffer that is not in the file keeps what the class computes, since none is made on the meta device | 4377, 5844–5848 | not read (models/swin/modeling_swin.py) |
 //! | a pickle holds tensors by their names, and only classes that `torch.load(weights_only=True)` accepts | 526–531 | 357–364 |
 
 use std::collections::BTreeSet;
@@ -19,6 +20,8 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 use vitport_checkpoint::{Checkpoint, Container, FileEvidence, Limits, escape};
+
+use crate::plan::{Part, Target};
 
 /// Lists the names that are looked for, in their order.
 const NAMES: [&str; 4] = [
@@ -37,6 +40,12 @@ const UNPICKLED: [(&str, &[&str]); 5] = [
     ("torch.storage", &["UntypedStorage", "TypedStorage"]),
     ("torch", &["Size", "Tensor", "device"]),
 ];
+
+/// Returns whether a tensor that a conversion writes may be missing: a buffer of values that the class computes by itself, and that version
+/// 5 does not save.
+pub fn may_be_missing(tensor: &Target) -> bool {
+    tensor.parts.iter().all(|part| matches!(part, Part::WindowDistances { .. }))
+}
 
 /// Returns what is wrong with the weights of a folder, by what transformers does with them. `checkpoint` is what lies there.
 pub fn findings(

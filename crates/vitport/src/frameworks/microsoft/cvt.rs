@@ -12,8 +12,8 @@ use crate::finding::Head;
 use crate::mapping::Sources;
 use crate::nn::{
     Activation, Attention, BatchNorm2d, Context, Conv2d, FeatureMap, Forward, ForwardError, Grid, GridLayout,
-    Heads, LayerNorm, Linear, Matrix, Mlp, Network, Outputs, Parameter, Pixels, Scope, Window, mean_of_rows,
-    outputs_of_head, prepend,
+    Heads, LayerNorm, Linear, Matrix, Mlp, Network, Norm, Outputs, Parameter, Pixels, Scope, Window,
+    mean_of_rows, outputs_of_head, prepend,
 };
 
 /// Gives the epsilon of every layer normalisation: the `LayerNorm` that the factory hands down has 1e-5.
@@ -256,10 +256,10 @@ impl VisionTransformer {
 
 /// Computes x + attn(norm1(x)), then x + mlp(norm2(x)).
 struct Block {
-    norm1: LayerNorm,
+    norm1: Norm,
     projections: [ConvProjection; 3],
     attn: Attention,
-    norm2: LayerNorm,
+    norm2: Norm,
     mlp: Mlp,
     has_cls_token: bool,
 }
@@ -287,14 +287,15 @@ impl Block {
             projection("k", stage.key_value)?,
             projection("v", stage.key_value)?,
         ];
+        let norm = |name: &str| LayerNorm::new(&scope.pp(name), dim, LAYER_NORM_EPS).map(Norm::Layer);
         // The scale is that of the whole width, not of a head's: `self.scale = dim_out ** -0.5`.
         let heads =
             Heads { count: stage.heads, dim: dim / stage.heads, scale: (dim as f64).powf(-0.5) as f32 };
         Ok(Self {
-            norm1: LayerNorm::new(&scope.pp("norm1"), dim, LAYER_NORM_EPS)?,
+            norm1: norm("norm1")?,
             projections,
             attn: Attention::new(heads, Linear::new(&attn.pp("proj"), dim, dim, true)?),
-            norm2: LayerNorm::new(&scope.pp("norm2"), dim, LAYER_NORM_EPS)?,
+            norm2: norm("norm2")?,
             mlp: Mlp::new(
                 Linear::new(&mlp.pp("fc1"), dim, stage.mlp_dim, true)?,
                 stage.activation,
@@ -310,23 +311,13 @@ impl Block {
         size: (usize, usize),
         cx: &mut Context<'_>,
     ) -> Result<(), ForwardError> {
-        let normalized = self.norm1.forward(tokens, cx)?;
-        let [q, k, v] = &self.projections;
-        let (q, k, v) = (
-            self.project(q, &normalized, size, cx)?,
-            self.project(k, &normalized, size, cx)?,
-            self.project(v, &normalized, size, cx)?,
-        );
-        cx.recycle(normalized);
-        let branch = self.attn.forward(q, k, v, cx)?;
-        tokens.add(&branch)?;
-        cx.recycle(branch);
-        let normalized = self.norm2.forward(tokens, cx)?;
-        let branch = self.mlp.forward(&normalized, cx)?;
-        cx.recycle(normalized);
-        tokens.add(&branch)?;
-        cx.recycle(branch);
-        Ok(())
+        self.norm1.add_branch(tokens, None, cx, |x, cx| {
+            let [q, k, v] = &self.projections;
+            let (q, k) = (self.project(q, x, size, cx)?, self.project(k, x, size, cx)?);
+            let v = self.project(v, x, size, cx)?;
+            self.attn.forward(q, k, v, cx)
+        })?;
+        self.norm2.add_branch(tokens, None, cx, |x, cx| self.mlp.forward(x, cx))
     }
 
     /// Computes `forward_conv` for one of q, k and v: the class token passes round the convolution.

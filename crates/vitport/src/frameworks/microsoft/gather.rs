@@ -36,7 +36,7 @@ const LAYER_NORM_EPS: f64 = 1e-5;
 /// Returns [`FactError`] for options that cannot be.
 pub(super) fn gather(inquiry: &Inquiry<'_>, evidence: &mut Evidence) -> Result<Identity, FactError> {
     let Inquiry { source, options, .. } = inquiry;
-    let unread = inquiry.modules.read("CvT", MODULES, |_| None, evidence)?;
+    let unread = inquiry.modules.read("CvT", &[MODULES], |_| None, evidence)?;
     let recorded = Recorded::of(source, evidence);
     if let Some(like) = &options.like {
         let reason = "it is a CvT, which is prepared by Microsoft's own transform; give --mean, --std, --interpolation or \

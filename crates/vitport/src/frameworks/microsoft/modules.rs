@@ -37,7 +37,7 @@ const STAGE: Class = Class::new(
 );
 const EMBEDDING: Class = Class::new(&["*.ConvEmbed"], &[("patch_size", Says::Nothing)]);
 const BLOCK: Class = Class::new(&["*.Block"], &[CLASS_TOKEN]);
-/// Strides are those of the convolutions; here they only count operations.
+/// Declares an attention. Strides are those of the convolutions; here they only count operations.
 const ATTENTION: Class = Class::new(
     &["*.Attention"],
     &[

@@ -10,6 +10,9 @@ mod table;
 #[cfg(test)]
 mod tests;
 pub(super) mod torch;
+pub(super) mod torchvision;
+
+use std::collections::HashSet;
 
 use vitport_checkpoint::{Checkpoint, PlainValue, SavedModule};
 
@@ -20,6 +23,8 @@ pub(super) use self::table::{At, Class, Read, Role, Says};
 #[derive(Debug, Default)]
 pub struct SavedModules {
     modules: Vec<SavedModule>,
+    /// Holds the names of the network's tensors.
+    tensors: HashSet<String>,
     /// Holds the modules that the network lies in, such as `DataParallel`, by their paths in the checkpoint.
     around: Vec<SavedModule>,
     /// Says whether there is more in the file than is kept.
@@ -41,7 +46,9 @@ impl SavedModules {
 
     /// Returns the modules of the selected root of a checkpoint whose names have `prefix` before those of the network.
     pub fn of(checkpoint: &Checkpoint, prefix: &str) -> Self {
-        let mut all = Self { is_cut: checkpoint.evidence().is_cut, ..Self::default() };
+        let inside = checkpoint.tensors().iter().filter_map(|tensor| tensor.name.strip_prefix(prefix));
+        let tensors = inside.map(str::to_owned).collect();
+        let mut all = Self { tensors, is_cut: checkpoint.evidence().is_cut, ..Self::default() };
         for module in checkpoint.modules() {
             let with_dot = format!("{}.", module.path);
             match with_dot.strip_prefix(prefix) {

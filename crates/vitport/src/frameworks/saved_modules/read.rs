@@ -38,7 +38,8 @@ enum Told {
 }
 
 impl SavedModules {
-    /// Adds what modules say of a network of `family`, whose modules are declared in `roles`. Facts that are as `usual` has
+    /// Adds what modules say of a network of `family`, whose modules are declared in the tables of `roles`, each for the classes of
+    /// one framework. Facts that are as `usual` has
     /// them are left out: the weights say nothing else. Returns the attributes whose names no code reads, such as a person's own
     /// notes, each as `the saved module: NAME`.
     ///
@@ -48,7 +49,7 @@ impl SavedModules {
     pub(in super::super) fn read(
         &self,
         family: &str,
-        roles: &[Role],
+        roles: &[&[Role]],
         usual: impl Fn(&str) -> Option<Value>,
         evidence: &mut Evidence,
     ) -> Result<Vec<String>, FactError> {
@@ -58,8 +59,14 @@ impl SavedModules {
         self.check_around(family)?;
         let facts = evidence.facts();
         let paths = self.modules.iter().map(|module| module.path.as_str()).collect();
-        let mut reading =
-            Reading { family, facts: &facts, paths, told: BTreeMap::new(), unread: BTreeSet::new() };
+        let mut reading = Reading {
+            family,
+            modules: self,
+            facts: &facts,
+            paths,
+            told: BTreeMap::new(),
+            unread: BTreeSet::new(),
+        };
         for module in &self.modules {
             reading.module(module, roles)?;
         }
@@ -110,6 +117,7 @@ impl SavedModules {
 /// Reads the modules of one network.
 struct Reading<'a> {
     family: &'a str,
+    modules: &'a SavedModules,
     facts: &'a Facts,
     /// Holds the paths of all modules.
     paths: HashSet<&'a str>,
@@ -119,17 +127,23 @@ struct Reading<'a> {
 }
 
 impl Reading<'_> {
-    fn module(&mut self, module: &SavedModule, roles: &[Role]) -> Result<(), FactError> {
-        let placed = roles.iter().find_map(|role| Some((role, role.place(&module.path)?)));
-        let Some((role, (pattern, numbers))) = placed else { return Err(self.unknown_class(module)) };
-        let Some(class) = role.classes.iter().find(|class| class.is_called(&module.class)) else {
-            return Err(self.unknown_class(module));
-        };
+    fn module(&mut self, module: &SavedModule, tables: &[&[Role]]) -> Result<(), FactError> {
+        let placed = tables.iter().copied().flatten().find_map(|role| {
+            let place = role.place(&module.path)?;
+            Some((role, role.classes.iter().find(|class| class.is_called(&module.class))?, place))
+        });
+        let Some((role, class, (pattern, numbers))) = placed else { return Err(self.unknown_class(module)) };
         let mut tells_by_attribute = false;
         let own =
             module.attributes.iter().map(|(name, value)| (name.as_str(), compared(value), value.to_string()));
         let called = calls::attributes(module, class.calls).into_iter();
         let called = called.map(|(name, value)| (name, value.clone(), value.to_string()));
+        for (name, _) in &module.attributes {
+            let path = joined(&module.path, name);
+            if self.paths.contains(path.as_str()) || self.modules.tensors.contains(&path) {
+                return Err(self.hidden(module, name));
+            }
+        }
         for (name, value, text) in own.chain(called) {
             let named = |(own, _): &&(&str, Says)| *own == name;
             let place = Place { module, pattern, numbers: &numbers, name, text: &text };
@@ -140,7 +154,7 @@ impl Reading<'_> {
                 None if name.starts_with(HOOKS) || name == "forward" => {
                     return Err(own_code(self.family, module, name, &text));
                 }
-                None if names::is_read(name) || self.paths.contains(joined(&module.path, name).as_str()) => {
+                None if names::is_read(name) => {
                     return Err(self.unknown_attribute(module, name, &text));
                 }
                 None => {
@@ -150,7 +164,8 @@ impl Reading<'_> {
             };
             self.attribute(says, value, &place)?;
             let tells = class.means.map(|(fact, _)| fact);
-            tells_by_attribute |= matches!(says, Says::Tells(fact, _) if Some(fact) == tells);
+            tells_by_attribute |=
+                matches!(says, Says::Tells(fact, _) | Says::Fact(fact, _) if Some(fact) == tells);
         }
         self.means(class, tells_by_attribute, module, pattern)
     }
@@ -180,7 +195,12 @@ impl Reading<'_> {
                 }
             }
             Says::Follows(from) => {
-                let at = At { facts: self.facts, module: place.module, numbers: place.numbers };
+                let at = At {
+                    facts: self.facts,
+                    module: place.module,
+                    numbers: place.numbers,
+                    modules: self.modules,
+                };
                 match from(&at) {
                     Some(wanted) if is_close(&wanted, &value) => Ok(()),
                     wanted => Err(self.other_value(place, wanted.as_ref())),
@@ -257,6 +277,16 @@ impl Reading<'_> {
         FactError::NoTarget {
             what,
             why: "code of networks reads that name, and what it means here is not known".to_owned(),
+            tensor: Some(named(&module.path, Some(name))),
+            instead: "if it changes nothing, delete the attribute or save the network's state dict"
+                .to_owned(),
+        }
+    }
+
+    fn hidden(&self, module: &SavedModule, name: &str) -> FactError {
+        FactError::NoTarget {
+            what: format!("a {} with an attribute that hides its {}", self.family, escape(name)),
+            why: "Python finds the attribute first, so that the weights of that name are not used".to_owned(),
             tensor: Some(named(&module.path, Some(name))),
             instead: "if it changes nothing, delete the attribute or save the network's state dict"
                 .to_owned(),

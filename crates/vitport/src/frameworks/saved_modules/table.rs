@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use vitport_checkpoint::{PlainValue, SavedModule};
 
 use super::super::literal::Literal;
+use super::SavedModules;
 use super::calls::Call;
 use crate::facts::Facts;
 
@@ -64,6 +65,8 @@ pub(in super::super) enum Read {
     Pair,
     /// Takes height and width that are one number.
     Edge,
+    /// Takes a number that is both height and width.
+    Square,
 }
 
 /// Describes the place of an attribute whose value follows from others.
@@ -74,6 +77,8 @@ pub(in super::super) struct At<'a> {
     pub module: &'a SavedModule,
     /// Gives the numbers in its path.
     pub numbers: &'a [u64],
+    /// Gives all modules of the network.
+    pub modules: &'a SavedModules,
 }
 
 impl Role {
@@ -148,6 +153,7 @@ impl Read {
             Read::Real => json!(value.as_f64()?),
             Read::Flag => json!(value.as_bool()?),
             Read::Text => json!(value.as_str()?),
+            Read::Square => json!([value.as_u64()?, value.as_u64()?]),
             Read::Pair | Read::Edge => {
                 let list = value.as_array()?;
                 let [height, width] = list.as_slice() else { return None };
@@ -222,6 +228,7 @@ mod tests {
         assert_eq!(Read::Edge.read(&json!([2, 2])), Some(json!(2)));
         assert_eq!(Read::Edge.read(&json!([2, 1])), None);
         assert_eq!(Read::Pair.read(&json!([2, 1])), Some(json!([2, 1])));
+        assert_eq!(Read::Square.read(&json!(2)), Some(json!([2, 2])));
         assert_eq!(Read::Real.read(&Value::Null), None);
     }
 }

@@ -65,7 +65,8 @@ fn what_the_definition_does_not_compute_is_refused() {
         ("blocks.0.mlp.act", "_forward_pre_hooks", hooks(), "the saved module's blocks.0.mlp.act"),
         ("head", "forward", PlainValue::Name("torch.relu".to_owned()), "a forward of its own, torch.relu"),
         ("", "_pos_embed", PlainValue::Name("torch.relu".to_owned()), "_pos_embed is torch.relu"),
-        ("", "patch_embed", PlainValue::Int(1), "patch_embed is 1"),
+        ("", "patch_embed", PlainValue::Int(1), "an attribute that hides its patch_embed"),
+        ("", "cls_token", PlainValue::None, "an attribute that hides its cls_token"),
         ("blocks", "0", PlainValue::Int(1), "blocks.0"),
         ("patch_embed", "flatten", PlainValue::Bool(false), "patch_embed.flatten"),
         ("patch_embed", "output_fmt", PlainValue::Int(1), "patch_embed.output_fmt"),
@@ -163,7 +164,11 @@ fn more_than_is_kept_and_unknown_modules_around_are_refused() {
     for (name, value) in [("_forward_hooks", hooks()), ("module", PlainValue::Int(1))] {
         let mut hooked = wrapped.around[0].clone();
         hooked.attributes.push((name.to_owned(), value));
-        let hooked = SavedModules { modules: wrapped.modules.clone(), around: vec![hooked], is_cut: false };
+        let hooked = SavedModules {
+            modules: wrapped.modules.clone(),
+            around: vec![hooked],
+            ..SavedModules::default()
+        };
         assert!(read(&hooked).unwrap_err().to_string().contains(name), "{name}");
         assert!(read(&hooked.without_those_outside(Some("model.module"), "module.")).is_ok());
     }

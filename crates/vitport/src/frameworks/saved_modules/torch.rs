@@ -105,6 +105,14 @@ pub const GELU: Class = Class::new(
 .means("act_layer", Literal::Text("gelu"))
 .calls(&[Call::new("gelu", "approximate", Given::Keyword("approximate", Literal::Text("none")))]);
 
+/// Is GELU, exactly, where a network has no other activation.
+pub const EXACT_GELU: Class =
+    Class::new(&["torch.nn.modules.activation.GELU"], &[("approximate", Says::Is(&[Literal::Text("none")]))]);
+
+/// Makes weights of the last axis.
+pub const SOFTMAX: Class =
+    Class::new(&["torch.nn.modules.activation.Softmax"], &[("dim", Says::Follows(|_| Some(json!(-1))))]);
+
 /// Is ReLU.
 pub const RELU: Class = Class::new(&["torch.nn.modules.activation.ReLU"], &[("inplace", Says::Nothing)])
     .means("act_layer", Literal::Text("relu"));

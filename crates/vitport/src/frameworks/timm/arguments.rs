@@ -45,6 +45,23 @@ const OF_THE_FACTORY: [&str; 10] = [
     "out_indices",
 ];
 
+/// Lists those of them that timm's factory hands on to the constructor or to the architecture's function, and so fails on, where they
+/// stand among the `model_args` of a hub folder (`_resolve_model_source` in timm/models/_factory.py).
+const REFUSED_IN_MODEL_ARGS: [&str; 8] = [
+    "pretrained",
+    "pretrained_cfg",
+    "pretrained_cfg_overlay",
+    "checkpoint_path",
+    "cache_dir",
+    "scriptable",
+    "exportable",
+    "no_jit",
+];
+
+/// Lists the arguments that no constructor takes null for. timm drops those of a call that are null, but not those of `model_args`.
+const NEVER_NULL: [&str; 8] =
+    ["depth", "depths", "embed_dim", "global_pool", "in_chans", "num_classes", "num_heads", "patch_size"];
+
 /// Says which values timm accepts for an argument.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Accepted {
@@ -86,6 +103,7 @@ impl TimmDefinition {
         let mut stated = Vec::new();
         for statement in statements {
             let Statement { argument, value, origin, .. } = statement;
+            refuse_of_model_args(statement)?;
             let is_it = |(key, _): &(&str, Kind)| key == argument;
             // Programs of one's own say an epsilon, too, where the constructor takes a class.
             let of_fact = |field: &Field| field.registry.filter(|_| !statement.is_strict).filter(is_it);
@@ -102,6 +120,9 @@ impl TimmDefinition {
             }
             for (field, kind) in fields {
                 // Where an argument is None, the constructor has another default than the architecture only for a few.
+                // There null is false, but for ViT's `fc_norm`, which then follows from its pooling.
+                let is_false = is_of_model_args(statement) && kind == Kind::Flag && argument != "fc_norm";
+                let value = if value.is_null() && is_false { &Value::Bool(false) } else { value };
                 if value.is_null() && !kind.reads_null() {
                     continue;
                 }
@@ -232,6 +253,25 @@ impl TimmDefinition {
             instead: "if it does not change what the network computes, remove it".to_owned(),
         }
     }
+}
+
+/// Returns whether a statement is one of the `model_args` of a hub folder, which timm hands on as they are.
+fn is_of_model_args(statement: &Statement) -> bool {
+    matches!(&statement.origin, Origin::Config(key) if key.starts_with("model_args."))
+}
+
+/// Refuses what timm fails on among the `model_args` of a hub folder.
+fn refuse_of_model_args(statement: &Statement) -> Result<(), FactError> {
+    let Statement { argument, value, place, .. } = statement;
+    let is = |list: &[&str]| list.contains(&argument.as_str());
+    let reason = match is_of_model_args(statement) {
+        true if is(&REFUSED_IN_MODEL_ARGS) => {
+            "timm takes this from its caller alone, and fails on it in a config"
+        }
+        true if value.is_null() && is(&NEVER_NULL) => "timm's constructors do not take null for it",
+        _ => return Ok(()),
+    };
+    Err(FactError::Impossible { place: place.clone(), reason: reason.to_owned() })
 }
 
 fn shown(value: &Value) -> String {

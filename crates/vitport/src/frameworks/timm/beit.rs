@@ -9,11 +9,11 @@ use serde::Deserialize;
 use super::super::build;
 use super::TimmDefinition;
 use super::field::{Field, Kind, Literal};
-use super::layers::activation;
+use super::layers::{activation, classifier, heads};
 use crate::nn::{
-    Context, Conv2d, Forward, ForwardError, Grid, Heads, LayerNorm, LayerScale, Linear, Matrix, Mlp, Outputs,
-    Parameter, Pixels, PositionBias, Positions, Qkv, RelativePositionBias, Scope, SelfAttention, Window,
-    mean_of_rows, outputs_of_head, prepend, token, without_leading,
+    BiasedBlocks, Context, EncoderBlock, FeedForward, Forward, ForwardError, LayerNorm, LayerScale, Linear,
+    Matrix, Mlp, Norm, Outputs, Parameter, PatchEmbed, Pixels, Qkv, RelativePositionBias, Scope,
+    SelfAttention, mean_of_rows, outputs_of_head, prepend, token, without_leading,
 };
 
 /// Declares the definition.
@@ -23,7 +23,8 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
     modules: &["beit"],
     family: structure::FAMILY,
     structure: structure::STRUCTURE,
-    saved_modules: modules::MODULES,
+    head: None,
+    saved_modules: &[modules::MODULES],
     fields: &[
         Field::plain("embed_dim", Kind::Number).shown("channels"),
         Field::plain("depth", Kind::Number).shown("blocks"),
@@ -103,148 +104,104 @@ struct Config {
     norm_eps: f64,
 }
 
-impl Config {
-    /// Returns `patch_embed.grid_size`.
-    fn grid(&self) -> (usize, usize) {
-        let [height, width] = self.img_size;
-        Window::patches(self.patch_size.into()).output_size(height, width).unwrap_or((0, 0))
-    }
-
-    fn table(&self, scope: &Scope, is_there: bool) -> Result<Option<RelativePositionBias>, ForwardError> {
-        is_there.then(|| RelativePositionBias::new(scope, self.grid(), self.num_heads)).transpose()
-    }
-}
-
 struct Beit {
-    config: Config,
-    patch_embed: Conv2d,
+    patch_embed: PatchEmbed,
     cls_token: Parameter,
     pos_embed: Option<Parameter>,
-    rel_pos_bias: Option<RelativePositionBias>,
-    blocks: Vec<Block>,
+    blocks: BiasedBlocks,
     norm: LayerNorm,
     head: Option<Linear>,
+    /// Says whether the norm stands after the pooling.
+    fc_norm: bool,
+    takes_mean: bool,
 }
 
 impl Beit {
     fn new(scope: &Scope, config: &Config) -> Result<Self, ForwardError> {
-        let Config { embed_dim: dim, norm_eps: eps, num_heads, .. } = *config;
-        if num_heads == 0 || !dim.is_multiple_of(num_heads) {
-            let detail = format!("embed_dim {dim} is not a multiple of num_heads {num_heads}");
-            return Err(ForwardError::config(detail));
-        }
-        let window = Window::patches(config.patch_size.into());
-        let (rows, columns) = config.grid();
-        let positions = rows.saturating_mul(columns).saturating_add(1);
+        let Config { embed_dim: dim, img_size: [height, width], num_heads, .. } = *config;
+        heads(dim, num_heads)?;
+        let (proj, input) = (scope.pp("patch_embed.proj"), [config.in_chans, height, width]);
+        let patch_embed = PatchEmbed::new(&proj, input, config.patch_size.into(), dim, true)?;
+        let positions = patch_embed.count().saturating_add(1);
+        let table = |scope: &Scope, is_there: bool| {
+            is_there.then(|| RelativePositionBias::new(scope, patch_embed.grid(), num_heads)).transpose()
+        };
+        let blocks = scope.list("blocks", config.depth, |scope, _| {
+            Ok((block(scope, config)?, table(&scope.pp("attn"), config.use_rel_pos_bias)?))
+        })?;
         let norm = if config.fc_norm { "fc_norm" } else { "norm" };
         Ok(Self {
-            patch_embed: Conv2d::new(&scope.pp("patch_embed.proj"), config.in_chans, dim, window, true)?,
             cls_token: scope.parameter("cls_token", &[1, 1, dim])?,
             pos_embed: config
                 .use_abs_pos_emb
                 .then(|| scope.parameter("pos_embed", &[1, positions, dim]))
                 .transpose()?,
-            rel_pos_bias: config.table(&scope.pp("rel_pos_bias"), config.use_shared_rel_pos_bias)?,
-            blocks: scope.list("blocks", config.depth, |scope, _| Block::new(scope, config))?,
-            norm: LayerNorm::new(&scope.pp(norm), dim, eps)?,
-            head: (config.num_classes > 0)
-                .then(|| Linear::new(&scope.pp("head"), dim, config.num_classes, true))
-                .transpose()?,
-            config: config.clone(),
+            blocks: BiasedBlocks {
+                blocks,
+                shared: table(&scope.pp("rel_pos_bias"), config.use_shared_rel_pos_bias)?,
+            },
+            norm: LayerNorm::new(&scope.pp(norm), dim, config.norm_eps)?,
+            head: classifier(scope, "head", dim, config.num_classes)?,
+            fc_norm: config.fc_norm,
+            takes_mean: config.global_pool == "avg",
+            patch_embed,
         })
     }
 
     /// Computes `forward_head` without the last layer, and the norm before it.
     fn pool(&self, mut tokens: Matrix, cx: &mut Context<'_>) -> Result<Matrix, ForwardError> {
-        if !self.config.fc_norm {
+        if !self.fc_norm {
             tokens = self.norm.forward(&tokens, cx)?;
             cx.trace("norm", &tokens);
         }
-        let pooled = match self.config.global_pool.as_str() {
-            "avg" => {
-                let mean = mean_of_rows(&without_leading(&tokens, 1)?);
-                Matrix::from_values(1, mean.len(), mean)?
-            }
-            _ => token(&tokens, 0)?,
+        let pooled = if self.takes_mean {
+            let mean = mean_of_rows(&without_leading(&tokens, 1)?);
+            Matrix::from_values(1, mean.len(), mean)?
+        } else {
+            token(&tokens, 0)?
         };
-        if self.config.fc_norm { self.norm.forward(&pooled, cx) } else { Ok(pooled) }
+        if self.fc_norm { self.norm.forward(&pooled, cx) } else { Ok(pooled) }
     }
+}
+
+/// Builds `Block` without its table.
+fn block(scope: &Scope, config: &Config) -> Result<EncoderBlock, ForwardError> {
+    let Config { embed_dim: dim, mlp_dim, .. } = *config;
+    let norm = |name: &str| LayerNorm::new(&scope.pp(name), dim, config.norm_eps).map(Norm::Layer);
+    let scale = |name: &str| config.layer_scale.then(|| LayerScale::new(scope, name, dim)).transpose();
+    let attn = scope.pp("attn");
+    let layer = Linear::new(&attn.pp("qkv"), dim, dim.saturating_mul(3), false)?;
+    let qkv = match config.qkv_bias {
+        false => Qkv::Fused(layer),
+        true => Qkv::FusedWithBiases {
+            layer,
+            query_bias: attn.parameter("q_bias", &[dim])?,
+            value_bias: attn.parameter("v_bias", &[dim])?,
+        },
+    };
+    let proj = Linear::new(&attn.pp("proj"), dim, dim, true)?;
+    let (sizes, activation) = ([dim, mlp_dim, dim], activation(&config.act_layer)?);
+    let mlp = Mlp::with_biases(Linear::new, scope, ["mlp.fc1", "mlp.fc2"], sizes, activation)?;
+    Ok(EncoderBlock {
+        norm1: norm("norm1")?,
+        attention: SelfAttention::new(qkv, heads(dim, config.num_heads)?, proj),
+        scale1: scale("gamma_1")?,
+        norm2: norm("norm2")?,
+        mlp: FeedForward::Plain(mlp),
+        scale2: scale("gamma_2")?,
+    })
 }
 
 impl Forward for Beit {
     fn forward(&self, pixels: &Pixels, cx: &mut Context<'_>) -> Result<Outputs, ForwardError> {
-        let [height, width] = self.config.img_size;
-        let grid = Grid::of_pixels(pixels.values(), pixels.shape(), [self.config.in_chans, height, width])?;
-        let patches = self.patch_embed.forward(grid, cx)?.tokens;
+        let patches = self.patch_embed.forward(pixels, cx)?;
         let mut tokens = prepend(&self.cls_token.read(cx.weights())?, patches, cx)?;
         if let Some(positions) = &self.pos_embed {
             tokens.add_values(&positions.read(cx.weights())?)?;
         }
         cx.trace("pos_drop", &tokens);
-        let shared = self.rel_pos_bias.as_ref().map(|table| table.read(cx)).transpose()?;
-        for (index, block) in self.blocks.iter().enumerate() {
-            block.forward(&mut tokens, shared.as_ref(), cx)?;
-            cx.trace(&format!("blocks.{index}"), &tokens);
-        }
+        self.blocks.forward(&mut tokens, |index| format!("blocks.{index}"), cx)?;
         let pooled = self.pool(tokens, cx)?;
         outputs_of_head(["pre_logits", "logits"], &pooled, self.head.as_ref(), cx)
-    }
-}
-
-/// Computes x + gamma_1 · attn(norm1(x)), then x + gamma_2 · mlp(norm2(x)).
-struct Block {
-    norm1: LayerNorm,
-    attn: SelfAttention,
-    table: Option<RelativePositionBias>,
-    gamma_1: Option<LayerScale>,
-    norm2: LayerNorm,
-    mlp: Mlp,
-    gamma_2: Option<LayerScale>,
-}
-
-impl Block {
-    fn new(scope: &Scope, config: &Config) -> Result<Self, ForwardError> {
-        let Config { embed_dim: dim, mlp_dim, norm_eps: eps, .. } = *config;
-        let scale = |name: &str| config.layer_scale.then(|| LayerScale::new(scope, name, dim)).transpose();
-        let attn = scope.pp("attn");
-        let layer = Linear::new(&attn.pp("qkv"), dim, dim.saturating_mul(3), false)?;
-        let qkv = match config.qkv_bias {
-            false => Qkv::Fused(layer),
-            true => Qkv::FusedWithBiases {
-                layer,
-                query_bias: attn.parameter("q_bias", &[dim])?,
-                value_bias: attn.parameter("v_bias", &[dim])?,
-            },
-        };
-        let proj = Linear::new(&attn.pp("proj"), dim, dim, true)?;
-        let (sizes, activation) = ([dim, mlp_dim, dim], activation(&config.act_layer)?);
-        Ok(Self {
-            norm1: LayerNorm::new(&scope.pp("norm1"), dim, eps)?,
-            attn: SelfAttention::new(qkv, Heads::of_width(config.num_heads, dim), proj),
-            table: config.table(&attn, config.use_rel_pos_bias)?,
-            gamma_1: scale("gamma_1")?,
-            norm2: LayerNorm::new(&scope.pp("norm2"), dim, eps)?,
-            mlp: Mlp::with_biases(Linear::new, scope, ["mlp.fc1", "mlp.fc2"], sizes, activation)?,
-            gamma_2: scale("gamma_2")?,
-        })
-    }
-
-    fn forward(
-        &self,
-        tokens: &mut Matrix,
-        shared: Option<&PositionBias>,
-        cx: &mut Context<'_>,
-    ) -> Result<(), ForwardError> {
-        let own = self.table.as_ref().map(|table| table.read(cx)).transpose()?;
-        let bias = PositionBias::sum(own, shared);
-        let positions = bias.as_ref().map_or(Positions::Embedded, Positions::Biased);
-        let normalized = self.norm1.forward(tokens, cx)?;
-        let branch = self.attn.forward_at(&normalized, positions, cx)?;
-        cx.recycle(normalized);
-        LayerScale::add(self.gamma_1.as_ref(), tokens, branch, cx)?;
-        let normalized = self.norm2.forward(tokens, cx)?;
-        let branch = self.mlp.forward(&normalized, cx)?;
-        cx.recycle(normalized);
-        LayerScale::add(self.gamma_2.as_ref(), tokens, branch, cx)
     }
 }

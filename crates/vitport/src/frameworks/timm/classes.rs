@@ -48,7 +48,7 @@ const PATCH_DROPOUT: Class = Class::new(
 pub(super) const NOTHING: &[&Class] = &[&IDENTITY, &DROPOUT, &DROP_PATH, &PATCH_DROPOUT];
 
 /// Lists what attributes of a layer norm are. `_fast_norm` chooses between two ways to compute the same.
-const TIMM_NORM: &[(&str, Says)] = &[
+pub(super) const TIMM_NORM: &[(&str, Says)] = &[
     ("normalized_shape", Says::Nothing),
     ("eps", Says::Fact("norm_eps", Read::Real)),
     ("elementwise_affine", Says::Is(&[Literal::YES])),
@@ -140,7 +140,7 @@ pub(super) const TIMM_BATCH_NORM: Class = Class::new(
     ],
 );
 
-/// Is a convolution with a batch norm after it; anti-aliasing, which it may have, is none.
+/// Is a convolution with a batch norm after it; anti-aliasing, which it may have, is not one.
 pub(super) const CONV_NORM: Class = Class::new(
     &[
         "timm.layers.conv_bn_act.ConvNormAct",
@@ -189,6 +189,23 @@ pub(super) const AVERAGE: Class = Class::new(
 )
 .means("global_pool", Literal::Text("avg"));
 
+/// Averages over the positions of a map with channels last, and lays what comes out in a row.
+pub(super) const FAST_AVERAGE: Class = Class::new(
+    &[
+        "timm.layers.adaptive_avgmax_pool.FastAdaptiveAvgPool",
+        "timm.models.layers.adaptive_avgmax_pool.FastAdaptiveAvgPool",
+    ],
+    &[("flatten", Says::Is(&[Literal::YES])), ("dim", Says::Is(&[Literal::Pair(1, 2)]))],
+)
+.means("global_pool", Literal::Text("avg"));
+
+/// Averages over positions in a row.
+pub(super) const SEQUENCE_AVERAGE: Class = Class::new(
+    &["torch.nn.modules.pooling.AdaptiveAvgPool1d"],
+    &[("output_size", Says::Is(&[Literal::Number(1)]))],
+)
+.means("global_pool", Literal::Text("avg"));
+
 #[cfg(test)]
 mod tests {
     use super::super::DEFINITIONS;
@@ -205,9 +222,11 @@ mod tests {
             let definition = DEFINITIONS.iter().find(|known| known.id == definition).unwrap();
             let is_declared = |number: &str| {
                 let path = path.replace('*', number);
-                let role = definition.saved_modules.iter().find(|role| role.place(&path).is_some());
-                let known =
-                    role.and_then(|role| Some((role, role.classes.iter().find(|own| own.is_called(class))?)));
+                let mut roles = definition.saved_modules.iter().copied().flatten();
+                let known = roles.find_map(|role| {
+                    role.place(&path)?;
+                    Some((role, role.classes.iter().find(|own| own.is_called(class))?))
+                });
                 known.is_some_and(|(role, own)| {
                     let mut says = role.says.iter().chain(own.says);
                     attribute == "training" || says.any(|(name, _)| *name == attribute)

@@ -2,6 +2,7 @@
 //! depth-wise convolutions with an MLP after them, and a head of average pooling, a norm and a linear layer.
 
 mod modules;
+mod torchvision;
 
 use serde::Deserialize;
 
@@ -51,7 +52,8 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
         other_if: &[("stem_type", OVERLAP)],
         check: None,
     },
-    saved_modules: modules::MODULES,
+    head: None,
+    saved_modules: &[modules::MODULES, torchvision::MODULES],
     fields: &[
         Field::plain("dims", Kind::Numbers).shown("channels by stage"),
         Field::plain("depths", Kind::Numbers).shown("blocks by stage"),

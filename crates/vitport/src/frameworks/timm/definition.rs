@@ -40,13 +40,7 @@ impl SourceDefinition for TimmDefinition {
     }
 
     fn head(&self) -> Option<Head> {
-        match self.id {
-            "timm/vision_transformer" => {
-                // In transformers and in mmpretrain the last norm has other names.
-                Some(Head { name: "head", widths: &["norm.weight", "layernorm.weight", "ln1.weight"] })
-            }
-            _ => None,
-        }
+        self.head
     }
 
     fn usual_facts(&self) -> Vec<Fact> {

@@ -59,6 +59,7 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
         ],
         check: Some(stages::read),
     },
+    head: None,
     saved_modules: &[],
     fields: &[
         Field::named("depths", "block_args", Kind::BlockCounts).shown("blocks by stage"),

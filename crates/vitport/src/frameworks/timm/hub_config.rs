@@ -2,12 +2,50 @@
 //! model was made with, its preprocessing, its licence and the names of its classes.
 
 use serde_json::{Map, Value};
+use vitport_checkpoint::escape;
 
 use super::super::SourceConfig;
 use super::labels::hub_labels;
 use crate::facts::{FactError, Origin, Sourced};
 use crate::labels::{ClassNames, LabelError};
 use crate::source::{ConfigFile, Source};
+
+/// Lists the fields of `PretrainedCfg` (timm/models/_pretrained.py), which takes no others.
+const PRETRAINED_CFG: [&str; 33] = [
+    "architecture",
+    "classifier",
+    "crop_mode",
+    "crop_pct",
+    "custom_load",
+    "description",
+    "file",
+    "first_conv",
+    "fixed_input_size",
+    "hf_hub_filename",
+    "hf_hub_id",
+    "input_size",
+    "interpolation",
+    "label_descriptions",
+    "label_names",
+    "label_offset",
+    "license",
+    "mean",
+    "min_input_size",
+    "notes",
+    "num_classes",
+    "origin_url",
+    "paper_ids",
+    "paper_name",
+    "pool_size",
+    "source",
+    "state_dict",
+    "std",
+    "tag",
+    "test_crop_pct",
+    "test_input_size",
+    "test_pool_size",
+    "url",
+];
 
 /// Describes a `config.json` that timm wrote.
 #[derive(Debug, Clone, PartialEq)]
@@ -52,7 +90,17 @@ impl<'a> TimmConfig<'a> {
             Some((name, tag)) => (name, Some(tag)),
             None => (architecture.as_str(), None),
         };
-        let pretrained_cfg = object("pretrained_cfg")?.unwrap_or(whole);
+        let pretrained_cfg = match (object("pretrained_cfg")?, whole.contains_key("pretrained_cfg")) {
+            (Some(pretrained_cfg), _) => pretrained_cfg,
+            (None, true) => return Err("its `pretrained_cfg` is null, which timm fails on".to_owned()),
+            (None, false) => whole,
+        };
+        let is_unknown = |key: &&String| !PRETRAINED_CFG.contains(&key.as_str());
+        if let Some(key) =
+            pretrained_cfg.keys().find(is_unknown).filter(|_| whole.contains_key("pretrained_cfg"))
+        {
+            return Err(format!("timm takes no `{}` in `pretrained_cfg`", escape(key)));
+        }
         let tag = match pretrained_cfg.get("tag") {
             Some(tag) => tag.as_str(),
             None => tag_in_name,

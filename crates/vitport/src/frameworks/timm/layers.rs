@@ -1,6 +1,6 @@
-//! What timm's networks share (timm/layers): activations by timm's names and classes, and the classifier.
+//! What timm's networks share (timm/layers): activations by timm's names and classes, heads, and the classifier.
 
-use crate::nn::{Activation, ForwardError, Linear, Scope};
+use crate::nn::{Activation, ForwardError, Heads, Linear, Scope};
 
 /// Lists activations by the name that timm takes (timm/layers/create_act.py) and by class (timm/layers/activations.py).
 const ACTIVATIONS: [(&str, &str, Activation); 6] = [
@@ -27,6 +27,18 @@ pub fn activation(name: &str) -> Result<Activation, ForwardError> {
 pub fn activation_name(given: &str) -> Option<&'static str> {
     let is_it = |name: &str, class: &str| given.eq_ignore_ascii_case(name) || given == class;
     ACTIVATIONS.iter().find(|(name, class, _)| is_it(name, class)).map(|(name, _, _)| *name)
+}
+
+/// Returns the heads of an attention as wide as a token.
+///
+/// # Errors
+/// Returns [`ForwardError::Config`] unless they share the width.
+pub(super) fn heads(embed_dim: usize, num_heads: usize) -> Result<Heads, ForwardError> {
+    if num_heads == 0 || !embed_dim.is_multiple_of(num_heads) {
+        let detail = format!("embed_dim {embed_dim} is not a multiple of num_heads {num_heads}");
+        return Err(ForwardError::config(detail));
+    }
+    Ok(Heads::of_width(num_heads, embed_dim))
 }
 
 /// Builds the last linear layer (timm/layers/classifier.py), which is the identity where there are no classes.

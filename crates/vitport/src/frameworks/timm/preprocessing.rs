@@ -257,7 +257,7 @@ fn question(
     size: [u64; 2],
 ) -> FactError {
     const MOST: usize = 6;
-    // Names that have less in common are no sign.
+    // Names that have less in common are not a sign.
     const LEAST_LIKENESS: f64 = 0.75;
     let likeness =
         |tag: &Tag| Some(strsim::jaro_winkler(stem, &tag.full_name())).filter(|near| *near > LEAST_LIKENESS);

@@ -3,6 +3,7 @@
 
 mod modules;
 mod stages;
+mod torchvision;
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -50,7 +51,8 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
         other_if: &[("preact", Literal::YES)],
         check: Some(check),
     },
-    saved_modules: modules::MODULES,
+    head: None,
+    saved_modules: &[modules::MODULES, torchvision::MODULES],
     fields: &[
         // timm makes depths and widths of these arguments, and the weights show which.
         Field::of_registry("depths", "depths", Kind::Numbers)
@@ -82,6 +84,7 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
         ("output_stride", Literal::Number(32)),
         ("norm_eps", Literal::Real(EPS)),
         ("act_layer", Literal::Text("relu")),
+        ("linear_out", Literal::NO),
         ("global_pool", Literal::Text("avg")),
     ],
     left_open: &[],

@@ -50,7 +50,8 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
         other_if: &[("avg_down", Literal::YES), ("deep_stem", Literal::YES)],
         check: Some(check),
     },
-    saved_modules: modules::MODULES,
+    head: None,
+    saved_modules: &[modules::MODULES],
     fields: &[
         Field::plain("layers", Kind::Numbers).shown("blocks by stage"),
         Field::plain("channels", Kind::Numbers).shown("channels by stage"),

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::super::source::{Inquiry, axes, lengths};
 use super::field::Literal;
-use crate::facts::{Evidence, FactError, Origin, is_same};
+use crate::facts::{Evidence, FactError, is_same};
 use crate::mapping::Sources;
 
 /// Limits the stages that are looked at to twice what any network of timm's has.
@@ -20,20 +20,10 @@ pub(super) struct Structure {
     pub unlike: &'static [&'static str],
     /// Says what shows each fact, in the order in which facts are listed. Variants of `other_if` come before sizes.
     pub signs: &'static [(&'static str, Sign)],
-    /// Variants whose sizes are not read, as their shapes mean something else: facts with their values.
+    /// Lists variants whose sizes are not read, as their shapes mean something else: facts with their values.
     pub other_if: &'static [(&'static str, Literal)],
     /// Reads what no sign does of the sizes, before these, and says whether they can be read.
     pub check: Option<Check>,
-}
-
-/// Returns where the size of an image comes from that goes with the positions in a tensor. `wanted` is what an option says and `stated`
-/// what the source does; without either, a square is assumed, as other sizes may have as many positions.
-pub(super) fn image_origin(wanted: Option<[u64; 2]>, stated: Option<[u64; 2]>, tensor: &str) -> Origin {
-    match (stated, wanted) {
-        (Some(_), _) => Origin::Weights(tensor.to_owned()),
-        (None, Some(_)) => Origin::Option("--image-size"),
-        (None, None) => Origin::Convention(format!("a square has as many positions as {tensor}")),
-    }
 }
 
 /// Looks at sizes as only one definition does.
@@ -196,13 +186,6 @@ impl Sign {
     /// Returns what the tensor of this name shows.
     fn of_tensor(self, name: &str, tensors: &Sources, family: &'static str) -> Result<Value, FactError> {
         Ok(match self {
-            Sign::Part(..)
-            | Sign::Lack(..)
-            | Sign::Without(..)
-            | Sign::Tokens(_)
-            | Sign::NeedsOne(_)
-            | Sign::Needs(_)
-            | Sign::Has(_) => json!(tensors.has(name)),
             Sign::IsKernel(_) => json!(tensors.shape(name).is_some_and(|shape| shape.len() == 4)),
             Sign::Axis(_, axis, axes) => json!(lengths(tensors, name, axes, family)?.get(axis)),
             Sign::Edges(_) => json!(lengths(tensors, name, 4, family)?.get(2..)),
@@ -215,6 +198,8 @@ impl Sign {
                     return Err(FactError::Misshapen { tensor: name.to_owned(), family, reason });
                 }
             },
+            // `Has`, and those that are read otherwise.
+            _ => json!(tensors.has(name)),
         })
     }
 }

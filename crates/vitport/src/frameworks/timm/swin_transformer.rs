@@ -1,6 +1,9 @@
 //! timm's `SwinTransformer` (timm/models/swin_transformer.py, 1.0.31; Liu et al. 2021, arXiv:2103.14030): patches, stages of blocks
 //! with attention in windows, each but the first after a merging of patches, a norm, and a linear layer after average pooling.
 
+mod modules;
+mod torchvision;
+
 use serde::Deserialize;
 
 use super::super::source::{Inquiry, lengths};
@@ -46,7 +49,8 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
         other_if: &[],
         check: Some(check),
     },
-    saved_modules: &[],
+    head: None,
+    saved_modules: &[modules::MODULES, torchvision::MODULES],
     fields: &[
         Field::plain("embed_dim", Kind::Number).shown("channels"),
         Field::plain("depths", Kind::Numbers).shown("blocks by stage"),
@@ -65,7 +69,11 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
         Field::argument("in_chans", "in_chans", Kind::Number),
         Field::argument("num_classes", "num_classes", Kind::Number),
     ],
-    usual: &[("norm_eps", Literal::Real(1e-5)), ("global_pool", Literal::Text("avg"))],
+    usual: &[
+        ("always_partition", Literal::NO),
+        ("norm_eps", Literal::Real(1e-5)),
+        ("global_pool", Literal::Text("avg")),
+    ],
     usual_instead: &[],
     left_open: &[],
     by_definition: "timm's Swin where nothing else is said",

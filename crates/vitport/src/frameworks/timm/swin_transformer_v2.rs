@@ -48,6 +48,7 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
         other_if: &[],
         check: Some(check),
     },
+    head: None,
     saved_modules: &[],
     fields: &[
         Field::plain("embed_dim", Kind::Number).shown("channels"),

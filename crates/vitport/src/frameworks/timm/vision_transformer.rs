@@ -9,17 +9,18 @@ mod modules;
 mod norm;
 mod pooling;
 mod structure;
+mod torchvision;
 
 pub use self::config::Config;
 
 use self::block::Block;
 use self::embeddings::Embeddings;
-use self::norm::Norm;
 use self::pooling::Head;
 use super::super::build;
 use super::TimmDefinition;
 use super::field::{Field, Kind, Literal};
-use crate::nn::{Context, Forward, ForwardError, Outputs, Pixels, Scope};
+use crate::finding;
+use crate::nn::{Context, Forward, ForwardError, Norm, Outputs, Pixels, Scope};
 
 /// Declares the definition.
 pub const DEFINITION: TimmDefinition = TimmDefinition {
@@ -28,7 +29,12 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
     modules: &["vision_transformer", "deit"],
     family: structure::FAMILY,
     structure: structure::STRUCTURE,
-    saved_modules: modules::MODULES,
+    head: Some(finding::Head {
+        name: "head",
+        // In transformers and in mmpretrain the last norm has other names.
+        widths: &["norm.weight", "layernorm.weight", "ln1.weight"],
+    }),
+    saved_modules: &[modules::MODULES, torchvision::MODULES],
     fields: &[
         Field::plain("embed_dim", Kind::Number).shown("channels"),
         Field::plain("depth", Kind::Number).shown("blocks"),
@@ -88,7 +94,7 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
         Field::argument("num_classes", "num_classes", Kind::Number),
         Field::argument("img_size", "img_size", Kind::Pair),
     ],
-    // A block whose norms stand behind its branches has the same tensors.
+    // A block whose norms stand after its branches has the same tensors.
     usual: &[
         ("block", Literal::Text("Block")),
         ("norm_eps", Literal::Real(1e-6)),
@@ -124,7 +130,7 @@ impl Vit {
     fn new(scope: &Scope, config: &Config) -> Result<Self, ForwardError> {
         config.check()?;
         let norm = |name: &str, is_there: bool| {
-            is_there.then(|| Norm::new(&scope.pp(name), config, config.embed_dim)).transpose()
+            is_there.then(|| norm::new(&scope.pp(name), config, config.embed_dim)).transpose()
         };
         Ok(Self {
             embeddings: Embeddings::new(scope, config)?,
@@ -139,13 +145,13 @@ impl Vit {
 impl Forward for Vit {
     fn forward(&self, pixels: &Pixels, cx: &mut Context<'_>) -> Result<Outputs, ForwardError> {
         let tokens = self.embeddings.forward(pixels, cx)?;
-        let mut tokens = Norm::forward_if(self.norm_pre.as_ref(), tokens, cx)?;
+        let mut tokens = norm::forward_if(self.norm_pre.as_ref(), tokens, cx)?;
         cx.trace("norm_pre", &tokens);
         for (index, block) in self.blocks.iter().enumerate() {
             block.forward(&mut tokens, cx)?;
             cx.trace(&format!("blocks.{index}"), &tokens);
         }
-        let tokens = Norm::forward_if(self.norm.as_ref(), tokens, cx)?;
+        let tokens = norm::forward_if(self.norm.as_ref(), tokens, cx)?;
         cx.trace("norm", &tokens);
         let mut outputs = self.head.forward(&tokens, cx)?;
         outputs.push("forward_features[0]", tokens.row(0).unwrap_or_default());

@@ -14,7 +14,7 @@ use crate::preprocessing::Preprocessing;
 /// Counts as many arguments as a fact that timm's architecture does not have and no argument says.
 const UNHELD: usize = 1000;
 
-/// The fact of which an architecture may have another value: verification measures what that does.
+/// Names the fact of which an architecture may have another value: verification measures what that does.
 const MAY_DIFFER: &str = "norm_eps";
 
 /// Says how an architecture becomes a network.

@@ -4,11 +4,11 @@ use serde::Deserialize;
 
 use super::super::build;
 use super::activations::activation;
-use super::encoder::{self, EncoderLayer, FeedForward, Norm, Patches};
+use super::encoder;
 use super::{ImageSize, OneClass, Task, exported_defaults};
 use crate::nn::{
-    Context, Forward, ForwardError, Gate, GatedMlp, Linear, Outputs, Parameter, Pixels, RmsNorm, Scope,
-    mean_of_rows,
+    Context, EncoderBlock, FeedForward, Forward, ForwardError, Gate, GatedMlp, Linear, Norm, Outputs,
+    Parameter, PatchEmbed, Pixels, Positions, RmsNorm, Scope, mean_of_rows,
 };
 
 /// Declares the definition.
@@ -40,10 +40,10 @@ struct Aimv2VisionConfig {
 }
 
 struct Aimv2VisionModel {
-    patch_embed: Patches,
+    patch_embed: PatchEmbed,
     embedding_norm: RmsNorm,
     position_embedding: Parameter,
-    layers: Vec<EncoderLayer>,
+    layers: Vec<EncoderBlock>,
     rms_norm: RmsNorm,
 }
 
@@ -56,16 +56,14 @@ impl Aimv2VisionModel {
             return Err(ForwardError::config(detail.to_owned()));
         }
         let embeddings = root.pp("embeddings");
-        let patch_embed = Patches::new(
-            &embeddings.pp("patch_embed"),
-            (config.num_channels, width),
-            config.image_size.sides(),
-            config.patch_size.sides(),
-        )?;
+        let (height, breadth) = config.image_size.sides();
+        let input = [config.num_channels, height, breadth];
+        let patch_embed =
+            PatchEmbed::new(&embeddings.pp("patch_embed"), input, config.patch_size.sides(), width, true)?;
         Ok(Self {
             embedding_norm: RmsNorm::new(&embeddings.pp("rms_norm"), width, eps)?,
             position_embedding: embeddings
-                .parameter("position_embedding.weight", &[patch_embed.count, width])?,
+                .parameter("position_embedding.weight", &[patch_embed.count(), width])?,
             patch_embed,
             layers: root.list("encoder.layers", config.num_hidden_layers, |scope, _| layer(scope, config))?,
             rms_norm: RmsNorm::new(&root.pp("rms_norm"), width, eps)?,
@@ -74,7 +72,7 @@ impl Aimv2VisionModel {
 }
 
 /// Builds `Aimv2EncoderLayer`.
-fn layer(scope: &Scope, config: &Aimv2VisionConfig) -> Result<EncoderLayer, ForwardError> {
+fn layer(scope: &Scope, config: &Aimv2VisionConfig) -> Result<EncoderBlock, ForwardError> {
     let Aimv2VisionConfig { hidden_size: width, intermediate_size: hidden, rms_norm_eps: eps, .. } = *config;
     let linear = |name: &str, inputs, outputs| {
         Linear::new(&scope.pp("ffn").pp(name), inputs, outputs, config.mlp_bias)
@@ -83,7 +81,7 @@ fn layer(scope: &Scope, config: &Aimv2VisionConfig) -> Result<EncoderLayer, Forw
     let activation = activation("hidden_act", &config.hidden_act)?;
     let names = ["q_proj", "k_proj", "v_proj", "out_proj"];
     let heads = encoder::heads(width, config.num_attention_heads)?;
-    Ok(EncoderLayer {
+    Ok(EncoderBlock {
         norm1: Norm::Rms(RmsNorm::new(&scope.pp("rms_norm1"), width, eps)?),
         attention: encoder::attention(&scope.pp("attention"), names, (width, heads), [config.qkv_bias; 2])?,
         scale1: None,
@@ -100,7 +98,7 @@ impl Forward for Aimv2VisionModel {
         cx.recycle(patches);
         hidden_states.add_values(&self.position_embedding.read(cx.weights())?)?;
         cx.trace("embeddings", &hidden_states);
-        encoder::run(&self.layers, "encoder.layers", &mut hidden_states, cx)?;
+        encoder::run(&self.layers, "encoder.layers", Positions::Embedded, &mut hidden_states, cx)?;
         let sequence = self.rms_norm.forward(&hidden_states, cx)?;
         cx.trace("rms_norm", &sequence);
         let mut outputs = Outputs::new();

@@ -4,12 +4,11 @@
 use serde::Deserialize;
 
 use super::super::build;
-use super::activations::activation;
-use super::encoder::{EncoderLayer, FeedForward, Norm, Patches, heads};
-use super::{ImageSize, Labels, Task, TwoClasses, exported_defaults};
+use super::encoder::EncoderConfig;
+use super::{Labels, Task, TwoClasses, exported_defaults};
 use crate::nn::{
-    Context, Forward, ForwardError, Heads, LayerNorm, LayerScale, Linear, Matrix, Mlp, Outputs, Parameter,
-    Pixels, PositionBias, Positions, Qkv, RelativePositionBias, Scope, SelfAttention, Window, mean_of_rows,
+    BiasedBlocks, Context, EncoderBlock, Forward, ForwardError, LayerNorm, LayerScale, Linear, Matrix,
+    Outputs, Parameter, PatchEmbed, Pixels, Qkv, RelativePositionBias, Scope, SelfAttention, mean_of_rows,
     outputs_of_head, prepend, token, without_leading,
 };
 
@@ -40,15 +39,9 @@ pub const DEFINITION: TwoClasses = TwoClasses {
 /// Holds the keys of `config.json` that the forward pass depends on.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 struct BeitConfig {
-    hidden_size: usize,
-    num_hidden_layers: usize,
-    num_attention_heads: usize,
+    #[serde(flatten)]
+    encoder: EncoderConfig,
     intermediate_size: usize,
-    hidden_act: String,
-    layer_norm_eps: f64,
-    image_size: ImageSize,
-    patch_size: ImageSize,
-    num_channels: usize,
     use_mask_token: bool,
     use_absolute_position_embeddings: bool,
     use_relative_position_bias: bool,
@@ -59,27 +52,11 @@ struct BeitConfig {
     labels: Labels,
 }
 
-impl BeitConfig {
-    /// Returns how many rows and columns of patches there are.
-    fn grid(&self) -> (usize, usize) {
-        let (height, width) = self.image_size.sides();
-        Window::patches(self.patch_size.sides()).output_size(height, width).unwrap_or((0, 0))
-    }
-
-    /// Registers a table of relative positions, if the class has it.
-    fn bias(&self, scope: &Scope, is_used: bool) -> Result<Option<RelativePositionBias>, ForwardError> {
-        let scope = scope.pp("relative_position_bias");
-        let new = || RelativePositionBias::new(&scope, self.grid(), self.num_attention_heads);
-        is_used.then(new).transpose()
-    }
-}
-
 struct BeitModel {
-    patches: Patches,
+    patches: PatchEmbed,
     cls_token: Parameter,
     position_embeddings: Option<Parameter>,
-    shared_bias: Option<RelativePositionBias>,
-    layers: Vec<BeitLayer>,
+    layers: BiasedBlocks,
     pooler: BeitPooler,
     classifier: Option<Linear>,
 }
@@ -94,40 +71,38 @@ enum BeitPooler {
 
 impl BeitModel {
     fn new(root: &Scope, config: &BeitConfig, has_classifier: bool) -> Result<Self, ForwardError> {
-        let BeitConfig { hidden_size: width, num_channels, layer_norm_eps: eps, .. } = *config;
-        let heads = heads(width, config.num_attention_heads)?;
-        let (height, wide) = config.image_size.sides();
-        let patch = config.patch_size.sides();
-        if height != wide || patch.0 != patch.1 {
-            // `BeitRelativePositionBias` mistakes rows for columns, and positions are interpolated.
-            let detail =
-                "image_size and patch_size must be those of squares, which alone the class gets right";
-            return Err(ForwardError::config(detail.to_owned()));
-        }
+        let EncoderConfig { hidden_size: width, num_hidden_layers: depth, .. } = config.encoder;
+        config.encoder.heads()?;
+        // `BeitRelativePositionBias` mistakes rows for columns, and positions are interpolated.
+        config.encoder.check_squares("which alone the class gets right")?;
         let scope = if has_classifier { root.pp("beit") } else { root.clone() };
-        let embeddings = scope.pp("embeddings");
+        let (embeddings, encoder) = (scope.pp("embeddings"), scope.pp("encoder"));
         if config.use_mask_token {
             embeddings.parameter("mask_token", &[1, 1, width])?;
         }
-        let patches = Patches::new(
-            &embeddings.pp("patch_embeddings.projection"),
-            (num_channels, width),
-            (height, wide),
-            patch,
-        )?;
-        let positions = patches.count.saturating_add(1);
-        let encoder = scope.pp("encoder");
-        let norm = |name: &str| LayerNorm::new(&scope.pp(name), width, eps);
+        let patches = config.encoder.patches(&embeddings.pp("patch_embeddings.projection"), true)?;
+        let positions = patches.count().saturating_add(1);
+        let table = |scope: &Scope, is_used: bool| {
+            let scope = scope.pp("relative_position_bias");
+            let heads = config.encoder.num_attention_heads;
+            is_used.then(|| RelativePositionBias::new(&scope, patches.grid(), heads)).transpose()
+        };
+        let layers = BiasedBlocks {
+            shared: table(&encoder, config.use_shared_relative_position_bias)?,
+            blocks: encoder.list("layer", depth, |scope, _| {
+                let own = table(&scope.pp("attention.attention"), config.use_relative_position_bias)?;
+                Ok((layer(scope, config)?, own))
+            })?,
+        };
+        let norm = |name: &str| config.encoder.norm(&scope, name);
         Ok(Self {
-            patches,
             cls_token: embeddings.parameter("cls_token", &[1, 1, width])?,
             position_embeddings: config
                 .use_absolute_position_embeddings
                 .then(|| embeddings.parameter("position_embeddings", &[1, positions, width]))
                 .transpose()?,
-            shared_bias: config.bias(&encoder, config.use_shared_relative_position_bias)?,
-            layers: encoder
-                .list("layer", config.num_hidden_layers, |scope, _| BeitLayer::new(scope, config, heads))?,
+            layers,
+            patches,
             pooler: match config.use_mean_pooling {
                 true => BeitPooler::Mean(norm("pooler.layernorm")?),
                 false => BeitPooler::ClassToken(norm("layernorm")?),
@@ -147,11 +122,7 @@ impl Forward for BeitModel {
             hidden_states.add_values(&positions.read(cx.weights())?)?;
         }
         cx.trace("embeddings", &hidden_states);
-        let shared = self.shared_bias.as_ref().map(|bias| bias.read(cx)).transpose()?;
-        for (index, layer) in self.layers.iter().enumerate() {
-            layer.forward(&mut hidden_states, shared.as_ref(), cx)?;
-            cx.trace(&format!("encoder.layer.{index}"), &hidden_states);
-        }
+        self.layers.forward(&mut hidden_states, |index| format!("encoder.layer.{index}"), cx)?;
         let pooled = match &self.pooler {
             BeitPooler::Mean(norm) => {
                 let mean = mean_of_rows(&without_leading(&hidden_states, 1)?);
@@ -167,45 +138,19 @@ impl Forward for BeitModel {
     }
 }
 
-/// Stands for `BeitLayer`.
-struct BeitLayer {
-    layer: EncoderLayer,
-    bias: Option<RelativePositionBias>,
-}
-
-impl BeitLayer {
-    fn new(scope: &Scope, config: &BeitConfig, heads: Heads) -> Result<Self, ForwardError> {
-        let BeitConfig { hidden_size: width, intermediate_size, layer_norm_eps: eps, .. } = *config;
-        let (names, sizes) = (["intermediate.dense", "output.dense"], [width, intermediate_size, width]);
-        let activation = activation("hidden_act", &config.hidden_act)?;
-        let attention = scope.pp("attention.attention");
-        let projection = |name: &str, has_bias| Linear::new(&attention.pp(name), width, width, has_bias);
-        let qkv = [projection("query", true)?, projection("key", false)?, projection("value", true)?];
-        let dense = Linear::new(&scope.pp("attention.output.dense"), width, width, true)?;
-        let norm = |name: &str| LayerNorm::new(&scope.pp(name), width, eps).map(Norm::Layer);
-        let scale = |name: &str| {
-            let is_scaled = config.layer_scale_init_value > 0.0;
-            is_scaled.then(|| LayerScale::new(scope, name, width)).transpose()
-        };
-        let layer = EncoderLayer {
-            norm1: norm("layernorm_before")?,
-            attention: SelfAttention::new(Qkv::Separate(qkv), heads, dense),
-            scale1: scale("lambda_1")?,
-            norm2: norm("layernorm_after")?,
-            mlp: FeedForward::Plain(Mlp::with_biases(Linear::new, scope, names, sizes, activation)?),
-            scale2: scale("lambda_2")?,
-        };
-        Ok(Self { layer, bias: config.bias(&attention, config.use_relative_position_bias)? })
-    }
-
-    fn forward(
-        &self,
-        hidden_states: &mut Matrix,
-        shared: Option<&PositionBias>,
-        cx: &mut Context<'_>,
-    ) -> Result<(), ForwardError> {
-        let own = self.bias.as_ref().map(|bias| bias.read(cx)).transpose()?;
-        let bias = PositionBias::sum(own, shared);
-        self.layer.forward(hidden_states, bias.as_ref().map_or(Positions::Embedded, Positions::Biased), cx)
-    }
+/// Builds `BeitLayer`.
+fn layer(scope: &Scope, config: &BeitConfig) -> Result<EncoderBlock, ForwardError> {
+    let (width, attention) = (config.encoder.hidden_size, scope.pp("attention.attention"));
+    let projection = |name: &str, has_bias| Linear::new(&attention.pp(name), width, width, has_bias);
+    let qkv = [projection("query", true)?, projection("key", false)?, projection("value", true)?];
+    let dense = Linear::new(&scope.pp("attention.output.dense"), width, width, true)?;
+    let scale = |name: &str| {
+        let is_scaled = config.layer_scale_init_value > 0.0;
+        is_scaled.then(|| LayerScale::new(scope, name, width)).transpose()
+    };
+    let attention = SelfAttention::new(Qkv::Separate(qkv), config.encoder.heads()?, dense);
+    let names = ["intermediate.dense", "output.dense"];
+    let mlp = config.encoder.mlp(scope, names, config.intermediate_size)?;
+    let (norms, scales) = (["layernorm_before", "layernorm_after"], [scale("lambda_1")?, scale("lambda_2")?]);
+    config.encoder.block(scope, norms, attention, mlp, scales)
 }

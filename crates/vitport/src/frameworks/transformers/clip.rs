@@ -4,11 +4,11 @@
 use serde::Deserialize;
 
 use super::super::build;
-use super::activations::activation;
+use super::encoder::{self, EncoderConfig};
 use super::{Task, TwoClasses, exported_defaults};
 use crate::nn::{
-    Context, Conv2d, Forward, ForwardError, Grid, Heads, LayerNorm, Linear, Matrix, Mlp, Outputs, Parameter,
-    Pixels, Qkv, Scope, SelfAttention, Window, outputs_of_head, prepend,
+    Context, EncoderBlock, Forward, ForwardError, LayerNorm, Linear, Matrix, Outputs, Parameter, PatchEmbed,
+    Pixels, Positions, Scope, outputs_of_head, prepend,
 };
 
 /// Declares the definition.
@@ -35,61 +35,40 @@ pub const DEFINITION: TwoClasses = TwoClasses {
 /// Holds the keys of `config.json` that the forward pass depends on.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 struct CLIPVisionConfig {
-    hidden_size: usize,
+    #[serde(flatten)]
+    encoder: EncoderConfig,
     intermediate_size: usize,
     projection_dim: usize,
-    num_hidden_layers: usize,
-    num_attention_heads: usize,
-    num_channels: usize,
-    image_size: usize,
-    patch_size: usize,
-    hidden_act: String,
-    layer_norm_eps: f64,
 }
 
 /// Stands for `CLIPVisionTransformer`, and the projection after it.
 struct CLIPVisionTransformer {
-    input: [usize; 3],
     class_embedding: Parameter,
-    patch_embedding: Conv2d,
+    patch_embedding: PatchEmbed,
     position_embedding: Parameter,
     pre_layernorm: LayerNorm,
-    layers: Vec<CLIPEncoderLayer>,
+    layers: Vec<EncoderBlock>,
     post_layernorm: LayerNorm,
     visual_projection: Option<Linear>,
 }
 
 impl CLIPVisionTransformer {
     fn new(root: &Scope, config: &CLIPVisionConfig, has_projection: bool) -> Result<Self, ForwardError> {
-        let CLIPVisionConfig { hidden_size: width, num_attention_heads: heads, .. } = *config;
-        let CLIPVisionConfig { num_channels, image_size, patch_size: patch, layer_norm_eps: eps, .. } =
-            *config;
-        if heads == 0 || !width.is_multiple_of(heads) {
-            let detail = format!("hidden_size {width} is not a multiple of num_attention_heads {heads}");
-            return Err(ForwardError::config(detail));
-        }
+        let EncoderConfig { hidden_size: width, num_hidden_layers: depth, .. } = config.encoder;
+        config.encoder.heads()?;
+        config.encoder.edges()?;
         let scope = root.pp("vision_model");
         let embeddings = scope.pp("embeddings");
-        let window = Window::patches((patch, patch));
-        let (rows, columns) = window.output_size(image_size, image_size).unwrap_or((0, 0));
-        let positions = rows.saturating_mul(columns).saturating_add(1);
+        let patches = config.encoder.patches(&embeddings.pp("patch_embedding"), false)?;
+        let positions = patches.count().saturating_add(1);
         Ok(Self {
-            input: [num_channels, image_size, image_size],
             class_embedding: embeddings.parameter("class_embedding", &[width])?,
-            patch_embedding: Conv2d::new(
-                &embeddings.pp("patch_embedding"),
-                num_channels,
-                width,
-                window,
-                false,
-            )?,
+            patch_embedding: patches,
             position_embedding: embeddings.parameter("position_embedding.weight", &[positions, width])?,
             // transformers spells it so.
-            pre_layernorm: LayerNorm::new(&scope.pp("pre_layrnorm"), width, eps)?,
-            layers: scope.list("encoder.layers", config.num_hidden_layers, |scope, _| {
-                CLIPEncoderLayer::new(scope, config)
-            })?,
-            post_layernorm: LayerNorm::new(&scope.pp("post_layernorm"), width, eps)?,
+            pre_layernorm: config.encoder.norm(&scope, "pre_layrnorm")?,
+            layers: scope.list("encoder.layers", depth, |scope, _| layer(scope, config))?,
+            post_layernorm: config.encoder.norm(&scope, "post_layernorm")?,
             visual_projection: has_projection
                 .then(|| Linear::new(&root.pp("visual_projection"), width, config.projection_dim, false))
                 .transpose()?,
@@ -97,63 +76,26 @@ impl CLIPVisionTransformer {
     }
 }
 
+/// Builds `CLIPEncoderLayer`.
+fn layer(scope: &Scope, config: &CLIPVisionConfig) -> Result<EncoderBlock, ForwardError> {
+    let names = ["q_proj", "k_proj", "v_proj", "out_proj"];
+    let attention = config.encoder.attention(&scope.pp("self_attn"), names, [true; 2])?;
+    let mlp = config.encoder.mlp(scope, ["mlp.fc1", "mlp.fc2"], config.intermediate_size)?;
+    config.encoder.block(scope, ["layer_norm1", "layer_norm2"], attention, mlp, [None, None])
+}
+
 impl Forward for CLIPVisionTransformer {
     fn forward(&self, pixels: &Pixels, cx: &mut Context<'_>) -> Result<Outputs, ForwardError> {
-        let grid = Grid::of_pixels(pixels.values(), pixels.shape(), self.input)?;
-        let patches = self.patch_embedding.forward(grid, cx)?.tokens;
+        let patches = self.patch_embedding.forward(pixels, cx)?;
         let mut embeddings = prepend(&self.class_embedding.read(cx.weights())?, patches, cx)?;
         embeddings.add_values(&self.position_embedding.read(cx.weights())?)?;
         let mut hidden_states = self.pre_layernorm.forward(&embeddings, cx)?;
         cx.recycle(embeddings);
         cx.trace("pre_layrnorm", &hidden_states);
-        for (index, layer) in self.layers.iter().enumerate() {
-            layer.forward(&mut hidden_states, cx)?;
-            cx.trace(&format!("encoder.layers.{index}"), &hidden_states);
-        }
+        encoder::run(&self.layers, "encoder.layers", Positions::Embedded, &mut hidden_states, cx)?;
         let token = hidden_states.row(0).unwrap_or_default().to_vec();
         let token = Matrix::from_values(1, hidden_states.columns(), token)?;
         let pooled = self.post_layernorm.forward(&token, cx)?;
         outputs_of_head(["pooler_output", "image_embeds"], &pooled, self.visual_projection.as_ref(), cx)
-    }
-}
-
-/// Stands for `CLIPEncoderLayer`.
-struct CLIPEncoderLayer {
-    layer_norm1: LayerNorm,
-    self_attn: SelfAttention,
-    layer_norm2: LayerNorm,
-    mlp: Mlp,
-}
-
-impl CLIPEncoderLayer {
-    fn new(scope: &Scope, config: &CLIPVisionConfig) -> Result<Self, ForwardError> {
-        let CLIPVisionConfig { hidden_size: width, intermediate_size, layer_norm_eps: eps, .. } = *config;
-        let sizes = [width, intermediate_size, width];
-        let activation = activation("hidden_act", &config.hidden_act)?;
-        let projection = |name: &str| Linear::new(&scope.pp("self_attn").pp(name), width, width, true);
-        Ok(Self {
-            layer_norm1: LayerNorm::new(&scope.pp("layer_norm1"), width, eps)?,
-            self_attn: SelfAttention::new(
-                Qkv::Separate([projection("q_proj")?, projection("k_proj")?, projection("v_proj")?]),
-                Heads::of_width(config.num_attention_heads, width),
-                projection("out_proj")?,
-            ),
-            layer_norm2: LayerNorm::new(&scope.pp("layer_norm2"), width, eps)?,
-            mlp: Mlp::with_biases(Linear::new, scope, ["mlp.fc1", "mlp.fc2"], sizes, activation)?,
-        })
-    }
-
-    fn forward(&self, hidden_states: &mut Matrix, cx: &mut Context<'_>) -> Result<(), ForwardError> {
-        let normalized = self.layer_norm1.forward(hidden_states, cx)?;
-        let attended = self.self_attn.forward(&normalized, cx)?;
-        cx.recycle(normalized);
-        hidden_states.add(&attended)?;
-        cx.recycle(attended);
-        let normalized = self.layer_norm2.forward(hidden_states, cx)?;
-        let output = self.mlp.forward(&normalized, cx)?;
-        cx.recycle(normalized);
-        hidden_states.add(&output)?;
-        cx.recycle(output);
-        Ok(())
     }
 }

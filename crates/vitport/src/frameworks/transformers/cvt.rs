@@ -9,7 +9,7 @@ use super::super::{Definition, build, of_stage};
 use super::{ExactCode, Labels, TargetDefinition, exported_defaults, first_architecture, with_defaults};
 use crate::nn::{
     Activation, Attention, BatchNorm2d, Context, Conv2d, FeatureMap, Forward, ForwardError, Grid, GridLayout,
-    Heads, LayerNorm, Linear, Matrix, Mlp, Network, Outputs, Parameter, Pixels, Scope, Window, prepend,
+    Heads, LayerNorm, Linear, Matrix, Mlp, Network, Norm, Outputs, Parameter, Pixels, Scope, Window, prepend,
 };
 
 /// Is the default of `torch.nn.LayerNorm`, which every normalisation of the class is built with.
@@ -228,10 +228,10 @@ impl CvtStage {
 
 /// Stands for `CvtLayer`.
 struct CvtLayer {
-    layernorm_before: LayerNorm,
+    layernorm_before: Norm,
     projections: [ConvProjection; 3],
     attention: Attention,
-    layernorm_after: LayerNorm,
+    layernorm_after: Norm,
     mlp: Mlp,
     with_cls_token: bool,
 }
@@ -287,15 +287,16 @@ impl CvtLayer {
         // `self.scale = embed_dim**-0.5`: of the whole width.
         let heads = Heads { count: heads, dim: width / heads, scale: 1.0 / (width as f32).sqrt() };
         let dense = Linear::new(&scope.pp("attention.output.dense"), width, width, true)?;
+        let norm = |name: &str| LayerNorm::new(&scope.pp(name), width, LAYER_NORM_EPS).map(Norm::Layer);
         Ok(Self {
-            layernorm_before: LayerNorm::new(&scope.pp("layernorm_before"), width, LAYER_NORM_EPS)?,
+            layernorm_before: norm("layernorm_before")?,
             projections: [
                 projection("query", stride_q, padding_q)?,
                 projection("key", stride_kv, padding_kv)?,
                 projection("value", stride_kv, padding_kv)?,
             ],
             attention: Attention::new(heads, dense),
-            layernorm_after: LayerNorm::new(&scope.pp("layernorm_after"), width, LAYER_NORM_EPS)?,
+            layernorm_after: norm("layernorm_after")?,
             mlp: Mlp::new(
                 Linear::new(&scope.pp("intermediate.dense"), width, intermediate, true)?,
                 Activation::Gelu,
@@ -311,23 +312,13 @@ impl CvtLayer {
         size: (usize, usize),
         cx: &mut Context<'_>,
     ) -> Result<(), ForwardError> {
-        let normalized = self.layernorm_before.forward(hidden_state, cx)?;
-        let [query, key, value] = &self.projections;
-        let (query, key, value) = (
-            self.project(query, &normalized, size, cx)?,
-            self.project(key, &normalized, size, cx)?,
-            self.project(value, &normalized, size, cx)?,
-        );
-        cx.recycle(normalized);
-        let attended = self.attention.forward(query, key, value, cx)?;
-        hidden_state.add(&attended)?;
-        cx.recycle(attended);
-        let normalized = self.layernorm_after.forward(hidden_state, cx)?;
-        let output = self.mlp.forward(&normalized, cx)?;
-        cx.recycle(normalized);
-        hidden_state.add(&output)?;
-        cx.recycle(output);
-        Ok(())
+        self.layernorm_before.add_branch(hidden_state, None, cx, |x, cx| {
+            let [query, key, value] = &self.projections;
+            let (query, key) = (self.project(query, x, size, cx)?, self.project(key, x, size, cx)?);
+            let value = self.project(value, x, size, cx)?;
+            self.attention.forward(query, key, value, cx)
+        })?;
+        self.layernorm_after.add_branch(hidden_state, None, cx, |x, cx| self.mlp.forward(x, cx))
     }
 
     /// Applies `CvtSelfAttentionConvProjection` to all tokens but the class token, which stays as it is.

@@ -4,11 +4,12 @@
 use serde_json::{Map, Value};
 
 use super::super::build;
-use super::vit::{Pooler, ViTConfig, ViTLayer};
+use super::encoder;
+use super::vit::{Pooler, ViTConfig, layers};
 use super::{Task, TwoClasses, exported_defaults};
 use crate::nn::{
-    Context, Conv2d, Forward, ForwardError, Grid, LayerNorm, Linear, Outputs, Parameter, Pixels, Scope,
-    Window, prepend, token,
+    Context, EncoderBlock, Forward, ForwardError, LayerNorm, Linear, Outputs, Parameter, PatchEmbed, Pixels,
+    Positions, Scope, prepend, token,
 };
 
 /// Declares the definition.
@@ -33,9 +34,8 @@ fn defaults(config: &Map<String, Value>) -> Map<String, Value> {
 }
 
 struct DeiTModel {
-    input: [usize; 3],
     embeddings: DeiTEmbeddings,
-    layers: Vec<ViTLayer>,
+    layers: Vec<EncoderBlock>,
     layernorm: LayerNorm,
     head: Head,
 }
@@ -53,32 +53,26 @@ struct DeiTEmbeddings {
     cls_token: Parameter,
     distillation_token: Parameter,
     position_embeddings: Parameter,
-    projection: Conv2d,
+    patches: PatchEmbed,
 }
 
 impl DeiTModel {
     fn new(root: &Scope, config: &ViTConfig, has_classifiers: bool) -> Result<Self, ForwardError> {
-        config.check()?;
-        let (width, channels) = (config.hidden_size, config.num_channels);
+        let width = config.encoder.hidden_size;
         let scope = if has_classifiers { root.pp("deit") } else { root.clone() };
         let embeddings = scope.pp("embeddings");
-        let window = Window::patches(config.patch_size.sides());
-        let (height, wide) = config.image_size.sides();
-        let (rows, columns) = window.output_size(height, wide).unwrap_or((0, 0));
-        let positions = rows.saturating_mul(columns).saturating_add(2);
-        let projection = embeddings.pp("patch_embeddings.projection");
+        let patches = config.encoder.patches(&embeddings.pp("patch_embeddings.projection"), true)?;
+        let positions = patches.count().saturating_add(2);
         let classifier = |name: &str| Linear::new(&root.pp(name), width, config.labels.count(), true);
         Ok(Self {
-            input: [channels, height, wide],
             embeddings: DeiTEmbeddings {
                 cls_token: embeddings.parameter("cls_token", &[1, 1, width])?,
                 distillation_token: embeddings.parameter("distillation_token", &[1, 1, width])?,
                 position_embeddings: embeddings.parameter("position_embeddings", &[1, positions, width])?,
-                projection: Conv2d::new(&projection, channels, width, window, true)?,
+                patches,
             },
-            layers: scope
-                .list("encoder.layer", config.num_hidden_layers, |scope, _| ViTLayer::new(scope, config))?,
-            layernorm: LayerNorm::new(&scope.pp("layernorm"), width, config.layer_norm_eps)?,
+            layers: layers(&scope, config)?,
+            layernorm: config.encoder.norm(&scope, "layernorm")?,
             head: if has_classifiers {
                 Head::Classifiers([classifier("cls_classifier")?, classifier("distillation_classifier")?])
             } else {
@@ -90,17 +84,13 @@ impl DeiTModel {
 
 impl Forward for DeiTModel {
     fn forward(&self, pixels: &Pixels, cx: &mut Context<'_>) -> Result<Outputs, ForwardError> {
-        let grid = Grid::of_pixels(pixels.values(), pixels.shape(), self.input)?;
-        let patches = self.embeddings.projection.forward(grid, cx)?.tokens;
+        let patches = self.embeddings.patches.forward(pixels, cx)?;
         let tokens = [&self.embeddings.cls_token, &self.embeddings.distillation_token];
         let [cls_token, distillation_token] = tokens.map(|token| token.read(cx.weights()));
         let mut hidden_states = prepend(&[cls_token?, distillation_token?].concat(), patches, cx)?;
         hidden_states.add_values(&self.embeddings.position_embeddings.read(cx.weights())?)?;
         cx.trace("embeddings", &hidden_states);
-        for (index, layer) in self.layers.iter().enumerate() {
-            layer.forward(&mut hidden_states, cx)?;
-            cx.trace(&format!("encoder.layer.{index}"), &hidden_states);
-        }
+        encoder::run(&self.layers, "encoder.layer", Positions::Embedded, &mut hidden_states, cx)?;
         let sequence = self.layernorm.forward(&hidden_states, cx)?;
         cx.trace("layernorm", &sequence);
         let (cls_token, distillation_token) = (token(&sequence, 0)?, token(&sequence, 1)?);

@@ -5,12 +5,11 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::super::build;
-use super::activations::activation;
-use super::encoder::{EncoderLayer, FeedForward, Norm, Patches, attention, heads, run};
-use super::{ImageSize, Labels, Task, TwoClasses, exported_defaults};
+use super::encoder::{DinoMlpConfig, EncoderConfig, run};
+use super::{Labels, Task, TwoClasses, exported_defaults};
 use crate::nn::{
-    Activation, Context, Forward, ForwardError, Gate, GatedMlp, Heads, LayerNorm, LayerScale, Linear, Matrix,
-    Mlp, Network, Outputs, Parameter, Pixels, Scope, mean_of_rows, prepend, token, without_leading,
+    Context, EncoderBlock, Forward, ForwardError, LayerNorm, LayerScale, Linear, Matrix, Network, Outputs,
+    Parameter, PatchEmbed, Pixels, Positions, Scope, mean_of_rows, prepend, token, without_leading,
 };
 
 /// Declares the definition.
@@ -40,7 +39,7 @@ pub(super) fn build_with(
         let registers = if has_registers { config.num_register_tokens } else { None };
         let scope = if has_classifier { root.pp(prefix) } else { root.clone() };
         let classifier = || {
-            let inputs = config.hidden_size.saturating_mul(2);
+            let inputs = config.encoder.hidden_size.saturating_mul(2);
             Linear::new(&root.pp("classifier"), inputs, config.labels.count(), true)
         };
         Dinov2Model::new(&scope, config, registers, has_classifier.then(classifier).transpose()?)
@@ -50,17 +49,11 @@ pub(super) fn build_with(
 /// Holds the keys of `config.json` that the forward pass depends on.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 struct Dinov2Config {
-    hidden_size: usize,
-    num_hidden_layers: usize,
-    num_attention_heads: usize,
-    mlp_ratio: f64,
-    hidden_act: String,
-    layer_norm_eps: f64,
-    image_size: ImageSize,
-    patch_size: ImageSize,
-    num_channels: usize,
+    #[serde(flatten)]
+    encoder: EncoderConfig,
+    #[serde(flatten)]
+    mlp: DinoMlpConfig,
     qkv_bias: bool,
-    use_swiglu_ffn: bool,
     /// Is read by the class without registers only; the other always has the token.
     use_mask_token: Option<bool>,
     num_register_tokens: Option<usize>,
@@ -70,7 +63,7 @@ struct Dinov2Config {
 
 struct Dinov2Model {
     embeddings: Dinov2Embeddings,
-    layers: Vec<EncoderLayer>,
+    layers: Vec<EncoderBlock>,
     layernorm: LayerNorm,
     /// Counts the tokens before the patches.
     leading: usize,
@@ -82,23 +75,18 @@ struct Dinov2Embeddings {
     cls_token: Parameter,
     register_tokens: Option<Parameter>,
     position_embeddings: Parameter,
-    patches: Patches,
+    patches: PatchEmbed,
 }
 
 impl Dinov2Embeddings {
     fn new(scope: &Scope, config: &Dinov2Config, registers: Option<usize>) -> Result<Self, ForwardError> {
-        let width = config.hidden_size;
+        let width = config.encoder.hidden_size;
         if registers.is_some() || config.use_mask_token != Some(false) {
             // It is read in pretraining only, but the class has it.
             scope.parameter("mask_token", &[1, width])?;
         }
-        let patches = Patches::new(
-            &scope.pp("patch_embeddings.projection"),
-            (config.num_channels, width),
-            config.image_size.sides(),
-            config.patch_size.sides(),
-        )?;
-        let positions = patches.count.saturating_add(1);
+        let patches = config.encoder.patches(&scope.pp("patch_embeddings.projection"), true)?;
+        let positions = patches.count().saturating_add(1);
         Ok(Self {
             cls_token: scope.parameter("cls_token", &[1, 1, width])?,
             register_tokens: registers
@@ -131,19 +119,13 @@ impl Dinov2Model {
         registers: Option<usize>,
         classifier: Option<Linear>,
     ) -> Result<Self, ForwardError> {
-        let Dinov2Config { hidden_size: width, layer_norm_eps: eps, .. } = *config;
-        let heads = heads(width, config.num_attention_heads)?;
-        let (height, wide) = config.image_size.sides();
-        let (patch_height, patch_width) = config.patch_size.sides();
-        if height != wide || patch_height != patch_width {
-            let detail = "image_size and patch_size must be those of squares, or positions are interpolated";
-            return Err(ForwardError::config(detail.to_owned()));
-        }
+        config.encoder.heads()?;
+        config.encoder.check_squares("or positions are interpolated")?;
+        let depth = config.encoder.num_hidden_layers;
         Ok(Self {
             embeddings: Dinov2Embeddings::new(&scope.pp("embeddings"), config, registers)?,
-            layers: scope
-                .list("encoder.layer", config.num_hidden_layers, |scope, _| layer(scope, config, heads))?,
-            layernorm: LayerNorm::new(&scope.pp("layernorm"), width, eps)?,
+            layers: scope.list("encoder.layer", depth, |scope, _| layer(scope, config))?,
+            layernorm: config.encoder.norm(scope, "layernorm")?,
             leading: registers.unwrap_or(0).saturating_add(1),
             classifier,
         })
@@ -154,7 +136,7 @@ impl Forward for Dinov2Model {
     fn forward(&self, pixels: &Pixels, cx: &mut Context<'_>) -> Result<Outputs, ForwardError> {
         let mut hidden_states = self.embeddings.forward(pixels, cx)?;
         cx.trace("embeddings", &hidden_states);
-        run(&self.layers, "encoder.layer", &mut hidden_states, cx)?;
+        run(&self.layers, "encoder.layer", Positions::Embedded, &mut hidden_states, cx)?;
         let sequence = self.layernorm.forward(&hidden_states, cx)?;
         cx.trace("layernorm", &sequence);
         let pooled = token(&sequence, 0)?;
@@ -175,34 +157,12 @@ impl Forward for Dinov2Model {
 }
 
 /// Builds `Dinov2Layer`.
-fn layer(scope: &Scope, config: &Dinov2Config, heads: Heads) -> Result<EncoderLayer, ForwardError> {
-    let Dinov2Config { hidden_size: width, layer_norm_eps: eps, qkv_bias, .. } = *config;
-    let norm = |name: &str| LayerNorm::new(&scope.pp(name), width, eps).map(Norm::Layer);
-    let scale = |name: &str| LayerScale::new(scope, name, width).map(Some);
+fn layer(scope: &Scope, config: &Dinov2Config) -> Result<EncoderBlock, ForwardError> {
+    let scale = |name: &str| LayerScale::new(scope, name, config.encoder.hidden_size).map(Some);
     let names = ["attention.query", "attention.key", "attention.value", "output.dense"];
-    Ok(EncoderLayer {
-        norm1: norm("norm1")?,
-        attention: attention(&scope.pp("attention"), names, (width, heads), [qkv_bias, true])?,
-        scale1: scale("layer_scale1.lambda1")?,
-        norm2: norm("norm2")?,
-        mlp: mlp(&scope.pp("mlp"), config)?,
-        scale2: scale("layer_scale2.lambda1")?,
-    })
-}
-
-/// Builds `Dinov2MLP` or `Dinov2SwiGLUFFN`.
-fn mlp(scope: &Scope, config: &Dinov2Config) -> Result<FeedForward, ForwardError> {
-    let width = config.hidden_size;
-    // `int(hidden_size * mlp_ratio)`; the cast saturates.
-    let hidden = (width as f64 * config.mlp_ratio) as usize;
-    if !config.use_swiglu_ffn {
-        let activation = activation("hidden_act", &config.hidden_act)?;
-        let (names, sizes) = (["fc1", "fc2"], [width, hidden, width]);
-        return Ok(FeedForward::Plain(Mlp::with_biases(Linear::new, scope, names, sizes, activation)?));
-    }
-    // `(int(hidden * 2 / 3) + 7) // 8 * 8`
-    let hidden = ((hidden as f64 * 2.0 / 3.0) as usize).div_ceil(8).saturating_mul(8);
-    let gate = Linear::new(&scope.pp("weights_in"), width, hidden.saturating_mul(2), true)?;
-    let out = Linear::new(&scope.pp("weights_out"), hidden, width, true)?;
-    Ok(FeedForward::Gated(GatedMlp::new(Gate::Packed(gate), Activation::Silu, out)))
+    let attention = config.encoder.attention(&scope.pp("attention"), names, [config.qkv_bias, true])?;
+    let (plain, gated) = (["fc1", "fc2"], ["weights_in", "weights_out"]);
+    let mlp = config.mlp.feed_forward(&scope.pp("mlp"), &config.encoder, plain, gated)?;
+    let scales = [scale("layer_scale1.lambda1")?, scale("layer_scale2.lambda1")?];
+    config.encoder.block(scope, ["norm1", "norm2"], attention, mlp, scales)
 }

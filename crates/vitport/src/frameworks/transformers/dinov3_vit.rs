@@ -5,11 +5,12 @@ use serde::Deserialize;
 
 use super::super::build;
 use super::activations::activation;
-use super::encoder::{EncoderLayer, FeedForward, Norm, Patches, heads};
+use super::encoder::{EncoderConfig, run};
 use super::{OneClass, Task, exported_defaults};
 use crate::nn::{
-    Context, Forward, ForwardError, Gate, GatedMlp, Heads, LayerNorm, LayerScale, Linear, Mlp, Outputs,
-    Parameter, Pixels, Positions, Qkv, Rotation, Scope, SelfAttention, Window, prepend, token,
+    Context, EncoderBlock, FeedForward, Forward, ForwardError, Gate, GatedMlp, Heads, LayerNorm, LayerScale,
+    Linear, Mlp, Outputs, Parameter, PatchEmbed, Pixels, Positions, Qkv, Rotation, Scope, SelfAttention,
+    Window, prepend, token,
 };
 
 /// Declares the definition.
@@ -33,16 +34,10 @@ pub const DEFINITION: OneClass = OneClass {
 /// Holds the keys of `config.json` that the forward pass depends on.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 struct DINOv3ViTConfig {
-    hidden_size: usize,
+    #[serde(flatten)]
+    encoder: EncoderConfig,
     intermediate_size: usize,
-    num_hidden_layers: usize,
-    num_attention_heads: usize,
     num_register_tokens: usize,
-    num_channels: usize,
-    image_size: usize,
-    patch_size: usize,
-    hidden_act: String,
-    layer_norm_eps: f64,
     rope_theta: f64,
     query_bias: bool,
     key_bias: bool,
@@ -53,32 +48,32 @@ struct DINOv3ViTConfig {
 }
 
 struct DINOv3ViTModel {
-    patches: Patches,
+    patches: PatchEmbed,
     cls_token: Parameter,
     register_tokens: Parameter,
     rotation: Rotation,
-    layers: Vec<EncoderLayer>,
+    layers: Vec<EncoderBlock>,
     norm: LayerNorm,
 }
 
 impl DINOv3ViTModel {
     fn new(root: &Scope, config: &DINOv3ViTConfig) -> Result<Self, ForwardError> {
-        let DINOv3ViTConfig { hidden_size: width, num_channels, image_size, patch_size: patch, .. } = *config;
-        let heads = heads(width, config.num_attention_heads)?;
+        let EncoderConfig { hidden_size: width, num_hidden_layers: depth, .. } = config.encoder;
+        let heads = config.encoder.heads()?;
+        let (image, patch) = config.encoder.edges()?;
         let embeddings = root.pp("embeddings");
         // It is read in pretraining only, but the class has it.
         embeddings.parameter("mask_token", &[1, 1, width])?;
-        let sizes = ((num_channels, width), (image_size, image_size), (patch, patch));
-        let patches = Patches::new(&embeddings.pp("patch_embeddings"), sizes.0, sizes.1, sizes.2)?;
-        let grid = Window::patches(sizes.2).output_size(image_size, image_size).unwrap_or((0, 0));
+        let patches = config.encoder.patches(&embeddings.pp("patch_embeddings"), true)?;
+        let grid = Window::patches((patch, patch)).output_size(image, image).unwrap_or((0, 0));
         Ok(Self {
             patches,
             cls_token: embeddings.parameter("cls_token", &[1, 1, width])?,
             register_tokens: embeddings
                 .parameter("register_tokens", &[1, config.num_register_tokens, width])?,
             rotation: Rotation::of_centers(grid, heads.dim, config.rope_theta)?,
-            layers: root.list("layer", config.num_hidden_layers, |scope, _| layer(scope, config, heads))?,
-            norm: LayerNorm::new(&root.pp("norm"), width, config.layer_norm_eps)?,
+            layers: root.list("layer", depth, |scope, _| layer(scope, config, heads))?,
+            norm: config.encoder.norm(root, "norm")?,
         })
     }
 }
@@ -90,10 +85,7 @@ impl Forward for DINOv3ViTModel {
         let leading = [cls_token, self.register_tokens.read(cx.weights())?].concat();
         let mut hidden_states = prepend(&leading, patches, cx)?;
         cx.trace("embeddings", &hidden_states);
-        for (index, layer) in self.layers.iter().enumerate() {
-            layer.forward(&mut hidden_states, Positions::Rotated(&self.rotation), cx)?;
-            cx.trace(&format!("layer.{index}"), &hidden_states);
-        }
+        run(&self.layers, "layer", Positions::Rotated(&self.rotation), &mut hidden_states, cx)?;
         let sequence = self.norm.forward(&hidden_states, cx)?;
         cx.trace("norm", &sequence);
         let mut outputs = Outputs::new();
@@ -103,9 +95,10 @@ impl Forward for DINOv3ViTModel {
 }
 
 /// Builds `DINOv3ViTLayer`.
-fn layer(scope: &Scope, config: &DINOv3ViTConfig, heads: Heads) -> Result<EncoderLayer, ForwardError> {
-    let DINOv3ViTConfig { hidden_size: width, intermediate_size: hidden, mlp_bias, .. } = *config;
-    let activation = activation("hidden_act", &config.hidden_act)?;
+fn layer(scope: &Scope, config: &DINOv3ViTConfig, heads: Heads) -> Result<EncoderBlock, ForwardError> {
+    let DINOv3ViTConfig { intermediate_size: hidden, mlp_bias, .. } = *config;
+    let width = config.encoder.hidden_size;
+    let activation = activation("hidden_act", &config.encoder.hidden_act)?;
     let linear = |name: &str, inputs, outputs, bias| Linear::new(&scope.pp(name), inputs, outputs, bias);
     let qkv = [
         linear("attention.q_proj", width, width, config.query_bias)?,
@@ -115,19 +108,14 @@ fn layer(scope: &Scope, config: &DINOv3ViTConfig, heads: Heads) -> Result<Encode
     let proj = linear("attention.o_proj", width, width, config.proj_bias)?;
     let up = linear("mlp.up_proj", width, hidden, mlp_bias)?;
     let down = linear("mlp.down_proj", hidden, width, mlp_bias)?;
-    let norm = |name: &str| LayerNorm::new(&scope.pp(name), width, config.layer_norm_eps).map(Norm::Layer);
     let scale = |name: &str| LayerScale::new(scope, name, width).map(Some);
-    Ok(EncoderLayer {
-        norm1: norm("norm1")?,
-        attention: SelfAttention::new(Qkv::Separate(qkv), heads, proj),
-        scale1: scale("layer_scale1.lambda1")?,
-        norm2: norm("norm2")?,
-        mlp: if config.use_gated_mlp {
-            let gate = linear("mlp.gate_proj", width, hidden, mlp_bias)?;
-            FeedForward::Gated(GatedMlp::new(Gate::Separate([gate, up]), activation, down))
-        } else {
-            FeedForward::Plain(Mlp::new(up, activation, down))
-        },
-        scale2: scale("layer_scale2.lambda1")?,
-    })
+    let attention = SelfAttention::new(Qkv::Separate(qkv), heads, proj);
+    let mlp = if config.use_gated_mlp {
+        let gate = linear("mlp.gate_proj", width, hidden, mlp_bias)?;
+        FeedForward::Gated(GatedMlp::new(Gate::Separate([gate, up]), activation, down))
+    } else {
+        FeedForward::Plain(Mlp::new(up, activation, down))
+    };
+    let scales = [scale("layer_scale1.lambda1")?, scale("layer_scale2.lambda1")?];
+    config.encoder.block(scope, ["norm1", "norm2"], attention, mlp, scales)
 }

@@ -1,73 +1,161 @@
-//! What many of transformers' encoders share: pre-norm layers, whose modules only differ in kind and name, and the sizes of their
-//! attention and positions.
+//! What many of transformers' encoders share: the keys of their configs, and the modules that are made of these under names of
+//! each class's own.
 
+use serde::Deserialize;
+
+use super::ImageSize;
+use super::activations::activation;
 use crate::nn::{
-    Context, Conv2d, ForwardError, GatedMlp, Grid, Heads, LayerNorm, LayerScale, Linear, Matrix, Mlp, Pixels,
-    Positions, Qkv, RmsNorm, Scope, SelfAttention, Window,
+    Activation, Context, EncoderBlock, FeedForward, ForwardError, Gate, GatedMlp, Heads, LayerNorm,
+    LayerScale, Linear, Matrix, Mlp, Norm, PatchEmbed, Positions, Qkv, Scope, SelfAttention,
 };
 
-/// Stands for `nn.LayerNorm` or one of the classes' own `RMSNorm`.
-pub(super) enum Norm {
-    Layer(LayerNorm),
-    Rms(RmsNorm),
+/// Holds the keys of `config.json` that most encoders have.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub(super) struct EncoderConfig {
+    pub(super) hidden_size: usize,
+    pub(super) num_hidden_layers: usize,
+    pub(super) num_attention_heads: usize,
+    pub(super) hidden_act: String,
+    pub(super) layer_norm_eps: f64,
+    pub(super) image_size: ImageSize,
+    pub(super) patch_size: ImageSize,
+    pub(super) num_channels: usize,
 }
 
-impl Norm {
-    pub(super) fn forward(&self, x: &Matrix, cx: &mut Context<'_>) -> Result<Matrix, ForwardError> {
-        match self {
-            Self::Layer(norm) => norm.forward(x, cx),
-            Self::Rms(norm) => norm.forward(x, cx),
+impl EncoderConfig {
+    /// Returns the heads of an attention.
+    pub(super) fn heads(&self) -> Result<Heads, ForwardError> {
+        heads(self.hidden_size, self.num_attention_heads)
+    }
+
+    /// Returns the edges of images and patches, for a class that takes one number for each.
+    pub(super) fn edges(&self) -> Result<(usize, usize), ForwardError> {
+        match (self.image_size, self.patch_size) {
+            (ImageSize::Square(image), ImageSize::Square(patch)) => Ok((image, patch)),
+            _ => Err(ForwardError::config("image_size and patch_size are not single numbers")),
         }
     }
-}
 
-/// Stands for an MLP with or without a gate.
-pub(super) enum FeedForward {
-    Plain(Mlp),
-    Gated(GatedMlp),
-}
+    /// Fails with `reason` unless images and patches are squares.
+    pub(super) fn check_squares(&self, reason: &str) -> Result<(), ForwardError> {
+        let is_square = |size: ImageSize| size.sides().0 == size.sides().1;
+        if is_square(self.image_size) && is_square(self.patch_size) {
+            return Ok(());
+        }
+        Err(ForwardError::config(format!("image_size and patch_size must be those of squares, {reason}")))
+    }
 
-/// Computes x + scale1(attention(norm1(x))), then x + scale2(mlp(norm2(x))).
-pub(super) struct EncoderLayer {
-    pub(super) norm1: Norm,
-    pub(super) attention: SelfAttention,
-    pub(super) scale1: Option<LayerScale>,
-    pub(super) norm2: Norm,
-    pub(super) mlp: FeedForward,
-    pub(super) scale2: Option<LayerScale>,
-}
+    /// Makes the convolution that cuts images into patches.
+    pub(super) fn patches(&self, scope: &Scope, has_bias: bool) -> Result<PatchEmbed, ForwardError> {
+        let (height, width) = self.image_size.sides();
+        let input = [self.num_channels, height, width];
+        PatchEmbed::new(scope, input, self.patch_size.sides(), self.hidden_size, has_bias)
+    }
 
-impl EncoderLayer {
-    /// Runs the layer on tokens that lie at those positions.
-    pub(super) fn forward(
+    /// Makes a norm of tokens.
+    pub(super) fn norm(&self, scope: &Scope, name: &str) -> Result<LayerNorm, ForwardError> {
+        LayerNorm::new(&scope.pp(name), self.hidden_size, self.layer_norm_eps)
+    }
+
+    /// Makes an attention with separate layers of these names for queries, keys and values, and one after it.
+    pub(super) fn attention(
         &self,
-        hidden_states: &mut Matrix,
-        positions: Positions<'_>,
-        cx: &mut Context<'_>,
-    ) -> Result<(), ForwardError> {
-        let normalized = self.norm1.forward(hidden_states, cx)?;
-        let attended = self.attention.forward_at(&normalized, positions, cx)?;
-        cx.recycle(normalized);
-        LayerScale::add(self.scale1.as_ref(), hidden_states, attended, cx)?;
-        let normalized = self.norm2.forward(hidden_states, cx)?;
-        let output = match &self.mlp {
-            FeedForward::Plain(mlp) => mlp.forward(&normalized, cx)?,
-            FeedForward::Gated(mlp) => mlp.forward(&normalized, cx)?,
-        };
-        cx.recycle(normalized);
-        LayerScale::add(self.scale2.as_ref(), hidden_states, output, cx)
+        scope: &Scope,
+        names: [&str; 4],
+        biases: [bool; 2],
+    ) -> Result<SelfAttention, ForwardError> {
+        attention(scope, names, (self.hidden_size, self.heads()?), biases)
+    }
+
+    /// Makes an attention as timm names it: `qkv`, one layer for queries, keys and values, and `proj`.
+    pub(super) fn fused_attention(
+        &self,
+        scope: &Scope,
+        qkv_bias: bool,
+    ) -> Result<SelfAttention, ForwardError> {
+        let (width, heads) = (self.hidden_size, self.heads()?);
+        let qkv = Linear::new(&scope.pp("qkv"), width, width.saturating_mul(3), qkv_bias)?;
+        let proj = Linear::new(&scope.pp("proj"), width, width, true)?;
+        Ok(SelfAttention::new(Qkv::Fused(qkv), heads, proj))
+    }
+
+    /// Makes an MLP whose two layers have these names.
+    pub(super) fn mlp(
+        &self,
+        scope: &Scope,
+        names: [&str; 2],
+        hidden: usize,
+    ) -> Result<FeedForward, ForwardError> {
+        Ok(FeedForward::Plain(self.plain_mlp(scope, names, hidden)?))
+    }
+
+    /// Makes the same, for where there never is a gate.
+    pub(super) fn plain_mlp(
+        &self,
+        scope: &Scope,
+        names: [&str; 2],
+        hidden: usize,
+    ) -> Result<Mlp, ForwardError> {
+        let activation = activation("hidden_act", &self.hidden_act)?;
+        let sizes = [self.hidden_size, hidden, self.hidden_size];
+        Mlp::with_biases(Linear::new, scope, names, sizes, activation)
+    }
+
+    /// Makes a block whose norms have these names.
+    pub(super) fn block(
+        &self,
+        scope: &Scope,
+        [norm1, norm2]: [&str; 2],
+        attention: SelfAttention,
+        mlp: FeedForward,
+        [scale1, scale2]: [Option<LayerScale>; 2],
+    ) -> Result<EncoderBlock, ForwardError> {
+        let norm = |name| self.norm(scope, name).map(Norm::Layer);
+        Ok(EncoderBlock { norm1: norm(norm1)?, attention, scale1, norm2: norm(norm2)?, mlp, scale2 })
     }
 }
 
-/// Runs the layers one after the other, each shown to the observer as `name` and its number.
+/// Holds the keys that decide on the MLPs of DINOv2 and those after it.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub(super) struct DinoMlpConfig {
+    pub(super) mlp_ratio: f64,
+    pub(super) use_swiglu_ffn: bool,
+}
+
+impl DinoMlpConfig {
+    /// Makes `Dinov2MLP` or `Dinov2SwiGLUFFN`, whose two layers have the names of `plain` or `gated`.
+    pub(super) fn feed_forward(
+        &self,
+        scope: &Scope,
+        encoder: &EncoderConfig,
+        plain: [&str; 2],
+        gated: [&str; 2],
+    ) -> Result<FeedForward, ForwardError> {
+        let width = encoder.hidden_size;
+        // `int(hidden_size * mlp_ratio)`; the cast saturates.
+        let hidden = (width as f64 * self.mlp_ratio) as usize;
+        if !self.use_swiglu_ffn {
+            return encoder.mlp(scope, plain, hidden);
+        }
+        // `(int(hidden * 2 / 3) + 7) // 8 * 8`
+        let hidden = ((hidden as f64 * 2.0 / 3.0) as usize).div_ceil(8).saturating_mul(8);
+        let linear = |name: &str, inputs, outputs| Linear::new(&scope.pp(name), inputs, outputs, true);
+        let gate = Gate::Packed(linear(gated[0], width, hidden.saturating_mul(2))?);
+        Ok(FeedForward::Gated(GatedMlp::new(gate, Activation::Silu, linear(gated[1], hidden, width)?)))
+    }
+}
+
+/// Runs the blocks one after the other, each shown to the observer as `name` and its number.
 pub(super) fn run(
-    layers: &[EncoderLayer],
+    blocks: &[EncoderBlock],
     name: &str,
+    positions: Positions<'_>,
     hidden_states: &mut Matrix,
     cx: &mut Context<'_>,
 ) -> Result<(), ForwardError> {
-    for (index, layer) in layers.iter().enumerate() {
-        layer.forward(hidden_states, Positions::Embedded, cx)?;
+    for (index, block) in blocks.iter().enumerate() {
+        block.forward(hidden_states, positions, cx)?;
         cx.trace(&format!("{name}.{index}"), hidden_states);
     }
     Ok(())
@@ -92,45 +180,4 @@ pub(super) fn attention(
     let linear = |name: &str, bias| Linear::new(&scope.pp(name), width, width, bias);
     let qkv = Qkv::Separate([linear(query, qkv_bias)?, linear(key, qkv_bias)?, linear(value, qkv_bias)?]);
     Ok(SelfAttention::new(qkv, heads, linear(out, out_bias)?))
-}
-
-/// Makes an attention as timm names it: `qkv`, one layer for queries, keys and values, and `proj`.
-pub(super) fn fused_attention(
-    scope: &Scope,
-    (width, heads): (usize, Heads),
-    qkv_bias: bool,
-) -> Result<SelfAttention, ForwardError> {
-    let qkv = Linear::new(&scope.pp("qkv"), width, width.saturating_mul(3), qkv_bias)?;
-    Ok(SelfAttention::new(Qkv::Fused(qkv), heads, Linear::new(&scope.pp("proj"), width, width, true)?))
-}
-
-/// Cuts images into patches with a convolution.
-pub(super) struct Patches {
-    input: [usize; 3],
-    projection: Conv2d,
-    /// Counts the patches of an image.
-    pub(super) count: usize,
-}
-
-impl Patches {
-    /// Takes the sizes of image and patches as (height, width).
-    pub(super) fn new(
-        scope: &Scope,
-        (channels, width): (usize, usize),
-        (height, breadth): (usize, usize),
-        patch: (usize, usize),
-    ) -> Result<Self, ForwardError> {
-        let window = Window::patches(patch);
-        let (rows, columns) = window.output_size(height, breadth).unwrap_or((0, 0));
-        Ok(Self {
-            input: [channels, height, breadth],
-            projection: Conv2d::new(scope, channels, width, window, true)?,
-            count: rows.saturating_mul(columns),
-        })
-    }
-
-    pub(super) fn forward(&self, pixels: &Pixels, cx: &mut Context<'_>) -> Result<Matrix, ForwardError> {
-        let grid = Grid::of_pixels(pixels.values(), pixels.shape(), self.input)?;
-        Ok(self.projection.forward(grid, cx)?.tokens)
-    }
 }

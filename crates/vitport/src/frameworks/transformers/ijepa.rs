@@ -4,12 +4,11 @@
 use serde::Deserialize;
 
 use super::super::build;
-use super::activations::activation;
-use super::encoder::{self, EncoderLayer, FeedForward, Norm, Patches};
-use super::{ImageSize, Labels, Task, TwoClasses, exported_defaults};
+use super::encoder::{self, EncoderConfig};
+use super::{Labels, Task, TwoClasses, exported_defaults};
 use crate::nn::{
-    Context, Forward, ForwardError, LayerNorm, Linear, Matrix, Mlp, Outputs, Parameter, Pixels, Scope,
-    mean_of_rows, outputs_of_head,
+    Context, EncoderBlock, Forward, ForwardError, LayerNorm, Linear, Matrix, Outputs, Parameter, PatchEmbed,
+    Pixels, Positions, Scope, mean_of_rows, outputs_of_head,
 };
 
 /// Declares the definition.
@@ -28,45 +27,34 @@ pub const DEFINITION: TwoClasses = TwoClasses {
 /// Holds the keys of `config.json` that the forward pass depends on.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 struct IJepaConfig {
-    hidden_size: usize,
-    num_hidden_layers: usize,
-    num_attention_heads: usize,
+    #[serde(flatten)]
+    encoder: EncoderConfig,
     intermediate_size: usize,
-    hidden_act: String,
-    layer_norm_eps: f64,
-    image_size: ImageSize,
-    patch_size: ImageSize,
-    num_channels: usize,
     qkv_bias: bool,
     #[serde(flatten)]
     labels: Labels,
 }
 
 struct IJepaModel {
-    patch_embeddings: Patches,
+    patch_embeddings: PatchEmbed,
     position_embeddings: Parameter,
-    layers: Vec<EncoderLayer>,
+    layers: Vec<EncoderBlock>,
     layernorm: LayerNorm,
     classifier: Option<Linear>,
 }
 
 impl IJepaModel {
     fn new(root: &Scope, config: &IJepaConfig, has_classifier: bool) -> Result<Self, ForwardError> {
-        let IJepaConfig { hidden_size: width, layer_norm_eps: eps, .. } = *config;
+        let EncoderConfig { hidden_size: width, num_hidden_layers: depth, .. } = config.encoder;
         let scope = if has_classifier { root.pp("ijepa") } else { root.clone() };
         let embeddings = scope.pp("embeddings");
-        let patch_embeddings = Patches::new(
-            &embeddings.pp("patch_embeddings.projection"),
-            (config.num_channels, width),
-            config.image_size.sides(),
-            config.patch_size.sides(),
-        )?;
+        let patch_embeddings = config.encoder.patches(&embeddings.pp("patch_embeddings.projection"), true)?;
         Ok(Self {
             position_embeddings: embeddings
-                .parameter("position_embeddings", &[1, patch_embeddings.count, width])?,
+                .parameter("position_embeddings", &[1, patch_embeddings.count(), width])?,
             patch_embeddings,
-            layers: scope.list("encoder.layer", config.num_hidden_layers, |scope, _| layer(scope, config))?,
-            layernorm: LayerNorm::new(&scope.pp("layernorm"), width, eps)?,
+            layers: scope.list("encoder.layer", depth, |scope, _| layer(scope, config))?,
+            layernorm: config.encoder.norm(&scope, "layernorm")?,
             classifier: has_classifier
                 .then(|| Linear::new(&root.pp("classifier"), width, config.labels.count(), true))
                 .transpose()?,
@@ -75,25 +63,12 @@ impl IJepaModel {
 }
 
 /// Builds `IJepaLayer`.
-fn layer(scope: &Scope, config: &IJepaConfig) -> Result<EncoderLayer, ForwardError> {
-    let IJepaConfig { hidden_size: width, intermediate_size, layer_norm_eps: eps, .. } = *config;
-    let (names, sizes) = (["intermediate.dense", "output.dense"], [width, intermediate_size, width]);
-    let attention = ["attention.query", "attention.key", "attention.value", "output.dense"];
-    let heads = encoder::heads(width, config.num_attention_heads)?;
-    let activation = activation("hidden_act", &config.hidden_act)?;
-    Ok(EncoderLayer {
-        norm1: Norm::Layer(LayerNorm::new(&scope.pp("layernorm_before"), width, eps)?),
-        attention: encoder::attention(
-            &scope.pp("attention"),
-            attention,
-            (width, heads),
-            [config.qkv_bias, true],
-        )?,
-        scale1: None,
-        norm2: Norm::Layer(LayerNorm::new(&scope.pp("layernorm_after"), width, eps)?),
-        mlp: FeedForward::Plain(Mlp::with_biases(Linear::new, scope, names, sizes, activation)?),
-        scale2: None,
-    })
+fn layer(scope: &Scope, config: &IJepaConfig) -> Result<EncoderBlock, ForwardError> {
+    let names = ["attention.query", "attention.key", "attention.value", "output.dense"];
+    let attention = config.encoder.attention(&scope.pp("attention"), names, [config.qkv_bias, true])?;
+    let names = ["intermediate.dense", "output.dense"];
+    let mlp = config.encoder.mlp(scope, names, config.intermediate_size)?;
+    config.encoder.block(scope, ["layernorm_before", "layernorm_after"], attention, mlp, [None, None])
 }
 
 impl Forward for IJepaModel {
@@ -101,7 +76,7 @@ impl Forward for IJepaModel {
         let mut hidden_states = self.patch_embeddings.forward(pixels, cx)?;
         hidden_states.add_values(&self.position_embeddings.read(cx.weights())?)?;
         cx.trace("embeddings", &hidden_states);
-        encoder::run(&self.layers, "encoder.layer", &mut hidden_states, cx)?;
+        encoder::run(&self.layers, "encoder.layer", Positions::Embedded, &mut hidden_states, cx)?;
         let sequence = self.layernorm.forward(&hidden_states, cx)?;
         cx.trace("layernorm", &sequence);
         let pooled = Matrix::from_values(1, sequence.columns(), mean_of_rows(&sequence))?;

@@ -135,7 +135,7 @@ impl ImageSize {
 /// Holds what every config of transformers says of its classes.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 pub(crate) struct Labels {
-    /// Class names by number; their count is the number of classes.
+    /// Holds class names by number; their count is the number of classes.
     #[serde(default)]
     id2label: Option<Map<String, Value>>,
     /// Gives the number of classes where there is no `id2label`.

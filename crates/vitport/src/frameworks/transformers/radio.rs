@@ -4,12 +4,11 @@
 use serde::Deserialize;
 
 use super::super::build;
-use super::activations::activation;
-use super::encoder::{self, EncoderLayer, FeedForward, Norm};
+use super::encoder::{self, EncoderConfig};
 use super::{OneClass, Task, exported_defaults};
 use crate::nn::{
-    Context, Forward, ForwardError, LayerNorm, LayerScale, Linear, Matrix, Mlp, Outputs, Parameter, Pixels,
-    Scope, mean_of_rows, prepend, without_leading,
+    Context, EncoderBlock, Forward, ForwardError, LayerScale, Linear, Matrix, Outputs, Parameter, Pixels,
+    Positions, Scope, mean_of_rows, prepend, without_leading,
 };
 
 /// Declares the definition.
@@ -38,17 +37,11 @@ pub const DEFINITION: OneClass = OneClass {
 /// Holds the keys of `config.json` that the forward pass depends on.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 struct RadioConfig {
-    hidden_size: usize,
-    num_hidden_layers: usize,
-    num_attention_heads: usize,
+    #[serde(flatten)]
+    encoder: EncoderConfig,
     mlp_ratio: f64,
-    hidden_act: String,
-    layer_norm_eps: f64,
     use_swiglu_ffn: bool,
     qkv_bias: bool,
-    num_channels: usize,
-    patch_size: usize,
-    image_size: usize,
     max_img_size: usize,
     num_cls_tokens: usize,
     num_registers: usize,
@@ -68,12 +61,14 @@ struct RadioModel {
     prefix_tokens: Parameter,
     /// Counts them.
     prefix: usize,
-    layers: Vec<EncoderLayer>,
+    layers: Vec<EncoderBlock>,
 }
 
 impl RadioModel {
     fn new(root: &Scope, config: &RadioConfig) -> Result<Self, ForwardError> {
-        let RadioConfig { hidden_size: width, image_size, patch_size, num_channels: channels, .. } = *config;
+        let EncoderConfig { hidden_size: width, num_hidden_layers: depth, num_channels: channels, .. } =
+            config.encoder;
+        let (image_size, patch_size) = config.encoder.edges()?;
         let refusals = [
             (config.use_swiglu_ffn, "use_swiglu_ffn is true, and only the plain MLP can be run"),
             (config.video_temporal_patch_size.is_some(), "videos cannot be run"),
@@ -105,9 +100,7 @@ impl RadioModel {
             pos_embed: generator.parameter("pos_embed", &[1, side.saturating_mul(side), width])?,
             prefix_tokens: generator.parameter("cls_token.token", &[prefix, width])?,
             prefix,
-            layers: root.list("radio_model.model.blocks", config.num_hidden_layers, |scope, _| {
-                layer(scope, config)
-            })?,
+            layers: root.list("radio_model.model.blocks", depth, |scope, _| layer(scope, config))?,
         })
     }
 
@@ -140,26 +133,14 @@ impl RadioModel {
 }
 
 /// Builds `RadioLayer`.
-fn layer(scope: &Scope, config: &RadioConfig) -> Result<EncoderLayer, ForwardError> {
-    let RadioConfig { hidden_size: width, layer_norm_eps: eps, .. } = *config;
-    let sizes = [width, (width as f64 * config.mlp_ratio) as usize, width];
-    let heads = encoder::heads(width, config.num_attention_heads)?;
-    let scale = |name: &str| LayerScale::new(&scope.pp(name), "lambda1", width);
-    let activation = activation("hidden_act", &config.hidden_act)?;
-    Ok(EncoderLayer {
-        norm1: Norm::Layer(LayerNorm::new(&scope.pp("norm1"), width, eps)?),
-        attention: encoder::fused_attention(&scope.pp("attn"), (width, heads), config.qkv_bias)?,
-        scale1: Some(scale("layer_scale1")?),
-        norm2: Norm::Layer(LayerNorm::new(&scope.pp("norm2"), width, eps)?),
-        mlp: FeedForward::Plain(Mlp::with_biases(
-            Linear::new,
-            scope,
-            ["mlp.fc1", "mlp.fc2"],
-            sizes,
-            activation,
-        )?),
-        scale2: Some(scale("layer_scale2")?),
-    })
+fn layer(scope: &Scope, config: &RadioConfig) -> Result<EncoderBlock, ForwardError> {
+    let width = config.encoder.hidden_size;
+    let scale = |name: &str| LayerScale::new(&scope.pp(name), "lambda1", width).map(Some);
+    let attention = config.encoder.fused_attention(&scope.pp("attn"), config.qkv_bias)?;
+    let hidden = (width as f64 * config.mlp_ratio) as usize;
+    let mlp = config.encoder.mlp(scope, ["mlp.fc1", "mlp.fc2"], hidden)?;
+    let scales = [scale("layer_scale1")?, scale("layer_scale2")?];
+    config.encoder.block(scope, ["norm1", "norm2"], attention, mlp, scales)
 }
 
 impl Forward for RadioModel {
@@ -170,7 +151,7 @@ impl Forward for RadioModel {
         let prefix = self.prefix_tokens.read(cx.weights())?;
         let mut hidden_states = prepend(&prefix, patches, cx)?;
         cx.trace("embeddings", &hidden_states);
-        encoder::run(&self.layers, "encoder.layer", &mut hidden_states, cx)?;
+        encoder::run(&self.layers, "encoder.layer", Positions::Embedded, &mut hidden_states, cx)?;
         let mut outputs = Outputs::new();
         outputs.push("summary", hidden_states.row(0).unwrap_or_default());
         let features = without_leading(&hidden_states, self.prefix)?;

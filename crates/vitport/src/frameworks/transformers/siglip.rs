@@ -5,12 +5,11 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::super::build;
-use super::activations::activation;
-use super::encoder::{self, EncoderLayer, FeedForward, Norm, Patches};
+use super::encoder::{self, EncoderConfig};
 use super::{Labels, OneClass, Task, exported_defaults, with_defaults};
 use crate::nn::{
-    Activation, AttentionPool, Context, Forward, ForwardError, LayerNorm, Linear, Matrix, Mlp, Outputs,
-    Parameter, Pixels, PoolQkv, Scope, mean_of_rows, outputs_of_head,
+    AttentionPool, Context, EncoderBlock, FeedForward, Forward, ForwardError, LayerNorm, Linear, Matrix, Mlp,
+    Outputs, Parameter, PatchEmbed, Pixels, PoolQkv, Positions, Scope, mean_of_rows, outputs_of_head,
 };
 
 /// Declares the definition.
@@ -40,7 +39,7 @@ pub const CLASSIFIER: OneClass = OneClass {
         build("SiglipConfig", config, |root, SiglipConfig { vision_config, labels }: &SiglipConfig| {
             let vision_config = with_defaults(vision_config, &vision_defaults());
             let vision_config: SiglipVisionConfig = serde_json::from_value(vision_config.into())
-                .map_err(|error| ForwardError::config(format!("vision_config is none: {error}")))?;
+                .map_err(|error| ForwardError::config(format!("vision_config is not one: {error}")))?;
             if vision_config.vision_use_head {
                 let detail = "vision_use_head is true, and a classifier reads the mean over the patches";
                 return Err(ForwardError::config(detail.to_owned()));
@@ -69,23 +68,17 @@ struct SiglipConfig {
 /// Holds the keys of `config.json` that the forward pass depends on.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 struct SiglipVisionConfig {
-    hidden_size: usize,
+    #[serde(flatten)]
+    encoder: EncoderConfig,
     intermediate_size: usize,
-    num_hidden_layers: usize,
-    num_attention_heads: usize,
-    num_channels: usize,
-    image_size: usize,
-    patch_size: usize,
-    hidden_act: String,
-    layer_norm_eps: f64,
     vision_use_head: bool,
 }
 
 /// Stands for `SiglipVisionTransformer`.
 struct SiglipVisionTransformer {
-    patch_embedding: Patches,
+    patch_embedding: PatchEmbed,
     position_embedding: Parameter,
-    layers: Vec<EncoderLayer>,
+    layers: Vec<EncoderBlock>,
     post_layernorm: LayerNorm,
     head: Option<AttentionPool>,
     classifier: Option<Linear>,
@@ -93,23 +86,17 @@ struct SiglipVisionTransformer {
 
 impl SiglipVisionTransformer {
     fn new(root: &Scope, config: &SiglipVisionConfig, classes: Option<usize>) -> Result<Self, ForwardError> {
-        let SiglipVisionConfig { hidden_size: width, image_size, patch_size, layer_norm_eps: eps, .. } =
-            *config;
+        let EncoderConfig { hidden_size: width, num_hidden_layers: depth, .. } = config.encoder;
+        config.encoder.edges()?;
         let scope = root.pp("vision_model");
         let embeddings = scope.pp("embeddings");
-        let patch_embedding = Patches::new(
-            &embeddings.pp("patch_embedding"),
-            (config.num_channels, width),
-            (image_size, image_size),
-            (patch_size, patch_size),
-        )?;
+        let patch_embedding = config.encoder.patches(&embeddings.pp("patch_embedding"), true)?;
         Ok(Self {
             position_embedding: embeddings
-                .parameter("position_embedding.weight", &[patch_embedding.count, width])?,
+                .parameter("position_embedding.weight", &[patch_embedding.count(), width])?,
             patch_embedding,
-            layers: scope
-                .list("encoder.layers", config.num_hidden_layers, |scope, _| layer(scope, config))?,
-            post_layernorm: LayerNorm::new(&scope.pp("post_layernorm"), width, eps)?,
+            layers: scope.list("encoder.layers", depth, |scope, _| layer(scope, config))?,
+            post_layernorm: config.encoder.norm(&scope, "post_layernorm")?,
             head: config.vision_use_head.then(|| head(&scope.pp("head"), config)).transpose()?,
             classifier: classes
                 .map(|classes| Linear::new(&root.pp("classifier"), width, classes, true))
@@ -119,37 +106,28 @@ impl SiglipVisionTransformer {
 }
 
 /// Builds `SiglipEncoderLayer`.
-fn layer(scope: &Scope, config: &SiglipVisionConfig) -> Result<EncoderLayer, ForwardError> {
-    let SiglipVisionConfig { hidden_size: width, num_attention_heads, layer_norm_eps: eps, .. } = *config;
+fn layer(scope: &Scope, config: &SiglipVisionConfig) -> Result<EncoderBlock, ForwardError> {
     let names = ["q_proj", "k_proj", "v_proj", "out_proj"];
-    let heads = encoder::heads(width, num_attention_heads)?;
-    Ok(EncoderLayer {
-        norm1: Norm::Layer(LayerNorm::new(&scope.pp("layer_norm1"), width, eps)?),
-        attention: encoder::attention(&scope.pp("self_attn"), names, (width, heads), [true; 2])?,
-        scale1: None,
-        norm2: Norm::Layer(LayerNorm::new(&scope.pp("layer_norm2"), width, eps)?),
-        mlp: FeedForward::Plain(mlp(scope, config)?),
-        scale2: None,
-    })
+    let attention = config.encoder.attention(&scope.pp("self_attn"), names, [true; 2])?;
+    let mlp = FeedForward::Plain(mlp(scope, config)?);
+    config.encoder.block(scope, ["layer_norm1", "layer_norm2"], attention, mlp, [None, None])
 }
 
 /// Builds `SiglipMLP`.
 fn mlp(scope: &Scope, config: &SiglipVisionConfig) -> Result<Mlp, ForwardError> {
-    let sizes = [config.hidden_size, config.intermediate_size, config.hidden_size];
-    let activation: Activation = activation("hidden_act", &config.hidden_act)?;
-    Mlp::with_biases(Linear::new, scope, ["mlp.fc1", "mlp.fc2"], sizes, activation)
+    config.encoder.plain_mlp(scope, ["mlp.fc1", "mlp.fc2"], config.intermediate_size)
 }
 
 /// Builds `SiglipMultiheadAttentionPoolingHead`.
 fn head(scope: &Scope, config: &SiglipVisionConfig) -> Result<AttentionPool, ForwardError> {
-    let (width, attention) = (config.hidden_size, scope.pp("attention"));
+    let (width, attention) = (config.encoder.hidden_size, scope.pp("attention"));
     let names = ["in_proj_weight", "in_proj_bias"];
     Ok(AttentionPool::new(
         scope.parameter("probe", &[1, 1, width])?,
         PoolQkv::Fused(Linear::named(&attention, names, width, width.saturating_mul(3))?),
-        encoder::heads(width, config.num_attention_heads)?,
+        config.encoder.heads()?,
         Linear::new(&attention.pp("out_proj"), width, width, true)?,
-        LayerNorm::new(&scope.pp("layernorm"), width, config.layer_norm_eps)?,
+        config.encoder.norm(scope, "layernorm")?,
         mlp(scope, config)?,
     ))
 }
@@ -159,7 +137,7 @@ impl Forward for SiglipVisionTransformer {
         let mut hidden_states = self.patch_embedding.forward(pixels, cx)?;
         hidden_states.add_values(&self.position_embedding.read(cx.weights())?)?;
         cx.trace("embeddings", &hidden_states);
-        encoder::run(&self.layers, "encoder.layers", &mut hidden_states, cx)?;
+        encoder::run(&self.layers, "encoder.layers", Positions::Embedded, &mut hidden_states, cx)?;
         let sequence = self.post_layernorm.forward(&hidden_states, cx)?;
         cx.trace("post_layernorm", &sequence);
         let (name, pooled) = match &self.head {

@@ -4,12 +4,11 @@
 use serde::Deserialize;
 
 use super::super::build;
-use super::activations::activation;
-use super::encoder::{self, EncoderLayer, FeedForward, Norm, Patches};
-use super::{ImageSize, OneClass, Task, exported_defaults};
+use super::encoder::{self, DinoMlpConfig, EncoderConfig};
+use super::{OneClass, Task, exported_defaults};
 use crate::nn::{
-    Activation, Context, Forward, ForwardError, Gate, GatedMlp, LayerNorm, LayerScale, Linear, Matrix, Mlp,
-    Outputs, Parameter, Pixels, Scope, prepend,
+    Context, EncoderBlock, Forward, ForwardError, LayerNorm, LayerScale, Matrix, Outputs, Parameter,
+    PatchEmbed, Pixels, Positions, Scope, prepend,
 };
 
 /// Declares the definition.
@@ -26,17 +25,11 @@ pub const DEFINITION: OneClass = OneClass {
 /// Holds the keys of `config.json` that the forward pass depends on.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 struct Tipsv2VisionConfig {
-    hidden_size: usize,
-    num_hidden_layers: usize,
-    num_attention_heads: usize,
-    mlp_ratio: f64,
-    hidden_act: String,
-    layer_norm_eps: f64,
-    image_size: ImageSize,
-    patch_size: ImageSize,
-    num_channels: usize,
+    #[serde(flatten)]
+    encoder: EncoderConfig,
+    #[serde(flatten)]
+    mlp: DinoMlpConfig,
     qkv_bias: bool,
-    use_swiglu_ffn: bool,
     num_register_tokens: usize,
 }
 
@@ -45,68 +38,38 @@ struct Tipsv2VisionModel {
     /// Is read by no forward pass without masks.
     _mask_token: Parameter,
     register_tokens: Parameter,
-    patch_embeddings: Patches,
+    patch_embeddings: PatchEmbed,
     position_embeddings: Parameter,
-    layers: Vec<EncoderLayer>,
+    layers: Vec<EncoderBlock>,
     layernorm: LayerNorm,
 }
 
 impl Tipsv2VisionModel {
     fn new(root: &Scope, config: &Tipsv2VisionConfig) -> Result<Self, ForwardError> {
-        let Tipsv2VisionConfig { hidden_size: width, num_register_tokens: registers, .. } = *config;
-        let patch_embeddings = Patches::new(
-            &root.pp("patch_embed.proj"),
-            (config.num_channels, width),
-            config.image_size.sides(),
-            config.patch_size.sides(),
-        )?;
-        let positions = patch_embeddings.count.saturating_add(1);
+        let EncoderConfig { hidden_size: width, num_hidden_layers: depth, .. } = config.encoder;
+        let registers = config.num_register_tokens;
+        let patch_embeddings = config.encoder.patches(&root.pp("patch_embed.proj"), true)?;
+        let positions = patch_embeddings.count().saturating_add(1);
         Ok(Self {
             cls_token: root.parameter("cls_token", &[1, 1, width])?,
             _mask_token: root.parameter("mask_token", &[1, width])?,
             register_tokens: root.parameter("register_tokens", &[1, registers, width])?,
             patch_embeddings,
             position_embeddings: root.parameter("pos_embed", &[1, positions, width])?,
-            layers: root.list("blocks", config.num_hidden_layers, |scope, _| layer(scope, config))?,
-            layernorm: LayerNorm::new(&root.pp("norm"), width, config.layer_norm_eps)?,
+            layers: root.list("blocks", depth, |scope, _| layer(scope, config))?,
+            layernorm: config.encoder.norm(root, "norm")?,
         })
     }
 }
 
 /// Builds `Tipsv2VisionLayer`.
-fn layer(scope: &Scope, config: &Tipsv2VisionConfig) -> Result<EncoderLayer, ForwardError> {
-    let Tipsv2VisionConfig { hidden_size: width, layer_norm_eps: eps, .. } = *config;
-    let heads = encoder::heads(width, config.num_attention_heads)?;
-    let scale = |name: &str| LayerScale::new(&scope.pp(name), "gamma", width);
-    Ok(EncoderLayer {
-        norm1: Norm::Layer(LayerNorm::new(&scope.pp("norm1"), width, eps)?),
-        attention: encoder::fused_attention(&scope.pp("attn"), (width, heads), config.qkv_bias)?,
-        scale1: Some(scale("ls1")?),
-        norm2: Norm::Layer(LayerNorm::new(&scope.pp("norm2"), width, eps)?),
-        mlp: mlp(&scope.pp("mlp"), config)?,
-        scale2: Some(scale("ls2")?),
-    })
-}
-
-/// Builds `Tipsv2VisionMLP` or `Tipsv2VisionSwiGLUFFN`.
-fn mlp(scope: &Scope, config: &Tipsv2VisionConfig) -> Result<FeedForward, ForwardError> {
-    let width = config.hidden_size;
-    let hidden = (width as f64 * config.mlp_ratio) as usize;
-    if !config.use_swiglu_ffn {
-        let activation = activation("hidden_act", &config.hidden_act)?;
-        let sizes = [width, hidden, width];
-        return Ok(FeedForward::Plain(Mlp::with_biases(
-            Linear::new,
-            scope,
-            ["c_fc", "c_proj"],
-            sizes,
-            activation,
-        )?));
-    }
-    let hidden = ((hidden as f64 * 2.0 / 3.0) as usize).div_ceil(8).saturating_mul(8);
-    let linear = |name: &str, inputs, outputs| Linear::new(&scope.pp(name), inputs, outputs, true);
-    let gate = Gate::Packed(linear("w12", width, hidden.saturating_mul(2))?);
-    Ok(FeedForward::Gated(GatedMlp::new(gate, Activation::Silu, linear("w3", hidden, width)?)))
+fn layer(scope: &Scope, config: &Tipsv2VisionConfig) -> Result<EncoderBlock, ForwardError> {
+    let scale = |name: &str| LayerScale::new(&scope.pp(name), "gamma", config.encoder.hidden_size).map(Some);
+    let attention = config.encoder.fused_attention(&scope.pp("attn"), config.qkv_bias)?;
+    // `Tipsv2VisionMLP` or `Tipsv2VisionSwiGLUFFN`.
+    let mlp =
+        config.mlp.feed_forward(&scope.pp("mlp"), &config.encoder, ["c_fc", "c_proj"], ["w12", "w3"])?;
+    config.encoder.block(scope, ["norm1", "norm2"], attention, mlp, [scale("ls1")?, scale("ls2")?])
 }
 
 impl Forward for Tipsv2VisionModel {
@@ -118,7 +81,7 @@ impl Forward for Tipsv2VisionModel {
         let registers = self.register_tokens.read(cx.weights())?;
         let mut hidden_states = after_first(&registers, embedded, cx)?;
         cx.trace("embeddings", &hidden_states);
-        encoder::run(&self.layers, "encoder.layer", &mut hidden_states, cx)?;
+        encoder::run(&self.layers, "encoder.layer", Positions::Embedded, &mut hidden_states, cx)?;
         let sequence = self.layernorm.forward(&hidden_states, cx)?;
         cx.trace("layernorm", &sequence);
         let mut outputs = Outputs::new();

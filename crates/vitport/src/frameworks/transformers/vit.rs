@@ -4,10 +4,11 @@ use serde::Deserialize;
 
 use super::super::build;
 use super::activations::activation;
-use super::{ImageSize, Labels, Task, TwoClasses, exported_defaults};
+use super::encoder::{self, EncoderConfig};
+use super::{Labels, Task, TwoClasses, exported_defaults};
 use crate::nn::{
-    Activation, Context, Conv2d, Forward, ForwardError, Grid, Heads, LayerNorm, Linear, Matrix, Mlp, Outputs,
-    Parameter, Pixels, Qkv, Scope, SelfAttention, Window, prepend, token,
+    Activation, Context, EncoderBlock, Forward, ForwardError, LayerNorm, Linear, Matrix, Outputs, Parameter,
+    PatchEmbed, Pixels, Positions, Scope, prepend, token,
 };
 
 /// Declares the definition.
@@ -39,15 +40,9 @@ pub const DEFINITION: TwoClasses = TwoClasses {
 /// Holds the keys of `config.json` that the forward pass depends on.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub(super) struct ViTConfig {
-    pub(super) hidden_size: usize,
-    pub(super) num_hidden_layers: usize,
-    num_attention_heads: usize,
+    #[serde(flatten)]
+    pub(super) encoder: EncoderConfig,
     intermediate_size: usize,
-    hidden_act: String,
-    pub(super) layer_norm_eps: f64,
-    pub(super) image_size: ImageSize,
-    pub(super) patch_size: ImageSize,
-    pub(super) num_channels: usize,
     qkv_bias: bool,
     pooler_output_size: Option<usize>,
     pooler_act: String,
@@ -55,22 +50,9 @@ pub(super) struct ViTConfig {
     pub(super) labels: Labels,
 }
 
-impl ViTConfig {
-    /// Fails unless the heads share the width.
-    pub(super) fn check(&self) -> Result<(), ForwardError> {
-        let (width, heads) = (self.hidden_size, self.num_attention_heads);
-        if heads == 0 || !width.is_multiple_of(heads) {
-            let detail = format!("hidden_size {width} is not a multiple of num_attention_heads {heads}");
-            return Err(ForwardError::config(detail));
-        }
-        Ok(())
-    }
-}
-
 struct ViTModel {
-    input: [usize; 3],
     embeddings: ViTEmbeddings,
-    layers: Vec<ViTLayer>,
+    layers: Vec<EncoderBlock>,
     layernorm: LayerNorm,
     head: Head,
 }
@@ -92,9 +74,10 @@ pub(super) struct Pooler {
 impl Pooler {
     /// Registers `pooler.dense`.
     pub(super) fn new(scope: &Scope, config: &ViTConfig) -> Result<Self, ForwardError> {
-        let outputs = config.pooler_output_size.unwrap_or(config.hidden_size);
+        let width = config.encoder.hidden_size;
+        let outputs = config.pooler_output_size.unwrap_or(width);
         Ok(Self {
-            dense: Linear::new(&scope.pp("pooler.dense"), config.hidden_size, outputs, true)?,
+            dense: Linear::new(&scope.pp("pooler.dense"), width, outputs, true)?,
             activation: activation("pooler_act", &config.pooler_act)?,
         })
     }
@@ -109,30 +92,24 @@ impl Pooler {
 struct ViTEmbeddings {
     cls_token: Parameter,
     position_embeddings: Parameter,
-    projection: Conv2d,
+    patches: PatchEmbed,
 }
 
 impl ViTModel {
     fn new(root: &Scope, config: &ViTConfig, has_classifier: bool) -> Result<Self, ForwardError> {
-        config.check()?;
-        let ViTConfig { hidden_size: width, layer_norm_eps: eps, .. } = *config;
+        let width = config.encoder.hidden_size;
         let scope = if has_classifier { root.pp("vit") } else { root.clone() };
-        let window = Window::patches(config.patch_size.sides());
-        let (image_height, image_width) = config.image_size.sides();
-        let (rows, columns) = window.output_size(image_height, image_width).unwrap_or((0, 0));
-        let positions = rows.saturating_mul(columns).saturating_add(1);
         let embeddings = scope.pp("embeddings");
-        let projection = embeddings.pp("patch_embeddings.projection");
+        let patches = config.encoder.patches(&embeddings.pp("patch_embeddings.projection"), true)?;
+        let positions = patches.count().saturating_add(1);
         Ok(Self {
-            input: [config.num_channels, image_height, image_width],
             embeddings: ViTEmbeddings {
                 cls_token: embeddings.parameter("cls_token", &[1, 1, width])?,
                 position_embeddings: embeddings.parameter("position_embeddings", &[1, positions, width])?,
-                projection: Conv2d::new(&projection, config.num_channels, width, window, true)?,
+                patches,
             },
-            layers: scope
-                .list("encoder.layer", config.num_hidden_layers, |scope, _| ViTLayer::new(scope, config))?,
-            layernorm: LayerNorm::new(&scope.pp("layernorm"), width, eps)?,
+            layers: layers(&scope, config)?,
+            layernorm: config.encoder.norm(&scope, "layernorm")?,
             head: if has_classifier {
                 Head::Classifier(Linear::new(&root.pp("classifier"), width, config.labels.count(), true)?)
             } else {
@@ -142,18 +119,29 @@ impl ViTModel {
     }
 }
 
+/// Builds the layers of `ViTEncoder`.
+pub(super) fn layers(scope: &Scope, config: &ViTConfig) -> Result<Vec<EncoderBlock>, ForwardError> {
+    config.encoder.heads()?;
+    scope.list("encoder.layer", config.encoder.num_hidden_layers, |scope, _| layer(scope, config))
+}
+
+/// Builds `ViTLayer`.
+fn layer(scope: &Scope, config: &ViTConfig) -> Result<EncoderBlock, ForwardError> {
+    let names = ["attention.query", "attention.key", "attention.value", "output.dense"];
+    let attention = config.encoder.attention(&scope.pp("attention"), names, [config.qkv_bias, true])?;
+    let names = ["intermediate.dense", "output.dense"];
+    let mlp = config.encoder.mlp(scope, names, config.intermediate_size)?;
+    config.encoder.block(scope, ["layernorm_before", "layernorm_after"], attention, mlp, [None, None])
+}
+
 impl Forward for ViTModel {
     fn forward(&self, pixels: &Pixels, cx: &mut Context<'_>) -> Result<Outputs, ForwardError> {
-        let grid = Grid::of_pixels(pixels.values(), pixels.shape(), self.input)?;
-        let patches = self.embeddings.projection.forward(grid, cx)?.tokens;
+        let patches = self.embeddings.patches.forward(pixels, cx)?;
         let cls_token = self.embeddings.cls_token.read(cx.weights())?;
         let mut hidden_states = prepend(&cls_token, patches, cx)?;
         hidden_states.add_values(&self.embeddings.position_embeddings.read(cx.weights())?)?;
         cx.trace("embeddings", &hidden_states);
-        for (index, layer) in self.layers.iter().enumerate() {
-            layer.forward(&mut hidden_states, cx)?;
-            cx.trace(&format!("encoder.layer.{index}"), &hidden_states);
-        }
+        encoder::run(&self.layers, "encoder.layer", Positions::Embedded, &mut hidden_states, cx)?;
         let sequence = self.layernorm.forward(&hidden_states, cx)?;
         cx.trace("layernorm", &sequence);
         let token = token(&sequence, 0)?;
@@ -166,53 +154,5 @@ impl Forward for ViTModel {
             Head::Pooler(pooler) => outputs.push("pooler_output", pooler.forward(&token, cx)?),
         }
         Ok(outputs)
-    }
-}
-
-/// Stands for `ViTLayer`.
-pub(super) struct ViTLayer {
-    layernorm_before: LayerNorm,
-    attention: SelfAttention,
-    layernorm_after: LayerNorm,
-    mlp: Mlp,
-}
-
-impl ViTLayer {
-    pub(super) fn new(scope: &Scope, config: &ViTConfig) -> Result<Self, ForwardError> {
-        let ViTConfig { hidden_size: width, intermediate_size, layer_norm_eps: eps, .. } = *config;
-        let (names, sizes) = (["intermediate.dense", "output.dense"], [width, intermediate_size, width]);
-        let activation = activation("hidden_act", &config.hidden_act)?;
-        let attention = scope.pp("attention");
-        let projection =
-            |name: &str| Linear::new(&attention.pp("attention").pp(name), width, width, config.qkv_bias);
-        let separate = Qkv::Separate([projection("query")?, projection("key")?, projection("value")?]);
-        Ok(Self {
-            layernorm_before: LayerNorm::new(&scope.pp("layernorm_before"), width, eps)?,
-            attention: SelfAttention::new(
-                separate,
-                Heads::of_width(config.num_attention_heads, width),
-                Linear::new(&attention.pp("output.dense"), width, width, true)?,
-            ),
-            layernorm_after: LayerNorm::new(&scope.pp("layernorm_after"), width, eps)?,
-            mlp: Mlp::with_biases(Linear::new, scope, names, sizes, activation)?,
-        })
-    }
-
-    pub(super) fn forward(
-        &self,
-        hidden_states: &mut Matrix,
-        cx: &mut Context<'_>,
-    ) -> Result<(), ForwardError> {
-        let normalized = self.layernorm_before.forward(hidden_states, cx)?;
-        let attended = self.attention.forward(&normalized, cx)?;
-        cx.recycle(normalized);
-        hidden_states.add(&attended)?;
-        cx.recycle(attended);
-        let normalized = self.layernorm_after.forward(hidden_states, cx)?;
-        let output = self.mlp.forward(&normalized, cx)?;
-        cx.recycle(normalized);
-        hidden_states.add(&output)?;
-        cx.recycle(output);
-        Ok(())
     }
 }

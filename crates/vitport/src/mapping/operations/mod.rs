@@ -9,6 +9,7 @@ mod concat;
 mod drop;
 mod fill;
 mod fold;
+mod one_to_one;
 mod pad;
 mod permute;
 mod rename;
@@ -28,6 +29,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use vitport_checkpoint::{Dims, Dtype};
 
+use self::one_to_one::OneToOne;
 use super::bindings::Bindings;
 use super::pattern::Pattern;
 use super::problems::Problem;
@@ -37,14 +39,14 @@ use crate::plan::Parts;
 
 /// Lists every operation: the name of its table, and how the table is read. Rules are applied in this order.
 pub(super) const TABLES: &[(&str, ReadTable)] = &[
-    (rename::TABLE, read_table::<rename::Rename>),
+    (rename::TABLE, read_table::<OneToOne<rename::Rename>>),
     (split::TABLE, read_table::<split::Split>),
     (concat::TABLE, read_table::<concat::Concat>),
-    (transpose::TABLE, read_table::<transpose::Transpose>),
-    (permute::TABLE, read_table::<permute::Permute>),
-    (reshape::TABLE, read_table::<reshape::Reshape>),
-    (pad::TABLE, read_table::<pad::Pad>),
-    (widen::TABLE, read_table::<widen::Widen>),
+    (transpose::TABLE, read_table::<OneToOne<transpose::Transpose>>),
+    (permute::TABLE, read_table::<OneToOne<permute::Permute>>),
+    (reshape::TABLE, read_table::<OneToOne<reshape::Reshape>>),
+    (pad::TABLE, read_table::<OneToOne<pad::Pad>>),
+    (widen::TABLE, read_table::<OneToOne<widen::Widen>>),
     (take::TABLE, read_table::<take::Take>),
     (fold::TABLE, read_table::<combine::Combine<fold::Fold>>),
     (shift::TABLE, read_table::<combine::Combine<shift::Shift>>),

@@ -3,9 +3,9 @@
 use serde::Deserialize;
 use smallvec::smallvec;
 
+use super::one_to_one::Change;
 use super::views::share_of;
-use super::{Context, Made, Operation, split, unfit};
-use crate::mapping::pattern::Pattern;
+use super::{Context, Made, split, unfit};
 use crate::mapping::problems::Problem;
 use crate::mapping::sources::SourceTensor;
 use crate::plan::{Part, Parts};
@@ -14,8 +14,6 @@ pub(super) const TABLE: &str = "pad";
 
 #[derive(Debug)]
 pub(super) struct Pad {
-    source: Pattern,
-    target: Pattern,
     rows: u64,
 }
 
@@ -26,25 +24,16 @@ pub(super) struct Entry {
     rows: u64,
 }
 
-impl Operation for Pad {
+impl Change for Pad {
     type Entry = Entry;
 
-    fn parse(source: &str, Entry { to, rows }: Entry) -> Result<Self, String> {
-        Ok(Self { source: Pattern::parse(source)?, target: Pattern::parse(&to)?, rows })
-    }
-
-    fn sources(&self) -> Vec<&Pattern> {
-        vec![&self.source]
-    }
-
-    fn targets(&self) -> Vec<&Pattern> {
-        vec![&self.target]
+    fn parse(_: &str, Entry { to, rows }: Entry) -> Result<(String, Self), String> {
+        Ok((to, Self { rows }))
     }
 
     /// Adds the rows to the last but one axis. The axes before it must be 1 long, or the zeros would not all lie before the
     /// source.
-    fn make(&self, sources: &[&SourceTensor], context: &Context<'_>) -> Result<Vec<Made>, Problem> {
-        let [tensor] = context.exactly(sources)?;
+    fn make(&self, tensor: &SourceTensor, _: &Context<'_>) -> Result<Made, Problem> {
         let misfit = || {
             let reason = format!("shape {:?} has no single run of rows that could be padded", tensor.shape);
             unfit(&tensor.name, reason)
@@ -58,18 +47,17 @@ impl Operation for Pad {
         let zeros = width.checked_mul(self.rows).ok_or_else(misfit)?;
         let mut parts: Parts = smallvec![Part::Zeros { elements: zeros }];
         parts.extend(tensor.parts.iter().cloned());
-        Ok(vec![Made { dtype: tensor.dtype, shape, parts, operation: TABLE }])
+        Ok(Made { dtype: tensor.dtype, shape, parts, operation: TABLE })
     }
 
-    fn invert(
+    fn restore(
         &self,
-        targets: &[&SourceTensor],
-        sources: &[&SourceTensor],
-        context: &Context<'_>,
-    ) -> Result<Vec<Made>, Problem> {
-        let ([target], [source]) = (context.exactly(targets)?, context.exactly(sources)?);
+        target: &SourceTensor,
+        source: &SourceTensor,
+        _: &Context<'_>,
+    ) -> Result<Made, Problem> {
         let zeros = target.elements().saturating_sub(source.elements());
         let rows = share_of(target, zeros, &source.shape)?;
-        Ok(vec![Made { operation: split::TABLE, ..Made::same(&rows) }])
+        Ok(Made { operation: split::TABLE, ..Made::same(&rows) })
     }
 }

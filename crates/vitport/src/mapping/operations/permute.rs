@@ -3,20 +3,16 @@
 use serde::Deserialize;
 use vitport_checkpoint::{Dims, Tensor};
 
+use super::one_to_one::Change;
 use super::views::{as_made, view_in_shape, view_of};
-use super::{Context, Made, Operation, unfit};
-use crate::mapping::pattern::Pattern;
+use super::{Context, Made, unfit};
 use crate::mapping::problems::Problem;
 use crate::mapping::sources::SourceTensor;
 
 pub(super) const TABLE: &str = "permute";
 
 #[derive(Debug)]
-pub(super) struct Permute {
-    source: Pattern,
-    target: Pattern,
-    axes: Axes,
-}
+pub(super) struct Permute(Axes);
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, expecting = "a table of `to` and `axes`")]
@@ -25,35 +21,24 @@ pub(super) struct Entry {
     axes: AxesEntry,
 }
 
-impl Operation for Permute {
+impl Change for Permute {
     type Entry = Entry;
 
-    fn parse(source: &str, Entry { to, axes }: Entry) -> Result<Self, String> {
-        let target = Pattern::parse(&to)?;
-        Ok(Self { source: Pattern::parse(source)?, target, axes: Axes::parse(source, axes)? })
+    fn parse(source: &str, Entry { to, axes }: Entry) -> Result<(String, Self), String> {
+        Ok((to, Self(Axes::parse(source, axes)?)))
     }
 
-    fn sources(&self) -> Vec<&Pattern> {
-        vec![&self.source]
+    fn make(&self, tensor: &SourceTensor, _: &Context<'_>) -> Result<Made, Problem> {
+        self.0.permuted(tensor)
     }
 
-    fn targets(&self) -> Vec<&Pattern> {
-        vec![&self.target]
-    }
-
-    fn make(&self, sources: &[&SourceTensor], context: &Context<'_>) -> Result<Vec<Made>, Problem> {
-        let [tensor] = context.exactly(sources)?;
-        Ok(vec![self.axes.permuted(tensor)?])
-    }
-
-    fn invert(
+    fn restore(
         &self,
-        targets: &[&SourceTensor],
-        sources: &[&SourceTensor],
-        context: &Context<'_>,
-    ) -> Result<Vec<Made>, Problem> {
-        let ([target], [source]) = (context.exactly(targets)?, context.exactly(sources)?);
-        Ok(vec![self.axes.restored(target, &source.shape)?])
+        target: &SourceTensor,
+        source: &SourceTensor,
+        _: &Context<'_>,
+    ) -> Result<Made, Problem> {
+        self.0.restored(target, &source.shape)
     }
 }
 

@@ -1,44 +1,32 @@
 //! `"source" = "target"`: the same bytes under another name.
 
-use super::{Context, Made, Operation};
-use crate::mapping::pattern::Pattern;
+use super::one_to_one::Change;
+use super::{Context, Made};
 use crate::mapping::problems::Problem;
 use crate::mapping::sources::SourceTensor;
 
 pub(in crate::mapping) const TABLE: &str = "rename";
 
 #[derive(Debug)]
-pub(super) struct Rename {
-    source: Pattern,
-    target: Pattern,
-}
+pub(super) struct Rename;
 
-impl Operation for Rename {
+impl Change for Rename {
     type Entry = String;
 
-    fn parse(source: &str, target: String) -> Result<Self, String> {
-        Ok(Self { source: Pattern::parse(source)?, target: Pattern::parse(&target)? })
+    fn parse(_: &str, target: String) -> Result<(String, Self), String> {
+        Ok((target, Self))
     }
 
-    fn sources(&self) -> Vec<&Pattern> {
-        vec![&self.source]
+    fn make(&self, tensor: &SourceTensor, _: &Context<'_>) -> Result<Made, Problem> {
+        Ok(Made::same(tensor))
     }
 
-    fn targets(&self) -> Vec<&Pattern> {
-        vec![&self.target]
-    }
-
-    fn make(&self, sources: &[&SourceTensor], context: &Context<'_>) -> Result<Vec<Made>, Problem> {
-        let [tensor] = context.exactly(sources)?;
-        Ok(vec![Made::same(tensor)])
-    }
-
-    fn invert(
+    fn restore(
         &self,
-        targets: &[&SourceTensor],
-        _: &[&SourceTensor],
+        target: &SourceTensor,
+        _: &SourceTensor,
         context: &Context<'_>,
-    ) -> Result<Vec<Made>, Problem> {
-        self.make(targets, context)
+    ) -> Result<Made, Problem> {
+        self.make(target, context)
     }
 }

@@ -2,19 +2,15 @@
 
 use serde::Deserialize;
 
-use super::{Context, Dimension, Made, Operation};
-use crate::mapping::pattern::Pattern;
+use super::one_to_one::Change;
+use super::{Context, Dimension, Made};
 use crate::mapping::problems::Problem;
 use crate::mapping::sources::SourceTensor;
 
 pub(super) const TABLE: &str = "reshape";
 
 #[derive(Debug)]
-pub(super) struct Reshape {
-    source: Pattern,
-    target: Pattern,
-    shape: Vec<Dimension>,
-}
+pub(super) struct Reshape(Vec<Dimension>);
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, expecting = "a table of `to` and `shape`")]
@@ -23,34 +19,24 @@ pub(super) struct Entry {
     shape: Vec<Dimension>,
 }
 
-impl Operation for Reshape {
+impl Change for Reshape {
     type Entry = Entry;
 
-    fn parse(source: &str, Entry { to, shape }: Entry) -> Result<Self, String> {
-        Ok(Self { source: Pattern::parse(source)?, target: Pattern::parse(&to)?, shape })
+    fn parse(_: &str, Entry { to, shape }: Entry) -> Result<(String, Self), String> {
+        Ok((to, Self(shape)))
     }
 
-    fn sources(&self) -> Vec<&Pattern> {
-        vec![&self.source]
+    fn make(&self, tensor: &SourceTensor, context: &Context<'_>) -> Result<Made, Problem> {
+        let shape = context.shape(&self.0)?;
+        Ok(Made { shape, operation: TABLE, ..Made::same(tensor) })
     }
 
-    fn targets(&self) -> Vec<&Pattern> {
-        vec![&self.target]
-    }
-
-    fn make(&self, sources: &[&SourceTensor], context: &Context<'_>) -> Result<Vec<Made>, Problem> {
-        let [tensor] = context.exactly(sources)?;
-        let shape = context.shape(&self.shape)?;
-        Ok(vec![Made { shape, operation: TABLE, ..Made::same(tensor) }])
-    }
-
-    fn invert(
+    fn restore(
         &self,
-        targets: &[&SourceTensor],
-        sources: &[&SourceTensor],
-        context: &Context<'_>,
-    ) -> Result<Vec<Made>, Problem> {
-        let ([target], [source]) = (context.exactly(targets)?, context.exactly(sources)?);
-        Ok(vec![Made { shape: source.shape.clone(), operation: TABLE, ..Made::same(target) }])
+        target: &SourceTensor,
+        source: &SourceTensor,
+        _: &Context<'_>,
+    ) -> Result<Made, Problem> {
+        Ok(Made { shape: source.shape.clone(), operation: TABLE, ..Made::same(target) })
     }
 }

@@ -2,37 +2,25 @@
 
 use std::sync::Arc;
 
+use super::one_to_one::Change;
 use super::views::{as_made, view_of};
-use super::{Context, Made, Operation, unfit};
-use crate::mapping::pattern::Pattern;
+use super::{Context, Made, unfit};
 use crate::mapping::problems::Problem;
 use crate::mapping::sources::SourceTensor;
 
 pub(super) const TABLE: &str = "transpose";
 
 #[derive(Debug)]
-pub(super) struct Transpose {
-    source: Pattern,
-    target: Pattern,
-}
+pub(super) struct Transpose;
 
-impl Operation for Transpose {
+impl Change for Transpose {
     type Entry = String;
 
-    fn parse(source: &str, target: String) -> Result<Self, String> {
-        Ok(Self { source: Pattern::parse(source)?, target: Pattern::parse(&target)? })
+    fn parse(_: &str, target: String) -> Result<(String, Self), String> {
+        Ok((target, Self))
     }
 
-    fn sources(&self) -> Vec<&Pattern> {
-        vec![&self.source]
-    }
-
-    fn targets(&self) -> Vec<&Pattern> {
-        vec![&self.target]
-    }
-
-    fn make(&self, sources: &[&SourceTensor], context: &Context<'_>) -> Result<Vec<Made>, Problem> {
-        let [tensor] = context.exactly(sources)?;
+    fn make(&self, tensor: &SourceTensor, _: &Context<'_>) -> Result<Made, Problem> {
         let mut view = Arc::unwrap_or_clone(view_of(tensor)?);
         let axes = view.shape.len();
         if axes < 2 || view.strides.len() != axes {
@@ -41,15 +29,15 @@ impl Operation for Transpose {
         }
         view.shape.swap(axes - 2, axes - 1);
         view.strides.swap(axes - 2, axes - 1);
-        Ok(vec![as_made(tensor.dtype, view.shape.clone(), view, TABLE)])
+        Ok(as_made(tensor.dtype, view.shape.clone(), view, TABLE))
     }
 
-    fn invert(
+    fn restore(
         &self,
-        targets: &[&SourceTensor],
-        _: &[&SourceTensor],
+        target: &SourceTensor,
+        _: &SourceTensor,
         context: &Context<'_>,
-    ) -> Result<Vec<Made>, Problem> {
-        self.make(targets, context)
+    ) -> Result<Made, Problem> {
+        self.make(target, context)
     }
 }

@@ -1,11 +1,11 @@
-//! `"source" = { to = "target", axis = 1, multiple_of = "embed_dim" }`: zeros behind an axis until its length is a multiple; with
+//! `"source" = { to = "target", axis = 1, multiple_of = "embed_dim" }`: zeros after an axis until its length is a multiple; with
 //! `before = "embed_dim"` so many zeros before it.
 
 use serde::Deserialize;
 
+use super::one_to_one::Change;
 use super::views::share_of;
-use super::{Context, Dimension, Made, Operation, rename, unfit};
-use crate::mapping::pattern::Pattern;
+use super::{Context, Dimension, Made, rename, unfit};
 use crate::mapping::problems::Problem;
 use crate::mapping::sources::SourceTensor;
 use crate::plan::{Part, Parts};
@@ -14,8 +14,6 @@ pub(super) const TABLE: &str = "widen";
 
 #[derive(Debug)]
 pub(super) struct Widen {
-    source: Pattern,
-    target: Pattern,
     axis: usize,
     zeros: Zeros,
 }
@@ -35,12 +33,12 @@ pub(super) struct Entry {
     before: Option<Dimension>,
 }
 
-/// Describes how a tensor is widened: it is `blocks` runs of `kept` elements, and each gets zeros before and behind.
+/// Describes how a tensor is widened: it is `blocks` runs of `kept` elements, and each gets zeros before and after.
 struct Runs {
     blocks: u64,
     before: u64,
     kept: u64,
-    behind: u64,
+    after: u64,
 }
 
 impl Widen {
@@ -48,15 +46,14 @@ impl Widen {
     fn runs(&self, tensor: &SourceTensor, context: &Context<'_>) -> Result<(Runs, u64), Problem> {
         let misfit = || unfit(&tensor.name, format!("shape {:?} cannot be widened", tensor.shape));
         let length = *tensor.shape.get(self.axis).ok_or_else(misfit)?;
-        let (before, behind) = match &self.zeros {
+        let (before, after) = match &self.zeros {
             Zeros::Before(count) => (context.size(count)?, 0),
             Zeros::UpToMultiple(factor) => {
                 let factor = context.size(factor)?;
                 (0, length.checked_next_multiple_of(factor).ok_or_else(misfit)?.saturating_sub(length))
             }
         };
-        let widened =
-            length.checked_add(before).and_then(|sum| sum.checked_add(behind)).ok_or_else(misfit)?;
+        let widened = length.checked_add(before).and_then(|sum| sum.checked_add(after)).ok_or_else(misfit)?;
         let inner = tensor.shape.iter().skip(self.axis.saturating_add(1));
         let row = inner.fold(1_u64, |product, &size| product.saturating_mul(size));
         let kept = row.saturating_mul(length);
@@ -64,37 +61,28 @@ impl Widen {
             blocks: tensor.elements().checked_div(kept).ok_or_else(misfit)?,
             before: row.saturating_mul(before),
             kept,
-            behind: row.saturating_mul(behind),
+            after: row.saturating_mul(after),
         };
         Ok((runs, widened))
     }
 }
 
-impl Operation for Widen {
+impl Change for Widen {
     type Entry = Entry;
 
-    fn parse(source: &str, Entry { to, axis, multiple_of, before }: Entry) -> Result<Self, String> {
+    fn parse(source: &str, Entry { to, axis, multiple_of, before }: Entry) -> Result<(String, Self), String> {
         let zeros = match (multiple_of, before) {
             (Some(factor), None) => Zeros::UpToMultiple(factor),
             (None, Some(count)) => Zeros::Before(count),
             _ => return Err(format!("{source} needs `multiple_of` or `before`, and not both")),
         };
-        Ok(Self { source: Pattern::parse(source)?, target: Pattern::parse(&to)?, axis, zeros })
+        Ok((to, Self { axis, zeros }))
     }
 
-    fn sources(&self) -> Vec<&Pattern> {
-        vec![&self.source]
-    }
-
-    fn targets(&self) -> Vec<&Pattern> {
-        vec![&self.target]
-    }
-
-    fn make(&self, sources: &[&SourceTensor], context: &Context<'_>) -> Result<Vec<Made>, Problem> {
-        let [tensor] = context.exactly(sources)?;
-        let (Runs { blocks, before, kept, behind }, widened) = self.runs(tensor, context)?;
-        if before == 0 && behind == 0 {
-            return Ok(vec![Made { operation: rename::TABLE, ..Made::same(tensor) }]);
+    fn make(&self, tensor: &SourceTensor, context: &Context<'_>) -> Result<Made, Problem> {
+        let (Runs { blocks, before, kept, after }, widened) = self.runs(tensor, context)?;
+        if before == 0 && after == 0 {
+            return Ok(Made { operation: rename::TABLE, ..Made::same(tensor) });
         }
         let mut shape = tensor.shape.clone();
         if let Some(length) = shape.get_mut(self.axis) {
@@ -108,30 +96,29 @@ impl Operation for Widen {
                 .ok_or_else(|| unfit(&tensor.name, "it is made of factors, which cannot be widened"))?;
             parts.extend(zeros(before));
             parts.extend(run);
-            parts.extend(zeros(behind));
+            parts.extend(zeros(after));
         }
-        Ok(vec![Made { dtype: tensor.dtype, shape, parts, operation: TABLE }])
+        Ok(Made { dtype: tensor.dtype, shape, parts, operation: TABLE })
     }
 
-    fn invert(
+    fn restore(
         &self,
-        targets: &[&SourceTensor],
-        sources: &[&SourceTensor],
+        target: &SourceTensor,
+        source: &SourceTensor,
         context: &Context<'_>,
-    ) -> Result<Vec<Made>, Problem> {
-        let ([target], [source]) = (context.exactly(targets)?, context.exactly(sources)?);
-        let (Runs { blocks, before, kept, behind }, _) = self.runs(source, context)?;
-        if before == 0 && behind == 0 {
-            return Ok(vec![Made { operation: rename::TABLE, ..Made::same(target) }]);
+    ) -> Result<Made, Problem> {
+        let (Runs { blocks, before, kept, after }, _) = self.runs(source, context)?;
+        if before == 0 && after == 0 {
+            return Ok(Made { operation: rename::TABLE, ..Made::same(target) });
         }
         let mut run = source.shape.clone();
         run.iter_mut().take(self.axis).for_each(|size| *size = 1);
-        let step = before.saturating_add(kept).saturating_add(behind);
+        let step = before.saturating_add(kept).saturating_add(after);
         let mut parts = Parts::new();
         for block in 0..blocks {
             let first = block.saturating_mul(step).saturating_add(before);
             parts.extend(share_of(target, first, &run)?.parts);
         }
-        Ok(vec![Made { dtype: target.dtype, shape: source.shape.clone(), parts, operation: TABLE }])
+        Ok(Made { dtype: target.dtype, shape: source.shape.clone(), parts, operation: TABLE })
     }
 }

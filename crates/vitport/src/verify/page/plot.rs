@@ -17,7 +17,7 @@ const GAP: f64 = 26.0;
 /// Gives the space for the places' names, which stand aslant below.
 const NAMES: f64 = 112.0;
 
-/// Decades shown at most, counted from the largest; what is smaller lies on the lowest line.
+/// Limits the decades that are shown, counted from the largest; what is smaller lies on the lowest line.
 const DECADES: i32 = 12;
 
 /// Gives the pixels that a slanted name needs next to the next, and the width of the drawing on the narrowest screen and on

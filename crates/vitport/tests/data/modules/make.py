@@ -12,12 +12,20 @@ from pathlib import Path
 
 import timm
 import torch
+import torchvision
+from timm.models.beit import Beit
 from timm.models.convnext import ConvNeXt
+from timm.models.swin_transformer import SwinTransformer
 from timm.models.vision_transformer import VisionTransformer
+from torchvision.models.convnext import CNBlockConfig
+from torchvision.models.regnet import BlockParams
 
 HERE = Path(__file__).parent
 TINY = dict(img_size=32, patch_size=8, embed_dim=12, depth=2, num_heads=3, num_classes=5)
 STAGES = dict(depths=(1, 1, 1, 1), dims=(4, 4, 8, 8), num_classes=5)
+BEIT = dict(TINY, use_rel_pos_bias=True, init_values=0.1)
+# Windows of 4 tokens, in stages of 8 and 4 tokens: the second shifts none.
+SWIN = dict(img_size=32, patch_size=4, embed_dim=8, depths=(2, 2), num_heads=(1, 2), window_size=4, num_classes=5)
 CFG = dict(
     input_size=(3, 32, 32), mean=(0.1, 0.2, 0.3), std=(0.4, 0.5, 0.6), crop_pct=0.9, interpolation="bilinear", num_classes=5
 )
@@ -39,6 +47,8 @@ def save(name, model):
 
 of_version(VisionTransformer, TINY)
 of_version(ConvNeXt, STAGES)
+of_version(Beit, BEIT)
+of_version(SwinTransformer, SWIN)
 if timm.__version__ != "1.0.31":
     sys.exit()
 
@@ -67,3 +77,15 @@ save("tanh_convnext", ConvNeXt(**STAGES, act_layer="gelu_tanh").eval())
 model = vit(depth=1, act_layer="gelu_tanh", norm_layer=norm)
 torch.jit.script(model).save(HERE / "scripted.pt")
 torch.jit.trace(model, torch.zeros(1, 3, 32, 32)).save(HERE / "traced.pt")
+
+
+# torchvision's own classes.
+torch.manual_seed(3)
+norm = partial(torch.nn.LayerNorm, eps=1e-3)
+tv = torchvision.models
+save("torchvision_vit", tv.VisionTransformer(32, 8, 2, 3, 12, 24, num_classes=5, norm_layer=norm).eval())
+save("torchvision_swin", tv.SwinTransformer([4, 4], 8, [2, 2], [1, 2], [4, 4], num_classes=5).eval())
+stages = [CNBlockConfig(width, following, 1) for width, following in [(4, 8), (8, 8), (8, 12), (12, None)]]
+save("torchvision_convnext", tv.ConvNeXt(stages, num_classes=5, stochastic_depth_prob=0.3).eval())
+sizes = BlockParams.from_init_params(depth=6, w_0=8, w_a=8.0, w_m=2.0, group_width=4, se_ratio=0.25)
+save("torchvision_regnet", tv.RegNet(sizes, num_classes=5).eval())

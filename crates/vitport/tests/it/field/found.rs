@@ -23,7 +23,12 @@ fn planned(name: &str, key: Option<&str>) -> Result<Prepared, ConvertError> {
 }
 
 fn planned_of(path: &Path, key: Option<&str>) -> Result<Prepared, ConvertError> {
+    planned_without(path, key, &[])
+}
+
+fn planned_without(path: &Path, key: Option<&str>, drop: &[&str]) -> Result<Prepared, ConvertError> {
     let facts = FactOptions {
+        drop: drop.iter().map(|pattern| glob::Pattern::new(pattern).unwrap()).collect(),
         num_heads: Some(vec![3]),
         mean: Some([0.5; 3]),
         std: Some([0.5; 3]),
@@ -99,16 +104,60 @@ fn a_teacher_that_is_no_copy_or_has_classes_is_a_question() {
 }
 
 #[test]
+fn what_an_optimizer_keeps_under_the_names_of_parameters_is_no_network() {
+    let scratch = tempfile::tempdir().unwrap();
+    let path = scratch.path().join("run.safetensors");
+    write_networks(&path, &[("app.model.", 2, 5)], &[]);
+    let names: Vec<(String, Vec<usize>)> = Source::open(&path, None, &Limits::default())
+        .unwrap()
+        .checkpoint
+        .tensors()
+        .iter()
+        .flat_map(|tensor| {
+            let shape: Vec<usize> = tensor.shape.iter().map(|&size| size as usize).collect();
+            let name = tensor.name.replace("app.model.", "app.optim.state.");
+            [(format!("{name}.exp_avg"), shape), (format!("{name}.step"), Vec::new())]
+        })
+        .collect();
+    let others: Vec<(&str, &[usize])> = names.iter().map(|(name, shape)| (&**name, &**shape)).collect();
+    write_networks(&path, &[("app.model.", 2, 5)], &others);
+    assert_eq!(planned_of(&path, None).unwrap().model.state_dict.prefix(), "app.model.");
+}
+
+#[test]
+fn a_key_that_names_nothing_is_told_where_the_networks_are() {
+    let error = planned("ema_pytorch.pt", Some("nothing")).err().unwrap().to_string();
+    assert!(error.contains("ema_model") && error.contains("online_model"), "{error}");
+}
+
+#[test]
 fn a_layer_next_to_the_network_is_its_classifier_if_nothing_lies_between() {
     let scratch = tempfile::tempdir().unwrap();
     let path = scratch.path().join("own.safetensors");
     let linear: [(&str, &[usize]); 2] = [("fc.weight", &[5, 48]), ("fc.bias", &[5])];
     let norm: [(&str, &[usize]); 2] = [("neck.weight", &[48]), ("neck.bias", &[48])];
-    for (others, class) in
-        [(linear.to_vec(), "ViTForImageClassification"), ([linear, norm].concat(), "ViTModel")]
-    {
+    let other: [(&str, &[usize]); 2] = [("aux.weight", &[9, 48]), ("aux.bias", &[9])];
+    // A number for each class, as a loss has it, and a scalar: neither stands between.
+    let buffers: [(&str, &[usize]); 2] = [("class_weights", &[5]), ("temperature", &[])];
+    let (has_head, has_none) = ("ViTForImageClassification", "ViTModel");
+    for (others, drop, class, hint) in [
+        (linear.to_vec(), None, has_head, None),
+        ([linear, buffers].concat(), None, has_head, None),
+        ([linear, norm].concat(), None, has_none, Some("--drop 'neck.*'")),
+        ([linear, norm].concat(), Some("neck.*"), has_head, None),
+        ([linear, other].concat(), None, has_none, Some("--drop 'fc.*'")),
+        ([linear, other].concat(), Some("aux.*"), has_head, None),
+        (norm.to_vec(), None, has_none, None),
+    ] {
         write_networks(&path, &[("encoder.", 2, 0)], &others);
-        let prepared = planned_of(&path, None).unwrap_or_else(|error| panic!("{class}: {error}"));
-        assert_eq!(prepared.model.target_class().unwrap().class, class);
+        let drop: Vec<&str> = drop.into_iter().collect();
+        let prepared =
+            planned_without(&path, None, &drop).unwrap_or_else(|error| panic!("{others:?}: {error}"));
+        assert_eq!(prepared.model.target_class().unwrap().class, class, "{others:?}");
+        let found = prepared.plan.dropped.iter().find(|part| part.reason.contains("fits as the classifier"));
+        assert_eq!(found.is_some(), hint.is_some(), "{others:?}");
+        if let (Some(found), Some(hint)) = (found, hint) {
+            assert!(found.reason.contains(hint), "{}", found.reason);
+        }
     }
 }

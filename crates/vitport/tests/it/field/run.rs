@@ -72,6 +72,14 @@ pub fn parse(folder: &str, line: &str) -> (PathBuf, Option<String>, FactOptions)
 pub fn convert(folder: &str, line: &str, out: &Path) -> Result<Converted, Failed> {
     let (file, key, facts) = parse(folder, line);
     let source = Source::open(&file, key.as_deref(), &Limits::default()).map_err(ConvertError::from)?;
+    convert_source(source, facts, out)
+}
+
+/// The same with a source that is open.
+///
+/// # Errors
+/// As the library.
+pub fn convert_source(source: Source, facts: FactOptions, out: &Path) -> Result<Converted, Failed> {
     let prepared = pipeline::plan(source, &Request { facts, ..Request::default() })?;
     let image = TestImage::built_in().unwrap();
     let write =
@@ -93,13 +101,18 @@ pub fn written(folder: &str, line: &str) -> (Converted, BTreeMap<String, String>
     let out = scratch.path().join("out");
     let converted = convert(folder, line, &out).unwrap_or_else(|error| panic!("{line}: {error}"));
     assert!(converted.is_published, "{line}");
-    let weights = Checkpoint::open(&out, &Limits::default()).unwrap();
+    (converted, hashes(&out))
+}
+
+/// Returns the SHA-256 of each tensor in a folder, by its name.
+pub fn hashes(folder: &Path) -> BTreeMap<String, String> {
+    let weights = Checkpoint::open(folder, &Limits::default()).unwrap();
     let hashes = weights.tensors().iter().map(|tensor| {
         let mut bytes = vec![0; tensor.bytes() as usize];
         weights.read(tensor, 0, &mut bytes).unwrap();
         (tensor.name.to_string(), Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect())
     });
-    (converted, hashes.collect())
+    hashes.collect()
 }
 
 /// Returns the rows of `truths.json`: of each command line the SHA-256 of each tensor that is right.

@@ -26,6 +26,7 @@ use std::path::Path;
 use fault::{Fault, Forward, Kind};
 use folder::FolderFiles;
 use models::Model;
+use rayon::prelude::*;
 use vitport::pipeline::verify;
 use vitport::verify::{Report, TestImage, Verdict, VerifyError};
 
@@ -150,8 +151,9 @@ fn plant_all(model: &Model, image: &TestImage) -> Vec<Finding> {
     assert_eq!(rewritten.verdict, untouched.verdict, "rewriting alone must not be a fault");
 
     let (files, all) = (read(), faults(model));
-    let fitting = all.into_iter().filter(|fault| (fault.fits)(&files)).enumerate();
-    fitting.map(|(number, fault)| plant(model, &converted, read(), number, &fault, image)).collect()
+    let fitting: Vec<Fault> = all.into_iter().filter(|fault| (fault.fits)(&files)).collect();
+    let numbered = fitting.par_iter().enumerate();
+    numbered.map(|(number, fault)| plant(model, &converted, read(), number, fault, image)).collect()
 }
 
 fn plant(
@@ -197,14 +199,14 @@ fn what_changes_nothing_raises_no_alarm() {
     for model in models::all() {
         let converted = convert(&model.source, &model.request);
         let untouched = verify(&converted.prepared, &converted.folder, &image).unwrap();
-        for (number, (name, change)) in stray_faults::harmless().into_iter().enumerate() {
+        stray_faults::harmless().into_par_iter().enumerate().for_each(|(number, (name, change))| {
             let mut files = FolderFiles::read(&converted.folder, &weights_file(&model.source));
             change(&mut files);
             let folder = converted.place(&format!("harmless {number}"));
             files.write(&folder);
             let report = verify(&converted.prepared, &folder, &image).unwrap();
             assert_eq!(report.verdict, untouched.verdict, "{}, {name}: {:?}", model.name, report.reasons);
-        }
+        });
     }
 }
 

@@ -2,9 +2,8 @@
 
 use super::super::super::source::{Inquiry, axes};
 use super::super::field::Literal;
-use super::super::structure::{Sign, Structure, image_origin};
-use super::super::training::Training;
-use super::super::{TimmConfig, arguments};
+use super::super::image_size::SaidSize;
+use super::super::structure::{Sign, Structure};
 use crate::facts::{Evidence, FactError, Question};
 
 /// Names these networks in errors.
@@ -47,30 +46,13 @@ fn check(inquiry: &Inquiry<'_>, evidence: &mut Evidence) -> Result<bool, FactErr
     let [rows, heads] = axes::<2>(tensors, name, FAMILY)?;
     let [_, _, height, width] = axes::<4>(tensors, "patch_embed.proj.weight", FAMILY)?;
     evidence.weights("num_heads", heads, name);
-    let trained = Training::of(inquiry.source)?.image_size();
-    let configured =
-        TimmConfig::of(inquiry.source)?.as_ref().map(arguments::image_size).transpose()?.flatten();
-    let saved = || inquiry.modules.pair("patch_embed", "img_size");
-    let wanted = inquiry.options.image_size;
     // Three rows belong to the class token.
-    let distances = rows.saturating_sub(3);
-    let said = trained.or(configured).or_else(saved);
-    let stated = wanted.or(said);
-    let image = stated.filter(|size| distances_of(*size, [height, width]) == Some(distances));
-    match image.or_else(|| square(distances, [height, width])) {
-        Some(image) => {
-            if let Some([high, wide]) = wanted.filter(|wanted| *wanted != image) {
-                return Err(FactError::contradiction(
-                    format!("--image-size {high}x{wide}"),
-                    format!(
-                        "its relative positions are those of {}x{} pixels, and vitport does not resample them",
-                        image[0], image[1]
-                    ),
-                ));
-            }
-            let origin = image_origin(wanted, said, name);
-            evidence.add("img_size", image.to_vec(), origin);
-        }
+    let (distances, patch) = (rows.saturating_sub(3), [height, width]);
+    let said = SaidSize::of(inquiry)?;
+    let fits = |size: &[u64; 2]| distances_of(*size, patch) == Some(distances);
+    said.check(fits)?;
+    match said.any().filter(fits).or_else(|| square(distances, patch)) {
+        Some(image) => said.settle(image, (name, "relative positions"), evidence)?,
         None => {
             let what = format!(
                 "the size of the image is not known: {distances} distances are not those of a square of patches of {height}×{width}"

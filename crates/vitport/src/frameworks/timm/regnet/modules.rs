@@ -10,7 +10,8 @@ use super::super::classes::{
 };
 use super::super::field::Literal;
 
-const REGNET: Class = Class::new(&["timm.models.regnet.RegNet"], &[]);
+/// Has an activation at the end of each block, which stands in the table.
+const REGNET: Class = Class::new(&["timm.models.regnet.RegNet"], &[]).means("linear_out", Literal::NO);
 const STAGE: Class = Class::new(&["timm.models.regnet.RegStage"], &[("grad_checkpointing", Says::Nothing)]);
 /// Lists the parts that are None before timm 0.8 where a block lacks them.
 const WITHOUT: &[(&str, Says)] = &[
@@ -18,7 +19,7 @@ const WITHOUT: &[(&str, Says)] = &[
     ("downsample", Says::Is(&[Literal::Null])),
     ("drop_path", Says::Is(&[Literal::Null])),
 ];
-/// Each stage has a stride of 2.
+/// Declares a block. Each stage has a stride of 2.
 const BLOCK: Class =
     Class::new(&["timm.models.regnet.Bottleneck"], WITHOUT).means("output_stride", Literal::Number(32));
 const NORMS: &[&Class] = &[&TIMM_BATCH_NORM, &BATCH_NORM];
@@ -29,7 +30,7 @@ fn stride(at: &At<'_>) -> u64 {
 }
 
 /// Returns the groups of the stage's 3×3 convolutions. Stages are counted from 1, after the stem.
-fn groups(at: &At<'_>) -> Option<u64> {
+pub(super) fn groups(at: &At<'_>) -> Option<u64> {
     let (channels, size) = (at.of_stage("num_chs")?, at.facts.number("group_size")?);
     channels.checked_div(size.min(channels))
 }

@@ -3,31 +3,31 @@
 
 use serde::Deserialize;
 
-/// The arguments that say how the stages are.
+/// Lists the arguments that say how the stages are.
 pub(super) const TELLING: [&str; 4] = ["depth", "w0", "wa", "wm"];
 
-/// The arguments that fit groups into the widths.
+/// Lists the arguments that fit groups into the widths.
 pub(super) const FITTING: [&str; 3] = ["group_size", "bottle_ratio", "group_min_ratio"];
 
-/// The widths are multiples of this before the groups are fitted into them.
+/// Divides all widths before the groups are fitted into them.
 const QUANTUM: f32 = 8.0;
 
-/// The numbers of which the stages are made, as far as they are known.
+/// Holds the numbers of which the stages are made, as far as they are known.
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
 pub(super) struct Numbers {
-    /// Blocks in all.
+    /// Counts all blocks.
     depth: Option<usize>,
-    /// The first width.
+    /// Gives the first width.
     w0: Option<f32>,
-    /// What each block adds to it.
+    /// Says what each block adds to it.
     wa: Option<f32>,
-    /// The ratio of the widths of stages.
+    /// Gives the ratio of the widths of stages.
     wm: Option<f32>,
-    /// Channels in a group.
+    /// Counts the channels in a group.
     group_size: usize,
-    /// Inner channels by outer ones.
+    /// Gives the inner channels by outer ones.
     bottle_ratio: Option<f64>,
-    /// How far a width may shrink to hold whole groups; 0 for rounding to the nearest.
+    /// Says how far a width may shrink to hold whole groups; 0 for rounding to the nearest.
     group_min_ratio: Option<f64>,
 }
 

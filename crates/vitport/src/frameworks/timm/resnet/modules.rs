@@ -40,7 +40,7 @@ const BASIC: Class =
 const BOTTLENECK: Class =
     Class::new(&["timm.models.resnet.Bottleneck", "torchvision.models.resnet.Bottleneck"], OF_A_BLOCK)
         .means(STRIDE.0, STRIDE.1);
-/// What strides of 2 in all stages but the first come to.
+/// Says what strides of 2 in all stages but the first come to.
 const STRIDE: (&str, Literal) = ("output_stride", Literal::Number(32));
 
 /// Returns the stride of a block: 2 in the first of each stage but the first.

@@ -2,10 +2,10 @@
 
 use super::super::layers::activation;
 use super::config::{Config, MlpLayer};
-use super::norm::Norm;
+use super::norm;
 use crate::nn::{
-    Activation, Attention, Context, ForwardError, Gate, GatedMlp, LayerScale, Linear, Matrix, Mlp, Qkv,
-    Scope, SelfAttention,
+    Activation, Attention, Context, FeedForward, ForwardError, Gate, GatedMlp, LayerScale, Linear, Matrix,
+    Mlp, Norm, Qkv, Scope, SelfAttention,
 };
 
 pub(super) struct Block {
@@ -13,7 +13,7 @@ pub(super) struct Block {
     attn: BlockAttention,
     ls1: Option<LayerScale>,
     norm2: Norm,
-    mlp: BlockMlp,
+    mlp: FeedForward,
     ls2: Option<LayerScale>,
 }
 
@@ -24,24 +24,18 @@ impl Block {
             config.layer_scale.then(|| LayerScale::new(&scope.pp(name), "gamma", dim)).transpose()
         };
         Ok(Self {
-            norm1: Norm::new(&scope.pp("norm1"), config, dim)?,
+            norm1: norm::new(&scope.pp("norm1"), config, dim)?,
             attn: BlockAttention::new(&scope.pp("attn"), config)?,
             ls1: scale("ls1")?,
-            norm2: Norm::new(&scope.pp("norm2"), config, dim)?,
-            mlp: BlockMlp::new(&scope.pp("mlp"), config)?,
+            norm2: norm::new(&scope.pp("norm2"), config, dim)?,
+            mlp: mlp(&scope.pp("mlp"), config)?,
             ls2: scale("ls2")?,
         })
     }
 
     pub(super) fn forward(&self, tokens: &mut Matrix, cx: &mut Context<'_>) -> Result<(), ForwardError> {
-        let normalized = self.norm1.forward(tokens, cx)?;
-        let branch = self.attn.forward(&normalized, cx)?;
-        cx.recycle(normalized);
-        LayerScale::add(self.ls1.as_ref(), tokens, branch, cx)?;
-        let normalized = self.norm2.forward(tokens, cx)?;
-        let branch = self.mlp.forward(&normalized, cx)?;
-        cx.recycle(normalized);
-        LayerScale::add(self.ls2.as_ref(), tokens, branch, cx)
+        self.norm1.add_branch(tokens, self.ls1.as_ref(), cx, |x, cx| self.attn.forward(x, cx))?;
+        self.norm2.add_branch(tokens, self.ls2.as_ref(), cx, |x, cx| self.mlp.forward(x, cx))
     }
 }
 
@@ -59,7 +53,7 @@ impl BlockAttention {
         if !config.qk_norm {
             return Ok(Self::Plain(SelfAttention::new(Qkv::Fused(qkv), heads, proj)));
         }
-        let norm = |name: &str| Norm::new(&scope.pp(name), config, heads.dim);
+        let norm = |name: &str| norm::new(&scope.pp(name), config, heads.dim);
         let norms = Box::new([norm("q_norm")?, norm("k_norm")?]);
         Ok(Self::Normalized { qkv, norms, head_dim: heads.dim, attention: Attention::new(heads, proj) })
     }
@@ -90,35 +84,21 @@ fn of_each_head(norm: &Norm, x: Matrix, dim: usize, cx: &mut Context<'_>) -> Res
     Matrix::from_values(rows, width, normalized.into_values())
 }
 
-/// Stands for timm's `Mlp`, `SwiGLUPacked` and `SwiGLU`.
-enum BlockMlp {
-    Plain(Mlp),
-    Gated(GatedMlp),
-}
-
-impl BlockMlp {
-    fn new(scope: &Scope, config: &Config) -> Result<Self, ForwardError> {
-        let (dim, hidden, bias) = (config.embed_dim, config.mlp_dim, config.mlp_bias);
-        let activation = activation(&config.act_layer)?;
-        let inner = |name: &str, width: usize| Linear::new(&scope.pp(name), dim, width, bias);
-        let fc2 = || Linear::new(&scope.pp("fc2"), hidden, dim, bias);
-        Ok(match config.mlp_layer {
-            MlpLayer::Mlp => Self::Plain(Mlp::new(inner("fc1", hidden)?, activation, fc2()?)),
-            MlpLayer::SwiGLUPacked => {
-                let gate = Gate::Packed(inner("fc1", hidden.saturating_mul(2))?);
-                Self::Gated(GatedMlp::new(gate, activation, fc2()?))
-            }
-            MlpLayer::SwiGLU => {
-                let gate = Gate::Separate([inner("fc1_g", hidden)?, inner("fc1_x", hidden)?]);
-                Self::Gated(GatedMlp::new(gate, activation, fc2()?))
-            }
-        })
-    }
-
-    fn forward(&self, x: &Matrix, cx: &mut Context<'_>) -> Result<Matrix, ForwardError> {
-        match self {
-            Self::Plain(mlp) => mlp.forward(x, cx),
-            Self::Gated(mlp) => mlp.forward(x, cx),
+/// Builds timm's `Mlp`, `SwiGLUPacked` or `SwiGLU`.
+fn mlp(scope: &Scope, config: &Config) -> Result<FeedForward, ForwardError> {
+    let (dim, hidden, bias) = (config.embed_dim, config.mlp_dim, config.mlp_bias);
+    let activation = activation(&config.act_layer)?;
+    let inner = |name: &str, width: usize| Linear::new(&scope.pp(name), dim, width, bias);
+    let fc2 = || Linear::new(&scope.pp("fc2"), hidden, dim, bias);
+    Ok(match config.mlp_layer {
+        MlpLayer::Mlp => FeedForward::Plain(Mlp::new(inner("fc1", hidden)?, activation, fc2()?)),
+        MlpLayer::SwiGLUPacked => {
+            let gate = Gate::Packed(inner("fc1", hidden.saturating_mul(2))?);
+            FeedForward::Gated(GatedMlp::new(gate, activation, fc2()?))
         }
-    }
+        MlpLayer::SwiGLU => {
+            let gate = Gate::Separate([inner("fc1_g", hidden)?, inner("fc1_x", hidden)?]);
+            FeedForward::Gated(GatedMlp::new(gate, activation, fc2()?))
+        }
+    })
 }

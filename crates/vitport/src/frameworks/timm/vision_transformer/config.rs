@@ -3,6 +3,7 @@
 
 use serde::Deserialize;
 
+use super::super::layers::heads;
 use crate::nn::{ForwardError, Heads};
 
 /// Describes a network.
@@ -103,7 +104,7 @@ pub enum NormLayer {
     /// Takes away the mean.
     #[default]
     LayerNorm,
-    /// Only divides by the root mean square.
+    /// Divides only by the root mean square.
     RmsNorm,
 }
 
@@ -145,11 +146,7 @@ impl Config {
 
     /// Refuses what timm's constructor does.
     pub(super) fn check(&self) -> Result<(), ForwardError> {
-        let Self { embed_dim: dim, num_heads, .. } = *self;
-        if num_heads == 0 || !dim.is_multiple_of(num_heads) {
-            let detail = format!("embed_dim {dim} is not a multiple of num_heads {num_heads}");
-            return Err(ForwardError::config(detail));
-        }
+        heads(self.embed_dim, self.num_heads)?;
         if !self.class_token && self.global_pool == Pooling::Token {
             return Err(ForwardError::config("global_pool \"token\" needs a class token".to_owned()));
         }

@@ -1,14 +1,13 @@
 //! `patch_embed` and `_pos_embed`: patches, positions, and the tokens before the patches.
 
 use super::config::Config;
-use super::norm::Norm;
-use crate::nn::{Context, Conv2d, ForwardError, Grid, Matrix, Parameter, Pixels, Scope, Window, prepend};
+use super::norm;
+use crate::nn::{Context, ForwardError, Matrix, Norm, Parameter, PatchEmbed, Pixels, Scope, prepend};
 
 pub(super) struct Embeddings {
-    input: [usize; 3],
-    proj: Conv2d,
+    patch_embed: PatchEmbed,
     norm: Option<Norm>,
-    /// Class token, registers and distillation token, as far as there are any, in their order.
+    /// Lists class token, registers and distillation token, as far as there are any, in their order.
     prefix: Vec<Parameter>,
     pos_embed: Option<Parameter>,
     no_embed_class: bool,
@@ -18,18 +17,18 @@ impl Embeddings {
     pub(super) fn new(scope: &Scope, config: &Config) -> Result<Self, ForwardError> {
         let (dim, channels) = (config.embed_dim, config.in_chans);
         let [height, width] = config.img_size;
-        let window = Window::patches(config.patch_size.into());
-        let (rows, columns) = window.output_size(height, width).unwrap_or((0, 0));
+        let (proj, input) = (scope.pp("patch_embed.proj"), [channels, height, width]);
+        let patch_bias = config.patch_bias.unwrap_or(!config.pre_norm);
+        let patch_embed = PatchEmbed::new(&proj, input, config.patch_size.into(), dim, patch_bias)?;
         let embedded = if config.no_embed_class { 0 } else { config.prefix_tokens() };
-        let positions = rows.saturating_mul(columns).saturating_add(embedded);
+        let positions = patch_embed.count().saturating_add(embedded);
         let prefix = [
             ("cls_token", usize::from(config.class_token)),
             ("reg_token", config.reg_tokens),
             ("dist_token", usize::from(config.dist_token)),
         ];
         let prefix = prefix.into_iter().filter(|(_, count)| *count > 0);
-        let patch_bias = config.patch_bias.unwrap_or(!config.pre_norm);
-        let patch_embed = scope.pp("patch_embed");
+        let norm = || norm::new(&scope.pp("patch_embed.norm"), config, dim);
         Ok(Self {
             prefix: prefix
                 .map(|(name, count)| scope.parameter(name, &[1, count, dim]))
@@ -38,17 +37,15 @@ impl Embeddings {
                 .pos_embed
                 .then(|| scope.parameter("pos_embed", &[1, positions, dim]))
                 .transpose()?,
-            input: [channels, height, width],
-            proj: Conv2d::new(&patch_embed.pp("proj"), channels, dim, window, patch_bias)?,
-            norm: config.patch_norm.then(|| Norm::new(&patch_embed.pp("norm"), config, dim)).transpose()?,
+            patch_embed,
+            norm: config.patch_norm.then(norm).transpose()?,
             no_embed_class: config.no_embed_class,
         })
     }
 
     pub(super) fn forward(&self, pixels: &Pixels, cx: &mut Context<'_>) -> Result<Matrix, ForwardError> {
-        let grid = Grid::of_pixels(pixels.values(), pixels.shape(), self.input)?;
-        let patches = self.proj.forward(grid, cx)?.tokens;
-        let mut tokens = Norm::forward_if(self.norm.as_ref(), patches, cx)?;
+        let patches = self.patch_embed.forward(pixels, cx)?;
+        let mut tokens = norm::forward_if(self.norm.as_ref(), patches, cx)?;
         let read = |parameter: &Parameter| parameter.read(cx.weights());
         let positions = self.pos_embed.as_ref().map(read).transpose()?;
         let prefix = self.prefix.iter().map(read).collect::<Result<Vec<_>, _>>()?.concat();

@@ -2,16 +2,18 @@
 
 use serde_json::{Value, json};
 
-use super::super::super::saved_modules::torch::{CONV, IDENTITY, LAYER_NORM, LINEAR, NORM_EPS, SEQUENTIAL};
+use super::super::super::saved_modules::torch::{CONV, IDENTITY, LAYER_NORM, LINEAR, SEQUENTIAL};
 use super::super::super::saved_modules::{At, Call, Class, Given, Read, Role, Says};
 use super::super::classes::{
     ACTIVATIONS, CLASSIFIER, CLASSIFIER_PARTS, LAYER_SCALE, MLP, NOTHING, OF_EVERY_NETWORK, TIMM_LAYER_NORM,
+    TIMM_NORM,
 };
 use super::super::field::Literal;
+use super::super::patch_embed::PATCH_EMBED;
 
 const NULL: Says = Says::Is(&[Literal::Null]);
 
-/// Versions before 0.6 have `num_tokens` and always read the class token. Tokens and heads that are None are attributes; others are
+/// Declares the network. Versions before 0.6 have `num_tokens` and always read the class token. Tokens and heads that are None are attributes; others are
 /// weights. At the size that the positions are for, `dynamic_img_size` changes nothing, and in evaluation `distilled_training`.
 const VISION_TRANSFORMER: Class = Class::new(
     &["timm.models.vision_transformer.VisionTransformer", "timm.models.deit.VisionTransformerDistilled"],
@@ -43,54 +45,6 @@ const VISION_TRANSFORMER: Class = Class::new(
 fn prefix_tokens(at: &At<'_>) -> u64 {
     let single = ["class_token", "dist_token"].into_iter().filter(|token| at.facts.flag(token) == Some(true));
     (single.count() as u64).saturating_add(at.facts.number("reg_tokens").unwrap_or(0))
-}
-
-/// Says nothing of the size, which the positions show, too; the others follow from it, or are for images of other sizes. With
-/// `dynamic_img_size` the patches are laid in a row after the positions are added (`output_fmt` NHWC), else at once (`flatten`).
-const PATCH_EMBED: Class = Class::new(
-    &[
-        "timm.layers.patch_embed.PatchEmbed",
-        "timm.models.layers.patch_embed.PatchEmbed",
-        "timm.models.vision_transformer.PatchEmbed",
-    ],
-    &[
-        ("img_size", Says::Fact("img_size", Read::Pair)),
-        ("patch_size", Says::Fact("patch_size", Read::Pair)),
-        ("grid_size", Says::Follows(|at| Some(json!(grid(at))))),
-        (
-            "num_patches",
-            Says::Follows(|at| Some(json!(grid(at).map(|[rows, columns]| rows.saturating_mul(columns))))),
-        ),
-        ("flatten", Says::Follows(|at| Some(json!(format(at).as_deref() != Some("NHWC"))))),
-        (
-            "output_fmt",
-            Says::Follows(|at| {
-                ["NCHW", "NHWC"].contains(&format(at)?.as_str()).then(|| at.value("output_fmt"))?
-            }),
-        ),
-        ("strict_img_size", Says::Nothing),
-        (
-            "dynamic_img_pad",
-            Says::Follows(|at| Some(json!(at.value("dynamic_img_pad")? == json!(true) && is_divided(at)?))),
-        ),
-    ],
-);
-
-/// Returns rows and columns of patches; none in a network for images of any size.
-fn grid(at: &At<'_>) -> Option<[u64; 2]> {
-    let ([height, width], [rows, columns]) = (at.pair("img_size")?, at.pair("patch_size")?);
-    Some([height.checked_div(rows)?, width.checked_div(columns)?])
-}
-
-/// Returns whether no pixel is left over next to the patches, so that padding adds none.
-fn is_divided(at: &At<'_>) -> Option<bool> {
-    let ([height, width], [rows, columns]) = (at.pair("img_size")?, at.pair("patch_size")?);
-    Some(height.checked_rem(rows)? == 0 && width.checked_rem(columns)? == 0)
-}
-
-/// Returns the order of axes that comes out, a member of timm's enum: `NCHW`.
-fn format(at: &At<'_>) -> Option<String> {
-    Some(at.value("output_fmt")?.get("arguments")?.get(0)?.as_str()?.to_owned())
 }
 
 /// Says nothing: `fused_attn` (`fast_attn` in 0.8) chooses between two ways to compute the same.
@@ -139,7 +93,7 @@ const SWIGLU: Class = Class::new(&["timm.layers.mlp.SwiGLU", "timm.models.layers
 
 /// Is a norm without a mean. Its weights show that.
 const RMS_NORM: Class =
-    Class::new(&["timm.layers.norm.RmsNorm", "timm.models.layers.norm.RmsNorm"], NORM_EPS);
+    Class::new(&["timm.layers.norm.RmsNorm", "timm.models.layers.norm.RmsNorm"], TIMM_NORM);
 
 /// Lists the norms, or nothing in the place of one.
 const NORMS: &[&Class] = &[&LAYER_NORM, &TIMM_LAYER_NORM, &RMS_NORM, &IDENTITY];

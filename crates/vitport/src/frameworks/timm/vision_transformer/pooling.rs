@@ -2,9 +2,9 @@
 
 use super::super::layers::activation;
 use super::config::{Config, Pooling};
-use super::norm::Norm;
+use super::norm;
 use crate::nn::{
-    AttentionPool, Context, ForwardError, LayerNorm, Linear, Matrix, Mlp, Outputs, PoolQkv, Scope,
+    AttentionPool, Context, ForwardError, LayerNorm, Linear, Matrix, Mlp, Norm, Outputs, PoolQkv, Scope,
     mean_of_rows, outputs_of_head, token, without_leading,
 };
 
@@ -34,7 +34,7 @@ impl Head {
                 .then(|| attention_pool(&scope.pp("attn_pool"), config))
                 .transpose()?,
             fc_norm: (config.final_norm && config.fc_norm)
-                .then(|| Norm::new(&scope.pp("fc_norm"), config, dim))
+                .then(|| norm::new(&scope.pp("fc_norm"), config, dim))
                 .transpose()?,
             head: linear("head")?,
             distilled: config.dist_token.then(|| linear("head_dist")).transpose()?,

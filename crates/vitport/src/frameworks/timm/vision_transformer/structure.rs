@@ -2,9 +2,8 @@
 
 use super::super::super::source::{Inquiry, axes};
 use super::super::field::Literal;
-use super::super::structure::{Sign, Structure, image_origin};
-use super::super::training::Training;
-use super::super::{TimmConfig, arguments};
+use super::super::image_size::SaidSize;
+use super::super::structure::{Sign, Structure};
 use crate::facts::{Evidence, FactError, Question};
 
 /// Names these networks in errors.
@@ -137,36 +136,12 @@ fn image_size(
     (tokens, prefix): (u64, u64),
     patch: [u64; 2],
 ) -> Result<(), FactError> {
-    let wanted = inquiry.options.image_size;
-    let saved = || inquiry.modules.pair("patch_embed", "img_size");
-    let trained = Training::of(inquiry.source)?.image_size();
-    let configured =
-        TimmConfig::of(inquiry.source)?.as_ref().map(arguments::image_size).transpose()?.flatten();
-    let stated = trained.or(configured).or_else(saved);
-    let fits =
-        |size: &[u64; 2]| image_of(tokens, prefix, patch, Some(*size)).is_ok_and(|(image, _)| image == *size);
-    if let (Some(option), Some(stated)) = (wanted, stated.filter(fits))
-        && option != stated
-    {
-        return Err(FactError::contradiction(
-            format!("--image-size {}x{}", option[0], option[1]),
-            format!("the source says {}x{} pixels, which go with its positions", stated[0], stated[1]),
-        ));
-    }
-    match image_of(tokens, prefix, patch, wanted.or(stated)) {
+    let said = SaidSize::of(inquiry)?;
+    said.check(|size| image_of(tokens, prefix, patch, Some(*size)).is_ok_and(|(image, _)| image == *size))?;
+    match image_of(tokens, prefix, patch, said.any()) {
         Err(question) => evidence.ask(question),
         Ok((image, are_embedded)) => {
-            if let Some([height, width]) = wanted.filter(|wanted| *wanted != image) {
-                return Err(FactError::contradiction(
-                    format!("--image-size {height}x{width}"),
-                    format!(
-                        "its positions are those of {}x{} pixels, and vitport does not resample them",
-                        image[0], image[1]
-                    ),
-                ));
-            }
-            let origin = image_origin(wanted, stated, "pos_embed");
-            evidence.add("img_size", image.to_vec(), origin);
+            said.settle(image, ("pos_embed", "positions"), evidence)?;
             // Without such tokens it means nothing.
             if prefix > 0 {
                 evidence.weights("no_embed_class", !are_embedded, "pos_embed");

@@ -1,0 +1,155 @@
+//! What is said of the size of an image next to the tensors whose shapes show it, and how both go together.
+
+use super::super::framework;
+use super::super::source::Inquiry;
+use super::named::Named;
+use super::registry::{self, Tag};
+use super::saved_module::SavedConfig;
+use super::training::Training;
+use super::{TimmConfig, TimmDefinition, arguments};
+use crate::facts::{Evidence, Fact, FactError, Origin, Question, is_same};
+
+/// Holds heights and widths in pixels.
+pub(super) struct SaidSize {
+    /// Gives what an option says.
+    wanted: Option<[u64; 2]>,
+    /// Gives what the source says: its training, its config, or the module that was saved whole.
+    stated: Option<[u64; 2]>,
+}
+
+impl SaidSize {
+    /// Collects what is said.
+    ///
+    /// # Errors
+    /// Returns [`FactError`] for a config or training arguments that cannot be.
+    pub(super) fn of(inquiry: &Inquiry<'_>) -> Result<Self, FactError> {
+        let trained = Training::of(inquiry.source)?.image_size();
+        let configured =
+            TimmConfig::of(inquiry.source)?.as_ref().map(arguments::image_size).transpose()?.flatten();
+        let saved = || inquiry.modules.pair("patch_embed", "img_size");
+        let stated = trained.or(configured).or_else(saved);
+        Ok(Self { wanted: inquiry.options.image_size, stated })
+    }
+
+    /// Returns what the option says, or else the source.
+    pub(super) fn any(&self) -> Option<[u64; 2]> {
+        self.wanted.or(self.stated)
+    }
+
+    /// Fails where the option contradicts what the source says and its shapes allow.
+    ///
+    /// # Errors
+    /// Returns [`FactError::Contradiction`].
+    pub(super) fn check(&self, fits: impl Fn(&[u64; 2]) -> bool) -> Result<(), FactError> {
+        match (self.wanted, self.stated.filter(fits)) {
+            (Some(wanted), Some(stated)) if wanted != stated => Err(contradiction(
+                wanted,
+                format!("the source says {}x{} pixels, which go with its positions", stated[0], stated[1]),
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// Adds the size that the shape of a tensor shows. `holds` says what that tensor is.
+    ///
+    /// # Errors
+    /// Returns [`FactError::Contradiction`] where the option says another.
+    pub(super) fn settle(
+        &self,
+        image: [u64; 2],
+        (tensor, holds): (&str, &str),
+        evidence: &mut Evidence,
+    ) -> Result<(), FactError> {
+        let [height, width] = image;
+        if let Some(wanted) = self.wanted.filter(|wanted| *wanted != image) {
+            let reason = format!(
+                "its {holds} are those of {height}x{width} pixels, and vitport does not resample them"
+            );
+            return Err(contradiction(wanted, reason));
+        }
+        let origin = match (self.stated, self.wanted) {
+            (Some(_), _) => Origin::Weights(tensor.to_owned()),
+            (None, Some(_)) => Origin::Option("--image-size"),
+            // Other sizes may have as many positions.
+            (None, None) => Origin::Convention(format!("a square has as many positions as {tensor}")),
+        };
+        evidence.add("img_size", image.to_vec(), origin);
+        Ok(())
+    }
+}
+
+fn contradiction([height, width]: [u64; 2], reason: String) -> FactError {
+    FactError::contradiction(format!("--image-size {height}x{width}"), reason)
+}
+
+impl TimmDefinition {
+    /// Says the size of the image: by the weights, else by an option, the training arguments, the config, the
+    /// module that was saved whole, or the tag that is named.
+    /// A size of the arguments that is not that of the weights is a contradiction, unless an option decides.
+    pub(super) fn image_size(
+        &self,
+        inquiry: &Inquiry<'_>,
+        (config, saved): (Option<&TimmConfig<'_>>, Option<&SavedConfig>),
+        training: &mut Training,
+        named: Option<&Named>,
+        evidence: &mut Evidence,
+    ) -> Result<(), FactError> {
+        let wanted = inquiry.options.image_size;
+        let of_tag = named.and_then(|named| {
+            let origin = |tag: &Tag| match named.tag {
+                Some(_) => registry::origin(&tag.full_name()),
+                None => named.of_default_tag(&tag.full_name()),
+            };
+            let tag = named.tag.or_else(|| framework::tags_of(named.architecture.name).first().copied())?;
+            let [_, height, width] = tag.input_size;
+            Some(([height as u64, width as u64], origin(tag)))
+        });
+        let of_training =
+            training.size.clone().map(|size| Fact::new("img_size", size.value.to_vec(), size.origin));
+        if evidence.has("img_size") || evidence.is_asked("img_size") {
+            if let (Some(fact), true, None) = (of_training, training.is_strict, wanted) {
+                evidence.state(fact);
+            } else {
+                training.leave_other_size(evidence.facts().pair("img_size"));
+            }
+            let known = evidence.facts().pair("img_size");
+            let of_architecture = named.and_then(|named| {
+                let size = named.architecture.pair("img_size")?.map(|edge| edge as u64);
+                Some((size, registry::origin(named.architecture.name)))
+            });
+            for (size, origin) in of_architecture.into_iter().chain(of_tag) {
+                if known == Some(size) {
+                    evidence.add("img_size", size.to_vec(), origin);
+                }
+            }
+            return Ok(());
+        }
+        let of_config = config.map(arguments::image_size).transpose()?.flatten();
+        let of_config = of_config.map(|size| {
+            Fact::new("img_size", size.to_vec(), Origin::Config("pretrained_cfg.input_size".to_owned()))
+        });
+        // A fine-tune keeps the `pretrained_cfg` of the weights that it began with, and its training may say otherwise.
+        let of_module = saved.filter(|_| of_training.is_none()).and_then(|saved| {
+            Some(Fact::new("img_size", saved.image_size()?.to_vec(), saved.origin("input_size")))
+        });
+        let stated: Vec<Fact> = of_training.into_iter().chain(of_config).chain(of_module).collect();
+        if let Some(size) = wanted {
+            let fact = Fact::new("img_size", size.to_vec(), Origin::Option("--image-size"));
+            let other = stated.into_iter().find(|other| !is_same(&other.value, &fact.value));
+            evidence.state(match other {
+                Some(other) => fact.in_place_of(other),
+                None => fact,
+            });
+        } else if !stated.is_empty() {
+            stated.into_iter().for_each(|fact| evidence.state(fact));
+        } else if let Some((size, origin)) = of_tag {
+            evidence.add("img_size", size.to_vec(), origin);
+        } else {
+            let what =
+                format!("the size of the image cannot be inferred from the weights of a {}", self.family);
+            let question = Question::new("img_size", what, "--image-size", "N");
+            evidence.ask(question.with_candidates([224]).or("--arch NAME.TAG"));
+        }
+        Ok(())
+    }
+}

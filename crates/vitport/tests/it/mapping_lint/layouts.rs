@@ -1,0 +1,147 @@
+//! Checks what must hold of every built-in layout: over its fixtures every rule is used, and every name that it gives is its
+//! definition's.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensors, serialize_to_file};
+use vitport::mapping::{Bindings, Sources, layouts};
+use vitport::model::Prepared;
+use vitport::options::FactOptions;
+use vitport::pipeline::{Request, plan};
+use vitport::source::Source;
+use vitport_checkpoint::Limits;
+
+use super::{path, request};
+
+/// Lists files in the names of each layout, and how they are identified.
+fn layout_fixtures(folder: &Path) -> Vec<(PathBuf, Request)> {
+    let data = |name: &str| path(&format!("crates/vitport/tests/data/vit/{name}"));
+    // DeiT-III's own files are timm's but for two names.
+    let bytes = std::fs::read(data("timm_deit3.safetensors")).unwrap();
+    let timm = SafeTensors::deserialize(&bytes).unwrap();
+    let own_name = |name: &str| name.replace("ls1.gamma", "gamma_1").replace("ls2.gamma", "gamma_2");
+    let deit3 = folder.join("deit3.safetensors");
+    serialize_to_file(timm.iter().map(|(name, view)| (own_name(name), view)), None, &deit3).unwrap();
+    let of_field = |name: &str| (field(name), request(&[3], [32, 32], false));
+    let named_layers = |name: &str| {
+        let name = name.replace("mlp.0.", "mlp.linear_1.").replace("mlp.3.", "mlp.linear_2.");
+        name.replace("heads.head.", "heads.")
+    };
+    let torchvision = renamed("torchvision_heads_head.pth", named_layers, &[], folder);
+    let pretrained: [(&str, &[usize]); 3] = [
+        ("embeddings.mask_token", &[1, 1, 48]),
+        ("pooler.dense.weight", &[48, 48]),
+        ("pooler.dense.bias", &[48]),
+    ];
+    let transformers = renamed("hf_in_lightning.ckpt", str::to_owned, &pretrained, folder);
+    let of_torchvision = |name: &str| {
+        let Request { facts, .. } = request(&[], [64, 64], false);
+        let facts = FactOptions { num_heads: None, ..facts };
+        let file = path(&format!("crates/vitport/tests/data/torchvision/{name}"));
+        (file, Request { facts, ..Request::default() })
+    };
+    vec![
+        of_torchvision("regnet_y.pth"),
+        of_torchvision("convnext.pth"),
+        of_torchvision("swin.pth"),
+        of_torchvision("swin_v2.pth"),
+        (microsoft_swin(folder), of_torchvision("").1),
+        (deit3, request(&[2], [16, 12], false)),
+        (data("jax_classifier.npz"), request(&[2], [16, 16], false)),
+        (data("jax_pre_logits.npz"), request(&[2], [16, 16], true)),
+        of_field("dinov2_235_teacher_checkpoint.pth"),
+        of_field("jeonsworld_checkpoint.bin"),
+        of_field("mmpretrain_epoch_100.pth"),
+        of_field("torchvision_heads_head.pth"),
+        (torchvision, request(&[3], [32, 32], false)),
+        of_field("hf_in_lightning.ckpt"),
+        (transformers, request(&[3], [32, 32], true)),
+    ]
+}
+
+/// Writes a Swin under Microsoft's names, with the buffers that its files have.
+fn microsoft_swin(folder: &Path) -> PathBuf {
+    let bytes = std::fs::read(path("crates/vitport/tests/data/swin/plain/model.safetensors")).unwrap();
+    let timm = SafeTensors::deserialize(&bytes).unwrap();
+    let own_name = |name: &str| {
+        let name = name.replace("layers.1.downsample", "layers.0.downsample").replace("head.fc.", "head.");
+        name.replace("layers.2.downsample", "layers.1.downsample")
+    };
+    let view = |shape: Vec<usize>, bytes| TensorView::new(Dtype::F32, shape, bytes).unwrap();
+    let zeros = vec![0; 4 * 256];
+    let buffers = ["relative_position_index", "attn_mask"].into_iter().map(|name| {
+        let name = match name {
+            "attn_mask" => "layers.0.blocks.1.attn_mask".to_owned(),
+            name => format!("layers.0.blocks.1.attn.{name}"),
+        };
+        (name, view(vec![16, 16], &zeros))
+    });
+    let file = folder.join("microsoft_swin.safetensors");
+    let tensors = timm.iter().map(|(name, view)| (own_name(name), view)).chain(buffers);
+    serialize_to_file(tensors, None, &file).unwrap();
+    file
+}
+
+fn field(name: &str) -> PathBuf {
+    path(&format!("crates/vitport/tests/data/field/{name}"))
+}
+
+/// Writes the network of a file of the field under changed names and with more tensors, all of zeros.
+fn renamed(name: &str, change: impl Fn(&str) -> String, more: &[(&str, &[usize])], folder: &Path) -> PathBuf {
+    let source = Source::open(&field(name), None, &Limits::default()).unwrap();
+    let prepared = plan(source, &request(&[3], [32, 32], false)).unwrap();
+    let in_file = prepared.model.state_dict.iter().map(|(name, tensor)| {
+        let shape: Vec<_> = tensor.shape.iter().map(|&size| usize::try_from(size).unwrap()).collect();
+        (change(name), shape)
+    });
+    let more = more.iter().map(|(name, shape)| ((*name).to_owned(), shape.to_vec()));
+    let shapes: Vec<_> = in_file.chain(more).collect();
+    let zeros = vec![0; 4 * shapes.iter().map(|(_, shape)| shape.iter().product()).max().unwrap_or(0)];
+    let views = shapes.iter().map(|(name, shape)| {
+        let bytes = &zeros[..4 * shape.iter().product::<usize>()];
+        (name, TensorView::new(Dtype::F32, shape.clone(), bytes).unwrap())
+    });
+    let file = folder.join(name).with_extension("safetensors");
+    serialize_to_file(views, None, &file).unwrap();
+    file
+}
+
+#[test]
+fn every_rule_of_every_layout_is_used_and_every_name_is_the_definitions() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut live: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+    for (file, request) in layout_fixtures(folder.path()) {
+        let source = Source::open(&file, None, &Limits::default()).unwrap();
+        let prepared = plan(source, &request).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+        let in_file = Sources::of_state_dict(&prepared.model.state_dict);
+        let layout = layouts().iter().find(|layout| layout.is_layout_of(&in_file)).unwrap();
+        assert_eq!(layout.to(), prepared.model.definition.id());
+        let (used, _) = layout.live_and_all(&in_file, &layout.layout_bindings(&in_file));
+        live.entry(layout.file()).or_default().extend(used);
+    }
+    for layout in layouts() {
+        let (_, all) = layout.live_and_all(&Sources::default(), &Bindings::default());
+        assert_eq!(live.get(layout.file()), Some(&all), "{}", layout.file());
+    }
+}
+
+#[test]
+fn the_folder_of_deit3s_own_file_is_that_of_timms() {
+    let folder = tempfile::tempdir().unwrap();
+    let (own, request) = layout_fixtures(folder.path()).remove(5);
+    let timm = path("crates/vitport/tests/data/vit/timm_deit3.safetensors");
+    let [own, timm] = [own, timm]
+        .map(|file| plan(Source::open(&file, None, &Limits::default()).unwrap(), &request).unwrap());
+    assert_eq!(own.model.config, timm.model.config);
+    let rows = |prepared: &Prepared| -> Vec<_> {
+        let targets = prepared.plan.targets.iter();
+        let mut rows: Vec<_> = targets.map(|t| (t.name.clone(), t.shape.clone(), t.operation)).collect();
+        rows.sort();
+        rows
+    };
+    assert_eq!(rows(&own), rows(&timm));
+    let shown = own.model.facts.get("layer_scale").unwrap().origin.to_string();
+    assert_eq!(shown, "the weights: blocks.0.gamma_1");
+}
