@@ -10,6 +10,7 @@ from torchvision.models.resnet import BasicBlock, ResNet
 from torchvision.models.swin_transformer import PatchMergingV2, SwinTransformer, SwinTransformerBlockV2
 from torchvision.models.vision_transformer import VisionTransformer
 
+import environment
 import through_both
 
 RESNET, REGNET = models.ResNet50_Weights, models.RegNet_Y_400MF_Weights
@@ -43,7 +44,8 @@ FULL = {
     "resnet50": (models.resnet50, RESNET.IMAGENET1K_V2, 224, "ResNet"),
     "convnext_tiny": (models.convnext_tiny, CONVNEXT.IMAGENET1K_V1, 224, "ConvNext"),
 }
-WHOLE = {f"{name}, saved whole": row for name, row in SMALL.items()}
+# The modules of a SwinV2 are not read yet.
+WHOLE = {f"{name}, saved whole": row for name, row in SMALL.items() if name != "swin v2"}
 NETWORKS = SMALL | WHOLE | FULL
 
 
@@ -115,3 +117,12 @@ def weights_name(weights):
 def test_torchvision(opened, name):
     _, weights, _, family = NETWORKS[name]
     through_both.check(opened[name], f"{family}ForImageClassification", weights.transforms().std)
+
+
+def test_a_swin_v2_that_was_saved_whole_is_refused(tmp_path):
+    make, weights, size, _ = SMALL["swin v2"]
+    torch.save(make(), tmp_path / "whole.pth")
+    options = ["--like", f"torchvision/{weights_name(weights)}", "--image-size", str(size)]
+    done = environment.convert(tmp_path / "whole.pth", tmp_path / "out", *options)
+    assert done.returncode == 7 and "torchvision.models.swin_transformer" in done.stderr, done.stderr
+    assert not (tmp_path / "out").exists()
