@@ -14,6 +14,7 @@
 //! | CvT takes the entry of each stage from its lists of rates (models/cvt/modeling_cvt.py) | 433–454 | 401–422 |
 //! | `stage_names`, `out_features` and `out_indices` must fit each other (utils/backbone_utils.py; backbone_utils.py) | 32–78 | 78 |
 //! | a Swin's `num_layers` and `hidden_size` follow from its `depths` and `embed_dim` (models/swin/configuration_swin.py) | 141, 156 | 79–82 |
+//! | an EfficientNet's `num_hidden_layers` is four times its blocks (models/efficientnet/configuration_efficientnet.py) | 150 | 92 |
 
 use serde_json::{Map, Value, json};
 
@@ -228,6 +229,10 @@ fn is_within(range: Range, value: &Value, wanted: Option<&Value>) -> bool {
 /// Returns the values that a key which says something of the stages may have, as they follow from the rest; none for all other keys.
 /// Version 4 computes `num_layers` and `hidden_size` whatever they are, version 5 takes what is said.
 fn of_stages(key: &str, wanted: &Map<String, Value>) -> Option<Vec<Value>> {
+    if key == "num_hidden_layers" {
+        let repeats = wanted.get("num_block_repeats")?.as_array()?.iter().filter_map(Value::as_u64);
+        return Some(vec![json!(4 * repeats.sum::<u64>())]);
+    }
     let number = |key: &str| wanted.get(key).and_then(Value::as_u64);
     let depths = wanted.get("depths").and_then(Value::as_array).map(|depths| depths.len() as u64);
     // A ResNet counts the stages that it has depths for, and a backbone without stages its layers.
@@ -313,6 +318,16 @@ mod tests {
             ("stage_names", json!(["stem", "stage1", "stage2", "stage3", "stage4"])),
         ] {
             assert_eq!(of(key, &value).len(), 1, "{key} {value}");
+        }
+    }
+
+    #[test]
+    fn an_efficientnets_layers_follow_from_its_blocks() {
+        let wanted = json!({ "num_block_repeats": [1, 2, 4] });
+        for (value, findings_wanted) in [(28, 0), (64, 1)] {
+            let config = Map::from_iter([("num_hidden_layers".to_owned(), json!(value))]);
+            let found = findings(&config, wanted.as_object().unwrap(), "efficientnet", Some(10));
+            assert_eq!(found.len(), findings_wanted, "{value}: {found:?}");
         }
     }
 
