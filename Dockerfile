@@ -1,7 +1,7 @@
 # A static binary in an image without anything else:
 #
 #   docker build -t vitport .
-#   docker run --rm -v "$PWD:/work" --user "$(id -u):$(id -g)" vitport convert model.pth -o my-vit
+#   docker run --rm -v "$PWD:/models" --user "$(id -u):$(id -g)" vitport convert model.pth -o my-vit
 FROM rust:1.95-slim-trixie AS build
 WORKDIR /source
 COPY . .
@@ -10,11 +10,11 @@ RUN RUSTFLAGS="-C target-feature=+crt-static" \
     cargo build --release --locked -p vitport-cli --target "$(rustc -vV | sed -n 's/^host: //p')" \
     && install -D "target/$(rustc -vV | sed -n 's/^host: //p')/release/vitport" /image/usr/local/bin/vitport \
     && install -d -m 1777 /image/tmp \
-    && install -d -o 65532 -g 65532 /image/work
+    && install -d -o 65532 -g 65532 /image/models
 
 FROM scratch
 COPY --from=build /image/ /
 USER 65532:65532
-ENV HF_HOME=/work/.cache/huggingface
-WORKDIR /work
+ENV HF_HOME=/models/.cache/huggingface
+WORKDIR /models
 ENTRYPOINT ["/usr/local/bin/vitport"]
