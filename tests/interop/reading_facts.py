@@ -475,7 +475,7 @@ def kin(own_eps, own_act, act, settings, *more):
     """Facts of timm's ViTs that become classes other than ViT's: what all of them have, in fewer values than a ViT's own."""
     return (
         argument("num_heads", 6, 3, module=heads(6, 48), option=("--num-heads", "3", "6"), by_block=True),
-        no_argument("norm_eps", 1e-3, own_eps, tweak=eps(1e-3), module=eps(1e-3), option=("--layer-norm-eps", str(own_eps), "1e-3"), by_block=True),
+        no_argument("norm_eps", 1e-2, own_eps, tweak=eps(1e-2), module=eps(1e-2), option=("--layer-norm-eps", str(own_eps), "1e-2"), by_block=True),
         argument("act_layer", act, own_act, module=activation(timm.layers.get_act_layer(act)), by_block=True),
         argument("depth", 3, 2, shown=True),
         argument("qk_norm", True, False, shown=True),

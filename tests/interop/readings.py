@@ -36,7 +36,7 @@ NAMES = ["ash", "beech", "cedar", "dogwood", "elm"]
 REFUSALS = ("contradiction", "refused", "question", "no_target", "usage")
 OUTPUT_TOLERANCE = 1e-4
 # A value that changes the outputs by less could be read wrongly and nobody would see it here.
-EFFECT = 3e-4
+EFFECT = 1e-3
 
 
 @dataclass(frozen=True, eq=False)

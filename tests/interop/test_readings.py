@@ -115,22 +115,22 @@ COUNTS = {
 # How those end that are run without the variable. "right": the folder computes what the source does; "assumed": the disputed fact
 # is listed; "unread": the weights decide, and the disputed hyperparameter is listed; the others are kinds of errors.
 OUTCOMES = {
-    "AIMv2": {"assumed": 3, "contradiction": 5, "right": 7},
+    "AIMv2": {"assumed": 3, "contradiction": 5, "refused": 1, "right": 7},
     "BEiT": {"assumed": 2, "contradiction": 11, "no_target": 1, "right": 9},
     "CLIP": {"assumed": 2, "contradiction": 13, "no_target": 8, "refused": 1, "right": 9, "unread": 2},
     "ConvNeXt": {"assumed": 2, "contradiction": 11, "no_target": 18, "question": 2, "right": 8, "unread": 1},
     "ConvNeXt V2": {"assumed": 4, "contradiction": 11, "no_target": 6, "question": 1, "right": 8},
     "CvT": {"assumed": 1, "right": 2},
     "DINOv2": {"assumed": 1, "contradiction": 3, "no_target": 2, "question": 2, "right": 5},
-    "DINOv2 with registers": {"assumed": 1, "contradiction": 5, "no_target": 3, "refused": 1, "right": 6},
-    "I-JEPA": {"contradiction": 3, "no_target": 1, "refused": 1, "right": 6, "unread": 1},
-    "InternVL": {"contradiction": 2, "right": 5},
-    "RADIO": {"contradiction": 6, "no_target": 2, "question": 1, "refused": 1, "right": 6},
+    "DINOv2 with registers": {"assumed": 1, "contradiction": 5, "no_target": 3, "right": 6},
+    "I-JEPA": {"contradiction": 3, "no_target": 1, "right": 6, "unread": 1},
+    "InternVL": {"contradiction": 1, "right": 5},
+    "RADIO": {"contradiction": 6, "no_target": 2, "question": 1, "right": 6},
     "RegNet": {"assumed": 1, "contradiction": 5, "no_target": 2, "question": 1, "refused": 1, "right": 10},
     "ResNet": {"assumed": 6, "contradiction": 6, "no_target": 3, "question": 1, "refused": 1, "right": 8},
-    "SigLIP": {"assumed": 1, "contradiction": 5, "no_target": 1, "question": 1, "right": 6},
+    "SigLIP": {"assumed": 1, "contradiction": 4, "no_target": 1, "question": 1, "right": 5},
     "Swin": {"assumed": 3, "contradiction": 7, "no_target": 4, "refused": 1, "right": 11},
-    "TIPSv2": {"assumed": 2, "contradiction": 5, "refused": 1, "right": 5},
+    "TIPSv2": {"assumed": 2, "contradiction": 5, "right": 6},
     "ViT": {"assumed": 3, "contradiction": 10, "no_target": 7, "question": 1, "right": 13, "unread": 1},
 }
 
