@@ -7,6 +7,7 @@ mod command_line;
 mod damaged_weights;
 mod dangerous;
 mod deviations;
+mod diff;
 mod limits;
 mod no_files;
 mod not_finite;

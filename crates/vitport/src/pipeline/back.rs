@@ -169,7 +169,7 @@ fn written(
 }
 
 /// Returns the facts of the network that the mapping makes such a config of.
-fn facts_of(
+pub(super) fn facts_of(
     stated: &Map<String, Value>,
     target: &dyn TargetDefinition,
     mapping: &Mapping,
