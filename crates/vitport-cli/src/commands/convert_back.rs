@@ -80,6 +80,9 @@ fn show(converted: &ConvertedBack, output: &Printer) -> Result<(), Failure> {
         let (made, size) = (prepared.plan.targets.len(), bytes(prepared.plan.bytes()));
         let read = prepared.folder.checkpoint.tensors().len();
         output.say(format!("  {read} tensors in, {made} out, {size}"))?;
+        for lost in &prepared.left_out {
+            output.say(format!("  left out {}: it {}", escape(&lost.name), lost.reason))?;
+        }
         output.say(format!("{GREEN}wrote{GREEN:#} {}", escape(&out)))?;
         output.say(format!("  timm.create_model(\"local-dir:{}\", pretrained=True)", escape(&out)))?;
     }
@@ -94,6 +97,7 @@ fn show(converted: &ConvertedBack, output: &Printer) -> Result<(), Failure> {
             "published": converted.is_published,
             "config": prepared.config,
             "facts": prepared.facts,
+            "left_out": prepared.left_out,
             "headline": converted.report.as_ref().map(|report| &report.headline),
             "files": converted.files.iter().map(|(name, size)| json!({ "name": name, "bytes": size })).collect::<Vec<_>>(),
             "report": converted.report,

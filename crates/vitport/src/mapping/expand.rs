@@ -374,7 +374,7 @@ impl<'a> Expansion<'a> {
                 self.problems.push(Problem::MadeTwice { name: target.name.to_string() });
             }
         }
-        (Plan { targets, dropped: self.dropped, merged: 0 }, self.problems)
+        (Plan { targets, dropped: self.dropped, ..Plan::default() }, self.problems)
     }
 }
 

@@ -287,7 +287,7 @@ fn possible_sources(
     let has = |ending: &str| folder.checkpoint.tensors().iter().any(|tensor| tensor.name.ends_with(ending));
     let of_mapping = |mapping: &'static Mapping| {
         let definition = SOURCES.into_iter().find(|definition| definition.id() == mapping.from())?;
-        Some((mapping, facts_of(stated, target, mapping, definition, &has).ok()?))
+        Some((mapping, facts_of(stated, target, mapping, definition, &has).ok()?.0))
     };
     mappings().iter().filter(|mapping| mapping.to() == target.id()).filter_map(of_mapping).collect()
 }
