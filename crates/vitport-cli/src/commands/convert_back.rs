@@ -14,7 +14,7 @@ use crate::failure::Failure;
 use crate::output::Printer;
 use crate::progress;
 use crate::report_file::model_files;
-use crate::show::report::say_report;
+use crate::show::report::say_report_of_the_way_back;
 use crate::terminal::style::{BOLD, GREEN};
 use crate::terminal::table::bytes;
 use crate::verification;
@@ -83,11 +83,20 @@ fn show(converted: &ConvertedBack, output: &Printer) -> Result<(), Failure> {
         for lost in &prepared.left_out {
             output.say(format!("  left out {}: it {}", escape(&lost.name), lost.reason))?;
         }
+        let zeroed: Vec<&str> = prepared.zeroed().collect();
+        if let Some(first) = zeroed.first() {
+            output.say(format!(
+                "  {} tensors hold zeros for what a conversion left out or added up ({}, …): the network is another that computes the \
+                 same",
+                zeroed.len(),
+                escape(first)
+            ))?;
+        }
         output.say(format!("{GREEN}wrote{GREEN:#} {}", escape(&out)))?;
         output.say(format!("  timm.create_model(\"local-dir:{}\", pretrained=True)", escape(&out)))?;
     }
     if let Some(report) = &converted.report {
-        say_report(report, output)?;
+        say_report_of_the_way_back(report, prepared.definition.maker(), output)?;
     }
     let document = output.is_json().then(|| {
         json!({
@@ -98,6 +107,7 @@ fn show(converted: &ConvertedBack, output: &Printer) -> Result<(), Failure> {
             "config": prepared.config,
             "facts": prepared.facts,
             "left_out": prepared.left_out,
+            "zeroed": prepared.zeroed().collect::<Vec<_>>(),
             "headline": converted.report.as_ref().map(|report| &report.headline),
             "files": converted.files.iter().map(|(name, size)| json!({ "name": name, "bytes": size })).collect::<Vec<_>>(),
             "report": converted.report,

@@ -1,7 +1,7 @@
 //! Runs `vitport diff`: two checkpoints or folders, tensor by tensor.
 
 use serde_json::{Value, json};
-use vitport::diff::{Kind, Row};
+use vitport::diff::{Kind, TensorRow};
 use vitport::pipeline::Diff;
 
 use crate::arguments::DiffArguments;
@@ -15,7 +15,8 @@ pub fn run(arguments: &DiffArguments, output: &Printer) -> Result<u8, Failure> {
     let diff = Diff::open(&arguments.a, &arguments.b, &arguments.limits.limits())?;
     diff.checkpoints().into_iter().try_for_each(|checkpoint| say_danger(checkpoint, output))?;
     let rows = diff.compare()?;
-    let (equal, differences): (Vec<&Row>, Vec<&Row>) = rows.iter().partition(|row| row.kind == Kind::Equal);
+    let (equal, differences): (Vec<&TensorRow>, Vec<&TensorRow>) =
+        rows.iter().partition(|row| row.kind == Kind::Equal);
     match output.is_json() {
         true => output.document(&document(&diff, &equal, &differences))?,
         false => output.print(text(&diff, &rows))?,
@@ -23,7 +24,7 @@ pub fn run(arguments: &DiffArguments, output: &Printer) -> Result<u8, Failure> {
     Ok(u8::from(!differences.is_empty()))
 }
 
-fn document(diff: &Diff, equal: &[&Row], differences: &[&Row]) -> Value {
+fn document(diff: &Diff, equal: &[&TensorRow], differences: &[&TensorRow]) -> Value {
     json!({
         "through": diff.through,
         "same": equal.len(),
