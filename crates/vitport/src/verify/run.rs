@@ -10,7 +10,7 @@ use super::difference::{Arithmetic, F32_ROUNDOFF};
 use super::effects;
 use super::facts;
 use super::hash::Hashing;
-use super::layers::{Compare, Keep, SourceRun};
+use super::layers::{Compare, Keep};
 use super::pixels::{self, PreparedPixels};
 use super::report::{
     CastReport, Comparison, Guess, KnownDeviation, NamedDeviation, Probabilities, Report, SCHEMA,
@@ -94,14 +94,37 @@ impl Compared {
         let checkpoint = &prepared.source.checkpoint;
         let source_weights = SourceWeights::new(checkpoint, &model.tensors);
         let mut timings = Timings::default();
+        let named_tensors =
+            folder.checkpoint.tensors().iter().map(|tensor| (tensor.name.clone(), tensor.clone()));
+        let folder_tensors = Sources::of_state_dict(&StateDict::from_entries(named_tensors));
+        let target_weights = SourceWeights::new(&folder.checkpoint, &folder_tensors);
+        let start = Instant::now();
+        let target = match &prepared_pixels.target {
+            Err(why) => Err(why.clone()),
+            Ok(pixels) => target_network(prepared, folder).and_then(|network| {
+                let mut kept = Keep::new(&places);
+                let outputs = network.forward(pixels, &target_weights, &mut kept);
+                outputs
+                    .map(|outputs| kept.finish(outputs))
+                    .map_err(|error| format!("the folder's network: {error}"))
+            }),
+        };
+        timings.target_forward_ms = milliseconds(start);
+
+        let arithmetic = arithmetic(prepared, places.len());
+        let compared_outputs = model.mapping.outputs(&model.facts);
         let mut run_source = |network: &Network, weights: &dyn Weights, pixels: &Pixels| {
-            let mut kept = Keep::new(&places);
+            let mut compare = target.as_ref().ok().map(|target| Compare::new(&places, target, arithmetic));
             let start = Instant::now();
-            let outputs = network.forward(pixels, weights, &mut kept);
+            let outputs = match &mut compare {
+                Some(compare) => network.forward(pixels, weights, compare),
+                None => network.forward(pixels, weights, &mut ()),
+            };
             timings.source_forward_ms = milliseconds(start);
-            outputs
-                .map(|outputs| kept.finish(outputs))
-                .map_err(|error| VerifyError::Forward { side: "source", error })
+            let outputs = outputs.map_err(|error| VerifyError::Forward { side: "source", error })?;
+            let compared =
+                compare.map_or_else(Vec::new, |compare| compare.finish(&compared_outputs, &outputs));
+            Ok::<_, VerifyError>((outputs, compared))
         };
         // What is known to differ is applied to the source, one run with all of it; the source itself runs last, so that
         // what is timed is the source.
@@ -113,36 +136,17 @@ impl Compared {
         let as_cropped = prepared_pixels.as_cropped.as_ref();
         known.extend(as_cropped.map(|_| pixels::crop_rounding()));
         let rounded = RoundedWeights::new(checkpoint, &model.tensors, &prepared.plan);
-        let reference = match (&rounded, known.is_empty()) {
+        let without_it = match (&rounded, known.is_empty()) {
+            _ if target.is_err() => None,
             (None, true) => None,
             (rounded, _) => {
                 let weights = rounded.as_ref().map_or(&source_weights as &dyn Weights, |rounded| rounded);
                 let network = as_target.as_ref().unwrap_or(&model.network);
-                Some(run_source(network, weights, as_cropped.unwrap_or(&prepared_pixels.source))?)
+                Some(run_source(network, weights, as_cropped.unwrap_or(&prepared_pixels.source))?.1)
             }
         };
-        let source = run_source(&model.network, &source_weights, &prepared_pixels.source)?;
+        let (source, layers) = run_source(&model.network, &source_weights, &prepared_pixels.source)?;
 
-        let arithmetic = arithmetic(prepared, places.len());
-        let named = folder.checkpoint.tensors().iter().map(|tensor| (tensor.name.clone(), tensor.clone()));
-        let folder_tensors = Sources::of_state_dict(&StateDict::from_entries(named));
-        let target_weights = SourceWeights::new(&folder.checkpoint, &folder_tensors);
-        let runs: Vec<&SourceRun> = std::iter::once(&source).chain(&reference).collect();
-        let mut compare = Compare::new(&places, runs, arithmetic);
-        let start = Instant::now();
-        let target = match &prepared_pixels.target {
-            Err(why) => Err(why.clone()),
-            Ok(pixels) => target_network(prepared, folder).and_then(|network| {
-                let outputs = network.forward(pixels, &target_weights, &mut compare);
-                outputs.map_err(|error| format!("the folder's network: {error}"))
-            }),
-        };
-        timings.target_forward_ms = milliseconds(start);
-        let outputs = model.mapping.outputs(&model.facts);
-        let found = target.as_ref().map_or_else(|_| Vec::new(), |target| compare.finish(&outputs, target));
-        let mut comparisons = found.into_iter();
-        let layers = comparisons.next().unwrap_or_default();
-        let without_it = comparisons.next();
         let cast = without_it.clone().filter(|_| rounded.is_some()).map(|without_it| CastReport {
             dtype: prepared.torch_dtype().to_owned(),
             measured: layers.clone(),
@@ -157,8 +161,8 @@ impl Compared {
             layers,
             deviation,
             cast,
-            source: source.outputs,
-            target: target.ok(),
+            source,
+            target: target.ok().map(|target| target.outputs),
             obstacle,
             facts: facts::compare(prepared, folder),
             loading: effects::loading(prepared, folder),
