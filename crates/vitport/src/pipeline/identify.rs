@@ -55,7 +55,7 @@ pub fn identify(
         return Err(unknown(source, options, config, &found.state_dict).into());
     };
     adapters::check_alpha(merged, options.lora_alpha)?;
-    let (found, classifier) = sort_out(found, definition.head(), options.without_head)?;
+    let (found, classifier) = sort_out(found, definition.heads(), options.without_head)?;
     let FoundNetwork { state_dict, mut dropped, choice, .. } = found;
     let choice: Vec<Fact> = choice.into_iter().chain(classifier).chain(of_adapters).collect();
     let in_file = Sources::of_state_dict(&state_dict);
