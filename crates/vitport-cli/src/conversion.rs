@@ -3,14 +3,18 @@
 use std::sync::OnceLock;
 
 use indicatif::ProgressBar;
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::Value;
+use vitport::facts::{Basis, Facts};
 use vitport::folder::publish::check;
 use vitport::pipeline::WriteOptions;
 use vitport::pipeline::{self, ConvertRequest, Converted, Event, Hooks, Staged};
-use vitport::verify::{page, tensor_counts};
+use vitport::verify::{Report, TensorCounts, page, tensor_counts};
 use vitport_checkpoint::escape;
 
 use crate::arguments::ConvertArguments;
+use crate::document::Document;
 use crate::failure::Failure;
 use crate::output::Printer;
 use crate::progress;
@@ -115,23 +119,68 @@ pub fn class(converted: &Converted) -> &str {
     class.and_then(Value::as_str).unwrap_or("transformers")
 }
 
+/// Describes a conversion.
+#[derive(Serialize, JsonSchema)]
+pub struct ConvertDocument<'a> {
+    /// Gives the model's name.
+    model: &'a str,
+    /// Gives the folder, as an absolute path.
+    out: String,
+    /// Says whether the folder is there.
+    published: bool,
+    /// Names the class of transformers that opens it.
+    class: Option<&'a str>,
+    /// Lists what is known of the model.
+    facts: &'a Facts,
+    #[serde(flatten)]
+    basis: Basis,
+    /// Gives the verdict in words; null if the networks were not run.
+    headline: Option<&'a str>,
+    /// Lists the files of the folder.
+    files: Vec<FileDocument<'a>>,
+    /// Holds what was found when both networks ran; null if they were not run.
+    report: Option<&'a Report>,
+    /// Says what is unusual about the source, a sentence each.
+    warnings: &'a [String],
+    /// Counts the tensors that went in and that came out.
+    tensor_counts: TensorCounts,
+}
+
+impl Document for ConvertDocument<'_> {
+    const SCHEMA: &'static str = "vitport/convert/2";
+}
+
+/// Describes a file of a folder.
+#[derive(Serialize, JsonSchema)]
+pub struct FileDocument<'a> {
+    /// Gives its name.
+    name: &'a str,
+    /// Gives its length.
+    bytes: u64,
+}
+
+impl<'a> FileDocument<'a> {
+    /// Describes the files of a folder by their names and sizes.
+    pub fn all(files: &'a [(String, u64)]) -> Vec<Self> {
+        files.iter().map(|(name, bytes)| Self { name, bytes: *bytes }).collect()
+    }
+}
+
 /// Returns the document of `--json`.
-pub fn document(converted: &Converted) -> Value {
+pub fn document(converted: &Converted) -> ConvertDocument<'_> {
     let prepared = &converted.prepared;
-    let basis = prepared.model.basis();
-    json!({
-        "model": prepared.model.name,
-        "out": converted.out.display().to_string(),
-        "published": converted.is_published,
-        "class": prepared.model.config.get("architectures").and_then(|list| list.get(0)),
-        "facts": prepared.model.facts,
-        "facts_from_source": basis.from_source,
-        "facts_from_registry": basis.from_registry,
-        "assumptions": basis.assumptions,
-        "headline": converted.report.as_ref().map(|report| &report.headline),
-        "files": converted.files.iter().map(|(name, size)| json!({ "name": name, "bytes": size })).collect::<Vec<_>>(),
-        "report": converted.report,
-        "warnings": converted.warnings,
-        "accounts": tensor_counts(prepared),
-    })
+    let architectures = prepared.model.config.get("architectures");
+    ConvertDocument {
+        model: &prepared.model.name,
+        out: converted.out.display().to_string(),
+        published: converted.is_published,
+        class: architectures.and_then(|list| list.get(0)).and_then(Value::as_str),
+        facts: &prepared.model.facts,
+        basis: prepared.model.basis(),
+        headline: converted.report.as_ref().map(|report| report.headline.as_str()),
+        files: FileDocument::all(&converted.files),
+        report: converted.report.as_ref(),
+        warnings: &converted.warnings,
+        tensor_counts: tensor_counts(prepared),
+    }
 }

@@ -2,13 +2,14 @@
 //! commands by [`program`].
 //!
 //! Modules use only those below them: `commands` and `ask`; `conversion` and `verification`; `show`, `source`, `report_file` and
-//! `request`; `hub`, `environment` and `progress`; `output`; `watch`; `command_line` and `fields`; `arguments` and `failure`; `terminal`. `signals` ends the command from outside.
+//! `request`; `hub`, `environment` and `progress`; `output`; `watch`; `command_line` and `fields`; `arguments` and `failure`; `document`; `terminal`. `signals` ends the command from outside.
 
 mod arguments;
 mod ask;
 mod command_line;
 mod commands;
 mod conversion;
+mod document;
 #[cfg(feature = "hub")]
 mod environment;
 mod failure;
@@ -86,7 +87,7 @@ fn fail(mut failure: Failure, is_plan: bool, typed: &CommandLine, output: &Print
     let Some(open) = failure.open.take() else { return output.fail(&failure) };
     if output.is_json() {
         let command = typed.with_missing(&open.questions).shown();
-        return output.fail(&failure.with_field("command", command));
+        return output.fail(&failure.with_command(command));
     }
     if is_plan && let Err(failure) = output.print(facts(&open.known)) {
         return output.fail(&failure);
@@ -114,6 +115,12 @@ fn run_and_ask(mut arguments: Arguments, typed: &mut CommandLine, output: &Print
 #[must_use]
 pub fn declaration() -> clap::Command {
     Arguments::command()
+}
+
+/// Returns the schemas of the documents of `--json`, by their names, such as `vitport/plan/2`.
+#[must_use]
+pub fn schemas() -> Vec<(&'static str, serde_json::Value)> {
+    commands::schemas()
 }
 
 /// Returns the source of a command that identifies one, as it is shown.

@@ -7,32 +7,14 @@ use std::fmt::Display;
 use std::io::{self, Write};
 
 use serde::Serialize;
-use serde_json::Value;
+use vitport::verify::Report;
 
 use crate::arguments::Common;
+use crate::document::{Document, named};
 use crate::failure::{Failure, FailureKind};
 use crate::terminal::json::json_text;
 use crate::terminal::message::{error_line, note_line};
 use crate::watch::Watch;
-
-/// Gives the version of the documents of `--json`. It is raised when a field is removed or changes its meaning.
-const SCHEMA: u32 = 1;
-
-/// Adds the field `schema` to a document.
-#[derive(Serialize)]
-struct Versioned<'a, T> {
-    schema: u32,
-    #[serde(flatten)]
-    value: &'a T,
-}
-
-/// Returns a document with the field `schema`.
-///
-/// # Errors
-/// If the value cannot be written as JSON.
-pub fn versioned(value: &impl Serialize) -> serde_json::Result<Value> {
-    serde_json::to_value(Versioned { schema: SCHEMA, value })
-}
 
 /// Decides how the command speaks.
 #[derive(Debug, Clone)]
@@ -107,15 +89,19 @@ impl Printer {
         if self.quiet || self.json { Ok(()) } else { self.print(text) }
     }
 
-    /// Prints a list, or a document that has its own schema, as the one document of `--json`.
+    /// Prints a report, which has its own field `schema`, as the one document of `--json`.
     ///
     /// # Errors
     /// As [`Printer::print`].
-    pub fn list(&self, value: &impl Serialize) -> Result<(), Failure> {
+    pub fn report(&self, report: &Report) -> Result<(), Failure> {
+        self.json(report)
+    }
+
+    fn json(&self, value: &impl Serialize) -> Result<(), Failure> {
         match &self.watch {
             None => self.print(json_text(value)?),
             Some(watch) => {
-                let document = serde_json::to_value(value).map_err(std::io::Error::from)?;
+                let document = serde_json::to_value(value).map_err(io::Error::from)?;
                 watch.hear(|said| said.document = Some(document));
                 Ok(())
             }
@@ -138,12 +124,12 @@ impl Printer {
         }
     }
 
-    /// Prints an object with the field `schema` as the one document of `--json`.
+    /// Prints the one document of `--json`.
     ///
     /// # Errors
     /// As [`Printer::print`].
-    pub fn document(&self, value: &impl Serialize) -> Result<(), Failure> {
-        self.list(&Versioned { schema: SCHEMA, value })
+    pub fn document(&self, document: &impl Document) -> Result<(), Failure> {
+        self.json(&named(document).map_err(io::Error::from)?)
     }
 
     /// Says why the command failed, and returns what it exits with.

@@ -41,11 +41,10 @@ pub fn run(arguments: ConvertArguments, output: &Printer) -> Result<(), Failure>
     if converted.is_published && converted.accepted.is_ok() {
         output.say(summary::next(&converted.prepared, &converted.out))?;
     }
-    let document = output.is_json().then(|| document(&converted));
-    match (converted.accepted.map_err(Failure::from), document) {
-        (Ok(()), Some(document)) => output.document(&document),
-        (Ok(()), None) => Ok(()),
-        (Err(failure), document) => Err(failure.with_document(document.unwrap_or_default())),
+    match converted.accepted.clone().map_err(Failure::from) {
+        Err(failure) => Err(failure.with_document(&document(&converted))),
+        Ok(()) if output.is_json() => output.document(&document(&converted)),
+        Ok(()) => Ok(()),
     }
 }
 

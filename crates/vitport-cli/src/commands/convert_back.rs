@@ -3,13 +3,18 @@
 use std::path::{Path, PathBuf};
 
 use indicatif::ProgressBar;
+use schemars::JsonSchema;
+use serde::Serialize;
 use serde_json::{Value, json};
+use vitport::facts::Facts;
 use vitport::folder::publish::check;
 use vitport::pipeline::{BackRequest, ConvertBackRequest, ConvertedBack, Request, convert_back, plan_back};
-use vitport::verify::page;
+use vitport::verify::{Report, page};
 use vitport_checkpoint::escape;
 
 use crate::arguments::{ConvertArguments, Destination};
+use crate::conversion::FileDocument;
+use crate::document::Document;
 use crate::failure::Failure;
 use crate::output::Printer;
 use crate::progress;
@@ -86,22 +91,47 @@ fn show(converted: &ConvertedBack, output: &Printer) -> Result<(), Failure> {
     if let Some(report) = &converted.report {
         say_report(report, output)?;
     }
-    let document = output.is_json().then(|| {
-        json!({
-            "class": prepared.class,
-            "architecture": architecture,
-            "out": out,
-            "published": converted.is_published,
-            "config": prepared.config,
-            "facts": prepared.facts,
-            "headline": converted.report.as_ref().map(|report| &report.headline),
-            "files": converted.files.iter().map(|(name, size)| json!({ "name": name, "bytes": size })).collect::<Vec<_>>(),
-            "report": converted.report,
-        })
-    });
-    match (converted.accepted.clone().map_err(Failure::from), document) {
-        (Ok(()), Some(document)) => output.document(&document),
-        (Ok(()), None) => Ok(()),
-        (Err(failure), document) => Err(failure.with_document(document.unwrap_or_default())),
+    let document = ConvertBackDocument {
+        class: &prepared.class,
+        architecture,
+        out,
+        published: converted.is_published,
+        config: json!(prepared.config),
+        facts: &prepared.facts,
+        headline: converted.report.as_ref().map(|report| report.headline.as_str()),
+        files: FileDocument::all(&converted.files),
+        report: converted.report.as_ref(),
+    };
+    match converted.accepted.clone().map_err(Failure::from) {
+        Err(failure) => Err(failure.with_document(&document)),
+        Ok(()) if output.is_json() => output.document(&document),
+        Ok(()) => Ok(()),
     }
+}
+
+/// Describes a conversion from a transformers folder to a folder of another framework.
+#[derive(Serialize, JsonSchema)]
+pub struct ConvertBackDocument<'a> {
+    /// Names the class of transformers that it was.
+    class: &'a str,
+    /// Names the other framework's architecture.
+    architecture: &'a str,
+    /// Gives the folder, as an absolute path.
+    out: String,
+    /// Says whether the folder is there.
+    published: bool,
+    /// Holds the `config.json` that was written.
+    config: Value,
+    /// Lists what is known of the model.
+    facts: &'a Facts,
+    /// Gives the verdict in words; null if the networks were not run.
+    headline: Option<&'a str>,
+    /// Lists the files of the folder.
+    files: Vec<FileDocument<'a>>,
+    /// Holds what was found when both networks ran; null if they were not run.
+    report: Option<&'a Report>,
+}
+
+impl Document for ConvertBackDocument<'_> {
+    const SCHEMA: &'static str = "vitport/convert-back/2";
 }

@@ -3,13 +3,16 @@
 //! The text begins with the evidence (container, what the pickle names and would have run, nested parts, shared
 //! storages) and then lists the tensors. `--json` gives all of it.
 
+mod document;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde_json::{Map, Value, json};
 use unicode_width::UnicodeWidthStr;
 use vitport_checkpoint::{Audit, Checkpoint, Global, GlobalClass, Tensor, Unsupported, escape};
 
+pub use self::document::InspectDocument;
+use self::document::document;
 use crate::arguments::InspectArguments;
 use crate::failure::Failure;
 use crate::output::Printer;
@@ -64,75 +67,6 @@ fn hashes(tensors: &[Arc<Tensor>], audit: Audit<'_>) -> Result<Vec<String>, Fail
     let hashes = tensors.iter().map(|tensor| audit.sha256(tensor)).collect::<Result<_, _>>()?;
     audit.finish()?;
     Ok(hashes)
-}
-
-/// Returns the list of tensors for programs.
-fn rows(tensors: &[Arc<Tensor>], hashes: Option<&[String]>) -> Vec<Map<String, Value>> {
-    let row = |(index, tensor): (usize, &Arc<Tensor>)| {
-        let mut row = Map::new();
-        row.insert("name".to_owned(), json!(tensor.name));
-        row.insert("dtype".to_owned(), json!(tensor.dtype));
-        row.insert("shape".to_owned(), json!(tensor.shape));
-        if let Some(sha256) = hashes.and_then(|hashes| hashes.get(index)) {
-            row.insert("sha256".to_owned(), json!(sha256));
-        }
-        row
-    };
-    tensors.iter().enumerate().map(row).collect()
-}
-
-/// Returns everything, for programs.
-fn document(
-    checkpoint: &Checkpoint,
-    root: Option<&str>,
-    tensors: &[Arc<Tensor>],
-    hashes: Option<&[String]>,
-) -> Value {
-    let mut rows = rows(tensors, hashes);
-    for (row, tensor) in rows.iter_mut().zip(tensors) {
-        row.insert("bytes".to_owned(), json!(tensor.bytes()));
-        row.insert("storage".to_owned(), json!(tensor.storage));
-        row.insert("offset".to_owned(), json!(tensor.offset));
-        row.insert("strides".to_owned(), json!(tensor.strides));
-        row.insert("contiguous".to_owned(), json!(tensor.is_contiguous()));
-        if !tensor.lazy_bits.is_none() {
-            row.insert("lazy_bits".to_owned(), json!(tensor.lazy_bits));
-        }
-    }
-    rows.extend(unread(checkpoint, root).into_iter().map(|(name, tensor)| {
-        let mut row = Map::new();
-        row.insert("name".to_owned(), json!(name));
-        row.insert("dtype".to_owned(), json!(tensor.dtype));
-        row.insert("shape".to_owned(), json!(tensor.shape));
-        row.insert("unsupported".to_owned(), json!(tensor.kind));
-        row
-    }));
-    let files: Vec<Value> = checkpoint
-        .files()
-        .iter()
-        .map(|file| json!({ "path": file.path.display().to_string(), "bytes": file.len }))
-        .collect();
-    let dtypes: Map<String, Value> = by_dtype(tensors)
-        .into_iter()
-        .map(|(dtype, (count, bytes))| (dtype.to_owned(), json!({ "tensors": count, "bytes": bytes })))
-        .collect();
-    let shared: Vec<Value> = shared_storages(tensors)
-        .into_iter()
-        .map(|(storage, names)| json!({ "storage": storage, "tensors": names }))
-        .collect();
-    json!({
-        "files": files,
-        "evidence": checkpoint.evidence(),
-        "root": checkpoint.root(),
-        "chosen_by": checkpoint.root_choice().how,
-        "roots": checkpoint.roots(),
-        "metadata": checkpoint.metadata(),
-        "modules": checkpoint.all_modules(),
-        "dtypes": dtypes,
-        "storages": checkpoint.storages(),
-        "shared_storages": shared,
-        "tensors": rows,
-    })
 }
 
 /// Returns the list of tensors for people. The last column says how a tensor lies in its storage where that is not plainly.

@@ -1,6 +1,5 @@
 //! Runs `vitport verify`: both networks once more, on a folder that exists.
 
-use serde_json::json;
 use vitport::pipeline;
 use vitport::verify::page;
 
@@ -39,8 +38,8 @@ pub fn run(arguments: VerifyArguments, output: &Printer) -> Result<(), Failure> 
     let accepted = acceptance.of(&report).map_err(Failure::from);
     if output.is_json() {
         return match accepted {
-            Ok(()) => output.list(&report),
-            Err(failure) => Err(failure.with_document(json!(report))),
+            Ok(()) => output.report(&report),
+            Err(failure) => Err(failure.with_document(&report)),
         };
     }
     say_report(&report, output)?;

@@ -55,7 +55,7 @@ fn parts(report: &Report) -> Vec<(&'static str, String)> {
         format!(
             "{} ({}×{}), the source by its own definition, the folder by transformers'",
             match image.name.as_str() {
-                "built-in picture" => "the built-in image",
+                "built-in image" => "the built-in image",
                 name => name,
             },
             image.width,

@@ -14,6 +14,7 @@ mod options_page;
 mod overwriting;
 mod own_rules;
 mod plausibility;
+mod schemas;
 mod signals;
 mod support;
 mod table_command;

@@ -4,6 +4,7 @@
 //! `null`, where the class allows that; where it does not, the network cannot be run. A key that the class accepts and ignores
 //! is compared too, but a difference in it does not count.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -13,7 +14,7 @@ use crate::folder::reader::Folder;
 use crate::model::Prepared;
 
 /// Describes a fact on both sides.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct FactCheck {
     /// Gives the key of `config.json`, or `labels`.
     pub name: String,

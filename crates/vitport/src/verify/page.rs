@@ -222,7 +222,7 @@ impl Page<'_> {
     }
 
     fn dropped_bytes(&self) -> u64 {
-        self.report.accounts.dropped.iter().fold(0, |sum, dropped| sum.saturating_add(dropped.bytes))
+        self.report.tensor_counts.dropped.iter().fold(0, |sum, dropped| sum.saturating_add(dropped.bytes))
     }
 
     /// Returns the first tensors of each kind that are not what they should be, and what is wrong with each.

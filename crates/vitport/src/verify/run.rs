@@ -327,7 +327,7 @@ impl Compared {
             cast: self.cast,
             facts: self.facts,
             weights: self.weights,
-            accounts: tensor_counts(prepared),
+            tensor_counts: tensor_counts(prepared),
             timings: self.timings,
         }
     }
@@ -403,7 +403,7 @@ pub fn tensor_counts(prepared: &Prepared) -> TensorCounts {
         dtype: prepared.torch_dtype().to_owned(),
         dropped: plan.dropped.clone(),
         reversible: plan.is_reversible(),
-        rules: prepared.model.mapping.file().to_owned(),
+        mapping: prepared.model.mapping.file().to_owned(),
     }
 }
 

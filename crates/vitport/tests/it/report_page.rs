@@ -142,7 +142,7 @@ fn check(page: &str, report: &Report) -> Vec<Element> {
         assert!(!style.contains(fetching), "{fetching}");
     }
     let sections =
-        ["basis", "sight", "depth", "networks", "accounts", "weights", "facts", "pixels", "origin", "limits"];
+        ["basis", "sight", "depth", "networks", "counts", "weights", "facts", "pixels", "origin", "limits"];
     for section in sections {
         assert!(unique.contains(section), "{section}");
     }
@@ -170,8 +170,8 @@ fn check(page: &str, report: &Report) -> Vec<Element> {
         )
         .chain(report.source.files.iter().flat_map(|file| [file.name.as_str(), file.sha256.as_str()]))
         .chain(report.source_top5.iter().chain(&report.target_top5).map(|guess| guess.label.as_str()))
-        .chain(report.accounts.dropped.iter().flat_map(|d| [d.name.as_str(), d.reason.as_str()]))
-        .chain([report.model.as_str(), report.accounts.rules.as_str(), report.image.sha256.as_str()])
+        .chain(report.tensor_counts.dropped.iter().flat_map(|d| [d.name.as_str(), d.reason.as_str()]))
+        .chain([report.model.as_str(), report.tensor_counts.mapping.as_str(), report.image.sha256.as_str()])
         .chain([report.source.path.as_str(), report.folder.as_str()])
         .chain([report.source_network.as_str(), report.target_network.as_str()])
         .chain(report.basis.assumptions.iter().flat_map(|known| [known.fact, &known.value, &known.origin]))
@@ -332,8 +332,8 @@ fn no_text_of_a_file_becomes_markup() {
     for guess in report.source_top5.iter_mut().chain(&mut report.target_top5) {
         guess.label = hostile("l");
     }
-    report.accounts.rules = hostile("rules");
-    report.accounts.dropped.push(Dropped {
+    report.tensor_counts.mapping = hostile("rules");
+    report.tensor_counts.dropped.push(Dropped {
         name: hostile("dropped"),
         tensors: 1,
         bytes: 4,

@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 use vitport_checkpoint::{escape, read_regular};
 
 use crate::arguments::{Arguments, Command, ConvertArguments};
-use crate::failure::Failure;
+use crate::failure::{BadLine, Failure};
 use crate::failure::usage::said;
 use crate::fields::{self, Given, Takes};
 use crate::request::request;
@@ -36,15 +36,6 @@ pub struct Job {
     /// Names the report's file, if there is to be one.
     pub report: Option<PathBuf>,
     arguments: Vec<OsString>,
-}
-
-/// Describes a line that is not a job.
-#[derive(Debug, serde::Serialize)]
-pub struct BadLine {
-    /// Gives the line in the jobs file, from 1.
-    pub line: usize,
-    /// Says what is wrong with it.
-    pub message: String,
 }
 
 impl Job {
