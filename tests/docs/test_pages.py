@@ -26,6 +26,7 @@ PAGES = {
     "docs/guides/untrusted.md": 3,
     "docs/hub.md": 0,
     "docs/python.md": 3,
+    "docs/schemas.md": 1,
     "docs/start.md": 3,
 }
 

@@ -119,7 +119,7 @@ pub fn class(converted: &Converted) -> &str {
     class.and_then(Value::as_str).unwrap_or("transformers")
 }
 
-/// Describes a conversion.
+/// Describes what came of `vitport convert`; the report of it, if the networks were run, is under `report`.
 #[derive(Serialize, JsonSchema)]
 pub struct ConvertDocument<'a> {
     /// Gives the model's name.

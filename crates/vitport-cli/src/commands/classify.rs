@@ -66,7 +66,7 @@ pub fn run(arguments: &ClassifyArguments, output: &Printer) -> Result<(), Failur
     first_failure.map_or(Ok(()), Err)
 }
 
-/// Describes what a folder's model says of images.
+/// Describes what a folder's model says of images: `vitport classify`.
 #[derive(Serialize, JsonSchema)]
 pub struct ClassifyDocument {
     /// Lists the images, in the order in which they were given.

@@ -109,7 +109,7 @@ fn show(converted: &ConvertedBack, output: &Printer) -> Result<(), Failure> {
     }
 }
 
-/// Describes a conversion from a transformers folder to a folder of another framework.
+/// Describes what came of `vitport convert --to timm`.
 #[derive(Serialize, JsonSchema)]
 pub struct ConvertBackDocument<'a> {
     /// Names the class of transformers that it was.

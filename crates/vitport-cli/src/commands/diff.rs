@@ -66,7 +66,7 @@ pub fn run(arguments: &DiffArguments, output: &Printer) -> Result<u8, Failure> {
     Ok(exit_code(&rows))
 }
 
-/// Describes what differs between two checkpoints.
+/// Describes what differs between two checkpoints: `vitport diff`.
 #[derive(Serialize, JsonSchema)]
 pub struct DiffDocument<'a> {
     /// Counts the tensors that are the same.

@@ -155,7 +155,7 @@ fn narrow_list(rows: &[KnownModel], width: usize) -> String {
     out.join("\n")
 }
 
-/// Lists models.
+/// Lists models and what each becomes: `vitport models`.
 #[derive(Serialize, JsonSchema)]
 pub struct ModelsDocument<'a> {
     /// Lists those that were asked for, in the order that was asked for.

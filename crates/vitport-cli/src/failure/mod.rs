@@ -78,8 +78,10 @@ struct About {
     /// Asks what is not known, for a `question`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     questions: Vec<Question>,
-    /// Lists what is known, for a `question`.
+    /// Lists what is known, for a `question`, each with `name`, `value` and `origin`; otherwise those of the document that there
+    /// is without an error.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Vec<Map<String, Value>>")]
     facts: Option<Facts>,
     /// Gives the whole command to run, for a `question`, with the names of values where a choice is left.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -104,7 +106,7 @@ pub struct BadLine {
     pub message: String,
 }
 
-/// Describes why a command failed.
+/// Describes why a command failed: any of them.
 #[derive(Serialize, JsonSchema)]
 pub struct ErrorDocument<'a> {
     /// Says what kind of error it is.

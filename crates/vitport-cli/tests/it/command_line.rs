@@ -256,7 +256,7 @@ fn an_error_is_a_document_with_its_kind() {
         assert_eq!(output.status.code(), Some(code), "{arguments:?}: {stderr}");
         assert_eq!(stderr.lines().count(), 1, "{arguments:?}: {stderr}");
         let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-        assert_eq!((&document["schema"], &document["kind"]), (&1.into(), &kind.into()), "{arguments:?}");
+        assert_eq!((&document["schema"], &document["kind"]), (&"vitport/error/2".into(), &kind.into()), "{arguments:?}");
         assert_eq!(document["error"]["exit_code"], code, "{arguments:?}");
         assert!(stderr.contains(document["message"].as_str().unwrap()), "{arguments:?}: {stderr}");
         if !field.is_empty() {
@@ -321,7 +321,7 @@ fn diff_exits_with_1_where_something_differs() {
     let output = diff(&vit, &cvt, "--json");
     assert_eq!(output.status.code(), Some(1));
     let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert!(output.stderr.is_empty() && document["differences"].is_array() && document["schema"] == 1);
+    assert!(output.stderr.is_empty() && document["differences"].is_array() && document["schema"] == "vitport/diff/2");
 }
 
 #[test]
@@ -331,7 +331,7 @@ fn inspect_names_every_tensor_of_a_training_run() {
     let output = vitport(&["inspect", file.to_str().unwrap(), "--json", "--hash"], folder.path());
     let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     let rows = document["tensors"].as_array().unwrap();
-    assert_eq!((rows.len(), &document["schema"]), (221, &1.into()));
+    assert_eq!((rows.len(), &document["schema"]), (221, &"vitport/inspect/2".into()));
     let row = rows.iter().find(|row| row["name"] == "head.weight").unwrap();
     assert_eq!((&row["dtype"], &row["shape"]), (&"F32".into(), &serde_json::json!([10, 64])));
     assert_eq!(row["sha256"].as_str().unwrap().len(), 64);

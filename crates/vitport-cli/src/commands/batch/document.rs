@@ -8,7 +8,7 @@ use vitport::verify::Verdict;
 use crate::document::Document;
 use crate::failure::{Failure, FailureKind};
 
-/// Describes a batch.
+/// Describes what came of `vitport batch`, job by job.
 #[derive(Serialize, JsonSchema)]
 pub struct BatchDocument {
     /// Names the file of results.

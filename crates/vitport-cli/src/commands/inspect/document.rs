@@ -12,7 +12,7 @@ use vitport_checkpoint::{
 use super::{by_dtype, shared_storages, unread};
 use crate::document::Document;
 
-/// Describes what is in a checkpoint.
+/// Describes what is in a checkpoint: `vitport inspect`.
 #[derive(Serialize, JsonSchema)]
 pub struct InspectDocument<'a> {
     /// Lists the files that it was opened from.

@@ -11,7 +11,7 @@ use vitport_checkpoint::Dtype;
 
 use crate::document::Document;
 
-/// Describes what a conversion would do.
+/// Describes what a conversion would do: `vitport plan`.
 #[derive(Serialize, JsonSchema)]
 pub struct PlanDocument<'a> {
     /// Gives the model's name.
@@ -54,7 +54,7 @@ impl Document for PlanDocument<'_> {
     const SCHEMA: &'static str = "vitport/plan/2";
 }
 
-/// Describes a mapping.
+/// Describes a mapping: `vitport plan --print-mapping`.
 #[derive(Serialize, JsonSchema)]
 pub struct MappingDocument<'a> {
     /// Names its file.
