@@ -11,8 +11,10 @@ mod effects;
 mod facts;
 mod hash;
 mod layers;
+pub mod overview;
 pub mod page;
 mod pixels;
+mod progress;
 mod recognise;
 mod report;
 mod rounded;
@@ -30,8 +32,9 @@ pub use pixels::CROP_ROUNDING;
 pub use recognise::is_report;
 pub use report::{
     CastReport, Comparison, Guess, HashedFile, ImageReport, KnownDeviation, NamedDeviation, Probabilities,
-    Report, SCHEMA, SourceReport, TensorCounts, Timings, Verdict, top,
+    Report, Run, SCHEMA, SourceReport, TensorCounts, Timings, Verdict, top,
 };
+pub use progress::Step;
 pub use run::{compare, tensor_counts};
 pub use tensors::{TensorMismatch, WeightsComparison};
 pub use test_image::TestImage;

@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::difference::Difference;
 use super::facts::FactCheck;
 use super::tensors::WeightsComparison;
-use crate::facts::Basis;
+use crate::facts::{Basis, Facts};
 use crate::mapping::TargetClass;
 use crate::plan::Dropped;
 use crate::source::Provenance;
@@ -225,6 +225,15 @@ pub struct TensorCounts {
     pub mapping: String,
 }
 
+/// Says when a report was made, and by which command.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Run {
+    /// Gives the time, as RFC 3339 has it: `2026-01-31T12:00:00Z`.
+    pub date: String,
+    /// Gives the command line, as a shell takes it; null for a call from a program.
+    pub command: Option<String>,
+}
+
 /// Gives wall-clock milliseconds on the machine that ran it; they vary between machines and runs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, JsonSchema)]
 pub struct Timings {
@@ -244,6 +253,8 @@ pub struct Report {
     pub schema: &'static str,
     /// Gives vitport's version.
     pub vitport: &'static str,
+    /// Says when and how it was made; null where whoever made it did not say.
+    pub run: Option<Run>,
     /// Says what it comes to.
     pub verdict: Verdict,
     /// Gives the same in words, with the deviations by name and the condition under which it holds.
@@ -251,6 +262,8 @@ pub struct Report {
     /// Says how much of what is known of the source it says itself, and what is assumed.
     #[serde(flatten)]
     pub basis: Basis,
+    /// Lists what is known of the source, each fact with its origin.
+    pub known_facts: Facts,
     /// Says why it is different or not comparable, one sentence each; empty otherwise.
     pub reasons: Vec<String>,
     /// Says what is unusual about the source, a sentence each, whatever the verdict is.
@@ -421,7 +434,7 @@ pub fn top(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::facts::{Fact, Facts, Origin};
+    use crate::facts::{Fact, Origin};
 
     #[test]
     fn a_headline_says_under_which_condition_it_holds() {

@@ -12,6 +12,7 @@ use super::facts;
 use super::hash::Hashing;
 use super::layers::{Compare, Keep, SourceRun};
 use super::pixels::{self, PreparedPixels};
+use super::progress::{Counted, Step};
 use super::report::{
     CastReport, Comparison, Guess, KnownDeviation, NamedDeviation, Probabilities, Report, SCHEMA,
     SourceReport, TensorCounts, Timings, Verdict, top,
@@ -29,7 +30,8 @@ use crate::nn::{Network, Outputs, Weights};
 use crate::plan::Target;
 use crate::state_dict::StateDict;
 
-/// Runs both networks and compares everything. `hashing` is of the source's files, and may be on its way already.
+/// Runs both networks and compares everything. `hashing` is of the source's files, and may be on its way already. `progress` is told
+/// what is being done.
 ///
 /// # Errors
 /// [`VerifyError`] if a file cannot be read, the source's network cannot be run, or the source's transform cannot prepare
@@ -39,8 +41,10 @@ pub fn compare(
     folder_path: &Path,
     image: &TestImage,
     hashing: Hashing,
+    progress: &(dyn Fn(Step) + Sync),
 ) -> Result<Report, VerifyError> {
     let start = Instant::now();
+    progress(Step::Hashing);
     let folder =
         Folder::open(folder_path, &prepared.limits).map_err(|error| match error.is_about_contents() {
             true => VerifyError::NotVerified(error),
@@ -51,7 +55,7 @@ pub fn compare(
     let pixels = pixels::prepare(prepared, &folder, image)?;
     let weights = tensors::compare(&prepared.plan, &prepared.source.checkpoint, &folder.checkpoint)?;
     let files = hashing.finish()?;
-    let mut compared = Compared::run(prepared, &folder, pixels, weights)?;
+    let mut compared = Compared::run(prepared, &folder, pixels, weights, progress)?;
     // The networks read their weights from the files once more.
     prepared.source.checkpoint.check_unchanged().map_err(crate::folder::FolderError::from)?;
     folder.checkpoint.check_unchanged().map_err(crate::folder::FolderError::from)?;
@@ -88,16 +92,20 @@ impl Compared {
         folder: &Folder,
         prepared_pixels: PreparedPixels,
         weights: tensors::WeightsComparison,
+        progress: &(dyn Fn(Step) + Sync),
     ) -> Result<Self, VerifyError> {
         let model = &prepared.model;
         let places = model.mapping.places(&model.facts).map_err(VerifyError::Mapping)?;
         let checkpoint = &prepared.source.checkpoint;
         let source_weights = SourceWeights::new(checkpoint, &model.tensors);
         let mut timings = Timings::default();
-        let mut run_source = |network: &Network, weights: &dyn Weights, pixels: &Pixels| {
+        let layers = places.len();
+        let mut run_source = |network: &Network, weights: &dyn Weights, pixels: &Pixels, step: fn(usize, usize) -> Step| {
             let mut kept = Keep::new(&places);
+            let is_place = |name: &str| places.iter().any(|place| place.source == name);
+            let tell = |layer| progress(step(layer, layers));
             let start = Instant::now();
-            let outputs = network.forward(pixels, weights, &mut kept);
+            let outputs = network.forward(pixels, weights, &mut Counted::new(&mut kept, &is_place, &tell));
             timings.source_forward_ms = milliseconds(start);
             outputs
                 .map(|outputs| kept.finish(outputs))
@@ -118,10 +126,12 @@ impl Compared {
             (rounded, _) => {
                 let weights = rounded.as_ref().map_or(&source_weights as &dyn Weights, |rounded| rounded);
                 let network = as_target.as_ref().unwrap_or(&model.network);
-                Some(run_source(network, weights, as_cropped.unwrap_or(&prepared_pixels.source))?)
+                Some(run_source(network, weights, as_cropped.unwrap_or(&prepared_pixels.source), |layer, layers| {
+                    Step::Reference { layer, layers }
+                })?)
             }
         };
-        let source = run_source(&model.network, &source_weights, &prepared_pixels.source)?;
+        let source = run_source(&model.network, &source_weights, &prepared_pixels.source, |layer, layers| Step::Source { layer, layers })?;
 
         let arithmetic = arithmetic(prepared, places.len());
         let named = folder.checkpoint.tensors().iter().map(|tensor| (tensor.name.clone(), tensor.clone()));
@@ -133,7 +143,10 @@ impl Compared {
         let target = match &prepared_pixels.target {
             Err(why) => Err(why.clone()),
             Ok(pixels) => target_network(prepared, folder).and_then(|network| {
-                let outputs = network.forward(pixels, &target_weights, &mut compare);
+                let is_place = |name: &str| places.iter().any(|place| place.target == name);
+                let tell = |layer| progress(Step::Target { layer, layers });
+                let mut counted = Counted::new(&mut compare, &is_place, &tell);
+                let outputs = network.forward(pixels, &target_weights, &mut counted);
                 outputs.map_err(|error| format!("the folder's network: {error}"))
             }),
         };
@@ -284,9 +297,11 @@ impl Compared {
         Report {
             schema: SCHEMA,
             vitport: env!("CARGO_PKG_VERSION"),
+            run: None,
             verdict,
             headline,
             basis,
+            known_facts: model.facts.clone(),
             reasons,
             warnings: self.warnings,
             unread_arguments: model.unread_arguments.clone(),

@@ -68,6 +68,15 @@ pub fn bytes(value: impl Borrow<u64>) -> String {
     counted(value.borrow(), "byte")
 }
 
+/// Writes a size in powers of ten, as disks and the Hub count: `346.4 MB`.
+pub fn megabytes(value: impl Borrow<u64>) -> String {
+    let bytes = *value.borrow() as f64;
+    match bytes {
+        bytes if bytes >= 1e9 => format!("{:.2}{THIN}GB", bytes / 1e9),
+        bytes => format!("{:.1}{THIN}MB", bytes / 1e6),
+    }
+}
+
 /// Writes a probability: `12.34 %`.
 pub fn percent(probability: impl Borrow<f64>) -> String {
     format!("{:.2}{THIN}%", probability.borrow() * 100.0)
