@@ -51,7 +51,7 @@ def run(folder, *arguments):
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("schemas")
-    assert validate(run(folder, "convert", TWIN, "-o", "vit", "--report", "vit.json")) == "convert"
+    assert validate(run(folder, "convert", TWIN, "-o", "vit", "--report", "vit.json", "--attest", "vit.intoto.json")) == "convert"
     assert validate(run(folder, "convert", CVT, *CVT_OPTIONS, "-o", "cvt", "--dtype", "bf16")) == "convert"
     return folder
 
@@ -70,7 +70,10 @@ CALLS = {
     "models": [["models"], ["models", "there is none of this name"]],
     "classify": [["classify", "vit", PHOTO, "no-such-image.png", "--top-k", "7"]],
     "batch": [["batch", "jobs.jsonl"], ["batch", "jobs.jsonl", "--resume"]],
+    "attestation": [["verify", "--attestation", "vit.intoto.json", "vit"]],
+    "overview": [["report", "vit.json", "-o", "overview.html"]],
     "error": [
+        ["verify", "--attestation", "vit.intoto.json", "cvt"],
         ["plan", "no-such.pth"],
         ["plan", CVT],
         ["convert", TWIN, "-o", "vit"],

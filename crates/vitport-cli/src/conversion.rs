@@ -39,7 +39,7 @@ pub fn convert(
     if let Some(out) = &arguments.out {
         check(out, &read, arguments.force)?;
     }
-    verification::report_file(&arguments.verification, &read, arguments.out.as_deref())?;
+    verification::output_files(&arguments.verification, &read, arguments.out.as_deref())?;
     let adapter = arguments.facts.adapter.clone();
     let request = request(arguments.facts)?;
     let acceptance = verification::acceptance(&arguments.verification, &request)?;
@@ -57,17 +57,19 @@ pub fn convert(
     let out = arguments.out.unwrap_or_else(|| prepared.model.name.replace(['/', '\\'], "_").into());
     read.extend(files_of(&prepared));
     check(&out, &read, arguments.force)?;
-    let report_file = verification::report_file(&arguments.verification, &read, Some(&out))?;
+    let files = verification::output_files(&arguments.verification, &read, Some(&out))?;
     let bar = progress::bytes(prepared.plan.bytes(), "writing", output);
     let spinner = OnceLock::new();
     let event = |event: Event| match event {
         Event::Written(bytes) => bar.inc(bytes),
-        Event::Verifying => {
+        Event::Verifying(step) => {
             bar.finish_and_clear();
-            spinner.get_or_init(|| progress::spinner("running both networks", output));
+            let what = step.to_string();
+            spinner.get_or_init(|| progress::spinner(&what, output)).set_message(what);
         }
         _ => spinner.get().into_iter().for_each(ProgressBar::finish_and_clear),
     };
+    let run = output.run();
     let request = ConvertRequest {
         out: Some(&out),
         write: WriteOptions {
@@ -80,6 +82,7 @@ pub fn convert(
         acceptance,
         keep_anyway: arguments.keep_anyway,
         card: !arguments.no_card,
+        run: Some(&run),
     };
     let converted = pipeline::convert::<Failure>(
         prepared,
@@ -89,7 +92,7 @@ pub fn convert(
             judged: &|report, staging| {
                 let Some(image) = &image else { return Ok(()) };
                 output.page(|| page::html(report, image));
-                report_file.as_ref().map_or(Ok(()), |file| file.write(report, image, staging))
+                files.report.as_ref().map_or(Ok(()), |file| file.write_report(report, image, staging))
             },
             before_publishing,
         },
@@ -97,6 +100,9 @@ pub fn convert(
     bar.finish_and_clear();
     spinner.get().into_iter().for_each(ProgressBar::finish_and_clear);
     let converted = converted?;
+    if let Some(report) = converted.report.as_ref().filter(|_| converted.is_published) {
+        files.attest(&converted.prepared, report, &converted.out)?;
+    }
     if converted.kept_card && output.shows_progress() {
         output.note("the README.md that was there is kept; --force replaces it by a model card");
     }
@@ -106,7 +112,7 @@ pub fn convert(
             escape(&old.display().to_string())
         ));
     }
-    if !converted.is_published && report_file.is_some_and(|file| file.is_inside()) {
+    if !converted.is_published && files.report.is_some_and(|file| file.is_inside()) {
         output
             .note("the report was to lie in OUT, which is not published; give it a place outside to keep it");
     }

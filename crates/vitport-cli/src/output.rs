@@ -7,9 +7,10 @@ use std::fmt::Display;
 use std::io::{self, Write};
 
 use serde::Serialize;
-use vitport::verify::Report;
+use vitport::verify::{Report, Run};
 
 use crate::arguments::Common;
+use crate::clock;
 use crate::document::{Document, named};
 use crate::failure::{Failure, FailureKind};
 use crate::terminal::json::json_text;
@@ -23,28 +24,45 @@ pub struct Printer {
     quiet: bool,
     verbose: bool,
     watch: Option<Watch>,
+    command: Option<String>,
 }
 
 impl Printer {
     /// Makes one as the options ask.
     pub fn new(common: &Common) -> Self {
-        Self { json: common.json, quiet: common.quiet, verbose: common.verbose, watch: None }
+        Self { json: common.json, quiet: common.quiet, verbose: common.verbose, watch: None, command: None }
     }
 
     /// Makes one for arguments that could not be understood, of which only `--json` matters.
     pub fn for_arguments(typed: &[OsString]) -> Self {
         let mut options = typed.iter().take_while(|argument| *argument != "--");
-        Self { json: options.any(|argument| argument == "--json"), quiet: false, verbose: false, watch: None }
+        Self {
+            json: options.any(|argument| argument == "--json"),
+            quiet: false,
+            verbose: false,
+            watch: None,
+            command: None,
+        }
     }
 
     /// Makes one that hands documents and remarks to `watch` and prints nothing.
     pub fn for_program(watch: &Watch) -> Self {
-        Self { json: true, quiet: true, verbose: false, watch: Some(watch.clone()) }
+        Self { json: true, quiet: true, verbose: false, watch: Some(watch.clone()), command: None }
     }
 
-    /// Makes one that says nothing and shows no progress, for work whose results somebody else reports.
-    pub fn silent(&self) -> Self {
-        Self { json: false, quiet: true, verbose: false, watch: None }
+    /// Makes one that says nothing and shows no progress, for work of a command whose results somebody else reports.
+    pub fn silent_for(&self, command: String) -> Self {
+        Self { json: false, quiet: true, verbose: false, watch: None, command: Some(command) }
+    }
+
+    /// Returns it with the command that it speaks for.
+    pub fn for_command(&self, command: String) -> Self {
+        Self { command: Some(command), ..self.clone() }
+    }
+
+    /// Says when and by which command a report is made.
+    pub fn run(&self) -> Run {
+        Run { date: clock::now(), command: self.command.clone() }
     }
 
     /// Returns what the program that runs the command follows it with; none for a person's.
@@ -60,6 +78,11 @@ impl Printer {
     /// Returns whether more is wanted.
     pub fn is_verbose(&self) -> bool {
         self.verbose
+    }
+
+    /// Returns whether results are printed as text.
+    pub fn shows_results(&self) -> bool {
+        !self.quiet && !self.json
     }
 
     /// Returns whether progress may be shown.

@@ -122,7 +122,10 @@ impl Statement {
         let text = Sha256::digest(model.mapping.text().as_bytes());
         Ok(Self {
             kind: STATEMENT,
-            subject: contents(folder)?.into_iter().filter_map(|(name, hash)| hash.map(|hash| resource(name, hash))).collect(),
+            subject: contents(folder)?
+                .into_iter()
+                .filter_map(|(name, hash)| hash.map(|hash| resource(name, hash)))
+                .collect(),
             predicate_type: PREDICATE,
             predicate: Predicate {
                 vitport: env!("CARGO_PKG_VERSION"),
@@ -157,7 +160,8 @@ fn materials(prepared: &Prepared, report: &Report) -> Result<Vec<Resource>, Atte
     let config = source.config.iter().map(|config| (config.path.clone(), uri.clone()));
     let adapter = source.adapter.iter().flat_map(|adapter| adapter.checkpoint.files());
     for (path, uri) in config.chain(adapter.map(|file| (file.path.clone(), None))) {
-        let sha256 = hash(&path).map_err(|error| AttestationError::Unreadable { path: path.clone(), error })?;
+        let sha256 =
+            hash(&path).map_err(|error| AttestationError::Unreadable { path: path.clone(), error })?;
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         all.push(Resource { uri, ..resource(name, sha256) });
     }
@@ -233,10 +237,13 @@ fn read(path: &Path) -> Result<ReadStatement, AttestationError> {
     let not_one = |reason: String| AttestationError::NotOne { path: path.to_owned(), reason };
     let mut bytes = Vec::new();
     open_regular(path).and_then(|file| file.take(MOST_BYTES).read_to_end(&mut bytes)).map_err(unreadable)?;
-    let statement: ReadStatement =
-        serde_json::from_slice(&bytes).map_err(|error| not_one(format!("it is not an attestation of vitport's ({error})")))?;
+    let statement: ReadStatement = serde_json::from_slice(&bytes)
+        .map_err(|error| not_one(format!("it is not an attestation of vitport's ({error})")))?;
     if statement.kind != STATEMENT || statement.predicate_type != PREDICATE {
-        return Err(not_one(format!("it is a statement of another kind, {}", escape(&statement.predicate_type))));
+        return Err(not_one(format!(
+            "it is a statement of another kind, {}",
+            escape(&statement.predicate_type)
+        )));
     }
     if statement.subject.is_empty() {
         return Err(not_one("it names no file".to_owned()));

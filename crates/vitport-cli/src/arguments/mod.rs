@@ -23,7 +23,7 @@ pub use self::verification::VerifyOptions;
 /// Convert a vision model from timm or Microsoft's CvT to a Hugging Face transformers folder, and prove that it is still the
 /// same model.
 #[derive(Debug, Parser)]
-#[command(name = "vitport", version, arg_required_else_help = true)]
+#[command(name = "vitport", version, arg_required_else_help = true, after_help = crate::failure::exit_codes_help())]
 pub struct Arguments {
     /// Holds the options that every command has.
     #[command(flatten)]
@@ -95,6 +95,8 @@ pub enum Command {
     Diff(DiffArguments),
     /// List every known architecture and tag, and what it becomes
     Models(ModelsArguments),
+    /// Put many JSON reports on one page
+    Report(ReportArguments),
     /// Print a completion script for a shell
     Completions {
         /// Name the shell
@@ -122,7 +124,7 @@ impl Command {
             Self::Inspect(arguments) => Some(&mut arguments.limits),
             Self::Classify(arguments) => Some(&mut arguments.limits),
             Self::Diff(arguments) => Some(&mut arguments.limits),
-            Self::Batch(_) | Self::Models(_) | Self::Completions { .. } => None,
+            Self::Batch(_) | Self::Models(_) | Self::Report(_) | Self::Completions { .. } => None,
         }
     }
 }
@@ -154,7 +156,7 @@ pub struct ConvertArguments {
     #[arg(long)]
     pub no_fsync: bool,
     /// Do not run the networks
-    #[arg(long, conflicts_with_all = ["image", "strict", "allow", "report", "keep_anyway"])]
+    #[arg(long, conflicts_with_all = ["image", "strict", "allow", "report", "attest", "keep_anyway"])]
     pub no_verify: bool,
     /// Publish the folder even if the networks disagree
     #[arg(long)]
@@ -229,6 +231,15 @@ pub struct BatchArguments {
     /// Leave out what an earlier run has done
     #[arg(long)]
     pub resume: bool,
+    /// Replace the folders of all jobs that do not say otherwise
+    #[arg(long)]
+    pub force: bool,
+    /// Give all jobs this option that do not say otherwise, such as dtype=bf16
+    #[arg(long = "default", value_name = "NAME=VALUE")]
+    pub defaults: Vec<String>,
+    /// Choose how each job's end is logged: text, or on standard error one JSON object a line
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub log_format: LogFormat,
     /// Run only this share of the jobs: 0/4 to 3/4, or 1/4 to 4/4
     #[arg(long, value_name = "I/N")]
     pub shard: Option<JobShard>,
@@ -237,14 +248,27 @@ pub struct BatchArguments {
     pub results: Option<PathBuf>,
 }
 
+/// Names how the jobs of a batch are logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// Log lines for people
+    Text,
+    /// Log a JSON object a line, on standard error
+    Json,
+}
+
 /// Holds the arguments of `vitport verify`.
 #[derive(Debug, Args)]
 pub struct VerifyArguments {
-    /// Say where the model comes from: a file, a folder or a name
+    /// Say where the model comes from: a file, a folder or a name; with --attestation, name the folder alone
     #[arg(value_name = "SOURCE")]
     pub source: OsString,
     /// Name the transformers folder
-    pub folder: PathBuf,
+    #[arg(value_name = "FOLDER", required_unless_present = "attestation", conflicts_with = "attestation")]
+    pub folder: Option<PathBuf>,
+    /// Compare the folder's files with this attestation, by their hashes, and run no network
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["image", "strict", "allow", "report", "attest"])]
+    pub attestation: Option<PathBuf>,
     /// Says how both networks are compared.
     #[command(flatten)]
     pub verification: VerifyOptions,
@@ -254,6 +278,17 @@ pub struct VerifyArguments {
     /// Says how a SOURCE that is not a path is fetched.
     #[command(flatten)]
     pub hub: HubOptions,
+}
+
+/// Holds the arguments of `vitport report`.
+#[derive(Debug, Args)]
+pub struct ReportArguments {
+    /// Read these reports: JSON of --report, or of --json
+    #[arg(required = true, value_name = "FILES")]
+    pub files: Vec<PathBuf>,
+    /// Write the page here
+    #[arg(short, long, value_name = "PAGE", default_value = "overview.html")]
+    pub out: PathBuf,
 }
 
 /// Holds the arguments of `vitport classify`.

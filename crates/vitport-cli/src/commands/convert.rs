@@ -17,6 +17,7 @@ use crate::show::summary;
 use crate::terminal::message::note_line;
 use crate::terminal::style::{BOLD, GREEN};
 use crate::terminal::table::bytes;
+use crate::verification::not_accepted;
 
 /// Converts.
 pub fn run(arguments: ConvertArguments, output: &Printer) -> Result<(), Failure> {
@@ -41,7 +42,7 @@ pub fn run(arguments: ConvertArguments, output: &Printer) -> Result<(), Failure>
     if converted.is_published && converted.accepted.is_ok() {
         output.say(summary::next(&converted.prepared, &converted.out))?;
     }
-    match converted.accepted.clone().map_err(Failure::from) {
+    match converted.accepted.clone().map_err(|why| not_accepted(why, output)) {
         Err(failure) => Err(failure.with_document(&document(&converted))),
         Ok(()) if output.is_json() => output.document(&document(&converted)),
         Ok(()) => Ok(()),

@@ -17,8 +17,8 @@ use crate::conversion::FileDocument;
 use crate::document::Document;
 use crate::failure::Failure;
 use crate::output::Printer;
+use crate::output_file::model_files;
 use crate::progress;
-use crate::report_file::model_files;
 use crate::show::report::say_report;
 use crate::terminal::style::{BOLD, GREEN};
 use crate::terminal::table::bytes;
@@ -33,7 +33,10 @@ pub fn run(arguments: ConvertArguments, framework: Destination, output: &Printer
     let mut read = verification::named_files(folder.as_os_str(), &arguments.facts, &arguments.verification);
     read.extend(model_files(&folder));
     check(&out, &read, arguments.force)?;
-    let report_file = verification::report_file(&arguments.verification, &read, Some(&out))?;
+    if arguments.verification.attest.is_some() {
+        return Err(Failure::usage("--attest is for conversions to transformers; leave it out"));
+    }
+    let report_file = verification::output_files(&arguments.verification, &read, Some(&out))?.report;
     if report_file.as_ref().is_some_and(|file| file.is_inside()) {
         return Err(Failure::usage("the report would lie in OUT; give --report another place"));
     }
@@ -48,6 +51,7 @@ pub fn run(arguments: ConvertArguments, framework: Destination, output: &Printer
         true => None,
         false => Some(verification::image(&arguments.verification, &arguments.hub, output)?),
     };
+    let run = output.run();
     let bar = progress::bytes(prepared.plan.bytes(), "writing", output);
     let converted = convert_back::<Failure>(
         prepared,
@@ -58,12 +62,13 @@ pub fn run(arguments: ConvertArguments, framework: Destination, output: &Printer
             image: image.as_ref(),
             acceptance,
             keep_anyway: arguments.keep_anyway,
+            run: Some(&run),
         },
         &|bytes| bar.inc(bytes),
         &|report| {
             let Some(image) = &image else { return Ok(()) };
             output.page(|| page::html(report, image));
-            report_file.as_ref().map_or(Ok(()), |file| file.write(report, image, None))
+            report_file.as_ref().map_or(Ok(()), |file| file.write_report(report, image, None))
         },
     );
     ProgressBar::finish_and_clear(&bar);
@@ -102,7 +107,7 @@ fn show(converted: &ConvertedBack, output: &Printer) -> Result<(), Failure> {
         files: FileDocument::all(&converted.files),
         report: converted.report.as_ref(),
     };
-    match converted.accepted.clone().map_err(Failure::from) {
+    match converted.accepted.clone().map_err(|why| verification::not_accepted(why, output)) {
         Err(failure) => Err(failure.with_document(&document)),
         Ok(()) if output.is_json() => output.document(&document),
         Ok(()) => Ok(()),

@@ -9,6 +9,7 @@ pub mod diff;
 pub mod inspect;
 pub mod models;
 pub mod plan;
+pub mod report;
 pub mod verify;
 
 use serde_json::Value;
@@ -19,6 +20,7 @@ use crate::failure::ErrorDocument;
 /// Returns the schemas of all documents, by their names.
 pub fn schemas() -> Vec<(&'static str, Value)> {
     vec![
+        schema_of::<verify::AttestationDocument>(),
         schema_of::<batch::BatchDocument>(),
         schema_of::<classify::ClassifyDocument>(),
         schema_of::<crate::conversion::ConvertDocument<'_>>(),
@@ -28,6 +30,7 @@ pub fn schemas() -> Vec<(&'static str, Value)> {
         schema_of::<inspect::InspectDocument<'_>>(),
         schema_of::<plan::MappingDocument<'_>>(),
         schema_of::<models::ModelsDocument<'_>>(),
+        schema_of::<report::OverviewDocument>(),
         schema_of::<plan::PlanDocument<'_>>(),
         schema_of_report(),
     ]

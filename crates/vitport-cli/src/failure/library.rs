@@ -2,6 +2,7 @@
 
 use std::io;
 
+use vitport::attestation::AttestationError;
 use vitport::facts::FactError;
 use vitport::folder::{FolderError, FolderErrorClass};
 #[cfg(feature = "hub")]
@@ -186,6 +187,18 @@ impl From<VerifyError> for Failure {
             VerifyError::ImageFile { path, .. } => Self::new(FailureKind::Unreadable, message).in_file(path),
             _ => Self::new(FailureKind::Refused, message),
         }
+    }
+}
+
+impl From<AttestationError> for Failure {
+    fn from(error: AttestationError) -> Self {
+        let message = error.to_string();
+        let (kind, path) = match error {
+            AttestationError::Unreadable { path, .. } => (FailureKind::Unreadable, path),
+            AttestationError::NotOne { path, .. } => (FailureKind::Refused, path),
+            _ => return Self::new(FailureKind::Bug, message),
+        };
+        Self::new(kind, message).in_file(path.display().to_string())
     }
 }
 

@@ -49,6 +49,11 @@ pub enum FailureKind {
 }
 
 impl FailureKind {
+    /// Returns its name in documents, with spaces between the words.
+    pub fn name(self) -> String {
+        self.to_possible_value().map_or_else(String::new, |value| value.get_name().replace('-', " "))
+    }
+
     /// Returns what the process exits with.
     pub fn exit_code(self) -> u8 {
         match self {
@@ -61,6 +66,24 @@ impl FailureKind {
             Self::NoTarget => 7,
         }
     }
+}
+
+/// Gives the exit codes and what they mean; a signal ends with 128 and its number.
+pub const EXIT_CODES: [(u8, &str); 8] = [
+    (0, "done"),
+    (1, "diff: something differs; elsewhere a bug in vitport"),
+    (2, "the command line asks for what cannot be meant"),
+    (3, "a file is missing, damaged, dangerous or not accepted"),
+    (4, "answer a question or change an option"),
+    (5, "the two networks, settings or files disagree"),
+    (6, "the disk, the network or the Hub failed"),
+    (7, "a known structure that no class of transformers holds"),
+];
+
+/// Returns the exit codes, as the help shows them.
+pub fn exit_codes_help() -> String {
+    let lines = EXIT_CODES.iter().map(|(code, meaning)| format!("  {code}  {meaning}"));
+    format!("Exit codes:\n{}", lines.collect::<Vec<_>>().join("\n"))
 }
 
 /// Holds what a failure is about, as far as that is known, and what was found before it.

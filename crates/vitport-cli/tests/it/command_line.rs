@@ -256,7 +256,11 @@ fn an_error_is_a_document_with_its_kind() {
         assert_eq!(output.status.code(), Some(code), "{arguments:?}: {stderr}");
         assert_eq!(stderr.lines().count(), 1, "{arguments:?}: {stderr}");
         let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-        assert_eq!((&document["schema"], &document["kind"]), (&"vitport/error/2".into(), &kind.into()), "{arguments:?}");
+        assert_eq!(
+            (&document["schema"], &document["kind"]),
+            (&"vitport/error/2".into(), &kind.into()),
+            "{arguments:?}"
+        );
         assert_eq!(document["error"]["exit_code"], code, "{arguments:?}");
         assert!(stderr.contains(document["message"].as_str().unwrap()), "{arguments:?}: {stderr}");
         if !field.is_empty() {
@@ -321,7 +325,11 @@ fn diff_exits_with_1_where_something_differs() {
     let output = diff(&vit, &cvt, "--json");
     assert_eq!(output.status.code(), Some(1));
     let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert!(output.stderr.is_empty() && document["differences"].is_array() && document["schema"] == "vitport/diff/2");
+    assert!(
+        output.stderr.is_empty()
+            && document["differences"].is_array()
+            && document["schema"] == "vitport/diff/2"
+    );
 }
 
 #[test]

@@ -70,7 +70,8 @@ fn the_files_are_those_of_the_types() {
     compare(&docs().join("schemas.md"), &page);
     let wanted: BTreeSet<String> = schemas.iter().map(|(name, _)| file_name(name)).collect();
     let there = std::fs::read_dir(docs().join("schemas")).unwrap();
-    let there: BTreeSet<String> = there.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    let there: BTreeSet<String> =
+        there.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     assert_eq!(there, wanted);
 }
 
@@ -79,12 +80,17 @@ fn every_document_names_its_schema() {
     let folder = tempfile::tempdir().unwrap();
     let twin = example("vit_small_twin").display().to_string();
     let cvt = example("cvt_tiny/tiny.pth").display().to_string();
-    std::fs::write(folder.path().join("jobs.jsonl"), format!("{{\"source\": {twin:?}, \"out\": \"in_a_batch\"}}\n"))
-        .unwrap();
+    std::fs::write(
+        folder.path().join("jobs.jsonl"),
+        format!("{{\"source\": {twin:?}, \"out\": \"in_a_batch\"}}\n"),
+    )
+    .unwrap();
     let known: BTreeSet<&str> = vitport_cli::schemas().into_iter().map(|(name, _)| name).collect();
     let mut seen = BTreeSet::new();
     for arguments in [
-        &["convert", &twin, "-o", "out"][..],
+        &["convert", &twin, "-o", "out", "--report", "out.json", "--attest", "out.intoto.json"][..],
+        &["verify", "--attestation", "out.intoto.json", "out"],
+        &["report", "out.json"],
         &["verify", &twin, "out"],
         &["convert", "out", "--to", "timm", "-o", "back"],
         &["plan", &twin],

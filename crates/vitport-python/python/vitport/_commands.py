@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 atexit.register(_vitport.leave_nothing_behind)
 
-OTHER_DOCUMENT = {"plan": ("print_mapping",), "inspect": ("summary",)}
+OTHER_DOCUMENT = {"plan": ("print_mapping",), "inspect": ("summary",), "verify": ("attestation",)}
 """Options that make a command print something other than its document, which a function does not take."""
 
 

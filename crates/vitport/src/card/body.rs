@@ -69,7 +69,11 @@ fn description(out: &mut String, card: &Card<'_>) {
     let datasets: Vec<String> = datasets.iter().map(|name| code(name)).collect();
     rows.push((
         "trained on",
-        if datasets.is_empty() { "not stated by the source; to be filled in".to_owned() } else { datasets.join(", ") },
+        if datasets.is_empty() {
+            "not stated by the source; to be filled in".to_owned()
+        } else {
+            datasets.join(", ")
+        },
     ));
     if let Some(license) = &model.license {
         rows.push(("licence", code(&license.value.to_string())));

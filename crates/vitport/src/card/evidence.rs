@@ -16,7 +16,9 @@ const UNREAD_SHOWN: usize = 20;
 /// Adds it, folded.
 pub(super) fn write(out: &mut String, card: &Card<'_>) {
     // Markdown begins again after an empty line.
-    out.push_str("<details>\n<summary>The evidence: hashes, comparison, and the origin of every fact</summary>\n\n");
+    out.push_str(
+        "<details>\n<summary>The evidence: hashes, comparison, and the origin of every fact</summary>\n\n",
+    );
     provenance(out, card);
     if let Some(report) = card.report {
         comparison(out, report);
@@ -129,7 +131,12 @@ fn comparison(out: &mut String, report: &Report) {
             &["place", "difference", "without the known deviation", "tolerance"],
             deviation.without_it.iter().enumerate().map(|(index, place)| {
                 let with_it = measured(&deviation.measured, index);
-                vec![place.place.clone(), with_it, difference(place.difference.relative), difference(place.tolerance)]
+                vec![
+                    place.place.clone(),
+                    with_it,
+                    difference(place.difference.relative),
+                    difference(place.tolerance),
+                ]
             }),
         ),
     }

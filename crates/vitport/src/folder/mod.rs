@@ -25,5 +25,5 @@ mod written;
 
 pub(crate) use cast::to_f64;
 pub use contents::TargetContents;
-pub use kept::is_kept;
 pub use error::{FolderError, FolderErrorClass, Result};
+pub use kept::is_kept;

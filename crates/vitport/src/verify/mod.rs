@@ -29,12 +29,12 @@ pub use difference::{Arithmetic, Difference, NotFinite};
 pub use facts::FactCheck;
 pub use hash::Hashing;
 pub use pixels::CROP_ROUNDING;
+pub use progress::Step;
 pub use recognise::is_report;
 pub use report::{
     CastReport, Comparison, Guess, HashedFile, ImageReport, KnownDeviation, NamedDeviation, Probabilities,
     Report, Run, SCHEMA, SourceReport, TensorCounts, Timings, Verdict, top,
 };
-pub use progress::Step;
 pub use run::{compare, tensor_counts};
 pub use tensors::{TensorMismatch, WeightsComparison};
 pub use test_image::TestImage;

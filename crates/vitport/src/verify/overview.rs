@@ -101,7 +101,8 @@ impl Overview {
         if report.get("verdict").is_none() {
             return Err("it is not a report: it has no verdict".to_owned());
         }
-        let report = ReadReport::deserialize(report).map_err(|error| format!("it is not a report: {error}"))?;
+        let report =
+            ReadReport::deserialize(report).map_err(|error| format!("it is not a report: {error}"))?;
         let judged = match (&report.known_deviation, &report.cast) {
             (Some(effect), _) | (None, Some(effect)) => &effect.without_it,
             (None, None) => &report.layers,
@@ -186,7 +187,9 @@ impl Page<'_> {
             ("different", "different"),
         ];
         let counts = kinds.iter().map(|(verdict, words)| (self.count(verdict), words));
-        let said = counts.filter(|(count, _)| *count > 0).map(|(count, words)| format!("{} {words}", numbers::count(count)));
+        let said = counts
+            .filter(|(count, _)| *count > 0)
+            .map(|(count, words)| format!("{} {words}", numbers::count(count)));
         let assumed = self.rows.iter().filter(|row| !row.assumptions.is_empty()).count();
         let condition = match assumed {
             0 => String::new(),
@@ -219,8 +222,12 @@ mod tests {
     #[test]
     fn no_text_of_a_report_becomes_markup() {
         let hostile = "</script><img src=x onerror=alert(1)>";
-        let row = Overview::read("<b>", &json!({ "model": hostile, "verdict": hostile, "headline": hostile, "reasons": [hostile],
-            "tensor_counts": { "target_tensors": 1, "target_bytes": 2 } })).unwrap();
+        let row = Overview::read(
+            "<b>",
+            &json!({ "model": hostile, "verdict": hostile, "headline": hostile, "reasons": [hostile],
+            "tensor_counts": { "target_tensors": 1, "target_bytes": 2 } }),
+        )
+        .unwrap();
         let page = html(&[row], "0", "1970-01-01T00:00:00Z");
         assert_eq!(page.matches("<script>").count(), 1);
         assert!(!page.contains("<img") && !page.contains("<b>&lt;") && page.contains("&lt;img src=x"));

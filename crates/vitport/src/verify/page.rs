@@ -102,7 +102,11 @@ impl Page<'_> {
         let names: Vec<&str> = each.map(|known| known.name.as_str()).collect();
         match names.as_slice() {
             [one] => format!("One thing is known to differ, {one}, explained below."),
-            names => format!("{} things are known to differ, {}, explained below.", names.len(), names.join(" and ")),
+            names => format!(
+                "{} things are known to differ, {}, explained below.",
+                names.len(),
+                names.join(" and ")
+            ),
         }
     }
 
@@ -268,7 +272,8 @@ impl Page<'_> {
         let different =
             weights.different.iter().map(|mismatch| (mismatch.name.as_str(), mismatch.what.as_str()));
         let missing = weights.missing.iter().map(|name| (name.as_str(), "the folder lacks it"));
-        let extra = weights.extra.iter().map(|name| (name.as_str(), "the mapping does not make it from the source"));
+        let extra =
+            weights.extra.iter().map(|name| (name.as_str(), "the mapping does not make it from the source"));
         different.take(MOST_ROWS).chain(missing.take(MOST_ROWS)).chain(extra.take(MOST_ROWS)).collect()
     }
 }

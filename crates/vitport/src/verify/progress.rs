@@ -55,7 +55,11 @@ pub(super) struct Counted<'a, O> {
 }
 
 impl<'a, O> Counted<'a, O> {
-    pub(super) fn new(observer: &'a mut O, is_place: &'a (dyn Fn(&str) -> bool + Sync), tell: &'a (dyn Fn(usize) + Sync)) -> Self {
+    pub(super) fn new(
+        observer: &'a mut O,
+        is_place: &'a (dyn Fn(&str) -> bool + Sync),
+        tell: &'a (dyn Fn(usize) + Sync),
+    ) -> Self {
         tell(0);
         Self { observer, is_place, tell, seen: 0 }
     }

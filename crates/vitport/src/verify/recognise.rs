@@ -47,7 +47,15 @@ mod tests {
         ] {
             assert!(begins_report(text), "{text}");
         }
-        for text in ["x", "{}", "{\"schema\": 1}", "{\"schema\": \"vitport/plan/2\", \"vitport\": \"1\"", "[1]", "<!doctype html>\n<p>mine", "cat\ndog\n"] {
+        for text in [
+            "x",
+            "{}",
+            "{\"schema\": 1}",
+            "{\"schema\": \"vitport/plan/2\", \"vitport\": \"1\"",
+            "[1]",
+            "<!doctype html>\n<p>mine",
+            "cat\ndog\n",
+        ] {
             assert!(!begins_report(text), "{text}");
         }
     }

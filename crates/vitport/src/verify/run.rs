@@ -100,17 +100,19 @@ impl Compared {
         let source_weights = SourceWeights::new(checkpoint, &model.tensors);
         let mut timings = Timings::default();
         let layers = places.len();
-        let mut run_source = |network: &Network, weights: &dyn Weights, pixels: &Pixels, step: fn(usize, usize) -> Step| {
-            let mut kept = Keep::new(&places);
-            let is_place = |name: &str| places.iter().any(|place| place.source == name);
-            let tell = |layer| progress(step(layer, layers));
-            let start = Instant::now();
-            let outputs = network.forward(pixels, weights, &mut Counted::new(&mut kept, &is_place, &tell));
-            timings.source_forward_ms = milliseconds(start);
-            outputs
-                .map(|outputs| kept.finish(outputs))
-                .map_err(|error| VerifyError::Forward { side: "source", error })
-        };
+        let mut run_source =
+            |network: &Network, weights: &dyn Weights, pixels: &Pixels, step: fn(usize, usize) -> Step| {
+                let mut kept = Keep::new(&places);
+                let is_place = |name: &str| places.iter().any(|place| place.source == name);
+                let tell = |layer| progress(step(layer, layers));
+                let start = Instant::now();
+                let outputs =
+                    network.forward(pixels, weights, &mut Counted::new(&mut kept, &is_place, &tell));
+                timings.source_forward_ms = milliseconds(start);
+                outputs
+                    .map(|outputs| kept.finish(outputs))
+                    .map_err(|error| VerifyError::Forward { side: "source", error })
+            };
         // What is known to differ is applied to the source, one run with all of it; the source itself runs last, so that
         // what is timed is the source.
         let deviations: Vec<&Deviation> =
@@ -126,12 +128,18 @@ impl Compared {
             (rounded, _) => {
                 let weights = rounded.as_ref().map_or(&source_weights as &dyn Weights, |rounded| rounded);
                 let network = as_target.as_ref().unwrap_or(&model.network);
-                Some(run_source(network, weights, as_cropped.unwrap_or(&prepared_pixels.source), |layer, layers| {
-                    Step::Reference { layer, layers }
-                })?)
+                Some(run_source(
+                    network,
+                    weights,
+                    as_cropped.unwrap_or(&prepared_pixels.source),
+                    |layer, layers| Step::Reference { layer, layers },
+                )?)
             }
         };
-        let source = run_source(&model.network, &source_weights, &prepared_pixels.source, |layer, layers| Step::Source { layer, layers })?;
+        let source =
+            run_source(&model.network, &source_weights, &prepared_pixels.source, |layer, layers| {
+                Step::Source { layer, layers }
+            })?;
 
         let arithmetic = arithmetic(prepared, places.len());
         let named = folder.checkpoint.tensors().iter().map(|tensor| (tensor.name.clone(), tensor.clone()));

@@ -141,8 +141,10 @@ fn check(page: &str, report: &Report) -> Vec<Element> {
     for fetching in ["http:", "https:", "url(", "@import", "//"] {
         assert!(!style.contains(fetching), "{fetching}");
     }
-    let sections =
-        ["basis", "sight", "depth", "networks", "counts", "weights", "facts", "pixels", "origin", "limits"];
+    let sections = [
+        "basis", "sight", "depth", "networks", "counts", "weights", "facts", "pixels", "origin", "known",
+        "limits",
+    ];
     for section in sections {
         assert!(unique.contains(section), "{section}");
     }
@@ -191,8 +193,13 @@ fn markers(all: &[Element], class: &str) -> usize {
 
 #[test]
 fn the_same_model() {
-    let (report, image) = verified(&vit(), |_| {});
+    let (mut report, image) = verified(&vit(), |_| {});
     assert_eq!(report.verdict, Verdict::Same);
+    let all = check(&page::html(&report, &image), &report);
+    assert!(!all.iter().any(|element| element.attribute("class") == Some("plot")), "a curve of zeros");
+    let sentence = format!("No number differs at any of the {} places", report.layers.len());
+    assert!(all.iter().any(|element| element.text.starts_with(&sentence)), "{sentence}");
+    report.layers[0].difference.relative = 1e-9;
     let text = page::html(&report, &image);
     let all = check(&text, &report);
     assert_eq!(markers(&all, "judged"), report.layers.len());

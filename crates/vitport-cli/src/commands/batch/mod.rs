@@ -3,6 +3,7 @@
 
 mod document;
 mod jobs;
+mod log;
 mod results;
 
 use std::collections::BTreeMap;
@@ -20,19 +21,20 @@ use vitport_checkpoint::escape;
 pub use self::document::BatchDocument;
 use self::document::{End, JobDocument};
 use self::jobs::Job;
+use self::log::{Log, summary};
 use self::results::{Done, FileStamp, Results};
-use crate::arguments::{BatchArguments, FactArguments, JobShard};
+use crate::arguments::{BatchArguments, FactArguments, JobShard, LogFormat};
 use crate::conversion::{class, convert};
 use crate::failure::{BadLine, Failure, FailureKind};
 use crate::output::Printer;
+use crate::output_file::is_same_file;
 use crate::progress;
-use crate::report_file::is_same_file;
 use crate::terminal::message::error_line;
-use crate::terminal::style::{DIM, GREEN};
 
 /// Runs the jobs.
 pub fn run(arguments: &BatchArguments, output: &Printer) -> Result<(), Failure> {
-    let all = match jobs::parse(&jobs::read(&arguments.jobs_file)?) {
+    let defaults = jobs::defaults(&arguments.defaults, arguments.force)?;
+    let all = match jobs::parse(&jobs::read(&arguments.jobs_file)?, &defaults) {
         Ok(jobs) => jobs,
         Err(bad) => return Err(refuse(&arguments.jobs_file, bad)),
     };
@@ -54,6 +56,7 @@ pub fn run(arguments: &BatchArguments, output: &Printer) -> Result<(), Failure> 
         jobs: &jobs,
         done: &done,
         results: &results,
+        log: Log::new(arguments.log_format, output),
         output,
         bar: progress::count(jobs.len() as u64, output),
         next: AtomicUsize::new(0),
@@ -71,16 +74,17 @@ pub fn run(arguments: &BatchArguments, output: &Printer) -> Result<(), Failure> 
         return Err(failure);
     }
     let ends = run.ends.into_inner().unwrap_or_else(PoisonError::into_inner);
-    conclude(jobs.len(), ends, &results_path, output)
+    conclude(jobs.len(), ends, &results_path, arguments.log_format, output)
 }
 
-/// Returns the lines whose report would overwrite the jobs or the results.
+/// Returns the lines whose report or attestation would overwrite the jobs or the results.
 fn overwriting(jobs: &[Job], jobs_file: &Path, results: &Path) -> Vec<BadLine> {
     let is_needed = |path: &&Path| [jobs_file, results].iter().any(|file| is_same_file(file, path));
-    let reports = jobs.iter().filter_map(|job| Some((job.line, job.report.as_deref()?)));
-    let overwriting = reports.filter(|(_, report)| is_needed(report));
-    let message = || "its `report` would overwrite the jobs or the results".to_owned();
-    overwriting.map(|(line, _)| BadLine { line, message: message() }).collect()
+    let beside =
+        jobs.iter().flat_map(|job| job.beside.iter().map(|(name, path)| (job.line, name, path.as_path())));
+    let overwriting = beside.filter(|(.., path)| is_needed(path));
+    let message = |name| format!("its `{name}` would overwrite the jobs or the results");
+    overwriting.map(|(line, name, _)| BadLine { line, message: message(name) }).collect()
 }
 
 /// Holds what the workers share.
@@ -89,6 +93,7 @@ struct Run<'a> {
     done: &'a Done,
     results: &'a Results,
     output: &'a Printer,
+    log: Log<'a>,
     bar: ProgressBar,
     next: AtomicUsize,
     /// Holds results by the job's place.
@@ -104,6 +109,7 @@ impl Run<'_> {
             let place = self.next.fetch_add(1, Ordering::Relaxed);
             let Some(job) = self.jobs.get(place) else { return };
             let start = Instant::now();
+            self.bar.suspend(|| self.log.start(job));
             let end = if self.done.holds(job) {
                 clear_away(&job.out);
                 End::Skipped
@@ -135,7 +141,7 @@ impl Run<'_> {
             let exit_code = if staged.accepted.is_ok() { 0 } else { FailureKind::Different.exit_code() };
             self.results.publishing(job, staged.folder, &staged.names, inputs.collect(), exit_code)
         };
-        let converted = convert(arguments, &self.output.silent(), &before_publishing)?;
+        let converted = convert(arguments, &self.output.silent_for(job.command()), &before_publishing)?;
         let report = converted.report.as_ref();
         let end = End::Done {
             class: class(&converted).to_owned(),
@@ -161,26 +167,9 @@ impl Run<'_> {
             self.results.finished(&document)?;
         }
         self.bar.inc(1);
-        self.bar.suspend(|| self.say(&document))?;
+        self.bar.suspend(|| self.log.end(&document))?;
         self.ends.lock().unwrap_or_else(PoisonError::into_inner).insert(place, document);
         Ok(())
-    }
-
-    fn say(&self, job: &JobDocument) -> Result<(), Failure> {
-        let (source, out) = (escape(&job.source).to_string(), escape(&job.out).to_string());
-        match &job.end {
-            End::Failed { error, .. } => {
-                let begins_with_it = error.starts_with(source.as_str());
-                let about = if begins_with_it { String::new() } else { format!("{source}: ") };
-                error_line(&format!("line {}: {about}{error}", job.line));
-                Ok(())
-            }
-            End::Skipped => self.output.say(format!("{DIM}done before{DIM:#}  {source} → {out}")),
-            End::Done { headline, .. } => {
-                let headline = headline.as_deref().unwrap_or("not verified");
-                self.output.say(format!("{GREEN}done{GREEN:#}  {source} → {out}  {}", escape(headline)))
-            }
-        }
     }
 }
 
@@ -189,6 +178,7 @@ fn conclude(
     count_of_jobs: usize,
     ends: BTreeMap<usize, JobDocument>,
     results: &Path,
+    log: LogFormat,
     output: &Printer,
 ) -> Result<(), Failure> {
     let jobs: Vec<JobDocument> = ends.into_values().collect();
@@ -201,7 +191,11 @@ fn conclude(
         jobs,
     };
     let BatchDocument { done, skipped, failed, jobs, .. } = &document;
-    output.say(format!("{count_of_jobs} jobs: {done} done, {skipped} done before, {failed} failed"))?;
+    if log == LogFormat::Text && !jobs.is_empty() {
+        output.say(format!("\n{}", summary(jobs)))?;
+    }
+    output
+        .say(format!("{count_of_jobs} jobs: {done} done, {skipped} skipped (up to date), {failed} failed"))?;
     if let Some(kind) = worst(jobs.iter().filter_map(|job| job.end.kind())) {
         const MOST: usize = 20;
         let lines = jobs.iter().filter(|job| job.end.kind().is_some()).map(|job| job.line.to_string());

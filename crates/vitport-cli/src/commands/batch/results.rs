@@ -231,7 +231,7 @@ fn is_results(path: &Path) -> io::Result<bool> {
 /// Returns the fields that decide what a folder holds.
 fn essence(job: &Job) -> Map<String, Value> {
     let mut fields = job.fields.clone();
-    fields.retain(|name, _| !matches!(name.as_str(), "force" | "report" | "out"));
+    fields.retain(|name, _| !matches!(name.as_str(), "force" | "report" | "attest" | "out"));
     fields
 }
 
