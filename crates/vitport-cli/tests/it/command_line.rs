@@ -81,7 +81,13 @@ fn a_folder_that_was_tampered_with_is_another_model() {
     std::fs::write(&config, text.replace("1e-06", "1e-12")).unwrap();
     let output = vitport(&["verify", source.to_str().unwrap(), "out"], folder.path());
     assert_eq!(output.status.code(), Some(5));
-    assert!(String::from_utf8_lossy(&output.stderr).contains("layer_norm_eps"));
+    assert!(
+        String::from_utf8_lossy(&output.stdout)
+            .contains("layer_norm_eps: 1e-6 by the source, 1e-12 by the folder")
+    );
+    assert!(String::from_utf8_lossy(&output.stderr).contains("for the reasons above"));
+    let quiet = vitport(&["verify", source.to_str().unwrap(), "out", "-q"], folder.path());
+    assert!(String::from_utf8_lossy(&quiet.stderr).contains("layer_norm_eps"));
 }
 
 #[test]
@@ -350,7 +356,8 @@ fn the_list_of_models_can_be_filtered_sorted_and_fits_a_terminal() {
     let folder = tempfile::tempdir().unwrap();
     let rows = |arguments: &[&str]| -> Vec<serde_json::Value> {
         let output = vitport(&[&["models", "--json"], arguments].concat(), folder.path());
-        serde_json::from_slice(&output.stdout).unwrap()
+        let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        document["models"].as_array().unwrap().clone()
     };
     let all = rows(&[]);
     assert_eq!(all.len(), 2052 + 7 + 115);

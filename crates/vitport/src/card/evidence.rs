@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 
 use super::Card;
 use super::markdown::{code, table};
-use super::numbers::{count, difference};
-use crate::verify::{Comparison, Guess, Report, tensor_counts};
+use super::numbers::count;
+use crate::verify::{Comparison, Guess, Report, shown_difference, tensor_counts};
 
 /// Limits the training arguments that are listed by name.
 const UNREAD_SHOWN: usize = 20;
@@ -116,14 +116,18 @@ fn comparison(out: &mut String, report: &Report) {
         image.sha256
     );
     let measured = |list: &[Comparison], index: usize| {
-        list.get(index).map_or("–".to_owned(), |place| difference(place.difference.relative))
+        list.get(index).map_or("–".to_owned(), |place| shown_difference(place.difference.relative))
     };
     match &report.known_deviation {
         None => table(
             out,
             &["place", "difference", "tolerance"],
             report.layers.iter().map(|place| {
-                vec![place.place.clone(), difference(place.difference.relative), difference(place.tolerance)]
+                vec![
+                    place.place.clone(),
+                    shown_difference(place.difference.relative),
+                    shown_difference(place.tolerance),
+                ]
             }),
         ),
         Some(deviation) => table(
@@ -134,8 +138,8 @@ fn comparison(out: &mut String, report: &Report) {
                 vec![
                     place.place.clone(),
                     with_it,
-                    difference(place.difference.relative),
-                    difference(place.tolerance),
+                    shown_difference(place.difference.relative),
+                    shown_difference(place.tolerance),
                 ]
             }),
         ),
@@ -149,7 +153,7 @@ fn comparison(out: &mut String, report: &Report) {
         images => format!(
             " with the source's crop rounded down as here on {images} of {} images, {} as they are",
             report.pixels.len(),
-            difference(largest(&report.raw_pixels))
+            shown_difference(largest(&report.raw_pixels))
         ),
     };
     let _ = writeln!(
@@ -166,7 +170,7 @@ fn comparison(out: &mut String, report: &Report) {
             out,
             "- pixels after both ways of preprocessing: at most {} apart{rounded} (transformers' PIL backend: \
              `use_fast=False` in version 4, `backend=\"pil\"` in version 5)",
-            difference(largest(&report.pixels))
+            shown_difference(largest(&report.pixels))
         );
     }
     out.push('\n');

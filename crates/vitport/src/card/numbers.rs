@@ -1,4 +1,4 @@
-//! Numbers of a card: thousands set apart, and differences as Python writes them.
+//! Counts of a card, with thousands set apart.
 
 use std::fmt::Display;
 
@@ -15,23 +15,12 @@ pub(super) fn count(value: impl Display) -> String {
     out
 }
 
-/// Writes `0`, `3.1e-7`, or that there is none to be had.
-pub(super) fn difference(value: f64) -> String {
-    match value {
-        0.0 => "0".to_owned(),
-        value if value.is_finite() => format!("{value:.1e}"),
-        _ => "not comparable".to_owned(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::count;
 
     #[test]
-    fn numbers_are_easy_to_read() {
+    fn thousands_are_set_apart() {
         assert_eq!([count(0), count(999), count(85_798_656)], ["0", "999", "85,798,656"]);
-        assert_eq!([difference(0.0), difference(3.14e-7)], ["0", "3.1e-7"]);
-        assert_eq!(difference(f64::NAN), "not comparable");
     }
 }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::page::numbers;
+use super::page::{STACKED, numbers};
 
 const CSS: &str = include_str!("page/page.css");
 const SCRIPT: &str = include_str!("page/overview.js");

@@ -16,6 +16,8 @@ use self::sight::{GuessRow, ShownImage, guess_rows};
 use super::{CastReport, Comparison, Report, TestImage, Verdict};
 
 const CSS: &str = include_str!("page/page.css");
+/// Puts the cells of a table below each other.
+pub(super) const STACKED: &str = include_str!("page/stacked.css");
 
 /// Gives the rows of a list that a stranger's file decides the length of; the JSON report has all.
 const MOST_ROWS: usize = 100;
@@ -61,7 +63,7 @@ impl Page<'_> {
 
     fn sentence(&self) -> String {
         let report = self.report;
-        let asked = |cast: &CastReport| format!(", rounded to {} as asked", cast.dtype);
+        let asked = |cast: &CastReport| format!(", rounded to {} as asked,", cast.dtype);
         let rounded = report.cast.as_ref().map_or_else(String::new, asked);
         match report.verdict {
             Verdict::Same => format!(
@@ -139,6 +141,14 @@ impl Page<'_> {
             count => format!("{} facts are assumed and not said by the source", numbers::count(count)),
         };
         format!(" {what}; both networks were built with what is assumed.")
+    }
+
+    fn has_overrides(&self) -> bool {
+        self.report.basis.assumptions.iter().any(|assumption| assumption.overrides.is_some())
+    }
+
+    fn has_followers(&self) -> bool {
+        self.report.basis.assumptions.iter().any(|assumption| !assumption.follows.is_empty())
     }
 
     fn count_reasons(&self) -> String {
@@ -249,7 +259,7 @@ impl Page<'_> {
             "On this image it moves the {} by up to {}, where their size is {}. With the source run as the folder \
              computes, they differ by {}, where rounding explains {}{}.",
             measured.place,
-            numbers::size(measured.difference.largest),
+            numbers::difference(measured.difference.largest),
             numbers::size(measured.difference.size),
             numbers::difference(without.difference.largest),
             numbers::difference(without.tolerance * without.difference.size),

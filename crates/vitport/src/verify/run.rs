@@ -11,6 +11,7 @@ use super::effects;
 use super::facts;
 use super::hash::Hashing;
 use super::layers::{Compare, Keep, SourceRun};
+use super::magnitude::shown_difference;
 use super::pixels::{self, PreparedPixels};
 use super::progress::{Counted, Step};
 use super::report::{
@@ -207,20 +208,19 @@ impl Compared {
                 .extra
                 .iter()
                 .take(3)
-                .map(|name| format!("the folder has a tensor {name} that the source has not")),
+                .map(|name| format!("the folder has a tensor {name} that the source does not have")),
         );
         for fact in self.facts.iter().filter(|fact| fact.counts && !fact.agrees) {
-            reasons.push(format!(
-                "{} is {} by the source and {} by the folder",
-                fact.name, fact.source, fact.target
-            ));
+            reasons
+                .push(format!("{}: {} by the source, {} by the folder", fact.name, fact.source, fact.target));
         }
         let is_wrong = |place: &&Comparison| !place.agrees && place.difference.not_finite.is_none();
         for pixels in self.pixels.iter().map(|pixels| &pixels.judged).filter(is_wrong) {
             reasons.push(match pixels.difference.relative.is_finite() {
                 true => format!(
-                    "the image processor's pixels differ from the source's by up to {:.2e} ({})",
-                    pixels.difference.largest, pixels.place
+                    "the image processor's pixels differ from the source's by up to {} ({})",
+                    shown_difference(pixels.difference.largest),
+                    pixels.place
                 ),
                 false => format!(
                     "the image processor's pixels cannot be compared with the source's: other sizes, or no numbers ({})",
@@ -231,8 +231,10 @@ impl Compared {
         if let Some(first) = self.judged().iter().find(is_wrong) {
             reasons.push(match first.difference.relative.is_finite() {
                 true => format!(
-                    "the networks differ from {} on: there by {:.2e} of the numbers' size, where rounding explains {:.2e}",
-                    first.place, first.difference.relative, first.tolerance
+                    "the networks differ from {} on: there by {} times the numbers' size, where rounding explains {}",
+                    first.place,
+                    shown_difference(first.difference.relative),
+                    shown_difference(first.tolerance)
                 ),
                 false => format!("the networks differ from {} on: there are other numbers, or none", first.place),
             });

@@ -4,6 +4,8 @@
 use std::borrow::Borrow;
 use std::fmt::Display;
 
+use super::super::magnitude::everyday;
+
 /// Is a narrow space that does not break.
 const THIN: char = '\u{202f}';
 
@@ -15,6 +17,9 @@ pub fn difference(value: impl Borrow<f64>) -> String {
     }
     if !value.is_finite() {
         return "not comparable".to_owned();
+    }
+    if let Some(text) = everyday(value) {
+        return text;
     }
     let text = format!("{value:.1e}");
     match text.split_once('e') {
