@@ -10,7 +10,7 @@ use super::difference::{Arithmetic, F32_ROUNDOFF};
 use super::effects;
 use super::facts;
 use super::hash::Hashing;
-use super::layers::{Compare, Keep, SourceRun};
+use super::layers::{Compare, Keep};
 use super::magnitude::shown_difference;
 use super::pixels::{self, PreparedPixels};
 use super::progress::{Counted, Step};
@@ -100,19 +100,46 @@ impl Compared {
         let checkpoint = &prepared.source.checkpoint;
         let source_weights = SourceWeights::new(checkpoint, &model.tensors);
         let mut timings = Timings::default();
-        let layers = places.len();
-        let mut run_source =
-            |network: &Network, weights: &dyn Weights, pixels: &Pixels, step: fn(usize, usize) -> Step| {
+        let named_tensors =
+            folder.checkpoint.tensors().iter().map(|tensor| (tensor.name.clone(), tensor.clone()));
+        let folder_tensors = Sources::of_state_dict(&StateDict::from_entries(named_tensors));
+        let target_weights = SourceWeights::new(&folder.checkpoint, &folder_tensors);
+        let start = Instant::now();
+        let target = match &prepared_pixels.target {
+            Err(why) => Err(why.clone()),
+            Ok(pixels) => target_network(prepared, folder).and_then(|network| {
                 let mut kept = Keep::new(&places);
-                let is_place = |name: &str| places.iter().any(|place| place.source == name);
-                let tell = |layer| progress(step(layer, layers));
-                let start = Instant::now();
-                let outputs =
-                    network.forward(pixels, weights, &mut Counted::new(&mut kept, &is_place, &tell));
-                timings.source_forward_ms = milliseconds(start);
+                let is_place = |name: &str| places.iter().any(|place| place.target == name);
+                let tell = |layer| progress(Step::Target { layer, layers: places.len() });
+                let mut counted = Counted::new(&mut kept, &is_place, &tell);
+                let outputs = network.forward(pixels, &target_weights, &mut counted);
                 outputs
                     .map(|outputs| kept.finish(outputs))
-                    .map_err(|error| VerifyError::Forward { side: "source", error })
+                    .map_err(|error| format!("the folder's network: {error}"))
+            }),
+        };
+        timings.target_forward_ms = milliseconds(start);
+
+        let arithmetic = arithmetic(prepared, places.len());
+        let compared_outputs = model.mapping.outputs(&model.facts);
+        let is_place = |name: &str| places.iter().any(|place| place.source == name);
+        let mut run_source =
+            |network: &Network, weights: &dyn Weights, pixels: &Pixels, step: fn(usize, usize) -> Step| {
+                let mut compare =
+                    target.as_ref().ok().map(|target| Compare::new(&places, target, arithmetic));
+                let tell = |layer| progress(step(layer, places.len()));
+                let start = Instant::now();
+                let outputs = match &mut compare {
+                    Some(compare) => {
+                        network.forward(pixels, weights, &mut Counted::new(compare, &is_place, &tell))
+                    }
+                    None => network.forward(pixels, weights, &mut Counted::new(&mut (), &is_place, &tell)),
+                };
+                timings.source_forward_ms = milliseconds(start);
+                let outputs = outputs.map_err(|error| VerifyError::Forward { side: "source", error })?;
+                let compared =
+                    compare.map_or_else(Vec::new, |compare| compare.finish(&compared_outputs, &outputs));
+                Ok::<_, VerifyError>((outputs, compared))
             };
         // What is known to differ is applied to the source, one run with all of it; the source itself runs last, so that
         // what is timed is the source.
@@ -124,47 +151,22 @@ impl Compared {
         let as_cropped = prepared_pixels.as_cropped.as_ref();
         known.extend(as_cropped.map(|_| pixels::crop_rounding()));
         let rounded = RoundedWeights::new(checkpoint, &model.tensors, &prepared.plan);
-        let reference = match (&rounded, known.is_empty()) {
+        let without_it = match (&rounded, known.is_empty()) {
+            _ if target.is_err() => None,
             (None, true) => None,
             (rounded, _) => {
                 let weights = rounded.as_ref().map_or(&source_weights as &dyn Weights, |rounded| rounded);
                 let network = as_target.as_ref().unwrap_or(&model.network);
-                Some(run_source(
-                    network,
-                    weights,
-                    as_cropped.unwrap_or(&prepared_pixels.source),
-                    |layer, layers| Step::Reference { layer, layers },
-                )?)
+                let pixels = as_cropped.unwrap_or(&prepared_pixels.source);
+                let step = |layer, layers| Step::Reference { layer, layers };
+                Some(run_source(network, weights, pixels, step)?.1)
             }
         };
-        let source =
+        let (source, layers) =
             run_source(&model.network, &source_weights, &prepared_pixels.source, |layer, layers| {
                 Step::Source { layer, layers }
             })?;
 
-        let arithmetic = arithmetic(prepared, places.len());
-        let named = folder.checkpoint.tensors().iter().map(|tensor| (tensor.name.clone(), tensor.clone()));
-        let folder_tensors = Sources::of_state_dict(&StateDict::from_entries(named));
-        let target_weights = SourceWeights::new(&folder.checkpoint, &folder_tensors);
-        let runs: Vec<&SourceRun> = std::iter::once(&source).chain(&reference).collect();
-        let mut compare = Compare::new(&places, runs, arithmetic);
-        let start = Instant::now();
-        let target = match &prepared_pixels.target {
-            Err(why) => Err(why.clone()),
-            Ok(pixels) => target_network(prepared, folder).and_then(|network| {
-                let is_place = |name: &str| places.iter().any(|place| place.target == name);
-                let tell = |layer| progress(Step::Target { layer, layers });
-                let mut counted = Counted::new(&mut compare, &is_place, &tell);
-                let outputs = network.forward(pixels, &target_weights, &mut counted);
-                outputs.map_err(|error| format!("the folder's network: {error}"))
-            }),
-        };
-        timings.target_forward_ms = milliseconds(start);
-        let outputs = model.mapping.outputs(&model.facts);
-        let found = target.as_ref().map_or_else(|_| Vec::new(), |target| compare.finish(&outputs, target));
-        let mut comparisons = found.into_iter();
-        let layers = comparisons.next().unwrap_or_default();
-        let without_it = comparisons.next();
         let cast = without_it.clone().filter(|_| rounded.is_some()).map(|without_it| CastReport {
             dtype: prepared.torch_dtype().to_owned(),
             measured: layers.clone(),
@@ -179,8 +181,8 @@ impl Compared {
             layers,
             deviation,
             cast,
-            source: source.outputs,
-            target: target.ok(),
+            source,
+            target: target.ok().map(|target| target.outputs),
             obstacle,
             facts: facts::compare(prepared, folder),
             loading: effects::loading(prepared, folder),
