@@ -20,8 +20,8 @@ pub use self::shard::JobShard;
 pub use self::source::{HubOptions, SourceArgument, is_address};
 pub use self::verification::VerifyOptions;
 
-/// Convert a vision model from timm or Microsoft's CvT to a Hugging Face transformers folder, and prove that it is still the
-/// same model.
+/// Convert a vision model of timm, torchvision or Microsoft's CvT to a Hugging Face transformers folder, and verify that it is still
+/// the same model.
 #[derive(Debug, Parser)]
 #[command(name = "vitport", version, arg_required_else_help = true, after_help = crate::failure::exit_codes_help())]
 pub struct Arguments {
@@ -37,19 +37,19 @@ pub struct Arguments {
 #[derive(Debug, Args)]
 pub struct Common {
     /// Print one JSON document on standard output and nothing else there
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = "Every command")]
     pub json: bool,
     /// Print nothing but errors and what was asked for
-    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    #[arg(short, long, global = true, help_heading = "Every command", conflicts_with = "verbose")]
     pub quiet: bool,
     /// Print more: where every fact came from
-    #[arg(short, long, global = true)]
+    #[arg(short, long, global = true, help_heading = "Every command")]
     pub verbose: bool,
     /// Ask nothing on the terminal: what is not known is an error
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = "Every command")]
     pub no_input: bool,
     /// Choose when to colour the output
-    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    #[arg(long, global = true, help_heading = "Every command", value_name = "WHEN", default_value = "auto")]
     pub color: Color,
 }
 
@@ -225,10 +225,10 @@ pub struct BatchArguments {
     /// Read the jobs, one JSON object a line: {"source": …, "out": …} and the names of convert's options; - for standard input
     #[arg(value_name = "JOBS.jsonl")]
     pub jobs_file: PathBuf,
-    /// Run so many conversions at a time
+    /// Run this many conversions at a time
     #[arg(short, long, value_name = "N", default_value = "1", value_parser = values::workers)]
     pub jobs: usize,
-    /// Leave out what an earlier run has done
+    /// Skip jobs that an earlier run has done, where nothing has changed since
     #[arg(long)]
     pub resume: bool,
     /// Replace the folders of all jobs that do not say otherwise
@@ -299,7 +299,7 @@ pub struct ClassifyArguments {
     /// Classify these images (JPEG, PNG or WebP)
     #[arg(required = true, value_name = "IMAGE")]
     pub images: Vec<OsString>,
-    /// Show so many classes of each image, the most probable first
+    /// Show this many classes of each image, the most probable first
     #[arg(long, value_name = "N", default_value = "5", value_parser = clap::value_parser!(u16).range(1..))]
     pub top_k: u16,
     /// Limits how much the weights' file may ask for.
@@ -361,7 +361,7 @@ pub struct DiffArguments {
 /// Holds the arguments of `vitport models`.
 #[derive(Debug, Args)]
 pub struct ModelsArguments {
-    /// List only names that hold this text; * and ? are wildcards
+    /// List only names that contain this text; * and ? are wildcards
     pub pattern: Option<String>,
     /// List only models that can be converted
     #[arg(long)]
@@ -369,10 +369,10 @@ pub struct ModelsArguments {
     /// List only this family, such as vit or cvt
     #[arg(long, value_name = "NAME")]
     pub family: Option<String>,
-    /// List only what becomes a class whose name holds this text
+    /// List only what becomes a class whose name contains this text
     #[arg(long, value_name = "CLASS")]
     pub becomes: Option<String>,
-    /// List only licences that hold this text, or unknown
+    /// List only licences that contain this text, or unknown
     #[arg(long, value_name = "LICENCE")]
     pub license: Option<String>,
     /// Choose the order of the rows

@@ -11,7 +11,7 @@ use crate::arguments::{ConvertArguments, Destination};
 use crate::conversion::{class, convert, document};
 use crate::failure::Failure;
 use crate::output::Printer;
-use crate::show::prepared::{basis, drop_lines, root_line};
+use crate::show::prepared::{basis, drop_lines, in_width, root_line};
 use crate::show::report::{say_report, say_warnings};
 use crate::show::summary;
 use crate::terminal::message::note_line;
@@ -55,12 +55,13 @@ fn say_summary(converted: &Converted, output: &Printer) -> Result<(), Failure> {
     output.say(root_line(prepared))?;
     let plan = &prepared.plan;
     let source_tensors = prepared.model.state_dict.len();
-    output.say(format!(
+    let counts = format!(
         "  {source_tensors} tensors in, {} out, {}; {}",
         plan.targets.len(),
         bytes(plan.bytes()),
         reversibility(prepared)
-    ))?;
+    );
+    output.say(in_width(counts, 2))?;
     for line in summary::lines(prepared).into_iter().chain(drop_lines(prepared)) {
         output.say(line)?;
     }

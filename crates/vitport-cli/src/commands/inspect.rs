@@ -16,8 +16,10 @@ use self::document::document;
 use crate::arguments::InspectArguments;
 use crate::failure::Failure;
 use crate::output::Printer;
+use crate::terminal::fitting;
 use crate::terminal::style::{BOLD, DIM, RED, YELLOW};
 use crate::terminal::table::{Align, Table, bytes, shape};
+use crate::terminal::wrap::wrap;
 
 /// Limits the rows of each part of the evidence that the text shows; `--json` has them all.
 const SHOWN: usize = 20;
@@ -49,7 +51,8 @@ pub fn run(arguments: &InspectArguments, output: &Printer) -> Result<(), Failure
         output.say(line)?;
     }
     output.say("")?;
-    output.print(listing(&checkpoint, arguments.key.as_deref(), tensors, hashes.as_deref()).text())
+    let (columns, rows) = listing(&checkpoint, arguments.key.as_deref(), tensors, hashes.as_deref());
+    output.print(fitting(table(columns, &rows).text(), |width| list(&rows, width)))
 }
 
 /// Returns the tensors under a root that have no elements here, by their names in it; of all roots without one.
@@ -69,13 +72,13 @@ fn hashes(tensors: &[Arc<Tensor>], audit: Audit<'_>) -> Result<Vec<String>, Fail
     Ok(hashes)
 }
 
-/// Returns the list of tensors for people. The last column says how a tensor lies in its storage where that is not plainly.
+/// Returns the columns and rows of the list of tensors for people. The last column says how a tensor lies in its storage where that is not plainly.
 fn listing(
     checkpoint: &Checkpoint,
     root: Option<&str>,
     tensors: &[Arc<Tensor>],
     hashes: Option<&[String]>,
-) -> Table {
+) -> (Vec<(&'static str, Align)>, Vec<Vec<String>>) {
     let layouts: Vec<String> = tensors.iter().map(|tensor| layout(checkpoint, tensor)).collect();
     let unread = unread(checkpoint, root);
     let has_layouts = layouts.iter().any(|layout| !layout.is_empty()) || !unread.is_empty();
@@ -87,14 +90,14 @@ fn listing(
     ];
     columns.extend(hashes.map(|_| ("sha256", Align::Left)));
     columns.extend(has_layouts.then_some(("layout", Align::Left)));
-    let mut table = Table::new(columns);
+    let mut rows = Vec::new();
     for (index, (tensor, layout)) in tensors.iter().zip(layouts).enumerate() {
         let name = escape(&tensor.name).to_string();
         let mut cells =
             vec![name, tensor.dtype.name().to_owned(), shape(&tensor.shape), bytes(tensor.bytes())];
         cells.extend(hashes.and_then(|hashes| hashes.get(index)).cloned());
         cells.extend(has_layouts.then_some(layout));
-        table.row(cells);
+        rows.push(cells);
     }
     for (name, tensor) in unread {
         let mut cells = vec![
@@ -105,9 +108,25 @@ fn listing(
         ];
         cells.extend(hashes.map(|_| String::new()));
         cells.push(format!("not read: {}", escape(&tensor.kind)));
-        table.row(cells);
+        rows.push(cells);
     }
+    (columns, rows)
+}
+
+fn table(columns: Vec<(&'static str, Align)>, rows: &[Vec<String>]) -> Table {
+    let mut table = Table::new(columns);
+    rows.iter().for_each(|row| table.row(row.iter().cloned()));
     table
+}
+
+/// Makes lines of the same for a terminal of `width` columns: a tensor's name, and below it the rest.
+fn list(rows: &[Vec<String>], width: usize) -> String {
+    let lines = rows.iter().filter_map(|row| {
+        let (name, rest) = row.split_first()?;
+        let rest: Vec<&str> = rest.iter().map(String::as_str).filter(|cell| !cell.is_empty()).collect();
+        Some(format!("{name}\n{DIM}{}{DIM:#}", wrap("", &rest.join("  "), 2, width)))
+    });
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 fn layout(checkpoint: &Checkpoint, tensor: &Tensor) -> String {

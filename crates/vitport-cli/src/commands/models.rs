@@ -17,6 +17,7 @@ use crate::output::Printer;
 use crate::terminal::fitting;
 use crate::terminal::style::DIM;
 use crate::terminal::table::{Align, Table};
+use crate::terminal::wrap::wrap;
 
 /// Lists.
 pub fn run(arguments: &ModelsArguments, output: &Printer) -> Result<(), Failure> {
@@ -69,7 +70,7 @@ fn nothing(arguments: &ModelsArguments, filters: &Filters) -> Failure {
     }
     let near = registry::suggest(pattern);
     let hint = if near.is_empty() { String::new() } else { format!(" (did you mean {}?)", near.join(", ")) };
-    let message = format!("no model's name holds `{}`{hint}", escape(pattern));
+    let message = format!("no model's name contains `{}`{hint}", escape(pattern));
     Failure::new(FailureKind::UnknownArchitecture, message)
 }
 
@@ -134,7 +135,7 @@ fn wide_table(rows: &[KnownModel], with_notes: bool) -> Table {
     table
 }
 
-/// Makes two lines for each model, neither longer than a terminal of `width` columns: what it is, and what becomes of it.
+/// Makes two lines or more for each model, none longer than a terminal of `width` columns: what it is, and what becomes of it.
 fn narrow_list(rows: &[KnownModel], width: usize) -> String {
     let mut table = Table::new([("model", Align::Left), ("params", Align::Right), ("classes", Align::Right)]);
     for row in rows {
@@ -146,10 +147,7 @@ fn narrow_list(rows: &[KnownModel], width: usize) -> String {
     let mut out = lines.next().map(str::to_owned).into_iter().collect::<Vec<_>>();
     for (line, row) in lines.zip(rows) {
         let more = format!("  {} · {} · {} · {}", image(row), preprocessing(row), license(row), becomes(row));
-        let more = match more.char_indices().nth(width) {
-            Some(_) => more.chars().take(width.saturating_sub(1)).chain(['…']).collect(),
-            None => more,
-        };
+        let more = wrap("", more.trim_start(), 2, width);
         out.extend([line.to_owned(), format!("{DIM}{more}{DIM:#}")]);
     }
     out.join("\n")

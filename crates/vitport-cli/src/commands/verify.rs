@@ -110,7 +110,11 @@ fn check_hashes(attestation: &Path, folder: &Path, output: &Printer) -> Result<(
         for name in names {
             output.say(format!("{RED}{kind}{RED:#}  {}", escape(name)))?;
         }
-        counts.push(format!("{} {kind} ({})", names.len(), names.join(", ")));
+        // Where the names are listed above, they are not said again.
+        counts.push(match output.shows_results() {
+            true => format!("{} {kind}", names.len()),
+            false => format!("{} {kind} ({})", names.len(), names.join(", ")),
+        });
     }
     let shown = folder.display().to_string();
     let message =

@@ -72,7 +72,7 @@ impl FailureKind {
 pub const EXIT_CODES: [(u8, &str); 8] = [
     (0, "done"),
     (1, "diff: something differs; elsewhere a bug in vitport"),
-    (2, "the command line asks for what cannot be meant"),
+    (2, "usage: an option is unknown, or its value makes no sense here"),
     (3, "a file is missing, damaged, dangerous or not accepted"),
     (4, "answer a question or change an option"),
     (5, "the two networks, settings or files disagree"),
