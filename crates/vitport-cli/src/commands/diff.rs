@@ -4,7 +4,8 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
 use vitport::facts::FactError;
 use vitport::pipeline::{self, ConvertError};
 use vitport::source::Source;
@@ -12,6 +13,7 @@ use vitport::state_dict::without_wrappers;
 use vitport_checkpoint::{Checkpoint, Limits, Tensor, escape};
 
 use crate::arguments::DiffArguments;
+use crate::document::Document;
 use crate::failure::Failure;
 use crate::output::Printer;
 use crate::source::say_danger;
@@ -48,11 +50,9 @@ pub fn run(arguments: &DiffArguments, output: &Printer) -> Result<u8, Failure> {
             .map(|(name, tensor)| (name, "only in B", describe(tensor))),
     );
     if output.is_json() {
-        let list: Vec<Value> = rows
-            .iter()
-            .map(|(name, difference, form)| json!({ "name": name, "difference": difference, "form": form }))
-            .collect();
-        output.document(&json!({ "same": same, "differences": list }))?;
+        let differences =
+            rows.iter().map(|(name, difference, form)| DiffRow { name, difference, form }).collect();
+        output.document(&DiffDocument { same, differences })?;
         return Ok(exit_code(&rows));
     }
     if !rows.is_empty() {
@@ -64,6 +64,30 @@ pub fn run(arguments: &DiffArguments, output: &Printer) -> Result<u8, Failure> {
     }
     output.print(format!("{same} tensors are the same, {} differ", rows.len()))?;
     Ok(exit_code(&rows))
+}
+
+/// Describes what differs between two checkpoints: `vitport diff`.
+#[derive(Serialize, JsonSchema)]
+pub struct DiffDocument<'a> {
+    /// Counts the tensors that are the same.
+    same: usize,
+    /// Lists the tensors that differ.
+    differences: Vec<DiffRow<'a>>,
+}
+
+impl Document for DiffDocument<'_> {
+    const SCHEMA: &'static str = "vitport/diff/2";
+}
+
+/// Describes a tensor that differs.
+#[derive(Serialize, JsonSchema)]
+struct DiffRow<'a> {
+    /// Gives its name, in a network its bare one.
+    name: &'a str,
+    /// Says how it differs: `only in A`, `only in B`, `other form` or `other values`.
+    difference: &'a str,
+    /// Gives its dtype and shape, those of both sides where they differ.
+    form: &'a str,
 }
 
 fn exit_code<T>(differences: &[T]) -> u8 {

@@ -373,7 +373,12 @@ fn trained_on(source: &Source, published: Option<&PublishedModel>, classes: usiz
 /// Returns how many names there are, and where from.
 fn labels_fact(labels: &Labels) -> Fact {
     let counted = |names: &[String]| format!("{} names", names.len());
-    let fact = Fact::new("labels", counted(&labels.names.value), labels.names.origin.clone());
+    let names = &labels.names;
+    let shown = match (&names.origin, names.value.as_slice()) {
+        (Origin::Placeholder(_), [first, .., last]) => format!("{first} to {last}"),
+        _ => counted(&names.value),
+    };
+    let fact = Fact::new("labels", shown, names.origin.clone());
     let overrides = labels.overridden.as_ref().map(|known| {
         let first = known.value.first().map_or("", String::as_str);
         Sourced::new(json!(format!("{} from {first:?} on", counted(&known.value))), known.origin.clone())

@@ -19,5 +19,5 @@ pub use convert_back::{ConvertBackRequest, ConvertedBack, convert_back};
 pub use error::ConvertError;
 pub use identify::{identify, network};
 pub use plan::{Request, mapping_of, plan};
-pub use verify::{Acceptance, NotAccepted, deviation_names, plan_for, verify};
+pub use verify::{Acceptance, NotAccepted, deviation_names, plan_for, verify, verify_watched};
 pub use write::{WriteOptions, Written, write};

@@ -11,7 +11,9 @@ use super::effects;
 use super::facts;
 use super::hash::Hashing;
 use super::layers::{Compare, Keep};
+use super::magnitude::shown_difference;
 use super::pixels::{self, PreparedPixels};
+use super::progress::{Counted, Step};
 use super::report::{
     CastReport, Comparison, Guess, KnownDeviation, NamedDeviation, Probabilities, Report, SCHEMA,
     SourceReport, TensorCounts, Timings, Verdict, top,
@@ -29,7 +31,8 @@ use crate::nn::{Network, Outputs, Weights};
 use crate::plan::Target;
 use crate::state_dict::StateDict;
 
-/// Runs both networks and compares everything. `hashing` is of the source's files, and may be on its way already.
+/// Runs both networks and compares everything. `hashing` is of the source's files, and may be on its way already. `progress` is told
+/// what is being done.
 ///
 /// # Errors
 /// [`VerifyError`] if a file cannot be read, the source's network cannot be run, or the source's transform cannot prepare
@@ -39,8 +42,10 @@ pub fn compare(
     folder_path: &Path,
     image: &TestImage,
     hashing: Hashing,
+    progress: &(dyn Fn(Step) + Sync),
 ) -> Result<Report, VerifyError> {
     let start = Instant::now();
+    progress(Step::Hashing);
     let folder =
         Folder::open(folder_path, &prepared.limits).map_err(|error| match error.is_about_contents() {
             true => VerifyError::NotVerified(error),
@@ -51,7 +56,7 @@ pub fn compare(
     let pixels = pixels::prepare(prepared, &folder, image)?;
     let weights = tensors::compare(&prepared.plan, &prepared.source.checkpoint, &folder.checkpoint)?;
     let files = hashing.finish()?;
-    let mut compared = Compared::run(prepared, &folder, pixels, weights)?;
+    let mut compared = Compared::run(prepared, &folder, pixels, weights, progress)?;
     // The networks read their weights from the files once more.
     prepared.source.checkpoint.check_unchanged().map_err(crate::folder::FolderError::from)?;
     folder.checkpoint.check_unchanged().map_err(crate::folder::FolderError::from)?;
@@ -88,6 +93,7 @@ impl Compared {
         folder: &Folder,
         prepared_pixels: PreparedPixels,
         weights: tensors::WeightsComparison,
+        progress: &(dyn Fn(Step) + Sync),
     ) -> Result<Self, VerifyError> {
         let model = &prepared.model;
         let places = model.mapping.places(&model.facts).map_err(VerifyError::Mapping)?;
@@ -103,7 +109,10 @@ impl Compared {
             Err(why) => Err(why.clone()),
             Ok(pixels) => target_network(prepared, folder).and_then(|network| {
                 let mut kept = Keep::new(&places);
-                let outputs = network.forward(pixels, &target_weights, &mut kept);
+                let is_place = |name: &str| places.iter().any(|place| place.target == name);
+                let tell = |layer| progress(Step::Target { layer, layers: places.len() });
+                let mut counted = Counted::new(&mut kept, &is_place, &tell);
+                let outputs = network.forward(pixels, &target_weights, &mut counted);
                 outputs
                     .map(|outputs| kept.finish(outputs))
                     .map_err(|error| format!("the folder's network: {error}"))
@@ -113,19 +122,25 @@ impl Compared {
 
         let arithmetic = arithmetic(prepared, places.len());
         let compared_outputs = model.mapping.outputs(&model.facts);
-        let mut run_source = |network: &Network, weights: &dyn Weights, pixels: &Pixels| {
-            let mut compare = target.as_ref().ok().map(|target| Compare::new(&places, target, arithmetic));
-            let start = Instant::now();
-            let outputs = match &mut compare {
-                Some(compare) => network.forward(pixels, weights, compare),
-                None => network.forward(pixels, weights, &mut ()),
+        let is_place = |name: &str| places.iter().any(|place| place.source == name);
+        let mut run_source =
+            |network: &Network, weights: &dyn Weights, pixels: &Pixels, step: fn(usize, usize) -> Step| {
+                let mut compare =
+                    target.as_ref().ok().map(|target| Compare::new(&places, target, arithmetic));
+                let tell = |layer| progress(step(layer, places.len()));
+                let start = Instant::now();
+                let outputs = match &mut compare {
+                    Some(compare) => {
+                        network.forward(pixels, weights, &mut Counted::new(compare, &is_place, &tell))
+                    }
+                    None => network.forward(pixels, weights, &mut Counted::new(&mut (), &is_place, &tell)),
+                };
+                timings.source_forward_ms = milliseconds(start);
+                let outputs = outputs.map_err(|error| VerifyError::Forward { side: "source", error })?;
+                let compared =
+                    compare.map_or_else(Vec::new, |compare| compare.finish(&compared_outputs, &outputs));
+                Ok::<_, VerifyError>((outputs, compared))
             };
-            timings.source_forward_ms = milliseconds(start);
-            let outputs = outputs.map_err(|error| VerifyError::Forward { side: "source", error })?;
-            let compared =
-                compare.map_or_else(Vec::new, |compare| compare.finish(&compared_outputs, &outputs));
-            Ok::<_, VerifyError>((outputs, compared))
-        };
         // What is known to differ is applied to the source, one run with all of it; the source itself runs last, so that
         // what is timed is the source.
         let deviations: Vec<&Deviation> =
@@ -142,10 +157,15 @@ impl Compared {
             (rounded, _) => {
                 let weights = rounded.as_ref().map_or(&source_weights as &dyn Weights, |rounded| rounded);
                 let network = as_target.as_ref().unwrap_or(&model.network);
-                Some(run_source(network, weights, as_cropped.unwrap_or(&prepared_pixels.source))?.1)
+                let pixels = as_cropped.unwrap_or(&prepared_pixels.source);
+                let step = |layer, layers| Step::Reference { layer, layers };
+                Some(run_source(network, weights, pixels, step)?.1)
             }
         };
-        let (source, layers) = run_source(&model.network, &source_weights, &prepared_pixels.source)?;
+        let (source, layers) =
+            run_source(&model.network, &source_weights, &prepared_pixels.source, |layer, layers| {
+                Step::Source { layer, layers }
+            })?;
 
         let cast = without_it.clone().filter(|_| rounded.is_some()).map(|without_it| CastReport {
             dtype: prepared.torch_dtype().to_owned(),
@@ -190,20 +210,19 @@ impl Compared {
                 .extra
                 .iter()
                 .take(3)
-                .map(|name| format!("the folder has a tensor {name} that the source has not")),
+                .map(|name| format!("the folder has a tensor {name} that the source does not have")),
         );
         for fact in self.facts.iter().filter(|fact| fact.counts && !fact.agrees) {
-            reasons.push(format!(
-                "{} is {} by the source and {} by the folder",
-                fact.name, fact.source, fact.target
-            ));
+            reasons
+                .push(format!("{}: {} by the source, {} by the folder", fact.name, fact.source, fact.target));
         }
         let is_wrong = |place: &&Comparison| !place.agrees && place.difference.not_finite.is_none();
         for pixels in self.pixels.iter().map(|pixels| &pixels.judged).filter(is_wrong) {
             reasons.push(match pixels.difference.relative.is_finite() {
                 true => format!(
-                    "the image processor's pixels differ from the source's by up to {:.2e} ({})",
-                    pixels.difference.largest, pixels.place
+                    "the image processor's pixels differ from the source's by up to {} ({})",
+                    shown_difference(pixels.difference.largest),
+                    pixels.place
                 ),
                 false => format!(
                     "the image processor's pixels cannot be compared with the source's: other sizes, or no numbers ({})",
@@ -214,8 +233,10 @@ impl Compared {
         if let Some(first) = self.judged().iter().find(is_wrong) {
             reasons.push(match first.difference.relative.is_finite() {
                 true => format!(
-                    "the networks differ from {} on: there by {:.2e} of the numbers' size, where rounding explains {:.2e}",
-                    first.place, first.difference.relative, first.tolerance
+                    "the networks differ from {} on: there by {} times the numbers' size, where rounding explains {}",
+                    first.place,
+                    shown_difference(first.difference.relative),
+                    shown_difference(first.tolerance)
                 ),
                 false => format!("the networks differ from {} on: there are other numbers, or none", first.place),
             });
@@ -288,9 +309,11 @@ impl Compared {
         Report {
             schema: SCHEMA,
             vitport: env!("CARGO_PKG_VERSION"),
+            run: None,
             verdict,
             headline,
             basis,
+            known_facts: model.facts.clone(),
             reasons,
             warnings: self.warnings,
             unread_arguments: model.unread_arguments.clone(),
@@ -331,7 +354,7 @@ impl Compared {
             cast: self.cast,
             facts: self.facts,
             weights: self.weights,
-            accounts: tensor_counts(prepared),
+            tensor_counts: tensor_counts(prepared),
             timings: self.timings,
         }
     }
@@ -407,7 +430,7 @@ pub fn tensor_counts(prepared: &Prepared) -> TensorCounts {
         dtype: prepared.torch_dtype().to_owned(),
         dropped: plan.dropped.clone(),
         reversible: plan.is_reversible(),
-        rules: prepared.model.mapping.file().to_owned(),
+        mapping: prepared.model.mapping.file().to_owned(),
     }
 }
 
