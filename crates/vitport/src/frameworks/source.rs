@@ -112,6 +112,8 @@ pub struct Unheld {
     pub wanted: Value,
     /// Gives the value that it has.
     pub held: Value,
+    /// Says why it has that, as the end of a sentence.
+    pub why: String,
 }
 
 /// Holds what is looked at to find out what a model is.
