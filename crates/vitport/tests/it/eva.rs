@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use safetensors::tensor::{Dtype, TensorView, serialize_to_file};
 use serde_json::{Map, Value, json};
 use vitport::catalogue;
 use vitport::facts::FactError;
@@ -9,7 +10,7 @@ use vitport::model::Prepared;
 use vitport::options::FactOptions;
 use vitport::pipeline::{ConvertError, Request, WriteOptions, plan, verify, write};
 use vitport::source::Source;
-use vitport::verify::{TestImage, Verdict};
+use vitport::verify::{SourceWeights, TestImage, Verdict};
 use vitport_checkpoint::Limits;
 
 use crate::golden::{self, compare, pixels, tensors, weights};
@@ -120,6 +121,51 @@ fn the_base_of_the_angles_comes_to_the_config() {
     assert_eq!(base(&open(&data("dinov3"), FactOptions::default()).unwrap()), json!(100.0));
     assert_eq!(base(&open(&data("gated"), FactOptions::default()).unwrap()), json!(50.0));
     assert_eq!(base(&changed("dinov3", json!({ "rope_temperature": 20 })).unwrap()), json!(20.0));
+}
+
+/// What a file of Meta's does not say.
+fn stated() -> FactOptions {
+    FactOptions {
+        num_heads: Some(vec![3]),
+        image_size: Some([20, 20]),
+        like: Some("vit_small_patch16_dinov3.lvd1689m".to_owned()),
+        ..FactOptions::default()
+    }
+}
+
+#[test]
+fn a_file_of_metas_is_the_model_that_timm_has() {
+    let meta = open(&data("dinov3_of_meta.pth"), stated()).unwrap();
+    let timm = open(&data("dinov3"), FactOptions::default()).unwrap();
+    assert_eq!(meta.model.config, timm.model.config);
+    let expected = tensors("eva/dinov3.expected");
+    let weights = SourceWeights::new(&meta.source.checkpoint, &meta.model.tensors);
+    assert_eq!(compare(&expected, &meta.model.network, &pixels(&expected), &weights), 5);
+    let dropped: Vec<_> = meta.plan.dropped.iter().map(|part| part.name.as_str()).collect();
+    assert!(dropped.contains(&"rope_embed.periods"), "{dropped:?}");
+}
+
+#[test]
+fn a_bias_of_keys_that_no_mask_takes_away_is_refused() {
+    let source = Source::open(&data("dinov3_of_meta.pth"), None, &Limits::default()).unwrap();
+    let read = |name: &str| {
+        let tensor = source.checkpoint.tensors().iter().find(|tensor| *tensor.name == *name).unwrap();
+        let mut bytes = vec![0; tensor.bytes() as usize];
+        source.checkpoint.read(tensor, 0, &mut bytes).unwrap();
+        (tensor.shape.iter().map(|&size| size as usize).collect::<Vec<_>>(), bytes)
+    };
+    let names: Vec<String> =
+        source.checkpoint.tensors().iter().map(|tensor| tensor.name.to_string()).collect();
+    let is_kept = |name: &&String| !name.contains("bias_mask") && *name != "rope_embed.periods";
+    let kept: Vec<_> = names.iter().filter(is_kept).map(|name| (name, read(name))).collect();
+    let views = kept.iter().map(|(name, (shape, bytes))| {
+        (name.as_str(), TensorView::new(Dtype::F32, shape.clone(), bytes).unwrap())
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("unmasked.safetensors");
+    serialize_to_file(views, None, &file).unwrap();
+    let said = open(&file, stated()).err().expect("it is refused").to_string();
+    assert!(said.contains("biases of keys (as large as 5e-1)"), "{said}");
 }
 
 #[test]

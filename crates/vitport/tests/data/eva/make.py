@@ -88,6 +88,31 @@ def make(name, seed, architecture, arguments):
     print(name, f"{float(seen.get('logits', seen['pooled']).std()):.2f}", sorted(state)[:9])
 
 
+@torch.no_grad()
+def of_meta(name, masked):
+    """The same network under the names of DINOv3's own repository, with what its files have beyond it."""
+    from safetensors.torch import load_file
+
+    swaps = {"reg_token": "storage_tokens", "gamma_1": "ls1.gamma", "gamma_2": "ls2.gamma", "fc1_g": "w1", "fc1_x": "w2"}
+    timm_state = load_file(HERE / name / "model.safetensors")
+    state, width = {}, timm_state["cls_token"].shape[-1]
+    for key, value in timm_state.items():
+        for own, meta in (swaps | ({"fc2": "w3"} if "blocks.0.mlp.fc1_g.weight" in timm_state else {})).items():
+            key = key.replace(own, meta)
+        state[key] = value
+    for index in range(2):
+        if masked:
+            query, value = state.pop(f"blocks.{index}.attn.q_bias"), state.pop(f"blocks.{index}.attn.v_bias")
+            state[f"blocks.{index}.attn.qkv.bias"] = torch.cat([query, torch.full_like(query, 0.5), value])
+            state[f"blocks.{index}.attn.qkv.bias_mask"] = torch.cat([torch.ones(width), torch.zeros(width), torch.ones(width)])
+    state |= {"mask_token": torch.full((1, width), 0.25), "rope_embed.periods": torch.tensor([1.0, 10.0]).bfloat16()}
+    if not masked:
+        state |= {f"local_cls_norm.{end}": torch.ones(width) for end in ("weight", "bias")}
+    torch.save(state, HERE / f"{name}_of_meta.pth")
+
+
 if __name__ == "__main__":
     for seed, (name, (architecture, arguments)) in enumerate(CASES.items(), 1):
         make(name, seed, architecture, arguments)
+    of_meta("dinov3", masked=True)
+    of_meta("gated", masked=False)
