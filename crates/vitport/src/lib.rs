@@ -8,8 +8,10 @@
 //! The library prints nothing, reads no environment variable and never exits; `vitport-cli` does.
 
 pub mod adapters;
+pub mod attestation;
 pub mod card;
 pub mod catalogue;
+pub mod diff;
 pub mod facts;
 pub mod finding;
 pub mod folder;

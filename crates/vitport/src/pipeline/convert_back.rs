@@ -22,7 +22,7 @@ use crate::mapping::Deviation;
 use crate::model::Model;
 use crate::options::FactOptions;
 use crate::source::Source;
-use crate::verify::{Report, TestImage, VerifyError};
+use crate::verify::{Report, Run, TestImage, VerifyError};
 
 /// Names the deviation of a network whose epsilon timm's `config.json` cannot say.
 pub const TIMM_EPS: &str = "timm-eps";
@@ -42,6 +42,8 @@ pub struct ConvertBackRequest<'a> {
     pub acceptance: Acceptance<'a>,
     /// Says whether the folder is published even if its verdict is not accepted.
     pub keep_anyway: bool,
+    /// Says when and how the report is made.
+    pub run: Option<&'a Run>,
 }
 
 /// Says what the way back came to.
@@ -75,7 +77,9 @@ pub fn convert_back<E: From<ConvertError> + From<VerifyError>>(
     let (staging, files) = write(&prepared, request, progress)?;
     let report = match request.image {
         None => None,
-        Some(image) => Some(compare::<E>(&prepared, &staging, image)?),
+        Some(image) => {
+            Some(Report { run: request.run.cloned(), ..compare::<E>(&prepared, &staging, image)? })
+        }
     };
     let accepted = report.as_ref().map_or(Ok(()), |report| request.acceptance.of(report));
     if let Some(report) = &report {
@@ -125,6 +129,7 @@ fn compare<E: From<ConvertError> + From<VerifyError>>(
     let mut forward = plan(source, &Request { facts, limits, ..Request::default() })?;
     forward.source.path = staging.out().to_owned();
     forward.model.processor = own_processor(prepared);
+    forward.plan.unread.clone_from(&prepared.left_out);
     for unheld in &prepared.unheld {
         forward.model = deviating(forward.model, unheld)?;
     }
@@ -141,10 +146,8 @@ fn own_processor(prepared: &PreparedBack) -> Option<Value> {
 
 /// Returns the model with what its framework cannot hold as a known deviation: the folder has the value that is wanted.
 fn deviating(mut model: Model, unheld: &Unheld) -> Result<Model, ConvertError> {
-    let Unheld { fact, wanted, held } = unheld;
-    let what = format!(
-        "{fact} is {wanted} in the folder and {held} in timm's architecture, and no argument in timm's config.json changes it"
-    );
+    let Unheld { fact, wanted, held, why } = unheld;
+    let what = format!("{fact} is {wanted} in the folder and {held} in timm's architecture, and {why}");
     let remedy = format!("set the eps of every norm to {wanted} after timm.create_model");
     let deviation = Deviation::of_framework(TIMM_EPS, fact, wanted.clone(), what, remedy);
     let replaced = deviation.replaced(&model.facts);
