@@ -72,9 +72,14 @@ def test_inspect_lists_tensors_and_what_a_pickle_names():
 
 def test_diff_is_true_where_something_differs(converted):
     assert not vitport.diff(TWIN, TWIN)
-    different = vitport.diff(TWIN, converted.out)
-    assert different and different.differences[0]["difference"] in {"only in A", "only in B"}
-    assert different.to_dict() == command("diff", TWIN, converted.out, "--json", ok=(1,))
+    # Through the mapping a conversion is its source.
+    same = vitport.diff(TWIN, converted.out)
+    assert not same and same.same == len(same.equal) and same.through["by"] == "mapping"
+    assert same.to_dict() == command("diff", TWIN, converted.out, "--json")
+    different = vitport.diff(TWIN, FILES / "train.pth")
+    assert different and different.differences[0]["difference"].startswith(("only in", "other"))
+    assert different.to_dict() == command("diff", TWIN, FILES / "train.pth", "--json", ok=(1,))
+    assert "<table" in different._repr_html_()
 
 
 def test_classify_gives_as_many_classes_as_asked_for(converted):

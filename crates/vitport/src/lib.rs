@@ -11,6 +11,7 @@ pub mod adapters;
 pub mod attestation;
 pub mod card;
 pub mod catalogue;
+pub mod diff;
 pub mod facts;
 pub mod finding;
 pub mod folder;

@@ -152,6 +152,9 @@ pub struct Plan {
     pub dropped: Vec<Dropped>,
     /// Counts source tensors that adapters were added to, in float64 and rounded once, before anything else is done.
     pub merged: usize,
+    /// Lists tensors of the target that its forward pass does not read, and why: on the way back they are left out, and so their values
+    /// are not compared.
+    pub unread: Vec<Dropped>,
 }
 
 impl Plan {

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use vitport::facts::Facts;
 use vitport::folder::publish::check;
 use vitport::pipeline::{BackRequest, ConvertBackRequest, ConvertedBack, Request, convert_back, plan_back};
+use vitport::plan::Dropped;
 use vitport::verify::{Report, page};
 use vitport_checkpoint::escape;
 
@@ -90,6 +91,9 @@ fn show(converted: &ConvertedBack, output: &Printer) -> Result<(), Failure> {
         let (made, size) = (prepared.plan.targets.len(), bytes(prepared.plan.bytes()));
         let read = prepared.folder.checkpoint.tensors().len();
         output.say(format!("  {read} tensors in, {made} out, {size}"))?;
+        for lost in &prepared.left_out {
+            output.say(format!("  left out {}: it {}", escape(&lost.name), lost.reason))?;
+        }
         output.say(format!("{GREEN}wrote{GREEN:#} {}", escape(&out)))?;
         output.say(format!("  timm.create_model(\"local-dir:{}\", pretrained=True)", escape(&out)))?;
     }
@@ -103,6 +107,7 @@ fn show(converted: &ConvertedBack, output: &Printer) -> Result<(), Failure> {
         published: converted.is_published,
         config: json!(prepared.config),
         facts: &prepared.facts,
+        left_out: &prepared.left_out,
         headline: converted.report.as_ref().map(|report| report.headline.as_str()),
         files: FileDocument::all(&converted.files),
         report: converted.report.as_ref(),
@@ -129,6 +134,8 @@ pub struct ConvertBackDocument<'a> {
     config: Value,
     /// Lists what is known of the model.
     facts: &'a Facts,
+    /// Lists the folder's tensors that the other network has no place for.
+    left_out: &'a [Dropped],
     /// Gives the verdict in words; null if the networks were not run.
     headline: Option<&'a str>,
     /// Lists the files of the folder.

@@ -73,7 +73,10 @@ fn rows(prepared: &Prepared, all: bool) -> Vec<(usize, [String; 5])> {
             shape(&target.shape),
         ]
     });
-    if all { rows.map(|row| (1, row)).collect() } else { grouped(rows) }
+    match all {
+        true => rows.map(|row| (1, row)).collect(),
+        false => grouped(rows).into_iter().map(|group| (group.members.len(), group.cells)).collect(),
+    }
 }
 
 fn tensor_table(rows: &[(usize, [String; 5])]) -> Table {

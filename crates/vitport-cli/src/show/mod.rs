@@ -1,5 +1,6 @@
 //! Shows the library's results as lines for people.
 
+pub mod diff;
 pub mod guess;
 pub mod patterns;
 pub mod prepared;

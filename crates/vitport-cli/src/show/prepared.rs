@@ -24,8 +24,11 @@ pub fn root_line(prepared: &Prepared) -> String {
         "" => "the whole file".to_owned(),
         path => format!("`{}` in the file", escape(path)),
     };
+    let classifier = prepared.model.facts.get("classifier").map(|fact| fact.shown().to_string());
+    let is_taken =
+        |path: &str| classifier.as_deref().is_some_and(|layer| layer.split('.').next() == Some(path));
     // Tensors at the top of the file, next to its parts, are a part without a name.
-    let named = choice.alternatives.iter().filter(|root| !root.path.is_empty());
+    let named = choice.alternatives.iter().filter(|root| !root.path.is_empty() && !is_taken(&root.path));
     let others: Vec<String> = named.map(|root| escape(&root.path).to_string()).collect();
     let how = match (choice.how, others.is_empty()) {
         (ChosenBy::Caller, _) => " (--key)".to_owned(),

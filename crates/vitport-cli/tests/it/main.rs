@@ -8,6 +8,7 @@ mod command_line;
 mod damaged_weights;
 mod dangerous;
 mod deviations;
+mod diff;
 mod exit_codes;
 mod limits;
 mod no_files;

@@ -267,10 +267,22 @@ class Diff(Document):
         return int(self._document["same"])
 
     @property
+    def through(self) -> dict[str, Any]:
+        """How names were brought together: ``by`` is ``"names"``, ``"mapping"`` (with its ``file``) or ``"layouts"``."""
+        through: dict[str, Any] = load(self._document["through"])
+        return through
+
+    @property
     def differences(self) -> list[dict[str, Any]]:
-        """Each tensor that differs: ``name``, ``difference`` and ``form``."""
+        """Each tensor that differs: ``name``, ``difference``, its form in ``a`` and ``b``, and ``values``, how far apart they are."""
         differences: list[dict[str, Any]] = load(self._document["differences"])
         return differences
+
+    @property
+    def equal(self) -> list[dict[str, Any]]:
+        """Each tensor that is the same: ``name``, and its form in ``a`` and ``b``."""
+        equal: list[dict[str, Any]] = load(self._document["equal"])
+        return equal
 
     def __bool__(self) -> bool:
         return bool(self._document["differences"])
@@ -279,8 +291,12 @@ class Diff(Document):
         return f"{self.same} tensors are the same, {len(self._document['differences'])} differ"
 
     def _rows(self) -> list[tuple[Any, ...]]:
-        rows = ((row["name"], row["difference"], row["form"]) for row in self._document["differences"])
-        return [("tensor", "difference", ""), *rows]
+        def numbers(row: dict[str, Any]) -> tuple[Any, ...]:
+            values = row["values"] or {}
+            return tuple(values.get(key) for key in ("max_abs", "relative", "cosine"))
+
+        rows = ((row["name"], row["difference"], *numbers(row)) for row in self._document["differences"])
+        return [("tensor", "difference", "max abs", "relative", "cosine"), *rows]
 
 
 class Guess(NamedTuple):

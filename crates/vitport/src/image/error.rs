@@ -34,7 +34,7 @@ pub enum ImageError {
     },
     /// Means that the image processor is not known here.
     #[error(
-        "preprocessor_config.json names the image processor {class:?}, which cannot be run; known are those of ViT, DeiT, CLIP, BiT and ConvNeXT"
+        "preprocessor_config.json names the image processor {class:?}, which cannot be run; known are those of ViT, DeiT, BEiT, SigLIP, CLIP, BiT and ConvNeXT"
     )]
     UnknownProcessor {
         /// Gives the class name in the file.

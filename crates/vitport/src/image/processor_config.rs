@@ -18,7 +18,10 @@ const OPENAI_CLIP: ([f64; 3], [f64; 3]) =
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum ProcessorClass {
     ViT,
+    /// Stands for DeiT's and BEiT's, which compute the same.
     DeiT,
+    /// Stands for SigLIP's, which is ViT's with another filter where none is named.
+    Siglip,
     /// Stands for CLIP's and BiT's, which compute the same.
     ClipOrBit,
     ConvNext {
@@ -55,6 +58,9 @@ impl ProcessorConfig {
         let (statistics, resample, size) = match class {
             ProcessorClass::ViT => {
                 (IMAGENET_STANDARD, Filter::Bilinear, Resize::Sides { height: 224, width: 224 })
+            }
+            ProcessorClass::Siglip => {
+                (IMAGENET_STANDARD, Filter::Bicubic, Resize::Sides { height: 224, width: 224 })
             }
             ProcessorClass::DeiT => {
                 (IMAGENET_STANDARD, Filter::Bicubic, Resize::Sides { height: 256, width: 256 })
@@ -109,7 +115,8 @@ impl Fields<'_> {
             ["ImageProcessor", "FeatureExtractor"].into_iter().find_map(|kind| family.strip_suffix(kind));
         Ok(match family {
             Some("ViT") => ProcessorClass::ViT,
-            Some("DeiT") => ProcessorClass::DeiT,
+            Some("DeiT" | "Beit") => ProcessorClass::DeiT,
+            Some("Siglip") => ProcessorClass::Siglip,
             Some("CLIP" | "Bit") => ProcessorClass::ClipOrBit,
             Some("ConvNext") => {
                 let crop_pct = match self.json.get("crop_pct") {
@@ -213,9 +220,10 @@ impl Fields<'_> {
             }
         };
         match (class, resize) {
-            (ProcessorClass::ViT | ProcessorClass::DeiT, Resize::ShortestEdge(_)) => {
-                Err(wrong(field, "has a shortest_edge where its class needs height and width"))
-            }
+            (
+                ProcessorClass::ViT | ProcessorClass::DeiT | ProcessorClass::Siglip,
+                Resize::ShortestEdge(_),
+            ) => Err(wrong(field, "has a shortest_edge where its class needs height and width")),
             (ProcessorClass::ConvNext { .. }, Resize::Sides { .. }) => {
                 Err(wrong(field, "has height and width where its class needs a shortest_edge"))
             }

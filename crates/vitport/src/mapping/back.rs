@@ -8,12 +8,15 @@ use super::config::Pass;
 use super::language::Mapping;
 
 /// Decides a fact that the target's config does not tell: a value; one with a flag and another without it; whether the folder has a
-/// tensor whose name ends so, or that for each entry of another fact, whose number stands for `{n}`.
+/// tensor whose name ends so, or that for each entry of another fact, whose number stands for `{n}`; entries of another fact, or which of
+/// its entries are above a number.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(untagged)]
 pub(super) enum Decided {
     When(WhenSet),
     Has(HasTensor),
+    Of(EntriesOf),
+    Above(EachAbove),
     Is(Value),
 }
 
@@ -36,8 +39,34 @@ pub(super) struct HasTensor {
     each: Option<String>,
 }
 
+/// Holds `{ of = "in_chs", at = 0 }` or `{ of = "out_chs", at = [0, 2] }`.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct EntriesOf {
+    of: String,
+    at: Places,
+}
+
+/// Says which entries are taken: one, or a list of several.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(untagged)]
+enum Places {
+    One(usize),
+    Several(Vec<usize>),
+}
+
+/// Holds `{ each = "expansions", above = 1 }`.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct EachAbove {
+    each: String,
+    above: f64,
+}
+
 impl Decided {
+    /// Returns the value; null if it cannot be made.
     fn value(&self, known: &Map<String, Value>, has: impl Fn(&str) -> bool) -> Value {
+        let entries = |fact: &str| known.get(fact).and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
         match self {
             Self::Is(value) => value.clone(),
             Self::When(WhenSet { when, is, otherwise }) => match known.get(when) {
@@ -47,7 +76,27 @@ impl Decided {
             Self::Has(HasTensor { has: ending, each: None }) => Value::Bool(has(ending)),
             Self::Has(HasTensor { has: ending, each: Some(list) }) => {
                 let count = known.get(list).and_then(Value::as_array).map_or(0, Vec::len);
-                (0..count).map(|number| has(&ending.replace("{n}", &number.to_string()))).collect()
+                let is_there = |number: usize| {
+                    let before = number.checked_sub(1).map(|before| before.to_string());
+                    let ending = ending.replace("{n}", &number.to_string());
+                    match (before, ending.contains("{n-1}")) {
+                        (None, true) => false,
+                        (before, _) => has(&ending.replace("{n-1}", &before.unwrap_or_default())),
+                    }
+                };
+                (0..count).map(is_there).collect()
+            }
+            Self::Of(EntriesOf { of, at: Places::One(place) }) => {
+                entries(of).get(*place).cloned().unwrap_or_default()
+            }
+            Self::Of(EntriesOf { of, at: Places::Several(places) }) => {
+                let list: Option<Vec<Value>> =
+                    places.iter().map(|place| entries(of).get(*place).cloned()).collect();
+                list.map(Value::from).unwrap_or_default()
+            }
+            Self::Above(EachAbove { each, above }) => {
+                let is_above = |entry: &Value| entry.as_f64().is_some_and(|entry| entry > *above);
+                entries(each).iter().map(is_above).collect()
             }
         }
     }
@@ -63,6 +112,11 @@ pub struct UnmadeKey {
 }
 
 impl Mapping {
+    /// Returns the one value that a fact of its sources has, and why.
+    pub fn required(&self, fact: &str) -> Option<(&Value, &str)> {
+        self.requires.iter().find_map(|condition| condition.required(fact))
+    }
+
     /// Returns the facts, by name, of a source that this mapping makes a config of; `config` has no gaps. Keys that `decides`
     /// says nothing depends on are not looked at. `has` says whether there is a tensor whose name ends so.
     ///
@@ -97,7 +151,10 @@ impl Mapping {
         }
         for (fact, decided) in &self.back {
             if !known.contains_key(fact) {
-                known.insert(fact.clone(), decided.value(&known, &has));
+                let value = decided.value(&known, &has);
+                if !value.is_null() {
+                    known.insert(fact.clone(), value);
+                }
             }
         }
         Ok(known)

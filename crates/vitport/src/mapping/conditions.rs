@@ -148,6 +148,12 @@ impl Condition {
         Some((self.fact.as_deref()?, self.is.as_ref().filter(|_| matters)?))
     }
 
+    /// Returns the value that a fact must have, and why, if it is about that fact and no flag.
+    pub(super) fn required(&self, fact: &str) -> Option<(&Value, &str)> {
+        let is_about = self.fact.as_deref() == Some(fact) && self.when.is_none() && self.unless.is_none();
+        Some((self.is.as_ref().filter(|_| is_about)?, &self.why))
+    }
+
     /// Returns the tensor whose values must all be 0, if it is about one.
     pub(super) fn zero_tensor(&self) -> Option<&str> {
         match self.values? {

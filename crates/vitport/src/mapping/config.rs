@@ -181,8 +181,7 @@ impl Expression {
             Kind::Table(entries) => entries
                 .iter()
                 .all(|(key, entry)| value.get(key).is_some_and(|value| entry.unmake(value, pass, known))),
-            // What it is made of is not made again.
-            Kind::Named(_) => true,
+            Kind::Named(named) => pass == Pass::Whole || named.unmake(value, known),
             Kind::Ratio { .. } if pass == Pass::Whole => true,
             Kind::Ratio { fact, over, times, whole } => {
                 let size = match (known.get(over), whole) {
@@ -295,6 +294,26 @@ impl Expression {
 }
 
 impl Named {
+    /// Adds to `known` what a value says, and returns whether facts can have made it. What depends on the image alone says nothing.
+    fn unmake(&self, value: &Value, known: &mut Map<String, Value>) -> bool {
+        let width = |last: &String, known: &Map<String, Value>| {
+            known.get(last).and_then(Value::as_u64).map(efficientnet::width)
+        };
+        match self {
+            Self::Width(last) => {
+                width(last, known).is_some_and(|width| value.as_f64().is_some_and(|value| value == width))
+            }
+            Self::Unrounded(widths, last) => {
+                let Some(width) = width(last, known) else { return false };
+                let rounded = |entry: &Value| Some(efficientnet::rounded(entry.as_u64()?, width));
+                let list: Option<Vec<u64>> =
+                    value.as_array().and_then(|list| list.iter().map(rounded).collect());
+                list.is_some_and(|list| learn(widths, json!(list), known))
+            }
+            Self::OddHalvings(..) => true,
+        }
+    }
+
     fn value(&self, key: &str, facts: &Facts, target: &str) -> Result<Value, FactError> {
         let missing = |name: &str| {
             FactError::contradiction(

@@ -56,6 +56,16 @@ impl Mapping {
         Expansion { cast, filler, ..Expansion::new(self, source, bindings) }.plan(keeps_rest)
     }
 
+    /// Returns the plan of those rules whose tensors are there, and what is wrong with the others: of a checkpoint that may lack
+    /// tensors, or have others.
+    pub fn plan_of_present(&self, source: &Sources, bindings: &Bindings) -> (Plan, Vec<Problem>) {
+        let filler = source.iter().map(|tensor| tensor.dtype).find(|dtype| dtype.is_float());
+        let filler = filler.unwrap_or(Dtype::F32);
+        Expansion { filler, ..Expansion::new(self, source, bindings) }
+            .expand(self.keeps_rest())
+            .plan_and_problems()
+    }
+
     /// Returns the rules that make something of these tensors, and all rules, as a person would point at them: what a lint
     /// needs to find rules that no fixture ever uses.
     pub fn live_and_all(
@@ -145,7 +155,15 @@ impl<'a> Expansion<'a> {
     }
 
     /// Returns the plan of all rules. `keeps_rest` keeps tensors that no rule uses under their own names.
-    pub(super) fn plan(mut self, keeps_rest: bool) -> Result<Plan, Problems> {
+    pub(super) fn plan(self, keeps_rest: bool) -> Result<Plan, Problems> {
+        match self.expand(keeps_rest).plan_and_problems() {
+            (plan, problems) if problems.is_empty() => Ok(plan),
+            (_, list) => Err(Problems { list }),
+        }
+    }
+
+    /// Writes out all rules.
+    fn expand(mut self, keeps_rest: bool) -> Self {
         let mapping = self.mapping;
         for rule in &mapping.rules {
             self.rule(rule);
@@ -153,7 +171,7 @@ impl<'a> Expansion<'a> {
         if keeps_rest {
             self.keep_rest();
         }
-        self.finish()
+        self
     }
 
     fn rule(&mut self, rule: &Rule) {
@@ -333,7 +351,8 @@ impl<'a> Expansion<'a> {
         Ok(())
     }
 
-    fn finish(mut self) -> Result<Plan, Problems> {
+    /// Returns what the rules made, and everything that is wrong with it.
+    fn plan_and_problems(mut self) -> (Plan, Vec<Problem>) {
         let unused = self.source.iter().zip(&self.used).filter(|(_, used)| !**used);
         let unmapped: Vec<String> = unused.map(|(tensor, _)| tensor.name.to_string()).collect();
         for (number, (group, names)) in grouped(unmapped).into_iter().enumerate() {
@@ -355,10 +374,7 @@ impl<'a> Expansion<'a> {
                 self.problems.push(Problem::MadeTwice { name: target.name.to_string() });
             }
         }
-        if self.problems.is_empty() {
-            return Ok(Plan { targets, dropped: self.dropped, merged: 0 });
-        }
-        Err(Problems { list: self.problems })
+        (Plan { targets, dropped: self.dropped, ..Plan::default() }, self.problems)
     }
 }
 

@@ -83,6 +83,7 @@ pub struct Mapping {
     pub(super) config: Vec<(String, Expression)>,
     pub(super) texts: Vec<(String, Expression)>,
     pub(super) back: BTreeMap<String, Decided>,
+    pub(super) unread: BTreeMap<String, String>,
     pub(super) compare: Vec<Place>,
     pub(super) outputs: Vec<ComparedOutput>,
     pub(super) deviations: Vec<Deviation>,
@@ -133,6 +134,8 @@ struct File {
     #[serde(default)]
     back: BTreeMap<String, Decided>,
     #[serde(default)]
+    unread: BTreeMap<String, String>,
+    #[serde(default)]
     compare: BTreeMap<String, [String; 2]>,
     #[serde(default)]
     outputs: Vec<ComparedOutput>,
@@ -147,7 +150,7 @@ struct File {
 }
 
 /// Lists the keys of [`File`]; everything else is a table of rules.
-const HEAD: [&str; 16] = [
+const HEAD: [&str; 17] = [
     "from",
     "to",
     "priority",
@@ -158,6 +161,7 @@ const HEAD: [&str; 16] = [
     "config",
     "texts",
     "back",
+    "unread",
     "compare",
     "outputs",
     "deviation",
@@ -254,6 +258,7 @@ impl Mapping {
             config: reader.expressions("config", head.config)?,
             texts: reader.expressions("texts", head.texts)?,
             back: head.back,
+            unread: head.unread,
             compare,
             outputs: head.outputs,
             deviations: named.collect(),
@@ -289,6 +294,11 @@ impl Mapping {
     /// Returns the known deviations of the target's definition.
     pub fn deviations(&self) -> &[Deviation] {
         &self.deviations
+    }
+
+    /// Returns the tensors of the target that its forward pass does not read, by the ends of their names, each with the reason.
+    pub fn unread(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.unread.iter().map(|(ending, reason)| (ending.as_str(), reason.as_str()))
     }
 
     /// Returns the mapping with one more known deviation.

@@ -6,17 +6,21 @@ use serde_json::{Map, Value, json};
 use vitport_checkpoint::{Limits, escape};
 
 use super::error::ConvertError;
-use crate::facts::{Fact, FactError, Facts, Origin};
+use super::identify::recognise;
+use crate::facts::{Fact, FactError, Facts, Origin, is_same};
 use crate::folder::loading::{config::is_inert, names};
 use crate::folder::reader::Folder;
 use crate::frameworks::source::{Described, Unheld, WrittenConfig};
 use crate::frameworks::transformers::{Labels, TargetDefinition, Task, first_architecture, with_defaults};
 use crate::frameworks::{SOURCES, SourceDefinition, TARGETS};
 use crate::image::ImageProcessor;
-use crate::mapping::{Mapping, Sources, TensorValues, UnmadeKey, mappings, possible};
-use crate::plan::Plan;
+use crate::mapping::{Mapping, Problem, Sources, TensorValues, UnmadeKey, mappings, possible};
+use crate::plan::{Dropped, Plan};
 use crate::preprocessing::Preprocessing;
 use crate::state_dict::StateDict;
+
+/// Names the fact that a network may have otherwise: how much that changes is measured.
+const NORM_EPS: &str = "norm_eps";
 
 /// Says what is asked of the way back.
 #[derive(Debug, Clone, Default)]
@@ -47,6 +51,8 @@ pub struct PreparedBack {
     pub config: Map<String, Value>,
     /// Lists what the other framework has otherwise.
     pub unheld: Vec<Unheld>,
+    /// Lists the folder's tensors that the other network has no place for and no forward pass reads.
+    pub left_out: Vec<Dropped>,
     /// Says whether preprocessing is left out.
     pub without_processor: bool,
 }
@@ -72,6 +78,7 @@ pub fn plan_back(path: &Path, request: &BackRequest) -> Result<PreparedBack, Con
         for mapping in own.filter(|mapping| mapping.from().starts_with(&from)) {
             match of_mapping(&folder, &stated, target, mapping, request) {
                 Ok((definition, facts, plan, WrittenConfig { config, unheld })) => {
+                    let left_out = unread(mapping, &folder);
                     let without_processor = request.without_processor;
                     return Ok(PreparedBack {
                         folder,
@@ -82,6 +89,7 @@ pub fn plan_back(path: &Path, request: &BackRequest) -> Result<PreparedBack, Con
                         plan,
                         config,
                         unheld,
+                        left_out,
                         without_processor,
                     });
                 }
@@ -129,8 +137,22 @@ fn of_mapping(
         ));
     };
     let has = |ending: &str| folder.checkpoint.tensors().iter().any(|tensor| tensor.name.ends_with(ending));
-    let facts = facts_of(stated, target, mapping, definition, &has).map_err(|error| (false, error.into()))?;
-    written(folder, stated, target, mapping, definition, facts, request).map_err(|error| (true, error))
+    let (facts, unheld) =
+        facts_of(stated, target, mapping, definition, &has).map_err(|error| (false, error.into()))?;
+    let known = written(folder, stated, target, mapping, definition, facts, request);
+    let (definition, facts, plan, mut config) = known.map_err(|error| (true, error))?;
+    config.unheld.extend(unheld);
+    Ok((definition, facts, plan, config))
+}
+
+/// Returns the tensors of a folder that no forward pass reads, as the mapping says.
+fn unread(mapping: &Mapping, folder: &Folder) -> Vec<Dropped> {
+    let found = folder.checkpoint.tensors().iter().filter_map(|tensor| {
+        let (_, reason) = mapping.unread().find(|(ending, _)| tensor.name.ends_with(ending))?;
+        let (name, reason) = (tensor.name.to_string(), reason.to_owned());
+        Some(Dropped { name, tensors: 1, bytes: tensor.bytes(), reason })
+    });
+    found.collect()
 }
 
 /// Returns what is written of the folder as a network of these facts.
@@ -148,11 +170,29 @@ fn written(
         refused(class, format!("{} of its sizes cannot be built: {error}", definition.description()), None)
     };
     let network = definition.build(&facts.to_config()).map_err(|error| unbuildable(&error))?;
+    let is_known_again =
+        recognise(&Sources::of_network(&network)).is_some_and(|(it, _)| it.id() == definition.id());
+    if !is_known_again {
+        let why = format!(
+            "{} of these parts has the tensors of other networks, and vitport would not know it again",
+            definition.description()
+        );
+        return Err(refused(class, why, None).into());
+    }
     let bindings = mapping.bindings(&facts).map_err(|error| unbuildable(&error))?;
     let tensors = folder.checkpoint.tensors().iter().map(|tensor| (tensor.name.clone(), tensor.clone()));
     let made = Sources::of_state_dict(&StateDict::from_entries(tensors));
     let plan = mapping.plan_back(&network, &bindings, &made).map_err(|problems| {
-        ConvertError::Unaccounted { file: folder.path.display().to_string(), problems }
+        let lost = |problem: &Problem| match problem {
+            Problem::Unfit { name, reason } => Some((name.clone(), reason.clone())),
+            _ => None,
+        };
+        // What a conversion has lost is no fault of the folder.
+        let all_lost: Option<Vec<(String, String)>> = problems.list.iter().map(lost).collect();
+        match all_lost.and_then(|lost| lost.into_iter().next()) {
+            Some((tensor, reason)) => refused(class, reason, Some(tensor)).into(),
+            None => ConvertError::Unaccounted { file: folder.path.display().to_string(), problems },
+        }
     })?;
     let preprocessing = preprocessing_of(folder, target, class, &facts, request)?;
     let labels = match target.task(stated) {
@@ -169,13 +209,13 @@ fn written(
 }
 
 /// Returns the facts of the network that the mapping makes such a config of.
-fn facts_of(
+pub(super) fn facts_of(
     stated: &Map<String, Value>,
     target: &dyn TargetDefinition,
     mapping: &Mapping,
     definition: &dyn SourceDefinition,
     has: &dyn Fn(&str) -> bool,
-) -> Result<Facts, FactError> {
+) -> Result<(Facts, Option<Unheld>), FactError> {
     let whole = with_defaults(stated, &target.defaults(stated));
     let decides = |key: &str| {
         let is_of_no_network = ["model_type", "transformers_version"].contains(&key);
@@ -186,6 +226,7 @@ fn facts_of(
         let why = format!("{} makes no model with {key} {}", definition.description(), escape(&value));
         refused(class, why, Some(format!("{key} in config.json")))
     })?;
+    let unheld = other_eps(mapping, &mut known);
     let classes = match (target.task(stated), known.get("head")) {
         (_, Some(Value::Bool(false))) => json!(0),
         (Task::Classification, _) => {
@@ -207,7 +248,15 @@ fn facts_of(
         .collect();
     let facts = definition.completed(facts);
     possible([mapping], &facts, &NoValues)?;
-    Ok(facts)
+    Ok((facts, unheld))
+}
+
+/// Gives a network the epsilon that all sources of a mapping have, where its config says another one, which verification measures.
+fn other_eps(mapping: &Mapping, known: &mut Map<String, Value>) -> Option<Unheld> {
+    let (held, why) = mapping.required(NORM_EPS)?;
+    let wanted = known.get(NORM_EPS).filter(|wanted| !is_same(wanted, held))?.clone();
+    known.insert(NORM_EPS.to_owned(), held.clone());
+    Some(Unheld { fact: NORM_EPS, wanted, held: held.clone(), why: why.to_owned() })
 }
 
 /// Returns the source's preprocessing that gives the pixels of the folder's image processor; none if it is left out.

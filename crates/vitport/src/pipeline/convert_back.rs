@@ -129,6 +129,7 @@ fn compare<E: From<ConvertError> + From<VerifyError>>(
     let mut forward = plan(source, &Request { facts, limits, ..Request::default() })?;
     forward.source.path = staging.out().to_owned();
     forward.model.processor = own_processor(prepared);
+    forward.plan.unread.clone_from(&prepared.left_out);
     for unheld in &prepared.unheld {
         forward.model = deviating(forward.model, unheld)?;
     }
@@ -145,10 +146,8 @@ fn own_processor(prepared: &PreparedBack) -> Option<Value> {
 
 /// Returns the model with what its framework cannot hold as a known deviation: the folder has the value that is wanted.
 fn deviating(mut model: Model, unheld: &Unheld) -> Result<Model, ConvertError> {
-    let Unheld { fact, wanted, held } = unheld;
-    let what = format!(
-        "{fact} is {wanted} in the folder and {held} in timm's architecture, and no argument in timm's config.json changes it"
-    );
+    let Unheld { fact, wanted, held, why } = unheld;
+    let what = format!("{fact} is {wanted} in the folder and {held} in timm's architecture, and {why}");
     let remedy = format!("set the eps of every norm to {wanted} after timm.create_model");
     let deviation = Deviation::of_framework(TIMM_EPS, fact, wanted.clone(), what, remedy);
     let replaced = deviation.replaced(&model.facts);

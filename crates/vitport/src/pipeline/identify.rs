@@ -30,7 +30,7 @@ use crate::training::Records;
 const MOST_CLASSES: u64 = 250_000;
 
 /// Describes a definition, and a layout onto its names if the tensors lie in one.
-type Found = (&'static dyn SourceDefinition, Option<&'static Mapping>);
+pub(super) type Found = (&'static dyn SourceDefinition, Option<&'static Mapping>);
 
 /// Finds out what a source is. `own` is a mapping to use in place of the built-in ones.
 ///
@@ -55,7 +55,7 @@ pub fn identify(
         return Err(unknown(source, options, config, &found.state_dict).into());
     };
     adapters::check_alpha(merged, options.lora_alpha)?;
-    let (found, classifier) = sort_out(found, definition.head(), options.without_head)?;
+    let (found, classifier) = sort_out(found, definition.heads(), options.without_head)?;
     let FoundNetwork { state_dict, mut dropped, choice, .. } = found;
     let choice: Vec<Fact> = choice.into_iter().chain(classifier).chain(of_adapters).collect();
     let in_file = Sources::of_state_dict(&state_dict);
@@ -417,7 +417,7 @@ fn check_names(names: &[String]) -> Result<(), FactError> {
 }
 
 /// Returns the definition whose tensors these are, through a layout if they lie in one.
-fn recognise(tensors: &Sources) -> Option<Found> {
+pub(super) fn recognise(tensors: &Sources) -> Option<Found> {
     let definition = |id: &str| SOURCES.into_iter().find(|definition| definition.id() == id);
     let by_layout = mapping::layouts().iter().find(|layout| layout.is_layout_of(tensors));
     if let Some(layout) = by_layout {

@@ -66,13 +66,17 @@ pub fn compare(
         folder.tensors().iter().map(|tensor| (&*tensor.name, &**tensor)).collect();
     let wanted: BTreeMap<&str, &Target> = plan.targets.iter().map(|target| (&*target.name, target)).collect();
     let lacks = |target: &Target| !found.contains_key(&*target.name) && !may_be_missing(target);
+    let is_read = |name: &str| !plan.unread.iter().any(|unread| unread.name == name);
     let missing =
         wanted.iter().filter(|(_, target)| lacks(target)).map(|(name, _)| (*name).to_owned()).collect();
-    let extra =
-        found.keys().filter(|name| !wanted.contains_key(*name)).map(|name| (*name).to_owned()).collect();
+    let extra = found
+        .keys()
+        .filter(|name| !wanted.contains_key(*name) && is_read(name))
+        .map(|name| (*name).to_owned())
+        .collect();
     let mismatches = Mutex::new((Vec::new(), Vec::new()));
-    let pairs: Vec<(&Target, &Tensor)> =
-        plan.targets.iter().filter_map(|target| Some((target, *found.get(&*target.name)?))).collect();
+    let pairs = plan.targets.iter().filter_map(|target| Some((target, *found.get(&*target.name)?)));
+    let pairs: Vec<(&Target, &Tensor)> = pairs.filter(|(target, _)| is_read(&target.name)).collect();
     let (source, folder) = (source.audit(), folder.audit());
     pairs.par_iter().enumerate().try_for_each(|(place, (target, tensor))| {
         let Findings { different, not_finite } = compare_one(target, &source, tensor, &folder)?;

@@ -57,6 +57,8 @@ pub(super) enum Kind {
     Known(&'static str),
     /// Takes the sum of this fact, a list, as what the weights show the fact to be; another sum is a list of its own.
     SumOf(&'static str),
+    /// Takes the widths inside a ResNet's blocks by stage, as the channels that come out of its stem of 64 and of each stage.
+    Planes,
     /// Takes EfficientNet's stages in timm's notation, as the number of blocks of each.
     BlockCounts,
     /// Takes the same as the stride of each stage.
@@ -68,6 +70,9 @@ pub(super) enum Kind {
     /// Takes a norm by name, class or `functools.partial`, as its epsilon. timm's own norms have this one.
     NormEps(f64),
 }
+
+/// Counts the channels of the stem of timm's ResNet, which no argument changes.
+pub(super) const RESNET_STEM: u64 = 64;
 
 impl Kind {
     /// Returns whether null is a value, and not the absence of one.
@@ -117,6 +122,11 @@ impl Kind {
                 let parts = known.get(fact)?;
                 let sum: Option<u64> = parts.as_array()?.iter().map(whole).sum();
                 if sum == Some(whole(value)?) { parts.clone() } else { json!([whole(value)?]) }
+            }
+            Kind::Planes => {
+                let expansion = if known.get("bottleneck")?.as_bool()? { 4 } else { 1 };
+                let outputs = value.as_array()?.iter().map(|planes| whole(planes)?.checked_mul(expansion));
+                json!(std::iter::once(Some(RESNET_STEM)).chain(outputs).collect::<Option<Vec<u64>>>()?)
             }
             Kind::BlockCounts => json!(stages(value, |block| {
                 let repeated = block.split_once("x ").and_then(|(count, _)| count.parse().ok());

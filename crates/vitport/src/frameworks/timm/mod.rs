@@ -57,8 +57,8 @@ pub struct TimmDefinition {
     family: &'static str,
     /// Says what its tensors show.
     structure: Structure,
-    /// Gives the linear layer that is its classifier, if it is looked for under the names that training code has for it.
-    head: Option<Head>,
+    /// Lists where its classifier is: in timm's names, and in each layout.
+    heads: &'static [Head],
     /// Lists the modules of a network that was saved whole, in a table for the classes of each framework that has it.
     saved_modules: &'static [&'static [Role]],
     /// Says what it depends on.

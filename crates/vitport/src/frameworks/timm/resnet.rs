@@ -12,6 +12,7 @@ use super::field::{Field, Kind, Literal};
 use super::layers::{activation, classifier};
 use super::structure::{Sign, Structure, channels};
 use crate::facts::{Evidence, FactError};
+use crate::finding::Head;
 use crate::nn::{
     Activation, ConvNorm, ForwardError, MaxPool2d, ResidualBlock, ResidualNames, ResidualNetwork, Scope,
     Window, residual_stages,
@@ -50,12 +51,12 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
         other_if: &[("avg_down", Literal::YES), ("deep_stem", Literal::YES)],
         check: Some(check),
     },
-    head: None,
+    heads: &[Head::new("fc", "layer4.0.bn3.weight"), Head::new("fc", "layer4.0.bn2.weight")],
     saved_modules: &[modules::MODULES],
     fields: &[
         Field::plain("layers", Kind::Numbers).shown("blocks by stage"),
         Field::plain("channels", Kind::Numbers).shown("channels by stage"),
-        Field::of_registry("num_chs", "num_chs", Kind::Numbers),
+        Field::of_registry("num_chs", "num_chs", Kind::Numbers).config_key("channels", Kind::Planes),
         Field::named("bottleneck", "block", Kind::Word("Bottleneck", &["BasicBlock"])).shown("bottlenecks"),
         Field::plain("cardinality", Kind::Number).shown("groups in its 3×3 convolutions"),
         Field::plain("base_width", Kind::Number).shown("as its base width"),

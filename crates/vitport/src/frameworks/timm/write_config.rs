@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::super::source::{Described, Unheld, WrittenConfig};
 use super::TimmDefinition;
-use super::field::{Field, Kind};
+use super::field::{Field, Kind, RESNET_STEM};
 use super::registry::{self, Architecture};
 use super::structure::Sign;
 use crate::facts::{FactError, Facts, is_same};
@@ -16,6 +16,9 @@ const UNHELD: usize = 1000;
 
 /// Names the fact of which an architecture may have another value: verification measures what that does.
 const MAY_DIFFER: &str = "norm_eps";
+
+/// Says why timm's network has another value.
+const NO_ARGUMENT: &str = "no argument in timm's config.json changes it";
 
 /// Says how an architecture becomes a network.
 struct Call {
@@ -38,14 +41,18 @@ impl TimmDefinition {
     pub(super) fn write(&self, described: &Described<'_>) -> Result<WrittenConfig, FactError> {
         let facts = described.facts;
         let all = self.modules.iter().flat_map(|module| registry::architectures_of(module));
-        let calls = all.filter_map(|architecture| self.call(architecture, facts));
-        let Some(Call { architecture, mut arguments, unheld }) = calls.min_by_key(Call::cost) else {
-            return Err(FactError::NoTarget {
-                what: format!("such a network, {},", self.description),
-                why: "none of timm's architectures becomes it, whatever the arguments".to_owned(),
-                tensor: None,
-                instead: "timm has no such network".to_owned(),
-            });
+        let (mut best, mut least): (Option<Call>, Option<Vec<&str>>) = (None, None);
+        for architecture in all {
+            match self.call(architecture, facts) {
+                Ok(call) if best.as_ref().is_none_or(|best| call.cost() < best.cost()) => best = Some(call),
+                Err(lacking) if least.as_ref().is_none_or(|least| lacking.len() < least.len()) => {
+                    least = Some(lacking);
+                }
+                Ok(_) | Err(_) => {}
+            }
+        }
+        let Some(Call { architecture, mut arguments, unheld }) = best else {
+            return Err(self.no_architecture(&least.unwrap_or_default(), facts));
         };
         let classes = facts.number("num_classes").unwrap_or(0);
         let of_images = described.preprocessing.map(|preprocessing| preprocessing.size);
@@ -82,9 +89,24 @@ impl TimmDefinition {
         Ok(WrittenConfig { config, unheld })
     }
 
-    /// Returns the arguments that make an architecture the network; none if no arguments do.
-    fn call(&self, architecture: &'static Architecture, facts: &Facts) -> Option<Call> {
-        let (mut arguments, mut unheld) = (Map::new(), Vec::new());
+    /// Returns the refusal of a network that no architecture becomes; `lacking` are the facts that the nearest has otherwise.
+    fn no_architecture(&self, lacking: &[&str], facts: &Facts) -> FactError {
+        let shown = |fact: &&str| facts.get(fact).map(|known| format!("{fact} {}", known.shown()));
+        let wanted = lacking.iter().filter_map(shown).collect::<Vec<_>>().join(" and ");
+        FactError::NoTarget {
+            what: format!("{}, of {wanted},", self.description),
+            why: "none of timm's architectures has that, and no argument of theirs makes it".to_owned(),
+            tensor: None,
+            instead: "timm has no such network".to_owned(),
+        }
+    }
+
+    /// Returns the arguments that make an architecture the network.
+    ///
+    /// # Errors
+    /// Returns the facts that it has otherwise whatever the arguments.
+    fn call(&self, architecture: &'static Architecture, facts: &Facts) -> Result<Call, Vec<&'static str>> {
+        let (mut arguments, mut unheld, mut lacking) = (Map::new(), Vec::new(), Vec::new());
         let known = facts.to_config();
         for field in self.fields.iter().filter(|field| !["num_classes", "img_size"].contains(&field.fact)) {
             let Some(wanted) = facts.value(field.fact) else { continue };
@@ -97,13 +119,18 @@ impl TimmDefinition {
                 Some((key, value)) => {
                     arguments.insert(key.to_owned(), value);
                 }
-                None if field.fact == MAY_DIFFER => {
-                    unheld.push(Unheld { fact: field.fact, wanted: wanted.clone(), held: own? });
-                }
-                None => return None,
+                None => match own.filter(|_| field.fact == MAY_DIFFER) {
+                    Some(held) => unheld.push(Unheld {
+                        fact: field.fact,
+                        wanted: wanted.clone(),
+                        held,
+                        why: NO_ARGUMENT.to_owned(),
+                    }),
+                    None => lacking.push(field.fact),
+                },
             }
         }
-        Some(Call { architecture, arguments, unheld })
+        if lacking.is_empty() { Ok(Call { architecture, arguments, unheld }) } else { Err(lacking) }
     }
 
     fn has_field(&self, fact: &str) -> bool {
@@ -159,6 +186,16 @@ impl Kind {
                 let size = value.as_u64()? as f64 * if is_packed { 2.0 } else { 1.0 };
                 let ratio = size / whole;
                 json!(if (whole * ratio).floor() < size { ratio.next_up() } else { ratio })
+            }
+            Kind::Planes => {
+                let expansion = if known.get("bottleneck")?.as_bool()? { 4 } else { 1 };
+                let (stem, outputs) = value.as_array()?.split_first()?;
+                (stem.as_u64()? == RESNET_STEM).then_some(())?;
+                let planes = |output: &Value| {
+                    let output = output.as_u64()?;
+                    output.is_multiple_of(expansion).then_some(output / expansion)
+                };
+                json!(outputs.iter().map(planes).collect::<Option<Vec<u64>>>()?)
             }
             Kind::NormEps(of_timm) => (value.as_f64() == Some(of_timm)).then(|| json!("layernorm"))?,
             Kind::IsSome

@@ -1,0 +1,230 @@
+//! Shows what differs between two checkpoints: a summary, layer by layer where layers differ as a whole, and a row for each group of
+//! tensors that differ alike.
+
+use std::collections::BTreeMap;
+
+use vitport::diff::{Form, Kind, Row};
+use vitport::pipeline::{Diff, Through};
+use vitport_checkpoint::escape;
+
+use super::patterns::grouped;
+use crate::terminal::table::{Align, Table};
+
+/// Lists the ways to differ in the order of the summary.
+const DIFFERENT: [Kind; 5] = [Kind::Values, Kind::Dtype, Kind::Shape, Kind::OnlyInA, Kind::OnlyInB];
+
+/// Says below which cosine two matrices have nothing to do with each other.
+const UNRELATED: f64 = 0.2;
+
+/// Names the columns of the table, of which those without cells are left out.
+const COLUMNS: [(&str, Align); 10] = [
+    ("tensor", Align::Left),
+    ("made of", Align::Left),
+    ("difference", Align::Left),
+    ("n", Align::Right),
+    ("form", Align::Left),
+    ("elements", Align::Right),
+    ("max abs", Align::Right),
+    ("relative", Align::Right),
+    ("cosine", Align::Right),
+    ("first", Align::Left),
+];
+
+/// Returns the whole as lines.
+pub fn text(diff: &Diff, rows: &[Row]) -> String {
+    let different: Vec<&Row> = rows.iter().filter(|row| row.kind != Kind::Equal).collect();
+    let how = match &diff.through {
+        Through::Names => String::new(),
+        Through::Mapping { file } => format!(", through {}", escape(file)),
+        Through::Layouts { description } => format!(", under the names of {description}"),
+    };
+    let same = rows.len() - different.len();
+    let mut lines = vec![format!("{same} tensors are the same, {} differ{how}", different.len())];
+    if !different.is_empty() {
+        lines.push(format!("  {}", counts(&different)));
+    }
+    if !different.is_empty()
+        && different.iter().all(|row| [Kind::OnlyInA, Kind::OnlyInB].contains(&row.kind))
+        && same == 0
+    {
+        lines.push(
+            "  no tensor has the same name on both sides: these are other networks, or one in other names"
+                .to_owned(),
+        );
+    }
+    let layers = Layers::of(rows);
+    if layers.is_some_loaded_in_part() {
+        lines.push(String::new());
+        lines.push(layers.text());
+    }
+    let listed: Vec<&Row> = different.into_iter().filter(|row| !layers.is_missing_with(row)).collect();
+    if !listed.is_empty() {
+        lines.push(String::new());
+        lines.push(table(&listed, diff.through != Through::Names));
+    }
+    let left_out: usize = diff.left_out.iter().map(|dropped| dropped.tensors).sum();
+    if left_out > 0 {
+        lines.push(format!(
+            "{left_out} tensors are not compared, which a conversion leaves out (--json names them)"
+        ));
+    }
+    lines.extend(diff.problems.iter().cloned());
+    lines.join("\n")
+}
+
+/// Returns how many rows differ in each way: `72 other values, 2 only in A`.
+fn counts(rows: &[&Row]) -> String {
+    let count = |kind: Kind| rows.iter().filter(|row| row.kind == kind).count();
+    let counted = DIFFERENT.into_iter().map(|kind| (count(kind), kind)).filter(|(count, _)| *count > 0);
+    counted.map(|(count, kind)| format!("{count} {}", kind.words())).collect::<Vec<_>>().join(", ")
+}
+
+/// Holds the rows of each layer: what stands before the rest of its tensors' names, up to the first number.
+struct Layers<'a>(BTreeMap<Vec<Piece<'a>>, Vec<&'a Row>>);
+
+impl<'a> Layers<'a> {
+    fn of(rows: &'a [Row]) -> Self {
+        let mut layers: BTreeMap<Vec<Piece<'_>>, Vec<&Row>> = BTreeMap::new();
+        for row in rows {
+            if let Some(layer) = layer(&row.name) {
+                layers.entry(layer).or_default().push(row);
+            }
+        }
+        Self(layers)
+    }
+
+    /// Returns whether some layer has no equal tensor: such a network was loaded in part.
+    fn is_some_loaded_in_part(&self) -> bool {
+        self.0.values().any(|rows| rows.iter().all(|row| row.kind != Kind::Equal))
+    }
+
+    /// Returns whether a tensor is missing with its whole layer, which is a line of its own.
+    fn is_missing_with(&self, row: &Row) -> bool {
+        let layer = layer(&row.name).and_then(|layer| self.0.get(&layer));
+        layer.is_some_and(|rows| {
+            rows.iter()
+                .all(|other| other.kind == row.kind && [Kind::OnlyInA, Kind::OnlyInB].contains(&row.kind))
+        })
+    }
+
+    /// Returns a line for all layers that are alike.
+    fn text(&self) -> String {
+        let line = |(layer, rows): (&Vec<Piece<'_>>, &Vec<&Row>)| {
+            let layer = layer.iter().map(Piece::text).collect::<Vec<_>>().join(".");
+            let different: Vec<&Row> = rows.iter().copied().filter(|row| row.kind != Kind::Equal).collect();
+            let state = match (rows.len() - different.len(), different.is_empty()) {
+                (equal, true) => format!("all {equal} tensors equal"),
+                (0, false) => format!("none equal: {}{}", counts(&different), related(&different)),
+                (equal, false) => format!("{equal} equal, {}", counts(&different)),
+            };
+            [layer, state]
+        };
+        let mut table = Table::new([("layers", Align::Left), ("", Align::Left)]);
+        for group in grouped(self.0.iter().map(line)) {
+            table.row(group.cells.map(|cell| escape(&cell).to_string()));
+        }
+        table.text()
+    }
+}
+
+/// Stands between two dots of a name, numbers in the order of their values.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Piece<'a> {
+    Number(u64),
+    Text(&'a str),
+}
+
+impl<'a> Piece<'a> {
+    fn of(text: &'a str) -> Self {
+        text.parse().map_or(Self::Text(text), Self::Number)
+    }
+
+    fn text(&self) -> String {
+        match self {
+            Self::Number(number) => number.to_string(),
+            Self::Text(text) => (*text).to_owned(),
+        }
+    }
+}
+
+/// Returns a name up to its first number, which is that of a layer, or of a stage.
+fn layer(name: &str) -> Option<Vec<Piece<'_>>> {
+    let pieces: Vec<Piece<'_>> = name.split('.').map(Piece::of).collect();
+    let number = pieces.iter().position(|piece| matches!(piece, Piece::Number(_)))?;
+    Some(pieces.into_iter().take(number + 1).collect())
+}
+
+/// Says that the matrices have nothing to do with each other, where that is so.
+fn related(rows: &[&Row]) -> &'static str {
+    let is_matrix = |row: &&&Row| row.a.as_ref().is_some_and(|form| form.shape.len() > 1);
+    let cosines = rows.iter().filter(is_matrix).filter_map(|row| row.values.as_ref()?.cosine);
+    match cosines.map(f64::abs).reduce(f64::max) {
+        Some(largest) if largest < UNRELATED => {
+            ", and the matrices are unrelated (cosine below 0.2): not loaded, or of another training"
+        }
+        _ => "",
+    }
+}
+
+/// Returns a table with a row for each group of tensors that differ alike.
+fn table(rows: &[&Row], is_renamed: bool) -> String {
+    let made_of = |form: Option<&Form>| form.map(|form| form.made_of.join(" + ")).unwrap_or_default();
+    let cells = rows.iter().map(|row| {
+        let [a, b] = [row.a.as_ref(), row.b.as_ref()].map(made_of);
+        let other = if a == row.name { b } else { a };
+        let other = if is_renamed && other != row.name { other } else { String::new() };
+        [row.name.clone(), other, row.kind.words().to_owned(), form(row)]
+    });
+    let rows = grouped(cells).into_iter().map(|group| {
+        let members: Vec<&Row> =
+            group.members.iter().filter_map(|member| rows.get(*member).copied()).collect();
+        let [name, other, kind, form] = group.cells.map(|cell| escape(&cell).to_string());
+        let [elements, largest, relative, cosine, first] = numbers(&members);
+        [name, other, kind, members.len().to_string(), form, elements, largest, relative, cosine, first]
+    });
+    let rows: Vec<[String; 10]> = rows.collect();
+    let is_used = |column: usize| rows.iter().any(|row| row.get(column).is_some_and(|cell| !cell.is_empty()));
+    let columns = COLUMNS.into_iter().enumerate().filter(|(column, _)| is_used(*column));
+    let mut table = Table::new(columns.map(|(_, column)| column).collect::<Vec<_>>());
+    for row in &rows {
+        let cells = row.iter().enumerate().filter(|(column, _)| is_used(*column));
+        table.row(cells.map(|(_, cell)| cell.clone()));
+    }
+    table.text()
+}
+
+/// Returns the dtype and shape, both where they differ.
+fn form(row: &Row) -> String {
+    let text = |form: &Form| format!("{} {:?}", form.dtype, form.shape);
+    match (row.a.as_ref().map(text), row.b.as_ref().map(text)) {
+        (Some(a), Some(b)) if a != b => format!("{a} → {b}"),
+        (a, b) => a.or(b).unwrap_or_default(),
+    }
+}
+
+/// Returns the worst of a group: elements that differ of all, largest absolute and relative difference, least cosine, and where the first
+/// element of the first tensor differs.
+fn numbers(rows: &[&Row]) -> [String; 5] {
+    let values: Vec<_> = rows.iter().filter_map(|row| row.values.as_ref()).collect();
+    if values.is_empty() {
+        return Default::default();
+    }
+    let sum =
+        |count: fn(&vitport::diff::ValueDifference) -> u64| values.iter().map(|it| count(it)).sum::<u64>();
+    let not_finite = match sum(|it| it.not_finite) {
+        0 => String::new(),
+        count => format!(", {count} not finite"),
+    };
+    let largest = values.iter().filter_map(|it| it.max_abs).reduce(f64::max);
+    let relative = values.iter().filter_map(|it| it.relative).reduce(f64::max);
+    let cosine = values.iter().filter_map(|it| it.cosine).reduce(f64::min);
+    let first = values.iter().find_map(|it| it.first.as_ref());
+    let number = |number: Option<f64>| number.map(|number| format!("{number:.1e}")).unwrap_or_default();
+    [
+        format!("{} of {}{not_finite}", sum(|it| it.differing), sum(|it| it.elements)),
+        number(largest),
+        number(relative),
+        cosine.map(|cosine| format!("{cosine:.6}")).unwrap_or_default(),
+        first.map(|first| format!("{first:?}")).unwrap_or_default(),
+    ]
+}
