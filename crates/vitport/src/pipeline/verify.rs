@@ -15,7 +15,7 @@ use crate::model::Prepared;
 use crate::options::FactOptions;
 use crate::source::{MAX_CONFIG_BYTES, Source};
 use crate::verify::{
-    CROP_ROUNDING, Hashing, NamedDeviation, Report, Step, TestImage, Verdict, VerifyError, compare,
+    CROP_ROUNDING, Hashing, NamedDeviation, Report, TestImage, Verdict, VerifyError, VerifyStep, compare,
 };
 
 /// Says which verdicts are accepted.
@@ -144,7 +144,7 @@ pub fn verify_watched(
     prepared: &Prepared,
     folder: &Path,
     image: &TestImage,
-    progress: &(dyn Fn(Step) + Sync),
+    progress: &(dyn Fn(VerifyStep) + Sync),
 ) -> Result<Report, VerifyError> {
     compare(prepared, folder, image, Hashing::start(&prepared.source.checkpoint)?, progress)
 }
