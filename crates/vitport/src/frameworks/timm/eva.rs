@@ -22,7 +22,8 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
     modules: &["eva"],
     family: structure::FAMILY,
     structure: structure::STRUCTURE,
-    head: None,
+    // DINOv3 has no classifier, and no class of it has one: a layer next to such a network is left out.
+    heads: &[],
     saved_modules: &[],
     fields: &[
         Field::plain("embed_dim", Kind::Number).shown("channels"),
