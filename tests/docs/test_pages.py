@@ -16,6 +16,7 @@ BLOCK = re.compile(r"(?:^<!-- (?P<comment>[^\n]*) -->\n)?^```(?P<language>\w*)\n
 # Pages with blocks, and how many of them are run. Whoever adds one adds it here.
 PAGES = {
     "README.md": 4,
+    "docs/attestation.md": 1,
     "docs/batch.md": 0,
     "docs/guides/back-to-timm.md": 3,
     "docs/guides/bare-files.md": 4,
@@ -26,14 +27,18 @@ PAGES = {
     "docs/guides/untrusted.md": 3,
     "docs/hub.md": 0,
     "docs/python.md": 3,
+    "docs/report.md": 0,
+    "docs/schemas.md": 1,
     "docs/start.md": 3,
 }
 
 # What is not run, and why.
 NOT_RUN = {
     "README.md": ["the tests do it on their own"],
+    "docs/attestation.md": ["needs cosign and an identity", "needs sigstore and an identity"],
     "docs/batch.md": ["needs files of your own", "needs a cluster", "needs a cluster"],
     "docs/hub.md": ["needs the Hub"],
+    "docs/report.md": ["needs reports of your own"],
     "docs/start.md": ["the tests do it on their own"],
 }
 

@@ -194,6 +194,6 @@ def test_an_image_by_its_address(hub, home, tmp_path):
     address = f"{home['HF_ENDPOINT']}/someone/images/resolve/main/harbour.png"
     done = vitport(home, "convert", VIT, "-o", tmp_path / "out", "--image", f"{address}?signature={TOKEN}", "--json")
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["report"]["picture"]["name"] == address
+    assert json.loads(done.stdout)["report"]["image"]["name"] == address
     refused = vitport(home, "verify", VIT, tmp_path / "out", "--offline", "--image", address)
     assert refused.returncode == 6, refused.stderr

@@ -32,6 +32,7 @@ CONVERTED = {
     "lightly_dino": ("save", (), "another network"),
     "peft_timm": ("save", ADAPTER, "the adapter's own"),
     "peft_rslora": ("save", ADAPTER, None),
+    "peft_biases": ("save", ADAPTER, "the adapter's own"),
     "peft_other_head": ("save", ADAPTER, "the adapter's own"),
     "peft_wrapped": ("save", ADAPTER, None),
     "peft_transformers": ("save", ADAPTER, "the adapter's own"),

@@ -255,7 +255,7 @@ def peft(save, model, targets, whole, **options):
     wrapped = get_peft_model(model, config)
     generator = torch.Generator().manual_seed(4)
     for name, parameter in wrapped.named_parameters():
-        if "lora_" in name or "modules_to_save" in name:
+        if parameter.requires_grad:
             with torch.no_grad():
                 parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.2)
     wrapped.save_pretrained(save.with_name("adapter"))
@@ -268,6 +268,11 @@ def peft_timm(save):
 
 def peft_rslora(save):
     return peft(save, vit(), ["qkv"], None, use_rslora=True)
+
+
+def peft_biases(save):
+    """peft writes the biases of a layer that is trained as a whole three times then."""
+    return peft(save, vit(), ["qkv", "fc1"], ["head"], bias="all")
 
 
 def peft_other_head(save):

@@ -35,7 +35,7 @@ def test_an_error_has_the_fields_of_the_document():
     error = raised(vitport.ContradictionError, lambda: vitport.plan(TWIN, num_heads=5))
     assert error.kind == "contradiction" and error.exit_code == 4 and error.fact == "num_heads"
     assert error.file == str(TWIN)
-    assert str(error) == error.message == error.to_dict()["message"] and error.to_dict()["schema"] == 1
+    assert str(error) == error.message == error.to_dict()["message"] and error.to_dict()["schema"] == "vitport/error/2"
 
 
 def test_questions_come_with_candidates():

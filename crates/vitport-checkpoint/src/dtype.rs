@@ -3,8 +3,10 @@
 //! The names are those of the safetensors format (`F32`, `BF16`, …), since that is what vitport writes
 //! and what `inspect` shows. Each variant says which PyTorch dtype it stands for.
 
+use std::borrow::Cow;
 use std::fmt;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Serialize, Serializer};
 
 /// Describes the type of a tensor's elements. All values are handed out little-endian.
@@ -115,6 +117,17 @@ impl fmt::Display for Dtype {
 impl Serialize for Dtype {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.name())
+    }
+}
+
+impl JsonSchema for Dtype {
+    fn schema_name() -> Cow<'static, str> {
+        "Dtype".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let names = TABLE.map(|(_, name, ..)| name);
+        json_schema!({ "description": "Names a dtype as safetensors does.", "type": "string", "enum": names })
     }
 }
 

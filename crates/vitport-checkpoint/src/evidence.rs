@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::tensor::Dims;
@@ -14,7 +15,7 @@ use crate::tensor::Dims;
 const NOTES: usize = 64;
 
 /// Holds everything noteworthy about a checkpoint's files.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, JsonSchema)]
 pub struct FileEvidence {
     /// Holds the kind of container; that of the shards when there is an index.
     pub container: Option<Container>,
@@ -40,7 +41,7 @@ pub struct FileEvidence {
 }
 
 /// Describes the kinds of container.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Container {
@@ -78,7 +79,7 @@ impl fmt::Display for Container {
 }
 
 /// Describes a global that a pickle names.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Global {
     /// Holds the Python module, as the file writes it.
     pub module: String,
@@ -95,7 +96,7 @@ pub struct Global {
 }
 
 /// Describes what this reader makes of a global.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum GlobalClass {
     /// Means that it is on the short list of tensor builders and plain containers, whose meaning the reader knows.
@@ -108,7 +109,7 @@ pub enum GlobalClass {
 }
 
 /// Describes a tensor that is not a plain block of elements.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Unsupported {
     /// Holds its dotted path.
     pub path: String,

@@ -1,11 +1,12 @@
 //! What lies next to the weights: an epoch, an architecture's name, the arguments of a training run.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::plain_value::PlainValue;
 
 /// Describes one entry: where it is, and what it says.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct Metadata {
     /// Holds the dotted path in the file, such as `epoch` or `args.model`.
     pub path: String,

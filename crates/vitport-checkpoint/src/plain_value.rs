@@ -1,7 +1,9 @@
 //! Plain values: what a file says in numbers, words and names rather than in tensors.
 
+use std::borrow::Cow;
 use std::fmt;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
@@ -200,6 +202,18 @@ fn tagged<S: Serializer>(
         map.serialize_entry(keywords, &Entries(&call.keywords))?;
     }
     map.end()
+}
+
+impl JsonSchema for PlainValue {
+    fn schema_name() -> Cow<'static, str> {
+        "PlainValue".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "Holds the JSON value that is meant. What JSON has no value for is an object with one of the keys `name`, `partial`, `object` or `opaque`."
+        })
+    }
 }
 
 /// Writes named values as a JSON object.

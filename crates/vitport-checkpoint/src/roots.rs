@@ -5,6 +5,7 @@
 //! are tried in the order of timm's `load_state_dict` (`timm/models/_helpers.py`: averaged weights first,
 //! then `state_dict`, then `model`), followed by the names that other projects use.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::contents::{Branch, Contents};
@@ -12,7 +13,7 @@ use crate::error::{Fault, Reason, refuse};
 use crate::escape::escape;
 
 /// Describes a nested part of a checkpoint that holds tensors.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Root {
     /// Holds its dotted path, such as `state_dict`; empty for the top of the file.
     pub path: String,
@@ -23,7 +24,7 @@ pub struct Root {
 }
 
 /// Describes how the selected root was found.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct RootChoice {
     /// Says why this one.
     pub how: ChosenBy,
@@ -32,7 +33,7 @@ pub struct RootChoice {
 }
 
 /// Describes why a root was selected.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum ChosenBy {

@@ -1,12 +1,13 @@
 //! Modules that were saved whole: their classes and their own settings.
 
+use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 
 use crate::contents::Branch;
 use crate::plain_value::{Entries, PlainValue};
 
 /// Describes a module of a model that was saved whole (`torch.save(model)`, or a TorchScript archive), or one of its submodules.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[non_exhaustive]
 pub struct SavedModule {
     /// Holds the dotted path, as in the names of its parameters: `blocks.0.attn`; empty for a model at the top.
@@ -17,6 +18,7 @@ pub struct SavedModule {
     /// Holds the attributes that are not parameters, buffers, submodules or internals of `torch.nn.Module`, in the order of the
     /// file. Hooks of the forward pass are under their name in Python (`_forward_hooks`). Of a TorchScript archive its constants too.
     #[serde(serialize_with = "as_object")]
+    #[schemars(with = "std::collections::BTreeMap<String, PlainValue>")]
     pub attributes: Vec<(String, PlainValue)>,
     /// Holds the calls in the code of a TorchScript class, as the code writes them: `torch.gelu(input, approximate="tanh")`.
     #[serde(skip_serializing_if = "Vec::is_empty")]

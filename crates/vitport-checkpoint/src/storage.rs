@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// Describes one file of a checkpoint.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct SourceFile {
     /// Holds its path, as it was opened.
     pub path: PathBuf,
@@ -16,7 +17,7 @@ pub struct SourceFile {
 
 /// Describes a run of bytes that tensors are views of: a record of a zip, a storage of a legacy stream, the data of
 /// a safetensors file.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Storage {
     /// Holds the index into [`Checkpoint::files`](crate::Checkpoint::files).
     pub file: usize,
@@ -39,7 +40,7 @@ pub struct Storage {
 }
 
 /// Describes how a storage's bytes are encoded in the file.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[non_exhaustive]
 pub enum Encoding {
     /// Means that they lie there as they are.

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use smallvec::SmallVec;
 
@@ -14,7 +15,7 @@ use crate::dtype::Dtype;
 pub type Dims = SmallVec<[u64; 4]>;
 
 /// Describes a tensor of a checkpoint: a strided view into one storage. No element has been read.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Tensor {
     /// Holds the name inside the selected root, or the full dotted path in
     /// [`all_tensors`](crate::Checkpoint::all_tensors).
@@ -35,7 +36,7 @@ pub struct Tensor {
 }
 
 /// Describes operations that PyTorch records instead of doing them: the reader does them while reading.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct LazyBits {
     /// Holds the conjugate bit: the imaginary part of each element is to be negated.
     pub conjugate: bool,

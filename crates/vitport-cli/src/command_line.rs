@@ -31,6 +31,29 @@ impl CommandLine {
     }
 }
 
+/// Returns a command line as a report keeps it: addresses without passwords, tokens and signatures.
+pub fn recorded(command: &CommandLine) -> String {
+    CommandLine(command.0.iter().map(|argument| without_secrets(argument)).collect()).shown()
+}
+
+#[cfg(feature = "hub")]
+fn without_secrets(argument: &OsStr) -> OsString {
+    let text = argument.to_string_lossy();
+    if !text.contains("://") {
+        return argument.to_owned();
+    }
+    let shown = vitport::hub::shown_address;
+    match text.split_once('=').filter(|(name, _)| name.starts_with("--")) {
+        Some((name, value)) => format!("{name}={}", shown(value)).into(),
+        None => shown(&text).into(),
+    }
+}
+
+#[cfg(not(feature = "hub"))]
+fn without_secrets(argument: &OsStr) -> OsString {
+    argument.to_owned()
+}
+
 /// Returns the option that answers a question, and its value.
 fn missing(question: &Question) -> Vec<String> {
     let value = question.only_value().unwrap_or(question.takes);
@@ -64,6 +87,20 @@ mod tests {
 
     fn typed(arguments: &[&str]) -> CommandLine {
         CommandLine(arguments.iter().map(OsString::from).collect())
+    }
+
+    #[cfg(feature = "hub")]
+    #[test]
+    fn a_report_keeps_no_secret() {
+        let line = typed(&[
+            "vitport",
+            "verify",
+            "--image",
+            "https://me:word@a.b/c.png?sig=x",
+            "--image=http://t@d/e#f",
+            "g",
+        ]);
+        assert_eq!(recorded(&line), "vitport verify --image https://a.b/c.png --image=http://d/e g");
     }
 
     #[test]

@@ -3,14 +3,18 @@
 use std::sync::OnceLock;
 
 use indicatif::ProgressBar;
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::Value;
+use vitport::facts::{Basis, Facts};
 use vitport::folder::publish::check;
 use vitport::pipeline::WriteOptions;
 use vitport::pipeline::{self, ConvertRequest, Converted, Event, Hooks, Staged};
-use vitport::verify::{page, tensor_counts};
+use vitport::verify::{Report, TensorCounts, page, tensor_counts};
 use vitport_checkpoint::escape;
 
 use crate::arguments::ConvertArguments;
+use crate::document::Document;
 use crate::failure::Failure;
 use crate::output::Printer;
 use crate::progress;
@@ -35,7 +39,7 @@ pub fn convert(
     if let Some(out) = &arguments.out {
         check(out, &read, arguments.force)?;
     }
-    verification::report_file(&arguments.verification, &read, arguments.out.as_deref())?;
+    verification::output_files(&arguments.verification, &read, arguments.out.as_deref())?;
     let adapter = arguments.facts.adapter.clone();
     let request = request(arguments.facts)?;
     let acceptance = verification::acceptance(&arguments.verification, &request)?;
@@ -53,17 +57,19 @@ pub fn convert(
     let out = arguments.out.unwrap_or_else(|| prepared.model.name.replace(['/', '\\'], "_").into());
     read.extend(files_of(&prepared));
     check(&out, &read, arguments.force)?;
-    let report_file = verification::report_file(&arguments.verification, &read, Some(&out))?;
+    let files = verification::output_files(&arguments.verification, &read, Some(&out))?;
     let bar = progress::bytes(prepared.plan.bytes(), "writing", output);
     let spinner = OnceLock::new();
     let event = |event: Event| match event {
         Event::Written(bytes) => bar.inc(bytes),
-        Event::Verifying => {
+        Event::Verifying(step) => {
             bar.finish_and_clear();
-            spinner.get_or_init(|| progress::spinner("running both networks", output));
+            let what = step.to_string();
+            spinner.get_or_init(|| progress::spinner(&what, output)).set_message(what);
         }
         _ => spinner.get().into_iter().for_each(ProgressBar::finish_and_clear),
     };
+    let run = output.run();
     let request = ConvertRequest {
         out: Some(&out),
         write: WriteOptions {
@@ -76,6 +82,7 @@ pub fn convert(
         acceptance,
         keep_anyway: arguments.keep_anyway,
         card: !arguments.no_card,
+        run: Some(&run),
     };
     let converted = pipeline::convert::<Failure>(
         prepared,
@@ -85,7 +92,7 @@ pub fn convert(
             judged: &|report, staging| {
                 let Some(image) = &image else { return Ok(()) };
                 output.page(|| page::html(report, image));
-                report_file.as_ref().map_or(Ok(()), |file| file.write(report, image, staging))
+                files.report.as_ref().map_or(Ok(()), |file| file.write_report(report, image, staging))
             },
             before_publishing,
         },
@@ -93,6 +100,9 @@ pub fn convert(
     bar.finish_and_clear();
     spinner.get().into_iter().for_each(ProgressBar::finish_and_clear);
     let converted = converted?;
+    if let Some(report) = converted.report.as_ref().filter(|_| converted.is_published) {
+        files.attest(&converted.prepared, report, &converted.out)?;
+    }
     if converted.kept_card && output.shows_progress() {
         output.note("the README.md that was there is kept; --force replaces it by a model card");
     }
@@ -102,7 +112,7 @@ pub fn convert(
             escape(&old.display().to_string())
         ));
     }
-    if !converted.is_published && report_file.is_some_and(|file| file.is_inside()) {
+    if !converted.is_published && files.report.is_some_and(|file| file.is_inside()) {
         output
             .note("the report was to lie in OUT, which is not published; give it a place outside to keep it");
     }
@@ -115,23 +125,68 @@ pub fn class(converted: &Converted) -> &str {
     class.and_then(Value::as_str).unwrap_or("transformers")
 }
 
+/// Describes what came of `vitport convert`; the report of it, if the networks were run, is under `report`.
+#[derive(Serialize, JsonSchema)]
+pub struct ConvertDocument<'a> {
+    /// Gives the model's name.
+    model: &'a str,
+    /// Gives the folder, as an absolute path.
+    out: String,
+    /// Says whether the folder is there.
+    published: bool,
+    /// Names the class of transformers that opens it.
+    class: Option<&'a str>,
+    /// Lists what is known of the model.
+    facts: &'a Facts,
+    #[serde(flatten)]
+    basis: Basis,
+    /// Gives the verdict in words; null if the networks were not run.
+    headline: Option<&'a str>,
+    /// Lists the files of the folder.
+    files: Vec<FileDocument<'a>>,
+    /// Holds what was found when both networks ran; null if they were not run.
+    report: Option<&'a Report>,
+    /// Says what is unusual about the source, a sentence each.
+    warnings: &'a [String],
+    /// Counts the tensors that went in and that came out.
+    tensor_counts: TensorCounts,
+}
+
+impl Document for ConvertDocument<'_> {
+    const SCHEMA: &'static str = "vitport/convert/2";
+}
+
+/// Describes a file of a folder.
+#[derive(Serialize, JsonSchema)]
+pub struct FileDocument<'a> {
+    /// Gives its name.
+    name: &'a str,
+    /// Gives its length.
+    bytes: u64,
+}
+
+impl<'a> FileDocument<'a> {
+    /// Describes the files of a folder by their names and sizes.
+    pub fn all(files: &'a [(String, u64)]) -> Vec<Self> {
+        files.iter().map(|(name, bytes)| Self { name, bytes: *bytes }).collect()
+    }
+}
+
 /// Returns the document of `--json`.
-pub fn document(converted: &Converted) -> Value {
+pub fn document(converted: &Converted) -> ConvertDocument<'_> {
     let prepared = &converted.prepared;
-    let basis = prepared.model.basis();
-    json!({
-        "model": prepared.model.name,
-        "out": converted.out.display().to_string(),
-        "published": converted.is_published,
-        "class": prepared.model.config.get("architectures").and_then(|list| list.get(0)),
-        "facts": prepared.model.facts,
-        "facts_from_source": basis.from_source,
-        "facts_from_registry": basis.from_registry,
-        "assumptions": basis.assumptions,
-        "headline": converted.report.as_ref().map(|report| &report.headline),
-        "files": converted.files.iter().map(|(name, size)| json!({ "name": name, "bytes": size })).collect::<Vec<_>>(),
-        "report": converted.report,
-        "warnings": converted.warnings,
-        "accounts": tensor_counts(prepared),
-    })
+    let architectures = prepared.model.config.get("architectures");
+    ConvertDocument {
+        model: &prepared.model.name,
+        out: converted.out.display().to_string(),
+        published: converted.is_published,
+        class: architectures.and_then(|list| list.get(0)).and_then(Value::as_str),
+        facts: &prepared.model.facts,
+        basis: prepared.model.basis(),
+        headline: converted.report.as_ref().map(|report| report.headline.as_str()),
+        files: FileDocument::all(&converted.files),
+        report: converted.report.as_ref(),
+        warnings: &converted.warnings,
+        tensor_counts: tensor_counts(prepared),
+    }
 }

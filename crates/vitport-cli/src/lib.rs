@@ -1,14 +1,16 @@
 //! Runs the `vitport` command: arguments in, exit code out. Everything between is the library's. The Python module runs the same
 //! commands by [`program`].
 //!
-//! Modules use only those below them: `commands` and `ask`; `conversion` and `verification`; `show`, `source`, `report_file` and
-//! `request`; `hub`, `environment` and `progress`; `output`; `watch`; `command_line` and `fields`; `arguments` and `failure`; `terminal`. `signals` ends the command from outside.
+//! Modules use only those below them: `commands` and `ask`; `conversion` and `verification`; `show`, `source`, `output_file` and
+//! `request`; `hub`, `environment` and `progress`; `output`; `watch`; `command_line` and `fields`; `arguments` and `failure`; `document`; `clock` and `terminal`. `signals` ends the command from outside.
 
 mod arguments;
 mod ask;
+mod clock;
 mod command_line;
 mod commands;
 mod conversion;
+mod document;
 #[cfg(feature = "hub")]
 mod environment;
 mod failure;
@@ -16,9 +18,9 @@ pub mod fields;
 #[cfg(feature = "hub")]
 mod hub;
 mod output;
+mod output_file;
 pub mod program;
 mod progress;
-mod report_file;
 mod request;
 mod show;
 mod signals;
@@ -86,7 +88,7 @@ fn fail(mut failure: Failure, is_plan: bool, typed: &CommandLine, output: &Print
     let Some(open) = failure.open.take() else { return output.fail(&failure) };
     if output.is_json() {
         let command = typed.with_missing(&open.questions).shown();
-        return output.fail(&failure.with_field("command", command));
+        return output.fail(&failure.with_command(command));
     }
     if is_plan && let Err(failure) = output.print(facts(&open.known)) {
         return output.fail(&failure);
@@ -100,7 +102,8 @@ fn fail(mut failure: Failure, is_plan: bool, typed: &CommandLine, output: &Print
 fn run_and_ask(mut arguments: Arguments, typed: &mut CommandLine, output: &Printer) -> Result<u8, Failure> {
     loop {
         let may_ask = ask::may_ask(&arguments);
-        let failure = match run_command(arguments.command, output) {
+        let output = output.for_command(command_line::recorded(typed));
+        let failure = match run_command(arguments.command, &output) {
             Err(failure) if may_ask => failure,
             result => return result,
         };
@@ -116,12 +119,26 @@ pub fn declaration() -> clap::Command {
     Arguments::command()
 }
 
+/// Returns the exit codes, what each means, and the kinds of error that have it.
+#[must_use]
+pub fn exit_codes() -> Vec<(u8, &'static str, Vec<String>)> {
+    let kinds =
+        |wanted| program::error_kinds().filter(move |(_, code)| *code == wanted).map(|(kind, _)| kind);
+    failure::EXIT_CODES.iter().map(|(code, meaning)| (*code, *meaning, kinds(*code).collect())).collect()
+}
+
+/// Returns the schemas of the documents of `--json`, by their names, such as `vitport/plan/2`.
+#[must_use]
+pub fn schemas() -> Vec<(&'static str, serde_json::Value)> {
+    commands::schemas()
+}
+
 /// Returns the source of a command that identifies one, as it is shown.
 fn source_of(command: &Command) -> Option<String> {
     let text = match command {
         Command::Convert(arguments) => arguments.source.text(),
         Command::Plan(arguments) => arguments.source.text(),
-        Command::Verify(arguments) => &arguments.source,
+        Command::Verify(arguments) if arguments.attestation.is_none() => &arguments.source,
         _ => return None,
     };
     Some(text.to_string_lossy().into_owned())
@@ -171,6 +188,7 @@ fn run_as_it_is(command: Command, output: &Printer) -> Result<u8, Failure> {
         Command::Verify(arguments) => commands::verify::run(*arguments, output),
         Command::Classify(arguments) => commands::classify::run(&arguments, output),
         Command::Diff(arguments) => return commands::diff::run(&arguments, output),
+        Command::Report(arguments) => commands::report::run(&arguments, output),
         Command::Models(arguments) => commands::models::run(&arguments, output),
         Command::Completions { shell } => commands::completions::run(shell, output),
     }?;

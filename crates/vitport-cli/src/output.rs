@@ -7,32 +7,15 @@ use std::fmt::Display;
 use std::io::{self, Write};
 
 use serde::Serialize;
-use serde_json::Value;
+use vitport::verify::{Report, Run};
 
 use crate::arguments::Common;
+use crate::clock;
+use crate::document::{Document, named};
 use crate::failure::{Failure, FailureKind};
 use crate::terminal::json::json_text;
 use crate::terminal::message::{error_line, note_line};
 use crate::watch::Watch;
-
-/// Gives the version of the documents of `--json`. It is raised when a field is removed or changes its meaning.
-const SCHEMA: u32 = 1;
-
-/// Adds the field `schema` to a document.
-#[derive(Serialize)]
-struct Versioned<'a, T> {
-    schema: u32,
-    #[serde(flatten)]
-    value: &'a T,
-}
-
-/// Returns a document with the field `schema`.
-///
-/// # Errors
-/// If the value cannot be written as JSON.
-pub fn versioned(value: &impl Serialize) -> serde_json::Result<Value> {
-    serde_json::to_value(Versioned { schema: SCHEMA, value })
-}
 
 /// Decides how the command speaks.
 #[derive(Debug, Clone)]
@@ -41,28 +24,45 @@ pub struct Printer {
     quiet: bool,
     verbose: bool,
     watch: Option<Watch>,
+    command: Option<String>,
 }
 
 impl Printer {
     /// Makes one as the options ask.
     pub fn new(common: &Common) -> Self {
-        Self { json: common.json, quiet: common.quiet, verbose: common.verbose, watch: None }
+        Self { json: common.json, quiet: common.quiet, verbose: common.verbose, watch: None, command: None }
     }
 
     /// Makes one for arguments that could not be understood, of which only `--json` matters.
     pub fn for_arguments(typed: &[OsString]) -> Self {
         let mut options = typed.iter().take_while(|argument| *argument != "--");
-        Self { json: options.any(|argument| argument == "--json"), quiet: false, verbose: false, watch: None }
+        Self {
+            json: options.any(|argument| argument == "--json"),
+            quiet: false,
+            verbose: false,
+            watch: None,
+            command: None,
+        }
     }
 
     /// Makes one that hands documents and remarks to `watch` and prints nothing.
     pub fn for_program(watch: &Watch) -> Self {
-        Self { json: true, quiet: true, verbose: false, watch: Some(watch.clone()) }
+        Self { json: true, quiet: true, verbose: false, watch: Some(watch.clone()), command: None }
     }
 
-    /// Makes one that says nothing and shows no progress, for work whose results somebody else reports.
-    pub fn silent(&self) -> Self {
-        Self { json: false, quiet: true, verbose: false, watch: None }
+    /// Makes one that says nothing and shows no progress, for work of a command whose results somebody else reports.
+    pub fn silent_for(&self, command: String) -> Self {
+        Self { json: false, quiet: true, verbose: false, watch: None, command: Some(command) }
+    }
+
+    /// Returns it with the command that it speaks for.
+    pub fn for_command(&self, command: String) -> Self {
+        Self { command: Some(command), ..self.clone() }
+    }
+
+    /// Says when and by which command a report is made.
+    pub fn run(&self) -> Run {
+        Run { date: clock::now(), command: self.command.clone() }
     }
 
     /// Returns what the program that runs the command follows it with; none for a person's.
@@ -78,6 +78,11 @@ impl Printer {
     /// Returns whether more is wanted.
     pub fn is_verbose(&self) -> bool {
         self.verbose
+    }
+
+    /// Returns whether results are printed as text.
+    pub fn shows_results(&self) -> bool {
+        !self.quiet && !self.json
     }
 
     /// Returns whether progress may be shown.
@@ -107,15 +112,19 @@ impl Printer {
         if self.quiet || self.json { Ok(()) } else { self.print(text) }
     }
 
-    /// Prints a list, or a document that has its own schema, as the one document of `--json`.
+    /// Prints a report, which has its own field `schema`, as the one document of `--json`.
     ///
     /// # Errors
     /// As [`Printer::print`].
-    pub fn list(&self, value: &impl Serialize) -> Result<(), Failure> {
+    pub fn report(&self, report: &Report) -> Result<(), Failure> {
+        self.json(report)
+    }
+
+    fn json(&self, value: &impl Serialize) -> Result<(), Failure> {
         match &self.watch {
             None => self.print(json_text(value)?),
             Some(watch) => {
-                let document = serde_json::to_value(value).map_err(std::io::Error::from)?;
+                let document = serde_json::to_value(value).map_err(io::Error::from)?;
                 watch.hear(|said| said.document = Some(document));
                 Ok(())
             }
@@ -138,12 +147,12 @@ impl Printer {
         }
     }
 
-    /// Prints an object with the field `schema` as the one document of `--json`.
+    /// Prints the one document of `--json`.
     ///
     /// # Errors
     /// As [`Printer::print`].
-    pub fn document(&self, value: &impl Serialize) -> Result<(), Failure> {
-        self.list(&Versioned { schema: SCHEMA, value })
+    pub fn document(&self, document: &impl Document) -> Result<(), Failure> {
+        self.json(&named(document).map_err(io::Error::from)?)
     }
 
     /// Says why the command failed, and returns what it exits with.

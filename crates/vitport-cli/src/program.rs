@@ -11,9 +11,10 @@ use serde_json::Value;
 use vitport_checkpoint::{Checkpoint, Limits, escape};
 
 use crate::arguments::{Arguments, Command};
+use crate::document::named;
 use crate::failure::{Failure, FailureKind, usage};
 use crate::fields::{self, Given, Takes};
-use crate::output::{Printer, versioned};
+use crate::output::Printer;
 use crate::watch::Watch;
 
 /// Asks for a command.
@@ -118,7 +119,7 @@ pub fn end() {
 }
 
 fn document(failure: Failure) -> Value {
-    versioned(&failure.document()).unwrap_or_default()
+    named(&failure.document()).unwrap_or_default()
 }
 
 /// Makes an error of a panic, which is a bug.

@@ -11,20 +11,20 @@ const BYTES: &str = "{msg}  [{bar:32}]  {decimal_bytes}/{decimal_total_bytes}  {
 
 /// Shows a bar over so many bytes; invisible where progress is not wanted or nobody sees it.
 pub fn bytes(total: u64, what: &str, output: &Printer) -> ProgressBar {
-    bar(Some(total), what, Some(BYTES), Unit::Bytes, output)
+    bar(Some(total), what, BYTES, Unit::Bytes, output)
 }
 
-/// Shows a sign of life for work whose length is not known.
+/// Shows what is being done, by the bar's message, for work whose length is not known.
 pub fn spinner(what: &str, output: &Printer) -> ProgressBar {
-    bar(None, what, None, Unit::Unknown, output)
+    bar(None, what, "{spinner} {wide_msg}", Unit::Unknown, output)
 }
 
 /// Shows a bar over so many things.
 pub fn count(total: u64, output: &Printer) -> ProgressBar {
-    bar(Some(total), "", Some("[{bar:32}]  {pos}/{len}  {elapsed}"), Unit::Count, output)
+    bar(Some(total), "", "[{bar:32}]  {pos}/{len}  {elapsed}", Unit::Count, output)
 }
 
-fn bar(total: Option<u64>, what: &str, template: Option<&str>, unit: Unit, output: &Printer) -> ProgressBar {
+fn bar(total: Option<u64>, what: &str, template: &str, unit: Unit, output: &Printer) -> ProgressBar {
     if let Some(watch) = output.watch() {
         let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::hidden());
         bar.set_message(what.to_owned());
@@ -35,7 +35,7 @@ fn bar(total: Option<u64>, what: &str, template: Option<&str>, unit: Unit, outpu
         return ProgressBar::hidden();
     }
     let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::stderr_with_hz(10));
-    if let Some(Ok(style)) = template.map(ProgressStyle::with_template) {
+    if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style.progress_chars("━╸─"));
     }
     bar.set_message(what.to_owned());

@@ -3,16 +3,19 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
+use vitport::attestation::Statement;
 use vitport::model::Prepared;
 use vitport::pipeline::{Acceptance, NotAccepted, Request, deviation_names};
-use vitport::verify::TestImage;
+use vitport::verify::{Report, TestImage};
 use vitport_checkpoint::escape;
 
 use crate::arguments::{FactArguments, HubOptions, VerifyOptions};
 use crate::failure::{Failure, FailureKind};
 use crate::output::Printer;
-use crate::report_file::{ReportFile, model_files};
+use crate::output_file::is_same_file;
+use crate::output_file::{Kind, OutputFile, model_files};
 use crate::source::open_image;
+use crate::terminal::json::json_text;
 
 impl From<NotAccepted> for Failure {
     fn from(why: NotAccepted) -> Self {
@@ -66,11 +69,57 @@ pub fn image(options: &VerifyOptions, hub: &HubOptions, output: &Printer) -> Res
     }
 }
 
-/// Checks the place for the report, if one is asked for. `read` are the files that it must not overwrite; `out` is the folder that is going to appear.
-pub fn report_file(
+/// Holds the places for what is written next to a folder.
+pub struct OutputFiles {
+    /// Gives that of the report, if one is asked for.
+    pub report: Option<OutputFile>,
+    /// Gives that of the attestation, if one is asked for.
+    pub attestation: Option<OutputFile>,
+}
+
+/// Checks the places for what is asked for. `read` are the files that must not be overwritten; `out` is the folder that is going to appear,
+/// or is there.
+///
+/// # Errors
+/// Of usage, if a file would overwrite something or stand in its place; of disk, if it cannot be written.
+pub fn output_files(
     options: &VerifyOptions,
     read: &[PathBuf],
     out: Option<&Path>,
-) -> Result<Option<ReportFile>, Failure> {
-    options.report.as_ref().map(|path| ReportFile::new(path, read, out)).transpose()
+) -> Result<OutputFiles, Failure> {
+    let file = |kind, path: &Option<PathBuf>| {
+        path.as_ref().map(|path| OutputFile::new(kind, path, read, out)).transpose()
+    };
+    if let (Some(report), Some(attestation)) = (&options.report, &options.attest)
+        && is_same_file(report, attestation)
+    {
+        return Err(Failure::usage("--report and --attest name one file; give one of them another place"));
+    }
+    Ok(OutputFiles {
+        report: file(Kind::Report, &options.report)?,
+        attestation: file(Kind::Attestation, &options.attest)?,
+    })
+}
+
+impl OutputFiles {
+    /// Attests a folder that was compared with its source, if that is asked for.
+    ///
+    /// # Errors
+    /// If a file of the folder cannot be read, or the attestation not be written.
+    pub fn attest(&self, prepared: &Prepared, report: &Report, folder: &Path) -> Result<(), Failure> {
+        let Some(file) = &self.attestation else { return Ok(()) };
+        let statement = Statement::of(prepared, report, folder)?;
+        file.write(&(json_text(&statement)? + "\n"))
+    }
+}
+
+/// Returns why a verdict is not accepted: without the reasons that a report above has just listed, where one was shown.
+pub fn not_accepted(why: NotAccepted, output: &Printer) -> Failure {
+    let what = match &why {
+        _ if !output.shows_results() => return why.into(),
+        NotAccepted::Different { .. } => "the folder is not the same model as its source",
+        NotAccepted::NotComparable { .. } => "the folder cannot be compared with its source",
+        _ => return why.into(),
+    };
+    Failure::new(FailureKind::Different, format!("{what}, for the reasons above"))
 }

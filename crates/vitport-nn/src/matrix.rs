@@ -49,6 +49,7 @@ impl Matrix {
             .checked_mul(columns)
             .filter(|&elements| elements <= MOST_ELEMENTS)
             .ok_or(ForwardError::TooLarge { what, rows, columns })?;
+        self.values.reserve_exact(elements.saturating_sub(self.values.len()));
         self.values.resize(elements, 0.0);
         self.rows = rows;
         self.columns = columns;
@@ -58,6 +59,11 @@ impl Matrix {
     /// Returns the number of rows (tokens).
     pub fn rows(&self) -> usize {
         self.rows
+    }
+
+    /// Returns how many values fit in the memory that the matrix has.
+    pub(crate) fn capacity(&self) -> usize {
+        self.values.capacity()
     }
 
     /// Returns the number of columns (features).

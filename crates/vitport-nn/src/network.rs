@@ -101,15 +101,16 @@ impl<'a> Context<'a> {
         self.observer.observe(name, hidden);
     }
 
-    /// Returns a matrix to be filled with some `elements` values, in memory that was recycled if there is some: fresh
-    /// memory costs a page fault every four kilobytes.
+    /// Returns a matrix to be filled with some `elements` values, in memory that was recycled if some is large enough: fresh
+    /// memory costs a page fault every four kilobytes. Where none is, the largest is freed.
     pub fn scratch(&mut self, elements: usize) -> Matrix {
-        let unfitness = |matrix: &Matrix| {
-            let size = matrix.values().len();
-            if size >= elements { (0, size - elements) } else { (1, elements - size) }
+        let unfitness = |matrix: &Matrix| match matrix.capacity().checked_sub(elements) {
+            Some(excess) => (0, excess),
+            None => (1, elements - matrix.capacity()),
         };
         let best = (0..self.spare.len()).min_by_key(|&place| self.spare.get(place).map(unfitness));
-        best.map(|place| self.spare.swap_remove(place)).unwrap_or_default()
+        let found = best.map(|place| self.spare.swap_remove(place));
+        found.filter(|matrix| matrix.capacity() >= elements).unwrap_or_default()
     }
 
     /// Takes back the memory of a matrix that is no longer needed.

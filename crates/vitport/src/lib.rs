@@ -8,6 +8,7 @@
 //! The library prints nothing, reads no environment variable and never exits; `vitport-cli` does.
 
 pub mod adapters;
+pub mod attestation;
 pub mod card;
 pub mod catalogue;
 pub mod diff;

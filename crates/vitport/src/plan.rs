@@ -131,7 +131,7 @@ impl Target {
 }
 
 /// Describes a source tensor, or a share of one, that has no place in the target, or several that lie together, and why.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
 pub struct Dropped {
     /// Holds its name in the source; of several the part that they lie in, with `.*`.
     pub name: String,

@@ -46,7 +46,7 @@ pub enum SourceError {
 }
 
 /// Says where a source came from, when it is more than a path.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
 pub struct Provenance {
     /// Names the repository on the Hub, such as `timm/vit_base_patch16_224.augreg_in21k`.
     pub repository: String,

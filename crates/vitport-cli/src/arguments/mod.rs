@@ -20,10 +20,10 @@ pub use self::shard::JobShard;
 pub use self::source::{HubOptions, SourceArgument, is_address};
 pub use self::verification::VerifyOptions;
 
-/// Convert a vision model from timm or Microsoft's CvT to a Hugging Face transformers folder, and prove that it is still the
-/// same model.
+/// Convert a vision model of timm, torchvision or Microsoft's CvT to a Hugging Face transformers folder, and verify that it is still
+/// the same model.
 #[derive(Debug, Parser)]
-#[command(name = "vitport", version, arg_required_else_help = true)]
+#[command(name = "vitport", version, arg_required_else_help = true, after_help = crate::failure::exit_codes_help())]
 pub struct Arguments {
     /// Holds the options that every command has.
     #[command(flatten)]
@@ -37,19 +37,19 @@ pub struct Arguments {
 #[derive(Debug, Args)]
 pub struct Common {
     /// Print one JSON document on standard output and nothing else there
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = "Every command")]
     pub json: bool,
     /// Print nothing but errors and what was asked for
-    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    #[arg(short, long, global = true, help_heading = "Every command", conflicts_with = "verbose")]
     pub quiet: bool,
     /// Print more: where every fact came from
-    #[arg(short, long, global = true)]
+    #[arg(short, long, global = true, help_heading = "Every command")]
     pub verbose: bool,
     /// Ask nothing on the terminal: what is not known is an error
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = "Every command")]
     pub no_input: bool,
     /// Choose when to colour the output
-    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    #[arg(long, global = true, help_heading = "Every command", value_name = "WHEN", default_value = "auto")]
     pub color: Color,
 }
 
@@ -95,6 +95,8 @@ pub enum Command {
     Diff(DiffArguments),
     /// List every known architecture and tag, and what it becomes
     Models(ModelsArguments),
+    /// Put many JSON reports on one page
+    Report(ReportArguments),
     /// Print a completion script for a shell
     Completions {
         /// Name the shell
@@ -122,7 +124,7 @@ impl Command {
             Self::Inspect(arguments) => Some(&mut arguments.limits),
             Self::Classify(arguments) => Some(&mut arguments.limits),
             Self::Diff(arguments) => Some(&mut arguments.limits),
-            Self::Batch(_) | Self::Models(_) | Self::Completions { .. } => None,
+            Self::Batch(_) | Self::Models(_) | Self::Report(_) | Self::Completions { .. } => None,
         }
     }
 }
@@ -154,7 +156,7 @@ pub struct ConvertArguments {
     #[arg(long)]
     pub no_fsync: bool,
     /// Do not run the networks
-    #[arg(long, conflicts_with_all = ["image", "strict", "allow", "report", "keep_anyway"])]
+    #[arg(long, conflicts_with_all = ["image", "strict", "allow", "report", "attest", "keep_anyway"])]
     pub no_verify: bool,
     /// Publish the folder even if the networks disagree
     #[arg(long)]
@@ -223,12 +225,21 @@ pub struct BatchArguments {
     /// Read the jobs, one JSON object a line: {"source": …, "out": …} and the names of convert's options; - for standard input
     #[arg(value_name = "JOBS.jsonl")]
     pub jobs_file: PathBuf,
-    /// Run so many conversions at a time
+    /// Run this many conversions at a time
     #[arg(short, long, value_name = "N", default_value = "1", value_parser = values::workers)]
     pub jobs: usize,
-    /// Leave out what an earlier run has done
+    /// Skip jobs that an earlier run has done, where nothing has changed since
     #[arg(long)]
     pub resume: bool,
+    /// Replace the folders of all jobs that do not say otherwise
+    #[arg(long)]
+    pub force: bool,
+    /// Give all jobs this option that do not say otherwise, such as dtype=bf16
+    #[arg(long = "default", value_name = "NAME=VALUE")]
+    pub defaults: Vec<String>,
+    /// Choose how each job's end is logged: text, or on standard error one JSON object a line
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub log_format: LogFormat,
     /// Run only this share of the jobs: 0/4 to 3/4, or 1/4 to 4/4
     #[arg(long, value_name = "I/N")]
     pub shard: Option<JobShard>,
@@ -237,14 +248,27 @@ pub struct BatchArguments {
     pub results: Option<PathBuf>,
 }
 
+/// Names how the jobs of a batch are logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// Log lines for people
+    Text,
+    /// Log a JSON object a line, on standard error
+    Json,
+}
+
 /// Holds the arguments of `vitport verify`.
 #[derive(Debug, Args)]
 pub struct VerifyArguments {
-    /// Say where the model comes from: a file, a folder or a name
+    /// Say where the model comes from: a file, a folder or a name; with --attestation, name the folder alone
     #[arg(value_name = "SOURCE")]
     pub source: OsString,
     /// Name the transformers folder
-    pub folder: PathBuf,
+    #[arg(value_name = "FOLDER", required_unless_present = "attestation", conflicts_with = "attestation")]
+    pub folder: Option<PathBuf>,
+    /// Compare the folder's files with this attestation, by their hashes, and run no network
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["image", "strict", "allow", "report", "attest"])]
+    pub attestation: Option<PathBuf>,
     /// Says how both networks are compared.
     #[command(flatten)]
     pub verification: VerifyOptions,
@@ -256,6 +280,17 @@ pub struct VerifyArguments {
     pub hub: HubOptions,
 }
 
+/// Holds the arguments of `vitport report`.
+#[derive(Debug, Args)]
+pub struct ReportArguments {
+    /// Read these reports: JSON of --report, or of --json
+    #[arg(required = true, value_name = "FILES")]
+    pub files: Vec<PathBuf>,
+    /// Write the page here
+    #[arg(short, long, value_name = "PAGE", default_value = "overview.html")]
+    pub out: PathBuf,
+}
+
 /// Holds the arguments of `vitport classify`.
 #[derive(Debug, Args)]
 pub struct ClassifyArguments {
@@ -264,7 +299,7 @@ pub struct ClassifyArguments {
     /// Classify these images (JPEG, PNG or WebP)
     #[arg(required = true, value_name = "IMAGE")]
     pub images: Vec<OsString>,
-    /// Show so many classes of each image, the most probable first
+    /// Show this many classes of each image, the most probable first
     #[arg(long, value_name = "N", default_value = "5", value_parser = clap::value_parser!(u16).range(1..))]
     pub top_k: u16,
     /// Limits how much the weights' file may ask for.
@@ -326,7 +361,7 @@ pub struct DiffArguments {
 /// Holds the arguments of `vitport models`.
 #[derive(Debug, Args)]
 pub struct ModelsArguments {
-    /// List only names that hold this text; * and ? are wildcards
+    /// List only names that contain this text; * and ? are wildcards
     pub pattern: Option<String>,
     /// List only models that can be converted
     #[arg(long)]
@@ -334,10 +369,10 @@ pub struct ModelsArguments {
     /// List only this family, such as vit or cvt
     #[arg(long, value_name = "NAME")]
     pub family: Option<String>,
-    /// List only what becomes a class whose name holds this text
+    /// List only what becomes a class whose name contains this text
     #[arg(long, value_name = "CLASS")]
     pub becomes: Option<String>,
-    /// List only licences that hold this text, or unknown
+    /// List only licences that contain this text, or unknown
     #[arg(long, value_name = "LICENCE")]
     pub license: Option<String>,
     /// Choose the order of the rows

@@ -21,4 +21,7 @@ pub struct VerifyOptions {
     /// Write a report: one page for .html, otherwise JSON
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,
+    /// Write an in-toto statement of the folder: its files' hashes, the source's, and the verdict
+    #[arg(long, value_name = "FILE")]
+    pub attest: Option<PathBuf>,
 }

@@ -3,12 +3,14 @@
 use std::path::Path;
 
 use rayon::prelude::*;
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::Serialize;
 use vitport::verify::{Classifier, Guess};
 use vitport_checkpoint::escape;
 
 use crate::arguments::{ClassifyArguments, HubOptions};
-use crate::failure::Failure;
+use crate::document::Document;
+use crate::failure::{Failure, FailureKind};
 use crate::output::Printer;
 use crate::show::guess::{bar, name, percent};
 use crate::source::open_image;
@@ -31,8 +33,8 @@ pub fn run(arguments: &ClassifyArguments, output: &Printer) -> Result<(), Failur
         let shown = escape(&Path::new(image).display().to_string()).to_string();
         match result {
             Ok(guesses) if output.is_json() => {
-                let top5 = guesses.iter().take(5).collect::<Vec<_>>();
-                documents.push(json!({ "image": shown, "top5": top5, "top": guesses }));
+                let top5 = guesses.iter().take(5).cloned().collect();
+                documents.push(ImageDocument::Classified { image: shown, top5, top: guesses });
             }
             Ok(guesses) => {
                 if arguments.images.len() > 1 {
@@ -42,7 +44,11 @@ pub fn run(arguments: &ClassifyArguments, output: &Printer) -> Result<(), Failur
             }
             Err(failure) => {
                 if output.is_json() {
-                    documents.push(json!({ "image": shown, "error": failure.message, "kind": failure.kind }));
+                    documents.push(ImageDocument::Failed {
+                        image: shown,
+                        error: failure.message.clone(),
+                        kind: failure.kind,
+                    });
                 }
                 match &first_failure {
                     None => first_failure = Some(failure),
@@ -53,11 +59,46 @@ pub fn run(arguments: &ClassifyArguments, output: &Printer) -> Result<(), Failur
         }
     }
     if output.is_json() {
-        output.list(&documents)?;
+        output.document(&ClassifyDocument { images: documents })?;
         // The document has said it; the exit code still must.
         return first_failure.map_or(Ok(()), |failure| Err(failure.already_reported()));
     }
     first_failure.map_or(Ok(()), Err)
+}
+
+/// Describes what a folder's model says of images: `vitport classify`.
+#[derive(Serialize, JsonSchema)]
+pub struct ClassifyDocument {
+    /// Lists the images, in the order in which they were given.
+    images: Vec<ImageDocument>,
+}
+
+impl Document for ClassifyDocument {
+    const SCHEMA: &'static str = "vitport/classify/2";
+}
+
+/// Describes what came of one image.
+#[derive(Serialize, JsonSchema)]
+#[serde(untagged)]
+enum ImageDocument {
+    /// Gives its most probable classes.
+    Classified {
+        /// Gives the image, as it was given.
+        image: String,
+        /// Lists the five most probable classes, the most probable first.
+        top5: Vec<Guess>,
+        /// Lists as many as `--top-k` asks for.
+        top: Vec<Guess>,
+    },
+    /// Says why it has none.
+    Failed {
+        /// Gives the image, as it was given.
+        image: String,
+        /// Says what is wrong.
+        error: String,
+        /// Says what kind of error it is.
+        kind: FailureKind,
+    },
 }
 
 fn table(guesses: &[Guess]) -> Table {

@@ -11,12 +11,13 @@ use crate::arguments::{ConvertArguments, Destination};
 use crate::conversion::{class, convert, document};
 use crate::failure::Failure;
 use crate::output::Printer;
-use crate::show::prepared::{basis, drop_lines, root_line};
+use crate::show::prepared::{basis, drop_lines, in_width, root_line};
 use crate::show::report::{say_report, say_warnings};
 use crate::show::summary;
 use crate::terminal::message::note_line;
 use crate::terminal::style::{BOLD, GREEN};
 use crate::terminal::table::bytes;
+use crate::verification::not_accepted;
 
 /// Converts.
 pub fn run(arguments: ConvertArguments, output: &Printer) -> Result<(), Failure> {
@@ -41,11 +42,10 @@ pub fn run(arguments: ConvertArguments, output: &Printer) -> Result<(), Failure>
     if converted.is_published && converted.accepted.is_ok() {
         output.say(summary::next(&converted.prepared, &converted.out))?;
     }
-    let document = output.is_json().then(|| document(&converted));
-    match (converted.accepted.map_err(Failure::from), document) {
-        (Ok(()), Some(document)) => output.document(&document),
-        (Ok(()), None) => Ok(()),
-        (Err(failure), document) => Err(failure.with_document(document.unwrap_or_default())),
+    match converted.accepted.clone().map_err(|why| not_accepted(why, output)) {
+        Err(failure) => Err(failure.with_document(&document(&converted))),
+        Ok(()) if output.is_json() => output.document(&document(&converted)),
+        Ok(()) => Ok(()),
     }
 }
 
@@ -55,19 +55,24 @@ fn say_summary(converted: &Converted, output: &Printer) -> Result<(), Failure> {
     output.say(root_line(prepared))?;
     let plan = &prepared.plan;
     let source_tensors = prepared.model.state_dict.len();
-    output.say(format!(
+    let counts = format!(
         "  {source_tensors} tensors in, {} out, {}; {}",
         plan.targets.len(),
         bytes(plan.bytes()),
         reversibility(prepared)
-    ))?;
+    );
+    output.say(in_width(counts, 2))?;
     for line in summary::lines(prepared).into_iter().chain(drop_lines(prepared)) {
         output.say(line)?;
     }
     let names = converted.files.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>();
     let shown = if names.len() > 4 { format!("{} files", names.len()) } else { names.join(", ") };
     let out = converted.out.display().to_string();
-    output.say(format!("{GREEN}wrote{GREEN:#} {} ({shown})", escape(&out)))
+    output.say(in_width(format!("wrote {} ({shown})", escape(&out)), 6).replacen(
+        "wrote",
+        &format!("{GREEN}wrote{GREEN:#}"),
+        1,
+    ))
 }
 
 /// Says whether the source's tensors can be recovered, and if not, why.

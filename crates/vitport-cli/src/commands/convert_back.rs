@@ -3,17 +3,23 @@
 use std::path::{Path, PathBuf};
 
 use indicatif::ProgressBar;
+use schemars::JsonSchema;
+use serde::Serialize;
 use serde_json::{Value, json};
+use vitport::facts::Facts;
 use vitport::folder::publish::check;
 use vitport::pipeline::{BackRequest, ConvertBackRequest, ConvertedBack, Request, convert_back, plan_back};
-use vitport::verify::page;
+use vitport::plan::Dropped;
+use vitport::verify::{Report, page};
 use vitport_checkpoint::escape;
 
 use crate::arguments::{ConvertArguments, Destination};
+use crate::conversion::FileDocument;
+use crate::document::Document;
 use crate::failure::Failure;
 use crate::output::Printer;
+use crate::output_file::model_files;
 use crate::progress;
-use crate::report_file::model_files;
 use crate::show::report::say_report_of_the_way_back;
 use crate::terminal::style::{BOLD, GREEN};
 use crate::terminal::table::bytes;
@@ -28,7 +34,10 @@ pub fn run(arguments: ConvertArguments, framework: Destination, output: &Printer
     let mut read = verification::named_files(folder.as_os_str(), &arguments.facts, &arguments.verification);
     read.extend(model_files(&folder));
     check(&out, &read, arguments.force)?;
-    let report_file = verification::report_file(&arguments.verification, &read, Some(&out))?;
+    if arguments.verification.attest.is_some() {
+        return Err(Failure::usage("--attest is for conversions to transformers; leave it out"));
+    }
+    let report_file = verification::output_files(&arguments.verification, &read, Some(&out))?.report;
     if report_file.as_ref().is_some_and(|file| file.is_inside()) {
         return Err(Failure::usage("the report would lie in OUT; give --report another place"));
     }
@@ -43,6 +52,7 @@ pub fn run(arguments: ConvertArguments, framework: Destination, output: &Printer
         true => None,
         false => Some(verification::image(&arguments.verification, &arguments.hub, output)?),
     };
+    let run = output.run();
     let bar = progress::bytes(prepared.plan.bytes(), "writing", output);
     let converted = convert_back::<Failure>(
         prepared,
@@ -53,12 +63,13 @@ pub fn run(arguments: ConvertArguments, framework: Destination, output: &Printer
             image: image.as_ref(),
             acceptance,
             keep_anyway: arguments.keep_anyway,
+            run: Some(&run),
         },
         &|bytes| bar.inc(bytes),
         &|report| {
             let Some(image) = &image else { return Ok(()) };
             output.page(|| page::html(report, image));
-            report_file.as_ref().map_or(Ok(()), |file| file.write(report, image, None))
+            report_file.as_ref().map_or(Ok(()), |file| file.write_report(report, image, None))
         },
     );
     ProgressBar::finish_and_clear(&bar);
@@ -98,24 +109,53 @@ fn show(converted: &ConvertedBack, output: &Printer) -> Result<(), Failure> {
     if let Some(report) = &converted.report {
         say_report_of_the_way_back(report, prepared.definition.maker(), output)?;
     }
-    let document = output.is_json().then(|| {
-        json!({
-            "class": prepared.class,
-            "architecture": architecture,
-            "out": out,
-            "published": converted.is_published,
-            "config": prepared.config,
-            "facts": prepared.facts,
-            "left_out": prepared.left_out,
-            "zeroed": prepared.zeroed().collect::<Vec<_>>(),
-            "headline": converted.report.as_ref().map(|report| &report.headline),
-            "files": converted.files.iter().map(|(name, size)| json!({ "name": name, "bytes": size })).collect::<Vec<_>>(),
-            "report": converted.report,
-        })
-    });
-    match (converted.accepted.clone().map_err(Failure::from), document) {
-        (Ok(()), Some(document)) => output.document(&document),
-        (Ok(()), None) => Ok(()),
-        (Err(failure), document) => Err(failure.with_document(document.unwrap_or_default())),
+    let document = ConvertBackDocument {
+        class: &prepared.class,
+        architecture,
+        out,
+        published: converted.is_published,
+        config: json!(prepared.config),
+        facts: &prepared.facts,
+        left_out: &prepared.left_out,
+        zeroed: prepared.zeroed().collect(),
+        headline: converted.report.as_ref().map(|report| report.headline.as_str()),
+        files: FileDocument::all(&converted.files),
+        report: converted.report.as_ref(),
+    };
+    match converted.accepted.clone().map_err(|why| verification::not_accepted(why, output)) {
+        Err(failure) => Err(failure.with_document(&document)),
+        Ok(()) if output.is_json() => output.document(&document),
+        Ok(()) => Ok(()),
     }
+}
+
+/// Describes what came of `vitport convert --to timm`.
+#[derive(Serialize, JsonSchema)]
+pub struct ConvertBackDocument<'a> {
+    /// Names the class of transformers that it was.
+    class: &'a str,
+    /// Names the other framework's architecture.
+    architecture: &'a str,
+    /// Gives the folder, as an absolute path.
+    out: String,
+    /// Says whether the folder is there.
+    published: bool,
+    /// Holds the `config.json` that was written.
+    config: Value,
+    /// Lists what is known of the model.
+    facts: &'a Facts,
+    /// Lists the folder's tensors that the other network has no place for.
+    left_out: &'a [Dropped],
+    /// Lists the other network's tensors that the folder does not have and that are written as zeros.
+    zeroed: Vec<&'a str>,
+    /// Gives the verdict in words; null if the networks were not run.
+    headline: Option<&'a str>,
+    /// Lists the files of the folder.
+    files: Vec<FileDocument<'a>>,
+    /// Holds what was found when both networks ran; null if they were not run.
+    report: Option<&'a Report>,
+}
+
+impl Document for ConvertBackDocument<'_> {
+    const SCHEMA: &'static str = "vitport/convert-back/2";
 }

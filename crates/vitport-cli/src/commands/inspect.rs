@@ -3,18 +3,23 @@
 //! The text begins with the evidence (container, what the pickle names and would have run, nested parts, shared
 //! storages) and then lists the tensors. `--json` gives all of it.
 
+mod document;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde_json::{Map, Value, json};
 use unicode_width::UnicodeWidthStr;
 use vitport_checkpoint::{Audit, Checkpoint, Global, GlobalClass, Tensor, Unsupported, escape};
 
+pub use self::document::InspectDocument;
+use self::document::document;
 use crate::arguments::InspectArguments;
 use crate::failure::Failure;
 use crate::output::Printer;
+use crate::terminal::fitting;
 use crate::terminal::style::{BOLD, DIM, RED, YELLOW};
 use crate::terminal::table::{Align, Table, bytes, shape};
+use crate::terminal::wrap::wrap;
 
 /// Limits the rows of each part of the evidence that the text shows; `--json` has them all.
 const SHOWN: usize = 20;
@@ -46,7 +51,8 @@ pub fn run(arguments: &InspectArguments, output: &Printer) -> Result<(), Failure
         output.say(line)?;
     }
     output.say("")?;
-    output.print(listing(&checkpoint, arguments.key.as_deref(), tensors, hashes.as_deref()).text())
+    let (columns, rows) = listing(&checkpoint, arguments.key.as_deref(), tensors, hashes.as_deref());
+    output.print(fitting(table(columns, &rows).text(), |width| list(&rows, width)))
 }
 
 /// Returns the tensors under a root that have no elements here, by their names in it; of all roots without one.
@@ -66,82 +72,13 @@ fn hashes(tensors: &[Arc<Tensor>], audit: Audit<'_>) -> Result<Vec<String>, Fail
     Ok(hashes)
 }
 
-/// Returns the list of tensors for programs.
-fn rows(tensors: &[Arc<Tensor>], hashes: Option<&[String]>) -> Vec<Map<String, Value>> {
-    let row = |(index, tensor): (usize, &Arc<Tensor>)| {
-        let mut row = Map::new();
-        row.insert("name".to_owned(), json!(tensor.name));
-        row.insert("dtype".to_owned(), json!(tensor.dtype));
-        row.insert("shape".to_owned(), json!(tensor.shape));
-        if let Some(sha256) = hashes.and_then(|hashes| hashes.get(index)) {
-            row.insert("sha256".to_owned(), json!(sha256));
-        }
-        row
-    };
-    tensors.iter().enumerate().map(row).collect()
-}
-
-/// Returns everything, for programs.
-fn document(
-    checkpoint: &Checkpoint,
-    root: Option<&str>,
-    tensors: &[Arc<Tensor>],
-    hashes: Option<&[String]>,
-) -> Value {
-    let mut rows = rows(tensors, hashes);
-    for (row, tensor) in rows.iter_mut().zip(tensors) {
-        row.insert("bytes".to_owned(), json!(tensor.bytes()));
-        row.insert("storage".to_owned(), json!(tensor.storage));
-        row.insert("offset".to_owned(), json!(tensor.offset));
-        row.insert("strides".to_owned(), json!(tensor.strides));
-        row.insert("contiguous".to_owned(), json!(tensor.is_contiguous()));
-        if !tensor.lazy_bits.is_none() {
-            row.insert("lazy_bits".to_owned(), json!(tensor.lazy_bits));
-        }
-    }
-    rows.extend(unread(checkpoint, root).into_iter().map(|(name, tensor)| {
-        let mut row = Map::new();
-        row.insert("name".to_owned(), json!(name));
-        row.insert("dtype".to_owned(), json!(tensor.dtype));
-        row.insert("shape".to_owned(), json!(tensor.shape));
-        row.insert("unsupported".to_owned(), json!(tensor.kind));
-        row
-    }));
-    let files: Vec<Value> = checkpoint
-        .files()
-        .iter()
-        .map(|file| json!({ "path": file.path.display().to_string(), "bytes": file.len }))
-        .collect();
-    let dtypes: Map<String, Value> = by_dtype(tensors)
-        .into_iter()
-        .map(|(dtype, (count, bytes))| (dtype.to_owned(), json!({ "tensors": count, "bytes": bytes })))
-        .collect();
-    let shared: Vec<Value> = shared_storages(tensors)
-        .into_iter()
-        .map(|(storage, names)| json!({ "storage": storage, "tensors": names }))
-        .collect();
-    json!({
-        "files": files,
-        "evidence": checkpoint.evidence(),
-        "root": checkpoint.root(),
-        "chosen_by": checkpoint.root_choice().how,
-        "roots": checkpoint.roots(),
-        "metadata": checkpoint.metadata(),
-        "modules": checkpoint.all_modules(),
-        "dtypes": dtypes,
-        "storages": checkpoint.storages(),
-        "shared_storages": shared,
-        "tensors": rows,
-    })
-}
-
-/// Returns the list of tensors for people. The last column says how a tensor lies in its storage where that is not plainly.
+/// Returns the columns and rows of the list of tensors for people. The last column says how a tensor lies in its storage where that is not plainly.
 fn listing(
     checkpoint: &Checkpoint,
     root: Option<&str>,
     tensors: &[Arc<Tensor>],
     hashes: Option<&[String]>,
-) -> Table {
+) -> (Vec<(&'static str, Align)>, Vec<Vec<String>>) {
     let layouts: Vec<String> = tensors.iter().map(|tensor| layout(checkpoint, tensor)).collect();
     let unread = unread(checkpoint, root);
     let has_layouts = layouts.iter().any(|layout| !layout.is_empty()) || !unread.is_empty();
@@ -153,14 +90,14 @@ fn listing(
     ];
     columns.extend(hashes.map(|_| ("sha256", Align::Left)));
     columns.extend(has_layouts.then_some(("layout", Align::Left)));
-    let mut table = Table::new(columns);
+    let mut rows = Vec::new();
     for (index, (tensor, layout)) in tensors.iter().zip(layouts).enumerate() {
         let name = escape(&tensor.name).to_string();
         let mut cells =
             vec![name, tensor.dtype.name().to_owned(), shape(&tensor.shape), bytes(tensor.bytes())];
         cells.extend(hashes.and_then(|hashes| hashes.get(index)).cloned());
         cells.extend(has_layouts.then_some(layout));
-        table.row(cells);
+        rows.push(cells);
     }
     for (name, tensor) in unread {
         let mut cells = vec![
@@ -171,9 +108,25 @@ fn listing(
         ];
         cells.extend(hashes.map(|_| String::new()));
         cells.push(format!("not read: {}", escape(&tensor.kind)));
-        table.row(cells);
+        rows.push(cells);
     }
+    (columns, rows)
+}
+
+fn table(columns: Vec<(&'static str, Align)>, rows: &[Vec<String>]) -> Table {
+    let mut table = Table::new(columns);
+    rows.iter().for_each(|row| table.row(row.iter().cloned()));
     table
+}
+
+/// Makes lines of the same for a terminal of `width` columns: a tensor's name, and below it the rest.
+fn list(rows: &[Vec<String>], width: usize) -> String {
+    let lines = rows.iter().filter_map(|row| {
+        let (name, rest) = row.split_first()?;
+        let rest: Vec<&str> = rest.iter().map(String::as_str).filter(|cell| !cell.is_empty()).collect();
+        Some(format!("{name}\n{DIM}{}{DIM:#}", wrap("", &rest.join("  "), 2, width)))
+    });
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 fn layout(checkpoint: &Checkpoint, tensor: &Tensor) -> String {

@@ -2,7 +2,8 @@
 
 mod filter;
 
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
 use vitport::catalogue::{self, KnownModel};
 use vitport::frameworks::timm::registry::{self, Exactness};
 use vitport::labels::LabelSet;
@@ -10,11 +11,13 @@ use vitport_checkpoint::escape;
 
 use self::filter::Filters;
 use crate::arguments::{ModelsArguments, SortBy};
+use crate::document::Document;
 use crate::failure::{Failure, FailureKind};
 use crate::output::Printer;
 use crate::terminal::fitting;
 use crate::terminal::style::DIM;
 use crate::terminal::table::{Align, Table};
+use crate::terminal::wrap::wrap;
 
 /// Lists.
 pub fn run(arguments: &ModelsArguments, output: &Printer) -> Result<(), Failure> {
@@ -34,7 +37,7 @@ pub fn run(arguments: &ModelsArguments, output: &Printer) -> Result<(), Failure>
         rows.reverse();
     }
     if output.is_json() {
-        return output.list(&rows.iter().map(document).collect::<Vec<_>>());
+        return output.document(&ModelsDocument { models: rows.iter().map(ModelDocument::new).collect() });
     }
     if rows.is_empty() {
         return Err(nothing(arguments, &filters));
@@ -67,7 +70,7 @@ fn nothing(arguments: &ModelsArguments, filters: &Filters) -> Failure {
     }
     let near = registry::suggest(pattern);
     let hint = if near.is_empty() { String::new() } else { format!(" (did you mean {}?)", near.join(", ")) };
-    let message = format!("no model's name holds `{}`{hint}", escape(pattern));
+    let message = format!("no model's name contains `{}`{hint}", escape(pattern));
     Failure::new(FailureKind::UnknownArchitecture, message)
 }
 
@@ -132,7 +135,7 @@ fn wide_table(rows: &[KnownModel], with_notes: bool) -> Table {
     table
 }
 
-/// Makes two lines for each model, neither longer than a terminal of `width` columns: what it is, and what becomes of it.
+/// Makes two lines or more for each model, none longer than a terminal of `width` columns: what it is, and what becomes of it.
 fn narrow_list(rows: &[KnownModel], width: usize) -> String {
     let mut table = Table::new([("model", Align::Left), ("params", Align::Right), ("classes", Align::Right)]);
     for row in rows {
@@ -144,38 +147,98 @@ fn narrow_list(rows: &[KnownModel], width: usize) -> String {
     let mut out = lines.next().map(str::to_owned).into_iter().collect::<Vec<_>>();
     for (line, row) in lines.zip(rows) {
         let more = format!("  {} · {} · {} · {}", image(row), preprocessing(row), license(row), becomes(row));
-        let more = match more.char_indices().nth(width) {
-            Some(_) => more.chars().take(width.saturating_sub(1)).chain(['…']).collect(),
-            None => more,
-        };
+        let more = wrap("", more.trim_start(), 2, width);
         out.extend([line.to_owned(), format!("{DIM}{more}{DIM:#}")]);
     }
     out.join("\n")
 }
 
-fn document(row: &KnownModel) -> Value {
-    json!({
-        "name": row.name,
-        "family": row.family,
-        "parameters": row.parameters,
-        "classes": row.classes,
-        "image_size": image(row),
-        "height": row.image[0],
-        "width": row.image[1],
-        "preprocessing": preprocessing(row),
-        "mean": row.mean,
-        "std": row.std,
-        "interpolation": row.interpolation,
-        "crop_pct": row.crop_pct,
-        "crop_mode": row.crop_mode,
-        "license": row.license,
-        "becomes": row.becomes.class(),
-        "why_not": row.becomes.why_not(),
-        "note": row.note,
-        "published_at": row.published_at,
-        "module": row.module,
-        "target": row.becomes.target(),
-        "exactness": row.exactness.map(Exactness::name),
-        "labels": LabelSet::by_class_count(row.classes).map(LabelSet::name),
-    })
+/// Lists models and what each becomes: `vitport models`.
+#[derive(Serialize, JsonSchema)]
+pub struct ModelsDocument<'a> {
+    /// Lists those that were asked for, in the order that was asked for.
+    models: Vec<ModelDocument<'a>>,
+}
+
+impl Document for ModelsDocument<'_> {
+    const SCHEMA: &'static str = "vitport/models/2";
+}
+
+/// Describes a model that a framework's registry has, by its architecture or by its tag.
+#[derive(Serialize, JsonSchema)]
+struct ModelDocument<'a> {
+    /// Gives its name, with the tag if it has one.
+    name: &'a str,
+    /// Names the family.
+    family: &'a str,
+    /// Counts the numbers of its weights.
+    parameters: u64,
+    /// Counts its classes; 0 without a head.
+    classes: usize,
+    /// Gives height and width of its images, in pixels: `224x224`.
+    image_size: String,
+    /// Gives the height, in pixels.
+    height: usize,
+    /// Gives the width, in pixels.
+    width: usize,
+    /// Sums its preprocessing up: `bicubic 0.9 ImageNet`.
+    preprocessing: String,
+    /// Gives the mean of each channel, of values from 0 to 1.
+    mean: [f64; 3],
+    /// Gives the standard deviation of each channel.
+    std: [f64; 3],
+    /// Says how images are resized.
+    interpolation: &'a str,
+    /// Gives the share of the resized image that the crop keeps.
+    crop_pct: f64,
+    /// Says what is cut off.
+    crop_mode: &'a str,
+    /// Gives the licence of its weights, where it is known.
+    license: Option<&'a str>,
+    /// Names the class of transformers that it becomes.
+    becomes: Option<&'a str>,
+    /// Says why it becomes none.
+    why_not: Option<String>,
+    /// Says more of what it becomes.
+    note: Option<&'a str>,
+    /// Says where its weights are published; null where none are.
+    published_at: Option<&'a str>,
+    /// Names timm's module that has it.
+    module: Option<&'a str>,
+    /// Names the class that it becomes, or that could hold it.
+    target: Option<&'a str>,
+    /// Says how much of it that class computes.
+    exactness: Option<&'static str>,
+    /// Names the labels that its number of classes goes with.
+    labels: Option<&'static str>,
+}
+
+impl<'a> ModelDocument<'a> {
+    fn new(row: &'a KnownModel) -> Self {
+        let [height, width] = row.image;
+        Self {
+            name: &row.name,
+            family: row.family,
+            parameters: row.parameters,
+            classes: row.classes,
+            image_size: image(row),
+            height,
+            width,
+            preprocessing: preprocessing(row),
+            mean: row.mean,
+            std: row.std,
+            interpolation: &row.interpolation,
+            crop_pct: row.crop_pct,
+            crop_mode: &row.crop_mode,
+            license: row.license.as_deref(),
+            becomes: row.becomes.class(),
+            why_not: row.becomes.why_not(),
+            note: row.note.as_deref(),
+            published_at: row.published_at.as_deref(),
+            module: row.module,
+            target: row.becomes.target(),
+            exactness: row.exactness.map(Exactness::name),
+            labels: LabelSet::by_class_count(row.classes).map(LabelSet::name),
+        }
+    }
 }

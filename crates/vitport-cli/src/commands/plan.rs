@@ -1,11 +1,14 @@
 //! Runs `vitport plan`: what convert would do, tensor by tensor, and how every fact came to be known.
 
-use serde_json::{Value, json};
+mod document;
+
 use vitport::model::Prepared;
 use vitport::pipeline::{mapping_of, plan};
 use vitport::plan::{Part, Target};
 use vitport_checkpoint::escape;
 
+use self::document::document;
+pub use self::document::{MappingDocument, PlanDocument};
 use crate::arguments::PlanArguments;
 use crate::failure::Failure;
 use crate::output::Printer;
@@ -28,7 +31,7 @@ pub fn run(arguments: PlanArguments, output: &Printer) -> Result<(), Failure> {
     if arguments.print_mapping {
         let mapping = mapping_of(source, &request)?;
         return match output.is_json() {
-            true => output.document(&json!({ "file": mapping.file(), "text": mapping.text() })),
+            true => output.document(&MappingDocument { file: mapping.file(), text: mapping.text() }),
             false => output.print(mapping.text().trim_end()),
         };
     }
@@ -136,62 +139,4 @@ fn sources_of(target: &Target) -> Vec<String> {
         Part::Identity { size } => format!("identity of {size}"),
     };
     target.parts.iter().map(describe).collect()
-}
-
-fn document(prepared: &Prepared) -> Value {
-    let tensors: Vec<Value> = prepared
-        .plan
-        .targets
-        .iter()
-        .map(|target| {
-            json!({
-                "target": target.name,
-                "dtype": target.dtype,
-                "shape": target.shape,
-                "operation": target.operation,
-                "sources": target.parts.iter().map(part_document).collect::<Vec<_>>(),
-            })
-        })
-        .collect();
-    let basis = prepared.model.basis();
-    json!({
-        "model": prepared.model.name,
-        "source": prepared.source.display_name(),
-        "root": prepared.source.checkpoint.root().path,
-        "prefix": prepared.model.state_dict.prefix(),
-        "dangerous_call": prepared.source.checkpoint.evidence().dangerous_call,
-        "mapping": prepared.model.mapping.file(),
-        "target": prepared.model.target_class(),
-        "targets": prepared.model.targets,
-        "facts": prepared.model.facts,
-        "facts_from_source": basis.from_source,
-        "facts_from_registry": basis.from_registry,
-        "assumptions": basis.assumptions,
-        "unread_arguments": prepared.model.unread_arguments,
-        "config": prepared.config(),
-        "preprocessor": prepared.model.processor,
-        "tensors": tensors,
-        "dropped": prepared.plan.dropped,
-        "bytes": prepared.plan.bytes(),
-        "reversible": prepared.plan.is_reversible(),
-    })
-}
-
-fn part_document(part: &Part) -> Value {
-    match part {
-        Part::Slice { tensor, first, elements } => {
-            json!({ "tensor": tensor.name, "first": first, "elements": elements })
-        }
-        Part::ScaledRows { tensor, factors } => {
-            json!({ "tensor": tensor.name, "rows_times": factors.name })
-        }
-        Part::ShiftedColumns { tensor, addends } => {
-            json!({ "tensor": tensor.name, "columns_plus": addends.name })
-        }
-        Part::Zeros { elements } => json!({ "zeros": elements }),
-        Part::Repeated { number: 1, elements } => json!({ "ones": elements }),
-        Part::Repeated { number, elements } => json!({ "repeated": number, "elements": elements }),
-        Part::WindowDistances { side } => json!({ "window_distances": side }),
-        Part::Identity { size } => json!({ "identity": size }),
-    }
 }

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use serde_json::json;
+use vitport::attestation::AttestationError;
 use vitport::facts::FactError;
 use vitport::folder::{FolderError, FolderErrorClass};
 #[cfg(feature = "hub")]
@@ -14,7 +14,7 @@ use vitport::source::SourceError;
 use vitport::verify::VerifyError;
 use vitport_checkpoint::{CheckpointError, CheckpointErrorClass, Reason};
 
-use super::{Failure, FailureKind, Open};
+use super::{Failure, FailureKind};
 
 impl From<CheckpointError> for Failure {
     fn from(error: CheckpointError) -> Self {
@@ -106,11 +106,9 @@ impl From<FactError> for Failure {
             FactError::UnknownName { .. } => {
                 Self::new(FailureKind::UnknownArchitecture, message).about_fact("architecture")
             }
-            FactError::Questions { open: questions, known } => Self {
-                open: Some(Box::new(Open { questions: questions.clone(), known: known.clone() })),
-                ..Self::new(FailureKind::Question, message)
-                    .with_document(json!({ "questions": questions, "facts": known }))
-            },
+            FactError::Questions { open, known } => {
+                Self::new(FailureKind::Question, message).with_questions(open, known)
+            }
             FactError::Contradiction(contradiction) => {
                 Self::new(FailureKind::Contradiction, message).about_fact(contradiction.about)
             }
@@ -166,7 +164,7 @@ impl From<ConvertError> for Failure {
             ConvertError::Unaccounted { file, problems } => {
                 Self::new(kind_of(&problems), format!("{message}{}", way_out(&problems)))
                     .in_file(file)
-                    .with_document(json!({ "problems": problems.list }))
+                    .with_problems(problems.list)
             }
             _ => Self::new(FailureKind::Bug, message),
         }
@@ -189,6 +187,18 @@ impl From<VerifyError> for Failure {
             VerifyError::ImageFile { path, .. } => Self::new(FailureKind::Unreadable, message).in_file(path),
             _ => Self::new(FailureKind::Refused, message),
         }
+    }
+}
+
+impl From<AttestationError> for Failure {
+    fn from(error: AttestationError) -> Self {
+        let message = error.to_string();
+        let (kind, path) = match error {
+            AttestationError::Unreadable { path, .. } => (FailureKind::Unreadable, path),
+            AttestationError::NotOne { path, .. } => (FailureKind::Refused, path),
+            _ => return Self::new(FailureKind::Bug, message),
+        };
+        Self::new(kind, message).in_file(path.display().to_string())
     }
 }
 

@@ -8,13 +8,17 @@ use std::io;
 use std::path::Path;
 
 use clap::ValueEnum;
+use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use vitport::facts::{Facts, Question};
+use vitport::mapping::Problem;
 use vitport_checkpoint::escape;
 
+use crate::document::Document;
+
 /// Says what kind of failure it is. Several kinds share an exit code.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ValueEnum, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum FailureKind {
     /// Stands for a mistake of vitport's.
@@ -45,6 +49,11 @@ pub enum FailureKind {
 }
 
 impl FailureKind {
+    /// Returns its name in documents, with spaces between the words.
+    pub fn name(self) -> String {
+        self.to_possible_value().map_or_else(String::new, |value| value.get_name().replace('-', " "))
+    }
+
     /// Returns what the process exits with.
     pub fn exit_code(self) -> u8 {
         match self {
@@ -59,17 +68,91 @@ impl FailureKind {
     }
 }
 
+/// Gives the exit codes and what they mean; a signal ends with 128 and its number.
+pub const EXIT_CODES: [(u8, &str); 8] = [
+    (0, "done"),
+    (1, "diff: something differs; elsewhere a bug in vitport"),
+    (2, "usage: an option is unknown, or its value makes no sense here"),
+    (3, "a file is missing, damaged, dangerous or not accepted"),
+    (4, "answer a question or change an option"),
+    (5, "the two networks, settings or files disagree"),
+    (6, "the disk, the network or the Hub failed"),
+    (7, "a known structure that no class of transformers holds"),
+];
+
+/// Returns the exit codes, as the help shows them.
+pub fn exit_codes_help() -> String {
+    let lines = EXIT_CODES.iter().map(|(code, meaning)| format!("  {code}  {meaning}"));
+    format!("Exit codes:\n{}", lines.collect::<Vec<_>>().join("\n"))
+}
+
 /// Holds what a failure is about, as far as that is known, and what was found before it.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, JsonSchema)]
 struct About {
+    /// Names the file; where the error is about what the source is, the source as it was given.
     #[serde(skip_serializing_if = "Option::is_none")]
     file: Option<String>,
+    /// Names the tensor.
     #[serde(skip_serializing_if = "Option::is_none")]
     tensor: Option<String>,
+    /// Names the fact.
     #[serde(skip_serializing_if = "Option::is_none")]
     fact: Option<String>,
+    /// Asks what is not known, for a `question`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    questions: Vec<Question>,
+    /// Lists what is known, for a `question`, each with `name`, `value` and `origin`; otherwise those of the document that there
+    /// is without an error.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Vec<Map<String, Value>>")]
+    facts: Option<Facts>,
+    /// Gives the whole command to run, for a `question`, with the names of values where a choice is left.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    command: Option<String>,
+    /// Lists everything that keeps a plan from being made.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    problems: Vec<Problem>,
+    /// Lists the lines of a batch's file that are not jobs.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    bad_lines: Vec<BadLine>,
+    /// Holds what was found before the error: the fields of the document that there is without one.
     #[serde(flatten)]
     found: Map<String, Value>,
+}
+
+/// Describes a line of a batch's file that is not a job.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct BadLine {
+    /// Gives the line in the jobs file, from 1.
+    pub line: usize,
+    /// Says what is wrong with it.
+    pub message: String,
+}
+
+/// Describes why a command failed: any of them.
+#[derive(Serialize, JsonSchema)]
+pub struct ErrorDocument<'a> {
+    /// Says what kind of error it is.
+    kind: FailureKind,
+    /// Says what is wrong, in which file or tensor, why, and what to do next, in one line.
+    message: &'a str,
+    #[serde(flatten)]
+    about: &'a About,
+    /// Repeats message and exit code, where scripts have always looked for them.
+    error: ErrorSummary<'a>,
+}
+
+impl Document for ErrorDocument<'_> {
+    const SCHEMA: &'static str = "vitport/error/2";
+}
+
+/// Repeats message and exit code of an error.
+#[derive(Serialize, JsonSchema)]
+struct ErrorSummary<'a> {
+    /// Says what is wrong.
+    message: &'a str,
+    /// Gives what the process exits with.
+    exit_code: u8,
 }
 
 /// Describes a failed command.
@@ -138,17 +221,38 @@ impl Failure {
         self
     }
 
-    /// Adds what was found before it.
-    pub fn with_document(mut self, document: Value) -> Self {
-        if let Value::Object(found) = document {
+    /// Adds the document of what was found before it.
+    pub fn with_document(mut self, document: &impl Serialize) -> Self {
+        if let Ok(Value::Object(mut found)) = serde_json::to_value(document) {
+            found.remove("schema");
             self.about.found = found;
         }
         self
     }
 
-    /// Adds a field of its own.
-    pub fn with_field(mut self, name: &str, value: impl Into<Value>) -> Self {
-        self.about.found.insert(name.to_owned(), value.into());
+    /// Adds what is not known, and what is.
+    pub fn with_questions(mut self, questions: Vec<Question>, known: Facts) -> Self {
+        self.about.questions.clone_from(&questions);
+        self.about.facts = Some(known.clone());
+        self.open = Some(Box::new(Open { questions, known }));
+        self
+    }
+
+    /// Adds the command that answers its questions.
+    pub fn with_command(mut self, command: String) -> Self {
+        self.about.command = Some(command);
+        self
+    }
+
+    /// Adds everything that keeps a plan from being made.
+    pub fn with_problems(mut self, problems: Vec<Problem>) -> Self {
+        self.about.problems = problems;
+        self
+    }
+
+    /// Adds the lines of a batch's file that are not jobs.
+    pub fn with_bad_lines(mut self, lines: Vec<BadLine>) -> Self {
+        self.about.bad_lines = lines;
         self
     }
 
@@ -157,22 +261,13 @@ impl Failure {
         Self { message: String::new(), ..self }
     }
 
-    /// Returns the document of `--json`: `kind`, `message` and what it is about, then what was found before. `error` repeats
-    /// message and exit code, where scripts have always looked for them.
-    pub fn document(&self) -> impl Serialize {
-        #[derive(Serialize)]
-        struct Document<'a> {
-            kind: FailureKind,
-            message: &'a str,
-            #[serde(flatten)]
-            about: &'a About,
-            error: Value,
-        }
-        Document {
+    /// Returns the document of `--json`: `kind`, `message` and what it is about, then what was found before.
+    pub fn document(&self) -> ErrorDocument<'_> {
+        ErrorDocument {
             kind: self.kind,
             message: &self.message,
             about: &self.about,
-            error: json!({ "message": self.message, "exit_code": self.kind.exit_code() }),
+            error: ErrorSummary { message: &self.message, exit_code: self.kind.exit_code() },
         }
     }
 }

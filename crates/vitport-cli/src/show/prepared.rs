@@ -24,8 +24,11 @@ pub fn root_line(prepared: &Prepared) -> String {
         "" => "the whole file".to_owned(),
         path => format!("`{}` in the file", escape(path)),
     };
+    let classifier = prepared.model.facts.get("classifier").map(|fact| fact.shown().to_string());
+    let is_taken =
+        |path: &str| classifier.as_deref().is_some_and(|layer| layer.split('.').next() == Some(path));
     // Tensors at the top of the file, next to its parts, are a part without a name.
-    let named = choice.alternatives.iter().filter(|root| !root.path.is_empty());
+    let named = choice.alternatives.iter().filter(|root| !root.path.is_empty() && !is_taken(&root.path));
     let others: Vec<String> = named.map(|root| escape(&root.path).to_string()).collect();
     let how = match (choice.how, others.is_empty()) {
         (ChosenBy::Caller, _) => " (--key)".to_owned(),
@@ -42,7 +45,15 @@ pub fn root_line(prepared: &Prepared) -> String {
         Some(network) => format!("; taken is {}: {}", network.shown(), network.known_from()),
         None => String::new(),
     };
-    format!("  from {}{container}: {place}{prefix}{how}{taken}", escape(&prepared.source.display_name()))
+    let source = escape(&prepared.source.display_name()).to_string();
+    in_width(format!("  from {source}{container}: {place}{prefix}{how}{taken}"), 7)
+}
+
+/// Returns a line broken to fit the terminal, if there is one, its first `indent` characters kept before it, further lines indented as far.
+pub fn in_width(line: String, indent: usize) -> String {
+    let (head, text) = line.split_at(indent.min(line.len()));
+    let (head, text) = (head.to_owned(), text.to_owned());
+    fitting(line, |width| wrap(&head, &text, indent, width))
 }
 
 /// Returns every fact, its value and its origin, in the width of the terminal.
@@ -133,12 +144,8 @@ pub fn unread_line(prepared: &Prepared, is_verbose: bool) -> Option<String> {
 /// Returns one line a dropped tensor.
 pub fn drop_lines(prepared: &Prepared) -> Vec<String> {
     let line = |dropped: &vitport::plan::Dropped| {
-        format!(
-            "  left out: {} ({}): {}",
-            escape(&dropped.name),
-            bytes(dropped.bytes),
-            escape(&dropped.reason)
-        )
+        let (name, size, reason) = (escape(&dropped.name), bytes(dropped.bytes), escape(&dropped.reason));
+        in_width(format!("  left out: {name} ({size}): {reason}"), INDENT)
     };
     let mut lines: Vec<String> = prepared.plan.dropped.iter().take(MOST_DROPPED).map(line).collect();
     if let Some(more) = prepared.plan.dropped.len().checked_sub(MOST_DROPPED).filter(|more| *more > 0) {

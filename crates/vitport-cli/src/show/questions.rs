@@ -27,8 +27,8 @@ pub fn lines(questions: &[Question], typed: &CommandLine, columns: usize) -> Str
 /// Returns the first line of the error.
 pub fn headline(questions: &[Question]) -> String {
     match questions {
-        [_] => "one fact is not known, and an option has to say it".to_owned(),
-        all => format!("{} facts are not known, and options have to say them", all.len()),
+        [_] => "one fact is not known; give the option that says it".to_owned(),
+        all => format!("{} facts are not known; give the options that say them", all.len()),
     }
 }
 

@@ -2,7 +2,7 @@
 //! what, how far it is apart, and how far apart it may be.
 
 use vitport::pipeline::of_the_way_back;
-use vitport::verify::{Comparison, Guess, Report, Verdict};
+use vitport::verify::{Comparison, Guess, Report, Verdict, shown_difference};
 use vitport_checkpoint::escape;
 
 use super::guess::{bar, name, percent};
@@ -74,7 +74,7 @@ fn parts(report: &Report) -> Vec<(&'static str, String)> {
         format!(
             "{} ({}×{}), the source by its own definition, the folder by transformers'",
             match image.name.as_str() {
-                "built-in picture" => "the built-in image",
+                "built-in image" => "the built-in image",
                 name => name,
             },
             image.width,
@@ -84,7 +84,7 @@ fn parts(report: &Report) -> Vec<(&'static str, String)> {
     parts.extend(class(report).map(|text| ("class", text)));
     parts.extend(outputs(report).map(|text| ("outputs", text)));
     if let (Verdict::Different, Some(place)) = (report.verdict, &report.starts_at) {
-        parts.push(("", format!("they part at {place}")));
+        parts.push(("", format!("they differ from {place} on")));
     }
     if let Some(deviation) = &report.known_deviation {
         for known in &deviation.each {
@@ -97,7 +97,7 @@ fn parts(report: &Report) -> Vec<(&'static str, String)> {
         parts.extend(effect(
             &deviation.measured,
             &deviation.without_it,
-            "that computed as on the folder's side",
+            "the source computing as the folder does",
         ));
     }
     if let Some(cast) = &report.cast {
@@ -125,6 +125,7 @@ fn parts(report: &Report) -> Vec<(&'static str, String)> {
     let without_effect = report.facts.iter().filter(|fact| !fact.agrees && !fact.counts).count();
     let rest = match without_effect {
         0 => String::new(),
+        1 => "; 1 more differs, without effect on what is computed".to_owned(),
         count => format!("; {count} more differ, without effect on what is computed"),
     };
     let processor = if report.has_processor() { ", image processor" } else { "" };
@@ -178,8 +179,10 @@ fn outputs(report: &Report) -> Option<String> {
         }
     } else {
         format!(
-            "at {places}{apart}: max difference {relative:.1e} of the numbers' size, at {}; expected from rounding {:.1e}",
-            place.place, place.tolerance
+            "{places}{apart}: max difference {}, relative to the numbers' size, at {}; expected from rounding {}",
+            shown_difference(relative),
+            place.place,
+            shown_difference(place.tolerance)
         )
     })
 }
@@ -192,13 +195,14 @@ fn effect(measured: &[Comparison], without: &[Comparison], how: &str) -> Option<
     }
     let left = match without.difference.largest {
         0.0 => "they are identical".to_owned(),
-        largest => format!("they differ by {largest:.1e}"),
+        largest => format!("they differ by {}", shown_difference(largest)),
     };
     let (place, moved, size) = (&measured.place, measured.difference.largest, measured.difference.size);
     Some((
         "",
         format!(
-            "On this image it moves the {place} by up to {moved:.4}; they are {size:.2} in size (root mean square). With {how}, {left}."
+            "On this image it changes the {place} by up to {}, where their size (root mean square) is {size:.2}. With {how}, {left}.",
+            shown_difference(moved)
         ),
     ))
 }
@@ -214,7 +218,8 @@ fn pixels(report: &Report) -> Option<String> {
     let apart = match rounded.len() {
         0 => String::new(),
         some => format!(
-            " (with the source's crop rounded down as the folder's on {some} of them; as they are, these differ by up to {raw:.4})"
+            " (with the source's crop rounded down as the folder's on {some} of them; as they are, these differ by up to {})",
+            shown_difference(raw)
         ),
     };
     Some(match largest.difference.relative {
@@ -222,8 +227,10 @@ fn pixels(report: &Report) -> Option<String> {
             "identical on {count} images, prepared by the source's transform and by the folder's processor{apart}"
         ),
         relative if relative.is_finite() => format!(
-            "on {count} images, prepared by the source's transform and by the folder's processor{apart}, they differ by up to {:.1e}, relative to their size by {relative:.1e}; expected from rounding {:.1e}",
-            largest.difference.largest, largest.tolerance
+            "on {count} images, prepared by the source's transform and by the folder's processor{apart}: max difference {}, relative to their size {}; expected from rounding {}",
+            shown_difference(largest.difference.largest),
+            shown_difference(relative),
+            shown_difference(largest.tolerance)
         ),
         _ if largest.difference.not_finite.is_some() => {
             format!("not comparable, some are not finite ({})", largest.place)

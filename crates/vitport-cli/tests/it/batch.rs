@@ -161,3 +161,93 @@ fn a_killed_run_is_taken_up_again() {
     expected.sort();
     assert_eq!(names(folder.path()), expected);
 }
+
+#[test]
+fn jobs_share_defaults_and_the_command_line_forces_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut own = vit("b");
+    own["dtype"] = json!("f32");
+    write(folder.path(), &[json!({ "defaults": { "dtype": "bf16", "no_card": true } }), vit("a"), own]);
+    let dtypes = || {
+        ["a", "b"].map(|out| {
+            let config = fs::read(folder.path().join(out).join("config.json")).unwrap();
+            serde_json::from_slice::<Value>(&config).unwrap()["torch_dtype"].clone()
+        })
+    };
+    assert_eq!(batch(folder.path(), &[]).0, Some(0));
+    assert_eq!(dtypes(), ["bfloat16", "float32"]);
+    assert!(!names(&folder.path().join("a")).contains(&"README.md".to_owned()));
+    assert_eq!(batch(folder.path(), &["--default", "dtype=f16"]).0, Some(2), "the folders are there");
+    assert_eq!(batch(folder.path(), &["--default", "dtype=f16", "--force"]).0, Some(0));
+    assert_eq!(dtypes(), ["float16", "float32"]);
+    // Another default is another job, the same one is up to date.
+    let (_, document, _) = batch(folder.path(), &["--default", "dtype=f16", "--resume"]);
+    assert_eq!(document["skipped"], 2);
+    let (code, _, stderr) = batch(folder.path(), &["--default", "colour=red"]);
+    assert!(code == Some(2) && stderr.contains("`colour`"), "{stderr}");
+}
+
+#[test]
+fn the_log_has_the_time_and_ends_with_a_table() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), &[vit("a"), json!({ "source": "absent.pth", "out": "b" })]);
+    let run = |options: &[&str]| {
+        command(folder.path(), options).env("SOURCE_DATE_EPOCH", "1700000000").output().unwrap()
+    };
+    let time = "2023-11-14T22:13:20Z";
+    let first = run(&[]);
+    let (stdout, stderr) =
+        (String::from_utf8(first.stdout).unwrap(), String::from_utf8(first.stderr).unwrap());
+    assert!(stdout.starts_with(&format!("{time}  done  ")), "{stdout}");
+    assert!(stderr.starts_with(&format!("error: {time}  line 2: absent.pth")), "{stderr}");
+    assert_eq!(stderr.matches("no such file").count(), 1, "a reason is said once: {stderr}");
+    for row in ["done: not verified", "failed: unreadable (exit 3)"] {
+        assert!(stdout.contains(row), "{row}: {stdout}");
+    }
+    assert!(stdout.ends_with("2 jobs: 1 done, 0 skipped (up to date), 1 failed\n"), "{stdout}");
+    let again = String::from_utf8(run(&["--resume"]).stdout).unwrap();
+    assert!(again.starts_with(&format!("{time}  skipped (up to date)  ")), "{again}");
+
+    let json = run(&["--resume", "--log-format", "json"]);
+    let lines = String::from_utf8(json.stderr).unwrap();
+    let lines = lines.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let events: Vec<(Value, Value, Value)> =
+        lines.map(|line| (line["event"].clone(), line["line"].clone(), line["status"].clone())).collect();
+    let null = Value::Null;
+    let expected = [
+        (json!("start"), json!(1), null.clone()),
+        (json!("end"), json!(1), json!("skipped")),
+        (json!("start"), json!(2), null),
+        (json!("end"), json!(2), json!("failed")),
+    ];
+    assert_eq!(events, expected);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_signal_ends_the_jobs_that_run_and_leaves_nothing_hidden() {
+    let folder = tempfile::tempdir().unwrap();
+    let outs: Vec<String> = (0..24).map(|index| format!("m{index}")).collect();
+    write(folder.path(), &outs.iter().map(|out| cvt(out)).collect::<Vec<_>>());
+    let mut ended = 0;
+    for (signal, number) in [("INT", 2), ("TERM", 15), ("INT", 2), ("TERM", 15)] {
+        let mut run = Command::new("env");
+        run.args([
+            "--default-signal=INT,TERM",
+            env!("CARGO_BIN_EXE_vitport"),
+            "batch",
+            "jobs.jsonl",
+            "--resume",
+        ]);
+        let run = run.args(["--jobs", "2", "-q"]).current_dir(folder.path()).spawn().unwrap();
+        std::thread::sleep(Duration::from_millis(150));
+        assert!(Command::new("kill").args(["-s", signal, &run.id().to_string()]).status().unwrap().success());
+        let status = run.wait_with_output().unwrap().status;
+        ended += usize::from(status.code() == Some(128 + number));
+        let hidden: Vec<_> = names(folder.path()).into_iter().filter(|name| name.starts_with('.')).collect();
+        assert!(hidden.is_empty(), "{signal}: {hidden:?}");
+    }
+    assert!(ended > 0, "no run was ended at work");
+    let (code, document, stderr) = batch(folder.path(), &["--resume"]);
+    assert_eq!((code, &document["failed"]), (Some(0), &json!(0)), "{stderr}");
+}

@@ -81,7 +81,13 @@ fn a_folder_that_was_tampered_with_is_another_model() {
     std::fs::write(&config, text.replace("1e-06", "1e-12")).unwrap();
     let output = vitport(&["verify", source.to_str().unwrap(), "out"], folder.path());
     assert_eq!(output.status.code(), Some(5));
-    assert!(String::from_utf8_lossy(&output.stderr).contains("layer_norm_eps"));
+    assert!(
+        String::from_utf8_lossy(&output.stdout)
+            .contains("layer_norm_eps: 1e-6 by the source, 1e-12 by the folder")
+    );
+    assert!(String::from_utf8_lossy(&output.stderr).contains("for the reasons above"));
+    let quiet = vitport(&["verify", source.to_str().unwrap(), "out", "-q"], folder.path());
+    assert!(String::from_utf8_lossy(&quiet.stderr).contains("layer_norm_eps"));
 }
 
 #[test]
@@ -256,7 +262,11 @@ fn an_error_is_a_document_with_its_kind() {
         assert_eq!(output.status.code(), Some(code), "{arguments:?}: {stderr}");
         assert_eq!(stderr.lines().count(), 1, "{arguments:?}: {stderr}");
         let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-        assert_eq!((&document["schema"], &document["kind"]), (&1.into(), &kind.into()), "{arguments:?}");
+        assert_eq!(
+            (&document["schema"], &document["kind"]),
+            (&"vitport/error/2".into(), &kind.into()),
+            "{arguments:?}"
+        );
         assert_eq!(document["error"]["exit_code"], code, "{arguments:?}");
         assert!(stderr.contains(document["message"].as_str().unwrap()), "{arguments:?}: {stderr}");
         if !field.is_empty() {
@@ -321,7 +331,11 @@ fn diff_exits_with_1_where_something_differs() {
     let output = diff(&vit, &cvt, "--json");
     assert_eq!(output.status.code(), Some(1));
     let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert!(output.stderr.is_empty() && document["differences"].is_array() && document["schema"] == 1);
+    assert!(
+        output.stderr.is_empty()
+            && document["differences"].is_array()
+            && document["schema"] == "vitport/diff/2"
+    );
 }
 
 #[test]
@@ -331,7 +345,7 @@ fn inspect_names_every_tensor_of_a_training_run() {
     let output = vitport(&["inspect", file.to_str().unwrap(), "--json", "--hash"], folder.path());
     let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     let rows = document["tensors"].as_array().unwrap();
-    assert_eq!((rows.len(), &document["schema"]), (221, &1.into()));
+    assert_eq!((rows.len(), &document["schema"]), (221, &"vitport/inspect/2".into()));
     let row = rows.iter().find(|row| row["name"] == "head.weight").unwrap();
     assert_eq!((&row["dtype"], &row["shape"]), (&"F32".into(), &serde_json::json!([10, 64])));
     assert_eq!(row["sha256"].as_str().unwrap().len(), 64);
@@ -342,7 +356,8 @@ fn the_list_of_models_can_be_filtered_sorted_and_fits_a_terminal() {
     let folder = tempfile::tempdir().unwrap();
     let rows = |arguments: &[&str]| -> Vec<serde_json::Value> {
         let output = vitport(&[&["models", "--json"], arguments].concat(), folder.path());
-        serde_json::from_slice(&output.stdout).unwrap()
+        let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        document["models"].as_array().unwrap().clone()
     };
     let all = rows(&[]);
     assert_eq!(all.len(), 2052 + 7 + 115);

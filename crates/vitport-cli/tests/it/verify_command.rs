@@ -63,7 +63,7 @@ fn verify_gives_one_document_that_holds_report_and_error() {
     for key in ["source_forward_ms", "target_forward_ms", "total_ms"] {
         assert!(report["timings"][key].as_f64().unwrap() > 0.0, "{key}");
     }
-    for key in ["layers", "facts", "accounts", "weights", "pixels", "source_top5"] {
+    for key in ["layers", "facts", "tensor_counts", "weights", "pixels", "source_top5"] {
         assert!(!report[key].is_null(), "{key}");
     }
     let written: Value =

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 atexit.register(_vitport.leave_nothing_behind)
 
-OTHER_DOCUMENT = {"plan": ("print_mapping",), "inspect": ("summary",)}
+OTHER_DOCUMENT = {"plan": ("print_mapping",), "inspect": ("summary",), "verify": ("attestation",)}
 """Options that make a command print something other than its document, which a function does not take."""
 
 
@@ -99,19 +99,20 @@ def classify(
     many = list(images) if isinstance(images, (list, tuple)) else [images]
     if not many:
         return []
-    results, _ = _run("classify", [folder, *many], {**options, "top_k": top_k}, progress)
+    document, _ = _run("classify", [folder, *many], {**options, "top_k": top_k}, progress)
+    results = document["images"]
     for result in results:
         if "error" in result:
             error = {"message": result["error"], "exit_code": dict(_vitport.kinds())[result["kind"]]}
-            document = {"kind": result["kind"], "message": result["error"], "file": result["image"], "error": error}
-            raise CLASSES.get(result["kind"], Error)(document)
+            failed = {"kind": result["kind"], "message": result["error"], "file": result["image"], "error": error}
+            raise CLASSES.get(result["kind"], Error)(failed)
     return [Classification(result) for result in results]
 
 
 def models(pattern: Optional[str] = None, *, progress: Listener = None, **options: Unpack[ModelsOptions]) -> list[Model]:
     """Lists every known architecture and tag whose name holds ``pattern`` (``*`` and ``?`` are wildcards), and what each becomes."""
-    documents, _ = _run("models", [] if pattern is None else [pattern], options, progress)
-    return [Model(document) for document in documents]
+    document, _ = _run("models", [] if pattern is None else [pattern], options, progress)
+    return [Model(row) for row in document["models"]]
 
 
 def _run(command: str, arguments: list[Any], options: Any, progress: Listener) -> tuple[Any, Optional[str]]:

@@ -99,6 +99,8 @@ class ComparisonOptions(TypedDict, total=False):
     """Known deviations that ``strict`` accepts all the same."""
     report: Path
     """File to write a report to: one page for ``.html``, otherwise JSON."""
+    attest: Path
+    """File to write an in-toto statement of the folder to."""
 
 
 class PlanOptions(FactOptions, HubOptions, total=False):

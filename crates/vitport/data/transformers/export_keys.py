@@ -38,6 +38,7 @@ FAMILIES = {
     "dinov2_with_registers": ("dinov2_with_registers", "Dinov2WithRegistersConfig"),
     "deit": ("deit", "DeiTConfig"),
     "dinov3_vit": ("dinov3_vit", "DINOv3ViTConfig"),
+    "dinov3_convnext": ("dinov3_convnext", "DINOv3ConvNextConfig"),
     "convnextv2": ("convnextv2", "ConvNextV2Config"),
     "resnet": ("resnet", "ResNetConfig"),
     "regnet": ("regnet", "RegNetConfig"),

@@ -79,6 +79,9 @@ pub(super) fn laid(
         let mut bytes = vec![0; usize::try_from(tensor.bytes()).unwrap_or(usize::MAX)];
         adapter.checkpoint.read(tensor, 0, &mut bytes).map_err(SourceError::from)?;
         let own = own_name(tensor);
+        if is_said_twice(own, tensors) {
+            continue;
+        }
         let mut added = |name: &str| {
             let added = checkpoint.add(name.into(), tensor.dtype, &tensor.shape, &bytes);
             added.map(Arc::new).map_err(SourceError::from)
@@ -120,6 +123,17 @@ fn in_place_of(name: String, tensor: &Tensor) -> Dropped {
 /// Returns a tensor's name in the module that was trained.
 fn own_name(tensor: &Tensor) -> &str {
     tensor.name.strip_prefix(WRAPPED).unwrap_or(&tensor.name)
+}
+
+/// Returns whether a tensor of a layer that was trained as a whole stands in the adapter under the layer's own name too: with
+/// `bias="all"` peft writes the biases of such a layer, and those that it had before, once more under its wrapper's names.
+fn is_said_twice(own: &str, tensors: &[Arc<Tensor>]) -> bool {
+    [".modules_to_save.", ".original_module."].into_iter().filter_map(|part| own.split_once(part)).any(
+        |(layer, parameter)| {
+            let name = format!("{layer}.{parameter}");
+            tensors.iter().any(|tensor| own_name(tensor) == name)
+        },
+    )
 }
 
 /// Returns what stands before the network's names in the adapter: the shortest beginning behind which every layer of it has a weight.

@@ -41,7 +41,7 @@ pub(super) fn front_matter(card: &Card<'_>) -> String {
 }
 
 /// Returns the datasets that the source's card names, else those of the published model that the source is a copy of.
-fn datasets(card: &Card<'_>) -> Vec<String> {
+pub(super) fn datasets(card: &Card<'_>) -> Vec<String> {
     let source = &card.prepared.source;
     let stated = source.card.as_ref().map(|card| card.datasets.clone()).unwrap_or_default();
     match &card.prepared.model.published {

@@ -1,5 +1,5 @@
-//! The model card of a converted folder: README.md, with what the Hub asks for at its head and, below, what the model is,
-//! how it is used, where it came from and how far it was seen to be the same.
+//! The model card of a converted folder: README.md, with what the Hub asks for at its head and, below, what the model is, how it is
+//! used, how far it was seen to be the same, and, folded, the evidence for that.
 //!
 //! A card says nothing that the conversion does not know: a licence that nobody stated is left out, and so is a comparison
 //! that was not made. Names, labels and reasons come from files of strangers; `metadata` quotes them for YAML and
@@ -7,8 +7,11 @@
 //! machine that made it, so the same conversion gives the same card.
 
 mod body;
+mod evidence;
 mod markdown;
 mod metadata;
+mod numbers;
+mod usage;
 
 pub use crate::front_matter::CARD as FILE_NAME;
 

@@ -60,7 +60,7 @@ impl Serialize for Kind {
 }
 
 /// Describes a tensor of one side.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct Form {
     /// Gives its dtype.
     pub dtype: Dtype,
@@ -86,12 +86,13 @@ impl Form {
 }
 
 /// Says what comparing one tensor showed.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct TensorRow {
     /// Gives the name by which it is compared.
     pub name: String,
     /// Says how it differs.
     #[serde(rename = "difference")]
+    #[schemars(with = "String")]
     pub kind: Kind,
     /// Describes it in A, if it is there.
     pub a: Option<Form>,

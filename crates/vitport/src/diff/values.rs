@@ -10,7 +10,7 @@ use crate::plan::Target;
 const BLOCK: u64 = 32 << 10;
 
 /// Says how far apart the values of two tensors are. Sums are taken in float64, over the numbers that are finite on both sides.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct ValueDifference {
     /// Counts the elements.
     pub elements: u64,

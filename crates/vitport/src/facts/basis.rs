@@ -1,6 +1,7 @@
 //! What a verdict rests on. Both networks are built from the same facts, so a fact that is wrong makes two networks that are
 //! wrong alike, and no comparison of them shows it. So every fact that the source does not say is named.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::fact::{Fact, Facts, Origin};
@@ -12,7 +13,7 @@ const ARCHITECTURE: &str = "architecture";
 const LICENSE: &str = "license";
 
 /// Says how much of what is known of a model the source says itself.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Basis {
     /// Counts the facts that the weights and the source's own files say.
     #[serde(rename = "facts_from_source")]
@@ -25,7 +26,7 @@ pub struct Basis {
 }
 
 /// Describes a fact that the source does not say.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Assumption {
     /// Names it: `num_heads`.
     pub fact: &'static str,
@@ -40,7 +41,7 @@ pub struct Assumption {
 }
 
 /// Describes a fact that follows from an assumption.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Following {
     /// Names it.
     pub fact: &'static str,
@@ -49,7 +50,7 @@ pub struct Following {
 }
 
 /// Describes what a source says and an option overrides.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Overridden {
     /// Gives the value as people read it.
     pub value: String,

@@ -1,9 +1,10 @@
 //! What is known of a model, and how it came to be known. A conversion that cannot say where a number came from has guessed
 //! it.
 
+use std::borrow::Cow;
 use std::fmt;
 
-use serde::ser::SerializeStruct;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
@@ -217,24 +218,57 @@ fn scalar(value: &Value) -> String {
     }
 }
 
+/// Describes a fact, as documents have it.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Fact")]
+struct FactDocument {
+    /// Names what it is about: an argument of the source's definition such as `num_heads`, or `mean`, `labels`, `license` ….
+    name: &'static str,
+    /// Gives its value as people read it: `3,6,8`.
+    value: String,
+    /// Says where it came from.
+    origin: String,
+    /// Gives what the source itself says, where an option overrides it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    overridden: Option<Box<FactDocument>>,
+}
+
+impl FactDocument {
+    fn new(fact: &Fact) -> Self {
+        let stated = |known: &Sourced<Value>| Self {
+            name: fact.name,
+            value: fact.show(&known.value),
+            origin: known.origin.to_string(),
+            overridden: None,
+        };
+        Self {
+            name: fact.name,
+            value: fact.shown(),
+            origin: fact.origin.to_string(),
+            overridden: fact.overrides.as_ref().map(|known| Box::new(stated(known))),
+        }
+    }
+}
+
 impl Serialize for Fact {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let fields = if self.overrides.is_some() { 4 } else { 3 };
-        let mut fact = serializer.serialize_struct("Fact", fields)?;
-        fact.serialize_field("name", self.name)?;
-        fact.serialize_field("value", &self.shown())?;
-        fact.serialize_field("origin", &self.origin)?;
-        if let Some(known) = &self.overrides {
-            let stated = Fact::new(self.name, known.value.clone(), known.origin.clone());
-            fact.serialize_field("overridden", &stated)?;
-        }
-        fact.end()
+        FactDocument::new(self).serialize(serializer)
+    }
+}
+
+impl JsonSchema for Fact {
+    fn schema_name() -> Cow<'static, str> {
+        FactDocument::schema_name()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        FactDocument::json_schema(generator)
     }
 }
 
 /// Holds facts, in the order in which they were found, each name once; and what holds where nothing was found, which is not
 /// listed.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
 #[serde(transparent)]
 pub struct Facts {
     found: Vec<Fact>,

@@ -1,9 +1,10 @@
 //! What is asked of the person who runs the command: a fact that several answers fit, what these are, and the option that says
 //! which.
 
+use std::borrow::Cow;
 use std::fmt;
 
-use serde::ser::SerializeStruct;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Serialize, Serializer};
 
 /// Describes a fact that several answers fit, and nothing tells them apart.
@@ -107,18 +108,45 @@ impl Serialize for Question {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let of_all = |part: fn(&Candidate) -> &str| self.candidates.iter().map(part).collect::<Vec<_>>();
         let notes = of_all(|candidate| &candidate.note);
-        let has_notes = notes.iter().any(|note| !note.is_empty());
-        let mut question = serializer.serialize_struct("Question", 6)?;
-        question.serialize_field("fact", self.fact)?;
-        question.serialize_field("what", &self.what)?;
-        question.serialize_field("candidates", &of_all(|candidate| &candidate.value))?;
-        if has_notes {
-            question.serialize_field("notes", &notes)?;
-        }
-        question.serialize_field("option", self.option)?;
-        question.serialize_field("answer", &self.answer())?;
-        question.end()
+        let document = QuestionDocument {
+            fact: self.fact,
+            what: &self.what,
+            candidates: of_all(|candidate| &candidate.value),
+            notes: notes.iter().any(|note| !note.is_empty()).then_some(notes),
+            option: self.option,
+            answer: self.answer(),
+        };
+        document.serialize(serializer)
     }
+}
+
+impl JsonSchema for Question {
+    fn schema_name() -> Cow<'static, str> {
+        QuestionDocument::schema_name()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        QuestionDocument::json_schema(generator)
+    }
+}
+
+/// Describes a question, as documents have it.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Question")]
+struct QuestionDocument<'a> {
+    /// Names the fact that is not known.
+    fact: &'a str,
+    /// Says what is not known, and why.
+    what: &'a str,
+    /// Lists values that the option takes, the most likely first.
+    candidates: Vec<&'a str>,
+    /// Says more of each candidate, in their order, where there is more to say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    notes: Option<Vec<&'a str>>,
+    /// Names the option that answers it; empty where only others do.
+    option: &'a str,
+    /// Says in words what answers it.
+    answer: String,
 }
 
 #[cfg(test)]

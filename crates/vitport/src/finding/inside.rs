@@ -11,13 +11,32 @@ use crate::facts::{Fact, FactError, Origin};
 use crate::plan::Dropped;
 use crate::state_dict::StateDict;
 
-/// Describes the classifier of a definition.
+/// Describes where a definition, or a layout of it, has its classifier.
 #[derive(Debug, Clone, Copy)]
 pub struct Head {
-    /// Names its linear layer: `head`.
-    pub name: &'static str,
-    /// Names tensors that have as many elements as the layer has inputs, one of which is there.
-    pub widths: &'static [&'static str],
+    /// Names its linear layer: `head.fc`.
+    name: &'static str,
+    /// Names a tensor that has as many elements as the layer has inputs.
+    width: &'static str,
+    /// Names a tensor that other layouts with that one do not have.
+    shown_by: &'static str,
+}
+
+impl Head {
+    /// Describes a linear layer with as many inputs as the tensor `width` has elements.
+    pub const fn new(name: &'static str, width: &'static str) -> Self {
+        Self { name, width, shown_by: width }
+    }
+
+    /// Describes the layer of networks that have a tensor of this name, too.
+    pub const fn shown_by(self, shown_by: &'static str) -> Self {
+        Self { shown_by, ..self }
+    }
+
+    /// Returns whether a network has its classifier there.
+    fn is_of(&self, state_dict: &StateDict) -> bool {
+        state_dict.has(self.width) && state_dict.has(self.shown_by)
+    }
 }
 
 /// Lists beginnings of the names of MAE's decoder.
@@ -27,17 +46,18 @@ const DECODER: [&str; 5] =
 /// Lists names of heads that networks are trained with and that are not a classifier if they normalise batches.
 pub(super) const HEADS: [&str; 6] = ["head", "fc", "projector", "projection", "projection_head", "proj_head"];
 
-/// Takes what is not part of the network out of its state dict, and gives the classifier its own name. `head` is the
-/// definition's; `without_head` says that it is not wanted.
+/// Takes what is not part of the network out of its state dict, and gives the classifier its own name. `heads` are the
+/// definition's, of which the first that fits counts; `without_head` says that it is not wanted.
 ///
 /// # Errors
 /// Returns [`FactError::NoTarget`] for a head of several layers that is wanted.
 pub fn sort_out(
     network: FoundNetwork,
-    head: Option<Head>,
+    heads: &[Head],
     without_head: bool,
 ) -> Result<(FoundNetwork, Option<Fact>), FactError> {
     let FoundNetwork { state_dict, outside, mut dropped, choice } = network;
+    let head = heads.iter().find(|head| head.is_of(&state_dict));
     let mut kept: Vec<Entry> = Vec::new();
     let pretraining = heads_of_pretraining(&state_dict);
     // Without its outer layers a part of a decoder is something else.
@@ -103,7 +123,7 @@ fn heads_of_pretraining(state_dict: &StateDict) -> Vec<&str> {
 fn unpack_list(
     kept: &mut Vec<Entry>,
     dropped: &mut Vec<Dropped>,
-    head: Head,
+    head: &Head,
     without_head: bool,
 ) -> Result<(), FactError> {
     let place = |name: &str| -> Option<(String, String)> {
@@ -156,10 +176,10 @@ fn from_outside(
     kept: &mut Vec<Entry>,
     dropped: &mut Vec<Dropped>,
     tensors: &[Arc<Tensor>],
-    head: Head,
+    head: &Head,
 ) -> Option<Fact> {
-    let (_, width) = kept.iter().find(|(name, _)| head.widths.contains(&&**name))?;
-    let width = *width.shape.first()?;
+    let (_, width) = kept.iter().find(|(name, _)| **name == *head.width)?;
+    let width = width.elements();
     let of_part = |part: &Dropped| -> Vec<&Arc<Tensor>> {
         let path = part.name.strip_suffix('*').unwrap_or(&part.name);
         tensors.iter().filter(|tensor| tensor.name.starts_with(path)).collect()

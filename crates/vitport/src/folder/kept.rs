@@ -20,8 +20,8 @@ const FILES: [&str; 6] = [CARD, ".gitattributes", ".gitignore", "LICENSE", "LICE
 /// Lists the folders that are kept: a clone's, and what `hf download --local-dir` leaves. A worktree's `.git` is a file.
 const FOLDERS: [&str; 2] = [".git", ".cache"];
 
-/// Says whether an entry of that name is the user's. A link is not, for it could lead anywhere.
-pub(super) fn is_kept(name: &OsStr, kind: fs::FileType) -> bool {
+/// Says whether an entry of a folder is the user's and no part of the model. A link is not, for it could lead anywhere.
+pub fn is_kept(name: &OsStr, kind: fs::FileType) -> bool {
     (kind.is_file() && (FILES.iter().any(|file| name == *file) || name == ".git"))
         || (kind.is_dir() && FOLDERS.iter().any(|folder| name == *folder))
 }

@@ -26,3 +26,4 @@ mod written;
 pub(crate) use cast::to_f64;
 pub use contents::TargetContents;
 pub use error::{FolderError, FolderErrorClass, Result};
+pub use kept::is_kept;

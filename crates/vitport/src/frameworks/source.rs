@@ -33,9 +33,9 @@ pub trait SourceDefinition: Definition {
     /// Returns beginnings of names that every network of this definition has: of each group at least one.
     fn anchors(&self) -> &'static [&'static [&'static str]];
 
-    /// Returns the linear layer that is its classifier.
-    fn head(&self) -> Option<Head> {
-        None
+    /// Returns where its classifier is, and where each of its layouts has it.
+    fn heads(&self) -> &'static [Head] {
+        &[]
     }
 
     /// Returns the facts that a registry has of published weights; none of networks that are not this definition's.

@@ -4,13 +4,14 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use vitport_checkpoint::escape;
 
 use super::nearest::group_of;
 
 /// Gives one reason why a plan cannot be made.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case", tag = "kind")]
 #[non_exhaustive]
 pub enum Problem {
@@ -70,7 +71,7 @@ pub enum Problem {
 }
 
 /// Lists all reasons at once; displays as one line.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Problems {
     /// Holds at least one.
     pub list: Vec<Problem>,

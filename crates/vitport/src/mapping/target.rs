@@ -1,13 +1,14 @@
 //! `level`, `since` and `outside`: how much of the source's forward pass a mapping's target computes, and in which versions of
 //! transformers.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::language::Mapping;
 use crate::facts::Facts;
 
 /// Says how much of the source's forward pass the target computes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
     /// Means all of it.
@@ -27,7 +28,7 @@ impl Level {
 }
 
 /// Describes what of the source's forward pass is not in the target.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Outside {
     /// Says what it is: `the mean over patches`.
@@ -55,7 +56,7 @@ pub(super) enum LevelKey {
 }
 
 /// Describes a class that a source can become.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct TargetClass {
     /// Names the class, as in `architectures`.
     pub class: String,
@@ -92,9 +93,15 @@ impl Mapping {
         }
     }
 
-    /// Returns what of such a source is not in the target.
-    pub fn outside(&self, facts: &Facts) -> Option<&Outside> {
-        self.outside.as_ref().filter(|_| self.level(facts) == Level::Features)
+    /// Returns what of such a source is not in the target, with numbers of facts in their places in the Python.
+    pub fn outside(&self, facts: &Facts) -> Option<Outside> {
+        let mut outside = self.outside.clone().filter(|_| self.level(facts) == Level::Features)?;
+        for fact in facts.iter() {
+            if let Some(number) = fact.value.as_u64() {
+                outside.code = outside.code.replace(&format!("{{{}}}", fact.name), &number.to_string());
+            }
+        }
+        Some(outside)
     }
 
     /// Returns the class that such a source becomes, as far as the facts say it.
@@ -117,7 +124,7 @@ impl Mapping {
             class: self.class(facts)?,
             level: self.level(facts),
             since: self.since,
-            outside: self.outside(facts).cloned(),
+            outside: self.outside(facts),
             mapping: self.file.clone(),
         })
     }

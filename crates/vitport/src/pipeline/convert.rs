@@ -8,7 +8,7 @@ use super::write::{WriteOptions, Written, write};
 use crate::card::{self, Card};
 use crate::folder::publish::Staging;
 use crate::model::Prepared;
-use crate::verify::{Hashing, Report, TestImage, VerifyError, compare, warnings};
+use crate::verify::{Hashing, Report, Run, TestImage, VerifyError, VerifyStep, compare, warnings};
 
 /// Says what is asked of a conversion.
 #[derive(Debug, Clone, Copy)]
@@ -25,6 +25,8 @@ pub struct ConvertRequest<'a> {
     pub keep_anyway: bool,
     /// Says whether a model card is added.
     pub card: bool,
+    /// Says when and how the report is made.
+    pub run: Option<&'a Run>,
 }
 
 /// Says what happens on the way.
@@ -33,8 +35,8 @@ pub struct ConvertRequest<'a> {
 pub enum Event {
     /// Tells that so many bytes of tensors were written since the last such event; from several threads.
     Written(u64),
-    /// Tells that all is written, and both networks are about to run.
-    Verifying,
+    /// Tells that all is written, and what verification is doing.
+    Verifying(VerifyStep),
     /// Tells that both networks have run.
     Verified,
 }
@@ -113,10 +115,11 @@ pub fn convert<E: From<ConvertError> + From<VerifyError>>(
     let report = match request.image.zip(hashing) {
         None => None,
         Some((image, hashing)) => {
-            (hooks.event)(Event::Verifying);
-            let report = compare(&prepared, written.staging.path(), image, hashing);
+            let report = compare(&prepared, written.staging.path(), image, hashing, &|step| {
+                (hooks.event)(Event::Verifying(step));
+            });
             (hooks.event)(Event::Verified);
-            Some(Report { folder: out.display().to_string(), ..report? })
+            Some(Report { folder: out.display().to_string(), run: request.run.cloned(), ..report? })
         }
     };
     let warnings = match &report {

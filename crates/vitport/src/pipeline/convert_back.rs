@@ -22,7 +22,7 @@ use crate::mapping::Deviation;
 use crate::model::Model;
 use crate::options::FactOptions;
 use crate::source::Source;
-use crate::verify::{Report, TestImage, VerifyError};
+use crate::verify::{Report, Run, TestImage, VerifyError};
 
 /// Names the deviation of a network whose epsilon timm's `config.json` cannot say.
 pub const TIMM_EPS: &str = "timm-eps";
@@ -42,6 +42,8 @@ pub struct ConvertBackRequest<'a> {
     pub acceptance: Acceptance<'a>,
     /// Says whether the folder is published even if its verdict is not accepted.
     pub keep_anyway: bool,
+    /// Says when and how the report is made.
+    pub run: Option<&'a Run>,
 }
 
 /// Says what the way back came to.
@@ -75,7 +77,9 @@ pub fn convert_back<E: From<ConvertError> + From<VerifyError>>(
     let (staging, files) = write(&prepared, request, progress)?;
     let report = match request.image {
         None => None,
-        Some(image) => Some(compare::<E>(&prepared, &staging, image)?),
+        Some(image) => {
+            Some(Report { run: request.run.cloned(), ..compare::<E>(&prepared, &staging, image)? })
+        }
     };
     let framework = prepared.definition.maker();
     let accepted = report

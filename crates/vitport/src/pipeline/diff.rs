@@ -26,7 +26,7 @@ use crate::source::{Source, SourceError};
 use crate::state_dict::{StateDict, without_wrappers};
 
 /// Says by what the names of two sides are brought together.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case", tag = "by")]
 pub enum Through {
     /// Means that tensors of one name stand opposite each other.

@@ -2,7 +2,7 @@
 
 use glob::Pattern;
 use serde_json::{Map, Value, json};
-use vitport_checkpoint::escape;
+use vitport_checkpoint::{Checkpoint, escape};
 
 use super::channels;
 use super::error::ConvertError;
@@ -55,13 +55,13 @@ pub fn identify(
         return Err(unknown(source, options, config, &found.state_dict).into());
     };
     adapters::check_alpha(merged, options.lora_alpha)?;
-    let (found, classifier) = sort_out(found, definition.head(), options.without_head)?;
+    let (found, classifier) = sort_out(found, definition.heads(), options.without_head)?;
     let FoundNetwork { state_dict, mut dropped, choice, .. } = found;
     let choice: Vec<Fact> = choice.into_iter().chain(classifier).chain(of_adapters).collect();
     let in_file = Sources::of_state_dict(&state_dict);
     let tensors = match layout {
         None => in_file.clone(),
-        Some(layout) => in_own_names(layout, &in_file, &mut dropped)?,
+        Some(layout) => in_own_names(layout, &in_file, &source.checkpoint, &mut dropped)?,
     };
     let layout_name = layout.and_then(|layout| layout.from().split('/').next());
     let modules = SavedModules::of(&source.checkpoint, state_dict.prefix())
@@ -152,6 +152,7 @@ pub fn network(source: &mut Source, drop: &[Pattern]) -> Result<FoundNetwork, Co
 fn in_own_names(
     layout: &Mapping,
     in_file: &Sources,
+    checkpoint: &Checkpoint,
     dropped: &mut Vec<Dropped>,
 ) -> Result<Sources, ConvertError> {
     if let Some(refusal) = layout.refused_layout(in_file) {
@@ -159,7 +160,11 @@ fn in_own_names(
     }
     let plan = laid_out(layout, in_file)?;
     dropped.extend(plan.dropped.iter().cloned());
-    Ok(Sources::of_plan(&plan))
+    let tensors = Sources::of_plan(&plan);
+    match layout.refused_values(&FileValues { checkpoint, tensors: &tensors }) {
+        Some(refusal) => Err(refusal.into()),
+        None => Ok(tensors),
+    }
 }
 
 /// Returns the facts of an image's preparation, and what prepares it; none where neither a processor nor pixels made directly do.
@@ -373,7 +378,12 @@ fn trained_on(source: &Source, published: Option<&PublishedModel>, classes: usiz
 /// Returns how many names there are, and where from.
 fn labels_fact(labels: &Labels) -> Fact {
     let counted = |names: &[String]| format!("{} names", names.len());
-    let fact = Fact::new("labels", counted(&labels.names.value), labels.names.origin.clone());
+    let names = &labels.names;
+    let shown = match (&names.origin, names.value.as_slice()) {
+        (Origin::Placeholder(_), [first, .., last]) => format!("{first} to {last}"),
+        _ => counted(&names.value),
+    };
+    let fact = Fact::new("labels", shown, names.origin.clone());
     let overrides = labels.overridden.as_ref().map(|known| {
         let first = known.value.first().map_or("", String::as_str);
         Sourced::new(json!(format!("{} from {first:?} on", counted(&known.value))), known.origin.clone())

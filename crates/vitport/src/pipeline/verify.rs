@@ -15,7 +15,7 @@ use crate::model::Prepared;
 use crate::options::FactOptions;
 use crate::source::{MAX_CONFIG_BYTES, Source};
 use crate::verify::{
-    CROP_ROUNDING, Hashing, NamedDeviation, Report, TestImage, Verdict, VerifyError, compare,
+    CROP_ROUNDING, Hashing, NamedDeviation, Report, TestImage, Verdict, VerifyError, VerifyStep, compare,
 };
 
 /// Says which verdicts are accepted.
@@ -157,5 +157,18 @@ fn class_of_folder(folder: &Path) -> Option<String> {
 /// Returns [`VerifyError`] if a file cannot be read or the source's network cannot be run. Disagreement is not an error but a
 /// verdict.
 pub fn verify(prepared: &Prepared, folder: &Path, image: &TestImage) -> Result<Report, VerifyError> {
-    compare(prepared, folder, image, Hashing::start(&prepared.source.checkpoint)?)
+    verify_watched(prepared, folder, image, &|_| {})
+}
+
+/// Does the same, and tells `progress` what is being done.
+///
+/// # Errors
+/// As [`verify`].
+pub fn verify_watched(
+    prepared: &Prepared,
+    folder: &Path,
+    image: &TestImage,
+    progress: &(dyn Fn(VerifyStep) + Sync),
+) -> Result<Report, VerifyError> {
+    compare(prepared, folder, image, Hashing::start(&prepared.source.checkpoint)?, progress)
 }

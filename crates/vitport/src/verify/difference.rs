@@ -21,13 +21,14 @@
 //!
 //! Numbers that are not finite cannot be compared: NaN equals nothing, and two infinities may be any distance apart.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// Gives the unit roundoff of float32.
 pub(super) const F32_ROUNDOFF: f64 = 1.0 / 16_777_216.0;
 
 /// Says what the tolerance is made of.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, JsonSchema)]
 pub struct Arithmetic {
     /// Counts the terms of the longest sum.
     pub longest_sum: usize,
@@ -54,7 +55,7 @@ impl Arithmetic {
 
 /// Says which numbers of two lists are not finite: `NaN` or `infinity`, whichever comes first in a list; none where all are
 /// finite.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct NotFinite {
     /// Names it on the source's side.
     pub source: Option<&'static str>,
@@ -87,7 +88,7 @@ fn name(number: f32) -> &'static str {
 }
 
 /// Says how far apart two lists of numbers are.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, JsonSchema)]
 pub struct Difference {
     /// Gives the largest absolute difference of two finite numbers.
     pub largest: f64,
@@ -96,6 +97,7 @@ pub struct Difference {
     pub size: f64,
     /// Is `largest / size`; infinite if the lengths differ, a number on either side is not finite, or the size is 0 and the
     /// difference is not.
+    #[schemars(with = "Option<f64>")]
     pub relative: f64,
     /// Says how many numbers were compared.
     pub count: usize,

@@ -4,6 +4,7 @@
 //! `null`, where the class allows that; where it does not, the network cannot be run. A key that the class accepts and ignores
 //! is compared too, but a difference in it does not count.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -13,7 +14,7 @@ use crate::folder::reader::Folder;
 use crate::model::Prepared;
 
 /// Describes a fact on both sides.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct FactCheck {
     /// Gives the key of `config.json`, or `labels`.
     pub name: String,
@@ -43,8 +44,8 @@ pub fn compare(prepared: &Prepared, folder: &Folder) -> Vec<FactCheck> {
         let counts = !ignored.contains(&key.as_str());
         checks.push(FactCheck {
             name: key.clone(),
-            source: wanted.to_string(),
-            target: found.map_or_else(|| "not said".to_owned(), Value::to_string),
+            source: shown(wanted),
+            target: found.map_or_else(|| "not said".to_owned(), shown),
             agrees: found.is_some_and(|found| match (wanted, found, stage_lists.contains(&key.as_str())) {
                 (Value::Object(wanted), Value::Object(found), _) => {
                     is_same_part(wanted, found, defaults.get(key))
@@ -61,6 +62,14 @@ pub fn compare(prepared: &Prepared, folder: &Folder) -> Vec<FactCheck> {
     checks.extend(dtype_check(prepared, &folder.config));
     checks.extend(effects::find(prepared, folder));
     checks
+}
+
+/// Returns a value as JSON, small numbers with a power of ten.
+fn shown(value: &Value) -> String {
+    match value.as_f64() {
+        Some(number) if value.is_f64() && number != 0.0 && number.abs() < 1e-3 => format!("{number:e}"),
+        _ => value.to_string(),
+    }
 }
 
 /// Compares the dtype that transformers loads the weights in, if the folder says one. The newer name of the key goes before the

@@ -11,8 +11,11 @@ mod effects;
 mod facts;
 mod hash;
 mod layers;
+mod magnitude;
+pub mod overview;
 pub mod page;
 mod pixels;
+mod progress;
 mod recognise;
 mod report;
 mod rounded;
@@ -26,11 +29,13 @@ pub use classify::Classifier;
 pub use difference::{Arithmetic, Difference, NotFinite};
 pub use facts::FactCheck;
 pub use hash::Hashing;
+pub use magnitude::shown_difference;
 pub use pixels::CROP_ROUNDING;
+pub use progress::VerifyStep;
 pub use recognise::is_report;
 pub use report::{
     CastReport, Comparison, Guess, HashedFile, ImageReport, KnownDeviation, NamedDeviation, Probabilities,
-    Report, SCHEMA, SourceReport, TensorCounts, Timings, Verdict, top,
+    Report, Run, SCHEMA, SourceReport, TensorCounts, Timings, Verdict, top,
 };
 pub use run::{compare, tensor_counts};
 pub use tensors::{TensorMismatch, WeightsComparison};

@@ -5,7 +5,7 @@
 //! Its markup stands in the templates next to this file, which are checked when they are compiled; here is what they show.
 
 pub(crate) mod escape;
-mod numbers;
+pub(crate) mod numbers;
 mod plot;
 mod sight;
 
@@ -16,6 +16,8 @@ use self::sight::{GuessRow, ShownImage, guess_rows};
 use super::{CastReport, Comparison, Report, TestImage, Verdict};
 
 const CSS: &str = include_str!("page/page.css");
+/// Puts the cells of a table below each other.
+pub(super) const STACKED: &str = include_str!("page/stacked.css");
 
 /// Gives the rows of a list that a stranger's file decides the length of; the JSON report has all.
 const MOST_ROWS: usize = 100;
@@ -61,11 +63,11 @@ impl Page<'_> {
 
     fn sentence(&self) -> String {
         let report = self.report;
-        let asked = |cast: &CastReport| format!(", rounded to {} as asked", cast.dtype);
+        let asked = |cast: &CastReport| format!(", rounded to {} as asked,", cast.dtype);
         let rounded = report.cast.as_ref().map_or_else(String::new, asked);
         match report.verdict {
             Verdict::Same => format!(
-                "Every weight{rounded} is what the rules make of the source's, the folder's config{} \
+                "Every weight{rounded} is what the mapping makes of the source's, the folder's config{} \
                  what is known of the source{}, and both networks, run on one image, differ by no more than rounding \
                  explains.{}",
                 if report.has_processor() { " and image processor say" } else { " says" },
@@ -76,9 +78,10 @@ impl Page<'_> {
                 self.assumed()
             ),
             Verdict::SameWithKnownDeviation => format!(
-                "Every weight{rounded} is what the rules make of the source's, and the folder's config says what is known of \
-                 the source. The outputs differ in a way that is known and named below; with that taken away, both \
-                 networks differ by no more than rounding explains.{}",
+                "Every weight{rounded} is what the mapping makes of the source's, and the folder's config says what is known of \
+                 the source. {} Run with the source computing as the folder does there, both networks differ by no more than \
+                 rounding explains.{}",
+                self.known_in_words(),
                 self.assumed()
             ),
             Verdict::Different => {
@@ -95,6 +98,40 @@ impl Page<'_> {
         }
     }
 
+    /// Names what is known to differ.
+    fn known_in_words(&self) -> String {
+        let each = self.report.known_deviation.iter().flat_map(|known| &known.each);
+        let names: Vec<&str> = each.map(|known| known.name.as_str()).collect();
+        match names.as_slice() {
+            [one] => format!("One thing is known to differ, {one}, explained below."),
+            names => format!(
+                "{} things are known to differ, {}, explained below.",
+                names.len(),
+                names.join(" and ")
+            ),
+        }
+    }
+
+    /// Returns the facts that are known, and how many are said by whom.
+    fn known_facts_caption(&self) -> String {
+        let facts = self.report.known_facts.iter().count();
+        format!("{}, each with its origin", numbers::counted(facts, "fact"))
+    }
+
+    /// Counts the settings by what they are for.
+    fn settings_caption(&self) -> String {
+        let (_, counted) = self.report.agreeing_facts();
+        let without = self.report.facts.len() - counted;
+        let rest = match without {
+            0 => String::new(),
+            count => format!(", and {} without", numbers::count(count)),
+        };
+        format!(
+            "{} with an effect on what transformers computes{rest}, by the source and by the folder",
+            numbers::counted(counted, "setting")
+        )
+    }
+
     /// Says what assumptions mean for the verdict.
     fn assumed(&self) -> String {
         let assumptions = &self.report.basis.assumptions;
@@ -104,6 +141,14 @@ impl Page<'_> {
             count => format!("{} facts are assumed and not said by the source", numbers::count(count)),
         };
         format!(" {what}; both networks were built with what is assumed.")
+    }
+
+    fn has_overrides(&self) -> bool {
+        self.report.basis.assumptions.iter().any(|assumption| assumption.overrides.is_some())
+    }
+
+    fn has_followers(&self) -> bool {
+        self.report.basis.assumptions.iter().any(|assumption| !assumption.follows.is_empty())
     }
 
     fn count_reasons(&self) -> String {
@@ -119,6 +164,12 @@ impl Page<'_> {
             Verdict::NotComparable => "Why they cannot be compared",
             _ => "Why it is different",
         }
+    }
+
+    /// Returns whether no number differs anywhere, which a logarithmic axis cannot show.
+    fn is_all_zero(&self) -> bool {
+        let all = self.report.layers.iter().chain(self.report.judged());
+        all.map(|place| place.difference.relative).all(|relative| relative == 0.0)
     }
 
     fn glance(&self) -> [Tile; 4] {
@@ -147,7 +198,7 @@ impl Page<'_> {
                 name: "Settings",
                 agrees: agree == facts,
                 value: of(agree, facts),
-                what: "settings of the folder are as known of the source".to_owned(),
+                what: "settings that have an effect are as known of the source".to_owned(),
             },
             Tile {
                 name: "Pixels",
@@ -205,10 +256,10 @@ impl Page<'_> {
         }
         let is_all = self.report.judged().iter().all(|place| place.agrees);
         format!(
-            "On this image it moves the {} by up to {:.4}, where their size is {}. With the source run as the target \
+            "On this image it moves the {} by up to {}, where their size is {}. With the source run as the folder \
              computes, they differ by {}, where rounding explains {}{}.",
             measured.place,
-            measured.difference.largest,
+            numbers::difference(measured.difference.largest),
             numbers::size(measured.difference.size),
             numbers::difference(without.difference.largest),
             numbers::difference(without.tolerance * without.difference.size),
@@ -222,7 +273,7 @@ impl Page<'_> {
     }
 
     fn dropped_bytes(&self) -> u64 {
-        self.report.accounts.dropped.iter().fold(0, |sum, dropped| sum.saturating_add(dropped.bytes))
+        self.report.tensor_counts.dropped.iter().fold(0, |sum, dropped| sum.saturating_add(dropped.bytes))
     }
 
     /// Returns the first tensors of each kind that are not what they should be, and what is wrong with each.
@@ -231,7 +282,8 @@ impl Page<'_> {
         let different =
             weights.different.iter().map(|mismatch| (mismatch.name.as_str(), mismatch.what.as_str()));
         let missing = weights.missing.iter().map(|name| (name.as_str(), "the folder lacks it"));
-        let extra = weights.extra.iter().map(|name| (name.as_str(), "no rule makes it from the source"));
+        let extra =
+            weights.extra.iter().map(|name| (name.as_str(), "the mapping does not make it from the source"));
         different.take(MOST_ROWS).chain(missing.take(MOST_ROWS)).chain(extra.take(MOST_ROWS)).collect()
     }
 }

@@ -83,7 +83,7 @@ pub(super) fn prepare(
         Ok(target) => target,
         Err(error) => return nothing(source, format!("the folder's image processor: {error}")),
     };
-    let (as_cropped, first) = compare("picture", transform, &image.decoded, &source, &target)?;
+    let (as_cropped, first) = compare("image", transform, &image.decoded, &source, &target)?;
     let mut comparisons = vec![first];
     for (place, decoded) in image.variations() {
         let source = transform.apply(&decoded, CropRounding::HalfToEven)?;

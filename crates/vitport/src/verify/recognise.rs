@@ -21,8 +21,12 @@ pub fn is_report(path: &Path) -> bool {
 
 fn begins_report(text: &str) -> bool {
     let json: String = text.chars().filter(|letter| !letter.is_whitespace()).take(64).collect();
-    let after_schema =
-        json.strip_prefix("{\"schema\":").map(|rest| rest.trim_start_matches(|c: char| c.is_ascii_digit()));
+    // Version 1 was a number alone.
+    let after_schema = json.strip_prefix("{\"schema\":").map(|rest| {
+        let of_name = rest.strip_prefix("\"vitport/report/");
+        let rest = of_name.unwrap_or(rest).trim_start_matches(|c: char| c.is_ascii_digit());
+        of_name.map_or(Some(rest), |_| rest.strip_prefix('"')).unwrap_or_default()
+    });
     text.is_empty()
         || after_schema.is_some_and(|rest| rest.starts_with(",\"vitport\":\""))
         || (text.starts_with("<!doctype html>") && text.contains(GENERATOR))
@@ -38,11 +42,20 @@ mod tests {
             "",
             "{\n  \"schema\": 1,\n  \"vitport\": \"0.1.0\",\n  \"verdict\": \"same\"",
             "{\"schema\":12,\"vitport\":\"1\"}",
+            "{\n  \"schema\": \"vitport/report/2\",\n  \"vitport\": \"0.1.0\"",
             "<!doctype html>\n<html><head>\n<meta name=\"generator\" content=\"vitport\">",
         ] {
             assert!(begins_report(text), "{text}");
         }
-        for text in ["x", "{}", "{\"schema\": 1}", "[1]", "<!doctype html>\n<p>mine", "cat\ndog\n"] {
+        for text in [
+            "x",
+            "{}",
+            "{\"schema\": 1}",
+            "{\"schema\": \"vitport/plan/2\", \"vitport\": \"1\"",
+            "[1]",
+            "<!doctype html>\n<p>mine",
+            "cat\ndog\n",
+        ] {
             assert!(!begins_report(text), "{text}");
         }
     }

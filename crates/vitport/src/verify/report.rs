@@ -1,20 +1,21 @@
 //! What verification found, as data: the document of `--report x.json` (docs/report.md), and what the terminal and the page show.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::difference::Difference;
 use super::facts::FactCheck;
 use super::tensors::WeightsComparison;
-use crate::facts::Basis;
+use crate::facts::{Basis, Facts};
 use crate::mapping::TargetClass;
 use crate::plan::Dropped;
 use crate::source::Provenance;
 
-/// Gives the version of the document's schema.
-pub const SCHEMA: u32 = 1;
+/// Names the document's schema and its version, which is raised when a field is removed or changes its meaning.
+pub const SCHEMA: &str = "vitport/report/2";
 
 /// Says what it comes to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// Says that weights, facts, pixels and outputs agree.
@@ -48,7 +49,7 @@ impl Verdict {
 }
 
 /// Describes a comparison at one place of the networks.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Comparison {
     /// Names the place: `embeddings`, `layer 3`, `logits`, ….
     pub place: String,
@@ -79,7 +80,7 @@ impl Comparison {
 }
 
 /// Describes a class and how probable a network holds it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Guess {
     /// Gives the index of the class.
     pub class: usize,
@@ -90,7 +91,7 @@ pub struct Guess {
 }
 
 /// Holds what is known to differ, by its name.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct NamedDeviation {
     /// Gives its name, as `--allow` takes it: `cvt-gelu`.
     pub name: String,
@@ -104,7 +105,7 @@ pub struct NamedDeviation {
 
 /// Describes a difference between the two frameworks' definitions that no config can remove, and the proof that it is the only
 /// one; or several such.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct KnownDeviation {
     /// Gives its name; those of several with commas between them.
     pub name: String,
@@ -141,7 +142,7 @@ impl KnownDeviation {
 }
 
 /// Holds what a cast to a half precision does to the outputs, and the proof that it is all that differs.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct CastReport {
     /// Says what the weights were cast to, in PyTorch's words: `float16` or `bfloat16`.
     pub dtype: String,
@@ -152,7 +153,7 @@ pub struct CastReport {
 }
 
 /// Describes the image.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct ImageReport {
     /// Gives its path, or that it is the built-in one.
     pub name: String,
@@ -165,7 +166,7 @@ pub struct ImageReport {
 }
 
 /// Says where the source came from.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct SourceReport {
     /// Gives the path as given.
     pub path: String,
@@ -183,7 +184,7 @@ pub struct SourceReport {
 }
 
 /// Describes a file and its hash.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct HashedFile {
     /// Gives its name.
     pub name: String,
@@ -194,7 +195,7 @@ pub struct HashedFile {
 }
 
 /// Holds what went in and what came out.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct TensorCounts {
     /// Counts the tensors of the source's network.
     pub source_tensors: usize,
@@ -221,11 +222,20 @@ pub struct TensorCounts {
     /// Says whether the source's tensors can be recovered bit for bit.
     pub reversible: bool,
     /// Names the mapping.
-    pub rules: String,
+    pub mapping: String,
+}
+
+/// Says when a report was made, and by which command.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Run {
+    /// Gives the time, as RFC 3339 has it: `2026-01-31T12:00:00Z`.
+    pub date: String,
+    /// Gives the command line, as a shell takes it; null for a call from a program.
+    pub command: Option<String>,
 }
 
 /// Gives wall-clock milliseconds on the machine that ran it; they vary between machines and runs.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, JsonSchema)]
 pub struct Timings {
     /// Gives the time of the source network's forward pass, reading its weights included.
     pub source_forward_ms: f64,
@@ -236,12 +246,15 @@ pub struct Timings {
 }
 
 /// Holds everything that verification found.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Report {
-    /// Is [`SCHEMA`].
-    pub schema: u32,
+    /// Names the schema and its version.
+    #[schemars(extend("const" = SCHEMA))]
+    pub schema: &'static str,
     /// Gives vitport's version.
     pub vitport: &'static str,
+    /// Says when and how it was made; null where whoever made it did not say.
+    pub run: Option<Run>,
     /// Says what it comes to.
     pub verdict: Verdict,
     /// Gives the same in words, with the deviations by name and the condition under which it holds.
@@ -249,6 +262,8 @@ pub struct Report {
     /// Says how much of what is known of the source it says itself, and what is assumed.
     #[serde(flatten)]
     pub basis: Basis,
+    /// Lists what is known of the source, each fact with its origin.
+    pub known_facts: Facts,
     /// Says why it is different or not comparable, one sentence each; empty otherwise.
     pub reasons: Vec<String>,
     /// Says what is unusual about the source, a sentence each, whatever the verdict is.
@@ -271,7 +286,6 @@ pub struct Report {
     /// Lists the other classes that could hold the source, the best first.
     pub other_targets: Vec<TargetClass>,
     /// Describes the image.
-    #[serde(rename = "picture")]
     pub image: ImageReport,
     /// Compares both ways of preprocessing with each other, on the image and two others made from it. Where the crop's rounding
     /// is all that differs, the source's crop is rounded as the folder's.
@@ -296,8 +310,8 @@ pub struct Report {
     pub facts: Vec<FactCheck>,
     /// Gives the weights, bit by bit.
     pub weights: WeightsComparison,
-    /// Says what went in and what came out.
-    pub accounts: TensorCounts,
+    /// Counts the tensors that went in and that came out.
+    pub tensor_counts: TensorCounts,
     /// Says how long it took.
     pub timings: Timings,
 }
@@ -330,7 +344,7 @@ impl Report {
 
     /// Says what the folder's tensors are that agree: the source's bit by bit, or what casting or multiplying makes of them.
     pub fn tensors_are(&self) -> String {
-        let TensorCounts { cast, folded, merged, dtype, .. } = &self.accounts;
+        let TensorCounts { cast, folded, merged, dtype, .. } = &self.tensor_counts;
         let adapted = match merged {
             0 => String::new(),
             merged => format!(" with adapters added to {merged} of them"),
@@ -420,7 +434,7 @@ pub fn top(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::facts::{Fact, Facts, Origin};
+    use crate::facts::{Fact, Origin};
 
     #[test]
     fn a_headline_says_under_which_condition_it_holds() {

@@ -10,8 +10,10 @@ use super::difference::{Arithmetic, F32_ROUNDOFF};
 use super::effects;
 use super::facts;
 use super::hash::Hashing;
-use super::layers::{Compare, Keep, SourceRun};
+use super::layers::{Compare, Keep};
+use super::magnitude::shown_difference;
 use super::pixels::{self, PreparedPixels};
+use super::progress::{Counted, VerifyStep};
 use super::report::{
     CastReport, Comparison, Guess, KnownDeviation, NamedDeviation, Probabilities, Report, SCHEMA,
     SourceReport, TensorCounts, Timings, Verdict, top,
@@ -29,7 +31,8 @@ use crate::nn::{Network, Outputs, Weights};
 use crate::plan::Target;
 use crate::state_dict::StateDict;
 
-/// Runs both networks and compares everything. `hashing` is of the source's files, and may be on its way already.
+/// Runs both networks and compares everything. `hashing` is of the source's files, and may be on its way already. `progress` is told
+/// what is being done.
 ///
 /// # Errors
 /// [`VerifyError`] if a file cannot be read, the source's network cannot be run, or the source's transform cannot prepare
@@ -39,8 +42,10 @@ pub fn compare(
     folder_path: &Path,
     image: &TestImage,
     hashing: Hashing,
+    progress: &(dyn Fn(VerifyStep) + Sync),
 ) -> Result<Report, VerifyError> {
     let start = Instant::now();
+    progress(VerifyStep::Hashing);
     let folder =
         Folder::open(folder_path, &prepared.limits).map_err(|error| match error.is_about_contents() {
             true => VerifyError::NotVerified(error),
@@ -51,7 +56,7 @@ pub fn compare(
     let pixels = pixels::prepare(prepared, &folder, image)?;
     let weights = tensors::compare(&prepared.plan, &prepared.source.checkpoint, &folder.checkpoint)?;
     let files = hashing.finish()?;
-    let mut compared = Compared::run(prepared, &folder, pixels, weights)?;
+    let mut compared = Compared::run(prepared, &folder, pixels, weights, progress)?;
     // The networks read their weights from the files once more.
     prepared.source.checkpoint.check_unchanged().map_err(crate::folder::FolderError::from)?;
     folder.checkpoint.check_unchanged().map_err(crate::folder::FolderError::from)?;
@@ -88,20 +93,54 @@ impl Compared {
         folder: &Folder,
         prepared_pixels: PreparedPixels,
         weights: tensors::WeightsComparison,
+        progress: &(dyn Fn(VerifyStep) + Sync),
     ) -> Result<Self, VerifyError> {
         let model = &prepared.model;
         let places = model.mapping.places(&model.facts).map_err(VerifyError::Mapping)?;
         let checkpoint = &prepared.source.checkpoint;
         let source_weights = SourceWeights::new(checkpoint, &model.tensors);
         let mut timings = Timings::default();
-        let mut run_source = |network: &Network, weights: &dyn Weights, pixels: &Pixels| {
-            let mut kept = Keep::new(&places);
+        let named_tensors =
+            folder.checkpoint.tensors().iter().map(|tensor| (tensor.name.clone(), tensor.clone()));
+        let folder_tensors = Sources::of_state_dict(&StateDict::from_entries(named_tensors));
+        let target_weights = SourceWeights::new(&folder.checkpoint, &folder_tensors);
+        let start = Instant::now();
+        let target = match &prepared_pixels.target {
+            Err(why) => Err(why.clone()),
+            Ok(pixels) => target_network(prepared, folder).and_then(|network| {
+                let mut kept = Keep::new(&places);
+                let is_place = |name: &str| places.iter().any(|place| place.target == name);
+                let tell = |layer| progress(VerifyStep::Target { layer, layers: places.len() });
+                let mut counted = Counted::new(&mut kept, &is_place, &tell);
+                let outputs = network.forward(pixels, &target_weights, &mut counted);
+                outputs
+                    .map(|outputs| kept.finish(outputs))
+                    .map_err(|error| format!("the folder's network: {error}"))
+            }),
+        };
+        timings.target_forward_ms = milliseconds(start);
+
+        let arithmetic = arithmetic(prepared, places.len());
+        let compared_outputs = model.mapping.outputs(&model.facts);
+        let is_place = |name: &str| places.iter().any(|place| place.source == name);
+        let mut run_source = |network: &Network,
+                              weights: &dyn Weights,
+                              pixels: &Pixels,
+                              step: fn(usize, usize) -> VerifyStep| {
+            let mut compare = target.as_ref().ok().map(|target| Compare::new(&places, target, arithmetic));
+            let tell = |layer| progress(step(layer, places.len()));
             let start = Instant::now();
-            let outputs = network.forward(pixels, weights, &mut kept);
+            let outputs = match &mut compare {
+                Some(compare) => {
+                    network.forward(pixels, weights, &mut Counted::new(compare, &is_place, &tell))
+                }
+                None => network.forward(pixels, weights, &mut Counted::new(&mut (), &is_place, &tell)),
+            };
             timings.source_forward_ms = milliseconds(start);
-            outputs
-                .map(|outputs| kept.finish(outputs))
-                .map_err(|error| VerifyError::Forward { side: "source", error })
+            let outputs = outputs.map_err(|error| VerifyError::Forward { side: "source", error })?;
+            let compared =
+                compare.map_or_else(Vec::new, |compare| compare.finish(&compared_outputs, &outputs));
+            Ok::<_, VerifyError>((outputs, compared))
         };
         // What is known to differ is applied to the source, one run with all of it; the source itself runs last, so that
         // what is timed is the source.
@@ -113,36 +152,22 @@ impl Compared {
         let as_cropped = prepared_pixels.as_cropped.as_ref();
         known.extend(as_cropped.map(|_| pixels::crop_rounding()));
         let rounded = RoundedWeights::new(checkpoint, &model.tensors, &prepared.plan);
-        let reference = match (&rounded, known.is_empty()) {
+        let without_it = match (&rounded, known.is_empty()) {
+            _ if target.is_err() => None,
             (None, true) => None,
             (rounded, _) => {
                 let weights = rounded.as_ref().map_or(&source_weights as &dyn Weights, |rounded| rounded);
                 let network = as_target.as_ref().unwrap_or(&model.network);
-                Some(run_source(network, weights, as_cropped.unwrap_or(&prepared_pixels.source))?)
+                let pixels = as_cropped.unwrap_or(&prepared_pixels.source);
+                let step = |layer, layers| VerifyStep::Reference { layer, layers };
+                Some(run_source(network, weights, pixels, step)?.1)
             }
         };
-        let source = run_source(&model.network, &source_weights, &prepared_pixels.source)?;
+        let (source, layers) =
+            run_source(&model.network, &source_weights, &prepared_pixels.source, |layer, layers| {
+                VerifyStep::Source { layer, layers }
+            })?;
 
-        let arithmetic = arithmetic(prepared, places.len());
-        let named = folder.checkpoint.tensors().iter().map(|tensor| (tensor.name.clone(), tensor.clone()));
-        let folder_tensors = Sources::of_state_dict(&StateDict::from_entries(named));
-        let target_weights = SourceWeights::new(&folder.checkpoint, &folder_tensors);
-        let runs: Vec<&SourceRun> = std::iter::once(&source).chain(&reference).collect();
-        let mut compare = Compare::new(&places, runs, arithmetic);
-        let start = Instant::now();
-        let target = match &prepared_pixels.target {
-            Err(why) => Err(why.clone()),
-            Ok(pixels) => target_network(prepared, folder).and_then(|network| {
-                let outputs = network.forward(pixels, &target_weights, &mut compare);
-                outputs.map_err(|error| format!("the folder's network: {error}"))
-            }),
-        };
-        timings.target_forward_ms = milliseconds(start);
-        let outputs = model.mapping.outputs(&model.facts);
-        let found = target.as_ref().map_or_else(|_| Vec::new(), |target| compare.finish(&outputs, target));
-        let mut comparisons = found.into_iter();
-        let layers = comparisons.next().unwrap_or_default();
-        let without_it = comparisons.next();
         let cast = without_it.clone().filter(|_| rounded.is_some()).map(|without_it| CastReport {
             dtype: prepared.torch_dtype().to_owned(),
             measured: layers.clone(),
@@ -157,8 +182,8 @@ impl Compared {
             layers,
             deviation,
             cast,
-            source: source.outputs,
-            target: target.ok(),
+            source,
+            target: target.ok().map(|target| target.outputs),
             obstacle,
             facts: facts::compare(prepared, folder),
             loading: effects::loading(prepared, folder),
@@ -186,20 +211,19 @@ impl Compared {
                 .extra
                 .iter()
                 .take(3)
-                .map(|name| format!("the folder has a tensor {name} that the source has not")),
+                .map(|name| format!("the folder has a tensor {name} that the source does not have")),
         );
         for fact in self.facts.iter().filter(|fact| fact.counts && !fact.agrees) {
-            reasons.push(format!(
-                "{} is {} by the source and {} by the folder",
-                fact.name, fact.source, fact.target
-            ));
+            reasons
+                .push(format!("{}: {} by the source, {} by the folder", fact.name, fact.source, fact.target));
         }
         let is_wrong = |place: &&Comparison| !place.agrees && place.difference.not_finite.is_none();
         for pixels in self.pixels.iter().map(|pixels| &pixels.judged).filter(is_wrong) {
             reasons.push(match pixels.difference.relative.is_finite() {
                 true => format!(
-                    "the image processor's pixels differ from the source's by up to {:.2e} ({})",
-                    pixels.difference.largest, pixels.place
+                    "the image processor's pixels differ from the source's by up to {} ({})",
+                    shown_difference(pixels.difference.largest),
+                    pixels.place
                 ),
                 false => format!(
                     "the image processor's pixels cannot be compared with the source's: other sizes, or no numbers ({})",
@@ -210,8 +234,10 @@ impl Compared {
         if let Some(first) = self.judged().iter().find(is_wrong) {
             reasons.push(match first.difference.relative.is_finite() {
                 true => format!(
-                    "the networks differ from {} on: there by {:.2e} of the numbers' size, where rounding explains {:.2e}",
-                    first.place, first.difference.relative, first.tolerance
+                    "the networks differ from {} on: there by {} times the numbers' size, where rounding explains {}",
+                    first.place,
+                    shown_difference(first.difference.relative),
+                    shown_difference(first.tolerance)
                 ),
                 false => format!("the networks differ from {} on: there are other numbers, or none", first.place),
             });
@@ -284,9 +310,11 @@ impl Compared {
         Report {
             schema: SCHEMA,
             vitport: env!("CARGO_PKG_VERSION"),
+            run: None,
             verdict,
             headline,
             basis,
+            known_facts: model.facts.clone(),
             reasons,
             warnings: self.warnings,
             unread_arguments: model.unread_arguments.clone(),
@@ -327,7 +355,7 @@ impl Compared {
             cast: self.cast,
             facts: self.facts,
             weights: self.weights,
-            accounts: tensor_counts(prepared),
+            tensor_counts: tensor_counts(prepared),
             timings: self.timings,
         }
     }
@@ -403,7 +431,7 @@ pub fn tensor_counts(prepared: &Prepared) -> TensorCounts {
         dtype: prepared.torch_dtype().to_owned(),
         dropped: plan.dropped.clone(),
         reversible: plan.is_reversible(),
-        rules: prepared.model.mapping.file().to_owned(),
+        mapping: prepared.model.mapping.file().to_owned(),
     }
 }
 

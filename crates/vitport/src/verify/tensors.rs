@@ -8,6 +8,7 @@ use std::sync::Mutex;
 use std::sync::PoisonError;
 
 use rayon::prelude::*;
+use schemars::JsonSchema;
 use serde::Serialize;
 use vitport_checkpoint::{Audit, Checkpoint, Dtype, Tensor};
 
@@ -19,7 +20,7 @@ use crate::plan::{Plan, Target};
 const BLOCK: u64 = 256 << 10;
 
 /// Says what comparing the weights showed.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct WeightsComparison {
     /// Counts the tensors that are the same bit by bit.
     pub same: usize,
@@ -37,7 +38,7 @@ pub struct WeightsComparison {
 }
 
 /// Describes a tensor that is not what it should be.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 pub struct TensorMismatch {
     /// Gives its name in the folder.
     pub name: String,

@@ -34,7 +34,7 @@ impl TestImage {
     /// # Errors
     /// Never, unless the build was tampered with.
     pub fn built_in() -> Result<Self, VerifyError> {
-        Self::decode(BUILT_IN.to_vec(), "built-in picture".to_owned())
+        Self::decode(BUILT_IN.to_vec(), "built-in image".to_owned())
     }
 
     /// Opens a JPEG, PNG or WebP file.
@@ -94,8 +94,8 @@ impl TestImage {
         let part = (top..top + rows)
             .flat_map(|row| (left..left + columns).flat_map(move |column| at(row, column).to_vec()));
         let made = [
-            ("picture on its side", RgbImage::new(height, width, transposed.collect())),
-            ("piece of the picture", RgbImage::new(columns, rows, part.collect())),
+            ("image on its side", RgbImage::new(height, width, transposed.collect())),
+            ("middle of the image", RgbImage::new(columns, rows, part.collect())),
         ];
         made.into_iter().filter_map(|(name, decoded)| Some((name, decoded?))).collect()
     }

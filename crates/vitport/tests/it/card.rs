@@ -113,10 +113,10 @@ fn no_text_of_a_stranger_ends_its_block() {
     *facts = facts.iter().map(|fact| Fact::new(fact.name, hostile, fact.origin.clone())).collect();
     let card = text(&model, false);
     // At the head the licence with its name and link, base_model and datasets with one entry each; below, rows for the commit
-    // and the licence.
+    // and, twice, the licence.
     assert_eq!(head(&card).len(), head(&plain).len() + 7);
     let lines_below = |card: &str| card.split_once("\n---\n").unwrap().1.lines().count();
-    assert_eq!(lines_below(&card), lines_below(&plain) + 2);
+    assert_eq!(lines_below(&card), lines_below(&plain) + 3);
     assert!(!card.contains('\u{202e}'));
     // The longest run of backticks in it is three, so four stand around it, and outside of them nothing of it is left.
     let below = card.split_once("\n---\n").unwrap().1;

@@ -11,6 +11,7 @@ mod convnext;
 mod dependencies;
 mod documents;
 mod efficientnet;
+mod eva;
 mod example;
 mod field;
 mod forward;

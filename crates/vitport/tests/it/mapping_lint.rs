@@ -111,6 +111,15 @@ pub fn list() -> Vec<(String, Request)> {
         (format!("{data}/beit/plain"), Request::default()),
         (format!("{data}/beit/plain"), headless()),
         (format!("{data}/beit/shared"), Request::default()),
+        (format!("{data}/eva/dinov3"), Request::default()),
+        (format!("{data}/eva/gated"), Request::default()),
+        (format!("{data}/eva/eva01"), Request::default()),
+        (format!("{data}/eva/eva01"), headless()),
+        (format!("{data}/eva/eva01_clip"), Request::default()),
+        (format!("{data}/eva/eva01_clip"), headless()),
+        (format!("{data}/convnext/dinov3"), Request::default()),
+        (format!("{data}/convnext/dinov3_conv_mlp"), Request::default()),
+        (format!("{data}/convnext/plain"), without_head_becoming("DINOv3ConvNextModel")),
         (format!("{data}/convnext/plain"), Request::default()),
         (format!("{data}/convnext/plain"), headless()),
         (format!("{data}/convnext/conv_mlp_base"), Request::default()),
@@ -159,6 +168,8 @@ fn every_rule_of_every_mapping_is_used_by_a_fixture() {
             // tests/it/residual.rs has networks whose batches were not counted.
             || (rule.starts_with("[unless.num_batches_tracked.") || rule.contains("unless.num_batches_tracked.fill]"))
             || rule == "[drop] head.{p}"
+            // tests/it/eva.rs has a file of DINOv3's own repository.
+            || ["[drop] blocks.{i}.attn.k_bias", "[drop] blocks.{i}.attn.k_mask"].contains(&rule)
             || (rule.starts_with("[when.layer_scale.fold]") && rule.contains("vision_model"))
     };
     let fixtures = fixtures();
@@ -256,6 +267,11 @@ fn every_fact_that_a_mapping_reads_is_one_that_its_definition_has() {
         "anti_aliasing",
         "num_chs",
         "fixed_windows",
+        "attn_only_layer_scale",
+        "attn_type",
+        "mlp_packed",
+        "qkv_fused",
+        "scale_attn_inner",
     ];
     let fixtures = fixtures();
     for mapping in mappings() {

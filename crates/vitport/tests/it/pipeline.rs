@@ -56,6 +56,7 @@ fn convert(
         acceptance: Acceptance::default(),
         keep_anyway,
         card: true,
+        run: None,
     };
     pipeline::convert(prepared, request, hooks)
 }

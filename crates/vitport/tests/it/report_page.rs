@@ -141,8 +141,10 @@ fn check(page: &str, report: &Report) -> Vec<Element> {
     for fetching in ["http:", "https:", "url(", "@import", "//"] {
         assert!(!style.contains(fetching), "{fetching}");
     }
-    let sections =
-        ["basis", "sight", "depth", "networks", "accounts", "weights", "facts", "pixels", "origin", "limits"];
+    let sections = [
+        "basis", "sight", "depth", "networks", "counts", "weights", "facts", "pixels", "origin", "known",
+        "limits",
+    ];
     for section in sections {
         assert!(unique.contains(section), "{section}");
     }
@@ -170,8 +172,8 @@ fn check(page: &str, report: &Report) -> Vec<Element> {
         )
         .chain(report.source.files.iter().flat_map(|file| [file.name.as_str(), file.sha256.as_str()]))
         .chain(report.source_top5.iter().chain(&report.target_top5).map(|guess| guess.label.as_str()))
-        .chain(report.accounts.dropped.iter().flat_map(|d| [d.name.as_str(), d.reason.as_str()]))
-        .chain([report.model.as_str(), report.accounts.rules.as_str(), report.image.sha256.as_str()])
+        .chain(report.tensor_counts.dropped.iter().flat_map(|d| [d.name.as_str(), d.reason.as_str()]))
+        .chain([report.model.as_str(), report.tensor_counts.mapping.as_str(), report.image.sha256.as_str()])
         .chain([report.source.path.as_str(), report.folder.as_str()])
         .chain([report.source_network.as_str(), report.target_network.as_str()])
         .chain(report.basis.assumptions.iter().flat_map(|known| [known.fact, &known.value, &known.origin]))
@@ -191,8 +193,13 @@ fn markers(all: &[Element], class: &str) -> usize {
 
 #[test]
 fn the_same_model() {
-    let (report, image) = verified(&vit(), |_| {});
+    let (mut report, image) = verified(&vit(), |_| {});
     assert_eq!(report.verdict, Verdict::Same);
+    let all = check(&page::html(&report, &image), &report);
+    assert!(!all.iter().any(|element| element.attribute("class") == Some("plot")), "a curve of zeros");
+    let sentence = format!("No number differs at any of the {} places", report.layers.len());
+    assert!(all.iter().any(|element| element.text.starts_with(&sentence)), "{sentence}");
+    report.layers[0].difference.relative = 1e-9;
     let text = page::html(&report, &image);
     let all = check(&text, &report);
     assert_eq!(markers(&all, "judged"), report.layers.len());
@@ -332,8 +339,8 @@ fn no_text_of_a_file_becomes_markup() {
     for guess in report.source_top5.iter_mut().chain(&mut report.target_top5) {
         guess.label = hostile("l");
     }
-    report.accounts.rules = hostile("rules");
-    report.accounts.dropped.push(Dropped {
+    report.tensor_counts.mapping = hostile("rules");
+    report.tensor_counts.dropped.push(Dropped {
         name: hostile("dropped"),
         tensors: 1,
         bytes: 4,

@@ -1,7 +1,9 @@
 //! Runs `vitport batch`: many conversions in one run, so many at a time, each as `convert` makes it. A job that fails is
 //! reported and does not stop the others.
 
+mod document;
 mod jobs;
+mod log;
 mod results;
 
 use std::collections::BTreeMap;
@@ -12,34 +14,29 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use indicatif::ProgressBar;
-use serde_json::{Value, json};
 use vitport::folder::publish::clear_away;
 use vitport::pipeline::Staged;
 use vitport_checkpoint::escape;
 
-use self::jobs::{BadLine, Job};
+pub use self::document::BatchDocument;
+use self::document::{End, JobDocument};
+use self::jobs::Job;
+use self::log::{Log, summary};
 use self::results::{Done, FileStamp, Results};
-use crate::arguments::{BatchArguments, FactArguments, JobShard};
+use crate::arguments::{BatchArguments, FactArguments, JobShard, LogFormat};
 use crate::conversion::{class, convert};
-use crate::failure::{Failure, FailureKind};
+use crate::failure::{BadLine, Failure, FailureKind};
 use crate::output::Printer;
+use crate::output_file::is_same_file;
 use crate::progress;
-use crate::report_file::is_same_file;
 use crate::terminal::message::error_line;
-use crate::terminal::style::{DIM, GREEN};
-
-/// Says how a job ended.
-enum End {
-    Converted(Value),
-    Skipped,
-    Failed(Failure),
-}
 
 /// Runs the jobs.
 pub fn run(arguments: &BatchArguments, output: &Printer) -> Result<(), Failure> {
-    let all = match jobs::parse(&jobs::read(&arguments.jobs_file)?) {
+    let defaults = jobs::defaults(&arguments.defaults, arguments.force)?;
+    let all = match jobs::parse(&jobs::read(&arguments.jobs_file)?, &defaults) {
         Ok(jobs) => jobs,
-        Err(bad) => return Err(refuse(&arguments.jobs_file, &bad)),
+        Err(bad) => return Err(refuse(&arguments.jobs_file, bad)),
     };
     let shard = arguments.shard.unwrap_or(JobShard::WHOLE);
     let results_path =
@@ -48,7 +45,7 @@ pub fn run(arguments: &BatchArguments, output: &Printer) -> Result<(), Failure> 
         results_path.ok_or_else(|| Failure::usage("jobs come from standard input; give --results FILE"))?;
     let bad = overwriting(&all, &arguments.jobs_file, &results_path);
     if !bad.is_empty() {
-        return Err(refuse(&arguments.jobs_file, &bad));
+        return Err(refuse(&arguments.jobs_file, bad));
     }
     let results = Results::open(&results_path)?;
     let done = if arguments.resume { Done::read(&results_path) } else { Done::default() };
@@ -59,6 +56,7 @@ pub fn run(arguments: &BatchArguments, output: &Printer) -> Result<(), Failure> 
         jobs: &jobs,
         done: &done,
         results: &results,
+        log: Log::new(arguments.log_format, output),
         output,
         bar: progress::count(jobs.len() as u64, output),
         next: AtomicUsize::new(0),
@@ -76,16 +74,17 @@ pub fn run(arguments: &BatchArguments, output: &Printer) -> Result<(), Failure> 
         return Err(failure);
     }
     let ends = run.ends.into_inner().unwrap_or_else(PoisonError::into_inner);
-    conclude(&jobs, ends, &results_path, output)
+    conclude(jobs.len(), ends, &results_path, arguments.log_format, output)
 }
 
-/// Returns the lines whose report would overwrite the jobs or the results.
+/// Returns the lines whose report or attestation would overwrite the jobs or the results.
 fn overwriting(jobs: &[Job], jobs_file: &Path, results: &Path) -> Vec<BadLine> {
     let is_needed = |path: &&Path| [jobs_file, results].iter().any(|file| is_same_file(file, path));
-    let reports = jobs.iter().filter_map(|job| Some((job.line, job.report.as_deref()?)));
-    let overwriting = reports.filter(|(_, report)| is_needed(report));
-    let message = || "its `report` would overwrite the jobs or the results".to_owned();
-    overwriting.map(|(line, _)| BadLine { line, message: message() }).collect()
+    let beside =
+        jobs.iter().flat_map(|job| job.beside.iter().map(|(name, path)| (job.line, name, path.as_path())));
+    let overwriting = beside.filter(|(.., path)| is_needed(path));
+    let message = |name| format!("its `{name}` would overwrite the jobs or the results");
+    overwriting.map(|(line, name, _)| BadLine { line, message: message(name) }).collect()
 }
 
 /// Holds what the workers share.
@@ -94,10 +93,11 @@ struct Run<'a> {
     done: &'a Done,
     results: &'a Results,
     output: &'a Printer,
+    log: Log<'a>,
     bar: ProgressBar,
     next: AtomicUsize,
     /// Holds results by the job's place.
-    ends: Mutex<BTreeMap<usize, (Value, Option<FailureKind>)>>,
+    ends: Mutex<BTreeMap<usize, JobDocument>>,
     /// Says why results can no longer be written, which ends the run.
     lost: Mutex<Option<Failure>>,
 }
@@ -109,14 +109,15 @@ impl Run<'_> {
             let place = self.next.fetch_add(1, Ordering::Relaxed);
             let Some(job) = self.jobs.get(place) else { return };
             let start = Instant::now();
+            self.bar.suspend(|| self.log.start(job));
             let end = if self.done.holds(job) {
                 clear_away(&job.out);
                 End::Skipped
             } else {
                 match catch_unwind(AssertUnwindSafe(|| self.convert(job))) {
-                    Ok(Ok(value)) => End::Converted(value),
-                    Ok(Err(failure)) => End::Failed(failure),
-                    Err(_) => End::Failed(Failure::new(
+                    Ok(Ok(end)) => end,
+                    Ok(Err(failure)) => End::failed(failure),
+                    Err(_) => End::failed(Failure::new(
                         FailureKind::Bug,
                         "the conversion ended in a panic; please report it",
                     )),
@@ -130,7 +131,7 @@ impl Run<'_> {
         }
     }
 
-    fn convert(&self, job: &Job) -> Result<Value, Failure> {
+    fn convert(&self, job: &Job) -> Result<End, Failure> {
         let arguments = job.convert()?;
         let FactArguments { labels, mapping, adapter, .. } = &arguments.facts;
         let options = [labels.as_ref().map(Path::new), mapping.as_deref(), adapter.as_deref()];
@@ -140,96 +141,72 @@ impl Run<'_> {
             let exit_code = if staged.accepted.is_ok() { 0 } else { FailureKind::Different.exit_code() };
             self.results.publishing(job, staged.folder, &staged.names, inputs.collect(), exit_code)
         };
-        let converted = convert(arguments, &self.output.silent(), &before_publishing)?;
+        let converted = convert(arguments, &self.output.silent_for(job.command()), &before_publishing)?;
         let report = converted.report.as_ref();
-        let about = json!({
-            "class": class(&converted),
-            "verdict": report.map(|report| report.verdict),
-            "headline": report.map(|report| &report.headline),
-            "assumptions": converted.prepared.model.basis().assumptions,
-            "warnings": converted.warnings,
-        });
-        converted.accepted.map(|()| about).map_err(Failure::from)
+        let end = End::Done {
+            class: class(&converted).to_owned(),
+            verdict: report.map(|report| report.verdict),
+            headline: report.map(|report| report.headline.clone()),
+            assumptions: converted.prepared.model.basis().assumptions,
+            warnings: converted.warnings.clone(),
+        };
+        converted.accepted.map(|()| end).map_err(Failure::from)
     }
 
     /// Says and writes down how a job ended.
     fn report(&self, place: usize, job: &Job, end: End, seconds: f64) -> Result<(), Failure> {
-        let (source, out) = (job.source(), job.out.display().to_string());
-        let mut document = json!({ "event": "end", "line": job.line, "source": source, "out": out });
-        let kind = if let End::Failed(failure) = &end { Some(failure.kind) } else { None };
-        let (status, more) = match &end {
-            End::Converted(about) => ("done", about.clone()),
-            End::Skipped => ("skipped", json!({})),
-            End::Failed(failure) => ("failed", json!({ "error": failure.message, "kind": failure.kind })),
+        let document = JobDocument {
+            line: job.line,
+            source: job.source().to_owned(),
+            out: job.out.display().to_string(),
+            exit_code: end.kind().map_or(0, FailureKind::exit_code),
+            seconds: (seconds * 1e3).round() / 1e3,
+            end,
         };
-        if let Some(fields) = document.as_object_mut() {
-            fields.insert("status".to_owned(), json!(status));
-            fields.insert("exit_code".to_owned(), json!(kind.map_or(0, FailureKind::exit_code)));
-            fields.insert("seconds".to_owned(), json!((seconds * 1e3).round() / 1e3));
-            fields.extend(more.as_object().cloned().unwrap_or_default());
-        }
-        if !matches!(end, End::Skipped) {
+        if !matches!(document.end, End::Skipped) {
             self.results.finished(&document)?;
         }
-        let (source, shown_out) = (escape(source).to_string(), escape(&out).to_string());
         self.bar.inc(1);
-        self.bar.suspend(|| match &end {
-            End::Failed(failure) => {
-                let begins_with_it = failure.message.starts_with(source.as_str());
-                let about = if begins_with_it { String::new() } else { format!("{source}: ") };
-                error_line(&format!("line {}: {about}{}", job.line, failure.message));
-                Ok(())
-            }
-            End::Skipped => self.output.say(format!("{DIM}done before{DIM:#}  {source} → {shown_out}")),
-            End::Converted(about) => {
-                let headline = about.get("headline").and_then(Value::as_str).unwrap_or("not verified");
-                self.output.say(format!("{GREEN}done{GREEN:#}  {source} → {shown_out}  {}", escape(headline)))
-            }
-        })?;
-        self.ends.lock().unwrap_or_else(PoisonError::into_inner).insert(place, (document, kind));
+        self.bar.suspend(|| self.log.end(&document))?;
+        self.ends.lock().unwrap_or_else(PoisonError::into_inner).insert(place, document);
         Ok(())
     }
 }
 
 /// Prints the summary, and returns the failure that stands for those of the jobs.
 fn conclude(
-    jobs: &[Job],
-    ends: BTreeMap<usize, (Value, Option<FailureKind>)>,
+    count_of_jobs: usize,
+    ends: BTreeMap<usize, JobDocument>,
     results: &Path,
+    log: LogFormat,
     output: &Printer,
 ) -> Result<(), Failure> {
-    let count = |status: &str| ends.values().filter(|(document, _)| document["status"] == status).count();
-    let (done, skipped, failed) = (count("done"), count("skipped"), count("failed"));
-    let worst = worst(ends.values().filter_map(|(_, kind)| *kind));
-    let lines: Vec<String> = ends
-        .iter()
-        .filter(|(_, (_, kind))| kind.is_some())
-        .filter_map(|(place, _)| Some(jobs.get(*place)?.line.to_string()))
-        .collect();
-    let documents = ends.into_values().map(|(mut document, _)| {
-        if let Some(fields) = document.as_object_mut() {
-            fields.remove("event");
-        }
-        document
-    });
-    let document = json!({
-        "results": results.display().to_string(),
-        "done": done,
-        "skipped": skipped,
-        "failed": failed,
-        "jobs": documents.collect::<Vec<_>>(),
-    });
-    output.say(format!("{} jobs: {done} done, {skipped} done before, {failed} failed", jobs.len()))?;
-    if let Some(kind) = worst {
+    let jobs: Vec<JobDocument> = ends.into_values().collect();
+    let count = |is: fn(&End) -> bool| jobs.iter().filter(|job| is(&job.end)).count();
+    let document = BatchDocument {
+        results: results.display().to_string(),
+        done: count(|end| matches!(end, End::Done { .. })),
+        skipped: count(|end| matches!(end, End::Skipped)),
+        failed: count(|end| matches!(end, End::Failed { .. })),
+        jobs,
+    };
+    let BatchDocument { done, skipped, failed, jobs, .. } = &document;
+    if log == LogFormat::Text && !jobs.is_empty() {
+        output.say(format!("\n{}", summary(jobs)))?;
+    }
+    output
+        .say(format!("{count_of_jobs} jobs: {done} done, {skipped} skipped (up to date), {failed} failed"))?;
+    if let Some(kind) = worst(jobs.iter().filter_map(|job| job.end.kind())) {
         const MOST: usize = 20;
+        let lines = jobs.iter().filter(|job| job.end.kind().is_some()).map(|job| job.line.to_string());
+        let lines: Vec<String> = lines.collect();
         let more = if lines.len() > MOST { ", …" } else { "" };
         let shown = lines.iter().take(MOST).map(String::as_str).collect::<Vec<_>>().join(", ");
-        let noun = if failed == 1 { "line" } else { "lines" };
+        let noun = if *failed == 1 { "line" } else { "lines" };
         let message = format!(
-            "{failed} of {} jobs failed ({noun} {shown}{more}); run it again with --resume to try these again",
-            jobs.len()
+            "{failed} of {count_of_jobs} jobs failed ({noun} {shown}{more}); run it again with --resume to try these again"
         );
-        return Err(Failure::new(kind, message).with_document(document));
+        return Err(Failure::new(kind, message).with_document(&document));
     }
     if output.is_json() { output.document(&document) } else { Ok(()) }
 }
@@ -242,7 +219,7 @@ fn worst(kinds: impl Iterator<Item = FailureKind>) -> Option<FailureKind> {
 }
 
 /// Prints every bad line.
-fn refuse(jobs: &Path, bad: &[BadLine]) -> Failure {
+fn refuse(jobs: &Path, bad: Vec<BadLine>) -> Failure {
     const MOST: usize = 20;
     let file = jobs.display().to_string();
     for line in bad.iter().take(MOST) {
@@ -252,7 +229,7 @@ fn refuse(jobs: &Path, bad: &[BadLine]) -> Failure {
     let rest = if more > 0 { format!(", of which {more} are not shown") } else { String::new() };
     let noun = if bad.len() == 1 { "line is" } else { "lines are" };
     Failure::usage(format!("{}: {} {noun} no job{rest}; nothing was started", escape(&file), bad.len()))
-        .with_document(json!({ "bad_lines": bad }))
+        .with_bad_lines(bad)
 }
 
 #[cfg(test)]

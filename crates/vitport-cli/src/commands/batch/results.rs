@@ -19,6 +19,7 @@ use sha2::{Digest, Sha256};
 use vitport::card;
 use vitport_checkpoint::{escape, open_regular};
 
+use super::document::JobDocument;
 use super::jobs::Job;
 use crate::arguments::JobShard;
 use crate::failure::Failure;
@@ -154,8 +155,15 @@ impl Results {
     ///
     /// # Errors
     /// A disk failure.
-    pub fn finished(&self, document: &Value) -> Result<(), Failure> {
-        self.append(document)
+    pub fn finished(&self, job: &JobDocument) -> Result<(), Failure> {
+        /// Says what happened.
+        #[derive(Serialize)]
+        struct Line<'a> {
+            event: &'static str,
+            #[serde(flatten)]
+            job: &'a JobDocument,
+        }
+        self.append(&json!(Line { event: "end", job }))
     }
 
     /// Appends one line in one write, so that lines of several writers do not mix.
@@ -223,7 +231,7 @@ fn is_results(path: &Path) -> io::Result<bool> {
 /// Returns the fields that decide what a folder holds.
 fn essence(job: &Job) -> Map<String, Value> {
     let mut fields = job.fields.clone();
-    fields.retain(|name, _| !matches!(name.as_str(), "force" | "report" | "out"));
+    fields.retain(|name, _| !matches!(name.as_str(), "force" | "report" | "attest" | "out"));
     fields
 }
 

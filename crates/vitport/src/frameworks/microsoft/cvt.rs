@@ -84,8 +84,8 @@ impl SourceDefinition for MicrosoftCvt {
         &structure::ANCHORS
     }
 
-    fn head(&self) -> Option<Head> {
-        Some(Head { name: "head", widths: &["norm.weight"] })
+    fn heads(&self) -> &'static [Head] {
+        const { &[Head::new("head", "norm.weight")] }
     }
 
     fn recognises(&self, tensors: &Sources) -> bool {

@@ -10,6 +10,7 @@ use super::super::build;
 use super::TimmDefinition;
 use super::field::{Field, Kind, Literal};
 use super::layers::{activation, classifier, heads};
+use crate::finding::Head;
 use crate::nn::{
     BiasedBlocks, Context, EncoderBlock, FeedForward, Forward, ForwardError, LayerNorm, LayerScale, Linear,
     Matrix, Mlp, Norm, Outputs, Parameter, PatchEmbed, Pixels, Qkv, RelativePositionBias, Scope,
@@ -23,7 +24,7 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
     modules: &["beit"],
     family: structure::FAMILY,
     structure: structure::STRUCTURE,
-    head: None,
+    heads: &[Head::new("head", "fc_norm.weight"), Head::new("head", "norm.weight")],
     saved_modules: &[modules::MODULES],
     fields: &[
         Field::plain("embed_dim", Kind::Number).shown("channels"),

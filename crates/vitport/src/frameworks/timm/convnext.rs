@@ -11,6 +11,7 @@ use super::TimmDefinition;
 use super::field::{Field, Kind, Literal};
 use super::layers::{activation, classifier};
 use super::structure::{Sign, Structure};
+use crate::finding::Head;
 use crate::nn::{
     Conv2d, DepthwiseBlock, DepthwiseNames, DepthwiseNetwork, DepthwiseStage, ForwardError,
     GlobalResponseNorm, LayerNorm, LayerScale, Linear, Mlp, NormConv, Scope, Window,
@@ -52,7 +53,12 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
         other_if: &[("stem_type", OVERLAP)],
         check: None,
     },
-    head: None,
+    heads: &[
+        Head::new("head.fc", "head.norm.weight"),
+        Head::new("head.fc", "norm_pre.weight"),
+        // torchvision's.
+        Head::new("classifier.2", "classifier.0.weight"),
+    ],
     saved_modules: &[modules::MODULES, torchvision_modules::MODULES],
     fields: &[
         Field::plain("dims", Kind::Numbers).shown("channels by stage"),

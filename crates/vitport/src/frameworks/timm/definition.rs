@@ -39,8 +39,8 @@ impl SourceDefinition for TimmDefinition {
         self.modules.contains(&architecture.module).then(|| self.facts_of(architecture, tag))
     }
 
-    fn head(&self) -> Option<Head> {
-        self.head
+    fn heads(&self) -> &'static [Head] {
+        self.heads
     }
 
     fn usual_facts(&self) -> Vec<Fact> {

@@ -11,6 +11,7 @@ use super::TimmDefinition;
 use super::field::{Field, Kind, Literal};
 use super::layers::{activation, classifier};
 use super::structure::{Sign, Structure};
+use crate::finding::Head;
 use crate::nn::{
     Activation, ConvNorm, ForwardError, ResidualBlock, ResidualNames, ResidualNetwork, Scope, SqueezeExcite,
     Window,
@@ -59,7 +60,7 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
         ],
         check: Some(stages::read),
     },
-    head: None,
+    heads: &[Head::new("classifier", "bn2.weight")],
     saved_modules: &[],
     fields: &[
         Field::named("depths", "block_args", Kind::BlockCounts).shown("blocks by stage"),

@@ -17,6 +17,7 @@ use super::layers::{activation, classifier};
 use super::registry;
 use super::structure::{Sign, Structure, channels};
 use crate::facts::{Evidence, FactError, Origin};
+use crate::finding::Head;
 use crate::nn::{
     Activation, ConvNorm, ForwardError, ResidualBlock, ResidualNames, ResidualNetwork, Scope, SqueezeExcite,
     Window, residual_stages,
@@ -51,7 +52,11 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
         other_if: &[("preact", Literal::YES)],
         check: Some(check),
     },
-    head: None,
+    heads: &[
+        Head::new("head.fc", "s4.b1.conv3.bn.weight"),
+        // torchvision's.
+        Head::new("fc", "trunk_output.block4.block4-0.f.c.1.weight"),
+    ],
     saved_modules: &[modules::MODULES, torchvision_modules::MODULES],
     fields: &[
         // timm makes depths and widths of these arguments, and the weights show which.

@@ -12,6 +12,7 @@ use super::field::{Field, Kind, Literal};
 use super::layers::{activation, classifier};
 use super::structure::{Sign, Structure, channels};
 use crate::facts::{Evidence, FactError};
+use crate::finding::Head;
 use crate::nn::{
     Activation, ConvNorm, ForwardError, MaxPool2d, ResidualBlock, ResidualNames, ResidualNetwork, Scope,
     Window, residual_stages,
@@ -50,7 +51,7 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
         other_if: &[("avg_down", Literal::YES), ("deep_stem", Literal::YES)],
         check: Some(check),
     },
-    head: None,
+    heads: &[Head::new("fc", "layer4.0.bn3.weight"), Head::new("fc", "layer4.0.bn2.weight")],
     saved_modules: &[modules::MODULES],
     fields: &[
         Field::plain("layers", Kind::Numbers).shown("blocks by stage"),

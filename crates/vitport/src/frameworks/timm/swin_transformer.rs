@@ -12,6 +12,7 @@ use super::TimmDefinition;
 use super::field::{Field, Kind, Literal};
 use super::structure::{Sign, Structure};
 use crate::facts::{Evidence, FactError};
+use crate::finding::Head;
 use crate::nn::{
     Activation, Context, Conv2d, FeatureMap, Forward, ForwardError, Grid, Heads, LayerNorm, Linear, Mlp,
     Outputs, PatchMerging, Pixels, Qkv, RelativePositionBias, Scope, SelfAttention, Window, WindowAttention,
@@ -49,7 +50,12 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
         other_if: &[],
         check: Some(check),
     },
-    head: None,
+    heads: &[
+        Head::new("head.fc", "norm.weight").shown_by("layers.1.downsample.norm.weight"),
+        // Microsoft's, and torchvision's.
+        Head::new("head", "norm.weight").shown_by("layers.0.downsample.norm.weight"),
+        Head::new("head", "norm.weight").shown_by("features.0.0.weight"),
+    ],
     saved_modules: &[modules::MODULES, torchvision_modules::MODULES],
     fields: &[
         Field::plain("embed_dim", Kind::Number).shown("channels"),

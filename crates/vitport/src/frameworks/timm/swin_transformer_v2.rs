@@ -10,6 +10,7 @@ use super::field::{Field, Kind, Literal};
 use super::layers::classifier;
 use super::structure::{Sign, Structure};
 use crate::facts::{Evidence, FactError};
+use crate::finding::Head;
 use crate::nn::{
     Activation, Context, ContinuousPositionBias, Conv2d, CosineScale, FeatureMap, Forward, ForwardError,
     Grid, Heads, LayerNorm, Linear, Mlp, Outputs, PatchMerging, Pixels, Qkv, Scope, SelfAttention, Window,
@@ -48,7 +49,11 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
         other_if: &[],
         check: Some(check),
     },
-    head: None,
+    heads: &[
+        Head::new("head.fc", "norm.weight").shown_by("layers.1.downsample.norm.weight"),
+        // torchvision's.
+        Head::new("head", "norm.weight").shown_by("features.0.0.weight"),
+    ],
     saved_modules: &[],
     fields: &[
         Field::plain("embed_dim", Kind::Number).shown("channels"),

@@ -29,11 +29,14 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
     modules: &["vision_transformer", "deit"],
     family: structure::FAMILY,
     structure: structure::STRUCTURE,
-    head: Some(finding::Head {
-        name: "head",
-        // In transformers and in mmpretrain the last norm has other names.
-        widths: &["norm.weight", "layernorm.weight", "ln1.weight"],
-    }),
+    heads: &[
+        finding::Head::new("head", "fc_norm.weight"),
+        finding::Head::new("head", "norm.weight"),
+        // transformers', mmpretrain's and jeonsworld's.
+        finding::Head::new("head", "layernorm.weight"),
+        finding::Head::new("head", "ln1.weight"),
+        finding::Head::new("head", "transformer.encoder.encoder_norm.weight"),
+    ],
     saved_modules: &[modules::MODULES, torchvision_modules::MODULES],
     fields: &[
         Field::plain("embed_dim", Kind::Number).shown("channels"),

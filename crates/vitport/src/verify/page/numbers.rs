@@ -4,6 +4,8 @@
 use std::borrow::Borrow;
 use std::fmt::Display;
 
+use super::super::magnitude::everyday;
+
 /// Is a narrow space that does not break.
 const THIN: char = '\u{202f}';
 
@@ -15,6 +17,9 @@ pub fn difference(value: impl Borrow<f64>) -> String {
     }
     if !value.is_finite() {
         return "not comparable".to_owned();
+    }
+    if let Some(text) = everyday(value) {
+        return text;
     }
     let text = format!("{value:.1e}");
     match text.split_once('e') {
@@ -66,6 +71,15 @@ pub fn count(value: impl Display) -> String {
 /// Writes `1 234 567 bytes`.
 pub fn bytes(value: impl Borrow<u64>) -> String {
     counted(value.borrow(), "byte")
+}
+
+/// Writes a size in powers of ten, as disks and the Hub count: `346.4 MB`.
+pub fn megabytes(value: impl Borrow<u64>) -> String {
+    let bytes = *value.borrow() as f64;
+    match bytes {
+        bytes if bytes >= 1e9 => format!("{:.2}{THIN}GB", bytes / 1e9),
+        bytes => format!("{:.1}{THIN}MB", bytes / 1e6),
+    }
 }
 
 /// Writes a probability: `12.34 %`.

@@ -24,7 +24,7 @@ fn adapters_are_added_in_float64_and_rounded_once() {
         assert_eq!(fact("lora_alpha"), "5", "{name}");
         assert_eq!(fact("lora_scaling"), if name == "lora" { "alpha / rank" } else { "alpha / sqrt(rank)" });
         let report = converted.report.unwrap();
-        assert!(!report.accounts.reversible && report.accounts.merged == plan.merged, "{name}");
+        assert!(!report.tensor_counts.reversible && report.tensor_counts.merged == plan.merged, "{name}");
     }
 }
 

@@ -2,5 +2,6 @@
 
 mod adapters;
 mod found;
+mod heads;
 mod run;
 mod table;

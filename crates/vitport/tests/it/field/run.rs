@@ -91,6 +91,7 @@ pub fn convert_source(source: Source, facts: FactOptions, out: &Path) -> Result<
         acceptance: Acceptance::default(),
         keep_anyway: false,
         card: true,
+        run: None,
     };
     pipeline::convert(prepared, request, &Hooks::<Failed>::none())
 }

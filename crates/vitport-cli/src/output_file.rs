@@ -1,10 +1,12 @@
-//! Writes the file of `--report`: refused before any work is done where it would overwrite what is read or stand where the
-//! folder is to appear, and written whole or not at all. A file that is there already is replaced only by its own kind: a report.
+//! Writes the files that options name: `--report`, `--attest`, the page of `vitport report`. Each is refused before any work is done where
+//! it would overwrite what is read or stand where the folder is to appear, and written whole or not at all. A file that is there
+//! already is replaced only by its own kind.
 
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use vitport::attestation::is_attestation;
 use vitport::folder::publish::Staging;
 use vitport::temporary::uninterrupted;
 use vitport::verify::{Report, TestImage, is_report, page};
@@ -14,24 +16,69 @@ use vitport_checkpoint::platform::{Special, identity, open_for_writing, special}
 use crate::failure::Failure;
 use crate::terminal::json::json_text;
 
-/// Holds a place for a report.
-pub struct ReportFile {
+/// Says what is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Means the report of `--report`.
+    Report,
+    /// Means the attestation of `--attest`.
+    Attestation,
+    /// Means the page of `vitport report`.
+    Overview,
+}
+
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Report => "report",
+            Self::Attestation => "attestation",
+            Self::Overview => "page",
+        }
+    }
+
+    fn option(self) -> &'static str {
+        match self {
+            Self::Report => "--report",
+            Self::Attestation => "--attest",
+            Self::Overview => "--out",
+        }
+    }
+
+    fn endings(self) -> &'static [&'static str] {
+        match self {
+            Self::Report => &["json", "html", "htm"],
+            Self::Attestation => &["json", "jsonl", "intoto"],
+            Self::Overview => &["html", "htm"],
+        }
+    }
+
+    /// Returns whether a file is one of its kind, or empty.
+    fn is_one(self, path: &Path) -> bool {
+        match self {
+            Self::Report | Self::Overview => is_report(path),
+            Self::Attestation => is_attestation(path),
+        }
+    }
+}
+
+/// Holds a place for a file.
+pub struct OutputFile {
     path: PathBuf,
     /// Gives its name in the folder that is being made, if it lies there: it then appears with the folder.
     inside: Option<String>,
 }
 
-impl ReportFile {
+impl OutputFile {
     /// Checks that `path` can be written, leaving nothing there yet. `read` are files and folders that must stay as they are; `out` is
     /// the folder that is going to appear.
     ///
     /// # Errors
     /// Of usage, if the report would overwrite something or stand in its place; of disk, if it cannot be written.
-    pub fn new(path: &Path, read: &[PathBuf], out: Option<&Path>) -> Result<Self, Failure> {
+    pub fn new(kind: Kind, path: &Path, read: &[PathBuf], out: Option<&Path>) -> Result<Self, Failure> {
         let shown = path.display().to_string();
         let refuse = |why: &str| {
-            let advice = "give --report another place";
-            Err(Failure::usage(format!("the report {} {why}; {advice}", escape(&shown))))
+            let (name, option) = (kind.name(), kind.option());
+            Err(Failure::usage(format!("the {name} {} {why}; give {option} another place", escape(&shown))))
         };
         let place = resolved(path);
         if place.is_dir() {
@@ -40,22 +87,27 @@ impl ReportFile {
         if read.iter().any(|read| is_same_file(read, &place)) {
             return refuse("would overwrite what is read");
         }
-        if let Some(why) = taken_by(&place) {
-            return refuse(why);
+        if let Some(why) = taken_by(kind, &place) {
+            return refuse(&why);
         }
         let out = out.map(resolved);
         let inside = match out.as_ref().and_then(|out| place.strip_prefix(out).ok()) {
             None => None,
             Some(inside) => match (inside.to_str(), inside.components().count()) {
                 (_, 0) => return refuse("would stand where OUT is to appear"),
+                _ if kind != Kind::Report => {
+                    return refuse("would lie in OUT, and be one of the folder's files");
+                }
                 (Some(name), 1) if !is_of_the_model(name) => Some(name.to_owned()),
                 (_, 1) => return refuse("would overwrite a file of the model"),
                 _ => return refuse("would lie in a folder within OUT, which has none"),
             },
         };
         let extension = place.extension().map(|extension| extension.to_string_lossy().to_lowercase());
-        if extension.is_some_and(|extension| !["json", "html", "htm"].contains(&extension.as_str())) {
-            return refuse("is neither .json nor .html");
+        let endings = kind.endings();
+        if extension.is_some_and(|extension| !endings.contains(&extension.as_str())) {
+            let endings: Vec<String> = endings.iter().map(|ending| format!(".{ending}")).collect();
+            return refuse(&format!("is none of {}", endings.join(", ")));
         }
         let file = Self { path: place, inside };
         if file.inside.is_none() && !file.is_special() {
@@ -67,11 +119,11 @@ impl ReportFile {
         Ok(file)
     }
 
-    /// Writes the report: a page for `.html`, otherwise JSON. `staging` is the folder that is about to appear, if one is.
+    /// Writes a report: a page for `.html`, otherwise JSON. `staging` is the folder that is about to appear, if one is.
     ///
     /// # Errors
     /// Of disk; then what stood there stands there still.
-    pub fn write(
+    pub fn write_report(
         &self,
         report: &Report,
         image: &TestImage,
@@ -86,11 +138,24 @@ impl ReportFile {
         match (&self.inside, staging) {
             (Some(name), Some(staging)) => Ok(staging.write(name, text.as_bytes())?),
             (Some(_), None) => Ok(()),
-            (None, _) => self.replace(text.as_bytes()).map_err(|error| Failure::disk(&self.path, &error)),
+            (None, _) => self.write(&text),
         }
     }
 
-    /// Returns whether the report appears only with the folder.
+    /// Writes a text.
+    ///
+    /// # Errors
+    /// Of disk; then what stood there stands there still.
+    pub fn write(&self, text: &str) -> Result<(), Failure> {
+        self.replace(text.as_bytes()).map_err(|error| Failure::disk(&self.path, &error))
+    }
+
+    /// Returns the place.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Returns whether it appears only with the folder.
     pub fn is_inside(&self) -> bool {
         self.inside.is_some()
     }
@@ -113,7 +178,7 @@ impl ReportFile {
         })
     }
 
-    /// Makes a file next to the report, under a name that only this process uses.
+    /// Makes a file next to it, under a name that only this process uses.
     fn temporary(&self) -> io::Result<(fs::File, PathBuf)> {
         let name = self.path.file_name().unwrap_or_default().to_string_lossy();
         let path = self.path.with_file_name(format!(".{name}.{}", std::process::id()));
@@ -122,15 +187,17 @@ impl ReportFile {
     }
 }
 
-/// Says what stands at a report's place and must stay; none for nothing, an earlier report, a terminal or a pipe.
-fn taken_by(place: &Path) -> Option<&'static str> {
-    let kind = fs::metadata(place).ok()?.file_type();
-    if kind.is_file() {
-        (!is_report(place)).then_some("would overwrite a file that is not a report")
-    } else if matches!(special(kind), Some(Special::CharacterDevice | Special::Pipe)) {
+/// Says what stands at a file's place and must stay; none for nothing, an earlier file of its kind, a terminal or a pipe.
+fn taken_by(kind: Kind, place: &Path) -> Option<String> {
+    let there = fs::metadata(place).ok()?.file_type();
+    if there.is_file() {
+        let article = if kind == Kind::Attestation { "an" } else { "a" };
+        let name = if kind == Kind::Overview { "page of vitport's" } else { kind.name() };
+        (!kind.is_one(place)).then(|| format!("would overwrite a file that is not {article} {name}"))
+    } else if matches!(special(there), Some(Special::CharacterDevice | Special::Pipe)) {
         None
     } else {
-        Some("would overwrite a device")
+        Some("would overwrite a device".to_owned())
     }
 }
 
