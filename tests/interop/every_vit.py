@@ -1,6 +1,6 @@
-"""A small twin of every pretrained tag of timm's vision_transformer and deit, converted and opened in both versions.
+"""A small twin of every pretrained tag of some of timm's modules, converted and opened in both versions.
 
-    python every_vit.py make DIRECTORY     # twins and their conversions; needs timm and the vitport binary
+    python every_vit.py make DIRECTORY MODULE…  # twins and their conversions; needs timm and the vitport binary
     python every_vit.py open DIRECTORY     # opens what was converted with the transformers of this Python
 
 Each twin is built by the tag's own architecture function, of two blocks, and has as many classes as its head can keep: seven, or none.
@@ -24,11 +24,11 @@ torch.set_num_threads(1)
 NEAR = 2e-5
 
 
-def wanted():
+def wanted(modules):
     """Architecture and tag of every model with weights, by timm's own registry."""
     import timm
 
-    for module in ("vision_transformer", "deit"):
+    for module in modules:
         for name in timm.list_models(module=module, pretrained=True):
             yield name
 
@@ -42,6 +42,8 @@ def build(name, index):
     real = timm.get_pretrained_cfg(name)
     patch = twins.PATCH_SIZE[architecture]
     args = {"embed_dim": 48, "num_heads": 3, "depth": 2, "img_size": 2 * patch, "num_classes": 7 if real.num_classes else 0}
+    if "sapiens2" in name:
+        args["num_kv_heads"] = 3  # as many as there are heads; the tag has a number for each of its blocks
     with torch.device("cpu"):
         model = timm.create_model(name, **args).eval()
     twins.enliven(model, index)
@@ -72,9 +74,9 @@ def make_one(directory, index, name):
     return row | {"target": json.loads((directory / f"{index}.report.json").read_text())["target"]}
 
 
-def make(directory):
+def make(directory, *modules):
     with ThreadPoolExecutor(2) as pool:
-        rows = {name: pool.submit(make_one, directory, index, name) for index, name in enumerate(wanted())}
+        rows = {name: pool.submit(make_one, directory, index, name) for index, name in enumerate(wanted(modules))}
         made = {name: row.result() for name, row in rows.items()}
     (directory / "made.json").write_text(json.dumps(made, indent=1))
 
@@ -124,4 +126,4 @@ def open_all(directory):
 
 
 if __name__ == "__main__":
-    {"make": make, "open": open_all}[sys.argv[1]](Path(sys.argv[2]))
+    {"make": make, "open": open_all}[sys.argv[1]](Path(sys.argv[2]), *sys.argv[3:])

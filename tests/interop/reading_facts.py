@@ -508,6 +508,21 @@ def no_bias(model):
     model.head.bias.zero_()
 
 
+# Networks of timm's Eva that were saved whole are refused.
+DINOV3 = (
+    *(fact for fact in kin(1e-5, "gelu", "relu", DINO_IMAGE, pooled_as("token", "avg"))
+      if fact.name in ("num_heads", "norm_eps", "depth", "in_chans", "mean", "std", "crop_pct", "global_pool")),
+    argument("rope_temperature", 20.0, 100.0),
+    argument("rope_rotate_half", False, True),
+    argument("rope_grid_indexing", "xy", "ij"),
+    argument("rope_grid_offset", 0.5, 0.0),
+    argument("rope_type", "cat", "dinov3"),
+    argument("use_post_norm", True, False),
+    argument("num_reg_tokens", 2, 4, shown=True, names=("reg_tokens", "num_reg_tokens")),
+    argument("qkv_bias", False, True, shown=True),
+    argument("use_abs_pos_emb", True, False, shown=True, names=("pos_embed", "use_abs_pos_emb")),
+)
+
 FAMILIES = (
     Family(
         "ViT", "vit_tiny_patch16_224.augreg_in21k_ft_in1k", VIT, 32,
@@ -538,6 +553,10 @@ FAMILIES = (
     ),
     Family(
         "BEiT", "beit_base_patch16_224.in22k_ft_in22k_in1k", VIT, 32, BEIT, bare=answers(VIT_IMAGE), image=VIT_IMAGE, nested_hyper=True,
+    ),
+    Family(
+        "DINOv3", "vit_small_patch16_dinov3_qkvb.lvd1689m", WIDE, 32, DINOV3,
+        bare=answers(DINO_IMAGE, **{"--num-heads": "3", "--image-size": "32"}), image=DINO_IMAGE, carriers=("config", "train", "lightning"),
     ),
     # In the last stage one window is as large as the map, and is not shifted.
     Family(

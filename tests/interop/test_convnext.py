@@ -10,6 +10,7 @@ from timm.models._hub import save_for_hf
 import checks
 import environment
 import pixels
+import through_both
 
 # Architectures with a small twin's arguments: linear layers as such and as 1×1 convolutions, crops and squashing.
 TWINS = {
@@ -89,6 +90,28 @@ def test_convnext(opened, name):
         if model.num_classes:
             checks.check_labels(report, report["labels"])
             checks.check_pipeline(report, arrays)
+
+
+def test_dinov3s_own_class_computes_the_same(tmp_path, image_files):
+    """The class of DINOv3's authors, asked for and where ConvNextModel has no such epsilon."""
+    networks = {}
+    for seed, (name, change, flags) in enumerate([("asked for", {}, ["--target", "DINOv3ConvNextModel"]), ("epsilon", {"norm_eps": 1e-4}, [])]):
+        tag, args, size = TWINS["DINOv3"]
+        args = args | change
+        model = build(seed, tag, args, size)
+        save_for_hf(model, tmp_path / f"{seed}.source", safe_serialization=True, model_args=args)
+        transform = create_transform(**resolve_data_config({"input_size": (3, size, size)}, model=model))
+
+        def tokens(batch, model=model):
+            """The mean and the positions, each normed, as the class has them in its last hidden state."""
+            map = model.forward_features(batch)
+            rows = torch.cat([map.mean((2, 3))[:, None], map.flatten(2).transpose(1, 2)], 1)
+            norm = model.head.norm
+            return torch.nn.functional.layer_norm(rows, rows.shape[-1:], norm.weight, norm.bias, norm.eps)
+
+        networks[name] = (model, size, tmp_path / f"{seed}.source", flags, transform, tokens)
+    for name, result in through_both.open_all(tmp_path, image_files, networks).items():
+        through_both.check(result, "DINOv3ConvNextModel", networks[name][0].pretrained_cfg["std"])
 
 
 @pytest.mark.parametrize(

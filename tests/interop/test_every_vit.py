@@ -10,6 +10,7 @@ import pytest
 import environment
 
 SCRIPT = Path(__file__).with_name("every_vit.py")
+MODULES = ("vision_transformer", "deit")
 # Classes, how much of timm's forward pass they compute, and how many tags become them.
 BECOME = {
     ("Aimv2VisionModel", "features"): 14,
@@ -41,16 +42,20 @@ COMPUTE = {
 }
 
 
-@pytest.fixture(scope="module")
-def tallies(tmp_path_factory):
-    directory = tmp_path_factory.mktemp("every_vit")
+def run(directory, *modules):
+    """What twins of the tags of these modules became, and what each version computes with it."""
     python = {major: environment.environments_home() / f"v{major}" / "bin" / "python" for major in environment.MAJORS}
     offline = {**os.environ, "HF_HUB_OFFLINE": "1"}
-    subprocess.run([python[4], SCRIPT, "make", directory], check=True, env=offline)
+    subprocess.run([python[4], SCRIPT, "make", directory, *modules], check=True, env=offline)
     opening = [subprocess.Popen([python[major], SCRIPT, "open", directory], env=offline) for major in environment.MAJORS]
     assert [process.wait() for process in opening] == [0, 0]
     read = lambda name: json.loads((directory / name).read_text())
     return read("made.json"), {major: read(f"opened.v{major}.json") for major in environment.MAJORS}
+
+
+@pytest.fixture(scope="module")
+def tallies(tmp_path_factory):
+    return run(tmp_path_factory.mktemp("every_vit"), *MODULES)
 
 
 def test_each_becomes_the_class_that_holds_most_of_it(tallies):

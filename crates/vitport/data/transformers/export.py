@@ -15,7 +15,7 @@ import transformers
 NAMES = [
     "ViTConfig", "CvtConfig", "CLIPVisionConfig", "ConvNextConfig", "SiglipVisionConfig", "SiglipConfig", "IJepaConfig",
     "Aimv2VisionConfig", "InternVLVisionConfig", "RadioConfig", "Tipsv2VisionConfig", "BeitConfig", "Dinov2Config",
-    "Dinov2WithRegistersConfig", "DeiTConfig", "DINOv3ViTConfig", "ConvNextV2Config", "ResNetConfig",
+    "Dinov2WithRegistersConfig", "DeiTConfig", "DINOv3ViTConfig", "DINOv3ConvNextConfig", "ConvNextV2Config", "ResNetConfig",
     "RegNetConfig", "SwinConfig", "EfficientNetConfig", "Swinv2Config",
 ]
 CLASSES = [getattr(transformers, name) for name in NAMES if hasattr(transformers, name)]

@@ -62,9 +62,10 @@ pub(crate) fn of_stage<T: Clone>(field: &str, entries: &[T], index: usize) -> Re
 pub const FRAMEWORKS: [&dyn Framework; 3] = [&timm::Timm, &torchvision::Torchvision, &microsoft::Microsoft];
 
 /// Lists every definition whose checkpoints can be converted, in the order in which they are tried.
-pub const SOURCES: [&dyn SourceDefinition; 9] = [
-    // Its tensors are a ViT's with tables of relative positions.
+pub const SOURCES: [&dyn SourceDefinition; 10] = [
+    // Their tensors are a ViT's with tables of relative positions, or with other names of biases and scales.
     &timm::beit::DEFINITION,
+    &timm::eva::DEFINITION,
     &timm::vision_transformer::DEFINITION,
     &timm::convnext::DEFINITION,
     &timm::resnet::DEFINITION,
@@ -76,7 +77,7 @@ pub const SOURCES: [&dyn SourceDefinition; 9] = [
 ];
 
 /// Lists every definition of transformers that can be written and run.
-pub const TARGETS: [&dyn transformers::TargetDefinition; 22] = [
+pub const TARGETS: [&dyn transformers::TargetDefinition; 23] = [
     &transformers::vit::DEFINITION,
     &transformers::clip::DEFINITION,
     &transformers::siglip::DEFINITION,
@@ -91,6 +92,7 @@ pub const TARGETS: [&dyn transformers::TargetDefinition; 22] = [
     &transformers::dinov2_with_registers::DEFINITION,
     &transformers::deit::DEFINITION,
     &transformers::dinov3_vit::DEFINITION,
+    &transformers::dinov3_convnext::DEFINITION,
     &transformers::convnext::DEFINITION,
     &transformers::convnextv2::DEFINITION,
     &transformers::resnet::DEFINITION,

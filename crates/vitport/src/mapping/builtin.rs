@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use super::language::Mapping;
 
 /// Names and texts of the mappings.
-const MAPPINGS: [(&str, &str); 27] = [
+const MAPPINGS: [(&str, &str); 31] = [
     ("timm_vit.toml", include_str!("../../mappings/timm_vit.toml")),
     ("timm_clip.toml", include_str!("../../mappings/timm_clip.toml")),
     ("timm_clip_features.toml", include_str!("../../mappings/timm_clip_features.toml")),
@@ -25,7 +25,11 @@ const MAPPINGS: [(&str, &str); 27] = [
     ("timm_registers_features.toml", include_str!("../../mappings/timm_registers_features.toml")),
     ("timm_register_map.toml", include_str!("../../mappings/timm_register_map.toml")),
     ("timm_beit.toml", include_str!("../../mappings/timm_beit.toml")),
+    ("timm_dinov3.toml", include_str!("../../mappings/timm_dinov3.toml")),
+    ("timm_eva_beit.toml", include_str!("../../mappings/timm_eva_beit.toml")),
+    ("timm_eva_vit.toml", include_str!("../../mappings/timm_eva_vit.toml")),
     ("timm_convnext.toml", include_str!("../../mappings/timm_convnext.toml")),
+    ("timm_dinov3_convnext.toml", include_str!("../../mappings/timm_dinov3_convnext.toml")),
     ("timm_convnextv2.toml", include_str!("../../mappings/timm_convnextv2.toml")),
     ("timm_resnet.toml", include_str!("../../mappings/timm_resnet.toml")),
     ("timm_regnet.toml", include_str!("../../mappings/timm_regnet.toml")),
@@ -36,10 +40,12 @@ const MAPPINGS: [(&str, &str); 27] = [
 ];
 
 /// Names and texts of the layouts, in the order in which they are tried.
-const LAYOUTS: [(&str, &str); 12] = [
+const LAYOUTS: [(&str, &str); 14] = [
     ("layouts/jax_vit.toml", include_str!("../../mappings/layouts/jax_vit.toml")),
     ("layouts/deit3_vit.toml", include_str!("../../mappings/layouts/deit3_vit.toml")),
     ("layouts/dinov2_chunks.toml", include_str!("../../mappings/layouts/dinov2_chunks.toml")),
+    ("layouts/meta_dinov3.toml", include_str!("../../mappings/layouts/meta_dinov3.toml")),
+    ("layouts/meta_convnext.toml", include_str!("../../mappings/layouts/meta_convnext.toml")),
     ("layouts/torchvision_vit.toml", include_str!("../../mappings/layouts/torchvision_vit.toml")),
     ("layouts/torchvision_regnet.toml", include_str!("../../mappings/layouts/torchvision_regnet.toml")),
     ("layouts/torchvision_convnext.toml", include_str!("../../mappings/layouts/torchvision_convnext.toml")),

@@ -45,9 +45,12 @@ pub struct Condition {
     /// Says of `whole_windows` that no map may be smaller than a window.
     #[serde(default)]
     no_smaller: bool,
-    /// Gives the tensor that it is about.
+    /// Gives the tensor that it is about. `{i}` in its name stands for each number from 0 up for which there is such a tensor.
     #[serde(default)]
     tensor: Option<String>,
+    /// Gives a tensor that the tensor is multiplied with, whose zeros do as well as its own.
+    #[serde(default)]
+    masked_by: Option<String>,
     /// Says what the tensor's values must be.
     #[serde(default)]
     values: Option<Values>,
@@ -141,6 +144,11 @@ impl Condition {
         self.values.is_some()
     }
 
+    /// Returns whether it is checked with a flag only, or without one.
+    pub(super) fn has_flag(&self) -> bool {
+        self.when.is_some() || self.unless.is_some()
+    }
+
     /// Returns the fact that it is about, and the value that it has wherever the mapping holds, if there is only one. `flag` says
     /// which flags are set.
     pub(super) fn settled(&self, flag: impl Fn(&str) -> bool) -> Option<(&str, &Value)> {
@@ -150,7 +158,7 @@ impl Condition {
 
     /// Returns the value that a fact must have, and why, if it is about that fact and no flag.
     pub(super) fn required(&self, fact: &str) -> Option<(&Value, &str)> {
-        let is_about = self.fact.as_deref() == Some(fact) && self.when.is_none() && self.unless.is_none();
+        let is_about = self.fact.as_deref() == Some(fact) && !self.has_flag();
         Some((self.is.as_ref().filter(|_| is_about)?, &self.why))
     }
 
@@ -174,14 +182,7 @@ impl Condition {
             return None;
         }
         if let (Some(tensor), Some(Values::Zero)) = (&self.tensor, self.values) {
-            return match values.largest(tensor) {
-                Ok(None) => None,
-                Ok(Some(0.0)) => None,
-                Ok(Some(largest)) => Some(self.no_target(&format!("{largest:e}"), 0, Some(tensor.clone()))),
-                Err(reason) => {
-                    Some(FactError::Misshapen { tensor: tensor.clone(), family: "network", reason })
-                }
-            };
+            return self.of_zeros(tensor, values);
         }
         let fact = facts.get(self.fact.as_deref()?)?;
         if let Some(of) = &self.multiple_of {
@@ -211,6 +212,29 @@ impl Condition {
             _ => fact.shown(),
         };
         Some(self.no_target(&found, failing, detected_by(fact)))
+    }
+
+    /// Returns the refusal, if the tensor of this name, or one of those for which its `{i}` stands, has another value than 0.
+    fn of_zeros(&self, tensor: &str, values: &dyn TensorValues) -> Option<FactError> {
+        for index in 0_u32.. {
+            let of_index = |name: &str| name.replace("{i}", &index.to_string());
+            let name = of_index(tensor);
+            let mask = self.masked_by.as_deref().map(of_index);
+            let is_masked = |mask: String| values.largest(&mask) == Ok(Some(0.0));
+            match values.largest(&name) {
+                Ok(None) => return None,
+                Ok(Some(0.0)) => {}
+                Ok(Some(_)) if mask.is_some_and(is_masked) => {}
+                Ok(Some(largest)) => return Some(self.no_target(&format!("{largest:e}"), 0, Some(name))),
+                Err(reason) => {
+                    return Some(FactError::Misshapen { tensor: name, family: "network", reason });
+                }
+            }
+            if name == tensor {
+                break;
+            }
+        }
+        None
     }
 
     /// Returns the index of the entry that fails, 0 for a fact that is not a list; none if all is as it must be.

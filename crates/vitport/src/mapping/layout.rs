@@ -6,10 +6,11 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::bindings::Bindings;
+use super::conditions::TensorValues;
 use super::language::Mapping;
 use super::problems::Problems;
 use super::sources::Sources;
-use crate::facts::{Evidence, FactError, Origin};
+use crate::facts::{Evidence, FactError, Facts, Origin};
 use crate::plan::Plan;
 
 /// Says how a layout is detected: its `[detect]`.
@@ -92,6 +93,11 @@ impl Mapping {
                 instead: refusal.instead.clone(),
             })
         })
+    }
+
+    /// Returns the structure that the values of its tensors, under the definition's names, show not to be one of this layout.
+    pub fn refused_values(&self, values: &dyn TensorValues) -> Option<FactError> {
+        self.requires.iter().find_map(|condition| condition.refusal(&Facts::default(), values))
     }
 
     /// Adds what the axes of this layout's tensors show.

@@ -93,9 +93,15 @@ impl Mapping {
         }
     }
 
-    /// Returns what of such a source is not in the target.
-    pub fn outside(&self, facts: &Facts) -> Option<&Outside> {
-        self.outside.as_ref().filter(|_| self.level(facts) == Level::Features)
+    /// Returns what of such a source is not in the target, with numbers of facts in their places in the Python.
+    pub fn outside(&self, facts: &Facts) -> Option<Outside> {
+        let mut outside = self.outside.clone().filter(|_| self.level(facts) == Level::Features)?;
+        for fact in facts.iter() {
+            if let Some(number) = fact.value.as_u64() {
+                outside.code = outside.code.replace(&format!("{{{}}}", fact.name), &number.to_string());
+            }
+        }
+        Some(outside)
     }
 
     /// Returns the class that such a source becomes, as far as the facts say it.
@@ -118,7 +124,7 @@ impl Mapping {
             class: self.class(facts)?,
             level: self.level(facts),
             since: self.since,
-            outside: self.outside(facts).cloned(),
+            outside: self.outside(facts),
             mapping: self.file.clone(),
         })
     }

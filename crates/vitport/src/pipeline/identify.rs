@@ -2,7 +2,7 @@
 
 use glob::Pattern;
 use serde_json::{Map, Value, json};
-use vitport_checkpoint::escape;
+use vitport_checkpoint::{Checkpoint, escape};
 
 use super::channels;
 use super::error::ConvertError;
@@ -61,7 +61,7 @@ pub fn identify(
     let in_file = Sources::of_state_dict(&state_dict);
     let tensors = match layout {
         None => in_file.clone(),
-        Some(layout) => in_own_names(layout, &in_file, &mut dropped)?,
+        Some(layout) => in_own_names(layout, &in_file, &source.checkpoint, &mut dropped)?,
     };
     let layout_name = layout.and_then(|layout| layout.from().split('/').next());
     let modules = SavedModules::of(&source.checkpoint, state_dict.prefix())
@@ -152,6 +152,7 @@ pub fn network(source: &mut Source, drop: &[Pattern]) -> Result<FoundNetwork, Co
 fn in_own_names(
     layout: &Mapping,
     in_file: &Sources,
+    checkpoint: &Checkpoint,
     dropped: &mut Vec<Dropped>,
 ) -> Result<Sources, ConvertError> {
     if let Some(refusal) = layout.refused_layout(in_file) {
@@ -159,7 +160,11 @@ fn in_own_names(
     }
     let plan = laid_out(layout, in_file)?;
     dropped.extend(plan.dropped.iter().cloned());
-    Ok(Sources::of_plan(&plan))
+    let tensors = Sources::of_plan(&plan);
+    match layout.refused_values(&FileValues { checkpoint, tensors: &tensors }) {
+        Some(refusal) => Err(refusal.into()),
+        None => Ok(tensors),
+    }
 }
 
 /// Returns the facts of an image's preparation, and what prepares it; none where neither a processor nor pixels made directly do.

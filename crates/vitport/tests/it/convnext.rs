@@ -18,9 +18,11 @@ use vitport::verify::{TestImage, Verdict};
 use vitport_checkpoint::Limits;
 
 /// The networks, with the target's definition and class, and how many places are compared.
-const NETWORKS: [(&str, &str, &str, usize); 4] = [
+const NETWORKS: [(&str, &str, &str, usize); 6] = [
     ("plain", "transformers/convnext", "ConvNextForImageClassification", 14),
     ("conv_mlp_base", "transformers/convnext", "ConvNextModel", 11),
+    ("dinov3", "transformers/dinov3_convnext", "DINOv3ConvNextModel", 12),
+    ("dinov3_conv_mlp", "transformers/dinov3_convnext", "DINOv3ConvNextModel", 11),
     ("v2", "transformers/convnextv2", "ConvNextV2ForImageClassification", 13),
     ("v2_conv_mlp_base", "transformers/convnextv2", "ConvNextV2Model", 11),
 ];

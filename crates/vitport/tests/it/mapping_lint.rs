@@ -111,6 +111,15 @@ pub fn list() -> Vec<(String, Request)> {
         (format!("{data}/beit/plain"), Request::default()),
         (format!("{data}/beit/plain"), headless()),
         (format!("{data}/beit/shared"), Request::default()),
+        (format!("{data}/eva/dinov3"), Request::default()),
+        (format!("{data}/eva/gated"), Request::default()),
+        (format!("{data}/eva/eva01"), Request::default()),
+        (format!("{data}/eva/eva01"), headless()),
+        (format!("{data}/eva/eva01_clip"), Request::default()),
+        (format!("{data}/eva/eva01_clip"), headless()),
+        (format!("{data}/convnext/dinov3"), Request::default()),
+        (format!("{data}/convnext/dinov3_conv_mlp"), Request::default()),
+        (format!("{data}/convnext/plain"), without_head_becoming("DINOv3ConvNextModel")),
         (format!("{data}/convnext/plain"), Request::default()),
         (format!("{data}/convnext/plain"), headless()),
         (format!("{data}/convnext/conv_mlp_base"), Request::default()),
@@ -136,7 +145,7 @@ pub fn list() -> Vec<(String, Request)> {
 }
 
 /// The same, prepared.
-fn fixtures() -> Vec<(String, Prepared)> {
+pub fn fixtures() -> Vec<(String, Prepared)> {
     list()
         .into_iter()
         .map(|(name, request)| {
@@ -159,6 +168,8 @@ fn every_rule_of_every_mapping_is_used_by_a_fixture() {
             // tests/it/residual.rs has networks whose batches were not counted.
             || (rule.starts_with("[unless.num_batches_tracked.") || rule.contains("unless.num_batches_tracked.fill]"))
             || rule == "[drop] head.{p}"
+            // tests/it/eva.rs has a file of DINOv3's own repository.
+            || ["[drop] blocks.{i}.attn.k_bias", "[drop] blocks.{i}.attn.k_mask"].contains(&rule)
             || (rule.starts_with("[when.layer_scale.fold]") && rule.contains("vision_model"))
     };
     let fixtures = fixtures();
@@ -256,6 +267,11 @@ fn every_fact_that_a_mapping_reads_is_one_that_its_definition_has() {
         "anti_aliasing",
         "num_chs",
         "fixed_windows",
+        "attn_only_layer_scale",
+        "attn_type",
+        "mlp_packed",
+        "qkv_fused",
+        "scale_attn_inner",
     ];
     let fixtures = fixtures();
     for mapping in mappings() {
@@ -405,12 +421,8 @@ fn a_folder_alone_gives_back_its_source() {
         let request = BackRequest { framework: "timm".to_owned(), ..BackRequest::default() };
         let back = match plan_back(written.staging.path(), &request) {
             Ok(back) => back,
-            // Positions that are a sum of two tensors stay one, timm has no ResNet or RegNet of the fixtures' widths by name, and a Swin, a SwinV2 and an EfficientNet are not taken back yet.
-            Err(_)
-                if ["radio", "residual", "registers_", "swin", "efficientnet"]
-                    .iter()
-                    .any(|family| name.contains(family)) =>
-            {
+            // Rows of one tensor stay apart, and timm has no RegNet or EfficientNet of the fixtures' sizes.
+            Err(_) if ["regnet", "registers_gap", "efficientnet"].iter().any(|part| name.contains(part)) => {
                 refused += 1;
                 continue;
             }
@@ -433,7 +445,8 @@ fn a_folder_alone_gives_back_its_source() {
         for again in &back.plan.targets {
             let Some((_, source)) = sources.entry(&again.name) else {
                 // The class has scales of 1 where the source has none.
-                if again.name.contains(".ls") {
+                // A register without a class token comes back as one, and biases that the class always has as biases.
+                if again.name.contains(".ls") || name.contains("/register_") {
                     continue;
                 }
                 lost.push(format!("{name}: {} was not there", again.name));
@@ -446,14 +459,16 @@ fn a_folder_alone_gives_back_its_source() {
                 TargetContents::new(again, &audit).unwrap().read(0, &mut bytes).unwrap();
                 // Some come back as another network that computes the same: with a class token in place of a register, with
                 // zeros around an MLP.
-                let is_other = *again.shape != *tensor.shape;
+                // Of a keys' bias that was left out there are zeros.
+                let is_other =
+                    *again.shape != *tensor.shape || back.zeroed().any(|name| *name == *again.name);
                 assert!(original == bytes || is_other, "{name}: {} does not come back", tensor.name);
             }
         }
         returned += 1;
     }
     assert!(lost.is_empty(), "{}", lost.join("\n"));
-    assert_eq!((returned, folded, refused, other), (40, 7, 21, 4));
+    assert_eq!((returned, folded, refused, other), (53, 11, 8, 0));
 }
 
 #[test]

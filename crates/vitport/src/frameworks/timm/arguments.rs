@@ -210,7 +210,9 @@ impl TimmDefinition {
         let own = field.of_architecture(architecture)?;
         let Some((_, Kind::RatioOf(whole))) = field.config_key else { return Some(own) };
         let (part, whole, actual) = (own.as_u64()?, architecture.size(whole)?, facts.number(whole)?);
-        Some(json!((actual as f64 * (part as f64 / whole.max(1) as f64)) as u64))
+        let part = (actual as f64 * (part as f64 / whole.max(1) as f64)) as u64;
+        let step = architecture.size("swiglu_align_to").unwrap_or(0) as u64;
+        Some(json!(if step > 0 { part.checked_next_multiple_of(step)? } else { part }))
     }
 
     /// Returns whether timm's constructor of these networks takes an argument of that name.

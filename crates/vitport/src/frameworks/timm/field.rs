@@ -7,6 +7,9 @@ pub(super) use super::super::literal::Literal;
 use super::layers;
 use super::registry::Architecture;
 
+/// Lists of what timm makes the widths of gated MLPs multiples (`swiglu_align_to`), rounding up.
+const ALIGNMENTS: [u64; 2] = [8, 64];
+
 /// Describes something that a definition depends on.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Field {
@@ -111,11 +114,17 @@ impl Kind {
                 None => json!([whole(value)?, whole(value)?]),
             },
             Kind::RatioOf(fact) => {
-                let whole = known.get(fact)?.as_u64()? as f64;
-                let part = (whole * value.as_f64()?) as u64;
+                let width = known.get(fact)?.as_u64()? as f64;
+                let part = (width * value.as_f64()?) as u64;
                 // A packed gate takes half of what the ratio says.
                 let is_packed = known.get("mlp_layer").is_some_and(|layer| layer == "SwiGLUPacked");
-                json!(if is_packed { part / 2 } else { part })
+                let part = if is_packed { part / 2 } else { part };
+                let is_gated = known.get("swiglu_mlp").is_some_and(|gated| gated == true);
+                let shown = known.get("mlp_dim").and_then(whole).filter(|_| is_gated);
+                let is_aligned = |shown: &u64| {
+                    ALIGNMENTS.into_iter().any(|step| part.checked_next_multiple_of(step) == Some(*shown))
+                };
+                json!(shown.filter(is_aligned).unwrap_or(part))
             }
             Kind::Known(fact) => value.as_u64().and_then(|_| known.get(fact)).cloned()?,
             Kind::SumOf(fact) => {

@@ -6,6 +6,7 @@ mod classes;
 pub mod convnext;
 mod definition;
 pub mod efficientnet;
+pub mod eva;
 mod field;
 mod fitting;
 mod gather;
@@ -16,6 +17,7 @@ mod layers;
 mod like;
 mod named;
 mod patch_embed;
+mod positions;
 mod preprocessing;
 pub mod registry;
 pub mod regnet;
@@ -117,9 +119,10 @@ impl TimmDefinition {
 }
 
 /// Lists every definition of timm's.
-const DEFINITIONS: [&TimmDefinition; 8] = [
+const DEFINITIONS: [&TimmDefinition; 9] = [
     &vision_transformer::DEFINITION,
     &beit::DEFINITION,
+    &eva::DEFINITION,
     &convnext::DEFINITION,
     &resnet::DEFINITION,
     &regnet::DEFINITION,
@@ -131,6 +134,16 @@ const DEFINITIONS: [&TimmDefinition; 8] = [
 /// Returns timm's modules whose architectures are defined here.
 fn modules() -> Vec<&'static str> {
     DEFINITIONS.into_iter().flat_map(|definition| definition.modules).copied().collect()
+}
+
+/// Returns the refusal of an architecture that is defined here and that no mapping holds. Its tensors may look like another's: those of
+/// EVAs with rotary positions alone are a DeiT-III's.
+fn refuse_architecture(name: &str) -> Option<FactError> {
+    let tag = registry::find(name)?.tag;
+    let instead = tag.becomes().why_not()?;
+    let unsaid = || "vitport has no mapping of such networks".to_owned();
+    let why = tag.note.clone().unwrap_or_else(unsaid);
+    Some(FactError::NoTarget { what: format!("timm's {name}"), why, tensor: None, instead })
 }
 
 /// Stands for timm, as a framework.
@@ -152,7 +165,7 @@ impl Framework for Timm {
     fn refuse_by_name(&self, name: &str) -> Option<FactError> {
         let module = registry::module_of(name)?;
         if modules().contains(&module) {
-            return None;
+            return refuse_architecture(name);
         }
         Some(FactError::NoTarget {
             what: format!("timm's {name}"),

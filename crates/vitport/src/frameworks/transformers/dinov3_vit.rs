@@ -10,7 +10,7 @@ use super::{OneClass, Task, exported_defaults};
 use crate::nn::{
     Context, EncoderBlock, FeedForward, Forward, ForwardError, Gate, GatedMlp, Heads, LayerNorm, LayerScale,
     Linear, Mlp, Outputs, Parameter, PatchEmbed, Pixels, Positions, Qkv, Rotation, Scope, SelfAttention,
-    Window, prepend, token,
+    Window, mean_of_rows, prepend, token, without_leading,
 };
 
 /// Declares the definition.
@@ -54,6 +54,8 @@ struct DINOv3ViTModel {
     rotation: Rotation,
     layers: Vec<EncoderBlock>,
     norm: LayerNorm,
+    /// Counts the tokens before the patches.
+    prefix: usize,
 }
 
 impl DINOv3ViTModel {
@@ -74,6 +76,7 @@ impl DINOv3ViTModel {
             rotation: Rotation::of_centers(grid, heads.dim, config.rope_theta)?,
             layers: root.list("layer", depth, |scope, _| layer(scope, config, heads))?,
             norm: config.encoder.norm(root, "norm")?,
+            prefix: config.num_register_tokens.saturating_add(1),
         })
     }
 }
@@ -90,6 +93,7 @@ impl Forward for DINOv3ViTModel {
         cx.trace("norm", &sequence);
         let mut outputs = Outputs::new();
         outputs.push("pooler_output", token(&sequence, 0)?.into_values());
+        outputs.push("patches.mean(1)", mean_of_rows(&without_leading(&sequence, self.prefix)?));
         Ok(outputs)
     }
 }

@@ -11,6 +11,7 @@ mod definition;
 pub mod deit;
 pub mod dinov2;
 pub mod dinov2_with_registers;
+pub mod dinov3_convnext;
 pub mod dinov3_vit;
 pub mod efficientnet;
 mod encoder;

@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 from timm.models._hub import save_for_hf
 from transformers import (
     ConvNextConfig, ConvNextForImageClassification, ConvNextModel,
-    ConvNextV2Config, ConvNextV2ForImageClassification, ConvNextV2Model,
+    ConvNextV2Config, ConvNextV2ForImageClassification, ConvNextV2Model, DINOv3ConvNextConfig, DINOv3ConvNextModel,
 )
 
 HERE = Path(__file__).parent
@@ -33,6 +33,15 @@ NAMES = [
     (r"\.mlp\.fc", ".pwconv"),
     (r"\.gamma$", ".layer_scale_parameter"),
     (r"^head\.layernorm", "layernorm"),
+]
+DINOV3_NAMES = [
+    (r"^stages\.(\d+)\.downsample", r"stages.\1.downsample_layers"),
+    (r"^stem\.", "stages.0.downsample_layers."),
+    (r"^stages\.(\d+)\.blocks", r"stages.\1.layers"),
+    (r"\.conv_dw", ".depthwise_conv"),
+    (r"\.norm\.", ".layer_norm."),
+    (r"\.mlp\.fc", ".pointwise_conv"),
+    (r"^head\.layer_norm", "layer_norm"),
 ]
 torch.set_num_threads(1)
 
@@ -109,6 +118,35 @@ def to_transformers(model, image_size, act):
     return target.eval()
 
 
+def to_dinov3(model, image_size, act):
+    config = DINOv3ConvNextConfig(
+        hidden_sizes=[stage.blocks[0].conv_dw.out_channels for stage in model.stages],
+        depths=[len(stage.blocks) for stage in model.stages],
+        hidden_act=act,
+        layer_norm_eps=model.head.norm.eps,
+        image_size=image_size,
+    )
+    target, state = DINOv3ConvNextModel(config), {}
+    for name, value in model.state_dict().items():
+        for pattern, replacement in DINOV3_NAMES:
+            name = re.sub(pattern, replacement, name)
+        state[name] = value.flatten(1) if "pointwise" in name and value.ndim == 4 else value
+    target.load_state_dict(state)
+    config.architectures = [type(target).__name__]
+    return target.eval()
+
+
+@torch.no_grad()
+def run_dinov3(model, pixels):
+    seen = {"pixels": pixels}
+    for s, stage in enumerate(model.stages):
+        watch(stage.downsample_layers[1], seen, f"stages.{s}.downsample_layers", tokens)
+        for b, layer in enumerate(stage.layers):
+            watch(layer, seen, f"stages.{s}.layers.{b}", tokens)
+    seen["layer_norm"] = seen["pooler_output"] = model(pixels).pooler_output
+    return seen
+
+
 @torch.no_grad()
 def run_transformers(model, pixels):
     seen, base = {"pixels": pixels}, getattr(model, model.base_model_prefix, model)
@@ -135,11 +173,12 @@ def make(name, seed, size, act="gelu", **arguments):
     pixels = torch.randn(1, 3, size, size, generator=torch.Generator().manual_seed(seed + 1))
     expected = run_timm(model, pixels)
     write(f"{name}.expected", expected)
-    target = to_transformers(model, size, act)
+    is_dinov3 = name.startswith("dinov3")
+    target = (to_dinov3 if is_dinov3 else to_transformers)(model, size, act)
     write(f"{name}.transformers", {key: value.unsqueeze(0) for key, value in target.state_dict().items()})
     config = json.loads(target.config.to_json_string())
     (HERE / f"{name}.transformers.json").write_text(json.dumps(config, indent=1) + "\n")
-    found = run_transformers(target, pixels)
+    found = (run_dinov3 if is_dinov3 else run_transformers)(target, pixels)
     write(f"{name}.transformers.expected", found)
     last = "logits" if model.num_classes else "pooler_output"
     wanted = expected["logits" if model.num_classes else "pre_logits"]
@@ -157,4 +196,10 @@ make(
 make(
     "v2_conv_mlp_base", 7, 32, dims=[8, 12, 16, 20], depths=[1, 1, 2, 1], num_classes=0, use_grn=True,
     ls_init_value=None, conv_mlp=True,
+)
+# Without a head, with other epsilons than ConvNextModel has.
+make("dinov3", 9, 64, dims=[16, 24, 32, 48], depths=[2, 1, 2, 1], num_classes=0, norm_eps=1e-5)
+make(
+    "dinov3_conv_mlp", 11, 32, "silu", dims=[8, 12, 16, 20], depths=[1, 1, 2, 1], num_classes=0, norm_eps=1e-4,
+    conv_mlp=True, act_layer="silu",
 )

@@ -42,7 +42,12 @@ fn layout_fixtures(folder: &Path) -> Vec<(PathBuf, Request)> {
         let file = path(&format!("crates/vitport/tests/data/torchvision/{name}"));
         (file, Request { facts, ..Request::default() })
     };
+    let eva = |name: &str| path(&format!("crates/vitport/tests/data/eva/{name}"));
     vec![
+        (eva("dinov3_of_meta.pth"), request(&[3], [20, 20], true)),
+        (eva("gated_of_meta.pth"), request(&[5], [20, 20], true)),
+        (meta_convnext("plain", folder), of_torchvision("").1),
+        (meta_convnext("v2", folder), of_torchvision("").1),
         of_torchvision("regnet_y.pth"),
         of_torchvision("convnext.pth"),
         of_torchvision("swin.pth"),
@@ -81,6 +86,48 @@ fn microsoft_swin(folder: &Path) -> PathBuf {
     let file = folder.join("microsoft_swin.safetensors");
     let tensors = timm.iter().map(|(name, view)| (own_name(name), view)).chain(buffers);
     serialize_to_file(tensors, None, &file).unwrap();
+    file
+}
+
+/// Writes a ConvNeXt under Meta's names, with the last norm twice, as DINOv3's files have it.
+fn meta_convnext(name: &str, folder: &Path) -> PathBuf {
+    let bytes =
+        std::fs::read(path(&format!("crates/vitport/tests/data/convnext/{name}/model.safetensors"))).unwrap();
+    let timm = SafeTensors::deserialize(&bytes).unwrap();
+    let swaps = [
+        ("stem.", "downsample_layers.0."),
+        (".blocks.", "."),
+        ("conv_dw", "dwconv"),
+        ("mlp.fc", "pwconv"),
+        ("mlp.grn.weight", "grn.gamma"),
+        ("mlp.grn.bias", "grn.beta"),
+        ("head.norm.", "norm."),
+        ("head.fc.", "head."),
+    ];
+    let own_name = |name: &str| {
+        let name = swaps.iter().fold(name.to_owned(), |name, (timm, own)| name.replace(timm, own));
+        match name.split_once(".downsample.") {
+            Some((stage, rest)) => format!("{}.{rest}", stage.replace("stages", "downsample_layers")),
+            None => name,
+        }
+    };
+    let mut tensors: Vec<(String, Vec<usize>, Vec<u8>)> = Vec::new();
+    for (name, view) in timm.iter() {
+        let name = own_name(name);
+        let shape = match name.contains(".grn.") {
+            true => vec![1, 1, 1, view.shape()[0]],
+            false => view.shape().to_vec(),
+        };
+        if let Some(part) = name.strip_prefix("norm.") {
+            tensors.push((format!("norms.3.{part}"), shape.clone(), view.data().to_vec()));
+        }
+        tensors.push((name, shape, view.data().to_vec()));
+    }
+    let views = tensors.iter().map(|(name, shape, bytes)| {
+        (name.as_str(), TensorView::new(Dtype::F32, shape.clone(), bytes).unwrap())
+    });
+    let file = folder.join(format!("meta_{name}.safetensors"));
+    serialize_to_file(views, None, &file).unwrap();
     file
 }
 
@@ -130,7 +177,7 @@ fn every_rule_of_every_layout_is_used_and_every_name_is_the_definitions() {
 #[test]
 fn the_folder_of_deit3s_own_file_is_that_of_timms() {
     let folder = tempfile::tempdir().unwrap();
-    let (own, request) = layout_fixtures(folder.path()).remove(5);
+    let (own, request) = layout_fixtures(folder.path()).remove(9);
     let timm = path("crates/vitport/tests/data/vit/timm_deit3.safetensors");
     let [own, timm] = [own, timm]
         .map(|file| plan(Source::open(&file, None, &Limits::default()).unwrap(), &request).unwrap());

@@ -1,4 +1,4 @@
-//! Lists the faults that only the folders of a ConvNeXt and a ConvNeXt V2 can have.
+//! Lists the faults that only the folders of a ConvNeXt, a ConvNeXt V2 and a DINOv3 ConvNeXt can have.
 
 use serde_json::json;
 
@@ -97,5 +97,45 @@ pub fn second() -> Vec<Fault> {
             .unseen(LESS_THAN_ROUNDING),
         fault(config, "a block more", |f| f.config["depths"] = json!([1, 2, 3, 1])),
         fault(config, "a model without its head", |f| f.config["architectures"] = json!(["ConvNextV2Model"])),
+    ]
+}
+
+/// Returns those of DINOv3's class of it.
+pub fn dinov3() -> Vec<Fault> {
+    let (weight, config) = (Kind::Weights, Kind::Config);
+    vec![
+        fault(weight, "two blocks exchanged", |f| {
+            f.weights.swap_all("stages.2.layers.0.", "stages.2.layers.1.")
+        }),
+        fault(weight, "rows and columns of depth-wise kernels exchanged", |f| {
+            f.weights.transpose_kernels("stages.1.layers.0.depthwise_conv.weight");
+        }),
+        fault(weight, "rows and columns of a downsampling exchanged", |f| {
+            f.weights.transpose_kernels("stages.2.downsample_layers.1.weight");
+        }),
+        fault(weight, "red and blue of the stem exchanged", |f| {
+            f.weights.swap_red_and_blue("stages.0.downsample_layers.0.weight")
+        }),
+        fault(weight, "a layer scale of ones", |f| f.weights.fill("stages.3.layers.0.gamma", 1.0)),
+        fault(weight, "a layer scale rolled by one", |f| {
+            f.weights.edit("stages.1.layers.0.gamma", |v| v.rotate_right(1));
+        }),
+        fault(weight, "an MLP's bias zeroed", |f| {
+            f.weights.fill("stages.3.layers.0.pointwise_conv1.bias", 0.0)
+        }),
+        fault(weight, "the stem's norm of ones", |f| {
+            f.weights.fill("stages.0.downsample_layers.1.weight", 1.0)
+        }),
+        fault(weight, "a block's norm of ones", |f| {
+            f.weights.fill("stages.3.layers.0.layer_norm.weight", 1.0)
+        }),
+        fault(config, "the class's own epsilon", |f| f.forget("layer_norm_eps")),
+        fault(config, "an epsilon of 1e-3", |f| f.config["layer_norm_eps"] = json!(1e-3)),
+        fault(config, "another activation", |f| f.config["hidden_act"] = json!("relu")),
+        fault(config, "a block more", |f| f.config["depths"] = json!([2, 1, 3, 1])),
+        fault(config, "a block fewer", |f| f.config["depths"] = json!([2, 1, 1, 1])),
+        fault(config, "depths left out", |f| f.forget("depths")),
+        fault(config, "other widths", |f| f.config["hidden_sizes"] = json!([16, 24, 32, 64])),
+        fault(config, "a ConvNeXt", |f| f.config["model_type"] = json!("convnext")),
     ]
 }

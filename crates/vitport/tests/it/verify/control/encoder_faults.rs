@@ -1,5 +1,5 @@
-//! Lists the faults that the folders of other encoders than ViT can have: CLIP, SigLIP, I-JEPA, AIMv2, InternViT, TIPSv2, RADIO and
-//! BEiT.
+//! Lists the faults that the folders of other encoders than ViT can have: CLIP, SigLIP, I-JEPA, AIMv2, InternViT, TIPSv2, RADIO,
+//! BEiT and DINOv3.
 
 use serde_json::{Value, json};
 
@@ -144,6 +144,64 @@ pub fn beit() -> Vec<Fault> {
             .unseen("no forward pass without masks reads it"),
         fault(config, "no layer scale in the config", |f| f.config["layer_scale_init_value"] = json!(0.0)),
         fault(config, "a whole number as layer scale", |f| f.config["layer_scale_init_value"] = json!(0)),
+    ]);
+    all
+}
+
+/// Returns those that only a DINOv3 can have.
+pub fn dinov3() -> Vec<Fault> {
+    let (weight, config) = (Kind::Weights, Kind::Config);
+    let mut all = list();
+    all.extend([
+        fault(weight, "q and k exchanged in one layer", |f| {
+            f.weights.swap("layer.1.attention.q_proj.weight", "layer.1.attention.k_proj.weight");
+        }),
+        fault(weight, "the biases of q and v exchanged", |f| {
+            f.weights.swap("layer.1.attention.q_proj.bias", "layer.1.attention.v_proj.bias");
+        }),
+        fault(weight, "the two layer norms of a layer exchanged", |f| {
+            f.weights.swap("layer.1.norm1.weight", "layer.1.norm2.weight");
+        }),
+        fault(weight, "the two layer scales of a layer exchanged", |f| {
+            f.weights.swap("layer.1.layer_scale1.lambda1", "layer.1.layer_scale2.lambda1");
+        }),
+        fault(weight, "a layer scale of ones", |f| f.weights.fill("layer.0.layer_scale2.lambda1", 1.0)),
+        fault(weight, "neighbouring rows of a head exchanged, as other rotations need them", |f| {
+            f.weights.roll_rows("layer.1.attention.k_proj.weight");
+        }),
+        fault(weight, "registers in another order", |f| {
+            f.weights.edit("embeddings.register_tokens", |values| values.rotate_right(24));
+        }),
+        fault(weight, "registers zeroed", |f| f.weights.fill("embeddings.register_tokens", 0.0)),
+        fault(weight, "class token zeroed", |f| f.weights.fill("embeddings.cls_token", 0.0)),
+        fault(weight, "square weight transposed", |f| {
+            f.weights.transpose("layer.1.attention.o_proj.weight");
+        }),
+        fault(weight, "two layers exchanged", |f| f.weights.swap_all("layer.0.", "layer.1.")),
+        fault(weight, "red and blue of the patch embedding exchanged", |f| {
+            f.weights.swap_red_and_blue("patch_embeddings.weight");
+        }),
+        fault(weight, "rows and columns of the patch embedding exchanged", |f| {
+            f.weights.transpose_kernels("patch_embeddings.weight");
+        }),
+        fault(weight, "another mask token", |f| f.weights.fill("embeddings.mask_token", 1.0))
+            .unseen("no forward pass without masks reads it"),
+        fault(config, "another base of the angles", |f| f.config["rope_theta"] = json!(10000.0)),
+        fault(config, "a base of the angles larger by one in a thousand", |f| {
+            f.config["rope_theta"] = json!(100.1);
+        }),
+        fault(config, "a whole number as base", |f| f.config["rope_theta"] = json!(100))
+            .unseen("it is the same number, which version 5 refuses as whole"),
+        fault(config, "a register fewer", |f| number(f, "num_register_tokens", |count| count - 1)),
+        fault(config, "no registers in the config", |f| f.forget("num_register_tokens")),
+        fault(config, "a gated MLP", |f| f.config["use_gated_mlp"] = json!(true)),
+        fault(config, "biases of keys", |f| f.config["key_bias"] = json!(true)),
+        fault(config, "no biases of queries", |f| f.config["query_bias"] = json!(false)),
+        fault(config, "no biases of values", |f| f.config["value_bias"] = json!(false)),
+        fault(config, "no biases after the attention", |f| f.config["proj_bias"] = json!(false)),
+        fault(config, "no biases of the MLP", |f| f.config["mlp_bias"] = json!(false)),
+        fault(config, "GELU by tanh", |f| f.config["hidden_act"] = json!("gelu_pytorch_tanh")),
+        fault(config, "a ViT", |f| f.config["model_type"] = json!("vit")),
     ]);
     all
 }

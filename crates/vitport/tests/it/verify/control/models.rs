@@ -96,6 +96,8 @@ pub fn all() -> Vec<Model> {
         Model::new("RegNet", &format!("{residual}/regnet_y"), residual_faults::regnet),
         Model::new("Swin", &format!("{data}/swin/plain"), swin_faults::list),
         Model::new("EfficientNet", &format!("{data}/efficientnet/same"), efficientnet_faults::list),
+        Model::new("DINOv3", &format!("{data}/eva/dinov3"), encoder_faults::dinov3),
+        Model::new("DINOv3 ConvNeXt", &format!("{convnext}/dinov3"), convnext_faults::dinov3),
         Model::new("SwinV2", &format!("{data}/swinv2/plain"), swin_faults::second),
     ]
 }
