@@ -218,7 +218,7 @@ impl<'a> ModelDocument<'a> {
         let [height, width] = row.image;
         Self {
             name: &row.name,
-            family: &row.family,
+            family: row.family,
             parameters: row.parameters,
             classes: row.classes,
             image_size: image(row),

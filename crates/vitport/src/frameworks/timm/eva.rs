@@ -9,6 +9,7 @@ use super::super::build;
 use super::TimmDefinition;
 use super::field::{Field, Kind, Literal};
 use super::layers::{activation, classifier, heads};
+use crate::finding::Head;
 use crate::nn::{
     Context, EncoderBlock, FeedForward, Forward, ForwardError, Gate, GatedMlp, LayerNorm, LayerScale, Linear,
     Matrix, Mlp, Norm, Outputs, Parameter, PatchEmbed, Pixels, Positions, Qkv, Rotation, Scope,
@@ -22,7 +23,7 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
     modules: &["eva"],
     family: structure::FAMILY,
     structure: structure::STRUCTURE,
-    head: None,
+    heads: &[Head::new("head", "fc_norm.weight"), Head::new("head", "norm.weight")],
     saved_modules: &[],
     fields: &[
         Field::plain("embed_dim", Kind::Number).shown("channels"),
