@@ -68,7 +68,11 @@ fn say_summary(converted: &Converted, output: &Printer) -> Result<(), Failure> {
     let names = converted.files.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>();
     let shown = if names.len() > 4 { format!("{} files", names.len()) } else { names.join(", ") };
     let out = converted.out.display().to_string();
-    output.say(format!("{GREEN}wrote{GREEN:#} {} ({shown})", escape(&out)))
+    output.say(in_width(format!("wrote {} ({shown})", escape(&out)), 6).replacen(
+        "wrote",
+        &format!("{GREEN}wrote{GREEN:#}"),
+        1,
+    ))
 }
 
 /// Says whether the source's tensors can be recovered, and if not, why.

@@ -20,7 +20,7 @@ use crate::failure::Failure;
 use crate::output::Printer;
 use crate::output_file::model_files;
 use crate::progress;
-use crate::show::report::say_report;
+use crate::show::report::say_report_of_the_way_back;
 use crate::terminal::style::{BOLD, GREEN};
 use crate::terminal::table::bytes;
 use crate::verification;
@@ -94,11 +94,20 @@ fn show(converted: &ConvertedBack, output: &Printer) -> Result<(), Failure> {
         for lost in &prepared.left_out {
             output.say(format!("  left out {}: it {}", escape(&lost.name), lost.reason))?;
         }
+        let zeroed: Vec<&str> = prepared.zeroed().collect();
+        if let Some(first) = zeroed.first() {
+            output.say(format!(
+                "  {} tensors hold zeros for what a conversion left out or added up ({}, …): the network is another that computes the \
+                 same",
+                zeroed.len(),
+                escape(first)
+            ))?;
+        }
         output.say(format!("{GREEN}wrote{GREEN:#} {}", escape(&out)))?;
         output.say(format!("  timm.create_model(\"local-dir:{}\", pretrained=True)", escape(&out)))?;
     }
     if let Some(report) = &converted.report {
-        say_report(report, output)?;
+        say_report_of_the_way_back(report, prepared.definition.maker(), output)?;
     }
     let document = ConvertBackDocument {
         class: &prepared.class,
@@ -108,6 +117,7 @@ fn show(converted: &ConvertedBack, output: &Printer) -> Result<(), Failure> {
         config: json!(prepared.config),
         facts: &prepared.facts,
         left_out: &prepared.left_out,
+        zeroed: prepared.zeroed().collect(),
         headline: converted.report.as_ref().map(|report| report.headline.as_str()),
         files: FileDocument::all(&converted.files),
         report: converted.report.as_ref(),
@@ -136,6 +146,8 @@ pub struct ConvertBackDocument<'a> {
     facts: &'a Facts,
     /// Lists the folder's tensors that the other network has no place for.
     left_out: &'a [Dropped],
+    /// Lists the other network's tensors that the folder does not have and that are written as zeros.
+    zeroed: Vec<&'a str>,
     /// Gives the verdict in words; null if the networks were not run.
     headline: Option<&'a str>,
     /// Lists the files of the folder.

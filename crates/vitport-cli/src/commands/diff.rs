@@ -2,7 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::Serialize;
-use vitport::diff::{Kind, Row};
+use vitport::diff::{Kind, TensorRow};
 use vitport::pipeline::{Diff, Through};
 use vitport::plan::Dropped;
 
@@ -18,7 +18,8 @@ pub fn run(arguments: &DiffArguments, output: &Printer) -> Result<u8, Failure> {
     let diff = Diff::open(&arguments.a, &arguments.b, &arguments.limits.limits())?;
     diff.checkpoints().into_iter().try_for_each(|checkpoint| say_danger(checkpoint, output))?;
     let rows = diff.compare()?;
-    let (equal, differences): (Vec<&Row>, Vec<&Row>) = rows.iter().partition(|row| row.kind == Kind::Equal);
+    let (equal, differences): (Vec<&TensorRow>, Vec<&TensorRow>) =
+        rows.iter().partition(|row| row.kind == Kind::Equal);
     let code = u8::from(!differences.is_empty());
     if output.is_json() {
         let Diff { through, left_out, problems, .. } = &diff;
@@ -44,9 +45,9 @@ pub struct DiffDocument<'a> {
     /// Counts the tensors that are equal.
     same: usize,
     /// Lists the tensors that are equal.
-    equal: Vec<&'a Row>,
+    equal: Vec<&'a TensorRow>,
     /// Lists the tensors that differ.
-    differences: Vec<&'a Row>,
+    differences: Vec<&'a TensorRow>,
     /// Lists what the mapping leaves out, on the side that is not a transformers folder.
     left_out: &'a [Dropped],
     /// Lists what the mapping cannot make of that side, a sentence each.

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use vitport::diff::{Form, Kind, Row};
+use vitport::diff::{Form, Kind, TensorRow};
 use vitport::pipeline::{Diff, Through};
 use vitport_checkpoint::escape;
 
@@ -31,8 +31,8 @@ const COLUMNS: [(&str, Align); 10] = [
 ];
 
 /// Returns the whole as lines.
-pub fn text(diff: &Diff, rows: &[Row]) -> String {
-    let different: Vec<&Row> = rows.iter().filter(|row| row.kind != Kind::Equal).collect();
+pub fn text(diff: &Diff, rows: &[TensorRow]) -> String {
+    let different: Vec<&TensorRow> = rows.iter().filter(|row| row.kind != Kind::Equal).collect();
     let how = match &diff.through {
         Through::Names => String::new(),
         Through::Mapping { file } => format!(", through {}", escape(file)),
@@ -57,7 +57,7 @@ pub fn text(diff: &Diff, rows: &[Row]) -> String {
         lines.push(String::new());
         lines.push(layers.text());
     }
-    let listed: Vec<&Row> = different.into_iter().filter(|row| !layers.is_missing_with(row)).collect();
+    let listed: Vec<&TensorRow> = different.into_iter().filter(|row| !layers.is_missing_with(row)).collect();
     if !listed.is_empty() {
         lines.push(String::new());
         lines.push(table(&listed, diff.through != Through::Names));
@@ -73,18 +73,18 @@ pub fn text(diff: &Diff, rows: &[Row]) -> String {
 }
 
 /// Returns how many rows differ in each way: `72 other values, 2 only in A`.
-fn counts(rows: &[&Row]) -> String {
+fn counts(rows: &[&TensorRow]) -> String {
     let count = |kind: Kind| rows.iter().filter(|row| row.kind == kind).count();
     let counted = DIFFERENT.into_iter().map(|kind| (count(kind), kind)).filter(|(count, _)| *count > 0);
     counted.map(|(count, kind)| format!("{count} {}", kind.words())).collect::<Vec<_>>().join(", ")
 }
 
 /// Holds the rows of each layer: what stands before the rest of its tensors' names, up to the first number.
-struct Layers<'a>(BTreeMap<Vec<Piece<'a>>, Vec<&'a Row>>);
+struct Layers<'a>(BTreeMap<Vec<Piece<'a>>, Vec<&'a TensorRow>>);
 
 impl<'a> Layers<'a> {
-    fn of(rows: &'a [Row]) -> Self {
-        let mut layers: BTreeMap<Vec<Piece<'_>>, Vec<&Row>> = BTreeMap::new();
+    fn of(rows: &'a [TensorRow]) -> Self {
+        let mut layers: BTreeMap<Vec<Piece<'_>>, Vec<&TensorRow>> = BTreeMap::new();
         for row in rows {
             if let Some(layer) = layer(&row.name) {
                 layers.entry(layer).or_default().push(row);
@@ -99,7 +99,7 @@ impl<'a> Layers<'a> {
     }
 
     /// Returns whether a tensor is missing with its whole layer, which is a line of its own.
-    fn is_missing_with(&self, row: &Row) -> bool {
+    fn is_missing_with(&self, row: &TensorRow) -> bool {
         let layer = layer(&row.name).and_then(|layer| self.0.get(&layer));
         layer.is_some_and(|rows| {
             rows.iter()
@@ -109,9 +109,10 @@ impl<'a> Layers<'a> {
 
     /// Returns a line for all layers that are alike.
     fn text(&self) -> String {
-        let line = |(layer, rows): (&Vec<Piece<'_>>, &Vec<&Row>)| {
+        let line = |(layer, rows): (&Vec<Piece<'_>>, &Vec<&TensorRow>)| {
             let layer = layer.iter().map(Piece::text).collect::<Vec<_>>().join(".");
-            let different: Vec<&Row> = rows.iter().copied().filter(|row| row.kind != Kind::Equal).collect();
+            let different: Vec<&TensorRow> =
+                rows.iter().copied().filter(|row| row.kind != Kind::Equal).collect();
             let state = match (rows.len() - different.len(), different.is_empty()) {
                 (equal, true) => format!("all {equal} tensors equal"),
                 (0, false) => format!("none equal: {}{}", counts(&different), related(&different)),
@@ -155,8 +156,8 @@ fn layer(name: &str) -> Option<Vec<Piece<'_>>> {
 }
 
 /// Says that the matrices have nothing to do with each other, where that is so.
-fn related(rows: &[&Row]) -> &'static str {
-    let is_matrix = |row: &&&Row| row.a.as_ref().is_some_and(|form| form.shape.len() > 1);
+fn related(rows: &[&TensorRow]) -> &'static str {
+    let is_matrix = |row: &&&TensorRow| row.a.as_ref().is_some_and(|form| form.shape.len() > 1);
     let cosines = rows.iter().filter(is_matrix).filter_map(|row| row.values.as_ref()?.cosine);
     match cosines.map(f64::abs).reduce(f64::max) {
         Some(largest) if largest < UNRELATED => {
@@ -167,7 +168,7 @@ fn related(rows: &[&Row]) -> &'static str {
 }
 
 /// Returns a table with a row for each group of tensors that differ alike.
-fn table(rows: &[&Row], is_renamed: bool) -> String {
+fn table(rows: &[&TensorRow], is_renamed: bool) -> String {
     let made_of = |form: Option<&Form>| form.map(|form| form.made_of.join(" + ")).unwrap_or_default();
     let cells = rows.iter().map(|row| {
         let [a, b] = [row.a.as_ref(), row.b.as_ref()].map(made_of);
@@ -176,7 +177,7 @@ fn table(rows: &[&Row], is_renamed: bool) -> String {
         [row.name.clone(), other, row.kind.words().to_owned(), form(row)]
     });
     let rows = grouped(cells).into_iter().map(|group| {
-        let members: Vec<&Row> =
+        let members: Vec<&TensorRow> =
             group.members.iter().filter_map(|member| rows.get(*member).copied()).collect();
         let [name, other, kind, form] = group.cells.map(|cell| escape(&cell).to_string());
         let [elements, largest, relative, cosine, first] = numbers(&members);
@@ -194,7 +195,7 @@ fn table(rows: &[&Row], is_renamed: bool) -> String {
 }
 
 /// Returns the dtype and shape, both where they differ.
-fn form(row: &Row) -> String {
+fn form(row: &TensorRow) -> String {
     let text = |form: &Form| format!("{} {:?}", form.dtype, form.shape);
     match (row.a.as_ref().map(text), row.b.as_ref().map(text)) {
         (Some(a), Some(b)) if a != b => format!("{a} → {b}"),
@@ -204,7 +205,7 @@ fn form(row: &Row) -> String {
 
 /// Returns the worst of a group: elements that differ of all, largest absolute and relative difference, least cosine, and where the first
 /// element of the first tensor differs.
-fn numbers(rows: &[&Row]) -> [String; 5] {
+fn numbers(rows: &[&TensorRow]) -> [String; 5] {
     let values: Vec<_> = rows.iter().filter_map(|row| row.values.as_ref()).collect();
     if values.is_empty() {
         return Default::default();

@@ -1,6 +1,7 @@
 //! Shows a report on the terminal: a few lines that a person believes. Each can be understood alone: what was compared with
 //! what, how far it is apart, and how far apart it may be.
 
+use vitport::pipeline::of_the_way_back;
 use vitport::verify::{Comparison, Guess, Report, Verdict, shown_difference};
 use vitport_checkpoint::escape;
 
@@ -14,6 +15,15 @@ use crate::terminal::wrap::{columns, wrap};
 
 /// Prints it.
 pub fn say_report(report: &Report, output: &Printer) -> Result<(), Failure> {
+    say(report, None, output)
+}
+
+/// Prints the report of a way back, whose source is the network of a framework that was written.
+pub fn say_report_of_the_way_back(report: &Report, framework: &str, output: &Printer) -> Result<(), Failure> {
+    say(report, Some(framework), output)
+}
+
+fn say(report: &Report, framework: Option<&str>, output: &Printer) -> Result<(), Failure> {
     let (style, sign) = match report.verdict {
         Verdict::Same if report.basis.assumptions.is_empty() => (GREEN, "✓"),
         Verdict::Same => (YELLOW, "✓"),
@@ -30,11 +40,20 @@ pub fn say_report(report: &Report, output: &Printer) -> Result<(), Failure> {
         output.say(line)?;
     }
     for (part, text) in parts(report) {
+        let text = framework.map_or_else(|| text.clone(), |framework| of_the_way_back(&text, framework));
         output.say(wrap(&format!("  {part}"), &escape(&text).to_string(), INDENT, columns))?;
     }
     if !report.source_top5.is_empty() {
         output.say("")?;
-        output.say(top5(report).text())?;
+        let table = top5(report).text();
+        output.say(match framework {
+            // As wide, so that columns stay where they are.
+            Some(framework) if table.contains("the source") => {
+                table.replacen("the source", &format!("{framework:<10}"), 1)
+            }
+            Some(framework) => table.replacen("source", &format!("{framework:>6}"), 1),
+            None => table,
+        })?;
     }
     Ok(())
 }

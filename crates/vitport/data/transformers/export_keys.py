@@ -48,7 +48,10 @@ FAMILIES = {
 }
 CONFIGS = {key: name for key, (_, name) in FAMILIES.items() if hasattr(transformers, name)}
 FAMILY = {key: folder for key, (folder, _) in FAMILIES.items()}
-PROCESSORS = ["ViTImageProcessor", "CLIPImageProcessor", "ConvNextImageProcessor"]
+PROCESSORS = [
+    "ViTImageProcessor", "CLIPImageProcessor", "ConvNextImageProcessor", "BeitImageProcessor", "BitImageProcessor",
+    "DeiTImageProcessor", "SiglipImageProcessor",
+]
 VARIANTS = ["", "Fast", "Pil"]
 
 # The code that opens a folder and runs it, whatever the family.
@@ -66,7 +69,7 @@ CONFIG_CODE = [
 PROCESSOR_CODE = [
     "image_processing_base.py", "image_processing_utils.py", "image_processing_utils_fast.py",
     "image_processing_backends.py", "models/auto/image_processing_auto.py", "processing_utils.py",
-    "models/vit", "models/clip", "models/convnext", "models/deit", "models/bit", "image_transforms.py", "image_utils.py",
+    "models/vit", "models/clip", "models/convnext", "models/deit", "models/bit", "models/beit", "models/siglip", "image_transforms.py", "image_utils.py",
 ]
 READS = {"get", "pop", "setdefault"}
 ATTRIBUTES = {"getattr", "hasattr", "setattr", "delattr"}

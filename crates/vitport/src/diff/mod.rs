@@ -87,7 +87,7 @@ impl Form {
 
 /// Says what comparing one tensor showed.
 #[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
-pub struct Row {
+pub struct TensorRow {
     /// Gives the name by which it is compared.
     pub name: String,
     /// Says how it differs.
@@ -106,14 +106,14 @@ pub struct Row {
 ///
 /// # Errors
 /// Returns [`FolderError`] when a file cannot be read, or does not match its own checksums.
-pub fn compare(a: View<'_>, b: View<'_>) -> Result<Vec<Row>, FolderError> {
+pub fn compare(a: View<'_>, b: View<'_>) -> Result<Vec<TensorRow>, FolderError> {
     let by_name = |view: View<'_>| -> BTreeMap<String, usize> {
         view.tensors.iter().enumerate().map(|(place, tensor)| (tensor.name.to_string(), place)).collect()
     };
     let (in_a, in_b) = (by_name(a), by_name(b));
     let (read_a, read_b) = (a.checkpoint.audit(), b.checkpoint.audit());
     let other = |tensor: &Target| in_b.get(&*tensor.name).and_then(|place| b.tensors.get(*place));
-    let rows: Vec<Row> = a
+    let rows: Vec<TensorRow> = a
         .tensors
         .par_iter()
         .map(|tensor| match other(tensor) {
@@ -127,13 +127,16 @@ pub fn compare(a: View<'_>, b: View<'_>) -> Result<Vec<Row>, FolderError> {
     Ok(rows.into_iter().chain(extra.map(|tensor| alone(tensor, Kind::OnlyInB))).collect())
 }
 
-fn alone(tensor: &Target, kind: Kind) -> Row {
+fn alone(tensor: &Target, kind: Kind) -> TensorRow {
     let form = Some(Form::of(tensor));
     let (a, b) = if kind == Kind::OnlyInA { (form, None) } else { (None, form) };
-    Row { name: tensor.name.to_string(), kind, a, b, values: None }
+    TensorRow { name: tensor.name.to_string(), kind, a, b, values: None }
 }
 
-fn pair((a, read_a): (&Target, &Audit<'_>), (b, read_b): (&Target, &Audit<'_>)) -> Result<Row, FolderError> {
+fn pair(
+    (a, read_a): (&Target, &Audit<'_>),
+    (b, read_b): (&Target, &Audit<'_>),
+) -> Result<TensorRow, FolderError> {
     let (kind, values) = if a.shape != b.shape {
         (Kind::Shape, None)
     } else {
@@ -144,5 +147,5 @@ fn pair((a, read_a): (&Target, &Audit<'_>), (b, read_b): (&Target, &Audit<'_>)) 
             (true, None) => (Kind::Equal, None),
         }
     };
-    Ok(Row { name: a.name.to_string(), kind, a: Some(Form::of(a)), b: Some(Form::of(b)), values })
+    Ok(TensorRow { name: a.name.to_string(), kind, a: Some(Form::of(a)), b: Some(Form::of(b)), values })
 }

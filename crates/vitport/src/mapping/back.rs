@@ -112,6 +112,11 @@ pub struct UnmadeKey {
 }
 
 impl Mapping {
+    /// Returns whether a key of the config is this fact where it is known.
+    pub fn reads_where_known(&self, fact: &str) -> bool {
+        self.config.iter().any(|(_, expression)| expression.gives_way(fact))
+    }
+
     /// Returns the one value that a fact of its sources has, and why.
     pub fn required(&self, fact: &str) -> Option<(&Value, &str)> {
         self.requires.iter().find_map(|condition| condition.required(fact))
@@ -141,14 +146,8 @@ impl Mapping {
                 return Err(UnmadeKey { key: key.clone(), value: value.to_string() });
             }
         }
-        for condition in &self.requires {
-            let is_set = |flag: &str| known.get(flag) == Some(&Value::Bool(true));
-            if let Some((fact, value)) = condition.settled(is_set)
-                && !known.contains_key(fact)
-            {
-                known.insert(fact.to_owned(), value.clone());
-            }
-        }
+        // What [back] decides may be a flag of a condition.
+        self.settle(&mut known, false);
         for (fact, decided) in &self.back {
             if !known.contains_key(fact) {
                 let value = decided.value(&known, &has);
@@ -157,6 +156,19 @@ impl Mapping {
                 }
             }
         }
+        self.settle(&mut known, true);
         Ok(known)
+    }
+
+    /// Adds the facts that have one value wherever the mapping holds, of the conditions with a flag or of those without.
+    fn settle(&self, known: &mut Map<String, Value>, has_flag: bool) {
+        for condition in self.requires.iter().filter(|condition| condition.has_flag() == has_flag) {
+            let is_set = |flag: &str| known.get(flag) == Some(&Value::Bool(true));
+            if let Some((fact, value)) = condition.settled(is_set)
+                && !known.contains_key(fact)
+            {
+                known.insert(fact.to_owned(), value.clone());
+            }
+        }
     }
 }

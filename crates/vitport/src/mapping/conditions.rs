@@ -144,6 +144,11 @@ impl Condition {
         self.values.is_some()
     }
 
+    /// Returns whether it is checked with a flag only, or without one.
+    pub(super) fn has_flag(&self) -> bool {
+        self.when.is_some() || self.unless.is_some()
+    }
+
     /// Returns the fact that it is about, and the value that it has wherever the mapping holds, if there is only one. `flag` says
     /// which flags are set.
     pub(super) fn settled(&self, flag: impl Fn(&str) -> bool) -> Option<(&str, &Value)> {
@@ -153,7 +158,7 @@ impl Condition {
 
     /// Returns the value that a fact must have, and why, if it is about that fact and no flag.
     pub(super) fn required(&self, fact: &str) -> Option<(&Value, &str)> {
-        let is_about = self.fact.as_deref() == Some(fact) && self.when.is_none() && self.unless.is_none();
+        let is_about = self.fact.as_deref() == Some(fact) && !self.has_flag();
         Some((self.is.as_ref().filter(|_| is_about)?, &self.why))
     }
 

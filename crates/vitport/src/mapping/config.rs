@@ -16,10 +16,24 @@ pub struct Expression(Kind);
 #[derive(Debug, Clone, PartialEq)]
 enum Kind {
     Constant(Value),
-    Fact { fact: String, names: Option<Map<String, Value>>, by: Option<Function> },
-    Ratio { fact: String, over: String, times: f64, whole: Option<Whole> },
+    Fact {
+        fact: String,
+        names: Option<Map<String, Value>>,
+        by: Option<Function>,
+        unless_known: Option<String>,
+    },
+    Ratio {
+        fact: String,
+        over: String,
+        times: f64,
+        whole: Option<Whole>,
+    },
     Named(Named),
-    When { flag: String, is: Box<Expression>, otherwise: Box<Expression> },
+    When {
+        flag: String,
+        is: Box<Expression>,
+        otherwise: Box<Expression>,
+    },
     Table(Vec<(String, Expression)>),
 }
 
@@ -83,6 +97,8 @@ struct FactTable {
     names: Option<Map<String, Value>>,
     #[serde(default)]
     by: Option<Function>,
+    #[serde(default)]
+    unless_known: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -125,8 +141,9 @@ impl Expression {
                 Kind::Ratio { fact, over, times, whole }
             }
             Value::Object(table) if table.contains_key("fact") => {
-                let FactTable { fact, names, by } = serde_json::from_value(value).map_err(wrong)?;
-                Kind::Fact { fact, names, by }
+                let FactTable { fact, names, by, unless_known } =
+                    serde_json::from_value(value).map_err(wrong)?;
+                Kind::Fact { fact, names, by, unless_known }
             }
             Value::Object(table) if table.keys().any(|key| key.starts_with("efficientnet_")) => {
                 Kind::Named(serde_json::from_value(value).map_err(wrong)?)
@@ -156,6 +173,11 @@ impl Expression {
             Kind::When { is, otherwise, .. } => [is.constants(), otherwise.constants()].concat(),
             Kind::Fact { .. } | Kind::Ratio { .. } | Kind::Named(_) | Kind::Table(_) => Vec::new(),
         }
+    }
+
+    /// Returns whether it is this fact where another one is not known.
+    pub(super) fn gives_way(&self, to: &str) -> bool {
+        matches!(&self.0, Kind::Fact { unless_known: Some(other), .. } if other == to)
     }
 
     /// Adds to `known`, facts by name, what a value says of the facts that made it, and returns whether facts can have made it.
@@ -196,7 +218,7 @@ impl Expression {
                 };
                 size.is_some_and(|size| learn(fact, json!(size), known))
             }
-            Kind::Fact { fact, names, by } => {
+            Kind::Fact { fact, names, by, .. } => {
                 let named = match names {
                     None => Some(value.clone()),
                     Some(names) => {
@@ -264,8 +286,9 @@ impl Expression {
                     })?)),
                 }
             }
-            Kind::Fact { fact, names, by } => {
-                let known = facts.get(fact).ok_or_else(|| missing(fact))?;
+            Kind::Fact { fact, names, by, unless_known } => {
+                let instead = unless_known.as_ref().and_then(|other| facts.get(other));
+                let known = instead.or_else(|| facts.get(fact)).ok_or_else(|| missing(fact))?;
                 let value = match names {
                     None => known.value.clone(),
                     Some(names) => {

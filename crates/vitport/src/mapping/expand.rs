@@ -95,7 +95,7 @@ pub(super) struct Expansion<'a> {
     source: &'a Sources,
     /// Says what is made again, on the way back: the tensors of which the mapping made those that are read.
     originals: Option<&'a Sources>,
-    /// Says whether they must have the dtypes that they had.
+    /// Says whether they must be what they were, and have the dtypes that they had.
     keeps_dtypes: bool,
     bindings: &'a Bindings,
     cast: Option<Dtype>,
@@ -210,7 +210,8 @@ impl<'a> Expansion<'a> {
     fn instance(&mut self, rule: &Rule, instance: &Instance<'_>) -> Result<(), Problem> {
         let Instance { sources, targets, values } = *instance;
         let operation = &*rule.operation;
-        let context = Context { rule, bindings: self.bindings, filler: self.filler };
+        let context =
+            Context { fills_lost: !self.keeps_dtypes, rule, bindings: self.bindings, filler: self.filler };
         let (position, made, names) = match (self.originals, operation.reason_to_drop()) {
             (None, None) => {
                 let Some((position, tensors)) = self.use_all(rule, sources, values)? else { return Ok(()) };

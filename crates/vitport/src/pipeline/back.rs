@@ -15,12 +15,15 @@ use crate::frameworks::transformers::{Labels, TargetDefinition, Task, first_arch
 use crate::frameworks::{SOURCES, SourceDefinition, TARGETS};
 use crate::image::ImageProcessor;
 use crate::mapping::{Mapping, Problem, Sources, TensorValues, UnmadeKey, mappings, possible};
-use crate::plan::{Dropped, Plan};
+use crate::plan::{Dropped, Part, Plan, Target};
 use crate::preprocessing::Preprocessing;
 use crate::state_dict::StateDict;
 
 /// Names the fact that a network may have otherwise: how much that changes is measured.
 const NORM_EPS: &str = "norm_eps";
+
+/// Names the same of the last norm alone.
+const LAST_NORM_EPS: &str = "last_norm_eps";
 
 /// Says what is asked of the way back.
 #[derive(Debug, Clone, Default)]
@@ -55,6 +58,17 @@ pub struct PreparedBack {
     pub left_out: Vec<Dropped>,
     /// Says whether preprocessing is left out.
     pub without_processor: bool,
+}
+
+impl PreparedBack {
+    /// Returns the tensors that hold zeros where the folder does not say what they held.
+    pub fn zeroed(&self) -> impl Iterator<Item = &str> {
+        let has_zeros = |target: &&Target| {
+            let has = target.parts.iter().any(|part| matches!(part, Part::Zeros { .. }));
+            has && ["split", "shift"].contains(&target.operation)
+        };
+        self.plan.targets.iter().filter(has_zeros).map(|target| &*target.name)
+    }
 }
 
 /// Opens a transformers folder and plans what another framework's folder is written of it. No tensor byte is read.
@@ -95,7 +109,7 @@ pub fn plan_back(path: &Path, request: &BackRequest) -> Result<PreparedBack, Con
                 }
                 // The mapping whose config it is tells most of why it is not.
                 Err((is_its_config, error)) => {
-                    if nearest.as_ref().is_none_or(|(known, _)| is_its_config && !known) {
+                    if nearest.as_ref().is_none_or(|(known, _)| is_its_config || !known) {
                         nearest = Some((is_its_config, error));
                     }
                 }
@@ -223,7 +237,11 @@ pub(super) fn facts_of(
     };
     let mut known = mapping.facts_of_config(&whole, decides, has).map_err(|UnmadeKey { key, value }| {
         let class = first_architecture(stated).unwrap_or_default();
-        let why = format!("{} makes no model with {key} {}", definition.description(), escape(&value));
+        let why = format!(
+            "a conversion of {} writes no {key} {}, and only what a conversion writes goes back",
+            definition.description(),
+            escape(&value)
+        );
         refused(class, why, Some(format!("{key} in config.json")))
     })?;
     let unheld = other_eps(mapping, &mut known);
@@ -256,7 +274,8 @@ fn other_eps(mapping: &Mapping, known: &mut Map<String, Value>) -> Option<Unheld
     let (held, why) = mapping.required(NORM_EPS)?;
     let wanted = known.get(NORM_EPS).filter(|wanted| !is_same(wanted, held))?.clone();
     known.insert(NORM_EPS.to_owned(), held.clone());
-    Some(Unheld { fact: NORM_EPS, wanted, held: held.clone(), why: why.to_owned() })
+    let fact = if mapping.reads_where_known(LAST_NORM_EPS) { LAST_NORM_EPS } else { NORM_EPS };
+    Some(Unheld { fact, wanted, held: held.clone(), why: why.to_owned() })
 }
 
 /// Returns the source's preprocessing that gives the pixels of the folder's image processor; none if it is left out.

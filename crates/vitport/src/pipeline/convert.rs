@@ -8,7 +8,7 @@ use super::write::{WriteOptions, Written, write};
 use crate::card::{self, Card};
 use crate::folder::publish::Staging;
 use crate::model::Prepared;
-use crate::verify::{Hashing, Report, Run, Step, TestImage, VerifyError, compare, warnings};
+use crate::verify::{Hashing, Report, Run, TestImage, VerifyError, VerifyStep, compare, warnings};
 
 /// Says what is asked of a conversion.
 #[derive(Debug, Clone, Copy)]
@@ -36,7 +36,7 @@ pub enum Event {
     /// Tells that so many bytes of tensors were written since the last such event; from several threads.
     Written(u64),
     /// Tells that all is written, and what verification is doing.
-    Verifying(Step),
+    Verifying(VerifyStep),
     /// Tells that both networks have run.
     Verified,
 }

@@ -11,8 +11,8 @@ use super::convert::is_to_be_published;
 use super::error::ConvertError;
 use super::identify::target_network;
 use super::plan::{Request, plan};
-use super::verify::{Acceptance, NotAccepted, verify};
-use crate::facts::FactError;
+use super::verify::{Acceptance, NotAccepted, of_the_way_back, verify};
+use crate::facts::{Fact, FactError, Origin};
 use crate::folder::layout::FileLayout;
 use crate::folder::publish::{Options, Staging};
 use crate::folder::{gather, json};
@@ -81,7 +81,11 @@ pub fn convert_back<E: From<ConvertError> + From<VerifyError>>(
             Some(Report { run: request.run.cloned(), ..compare::<E>(&prepared, &staging, image)? })
         }
     };
-    let accepted = report.as_ref().map_or(Ok(()), |report| request.acceptance.of(report));
+    let framework = prepared.definition.maker();
+    let accepted = report
+        .as_ref()
+        .map_or(Ok(()), |report| request.acceptance.of(report))
+        .map_err(|refusal| refusal.of_the_way_back(framework));
     if let Some(report) = &report {
         judge(report)?;
     }
@@ -133,7 +137,11 @@ fn compare<E: From<ConvertError> + From<VerifyError>>(
     for unheld in &prepared.unheld {
         forward.model = deviating(forward.model, unheld)?;
     }
-    Ok(verify(&forward, &prepared.folder.path, image)?)
+    let mut report = verify(&forward, &prepared.folder.path, image)?;
+    for reason in &mut report.reasons {
+        *reason = of_the_way_back(reason, prepared.definition.maker());
+    }
+    Ok(report)
 }
 
 /// Returns the folder's own image processor as the one that it should have, as far as it can be run here: that it gives the pixels of
@@ -149,6 +157,10 @@ fn deviating(mut model: Model, unheld: &Unheld) -> Result<Model, ConvertError> {
     let Unheld { fact, wanted, held, why } = unheld;
     let what = format!("{fact} is {wanted} in the folder and {held} in timm's architecture, and {why}");
     let remedy = format!("set the eps of every norm to {wanted} after timm.create_model");
+    if model.facts.get(fact).is_none() {
+        let origin = Origin::Definition("timm's architecture");
+        model.facts.set(Fact::new(fact, held.clone(), origin));
+    }
     let deviation = Deviation::of_framework(TIMM_EPS, fact, wanted.clone(), what, remedy);
     let replaced = deviation.replaced(&model.facts);
     model.config = model.mapping.target_config(&replaced)?;

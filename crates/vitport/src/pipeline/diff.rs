@@ -12,7 +12,7 @@ use super::back::facts_of;
 use super::error::ConvertError;
 use super::identify::{network, recognise};
 use super::plan::{Request, plan};
-use crate::diff::{Row, View, compare};
+use crate::diff::{TensorRow, View, compare};
 use crate::facts::{FactError, Facts};
 use crate::folder::FolderError;
 use crate::folder::loading::weights::may_be_missing;
@@ -112,7 +112,7 @@ impl Diff {
     ///
     /// # Errors
     /// Returns [`FolderError`] for a file that cannot be read, or does not match its own checksums.
-    pub fn compare(&self) -> Result<Vec<Row>, FolderError> {
+    pub fn compare(&self) -> Result<Vec<TensorRow>, FolderError> {
         compare(self.a.view(), self.b.view())
     }
 

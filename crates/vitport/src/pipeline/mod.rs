@@ -21,5 +21,7 @@ pub use diff::{Diff, Through};
 pub use error::ConvertError;
 pub use identify::{identify, network};
 pub use plan::{Request, mapping_of, plan};
-pub use verify::{Acceptance, NotAccepted, deviation_names, plan_for, verify, verify_watched};
+pub use verify::{
+    Acceptance, NotAccepted, deviation_names, of_the_way_back, plan_for, verify, verify_watched,
+};
 pub use write::{WriteOptions, Written, write};

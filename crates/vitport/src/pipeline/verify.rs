@@ -15,7 +15,7 @@ use crate::model::Prepared;
 use crate::options::FactOptions;
 use crate::source::{MAX_CONFIG_BYTES, Source};
 use crate::verify::{
-    CROP_ROUNDING, Hashing, NamedDeviation, Report, Step, TestImage, Verdict, VerifyError, compare,
+    CROP_ROUNDING, Hashing, NamedDeviation, Report, TestImage, Verdict, VerifyError, VerifyStep, compare,
 };
 
 /// Says which verdicts are accepted.
@@ -45,6 +45,14 @@ pub enum NotAccepted {
         /// Lists one sentence each.
         reasons: Vec<String>,
     },
+    /// Means that what was written of a folder for another framework is another model than the folder.
+    #[error("{framework}'s network is not the same model as the folder: {}", .reasons.join("; "))]
+    DifferentBack {
+        /// Names the framework: `timm`.
+        framework: String,
+        /// Lists one sentence each.
+        reasons: Vec<String>,
+    },
     /// Means that numbers are not finite, so that nothing can be said.
     #[error("the folder cannot be compared with its source: {}", .reasons.join("; "))]
     NotComparable {
@@ -61,6 +69,22 @@ pub enum NotAccepted {
         /// Says what removes it.
         remedy: String,
     },
+}
+
+impl NotAccepted {
+    /// Returns the same in the words of the way back, where what was written is what a report calls the source.
+    pub(super) fn of_the_way_back(self, framework: &str) -> Self {
+        match self {
+            Self::Different { reasons } => Self::DifferentBack { framework: framework.to_owned(), reasons },
+            other => other,
+        }
+    }
+}
+
+/// Returns a sentence about a source and a folder in the words of the way back, where a framework's network is what was written.
+#[must_use]
+pub fn of_the_way_back(sentence: &str, framework: &str) -> String {
+    sentence.replace("the source", framework)
 }
 
 impl Acceptance<'_> {
@@ -144,7 +168,7 @@ pub fn verify_watched(
     prepared: &Prepared,
     folder: &Path,
     image: &TestImage,
-    progress: &(dyn Fn(Step) + Sync),
+    progress: &(dyn Fn(VerifyStep) + Sync),
 ) -> Result<Report, VerifyError> {
     compare(prepared, folder, image, Hashing::start(&prepared.source.checkpoint)?, progress)
 }

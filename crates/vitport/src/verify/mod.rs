@@ -31,7 +31,7 @@ pub use facts::FactCheck;
 pub use hash::Hashing;
 pub use magnitude::shown_difference;
 pub use pixels::CROP_ROUNDING;
-pub use progress::Step;
+pub use progress::VerifyStep;
 pub use recognise::is_report;
 pub use report::{
     CastReport, Comparison, Guess, HashedFile, ImageReport, KnownDeviation, NamedDeviation, Probabilities,

@@ -181,8 +181,8 @@ impl Page<'_> {
     /// Says how many models came out how.
     fn sentence(&self) -> String {
         let kinds = [
-            ("same", "the same as their source"),
-            ("same_with_known_deviation", "the same weights with a known deviation"),
+            ("same", "same"),
+            ("same_with_known_deviation", "same with a known deviation"),
             ("not_comparable", "not comparable"),
             ("different", "different"),
         ];
@@ -193,7 +193,8 @@ impl Page<'_> {
         let assumed = self.rows.iter().filter(|row| !row.assumptions.is_empty()).count();
         let condition = match assumed {
             0 => String::new(),
-            count => format!(" {} of the verdicts rest on assumptions.", numbers::count(count)),
+            1 => " One verdict rests on assumptions.".to_owned(),
+            count => format!(" {} verdicts rest on assumptions.", numbers::count(count)),
         };
         format!("{}.{condition}", said.collect::<Vec<_>>().join(", "))
     }

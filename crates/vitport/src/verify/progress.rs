@@ -7,7 +7,7 @@ use crate::nn::{Matrix, Observer};
 /// Says what verification is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Step {
+pub enum VerifyStep {
     /// Compares weights and pixels while the source's files are hashed.
     Hashing,
     /// Runs the source's network.
@@ -33,7 +33,7 @@ pub enum Step {
     },
 }
 
-impl fmt::Display for Step {
+impl fmt::Display for VerifyStep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Hashing => write!(f, "comparing weights, hashing the source"),

@@ -13,7 +13,7 @@ use super::hash::Hashing;
 use super::layers::{Compare, Keep};
 use super::magnitude::shown_difference;
 use super::pixels::{self, PreparedPixels};
-use super::progress::{Counted, Step};
+use super::progress::{Counted, VerifyStep};
 use super::report::{
     CastReport, Comparison, Guess, KnownDeviation, NamedDeviation, Probabilities, Report, SCHEMA,
     SourceReport, TensorCounts, Timings, Verdict, top,
@@ -42,10 +42,10 @@ pub fn compare(
     folder_path: &Path,
     image: &TestImage,
     hashing: Hashing,
-    progress: &(dyn Fn(Step) + Sync),
+    progress: &(dyn Fn(VerifyStep) + Sync),
 ) -> Result<Report, VerifyError> {
     let start = Instant::now();
-    progress(Step::Hashing);
+    progress(VerifyStep::Hashing);
     let folder =
         Folder::open(folder_path, &prepared.limits).map_err(|error| match error.is_about_contents() {
             true => VerifyError::NotVerified(error),
@@ -93,7 +93,7 @@ impl Compared {
         folder: &Folder,
         prepared_pixels: PreparedPixels,
         weights: tensors::WeightsComparison,
-        progress: &(dyn Fn(Step) + Sync),
+        progress: &(dyn Fn(VerifyStep) + Sync),
     ) -> Result<Self, VerifyError> {
         let model = &prepared.model;
         let places = model.mapping.places(&model.facts).map_err(VerifyError::Mapping)?;
@@ -110,7 +110,7 @@ impl Compared {
             Ok(pixels) => target_network(prepared, folder).and_then(|network| {
                 let mut kept = Keep::new(&places);
                 let is_place = |name: &str| places.iter().any(|place| place.target == name);
-                let tell = |layer| progress(Step::Target { layer, layers: places.len() });
+                let tell = |layer| progress(VerifyStep::Target { layer, layers: places.len() });
                 let mut counted = Counted::new(&mut kept, &is_place, &tell);
                 let outputs = network.forward(pixels, &target_weights, &mut counted);
                 outputs
@@ -123,24 +123,25 @@ impl Compared {
         let arithmetic = arithmetic(prepared, places.len());
         let compared_outputs = model.mapping.outputs(&model.facts);
         let is_place = |name: &str| places.iter().any(|place| place.source == name);
-        let mut run_source =
-            |network: &Network, weights: &dyn Weights, pixels: &Pixels, step: fn(usize, usize) -> Step| {
-                let mut compare =
-                    target.as_ref().ok().map(|target| Compare::new(&places, target, arithmetic));
-                let tell = |layer| progress(step(layer, places.len()));
-                let start = Instant::now();
-                let outputs = match &mut compare {
-                    Some(compare) => {
-                        network.forward(pixels, weights, &mut Counted::new(compare, &is_place, &tell))
-                    }
-                    None => network.forward(pixels, weights, &mut Counted::new(&mut (), &is_place, &tell)),
-                };
-                timings.source_forward_ms = milliseconds(start);
-                let outputs = outputs.map_err(|error| VerifyError::Forward { side: "source", error })?;
-                let compared =
-                    compare.map_or_else(Vec::new, |compare| compare.finish(&compared_outputs, &outputs));
-                Ok::<_, VerifyError>((outputs, compared))
+        let mut run_source = |network: &Network,
+                              weights: &dyn Weights,
+                              pixels: &Pixels,
+                              step: fn(usize, usize) -> VerifyStep| {
+            let mut compare = target.as_ref().ok().map(|target| Compare::new(&places, target, arithmetic));
+            let tell = |layer| progress(step(layer, places.len()));
+            let start = Instant::now();
+            let outputs = match &mut compare {
+                Some(compare) => {
+                    network.forward(pixels, weights, &mut Counted::new(compare, &is_place, &tell))
+                }
+                None => network.forward(pixels, weights, &mut Counted::new(&mut (), &is_place, &tell)),
             };
+            timings.source_forward_ms = milliseconds(start);
+            let outputs = outputs.map_err(|error| VerifyError::Forward { side: "source", error })?;
+            let compared =
+                compare.map_or_else(Vec::new, |compare| compare.finish(&compared_outputs, &outputs));
+            Ok::<_, VerifyError>((outputs, compared))
+        };
         // What is known to differ is applied to the source, one run with all of it; the source itself runs last, so that
         // what is timed is the source.
         let deviations: Vec<&Deviation> =
@@ -158,13 +159,13 @@ impl Compared {
                 let weights = rounded.as_ref().map_or(&source_weights as &dyn Weights, |rounded| rounded);
                 let network = as_target.as_ref().unwrap_or(&model.network);
                 let pixels = as_cropped.unwrap_or(&prepared_pixels.source);
-                let step = |layer, layers| Step::Reference { layer, layers };
+                let step = |layer, layers| VerifyStep::Reference { layer, layers };
                 Some(run_source(network, weights, pixels, step)?.1)
             }
         };
         let (source, layers) =
             run_source(&model.network, &source_weights, &prepared_pixels.source, |layer, layers| {
-                Step::Source { layer, layers }
+                VerifyStep::Source { layer, layers }
             })?;
 
         let cast = without_it.clone().filter(|_| rounded.is_some()).map(|without_it| CastReport {

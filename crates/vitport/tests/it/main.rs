@@ -36,6 +36,7 @@ mod refusals;
 mod registry;
 mod report_page;
 mod residual;
+mod round_trip;
 mod saved_modules;
 mod swin;
 mod swinv2;

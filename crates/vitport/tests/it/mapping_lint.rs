@@ -145,7 +145,7 @@ pub fn list() -> Vec<(String, Request)> {
 }
 
 /// The same, prepared.
-fn fixtures() -> Vec<(String, Prepared)> {
+pub fn fixtures() -> Vec<(String, Prepared)> {
     list()
         .into_iter()
         .map(|(name, request)| {
@@ -421,12 +421,8 @@ fn a_folder_alone_gives_back_its_source() {
         let request = BackRequest { framework: "timm".to_owned(), ..BackRequest::default() };
         let back = match plan_back(written.staging.path(), &request) {
             Ok(back) => back,
-            // Positions that are a sum of two tensors stay one, timm has no ResNet or RegNet of the fixtures' widths by name, and a Swin, a SwinV2 and an EfficientNet are not taken back yet.
-            Err(_)
-                if ["radio", "residual", "registers_", "swin", "efficientnet"]
-                    .iter()
-                    .any(|family| name.contains(family)) =>
-            {
+            // Rows of one tensor stay apart, and timm has no RegNet or EfficientNet of the fixtures' sizes.
+            Err(_) if ["regnet", "registers_gap", "efficientnet"].iter().any(|part| name.contains(part)) => {
                 refused += 1;
                 continue;
             }
@@ -439,7 +435,7 @@ fn a_folder_alone_gives_back_its_source() {
             folded += 1;
             continue;
         }
-        // A ViT that has become a BEiT comes back as timm's BEiT.
+        // An EVA-01 that has become a BEiT or a ViT comes back as that.
         if back.definition.id() != prepared.model.definition.id() {
             other += 1;
             continue;
@@ -449,7 +445,8 @@ fn a_folder_alone_gives_back_its_source() {
         for again in &back.plan.targets {
             let Some((_, source)) = sources.entry(&again.name) else {
                 // The class has scales of 1 where the source has none.
-                if again.name.contains(".ls") {
+                // A register without a class token comes back as one, and biases that the class always has as biases.
+                if again.name.contains(".ls") || name.contains("/register_") {
                     continue;
                 }
                 lost.push(format!("{name}: {} was not there", again.name));
@@ -462,14 +459,16 @@ fn a_folder_alone_gives_back_its_source() {
                 TargetContents::new(again, &audit).unwrap().read(0, &mut bytes).unwrap();
                 // Some come back as another network that computes the same: with a class token in place of a register, with
                 // zeros around an MLP.
-                let is_other = *again.shape != *tensor.shape;
+                // Of a keys' bias that was left out there are zeros.
+                let is_other =
+                    *again.shape != *tensor.shape || back.zeroed().any(|name| *name == *again.name);
                 assert!(original == bytes || is_other, "{name}: {} does not come back", tensor.name);
             }
         }
         returned += 1;
     }
     assert!(lost.is_empty(), "{}", lost.join("\n"));
-    assert_eq!((returned, folded, refused, other), (45, 7, 21, 8));
+    assert_eq!((returned, folded, refused, other), (58, 11, 8, 4));
 }
 
 #[test]

@@ -125,6 +125,9 @@ struct Config {
     pub act_layer: String,
     /// Gives the epsilon of every layer normalisation.
     pub norm_eps: f64,
+    /// Gives that of the last, where a folder of transformers has another one there, which timm cannot.
+    #[serde(default)]
+    pub last_norm_eps: Option<f64>,
 }
 
 /// Builds `ConvNeXt`.
@@ -136,10 +139,11 @@ fn network(scope: &Scope, config: &Config) -> Result<DepthwiseNetwork, ForwardEr
     let stem = Conv2d::new(&scope.pp("stem.0"), config.in_chans, first, window, true)?;
     let stem = (stem, LayerNorm::new(&scope.pp("stem.1"), first, eps)?);
     let stages = scope.list("stages", config.dims.len(), |scope, index| stage(scope, config, index))?;
+    let last_eps = config.last_norm_eps.unwrap_or(eps);
     let norm = match config.head_norm {
-        true => LayerNorm::new(&scope.pp("head.norm"), last, eps)?,
+        true => LayerNorm::new(&scope.pp("head.norm"), last, last_eps)?,
         // As files of masked autoencoders lack it, timm runs one that was never trained.
-        false => LayerNorm::plain(last, eps),
+        false => LayerNorm::plain(last, last_eps),
     };
     let fc = classifier(scope, "head.fc", last, config.num_classes)?;
     let names = DepthwiseNames {

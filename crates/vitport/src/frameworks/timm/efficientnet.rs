@@ -75,6 +75,13 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
         Field::of_registry("num_chs", "num_chs", Kind::Numbers)
             .decided_by("block_args")
             .shown("channels by size of the map"),
+        // The weights alone show these.
+        Field::of_registry("in_chs", "in_chs", Kind::Numbers),
+        Field::of_registry("out_chs", "out_chs", Kind::Numbers),
+        Field::of_registry("kernels", "kernels", Kind::Numbers),
+        Field::of_registry("expansions", "expansions", Kind::Numbers),
+        Field::of_registry("expands", "expands", Kind::Numbers),
+        Field::of_registry("se", "se", Kind::Flag),
         Field::plain("num_features", Kind::Number).shown("channels before its head"),
         Field::argument("stem_chs", "stem_size", Kind::Number),
         Field::argument("fix_stem", "fix_stem", Kind::Flag),

@@ -23,7 +23,8 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
     modules: &["eva"],
     family: structure::FAMILY,
     structure: structure::STRUCTURE,
-    heads: &[Head::new("head", "fc_norm.weight"), Head::new("head", "norm.weight")],
+    // EVA-01's. DINOv3 has no classifier, and no class of it has one: a layer next to such a network is left out.
+    heads: &[Head::new("head", "fc_norm.weight")],
     saved_modules: &[],
     fields: &[
         Field::plain("embed_dim", Kind::Number).shown("channels"),

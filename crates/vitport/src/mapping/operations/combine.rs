@@ -6,14 +6,14 @@ use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 use smallvec::smallvec;
-use vitport_checkpoint::Tensor;
+use vitport_checkpoint::{Dims, Tensor};
 
 use super::views::view_of;
 use super::{Context, Made, Operation, unfit};
 use crate::mapping::pattern::Pattern;
 use crate::mapping::problems::Problem;
 use crate::mapping::sources::SourceTensor;
-use crate::plan::Part;
+use crate::plan::{Part, Parts};
 
 /// Describes one way to compute a tensor and a vector together.
 pub(super) trait Combination: Debug + Send + Sync + 'static {
@@ -28,6 +28,11 @@ pub(super) trait Combination: Debug + Send + Sync + 'static {
 
     /// Returns how many numbers the vector must have.
     fn length(shape: &[u64]) -> Option<u64>;
+
+    /// Returns the part of a vector that changes nothing; none if none is made up on the way back.
+    fn neutral(_elements: u64) -> Option<Part> {
+        None
+    }
 
     /// Returns the part that both make.
     fn part(tensor: Arc<Tensor>, vector: Arc<Tensor>) -> Part;
@@ -87,10 +92,24 @@ impl<C: Combination> Operation for Combine<C> {
     fn invert(
         &self,
         targets: &[&SourceTensor],
-        _: &[&SourceTensor],
+        sources: &[&SourceTensor],
         context: &Context<'_>,
     ) -> Result<Vec<Made>, Problem> {
         let [target] = context.exactly(targets)?;
+        let [_, vector] = context.exactly(sources)?;
+        let neutral = C::neutral(vector.elements()).filter(|_| context.fills_lost);
+        if let Some(neutral) = neutral {
+            let made = |shape: &Dims, parts: Parts| Made {
+                dtype: target.dtype,
+                shape: shape.clone(),
+                parts,
+                operation: C::TABLE,
+            };
+            return Ok(vec![
+                made(&target.shape, target.parts.clone()),
+                made(&vector.shape, smallvec![neutral]),
+            ]);
+        }
         let reason = format!("it is {} of two tensors, which cannot be undone bit for bit", C::RESULT);
         Err(unfit(&target.name, reason))
     }

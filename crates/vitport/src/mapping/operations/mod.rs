@@ -165,6 +165,8 @@ pub(super) enum Dimension {
 
 /// Holds what an operation may know next to its tensors.
 pub(super) struct Context<'a> {
+    /// Says whether zeros stand for what a conversion lost, so that another network is made that computes the same.
+    pub fills_lost: bool,
     pub rule: &'a Rule,
     pub bindings: &'a Bindings,
     /// Holds the dtype of tensors that no source holds.

@@ -36,6 +36,10 @@ impl Combination for Shift {
         shape.last().copied()
     }
 
+    fn neutral(elements: u64) -> Option<Part> {
+        Some(Part::Zeros { elements })
+    }
+
     fn part(tensor: Arc<Tensor>, addends: Arc<Tensor>) -> Part {
         Part::ShiftedColumns { tensor, addends }
     }

@@ -51,6 +51,31 @@ impl Split {
     }
 }
 
+impl Split {
+    /// Returns the shares one after another, with zeros for those that were left out.
+    fn with_zeros(&self, targets: &[&SourceTensor], context: &Context<'_>) -> Result<Vec<Made>, Problem> {
+        let kept = self.shares.iter().filter(|share| matches!(share, Share::Target(_))).count();
+        let Some(first) = targets.first().filter(|_| targets.len() == kept) else {
+            let [target] = context.exactly(targets)?;
+            return Err(unfit(&target.name, "it has another number of shares"));
+        };
+        let (mut parts, mut left) = (Parts::new(), targets.iter());
+        for share in &self.shares {
+            match share {
+                Share::Target(_) => {
+                    parts.extend(left.next().into_iter().flat_map(|target| target.parts.clone()))
+                }
+                Share::Dropped(_) => parts.push(Part::Zeros { elements: first.elements() }),
+            }
+        }
+        let mut shape = first.shape.clone();
+        if let Some(rows) = shape.first_mut() {
+            *rows = rows.saturating_mul(self.shares.len() as u64);
+        }
+        Ok(vec![Made { dtype: first.dtype, shape, parts, operation: TABLE }])
+    }
+}
+
 impl Operation for Split {
     type Entry = Vec<Entry>;
 
@@ -118,6 +143,9 @@ impl Operation for Split {
         sources: &[&SourceTensor],
         context: &Context<'_>,
     ) -> Result<Vec<Made>, Problem> {
+        if targets.len() < self.shares.len() && context.fills_lost {
+            return self.with_zeros(targets, context);
+        }
         if targets.len() < self.shares.len() {
             let [source] = context.exactly(sources)?;
             return Err(unfit(&source.name, "a share of it was left out, which cannot be recovered"));
