@@ -435,7 +435,7 @@ fn a_folder_alone_gives_back_its_source() {
             folded += 1;
             continue;
         }
-        // A ViT that has become a BEiT comes back as timm's BEiT.
+        // An EVA-01 that has become a BEiT or a ViT comes back as that.
         if back.definition.id() != prepared.model.definition.id() {
             other += 1;
             continue;
@@ -468,7 +468,7 @@ fn a_folder_alone_gives_back_its_source() {
         returned += 1;
     }
     assert!(lost.is_empty(), "{}", lost.join("\n"));
-    assert_eq!((returned, folded, refused, other), (53, 11, 8, 0));
+    assert_eq!((returned, folded, refused, other), (58, 11, 8, 4));
 }
 
 #[test]
