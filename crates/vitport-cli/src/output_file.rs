@@ -18,7 +18,7 @@ use crate::terminal::json::json_text;
 
 /// Says what is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum FileKind {
     /// Means the report of `--report`.
     Report,
     /// Means the attestation of `--attest`.
@@ -27,7 +27,7 @@ pub enum Kind {
     Overview,
 }
 
-impl Kind {
+impl FileKind {
     fn name(self) -> &'static str {
         match self {
             Self::Report => "report",
@@ -74,7 +74,7 @@ impl OutputFile {
     ///
     /// # Errors
     /// Of usage, if the report would overwrite something or stand in its place; of disk, if it cannot be written.
-    pub fn new(kind: Kind, path: &Path, read: &[PathBuf], out: Option<&Path>) -> Result<Self, Failure> {
+    pub fn new(kind: FileKind, path: &Path, read: &[PathBuf], out: Option<&Path>) -> Result<Self, Failure> {
         let shown = path.display().to_string();
         let refuse = |why: &str| {
             let (name, option) = (kind.name(), kind.option());
@@ -95,7 +95,7 @@ impl OutputFile {
             None => None,
             Some(inside) => match (inside.to_str(), inside.components().count()) {
                 (_, 0) => return refuse("would stand where OUT is to appear"),
-                _ if kind != Kind::Report => {
+                _ if kind != FileKind::Report => {
                     return refuse("would lie in OUT, and be one of the folder's files");
                 }
                 (Some(name), 1) if !is_of_the_model(name) => Some(name.to_owned()),
@@ -188,11 +188,11 @@ impl OutputFile {
 }
 
 /// Says what stands at a file's place and must stay; none for nothing, an earlier file of its kind, a terminal or a pipe.
-fn taken_by(kind: Kind, place: &Path) -> Option<String> {
+fn taken_by(kind: FileKind, place: &Path) -> Option<String> {
     let there = fs::metadata(place).ok()?.file_type();
     if there.is_file() {
-        let article = if kind == Kind::Attestation { "an" } else { "a" };
-        let name = if kind == Kind::Overview { "page of vitport's" } else { kind.name() };
+        let article = if kind == FileKind::Attestation { "an" } else { "a" };
+        let name = if kind == FileKind::Overview { "page of vitport's" } else { kind.name() };
         (!kind.is_one(place)).then(|| format!("would overwrite a file that is not {article} {name}"))
     } else if matches!(special(there), Some(Special::CharacterDevice | Special::Pipe)) {
         None

@@ -13,7 +13,7 @@ use crate::arguments::{FactArguments, HubOptions, VerifyOptions};
 use crate::failure::{Failure, FailureKind};
 use crate::output::Printer;
 use crate::output_file::is_same_file;
-use crate::output_file::{Kind, OutputFile, model_files};
+use crate::output_file::{FileKind, OutputFile, model_files};
 use crate::source::open_image;
 use crate::terminal::json::json_text;
 
@@ -96,8 +96,8 @@ pub fn output_files(
         return Err(Failure::usage("--report and --attest name one file; give one of them another place"));
     }
     Ok(OutputFiles {
-        report: file(Kind::Report, &options.report)?,
-        attestation: file(Kind::Attestation, &options.attest)?,
+        report: file(FileKind::Report, &options.report)?,
+        attestation: file(FileKind::Attestation, &options.attest)?,
     })
 }
 

@@ -13,7 +13,7 @@ use crate::clock;
 use crate::document::Document;
 use crate::failure::{Failure, FailureKind};
 use crate::output::Printer;
-use crate::output_file::{Kind, OutputFile};
+use crate::output_file::{FileKind, OutputFile};
 use crate::terminal::style::GREEN;
 
 /// Limits the bytes of a report.
@@ -34,7 +34,7 @@ impl Document for OverviewDocument {
 
 /// Reads the reports and writes the page.
 pub fn run(arguments: &ReportArguments, output: &Printer) -> Result<(), Failure> {
-    let file = OutputFile::new(Kind::Overview, &arguments.out, &arguments.files, None)?;
+    let file = OutputFile::new(FileKind::Overview, &arguments.out, &arguments.files, None)?;
     let models = arguments.files.iter().map(|path| read(path)).collect::<Result<Vec<_>, _>>()?;
     file.write(&html(&models, env!("CARGO_PKG_VERSION"), &clock::now()))?;
     let page = file.path().display().to_string();

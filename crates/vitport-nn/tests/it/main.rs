@@ -3,7 +3,10 @@
 //! parameters have to be seen.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod attention;
+mod blocks;
 mod case;
+mod layers;
 mod run;
 
 use case::{Case, cases};

@@ -58,6 +58,8 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
         Head::new("head.fc", "norm_pre.weight"),
         // torchvision's.
         Head::new("classifier.2", "classifier.0.weight"),
+        // Meta's.
+        Head::new("head", "norm.weight"),
     ],
     saved_modules: &[modules::MODULES, torchvision_modules::MODULES],
     fields: &[

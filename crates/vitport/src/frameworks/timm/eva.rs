@@ -9,6 +9,7 @@ use super::super::build;
 use super::TimmDefinition;
 use super::field::{Field, Kind, Literal};
 use super::layers::{activation, classifier, heads};
+use crate::finding::Head;
 use crate::nn::{
     Context, EncoderBlock, FeedForward, Forward, ForwardError, Gate, GatedMlp, LayerNorm, LayerScale, Linear,
     Matrix, Mlp, Norm, Outputs, Parameter, PatchEmbed, Pixels, Positions, Qkv, Rotation, Scope,
@@ -22,8 +23,8 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
     modules: &["eva"],
     family: structure::FAMILY,
     structure: structure::STRUCTURE,
-    // DINOv3 has no classifier, and no class of it has one: a layer next to such a network is left out.
-    heads: &[],
+    // EVA-01's. DINOv3 has no classifier, and no class of it has one: a layer next to such a network is left out.
+    heads: &[Head::new("head", "fc_norm.weight")],
     saved_modules: &[],
     fields: &[
         Field::plain("embed_dim", Kind::Number).shown("channels"),

@@ -97,7 +97,7 @@ impl PlotLine {
 }
 
 /// Describes a row of the grid.
-pub struct Row {
+pub struct GridRow {
     pub name: String,
     pub class: &'static str,
     pub line: PlotLine,
@@ -148,7 +148,7 @@ pub struct Plot {
     pub tolerance: Vec<ToleranceStep>,
     /// Gives the distance of the remark on the tolerance from the top, if there is one.
     pub remark: Option<String>,
-    pub rows: Vec<Row>,
+    pub rows: Vec<GridRow>,
     pub names: Vec<Name>,
     pub curves: Vec<Curve>,
     /// Says whether a point lies above what rounding explains.
@@ -201,10 +201,10 @@ fn pixels(value: f64) -> String {
     format!("{value:.1}")
 }
 
-fn rows(axis: &Axis) -> Vec<Row> {
+fn rows(axis: &Axis) -> Vec<GridRow> {
     let row = |name: String, y: f64, class: &'static str| {
         let (x1, x2) = ("0".to_owned(), "100%".to_owned());
-        Row { name, class, line: PlotLine { x1, y1: pixels(y), x2, y2: pixels(y) } }
+        GridRow { name, class, line: PlotLine { x1, y1: pixels(y), x2, y2: pixels(y) } }
     };
     let step = if axis.highest - axis.lowest > 8 { 2 } else { 1 };
     let powers = (axis.lowest..=axis.highest).rev().step_by(step);

@@ -12,11 +12,12 @@ use vitport_checkpoint::{Dtype, Limits};
 use crate::convnext::{Tensors, read};
 
 /// The networks of `tests/data` (of ViT the table has files), what of torchvision's registry they are like, and the name of their classifier.
-const NETWORKS: [(&str, Option<&str>, &str); 11] = [
+const NETWORKS: [(&str, Option<&str>, &str); 12] = [
     ("beit/plain", None, "head"),
     ("convnext/plain", None, "head.fc"),
     ("convnext/v2", None, "head.fc"),
     ("efficientnet/same", None, "classifier"),
+    ("eva/eva01", None, "head"),
     ("residual/regnet_y", None, "head.fc"),
     ("residual/resnet_bottleneck", None, "fc"),
     ("swin/plain", None, "head.fc"),

@@ -59,7 +59,8 @@ pub(super) const MODULES: &[Role] = &[
     Role::new(&["head"], &[&HEAD, &SEQUENTIAL]),
     Role::new(&["head.global_pool"], &[&POOL]),
     Role::new(&["head.global_pool.pool"], &[&AVERAGE, &IDENTITY]),
-    Role::new(&["head.global_pool.flatten", "head.flatten"], &[&FLATTEN, &IDENTITY]),
+    Role::new(&["head.global_pool.flatten"], &[&FLATTEN, &IDENTITY]),
+    Role::new(&["head.flatten"], &[&FLATTEN]),
     Role::new(&["head.fc"], CLASSIFIER),
     Role::new(&["head.fc.*"], CLASSIFIER_PARTS),
     Role::new(

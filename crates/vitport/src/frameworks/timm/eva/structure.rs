@@ -8,7 +8,7 @@ use super::super::structure::{Sign, Structure};
 use crate::facts::{Evidence, FactError};
 
 /// Names these networks in errors.
-pub(super) const FAMILY: &str = "EVA or DINOv3";
+pub(super) const FAMILY: &str = "DINOv3 or EVA";
 
 /// Declares what its tensors show.
 pub(super) const STRUCTURE: Structure = Structure {
