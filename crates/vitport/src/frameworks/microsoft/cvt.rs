@@ -80,6 +80,29 @@ impl SourceDefinition for MicrosoftCvt {
         "Microsoft's CvT"
     }
 
+    fn fact_names(&self) -> Vec<&'static str> {
+        vec![
+            "cls_token",
+            "depth",
+            "embed_dim",
+            "in_chans",
+            "kernel_qkv",
+            "mlp_ratio",
+            "norm_eps",
+            "num_classes",
+            "num_heads",
+            "padding_kv",
+            "padding_q",
+            "patch_padding",
+            "patch_size",
+            "patch_stride",
+            "qkv_bias",
+            "stages",
+            "stride_kv",
+            "stride_q",
+        ]
+    }
+
     fn anchors(&self) -> &'static [&'static [&'static str]] {
         &structure::ANCHORS
     }
