@@ -14,6 +14,9 @@ import numpy as np
 import torch
 import transformers
 from transformers import (
+    BeitConfig,
+    BeitForImageClassification,
+    BeitImageProcessor,
     ConvNextConfig,
     ConvNextForImageClassification,
     ConvNextImageProcessor,
@@ -21,6 +24,10 @@ from transformers import (
     RegNetForImageClassification,
     ResNetConfig,
     ResNetForImageClassification,
+    SwinConfig,
+    SwinForImageClassification,
+    Swinv2Config,
+    Swinv2ForImageClassification,
     ViTConfig,
     ViTForImageClassification,
     ViTImageProcessor,
@@ -29,6 +36,8 @@ from transformers import (
 SMALL = {"hidden_size": 48, "num_hidden_layers": 2, "num_attention_heads": 3, "intermediate_size": 96, "image_size": 32, "patch_size": 8}
 NAMES = "ant bee cat dog elk".split()
 LABELS = {"id2label": dict(enumerate(NAMES)), "label2id": {name: i for i, name in enumerate(NAMES)}}
+
+WINDOWS = {"image_size": 64, "patch_size": 2, "embed_dim": 16, "depths": [1, 2, 1], "num_heads": [1, 2, 4], "window_size": 8}
 
 # Name: class, config, image processor. transformers' own epsilon of a ViT is 1e-12, which timm has no argument for.
 FOLDERS = {
@@ -44,6 +53,24 @@ FOLDERS = {
         ConvNextConfig(hidden_sizes=[16, 24, 32, 40], depths=[1, 2, 1, 1], **LABELS, layer_norm_eps=1e-6),
         ConvNextImageProcessor(size={"shortest_edge": 64}),
     ),
+    # The class reads the epsilon in its last norm only, which timm cannot.
+    "convnext, eps 1e-12": (
+        ConvNextForImageClassification,
+        ConvNextConfig(hidden_sizes=[16, 24, 32, 40], depths=[1, 1, 2, 1], **LABELS),
+        ConvNextImageProcessor(size={"shortest_edge": 64}),
+    ),
+    "beit, eps 1e-12": (
+        BeitForImageClassification,
+        BeitConfig(**SMALL, **LABELS, use_relative_position_bias=True, use_mask_token=False),
+        BeitImageProcessor(size={"height": 32, "width": 32}, do_center_crop=False),
+    ),
+    "swin": (SwinForImageClassification, SwinConfig(**WINDOWS, **LABELS), ViTImageProcessor(size={"height": 64, "width": 64})),
+    "swinv2": (Swinv2ForImageClassification, Swinv2Config(**WINDOWS, **LABELS), ViTImageProcessor(size={"height": 64, "width": 64})),
+    "resnet, other widths": (
+        ResNetForImageClassification,
+        ResNetConfig(hidden_sizes=[32, 48, 64, 96], depths=[1, 2, 1, 1], **LABELS),
+        ConvNextImageProcessor(size={"shortest_edge": 64}),
+    ),
     "resnet": (ResNetForImageClassification, ResNetConfig(hidden_sizes=[64, 128, 256, 512], depths=[2, 2, 2, 2], layer_type="basic", **LABELS), ConvNextImageProcessor(size={"shortest_edge": 64})),
     "regnet": (
         RegNetForImageClassification,
@@ -57,7 +84,8 @@ FOLDERS = {
 def enliven(model, seed):
     """Random weights, BatchNorm statistics and gammas with which every tensor matters."""
     generator = torch.Generator().manual_seed(seed)
-    for name, value in list(model.named_parameters()) + list(model.named_buffers()):
+    # Buffers that are not saved are computed, as SwinV2's table of distances is.
+    for name, value in model.state_dict().items():
         if not value.is_floating_point():
             continue
         noise = torch.randn(value.shape, generator=generator)
@@ -75,7 +103,7 @@ def main(directory):
         enliven(model, seed)
         model.save_pretrained(directory / name)
         processor.save_pretrained(directory / name)
-        size = getattr(config, "image_size", 64) if config.model_type == "vit" else 64
+        size = getattr(config, "image_size", 64) if config.model_type in ("vit", "beit") else 64
         batch = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(seed))
         with torch.no_grad():
             logits = model(batch).logits

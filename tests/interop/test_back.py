@@ -13,7 +13,10 @@ import environment
 import twins
 
 HERE = Path(__file__).parent
-FOLDERS = ["vit", "vit, eps 1e-12", "vit, no qkv bias", "convnext", "resnet", "regnet"]
+FOLDERS = [
+    "vit", "vit, eps 1e-12", "vit, no qkv bias", "convnext", "convnext, eps 1e-12", "beit, eps 1e-12", "swin", "swinv2", "resnet",
+    "resnet, other widths", "regnet",
+]
 
 # Twins that are converted to transformers and back: a tag with a small twin's arguments.
 ROUND = {
@@ -22,6 +25,10 @@ ROUND = {
     "clip": ("vit_base_patch32_clip_224.openai", {"embed_dim": 48, "num_heads": 3, "depth": 2, "img_size": 64, "num_classes": 512}),
     "convnext": ("convnext_tiny.fb_in1k", {"dims": [16, 24, 32, 40], "depths": [1, 1, 2, 1], "num_classes": 5}),
     "resnet": ("resnet26.bt_in1k", {"num_classes": 6}),
+    "resnet, other widths": ("resnet18.tv_in1k", {"num_classes": 6, "channels": [24, 32, 40, 48], "layers": [1, 2, 1, 1]}),
+    "swin": ("swin_tiny_patch4_window7_224.ms_in1k", {"img_size": 56, "embed_dim": 24, "depths": [2, 1], "num_heads": [2, 4], "num_classes": 5}),
+    "swinv2": ("swinv2_tiny_window8_256.ms_in1k", {"img_size": 64, "embed_dim": 24, "depths": [1, 2], "num_heads": [2, 4], "num_classes": 5}),
+    "efficientnet": ("tf_efficientnet_b0.ns_jft_in1k", {"num_classes": 6}),
 }
 
 

@@ -2,7 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::Serialize;
-use vitport::diff::{Kind, TensorRow};
+use vitport::diff::{DiffKind, TensorRow};
 use vitport::pipeline::{Diff, Through};
 use vitport::plan::Dropped;
 
@@ -19,7 +19,7 @@ pub fn run(arguments: &DiffArguments, output: &Printer) -> Result<u8, Failure> {
     diff.checkpoints().into_iter().try_for_each(|checkpoint| say_danger(checkpoint, output))?;
     let rows = diff.compare()?;
     let (equal, differences): (Vec<&TensorRow>, Vec<&TensorRow>) =
-        rows.iter().partition(|row| row.kind == Kind::Equal);
+        rows.iter().partition(|row| row.kind == DiffKind::Equal);
     let code = u8::from(!differences.is_empty());
     if output.is_json() {
         let Diff { through, left_out, problems, .. } = &diff;

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use vitport::diff::{Form, Kind, TensorRow};
+use vitport::diff::{DiffKind, Form, TensorRow};
 use vitport::pipeline::{Diff, Through};
 use vitport_checkpoint::escape;
 
@@ -11,7 +11,8 @@ use super::patterns::grouped;
 use crate::terminal::table::{Align, Table};
 
 /// Lists the ways to differ in the order of the summary.
-const DIFFERENT: [Kind; 5] = [Kind::Values, Kind::Dtype, Kind::Shape, Kind::OnlyInA, Kind::OnlyInB];
+const DIFFERENT: [DiffKind; 5] =
+    [DiffKind::Values, DiffKind::Dtype, DiffKind::Shape, DiffKind::OnlyInA, DiffKind::OnlyInB];
 
 /// Says below which cosine two matrices have nothing to do with each other.
 const UNRELATED: f64 = 0.2;
@@ -32,7 +33,7 @@ const COLUMNS: [(&str, Align); 10] = [
 
 /// Returns the whole as lines.
 pub fn text(diff: &Diff, rows: &[TensorRow]) -> String {
-    let different: Vec<&TensorRow> = rows.iter().filter(|row| row.kind != Kind::Equal).collect();
+    let different: Vec<&TensorRow> = rows.iter().filter(|row| row.kind != DiffKind::Equal).collect();
     let how = match &diff.through {
         Through::Names => String::new(),
         Through::Mapping { file } => format!(", through {}", escape(file)),
@@ -44,7 +45,7 @@ pub fn text(diff: &Diff, rows: &[TensorRow]) -> String {
         lines.push(format!("  {}", counts(&different)));
     }
     if !different.is_empty()
-        && different.iter().all(|row| [Kind::OnlyInA, Kind::OnlyInB].contains(&row.kind))
+        && different.iter().all(|row| [DiffKind::OnlyInA, DiffKind::OnlyInB].contains(&row.kind))
         && same == 0
     {
         lines.push(
@@ -74,7 +75,7 @@ pub fn text(diff: &Diff, rows: &[TensorRow]) -> String {
 
 /// Returns how many rows differ in each way: `72 other values, 2 only in A`.
 fn counts(rows: &[&TensorRow]) -> String {
-    let count = |kind: Kind| rows.iter().filter(|row| row.kind == kind).count();
+    let count = |kind: DiffKind| rows.iter().filter(|row| row.kind == kind).count();
     let counted = DIFFERENT.into_iter().map(|kind| (count(kind), kind)).filter(|(count, _)| *count > 0);
     counted.map(|(count, kind)| format!("{count} {}", kind.words())).collect::<Vec<_>>().join(", ")
 }
@@ -95,15 +96,16 @@ impl<'a> Layers<'a> {
 
     /// Returns whether some layer has no equal tensor: such a network was loaded in part.
     fn is_some_loaded_in_part(&self) -> bool {
-        self.0.values().any(|rows| rows.iter().all(|row| row.kind != Kind::Equal))
+        self.0.values().any(|rows| rows.iter().all(|row| row.kind != DiffKind::Equal))
     }
 
     /// Returns whether a tensor is missing with its whole layer, which is a line of its own.
     fn is_missing_with(&self, row: &TensorRow) -> bool {
         let layer = layer(&row.name).and_then(|layer| self.0.get(&layer));
         layer.is_some_and(|rows| {
-            rows.iter()
-                .all(|other| other.kind == row.kind && [Kind::OnlyInA, Kind::OnlyInB].contains(&row.kind))
+            rows.iter().all(|other| {
+                other.kind == row.kind && [DiffKind::OnlyInA, DiffKind::OnlyInB].contains(&row.kind)
+            })
         })
     }
 
@@ -112,7 +114,7 @@ impl<'a> Layers<'a> {
         let line = |(layer, rows): (&Vec<Piece<'_>>, &Vec<&TensorRow>)| {
             let layer = layer.iter().map(Piece::text).collect::<Vec<_>>().join(".");
             let different: Vec<&TensorRow> =
-                rows.iter().copied().filter(|row| row.kind != Kind::Equal).collect();
+                rows.iter().copied().filter(|row| row.kind != DiffKind::Equal).collect();
             let state = match (rows.len() - different.len(), different.is_empty()) {
                 (equal, true) => format!("all {equal} tensors equal"),
                 (0, false) => format!("none equal: {}{}", counts(&different), related(&different)),

@@ -110,7 +110,7 @@ fn a_cvt_is_its_source_though_its_weights_say_neither_heads_nor_size() {
     assert!(text.contains("0 differ, through microsoft_cvt.toml"), "{text}");
     // Another network is another one, and no mapping is forced on it.
     let (code, text, _) = diff(folder.path(), example("vit_small_twin").to_str().unwrap(), "cvt");
-    assert!(code == 1 && text.contains("no name is on both sides"), "{text}");
+    assert!(code == 1 && text.contains("no tensor has the same name on both sides"), "{text}");
 }
 
 #[test]

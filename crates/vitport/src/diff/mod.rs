@@ -24,7 +24,7 @@ pub struct View<'a> {
 
 /// Says how a tensor of one side differs from that of the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum DiffKind {
     /// Means that names, dtypes, shapes and all bits are the same.
     Equal,
     /// Means that some value differs.
@@ -39,7 +39,7 @@ pub enum Kind {
     OnlyInB,
 }
 
-impl Kind {
+impl DiffKind {
     /// Returns it in words.
     pub fn words(self) -> &'static str {
         match self {
@@ -53,7 +53,7 @@ impl Kind {
     }
 }
 
-impl Serialize for Kind {
+impl Serialize for DiffKind {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.words())
     }
@@ -93,7 +93,7 @@ pub struct TensorRow {
     /// Says how it differs.
     #[serde(rename = "difference")]
     #[schemars(with = "String")]
-    pub kind: Kind,
+    pub kind: DiffKind,
     /// Describes it in A, if it is there.
     pub a: Option<Form>,
     /// Describes it in B, if it is there.
@@ -118,18 +118,18 @@ pub fn compare(a: View<'_>, b: View<'_>) -> Result<Vec<TensorRow>, FolderError> 
         .par_iter()
         .map(|tensor| match other(tensor) {
             Some(other) => pair((tensor, &read_a), (other, &read_b)),
-            None => Ok(alone(tensor, Kind::OnlyInA)),
+            None => Ok(alone(tensor, DiffKind::OnlyInA)),
         })
         .collect::<Result<_, FolderError>>()?;
     read_a.finish()?;
     read_b.finish()?;
     let extra = b.tensors.iter().filter(|tensor| !in_a.contains_key(&*tensor.name));
-    Ok(rows.into_iter().chain(extra.map(|tensor| alone(tensor, Kind::OnlyInB))).collect())
+    Ok(rows.into_iter().chain(extra.map(|tensor| alone(tensor, DiffKind::OnlyInB))).collect())
 }
 
-fn alone(tensor: &Target, kind: Kind) -> TensorRow {
+fn alone(tensor: &Target, kind: DiffKind) -> TensorRow {
     let form = Some(Form::of(tensor));
-    let (a, b) = if kind == Kind::OnlyInA { (form, None) } else { (None, form) };
+    let (a, b) = if kind == DiffKind::OnlyInA { (form, None) } else { (None, form) };
     TensorRow { name: tensor.name.to_string(), kind, a, b, values: None }
 }
 
@@ -138,13 +138,13 @@ fn pair(
     (b, read_b): (&Target, &Audit<'_>),
 ) -> Result<TensorRow, FolderError> {
     let (kind, values) = if a.shape != b.shape {
-        (Kind::Shape, None)
+        (DiffKind::Shape, None)
     } else {
         let values = values::between((a, read_a), (b, read_b))?;
         match (a.dtype == b.dtype, values) {
-            (false, values) => (Kind::Dtype, values),
-            (true, Some(values)) => (Kind::Values, Some(values)),
-            (true, None) => (Kind::Equal, None),
+            (false, values) => (DiffKind::Dtype, values),
+            (true, Some(values)) => (DiffKind::Values, Some(values)),
+            (true, None) => (DiffKind::Equal, None),
         }
     };
     Ok(TensorRow { name: a.name.to_string(), kind, a: Some(Form::of(a)), b: Some(Form::of(b)), values })

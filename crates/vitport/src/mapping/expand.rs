@@ -231,6 +231,11 @@ impl<'a> Expansion<'a> {
                     self.use_present(rule, targets, values)?;
                     return Ok(());
                 };
+                // Of what no source holds nothing is made again, so that it may be missing.
+                if sources.is_empty() {
+                    self.use_present(rule, targets, values)?;
+                    return Ok(());
+                }
                 let Some((position, tensors)) = self.use_all(rule, targets, values)? else { return Ok(()) };
                 let made = operation.invert(&tensors, &originals, &context)?;
                 let made = if self.keeps_dtypes { uncast(made, &originals)? } else { made };

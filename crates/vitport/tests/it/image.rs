@@ -118,9 +118,9 @@ fn preprocessing_is_transformers_s() {
 fn an_unknown_processor_is_named() {
     for (json, fallback, named) in [
         (
-            r#"{"image_processor_type": "SiglipImageProcessor"}"#,
+            r#"{"image_processor_type": "LevitImageProcessor"}"#,
             Some("ViTImageProcessor"),
-            "SiglipImageProcessor",
+            "LevitImageProcessor",
         ),
         (r#"{}"#, None, "\"\""),
         (r#"{}"#, Some("LevitImageProcessor"), "LevitImageProcessor"),

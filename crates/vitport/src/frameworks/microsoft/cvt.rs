@@ -65,6 +65,33 @@ struct Config {
     pub stride_q: Vec<usize>,
 }
 
+/// Names the facts that it depends on: the fields of its config, and what only one value of is built.
+const FACTS: [&str; 23] = [
+    "image_size",
+    "in_chans",
+    "num_classes",
+    "act_layer",
+    "norm_eps",
+    "stages",
+    "patch_size",
+    "patch_stride",
+    "patch_padding",
+    "embed_dim",
+    "num_heads",
+    "depth",
+    "mlp_dim",
+    "mlp_ratio",
+    "qkv_bias",
+    "cls_token",
+    "position_embeddings",
+    "qkv_projection_method",
+    "kernel_qkv",
+    "padding_kv",
+    "stride_kv",
+    "padding_q",
+    "stride_q",
+];
+
 impl Definition for MicrosoftCvt {
     fn id(&self) -> &'static str {
         "microsoft/cvt"
@@ -78,6 +105,10 @@ impl Definition for MicrosoftCvt {
 impl SourceDefinition for MicrosoftCvt {
     fn description(&self) -> &'static str {
         "Microsoft's CvT"
+    }
+
+    fn fact_names(&self) -> Vec<&'static str> {
+        FACTS.to_vec()
     }
 
     fn anchors(&self) -> &'static [&'static [&'static str]] {

@@ -14,6 +14,10 @@ use crate::preprocessing::Preprocessing;
 /// Counts as many arguments as a fact that timm's architecture does not have and no argument says.
 const UNHELD: usize = 1000;
 
+/// Lists the facts that are not compared with an architecture's: the config says the first two by keys of their own, and timm's functions
+/// make an EfficientNet's stem without taking an argument for it.
+const OF_ITS_OWN: [&str; 4] = ["num_classes", "img_size", "stem_chs", "stem_kernel"];
+
 /// Names the fact of which an architecture may have another value: verification measures what that does.
 const MAY_DIFFER: &str = "norm_eps";
 
@@ -108,10 +112,11 @@ impl TimmDefinition {
     fn call(&self, architecture: &'static Architecture, facts: &Facts) -> Result<Call, Vec<&'static str>> {
         let (mut arguments, mut unheld, mut lacking) = (Map::new(), Vec::new(), Vec::new());
         let known = facts.to_config();
-        for field in self.fields.iter().filter(|field| !["num_classes", "img_size"].contains(&field.fact)) {
+        for field in self.fields.iter().filter(|field| !OF_ITS_OWN.contains(&field.fact)) {
             let Some(wanted) = facts.value(field.fact) else { continue };
             let own = self.made_with(field, architecture, facts).or_else(|| default_of(field));
-            let is_same_already = own.as_ref().is_some_and(|own| is_same(own, wanted));
+            let is_same_already =
+                own.as_ref().is_some_and(|own| is_same(own, wanted) || is_same_class(own, wanted));
             if is_same_already || own.is_none() && field.config_key.is_none() {
                 continue;
             }
@@ -144,6 +149,12 @@ impl TimmDefinition {
             _ => None,
         })
     }
+}
+
+/// Returns whether both name one class, which an architecture may give with arguments: `BatchNorm2d(eps=0.001)`. Its epsilon is a fact of
+/// its own.
+fn is_same_class(own: &Value, wanted: &Value) -> bool {
+    own.as_str().and_then(|own| own.split_once('(')).is_some_and(|(class, _)| wanted.as_str() == Some(class))
 }
 
 /// Returns what a field is in an architecture of which the registry does not say it.
