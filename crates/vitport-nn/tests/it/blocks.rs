@@ -14,7 +14,7 @@ use crate::run::{activation, fused_qkv, fused_with_biases, heads};
 /// A module and its parameters, as in the table. What only the inputs depend on is not read.
 #[derive(Deserialize)]
 #[serde(tag = "module", rename_all = "snake_case")]
-pub enum Block {
+pub enum BlockModule {
     EncoderBlock {
         width: usize,
         heads: usize,
@@ -75,7 +75,7 @@ pub enum Block {
     },
 }
 
-impl Block {
+impl BlockModule {
     /// Makes the module and runs it on the row's inputs.
     pub fn forward(self, case: &Case, cx: &mut Context<'_>) -> Result<Matrix, ForwardError> {
         let root = Scope::root();

@@ -8,7 +8,7 @@ use vitport_nn::{
 };
 
 use crate::attention::AttentionModule;
-use crate::blocks::Block;
+use crate::blocks::BlockModule;
 use crate::case::Case;
 use crate::layers::Layer;
 
@@ -18,7 +18,7 @@ use crate::layers::Layer;
 enum Module {
     Layer(Layer),
     Attention(AttentionModule),
-    Block(Block),
+    Block(BlockModule),
 }
 
 /// Returns the activation of a name in the table.

@@ -1,7 +1,7 @@
 //! Decides which models are listed.
 
 use glob::Pattern;
-use vitport::catalogue::KnownModel;
+use vitport::catalogue::{self, KnownModel};
 use vitport_checkpoint::escape;
 
 use crate::arguments::ModelsArguments;
@@ -63,7 +63,11 @@ impl Filters {
                 Some(name) if !name.contains(['*', '?', '[']) => Some(Filter::Is(name.to_lowercase())),
                 _ => filter(&arguments.family)?,
             },
-            becomes: filter(&arguments.becomes)?,
+            // And so is a class's, if there is one of that name: `ViTModel` is not `DINOv3ViTModel`.
+            becomes: match arguments.becomes.as_deref() {
+                Some(name) if is_class(name) => Some(Filter::Is(name.to_lowercase())),
+                _ => filter(&arguments.becomes)?,
+            },
             license: filter(&arguments.license)?,
             only_convertible: arguments.convertible,
         })
@@ -84,6 +88,12 @@ impl Filters {
             && self.becomes.as_ref().is_none_or(|filter| class.is_some_and(|class| filter.accepts(class)))
             && accepts(&self.license, row.license.as_deref().unwrap_or("unknown"))
     }
+}
+
+/// Returns whether some model becomes a class of that name.
+fn is_class(name: &str) -> bool {
+    catalogue::models()
+        .any(|model| model.becomes.class().is_some_and(|class| class.eq_ignore_ascii_case(name)))
 }
 
 #[cfg(test)]

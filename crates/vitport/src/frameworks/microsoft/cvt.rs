@@ -65,6 +65,33 @@ struct Config {
     pub stride_q: Vec<usize>,
 }
 
+/// Names the facts that it depends on: the fields of its config, and what only one value of is built.
+const FACTS: [&str; 23] = [
+    "image_size",
+    "in_chans",
+    "num_classes",
+    "act_layer",
+    "norm_eps",
+    "stages",
+    "patch_size",
+    "patch_stride",
+    "patch_padding",
+    "embed_dim",
+    "num_heads",
+    "depth",
+    "mlp_dim",
+    "mlp_ratio",
+    "qkv_bias",
+    "cls_token",
+    "position_embeddings",
+    "qkv_projection_method",
+    "kernel_qkv",
+    "padding_kv",
+    "stride_kv",
+    "padding_q",
+    "stride_q",
+];
+
 impl Definition for MicrosoftCvt {
     fn id(&self) -> &'static str {
         "microsoft/cvt"
@@ -81,26 +108,7 @@ impl SourceDefinition for MicrosoftCvt {
     }
 
     fn fact_names(&self) -> Vec<&'static str> {
-        vec![
-            "cls_token",
-            "depth",
-            "embed_dim",
-            "in_chans",
-            "kernel_qkv",
-            "mlp_ratio",
-            "norm_eps",
-            "num_classes",
-            "num_heads",
-            "padding_kv",
-            "padding_q",
-            "patch_padding",
-            "patch_size",
-            "patch_stride",
-            "qkv_bias",
-            "stages",
-            "stride_kv",
-            "stride_q",
-        ]
+        FACTS.to_vec()
     }
 
     fn anchors(&self) -> &'static [&'static [&'static str]] {
