@@ -100,7 +100,7 @@ mod tests {
             "--image=http://t@d/e#f",
             "g",
         ]);
-        assert_eq!(recorded(&line), "vitport verify --image https://a.b/c.png --image=http://d/e g");
+        assert_eq!(recorded(&line), "vitport verify --image https://a.b/c.png '--image=http://d/e' g");
     }
 
     #[test]
