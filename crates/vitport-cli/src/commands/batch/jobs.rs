@@ -35,7 +35,7 @@ pub struct Job {
     /// Names the folder to make, as an absolute path without `.` and `..`.
     pub out: PathBuf,
     /// Names the files that are written next to the folder, with the field that names each.
-    pub beside: Vec<(&'static str, PathBuf)>,
+    pub files: Vec<(&'static str, PathBuf)>,
     arguments: Vec<OsString>,
 }
 
@@ -187,12 +187,12 @@ fn job(line: usize, mut fields: Map<String, Value>, known: &BTreeMap<String, Tak
     let source = text_field("source")?;
     let out = absolute(Path::new(&text_field("out")?))?;
     arguments.extend(["--".into(), source.into()]);
-    let mut job = Job { line, fields, out, beside: Vec::new(), arguments };
+    let mut job = Job { line, fields, out, files: Vec::new(), arguments };
     // Facts that only make sense together, files that cannot be read: convert says so, and says it now.
     let convert = job.convert().map_err(|failure| failure.message)?;
     let (report, attest) = (convert.verification.report, convert.verification.attest);
     for (name, path) in [("report", report), ("attest", attest)] {
-        job.beside.extend(path.map(|path| absolute(&path).map(|path| (name, path))).transpose()?);
+        job.files.extend(path.map(|path| absolute(&path).map(|path| (name, path))).transpose()?);
     }
     request(convert.facts).map_err(|failure| failure.message)?;
     Ok(job)
@@ -245,7 +245,7 @@ fn shared_files(jobs: &[Job]) -> Vec<BadLine> {
     let mut taken: BTreeMap<&Path, usize> = BTreeMap::new();
     let mut bad = Vec::new();
     for (line, name, path) in
-        jobs.iter().flat_map(|job| job.beside.iter().map(|(name, path)| (job.line, name, path)))
+        jobs.iter().flat_map(|job| job.files.iter().map(|(name, path)| (job.line, name, path)))
     {
         match taken.get(path.as_path()) {
             Some(first) => {

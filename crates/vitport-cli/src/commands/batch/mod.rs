@@ -80,9 +80,9 @@ pub fn run(arguments: &BatchArguments, output: &Printer) -> Result<(), Failure> 
 /// Returns the lines whose report or attestation would overwrite the jobs or the results.
 fn overwriting(jobs: &[Job], jobs_file: &Path, results: &Path) -> Vec<BadLine> {
     let is_needed = |path: &&Path| [jobs_file, results].iter().any(|file| is_same_file(file, path));
-    let beside =
-        jobs.iter().flat_map(|job| job.beside.iter().map(|(name, path)| (job.line, name, path.as_path())));
-    let overwriting = beside.filter(|(.., path)| is_needed(path));
+    let files =
+        jobs.iter().flat_map(|job| job.files.iter().map(|(name, path)| (job.line, name, path.as_path())));
+    let overwriting = files.filter(|(.., path)| is_needed(path));
     let message = |name| format!("its `{name}` would overwrite the jobs or the results");
     overwriting.map(|(line, name, _)| BadLine { line, message: message(name) }).collect()
 }
