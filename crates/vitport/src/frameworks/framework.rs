@@ -132,7 +132,10 @@ pub fn read_config(source: &Source) -> Result<Option<Box<dyn SourceConfig + '_>>
 
 /// Returns the reason why the architecture of that name has no target, if a framework has it and it has none.
 pub fn refuse_by_name(name: &str) -> Option<FactError> {
-    FRAMEWORKS.into_iter().find_map(|framework| framework.refuse_by_name(name))
+    FRAMEWORKS.into_iter().find_map(|framework| {
+        let refusal = framework.refuse_by_name(name)?;
+        Some(refusal.or_else_by(framework.opened_by_name(name).as_deref()))
+    })
 }
 
 /// Says how transformers opens the published model that an option or a config names without a conversion, if it does.
