@@ -87,7 +87,7 @@ CONFIG_KEYS = """
     tf_legacy_loss tie_encoder_decoder tie_word_embeddings tokenizer_class top_k top_p torchscript typical_p
     use_bfloat16 use_cache use_pretrained_backbone use_timm_backbone vocab_size
 """.split()
-PROCESSOR_KEYS = "_valid_processor_keys is_fast processor_class use_fast use_square_size video_processor".split()
+PROCESSOR_KEYS = "_valid_processor_keys do_reduce_labels is_fast processor_class use_fast use_square_size video_processor".split()
 
 
 def neutral_names(names, is_same):

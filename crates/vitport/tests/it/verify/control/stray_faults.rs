@@ -133,6 +133,7 @@ pub fn harmless() -> Vec<(&'static str, Change)> {
             }
         }),
         ("keys of a processor that its class does not read", |f| {
+            f.processor["do_reduce_labels"] = json!(true);
             f.processor["processor_class"] = json!("CLIPProcessor");
             f.processor["offset"] = json!(true);
         }),
