@@ -207,6 +207,8 @@ pub enum Destination {
     Transformers,
     /// Make a folder of timm, as `timm.create_model("local-dir:OUT", pretrained=True)` opens it
     Timm,
+    /// Make a folder with torchvision's names of tensors, and the Python that makes the network
+    Torchvision,
 }
 
 impl Destination {
@@ -215,6 +217,7 @@ impl Destination {
         match self {
             Self::Transformers => "transformers",
             Self::Timm => "timm",
+            Self::Torchvision => "torchvision",
         }
     }
 }

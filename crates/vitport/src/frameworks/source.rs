@@ -86,6 +86,8 @@ pub trait SourceDefinition: Definition {
 /// Describes a network for which a config is written.
 #[derive(Debug, Clone, Copy)]
 pub struct Described<'a> {
+    /// Names the framework whose it is: the definition's own, or one that has such networks under other names.
+    pub framework: &'a str,
     /// Gives the facts that it is built from.
     pub facts: &'a Facts,
     /// Says how images are prepared, if that is wanted.

@@ -24,8 +24,10 @@ use crate::options::FactOptions;
 use crate::source::Source;
 use crate::verify::{Report, Run, TestImage, VerifyError};
 
-/// Names the deviation of a network whose epsilon timm's `config.json` cannot say.
-pub const TIMM_EPS: &str = "timm-eps";
+/// Returns the name of the deviation of a network whose epsilon a framework's cannot have: `timm-eps`.
+pub fn eps_deviation(framework: &str) -> String {
+    format!("{framework}-eps")
+}
 
 /// Says how the other framework's folder is written and judged.
 #[derive(Debug, Clone, Copy)]
@@ -81,7 +83,7 @@ pub fn convert_back<E: From<ConvertError> + From<VerifyError>>(
             Some(Report { run: request.run.cloned(), ..compare::<E>(&prepared, &staging, image)? })
         }
     };
-    let framework = prepared.definition.maker();
+    let framework = prepared.framework.as_str();
     let accepted = report
         .as_ref()
         .map_or(Ok(()), |report| request.acceptance.of(report))
@@ -135,11 +137,11 @@ fn compare<E: From<ConvertError> + From<VerifyError>>(
     forward.model.processor = own_processor(prepared);
     forward.plan.unread.clone_from(&prepared.left_out);
     for unheld in &prepared.unheld {
-        forward.model = deviating(forward.model, unheld)?;
+        forward.model = deviating(forward.model, unheld, prepared)?;
     }
     let mut report = verify(&forward, &prepared.folder.path, image)?;
     for reason in &mut report.reasons {
-        *reason = of_the_way_back(reason, prepared.definition.maker());
+        *reason = of_the_way_back(reason, &prepared.framework);
     }
     Ok(report)
 }
@@ -153,15 +155,19 @@ fn own_processor(prepared: &PreparedBack) -> Option<Value> {
 }
 
 /// Returns the model with what its framework cannot hold as a known deviation: the folder has the value that is wanted.
-fn deviating(mut model: Model, unheld: &Unheld) -> Result<Model, ConvertError> {
+fn deviating(mut model: Model, unheld: &Unheld, prepared: &PreparedBack) -> Result<Model, ConvertError> {
     let Unheld { fact, wanted, held, why } = unheld;
-    let what = format!("{fact} is {wanted} in the folder and {held} in timm's architecture, and {why}");
-    let remedy = format!("set the eps of every norm to {wanted} after timm.create_model");
+    let framework = &prepared.framework;
+    let network = if prepared.layout.is_some() { "network" } else { "architecture" };
+    let what = format!("{fact} is {wanted} in the folder and {held} in {framework}'s {network}, and {why}");
+    let made = if prepared.layout.is_some() { "the network is made" } else { "timm.create_model" };
+    let remedy = format!("set the eps of every norm to {wanted} after {made}");
     if model.facts.get(fact).is_none() {
         let origin = Origin::Definition("timm's architecture");
         model.facts.set(Fact::new(fact, held.clone(), origin));
     }
-    let deviation = Deviation::of_framework(TIMM_EPS, fact, wanted.clone(), what, remedy);
+    let deviation =
+        Deviation::of_framework(&eps_deviation(framework), fact, wanted.clone(), what, remedy);
     let replaced = deviation.replaced(&model.facts);
     model.config = model.mapping.target_config(&replaced)?;
     let classes = replaced.number("num_classes").unwrap_or(0);
