@@ -209,6 +209,10 @@ pub enum Destination {
     Timm,
     /// Make a folder with torchvision's names of tensors, and the Python that makes the network
     Torchvision,
+    /// Make a folder with Microsoft's names of tensors: a CvT or a Swin
+    Microsoft,
+    /// Make a folder with Meta's names of tensors: a ConvNeXt of either version
+    Meta,
 }
 
 impl Destination {
@@ -218,6 +222,8 @@ impl Destination {
             Self::Transformers => "transformers",
             Self::Timm => "timm",
             Self::Torchvision => "torchvision",
+            Self::Microsoft => "microsoft",
+            Self::Meta => "meta",
         }
     }
 }

@@ -104,7 +104,7 @@ fn show(converted: &ConvertedBack, output: &Printer) -> Result<(), Failure> {
             ))?;
         }
         output.say(format!("{GREEN}wrote{GREEN:#} {}", escape(&out)))?;
-        for line in prepared.opened_by(&out) {
+        for line in prepared.lines_for(&out) {
             output.say(format!("  {}", escape(&line)))?;
         }
     }

@@ -103,6 +103,8 @@ pub struct WrittenConfig {
     pub config: Map<String, Value>,
     /// Lists the facts that the framework's network has otherwise, and no config says.
     pub unheld: Vec<Unheld>,
+    /// Lists the lines of Python that open the folder, whose path is `{out}` there.
+    pub opened_by: Vec<String>,
 }
 
 /// Describes a fact that a framework's network has otherwise than it should.

@@ -86,6 +86,16 @@ impl Mapping {
         self.requires.iter().find_map(|condition| condition.refusal(facts, &NoValues))
     }
 
+    /// Returns whether no source of a mapping is a network of the layout's framework: they have a fact otherwise.
+    pub fn excludes(&self, mapping: &Self) -> bool {
+        let of_conditions = self.requires.iter().filter(|condition| !condition.has_flag());
+        let of_conditions = of_conditions.filter_map(|condition| condition.settled(|_| true));
+        of_conditions.into_iter().any(|(fact, held)| {
+            let of_mapping = mapping.required(fact).map(|(value, _)| value).or_else(|| mapping.decided(fact));
+            of_mapping.is_some_and(|value| !is_same(value, held))
+        })
+    }
+
     /// Returns the facts that the framework's networks have in common and these facts have otherwise.
     pub fn unlike(&self, facts: &Facts) -> Vec<InCommon<'_>> {
         let is_taken = |fact: &str| {

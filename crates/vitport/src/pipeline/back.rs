@@ -22,10 +22,13 @@ use crate::preprocessing::Preprocessing;
 use crate::state_dict::StateDict;
 
 /// Lists the frameworks that folders go back to.
-pub const DESTINATIONS: [&str; 5] = ["timm", "torchvision", "microsoft", "meta", "jax"];
+pub const DESTINATIONS: [&str; 4] = ["timm", "torchvision", "microsoft", "meta"];
 
 /// Names the key of a written config with the Python that makes the network.
 const PYTHON: &str = "python";
+
+/// Names the size of the image where a definition takes images of any.
+const IMAGE_SIZE: &str = "image_size";
 
 /// Names the fact that a network may have otherwise: how much that changes is measured.
 const NORM_EPS: &str = "norm_eps";
@@ -66,6 +69,8 @@ pub struct PreparedBack {
     pub config: Map<String, Value>,
     /// Lists what the other framework has otherwise.
     pub unheld: Vec<Unheld>,
+    /// Lists the lines of Python that open what is written, with `{out}` for the folder.
+    pub opened_by: Vec<String>,
     /// Lists the folder's tensors that the other network has no place for and no forward pass reads.
     pub left_out: Vec<Dropped>,
     /// Says whether preprocessing is left out.
@@ -88,13 +93,9 @@ impl PreparedBack {
         text(PYTHON).or_else(|| text("architecture")).unwrap_or_default()
     }
 
-    /// Returns the lines of Python that open what is written, once it is in the folder `out`.
-    pub fn opened_by(&self, out: &str) -> Vec<String> {
-        let Some(layout) = self.layout else {
-            return vec![format!("timm.create_model(\"local-dir:{out}\", pretrained=True)")];
-        };
-        let after = layout.python_after(&self.facts).into_iter().map(|line| line.replace("{out}", out));
-        [format!("model = {}", self.made())].into_iter().chain(after).collect()
+    /// Returns the lines of Python that open what is written in the folder `out`.
+    pub fn lines_for(&self, out: &str) -> impl Iterator<Item = String> {
+        self.opened_by.iter().map(|line| line.replace("{out}", out))
     }
 }
 
@@ -118,7 +119,8 @@ pub fn plan_back(path: &Path, request: &BackRequest) -> Result<PreparedBack, Con
             Ok(known) => {
                 let left_out = unread(way.mapping, &folder);
                 let without_processor = request.without_processor;
-                let Known { definition, facts, plan, written: WrittenConfig { config, unheld } } = known;
+                let Known { definition, facts, plan, written } = known;
+                let WrittenConfig { config, unheld, opened_by } = written;
                 return Ok(PreparedBack {
                     folder,
                     class,
@@ -130,6 +132,7 @@ pub fn plan_back(path: &Path, request: &BackRequest) -> Result<PreparedBack, Con
                     plan,
                     config,
                     unheld,
+                    opened_by,
                     left_out,
                     without_processor,
                 });
@@ -142,7 +145,14 @@ pub fn plan_back(path: &Path, request: &BackRequest) -> Result<PreparedBack, Con
             }
         }
     }
-    Err(nearest.map(|(_, error)| error).unwrap_or_else(|| no_way(&class, &model_type, &request.framework).into()))
+    Err(match nearest {
+        None => no_way(&class, &model_type, &request.framework).into(),
+        Some((_, ConvertError::Facts(FactError::NoTarget { what, why, tensor, instead }))) => {
+            let instead = or_back_to(instead, &model_type, &request.framework);
+            FactError::NoTarget { what, why, tensor, instead }.into()
+        }
+        Some((_, error)) => error,
+    })
 }
 
 /// Describes a way back: the mapping that is read backwards, and the layout whose names are written.
@@ -168,7 +178,8 @@ fn ways(model_type: &str, framework: &str) -> Vec<Way> {
 /// Returns the layouts of a framework in which sources of a mapping are written.
 fn layouts_of(mapping: &Mapping, framework: &str) -> impl Iterator<Item = &'static Mapping> {
     layouts().iter().filter(move |layout| {
-        layout.is_written() && layout.to() == mapping.from() && layout.framework() == framework
+        let is_its = layout.is_written() && layout.to() == mapping.from() && !layout.excludes(mapping);
+        is_its && layout.framework() == framework
     })
 }
 
@@ -194,13 +205,28 @@ fn no_way(class: &str, model_type: &str, framework: &str) -> FactError {
         true => format!("vitport reads such networks of {framework} and does not write them"),
         false => format!("no mapping makes a `{model_type}` of a network of {framework}"),
     };
-    let instead = match others.split_last() {
-        None => "it has no way back".to_owned(),
-        Some((last, [])) => format!("it goes back with --to {last}"),
-        Some((last, others)) => format!("it goes back with --to {} or {last}", others.join(", ")),
+    let instead = match others.is_empty() {
+        true => "it has no way back".to_owned(),
+        false => format!("it goes back with --to {}", listed(&others)),
     };
     let tensor = Some("model_type in config.json".to_owned());
     FactError::NoTarget { what: named(class), why, tensor, instead }
+}
+
+/// Returns what could be done instead, with the other frameworks that folders of a model type may go back to.
+fn or_back_to(instead: String, model_type: &str, framework: &str) -> String {
+    let others: Vec<&str> = ways_back(model_type).into_iter().filter(|other| *other != framework).collect();
+    match others.is_empty() || framework == DESTINATIONS[0] {
+        true => instead,
+        false => format!("{instead}; other ways back of such folders are --to {}", listed(&others)),
+    }
+}
+
+fn listed(names: &[&str]) -> String {
+    match names.split_last() {
+        Some((last, others)) if !others.is_empty() => format!("{} or {last}", others.join(", ")),
+        _ => names.concat(),
+    }
 }
 
 /// Stands for tensors that are not there yet.
@@ -296,6 +322,8 @@ fn written(
     let unbuildable = |error: &dyn std::fmt::Display| {
         refused(class, format!("{} of its sizes cannot be built: {error}", definition.description()), None)
     };
+    let preprocessing = preprocessing_of(folder, target, class, &facts, request)?;
+    let facts = with_image_size(definition, facts, preprocessing.as_ref());
     let network = definition.build(&facts.to_config()).map_err(|error| unbuildable(&error))?;
     let bindings = mapping.bindings(&facts).map_err(|error| unbuildable(&error))?;
     let tensors = folder.checkpoint.tensors().iter().map(|tensor| (tensor.name.clone(), tensor.clone()));
@@ -326,7 +354,6 @@ fn written(
         );
         return Err(refused(class, why, None).into());
     }
-    let preprocessing = preprocessing_of(folder, target, class, &facts, request)?;
     let labels = match target.task(stated) {
         Task::Classification => Some(labels_of(stated, facts.number("num_classes").unwrap_or(0))),
         Task::Features { .. } => None,
@@ -349,6 +376,8 @@ fn written(
             let why = format!("what {} needs to make the network is not known", request.framework);
             return Err(refused(class, why, None).into());
         };
+        let made = format!("model = {python}");
+        written.opened_by = [made].into_iter().chain(layout.python_after(&facts)).collect();
         written.config.insert(PYTHON.to_owned(), json!(python));
     }
     Ok(Known { definition, facts, plan, written })
@@ -447,6 +476,20 @@ fn preprocessing_of(
         mean: transform.mean,
         std: transform.std,
     }))
+}
+
+/// Returns the facts with the size of the image, where the class has no key for it and its images are those of the processor.
+fn with_image_size(
+    definition: &dyn SourceDefinition,
+    mut facts: Facts,
+    preprocessing: Option<&Preprocessing>,
+) -> Facts {
+    let is_open = definition.fact_names().contains(&IMAGE_SIZE) && facts.get(IMAGE_SIZE).is_none();
+    if let Some(preprocessing) = preprocessing.filter(|_| is_open) {
+        let origin = Origin::Config("preprocessor_config.json of the folder".to_owned());
+        facts.set(Fact::new(IMAGE_SIZE, preprocessing.size.to_vec(), origin));
+    }
+    facts
 }
 
 /// Returns the names of the classes in the order of the logits; `LABEL_i` where the folder has none.

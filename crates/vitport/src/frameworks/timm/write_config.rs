@@ -63,7 +63,9 @@ impl TimmDefinition {
         let Some(Call { architecture, arguments, unheld }) = best else {
             return Err(self.no_architecture(&least.unwrap_or_default(), facts));
         };
-        Ok(WrittenConfig { config: self.config(described, Some(architecture), arguments), unheld })
+        let config = self.config(described, Some(architecture), arguments);
+        let opened_by = vec!["timm.create_model(\"local-dir:{out}\", pretrained=True)".to_owned()];
+        Ok(WrittenConfig { config, unheld, opened_by })
     }
 
     /// Returns the config of another framework's network: the architecture that it is, if it is one, else what the weights do not show,
@@ -85,7 +87,8 @@ impl TimmDefinition {
             Some((key.to_owned(), kind.write(value, &known)?))
         });
         let arguments = arguments.collect();
-        WrittenConfig { config: self.config(described, architecture, arguments), unheld: Vec::new() }
+        let config = self.config(described, architecture, arguments);
+        WrittenConfig { config, unheld: Vec::new(), opened_by: Vec::new() }
     }
 
     /// Returns the keys of timm's config.
