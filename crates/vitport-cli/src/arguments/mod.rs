@@ -213,6 +213,8 @@ pub enum Destination {
     Microsoft,
     /// Make a folder with Meta's names of tensors: a ConvNeXt of either version
     Meta,
+    /// Make a folder with Google's names of arrays in `model.npz`: a ViT
+    Jax,
 }
 
 impl Destination {
@@ -224,6 +226,7 @@ impl Destination {
             Self::Torchvision => "torchvision",
             Self::Microsoft => "microsoft",
             Self::Meta => "meta",
+            Self::Jax => "jax",
         }
     }
 }

@@ -87,7 +87,12 @@ fn show(converted: &ConvertedBack, output: &Printer) -> Result<(), Failure> {
     let architecture = prepared.made();
     let out = converted.out.display().to_string();
     if converted.is_published {
-        output.say(format!("{BOLD}{}{BOLD:#} → {}'s {}", prepared.class, prepared.framework, escape(architecture)))?;
+        output.say(format!(
+            "{BOLD}{}{BOLD:#} → {}'s {}",
+            prepared.class,
+            prepared.maker(),
+            escape(architecture)
+        ))?;
         let (made, size) = (prepared.plan.targets.len(), bytes(prepared.plan.bytes()));
         let read = prepared.folder.checkpoint.tensors().len();
         output.say(format!("  {read} tensors in, {made} out, {size}"))?;
@@ -109,7 +114,7 @@ fn show(converted: &ConvertedBack, output: &Printer) -> Result<(), Failure> {
         }
     }
     if let Some(report) = &converted.report {
-        say_report_of_the_way_back(report, &prepared.framework, output)?;
+        say_report_of_the_way_back(report, prepared.maker(), output)?;
     }
     let document = ConvertBackDocument {
         class: &prepared.class,

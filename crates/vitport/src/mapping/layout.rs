@@ -53,9 +53,9 @@ struct Axis {
 /// Describes a value that a fact has where nothing else is said.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Usual {
-    is: serde_json::Value,
-    by: String,
+pub(super) struct Usual {
+    pub is: serde_json::Value,
+    pub by: String,
 }
 
 /// Describes a structure that is refused because of a tensor's name.

@@ -10,6 +10,7 @@ use super::bindings::Bindings;
 use super::conditions::TensorValues;
 use super::expand::Expansion;
 use super::language::Mapping;
+use super::layout::Usual;
 use super::problems::Problems;
 use super::sources::Sources;
 use crate::facts::{FactError, Facts, is_same};
@@ -36,9 +37,29 @@ pub struct Written {
     /// Gives the Python that takes the classifier away from a network without one.
     #[serde(default)]
     headless: Option<String>,
+    /// Holds facts that all of the framework's networks have and that a file is not taken to have where it says nothing.
+    #[serde(default)]
+    held: BTreeMap<String, Usual>,
+    /// Says in which kind of file the tensors lie.
+    #[serde(default)]
+    container: Container,
+    /// Gives the Python that reads the file, where it is no state dict, with `{out}` for the folder.
+    #[serde(default)]
+    load: Option<String>,
     /// Lists the ends of names of what the framework's state dicts have and the network makes itself.
     #[serde(default)]
     unwritten: Vec<String>,
+}
+
+/// Names a kind of file.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Container {
+    /// Is `model.safetensors`.
+    #[default]
+    Safetensors,
+    /// Is numpy's `model.npz`.
+    Npz,
 }
 
 /// Says how a flag of a layout is known of a network.
@@ -102,7 +123,10 @@ impl Mapping {
             let written = self.written.as_ref();
             written.is_some_and(|written| written.python.contains(&format!("{{{fact}")))
         };
+        let held = self.written.iter().flat_map(|written| &written.held);
+        let held = held.map(|(fact, Usual { is, by })| (fact.as_str(), is, by.as_str()));
         self.usual()
+            .chain(held)
             .filter(|(fact, ..)| !is_taken(fact))
             .filter(|(fact, held, _)| facts.value(fact).is_some_and(|wanted| !is_same(wanted, held)))
             .map(|(fact, held, by)| InCommon { fact, held, by })
@@ -144,10 +168,17 @@ impl Mapping {
         let Some(written) = &self.written else { return Vec::new() };
         let headless = written.headless.clone().filter(|_| facts.flag("head") == Some(false));
         let strict = if written.unwritten.is_empty() { "" } else { ", strict=False" };
-        let load = format!(
-            "model.load_state_dict(safetensors.torch.load_file(\"{{out}}/model.safetensors\"){strict})"
-        );
+        let state_dict = || {
+            let file = "safetensors.torch.load_file(\"{out}/model.safetensors\")";
+            format!("model.load_state_dict({file}{strict})")
+        };
+        let load = written.load.clone().unwrap_or_else(state_dict);
         headless.into_iter().chain([load]).collect()
+    }
+
+    /// Returns in which kind of file networks are written.
+    pub fn container(&self) -> Container {
+        self.written.as_ref().map_or(Container::Safetensors, |written| written.container)
     }
 
     /// Returns the ends of names that the framework's state dicts have and that are not written, as the network makes them itself.

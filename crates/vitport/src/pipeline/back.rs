@@ -9,20 +9,32 @@ use super::error::ConvertError;
 use super::identify::recognise;
 use crate::facts::{Fact, FactError, Facts, Origin, is_same};
 use crate::folder::loading::{config::is_inert, names};
+use crate::folder::npz;
 use crate::folder::reader::Folder;
 use crate::frameworks::source::{Described, Unheld, WrittenConfig};
 use crate::frameworks::transformers::{Labels, TargetDefinition, Task, first_architecture, with_defaults};
 use crate::frameworks::{SOURCES, SourceDefinition, TARGETS};
 use crate::image::ImageProcessor;
 use crate::mapping::{
-    InCommon, Mapping, Problem, Problems, Sources, TensorValues, UnmadeKey, layouts, mappings, possible,
+    Container, InCommon, Mapping, Problem, Problems, Sources, TensorValues, UnmadeKey, layouts, mappings,
+    possible,
 };
 use crate::plan::{Dropped, Part, Plan, Target};
 use crate::preprocessing::Preprocessing;
 use crate::state_dict::StateDict;
 
 /// Lists the frameworks that folders go back to.
-pub const DESTINATIONS: [&str; 4] = ["timm", "torchvision", "microsoft", "meta"];
+pub const DESTINATIONS: [&str; 5] = ["timm", "torchvision", "microsoft", "meta", "jax"];
+
+/// Returns what people call those whose framework it is: `Microsoft` for `microsoft`.
+pub fn maker_of(framework: &str) -> &str {
+    match framework {
+        "microsoft" => "Microsoft",
+        "meta" => "Meta",
+        "jax" => "Google",
+        framework => framework,
+    }
+}
 
 /// Names the key of a written config with the Python that makes the network.
 const PYTHON: &str = "python";
@@ -32,6 +44,12 @@ const IMAGE_SIZE: &str = "image_size";
 
 /// Names the fact that a network may have otherwise: how much that changes is measured.
 const NORM_EPS: &str = "norm_eps";
+
+/// Names the fact that a network may have otherwise where both are GELU, exact or by tanh.
+pub(super) const ACT_LAYER: &str = "act_layer";
+
+/// Lists these two.
+const GELUS: [&str; 2] = ["gelu", "gelu_tanh"];
 
 /// Names the same of the last norm alone.
 const LAST_NORM_EPS: &str = "last_norm_eps";
@@ -87,10 +105,16 @@ impl PreparedBack {
         self.plan.targets.iter().filter(has_zeros).map(|target| &*target.name)
     }
 
-    /// Returns the framework's name of what is written: that of an architecture, or the Python that makes the network.
+    /// Returns the framework's name of what is written: that of an architecture, the Python that makes the network, or what it is called.
     pub fn made(&self) -> &str {
         let text = |key: &str| self.config.get(key).and_then(Value::as_str);
-        text(PYTHON).or_else(|| text("architecture")).unwrap_or_default()
+        let called = || self.definition.description().rsplit("'s ").next();
+        text(PYTHON).or_else(|| text("architecture")).or_else(called).unwrap_or_default()
+    }
+
+    /// Returns what people call those whose framework it is.
+    pub fn maker(&self) -> &str {
+        maker_of(&self.framework)
     }
 
     /// Returns the lines of Python that open what is written in the folder `out`.
@@ -194,16 +218,16 @@ fn no_way(class: &str, model_type: &str, framework: &str) -> FactError {
     let model_type = escape(model_type);
     let is_only_read = layouts().iter().any(|layout| {
         let is_its = mappings().iter().any(|mapping| {
-            let is_to = TARGETS.into_iter().any(|target| {
-                target.id() == mapping.to() && model_type.to_string() == target.model_type()
-            });
+            let is_to = TARGETS
+                .into_iter()
+                .any(|target| target.id() == mapping.to() && model_type.to_string() == target.model_type());
             is_to && mapping.from() == layout.to()
         });
         is_its && layout.framework() == framework && !layout.is_written()
     });
     let why = match is_only_read {
-        true => format!("vitport reads such networks of {framework} and does not write them"),
-        false => format!("no mapping makes a `{model_type}` of a network of {framework}"),
+        true => format!("vitport reads such networks of {} and does not write them", maker_of(framework)),
+        false => format!("no mapping makes a `{model_type}` of a network of {}", maker_of(framework)),
     };
     let instead = match others.is_empty() {
         true => "it has no way back".to_owned(),
@@ -285,12 +309,20 @@ fn in_layout(
     let mut unheld = Vec::new();
     for InCommon { fact, held, by } in layout.unlike(&facts) {
         let Some(known) = facts.get(fact).cloned() else { continue };
-        if fact != NORM_EPS {
-            let why = format!("{fact} is {} and {} in every network of {by}", known.shown(), known.show(held));
+        let name = match fact {
+            NORM_EPS => NORM_EPS,
+            ACT_LAYER if [&known.value, held].iter().all(|act| GELUS.iter().any(|gelu| *act == gelu)) => {
+                ACT_LAYER
+            }
+            _ => "",
+        };
+        if name.is_empty() {
+            let why =
+                format!("{fact} is {} and {} in every network of {by}", known.shown(), known.show(held));
             return Err(refused(class, why, None));
         }
         let why = format!("{by} has no other");
-        unheld.push(Unheld { fact: NORM_EPS, wanted: known.value.clone(), held: held.clone(), why });
+        unheld.push(Unheld { fact: name, wanted: known.value.clone(), held: held.clone(), why });
         facts.set(Fact { value: held.clone(), ..known });
     }
     match layout.refused_network(&facts) {
@@ -345,6 +377,12 @@ fn written(
         None => plan,
         Some(layout) => layout.plan_written(&Sources::of_plan(&plan), &facts).map_err(unaccounted)?,
     };
+    if layout.is_some_and(|layout| layout.container() == Container::Npz)
+        && let Some(target) = plan.targets.iter().find(|target| npz::type_string(target.dtype).is_none())
+    {
+        let why = format!("numpy has no numbers of the dtype {}", target.dtype);
+        return Err(refused(class, why, Some(target.name.to_string())).into());
+    }
     let is_known_again =
         recognise(&Sources::of_plan(&plan)).is_some_and(|(it, _)| it.id() == definition.id());
     if !is_known_again {
@@ -373,7 +411,8 @@ fn written(
         let name = written.config.get("architecture").and_then(Value::as_str);
         let name = name.map(|name| name.rsplit('/').next().unwrap_or(name).to_owned());
         let Some(python) = layout.python(&facts, name.as_deref()) else {
-            let why = format!("what {} needs to make the network is not known", request.framework);
+            let maker = maker_of(&request.framework);
+            let why = format!("what {maker}'s code needs to make the network is not known");
             return Err(refused(class, why, None).into());
         };
         let made = format!("model = {python}");

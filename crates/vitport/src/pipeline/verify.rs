@@ -8,7 +8,7 @@ use serde_json::Value;
 use vitport_checkpoint::open_regular;
 
 use super::back::DESTINATIONS;
-use super::convert_back::eps_deviation;
+use super::convert_back::deviations_of;
 use super::error::ConvertError;
 use super::plan::{Request, plan};
 use crate::mapping::{self, Mapping};
@@ -33,7 +33,7 @@ pub fn deviation_names(request: &Request) -> BTreeSet<String> {
     let own = request.mapping.as_ref().and_then(|(file, text)| Mapping::parse(file, text).ok());
     let mappings = mapping::mappings().iter().chain(&own);
     let named = mappings.flat_map(|mapping| mapping.deviations()).map(|known| known.name().to_owned());
-    named.chain([CROP_ROUNDING.to_owned()]).chain(DESTINATIONS.map(eps_deviation)).collect()
+    named.chain([CROP_ROUNDING.to_owned()]).chain(DESTINATIONS.into_iter().flat_map(deviations_of)).collect()
 }
 
 /// Says why a verdict is not accepted.

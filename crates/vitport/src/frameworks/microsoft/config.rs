@@ -66,7 +66,8 @@ pub(super) fn write(described: &Described<'_>) -> Result<WrittenConfig, FactErro
     spec.insert("POS_EMBED".to_owned(), of_each(json!(false)));
     spec.insert("QKV_PROJ_METHOD".to_owned(), of_each(json!("dw_bn")));
     spec.extend(OF_TRAINING.map(|key| (key.to_owned(), of_each(json!(0.0)))));
-    let model = json!({ "NAME": NAME, "NUM_CLASSES": facts.number("num_classes").unwrap_or(0), "SPEC": spec });
+    let model =
+        json!({ "NAME": NAME, "NUM_CLASSES": facts.number("num_classes").unwrap_or(0), "SPEC": spec });
     let mut config = Map::from_iter([("MODEL".to_owned(), model)]);
     if let Some(preprocessing) = described.preprocessing {
         let [height, width] = preprocessing.size;

@@ -44,7 +44,8 @@ impl Recorded {
     /// Reads what a checkpoint records, and states what it says of the network.
     pub fn of(source: &Source, evidence: &mut Evidence) -> Self {
         let records = Records::of(source);
-        let of_config = source.config.as_ref().map(|file| Records::of_config(&file.values)).unwrap_or_default();
+        let of_config =
+            source.config.as_ref().map(|file| Records::of_config(&file.values)).unwrap_or_default();
         let mut recorded = Self::default();
         for (path, record, is_of_file) in all(&records, &of_config) {
             let is_at =

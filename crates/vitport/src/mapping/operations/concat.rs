@@ -64,11 +64,7 @@ impl Operation for Concat {
     }
 
     /// Takes the sources to be equal shares.
-    fn source_shapes(
-        &self,
-        targets: &[&SourceTensor],
-        context: &Context<'_>,
-    ) -> Result<Vec<Dims>, Problem> {
+    fn source_shapes(&self, targets: &[&SourceTensor], context: &Context<'_>) -> Result<Vec<Dims>, Problem> {
         let [whole] = context.exactly(targets)?;
         let shares = self.sources.len() as u64;
         let mut share = whole.shape.clone();

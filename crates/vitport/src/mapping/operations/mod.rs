@@ -96,11 +96,7 @@ pub(super) trait Operation: Debug + Send + Sync {
     ///
     /// # Errors
     /// Returns why the targets do not show them.
-    fn source_shapes(
-        &self,
-        targets: &[&SourceTensor],
-        context: &Context<'_>,
-    ) -> Result<Vec<Dims>, Problem> {
+    fn source_shapes(&self, targets: &[&SourceTensor], context: &Context<'_>) -> Result<Vec<Dims>, Problem> {
         let name = targets.first().map_or("", |target| &target.name);
         let rule = context.rule.describe();
         Err(unfit(name, format!("{rule} does not show of which shape it was made")))

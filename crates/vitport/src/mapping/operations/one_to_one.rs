@@ -77,11 +77,7 @@ impl<C: Change> Operation for OneToOne<C> {
         Ok(vec![self.change.make(source, context)?])
     }
 
-    fn source_shapes(
-        &self,
-        targets: &[&SourceTensor],
-        context: &Context<'_>,
-    ) -> Result<Vec<Dims>, Problem> {
+    fn source_shapes(&self, targets: &[&SourceTensor], context: &Context<'_>) -> Result<Vec<Dims>, Problem> {
         let [target] = context.exactly(targets)?;
         Ok(vec![self.change.source_shape(target, context)?])
     }
