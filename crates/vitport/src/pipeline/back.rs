@@ -13,7 +13,7 @@ use crate::folder::npz;
 use crate::folder::reader::Folder;
 use crate::frameworks::source::{Described, Unheld, WrittenConfig};
 use crate::frameworks::transformers::{Labels, TargetDefinition, Task, first_architecture, with_defaults};
-use crate::frameworks::{SOURCES, SourceDefinition, TARGETS};
+use crate::frameworks::{DESTINATIONS, SOURCES, SourceDefinition, TARGETS, maker_of};
 use crate::image::ImageProcessor;
 use crate::mapping::{
     Container, InCommon, Mapping, Problem, Problems, Sources, TensorValues, UnmadeKey, layouts, mappings,
@@ -22,19 +22,6 @@ use crate::mapping::{
 use crate::plan::{Dropped, Part, Plan, Target};
 use crate::preprocessing::Preprocessing;
 use crate::state_dict::StateDict;
-
-/// Lists the frameworks that folders go back to.
-pub const DESTINATIONS: [&str; 5] = ["timm", "torchvision", "microsoft", "meta", "jax"];
-
-/// Returns what people call those whose framework it is: `Microsoft` for `microsoft`.
-pub fn maker_of(framework: &str) -> &str {
-    match framework {
-        "microsoft" => "Microsoft",
-        "meta" => "Meta",
-        "jax" => "Google",
-        framework => framework,
-    }
-}
 
 /// Names the key of a written config with the Python that makes the network.
 const PYTHON: &str = "python";

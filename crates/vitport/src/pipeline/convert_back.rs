@@ -141,8 +141,8 @@ fn compare<E: From<ConvertError> + From<VerifyError>>(
     forward.source.path = staging.out().to_owned();
     forward.model.processor = own_processor(prepared);
     forward.plan.unread.clone_from(&prepared.left_out);
-    // timm's config.json names an architecture, of which the registry says the rest.
-    if prepared.framework != "timm" {
+    // Of an architecture that the config names the registry says the rest.
+    if !prepared.config.contains_key("architecture") {
         known_of_folder(&mut forward.model, prepared);
     }
     for unheld in &prepared.unheld {

@@ -7,10 +7,10 @@ use std::path::Path;
 use serde_json::Value;
 use vitport_checkpoint::open_regular;
 
-use super::back::DESTINATIONS;
 use super::convert_back::deviations_of;
 use super::error::ConvertError;
 use super::plan::{Request, plan};
+use crate::frameworks::DESTINATIONS;
 use crate::mapping::{self, Mapping};
 use crate::model::Prepared;
 use crate::options::FactOptions;
