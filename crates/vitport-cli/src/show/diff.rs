@@ -73,11 +73,17 @@ pub fn text(diff: &Diff, rows: &[TensorRow]) -> String {
     lines.join("\n")
 }
 
-/// Returns how many rows differ in each way: `72 other values, 2 only in A`.
+/// Returns how many rows differ in each way: `72 with other values, 2 only in A`.
 fn counts(rows: &[&TensorRow]) -> String {
     let count = |kind: DiffKind| rows.iter().filter(|row| row.kind == kind).count();
     let counted = DIFFERENT.into_iter().map(|kind| (count(kind), kind)).filter(|(count, _)| *count > 0);
-    counted.map(|(count, kind)| format!("{count} {}", kind.words())).collect::<Vec<_>>().join(", ")
+    let said = counted.map(|(count, kind)| match kind {
+        DiffKind::Values => format!("{count} with other values"),
+        DiffKind::Dtype => format!("{count} of another dtype"),
+        DiffKind::Shape => format!("{count} of another shape"),
+        _ => format!("{count} {}", kind.words()),
+    });
+    said.collect::<Vec<_>>().join(", ")
 }
 
 /// Holds the rows of each layer: what stands before the rest of its tensors' names, up to the first number.
