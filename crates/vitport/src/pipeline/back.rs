@@ -16,7 +16,7 @@ use crate::frameworks::transformers::{Labels, TargetDefinition, Task, first_arch
 use crate::frameworks::{DESTINATIONS, SOURCES, SourceDefinition, TARGETS, maker_of};
 use crate::image::ImageProcessor;
 use crate::mapping::{
-    Container, InCommon, Mapping, Problem, Problems, Sources, TensorValues, UnmadeKey, layouts, mappings,
+    InCommon, Mapping, Problem, Problems, Sources, TensorValues, UnmadeKey, WeightFormat, layouts, mappings,
     possible,
 };
 use crate::plan::{Dropped, Part, Plan, Target};
@@ -364,7 +364,7 @@ fn written(
         None => plan,
         Some(layout) => layout.plan_written(&Sources::of_plan(&plan), &facts).map_err(unaccounted)?,
     };
-    if layout.is_some_and(|layout| layout.container() == Container::Npz)
+    if layout.is_some_and(|layout| layout.container() == WeightFormat::Npz)
         && let Some(target) = plan.targets.iter().find(|target| npz::type_string(target.dtype).is_none())
     {
         let why = format!("numpy has no numbers of the dtype {}", target.dtype);
