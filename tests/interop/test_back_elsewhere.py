@@ -98,7 +98,9 @@ def test_other_names(name, tmp_path):
     run = back(tmp_path / "folder", framework, tmp_path / "out", "--json")
     assert run.returncode == 0, run.stderr
     report = json.loads(run.stdout)["report"]
-    assert (report["verdict"], report["assumptions"]) == ("same", [])
+    # transformers rounds some crops otherwise, on this way as on the other.
+    assert report["verdict"] == "same" or [known["name"] for known in report["known_deviation"]["each"]] == ["crop-rounding"]
+    assert report["assumptions"] == []
     wanted = {renamed(key): value for key, value in model.state_dict().items()}
     found = tensors(tmp_path / "out")
     assert found.keys() == wanted.keys()
