@@ -93,7 +93,9 @@ fn a_cvt_says_its_known_deviation_and_no_licence() {
         "{card}"
     );
     assert!(
-        card.contains("| resized | shorter edge to 73 pixels, bicubic |\n| cropped | 64×64 from the middle |"),
+        card.contains(
+            "| resized | shorter edge to 73 pixels, bicubic |\n| cropped | 64×64 from the middle |"
+        ),
         "{card}"
     );
     let exact = text(&model, true);
