@@ -62,8 +62,9 @@ impl SaidSize {
     ) -> Result<(), FactError> {
         let [height, width] = image;
         if let Some(wanted) = self.wanted.filter(|wanted| *wanted != image) {
+            let [to_height, to_width] = wanted;
             let reason = format!(
-                "its {holds} are those of {height}x{width} pixels, and vitport does not resample them"
+                "its {holds} are those of {height}x{width} pixels; --resample-to {to_height}x{to_width} resamples them"
             );
             return Err(contradiction(wanted, reason));
         }
