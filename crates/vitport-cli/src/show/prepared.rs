@@ -144,8 +144,7 @@ pub fn unread_line(prepared: &Prepared, is_verbose: bool) -> Option<String> {
 /// Says what is resampled for images of another size; nothing where that is not asked for.
 pub fn resampled_line(prepared: &Prepared) -> Option<String> {
     let resampled = prepared.plan.resampled.as_ref()?;
-    let text = format!("{}. {}.", resampled.sentence(), resampled.meaning());
-    Some(wrap("  resampled", &text, INDENT, columns()))
+    Some(wrap("  size", &resampled.explanation(), INDENT, columns()))
 }
 
 /// Returns one line a dropped tensor.

@@ -83,7 +83,7 @@ fn parts(report: &Report) -> Vec<(&'static str, String)> {
     )];
     parts.extend(class(report).map(|text| ("class", text)));
     if let Some(resampled) = &report.tensor_counts.resampled {
-        parts.push(("resampled", format!("{}. {}.", resampled.sentence(), resampled.meaning())));
+        parts.push(("size", resampled.explanation()));
     }
     parts.extend(outputs(report).map(|text| ("outputs", text)));
     if let (Verdict::Different, Some(place)) = (report.verdict, &report.starts_at) {

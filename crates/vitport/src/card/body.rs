@@ -104,7 +104,7 @@ fn verification(out: &mut String, card: &Card<'_>) {
     };
     let _ = writeln!(out, "{verdict}\n");
     if let Some(resampled) = &card.prepared.plan.resampled {
-        let _ = writeln!(out, "**Another image size**: {}. {}.\n", resampled.sentence(), resampled.meaning());
+        let _ = writeln!(out, "**Another image size**: {}\n", resampled.explanation());
     }
     for known in known_deviations(card) {
         let remedy = match known.removed {

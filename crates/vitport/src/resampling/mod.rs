@@ -26,6 +26,29 @@ pub enum Kind {
     Distances,
 }
 
+/// Says how embeddings of positions between two others are made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Interpolation {
+    /// Makes them of four by four with a cubic kernel, of more where there are fewer patches than before (antialiasing).
+    Bicubic,
+    /// Makes them of two by two.
+    Bilinear,
+    /// Makes them of two by two, and keeps those in the corners.
+    BilinearWithCorners,
+}
+
+impl Interpolation {
+    /// Returns its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Bicubic => "bicubic with antialiasing",
+            Self::Bilinear => "bilinear",
+            Self::BilinearWithCorners => "bilinear with aligned corners",
+        }
+    }
+}
+
 /// Names a tensor that is resampled.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct ResampledTensor {
@@ -48,6 +71,8 @@ pub struct Resampled {
     pub from_patches: [u64; 2],
     /// Gives the rows and columns of patches of the latter.
     pub to_patches: [u64; 2],
+    /// Says how embeddings of positions are made.
+    pub interpolation: Interpolation,
     /// Lists the tensors that are resampled; none where no weight depends on the size of images.
     pub tensors: Vec<ResampledTensor>,
 }
@@ -81,8 +106,15 @@ impl Resampled {
             to_pixels: to,
             from_patches: grid(from),
             to_patches: grid(to),
+            interpolation: Interpolation::Bicubic,
             tensors: Vec::new(),
         })
+    }
+
+    /// Returns it with embeddings of positions that are made so.
+    #[must_use]
+    pub fn by(self, interpolation: Interpolation) -> Self {
+        Self { interpolation, ..self }
     }
 
     /// Returns it with a tensor of this shape that is resampled.
@@ -126,7 +158,7 @@ impl Resampled {
     pub(crate) fn values(&self, holds: Kind, values: &[f32], columns: usize) -> Vec<f32> {
         let grids = [self.from_patches, self.to_patches].map(|grid| grid.map(size));
         match holds {
-            Kind::Positions => positions::resample(values, columns, grids),
+            Kind::Positions => positions::resample(values, columns, grids, self.interpolation),
             Kind::Distances => distances::resample(values, columns, grids.map(|[edge, _]| edge)),
         }
     }
@@ -142,18 +174,25 @@ impl Resampled {
             (false, true) => "relative position biases",
             (false, false) => {
                 let (from, to) = (of(from_pixels), of(to_pixels));
-                return format!("for images of {to} in place of {from} pixels, for which {framework} resamples no weight");
+                return format!(
+                    "for images of {to} in place of {from} pixels, for which {framework} resamples no weight"
+                );
             }
         };
         format!("{what} resampled from {} to {} as {framework} does", of(from_patches), of(to_patches))
     }
 
-    /// Returns what that means for the comparison.
-    pub fn meaning(&self) -> String {
+    /// Returns what was done and what that means for the comparison, in two sentences.
+    pub fn explanation(&self) -> String {
         let of = |[height, width]: &[u64; 2]| format!("{height}×{width}");
+        let how = match self.tensors.iter().any(|tensor| tensor.holds == Kind::Positions) {
+            true => format!(" ({})", self.interpolation.name()),
+            false => String::new(),
+        };
         format!(
-            "Asked for with --resample-to: both networks are run for images of {} in place of {} pixels. How good the model is on \
-             images of that size is not measured",
+            "{}{how}. Asked for with --resample-to: both networks are run for images of {} in place of {} pixels. How good the model \
+             is on images of that size is not measured.",
+            self.sentence(),
             of(&self.to_pixels),
             of(&self.from_pixels)
         )
@@ -200,7 +239,8 @@ mod tests {
     #[test]
     fn an_image_is_made_of_whole_patches_and_not_of_too_many() {
         assert_eq!(of([224, 384], 16).unwrap().to_patches, [24, 24]);
-        for (size, patch, word) in [(385, 16, "do not divide"), (4112, 16, "66049"), (16, 0, "do not divide")] {
+        for (size, patch, word) in [(385, 16, "do not divide"), (4112, 16, "66049"), (16, 0, "do not divide")]
+        {
             let why = of([224, size], patch).unwrap_err();
             assert!(why.contains(&format!("--resample-to {size}x{size}")) && why.contains(word), "{why}");
         }

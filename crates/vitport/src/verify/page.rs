@@ -106,7 +106,7 @@ impl Page<'_> {
 
     /// Says what was resampled, and what that means.
     fn resampled(&self, resampled: &Resampled) -> String {
-        format!("{}. {}.", capital(&resampled.sentence()), resampled.meaning())
+        capital(&resampled.explanation())
     }
 
     /// Names what is known to differ.

@@ -44,7 +44,10 @@ impl SaidSize {
         match (self.wanted, self.stated.filter(fits)) {
             (Some(wanted), Some(stated)) if wanted != stated => Err(contradiction(
                 wanted,
-                format!("the source says {}x{} pixels, which go with its positions", stated[0], stated[1]),
+                format!(
+                    "the source says {}x{} pixels, which go with its positions; --resample-to {}x{} resamples them",
+                    stated[0], stated[1], wanted[0], wanted[1]
+                ),
             )),
             _ => Ok(()),
         }

@@ -4,7 +4,7 @@
 use super::TimmDefinition;
 use crate::facts::{FactError, Facts};
 use crate::mapping::Sources;
-use crate::resampling::{Kind, Resampled, refused};
+use crate::resampling::{Interpolation, Kind, Resampled, refused};
 
 /// Names the end of the names of tables of relative position biases.
 const TABLE: &str = "relative_position_bias_table";
@@ -22,6 +22,20 @@ pub(super) enum OtherSizes {
     Unsized,
 }
 
+/// Lists the RADIOs whose positions are resampled with aligned corners (`_RADIO_ALIGN_CORNERS`).
+const ALIGNED: [&str; 2] = ["base_patch16_radio_v3", "huge_patch16_radio_v3"];
+
+/// Returns how timm resamples positions of the architecture that is named (`_create_vision_transformer`).
+fn interpolation(facts: &Facts) -> Interpolation {
+    let architecture = facts.text("architecture").and_then(|name| name.split('.').next()).unwrap_or_default();
+    let is_of = |part: &&str| architecture.contains(part);
+    match (is_of(&"radio"), is_of(&"flexi")) {
+        (true, _) if ALIGNED.iter().any(|part| is_of(part)) => Interpolation::BilinearWithCorners,
+        (false, false) => Interpolation::Bicubic,
+        _ => Interpolation::Bilinear,
+    }
+}
+
 impl TimmDefinition {
     /// Returns what timm resamples of a network of these facts for images of `to` pixels.
     ///
@@ -35,7 +49,8 @@ impl TimmDefinition {
     ) -> Result<Resampled, FactError> {
         if self.other_sizes == OtherSizes::Unsized {
             let reason = format!(
-                "a {} has no position embeddings, and timm's class takes no image size; --image-size says which images it gets",
+                "{} {} has no position embeddings, and timm's class takes no image size; --image-size says which images it gets",
+                if self.family.starts_with(['E', 'A']) { "an" } else { "a" },
                 self.family
             );
             return Err(refused(to, &reason));
@@ -43,7 +58,7 @@ impl TimmDefinition {
         let (Some(from), Some(patch)) = (facts.pair("img_size"), facts.pair("patch_size")) else {
             return Err(refused(to, "the size of its images or of their patches is not known"));
         };
-        let mut resampled = Resampled::new("timm", [from, to], patch)?;
+        let mut resampled = Resampled::new("timm", [from, to], patch)?.by(interpolation(facts));
         if from == to || self.other_sizes == OtherSizes::Windows {
             return Ok(resampled);
         }
