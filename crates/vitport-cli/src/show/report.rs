@@ -97,11 +97,12 @@ fn parts(report: &Report) -> Vec<(&'static str, String)> {
             };
             parts.push(("known", format!("{}: {}. {remedy}.", known.name, known.what)));
         }
-        parts.extend(effect(
-            &deviation.measured,
-            &deviation.without_it,
-            "the source computing as the folder does",
-        ));
+        parts.extend(match deviation.shows_in_outputs() {
+            true => {
+                effect(&deviation.measured, &deviation.without_it, "the source computing as the folder does")
+            }
+            false => Some(("", "The outputs of this image do not show it.".to_owned())),
+        });
     }
     if let Some(cast) = &report.cast {
         parts.push(("cast", format!("The weights are rounded to {}.", cast.dtype)));

@@ -123,7 +123,7 @@ fn comparison(out: &mut String, report: &Report) {
     let measured = |list: &[Comparison], index: usize| {
         list.get(index).map_or("–".to_owned(), |place| shown_difference(place.difference.relative))
     };
-    match &report.known_deviation {
+    match report.known_deviation.as_ref().filter(|known| known.shows_in_outputs()) {
         None => table(
             out,
             &["place", "difference", "tolerance"],

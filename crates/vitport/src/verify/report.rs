@@ -21,7 +21,7 @@ pub const SCHEMA: &str = "vitport/report/2";
 pub enum Verdict {
     /// Says that weights, facts, pixels and outputs agree.
     Same,
-    /// Says that weights, facts and pixels agree; outputs differ in the one way that is known, and agree without it.
+    /// Says that weights and facts agree; outputs or pixels differ in a way that is known, and agree without it.
     SameWithKnownDeviation,
     /// Says that what can be compared agrees, but some numbers are not finite.
     NotComparable,
@@ -139,6 +139,11 @@ impl KnownDeviation {
             measured,
             without_it,
         }
+    }
+
+    /// Returns whether the outputs of this image show it: a crop may be rounded otherwise on another image only.
+    pub fn shows_in_outputs(&self) -> bool {
+        self.measured != self.without_it
     }
 }
 
@@ -338,7 +343,8 @@ impl Report {
 
     /// Returns what the source was run with as the target computes, before judging, in words; none if it was run as it is.
     pub fn applied(&self) -> Option<String> {
-        let deviation = self.known_deviation.as_ref().map(|_| "the known deviation".to_owned());
+        let known = self.known_deviation.as_ref().filter(|known| known.shows_in_outputs());
+        let deviation = known.map(|_| "the known deviation".to_owned());
         let cast = self.cast.as_ref().map(|cast| format!("the rounding to {}", cast.dtype));
         match (deviation, cast) {
             (Some(deviation), Some(cast)) => Some(format!("{deviation} and {cast}")),

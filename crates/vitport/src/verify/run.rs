@@ -150,11 +150,12 @@ impl Compared {
         let mut known: Vec<NamedDeviation> = deviations.iter().map(|known| named(known, removed)).collect();
         let as_target = deviating(model, &deviations)?;
         let as_cropped = prepared_pixels.as_cropped.as_ref();
-        known.extend(as_cropped.map(|_| pixels::crop_rounding()));
+        let deviates_in_outputs = !known.is_empty() || as_cropped.is_some();
+        known.extend(prepared_pixels.deviation());
         let rounded = RoundedWeights::new(checkpoint, &model.tensors, &prepared.plan);
-        let without_it = match (&rounded, known.is_empty()) {
+        let without_it = match (&rounded, deviates_in_outputs) {
             _ if target.is_err() => None,
-            (None, true) => None,
+            (None, false) => None,
             (rounded, _) => {
                 let weights = rounded.as_ref().map_or(&source_weights as &dyn Weights, |rounded| rounded);
                 let network = as_target.as_ref().unwrap_or(&model.network);
@@ -173,9 +174,11 @@ impl Compared {
             measured: layers.clone(),
             without_it,
         });
-        let deviation = without_it
-            .filter(|_| !known.is_empty())
-            .map(|without_it| KnownDeviation::new(known, layers.clone(), without_it));
+        // A crop that is rounded otherwise on one of the other images alone does nothing to this one's outputs.
+        let deviation = (target.is_ok() && !known.is_empty()).then(|| {
+            let without_it = without_it.unwrap_or_else(|| layers.clone());
+            KnownDeviation::new(known, layers.clone(), without_it)
+        });
         let obstacle = target.as_ref().err().cloned();
         Ok(Self {
             pixels: prepared_pixels.comparisons,
