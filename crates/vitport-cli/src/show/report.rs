@@ -26,7 +26,7 @@ pub fn say_report_of_the_way_back(report: &Report, framework: &str, output: &Pri
 
 fn say(report: &Report, framework: Option<&str>, output: &Printer) -> Result<(), Failure> {
     let (style, sign) = match report.verdict {
-        Verdict::Same if report.basis.assumptions.is_empty() => (GREEN, "✓"),
+        Verdict::Same if report.is_unconditional() => (GREEN, "✓"),
         Verdict::Same => (YELLOW, "✓"),
         Verdict::SameWithKnownDeviation => (YELLOW, "≈"),
         Verdict::NotComparable | Verdict::Different => (RED, "✗"),
@@ -86,6 +86,9 @@ fn parts(report: &Report) -> Vec<(&'static str, String)> {
         ),
     )];
     parts.extend(class(report).map(|text| ("class", text)));
+    if let Some(resampled) = &report.tensor_counts.resampled {
+        parts.push(("size", resampled.explanation()));
+    }
     parts.extend(outputs(report).map(|text| ("outputs", text)));
     if let (Verdict::Different, Some(place)) = (report.verdict, &report.starts_at) {
         parts.push(("", format!("they differ from {place} on")));

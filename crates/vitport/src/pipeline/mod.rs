@@ -9,6 +9,7 @@ mod diff;
 mod error;
 mod identify;
 mod plan;
+mod resample;
 mod values;
 mod verify;
 mod write;

@@ -9,6 +9,7 @@ use super::tensors::WeightsComparison;
 use crate::facts::{Basis, Facts};
 use crate::mapping::TargetClass;
 use crate::plan::Dropped;
+use crate::resampling::Resampled;
 use crate::source::Provenance;
 
 /// Names the document's schema and its version, which is raised when a field is removed or changes its meaning.
@@ -212,6 +213,8 @@ pub struct TensorCounts {
     pub target_bytes: u64,
     /// Counts the tensors that adapters were added to before anything else.
     pub merged: usize,
+    /// Says which tensors were resampled for images of another size before anything else; null where that was not asked for.
+    pub resampled: Option<Resampled>,
     /// Counts the tensors into which a factor was multiplied.
     pub folded: usize,
     /// Counts the tensors that were given rows of zeros.
@@ -332,6 +335,12 @@ impl Report {
         }
     }
 
+    /// Returns whether a verdict that both are the same holds as it stands: nothing is assumed, and no weight resampled.
+    pub fn is_unconditional(&self) -> bool {
+        let resampled = self.tensor_counts.resampled.as_ref();
+        self.basis.assumptions.is_empty() && !resampled.is_some_and(Resampled::changes_weights)
+    }
+
     /// Returns what the source was run with as the target computes, before judging, in words; none if it was run as it is.
     pub fn applied(&self) -> Option<String> {
         let known = self.known_deviation.as_ref().filter(|known| known.shows_in_outputs());
@@ -350,11 +359,16 @@ impl Report {
 
     /// Says what the folder's tensors are that agree: the source's bit by bit, or what casting or multiplying makes of them.
     pub fn tensors_are(&self) -> String {
-        let TensorCounts { cast, folded, merged, dtype, .. } = &self.tensor_counts;
-        let adapted = match merged {
+        let TensorCounts { cast, folded, merged, resampled, dtype, .. } = &self.tensor_counts;
+        let mut adapted = match merged {
             0 => String::new(),
             merged => format!(" with adapters added to {merged} of them"),
         };
+        let resampled = resampled.as_ref().map_or(0, |resampled| resampled.tensors.len());
+        if resampled > 0 {
+            let and = if adapted.is_empty() { " with" } else { " and" };
+            adapted.push_str(&format!("{and} {resampled} of them resampled"));
+        }
         let source = match folded {
             0 => format!("the source's{adapted}"),
             folded => {

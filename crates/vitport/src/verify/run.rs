@@ -300,7 +300,10 @@ impl Compared {
         reasons.extend(not_finite);
         let basis = model.basis();
         let deviations = self.deviation.as_ref().map_or(&[][..], |known| &known.each);
-        let headline = verdict.headline(deviations, &basis);
+        let mut headline = verdict.headline(deviations, &basis);
+        if let Some(resampled) = prepared.plan.resampled.as_ref().filter(|_| reasons.is_empty()) {
+            headline = format!("{headline}; {}", resampled.sentence());
+        }
         let largest =
             self.layers.iter().max_by(|a, b| a.difference.relative.total_cmp(&b.difference.relative));
         let largest_at = largest.map(|place| place.place.clone());
@@ -427,6 +430,7 @@ pub fn tensor_counts(prepared: &Prepared) -> TensorCounts {
         target_tensors: plan.targets.len(),
         target_bytes: plan.bytes(),
         merged: plan.merged,
+        resampled: plan.resampled.clone(),
         folded: count("fold"),
         padded: count("pad"),
         filled: count("fill"),

@@ -35,6 +35,7 @@ mod publish;
 mod refusals;
 mod registry;
 mod report_page;
+mod resampling;
 mod residual;
 mod round_trip;
 mod saved_modules;
