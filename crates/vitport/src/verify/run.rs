@@ -13,10 +13,11 @@ use super::hash::Hashing;
 use super::layers::{Compare, Keep};
 use super::magnitude::shown_difference;
 use super::pixels::{self, PreparedPixels};
+use super::probabilities::{Guess, Probabilities, top};
 use super::progress::{Counted, VerifyStep};
 use super::report::{
-    CastReport, Comparison, Guess, KnownDeviation, NamedDeviation, Probabilities, Report, SCHEMA,
-    SourceReport, TensorCounts, Timings, Verdict, top,
+    CastReport, Comparison, KnownDeviation, NamedDeviation, Report, SCHEMA, SourceReport, TensorCounts,
+    Timings, Verdict,
 };
 use super::rounded::RoundedWeights;
 use super::tensors;
