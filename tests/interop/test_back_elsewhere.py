@@ -95,9 +95,10 @@ def test_other_names(name, tmp_path):
     twins.enliven(model, 7)
     save_for_hf(model, tmp_path / "source", safe_serialization=True, model_args={k: v for k, v in args.items() if k != "num_classes"})
     there(tmp_path / "source", tmp_path / "folder")
-    run = back(tmp_path / "folder", framework, tmp_path / "out")
+    run = back(tmp_path / "folder", framework, tmp_path / "out", "--json")
     assert run.returncode == 0, run.stderr
-    assert "nothing\n            assumed" in run.stdout, run.stdout
+    report = json.loads(run.stdout)["report"]
+    assert (report["verdict"], report["assumptions"]) == ("same", [])
     wanted = {renamed(key): value for key, value in model.state_dict().items()}
     found = tensors(tmp_path / "out")
     assert found.keys() == wanted.keys()

@@ -17,7 +17,7 @@ use super::operations::{TABLES, TableError};
 use super::pattern::{Pattern, Text};
 use super::rule::{Flag, Rule};
 use super::target::{LevelKey, Outside};
-use super::written::Written;
+use super::written::WrittenLayout;
 
 /// Says why a mapping file cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -89,7 +89,7 @@ pub struct Mapping {
     pub(super) outputs: Vec<ComparedOutput>,
     pub(super) deviations: Vec<Deviation>,
     pub(super) detect: Option<Detection>,
-    pub(super) written: Option<Written>,
+    pub(super) written: Option<WrittenLayout>,
     pub(super) ranges: BTreeMap<String, Range>,
     pub(super) choices: BTreeMap<String, Vec<Text>>,
     pub(super) rules: Vec<Rule>,
@@ -146,7 +146,7 @@ struct File {
     #[serde(default)]
     detect: Option<Detection>,
     #[serde(default)]
-    written: Option<Written>,
+    written: Option<WrittenLayout>,
     #[serde(default)]
     ranges: BTreeMap<String, RangeEntry>,
     #[serde(default)]

@@ -77,4 +77,4 @@ pub use problems::{Problem, Problems};
 pub use router::{possible, route};
 pub use sources::{SourceTensor, Sources};
 pub use target::{Level, Outside, TargetClass};
-pub use written::{Container, InCommon};
+pub use written::{InCommon, WeightFormat};

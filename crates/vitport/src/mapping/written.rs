@@ -19,7 +19,7 @@ use crate::plan::Plan;
 /// Says how a layout is written: its `[written]`.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Written {
+pub struct WrittenLayout {
     /// Says whether tensors that no rule names keep their names.
     #[serde(default)]
     rest: bool,
@@ -42,7 +42,7 @@ pub struct Written {
     held: BTreeMap<String, Usual>,
     /// Says in which kind of file the tensors lie.
     #[serde(default)]
-    container: Container,
+    container: WeightFormat,
     /// Gives the Python that reads the file, where it is no state dict, with `{out}` for the folder.
     #[serde(default)]
     load: Option<String>,
@@ -54,7 +54,7 @@ pub struct Written {
 /// Names a kind of file.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Container {
+pub enum WeightFormat {
     /// Is `model.safetensors`.
     #[default]
     Safetensors,
@@ -177,8 +177,8 @@ impl Mapping {
     }
 
     /// Returns in which kind of file networks are written.
-    pub fn container(&self) -> Container {
-        self.written.as_ref().map_or(Container::Safetensors, |written| written.container)
+    pub fn container(&self) -> WeightFormat {
+        self.written.as_ref().map_or(WeightFormat::Safetensors, |written| written.container)
     }
 
     /// Returns the ends of names that the framework's state dicts have and that are not written, as the network makes them itself.
@@ -187,7 +187,7 @@ impl Mapping {
     }
 }
 
-impl Written {
+impl WrittenLayout {
     /// Says what the layout's counts and flags are of a network with these tensors, next to what the facts say.
     fn bind(&self, own: &Sources, bindings: &mut Bindings) {
         for (count, fact) in &self.counts {

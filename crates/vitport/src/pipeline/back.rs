@@ -7,17 +7,17 @@ use vitport_checkpoint::{Limits, escape};
 
 use super::error::ConvertError;
 use super::identify::recognise;
+use super::ways::{Way, class_named, no_way, or_back_to, ways};
 use crate::facts::{Fact, FactError, Facts, Origin, is_same};
 use crate::folder::loading::{config::is_inert, names};
 use crate::folder::npz;
 use crate::folder::reader::Folder;
 use crate::frameworks::source::{Described, Unheld, WrittenConfig};
 use crate::frameworks::transformers::{Labels, TargetDefinition, Task, first_architecture, with_defaults};
-use crate::frameworks::{DESTINATIONS, SOURCES, SourceDefinition, TARGETS, maker_of};
+use crate::frameworks::{SOURCES, SourceDefinition, maker_of};
 use crate::image::ImageProcessor;
 use crate::mapping::{
-    Container, InCommon, Mapping, Problem, Problems, Sources, TensorValues, UnmadeKey, layouts, mappings,
-    possible,
+    InCommon, Mapping, Problem, Problems, Sources, TensorValues, UnmadeKey, WeightFormat, possible,
 };
 use crate::plan::{Dropped, Part, Plan, Target};
 use crate::preprocessing::Preprocessing;
@@ -166,80 +166,6 @@ pub fn plan_back(path: &Path, request: &BackRequest) -> Result<PreparedBack, Con
     })
 }
 
-/// Describes a way back: the mapping that is read backwards, and the layout whose names are written.
-struct Way {
-    target: &'static dyn TargetDefinition,
-    mapping: &'static Mapping,
-    layout: Option<&'static Mapping>,
-}
-
-/// Returns the ways back from a class to a framework.
-fn ways(model_type: &str, framework: &str) -> Vec<Way> {
-    let of_target = |target: &'static dyn TargetDefinition| {
-        let own = mappings().iter().filter(|mapping| mapping.to() == target.id());
-        own.flat_map(move |mapping| {
-            let plain = (mapping.framework() == framework).then_some(None);
-            let through = layouts_of(mapping, framework).map(Some);
-            plain.into_iter().chain(through).map(move |layout| Way { target, mapping, layout })
-        })
-    };
-    TARGETS.into_iter().filter(|target| target.model_type() == model_type).flat_map(of_target).collect()
-}
-
-/// Returns the layouts of a framework in which sources of a mapping are written.
-fn layouts_of(mapping: &Mapping, framework: &str) -> impl Iterator<Item = &'static Mapping> {
-    layouts().iter().filter(move |layout| {
-        let is_its = layout.is_written() && layout.to() == mapping.from() && !layout.excludes(mapping);
-        is_its && layout.framework() == framework
-    })
-}
-
-/// Returns the names of the frameworks that folders of a model type may go back to.
-pub fn ways_back(model_type: &str) -> Vec<&'static str> {
-    DESTINATIONS.into_iter().filter(|framework| !ways(model_type, framework).is_empty()).collect()
-}
-
-/// Returns the refusal of a class that has no way back to a framework.
-fn no_way(class: &str, model_type: &str, framework: &str) -> FactError {
-    let others = ways_back(model_type);
-    let model_type = escape(model_type);
-    let is_only_read = layouts().iter().any(|layout| {
-        let is_its = mappings().iter().any(|mapping| {
-            let is_to = TARGETS
-                .into_iter()
-                .any(|target| target.id() == mapping.to() && model_type.to_string() == target.model_type());
-            is_to && mapping.from() == layout.to()
-        });
-        is_its && layout.framework() == framework && !layout.is_written()
-    });
-    let why = match is_only_read {
-        true => format!("vitport reads such networks of {} and does not write them", maker_of(framework)),
-        false => format!("no mapping makes a `{model_type}` of a network of {}", maker_of(framework)),
-    };
-    let instead = match others.is_empty() {
-        true => "it has no way back".to_owned(),
-        false => format!("it goes back with --to {}", listed(&others)),
-    };
-    let tensor = Some("model_type in config.json".to_owned());
-    FactError::NoTarget { what: named(class), why, tensor, instead }
-}
-
-/// Returns what could be done instead, with the other frameworks that folders of a model type may go back to.
-fn or_back_to(instead: String, model_type: &str, framework: &str) -> String {
-    let others: Vec<&str> = ways_back(model_type).into_iter().filter(|other| *other != framework).collect();
-    match others.is_empty() || framework == DESTINATIONS[0] {
-        true => instead,
-        false => format!("{instead}; other ways back of such folders are --to {}", listed(&others)),
-    }
-}
-
-fn listed(names: &[&str]) -> String {
-    match names.split_last() {
-        Some((last, others)) if !others.is_empty() => format!("{} or {last}", others.join(", ")),
-        _ => names.concat(),
-    }
-}
-
 /// Stands for tensors that are not there yet.
 struct NoValues;
 
@@ -364,7 +290,7 @@ fn written(
         None => plan,
         Some(layout) => layout.plan_written(&Sources::of_plan(&plan), &facts).map_err(unaccounted)?,
     };
-    if layout.is_some_and(|layout| layout.container() == Container::Npz)
+    if layout.is_some_and(|layout| layout.container() == WeightFormat::Npz)
         && let Some(target) = plan.targets.iter().find(|target| npz::type_string(target.dtype).is_none())
     {
         let why = format!("numpy has no numbers of the dtype {}", target.dtype);
@@ -530,13 +456,9 @@ fn labels_of(stated: &Map<String, Value>, classes: u64) -> Vec<String> {
 
 fn refused(class: &str, why: String, tensor: Option<String>) -> FactError {
     FactError::NoTarget {
-        what: named(class),
+        what: class_named(class),
         why,
         tensor,
         instead: "`vitport models` lists what is converted, and back".to_owned(),
     }
-}
-
-fn named(class: &str) -> String {
-    escape(if class.is_empty() { "a folder that names no class" } else { class }).to_string()
 }

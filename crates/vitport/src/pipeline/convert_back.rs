@@ -18,7 +18,7 @@ use crate::folder::publish::{Options, Staging};
 use crate::folder::{gather, json, npz};
 use crate::frameworks::source::Unheld;
 use crate::image::PROCESSOR_KEYS;
-use crate::mapping::{Container, Deviation};
+use crate::mapping::{Deviation, WeightFormat};
 use crate::model::Model;
 use crate::options::FactOptions;
 use crate::source::Source;
@@ -113,7 +113,7 @@ fn write(
     let staging = Staging::begin(request.out, &protected, options)?;
     gather::write_weights(checkpoint, &layout, staging.path(), staging.syncing(), progress)?;
     let mut files: Vec<_> = layout.files.iter().map(|file| (file.name.clone(), file.bytes())).collect();
-    let is_npz = prepared.layout.is_some_and(|layout| layout.container() == Container::Npz);
+    let is_npz = prepared.layout.is_some_and(|layout| layout.container() == WeightFormat::Npz);
     if let Some(file) = layout.files.first().filter(|_| is_npz) {
         let bytes = npz::take_place_of(file, staging.path(), staging.syncing())?;
         files = vec![(npz::ARCHIVE_NAME.to_owned(), bytes)];

@@ -12,9 +12,10 @@ mod plan;
 mod resample;
 mod values;
 mod verify;
+mod ways;
 mod write;
 
-pub use back::{BackRequest, PreparedBack, plan_back, ways_back};
+pub use back::{BackRequest, PreparedBack, plan_back};
 pub use classify::classify;
 pub use convert::{ConvertRequest, Converted, Event, Hooks, Staged, convert};
 pub use convert_back::{ConvertBackRequest, ConvertedBack, convert_back};
@@ -25,4 +26,5 @@ pub use plan::{Request, mapping_of, plan};
 pub use verify::{
     Acceptance, NotAccepted, deviation_names, of_the_way_back, plan_for, verify, verify_watched,
 };
+pub use ways::ways_back;
 pub use write::{WriteOptions, Written, write};
