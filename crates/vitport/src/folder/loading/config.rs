@@ -21,13 +21,16 @@ use serde_json::{Map, Value, json};
 use super::{names, not_verified, shown, types};
 
 /// Lists the keys that decide nothing in evaluation, and the values that their classes accept.
-const INERT: [(&str, Range); 11] = [
+const INERT: [(&str, Range); 13] = [
     ("attention_drop_rate", Range::Fraction),
     ("attention_dropout", Range::Number),
     // BEiT makes a layer of it in version 4 (models/beit/modeling_beit.py 256), others do not.
     ("attention_probs_dropout_prob", Range::Fraction),
+    // EfficientNet makes layers of it in proportion to the depth, and one of dropout_rate (modeling_efficientnet.py).
+    ("drop_connect_rate", Range::Fraction),
     ("drop_path_rate", Range::Number),
     ("drop_rate", Range::Fraction),
+    ("dropout_rate", Range::Fraction),
     ("encoder_stride", Range::Number),
     ("hidden_dropout_prob", Range::Fraction),
     ("initializer_factor", Range::NotNegative),
@@ -419,6 +422,8 @@ mod tests {
             ("hidden_dropout_prob", json!(2.0), "which transformers refuses"),
             ("hidden_dropout_prob", json!("0.1"), "transformers 5 refuses all but float | int"),
             ("drop_rate", json!([0.0]), "which transformers refuses"),
+            ("dropout_rate", json!(2.0), "which transformers refuses"),
+            ("drop_connect_rate", json!(1.5), "which transformers refuses"),
             ("attention_probs_dropout_prob", json!(2.0), "which transformers refuses"),
             ("out_features", json!(["stage1"]), "not verified: key out_features"),
             ("pretrained_cfg", json!({}), "as timm does"),
