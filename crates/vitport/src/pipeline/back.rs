@@ -7,11 +7,14 @@ use vitport_checkpoint::{Limits, escape};
 
 use super::error::ConvertError;
 use super::identify::recognise;
+use super::lost;
 use crate::facts::{Fact, FactError, Facts, Origin, is_same};
 use crate::folder::loading::{config::is_inert, names};
 use crate::folder::reader::Folder;
 use crate::frameworks::source::{Described, Unheld, WrittenConfig};
-use crate::frameworks::transformers::{Labels, TargetDefinition, Task, first_architecture, with_defaults};
+use crate::frameworks::transformers::{
+    Labels, TargetDefinition, Task, first_architecture, in_usual_words, with_defaults,
+};
 use crate::frameworks::{SOURCES, SourceDefinition, TARGETS};
 use crate::image::ImageProcessor;
 use crate::mapping::{Mapping, Problem, Sources, TensorValues, UnmadeKey, mappings, possible};
@@ -208,6 +211,13 @@ fn written(
             None => ConvertError::Unaccounted { file: folder.path.display().to_string(), problems },
         }
     })?;
+    if let Some(tensor) = lost::values(&plan, &folder.checkpoint)? {
+        let why = format!(
+            "{} has no place for some of its numbers, which a conversion writes as zeros",
+            definition.description()
+        );
+        return Err(refused(class, why, Some(tensor)).into());
+    }
     let preprocessing = preprocessing_of(folder, target, class, &facts, request)?;
     let labels = match target.task(stated) {
         Task::Classification => Some(labels_of(stated, facts.number("num_classes").unwrap_or(0))),
@@ -230,7 +240,8 @@ pub(super) fn facts_of(
     definition: &dyn SourceDefinition,
     has: &dyn Fn(&str) -> bool,
 ) -> Result<(Facts, Option<Unheld>), FactError> {
-    let whole = with_defaults(stated, &target.defaults(stated));
+    let defaults = target.defaults(stated);
+    let whole = in_usual_words(&with_defaults(stated, &defaults), &defaults);
     let decides = |key: &str| {
         let is_of_no_network = ["model_type", "transformers_version"].contains(&key);
         !is_of_no_network && !is_inert(key) && !target.ignored_keys().contains(&key)

@@ -138,6 +138,7 @@ fn compare<E: From<ConvertError> + From<VerifyError>>(
         forward.model = deviating(forward.model, unheld)?;
     }
     let mut report = verify(&forward, &prepared.folder.path, image)?;
+    report.written = Some(prepared.definition.maker().to_owned());
     for reason in &mut report.reasons {
         *reason = of_the_way_back(reason, prepared.definition.maker());
     }

@@ -4,7 +4,7 @@
 use super::TimmDefinition;
 use crate::facts::{FactError, Facts};
 use crate::mapping::Sources;
-use crate::resampling::{Interpolation, Kind, Resampled, refused};
+use crate::resampling::{Interpolation, PositionKind, Resampled, refused};
 
 /// Names the end of the names of tables of relative position biases.
 const TABLE: &str = "relative_position_bias_table";
@@ -67,11 +67,11 @@ impl TimmDefinition {
             return Err(refused(to, "timm resamples its tables of biases for square images only"));
         }
         if let Some(shape) = tensors.shape("pos_embed") {
-            resampled = resampled.with("pos_embed", Kind::Positions, shape)?;
+            resampled = resampled.with("pos_embed", PositionKind::Positions, shape)?;
         }
         if self.other_sizes == OtherSizes::Tables {
             for table in tensors.iter().filter(|tensor| tensor.name.ends_with(TABLE)) {
-                resampled = resampled.with(&table.name, Kind::Distances, &table.shape)?;
+                resampled = resampled.with(&table.name, PositionKind::Distances, &table.shape)?;
             }
         }
         Ok(resampled)
