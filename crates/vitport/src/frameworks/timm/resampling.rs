@@ -30,7 +30,7 @@ fn interpolation(facts: &Facts) -> Interpolation {
     let architecture = facts.text("architecture").and_then(|name| name.split('.').next()).unwrap_or_default();
     let is_of = |part: &&str| architecture.contains(part);
     match (is_of(&"radio"), is_of(&"flexi")) {
-        (true, _) if ALIGNED.iter().any(|part| is_of(part)) => Interpolation::BilinearWithCorners,
+        (true, _) if ALIGNED.iter().any(is_of) => Interpolation::BilinearWithCorners,
         (false, false) => Interpolation::Bicubic,
         _ => Interpolation::Bilinear,
     }
