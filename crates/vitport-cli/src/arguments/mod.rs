@@ -208,6 +208,14 @@ pub enum Destination {
     Transformers,
     /// Make a folder of timm, as `timm.create_model("local-dir:OUT", pretrained=True)` opens it
     Timm,
+    /// Make a folder with torchvision's names of tensors, and the Python that makes the network
+    Torchvision,
+    /// Make a folder with Microsoft's names of tensors: a CvT or a Swin
+    Microsoft,
+    /// Make a folder with Meta's names of tensors: a ConvNeXt of either version
+    Meta,
+    /// Make a folder with Google's names of arrays in `model.npz`: a ViT
+    Jax,
 }
 
 impl Destination {
@@ -216,6 +224,10 @@ impl Destination {
         match self {
             Self::Transformers => "transformers",
             Self::Timm => "timm",
+            Self::Torchvision => "torchvision",
+            Self::Microsoft => "microsoft",
+            Self::Meta => "meta",
+            Self::Jax => "jax",
         }
     }
 }

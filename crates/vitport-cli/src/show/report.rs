@@ -11,6 +11,7 @@ use crate::failure::Failure;
 use crate::output::Printer;
 use crate::terminal::style::{GREEN, RED, YELLOW};
 use crate::terminal::table::{Align, Table, bytes};
+use crate::terminal::width;
 use crate::terminal::wrap::{columns, wrap};
 
 /// Prints it.
@@ -30,8 +31,11 @@ fn say(report: &Report, framework: Option<&str>, output: &Printer) -> Result<(),
         Verdict::SameWithKnownDeviation => (YELLOW, "≈"),
         Verdict::NotComparable | Verdict::Different => (RED, "✗"),
     };
-    output.say(format!("{style}{sign} {}{style:#}", escape(&report.headline)))?;
     let columns = columns();
+    // Scripts look for the headline in what is no terminal, so it stays on one line there.
+    let across = width().map_or(usize::MAX, |_| columns);
+    let headline = wrap(sign, &escape(&report.headline).to_string(), 2, across);
+    output.say(format!("{style}{headline}{style:#}"))?;
     for reason in &report.reasons {
         output.say(wrap("  ·", &escape(reason).to_string(), 4, columns))?;
     }

@@ -16,6 +16,7 @@ pub mod json;
 mod kept;
 pub mod layout;
 pub mod loading;
+pub mod npz;
 mod occupant;
 pub mod publish;
 pub mod reader;

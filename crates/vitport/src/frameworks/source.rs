@@ -99,6 +99,8 @@ pub trait SourceDefinition: Definition {
 /// Describes a network for which a config is written.
 #[derive(Debug, Clone, Copy)]
 pub struct Described<'a> {
+    /// Names the framework whose it is: the definition's own, or one that has such networks under other names.
+    pub framework: &'a str,
     /// Gives the facts that it is built from.
     pub facts: &'a Facts,
     /// Says how images are prepared, if that is wanted.
@@ -114,6 +116,8 @@ pub struct WrittenConfig {
     pub config: Map<String, Value>,
     /// Lists the facts that the framework's network has otherwise, and no config says.
     pub unheld: Vec<Unheld>,
+    /// Lists the lines of Python that open the folder, whose path is `{out}` there.
+    pub opened_by: Vec<String>,
 }
 
 /// Describes a fact that a framework's network has otherwise than it should.

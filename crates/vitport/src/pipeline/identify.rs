@@ -440,7 +440,7 @@ pub(super) fn recognise(tensors: &Sources) -> Option<Found> {
 
 /// Returns the beginnings of names by which every layout and definition is found.
 fn anchors() -> Vec<Anchors> {
-    let layouts = mapping::layouts().iter().map(Mapping::anchors);
+    let layouts = mapping::layouts().iter().map(Mapping::anchors).filter(|anchors| !anchors.is_empty());
     let definitions = SOURCES
         .iter()
         .map(|definition| definition.anchors().iter().map(|group| group.to_vec()).collect::<Anchors>());
@@ -476,7 +476,7 @@ fn unknown(
     config: Option<&dyn SourceConfig>,
     state_dict: &StateDict,
 ) -> FactError {
-    let named = options.arch.as_deref().or_else(|| config.map(SourceConfig::architecture));
+    let named = options.arch.as_deref().or_else(|| config.and_then(SourceConfig::architecture));
     if let Some(refusal) = named.and_then(frameworks::refuse_by_name) {
         return refusal;
     }

@@ -15,7 +15,7 @@ mod values;
 mod verify;
 mod write;
 
-pub use back::{BackRequest, PreparedBack, plan_back};
+pub use back::{BackRequest, PreparedBack, plan_back, ways_back};
 pub use classify::classify;
 pub use convert::{ConvertRequest, Converted, Event, Hooks, Staged, convert};
 pub use convert_back::{ConvertBackRequest, ConvertedBack, convert_back};

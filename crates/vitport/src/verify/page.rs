@@ -209,7 +209,7 @@ impl Page<'_> {
                 name: "Settings",
                 agrees: agree == facts,
                 value: of(agree, facts),
-                what: "settings that have an effect are as known of the source".to_owned(),
+                what: "settings with an effect are the source's".to_owned(),
             },
             Tile {
                 name: "Pixels",

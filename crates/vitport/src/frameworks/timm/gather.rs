@@ -170,7 +170,7 @@ impl TimmDefinition {
     fn by_default(&self, named: Option<&Named>) -> Origin {
         match named {
             Some(named) => {
-                registry::origin(&format!("{}, which leaves it as usual", named.architecture.name))
+                registry::origin(&format!("{}, which leaves the default", named.architecture.name))
             }
             None => Origin::Definition(self.by_definition),
         }

@@ -122,7 +122,7 @@ fn check(inquiry: &Inquiry<'_>, evidence: &mut Evidence) -> Result<bool, FactErr
 /// States the stages that the arguments of a hub folder make, those that it leaves out being the architecture's.
 fn of_arguments(inquiry: &Inquiry<'_>, stem: u64, evidence: &mut Evidence) -> Result<(), FactError> {
     let Some(config) = TimmConfig::of(inquiry.source)? else { return Ok(()) };
-    let architecture = registry::architecture(config.architecture);
+    let architecture = config.architecture.and_then(registry::architecture);
     let given = |name: &str| config.argument(name).filter(|value| !value.is_null());
     if let (Some(ratio), Some(reduced)) =
         (given("se_ratio").and_then(Value::as_f64), inquiry.tensors.shape("s1.b1.se.fc1.weight"))
