@@ -133,7 +133,7 @@ pub fn findings(
                     || RULED.contains(&key.as_str())
                     || is_tried(key, value, model_type)
                     || !names::is_known_in_config(model_type, key)
-                    || match of_stages(key, wanted) {
+                    || match of_stages(key, config, wanted) {
                         // The default is that of the class's own stages.
                         Some(follows) => follows.contains(value),
                         None => names::is_default(model_type, key, value),
@@ -231,9 +231,15 @@ fn is_within(range: Range, value: &Value, wanted: Option<&Value>) -> bool {
 
 /// Returns the values that a key which says something of the stages may have, as they follow from the rest; none for all other keys.
 /// Version 4 computes `num_layers` and `hidden_size` whatever they are, version 5 takes what is said.
-fn of_stages(key: &str, wanted: &Map<String, Value>) -> Option<Vec<Value>> {
+fn of_stages(key: &str, config: &Map<String, Value>, wanted: &Map<String, Value>) -> Option<Vec<Value>> {
     if key == "num_hidden_layers" {
-        let repeats = wanted.get("num_block_repeats")?.as_array()?.iter().filter_map(Value::as_u64);
+        // Counted before they are multiplied with `depth_coefficient`.
+        let repeats = config
+            .get("num_block_repeats")
+            .or_else(|| wanted.get("num_block_repeats"))?
+            .as_array()?
+            .iter()
+            .filter_map(Value::as_u64);
         return Some(vec![json!(4 * repeats.sum::<u64>())]);
     }
     let number = |key: &str| wanted.get(key).and_then(Value::as_u64);
