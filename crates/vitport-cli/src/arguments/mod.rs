@@ -179,12 +179,13 @@ pub struct ConvertArguments {
 }
 
 /// Lists the options that say something of a source that is not a transformers folder, or of a folder that is to be one.
-const FACTS_OF_SOURCES: [&str; 18] = [
+const FACTS_OF_SOURCES: [&str; 19] = [
     "adapter",
     "arch",
     "like",
     "num_heads",
     "image_size",
+    "resample_to",
     "labels",
     "mean",
     "std",

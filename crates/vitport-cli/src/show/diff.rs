@@ -9,6 +9,7 @@ use vitport_checkpoint::escape;
 
 use super::patterns::grouped;
 use crate::terminal::table::{Align, Table};
+use crate::terminal::wrap::{columns, wrap};
 
 /// Lists the ways to differ in the order of the summary.
 const DIFFERENT: [DiffKind; 5] =
@@ -48,10 +49,9 @@ pub fn text(diff: &Diff, rows: &[TensorRow]) -> String {
         && different.iter().all(|row| [DiffKind::OnlyInA, DiffKind::OnlyInB].contains(&row.kind))
         && same == 0
     {
-        lines.push(
-            "  no tensor has the same name on both sides: these are other networks, or one in other names"
-                .to_owned(),
-        );
+        let says =
+            "no tensor has the same name on both sides: these are other networks, or one in other names";
+        lines.push(wrap(" ", says, 2, columns()));
     }
     let layers = Layers::of(rows);
     if layers.is_some_loaded_in_part() {

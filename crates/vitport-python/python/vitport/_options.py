@@ -45,6 +45,8 @@ class FactOptions(LimitOptions, total=False):
     """Attention heads: one number, or one for each stage."""
     image_size: ImageSize
     """Image size in pixels: one number, or height and width."""
+    resample_to: ImageSize
+    """Image size to which position embeddings are resampled, as timm does: one number, or height and width."""
     labels: Path
     """Class names: a file, ``"imagenet-1k"`` and its like, or ``"none"``."""
     mean: Channels

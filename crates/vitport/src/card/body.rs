@@ -103,6 +103,9 @@ fn verification(out: &mut String, card: &Card<'_>) {
         Some((Verdict::NotComparable, report)) => refused("cannot be compared with its source", report),
     };
     let _ = writeln!(out, "{verdict}\n");
+    if let Some(resampled) = &card.prepared.plan.resampled {
+        let _ = writeln!(out, "**Another image size**: {}\n", resampled.explanation());
+    }
     for known in known_deviations(card) {
         let remedy = match known.removed {
             true => "removed with `trust_remote_code=True` by the code in this folder".to_owned(),

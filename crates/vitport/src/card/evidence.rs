@@ -78,6 +78,11 @@ fn provenance(out: &mut String, card: &Card<'_>) {
             counts.merged
         );
     }
+    if let Some(resampled) = counts.resampled.iter().find(|resampled| resampled.changes_weights()) {
+        let names: Vec<String> =
+            resampled.tensors.iter().map(|tensor| code(&tensor.name)).take(UNREAD_SHOWN).collect();
+        let _ = write!(out, "Resampled, of {}: {}. ", count(resampled.tensors.len()), names.join(", "));
+    }
     let _ = writeln!(
         out,
         "The source's tensors {} be recovered bit for bit.\n",

@@ -24,7 +24,7 @@ mod stale;
 pub mod syncing;
 mod written;
 
-pub(crate) use cast::to_f64;
+pub(crate) use cast::{from_f64, to_f64};
 pub use contents::TargetContents;
 pub use error::{FolderError, FolderErrorClass, Result};
 pub use kept::is_kept;

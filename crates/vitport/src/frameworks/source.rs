@@ -13,6 +13,7 @@ use crate::image::{
 use crate::mapping::Sources;
 use crate::options::FactOptions;
 use crate::preprocessing::{NoProcessor, Preprocessing};
+use crate::resampling::{Resampled, refused};
 use crate::source::Source;
 
 /// Describes a definition whose checkpoints can be converted.
@@ -73,6 +74,18 @@ pub trait SourceDefinition: Definition {
     /// # Errors
     /// Returns [`FactError`].
     fn gather(&self, inquiry: &Inquiry<'_>, evidence: &mut Evidence) -> Result<Identity, FactError>;
+
+    /// Returns what the framework resamples of these tensors for images of `to` pixels, height and width.
+    ///
+    /// # Errors
+    /// Returns [`FactError::Contradiction`] where it takes no such size.
+    fn resampled(&self, _tensors: &Sources, _facts: &Facts, to: [u64; 2]) -> Result<Resampled, FactError> {
+        let reason = format!(
+            "{} has no position embeddings that could be resampled; --image-size says which images it gets",
+            self.description()
+        );
+        Err(refused(to, &reason))
+    }
 
     /// Returns the `config.json` with which the framework makes such a network; none for a framework that writes no such file.
     ///

@@ -13,10 +13,11 @@ use super::hash::Hashing;
 use super::layers::{Compare, Keep};
 use super::magnitude::shown_difference;
 use super::pixels::{self, PreparedPixels};
+use super::probabilities::{Guess, Probabilities, top};
 use super::progress::{Counted, VerifyStep};
 use super::report::{
-    CastReport, Comparison, Guess, KnownDeviation, NamedDeviation, Probabilities, Report, SCHEMA,
-    SourceReport, TensorCounts, Timings, Verdict, top,
+    CastReport, Comparison, KnownDeviation, NamedDeviation, Report, SCHEMA, SourceReport, TensorCounts,
+    Timings, Verdict,
 };
 use super::rounded::RoundedWeights;
 use super::tensors;
@@ -300,7 +301,10 @@ impl Compared {
         reasons.extend(not_finite);
         let basis = model.basis();
         let deviations = self.deviation.as_ref().map_or(&[][..], |known| &known.each);
-        let headline = verdict.headline(deviations, &basis);
+        let mut headline = verdict.headline(deviations, &basis);
+        if let Some(resampled) = prepared.plan.resampled.as_ref().filter(|_| reasons.is_empty()) {
+            headline = format!("{headline}; {}", resampled.sentence());
+        }
         let largest =
             self.layers.iter().max_by(|a, b| a.difference.relative.total_cmp(&b.difference.relative));
         let largest_at = largest.map(|place| place.place.clone());
@@ -314,6 +318,7 @@ impl Compared {
             schema: SCHEMA,
             vitport: env!("CARGO_PKG_VERSION"),
             run: None,
+            written: None,
             verdict,
             headline,
             basis,
@@ -427,6 +432,7 @@ pub fn tensor_counts(prepared: &Prepared) -> TensorCounts {
         target_tensors: plan.targets.len(),
         target_bytes: plan.bytes(),
         merged: plan.merged,
+        resampled: plan.resampled.clone(),
         folded: count("fold"),
         padded: count("pad"),
         filled: count("fill"),

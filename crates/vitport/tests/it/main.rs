@@ -3,6 +3,7 @@
 
 mod assumptions;
 mod back;
+mod back_elsewhere;
 mod beit;
 mod card;
 mod channels;
@@ -36,6 +37,7 @@ mod publish;
 mod refusals;
 mod registry;
 mod report_page;
+mod resampling;
 mod residual;
 mod round_trip;
 mod saved_modules;

@@ -15,6 +15,7 @@ use super::field::{Field, Kind, Literal};
 use super::hub_config::TimmConfig;
 use super::layers::{activation, classifier};
 use super::registry;
+use super::resampling::OtherSizes;
 use super::structure::{Sign, Structure, channels};
 use crate::facts::{Evidence, FactError, Origin};
 use crate::finding::Head;
@@ -58,6 +59,7 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
         Head::new("fc", "trunk_output.block4.block4-0.f.c.1.weight"),
     ],
     saved_modules: &[modules::MODULES, torchvision_modules::MODULES],
+    other_sizes: OtherSizes::Unsized,
     fields: &[
         // timm makes depths and widths of these arguments, and the weights show which.
         Field::of_registry("depths", "depths", Kind::Numbers)
