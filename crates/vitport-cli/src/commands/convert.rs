@@ -82,6 +82,8 @@ fn reversibility(prepared: &Prepared) -> &'static str {
         "reversible bit for bit"
     } else if plan.merged > 0 {
         "adapters are added to the weights, which cannot be undone bit for bit"
+    } else if plan.targets.iter().any(|target| target.operation == "tabulate") {
+        "an MLP of positions becomes a table of its values, which cannot be undone"
     } else if plan.targets.iter().any(Target::is_folded) {
         "factors are multiplied into the weights, which cannot be undone bit for bit"
     } else if plan.drops_shares() {

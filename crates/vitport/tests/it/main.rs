@@ -34,6 +34,7 @@ mod public_names;
 mod publish;
 mod refusals;
 mod registry;
+mod relpos;
 mod report_page;
 mod residual;
 mod round_trip;
