@@ -18,7 +18,7 @@ PAGES = {
     "README.md": 4,
     "docs/attestation.md": 1,
     "docs/batch.md": 0,
-    "docs/guides/back-to-timm.md": 6,
+    "docs/guides/back-to-timm.md": 8,
     "docs/guides/bare-files.md": 4,
     "docs/guides/cvt.md": 3,
     "docs/guides/in-ci.md": 3,

@@ -307,7 +307,7 @@ class Bench:
         if case.kind == "contradiction" and case.fact.shown and is_unread(case, report):
             return "unread", None
         if case.kind in ("contradiction", "assumed") or is_by_option:
-            if not listed or headline in ("same", "same_with_known_deviation"):
+            if not listed or ", if the " not in headline:
                 return "same", f"{shown}\nbut the fact is not among the assumptions"
             if case.kind == "contradiction" and not (case.fact.is_image or is_by_option):
                 return "assumed", f"{shown}\nbut no option may override it"

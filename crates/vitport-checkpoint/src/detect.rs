@@ -77,7 +77,7 @@ pub(crate) fn kind(source: &Source) -> Result<Kind, Fault> {
     if start.first().is_some_and(|byte| b"(c]}L".contains(byte)) {
         return Ok(Kind::Pickle);
     }
-    refuse(Reason::UnknownFormat, "this is not a file of tensors that is known here")
+    refuse(Reason::UnknownFormat, "this is no weight file of a known format")
 }
 
 /// Returns whether a file begins as the ONNX models of known writers do: a small version, then the name of the writer (fields 1 and 2 of

@@ -107,7 +107,7 @@ impl OutputFile {
         let endings = kind.endings();
         if extension.is_some_and(|extension| !endings.contains(&extension.as_str())) {
             let endings: Vec<String> = endings.iter().map(|ending| format!(".{ending}")).collect();
-            return refuse(&format!("is none of {}", endings.join(", ")));
+            return refuse(&format!("does not end in {}", endings.join(" or ")));
         }
         let file = Self { path: place, inside };
         if file.inside.is_none() && !file.is_special() {

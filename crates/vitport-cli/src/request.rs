@@ -35,6 +35,7 @@ pub fn request(options: FactArguments) -> Result<Request, Failure> {
             like: options.like,
             num_heads: options.num_heads,
             image_size: options.image_size,
+            resample_to: options.resample_to,
             labels,
             mean: options.mean,
             std: options.std,

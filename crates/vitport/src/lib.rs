@@ -28,6 +28,7 @@ pub mod options;
 pub mod pipeline;
 pub mod plan;
 pub mod preprocessing;
+pub mod resampling;
 pub mod source;
 pub mod state_dict;
 pub mod temporary;

@@ -10,6 +10,7 @@ use crate::license::License;
 use crate::mapping::{Bindings, Mapping, Sources, TargetClass};
 use crate::nn::Network;
 use crate::plan::{Dropped, Plan};
+use crate::resampling::Resampled;
 use crate::source::Source;
 use crate::state_dict::StateDict;
 
@@ -45,6 +46,8 @@ pub struct Model {
     pub dropped: Vec<Dropped>,
     /// Counts the tensors that adapters were added to.
     pub merged: usize,
+    /// Says what is resampled for images of another size, as was asked for.
+    pub resampled: Option<Resampled>,
     /// Says what the rules' variables stand for.
     pub bindings: Bindings,
     /// Gives `config.json` without labels and dtype.

@@ -16,6 +16,8 @@ pub struct FactOptions {
     pub num_heads: Option<Vec<u64>>,
     /// Holds height and width of the input in pixels.
     pub image_size: Option<[u64; 2]>,
+    /// Holds height and width in pixels of the images for which position embeddings are resampled.
+    pub resample_to: Option<[u64; 2]>,
     /// Says which names the classes get.
     pub labels: Option<LabelChoice>,
     /// Holds the mean of each channel, on a 0 to 1 scale.

@@ -10,6 +10,8 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 use vitport_checkpoint::{Dtype, Tensor};
 
+use crate::resampling::Resampled;
+
 /// Describes a run of elements of a target tensor, in row-major order, and where they come from.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Part {
@@ -189,6 +191,8 @@ pub struct Plan {
     pub dropped: Vec<Dropped>,
     /// Counts source tensors that adapters were added to, in float64 and rounded once, before anything else is done.
     pub merged: usize,
+    /// Says which source tensors were resampled for images of another size, before anything else is done.
+    pub resampled: Option<Resampled>,
     /// Lists tensors of the target that its forward pass does not read, and why: on the way back they are left out, and so their values
     /// are not compared.
     pub unread: Vec<Dropped>,
@@ -202,7 +206,15 @@ impl Plan {
 
     /// Returns whether every source tensor that is not dropped as a whole can be recovered bit for bit.
     pub fn is_reversible(&self) -> bool {
-        self.merged == 0 && self.targets.iter().all(Target::is_reversible) && !self.drops_shares()
+        self.merged == 0
+            && !self.is_resampled()
+            && self.targets.iter().all(Target::is_reversible)
+            && !self.drops_shares()
+    }
+
+    /// Returns whether some source tensor was resampled.
+    pub fn is_resampled(&self) -> bool {
+        self.resampled.as_ref().is_some_and(Resampled::changes_weights)
     }
 
     /// Returns whether some source tensor is dropped in part.

@@ -152,7 +152,10 @@ impl ConfigFile {
     fn of_weights(file: &Path) -> Option<Self> {
         let name = file.file_name()?.to_str()?;
         let config = HUB_WEIGHTS.contains(&name).then(|| Self::next_to(file.parent()?).ok()?).flatten()?;
-        config.values.contains_key("architecture").then_some(config)
+        ["architecture", "pretrained_cfg"]
+            .iter()
+            .any(|key| config.values.contains_key(*key))
+            .then_some(config)
     }
 
     /// Reads the config of a folder; none if there is no such file.

@@ -43,6 +43,18 @@ impl Records {
         Self(records)
     }
 
+    /// Returns what a `config.json` says, by the paths of its values.
+    pub fn of_config(values: &Map<String, Value>) -> Self {
+        let mut records = Vec::new();
+        for (key, value) in values {
+            match value {
+                Value::Object(object) => flatten(key, object.clone(), &mut records),
+                value => records.push(Record { path: key.clone(), value: value.clone() }),
+            }
+        }
+        Self(records)
+    }
+
     /// Returns what is recorded under `root`, by the paths below it; with an empty root everything.
     pub fn under(&self, root: &str) -> impl Iterator<Item = (&str, &Record)> {
         self.0.iter().filter_map(move |record| {

@@ -24,6 +24,9 @@ pub struct FactArguments {
     /// Give the image size in pixels: 384, or HEIGHTxWIDTH
     #[arg(long, value_name = "SIZE", alias = "image_size", value_parser = values::image_size)]
     pub image_size: Option<[u64; 2]>,
+    /// Resample position embeddings to this image size, as timm does: 384, or HEIGHTxWIDTH
+    #[arg(long, value_name = "SIZE", value_parser = values::image_size)]
+    pub resample_to: Option<[u64; 2]>,
     /// Name the classes: a file, imagenet-1k, imagenet-12k, imagenet-21k-goog, imagenet-21k-miil, imagenet-22k,
     /// imagenet-22k-ms, or none
     #[arg(long, value_name = "FILE|SET|none")]

@@ -179,12 +179,13 @@ pub struct ConvertArguments {
 }
 
 /// Lists the options that say something of a source that is not a transformers folder, or of a folder that is to be one.
-const FACTS_OF_SOURCES: [&str; 18] = [
+const FACTS_OF_SOURCES: [&str; 19] = [
     "adapter",
     "arch",
     "like",
     "num_heads",
     "image_size",
+    "resample_to",
     "labels",
     "mean",
     "std",
@@ -207,6 +208,14 @@ pub enum Destination {
     Transformers,
     /// Make a folder of timm, as `timm.create_model("local-dir:OUT", pretrained=True)` opens it
     Timm,
+    /// Make a folder with torchvision's names of tensors, and the Python that makes the network
+    Torchvision,
+    /// Make a folder with Microsoft's names of tensors: a CvT or a Swin
+    Microsoft,
+    /// Make a folder with Meta's names of tensors: a ConvNeXt of either version
+    Meta,
+    /// Make a folder with Google's names of arrays in `model.npz`: a ViT
+    Jax,
 }
 
 impl Destination {
@@ -215,6 +224,10 @@ impl Destination {
         match self {
             Self::Transformers => "transformers",
             Self::Timm => "timm",
+            Self::Torchvision => "torchvision",
+            Self::Microsoft => "microsoft",
+            Self::Meta => "meta",
+            Self::Jax => "jax",
         }
     }
 }

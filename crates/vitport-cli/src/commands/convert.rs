@@ -11,7 +11,7 @@ use crate::arguments::{ConvertArguments, Destination};
 use crate::conversion::{class, convert, document};
 use crate::failure::Failure;
 use crate::output::Printer;
-use crate::show::prepared::{basis, drop_lines, in_width, root_line};
+use crate::show::prepared::{basis, drop_lines, in_width, resampled_line, root_line};
 use crate::show::report::{say_report, say_warnings};
 use crate::show::summary;
 use crate::terminal::message::note_line;
@@ -36,6 +36,7 @@ pub fn run(arguments: ConvertArguments, output: &Printer) -> Result<(), Failure>
         Some(report) => say_report(report, output)?,
         None => {
             say_warnings(&converted.warnings, output)?;
+            resampled_line(&converted.prepared).map_or(Ok(()), |line| output.say(line))?;
             output.say(basis(&converted.prepared))?;
         }
     }
@@ -84,6 +85,8 @@ fn reversibility(prepared: &Prepared) -> &'static str {
         "adapters are added to the weights, which cannot be undone bit for bit"
     } else if plan.targets.iter().any(|target| target.operation == "tabulate") {
         "an MLP of positions becomes a table of its values, which cannot be undone"
+    } else if plan.is_resampled() {
+        "position embeddings are resampled, which cannot be undone"
     } else if plan.targets.iter().any(Target::is_folded) {
         "factors are multiplied into the weights, which cannot be undone bit for bit"
     } else if plan.drops_shares() {

@@ -1,4 +1,4 @@
-//! Runs `vitport convert FOLDER --to timm`: from a transformers folder to a folder of another framework.
+//! Runs `vitport convert FOLDER --to FRAMEWORK`: from a transformers folder to a folder of another framework.
 
 use std::path::{Path, PathBuf};
 
@@ -84,10 +84,15 @@ fn default_out(folder: &Path, framework: Destination) -> PathBuf {
 
 fn show(converted: &ConvertedBack, output: &Printer) -> Result<(), Failure> {
     let prepared = &converted.prepared;
-    let architecture = prepared.config.get("architecture").and_then(Value::as_str).unwrap_or_default();
+    let architecture = prepared.made();
     let out = converted.out.display().to_string();
     if converted.is_published {
-        output.say(format!("{BOLD}{}{BOLD:#} → timm's {architecture}", prepared.class))?;
+        output.say(format!(
+            "{BOLD}{}{BOLD:#} → {}'s {}",
+            prepared.class,
+            prepared.maker(),
+            escape(architecture)
+        ))?;
         let (made, size) = (prepared.plan.targets.len(), bytes(prepared.plan.bytes()));
         let read = prepared.folder.checkpoint.tensors().len();
         output.say(format!("  {read} tensors in, {made} out, {size}"))?;
@@ -104,10 +109,12 @@ fn show(converted: &ConvertedBack, output: &Printer) -> Result<(), Failure> {
             ))?;
         }
         output.say(format!("{GREEN}wrote{GREEN:#} {}", escape(&out)))?;
-        output.say(format!("  timm.create_model(\"local-dir:{}\", pretrained=True)", escape(&out)))?;
+        for line in prepared.lines_for(&out) {
+            output.say(format!("  {}", escape(&line)))?;
+        }
     }
     if let Some(report) = &converted.report {
-        say_report_of_the_way_back(report, prepared.definition.maker(), output)?;
+        say_report_of_the_way_back(report, prepared.maker(), output)?;
     }
     let document = ConvertBackDocument {
         class: &prepared.class,
@@ -129,12 +136,12 @@ fn show(converted: &ConvertedBack, output: &Printer) -> Result<(), Failure> {
     }
 }
 
-/// Describes what came of `vitport convert --to timm`.
+/// Describes what came of `vitport convert --to FRAMEWORK`.
 #[derive(Serialize, JsonSchema)]
 pub struct ConvertBackDocument<'a> {
     /// Names the class of transformers that it was.
     class: &'a str,
-    /// Names the other framework's architecture.
+    /// Names the other framework's architecture, or gives the Python that makes the network.
     architecture: &'a str,
     /// Gives the folder, as an absolute path.
     out: String,

@@ -14,7 +14,7 @@ use crate::failure::Failure;
 use crate::output::Printer;
 use crate::request::request;
 use crate::show::patterns::grouped;
-use crate::show::prepared::{basis, drop_lines, facts, root_line, targets, unread_line};
+use crate::show::prepared::{basis, drop_lines, facts, resampled_line, root_line, targets, unread_line};
 use crate::source::{open, with_adapter};
 use crate::terminal::fitting;
 use crate::terminal::style::{BOLD, DIM};
@@ -46,6 +46,7 @@ pub fn run(arguments: PlanArguments, output: &Printer) -> Result<(), Failure> {
     output.print("")?;
     output.print(basis(&prepared))?;
     output.print(targets(&prepared))?;
+    resampled_line(&prepared).map_or(Ok(()), |line| output.print(line))?;
     output.print("")?;
     let rows = rows(&prepared, output.is_verbose());
     output.print(fitting(tensor_table(&rows).text(), |width| tensor_list(&rows, width)))?;

@@ -9,6 +9,7 @@ use vitport_checkpoint::escape;
 
 use super::patterns::grouped;
 use crate::terminal::table::{Align, Table};
+use crate::terminal::wrap::{columns, wrap};
 
 /// Lists the ways to differ in the order of the summary.
 const DIFFERENT: [DiffKind; 5] =
@@ -48,10 +49,9 @@ pub fn text(diff: &Diff, rows: &[TensorRow]) -> String {
         && different.iter().all(|row| [DiffKind::OnlyInA, DiffKind::OnlyInB].contains(&row.kind))
         && same == 0
     {
-        lines.push(
-            "  no tensor has the same name on both sides: these are other networks, or one in other names"
-                .to_owned(),
-        );
+        let says =
+            "no tensor has the same name on both sides: these are other networks, or one in other names";
+        lines.push(wrap(" ", says, 2, columns()));
     }
     let layers = Layers::of(rows);
     if layers.is_some_loaded_in_part() {
@@ -73,11 +73,17 @@ pub fn text(diff: &Diff, rows: &[TensorRow]) -> String {
     lines.join("\n")
 }
 
-/// Returns how many rows differ in each way: `72 other values, 2 only in A`.
+/// Returns how many rows differ in each way: `72 with other values, 2 only in A`.
 fn counts(rows: &[&TensorRow]) -> String {
     let count = |kind: DiffKind| rows.iter().filter(|row| row.kind == kind).count();
     let counted = DIFFERENT.into_iter().map(|kind| (count(kind), kind)).filter(|(count, _)| *count > 0);
-    counted.map(|(count, kind)| format!("{count} {}", kind.words())).collect::<Vec<_>>().join(", ")
+    let said = counted.map(|(count, kind)| match kind {
+        DiffKind::Values => format!("{count} with other values"),
+        DiffKind::Dtype => format!("{count} of another dtype"),
+        DiffKind::Shape => format!("{count} of another shape"),
+        _ => format!("{count} {}", kind.words()),
+    });
+    said.collect::<Vec<_>>().join(", ")
 }
 
 /// Holds the rows of each layer: what stands before the rest of its tensors' names, up to the first number.

@@ -141,6 +141,12 @@ pub fn unread_line(prepared: &Prepared, is_verbose: bool) -> Option<String> {
     }
 }
 
+/// Says what is resampled for images of another size; nothing where that is not asked for.
+pub fn resampled_line(prepared: &Prepared) -> Option<String> {
+    let resampled = prepared.plan.resampled.as_ref()?;
+    Some(wrap("  size", &resampled.explanation(), INDENT, columns()))
+}
+
 /// Returns one line a dropped tensor.
 pub fn drop_lines(prepared: &Prepared) -> Vec<String> {
     let line = |dropped: &vitport::plan::Dropped| {

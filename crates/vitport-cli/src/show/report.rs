@@ -11,6 +11,7 @@ use crate::failure::Failure;
 use crate::output::Printer;
 use crate::terminal::style::{GREEN, RED, YELLOW};
 use crate::terminal::table::{Align, Table, bytes};
+use crate::terminal::width;
 use crate::terminal::wrap::{columns, wrap};
 
 /// Prints it.
@@ -25,13 +26,16 @@ pub fn say_report_of_the_way_back(report: &Report, framework: &str, output: &Pri
 
 fn say(report: &Report, framework: Option<&str>, output: &Printer) -> Result<(), Failure> {
     let (style, sign) = match report.verdict {
-        Verdict::Same if report.basis.assumptions.is_empty() => (GREEN, "✓"),
+        Verdict::Same if report.is_unconditional() => (GREEN, "✓"),
         Verdict::Same => (YELLOW, "✓"),
         Verdict::SameWithKnownDeviation => (YELLOW, "≈"),
         Verdict::NotComparable | Verdict::Different => (RED, "✗"),
     };
-    output.say(format!("{style}{sign} {}{style:#}", escape(&report.headline)))?;
     let columns = columns();
+    // Scripts look for the headline in what is no terminal, so it stays on one line there.
+    let across = width().map_or(usize::MAX, |_| columns);
+    let headline = wrap(sign, &escape(&report.headline).to_string(), 2, across);
+    output.say(format!("{style}{headline}{style:#}"))?;
     for reason in &report.reasons {
         output.say(wrap("  ·", &escape(reason).to_string(), 4, columns))?;
     }
@@ -82,6 +86,9 @@ fn parts(report: &Report) -> Vec<(&'static str, String)> {
         ),
     )];
     parts.extend(class(report).map(|text| ("class", text)));
+    if let Some(resampled) = &report.tensor_counts.resampled {
+        parts.push(("size", resampled.explanation()));
+    }
     parts.extend(outputs(report).map(|text| ("outputs", text)));
     if let (Verdict::Different, Some(place)) = (report.verdict, &report.starts_at) {
         parts.push(("", format!("they differ from {place} on")));
@@ -94,11 +101,12 @@ fn parts(report: &Report) -> Vec<(&'static str, String)> {
             };
             parts.push(("known", format!("{}: {}. {remedy}.", known.name, known.what)));
         }
-        parts.extend(effect(
-            &deviation.measured,
-            &deviation.without_it,
-            "the source computing as the folder does",
-        ));
+        parts.extend(match deviation.shows_in_outputs() {
+            true => {
+                effect(&deviation.measured, &deviation.without_it, "the source computing as the folder does")
+            }
+            false => Some(("", "The outputs of this image do not show it.".to_owned())),
+        });
     }
     if let Some(cast) = &report.cast {
         parts.push(("cast", format!("The weights are rounded to {}.", cast.dtype)));

@@ -142,7 +142,7 @@ fn an_attestation_overwrites_nothing_and_lies_outside() {
     for (file, why) in [
         ("notes.json", "is not an attestation"),
         ("out/a.json", "would lie in OUT"),
-        ("a.txt", "is none of .json"),
+        ("a.txt", "does not end in .json"),
     ] {
         let output = vitport(&["convert", &twin, "-o", "out", "--attest", file], folder.path());
         let stderr = String::from_utf8_lossy(&output.stderr);

@@ -179,7 +179,7 @@ fn a_layer_that_was_not_loaded_is_a_line() {
     assert!(text.contains("vit.encoder.layer.0       all 16 tensors equal"), "{text}");
     assert!(
         text.contains(
-            "vit.encoder.layer.{1..2}  none equal: 16 other values, and the matrices are unrelated"
+            "vit.encoder.layer.{1..2}  none equal: 16 with other values, and the matrices are unrelated"
         ),
         "{text}"
     );
@@ -220,5 +220,5 @@ fn dtypes_shapes_and_what_one_side_lacks_are_told_apart() {
     assert!(vitport(&half, folder.path()).status.success());
     let (code, text, document) = diff(folder.path(), "twin.safetensors", "half");
     assert_eq!((code, names(&document, "differences").len()), (1, 56));
-    assert!(text.contains("56 other dtype") && text.contains("F32 [48] → F16 [48]"), "{text}");
+    assert!(text.contains("56 of another dtype") && text.contains("F32 [48] → F16 [48]"), "{text}");
 }

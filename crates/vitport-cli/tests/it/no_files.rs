@@ -48,7 +48,7 @@ fn a_pipe_or_a_socket_is_no_file() {
             (vec!["convert", source, "-o", "out", "--labels", what], 2),
             (vec!["convert", source, "-o", "out", "--mapping", what], 2),
             (vec!["convert", source, "-o", "out", "--image", what], 3),
-            (vec!["batch", what], 2),
+            (vec!["batch", what], 3),
         ] {
             let output = run(&arguments, place);
             let stderr = String::from_utf8_lossy(&output.stderr);

@@ -45,6 +45,8 @@ class FactOptions(LimitOptions, total=False):
     """Attention heads: one number, or one for each stage."""
     image_size: ImageSize
     """Image size in pixels: one number, or height and width."""
+    resample_to: ImageSize
+    """Image size to which position embeddings are resampled, as timm does: one number, or height and width."""
     labels: Path
     """Class names: a file, ``"imagenet-1k"`` and its like, or ``"none"``."""
     mean: Channels
@@ -126,8 +128,8 @@ class ConvertOptions(FactOptions, HubOptions, ComparisonOptions, total=False):
     """Publish the folder even if the networks disagree. The error is raised all the same."""
     with_exact_code: bool
     """Add the source's exact network as code, where the target's deviates."""
-    to: Literal["transformers", "timm"]
-    """The framework to convert to; with ``"timm"``, the source is a transformers folder."""
+    to: Literal["transformers", "timm", "torchvision", "microsoft", "meta", "jax"]
+    """The framework to convert to; unless it is ``"transformers"``, the source is a transformers folder."""
     no_card: bool
     """Write no model card."""
 

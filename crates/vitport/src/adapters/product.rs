@@ -1,10 +1,9 @@
 //! The sum of a weight and a product of two small matrices, in float64, rounded once.
 
-use half::{bf16, f16};
-use vitport_checkpoint::{Checkpoint, Dtype, Tensor};
+use vitport_checkpoint::{Checkpoint, Tensor};
 
 use super::unread;
-use crate::folder::to_f64;
+use crate::folder::{from_f64, to_f64};
 use crate::pipeline::ConvertError;
 use crate::source::SourceError;
 
@@ -37,7 +36,7 @@ pub(super) fn added(
     if rank > MOST_RANK.max(outputs) {
         return Err(unread(&down.name, "LoRA of a rank above all that the weight could have").into());
     }
-    if [base, down, up].iter().any(|tensor| !tensor.dtype.is_float()) || encoded(base.dtype, 0.0).is_none() {
+    if [base, down, up].iter().any(|tensor| !tensor.dtype.is_float()) || from_f64(base.dtype, 0.0).is_none() {
         return Err(unread(&base.name, "LoRA of a weight that is not a floating-point number").into());
     }
     let (down, up) = (doubles(checkpoint, down)?, doubles(checkpoint, up)?);
@@ -55,7 +54,7 @@ pub(super) fn added(
             sum.iter_mut().zip(column).for_each(|(sum, value)| *sum += factor * value);
         }
         for (value, sum) in row.iter().zip(&sum) {
-            bytes.extend(encoded(base.dtype, value + scale * sum).unwrap_or_default());
+            bytes.extend(from_f64(base.dtype, value + scale * sum).unwrap_or_default());
         }
     }
     Ok(bytes)
@@ -68,16 +67,4 @@ fn doubles(checkpoint: &Checkpoint, tensor: &Tensor) -> Result<Vec<f64>, Convert
     let mut doubles = vec![0.0; usize::try_from(tensor.elements()).unwrap_or(usize::MAX)];
     to_f64(tensor.dtype, &bytes, &mut doubles);
     Ok(doubles)
-}
-
-/// Returns a number in a dtype, rounded once; none for dtypes that no network computes in.
-fn encoded(dtype: Dtype, value: f64) -> Option<smallvec::SmallVec<[u8; 8]>> {
-    use smallvec::SmallVec;
-    match dtype {
-        Dtype::F64 => Some(SmallVec::from_slice(&value.to_le_bytes())),
-        Dtype::F32 => Some(SmallVec::from_slice(&(value as f32).to_le_bytes())),
-        Dtype::F16 => Some(SmallVec::from_slice(&f16::from_f64(value).to_le_bytes())),
-        Dtype::BF16 => Some(SmallVec::from_slice(&bf16::from_f64(value).to_le_bytes())),
-        _ => None,
-    }
 }

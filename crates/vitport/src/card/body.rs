@@ -103,6 +103,9 @@ fn verification(out: &mut String, card: &Card<'_>) {
         Some((Verdict::NotComparable, report)) => refused("cannot be compared with its source", report),
     };
     let _ = writeln!(out, "{verdict}\n");
+    if let Some(resampled) = &card.prepared.plan.resampled {
+        let _ = writeln!(out, "**Another image size**: {}\n", resampled.explanation());
+    }
     for known in known_deviations(card) {
         let remedy = match known.removed {
             true => "removed with `trust_remote_code=True` by the code in this folder".to_owned(),
@@ -183,9 +186,23 @@ fn preprocessing(out: &mut String, processor: &Value) {
         _ => None,
     };
     let filter = processor.get("resample").and_then(Value::as_u64).and_then(Filter::from_pillow_number);
+    let to_sides = |sides: String| format!("to {sides} pixels, whatever the image's shape");
+    let mut cropped = sides("crop_size");
     let resized = match (edge("size", "shortest_edge"), sides("size")) {
+        (Some(shortest), _) if text("image_processor_type") == "ConvNextImageProcessor" => {
+            // `resize` of the class, as crate::image applies it.
+            let square = format!("{shortest}×{shortest}");
+            let crop_pct = processor.get("crop_pct").and_then(Value::as_f64).unwrap_or(224.0 / 256.0);
+            match shortest >= 384 {
+                true => to_sides(square),
+                false => {
+                    cropped = Some(square);
+                    format!("shorter edge to {} pixels", (shortest as f64 / crop_pct) as u64)
+                }
+            }
+        }
         (Some(shortest), _) => format!("shorter edge to {shortest} pixels"),
-        (None, Some(sides)) => format!("to {sides} pixels, whatever the image's shape"),
+        (None, Some(sides)) => to_sides(sides),
         (None, None) => "no".to_owned(),
     };
     out.push_str("## Preprocessing\n\n");
@@ -196,7 +213,7 @@ fn preprocessing(out: &mut String, processor: &Value) {
     let rows = [
         ("image processor", format!("`{}`", text("image_processor_type"))),
         ("resized", format!("{resized}, {}", filter.map_or("default", Filter::name))),
-        ("cropped", sides("crop_size").map_or("no".to_owned(), |sides| format!("{sides} from the middle"))),
+        ("cropped", cropped.map_or("no".to_owned(), |sides| format!("{sides} from the middle"))),
         ("mean", channels("image_mean")),
         ("standard deviation", channels("image_std")),
     ];

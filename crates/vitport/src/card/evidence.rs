@@ -78,6 +78,11 @@ fn provenance(out: &mut String, card: &Card<'_>) {
             counts.merged
         );
     }
+    if let Some(resampled) = counts.resampled.iter().find(|resampled| resampled.changes_weights()) {
+        let names: Vec<String> =
+            resampled.tensors.iter().map(|tensor| code(&tensor.name)).take(UNREAD_SHOWN).collect();
+        let _ = write!(out, "Resampled, of {}: {}. ", count(resampled.tensors.len()), names.join(", "));
+    }
     let _ = writeln!(
         out,
         "The source's tensors {} be recovered bit for bit.\n",
@@ -118,7 +123,7 @@ fn comparison(out: &mut String, report: &Report) {
     let measured = |list: &[Comparison], index: usize| {
         list.get(index).map_or("–".to_owned(), |place| shown_difference(place.difference.relative))
     };
-    match &report.known_deviation {
+    match report.known_deviation.as_ref().filter(|known| known.shows_in_outputs()) {
         None => table(
             out,
             &["place", "difference", "tolerance"],

@@ -108,7 +108,9 @@ impl Basis {
         };
         let registry = match self.from_registry {
             0 => String::new(),
-            count => format!(", {count} from the registry's entry that the source itself names"),
+            count => {
+                format!(", {count} from the registry's entry for the architecture that the source names")
+            }
         };
         let assumed = match self.assumptions.len() {
             0 => "nothing assumed".to_owned(),

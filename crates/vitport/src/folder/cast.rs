@@ -8,6 +8,7 @@
 use half::slice::{HalfBitsSliceExt, HalfFloatSliceExt};
 use half::{bf16, f16};
 use pulp::{Simd, WithSimd};
+use smallvec::SmallVec;
 use vitport_checkpoint::Dtype;
 
 /// Gives the elements that one loop goes over before the next does: 22 KiB in all.
@@ -114,6 +115,17 @@ fn bytes_of(dtype: Dtype) -> usize {
 pub(crate) fn to_f64(dtype: Dtype, bytes: &[u8], doubles: &mut [f64]) {
     let (mut singles, mut halves) = (vec![0.0; doubles.len()], vec![0; doubles.len()]);
     widen_to_f64(dtype, bytes, &mut singles, &mut halves, doubles);
+}
+
+/// Returns a number in a dtype, rounded once; none for dtypes that no network computes in.
+pub(crate) fn from_f64(dtype: Dtype, value: f64) -> Option<SmallVec<[u8; 8]>> {
+    match dtype {
+        Dtype::F64 => Some(SmallVec::from_slice(&value.to_le_bytes())),
+        Dtype::F32 => Some(SmallVec::from_slice(&(value as f32).to_le_bytes())),
+        Dtype::F16 => Some(SmallVec::from_slice(&f16::from_f64(value).to_le_bytes())),
+        Dtype::BF16 => Some(SmallVec::from_slice(&bf16::from_f64(value).to_le_bytes())),
+        _ => None,
+    }
 }
 
 /// Multiplies elements, the first of which is number `first` of its tensor, by the factors of their rows.

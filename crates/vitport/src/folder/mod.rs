@@ -17,6 +17,7 @@ pub mod json;
 mod kept;
 pub mod layout;
 pub mod loading;
+pub mod npz;
 mod occupant;
 pub mod publish;
 pub mod reader;
@@ -24,7 +25,7 @@ mod stale;
 pub mod syncing;
 mod written;
 
-pub(crate) use cast::to_f64;
+pub(crate) use cast::{from_f64, to_f64};
 pub use contents::TargetContents;
 pub use error::{FolderError, FolderErrorClass, Result};
 pub use kept::is_kept;

@@ -3,7 +3,7 @@
 
 use super::FRAMEWORKS;
 use super::known_model::KnownModel;
-use super::registry::{Found, Tag};
+use super::registry::{Architecture, Found, Tag};
 use crate::facts::{FactError, Origin, Sourced};
 use crate::labels::{ClassNames, LabelError, LabelSet};
 use crate::source::{ConfigFile, Provenance, Source};
@@ -64,6 +64,11 @@ pub trait Framework: Sync {
         Vec::new()
     }
 
+    /// Returns its architectures whose networks are those of one of timm's modules and are not timm's own.
+    fn architectures_like(&self, _module: &str) -> Vec<&'static Architecture> {
+        Vec::new()
+    }
+
     /// Returns every model that it publishes.
     fn known_models(&self) -> Box<dyn Iterator<Item = KnownModel>>;
 }
@@ -71,8 +76,8 @@ pub trait Framework: Sync {
 /// Describes a `config.json` next to weights, as the framework that wrote it reads it. What it says of the network becomes
 /// evidence where the definition gathers it; the rest is here.
 pub trait SourceConfig {
-    /// Returns the architecture that it names.
-    fn architecture(&self) -> &str;
+    /// Returns the architecture that it names, if it names one.
+    fn architecture(&self) -> Option<&str>;
 
     /// Returns the pretrained tag that it names.
     fn tag(&self) -> Option<&str> {
@@ -140,11 +145,11 @@ pub fn refuse_by_name(name: &str) -> Option<FactError> {
 
 /// Says how transformers opens the published model that an option or a config names without a conversion, if it does.
 pub fn opened_by_name(arch: Option<&str>, config: Option<&dyn SourceConfig>) -> Option<String> {
-    let of_config = |config: &dyn SourceConfig| match config.tag() {
-        Some(tag) => format!("{}.{tag}", config.architecture()),
-        None => config.architecture().to_owned(),
+    let of_config = |config: &dyn SourceConfig| match (config.architecture()?, config.tag()) {
+        (name, Some(tag)) => Some(format!("{name}.{tag}")),
+        (name, None) => Some(name.to_owned()),
     };
-    let name = arch.map(str::to_owned).or_else(|| config.map(of_config))?;
+    let name = arch.map(str::to_owned).or_else(|| config.and_then(of_config))?;
     FRAMEWORKS.into_iter().find_map(|framework| framework.opened_by_name(&name))
 }
 
@@ -167,6 +172,12 @@ pub(super) fn tags_of(architecture: &str) -> Vec<&'static Tag> {
 /// Returns the published weights of other frameworks' networks that are those of one of timm's modules.
 pub(super) fn weights_like(module: &str) -> Vec<&'static Tag> {
     FRAMEWORKS.into_iter().flat_map(|framework| framework.weights_like(module)).collect()
+}
+
+/// Returns the architectures of another framework whose networks are those of one of timm's modules.
+pub(super) fn architectures_like(framework: &str, module: &str) -> Vec<&'static Architecture> {
+    let all = FRAMEWORKS.into_iter().flat_map(|framework| framework.architectures_like(module));
+    all.filter(|architecture| architecture.framework() == framework).collect()
 }
 
 /// Returns what can be converted, by framework.

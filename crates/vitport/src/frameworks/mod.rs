@@ -108,3 +108,16 @@ pub const TARGETS: [&dyn transformers::TargetDefinition; 23] = [
 pub fn target(id: &str) -> Option<&'static dyn transformers::TargetDefinition> {
     TARGETS.into_iter().find(|target| target.id() == id)
 }
+
+/// Lists the frameworks that folders go back to.
+pub const DESTINATIONS: [&str; 5] = ["timm", "torchvision", "microsoft", "meta", "jax"];
+
+/// Returns what people call those whose framework it is: `Microsoft` for `microsoft`.
+pub fn maker_of(framework: &str) -> &str {
+    match framework {
+        "microsoft" => "Microsoft",
+        "meta" => "Meta",
+        "jax" => "Google",
+        framework => framework,
+    }
+}

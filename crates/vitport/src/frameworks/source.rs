@@ -13,6 +13,7 @@ use crate::image::{
 use crate::mapping::Sources;
 use crate::options::FactOptions;
 use crate::preprocessing::{NoProcessor, Preprocessing};
+use crate::resampling::{Resampled, refused};
 use crate::source::Source;
 
 /// Describes a definition whose checkpoints can be converted.
@@ -74,6 +75,18 @@ pub trait SourceDefinition: Definition {
     /// Returns [`FactError`].
     fn gather(&self, inquiry: &Inquiry<'_>, evidence: &mut Evidence) -> Result<Identity, FactError>;
 
+    /// Returns what the framework resamples of these tensors for images of `to` pixels, height and width.
+    ///
+    /// # Errors
+    /// Returns [`FactError::Contradiction`] where it takes no such size.
+    fn resampled(&self, _tensors: &Sources, _facts: &Facts, to: [u64; 2]) -> Result<Resampled, FactError> {
+        let reason = format!(
+            "{} has no position embeddings that could be resampled; --image-size says which images it gets",
+            self.description()
+        );
+        Err(refused(to, &reason))
+    }
+
     /// Returns the `config.json` with which the framework makes such a network; none for a framework that writes no such file.
     ///
     /// # Errors
@@ -86,6 +99,8 @@ pub trait SourceDefinition: Definition {
 /// Describes a network for which a config is written.
 #[derive(Debug, Clone, Copy)]
 pub struct Described<'a> {
+    /// Names the framework whose it is: the definition's own, or one that has such networks under other names.
+    pub framework: &'a str,
     /// Gives the facts that it is built from.
     pub facts: &'a Facts,
     /// Says how images are prepared, if that is wanted.
@@ -101,6 +116,8 @@ pub struct WrittenConfig {
     pub config: Map<String, Value>,
     /// Lists the facts that the framework's network has otherwise, and no config says.
     pub unheld: Vec<Unheld>,
+    /// Lists the lines of Python that open the folder, whose path is `{out}` there.
+    pub opened_by: Vec<String>,
 }
 
 /// Describes a fact that a framework's network has otherwise than it should.

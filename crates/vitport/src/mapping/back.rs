@@ -8,8 +8,8 @@ use super::config::Pass;
 use super::language::Mapping;
 
 /// Decides a fact that the target's config does not tell: a value; one with a flag and another without it; whether the folder has a
-/// tensor whose name ends so, or that for each entry of another fact, whose number stands for `{n}`; entries of another fact, or which of
-/// its entries are above a number.
+/// tensor whose name ends so, or that for each entry of another fact, whose number stands for `{n}`; entries of another fact, which of its
+/// entries are above a number, or each of them times that of a second fact, rounded down.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(untagged)]
 pub(super) enum Decided {
@@ -17,6 +17,7 @@ pub(super) enum Decided {
     Has(HasTensor),
     Of(EntriesOf),
     Above(EachAbove),
+    Times(EachTimes),
     Is(Value),
 }
 
@@ -63,6 +64,14 @@ pub(super) struct EachAbove {
     above: f64,
 }
 
+/// Holds `{ each = "mlp_ratio", times = "embed_dim" }`.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct EachTimes {
+    each: String,
+    times: String,
+}
+
 impl Decided {
     /// Returns the value; null if it cannot be made.
     fn value(&self, known: &Map<String, Value>, has: impl Fn(&str) -> bool) -> Value {
@@ -98,6 +107,15 @@ impl Decided {
                 let is_above = |entry: &Value| entry.as_f64().is_some_and(|entry| entry > *above);
                 entries(each).iter().map(is_above).collect()
             }
+            Self::Times(EachTimes { each, times }) => {
+                let product = |(ratio, size): (&Value, &Value)| {
+                    let product = ratio.as_f64()? * size.as_f64()?;
+                    (product >= 0.0).then_some(Value::from(product as u64))
+                };
+                let products: Option<Vec<Value>> =
+                    entries(each).iter().zip(entries(times)).map(product).collect();
+                products.map(Value::from).unwrap_or_default()
+            }
         }
     }
 }
@@ -115,6 +133,14 @@ impl Mapping {
     /// Returns whether a key of the config is this fact where it is known.
     pub fn reads_where_known(&self, fact: &str) -> bool {
         self.config.iter().any(|(_, expression)| expression.gives_way(fact))
+    }
+
+    /// Returns the value that every way back decides for a fact.
+    pub(super) fn decided(&self, fact: &str) -> Option<&Value> {
+        match self.back.get(fact)? {
+            Decided::Is(value) => Some(value),
+            _ => None,
+        }
     }
 
     /// Returns the one value that a fact of its sources has, and why.

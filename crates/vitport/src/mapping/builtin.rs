@@ -42,13 +42,14 @@ const MAPPINGS: [(&str, &str); 33] = [
 ];
 
 /// Names and texts of the layouts, in the order in which they are tried.
-const LAYOUTS: [(&str, &str); 14] = [
+const LAYOUTS: [(&str, &str); 15] = [
     ("layouts/jax_vit.toml", include_str!("../../mappings/layouts/jax_vit.toml")),
     ("layouts/deit3_vit.toml", include_str!("../../mappings/layouts/deit3_vit.toml")),
     ("layouts/dinov2_chunks.toml", include_str!("../../mappings/layouts/dinov2_chunks.toml")),
     ("layouts/meta_dinov3.toml", include_str!("../../mappings/layouts/meta_dinov3.toml")),
     ("layouts/meta_convnext.toml", include_str!("../../mappings/layouts/meta_convnext.toml")),
     ("layouts/torchvision_vit.toml", include_str!("../../mappings/layouts/torchvision_vit.toml")),
+    ("layouts/torchvision_resnet.toml", include_str!("../../mappings/layouts/torchvision_resnet.toml")),
     ("layouts/torchvision_regnet.toml", include_str!("../../mappings/layouts/torchvision_regnet.toml")),
     ("layouts/torchvision_convnext.toml", include_str!("../../mappings/layouts/torchvision_convnext.toml")),
     ("layouts/torchvision_swin.toml", include_str!("../../mappings/layouts/torchvision_swin.toml")),

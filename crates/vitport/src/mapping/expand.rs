@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 use smallvec::SmallVec;
-use vitport_checkpoint::Dtype;
+use vitport_checkpoint::{Dims, Dtype};
 
 use super::bindings::Bindings;
 use super::expected;
@@ -15,13 +15,13 @@ use super::instances::Instance;
 use super::inverse::uncast;
 use super::language::Mapping;
 use super::nearest::nearest_pattern;
-use super::operations::{Context, Made};
+use super::operations::{Context, Made, rename};
 use super::pattern::{Template, Value};
 use super::problems::{Problem, Problems, WITH_NEAREST, grouped};
 use super::rule::Rule;
 use super::sources::{SourceTensor, Sources};
 use crate::nn::Network;
-use crate::plan::{Dropped, Part, Plan, Target};
+use crate::plan::{Dropped, Part, Parts, Plan, Target};
 
 impl Mapping {
     /// Returns the plan that this mapping makes of the source's tensors.
@@ -93,8 +93,8 @@ pub(super) struct Expansion<'a> {
     mapping: &'a Mapping,
     /// Says what is read.
     source: &'a Sources,
-    /// Says what is made again, on the way back: the tensors of which the mapping made those that are read.
-    originals: Option<&'a Sources>,
+    /// Says whether and of what the rules are inverted.
+    direction: Direction<'a>,
     /// Says whether they must be what they were, and have the dtypes that they had.
     keeps_dtypes: bool,
     bindings: &'a Bindings,
@@ -117,6 +117,17 @@ pub(super) struct Expansion<'a> {
     problems: Vec<Problem>,
 }
 
+/// Says which way the rules are read.
+#[derive(Clone, Copy)]
+enum Direction<'a> {
+    /// Makes targets of sources.
+    There,
+    /// Makes these again, of which the mapping made the tensors that are read.
+    Back(&'a Sources),
+    /// Makes sources of which nothing is known but what the targets show.
+    BackToUnknown,
+}
+
 /// Holds tensors that an instance of a rule reads.
 type Tensors<'a> = SmallVec<[&'a SourceTensor; 2]>;
 
@@ -128,7 +139,7 @@ impl<'a> Expansion<'a> {
         Self {
             mapping,
             source,
-            originals: None,
+            direction: Direction::There,
             keeps_dtypes: true,
             bindings,
             cast: None,
@@ -146,7 +157,12 @@ impl<'a> Expansion<'a> {
 
     /// Inverts the rules: of what the mapping made, these tensors are made again.
     pub(super) fn back_to(self, originals: &'a Sources) -> Self {
-        Self { originals: Some(originals), ..self }
+        Self { direction: Direction::Back(originals), ..self }
+    }
+
+    /// Inverts the rules where nothing is known of what is made but the names: zeros stand for what was left out.
+    pub(super) fn without_originals(self) -> Self {
+        Self { direction: Direction::BackToUnknown, keeps_dtypes: false, ..self }
     }
 
     /// Lets what is made again have the dtype of what it is made of.
@@ -212,21 +228,21 @@ impl<'a> Expansion<'a> {
         let operation = &*rule.operation;
         let context =
             Context { fills_lost: !self.keeps_dtypes, rule, bindings: self.bindings, filler: self.filler };
-        let (position, made, names) = match (self.originals, operation.reason_to_drop()) {
-            (None, None) => {
+        let (position, made, names) = match (self.direction, operation.reason_to_drop()) {
+            (Direction::There, None) => {
                 let Some((position, tensors)) = self.use_all(rule, sources, values)? else { return Ok(()) };
                 for (tensor, reason) in operation.left_out(&tensors, &context)? {
                     self.dropped.extend(dropped(&tensor, reason));
                 }
                 (position, operation.make(&tensors, &context)?, targets)
             }
-            (None, Some(reason)) => {
+            (Direction::There, Some(reason)) => {
                 for tensor in self.use_present(rule, sources, values)? {
                     self.dropped.extend(dropped(tensor, reason));
                 }
                 return Ok(());
             }
-            (Some(originals), None) => {
+            (Direction::Back(originals), None) => {
                 let Some(originals) = self.look_up(originals, rule, sources, values)? else {
                     self.use_present(rule, targets, values)?;
                     return Ok(());
@@ -241,7 +257,26 @@ impl<'a> Expansion<'a> {
                 let made = if self.keeps_dtypes { uncast(made, &originals)? } else { made };
                 (position, made, sources)
             }
-            (Some(_), Some(_)) => return Ok(()),
+            (Direction::Back(_), Some(_)) => return Ok(()),
+            (Direction::BackToUnknown, None) => {
+                let Some((position, tensors)) = self.use_all(rule, targets, values)? else { return Ok(()) };
+                let shapes = operation.source_shapes(&tensors, &context)?;
+                let dtype = tensors.first().map_or(self.filler, |tensor| tensor.dtype);
+                let unknown = |shape: Dims| SourceTensor {
+                    name: "".into(),
+                    dtype,
+                    shape,
+                    parts: Parts::new(),
+                    operation: rename::TABLE,
+                };
+                let originals: Vec<SourceTensor> = shapes.into_iter().map(unknown).collect();
+                let originals: Tensors<'_> = originals.iter().collect();
+                (position, operation.invert(&tensors, &originals, &context)?, sources)
+            }
+            (Direction::BackToUnknown, Some(_)) => match operation.made_again(&context)? {
+                Some(made) => (None, vec![made], sources),
+                None => return Ok(()),
+            },
         };
         for (template, Made { dtype, shape, parts, operation }) in names.iter().zip(made) {
             self.fill_name(rule, template, values)?;

@@ -17,6 +17,7 @@ use super::operations::{TABLES, TableError};
 use super::pattern::{Pattern, Text};
 use super::rule::{Flag, Rule};
 use super::target::{LevelKey, Outside};
+use super::written::WrittenLayout;
 
 /// Says why a mapping file cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -88,6 +89,7 @@ pub struct Mapping {
     pub(super) outputs: Vec<ComparedOutput>,
     pub(super) deviations: Vec<Deviation>,
     pub(super) detect: Option<Detection>,
+    pub(super) written: Option<WrittenLayout>,
     pub(super) ranges: BTreeMap<String, Range>,
     pub(super) choices: BTreeMap<String, Vec<Text>>,
     pub(super) rules: Vec<Rule>,
@@ -144,13 +146,15 @@ struct File {
     #[serde(default)]
     detect: Option<Detection>,
     #[serde(default)]
+    written: Option<WrittenLayout>,
+    #[serde(default)]
     ranges: BTreeMap<String, RangeEntry>,
     #[serde(default)]
     choices: BTreeMap<String, Choice>,
 }
 
 /// Lists the keys of [`File`]; everything else is a table of rules.
-const HEAD: [&str; 17] = [
+const HEAD: [&str; 18] = [
     "from",
     "to",
     "priority",
@@ -166,6 +170,7 @@ const HEAD: [&str; 17] = [
     "outputs",
     "deviation",
     "detect",
+    "written",
     "ranges",
     "choices",
 ];
@@ -263,6 +268,7 @@ impl Mapping {
             outputs: head.outputs,
             deviations: named.collect(),
             detect: head.detect,
+            written: head.written,
             ranges,
             choices: head.choices.into_iter().map(|(name, choice)| (name, choice.pairs())).collect(),
             rules: reader.rules,

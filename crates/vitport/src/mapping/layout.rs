@@ -53,9 +53,9 @@ struct Axis {
 /// Describes a value that a fact has where nothing else is said.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Usual {
-    is: serde_json::Value,
-    by: String,
+pub(super) struct Usual {
+    pub is: serde_json::Value,
+    pub by: String,
 }
 
 /// Describes a structure that is refused because of a tensor's name.
@@ -109,11 +109,17 @@ impl Mapping {
                 evidence.weights(name, *length, tensor.as_str());
             }
         }
-        for (fact, Usual { is, by }) in self.detect.iter().flat_map(|detect| &detect.usual) {
-            if let Some(name) = fact_names.iter().find(|name| *name == fact) {
-                evidence.add(name, is.clone(), Origin::Convention(by.clone()));
+        for (fact, is, by) in self.usual() {
+            if let Some(name) = fact_names.iter().find(|name| **name == fact) {
+                evidence.add(name, is.clone(), Origin::Convention(by.to_owned()));
             }
         }
+    }
+
+    /// Returns the facts that hold where nothing else is said, each with who says so.
+    pub(super) fn usual(&self) -> impl Iterator<Item = (&str, &serde_json::Value, &str)> {
+        let all = self.detect.iter().flat_map(|detect| &detect.usual);
+        all.map(|(fact, Usual { is, by })| (fact.as_str(), is, by.as_str()))
     }
 
     /// Returns a text about tensors of the definition with the file's names for them, those of `laid_out`.

@@ -63,6 +63,7 @@ mod router;
 mod rule;
 mod sources;
 mod target;
+mod written;
 
 pub use back::UnmadeKey;
 pub use bindings::Bindings;
@@ -76,3 +77,4 @@ pub use problems::{Problem, Problems};
 pub use router::{possible, route};
 pub use sources::{SourceTensor, Sources};
 pub use target::{Level, Outside, TargetClass};
+pub use written::{InCommon, WeightFormat};

@@ -150,6 +150,14 @@ impl Sources {
         self.tensors.push(tensor);
     }
 
+    /// Puts a tensor in the place of the one of its name, if there is one.
+    pub(crate) fn replace(&mut self, tensor: SourceTensor) {
+        let place = self.places.get(&tensor.name).and_then(|place| self.tensors.get_mut(*place));
+        if let Some(place) = place {
+            *place = tensor;
+        }
+    }
+
     /// Returns the position and the tensor of a name.
     pub fn entry(&self, name: &str) -> Option<(usize, &SourceTensor)> {
         let place = *self.places.get(name)?;

@@ -7,20 +7,36 @@ use vitport_checkpoint::{Limits, escape};
 
 use super::error::ConvertError;
 use super::identify::recognise;
+use super::ways::{Way, class_named, no_way, or_back_to, ways};
 use crate::facts::{Fact, FactError, Facts, Origin, is_same};
 use crate::folder::loading::{config::is_inert, names};
+use crate::folder::npz;
 use crate::folder::reader::Folder;
 use crate::frameworks::source::{Described, Unheld, WrittenConfig};
 use crate::frameworks::transformers::{Labels, TargetDefinition, Task, first_architecture, with_defaults};
-use crate::frameworks::{SOURCES, SourceDefinition, TARGETS};
+use crate::frameworks::{SOURCES, SourceDefinition, maker_of};
 use crate::image::ImageProcessor;
-use crate::mapping::{Mapping, Problem, Sources, TensorValues, UnmadeKey, mappings, possible};
+use crate::mapping::{
+    InCommon, Mapping, Problem, Problems, Sources, TensorValues, UnmadeKey, WeightFormat, possible,
+};
 use crate::plan::{Dropped, Part, Plan, Target};
 use crate::preprocessing::Preprocessing;
 use crate::state_dict::StateDict;
 
+/// Names the key of a written config with the Python that makes the network.
+const PYTHON: &str = "python";
+
+/// Names the size of the image where a definition takes images of any.
+const IMAGE_SIZE: &str = "image_size";
+
 /// Names the fact that a network may have otherwise: how much that changes is measured.
 const NORM_EPS: &str = "norm_eps";
+
+/// Names the fact that a network may have otherwise where both are GELU, exact or by tanh.
+pub(super) const ACT_LAYER: &str = "act_layer";
+
+/// Lists these two.
+const GELUS: [&str; 2] = ["gelu", "gelu_tanh"];
 
 /// Names the same of the last norm alone.
 const LAST_NORM_EPS: &str = "last_norm_eps";
@@ -28,7 +44,7 @@ const LAST_NORM_EPS: &str = "last_norm_eps";
 /// Says what is asked of the way back.
 #[derive(Debug, Clone, Default)]
 pub struct BackRequest {
-    /// Names the framework: `timm`.
+    /// Names the framework, as ids of definitions and layouts begin: `timm`, `torchvision`.
     pub framework: String,
     /// Says whether preprocessing is left out.
     pub without_processor: bool,
@@ -44,8 +60,12 @@ pub struct PreparedBack {
     pub class: String,
     /// Gives the mapping that makes such a folder of what is written.
     pub mapping: &'static Mapping,
+    /// Names the framework that opens what is written.
+    pub framework: String,
     /// Gives the definition of what is written.
     pub definition: &'static dyn SourceDefinition,
+    /// Gives the layout in which it is written, if that is not the definition's own.
+    pub layout: Option<&'static Mapping>,
     /// Gives the facts that it is built from.
     pub facts: Facts,
     /// Says what will be written.
@@ -54,6 +74,8 @@ pub struct PreparedBack {
     pub config: Map<String, Value>,
     /// Lists what the other framework has otherwise.
     pub unheld: Vec<Unheld>,
+    /// Lists the lines of Python that open what is written, with `{out}` for the folder.
+    pub opened_by: Vec<String>,
     /// Lists the folder's tensors that the other network has no place for and no forward pass reads.
     pub left_out: Vec<Dropped>,
     /// Says whether preprocessing is left out.
@@ -68,6 +90,23 @@ impl PreparedBack {
             has && ["split", "shift"].contains(&target.operation)
         };
         self.plan.targets.iter().filter(has_zeros).map(|target| &*target.name)
+    }
+
+    /// Returns the framework's name of what is written: that of an architecture, the Python that makes the network, or what it is called.
+    pub fn made(&self) -> &str {
+        let text = |key: &str| self.config.get(key).and_then(Value::as_str);
+        let called = || self.definition.description().rsplit("'s ").next();
+        text(PYTHON).or_else(|| text("architecture")).or_else(called).unwrap_or_default()
+    }
+
+    /// Returns what people call those whose framework it is.
+    pub fn maker(&self) -> &str {
+        maker_of(&self.framework)
+    }
+
+    /// Returns the lines of Python that open what is written in the folder `out`.
+    pub fn lines_for(&self, out: &str) -> impl Iterator<Item = String> {
+        self.opened_by.iter().map(|line| line.replace("{out}", out))
     }
 }
 
@@ -85,42 +124,46 @@ pub fn plan_back(path: &Path, request: &BackRequest) -> Result<PreparedBack, Con
     if let Some(finding) = folder.weights_findings.first() {
         return Err(refused(&class, finding.clone(), None).into());
     }
-    let from = format!("{}/", request.framework);
     let mut nearest = None;
-    for target in TARGETS.into_iter().filter(|target| target.model_type() == model_type) {
-        let own = mappings().iter().filter(|mapping| mapping.to() == target.id());
-        for mapping in own.filter(|mapping| mapping.from().starts_with(&from)) {
-            match of_mapping(&folder, &stated, target, mapping, request) {
-                Ok((definition, facts, plan, WrittenConfig { config, unheld })) => {
-                    let left_out = unread(mapping, &folder);
-                    let without_processor = request.without_processor;
-                    return Ok(PreparedBack {
-                        folder,
-                        class,
-                        mapping,
-                        definition,
-                        facts,
-                        plan,
-                        config,
-                        unheld,
-                        left_out,
-                        without_processor,
-                    });
-                }
-                // The mapping whose config it is tells most of why it is not.
-                Err((is_its_config, error)) => {
-                    if nearest.as_ref().is_none_or(|(known, _)| is_its_config || !known) {
-                        nearest = Some((is_its_config, error));
-                    }
+    for way in ways(&model_type, &request.framework) {
+        match of_mapping(&folder, &stated, &way, request) {
+            Ok(known) => {
+                let left_out = unread(way.mapping, &folder);
+                let without_processor = request.without_processor;
+                let Known { definition, facts, plan, written } = known;
+                let WrittenConfig { config, unheld, opened_by } = written;
+                return Ok(PreparedBack {
+                    folder,
+                    class,
+                    mapping: way.mapping,
+                    framework: request.framework.clone(),
+                    definition,
+                    layout: way.layout,
+                    facts,
+                    plan,
+                    config,
+                    unheld,
+                    opened_by,
+                    left_out,
+                    without_processor,
+                });
+            }
+            // The mapping whose config it is tells most of why it is not.
+            Err((is_its_config, error)) => {
+                if nearest.as_ref().is_none_or(|(known, _)| is_its_config || !known) {
+                    nearest = Some((is_its_config, error));
                 }
             }
         }
     }
-    Err(nearest.map(|(_, error)| error).unwrap_or_else(|| {
-        let why =
-            format!("no mapping makes a `{}` of a network of {}", escape(&model_type), request.framework);
-        refused(&class, why, Some("model_type in config.json".to_owned())).into()
-    }))
+    Err(match nearest {
+        None => no_way(&class, &model_type, &request.framework).into(),
+        Some((_, ConvertError::Facts(FactError::NoTarget { what, why, tensor, instead }))) => {
+            let instead = or_back_to(instead, &model_type, &request.framework);
+            FactError::NoTarget { what, why, tensor, instead }.into()
+        }
+        Some((_, error)) => error,
+    })
 }
 
 /// Stands for tensors that are not there yet.
@@ -133,17 +176,21 @@ impl TensorValues for NoValues {
 }
 
 /// Holds what is written of a folder.
-type Known = (&'static dyn SourceDefinition, Facts, Plan, WrittenConfig);
+struct Known {
+    definition: &'static dyn SourceDefinition,
+    facts: Facts,
+    plan: Plan,
+    written: WrittenConfig,
+}
 
-/// Returns what is written of the folder by one mapping, or why nothing is, and whether its config is one that the mapping makes.
+/// Returns what is written of the folder on one way, or why nothing is, and whether its config is one that the mapping makes.
 fn of_mapping(
     folder: &Folder,
     stated: &Map<String, Value>,
-    target: &dyn TargetDefinition,
-    mapping: &'static Mapping,
+    way: &Way,
     request: &BackRequest,
 ) -> Result<Known, (bool, ConvertError)> {
-    let class = first_architecture(stated).unwrap_or_default();
+    let (class, mapping) = (first_architecture(stated).unwrap_or_default(), way.mapping);
     let Some(definition) = SOURCES.into_iter().find(|definition| definition.id() == mapping.from()) else {
         return Err((
             false,
@@ -152,11 +199,49 @@ fn of_mapping(
     };
     let has = |ending: &str| folder.checkpoint.tensors().iter().any(|tensor| tensor.name.ends_with(ending));
     let (facts, unheld) =
-        facts_of(stated, target, mapping, definition, &has).map_err(|error| (false, error.into()))?;
-    let known = written(folder, stated, target, mapping, definition, facts, request);
-    let (definition, facts, plan, mut config) = known.map_err(|error| (true, error))?;
-    config.unheld.extend(unheld);
-    Ok((definition, facts, plan, config))
+        facts_of(stated, way.target, mapping, definition, &has).map_err(|error| (false, error.into()))?;
+    let (facts, unlike) = match way.layout {
+        None => (facts, Vec::new()),
+        Some(layout) => in_layout(layout, facts, class).map_err(|error| (true, error.into()))?,
+    };
+    let mut known =
+        written(folder, stated, way, definition, facts, request).map_err(|error| (true, error))?;
+    known.written.unheld.extend(unheld.into_iter().chain(unlike));
+    Ok(known)
+}
+
+/// Returns the facts as the framework of a layout has them, and what that changes.
+///
+/// # Errors
+/// Returns [`FactError::NoTarget`] for facts of which it has no network.
+fn in_layout(
+    layout: &'static Mapping,
+    mut facts: Facts,
+    class: &str,
+) -> Result<(Facts, Vec<Unheld>), FactError> {
+    let mut unheld = Vec::new();
+    for InCommon { fact, held, by } in layout.unlike(&facts) {
+        let Some(known) = facts.get(fact).cloned() else { continue };
+        let name = match fact {
+            NORM_EPS => NORM_EPS,
+            ACT_LAYER if [&known.value, held].iter().all(|act| GELUS.iter().any(|gelu| *act == gelu)) => {
+                ACT_LAYER
+            }
+            _ => "",
+        };
+        if name.is_empty() {
+            let why =
+                format!("{fact} is {} and {} in every network of {by}", known.shown(), known.show(held));
+            return Err(refused(class, why, None));
+        }
+        let why = format!("{by} has no other");
+        unheld.push(Unheld { fact: name, wanted: known.value.clone(), held: held.clone(), why });
+        facts.set(Fact { value: held.clone(), ..known });
+    }
+    match layout.refused_network(&facts) {
+        Some(refusal) => Err(refusal),
+        None => Ok((facts, unheld)),
+    }
 }
 
 /// Returns the tensors of a folder that no forward pass reads, as the mapping says.
@@ -173,8 +258,7 @@ fn unread(mapping: &Mapping, folder: &Folder) -> Vec<Dropped> {
 fn written(
     folder: &Folder,
     stated: &Map<String, Value>,
-    target: &dyn TargetDefinition,
-    mapping: &'static Mapping,
+    &Way { target, mapping, layout }: &Way,
     definition: &'static dyn SourceDefinition,
     facts: Facts,
     request: &BackRequest,
@@ -183,20 +267,13 @@ fn written(
     let unbuildable = |error: &dyn std::fmt::Display| {
         refused(class, format!("{} of its sizes cannot be built: {error}", definition.description()), None)
     };
+    let preprocessing = preprocessing_of(folder, target, class, &facts, request)?;
+    let facts = with_image_size(definition, facts, preprocessing.as_ref());
     let network = definition.build(&facts.to_config()).map_err(|error| unbuildable(&error))?;
-    let is_known_again =
-        recognise(&Sources::of_network(&network)).is_some_and(|(it, _)| it.id() == definition.id());
-    if !is_known_again {
-        let why = format!(
-            "{} of these parts has the tensors of other networks, and vitport would not know it again",
-            definition.description()
-        );
-        return Err(refused(class, why, None).into());
-    }
     let bindings = mapping.bindings(&facts).map_err(|error| unbuildable(&error))?;
     let tensors = folder.checkpoint.tensors().iter().map(|tensor| (tensor.name.clone(), tensor.clone()));
     let made = Sources::of_state_dict(&StateDict::from_entries(tensors));
-    let plan = mapping.plan_back(&network, &bindings, &made).map_err(|problems| {
+    let unaccounted = |problems: Problems| {
         let lost = |problem: &Problem| match problem {
             Problem::Unfit { name, reason } => Some((name.clone(), reason.clone())),
             _ => None,
@@ -207,19 +284,55 @@ fn written(
             Some((tensor, reason)) => refused(class, reason, Some(tensor)).into(),
             None => ConvertError::Unaccounted { file: folder.path.display().to_string(), problems },
         }
-    })?;
-    let preprocessing = preprocessing_of(folder, target, class, &facts, request)?;
+    };
+    let plan = mapping.plan_back(&network, &bindings, &made).map_err(unaccounted)?;
+    let plan = match layout {
+        None => plan,
+        Some(layout) => layout.plan_written(&Sources::of_plan(&plan), &facts).map_err(unaccounted)?,
+    };
+    if layout.is_some_and(|layout| layout.container() == WeightFormat::Npz)
+        && let Some(target) = plan.targets.iter().find(|target| npz::type_string(target.dtype).is_none())
+    {
+        let why = format!("numpy has no numbers of the dtype {}", target.dtype);
+        return Err(refused(class, why, Some(target.name.to_string())).into());
+    }
+    let is_known_again =
+        recognise(&Sources::of_plan(&plan)).is_some_and(|(it, _)| it.id() == definition.id());
+    if !is_known_again {
+        let why = format!(
+            "{} of these parts has the tensors of other networks, and vitport would not know it again",
+            definition.description()
+        );
+        return Err(refused(class, why, None).into());
+    }
     let labels = match target.task(stated) {
         Task::Classification => Some(labels_of(stated, facts.number("num_classes").unwrap_or(0))),
         Task::Features { .. } => None,
     };
-    let described =
-        Described { facts: &facts, preprocessing: preprocessing.as_ref(), labels: labels.as_deref() };
+    let described = Described {
+        framework: &request.framework,
+        facts: &facts,
+        preprocessing: preprocessing.as_ref(),
+        labels: labels.as_deref(),
+    };
     let Some(written) = definition.write_config(&described) else {
         let why = format!("vitport writes no files for {} yet", definition.description());
         return Err(refused(class, why, None).into());
     };
-    Ok((definition, facts, plan, written?))
+    let mut written = written?;
+    if let Some(layout) = layout {
+        let name = written.config.get("architecture").and_then(Value::as_str);
+        let name = name.map(|name| name.rsplit('/').next().unwrap_or(name).to_owned());
+        let Some(python) = layout.python(&facts, name.as_deref()) else {
+            let maker = maker_of(&request.framework);
+            let why = format!("what {maker}'s code needs to make the network is not known");
+            return Err(refused(class, why, None).into());
+        };
+        let made = format!("model = {python}");
+        written.opened_by = [made].into_iter().chain(layout.python_after(&facts)).collect();
+        written.config.insert(PYTHON.to_owned(), json!(python));
+    }
+    Ok(Known { definition, facts, plan, written })
 }
 
 /// Returns the facts of the network that the mapping makes such a config of.
@@ -317,6 +430,20 @@ fn preprocessing_of(
     }))
 }
 
+/// Returns the facts with the size of the image, where the class has no key for it and its images are those of the processor.
+fn with_image_size(
+    definition: &dyn SourceDefinition,
+    mut facts: Facts,
+    preprocessing: Option<&Preprocessing>,
+) -> Facts {
+    let is_open = definition.fact_names().contains(&IMAGE_SIZE) && facts.get(IMAGE_SIZE).is_none();
+    if let Some(preprocessing) = preprocessing.filter(|_| is_open) {
+        let origin = Origin::Config("preprocessor_config.json of the folder".to_owned());
+        facts.set(Fact::new(IMAGE_SIZE, preprocessing.size.to_vec(), origin));
+    }
+    facts
+}
+
 /// Returns the names of the classes in the order of the logits; `LABEL_i` where the folder has none.
 fn labels_of(stated: &Map<String, Value>, classes: u64) -> Vec<String> {
     let ids = stated.get("id2label").and_then(Value::as_object);
@@ -328,9 +455,8 @@ fn labels_of(stated: &Map<String, Value>, classes: u64) -> Vec<String> {
 }
 
 fn refused(class: &str, why: String, tensor: Option<String>) -> FactError {
-    let class = if class.is_empty() { "a folder that names no class" } else { class };
     FactError::NoTarget {
-        what: escape(class).to_string(),
+        what: class_named(class),
         why,
         tensor,
         instead: "`vitport models` lists what is converted, and back".to_owned(),

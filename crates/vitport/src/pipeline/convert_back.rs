@@ -6,26 +6,28 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use vitport_checkpoint::Limits;
 
-use super::back::PreparedBack;
+use super::back::{ACT_LAYER, PreparedBack};
 use super::convert::is_to_be_published;
 use super::error::ConvertError;
 use super::identify::target_network;
 use super::plan::{Request, plan};
 use super::verify::{Acceptance, NotAccepted, of_the_way_back, verify};
-use crate::facts::{Fact, FactError, Origin};
+use crate::facts::{Fact, FactError, Origin, is_same};
 use crate::folder::layout::FileLayout;
 use crate::folder::publish::{Options, Staging};
-use crate::folder::{gather, json};
+use crate::folder::{gather, json, npz};
 use crate::frameworks::source::Unheld;
 use crate::image::PROCESSOR_KEYS;
-use crate::mapping::Deviation;
+use crate::mapping::{Deviation, WeightFormat};
 use crate::model::Model;
 use crate::options::FactOptions;
 use crate::source::Source;
 use crate::verify::{Report, Run, TestImage, VerifyError};
 
-/// Names the deviation of a network whose epsilon timm's `config.json` cannot say.
-pub const TIMM_EPS: &str = "timm-eps";
+/// Returns the names of the deviations of networks whose epsilon, or whose kind of GELU, a framework's cannot have: `timm-eps`.
+pub fn deviations_of(framework: &str) -> [String; 2] {
+    ["eps", "gelu"].map(|what| format!("{framework}-{what}"))
+}
 
 /// Says how the other framework's folder is written and judged.
 #[derive(Debug, Clone, Copy)]
@@ -81,7 +83,7 @@ pub fn convert_back<E: From<ConvertError> + From<VerifyError>>(
             Some(Report { run: request.run.cloned(), ..compare::<E>(&prepared, &staging, image)? })
         }
     };
-    let framework = prepared.definition.maker();
+    let framework = prepared.maker();
     let accepted = report
         .as_ref()
         .map_or(Ok(()), |report| request.acceptance.of(report))
@@ -111,6 +113,11 @@ fn write(
     let staging = Staging::begin(request.out, &protected, options)?;
     gather::write_weights(checkpoint, &layout, staging.path(), staging.syncing(), progress)?;
     let mut files: Vec<_> = layout.files.iter().map(|file| (file.name.clone(), file.bytes())).collect();
+    let is_npz = prepared.layout.is_some_and(|layout| layout.container() == WeightFormat::Npz);
+    if let Some(file) = layout.files.first().filter(|_| is_npz) {
+        let bytes = npz::take_place_of(file, staging.path(), staging.syncing())?;
+        files = vec![(npz::ARCHIVE_NAME.to_owned(), bytes)];
+    }
     let text = json::document(&Value::Object(prepared.config.clone()));
     staging.write("config.json", text.as_bytes())?;
     files.push(("config.json".to_owned(), text.len() as u64));
@@ -134,14 +141,29 @@ fn compare<E: From<ConvertError> + From<VerifyError>>(
     forward.source.path = staging.out().to_owned();
     forward.model.processor = own_processor(prepared);
     forward.plan.unread.clone_from(&prepared.left_out);
+    // Of an architecture that the config names the registry says the rest.
+    if !prepared.config.contains_key("architecture") {
+        known_of_folder(&mut forward.model, prepared);
+    }
     for unheld in &prepared.unheld {
-        forward.model = deviating(forward.model, unheld)?;
+        forward.model = deviating(forward.model, unheld, prepared)?;
     }
     let mut report = verify(&forward, &prepared.folder.path, image)?;
     for reason in &mut report.reasons {
-        *reason = of_the_way_back(reason, prepared.definition.maker());
+        *reason = of_the_way_back(reason, prepared.maker());
     }
     Ok(report)
+}
+
+/// Gives facts that are only taken to be so in a file alone, and that are those of the folder, the folder's origin.
+fn known_of_folder(model: &mut Model, prepared: &PreparedBack) {
+    let assumed: Vec<Fact> = model.facts.iter().filter(|fact| fact.origin.is_assumption()).cloned().collect();
+    for fact in assumed {
+        let of_folder = prepared.facts.get(fact.name).filter(|known| is_same(&known.value, &fact.value));
+        if let Some(known) = of_folder.filter(|known| !known.origin.is_assumption()) {
+            model.facts.set(Fact { origin: known.origin.clone(), ..fact });
+        }
+    }
 }
 
 /// Returns the folder's own image processor as the one that it should have, as far as it can be run here: that it gives the pixels of
@@ -153,15 +175,27 @@ fn own_processor(prepared: &PreparedBack) -> Option<Value> {
 }
 
 /// Returns the model with what its framework cannot hold as a known deviation: the folder has the value that is wanted.
-fn deviating(mut model: Model, unheld: &Unheld) -> Result<Model, ConvertError> {
+fn deviating(mut model: Model, unheld: &Unheld, prepared: &PreparedBack) -> Result<Model, ConvertError> {
     let Unheld { fact, wanted, held, why } = unheld;
-    let what = format!("{fact} is {wanted} in the folder and {held} in timm's architecture, and {why}");
-    let remedy = format!("set the eps of every norm to {wanted} after timm.create_model");
+    let (framework, maker) = (&prepared.framework, prepared.maker());
+    let network = if prepared.layout.is_some() { "network" } else { "architecture" };
+    let shown = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let (wanted_shown, held_shown) = (shown(wanted), shown(held));
+    let what =
+        format!("{fact} is {wanted_shown} in the folder and {held_shown} in {maker}'s {network}, and {why}");
+    let made = if prepared.layout.is_some() { "the network is made" } else { "timm.create_model" };
+    let [eps, gelu] = deviations_of(framework);
+    let (name, remedy) = match *fact {
+        ACT_LAYER => {
+            (gelu, format!("compute {} in its MLPs after {made}", wanted.as_str().unwrap_or_default()))
+        }
+        _ => (eps, format!("set the eps of every norm to {wanted} after {made}")),
+    };
     if model.facts.get(fact).is_none() {
         let origin = Origin::Definition("timm's architecture");
         model.facts.set(Fact::new(fact, held.clone(), origin));
     }
-    let deviation = Deviation::of_framework(TIMM_EPS, fact, wanted.clone(), what, remedy);
+    let deviation = Deviation::of_framework(&name, fact, wanted.clone(), what, remedy);
     let replaced = deviation.replaced(&model.facts);
     model.config = model.mapping.target_config(&replaced)?;
     let classes = replaced.number("num_classes").unwrap_or(0);

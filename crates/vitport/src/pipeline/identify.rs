@@ -6,6 +6,7 @@ use vitport_checkpoint::{Checkpoint, escape};
 
 use super::channels;
 use super::error::ConvertError;
+use super::resample;
 use super::values::FileValues;
 use crate::adapters::{self, Merged};
 use crate::facts::{Contradiction, Evidence, Fact, FactError, Facts, Origin, Sourced};
@@ -22,6 +23,7 @@ use crate::model::Model;
 use crate::nn::{ForwardError, Network};
 use crate::options::FactOptions;
 use crate::plan::{Dropped, Plan};
+use crate::resampling::Resampled;
 use crate::source::{MAX_CONFIG_BYTES, Source};
 use crate::state_dict::StateDict;
 use crate::training::Records;
@@ -101,6 +103,7 @@ pub fn identify(
     let processor = preparation.as_ref().map(Preparation::processor).transpose()?;
     let facts = resolve(evidence, preparation.as_ref(), &choice)?;
     let facts = with_head(facts, options).with_usual(usual);
+    let (facts, resampled) = resample::resized(definition, &tensors, facts, options.resample_to)?;
     check_classes(&facts)?;
     let Some(mapping) = choose(&facts)?.cloned() else {
         return Err(unknown(source, options, config, &state_dict).into());
@@ -128,6 +131,7 @@ pub fn identify(
         dropped,
         choice,
         merged,
+        resampled,
         name,
         published,
         image_facts,
@@ -235,6 +239,7 @@ struct Identified<'a> {
     /// Says which parts of the file were taken, where there was a choice.
     choice: Vec<Fact>,
     merged: usize,
+    resampled: Option<Resampled>,
     name: String,
     published: Option<PublishedModel>,
     image_facts: Vec<Fact>,
@@ -305,6 +310,7 @@ fn finish(identified: Identified<'_>) -> Result<Model, ConvertError> {
         tensors: identified.tensors,
         dropped: identified.dropped,
         merged: identified.merged,
+        resampled: identified.resampled,
         bindings,
         config,
         labels: labels.map(|labels| labels.names),
@@ -434,7 +440,7 @@ pub(super) fn recognise(tensors: &Sources) -> Option<Found> {
 
 /// Returns the beginnings of names by which every layout and definition is found.
 fn anchors() -> Vec<Anchors> {
-    let layouts = mapping::layouts().iter().map(Mapping::anchors);
+    let layouts = mapping::layouts().iter().map(Mapping::anchors).filter(|anchors| !anchors.is_empty());
     let definitions = SOURCES
         .iter()
         .map(|definition| definition.anchors().iter().map(|group| group.to_vec()).collect::<Anchors>());
@@ -470,7 +476,7 @@ fn unknown(
     config: Option<&dyn SourceConfig>,
     state_dict: &StateDict,
 ) -> FactError {
-    let named = options.arch.as_deref().or_else(|| config.map(SourceConfig::architecture));
+    let named = options.arch.as_deref().or_else(|| config.and_then(SourceConfig::architecture));
     if let Some(refusal) = named.and_then(frameworks::refuse_by_name) {
         return refusal;
     }

@@ -9,8 +9,10 @@ mod diff;
 mod error;
 mod identify;
 mod plan;
+mod resample;
 mod values;
 mod verify;
+mod ways;
 mod write;
 
 pub use back::{BackRequest, PreparedBack, plan_back};
@@ -24,4 +26,5 @@ pub use plan::{Request, mapping_of, plan};
 pub use verify::{
     Acceptance, NotAccepted, deviation_names, of_the_way_back, plan_for, verify, verify_watched,
 };
+pub use ways::ways_back;
 pub use write::{WriteOptions, Written, write};

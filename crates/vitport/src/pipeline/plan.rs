@@ -4,6 +4,7 @@ use vitport_checkpoint::{Dtype, Limits};
 
 use super::error::ConvertError;
 use super::identify::identify;
+use super::resample;
 use crate::mapping::Mapping;
 use crate::model::Prepared;
 use crate::options::FactOptions;
@@ -25,18 +26,20 @@ pub struct Request {
     pub limits: Limits,
 }
 
-/// Opens a source, identifies it and plans its conversion. No tensor byte is read.
+/// Identifies a source and plans its conversion. Tensors are read only where a mapping's condition is about their values, and those
+/// that are resampled.
 ///
 /// # Errors
 /// Returns [`ConvertError`], never of the folder kind.
 pub fn plan(mut source: Source, request: &Request) -> Result<Prepared, ConvertError> {
     let own = own_mapping(request)?;
-    let model = identify(&mut source, &request.facts, own.as_ref())?;
+    let mut model = identify(&mut source, &request.facts, own.as_ref())?;
+    resample::apply(&mut source, &mut model)?;
     let plan = model
         .mapping
         .plan(&model.tensors, &model.bindings, request.dtype, &model.target_network)
         .map_err(|problems| ConvertError::Unaccounted { file: source.display_name(), problems })?;
-    let mut plan = Plan { merged: model.merged, ..plan };
+    let mut plan = Plan { merged: model.merged, resampled: model.resampled.clone(), ..plan };
     plan.dropped.extend(model.dropped.iter().cloned());
     Ok(Prepared { source, model, own_mapping: own.is_some(), plan, limits: request.limits.clone() })
 }

@@ -7,9 +7,10 @@ use std::path::Path;
 use serde_json::Value;
 use vitport_checkpoint::open_regular;
 
-use super::convert_back::TIMM_EPS;
+use super::convert_back::deviations_of;
 use super::error::ConvertError;
 use super::plan::{Request, plan};
+use crate::frameworks::DESTINATIONS;
 use crate::mapping::{self, Mapping};
 use crate::model::Prepared;
 use crate::options::FactOptions;
@@ -32,7 +33,7 @@ pub fn deviation_names(request: &Request) -> BTreeSet<String> {
     let own = request.mapping.as_ref().and_then(|(file, text)| Mapping::parse(file, text).ok());
     let mappings = mapping::mappings().iter().chain(&own);
     let named = mappings.flat_map(|mapping| mapping.deviations()).map(|known| known.name().to_owned());
-    named.chain([CROP_ROUNDING.to_owned(), TIMM_EPS.to_owned()]).collect()
+    named.chain([CROP_ROUNDING.to_owned()]).chain(DESTINATIONS.into_iter().flat_map(deviations_of)).collect()
 }
 
 /// Says why a verdict is not accepted.

@@ -6,7 +6,7 @@ use serde_json::Value;
 use vitport_checkpoint::Limits;
 
 use super::VerifyError;
-use super::report::{Guess, Probabilities, top};
+use super::probabilities::{Guess, Probabilities, top};
 use super::run::label_of_folder;
 use super::weights::SourceWeights;
 use crate::folder::loading::names;

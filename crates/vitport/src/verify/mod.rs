@@ -15,6 +15,7 @@ mod magnitude;
 pub mod overview;
 pub mod page;
 mod pixels;
+mod probabilities;
 mod progress;
 mod recognise;
 mod report;
@@ -31,11 +32,12 @@ pub use facts::FactCheck;
 pub use hash::Hashing;
 pub use magnitude::shown_difference;
 pub use pixels::CROP_ROUNDING;
+pub use probabilities::{Guess, Probabilities, top};
 pub use progress::VerifyStep;
 pub use recognise::is_report;
 pub use report::{
-    CastReport, Comparison, Guess, HashedFile, ImageReport, KnownDeviation, NamedDeviation, Probabilities,
-    Report, Run, SCHEMA, SourceReport, TensorCounts, Timings, Verdict, top,
+    CastReport, Comparison, HashedFile, ImageReport, KnownDeviation, NamedDeviation, Report, Run, SCHEMA,
+    SourceReport, TensorCounts, Timings, Verdict,
 };
 pub use run::{compare, tensor_counts};
 pub use tensors::{TensorMismatch, WeightsComparison};

@@ -14,6 +14,7 @@ use askama::Template;
 use self::plot::{CROSS, Plot};
 use self::sight::{GuessRow, ShownImage, guess_rows};
 use super::{CastReport, Comparison, Report, TestImage, Verdict};
+use crate::resampling::Resampled;
 
 const CSS: &str = include_str!("page/page.css");
 /// Puts the cells of a table below each other.
@@ -37,6 +38,12 @@ struct Page<'a> {
     plot: Option<Plot>,
 }
 
+/// Returns a sentence with a capital letter.
+fn capital(sentence: &str) -> String {
+    let mut letters = sentence.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}
+
 /// Describes one of the four results at a glance.
 struct Tile {
     name: &'static str,
@@ -49,7 +56,7 @@ impl Page<'_> {
     /// Returns the class of the heading, and its sign.
     fn verdict(&self) -> (&'static str, &'static str) {
         match self.report.verdict {
-            Verdict::Same if self.report.basis.assumptions.is_empty() => ("same", "✓"),
+            Verdict::Same if self.report.is_unconditional() => ("same", "✓"),
             Verdict::Same => ("assumed", "✓"),
             Verdict::SameWithKnownDeviation => ("deviation", "≈"),
             Verdict::NotComparable | Verdict::Different => ("different", "✗"),
@@ -57,8 +64,7 @@ impl Page<'_> {
     }
 
     fn title(&self) -> String {
-        let mut letters = self.report.headline.chars();
-        letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+        capital(&self.report.headline)
     }
 
     fn sentence(&self) -> String {
@@ -96,6 +102,11 @@ impl Page<'_> {
                 self.count_reasons()
             ),
         }
+    }
+
+    /// Says what was resampled, and what that means.
+    fn resampled(&self, resampled: &Resampled) -> String {
+        capital(&resampled.explanation())
     }
 
     /// Names what is known to differ.
@@ -198,7 +209,7 @@ impl Page<'_> {
                 name: "Settings",
                 agrees: agree == facts,
                 value: of(agree, facts),
-                what: "settings that have an effect are as known of the source".to_owned(),
+                what: "settings with an effect are the source's".to_owned(),
             },
             Tile {
                 name: "Pixels",

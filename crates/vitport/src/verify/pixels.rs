@@ -15,15 +15,18 @@ use crate::model::Prepared;
 /// Names the known deviation in preprocessing.
 pub const CROP_ROUNDING: &str = "crop-rounding";
 
-/// Returns what is known to differ in preprocessing, as seen in transformers 4.57.6 and 5.23.0: `center_crop` of
+/// Returns what is known to differ in preprocessing of these images, as seen in transformers 4.57.6 and 5.23.0: `center_crop` of
 /// image_transforms.py divides with `//`, that of image_processing_backends.py and image_processing_utils_fast.py takes
 /// `int(… / 2.0)`, where torchvision's `center_crop` takes `int(round(… / 2.0))`.
-pub(super) fn crop_rounding() -> NamedDeviation {
+fn crop_rounding(images: &[&str], of: usize) -> NamedDeviation {
     NamedDeviation {
         name: CROP_ROUNDING.to_owned(),
-        what: "timm and torchvision round half a pixel to even when they crop, transformers' image processors round \
-            down, so on this image the folder's crop lies one pixel off"
-            .to_owned(),
+        what: format!(
+            "timm and torchvision round half a pixel to even when they crop, transformers' image processors round \
+             down, so the folder's crop lies one pixel off on {} of the {of} images that were prepared ({})",
+            images.len(),
+            images.join(", ")
+        ),
         remedy: "no setting of transformers 4.57.6 or 5.23.0 removes it, with either backend; where one pixel matters, \
             prepare images with the source's own transform"
             .to_owned(),
@@ -41,6 +44,15 @@ pub(super) struct PreparedPixels {
     pub(super) as_cropped: Option<Pixels>,
     /// Compares both with each other, on the image and on others made from it.
     pub(super) comparisons: Vec<Compared>,
+}
+
+impl PreparedPixels {
+    /// Returns the deviation in how crops are rounded, if one of the images shows it.
+    pub(super) fn deviation(&self) -> Option<NamedDeviation> {
+        let rounded = self.comparisons.iter().filter(|compared| compared.judged.place != compared.raw.place);
+        let images: Vec<&str> = rounded.map(|compared| compared.raw.place.as_str()).collect();
+        (!images.is_empty()).then(|| crop_rounding(&images, self.comparisons.len()))
+    }
 }
 
 /// Holds the pixels of one image.

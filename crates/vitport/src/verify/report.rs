@@ -5,10 +5,12 @@ use serde::Serialize;
 
 use super::difference::Difference;
 use super::facts::FactCheck;
+use super::probabilities::Guess;
 use super::tensors::WeightsComparison;
 use crate::facts::{Basis, Facts};
 use crate::mapping::TargetClass;
 use crate::plan::Dropped;
+use crate::resampling::Resampled;
 use crate::source::Provenance;
 
 /// Names the document's schema and its version, which is raised when a field is removed or changes its meaning.
@@ -20,7 +22,7 @@ pub const SCHEMA: &str = "vitport/report/2";
 pub enum Verdict {
     /// Says that weights, facts, pixels and outputs agree.
     Same,
-    /// Says that weights, facts and pixels agree; outputs differ in the one way that is known, and agree without it.
+    /// Says that weights and facts agree; outputs or pixels differ in a way that is known, and agree without it.
     SameWithKnownDeviation,
     /// Says that what can be compared agrees, but some numbers are not finite.
     NotComparable,
@@ -79,17 +81,6 @@ impl Comparison {
     }
 }
 
-/// Describes a class and how probable a network holds it.
-#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
-pub struct Guess {
-    /// Gives the index of the class.
-    pub class: usize,
-    /// Gives its name.
-    pub label: String,
-    /// Gives the softmax of the logits, or sigmoid of one, 0 to 1.
-    pub probability: f64,
-}
-
 /// Holds what is known to differ, by its name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct NamedDeviation {
@@ -138,6 +129,11 @@ impl KnownDeviation {
             measured,
             without_it,
         }
+    }
+
+    /// Returns whether the outputs of this image show it: a crop may be rounded otherwise on another image only.
+    pub fn shows_in_outputs(&self) -> bool {
+        self.measured != self.without_it
     }
 }
 
@@ -207,6 +203,8 @@ pub struct TensorCounts {
     pub target_bytes: u64,
     /// Counts the tensors that adapters were added to before anything else.
     pub merged: usize,
+    /// Says which tensors were resampled for images of another size before anything else; null where that was not asked for.
+    pub resampled: Option<Resampled>,
     /// Counts the tensors into which a factor was multiplied.
     pub folded: usize,
     /// Counts the tensors that were given rows of zeros.
@@ -327,9 +325,16 @@ impl Report {
         }
     }
 
+    /// Returns whether a verdict that both are the same holds as it stands: nothing is assumed, and no weight resampled.
+    pub fn is_unconditional(&self) -> bool {
+        let resampled = self.tensor_counts.resampled.as_ref();
+        self.basis.assumptions.is_empty() && !resampled.is_some_and(Resampled::changes_weights)
+    }
+
     /// Returns what the source was run with as the target computes, before judging, in words; none if it was run as it is.
     pub fn applied(&self) -> Option<String> {
-        let deviation = self.known_deviation.as_ref().map(|_| "the known deviation".to_owned());
+        let known = self.known_deviation.as_ref().filter(|known| known.shows_in_outputs());
+        let deviation = known.map(|_| "the known deviation".to_owned());
         let cast = self.cast.as_ref().map(|cast| format!("the rounding to {}", cast.dtype));
         match (deviation, cast) {
             (Some(deviation), Some(cast)) => Some(format!("{deviation} and {cast}")),
@@ -344,11 +349,16 @@ impl Report {
 
     /// Says what the folder's tensors are that agree: the source's bit by bit, or what casting or multiplying makes of them.
     pub fn tensors_are(&self) -> String {
-        let TensorCounts { cast, folded, merged, dtype, .. } = &self.tensor_counts;
-        let adapted = match merged {
+        let TensorCounts { cast, folded, merged, resampled, dtype, .. } = &self.tensor_counts;
+        let mut adapted = match merged {
             0 => String::new(),
             merged => format!(" with adapters added to {merged} of them"),
         };
+        let resampled = resampled.as_ref().map_or(0, |resampled| resampled.tensors.len());
+        if resampled > 0 {
+            let and = if adapted.is_empty() { " with" } else { " and" };
+            adapted.push_str(&format!("{and} {resampled} of them resampled"));
+        }
         let source = match folded {
             0 => format!("the source's{adapted}"),
             folded => {
@@ -385,52 +395,6 @@ impl Report {
     }
 }
 
-/// Says how logits become probabilities.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Probabilities {
-    /// Says that one class is the right one.
-    Softmax,
-    /// Says that each class is right or not by itself.
-    Sigmoid,
-}
-
-impl Probabilities {
-    /// Returns what transformers' image classification pipeline takes (pipelines/image_classification.py, 4.57.6): the sigmoid
-    /// for a single class and for `problem_type` "multi_label_classification", otherwise the softmax.
-    pub fn of(problem_type: Option<&str>, classes: usize) -> Self {
-        match (problem_type, classes) {
-            (Some("multi_label_classification"), _) | (_, 1) => Self::Sigmoid,
-            _ => Self::Softmax,
-        }
-    }
-
-    fn of_logits(self, logits: &[f32]) -> Vec<f64> {
-        match self {
-            Self::Sigmoid => logits.iter().map(|&logit| 1.0 / (1.0 + (-f64::from(logit)).exp())).collect(),
-            Self::Softmax => {
-                let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-                let exponentials: Vec<f64> =
-                    logits.iter().map(|&logit| f64::from(logit - largest).exp()).collect();
-                let sum: f64 = exponentials.iter().sum();
-                exponentials.into_iter().map(|value| value / sum).collect()
-            }
-        }
-    }
-}
-
-/// Returns the most probable classes by their logits, so many of them at most.
-pub fn top(
-    count: usize,
-    logits: &[f32],
-    probabilities: Probabilities,
-    label: impl Fn(usize) -> String,
-) -> Vec<Guess> {
-    let mut order: Vec<(usize, f64)> = probabilities.of_logits(logits).into_iter().enumerate().collect();
-    order.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-    let named = order.into_iter().take(count);
-    named.map(|(class, probability)| Guess { class, label: label(class), probability }).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -460,24 +424,5 @@ mod tests {
             "same weights, known deviations cvt-gelu and crop-rounding, if the assumption holds"
         );
         assert_eq!(Verdict::Different.headline(&one, &assumed), "different");
-    }
-
-    #[test]
-    fn the_most_probable_come_first() {
-        let logits = [0.0, 2.0, 1.0, f32::NEG_INFINITY];
-        let guesses = top(5, &logits, Probabilities::of(None, 4), |class| format!("c{class}"));
-        let classes: Vec<usize> = guesses.iter().map(|guess| guess.class).collect();
-        assert_eq!(classes, [1, 2, 0, 3]);
-        let sum: f64 = guesses.iter().map(|guess| guess.probability).sum();
-        assert!((sum - 1.0).abs() < 1e-9);
-        assert_eq!(guesses[0].label, "c1");
-    }
-
-    #[test]
-    fn a_single_class_and_several_right_ones_have_the_sigmoid() {
-        let only = top(5, &[2.0], Probabilities::of(None, 1), |class| class.to_string());
-        assert!((only[0].probability - 0.880_797).abs() < 1e-6);
-        let both = Probabilities::of(Some("multi_label_classification"), 2);
-        assert_eq!(top(5, &[0.0, 0.0], both, |class| class.to_string())[1].probability, 0.5);
     }
 }

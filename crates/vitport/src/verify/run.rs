@@ -13,10 +13,11 @@ use super::hash::Hashing;
 use super::layers::{Compare, Keep};
 use super::magnitude::shown_difference;
 use super::pixels::{self, PreparedPixels};
+use super::probabilities::{Guess, Probabilities, top};
 use super::progress::{Counted, VerifyStep};
 use super::report::{
-    CastReport, Comparison, Guess, KnownDeviation, NamedDeviation, Probabilities, Report, SCHEMA,
-    SourceReport, TensorCounts, Timings, Verdict, top,
+    CastReport, Comparison, KnownDeviation, NamedDeviation, Report, SCHEMA, SourceReport, TensorCounts,
+    Timings, Verdict,
 };
 use super::rounded::RoundedWeights;
 use super::tensors;
@@ -150,11 +151,12 @@ impl Compared {
         let mut known: Vec<NamedDeviation> = deviations.iter().map(|known| named(known, removed)).collect();
         let as_target = deviating(model, &deviations)?;
         let as_cropped = prepared_pixels.as_cropped.as_ref();
-        known.extend(as_cropped.map(|_| pixels::crop_rounding()));
+        let deviates_in_outputs = !known.is_empty() || as_cropped.is_some();
+        known.extend(prepared_pixels.deviation());
         let rounded = RoundedWeights::new(checkpoint, &model.tensors, &prepared.plan);
-        let without_it = match (&rounded, known.is_empty()) {
+        let without_it = match (&rounded, deviates_in_outputs) {
             _ if target.is_err() => None,
-            (None, true) => None,
+            (None, false) => None,
             (rounded, _) => {
                 let weights = rounded.as_ref().map_or(&source_weights as &dyn Weights, |rounded| rounded);
                 let network = as_target.as_ref().unwrap_or(&model.network);
@@ -173,9 +175,11 @@ impl Compared {
             measured: layers.clone(),
             without_it,
         });
-        let deviation = without_it
-            .filter(|_| !known.is_empty())
-            .map(|without_it| KnownDeviation::new(known, layers.clone(), without_it));
+        // A crop that is rounded otherwise on one of the other images alone does nothing to this one's outputs.
+        let deviation = (target.is_ok() && !known.is_empty()).then(|| {
+            let without_it = without_it.unwrap_or_else(|| layers.clone());
+            KnownDeviation::new(known, layers.clone(), without_it)
+        });
         let obstacle = target.as_ref().err().cloned();
         Ok(Self {
             pixels: prepared_pixels.comparisons,
@@ -297,7 +301,10 @@ impl Compared {
         reasons.extend(not_finite);
         let basis = model.basis();
         let deviations = self.deviation.as_ref().map_or(&[][..], |known| &known.each);
-        let headline = verdict.headline(deviations, &basis);
+        let mut headline = verdict.headline(deviations, &basis);
+        if let Some(resampled) = prepared.plan.resampled.as_ref().filter(|_| reasons.is_empty()) {
+            headline = format!("{headline}; {}", resampled.sentence());
+        }
         let largest =
             self.layers.iter().max_by(|a, b| a.difference.relative.total_cmp(&b.difference.relative));
         let largest_at = largest.map(|place| place.place.clone());
@@ -424,6 +431,7 @@ pub fn tensor_counts(prepared: &Prepared) -> TensorCounts {
         target_tensors: plan.targets.len(),
         target_bytes: plan.bytes(),
         merged: plan.merged,
+        resampled: plan.resampled.clone(),
         folded: count("fold"),
         padded: count("pad"),
         filled: count("fill"),

@@ -59,7 +59,7 @@ fn a_classifier_says_its_task_its_source_and_its_base_models_licence() {
         "`c0ffee`",
         "not compared",
         "the base model's licence was `apache-2.0` (`config.json: pretrained_cfg.license`); state your own",
-        "from the registry's entry that the source itself names, nothing assumed",
+        "from the registry's entry for the architecture that the source names, nothing assumed",
         "sha256 not computed",
         "`timm_vit.toml` (built in)",
         "shorter edge to 84 pixels, bicubic",
@@ -90,6 +90,12 @@ fn a_cvt_says_its_known_deviation_and_no_licence() {
     assert!(card.contains("; remedy: --with-exact-code adds") && !card.contains("trust_remote_code=True)"));
     assert!(
         card.contains("15 assumptions.") && card.contains("- num_heads `1,2,4` (`--num-heads`)"),
+        "{card}"
+    );
+    assert!(
+        card.contains(
+            "| resized | shorter edge to 73 pixels, bicubic |\n| cropped | 64×64 from the middle |"
+        ),
         "{card}"
     );
     let exact = text(&model, true);

@@ -3,12 +3,14 @@
 //!
 //!     VITPORT_WRITE_DOCS=1 cargo test -p vitport --test it documents::
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::Path;
 
 use vitport::catalogue::{self, Exactness, KnownModel};
+use vitport::frameworks::target;
 use vitport::mapping::mappings;
+use vitport::pipeline::ways_back;
 
 const WRITE: &str = "VITPORT_WRITE_DOCS";
 
@@ -81,10 +83,31 @@ fn models() -> (String, BTreeMap<String, [usize; 2]>) {
     (page, counts)
 }
 
+/// Lists the classes of each model type that goes back, and where to.
+fn ways() -> String {
+    let mut rows: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+    for mapping in mappings() {
+        let file: toml::Table = toml::from_str(mapping.text()).unwrap();
+        let mut classes = Vec::new();
+        names(&file["config"]["architectures"], &mut classes);
+        let model_type = target(mapping.to()).unwrap().model_type();
+        rows.entry(model_type).or_default().extend(classes.into_iter().map(|class| format!("`{class}`")));
+    }
+    let mut table = String::from(
+        "\n## Ways back\n\n`vitport convert FOLDER --to FRAMEWORK` makes a network of another framework of a transformers folder, where that \
+         has one of its structure; [the guide](guides/back-to-timm.md) says what becomes of the rest.\n\n| classes | `--to` |\n|---|---|\n",
+    );
+    for (model_type, classes) in rows {
+        let classes = classes.into_iter().collect::<Vec<_>>().join(", ");
+        let _ = writeln!(table, "| {classes} | {} |", ways_back(model_type).join(", "));
+    }
+    table
+}
+
 #[test]
 fn the_page_of_models_is_what_the_registries_say() {
     let (page, counts) = models();
-    compare("models.md", &page);
+    compare("models.md", &(page + &ways()));
     assert_eq!((counts["timm"][0], counts["torchvision"]), (1826, [115, 62]));
 }
 

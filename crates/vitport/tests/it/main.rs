@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod assumptions;
+mod back;
 mod beit;
 mod card;
 mod channels;
@@ -36,6 +37,7 @@ mod refusals;
 mod registry;
 mod relpos;
 mod report_page;
+mod resampling;
 mod residual;
 mod round_trip;
 mod saved_modules;

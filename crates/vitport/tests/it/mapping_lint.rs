@@ -24,7 +24,8 @@ pub fn path(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..").join(name)
 }
 
-fn request(heads: &[u64], size: [u64; 2], without_head: bool) -> Request {
+/// Returns what is said of a source of these heads and this image.
+pub fn request(heads: &[u64], size: [u64; 2], without_head: bool) -> Request {
     let facts = FactOptions {
         num_heads: Some(heads.to_vec()),
         image_size: Some(size),

@@ -8,7 +8,7 @@ use proptest::test_runner::{Config, TestRunner};
 use serde_json::{Value, json};
 use vitport::facts::{Fact, Facts};
 use vitport::frameworks::target;
-use vitport::mapping::{Mapping, Sources, mappings};
+use vitport::mapping::{Mapping, Sources, layouts, mappings};
 use vitport::model::Prepared;
 use vitport::nn::Network;
 use vitport::plan::{Part, Plan};
@@ -110,6 +110,15 @@ fn made(plan: &Plan, values: &Values) -> Values {
     targets.map(|target| (target.name.to_string(), target.parts.iter().flat_map(of_part).collect())).collect()
 }
 
+/// Gives each element the number of its tensor, and its own.
+fn numbered(source: &Sources) -> Values {
+    let all = |number: u64, elements: u64| (0..elements).map(move |element| number * 1_000_000 + element);
+    let tensors = (1..).zip(source.iter());
+    tensors
+        .map(|(number, tensor)| (tensor.name.to_string(), all(number, tensor.elements()).collect()))
+        .collect()
+}
+
 /// Checks one network, and returns whether it comes back.
 fn comes_back(name: &str, prepared: &Prepared, sizes: &Sizes) -> bool {
     let (mapping, definition) = (&prepared.model.mapping, prepared.model.definition);
@@ -126,11 +135,7 @@ fn comes_back(name: &str, prepared: &Prepared, sizes: &Sizes) -> bool {
     let plan = mapping
         .plan(&source, &bindings, None, &target)
         .unwrap_or_else(|problems| panic!("{case}: {problems}"));
-    let mut values = Values::new();
-    for (number, tensor) in (1..).zip(source.iter()) {
-        let all = (0..tensor.elements()).map(|element| number * 1_000_000 + element).collect();
-        values.insert(tensor.name.to_string(), all);
-    }
+    let values = numbered(&source);
     let inverse = mapping.inverse(&source, &bindings, &of_plan(&plan));
     if !plan.is_reversible() {
         assert!(inverse.is_err(), "{case}: what cannot be undone was undone");
@@ -160,19 +165,55 @@ fn comes_back(name: &str, prepared: &Prepared, sizes: &Sizes) -> bool {
     true
 }
 
+/// Checks one network under the names of every layout that is written, and returns the layouts from which it comes back.
+fn come_back(name: &str, prepared: &Prepared, sizes: &Sizes) -> Vec<&'static str> {
+    let (mapping, definition) = (&prepared.model.mapping, prepared.model.definition);
+    let facts = sizes.of(&prepared.model.facts, mapping);
+    let source = tensors(&definition.build(&facts.to_config()).unwrap());
+    let own = numbered(&source);
+    let mut returned = Vec::new();
+    for layout in layouts().iter().filter(|layout| layout.is_written() && layout.to() == definition.id()) {
+        let case = format!("{name} in {}, {sizes:?}", layout.file());
+        let written = match (layout.plan_written(&source, &facts), layout.refused_network(&facts)) {
+            (Ok(written), _) => written,
+            // The framework has no such network.
+            (Err(_), Some(_)) => continue,
+            (Err(problems), None) => panic!("{case}: {problems}"),
+        };
+        let in_file = made(&written, &own);
+        if !layout.anchors().is_empty() {
+            let laid_out = of_plan(&written);
+            assert!(layout.is_layout_of(&laid_out), "{case}: it is not known again");
+            let again = layout.lay_out(&laid_out).unwrap_or_else(|problems| panic!("{case}: {problems}"));
+            assert!(made(&again, &in_file) == own, "{case}: it does not come back");
+        } else {
+            assert!(in_file == own, "{case}: it has other names");
+        }
+        let python = layout.python(&facts, None).unwrap_or_else(|| panic!("{case}: nothing makes it"));
+        assert!(python.ends_with(')') && !python.contains(['{', '}']), "{case}: {python}");
+        returned.push(layout.file());
+    }
+    returned
+}
+
 #[test]
 fn networks_of_any_size_come_back_through_every_mapping() {
     let mut returned: BTreeMap<String, usize> = BTreeMap::new();
     for (name, prepared) in fixtures() {
         let count = std::cell::Cell::new(0);
+        let by_layout = std::cell::RefCell::new(Vec::new());
         // A runner stops for good when it has had its cases.
         TestRunner::new(Config { cases: 8, failure_persistence: None, ..Config::default() })
             .run(&sizes(), |sizes| {
                 count.set(count.get() + usize::from(comes_back(&name, &prepared, &sizes)));
+                by_layout.borrow_mut().extend(come_back(&name, &prepared, &sizes));
                 Ok(())
             })
             .unwrap();
         *returned.entry(prepared.model.mapping.file().to_owned()).or_default() += count.get();
+        for layout in by_layout.into_inner() {
+            *returned.entry(layout.to_owned()).or_default() += 1;
+        }
     }
     // These add two tensors up, part the rows of one, or compute a table, whatever the sizes.
     let lossy = [
@@ -182,6 +223,9 @@ fn networks_of_any_size_come_back_through_every_mapping() {
         "timm_registers_features.toml",
         "timm_registers_gap.toml",
     ];
+    for layout in layouts().iter().filter(|layout| layout.is_written()) {
+        assert!(returned.contains_key(layout.file()), "{}", layout.file());
+    }
     for mapping in mappings() {
         let comes_back = returned[mapping.file()] > 0;
         assert_eq!(comes_back, !lossy.contains(&mapping.file()), "{}", mapping.file());

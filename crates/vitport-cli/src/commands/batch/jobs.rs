@@ -15,7 +15,7 @@ use vitport_checkpoint::{escape, read_regular};
 use crate::arguments::{Arguments, Command, ConvertArguments};
 use crate::command_line::{CommandLine, recorded};
 use crate::failure::usage::said;
-use crate::failure::{BadLine, Failure};
+use crate::failure::{BadLine, Failure, FailureKind};
 use crate::fields::{self, Given, Takes};
 use crate::request::request;
 
@@ -67,11 +67,13 @@ impl Job {
 /// Reads a jobs file; `-` is standard input.
 ///
 /// # Errors
-/// A usage failure if it cannot be read.
+/// If it cannot be read.
 pub fn read(path: &Path) -> Result<String, Failure> {
     let shown = escape(&path.display().to_string()).to_string();
-    let failed =
-        |why: String| Failure::usage(format!("{shown}: {why}; give a file with one JSON object a line"));
+    let failed = |why: String| {
+        let message = format!("{shown}: {why}; give a file with one JSON object a line");
+        Failure::new(FailureKind::Unreadable, message).in_file(shown.as_str())
+    };
     let taken = match path == Path::new("-") {
         true => {
             let mut bytes = Vec::new();

@@ -7,6 +7,7 @@ use vitport::facts::{Basis, Facts};
 use vitport::mapping::TargetClass;
 use vitport::model::Prepared;
 use vitport::plan::{Dropped, Part};
+use vitport::resampling::Resampled;
 use vitport_checkpoint::Dtype;
 
 use crate::document::Document;
@@ -46,6 +47,8 @@ pub struct PlanDocument<'a> {
     dropped: &'a [Dropped],
     /// Counts the bytes of all tensors that would be written.
     bytes: u64,
+    /// Says which tensors are resampled for images of another size; null where that is not asked for.
+    resampled: Option<&'a Resampled>,
     /// Says whether the source's tensors can be recovered bit for bit.
     reversible: bool,
 }
@@ -173,6 +176,7 @@ pub(super) fn document(prepared: &Prepared) -> PlanDocument<'_> {
         tensors: tensors.collect(),
         dropped: &plan.dropped,
         bytes: plan.bytes(),
+        resampled: plan.resampled.as_ref(),
         reversible: plan.is_reversible(),
     }
 }

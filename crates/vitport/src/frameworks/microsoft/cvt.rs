@@ -5,8 +5,9 @@
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use super::super::source::{Described, WrittenConfig};
 use super::super::{Definition, Identity, Inquiry, SourceDefinition, build, of_stage};
-use super::{gather, structure};
+use super::{config, gather, structure};
 use crate::facts::{Evidence, FactError};
 use crate::finding::Head;
 use crate::mapping::Sources;
@@ -125,6 +126,10 @@ impl SourceDefinition for MicrosoftCvt {
 
     fn read(&self, inquiry: &Inquiry<'_>, evidence: &mut Evidence) -> Result<(), FactError> {
         structure::read(inquiry.tensors, evidence)
+    }
+
+    fn write_config(&self, described: &Described<'_>) -> Option<Result<WrittenConfig, FactError>> {
+        Some(config::write(described))
     }
 
     fn gather(&self, inquiry: &Inquiry<'_>, evidence: &mut Evidence) -> Result<Identity, FactError> {

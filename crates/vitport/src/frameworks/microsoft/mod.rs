@@ -1,6 +1,7 @@
 //! Microsoft's own repositories of models.
 
 mod catalogue;
+mod config;
 pub mod cvt;
 mod gather;
 mod modules;
@@ -8,7 +9,10 @@ mod published;
 mod recorded;
 mod structure;
 
-use super::{Framework, KnownModel};
+use self::config::CvtConfig;
+use super::{Framework, KnownModel, SourceConfig};
+use crate::facts::FactError;
+use crate::source::ConfigFile;
 
 /// Stands for Microsoft, as a framework.
 pub struct Microsoft;
@@ -16,6 +20,13 @@ pub struct Microsoft;
 impl Framework for Microsoft {
     fn convertible(&self) -> String {
         "Microsoft's CvT".to_owned()
+    }
+
+    fn read_config<'a>(
+        &self,
+        config: &'a ConfigFile,
+    ) -> Option<Result<Box<dyn SourceConfig + 'a>, FactError>> {
+        Some(Ok(Box::new(CvtConfig::read(config)?)))
     }
 
     fn known_models(&self) -> Box<dyn Iterator<Item = KnownModel>> {

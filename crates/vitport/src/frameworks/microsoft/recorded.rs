@@ -6,10 +6,10 @@ use serde_json::{Value, json};
 use crate::facts::{Evidence, Fact, Origin, Sourced};
 use crate::preprocessing::StatedPreprocessing;
 use crate::source::Source;
-use crate::training::Records;
+use crate::training::{Record, Records};
 
 /// Lists keys of `MODEL.SPEC` and the facts that they are, a value a stage.
-const SPEC: [(&str, &str); 13] = [
+pub(super) const SPEC: [(&str, &str); 13] = [
     ("SPEC.NUM_HEADS", "num_heads"),
     ("SPEC.PATCH_STRIDE", "patch_stride"),
     ("SPEC.PATCH_PADDING", "patch_padding"),
@@ -44,11 +44,16 @@ impl Recorded {
     /// Reads what a checkpoint records, and states what it says of the network.
     pub fn of(source: &Source, evidence: &mut Evidence) -> Self {
         let records = Records::of(source);
+        let of_config =
+            source.config.as_ref().map(|file| Records::of_config(&file.values)).unwrap_or_default();
         let mut recorded = Self::default();
-        for (path, record) in records.under("") {
+        for (path, record, is_of_file) in all(&records, &of_config) {
             let is_at =
                 |key: &str| path.strip_suffix(key).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
-            let origin = || Origin::Argument(path.to_owned());
+            let origin = || match is_of_file {
+                true => Origin::Argument(path.to_owned()),
+                false => Origin::Config(path.to_owned()),
+            };
             if let Some((_, fact)) = SPEC.iter().find(|(key, _)| is_at(key)) {
                 evidence.state(Fact::new(fact, record.value.clone(), origin()));
                 recorded.read.push(path.to_owned());
@@ -66,6 +71,15 @@ impl Recorded {
         }
         recorded
     }
+}
+
+/// Returns what a checkpoint records, and then what its `config.json` says; which of them it is.
+fn all<'a>(
+    records: &'a Records,
+    of_config: &'a Records,
+) -> impl Iterator<Item = (&'a str, &'a Record, bool)> {
+    let of_file = records.under("").map(|(path, record)| (path, record, true));
+    of_file.chain(of_config.under("").map(|(path, record)| (path, record, false)))
 }
 
 /// Returns the name of one of Pillow's filters that has a number.

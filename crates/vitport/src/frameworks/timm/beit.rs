@@ -11,6 +11,7 @@ use super::super::build;
 use super::TimmDefinition;
 use super::field::{Field, Kind, Literal};
 use super::layers::{activation, classifier, heads};
+use super::resampling::OtherSizes;
 use crate::finding::Head;
 use crate::nn::{
     BiasedBlocks, Context, EncoderBlock, FeedForward, Forward, ForwardError, LayerNorm, LayerScale, Linear,
@@ -27,6 +28,7 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
     structure: structure::STRUCTURE,
     heads: &[Head::new("head", "fc_norm.weight"), Head::new("head", "norm.weight")],
     saved_modules: &[modules::MODULES],
+    other_sizes: OtherSizes::Tables,
     fields: &[
         Field::plain("embed_dim", Kind::Number).shown("channels"),
         Field::plain("depth", Kind::Number).shown("blocks"),

@@ -10,6 +10,7 @@ use super::super::{build, of_stage};
 use super::TimmDefinition;
 use super::field::{Field, Kind, Literal};
 use super::layers::{activation, classifier};
+use super::resampling::OtherSizes;
 use super::structure::{Sign, Structure};
 use crate::finding::Head;
 use crate::nn::{
@@ -62,6 +63,7 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
         Head::new("head", "norm.weight"),
     ],
     saved_modules: &[modules::MODULES, torchvision_modules::MODULES],
+    other_sizes: OtherSizes::Unsized,
     fields: &[
         Field::plain("dims", Kind::Numbers).shown("channels by stage"),
         Field::plain("depths", Kind::Numbers).shown("blocks by stage"),

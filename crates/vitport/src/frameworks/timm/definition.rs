@@ -10,6 +10,7 @@ use crate::facts::{Evidence, Fact, FactError, Facts, Origin};
 use crate::finding::Head;
 use crate::mapping::Sources;
 use crate::nn::{ForwardError, Network};
+use crate::resampling::Resampled;
 
 impl Definition for TimmDefinition {
     fn id(&self) -> &'static str {
@@ -72,6 +73,10 @@ impl SourceDefinition for TimmDefinition {
 
     fn gather(&self, inquiry: &Inquiry<'_>, evidence: &mut Evidence) -> Result<Identity, FactError> {
         self.gather_statements(inquiry, evidence)
+    }
+
+    fn resampled(&self, tensors: &Sources, facts: &Facts, to: [u64; 2]) -> Result<Resampled, FactError> {
+        self.resampled_to(tensors, facts, to)
     }
 
     fn write_config(&self, described: &Described<'_>) -> Option<Result<WrittenConfig, FactError>> {

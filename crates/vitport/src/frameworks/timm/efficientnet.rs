@@ -10,6 +10,7 @@ use super::super::{build, of_stage};
 use super::TimmDefinition;
 use super::field::{Field, Kind, Literal};
 use super::layers::{activation, classifier};
+use super::resampling::OtherSizes;
 use super::structure::{Sign, Structure};
 use crate::finding::Head;
 use crate::nn::{
@@ -62,6 +63,7 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
     },
     heads: &[Head::new("classifier", "bn2.weight")],
     saved_modules: &[],
+    other_sizes: OtherSizes::Unsized,
     fields: &[
         Field::named("depths", "block_args", Kind::BlockCounts).shown("blocks by stage"),
         Field::named("strides", "block_args", Kind::BlockStrides),

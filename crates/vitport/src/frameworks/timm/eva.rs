@@ -9,6 +9,7 @@ use super::super::build;
 use super::TimmDefinition;
 use super::field::{Field, Kind, Literal};
 use super::layers::{activation, classifier, heads};
+use super::resampling::OtherSizes;
 use crate::finding::Head;
 use crate::nn::{
     Context, EncoderBlock, FeedForward, Forward, ForwardError, Gate, GatedMlp, LayerNorm, LayerScale, Linear,
@@ -26,6 +27,7 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
     // EVA-01's. DINOv3 has no classifier, and no class of it has one: a layer next to such a network is left out.
     heads: &[Head::new("head", "fc_norm.weight")],
     saved_modules: &[],
+    other_sizes: OtherSizes::Positions,
     fields: &[
         Field::plain("embed_dim", Kind::Number).shown("channels"),
         Field::plain("depth", Kind::Number).shown("blocks"),

@@ -69,7 +69,7 @@ impl TimmDefinition {
         let of_others = (config.as_ref(), saved.as_ref());
         self.image_size(inquiry, of_others, &mut training, named.as_ref(), evidence)?;
         let facts = evidence.facts();
-        let is_oblong = match facts.pair("img_size") {
+        let is_oblong = match options.resample_to.or_else(|| facts.pair("img_size")) {
             Some([height, width]) => height != width,
             None => evidence.asked("img_size").is_some_and(|asked| asked.takes == "HEIGHTxWIDTH"),
         };
@@ -81,6 +81,10 @@ impl TimmDefinition {
             is_oblong,
         };
         let chosen = preprocessing::choose(self, inquiry, &said, named.as_ref(), &facts);
+        let chosen = chosen.map(|(preprocessing, facts)| {
+            let size = options.resample_to.unwrap_or(preprocessing.size);
+            (Preprocessing { size, ..preprocessing }, facts)
+        });
         let preparation = preparation(chosen, evidence)?;
         let published = named.filter(|named| named.is_published(self, &facts));
         let model = published.as_ref().and_then(Named::published);
@@ -166,7 +170,7 @@ impl TimmDefinition {
     fn by_default(&self, named: Option<&Named>) -> Origin {
         match named {
             Some(named) => {
-                registry::origin(&format!("{}, which leaves it as usual", named.architecture.name))
+                registry::origin(&format!("{}, which leaves the default", named.architecture.name))
             }
             None => Origin::Definition(self.by_definition),
         }

@@ -10,6 +10,9 @@ use crate::facts::{FactError, Origin, Sourced};
 use crate::labels::{ClassNames, LabelError};
 use crate::source::{ConfigFile, Source};
 
+/// Names the key with the Python that makes the network, in configs that vitport writes for other frameworks' networks.
+pub(super) const PYTHON: &str = "python";
+
 /// Lists the fields of `PretrainedCfg` (timm/models/_pretrained.py), which takes no others.
 const PRETRAINED_CFG: [&str; 33] = [
     "architecture",
@@ -50,8 +53,8 @@ const PRETRAINED_CFG: [&str; 33] = [
 /// Describes a `config.json` that timm wrote.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TimmConfig<'a> {
-    /// Holds timm's architecture name, without a tag.
-    pub architecture: &'a str,
+    /// Holds the name of the architecture, without a tag; none of a network of another framework that is none of its architectures.
+    pub architecture: Option<&'a str>,
     /// Holds the pretrained tag.
     pub tag: Option<&'a str>,
     /// Holds preprocessing, licence and the like. In older configs it is the whole.
@@ -83,12 +86,14 @@ impl<'a> TimmConfig<'a> {
             Some(Value::Object(map)) => Ok(Some(map)),
             Some(_) => Err(format!("its `{key}` is not an object")),
         };
-        let Some(Value::String(architecture)) = whole.get("architecture") else {
-            return Err("it names no `architecture`, so it is not timm's".to_owned());
+        let architecture = match whole.get("architecture") {
+            Some(Value::String(architecture)) => Some(architecture.as_str()),
+            None if whole.contains_key(PYTHON) => None,
+            _ => return Err("it names no `architecture`, so it is not timm's".to_owned()),
         };
-        let (architecture, tag_in_name) = match architecture.split_once('.') {
-            Some((name, tag)) => (name, Some(tag)),
-            None => (architecture.as_str(), None),
+        let (architecture, tag_in_name) = match architecture.and_then(|name| name.split_once('.')) {
+            Some((name, tag)) => (Some(name), Some(tag)),
+            None => (architecture, None),
         };
         let pretrained_cfg = match (object("pretrained_cfg")?, whole.contains_key("pretrained_cfg")) {
             (Some(pretrained_cfg), _) => pretrained_cfg,
@@ -138,7 +143,7 @@ impl<'a> TimmConfig<'a> {
 }
 
 impl SourceConfig for TimmConfig<'_> {
-    fn architecture(&self) -> &str {
+    fn architecture(&self) -> Option<&str> {
         self.architecture
     }
 

@@ -44,7 +44,10 @@ impl SaidSize {
         match (self.wanted, self.stated.filter(fits)) {
             (Some(wanted), Some(stated)) if wanted != stated => Err(contradiction(
                 wanted,
-                format!("the source says {}x{} pixels, which go with its positions", stated[0], stated[1]),
+                format!(
+                    "the source says {}x{} pixels, which go with its positions; --resample-to {}x{} resamples them",
+                    stated[0], stated[1], wanted[0], wanted[1]
+                ),
             )),
             _ => Ok(()),
         }
@@ -62,8 +65,9 @@ impl SaidSize {
     ) -> Result<(), FactError> {
         let [height, width] = image;
         if let Some(wanted) = self.wanted.filter(|wanted| *wanted != image) {
+            let [to_height, to_width] = wanted;
             let reason = format!(
-                "its {holds} are those of {height}x{width} pixels, and vitport does not resample them"
+                "its {holds} are those of {height}x{width} pixels; --resample-to {to_height}x{to_width} resamples them"
             );
             return Err(contradiction(wanted, reason));
         }

@@ -21,6 +21,7 @@ mod positions;
 mod preprocessing;
 pub mod registry;
 pub mod regnet;
+mod resampling;
 pub mod resnet;
 mod saved_module;
 mod statements;
@@ -37,6 +38,7 @@ use serde_json::{Map, Value, json};
 use self::field::{Field, Literal};
 pub use self::hub_config::TimmConfig;
 use self::registry::{Architecture, Found, Tag};
+use self::resampling::OtherSizes;
 use self::structure::Structure;
 use super::framework::convertible;
 use super::registry::known_model;
@@ -64,6 +66,8 @@ pub struct TimmDefinition {
     heads: &'static [Head],
     /// Lists the modules of a network that was saved whole, in a table for the classes of each framework that has it.
     saved_modules: &'static [&'static [Role]],
+    /// Says what becomes of its weights for images of another size.
+    other_sizes: OtherSizes,
     /// Says what it depends on.
     fields: &'static [Field],
     /// Says what holds where nothing is said.

@@ -87,10 +87,10 @@ impl TimmDefinition {
         stated: &[Fact],
     ) -> Result<Option<Named>, FactError> {
         let Inquiry { source, options, .. } = inquiry;
-        let of_config = match config {
-            Some(config) => {
+        let of_config = match config.and_then(|config| Some((config, config.architecture?))) {
+            Some((config, architecture)) => {
                 let origin = Origin::Config("architecture".to_owned());
-                let mut found = self.look_up(config.architecture, origin)?;
+                let mut found = self.look_up(architecture, origin)?;
                 let mut tags = registry::tags_of(found.architecture.name);
                 found.tag = config.tag.and_then(|tag| tags.find(|row| row.tag == tag));
                 Some(found)

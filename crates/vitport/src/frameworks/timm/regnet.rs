@@ -15,6 +15,7 @@ use super::field::{Field, Kind, Literal};
 use super::hub_config::TimmConfig;
 use super::layers::{activation, classifier};
 use super::registry;
+use super::resampling::OtherSizes;
 use super::structure::{Sign, Structure, channels};
 use crate::facts::{Evidence, FactError, Origin};
 use crate::finding::Head;
@@ -58,6 +59,7 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
         Head::new("fc", "trunk_output.block4.block4-0.f.c.1.weight"),
     ],
     saved_modules: &[modules::MODULES, torchvision_modules::MODULES],
+    other_sizes: OtherSizes::Unsized,
     fields: &[
         // timm makes depths and widths of these arguments, and the weights show which.
         Field::of_registry("depths", "depths", Kind::Numbers)
@@ -120,7 +122,7 @@ fn check(inquiry: &Inquiry<'_>, evidence: &mut Evidence) -> Result<bool, FactErr
 /// States the stages that the arguments of a hub folder make, those that it leaves out being the architecture's.
 fn of_arguments(inquiry: &Inquiry<'_>, stem: u64, evidence: &mut Evidence) -> Result<(), FactError> {
     let Some(config) = TimmConfig::of(inquiry.source)? else { return Ok(()) };
-    let architecture = registry::architecture(config.architecture);
+    let architecture = config.architecture.and_then(registry::architecture);
     let given = |name: &str| config.argument(name).filter(|value| !value.is_null());
     if let (Some(ratio), Some(reduced)) =
         (given("se_ratio").and_then(Value::as_f64), inquiry.tensors.shape("s1.b1.se.fc1.weight"))

@@ -10,6 +10,7 @@ use super::super::source::{Inquiry, axes};
 use super::TimmDefinition;
 use super::field::{Field, Kind, Literal};
 use super::layers::{activation, classifier};
+use super::resampling::OtherSizes;
 use super::structure::{Sign, Structure, channels};
 use crate::facts::{Evidence, FactError};
 use crate::finding::Head;
@@ -53,6 +54,7 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
     },
     heads: &[Head::new("fc", "layer4.0.bn3.weight"), Head::new("fc", "layer4.0.bn2.weight")],
     saved_modules: &[modules::MODULES],
+    other_sizes: OtherSizes::Unsized,
     fields: &[
         Field::plain("layers", Kind::Numbers).shown("blocks by stage"),
         Field::plain("channels", Kind::Numbers).shown("channels by stage"),

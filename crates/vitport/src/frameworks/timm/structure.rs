@@ -177,7 +177,11 @@ impl Sign {
                         Value::Array(each.collect::<Result<_, _>>()?)
                     }
                 };
-                evidence.weights(fact, value, pattern.rsplit("}.").next().unwrap_or(pattern));
+                let shown = pattern.rsplit("}.").next().unwrap_or(pattern);
+                match value == Value::Bool(false) && matches!(self, Sign::Has(_)) {
+                    true => evidence.weights(fact, value, format!("the absence of {shown}")),
+                    false => evidence.weights(fact, value, shown),
+                }
             }
         }
         Ok(())

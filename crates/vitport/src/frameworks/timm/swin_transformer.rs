@@ -10,6 +10,7 @@ use super::super::source::{Inquiry, lengths};
 use super::super::{build, of_stage};
 use super::TimmDefinition;
 use super::field::{Field, Kind, Literal};
+use super::resampling::OtherSizes;
 use super::structure::{Sign, Structure};
 use crate::facts::{Evidence, FactError};
 use crate::finding::Head;
@@ -57,6 +58,7 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
         Head::new("head", "norm.weight").shown_by("features.0.0.weight"),
     ],
     saved_modules: &[modules::MODULES, torchvision_modules::MODULES],
+    other_sizes: OtherSizes::Windows,
     fields: &[
         Field::plain("embed_dim", Kind::Number).shown("channels"),
         Field::plain("depths", Kind::Numbers).shown("blocks by stage"),

@@ -19,6 +19,7 @@ use self::pooling::Head;
 use super::super::build;
 use super::TimmDefinition;
 use super::field::{Field, Kind, Literal};
+use super::resampling::OtherSizes;
 use crate::finding;
 use crate::nn::{Context, Forward, ForwardError, Norm, Outputs, Pixels, Scope};
 
@@ -38,6 +39,7 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
         finding::Head::new("head", "transformer.encoder.encoder_norm.weight"),
     ],
     saved_modules: &[modules::MODULES, torchvision_modules::MODULES],
+    other_sizes: OtherSizes::Positions,
     fields: &[
         Field::plain("embed_dim", Kind::Number).shown("channels"),
         Field::plain("depth", Kind::Number).shown("blocks"),

@@ -9,6 +9,7 @@ use super::super::build;
 use super::TimmDefinition;
 use super::field::{Field, Kind, Literal};
 use super::layers::{activation, classifier, heads};
+use super::resampling::OtherSizes;
 use crate::finding::Head;
 use crate::nn::{
     BiasedBlocks, Context, EncoderBlock, FeedForward, Forward, ForwardError, LayerNorm, LayerScale, Linear,
@@ -26,6 +27,8 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
     structure: structure::STRUCTURE,
     heads: &[Head::new("head", "fc_norm.weight"), Head::new("head", "norm.weight")],
     saved_modules: &[],
+    // What makes biases of distances makes those of any size.
+    other_sizes: OtherSizes::Tables,
     fields: &[
         Field::plain("embed_dim", Kind::Number).shown("channels"),
         Field::plain("depth", Kind::Number).shown("blocks"),

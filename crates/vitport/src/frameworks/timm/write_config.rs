@@ -1,8 +1,10 @@
 //! Writes the `config.json` of a folder that timm opens (timm/models/_hub.py, `save_config_for_hf`): the architecture that is nearest
-//! to the facts, the arguments that make it the network, its preprocessing, and the names of its classes.
+//! to the facts, the arguments that make it the network, its preprocessing, and the names of its classes. A network of another framework
+//! is described by the same keys.
 
 use serde_json::{Map, Value, json};
 
+use super::super::framework;
 use super::super::source::{Described, Unheld, WrittenConfig};
 use super::TimmDefinition;
 use super::field::{Field, Kind, RESNET_STEM};
@@ -43,6 +45,9 @@ impl TimmDefinition {
     /// # Errors
     /// Returns [`FactError::NoTarget`] if none of timm's architectures becomes it, whatever the arguments.
     pub(super) fn write(&self, described: &Described<'_>) -> Result<WrittenConfig, FactError> {
+        if !self.id.starts_with(&format!("{}/", described.framework)) {
+            return Ok(self.write_for_another(described));
+        }
         let facts = described.facts;
         let all = self.modules.iter().flat_map(|module| registry::architectures_of(module));
         let (mut best, mut least): (Option<Call>, Option<Vec<&str>>) = (None, None);
@@ -55,16 +60,52 @@ impl TimmDefinition {
                 Ok(_) | Err(_) => {}
             }
         }
-        let Some(Call { architecture, mut arguments, unheld }) = best else {
+        let Some(Call { architecture, arguments, unheld }) = best else {
             return Err(self.no_architecture(&least.unwrap_or_default(), facts));
         };
+        let config = self.config(described, Some(architecture), arguments);
+        let opened_by = vec!["timm.create_model(\"local-dir:{out}\", pretrained=True)".to_owned()];
+        Ok(WrittenConfig { config, unheld, opened_by })
+    }
+
+    /// Returns the config of another framework's network: the architecture that it is, if it is one, else what the weights do not show,
+    /// as timm's arguments say it.
+    fn write_for_another(&self, described: &Described<'_>) -> WrittenConfig {
+        let facts = described.facts;
+        let is_it = |architecture: &&'static Architecture| {
+            self.call(architecture, facts).is_ok_and(|call| call.cost() == 0)
+        };
+        let all =
+            self.modules.iter().flat_map(|module| framework::architectures_like(described.framework, module));
+        let architecture = all.into_iter().find(is_it);
+        let known = facts.to_config();
+        let hidden = self.fields.iter().filter(|field| {
+            architecture.is_none() && field.words.is_none() && !OF_ITS_OWN.contains(&field.fact)
+        });
+        let arguments = hidden.filter_map(|field| {
+            let ((key, kind), value) = (field.config_key?, facts.value(field.fact)?);
+            Some((key.to_owned(), kind.write(value, &known)?))
+        });
+        let arguments = arguments.collect();
+        let config = self.config(described, architecture, arguments);
+        WrittenConfig { config, unheld: Vec::new(), opened_by: Vec::new() }
+    }
+
+    /// Returns the keys of timm's config.
+    fn config(
+        &self,
+        described: &Described<'_>,
+        architecture: Option<&'static Architecture>,
+        mut arguments: Map<String, Value>,
+    ) -> Map<String, Value> {
+        let facts = described.facts;
         let classes = facts.number("num_classes").unwrap_or(0);
         let of_images = described.preprocessing.map(|preprocessing| preprocessing.size);
         let [height, width] = facts.pair("img_size").or(of_images).unwrap_or([224, 224]);
         let channels = facts.number("in_chans").unwrap_or(3);
         let is_of_another_size = self.has_field("img_size")
             && architecture
-                .pair("img_size")
+                .and_then(|architecture| architecture.pair("img_size"))
                 .is_none_or(|size| size.map(|edge| edge as u64) != [height, width]);
         if is_of_another_size {
             arguments.insert("img_size".to_owned(), edges([height, width]));
@@ -81,7 +122,9 @@ impl TimmDefinition {
             own.extend(self.classifier().map(|name| ("classifier".to_owned(), json!(name))));
         }
         let mut config = Map::new();
-        config.insert("architecture".to_owned(), json!(architecture.name));
+        if let Some(architecture) = architecture {
+            config.insert("architecture".to_owned(), json!(architecture.name));
+        }
         config.insert("num_classes".to_owned(), json!(classes));
         if let Some(labels) = described.labels {
             config.insert("label_names".to_owned(), json!(labels));
@@ -90,7 +133,7 @@ impl TimmDefinition {
             config.insert("model_args".to_owned(), Value::Object(arguments));
         }
         config.insert("pretrained_cfg".to_owned(), pretrained);
-        Ok(WrittenConfig { config, unheld })
+        config
     }
 
     /// Returns the refusal of a network that no architecture becomes; `lacking` are the facts that the nearest has otherwise.

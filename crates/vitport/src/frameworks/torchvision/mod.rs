@@ -3,7 +3,7 @@
 pub mod registry;
 
 use super::framework::convertible;
-use super::registry::{Found, Tag, known_model};
+use super::registry::{Architecture, Found, Tag, known_model};
 use super::{Framework, KnownModel, PublishedModel};
 use crate::facts::FactError;
 
@@ -52,6 +52,10 @@ impl Framework for Torchvision {
 
     fn weights_like(&self, module: &str) -> Vec<&'static Tag> {
         registry::weights().filter(|weights| weights.module == module).collect()
+    }
+
+    fn architectures_like(&self, module: &str) -> Vec<&'static Architecture> {
+        registry::architectures().filter(|architecture| architecture.module == module).collect()
     }
 
     fn known_models(&self) -> Box<dyn Iterator<Item = KnownModel>> {

@@ -19,6 +19,11 @@ pub fn weights() -> impl Iterator<Item = &'static Tag> {
     ROWS.1.all()
 }
 
+/// Returns every architecture.
+pub(super) fn architectures() -> impl Iterator<Item = &'static Architecture> {
+    ROWS.0.all()
+}
+
 /// Returns the weights of an architecture, the default first.
 pub(super) fn weights_of(architecture: &str) -> impl Iterator<Item = &'static Tag> {
     ROWS.1.named(architecture)

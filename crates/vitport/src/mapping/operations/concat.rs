@@ -6,7 +6,7 @@ use vitport_checkpoint::Dims;
 
 use super::permute::{Axes, AxesEntry};
 use super::views::share_of;
-use super::{Context, Made, Operation, patterns, split, unfit};
+use super::{Context, Dimension, Made, Operation, patterns, split, unfit};
 use crate::mapping::pattern::Pattern;
 use crate::mapping::problems::Problem;
 use crate::mapping::sources::SourceTensor;
@@ -18,24 +18,31 @@ pub(super) struct Concat {
     sources: Vec<Pattern>,
     target: Pattern,
     axes: Option<Axes>,
+    /// Gives the shape of each source as far as joined axes need it.
+    shape: Option<Vec<Dimension>>,
 }
 
 #[derive(Deserialize)]
 #[serde(untagged, expecting = "a concatenation is a list of names, or a table of `of` and `axes`")]
 pub(super) enum Entry {
     Plain(Vec<String>),
-    Permuted { of: Vec<String>, axes: AxesEntry },
+    Permuted {
+        of: Vec<String>,
+        axes: AxesEntry,
+        #[serde(default)]
+        shape: Option<Vec<Dimension>>,
+    },
 }
 
 impl Operation for Concat {
     type Entry = Entry;
 
     fn parse(target: &str, entry: Entry) -> Result<Self, String> {
-        let (sources, axes) = match entry {
-            Entry::Plain(of) => (of, None),
-            Entry::Permuted { of, axes } => (of, Some(Axes::parse(target, axes)?)),
+        let (sources, axes, shape) = match entry {
+            Entry::Plain(of) => (of, None, None),
+            Entry::Permuted { of, axes, shape } => (of, Some(Axes::parse(target, axes)?), shape),
         };
-        Ok(Self { sources: patterns(&sources)?, target: Pattern::parse(target)?, axes })
+        Ok(Self { sources: patterns(&sources)?, target: Pattern::parse(target)?, axes, shape })
     }
 
     fn sources(&self) -> Vec<&Pattern> {
@@ -54,6 +61,23 @@ impl Operation for Concat {
         };
         let tensors = sources.iter().map(put_in_order).collect::<Result<Vec<_>, Problem>>()?;
         Ok(vec![stacked(&tensors.iter().collect::<Vec<_>>())?])
+    }
+
+    /// Takes the sources to be equal shares.
+    fn source_shapes(&self, targets: &[&SourceTensor], context: &Context<'_>) -> Result<Vec<Dims>, Problem> {
+        let [whole] = context.exactly(targets)?;
+        let shares = self.sources.len() as u64;
+        let mut share = whole.shape.clone();
+        if let Some(rows) = share.first_mut() {
+            *rows = rows.checked_div(shares).filter(|share| share * shares == *rows).ok_or_else(|| {
+                unfit(&whole.name, format!("its rows are not those of {shares} equal shares"))
+            })?;
+        }
+        let shape = match &self.axes {
+            None => share,
+            Some(axes) => axes.source_shape(&whole.name, &share, self.shape.as_deref(), context)?,
+        };
+        Ok(vec![shape; self.sources.len()])
     }
 
     fn invert(

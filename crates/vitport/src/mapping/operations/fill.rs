@@ -26,7 +26,7 @@ pub(super) struct Fill {
 #[serde(
     deny_unknown_fields,
     rename_all = "snake_case",
-    expecting = "a table of `zeros`, `ones`, `identity`, `count`, `zero_counts`, `window_distances` or `alike`"
+    expecting = "a table of `zeros`, `ones`, `identity`, `count`, `zero_counts`, `window_distances`, `flat_window_distances` or `alike`"
 )]
 pub(super) enum Entry {
     Zeros(Vec<Dimension>),
@@ -40,6 +40,8 @@ pub(super) enum Entry {
     Alike(Alike),
     /// Stands, for each two places of a window with so many along an edge, for the number of their distance, int64.
     WindowDistances(Dimension),
+    /// Stands for the same along one axis.
+    FlatWindowDistances(Dimension),
 }
 
 /// Holds `{ number = 100, axes = ["rows", 1, 1, 1], rows_of = "source" }`: `"rows"` stands for the rows of that tensor.
@@ -78,9 +80,28 @@ impl Operation for Fill {
     }
 
     fn make(&self, sources: &[&SourceTensor], context: &Context<'_>) -> Result<Vec<Made>, Problem> {
+        Ok(vec![self.values.made(sources, context)?])
+    }
+
+    fn invert(
+        &self,
+        _: &[&SourceTensor],
+        _: &[&SourceTensor],
+        _: &Context<'_>,
+    ) -> Result<Vec<Made>, Problem> {
+        Ok(Vec::new())
+    }
+}
+
+impl Entry {
+    /// Returns a tensor of these values.
+    ///
+    /// # Errors
+    /// Returns which size the facts do not say.
+    pub(super) fn made(&self, sources: &[&SourceTensor], context: &Context<'_>) -> Result<Made, Problem> {
         let elements = |shape: &Dims| shape.iter().fold(1_u64, |product, &size| product.saturating_mul(size));
         let mut dtype = context.filler;
-        let (shape, part) = match &self.values {
+        let (shape, part) = match self {
             Entry::Zeros(shape) => {
                 let shape = context.shape(shape)?;
                 let elements = elements(&shape);
@@ -121,16 +142,12 @@ impl Operation for Fill {
                 let area = side.saturating_mul(side);
                 (Dims::from_slice(&[area, area]), Part::WindowDistances { side })
             }
+            Entry::FlatWindowDistances(side) => {
+                dtype = Dtype::I64;
+                let side = context.size(side)?;
+                (Dims::from_slice(&[side.saturating_pow(4)]), Part::WindowDistances { side })
+            }
         };
-        Ok(vec![Made { dtype, shape, parts: smallvec![part], operation: TABLE }])
-    }
-
-    fn invert(
-        &self,
-        _: &[&SourceTensor],
-        _: &[&SourceTensor],
-        _: &Context<'_>,
-    ) -> Result<Vec<Made>, Problem> {
-        Ok(Vec::new())
+        Ok(Made { dtype, shape, parts: smallvec![part], operation: TABLE })
     }
 }

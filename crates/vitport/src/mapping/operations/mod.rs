@@ -12,7 +12,7 @@ mod fold;
 mod one_to_one;
 mod pad;
 mod permute;
-mod rename;
+pub(super) mod rename;
 mod reshape;
 mod shift;
 mod split;
@@ -93,6 +93,24 @@ pub(super) trait Operation: Debug + Send + Sync {
         sources: &[&SourceTensor],
         context: &Context<'_>,
     ) -> Result<Vec<Made>, Problem>;
+
+    /// Returns the shapes of its sources, given the targets that it made of them.
+    ///
+    /// # Errors
+    /// Returns why the targets do not show them.
+    fn source_shapes(&self, targets: &[&SourceTensor], context: &Context<'_>) -> Result<Vec<Dims>, Problem> {
+        let name = targets.first().map_or("", |target| &target.name);
+        let rule = context.rule.describe();
+        Err(unfit(name, format!("{rule} does not show of which shape it was made")))
+    }
+
+    /// Returns what a source is that was left out and follows from the facts.
+    ///
+    /// # Errors
+    /// Returns why the facts do not say it.
+    fn made_again(&self, _: &Context<'_>) -> Result<Option<Made>, Problem> {
+        Ok(None)
+    }
 
     /// Returns what of its sources has no place in the target, where it takes only a part of them.
     ///

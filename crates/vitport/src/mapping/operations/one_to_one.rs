@@ -3,8 +3,9 @@
 use std::fmt::Debug;
 
 use serde::de::DeserializeOwned;
+use vitport_checkpoint::Dims;
 
-use super::{Context, Made, Operation};
+use super::{Context, Made, Operation, unfit};
 use crate::mapping::pattern::Pattern;
 use crate::mapping::problems::Problem;
 use crate::mapping::sources::SourceTensor;
@@ -25,6 +26,15 @@ pub(super) trait Change: Debug + Send + Sync + Sized + 'static {
     /// # Errors
     /// Returns why the source does not allow it.
     fn make(&self, source: &SourceTensor, context: &Context<'_>) -> Result<Made, Problem>;
+
+    /// Returns the shape of the source, given what it made.
+    ///
+    /// # Errors
+    /// Returns why the target does not show it.
+    fn source_shape(&self, target: &SourceTensor, context: &Context<'_>) -> Result<Dims, Problem> {
+        let rule = context.rule.describe();
+        Err(unfit(&target.name, format!("{rule} does not show of which shape it was made")))
+    }
 
     /// Returns what makes the source again, given what it made. Of the source only the shape is used.
     ///
@@ -65,6 +75,11 @@ impl<C: Change> Operation for OneToOne<C> {
     fn make(&self, sources: &[&SourceTensor], context: &Context<'_>) -> Result<Vec<Made>, Problem> {
         let [source] = context.exactly(sources)?;
         Ok(vec![self.change.make(source, context)?])
+    }
+
+    fn source_shapes(&self, targets: &[&SourceTensor], context: &Context<'_>) -> Result<Vec<Dims>, Problem> {
+        let [target] = context.exactly(targets)?;
+        Ok(vec![self.change.source_shape(target, context)?])
     }
 
     fn invert(

@@ -5,31 +5,41 @@ use vitport_checkpoint::{Dims, Tensor};
 
 use super::one_to_one::Change;
 use super::views::{as_made, view_in_shape, view_of};
-use super::{Context, Made, unfit};
+use super::{Context, Dimension, Made, unfit};
 use crate::mapping::problems::Problem;
 use crate::mapping::sources::SourceTensor;
 
 pub(super) const TABLE: &str = "permute";
 
 #[derive(Debug)]
-pub(super) struct Permute(Axes);
+pub(super) struct Permute {
+    axes: Axes,
+    /// Gives the source's shape as far as joined axes need it.
+    shape: Option<Vec<Dimension>>,
+}
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields, expecting = "a table of `to` and `axes`")]
+#[serde(deny_unknown_fields, expecting = "a table of `to` and `axes`, and of `shape` for the way back")]
 pub(super) struct Entry {
     to: String,
     axes: AxesEntry,
+    #[serde(default)]
+    shape: Option<Vec<Dimension>>,
 }
 
 impl Change for Permute {
     type Entry = Entry;
 
-    fn parse(source: &str, Entry { to, axes }: Entry) -> Result<(String, Self), String> {
-        Ok((to, Self(Axes::parse(source, axes)?)))
+    fn parse(source: &str, Entry { to, axes, shape }: Entry) -> Result<(String, Self), String> {
+        Ok((to, Self { axes: Axes::parse(source, axes)?, shape }))
     }
 
     fn make(&self, tensor: &SourceTensor, _: &Context<'_>) -> Result<Made, Problem> {
-        self.0.permuted(tensor)
+        self.axes.permuted(tensor)
+    }
+
+    fn source_shape(&self, target: &SourceTensor, context: &Context<'_>) -> Result<Dims, Problem> {
+        self.axes.source_shape(&target.name, &target.shape, self.shape.as_deref(), context)
     }
 
     fn restore(
@@ -38,7 +48,7 @@ impl Change for Permute {
         source: &SourceTensor,
         _: &Context<'_>,
     ) -> Result<Made, Problem> {
-        self.0.restored(target, &source.shape)
+        self.axes.restored(target, &source.shape)
     }
 }
 
@@ -84,6 +94,47 @@ impl Axes {
             sizes.fold(1_u64, |product, &size| product.saturating_mul(size))
         };
         Ok(as_made(tensor.dtype, self.0.iter().map(joined).collect(), axes_in_order, TABLE))
+    }
+
+    /// Returns the shape that a tensor of this name had whose axes were put into this order. Of axes that were joined `stated` gives the
+    /// lengths, with `rest` for the one that the others leave.
+    pub(super) fn source_shape(
+        &self,
+        name: &str,
+        permuted: &[u64],
+        stated: Option<&[Dimension]>,
+        context: &Context<'_>,
+    ) -> Result<Dims, Problem> {
+        let count = self.0.iter().map(Vec::len).sum();
+        let mut shape = Dims::from_elem(1, count);
+        let unknown = || unfit(name, "the lengths of the axes that were joined are not known");
+        for (group, &length) in self.0.iter().zip(permuted) {
+            let mut open = None;
+            let mut product = 1_u64;
+            for &axis in group {
+                let size = match stated.and_then(|stated| stated.get(axis)) {
+                    Some(Dimension::Count(rest)) if rest == "rest" => None,
+                    Some(size) if group.len() > 1 => Some(context.size(size)?),
+                    _ => None,
+                };
+                match size {
+                    Some(size) => {
+                        product = product.saturating_mul(size);
+                        *shape.get_mut(axis).ok_or_else(unknown)? = size;
+                    }
+                    None if open.is_none() => open = Some(axis),
+                    None => return Err(unknown()),
+                }
+            }
+            let left = length.checked_div(product).filter(|left| left * product == length);
+            let left = left.ok_or_else(unknown)?;
+            match open {
+                Some(axis) => *shape.get_mut(axis).ok_or_else(unknown)? = left,
+                None if left == 1 => {}
+                None => return Err(unknown()),
+            }
+        }
+        Ok(shape)
     }
 
     /// Returns a permuted tensor with its axes in the order that they had before, when its shape was `original`.

@@ -1,5 +1,7 @@
 //! `"source" = "target"`: the same bytes under another name.
 
+use vitport_checkpoint::Dims;
+
 use super::one_to_one::Change;
 use super::{Context, Made};
 use crate::mapping::problems::Problem;
@@ -19,6 +21,10 @@ impl Change for Rename {
 
     fn make(&self, tensor: &SourceTensor, _: &Context<'_>) -> Result<Made, Problem> {
         Ok(Made::same(tensor))
+    }
+
+    fn source_shape(&self, target: &SourceTensor, _: &Context<'_>) -> Result<Dims, Problem> {
+        Ok(target.shape.clone())
     }
 
     fn restore(

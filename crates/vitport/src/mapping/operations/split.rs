@@ -1,6 +1,7 @@
 //! `"source" = ["a", { drop = "reason" }, "c"]`: equal shares of the first axis, of which some may be left out.
 
 use serde::Deserialize;
+use vitport_checkpoint::Dims;
 
 use super::concat::stacked;
 use super::{Context, LeftOut, Made, Operation, concat, permute, rename, unfit};
@@ -68,11 +69,8 @@ impl Split {
                 Share::Dropped(_) => parts.push(Part::Zeros { elements: first.elements() }),
             }
         }
-        let mut shape = first.shape.clone();
-        if let Some(rows) = shape.first_mut() {
-            *rows = rows.saturating_mul(self.shares.len() as u64);
-        }
-        Ok(vec![Made { dtype: first.dtype, shape, parts, operation: TABLE }])
+        let made = |shape| Made { dtype: first.dtype, shape, parts: parts.clone(), operation: TABLE };
+        Ok(self.source_shapes(targets, context)?.into_iter().map(made).collect())
     }
 }
 
@@ -135,6 +133,14 @@ impl Operation for Split {
             }
         }
         Ok(left_out)
+    }
+
+    fn source_shapes(&self, targets: &[&SourceTensor], _: &Context<'_>) -> Result<Vec<Dims>, Problem> {
+        let mut shape = targets.first().map(|target| target.shape.clone()).unwrap_or_default();
+        if let Some(rows) = shape.first_mut() {
+            *rows = rows.saturating_mul(self.shares.len() as u64);
+        }
+        Ok(vec![shape])
     }
 
     fn invert(

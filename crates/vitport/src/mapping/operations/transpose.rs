@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use vitport_checkpoint::Dims;
+
 use super::one_to_one::Change;
 use super::views::{as_made, view_of};
 use super::{Context, Made, unfit};
@@ -30,6 +32,10 @@ impl Change for Transpose {
         view.shape.swap(axes - 2, axes - 1);
         view.strides.swap(axes - 2, axes - 1);
         Ok(as_made(tensor.dtype, view.shape.clone(), view, TABLE))
+    }
+
+    fn source_shape(&self, target: &SourceTensor, context: &Context<'_>) -> Result<Dims, Problem> {
+        Ok(self.make(target, context)?.shape)
     }
 
     fn restore(

@@ -165,7 +165,7 @@ impl Plot {
         let judged = report.judged();
         let applied = report.applied();
         let class = if applied.is_some() { "deviating" } else { "judged" };
-        let measured = curve(&axis, &report.layers, class, CIRCLE, "source against target".to_owned());
+        let measured = curve(&axis, &report.layers, class, CIRCLE, "source compared with target".to_owned());
         let without = applied.map(|what| curve(&axis, judged, "judged", DIAMOND, format!("without {what}")));
         Some(Self {
             height: format!("{:.0}", axis.base() + NAMES),

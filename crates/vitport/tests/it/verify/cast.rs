@@ -20,7 +20,7 @@ fn cast_to(dtype: Dtype) -> Converted {
         num_heads: Some(vec![2]),
         mean: Some(IMAGENET_MEAN),
         std: Some(IMAGENET_STD),
-        crop_pct: Some(0.875),
+        crop_pct: Some(0.9),
         interpolation: Some(Filter::Bicubic),
         ..FactOptions::default()
     };
