@@ -1,11 +1,13 @@
 """Compares vitport's forward pass with torch eager, ONNX Runtime and OpenVINO in one interleaved run.
 
     cargo build --release -p vitport --example forward
-    HF_HUB_OFFLINE=1 python scripts/compare_forward.py [vit-b|cvt-13 ...] [--rounds 15] [--threads 2]
+    HF_HUB_OFFLINE=1 python scripts/compare_forward.py [vit-b|cvt-13|NAME ...] [--rounds 15] [--threads 2]
+
+NAME is an architecture of timm, for images of 224 pixels.
 
 Needs torch, timm, transformers, safetensors, onnx and onnxruntime; OpenVINO takes part where it is installed. The networks have random weights, batch is one and everything is float32. In
 each round every engine runs in turn, in an order that rotates, after a pause in which the threads of the one before go to sleep;
-what is printed is each engine's smallest and median time, and the median over rounds of its ratio to torch's in the same round.
+what is printed is each engine's smallest and median time, and the median over rounds of its ratio to torch's in the same round, to the faster of contiguous and channels-last torch.
 """
 
 import argparse
@@ -35,12 +37,24 @@ EXAMPLE = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release/e
 torch.set_num_threads(arguments.threads)
 
 
+def size_of(name):
+    return {"img_size": 224} if name.startswith(("vit_", "swin")) else {}
+
+
 def network(name):
     torch.manual_seed(0)
     if name == "vit-b":
         import timm
 
         model = timm.create_model("vit_base_patch16_224", pretrained=False)
+    elif name != "cvt-13":
+        import timm
+
+        model = timm.create_model(name, pretrained=False, **size_of(name))
+        for module in model.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                torch.nn.init.normal_(module.running_mean, std=0.2)
+                torch.nn.init.uniform_(module.running_var, 0.5, 2.0)
     else:
         from transformers import CvtConfig, CvtForImageClassification
 
@@ -78,6 +92,16 @@ def engines(name, model, pixels, folder):
             return timed(lambda: model(pixels))
 
     found = {"torch eager": eager}
+    if not name.startswith(("vit", "cvt")):
+        import copy
+
+        last, wide = copy.deepcopy(model).to(memory_format=torch.channels_last), pixels.to(memory_format=torch.channels_last)
+
+        def channels_last():
+            with torch.inference_mode():
+                return timed(lambda: last(wide))
+
+        found["torch, channels last"] = channels_last
     if not arguments.no_onnx:
         import onnxruntime
 
@@ -98,8 +122,13 @@ def engines(name, model, pixels, folder):
 
     save_file({k: v.contiguous() for k, v in model.model.state_dict().items()}, folder / "weights.safetensors")
     save_file({"pixels": pixels[0]}, folder / "pixels.safetensors")
+    given = name if name in ("vit-b", "cvt-13") else folder / "timm"
+    if given != name:
+        from timm.models import save_for_hf
+
+        save_for_hf(model.model, given, model_config={"model_args": size_of(name)}, safe_serialization=True)
     child = subprocess.Popen(
-        [EXAMPLE, name, folder / "weights.safetensors", folder / "pixels.safetensors"],
+        [EXAMPLE, given, folder / "weights.safetensors", folder / "pixels.safetensors"],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
     )
 
@@ -138,7 +167,8 @@ for name in arguments.networks:
             order = order[1:] + order[:1]
         print(f"{name}, {arguments.threads} threads, batch 1, {arguments.rounds} rounds")
         for engine, values in times.items():
-            ratios = [mine / torchs for mine, torchs in zip(values, times["torch eager"])]
-            print(f"  {engine:13} min {min(values):7.1f} ms  median {median(values):7.1f} ms  × torch {median(ratios):.2f}")
+            best = [min(of_round) for of_round in zip(*(times[of] for of in times if of.startswith("torch")))]
+            ratios = [mine / torchs for mine, torchs in zip(values, best)]
+            print(f"  {engine:20} min {min(values):7.1f} ms  median {median(values):7.1f} ms  × torch {median(ratios):.2f}")
         finish()
         sys.stdout.flush()

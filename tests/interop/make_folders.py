@@ -20,6 +20,8 @@ from transformers import (
     ConvNextConfig,
     ConvNextForImageClassification,
     ConvNextImageProcessor,
+    EfficientNetConfig,
+    EfficientNetForImageClassification,
     RegNetConfig,
     RegNetForImageClassification,
     ResNetConfig,
@@ -72,6 +74,12 @@ FOLDERS = {
         ConvNextImageProcessor(size={"shortest_edge": 64}),
     ),
     "resnet": (ResNetForImageClassification, ResNetConfig(hidden_sizes=[64, 128, 256, 512], depths=[2, 2, 2, 2], layer_type="basic", **LABELS), ConvNextImageProcessor(size={"shortest_edge": 64})),
+    # In the words of the published ones: an activation's other name, and blocks counted by a factor.
+    "efficientnet, b1": (
+        EfficientNetForImageClassification,
+        EfficientNetConfig(image_size=64, width_coefficient=1.0, depth_coefficient=1.1, hidden_dim=1280, hidden_act="swish", **LABELS),
+        ViTImageProcessor(size={"height": 64, "width": 64}),
+    ),
     "regnet": (
         RegNetForImageClassification,
         RegNetConfig(embedding_size=32, hidden_sizes=[24, 56, 152, 368], depths=[1, 1, 4, 7], groups_width=8, layer_type="y", **LABELS),

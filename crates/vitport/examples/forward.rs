@@ -1,17 +1,18 @@
 //! Runs a forward pass whenever it is asked to and prints how many milliseconds it took, so that
 //! `scripts/compare_forward.py` can take turns with other engines.
 //!
-//! `forward NETWORK WEIGHTS.safetensors PIXELS.safetensors`: NETWORK is `vit-b` (timm's ViT-B/16 at 224) or
-//! `cvt-13` (transformers' at 224), the weights are float32 under the framework's names, and the
-//! pixels are a tensor `pixels` [3, height, width]. Every line on standard input starts one run; at
-//! its end the logits are printed, and where Linux reports it the peak of resident memory since the
-//! weights were read, in kilobytes.
+//! `forward NETWORK WEIGHTS.safetensors PIXELS.safetensors`: NETWORK is `vit-b` (timm's ViT-B/16 at 224),
+//! `cvt-13` (transformers' at 224) or a folder of timm's that can be converted, the weights are float32 under
+//! the framework's names, and the pixels are a tensor `pixels` [3, height, width]. Every line on standard input
+//! starts one run; at its end the logits are printed, or without a head what is pooled, and where Linux reports
+//! it the peak of resident memory since the weights were read, in kilobytes.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 #[path = "../benches/forward/networks.rs"]
 mod networks;
 
 use std::io::BufRead;
+use std::path::Path;
 use std::time::Instant;
 
 use safetensors::{Dtype, SafeTensors};
@@ -19,6 +20,9 @@ use vitport::frameworks::Definition;
 use vitport::frameworks::timm::vision_transformer;
 use vitport::frameworks::transformers::cvt::Cvt;
 use vitport::nn::{MemoryWeights, Network, Pixels};
+use vitport::pipeline::{Request, plan};
+use vitport::source::Source;
+use vitport_checkpoint::Limits;
 
 fn read(path: &str) -> MemoryWeights {
     let file = std::fs::read(path).expect("a readable file");
@@ -44,7 +48,11 @@ fn network(name: &str) -> Network {
     let built = match name {
         "vit-b" => vision_transformer::DEFINITION.build(&networks::vit_b()),
         "cvt-13" => Cvt.build(&networks::cvt_13()),
-        other => panic!("{other} is neither vit-b nor cvt-13"),
+        folder => {
+            let source = Source::open(Path::new(folder), None, &Limits::default());
+            let source = source.expect("vit-b, cvt-13 or a folder of timm's");
+            return plan(source, &Request::default()).expect("a model that can be converted").model.network;
+        }
     };
     built.expect("a config that can be built")
 }
@@ -63,7 +71,8 @@ fn main() {
         let start = Instant::now();
         let outputs = network.forward(&pixels, &weights, &mut ()).expect("a network that runs");
         println!("{:.3}", start.elapsed().as_secs_f64() * 1e3);
-        logits = outputs.values("logits").unwrap_or_default().to_vec();
+        let last = outputs.values("logits").or_else(|| outputs.values("pooled"));
+        logits = last.unwrap_or_default().to_vec();
     }
     println!("{logits:?}");
     if let Ok(status) = std::fs::read_to_string("/proc/self/status") {

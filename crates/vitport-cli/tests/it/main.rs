@@ -18,6 +18,7 @@ mod overwriting;
 mod own_rules;
 mod plausibility;
 mod report_command;
+mod resampling;
 mod schemas;
 mod signals;
 mod support;

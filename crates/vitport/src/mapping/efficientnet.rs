@@ -19,7 +19,7 @@ pub(crate) fn rounded(channels: u64, width: f64) -> u64 {
 }
 
 /// Returns the least width of which the class makes this one; none if there is none.
-pub(super) fn unrounded(wanted: u64, width: f64) -> Option<u64> {
+pub(crate) fn unrounded(wanted: u64, width: f64) -> Option<u64> {
     if !(width > 0.0 && width.is_finite()) {
         return None;
     }

@@ -7,13 +7,16 @@ use vitport_checkpoint::{Limits, escape};
 
 use super::error::ConvertError;
 use super::identify::recognise;
+use super::lost;
 use super::ways::{Way, class_named, no_way, or_back_to, ways};
 use crate::facts::{Fact, FactError, Facts, Origin, is_same};
 use crate::folder::loading::{config::is_inert, names};
 use crate::folder::npz;
 use crate::folder::reader::Folder;
 use crate::frameworks::source::{Described, Unheld, WrittenConfig};
-use crate::frameworks::transformers::{Labels, TargetDefinition, Task, first_architecture, with_defaults};
+use crate::frameworks::transformers::{
+    Labels, TargetDefinition, Task, first_architecture, in_usual_words, with_defaults,
+};
 use crate::frameworks::{SOURCES, SourceDefinition, maker_of};
 use crate::image::ImageProcessor;
 use crate::mapping::{
@@ -286,6 +289,13 @@ fn written(
         }
     };
     let plan = mapping.plan_back(&network, &bindings, &made).map_err(unaccounted)?;
+    if let Some(tensor) = lost::values(&plan, &folder.checkpoint)? {
+        let why = format!(
+            "{} has no place for some of its numbers, which a conversion writes as zeros",
+            definition.description()
+        );
+        return Err(refused(class, why, Some(tensor)).into());
+    }
     let plan = match layout {
         None => plan,
         Some(layout) => layout.plan_written(&Sources::of_plan(&plan), &facts).map_err(unaccounted)?,
@@ -343,7 +353,8 @@ pub(super) fn facts_of(
     definition: &dyn SourceDefinition,
     has: &dyn Fn(&str) -> bool,
 ) -> Result<(Facts, Option<Unheld>), FactError> {
-    let whole = with_defaults(stated, &target.defaults(stated));
+    let defaults = target.defaults(stated);
+    let whole = in_usual_words(&with_defaults(stated, &defaults), &defaults);
     let decides = |key: &str| {
         let is_of_no_network = ["model_type", "transformers_version"].contains(&key);
         !is_of_no_network && !is_inert(key) && !target.ignored_keys().contains(&key)

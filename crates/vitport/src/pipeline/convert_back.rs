@@ -149,6 +149,7 @@ fn compare<E: From<ConvertError> + From<VerifyError>>(
         forward.model = deviating(forward.model, unheld, prepared)?;
     }
     let mut report = verify(&forward, &prepared.folder.path, image)?;
+    report.written = Some(prepared.maker().to_owned());
     for reason in &mut report.reasons {
         *reason = of_the_way_back(reason, prepared.maker());
     }

@@ -8,6 +8,7 @@ mod convert_back;
 mod diff;
 mod error;
 mod identify;
+mod lost;
 mod plan;
 mod resample;
 mod values;

@@ -19,7 +19,7 @@ const MOST_ELEMENTS: u64 = 1 << 26;
 /// Says what a tensor that is resampled holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Kind {
+pub enum PositionKind {
     /// Holds an embedding for each token before the patches and for each patch, shape `[1, tokens, channels]`.
     Positions,
     /// Holds a bias of each head for each distance of two patches and for some more, shape `[distances, heads]`.
@@ -55,7 +55,7 @@ pub struct ResampledTensor {
     /// Gives its name in the source's definition.
     pub name: String,
     /// Says what it holds.
-    pub holds: Kind,
+    pub holds: PositionKind,
 }
 
 /// Describes what is resampled for images of another size.
@@ -121,7 +121,7 @@ impl Resampled {
     ///
     /// # Errors
     /// Returns [`FactError::Contradiction`] for a shape that does not go with the patches, or that is too large.
-    pub fn with(mut self, name: &str, holds: Kind, shape: &[u64]) -> Result<Self, FactError> {
+    pub fn with(mut self, name: &str, holds: PositionKind, shape: &[u64]) -> Result<Self, FactError> {
         let resampled = self.shape(holds, shape);
         let wrong = || {
             let reason = format!("{name} has the shape {shape:?}, which does not go with its patches");
@@ -140,13 +140,13 @@ impl Resampled {
     }
 
     /// Returns the shape that a tensor of this shape gets; none if it does not go with the patches.
-    pub(crate) fn shape(&self, holds: Kind, shape: &[u64]) -> Option<Vec<u64>> {
+    pub(crate) fn shape(&self, holds: PositionKind, shape: &[u64]) -> Option<Vec<u64>> {
         match (holds, shape) {
-            (Kind::Positions, &[1, tokens, channels]) => {
+            (PositionKind::Positions, &[1, tokens, channels]) => {
                 let prefix = tokens.checked_sub(area(self.from_patches)?)?;
                 Some(vec![1, prefix.checked_add(area(self.to_patches)?)?, channels])
             }
-            (Kind::Distances, &[rows, heads]) => {
+            (PositionKind::Distances, &[rows, heads]) => {
                 let others = rows.checked_sub(area(distances(self.from_patches)?)?)?;
                 Some(vec![others.checked_add(area(distances(self.to_patches)?)?)?, heads])
             }
@@ -155,11 +155,11 @@ impl Resampled {
     }
 
     /// Returns the values of a tensor, row-major, whose last axis has `columns` elements, as they are resampled.
-    pub(crate) fn values(&self, holds: Kind, values: &[f32], columns: usize) -> Vec<f32> {
+    pub(crate) fn values(&self, holds: PositionKind, values: &[f32], columns: usize) -> Vec<f32> {
         let grids = [self.from_patches, self.to_patches].map(|grid| grid.map(size));
         match holds {
-            Kind::Positions => positions::resample(values, columns, grids, self.interpolation),
-            Kind::Distances => distances::resample(values, columns, grids.map(|[edge, _]| edge)),
+            PositionKind::Positions => positions::resample(values, columns, grids, self.interpolation),
+            PositionKind::Distances => distances::resample(values, columns, grids.map(|[edge, _]| edge)),
         }
     }
 
@@ -167,8 +167,8 @@ impl Resampled {
     pub fn sentence(&self) -> String {
         let Self { framework, from_pixels, to_pixels, from_patches, to_patches, .. } = self;
         let of = |[rows, columns]: &[u64; 2]| format!("{rows}×{columns}");
-        let held = |kind: Kind| self.tensors.iter().any(|tensor| tensor.holds == kind);
-        let what = match (held(Kind::Positions), held(Kind::Distances)) {
+        let held = |kind: PositionKind| self.tensors.iter().any(|tensor| tensor.holds == kind);
+        let what = match (held(PositionKind::Positions), held(PositionKind::Distances)) {
             (true, true) => "position embeddings and relative position biases",
             (true, false) => "position embeddings",
             (false, true) => "relative position biases",
@@ -185,7 +185,7 @@ impl Resampled {
     /// Returns what was done and what that means for the comparison, in two sentences.
     pub fn explanation(&self) -> String {
         let of = |[height, width]: &[u64; 2]| format!("{height}×{width}");
-        let how = match self.tensors.iter().any(|tensor| tensor.holds == Kind::Positions) {
+        let how = match self.tensors.iter().any(|tensor| tensor.holds == PositionKind::Positions) {
             true => format!(" ({})", self.interpolation.name()),
             false => String::new(),
         };
@@ -249,13 +249,13 @@ mod tests {
     #[test]
     fn shapes_go_with_the_patches() {
         let resampled = of([224, 384], 16).unwrap();
-        assert_eq!(resampled.shape(Kind::Positions, &[1, 201, 8]), Some(vec![1, 581, 8]));
-        assert_eq!(resampled.shape(Kind::Positions, &[1, 195, 8]), None);
-        assert_eq!(resampled.shape(Kind::Distances, &[732, 3]), Some(vec![2212, 3]));
-        assert_eq!(resampled.shape(Kind::Distances, &[1, 732, 3]), None);
-        assert!(resampled.clone().with("a", Kind::Positions, &[1, 197, 1 << 20]).is_err());
-        assert!(resampled.clone().with("a", Kind::Positions, &[1, 197, u64::MAX]).is_err());
-        let named = resampled.with("a", Kind::Positions, &[1, 197, 8]).unwrap();
+        assert_eq!(resampled.shape(PositionKind::Positions, &[1, 201, 8]), Some(vec![1, 581, 8]));
+        assert_eq!(resampled.shape(PositionKind::Positions, &[1, 195, 8]), None);
+        assert_eq!(resampled.shape(PositionKind::Distances, &[732, 3]), Some(vec![2212, 3]));
+        assert_eq!(resampled.shape(PositionKind::Distances, &[1, 732, 3]), None);
+        assert!(resampled.clone().with("a", PositionKind::Positions, &[1, 197, 1 << 20]).is_err());
+        assert!(resampled.clone().with("a", PositionKind::Positions, &[1, 197, u64::MAX]).is_err());
+        let named = resampled.with("a", PositionKind::Positions, &[1, 197, 8]).unwrap();
         assert_eq!(named.sentence(), "position embeddings resampled from 14×14 to 24×24 as timm does");
     }
 }

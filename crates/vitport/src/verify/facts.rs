@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 use super::effects;
 use crate::folder::loading;
 use crate::folder::reader::Folder;
+use crate::frameworks::transformers::{in_usual_words, with_defaults};
 use crate::model::Prepared;
 
 /// Describes a fact on both sides.
@@ -34,13 +35,14 @@ pub fn compare(prepared: &Prepared, folder: &Folder) -> Vec<FactCheck> {
     let model = &prepared.model;
     let stated = folder.config.as_object().cloned().unwrap_or_default();
     let defaults = model.target.defaults(&stated);
+    let stated = in_usual_words(&with_defaults(&stated, &defaults), &defaults);
     let (ignored, stage_lists) = (model.target.ignored_keys(), model.target.stage_lists());
     let mut checks = Vec::new();
     for (key, wanted) in &model.config {
         if loading::config::is_inert(key) || key == "transformers_version" {
             continue;
         }
-        let found = folder.config.get(key).filter(|value| !value.is_null()).or_else(|| defaults.get(key));
+        let found = stated.get(key).filter(|value| !value.is_null()).or_else(|| defaults.get(key));
         let counts = !ignored.contains(&key.as_str());
         checks.push(FactCheck {
             name: key.clone(),

@@ -253,6 +253,9 @@ pub struct Report {
     pub vitport: &'static str,
     /// Says when and how it was made; null where whoever made it did not say.
     pub run: Option<Run>,
+    /// Names the framework whose network was written of the folder, on the way back: then that network is what the rest calls the source.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub written: Option<String>,
     /// Says what it comes to.
     pub verdict: Verdict,
     /// Gives the same in words, with the deviations by name and the condition under which it holds.

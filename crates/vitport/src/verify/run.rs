@@ -318,6 +318,7 @@ impl Compared {
             schema: SCHEMA,
             vitport: env!("CARGO_PKG_VERSION"),
             run: None,
+            written: None,
             verdict,
             headline,
             basis,

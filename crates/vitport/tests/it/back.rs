@@ -1,19 +1,24 @@
-//! Tests the way back to other frameworks' names: the tensors of the file that a folder was made of, bit for bit, and verified.
+//! Tests the way back where a folder says what no conversion writes: what decides nothing, which is read, or in numbers that another framework's
+//! network has no place for, which are refused.
 
-use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use safetensors::tensor::TensorView;
+use safetensors::{SafeTensors, serialize_to_file};
+use serde_json::{Map, Value, json};
+use vitport::facts::FactError;
 use vitport::options::FactOptions;
 use vitport::pipeline::{
     Acceptance, BackRequest, ConvertBackRequest, ConvertError, Request, WriteOptions, convert_back, plan,
-    plan_back, ways_back, write,
+    plan_back, write,
 };
 use vitport::source::Source;
-use vitport::verify::{CROP_ROUNDING, TestImage, Verdict, VerifyError};
-use vitport_checkpoint::{Checkpoint, Limits};
+use vitport::verify::{TestImage, VerifyError, page};
+use vitport_checkpoint::Limits;
 
-use crate::mapping_lint::{path, request};
+use crate::golden;
 
+/// What the tests fail with.
 #[derive(Debug, thiserror::Error)]
 enum Failed {
     #[error(transparent)]
@@ -22,107 +27,81 @@ enum Failed {
     Verify(#[from] VerifyError),
 }
 
-/// The bytes of a file's tensors.
-fn tensors(file: &Path) -> BTreeMap<String, Vec<u8>> {
-    let checkpoint = Checkpoint::open(file, &Limits::default()).unwrap();
-    let bytes = |tensor: &vitport_checkpoint::Tensor| {
-        let mut bytes = vec![0; usize::try_from(tensor.bytes()).unwrap()];
-        checkpoint.read(tensor, 0, &mut bytes).unwrap();
-        (tensor.name.to_string(), bytes)
-    };
-    checkpoint.tensors().iter().map(|tensor| bytes(tensor)).collect()
+/// Converts a fixture to a class, and returns the folder.
+fn folder(fixture: &str, target: Option<&str>, parent: &Path) -> PathBuf {
+    let facts = FactOptions { target: target.map(str::to_owned), ..FactOptions::default() };
+    let source = Source::open(&golden::path(fixture), None, &Limits::default()).unwrap();
+    let prepared = plan(source, &Request { facts, ..Request::default() }).unwrap();
+    let options = WriteOptions { max_shard_size: u64::MAX, force: false, fsync: false, exact_code: false };
+    let out = parent.join("folder");
+    write(&prepared, &out, options, &|_| {}).unwrap().staging.publish().unwrap();
+    out
 }
 
-fn written(source: &Path, request: &Request, out: &Path) {
-    let prepared = plan(Source::open(source, None, &Limits::default()).unwrap(), request)
-        .unwrap_or_else(|error| panic!("{}: {error}", source.display()));
-    let options = WriteOptions { max_shard_size: 5 << 30, force: false, fsync: false, exact_code: false };
-    write(&prepared, out, options, &|_| ()).unwrap().staging.publish().unwrap();
+fn request() -> BackRequest {
+    BackRequest { framework: "timm".to_owned(), ..BackRequest::default() }
+}
+
+/// Changes keys of the folder's config.
+fn say(folder: &Path, changes: Value) {
+    let path = folder.join("config.json");
+    let mut config: Map<String, Value> = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    config.extend(changes.as_object().unwrap().clone());
+    std::fs::write(path, Value::Object(config).to_string()).unwrap();
 }
 
 #[test]
-fn the_tensors_of_other_frameworks_files_come_back() {
-    let torchvision = |name: &str| {
-        let facts = FactOptions {
-            like: Some(format!("torchvision/{name}")),
-            image_size: Some([64, 64]),
-            ..FactOptions::default()
-        };
-        Request { facts, ..Request::default() }
-    };
-    let data = "crates/vitport/tests/data";
-    let cases = [
-        (format!("{data}/torchvision/regnet_y.pth"), torchvision("regnet_y_400mf"), "torchvision", "same"),
-        (format!("{data}/torchvision/regnet_x.pth"), torchvision("regnet_x_400mf"), "torchvision", "same"),
-        (format!("{data}/torchvision/convnext.pth"), torchvision("convnext_base"), "torchvision", "same"),
-        (format!("{data}/torchvision/swin.pth"), torchvision("swin_s"), "torchvision", "same"),
-        (format!("{data}/torchvision/swin_v2.pth"), torchvision("swin_v2_s"), "torchvision", "same"),
-        (
-            "examples/cvt_tiny/tiny.pth".to_owned(),
-            request(&[1, 2, 4], [64, 64], false),
-            "microsoft",
-            "cvt-gelu",
-        ),
-        (format!("{data}/vit/jax_classifier.npz"), request(&[2], [16, 16], false), "jax", "jax-gelu"),
-        (format!("{data}/vit/jax_oblong.npz"), request(&[3], [16, 24], false), "jax", "jax-gelu"),
-    ];
+fn a_projection_that_the_class_does_not_have_decides_nothing_and_the_page_names_both_sides() {
+    let parent = tempfile::tempdir().unwrap();
+    let folder = folder("clip/tower", Some("CLIPVisionModel"), parent.path());
+    say(&folder, json!({ "projection_dim": 768 }));
     let image = TestImage::built_in().unwrap();
-    for (source, request, framework, outcome) in cases {
-        let scratch = tempfile::tempdir().unwrap();
-        let (folder, out) = (scratch.path().join("folder"), scratch.path().join("out"));
-        let source = path(&source);
-        written(&source, &request, &folder);
-        let back = BackRequest { framework: framework.to_owned(), ..BackRequest::default() };
-        let prepared =
-            plan_back(&folder, &back).unwrap_or_else(|error| panic!("{}: {error}", source.display()));
-        let lines: Vec<String> = prepared.lines_for("OUT").collect();
-        assert!(lines.iter().any(|line| line.contains("OUT/model.")), "{lines:?}");
-        let request = ConvertBackRequest {
-            out: &out,
-            force: false,
-            fsync: false,
-            image: Some(&image),
-            acceptance: Acceptance::default(),
-            keep_anyway: false,
-            run: None,
-        };
-        let converted = convert_back::<Failed>(prepared, request, &|_| (), &|_| Ok(())).unwrap();
-        let report = converted.report.unwrap();
-        let deviations: Vec<&str> =
-            report.known_deviation.iter().flat_map(|known| &known.each).map(|known| &*known.name).collect();
-        // Crops are rounded otherwise by transformers, on this way as on the other.
-        let is_named = |name: &&str| *name == outcome || *name == CROP_ROUNDING;
-        assert!(deviations.iter().all(is_named), "{}: {deviations:?}", source.display());
-        assert!(outcome == "same" || deviations.contains(&outcome), "{}: {deviations:?}", source.display());
-        let expected = if deviations.is_empty() { Verdict::Same } else { Verdict::SameWithKnownDeviation };
-        assert_eq!(report.verdict, expected, "{}: {:?}", source.display(), report.reasons);
-        let [(file, size), ..] = converted.files.as_slice() else { panic!("no files") };
-        assert_eq!(std::fs::metadata(out.join(file)).unwrap().len(), *size);
-        let (wanted, found) = (tensors(&source), tensors(&out.join(file)));
-        for (name, bytes) in &found {
-            // Keys' biases, which torchvision sets to 0.
-            let is_zeroed = source.ends_with("swin_v2.pth") && name.ends_with("qkv.bias");
-            assert!(is_zeroed || wanted.get(name) == Some(bytes), "{}: {name}", source.display());
-        }
-        let made_anew = |name: &&String| name.ends_with("relative_coords_table");
-        let left: Vec<_> = wanted.keys().filter(|name| !found.contains_key(*name)).collect();
-        assert!(left.iter().all(made_anew), "{}: {left:?}", source.display());
-    }
+    let out = parent.path().join("back");
+    let wanted = ConvertBackRequest {
+        out: &out,
+        force: false,
+        fsync: false,
+        image: Some(&image),
+        acceptance: Acceptance::default(),
+        keep_anyway: false,
+        run: None,
+    };
+    let prepared = plan_back(&folder, &request()).unwrap();
+    let back = convert_back::<Failed>(prepared, wanted, &|_| {}, &|_| Ok(())).unwrap();
+    assert!(back.is_published, "{:?}", back.accepted);
+    let report = back.report.unwrap();
+    assert_eq!(report.written.as_deref(), Some("timm"));
+    let html = page::html(&report, &image);
+    assert!(html.contains("<b>the source</b> below is timm's network, which was written"), "{html}");
 }
 
 #[test]
-fn a_class_goes_back_where_a_framework_has_such_a_network() {
-    for (model_type, frameworks) in [
-        ("vit", &["timm", "torchvision", "jax"][..]),
-        ("resnet", &["timm", "torchvision"]),
-        ("swin", &["timm", "torchvision", "microsoft"]),
-        ("convnext", &["timm", "torchvision", "meta"]),
-        ("convnextv2", &["timm", "meta"]),
-        ("cvt", &["microsoft"]),
-        ("beit", &["timm"]),
-        ("clip_vision_model", &["timm"]),
-        ("unknown", &[]),
-    ] {
-        assert_eq!(ways_back(model_type), frameworks, "{model_type}");
-    }
+fn a_projection_that_is_there_has_its_size() {
+    let parent = tempfile::tempdir().unwrap();
+    let folder = folder("clip/tower", None, parent.path());
+    say(&folder, json!({ "projection_dim": 768 }));
+    assert!(plan_back(&folder, &request()).is_err());
+}
+
+#[test]
+fn a_position_that_timm_does_not_embed_is_refused_by_name() {
+    const POSITIONS: &str = "embeddings.position_embeddings";
+    let parent = tempfile::tempdir().unwrap();
+    let folder = folder("timm_encoders/dinov2_registers", None, parent.path());
+    assert!(plan_back(&folder, &request()).is_ok());
+    let path = folder.join("model.safetensors");
+    let bytes = std::fs::read(&path).unwrap();
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    let mut data: Vec<(String, TensorView<'_>)> = file.tensors();
+    let (_, positions) = data.iter().find(|(name, _)| name == POSITIONS).unwrap();
+    let mut changed = positions.data().to_vec();
+    changed[..4].copy_from_slice(&1.0_f32.to_le_bytes());
+    let changed = TensorView::new(positions.dtype(), positions.shape().to_vec(), &changed).unwrap();
+    data.retain(|(name, _)| name != POSITIONS);
+    data.push((POSITIONS.to_owned(), changed));
+    serialize_to_file(data, Some([("format".to_owned(), "pt".to_owned())].into()), &path).unwrap();
+    let error = plan_back(&folder, &request()).err().unwrap();
+    let ConvertError::Facts(FactError::NoTarget { tensor, why, .. }) = &error else { panic!("{error}") };
+    assert_eq!(tensor.as_deref(), Some(POSITIONS));
+    assert!(why.contains("has no place for some of its numbers"), "{why}");
 }

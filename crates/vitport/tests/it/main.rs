@@ -3,6 +3,7 @@
 
 mod assumptions;
 mod back;
+mod back_elsewhere;
 mod beit;
 mod card;
 mod channels;

@@ -113,10 +113,10 @@ fn convert(prepared: Prepared, out: &Path) -> Converted {
 
 #[test]
 fn a_resampled_folder_is_the_same_and_everything_says_that_it_is_resampled() {
-    const SENTENCE: &str = "position embeddings resampled from 5×5 to 7×7 as timm does";
+    const SENTENCE: &str = "position embeddings resampled from 5×5 to 8×8 as timm does";
     let parent = tempfile::tempdir().unwrap();
     let (path, out) = (data(TWIN), parent.path().join("out"));
-    let converted = convert(open(&path, Some([112, 112])).unwrap(), &out);
+    let converted = convert(open(&path, Some([128, 128])).unwrap(), &out);
     let report = converted.report.unwrap();
     assert!(converted.is_published && report.verdict == Verdict::Same, "{:?}", report.reasons);
     assert_eq!(report.headline, format!("same; {SENTENCE}"));
@@ -129,25 +129,25 @@ fn a_resampled_folder_is_the_same_and_everything_says_that_it_is_resampled() {
     );
     let html = page::html(&report, &TestImage::built_in().unwrap());
     let card = std::fs::read_to_string(out.join("README.md")).unwrap();
-    for (text, capital) in [(&html, "Position embeddings resampled from 5×5 to 7×7"), (&card, SENTENCE)] {
+    for (text, capital) in [(&html, "Position embeddings resampled from 5×5 to 8×8"), (&card, SENTENCE)] {
         assert!(text.contains(SENTENCE) && text.contains(capital), "{text}");
-        assert!(text.contains("for images of 112×112 in place of 80×80 pixels"), "{text}");
+        assert!(text.contains("for images of 128×128 in place of 80×80 pixels"), "{text}");
     }
     assert!(html.contains("<header class=\"assumed\">") && card.contains("cannot be recovered bit for bit"));
     let config: serde_json::Value =
         serde_json::from_slice(&std::fs::read(out.join("config.json")).unwrap()).unwrap();
-    assert_eq!(config["image_size"], 112);
+    assert_eq!(config["image_size"], 128);
     let facts = &converted.prepared.model.facts;
     assert_eq!(facts.get("img_size").unwrap().known_from(), "--resample-to");
     assert_eq!(facts.get("original_img_size").unwrap().shown(), "80x80");
 
     let image = TestImage::built_in().unwrap();
-    let again = verify(&open(&path, Some([112, 112])).unwrap(), &out, &image).unwrap();
+    let again = verify(&open(&path, Some([128, 128])).unwrap(), &out, &image).unwrap();
     assert_eq!((again.verdict, again.headline), (Verdict::Same, report.headline));
     let without = verify(&open(&path, None).unwrap(), &out, &image).unwrap();
     assert_eq!((without.verdict, without.headline.as_str()), (Verdict::Different, "different"));
     // A folder that holds other positions than resampling makes is found out.
-    let other = verify(&open(&path, Some([128, 128])).unwrap(), &out, &image).unwrap();
+    let other = verify(&open(&path, Some([96, 96])).unwrap(), &out, &image).unwrap();
     assert_eq!(other.verdict, Verdict::Different);
 }
 

@@ -21,13 +21,16 @@ use serde_json::{Map, Value, json};
 use super::{names, not_verified, shown, types};
 
 /// Lists the keys that decide nothing in evaluation, and the values that their classes accept.
-const INERT: [(&str, Range); 11] = [
+const INERT: [(&str, Range); 13] = [
     ("attention_drop_rate", Range::Fraction),
     ("attention_dropout", Range::Number),
     // BEiT makes a layer of it in version 4 (models/beit/modeling_beit.py 256), others do not.
     ("attention_probs_dropout_prob", Range::Fraction),
+    // EfficientNet makes layers of it in proportion to the depth, and one of dropout_rate (modeling_efficientnet.py).
+    ("drop_connect_rate", Range::Fraction),
     ("drop_path_rate", Range::Number),
     ("drop_rate", Range::Fraction),
+    ("dropout_rate", Range::Fraction),
     ("encoder_stride", Range::Number),
     ("hidden_dropout_prob", Range::Fraction),
     ("initializer_factor", Range::NotNegative),
@@ -130,7 +133,7 @@ pub fn findings(
                     || RULED.contains(&key.as_str())
                     || is_tried(key, value, model_type)
                     || !names::is_known_in_config(model_type, key)
-                    || match of_stages(key, wanted) {
+                    || match of_stages(key, config, wanted) {
                         // The default is that of the class's own stages.
                         Some(follows) => follows.contains(value),
                         None => names::is_default(model_type, key, value),
@@ -228,9 +231,15 @@ fn is_within(range: Range, value: &Value, wanted: Option<&Value>) -> bool {
 
 /// Returns the values that a key which says something of the stages may have, as they follow from the rest; none for all other keys.
 /// Version 4 computes `num_layers` and `hidden_size` whatever they are, version 5 takes what is said.
-fn of_stages(key: &str, wanted: &Map<String, Value>) -> Option<Vec<Value>> {
+fn of_stages(key: &str, config: &Map<String, Value>, wanted: &Map<String, Value>) -> Option<Vec<Value>> {
     if key == "num_hidden_layers" {
-        let repeats = wanted.get("num_block_repeats")?.as_array()?.iter().filter_map(Value::as_u64);
+        // Counted before they are multiplied with `depth_coefficient`.
+        let repeats = config
+            .get("num_block_repeats")
+            .or_else(|| wanted.get("num_block_repeats"))?
+            .as_array()?
+            .iter()
+            .filter_map(Value::as_u64);
         return Some(vec![json!(4 * repeats.sum::<u64>())]);
     }
     let number = |key: &str| wanted.get(key).and_then(Value::as_u64);
@@ -419,6 +428,8 @@ mod tests {
             ("hidden_dropout_prob", json!(2.0), "which transformers refuses"),
             ("hidden_dropout_prob", json!("0.1"), "transformers 5 refuses all but float | int"),
             ("drop_rate", json!([0.0]), "which transformers refuses"),
+            ("dropout_rate", json!(2.0), "which transformers refuses"),
+            ("drop_connect_rate", json!(1.5), "which transformers refuses"),
             ("attention_probs_dropout_prob", json!(2.0), "which transformers refuses"),
             ("out_features", json!(["stage1"]), "not verified: key out_features"),
             ("pretrained_cfg", json!({}), "as timm does"),

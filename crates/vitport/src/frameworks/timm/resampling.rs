@@ -4,7 +4,7 @@
 use super::TimmDefinition;
 use crate::facts::{FactError, Facts};
 use crate::mapping::Sources;
-use crate::resampling::{Interpolation, Kind, Resampled, refused};
+use crate::resampling::{Interpolation, PositionKind, Resampled, refused};
 
 /// Names the end of the names of tables of relative position biases.
 const TABLE: &str = "relative_position_bias_table";
@@ -30,7 +30,7 @@ fn interpolation(facts: &Facts) -> Interpolation {
     let architecture = facts.text("architecture").and_then(|name| name.split('.').next()).unwrap_or_default();
     let is_of = |part: &&str| architecture.contains(part);
     match (is_of(&"radio"), is_of(&"flexi")) {
-        (true, _) if ALIGNED.iter().any(|part| is_of(part)) => Interpolation::BilinearWithCorners,
+        (true, _) if ALIGNED.iter().any(is_of) => Interpolation::BilinearWithCorners,
         (false, false) => Interpolation::Bicubic,
         _ => Interpolation::Bilinear,
     }
@@ -67,11 +67,11 @@ impl TimmDefinition {
             return Err(refused(to, "timm resamples its tables of biases for square images only"));
         }
         if let Some(shape) = tensors.shape("pos_embed") {
-            resampled = resampled.with("pos_embed", Kind::Positions, shape)?;
+            resampled = resampled.with("pos_embed", PositionKind::Positions, shape)?;
         }
         if self.other_sizes == OtherSizes::Tables {
             for table in tensors.iter().filter(|tensor| tensor.name.ends_with(TABLE)) {
-                resampled = resampled.with(&table.name, Kind::Distances, &table.shape)?;
+                resampled = resampled.with(&table.name, PositionKind::Distances, &table.shape)?;
             }
         }
         Ok(resampled)

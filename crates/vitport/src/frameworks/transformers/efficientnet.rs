@@ -24,13 +24,7 @@ pub const DEFINITION: TwoClasses = TwoClasses {
     classes: ["EfficientNetForImageClassification", "EfficientNetModel"],
     tasks: [Task::Classification, Task::POOLED],
     defaults: |_| exported_defaults(include_str!("../../../data/transformers/efficientnet.v4.json")),
-    ignored_keys: &[
-        "batch_norm_momentum",
-        "drop_connect_rate",
-        "dropout_rate",
-        "image_size",
-        "num_hidden_layers",
-    ],
+    ignored_keys: &["batch_norm_momentum", "image_size", "num_hidden_layers"],
     build: |config, has_classifier| {
         build("EfficientNetConfig", config, |root, config| network(root, config, has_classifier))
     },

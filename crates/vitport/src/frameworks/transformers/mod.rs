@@ -24,6 +24,7 @@ pub mod resnet;
 pub mod siglip;
 pub mod swin;
 pub mod swinv2;
+mod synonyms;
 pub mod tipsv2;
 pub mod vit;
 
@@ -31,6 +32,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 pub use self::definition::{OneClass, TwoClasses};
+pub(crate) use self::synonyms::in_usual_words;
 use super::Definition;
 
 /// Describes a definition of transformers.
