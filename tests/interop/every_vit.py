@@ -53,6 +53,10 @@ def build(name, index):
     return model, args
 
 
+def pooled(model, features):
+    return model.pool(features) if hasattr(model, "pool") else model.forward_head(features, pre_logits=True)
+
+
 @torch.no_grad()
 def make_one(directory, index, name):
     from timm.models._hub import save_for_hf
@@ -64,7 +68,7 @@ def make_one(directory, index, name):
     save_for_hf(model, source, safe_serialization=True, model_args={key: args[key] for key in args if key != "num_classes"})
     batch = torch.randn(2, 3, *model.patch_embed.img_size, generator=torch.Generator().manual_seed(index))
     features = model.forward_features(batch)
-    truth = {"input": batch, "output": model.forward_head(features), "pooled": model.pool(features), "tokens": features}
+    truth = {"input": batch, "output": model.forward_head(features), "pooled": pooled(model, features), "tokens": features}
     np.savez(directory / f"{index}.npz", **{key: value.numpy() for key, value in truth.items()})
     run = environment.convert(source, folder, "--report", directory / f"{index}.report.json")
     row = {"index": index, "code": run.returncode}

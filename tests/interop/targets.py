@@ -35,6 +35,8 @@ SOURCES = {
     "swinv2, no head": (DATA / "swinv2/base", []),
     "beit": (DATA / "beit/plain", []),
     "beit, shared biases, no head": (DATA / "beit/shared", ["--no-head"]),
+    "beit, relative positions": (DATA / "relpos/patches", []),
+    "beit, relative positions, features": (DATA / "relpos/shared", []),
     "dinov3": (DATA / "eva/dinov3", []),
     "dinov3, gated, class token": (DATA / "eva/gated", []),
     "beit, eva": (DATA / "eva/eva01", []),

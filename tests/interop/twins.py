@@ -39,7 +39,7 @@ TAGS = registry("tags", 2)
 PATCH_SIZE = {  # of the networks with one patch embedding: a number or stages' numbers are of other kinds
     row["arch"]: row["patch_size"][0]
     for row in registry("architectures", 1)
-    if row["module"] in ("vision_transformer", "deit", "eva", "beit")
+    if row["module"] in ("vision_transformer", "deit", "eva", "beit", "vision_transformer_relpos")
 }
 
 

@@ -21,11 +21,11 @@ pub use matrix::Matrix;
 pub use modules::{
     Attention, AttentionPool, AvgPool2d, BatchNorm2d, BiasedBlocks, ContinuousPositionBias, Conv2d, ConvNorm,
     CosineScale, DepthwiseBlock, DepthwiseNames, DepthwiseNetwork, DepthwiseStage, EncoderBlock, FeatureMap,
-    FeedForward, Gate, GatedMlp, GlobalResponseNorm, LayerNorm, LayerScale, Linear, MaxPool2d, Mlp, Norm,
-    NormConv, PatchEmbed, PatchMerging, PoolQkv, PositionBias, Positions, Qkv, RelativePositionBias,
-    ResidualBlock, ResidualNames, ResidualNetwork, RmsNorm, Rotation, SelfAttention, SqueezeExcite,
-    WindowAttention, WindowBias, WindowBlock, WindowStage, WindowTable, mean_of_rows, outputs_of_head,
-    prepend, residual_stages, token, without_leading,
+    FeedForward, Gate, GatedMlp, GlobalResponseNorm, LayerNorm, LayerScale, Linear, LogPositionBias,
+    MaxPool2d, Mlp, Norm, NormConv, PatchEmbed, PatchMerging, PoolQkv, PositionBias, PositionTable,
+    Positions, Qkv, RelativePositionBias, ResidualBlock, ResidualNames, ResidualNetwork, RmsNorm, Rotation,
+    SelfAttention, SqueezeExcite, WindowAttention, WindowBias, WindowBlock, WindowStage, WindowTable,
+    mean_of_rows, outputs_of_head, prepend, residual_stages, token, without_leading,
 };
 pub use network::{Context, Forward, Network};
 pub use observer::{Observer, Output, Outputs};

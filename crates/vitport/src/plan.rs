@@ -40,6 +40,8 @@ pub enum Part {
         /// Holds one addend a column, shape `[columns]`.
         addends: Arc<Tensor>,
     },
+    /// Computes a table of relative position biases with an MLP, in float64, each number rounded once; it cannot be undone.
+    DistanceTable(Arc<DistanceTable>),
     /// Writes zeros that no source tensor holds.
     Zeros {
         /// Counts the elements.
@@ -73,9 +75,40 @@ impl Part {
                 *elements
             }
             Part::ScaledRows { tensor, .. } | Part::ShiftedColumns { tensor, .. } => tensor.elements(),
+            Part::DistanceTable(table) => table.rows().saturating_mul(table.heads()),
             Part::Identity { size } => size.saturating_mul(*size),
             Part::WindowDistances { side } => side.saturating_pow(4),
         }
+    }
+}
+
+/// Describes a table of relative position biases as BEiT has it, a row for each distance of two patches and a column for each head,
+/// and three more rows: from the class token to the patches, from these to it, and to itself. An MLP with ReLU makes the rows of the
+/// patches of two coordinates, sign(d) ln(1 + |d|) of the distance d along each edge.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DistanceTable {
+    /// Holds the first layer's weight, shape `[hidden, 2]`, and bias, `[hidden]`, and the second's, `[heads, hidden]` and `[heads]`.
+    pub mlp: [Arc<Tensor>; 4],
+    /// Counts the patches along an edge of the image.
+    pub side: u64,
+    /// Says whether the patches do not see the class token: their bias to it is −10⁹, and not 0.
+    pub hides_class_token: bool,
+}
+
+impl DistanceTable {
+    /// Counts the rows that belong to the class token.
+    pub const OF_CLASS_TOKEN: u64 = 3;
+
+    /// Returns the number of rows.
+    pub fn rows(&self) -> u64 {
+        let distances = self.side.saturating_mul(2).saturating_sub(1);
+        distances.saturating_mul(distances).saturating_add(Self::OF_CLASS_TOKEN)
+    }
+
+    /// Returns the number of columns.
+    pub fn heads(&self) -> u64 {
+        let [.., bias] = &self.mlp;
+        bias.elements()
     }
 }
 
@@ -109,6 +142,7 @@ impl Target {
             Part::Slice { tensor, .. }
             | Part::ScaledRows { tensor, .. }
             | Part::ShiftedColumns { tensor, .. } => tensor.dtype != self.dtype,
+            Part::DistanceTable(table) => table.mlp.iter().any(|tensor| tensor.dtype != self.dtype),
             Part::Zeros { .. }
             | Part::Repeated { .. }
             | Part::Identity { .. }
@@ -116,9 +150,12 @@ impl Target {
         })
     }
 
-    /// Returns whether factors are multiplied into it, or addends added to it.
+    /// Returns whether factors are multiplied into it, addends added to it, or all of it is computed.
     pub fn is_folded(&self) -> bool {
-        self.parts.iter().any(|part| matches!(part, Part::ScaledRows { .. } | Part::ShiftedColumns { .. }))
+        let is_computed = |part: &Part| {
+            matches!(part, Part::ScaledRows { .. } | Part::ShiftedColumns { .. } | Part::DistanceTable(_))
+        };
+        self.parts.iter().any(is_computed)
     }
 
     /// Returns the number of elements, the product of the shape.

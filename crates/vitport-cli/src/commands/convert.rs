@@ -83,6 +83,8 @@ fn reversibility(prepared: &Prepared) -> &'static str {
         "reversible bit for bit"
     } else if plan.merged > 0 {
         "adapters are added to the weights, which cannot be undone bit for bit"
+    } else if plan.targets.iter().any(|target| target.operation == "tabulate") {
+        "an MLP of positions becomes a table of its values, which cannot be undone"
     } else if plan.is_resampled() {
         "position embeddings are resampled, which cannot be undone"
     } else if plan.targets.iter().any(Target::is_folded) {

@@ -133,6 +133,10 @@ fn sources_of(target: &Target) -> Vec<String> {
         Part::ShiftedColumns { tensor, addends } => {
             format!("{} + {}", escape(&tensor.name), escape(&addends.name))
         }
+        Part::DistanceTable(table) => {
+            let [first, ..] = &table.mlp;
+            format!("distances of {0}×{0} patches through {1} …", table.side, escape(&first.name))
+        }
         Part::Zeros { elements } => format!("{elements} zeros"),
         Part::Repeated { number: 1, elements } => format!("{elements} ones"),
         Part::Repeated { number, elements } => format!("{elements} times {number}"),

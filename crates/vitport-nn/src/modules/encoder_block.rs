@@ -4,9 +4,10 @@
 use super::attention::{Positions, SelfAttention};
 use super::gated_mlp::GatedMlp;
 use super::layer_scale::LayerScale;
+use super::log_position::PositionTable;
 use super::mlp::Mlp;
 use super::norm::Norm;
-use super::relative_position::{PositionBias, RelativePositionBias};
+use super::relative_position::PositionBias;
 use crate::error::ForwardError;
 use crate::matrix::Matrix;
 use crate::network::Context;
@@ -67,14 +68,14 @@ impl EncoderBlock {
     }
 }
 
-/// Holds blocks whose attention adds biases for the distances of patches, as in BEiT: of a table of each block's own, of one that
+/// Holds blocks whose attention adds biases for the distances of patches, as in BEiT and timm's ViTs with relative positions: of a table of each block's own, of one that
 /// all share, of both or of none.
 #[derive(Debug, Clone)]
 pub struct BiasedBlocks {
     /// Lists the blocks, each with its own table.
-    pub blocks: Vec<(EncoderBlock, Option<RelativePositionBias>)>,
+    pub blocks: Vec<(EncoderBlock, Option<PositionTable>)>,
     /// Holds the table that all share.
-    pub shared: Option<RelativePositionBias>,
+    pub shared: Option<PositionTable>,
 }
 
 impl BiasedBlocks {

@@ -27,12 +27,20 @@ impl RelativePositionBias {
         Self::for_grid(scope, grid, heads, true)
     }
 
+    /// Registers `relative_position_bias_table` [(2 rows − 1)(2 columns − 1), heads] for a grid of patches without a class token.
+    ///
+    /// # Errors
+    /// Returns what [`Scope::parameter`] does.
+    pub fn of_patches(scope: &Scope, grid: (usize, usize), heads: usize) -> Result<Self, ForwardError> {
+        Self::for_grid(scope, grid, heads, false)
+    }
+
     /// Registers `relative_position_bias_table` [(2 side − 1)², heads] for a window of side² patches, as in Swin.
     ///
     /// # Errors
     /// Returns what [`Scope::parameter`] does.
     pub fn of_window(scope: &Scope, side: usize, heads: usize) -> Result<Self, ForwardError> {
-        Self::for_grid(scope, (side, side), heads, false)
+        Self::of_patches(scope, (side, side), heads)
     }
 
     fn for_grid(
@@ -71,7 +79,16 @@ pub struct PositionBias {
 impl PositionBias {
     /// Returns the biases of these heads for a window of `side` × `side` tokens, each a table with a row for each vertical distance.
     pub(super) fn of_window(heads: Vec<Vec<f32>>, side: usize) -> Self {
-        Self { heads, grid: (side, side), has_class_token: false }
+        Self::of_patches(heads, (side, side), false)
+    }
+
+    /// Returns the biases of these heads for a grid of (rows, columns) patches, each a table with a row for each vertical distance. A
+    /// class token has none.
+    pub(super) fn of_patches(mut heads: Vec<Vec<f32>>, grid: (usize, usize), has_class_token: bool) -> Self {
+        if has_class_token {
+            heads.iter_mut().for_each(|table| table.extend([0.0; OF_CLASS_TOKEN]));
+        }
+        Self { heads, grid, has_class_token }
     }
 
     /// Returns the sum of two tables for the same grid, of which one may be missing.
@@ -89,11 +106,13 @@ impl PositionBias {
     /// Fails unless there are as many tokens as this is for.
     pub(super) fn check(&self, tokens: usize) -> Result<(), ForwardError> {
         let (rows, columns) = self.grid;
-        if rows.saturating_mul(columns).saturating_add(1) == tokens {
+        let class_token = usize::from(self.has_class_token);
+        if rows.saturating_mul(columns).saturating_add(class_token) == tokens {
             return Ok(());
         }
-        let detail =
-            format!("{tokens} tokens, where a class token and {rows} × {columns} patches are needed");
+        let detail = format!(
+            "{tokens} tokens, where {class_token} class tokens and {rows} × {columns} patches are needed"
+        );
         Err(ForwardError::operands("a relative position bias", detail))
     }
 }

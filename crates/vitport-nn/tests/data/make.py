@@ -13,6 +13,7 @@ import timm.layers
 import torch
 from safetensors.torch import save_file
 from timm.layers.grn import GlobalResponseNorm
+from timm.layers.pos_embed_rel import RelPosMlp
 from timm.layers.pos_embed_sincos import RotaryEmbeddingDinoV3
 from timm.models._efficientnet_blocks import DepthwiseSeparableConv, InvertedResidual, SqueezeExcite
 from timm.models.beit import Attention as BeitAttention
@@ -23,6 +24,7 @@ from timm.models.swin_transformer import PatchMerging, SwinTransformerBlock
 from timm.models.swin_transformer_v2 import PatchMerging as PatchMergingV2
 from timm.models.swin_transformer_v2 import SwinTransformerV2Block
 from timm.models.vision_transformer import Attention, Block
+from timm.models.vision_transformer_relpos import RelPosBlock
 from torch import nn
 from torch.nn import functional as F
 
@@ -396,6 +398,25 @@ def make_inverted_block(case):
         if hasattr(module, "inplace"):
             module.inplace = False
     return on_a_map(case, filled(block), case["channels"])
+
+
+def make_log_biased_block(case):
+    grid, width, prefix = case["grid"], case["width"], int(case["class_token"])
+    table = functools.partial(
+        RelPosMlp, window_size=tuple(grid), hidden_dim=case["table_hidden"], prefix_tokens=prefix
+    )
+    block = filled(RelPosBlock(
+        width, case["heads"], mlp_ratio=case["hidden"] / width, qkv_bias=True, init_values=1.0, rel_pos_cls=table,
+        norm_layer=functools.partial(nn.LayerNorm, eps=case["eps"]),
+    ))
+    # These are computed in float32, too large an error for what is compared here.
+    along = [torch.arange(-(side - 1), side).double() for side in grid]
+    exact = [torch.sign(at) * torch.log1p(at.abs()) for at in along]
+    exact = torch.stack(torch.meshgrid(*exact, indexing="ij"), dim=-1)
+    assert (exact - block.attn.rel_pos.rel_coords_log).abs().max() < 1e-6
+    block.attn.rel_pos.register_buffer("rel_coords_log", exact, persistent=False)
+    x = random(grid[0] * grid[1] + prefix, width)
+    return {"x": x}, block, block(x[None])[0]
 
 
 def make_window_block(case):

@@ -3,9 +3,9 @@
 use serde::Deserialize;
 use vitport_nn::{
     Activation, BiasedBlocks, Context, ContinuousPositionBias, ConvNorm, CosineScale, EncoderBlock,
-    FeedForward, ForwardError, Gate, GatedMlp, Heads, LayerNorm, LayerScale, Linear, Matrix, Mlp, Norm,
-    Positions, Qkv, RelativePositionBias, ResidualBlock, RmsNorm, Scope, SelfAttention, SqueezeExcite,
-    Window, WindowAttention, WindowBlock, WindowTable,
+    FeedForward, ForwardError, Gate, GatedMlp, Heads, LayerNorm, LayerScale, Linear, LogPositionBias, Matrix,
+    Mlp, Norm, PositionTable, Positions, Qkv, RelativePositionBias, ResidualBlock, RmsNorm, Scope,
+    SelfAttention, SqueezeExcite, Window, WindowAttention, WindowBlock, WindowTable,
 };
 
 use crate::case::Case;
@@ -34,6 +34,15 @@ pub enum BlockModule {
         eps: f64,
         own: bool,
         shared: bool,
+    },
+    LogBiasedBlock {
+        grid: (usize, usize),
+        width: usize,
+        heads: usize,
+        hidden: usize,
+        table_hidden: usize,
+        eps: f64,
+        class_token: bool,
     },
     WindowBlock {
         channels: usize,
@@ -111,7 +120,8 @@ impl BlockModule {
                 Ok(x)
             }
             Self::BiasedBlock { grid, width, heads, hidden, depth, eps, own, shared } => {
-                let table = |scope: &Scope| RelativePositionBias::new(scope, grid, heads);
+                let table =
+                    |scope: &Scope| RelativePositionBias::new(scope, grid, heads).map(PositionTable::Learned);
                 let block = |scope: &Scope, _| {
                     let norm = |name: &str| LayerNorm::new(&scope.pp(name), width, eps).map(Norm::Layer);
                     let scale = |name: &str| LayerScale::new(scope, name, width).map(Some);
@@ -133,6 +143,33 @@ impl BlockModule {
                 };
                 let mut x = case.matrix("x");
                 blocks.forward(&mut x, |index| index.to_string(), cx)?;
+                Ok(x)
+            }
+            Self::LogBiasedBlock { grid, width, heads: count, hidden, table_hidden, eps, class_token } => {
+                let attn = root.pp("attn");
+                let sizes = [table_hidden, count];
+                let table = LogPositionBias::new(&attn.pp("rel_pos"), grid, sizes, class_token)?;
+                let norm = |name: &str| LayerNorm::new(&root.pp(name), width, eps).map(Norm::Layer);
+                let scale = |name: &str| LayerScale::new(&root.pp(name), "gamma", width).map(Some);
+                let linear = |name: &str, outputs| Linear::new(&attn.pp(name), width, outputs, true);
+                let (qkv, proj) = (Qkv::Fused(linear("qkv", 3 * width)?), linear("proj", width)?);
+                let (names, sizes) = (["mlp.fc1", "mlp.fc2"], [width, hidden, width]);
+                let block = EncoderBlock {
+                    norm1: norm("norm1")?,
+                    attention: SelfAttention::new(qkv, Heads::of_width(count, width), proj),
+                    scale1: scale("ls1")?,
+                    norm2: norm("norm2")?,
+                    mlp: FeedForward::Plain(Mlp::with_biases(
+                        Linear::new,
+                        &root,
+                        names,
+                        sizes,
+                        Activation::Gelu,
+                    )?),
+                    scale2: scale("ls2")?,
+                };
+                let (mut x, bias) = (case.matrix("x"), table.read(cx)?);
+                block.forward(&mut x, Positions::Biased(&bias), cx)?;
                 Ok(x)
             }
             Self::WindowBlock { channels, heads, window, shift, hidden, eps } => {

@@ -4,7 +4,7 @@
 
 The files are those that define modules: torch/nn/modules of torch 2.15.0; of timm 0.5.4, 0.6.13, 0.9.16, 1.0.9 and 1.0.31 the folders
 of layers (timm/layers, before 0.9 timm/models/layers) and the models that vitport knows (beit.py, convnext.py, deit.py, regnet.py,
-resnet.py, swin_transformer.py, vision_transformer.py); torchvision 0.29.2's models of these names and its ops; Microsoft's lib/models/cls_cvt.py. They are
+resnet.py, swin_transformer.py, swin_transformer_v2.py, vision_transformer.py); torchvision 0.29.2's models of these names and its ops; Microsoft's lib/models/cls_cvt.py. They are
 parsed, not run. Each run adds to the list what it does not have.
 
 An attribute of another name, set by hand on a module, is read by no forward pass. So the list has too many names rather than too few:

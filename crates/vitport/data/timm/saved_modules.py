@@ -19,6 +19,7 @@ TABLE = Path(__file__).parent / "saved_modules.tsv"
 VIT, CONVNEXT = "timm/vision_transformer", "timm/convnext"
 RESNET, REGNET = "timm/resnet", "timm/regnet"
 BEIT, SWIN = "timm/beit", "timm/swin_transformer"
+SWINV2 = "timm/swin_transformer_v2"
 # In `blocks.0`, `s1.b2`, `layer1.0`.
 NUMBER = r"(?:(?<=\.)|(?<=^s)|(?<=\.b)|(?<=^layer))\d+(?=\.|$)"
 # What every module has, but whether it is in training.
@@ -28,6 +29,7 @@ SMALL = {
     REGNET: {},
     BEIT: dict(embed_dim=48, depth=1, num_heads=3),
     SWIN: dict(embed_dim=24, depths=(2, 2), num_heads=(2, 4)),
+    SWINV2: dict(embed_dim=24, depths=(2, 2), num_heads=(2, 4)),
     VIT: dict(embed_dim=48, depth=1, num_heads=3),
     CONVNEXT: dict(depths=(1, 1, 1, 1), dims=(8, 8, 8, 8)),
 }
@@ -73,6 +75,10 @@ NETWORKS = [
     (SWIN, "swin_tiny_patch4_window7_224", {}),
     (SWIN, "swin_tiny_patch4_window7_224", dict(num_classes=0)),
     (SWIN, "swin_tiny_patch4_window7_224", dict(drop_rate=0.1, drop_path_rate=0.1)),
+    (SWINV2, "swinv2_tiny_window8_256", {}),
+    (SWINV2, "swinv2_base_window12to16_192to256", {}),
+    (SWINV2, "swinv2_tiny_window8_256", dict(num_classes=0, qkv_bias=False)),
+    (SWINV2, "swinv2_tiny_window8_256", dict(drop_rate=0.1, drop_path_rate=0.1)),
 ]
 
 warnings.filterwarnings("ignore")

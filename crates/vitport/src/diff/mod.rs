@@ -77,6 +77,7 @@ impl Form {
             Part::ScaledRows { tensor, factors: other } | Part::ShiftedColumns { tensor, addends: other } => {
                 vec![tensor.name.to_string(), other.name.to_string()]
             }
+            Part::DistanceTable(table) => table.mlp.iter().map(|tensor| tensor.name.to_string()).collect(),
             _ => Vec::new(),
         };
         let mut made_of: Vec<String> = tensor.parts.iter().flat_map(name).collect();

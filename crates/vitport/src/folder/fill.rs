@@ -1,12 +1,15 @@
 //! Fills the segments of a weight file: the header, a tensor's own bytes, elements cast to another dtype, scaled rows,
-//! shifted columns, zeros, ones, or an identity matrix. Any segment can be filled by itself, which is what lets several threads work on one tensor and
+//! shifted columns, tables of distances, zeros, ones, or an identity matrix. Any segment can be filled by itself, which is what lets several threads work on one tensor and
 //! one buffer hold many small ones.
+
+use std::sync::Arc;
 
 use smallvec::SmallVec;
 use vitport_checkpoint::{Audit, Dtype, Tensor};
 
 use super::block::{BLOCK, Block};
 use super::cast::{Cast, CastBuffers, Change, Overflow, RowFactors, to_f64};
+use super::distances::distance_table;
 use super::error::{FolderError, Result};
 use super::layout::WeightFile;
 use crate::plan::{Part, Target};
@@ -26,7 +29,7 @@ enum Fill<'a> {
 }
 
 /// Returns all segments of a file, in order. The factors of rows and the addends of columns are read here,
-/// once.
+/// once, and tables are computed.
 pub(super) fn segments<'a>(file: &'a WeightFile<'a>, audit: &Audit<'_>) -> Result<Vec<Segment<'a>>> {
     let mut end = file.header.len() as u64;
     let mut all = Vec::with_capacity(file.tensors.len().saturating_add(1));
@@ -50,6 +53,12 @@ pub(super) fn add_segments<'a>(
         let operand = match part {
             Part::ScaledRows { factors: operand, .. } | Part::ShiftedColumns { addends: operand, .. } => {
                 read_operand(operand, audit)?
+            }
+            Part::DistanceTable(table) => {
+                let read = |tensor: &Arc<Tensor>| read_operand(tensor, audit);
+                let [weight1, bias1, weight2, bias2] = &table.mlp;
+                let mlp = [read(weight1)?, read(bias1)?, read(weight2)?, read(bias2)?];
+                distance_table(table, &mlp)
             }
             _ => Vec::new(),
         };
@@ -128,6 +137,10 @@ impl Segment<'_> {
                     Part::ShiftedColumns { tensor, .. } => {
                         cast(target, tensor, Some(Change::Columns(operand)), skipped, audit, out, scratch)
                     }
+                    Part::DistanceTable(_) => {
+                        let first = usize::try_from(skipped).unwrap_or(usize::MAX);
+                        computed(target, operand.get(first..).unwrap_or_default(), out)
+                    }
                     Part::Repeated { number, .. } => {
                         repeated(target.dtype, *number, out);
                         Ok(())
@@ -203,6 +216,22 @@ fn window_distances(side: u64, first: u64, out: &mut [u8]) {
         let (rows, columns) = (distance(query / side, key / side), distance(query % side, key % side));
         slot.copy_from_slice(&(rows * (2 * side - 1) + columns).to_le_bytes());
     }
+}
+
+/// Fills `out` with computed numbers, in float32 or float64: tables are written in no other dtype.
+fn computed(target: &Target, values: &[f64], out: &mut [u8]) -> Result<()> {
+    for (value, slot) in values.iter().zip(out.chunks_exact_mut(size(target.dtype))) {
+        if target.dtype == Dtype::F64 {
+            slot.copy_from_slice(&value.to_le_bytes());
+            continue;
+        }
+        let single = *value as f32;
+        if value.is_finite() && !single.is_finite() {
+            return Err(overflow(target, *value));
+        }
+        slot.copy_from_slice(&single.to_le_bytes());
+    }
+    Ok(())
 }
 
 /// Fills `out` with a number.

@@ -203,6 +203,19 @@ fn check(target: &Target) -> Result<()> {
                 let fits = columns == Some(addends.elements()) && addends.shape.len() == 1;
                 fits.then(|| tensor.elements())
             }
+            Part::DistanceTable(table) => {
+                for tensor in &table.mlp {
+                    castable(target, tensor.dtype, false)?;
+                }
+                let shapes = table.mlp.each_ref().map(|tensor| tensor.shape.as_slice());
+                match shapes {
+                    [&[hidden, 2], &[of_hidden], &[heads, into], &[of_heads]] => {
+                        let fits = hidden == of_hidden && hidden == into && heads == of_heads;
+                        fits.then(|| part.elements())
+                    }
+                    _ => None,
+                }
+            }
             Part::Zeros { elements } | Part::Repeated { elements, .. } => Some(*elements),
             Part::Identity { size } => size.checked_mul(*size),
             Part::WindowDistances { side } => side.checked_pow(4),

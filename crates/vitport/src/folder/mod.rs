@@ -8,6 +8,7 @@
 mod block;
 mod cast;
 mod contents;
+mod distances;
 pub mod error;
 mod fill;
 pub mod gather;

@@ -62,10 +62,11 @@ pub(crate) fn of_stage<T: Clone>(field: &str, entries: &[T], index: usize) -> Re
 pub const FRAMEWORKS: [&dyn Framework; 3] = [&timm::Timm, &torchvision::Torchvision, &microsoft::Microsoft];
 
 /// Lists every definition whose checkpoints can be converted, in the order in which they are tried.
-pub const SOURCES: [&dyn SourceDefinition; 10] = [
+pub const SOURCES: [&dyn SourceDefinition; 11] = [
     // Their tensors are a ViT's with tables of relative positions, or with other names of biases and scales.
     &timm::beit::DEFINITION,
     &timm::eva::DEFINITION,
+    &timm::vision_transformer_relpos::DEFINITION,
     &timm::vision_transformer::DEFINITION,
     &timm::convnext::DEFINITION,
     &timm::resnet::DEFINITION,

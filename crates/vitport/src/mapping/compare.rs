@@ -16,7 +16,12 @@ pub struct Pair {
     pub source: String,
     /// Holds the target network's name of it.
     pub target: String,
+    /// Says whether the target has one more token there, before those of the source.
+    pub without_first: bool,
 }
+
+/// Is what follows the target's name of a place whose first token the source does not have.
+const WITHOUT_FIRST: &str = "[1:]";
 
 /// Names the same output of both networks.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -59,7 +64,11 @@ impl Mapping {
                     names.push(name);
                 }
                 if let Ok([name, source, target]) = <[String; 3]>::try_from(names) {
-                    pairs.push(Pair { name, source, target });
+                    let (target, without_first) = match target.strip_suffix(WITHOUT_FIRST) {
+                        Some(whole) => (whole.to_owned(), true),
+                        None => (target, false),
+                    };
+                    pairs.push(Pair { name, source, target, without_first });
                 }
                 Ok(())
             })?;

@@ -40,6 +40,7 @@ impl SourceTensor {
             Part::Slice { tensor, .. }
             | Part::ScaledRows { tensor, .. }
             | Part::ShiftedColumns { tensor, .. } => Some(&*tensor.name),
+            Part::DistanceTable(table) => table.mlp.first().map(|tensor| &*tensor.name),
             Part::Zeros { .. }
             | Part::Repeated { .. }
             | Part::Identity { .. }

@@ -3,7 +3,7 @@
 use super::difference::Arithmetic;
 use super::report::Comparison;
 use crate::mapping::{ComparedOutput, Pair};
-use crate::nn::{Matrix, Observer, Outputs};
+use crate::nn::{Matrix, Observer, Outputs, without_leading};
 
 /// Holds one run of the target network: the hidden states of the places that are compared.
 pub(super) struct TargetRun {
@@ -31,9 +31,13 @@ impl<'a> Keep<'a> {
 
 impl Observer for Keep<'_> {
     fn observe(&mut self, name: &str, hidden: &Matrix) {
-        let place = self.places.iter().position(|place| place.target == name);
-        if let Some(slot) = place.and_then(|place| self.hidden.get_mut(place)) {
-            *slot = Some(hidden.clone());
+        let place = self.places.iter().zip(&mut self.hidden).find(|(place, _)| place.target == name);
+        if let Some((place, slot)) = place {
+            // Where there is no first token, nothing is kept, and nothing agrees with the source.
+            *slot = match place.without_first {
+                true => without_leading(hidden, 1).ok(),
+                false => Some(hidden.clone()),
+            };
         }
     }
 }

@@ -128,6 +128,7 @@ fn read_parts(
             Part::Repeated { number, .. } => now.fill(f32::from(*number)),
             Part::ScaledRows { .. }
             | Part::ShiftedColumns { .. }
+            | Part::DistanceTable(_)
             | Part::Identity { .. }
             | Part::WindowDistances { .. } => {
                 return Err(unreadable(&tensor.name, "it is computed, and only written tensors can be"));

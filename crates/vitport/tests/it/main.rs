@@ -36,6 +36,7 @@ mod public_names;
 mod publish;
 mod refusals;
 mod registry;
+mod relpos;
 mod report_page;
 mod resampling;
 mod residual;

@@ -64,6 +64,25 @@ fn every_version_of_timm_says_the_same() {
     }
 }
 
+/// Weights show no windows of a SwinV2: it is told how large they are, and were before.
+#[test]
+fn a_swinv2_says_its_windows() {
+    for version in ["0.9.16", "1.0.9", "1.0.31"] {
+        let name = format!("swintransformerv2_{version}.pt");
+        assert_eq!(
+            told(&name, FactOptions::default()),
+            ["act_layer gelu", "norm_eps 1e-5", "global_pool avg", "mean [0.1, 0.2, 0.3]"],
+            "{version}"
+        );
+        let prepared = plan(&name, FactOptions::default()).unwrap();
+        for (fact, shown) in [("window_size", "4"), ("pretrained_window_sizes", "3,2")] {
+            let fact = prepared.model.facts.get(fact).unwrap();
+            assert!(matches!(fact.origin, Origin::Attribute(_)), "{version}: {fact:?}");
+            assert_eq!(fact.shown(), shown, "{version}");
+        }
+    }
+}
+
 #[test]
 fn modules_say_what_they_compute() {
     let vit = |act: &str, eps: &str| {

@@ -115,6 +115,25 @@ fn every_tag_that_was_measured_to_be_exact_converts() {
     );
 }
 
+/// transformers adds its mask twice, −200 for timm's −100, which only factors near the largest let be seen.
+#[test]
+fn a_mask_that_is_added_twice_is_seen_where_it_matters() {
+    for (factor, verdict) in [(60.0_f32, Verdict::Same), (100.0, Verdict::Different)] {
+        let scratch = tempfile::tempdir().unwrap();
+        let mut tensors = read(&data("plain").join("model.safetensors"));
+        for (name, tensor) in &mut tensors {
+            if name.ends_with("logit_scale") {
+                tensor.1.fill(factor.ln());
+            }
+        }
+        save(&tensors, &scratch.path().join("model.safetensors"));
+        std::fs::copy(data("plain").join("config.json"), scratch.path().join("config.json")).unwrap();
+        let converted = convert(scratch.path());
+        let report = verify(&converted.prepared, &converted.folder, &TestImage::built_in().unwrap()).unwrap();
+        assert_eq!(report.verdict, verdict, "{factor}: {:?}", report.reasons);
+    }
+}
+
 /// Weights are the same for windows of every size.
 #[test]
 fn a_bare_file_is_asked_for_its_windows() {

@@ -112,6 +112,15 @@ enum PartDocument<'a> {
         /// Names the tensor of addends.
         columns_plus: &'a str,
     },
+    /// Computes a table of relative position biases with an MLP.
+    DistanceTable {
+        /// Names the weight and bias of both layers.
+        distances_through: Vec<&'a str>,
+        /// Counts the patches along an edge of the image.
+        side: u64,
+        /// Says whether patches do not see the class token.
+        hides_class_token: bool,
+    },
     /// Writes so many zeros.
     Zeros {
         /// Counts them.
@@ -183,6 +192,11 @@ fn part_document(part: &Part) -> PartDocument<'_> {
         Part::ShiftedColumns { tensor, addends } => {
             PartDocument::ShiftedColumns { tensor: &tensor.name, columns_plus: &addends.name }
         }
+        Part::DistanceTable(table) => PartDocument::DistanceTable {
+            distances_through: table.mlp.iter().map(|tensor| &*tensor.name).collect(),
+            side: table.side,
+            hides_class_token: table.hides_class_token,
+        },
         Part::Zeros { elements } => PartDocument::Zeros { zeros: *elements },
         Part::Repeated { number: 1, elements } => PartDocument::Ones { ones: *elements },
         Part::Repeated { number, elements } => {

@@ -206,6 +206,11 @@ impl Reading<'_> {
                     wanted => Err(self.other_value(place, wanted.as_ref())),
                 }
             }
+            Says::First(fact, read, from) => {
+                let is_first = place.numbers.iter().all(|number| *number == 0);
+                let says = if is_first { Says::Fact(fact, read) } else { Says::Follows(from) };
+                self.attribute(says, value, place)
+            }
             // A part that the network does not have says nothing of the fact.
             Says::Fact(..) | Says::Each(..) if value.is_null() => Ok(()),
             Says::Fact(fact, read) => {

@@ -42,6 +42,8 @@ pub(in super::super) enum Says {
     Is(&'static [Literal]),
     /// Says that the definition computes with a value that follows from others; another is refused.
     Follows(fn(&At<'_>) -> Option<Value>),
+    /// Says that it is a fact in the first of its places, whose path has no number but 0, and follows from others in the rest.
+    First(&'static str, Read, fn(&At<'_>) -> Option<Value>),
     /// Says that it is a fact.
     Fact(&'static str, Read),
     /// Says that it is the entry of one stage in a fact that is a list. The first `*` of the path is the number of the stage.

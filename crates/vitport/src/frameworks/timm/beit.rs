@@ -6,6 +6,7 @@ mod structure;
 
 use serde::Deserialize;
 
+pub(super) use self::structure::{distances_of, square_of_distances};
 use super::super::build;
 use super::TimmDefinition;
 use super::field::{Field, Kind, Literal};
@@ -14,8 +15,8 @@ use super::resampling::OtherSizes;
 use crate::finding::Head;
 use crate::nn::{
     BiasedBlocks, Context, EncoderBlock, FeedForward, Forward, ForwardError, LayerNorm, LayerScale, Linear,
-    Matrix, Mlp, Norm, Outputs, Parameter, PatchEmbed, Pixels, Qkv, RelativePositionBias, Scope,
-    SelfAttention, mean_of_rows, outputs_of_head, prepend, token, without_leading,
+    Matrix, Mlp, Norm, Outputs, Parameter, PatchEmbed, Pixels, PositionTable, Qkv, RelativePositionBias,
+    Scope, SelfAttention, mean_of_rows, outputs_of_head, prepend, token, without_leading,
 };
 
 /// Declares the definition.
@@ -127,7 +128,8 @@ impl Beit {
         let patch_embed = PatchEmbed::new(&proj, input, config.patch_size.into(), dim, true)?;
         let positions = patch_embed.count().saturating_add(1);
         let table = |scope: &Scope, is_there: bool| {
-            is_there.then(|| RelativePositionBias::new(scope, patch_embed.grid(), num_heads)).transpose()
+            let learned = || RelativePositionBias::new(scope, patch_embed.grid(), num_heads);
+            is_there.then(|| learned().map(PositionTable::Learned)).transpose()
         };
         let blocks = scope.list("blocks", config.depth, |scope, _| {
             Ok((block(scope, config)?, table(&scope.pp("attn"), config.use_rel_pos_bias)?))

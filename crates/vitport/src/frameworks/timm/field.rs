@@ -255,8 +255,12 @@ impl Field {
     /// Returns what the registry says of an architecture.
     pub fn of_architecture(&self, architecture: &Architecture) -> Option<Value> {
         let (name, kind) = self.registry?;
+        let known = match kind {
+            Kind::RatioOf(fact) => architecture.get(fact).map(|value| (fact.to_owned(), value.clone())),
+            _ => None,
+        };
         match architecture.get(name) {
-            Some(value) => kind.read(value, &Map::new()),
+            Some(value) => kind.read(value, &known.into_iter().collect()),
             None if kind == Kind::IsSome => Some(json!(false)),
             None => None,
         }

@@ -30,6 +30,7 @@ pub mod swin_transformer;
 pub mod swin_transformer_v2;
 mod training;
 pub mod vision_transformer;
+pub mod vision_transformer_relpos;
 mod write_config;
 
 use serde_json::{Map, Value, json};
@@ -123,8 +124,9 @@ impl TimmDefinition {
 }
 
 /// Lists every definition of timm's.
-const DEFINITIONS: [&TimmDefinition; 9] = [
+const DEFINITIONS: [&TimmDefinition; 10] = [
     &vision_transformer::DEFINITION,
+    &vision_transformer_relpos::DEFINITION,
     &beit::DEFINITION,
     &eva::DEFINITION,
     &convnext::DEFINITION,

@@ -1,6 +1,8 @@
 //! timm's `SwinTransformerV2` (timm/models/swin_transformer_v2.py, 1.0.31; Liu et al. 2021, arXiv:2111.09883): Swin with norms after
 //! attention and MLP, cosines for scores, and an MLP that makes the biases of windows of any size.
 
+mod modules;
+
 use serde::Deserialize;
 
 use super::super::source::{Inquiry, lengths};
@@ -55,7 +57,7 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
         // torchvision's.
         Head::new("head", "norm.weight").shown_by("features.0.0.weight"),
     ],
-    saved_modules: &[],
+    saved_modules: &[modules::MODULES],
     other_sizes: OtherSizes::Windows,
     fields: &[
         Field::plain("embed_dim", Kind::Number).shown("channels"),

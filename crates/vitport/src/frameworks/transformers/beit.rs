@@ -8,8 +8,8 @@ use super::encoder::EncoderConfig;
 use super::{Labels, Task, TwoClasses, exported_defaults};
 use crate::nn::{
     BiasedBlocks, Context, EncoderBlock, Forward, ForwardError, LayerNorm, LayerScale, Linear, Matrix,
-    Outputs, Parameter, PatchEmbed, Pixels, Qkv, RelativePositionBias, Scope, SelfAttention, mean_of_rows,
-    outputs_of_head, prepend, token, without_leading,
+    Outputs, Parameter, PatchEmbed, Pixels, PositionTable, Qkv, RelativePositionBias, Scope, SelfAttention,
+    mean_of_rows, outputs_of_head, prepend, token, without_leading,
 };
 
 /// Declares the definition.
@@ -85,7 +85,8 @@ impl BeitModel {
         let table = |scope: &Scope, is_used: bool| {
             let scope = scope.pp("relative_position_bias");
             let heads = config.encoder.num_attention_heads;
-            is_used.then(|| RelativePositionBias::new(&scope, patches.grid(), heads)).transpose()
+            let learned = || RelativePositionBias::new(&scope, patches.grid(), heads);
+            is_used.then(|| learned().map(PositionTable::Learned)).transpose()
         };
         let layers = BiasedBlocks {
             shared: table(&encoder, config.use_shared_relative_position_bias)?,
@@ -123,18 +124,24 @@ impl Forward for BeitModel {
         }
         cx.trace("embeddings", &hidden_states);
         self.layers.forward(&mut hidden_states, |index| format!("encoder.layer.{index}"), cx)?;
-        let pooled = match &self.pooler {
+        let mean = |tokens: &Matrix| Ok::<_, ForwardError>(mean_of_rows(&without_leading(tokens, 1)?));
+        let (pooled, of_patches) = match &self.pooler {
             BeitPooler::Mean(norm) => {
-                let mean = mean_of_rows(&without_leading(&hidden_states, 1)?);
-                norm.forward(&Matrix::from_values(1, mean.len(), mean)?, cx)?
+                let mean = mean(&hidden_states)?;
+                (norm.forward(&Matrix::from_values(1, mean.len(), mean)?, cx)?, None)
             }
             BeitPooler::ClassToken(norm) => {
                 let sequence = norm.forward(&hidden_states, cx)?;
                 cx.trace("layernorm", &sequence);
-                token(&sequence, 0)?
+                (token(&sequence, 0)?, Some(mean(&sequence)?))
             }
         };
-        outputs_of_head(["pooler_output", "logits"], &pooled, self.classifier.as_ref(), cx)
+        let mut outputs =
+            outputs_of_head(["pooler_output", "logits"], &pooled, self.classifier.as_ref(), cx)?;
+        if let Some(of_patches) = of_patches {
+            outputs.push("patches.mean(1)", of_patches);
+        }
+        Ok(outputs)
     }
 }
 

@@ -16,6 +16,7 @@ pub(super) mod rename;
 mod reshape;
 mod shift;
 mod split;
+mod tabulate;
 mod take;
 mod transpose;
 mod views;
@@ -50,6 +51,7 @@ pub(super) const TABLES: &[(&str, ReadTable)] = &[
     (take::TABLE, read_table::<take::Take>),
     (fold::TABLE, read_table::<combine::Combine<fold::Fold>>),
     (shift::TABLE, read_table::<combine::Combine<shift::Shift>>),
+    (tabulate::TABLE, read_table::<tabulate::Tabulate>),
     (fill::TABLE, read_table::<fill::Fill>),
     (drop::TABLE, read_table::<drop::Drop>),
 ];

@@ -26,6 +26,8 @@ STAGES = dict(depths=(1, 1, 1, 1), dims=(4, 4, 8, 8), num_classes=5)
 BEIT = dict(TINY, use_rel_pos_bias=True, init_values=0.1)
 # Windows of 4 tokens, in stages of 8 and 4 tokens: the second shifts none.
 SWIN = dict(img_size=32, patch_size=4, embed_dim=8, depths=(2, 2), num_heads=(1, 2), window_size=4, num_classes=5)
+# Windows of 4 tokens that were of 3 and 2 before.
+SWINV2 = dict(SWIN, pretrained_window_sizes=(3, 2))
 CFG = dict(
     input_size=(3, 32, 32), mean=(0.1, 0.2, 0.3), std=(0.4, 0.5, 0.6), crop_pct=0.9, interpolation="bilinear", num_classes=5
 )
@@ -49,6 +51,11 @@ of_version(VisionTransformer, TINY)
 of_version(ConvNeXt, STAGES)
 of_version(Beit, BEIT)
 of_version(SwinTransformer, SWIN)
+# Before 0.9 its stages are merged at their ends, under other names.
+if timm.__version__ >= "0.9":
+    from timm.models.swin_transformer_v2 import SwinTransformerV2
+
+    of_version(SwinTransformerV2, SWINV2)
 if timm.__version__ != "1.0.31":
     sys.exit()
 

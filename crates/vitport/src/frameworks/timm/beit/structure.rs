@@ -51,7 +51,7 @@ fn check(inquiry: &Inquiry<'_>, evidence: &mut Evidence) -> Result<bool, FactErr
     let said = SaidSize::of(inquiry)?;
     let fits = |size: &[u64; 2]| distances_of(*size, patch) == Some(distances);
     said.check(fits)?;
-    match said.any().filter(fits).or_else(|| square(distances, patch)) {
+    match said.any().filter(fits).or_else(|| square_of_distances(distances, patch)) {
         Some(image) => said.settle(image, (name, "relative positions"), evidence)?,
         None => {
             let what = format!(
@@ -64,7 +64,10 @@ fn check(inquiry: &Inquiry<'_>, evidence: &mut Evidence) -> Result<bool, FactErr
 }
 
 /// Returns how many distances the patches of an image have; none if it is not made of whole patches.
-fn distances_of([height, width]: [u64; 2], [patch_height, patch_width]: [u64; 2]) -> Option<u64> {
+pub(in super::super) fn distances_of(
+    [height, width]: [u64; 2],
+    [patch_height, patch_width]: [u64; 2],
+) -> Option<u64> {
     let side = |pixels: u64, patch: u64| {
         let patches = pixels.checked_div(patch).filter(|_| pixels.is_multiple_of(patch))?;
         patches.checked_mul(2)?.checked_sub(1)
@@ -73,7 +76,7 @@ fn distances_of([height, width]: [u64; 2], [patch_height, patch_width]: [u64; 2]
 }
 
 /// Returns the size of the image whose square grid of patches has so many distances.
-fn square(distances: u64, [height, width]: [u64; 2]) -> Option<[u64; 2]> {
+pub(in super::super) fn square_of_distances(distances: u64, [height, width]: [u64; 2]) -> Option<[u64; 2]> {
     let patches = distances.isqrt().div_ceil(2);
     let image = [patches.checked_mul(height)?, patches.checked_mul(width)?];
     (distances_of(image, [height, width]) == Some(distances)).then_some(image)
@@ -85,11 +88,11 @@ mod tests {
 
     #[test]
     fn distances_tell_the_image() {
-        assert_eq!(square(27 * 27, [16, 16]), Some([224, 224]));
-        assert_eq!(square(1, [16, 16]), Some([16, 16]));
-        assert_eq!(square(28 * 28, [16, 16]), None);
-        assert_eq!(square(3 * 5, [16, 16]), None);
-        assert_eq!(square(0, [16, 16]), None);
+        assert_eq!(square_of_distances(27 * 27, [16, 16]), Some([224, 224]));
+        assert_eq!(square_of_distances(1, [16, 16]), Some([16, 16]));
+        assert_eq!(square_of_distances(28 * 28, [16, 16]), None);
+        assert_eq!(square_of_distances(3 * 5, [16, 16]), None);
+        assert_eq!(square_of_distances(0, [16, 16]), None);
         assert_eq!(distances_of([32, 48], [16, 16]), Some(3 * 5));
         assert_eq!(distances_of([32, 40], [16, 16]), None);
         assert_eq!(distances_of([32, 40], [0, 16]), None);

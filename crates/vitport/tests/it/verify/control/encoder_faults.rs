@@ -118,7 +118,7 @@ pub fn beit() -> Vec<Fault> {
         fault(weight, "a layer scale of ones", |f| f.weights.fill("layer.1.lambda_2", 1.0)),
         fault(weight, "distances moved by one", |f| f.weights.roll_rows(TABLE)),
         fault(weight, "the bias of one distance zeroed", |f| {
-            f.weights.edit(TABLE, |values| values[49 * 3..50 * 3].fill(0.0));
+            f.weights.edit(TABLE, |values| values[24 * 3..25 * 3].fill(0.0));
         }),
         fault(weight, "relative position biases larger by one per mille", |f| {
             f.weights.edit(TABLE, |values| values.iter_mut().for_each(|value| *value *= 1.001));
@@ -144,6 +144,38 @@ pub fn beit() -> Vec<Fault> {
             .unseen("no forward pass without masks reads it"),
         fault(config, "no layer scale in the config", |f| f.config["layer_scale_init_value"] = json!(0.0)),
         fault(config, "a whole number as layer scale", |f| f.config["layer_scale_init_value"] = json!(0)),
+    ]);
+    all
+}
+
+/// Returns those that only a ViT with relative positions can have that became a BEiT: those of its table, beside a BEiT's.
+pub fn relpos() -> Vec<Fault> {
+    const TABLE: &str = "layer.1.attention.attention.relative_position_bias.relative_position_bias_table";
+    // Four by four patches with three heads: 49 distances, and then three rows of the class token.
+    const TO_CLASS_TOKEN: usize = 50 * 3;
+    let weight = Kind::Weights;
+    let mut all = beit();
+    // Both are zeros.
+    all.retain(|fault| fault.name != "the biases of q and v exchanged");
+    all.extend([
+        fault(weight, "biases of queries that timm does not have", |f| {
+            f.weights.fill("layer.1.attention.attention.query.bias", 0.5);
+        }),
+        fault(weight, "the class token seen by the patches", |f| {
+            f.weights.edit(TABLE, |values| values[TO_CLASS_TOKEN..TO_CLASS_TOKEN + 3].fill(0.0));
+        }),
+        fault(weight, "the patches hidden from the class token and not it from them", |f| {
+            f.weights.edit(TABLE, |values| values[49 * 3..51 * 3].rotate_left(3));
+        }),
+        fault(weight, "heads of a table in another order", |f| {
+            f.weights.edit(TABLE, |values| values.chunks_exact_mut(3).for_each(|heads| heads.rotate_left(1)));
+        }),
+        fault(weight, "distances in reverse order", |f| {
+            f.weights.edit(TABLE, |values| {
+                let reversed: Vec<f32> = values[..49 * 3].rchunks_exact(3).flatten().copied().collect();
+                values[..49 * 3].copy_from_slice(&reversed);
+            });
+        }),
     ]);
     all
 }

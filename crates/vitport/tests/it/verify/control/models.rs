@@ -84,6 +84,7 @@ pub fn all() -> Vec<Model> {
         },
         Model::new("CLIP", &format!("{data}/clip/tower"), encoder_faults::clip),
         Model::new("BEiT", &format!("{data}/beit/plain"), encoder_faults::beit),
+        Model::new("ViT with relative positions", &format!("{data}/relpos/patches"), encoder_faults::relpos),
         encoder("SigLIP", "siglip"),
         encoder("I-JEPA", "ijepa"),
         encoder("AIMv2", "aimv2"),

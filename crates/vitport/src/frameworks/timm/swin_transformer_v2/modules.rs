@@ -1,0 +1,175 @@
+//! The modules of a timm `SwinTransformerV2` that was saved whole. They say how large the windows are, which no weight shows.
+
+use serde_json::{Value, json};
+
+use super::super::super::saved_modules::torch::{CONV, IDENTITY, LINEAR, MODULE_LIST, SEQUENTIAL, SOFTMAX};
+use super::super::super::saved_modules::{At, Class, Read, Role, Says};
+use super::super::classes::{
+    ACTIVATIONS, CLASSIFIER_PARTS, FAST_AVERAGE, MLP, NORMS, NOTHING, OF_EVERY_NETWORK, POOL, POOLED_HEAD,
+    SEQUENCE_AVERAGE,
+};
+use super::super::field::Literal;
+use super::super::patch_embed::PATCH_EMBED;
+
+const NULL: Says = Says::Is(&[Literal::Null]);
+
+/// Shifts no window that spans the map, unless a block says otherwise (`always_partition`). At the size that the windows are for,
+/// `dynamic_img_size` changes nothing; `_ref_window_sizes` and `_ref_grid_size` are for those who change that size.
+const SWIN: Class = Class::new(
+    &["timm.models.swin_transformer_v2.SwinTransformerV2"],
+    &[
+        ("global_pool", Says::Fact("global_pool", Read::Text)),
+        ("embed_dim", Says::Fact("embed_dim", Read::Number)),
+        ("output_fmt", Says::Is(&[Literal::Text("NHWC")])),
+        ("absolute_pos_embed", NULL),
+        ("patch_norm", Says::Is(&[Literal::YES])),
+        ("num_layers", Says::Nothing),
+        ("dynamic_img_size", Says::Nothing),
+        ("_ref_window_sizes", Says::Nothing),
+        ("_ref_grid_size", Says::Nothing),
+    ],
+)
+.means("always_partition", Literal::NO);
+
+/// Has nothing that its blocks do not have.
+const STAGE: Class = Class::new(
+    &["timm.models.swin_transformer_v2.SwinTransformerV2Stage", "timm.models.swin_transformer_v2.BasicLayer"],
+    &[
+        ("dim", Says::Nothing),
+        ("depth", Says::Nothing),
+        ("input_resolution", Says::Nothing),
+        ("output_resolution", Says::Nothing),
+        ("output_nchw", Says::Is(&[Literal::NO])),
+        ("grad_checkpointing", Says::Nothing),
+    ],
+);
+
+/// `dynamic_mask` chooses when the same mask is made.
+const BLOCK: Class = Class::new(
+    &[
+        "timm.models.swin_transformer_v2.SwinTransformerV2Block",
+        "timm.models.swin_transformer_v2.SwinTransformerBlock",
+    ],
+    &[
+        ("dim", Says::Nothing),
+        ("mlp_ratio", Says::Nothing),
+        ("num_heads", HEADS),
+        ("window_size", Says::First("window_size", Read::Edge, |at| Some(json!(window_in_use(at)?)))),
+        ("window_area", AREA),
+        ("shift_size", Says::Follows(shift_in_use)),
+        ("target_shift_size", Says::Follows(|at| Some(json!([shift(at)?, shift(at)?])))),
+        ("input_resolution", RESOLUTION),
+        ("always_partition", Says::Is(&[Literal::NO])),
+        ("dynamic_mask", Says::Nothing),
+    ],
+);
+
+/// `qkv_bias_separate` chooses between ways to compute the same.
+const ATTENTION: Class = Class::new(
+    &["timm.models.swin_transformer_v2.WindowAttention"],
+    &[
+        ("dim", Says::Nothing),
+        ("num_heads", HEADS),
+        ("window_size", WINDOW),
+        ("pretrained_window_size", Says::Each("pretrained_window_sizes", Read::Edge)),
+        ("qkv_bias_separate", Says::Nothing),
+        ("q_bias", NULL),
+        ("k_bias", NULL),
+        ("v_bias", NULL),
+    ],
+);
+
+/// Stands between the two layers that make biases.
+const RELU: Class = Class::new(&["torch.nn.modules.activation.ReLU"], &[("inplace", Says::Nothing)]);
+
+const MERGING: Class = Class::new(
+    &["timm.models.swin_transformer_v2.PatchMerging"],
+    &[("dim", Says::Nothing), ("out_dim", Says::Nothing), ("input_resolution", RESOLUTION)],
+);
+
+/// Is a classifier alone, after `avgpool`, before timm 0.9.
+const HEAD: &[&Class] = &[&POOLED_HEAD, &LINEAR, &IDENTITY];
+
+const HEADS: Says = Says::Follows(|at| at.of_stage("heads").map(Value::from));
+const WINDOW: Says = Says::Follows(|at| Some(json!(window_in_use(at)?)));
+const AREA: Says = Says::Follows(|at| {
+    let [rows, columns] = window_in_use(at)?;
+    rows.checked_mul(columns).map(Value::from)
+});
+const RESOLUTION: Says = Says::Follows(|at| Some(json!(resolution(at)?)));
+
+/// Returns rows and columns of tokens in a stage.
+fn resolution(at: &At<'_>) -> Option<[u64; 2]> {
+    let stage = u32::try_from(*at.numbers.first()?).ok()?;
+    let merged = 2_u64.checked_pow(stage)?;
+    let [rows, columns] = at.modules.pair("patch_embed", "grid_size")?;
+    Some([rows.checked_div(merged)?, columns.checked_div(merged)?])
+}
+
+/// Returns the rows and columns of a window, which is no larger than the map. The first block, whose map is the largest, has a fact's.
+fn window_in_use(at: &At<'_>) -> Option<[u64; 2]> {
+    let window = at.modules.pair("layers.0.blocks.0", "window_size")?;
+    let [rows, columns] = resolution(at)?;
+    Some([rows.min(window[0]), columns.min(window[1])])
+}
+
+/// Returns by how many tokens a block shifts its windows: every other one by half of them.
+fn shift(at: &At<'_>) -> Option<u64> {
+    let [window, _] = at.modules.pair("layers.0.blocks.0", "window_size")?;
+    let is_shifted = !at.numbers.get(1)?.is_multiple_of(2);
+    Some(if is_shifted { window / 2 } else { 0 })
+}
+
+/// Returns the same, and nothing along edges that one window spans.
+fn shift_in_use(at: &At<'_>) -> Option<Value> {
+    let ([rows, columns], shift) = (at.modules.pair("layers.0.blocks.0", "window_size")?, shift(at)?);
+    let [height, width] = resolution(at)?;
+    let along = |side: u64, window: u64| if side <= window { 0 } else { shift };
+    Some(json!([along(height, rows), along(width, columns)]))
+}
+
+/// Lists them.
+pub(super) const MODULES: &[Role] = &[
+    Role::new(&[""], &[&SWIN]).says(OF_EVERY_NETWORK),
+    Role::new(&["patch_embed"], &[&PATCH_EMBED]),
+    Role::new(&["patch_embed.proj"], &[&CONV])
+        .says(&[("stride", Says::Follows(|at| at.facts.value("patch_size").cloned()))]),
+    Role::new(
+        &["patch_embed.norm", "layers.*.blocks.*.{norm1,norm2}", "layers.*.downsample.norm", "norm"],
+        NORMS,
+    ),
+    Role::new(&["layers", "layers.*.blocks"], &[&SEQUENTIAL, &MODULE_LIST]),
+    Role::new(&["layers.*"], &[&STAGE]),
+    Role::new(&["layers.*.downsample"], &[&MERGING, &IDENTITY]),
+    Role::new(&["layers.*.blocks.*"], &[&BLOCK]),
+    Role::new(&["layers.*.blocks.*.attn"], &[&ATTENTION]),
+    Role::new(&["layers.*.blocks.*.attn.softmax"], &[&SOFTMAX]),
+    Role::new(&["layers.*.blocks.*.attn.cpb_mlp"], &[&SEQUENTIAL]),
+    Role::new(&["layers.*.blocks.*.attn.cpb_mlp.1"], &[&RELU]),
+    Role::new(
+        &[
+            "layers.*.downsample.reduction",
+            "layers.*.blocks.*.attn.{qkv,proj,cpb_mlp.0,cpb_mlp.2}",
+            "layers.*.blocks.*.mlp.{fc1,fc2}",
+        ],
+        &[&LINEAR],
+    ),
+    Role::new(&["layers.*.blocks.*.mlp"], &[&MLP]),
+    Role::new(&["layers.*.blocks.*.mlp.act"], ACTIVATIONS),
+    Role::new(&["avgpool"], &[&SEQUENCE_AVERAGE]),
+    Role::new(&["head"], HEAD).says(&[("input_fmt", Says::Is(&[Literal::Text("NHWC")]))]),
+    Role::new(&["head.global_pool"], &[&POOL]),
+    Role::new(&["head.global_pool.pool"], &[&FAST_AVERAGE]),
+    Role::new(&["head.fc"], CLASSIFIER_PARTS),
+    Role::new(&["head.global_pool.flatten", "head.flatten"], &[&IDENTITY]),
+    Role::new(
+        &[
+            "pos_drop",
+            "head.drop",
+            "layers.*.blocks.*.attn.{attn_drop,proj_drop}",
+            "layers.*.blocks.*.mlp.{norm,drop,drop1,drop2}",
+            "layers.*.blocks.*.{drop_path,drop_path1,drop_path2}",
+        ],
+        NOTHING,
+    ),
+];
