@@ -71,7 +71,7 @@ fn main() {
         let start = Instant::now();
         let outputs = network.forward(&pixels, &weights, &mut ()).expect("a network that runs");
         println!("{:.3}", start.elapsed().as_secs_f64() * 1e3);
-        let last = outputs.values("logits").or_else(|| outputs.values("pooled"));
+        let last = outputs.values("logits").or_else(|| outputs.values("pre_logits"));
         logits = last.unwrap_or_default().to_vec();
     }
     println!("{logits:?}");
