@@ -71,6 +71,13 @@ fn provenance(out: &mut String, card: &Card<'_>) {
         count(counts.padded),
         count(counts.filled)
     );
+    if counts.tabulated > 0 {
+        let _ = write!(
+            out,
+            "{} hold the values of an MLP of the source, computed in float64 and rounded once. ",
+            count(counts.tabulated)
+        );
+    }
     if counts.merged > 0 {
         let _ = write!(
             out,

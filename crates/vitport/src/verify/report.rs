@@ -207,6 +207,8 @@ pub struct TensorCounts {
     pub resampled: Option<Resampled>,
     /// Counts the tensors into which a factor was multiplied.
     pub folded: usize,
+    /// Counts the tensors that hold the values of an MLP, computed anew.
+    pub tabulated: usize,
     /// Counts the tensors that were given rows of zeros.
     pub padded: usize,
     /// Counts the tensors that no source holds.
@@ -352,7 +354,7 @@ impl Report {
 
     /// Says what the folder's tensors are that agree: the source's bit by bit, or what casting or multiplying makes of them.
     pub fn tensors_are(&self) -> String {
-        let TensorCounts { cast, folded, merged, resampled, dtype, .. } = &self.tensor_counts;
+        let TensorCounts { cast, folded, merged, resampled, tabulated, dtype, .. } = &self.tensor_counts;
         let mut adapted = match merged {
             0 => String::new(),
             merged => format!(" with adapters added to {merged} of them"),
@@ -362,13 +364,12 @@ impl Report {
             let and = if adapted.is_empty() { " with" } else { " and" };
             adapted.push_str(&format!("{and} {resampled} of them resampled"));
         }
-        let source = match folded {
-            0 => format!("the source's{adapted}"),
-            folded => {
-                format!(
-                    "what the mapping makes of the source's{adapted} ({folded} with a factor multiplied in)"
-                )
-            }
+        let computed = [(folded, "with a factor multiplied in"), (tabulated, "the values of an MLP")];
+        let computed = computed.into_iter().filter(|(count, _)| **count > 0);
+        let computed: Vec<String> = computed.map(|(count, how)| format!("{count} {how}")).collect();
+        let source = match computed.is_empty() {
+            true => format!("the source's{adapted}"),
+            false => format!("what the mapping makes of the source's{adapted} ({})", computed.join(", ")),
         };
         match *cast {
             0 => format!("bit-identical to {source}"),

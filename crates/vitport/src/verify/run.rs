@@ -434,6 +434,7 @@ pub fn tensor_counts(prepared: &Prepared) -> TensorCounts {
         merged: plan.merged,
         resampled: plan.resampled.clone(),
         folded: count("fold"),
+        tabulated: count("tabulate"),
         padded: count("pad"),
         filled: count("fill"),
         cast: plan.targets.iter().filter(|target| target.is_cast()).count(),

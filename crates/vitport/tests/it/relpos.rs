@@ -69,6 +69,18 @@ fn folders_are_the_same_model() {
             assert_eq!(config["architectures"], json!([class]), "{name}");
             let report = verify(&prepared, &folder, &TestImage::built_in().unwrap()).unwrap();
             assert_eq!(report.verdict, Verdict::Same, "{name}: {:?}", report.reasons);
+            let tables = report.tensor_counts.tabulated;
+            let tensors_are = match tables {
+                0 => "bit-identical to the source's".to_owned(),
+                _ => format!(
+                    "bit-identical to what the mapping makes of the source's ({tables} the values of an MLP)"
+                ),
+            };
+            assert_eq!(
+                (report.tensors_are(), tables == 0),
+                (tensors_are, name.starts_with("learned")),
+                "{name}"
+            );
         }
     }
 }
