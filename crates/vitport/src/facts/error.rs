@@ -98,7 +98,7 @@ pub enum FactError {
     #[error("{}", .0.sentence)]
     Contradiction(Contradiction),
     /// Means that a tensor of the network is missing or has a shape that no network of the family has.
-    #[error("the tensor {} does not fit a {family}: {reason}; check that the file holds the whole state dict", escape(.tensor))]
+    #[error("the tensor {} does not fit this {family}: {reason}; check that the file holds the whole state dict", escape(.tensor))]
     Misshapen {
         /// Names the tensor.
         tensor: String,

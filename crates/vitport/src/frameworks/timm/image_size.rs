@@ -150,7 +150,7 @@ impl TimmDefinition {
             evidence.add("img_size", size.to_vec(), origin);
         } else {
             let what =
-                format!("the size of the image cannot be inferred from the weights of a {}", self.family);
+                format!("the size of the image cannot be inferred from the weights of this {}", self.family);
             let question = Question::new("img_size", what, "--image-size", "N");
             evidence.ask(question.with_candidates([224]).or("--arch NAME.TAG"));
         }
