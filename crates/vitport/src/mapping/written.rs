@@ -13,7 +13,7 @@ use super::language::Mapping;
 use super::layout::Usual;
 use super::problems::Problems;
 use super::sources::Sources;
-use crate::facts::{FactError, Facts, is_same};
+use crate::facts::{FactError, Facts, Origin, is_same};
 use crate::plan::Plan;
 
 /// Says how a layout is written: its `[written]`.
@@ -125,9 +125,12 @@ impl Mapping {
         };
         let held = self.written.iter().flat_map(|written| &written.held);
         let held = held.map(|(fact, Usual { is, by })| (fact.as_str(), is, by.as_str()));
+        // What a folder does not tell is as the framework has it; verification shows what that does.
+        let is_told =
+            |fact: &str| facts.get(fact).is_none_or(|known| !matches!(known.origin, Origin::Definition(_)));
         self.usual()
             .chain(held)
-            .filter(|(fact, ..)| !is_taken(fact))
+            .filter(|(fact, ..)| !is_taken(fact) && is_told(fact))
             .filter(|(fact, held, _)| facts.value(fact).is_some_and(|wanted| !is_same(wanted, held)))
             .map(|(fact, held, by)| InCommon { fact, held, by })
             .collect()

@@ -38,6 +38,10 @@ pub(super) fn resized(
     };
     facts.set(Fact::new(known.name, to.to_vec(), Origin::Request("--resample-to")));
     facts.set(Fact { name: "original_img_size", ..known });
+    if !resampled.tensors.is_empty() && facts.text("architecture").is_none() {
+        let origin = Origin::Definition("timm, which resamples FlexiViT and RADIO otherwise");
+        facts.set(Fact::new("resampling", "bicubic", origin));
+    }
     Ok((facts, Some(resampled)))
 }
 

@@ -144,3 +144,12 @@ fn names_are_torchvisions() {
     let near = said("torchvision/resnet17");
     assert!(near.contains("did you mean torchvision/resnet18"), "{near}");
 }
+
+#[test]
+fn a_swin_v2_whose_windows_are_larger_than_a_map_is_refused() {
+    let like = Some("torchvision/swin_v2_s".to_owned());
+    let of = |edge| FactOptions { like: like.clone(), image_size: Some([edge; 2]), ..FactOptions::default() };
+    let refused = planned(&data("swin_v2.pth"), of(32)).err().expect("a refusal").to_string();
+    assert!(refused.contains("some stage's map is smaller than a window"), "{refused}");
+    assert!(planned(&data("swin_v2.pth"), of(64)).is_ok());
+}

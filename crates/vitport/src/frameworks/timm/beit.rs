@@ -50,8 +50,8 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
         Field::plain("fc_norm", Kind::Flag)
             .config_key("use_fc_norm", Kind::Flag)
             .shown("its last norm after pooling"),
-        Field::plain("final_norm", Kind::Flag),
-        Field::plain("act_layer", Kind::Activation),
+        Field::of_registry("final_norm", "final_norm", Kind::Flag),
+        Field::of_registry("act_layer", "act_layer", Kind::Activation),
         Field::plain("norm_eps", Kind::Real).config_key("norm_layer", Kind::NormEps(1e-6)),
         Field::plain("global_pool", Kind::Text),
         Field::argument("in_chans", "in_chans", Kind::Number),

@@ -77,11 +77,15 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
         Field::of_registry("num_chs", "num_chs", Kind::Numbers)
             .decided_by("block_args")
             .shown("channels by size of the map"),
+        Field::of_registry("kernels", "block_args", Kind::BlockNumbers('k'))
+            .decided_by("block_args")
+            .shown("as kernels by stage"),
+        Field::of_registry("expansions", "block_args", Kind::BlockNumbers('e'))
+            .decided_by("block_args")
+            .shown("as expansions by stage"),
         // The weights alone show these.
         Field::of_registry("in_chs", "in_chs", Kind::Numbers),
         Field::of_registry("out_chs", "out_chs", Kind::Numbers),
-        Field::of_registry("kernels", "kernels", Kind::Numbers),
-        Field::of_registry("expansions", "expansions", Kind::Numbers),
         Field::of_registry("expands", "expands", Kind::Numbers),
         Field::of_registry("se", "se", Kind::Flag),
         Field::plain("num_features", Kind::Number).shown("channels before its head"),

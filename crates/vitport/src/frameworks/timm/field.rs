@@ -66,6 +66,8 @@ pub(super) enum Kind {
     BlockCounts,
     /// Takes the same as the stride of each stage.
     BlockStrides,
+    /// Takes the same as the number behind a letter, which all blocks of a stage have.
+    BlockNumbers(char),
     /// Takes the same as whether one of these stands in some block.
     HasBlock(&'static [&'static str]),
     /// Takes a ratio to another fact, whose product is rounded down.
@@ -144,6 +146,7 @@ impl Kind {
             Kind::BlockStrides => {
                 json!(stages(value, |block| token(block, 's'))?)
             }
+            Kind::BlockNumbers(letter) => json!(numbers_of_stages(value, letter)?),
             Kind::HasBlock(parts) => {
                 let blocks = value.as_array()?.iter().filter_map(Value::as_array).flatten();
                 let has = |block: &str| parts.iter().any(|part| block.contains(part));
@@ -169,6 +172,16 @@ fn stages(value: &Value, read: impl Fn(&str) -> Option<u64>) -> Option<Vec<u64>>
         } else {
             Some(values.sum())
         }
+    };
+    value.as_array()?.iter().map(of_stage).collect()
+}
+
+/// Returns the number behind a letter of each stage; none where the blocks of one have several.
+fn numbers_of_stages(value: &Value, letter: char) -> Option<Vec<u64>> {
+    let of_stage = |blocks: &Value| {
+        let mut numbers = blocks.as_array()?.iter().map(|block| token(block.as_str()?, letter));
+        let first = numbers.next()??;
+        numbers.all(|number| number == Some(first)).then_some(first)
     };
     value.as_array()?.iter().map(of_stage).collect()
 }

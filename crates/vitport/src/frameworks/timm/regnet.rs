@@ -134,7 +134,8 @@ fn of_arguments(inquiry: &Inquiry<'_>, stem: u64, evidence: &mut Evidence) -> Re
             return Err(FactError::Impossible { place, reason });
         }
     }
-    let said: Vec<&str> = stages::TELLING.into_iter().filter(|name| given(name).is_some()).collect();
+    let telling = stages::TELLING.into_iter().chain(stages::FITTING);
+    let said: Vec<&str> = telling.filter(|name| given(name).is_some()).collect();
     if said.is_empty() {
         return Ok(());
     }

@@ -69,6 +69,8 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
         Field::plain("mlp_ratio", Kind::Real).shown("as its MLPs' ratio"),
         Field::plain("qkv_bias", Kind::Flag).shown("biases of queries and values"),
         Field::plain("always_partition", Kind::Flag).otherwise(Literal::NO),
+        // torchvision's windows keep their size on smaller maps; timm's never do, and no argument of it says so.
+        Field::of_registry("fixed_windows", "fixed_windows", Kind::Flag).otherwise(Literal::NO),
         Field::plain("norm_layer", Kind::Text).otherwise(Literal::Text("LayerNorm")),
         Field::plain("act_layer", Kind::Activation),
         Field::plain("global_pool", Kind::Text),

@@ -43,7 +43,7 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
         Field::plain("rel_pos_dim", Kind::Number).shown("channels in its MLPs of positions"),
         Field::plain("shared_rel_pos", Kind::Flag).shown("relative positions that blocks share"),
         Field::plain("fc_norm", Kind::Flag).shown("its last norm after pooling"),
-        Field::plain("final_norm", Kind::Flag),
+        Field::of_registry("final_norm", "final_norm", Kind::Flag),
         Field::of_registry("block", "block_fn", Kind::Text),
         Field::plain("act_layer", Kind::Activation),
         Field::plain("norm_eps", Kind::Real).config_key("norm_layer", Kind::NormEps(1e-6)),

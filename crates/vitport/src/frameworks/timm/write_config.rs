@@ -244,7 +244,8 @@ impl Kind {
             Kind::Planes => {
                 let expansion = if known.get("bottleneck")?.as_bool()? { 4 } else { 1 };
                 let (stem, outputs) = value.as_array()?.split_first()?;
-                (stem.as_u64()? == RESNET_STEM).then_some(())?;
+                // timm's ResNet has four stages, whatever its arguments.
+                (stem.as_u64()? == RESNET_STEM && outputs.len() == 4).then_some(())?;
                 let planes = |output: &Value| {
                     let output = output.as_u64()?;
                     output.is_multiple_of(expansion).then_some(output / expansion)
@@ -259,6 +260,7 @@ impl Kind {
             | Kind::SumOf(_)
             | Kind::BlockCounts
             | Kind::BlockStrides
+            | Kind::BlockNumbers(_)
             | Kind::HasBlock(_) => {
                 return None;
             }
