@@ -176,10 +176,15 @@ fn stages(value: &Value, read: impl Fn(&str) -> Option<u64>) -> Option<Vec<u64>>
     value.as_array()?.iter().map(of_stage).collect()
 }
 
-/// Returns the number behind a letter of each stage; none where the blocks of one have several.
+/// Returns the number behind a letter of each stage, 1 where it is not there; none where the blocks of one have several.
 fn numbers_of_stages(value: &Value, letter: char) -> Option<Vec<u64>> {
+    let of_block = |block: &str| {
+        let numbers = block.split(['_', ' ']).filter_map(|part| part.strip_prefix(letter));
+        let mut numbers = numbers.filter(|number| number.starts_with(|first: char| first.is_ascii_digit()));
+        numbers.next().map_or(Some(1), |number| number.parse().ok())
+    };
     let of_stage = |blocks: &Value| {
-        let mut numbers = blocks.as_array()?.iter().map(|block| token(block.as_str()?, letter));
+        let mut numbers = blocks.as_array()?.iter().map(|block| of_block(block.as_str()?));
         let first = numbers.next()??;
         numbers.all(|number| number == Some(first)).then_some(first)
     };
