@@ -148,7 +148,7 @@ pub fn beit() -> Vec<Fault> {
     all
 }
 
-/// Returns those that only a ViT with relative positions can have that became a BEiT: those of its table, beside a BEiT's.
+/// Returns those that only a ViT with relative positions can have that became a BEiT: those of its table, next to a BEiT's.
 pub fn relpos() -> Vec<Fault> {
     const TABLE: &str = "layer.1.attention.attention.relative_position_bias.relative_position_bias_table";
     // Four by four patches with three heads: 49 distances, and then three rows of the class token.
