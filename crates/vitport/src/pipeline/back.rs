@@ -42,7 +42,7 @@ pub(super) const ACT_LAYER: &str = "act_layer";
 const GELUS: [&str; 2] = ["gelu", "gelu_tanh"];
 
 /// Names the same of the last norm alone.
-const LAST_NORM_EPS: &str = "last_norm_eps";
+pub(super) const LAST_NORM_EPS: &str = "last_norm_eps";
 
 /// Says what is asked of the way back.
 #[derive(Debug, Clone, Default)]

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use vitport_checkpoint::Limits;
 
-use super::back::{ACT_LAYER, PreparedBack};
+use super::back::{ACT_LAYER, LAST_NORM_EPS, PreparedBack};
 use super::convert::is_to_be_published;
 use super::error::ConvertError;
 use super::identify::target_network;
@@ -190,10 +190,13 @@ fn deviating(mut model: Model, unheld: &Unheld, prepared: &PreparedBack) -> Resu
         ACT_LAYER => {
             (gelu, format!("compute {} in its MLPs after {made}", wanted.as_str().unwrap_or_default()))
         }
+        LAST_NORM_EPS => (eps, format!("set the eps of the last norm to {wanted} after {made}")),
         _ => (eps, format!("set the eps of every norm to {wanted} after {made}")),
     };
     if model.facts.get(fact).is_none() {
-        let origin = Origin::Definition("timm's architecture");
+        let is_of_timm = prepared.layout.is_none();
+        let origin = if is_of_timm { "timm's architecture" } else { "the framework's own network" };
+        let origin = Origin::Definition(origin);
         model.facts.set(Fact::new(fact, held.clone(), origin));
     }
     let deviation = Deviation::of_framework(&name, fact, wanted.clone(), what, remedy);
