@@ -117,7 +117,7 @@ COUNTS = {
 # is listed; "unread": the weights decide, and the disputed hyperparameter is listed; the others are kinds of errors.
 OUTCOMES = {
     "AIMv2": {"assumed": 3, "contradiction": 5, "refused": 1, "right": 7},
-    "BEiT": {"assumed": 2, "contradiction": 11, "no_target": 1, "right": 9},
+    "BEiT": {"assumed": 2, "contradiction": 9, "refused": 3, "right": 9},
     "CLIP": {"assumed": 2, "contradiction": 13, "no_target": 8, "refused": 1, "right": 9, "unread": 2},
     "ConvNeXt": {"assumed": 2, "contradiction": 11, "no_target": 18, "question": 2, "right": 8, "unread": 1},
     "ConvNeXt V2": {"assumed": 4, "contradiction": 11, "no_target": 6, "question": 1, "right": 8},
