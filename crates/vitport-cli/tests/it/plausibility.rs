@@ -79,7 +79,7 @@ fn a_config_that_no_network_was_trained_with_is_asked_about() {
     }
 }
 
-/// Each of these was tried with timm 1.0.31, whose `create_model` raises.
+/// Each of these was tried with timm 1.0.31, whose `create_model` raises, or with a negative number makes another classifier.
 #[test]
 fn a_config_that_timm_fails_on_is_refused() {
     for (path, value, says) in [
@@ -95,6 +95,12 @@ fn a_config_that_timm_fails_on_is_refused() {
         ("/model_args/bogus", json!(1), "takes no argument `bogus`"),
         ("/pretrained_cfg", json!(null), "its `pretrained_cfg` is null"),
         ("/pretrained_cfg/bogus", json!(1), "timm takes no `bogus` in `pretrained_cfg`"),
+        ("/pretrained_cfg/label_offset", json!(1), "its `label_offset` is 1: timm leaves out"),
+        ("/pretrained_cfg/label_offset", json!("1"), "its `label_offset` is \"1\": timm leaves out"),
+        ("/pretrained_cfg/input_size", json!(null), "its `input_size` is null"),
+        ("/model_args", json!(null), "its `model_args` is null"),
+        ("/num_classes", json!(null), "its `num_classes` is null"),
+        ("/num_classes", json!(-1), "its `num_classes` is -1"),
     ] {
         let folder = tempfile::tempdir().unwrap();
         let mut config: Value =

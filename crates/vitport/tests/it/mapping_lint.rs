@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use vitport::folder::TargetContents;
 use vitport::folder::layout::DEFAULT_SHARD_SIZE;
+use vitport::frameworks::SOURCES;
 use vitport::mapping::{Mapping, Problem, Problems, Sources, mappings};
 use vitport::model::Prepared;
 use vitport::options::FactOptions;
@@ -225,63 +226,6 @@ fn facts_read(value: &toml::Value, found: &mut BTreeSet<String>) {
 
 #[test]
 fn every_fact_that_a_mapping_reads_is_one_that_its_definition_has() {
-    // Facts of the structures that are refused, which no fixture here is; tests/it/refusals.rs has them all.
-    let refused = [
-        "swiglu_mlp",
-        "scale_mlp",
-        "head_hidden",
-        "attention",
-        "avg_down",
-        "deep_stem",
-        "replace_stem_pool",
-        "preact",
-        "final_conv",
-        "linear_out",
-        "head_norm_first",
-        "norm_layer",
-        "output_stride",
-        "stem_type",
-        "use_grn",
-        "resnet_stem",
-        "norm",
-        "block_norm",
-        "patch_bias",
-        "proj_bias",
-        "mlp_bias",
-        "dist_token",
-        "reg_tokens",
-        "attn_pool",
-        "block",
-        "pre_norm",
-        "attn",
-        "qk_norm",
-        "scale_norm",
-        "gated_mlp",
-        "rel_pos_bias",
-        "separate_qkv",
-        "fc_norm",
-        "patch_norm",
-        "pre_logits",
-        "decoder",
-        "qkv_projection_method",
-        "position_embeddings",
-        "always_partition",
-        "head_dim",
-        "fused",
-        "mixed_kernels",
-        "space_to_depth",
-        "conditional",
-        "channel_step",
-        "stem_stride",
-        "anti_aliasing",
-        "num_chs",
-        "fixed_windows",
-        "attn_only_layer_scale",
-        "attn_type",
-        "mlp_packed",
-        "qkv_fused",
-        "scale_attn_inner",
-    ];
     let fixtures = fixtures();
     for mapping in mappings() {
         let of_mapping =
@@ -291,11 +235,13 @@ fn every_fact_that_a_mapping_reads_is_one_that_its_definition_has() {
         let mut file: toml::Table = toml::from_str(mapping.text()).unwrap();
         // What the way back decides is not a fact that is read.
         file.remove("back");
+        let definition = SOURCES.iter().find(|definition| definition.id() == mapping.from()).unwrap();
+        let of_definition = definition.fact_names();
         let mut conditions = BTreeSet::new();
         facts_read(&file.remove("requires").unwrap(), &mut conditions);
         let unknown: Vec<_> = conditions
             .iter()
-            .filter(|name| !known.contains(&***name) && !refused.contains(&&***name))
+            .filter(|name| !known.contains(&***name) && !of_definition.contains(&&***name))
             .collect();
         assert!(unknown.is_empty(), "{}: requires reads {unknown:?}", mapping.file());
         let mut read = BTreeSet::new();

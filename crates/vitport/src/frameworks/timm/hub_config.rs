@@ -106,6 +106,9 @@ impl<'a> TimmConfig<'a> {
         {
             return Err(format!("timm takes no `{}` in `pretrained_cfg`", escape(key)));
         }
+        if let Some(reason) = refused_by_timm(whole, pretrained_cfg) {
+            return Err(reason);
+        }
         let tag = match pretrained_cfg.get("tag") {
             Some(tag) => tag.as_str(),
             None => tag_in_name,
@@ -140,6 +143,32 @@ impl<'a> TimmConfig<'a> {
     fn of_classes(&self, key: &str) -> Option<&'a Value> {
         self.whole.get(key).or_else(|| self.pretrained_cfg.get(key)).filter(|value| !value.is_null())
     }
+}
+
+/// Returns why timm's `load_pretrained` (timm/models/_builder.py) fails on a config, or leaves out its classifier's weights.
+fn refused_by_timm(whole: &Map<String, Value>, pretrained_cfg: &Map<String, Value>) -> Option<String> {
+    if whole.get("model_args") == Some(&Value::Null) {
+        return Some("its `model_args` is null, which timm fails on; remove it".to_owned());
+    }
+    if pretrained_cfg.get("input_size") == Some(&Value::Null) {
+        return Some("its `input_size` is null, which timm fails on".to_owned());
+    }
+    let is_given = |key: &str| pretrained_cfg.get(key).is_some_and(|value| !value.is_null());
+    match whole.get("num_classes").or_else(|| pretrained_cfg.get("num_classes")) {
+        Some(Value::Null) if is_given("classifier") => {
+            return Some("its `num_classes` is null, which timm fails on".to_owned());
+        }
+        Some(number) if number.as_i64().is_some_and(|number| number < 0) => {
+            return Some(format!("its `num_classes` is {number}, with which timm leaves the classifier out"));
+        }
+        _ => {}
+    }
+    let offset = pretrained_cfg.get("label_offset").filter(|offset| !offset.is_null())?;
+    let takes_all = offset.as_i64().is_some_and(|offset| offset <= 0);
+    (!takes_all).then(|| {
+        let offset = escape(&offset.to_string()).to_string();
+        format!("its `label_offset` is {offset}: timm leaves out the first classes of such a classifier, vitport does not")
+    })
 }
 
 impl SourceConfig for TimmConfig<'_> {

@@ -44,10 +44,7 @@ pub(super) fn of_config(config: &TimmConfig<'_>) -> Result<Vec<Statement>, FactE
     let is_given = |name: &str| config.argument(name).is_some_and(|value| !value.is_null());
     for key in ["global_pool", "num_classes"] {
         if let Some((path, value)) = config.default_of(key) {
-            // timm leaves a negative number of classes to the network.
-            if value.as_i64().is_none_or(|number| number >= 0) {
-                statements.push(statement(key, path, value.clone()));
-            }
+            statements.push(statement(key, path, value.clone()));
         }
     }
     if let Some(value) = config.pretrained_cfg.get("input_size").filter(|value| !value.is_null()) {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors, serialize_to_file};
+use vitport::frameworks::SOURCES;
 use vitport::mapping::{Bindings, Sources, layouts};
 use vitport::model::Prepared;
 use vitport::options::FactOptions;
@@ -173,6 +174,28 @@ fn every_rule_of_every_layout_is_used_and_every_name_is_the_definitions() {
         let live = live.remove(layout.file()).unwrap_or_default();
         assert_eq!(live, all, "{}", layout.file());
     }
+}
+
+/// What a definition has no fact for is dropped without a word, and so would be a condition on it.
+#[test]
+fn every_fact_that_a_layout_tells_is_one_of_its_definition() {
+    let mut told = 0;
+    for layout in layouts() {
+        let definition = SOURCES.iter().find(|definition| definition.id() == layout.to()).unwrap();
+        let known = definition.fact_names();
+        let file: toml::Table = toml::from_str(layout.text()).unwrap();
+        let of_part = |part: &str| Some(file.get("detect")?.get(part)?.as_table()?.keys().cloned());
+        for fact in ["facts", "usual"].into_iter().filter_map(of_part).flatten() {
+            assert!(
+                known.contains(&fact.as_str()),
+                "{}: {fact} is no fact of {}",
+                layout.file(),
+                layout.to()
+            );
+            told += 1;
+        }
+    }
+    assert!(told >= 10, "{told}");
 }
 
 /// The tensors of a file, and of what is written of its network, are parts of the same bytes.
