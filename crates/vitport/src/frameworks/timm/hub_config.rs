@@ -148,7 +148,7 @@ impl<'a> TimmConfig<'a> {
 /// Returns why timm's `load_pretrained` (timm/models/_builder.py) fails on a config, or leaves out its classifier's weights.
 fn refused_by_timm(whole: &Map<String, Value>, pretrained_cfg: &Map<String, Value>) -> Option<String> {
     if whole.get("model_args") == Some(&Value::Null) {
-        return Some("its `model_args` is null, which timm fails on; remove it".to_owned());
+        return Some("its `model_args` is null, which timm fails on".to_owned());
     }
     if pretrained_cfg.get("input_size") == Some(&Value::Null) {
         return Some("its `input_size` is null, which timm fails on".to_owned());
