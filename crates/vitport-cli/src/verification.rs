@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use vitport::attestation::Statement;
 use vitport::model::Prepared;
-use vitport::pipeline::{Acceptance, NotAccepted, Request, deviation_names};
+use vitport::pipeline::{Acceptance, ConvertedBack, NotAccepted, Request, deviation_names};
 use vitport::verify::{Report, TestImage};
 use vitport_checkpoint::escape;
 
@@ -109,6 +109,16 @@ impl OutputFiles {
     pub fn attest(&self, prepared: &Prepared, report: &Report, folder: &Path) -> Result<(), Failure> {
         let Some(file) = &self.attestation else { return Ok(()) };
         let statement = Statement::of(prepared, report, folder)?;
+        file.write(&(json_text(&statement)? + "\n"))
+    }
+
+    /// Attests the folder of a way back that is there, if that is asked for.
+    ///
+    /// # Errors
+    /// If a file of either folder cannot be read, or the attestation not be written.
+    pub fn attest_back(&self, converted: &ConvertedBack) -> Result<(), Failure> {
+        let (Some(file), Some(report)) = (&self.attestation, &converted.report) else { return Ok(()) };
+        let statement = Statement::of_the_way_back(&converted.prepared, report, &converted.out)?;
         file.write(&(json_text(&statement)? + "\n"))
     }
 }

@@ -15,7 +15,9 @@ use vitport_checkpoint::{escape, open_regular};
 
 use crate::facts::Assumption;
 use crate::folder::is_kept;
+use crate::mapping::Mapping;
 use crate::model::Prepared;
+use crate::pipeline::PreparedBack;
 use crate::verify::{Report, Verdict};
 
 /// Names the kind of statement.
@@ -95,10 +97,16 @@ struct Predicate {
     vitport: &'static str,
     /// Gives the model's name.
     model: String,
-    /// Names the class of transformers that opens the folder.
+    /// Names the class of transformers: that of the folder, or of its source on the way back.
     class: Option<String>,
-    /// Names the mapping and gives the hash of its text.
+    /// Names the framework that opens the folder, on the way back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    written: Option<String>,
+    /// Names the mapping and gives the hash of its text. On the way back it was read backwards.
     mapping: Resource,
+    /// Gives the same of the layout in which the folder is written, on the way back, where that is not the mapping's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    layout: Option<Resource>,
     /// Lists the source's files.
     materials: Vec<Resource>,
     /// Says what the comparison comes to.
@@ -118,8 +126,35 @@ impl Statement {
     /// Returns [`AttestationError::Unreadable`] if a file cannot be read.
     pub fn of(prepared: &Prepared, report: &Report, folder: &Path) -> Result<Self, AttestationError> {
         let model = &prepared.model;
-        let mapping = Path::new(model.mapping.file()).file_name().unwrap_or_default();
-        let text = Sha256::digest(model.mapping.text().as_bytes());
+        let class = report.target.as_ref().map(|target| target.class.clone());
+        let made = (class, mapping_resource(&model.mapping), materials(prepared, report)?);
+        Self::new(report, folder, made)
+    }
+
+    /// States what is in the folder of a way back, `out`, that a conversion was compared with the transformers folder it was made of.
+    /// The files of that folder are its materials.
+    ///
+    /// # Errors
+    /// Returns [`AttestationError::Unreadable`] if a file cannot be read.
+    pub fn of_the_way_back(
+        prepared: &PreparedBack,
+        report: &Report,
+        out: &Path,
+    ) -> Result<Self, AttestationError> {
+        let class = Some(prepared.class.clone());
+        let made = (class, mapping_resource(prepared.mapping), materials_of_folder(prepared)?);
+        let mut statement = Self::new(report, out, made)?;
+        statement.predicate.written = Some(prepared.framework.clone());
+        statement.predicate.layout = prepared.layout.map(mapping_resource);
+        Ok(statement)
+    }
+
+    /// States what is in a folder, of this class, by this mapping, of these materials.
+    fn new(
+        report: &Report,
+        folder: &Path,
+        (class, mapping, materials): (Option<String>, Resource, Vec<Resource>),
+    ) -> Result<Self, AttestationError> {
         Ok(Self {
             kind: STATEMENT,
             subject: contents(folder)?
@@ -130,9 +165,11 @@ impl Statement {
             predicate: Predicate {
                 vitport: env!("CARGO_PKG_VERSION"),
                 model: report.model.clone(),
-                class: report.target.as_ref().map(|target| target.class.clone()),
-                mapping: resource(mapping.to_string_lossy().into_owned(), hexadecimal(&text)),
-                materials: materials(prepared, report)?,
+                class,
+                written: None,
+                mapping,
+                layout: None,
+                materials,
                 verdict: report.verdict,
                 headline: report.headline.clone(),
                 assumptions: report.basis.assumptions.clone(),
@@ -144,6 +181,13 @@ impl Statement {
             },
         })
     }
+}
+
+/// Names a mapping by its file and the hash of its text.
+fn mapping_resource(mapping: &Mapping) -> Resource {
+    let name = Path::new(mapping.file()).file_name().unwrap_or_default();
+    let text = Sha256::digest(mapping.text().as_bytes());
+    resource(name.to_string_lossy().into_owned(), hexadecimal(&text))
 }
 
 fn resource(name: String, sha256: String) -> Resource {
@@ -160,12 +204,25 @@ fn materials(prepared: &Prepared, report: &Report) -> Result<Vec<Resource>, Atte
     let config = source.config.iter().map(|config| (config.path.clone(), uri.clone()));
     let adapter = source.adapter.iter().flat_map(|adapter| adapter.checkpoint.files());
     for (path, uri) in config.chain(adapter.map(|file| (file.path.clone(), None))) {
-        let sha256 =
-            hash(&path).map_err(|error| AttestationError::Unreadable { path: path.clone(), error })?;
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        all.push(Resource { uri, ..resource(name, sha256) });
+        all.push(Resource { uri, ..hashed(&path)? });
     }
     Ok(all)
+}
+
+/// Returns the files of a transformers folder that a way back is made of: its weights and its documents.
+fn materials_of_folder(prepared: &PreparedBack) -> Result<Vec<Resource>, AttestationError> {
+    let folder = &prepared.folder;
+    let documents = ["config.json", "preprocessor_config.json"].map(|name| folder.path.join(name));
+    let documents = documents.into_iter().filter(|path| path.exists());
+    let weights = folder.checkpoint.files().iter().map(|file| file.path.clone());
+    weights.chain(documents).map(|path| hashed(&path)).collect()
+}
+
+/// Names a file by its name and the hash of its contents.
+fn hashed(path: &Path) -> Result<Resource, AttestationError> {
+    let sha256 = hash(path).map_err(|error| AttestationError::Unreadable { path: path.to_owned(), error })?;
+    let name = path.file_name().unwrap_or_default();
+    Ok(resource(name.to_string_lossy().into_owned(), sha256))
 }
 
 /// Says how a folder compares with its attestation.

@@ -34,11 +34,8 @@ pub fn run(arguments: ConvertArguments, framework: Destination, output: &Printer
     let mut read = verification::named_files(folder.as_os_str(), &arguments.facts, &arguments.verification);
     read.extend(model_files(&folder));
     check(&out, &read, arguments.force)?;
-    if arguments.verification.attest.is_some() {
-        return Err(Failure::usage("--attest is for conversions to transformers; leave it out"));
-    }
-    let report_file = verification::output_files(&arguments.verification, &read, Some(&out))?.report;
-    if report_file.as_ref().is_some_and(|file| file.is_inside()) {
+    let files = verification::output_files(&arguments.verification, &read, Some(&out))?;
+    if files.report.as_ref().is_some_and(|file| file.is_inside()) {
         return Err(Failure::usage("the report would lie in OUT; give --report another place"));
     }
     let acceptance = verification::acceptance(&arguments.verification, &Request::default())?;
@@ -69,11 +66,15 @@ pub fn run(arguments: ConvertArguments, framework: Destination, output: &Printer
         &|report| {
             let Some(image) = &image else { return Ok(()) };
             output.page(|| page::html(report, image));
-            report_file.as_ref().map_or(Ok(()), |file| file.write_report(report, image, None))
+            files.report.as_ref().map_or(Ok(()), |file| file.write_report(report, image, None))
         },
     );
     ProgressBar::finish_and_clear(&bar);
-    show(&converted?, output)
+    let converted = converted?;
+    if converted.is_published {
+        files.attest_back(&converted)?;
+    }
+    show(&converted, output)
 }
 
 fn default_out(folder: &Path, framework: Destination) -> PathBuf {

@@ -56,6 +56,45 @@ fn a_statement_names_folder_source_mapping_and_verdict() {
 }
 
 #[test]
+fn a_statement_of_a_way_back_names_both_folders() {
+    let folder = tempfile::tempdir().unwrap();
+    convert(folder.path(), "there");
+    for (framework, layout) in [("timm", None), ("torchvision", Some("torchvision_vit.toml"))] {
+        let _ = fs::remove_dir_all(folder.path().join("a"));
+        let arguments = ["convert", "there", "--to", framework, "-o", "a"];
+        let output = vitport(&[&arguments[..], &["--attest", "a.intoto.json"]].concat(), folder.path());
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let statement = fs::read(folder.path().join("a.intoto.json")).unwrap();
+        let statement: Value = serde_json::from_slice(&statement).unwrap();
+        let named = |files: &Value, of: &str| -> Vec<String> {
+            let files = files.as_array().unwrap().iter().map(|file| {
+                let name = file["name"].as_str().unwrap();
+                assert_eq!(file["digest"]["sha256"], sha256(&folder.path().join(of).join(name)), "{file}");
+                name.to_owned()
+            });
+            files.collect()
+        };
+        let predicate = &statement["predicate"];
+        assert_eq!(named(&statement["subject"], "a"), crate::support::names(&folder.path().join("a")));
+        let materials = named(&predicate["materials"], "there");
+        assert_eq!(materials, ["model.safetensors", "config.json", "preprocessor_config.json"]);
+        assert_eq!(predicate["class"], "ViTForImageClassification");
+        assert_eq!(predicate["written"], framework);
+        assert_eq!(predicate["mapping"]["name"], "timm_vit.toml");
+        assert_eq!(predicate["layout"]["name"].as_str(), layout);
+        let (code, document, _) = check(folder.path(), &[]);
+        assert_eq!((code, &document["agrees"]), (Some(0), &json!(true)), "{document}");
+    }
+    fs::write(folder.path().join("a/config.json"), "{}").unwrap();
+    let (code, document, _) = check(folder.path(), &[]);
+    assert_eq!((code, &document["changed"]), (Some(5), &json!(["config.json"])));
+    // What is not published is not attested.
+    let arguments = ["convert", "there", "--to", "timm", "-o", "b", "--no-verify", "--attest", "b.json"];
+    assert_eq!(vitport(&arguments, folder.path()).status.code(), Some(2));
+    assert!(!folder.path().join("b.json").exists());
+}
+
+#[test]
 fn the_folder_and_its_statement_are_the_same_bytes_each_time() {
     let folder = tempfile::tempdir().unwrap();
     convert(folder.path(), "a");
