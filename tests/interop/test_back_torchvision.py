@@ -87,8 +87,8 @@ def test_what_transformers_wrote(made, name, tmp_path):  # noqa: F811
 @pytest.mark.parametrize(
     ("name", "why"),
     [
-        ("vit, no qkv bias", "qkv_bias is no"),
-        ("resnet, other widths", "num_chs is"),
+        ("vit, no qkv bias", "`qkv_bias=False`"),
+        ("resnet, other widths", "`num_chs=["),
         ("beit, eps 1e-12", "it goes back with --to timm"),
     ],
 )

@@ -159,7 +159,7 @@ impl Reason {
                 "such a file can show different contents to different readers, do not trust it"
             }
             Self::Checksum => "the file is damaged, fetch it again from its source",
-            Self::Changed => "try again when nobody writes to it any more",
+            Self::Changed => "try again once nothing writes to it",
             Self::Limit => "if you trust the file, raise that limit",
             Self::Unsupported => "save the weights again in a plain form, as a state dict or as safetensors",
             Self::InParts => "give the file that it writes",

@@ -14,14 +14,23 @@ use crate::platform::{Special, special};
 pub fn open_regular(path: &Path) -> io::Result<File> {
     let there = fs::metadata(path).map_err(|error| match is_no_file(path) {
         Some(what) => io::Error::new(io::ErrorKind::InvalidInput, format!("this is {what}")),
-        None => error,
+        None => in_words(error),
     })?;
     if !there.is_file() {
         return Err(not_regular());
     }
-    let file = File::open(path)?;
+    let file = File::open(path).map_err(in_words)?;
     // Somebody may have put another thing there meanwhile.
     if file.metadata()?.is_file() { Ok(file) } else { Err(not_regular()) }
+}
+
+/// Returns an error of the system with a plain sentence in place of its number, for what happens most.
+fn in_words(error: io::Error) -> io::Error {
+    match error.kind() {
+        kind @ io::ErrorKind::NotFound => io::Error::new(kind, "there is no such file"),
+        kind @ io::ErrorKind::PermissionDenied => io::Error::new(kind, "you have no permission to read it"),
+        _ => error,
+    }
 }
 
 /// Reads a regular file of at most `limit` bytes.

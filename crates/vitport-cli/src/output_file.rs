@@ -107,7 +107,11 @@ impl OutputFile {
         let endings = kind.endings();
         if extension.is_some_and(|extension| !endings.contains(&extension.as_str())) {
             let endings: Vec<String> = endings.iter().map(|ending| format!(".{ending}")).collect();
-            return refuse(&format!("does not end in {}", endings.join(" or ")));
+            let (name, option, endings) = (kind.name(), kind.option(), endings.join(" or "));
+            return Err(Failure::usage(format!(
+                "the {name} {} does not end in {endings}; give {option} a name that does",
+                escape(&shown)
+            )));
         }
         let file = Self { path: place, inside };
         if file.inside.is_none() && !file.is_special() {

@@ -36,7 +36,7 @@ pub enum SourceError {
         reason: String,
     },
     /// Means that the folder holds a model that transformers opens already.
-    #[error("{}: this is a transformers folder already (its config.json says model_type `{}`); nothing is to be converted", escape(&.path.display().to_string()), escape(.model_type))]
+    #[error("{}: this is already a transformers folder (its config.json says model_type `{}`), so there is nothing to convert; --to timm goes the other way, and `vitport diff` compares two folders", escape(&.path.display().to_string()), escape(.model_type))]
     AlreadyConverted {
         /// Names the folder.
         path: PathBuf,

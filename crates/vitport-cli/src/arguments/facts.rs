@@ -15,7 +15,7 @@ pub struct FactArguments {
     /// Name the architecture, with or without a pretrained tag, as `vitport models` lists them
     #[arg(long, value_name = "NAME[.TAG]", alias = "cvt_model")]
     pub arch: Option<String>,
-    /// Take the preprocessing of this model of timm's; if it has the same sizes, also its heads
+    /// Take the preprocessing of this timm model, and its heads if it has the same sizes
     #[arg(long, value_name = "NAME.TAG")]
     pub like: Option<String>,
     /// Give the attention heads: one number, or one for each stage (1,3,6)
@@ -37,10 +37,10 @@ pub struct FactArguments {
     /// Give the standard deviation of each channel on a 0 to 1 scale
     #[arg(long, value_name = "R,G,B", value_parser = values::std)]
     pub std: Option<[f64; 3]>,
-    /// Give the share of the resized image that the crop keeps
+    /// Give the fraction of the resized image that the center crop keeps, as timm's crop_pct
     #[arg(long, value_name = "FRACTION", value_parser = values::crop_pct)]
     pub crop_pct: Option<f64>,
-    /// Choose what is cut off: center or squash
+    /// Choose how images are cropped, as timm's crop_mode: center or squash
     #[arg(long, value_name = "MODE", value_parser = values::crop_mode)]
     pub crop_mode: Option<CropMode>,
     /// Choose how images are resized: bicubic, bilinear, lanczos, nearest, box, hamming
@@ -52,13 +52,13 @@ pub struct FactArguments {
     /// Add this LoRA adapter of peft to the weights: its file, or a folder that holds it
     #[arg(long, value_name = "PATH")]
     pub adapter: Option<PathBuf>,
-    /// Give the alpha of LoRA adapters next to the weights, where no adapter_config.json says it
+    /// Give the lora_alpha of adapters next to the weights, where there is no adapter_config.json
     #[arg(long, value_name = "ALPHA", value_parser = values::alpha)]
     pub lora_alpha: Option<f64>,
-    /// Write no preprocessor_config.json, for images that no image processor of transformers prepares
+    /// Write no preprocessor_config.json: images are prepared elsewhere
     #[arg(long)]
     pub no_processor: bool,
-    /// Choose the class of transformers to become, where several could hold the model, as `vitport plan` lists them
+    /// Choose the transformers class, where several could hold the model (`vitport plan` lists them)
     #[arg(long, value_name = "CLASS")]
     pub target: Option<String>,
     /// Leave the classification head out
@@ -68,10 +68,10 @@ pub struct FactArguments {
     /// (state_dict/module.base_encoder.)
     #[arg(long, value_name = "ROOT_OR_PREFIX")]
     pub key: Option<String>,
-    /// Leave out tensors, by a pattern of names (head.*); may be given several times
+    /// Leave out the tensors that match this pattern (head.*); may be given several times
     #[arg(long, value_name = "GLOB", value_parser = glob::Pattern::new)]
     pub drop: Vec<glob::Pattern>,
-    /// Write the weights with this dtype; as in the source if it is not given
+    /// Write the weights with this dtype; the source's by default
     #[arg(long, value_name = "DTYPE", value_parser = values::dtype())]
     pub dtype: Option<Dtype>,
     /// Use this mapping in place of the built-in one

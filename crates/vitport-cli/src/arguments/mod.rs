@@ -45,7 +45,7 @@ pub struct Common {
     /// Print more: where every fact came from
     #[arg(short, long, global = true, help_heading = "Every command")]
     pub verbose: bool,
-    /// Ask nothing on the terminal: what is not known is an error
+    /// Never ask on the terminal: an open question is an error
     #[arg(long, global = true, help_heading = "Every command")]
     pub no_input: bool,
     /// Choose when to colour the output
@@ -87,7 +87,7 @@ pub enum Command {
     Plan(Box<PlanArguments>),
     /// Show what is in a checkpoint
     Inspect(InspectArguments),
-    /// Run source and folder on an image and compare them in everything
+    /// Run the source and the folder on an image, and compare outputs, weights, settings and pixels
     Verify(Box<VerifyArguments>),
     /// Run a folder's model on images
     Classify(ClassifyArguments),
@@ -135,7 +135,7 @@ pub struct ConvertArguments {
     /// Says where the model comes from.
     #[command(flatten)]
     pub source: SourceArgument,
-    /// Choose the framework to convert to; SOURCE is a transformers folder unless it is transformers
+    /// Choose the framework to convert to; for all but transformers, SOURCE is a transformers folder
     #[arg(
         long,
         value_name = "FRAMEWORK",
@@ -143,25 +143,25 @@ pub struct ConvertArguments {
         conflicts_with_all = FACTS_OF_SOURCES
     )]
     pub to: Destination,
-    /// Make this folder; the model's name if it is not given
+    /// Make this folder; it has the model's name by default
     #[arg(short, long, value_name = "OUT", alias = "pytorch_dump_folder_path")]
     pub out: Option<PathBuf>,
     /// Replace OUT if it is a model folder
     #[arg(long)]
     pub force: bool,
-    /// Limit the bytes of one weight file
+    /// Limit the size of one weight file
     #[arg(long, value_name = "SIZE", default_value = "5GB", value_parser = values::shard_size)]
     pub max_shard_size: u64,
     /// Do not wait until the files are on the disk
     #[arg(long)]
     pub no_fsync: bool,
-    /// Do not run the networks
+    /// Do not run the networks to compare them
     #[arg(long, conflicts_with_all = ["image", "strict", "allow", "report", "attest", "keep_anyway"])]
     pub no_verify: bool,
     /// Publish the folder even if the networks disagree
     #[arg(long)]
     pub keep_anyway: bool,
-    /// Add the source's exact network as code, for trust_remote_code=True, where the target's deviates
+    /// Add the source's exact network as code for trust_remote_code=True, where transformers' class deviates
     #[arg(long)]
     pub with_exact_code: bool,
     /// Write no model card; with --force, keep the README.md that is there
@@ -244,7 +244,7 @@ pub struct BatchArguments {
     /// Skip jobs that an earlier run has done, where nothing has changed since
     #[arg(long)]
     pub resume: bool,
-    /// Replace the folders of all jobs that do not say otherwise
+    /// Replace folders that exist, for all jobs that do not say otherwise
     #[arg(long)]
     pub force: bool,
     /// Give all jobs this option that do not say otherwise, such as dtype=bf16
@@ -256,7 +256,7 @@ pub struct BatchArguments {
     /// Run only this share of the jobs: 0/4 to 3/4, or 1/4 to 4/4
     #[arg(long, value_name = "I/N")]
     pub shard: Option<JobShard>,
-    /// Write here what was done; JOBS.results.jsonl if it is not given, with the shard in its name
+    /// Write what was done to this file; JOBS.results.jsonl by default, with the shard in its name
     #[arg(long, value_name = "FILE")]
     pub results: Option<PathBuf>,
 }

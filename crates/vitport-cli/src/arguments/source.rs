@@ -9,7 +9,7 @@ use super::legacy;
 /// Says where the model comes from.
 #[derive(Debug, Args)]
 pub struct SourceArgument {
-    /// Take a weight file (.pth .pt .bin .safetensors), a folder that holds one, a timm name, or a repository on the Hub
+    /// Take a weight file (.pth .pt .bin .safetensors), a folder with one, a timm model name, or a repository on the Hub
     #[arg(value_name = "SOURCE", conflicts_with_all = ["vit_name", "cvt_file_name"])]
     pub source: Option<OsString>,
     /// Take SOURCE under the original ViT script's name for it

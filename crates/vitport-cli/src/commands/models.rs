@@ -45,7 +45,8 @@ pub fn run(arguments: &ModelsArguments, output: &Printer) -> Result<(), Failure>
     let wide = wide_table(&rows, output.is_verbose());
     output.print(fitting(wide.text(), |width| narrow_list(&rows, width)))?;
     let convertible = rows.iter().filter(|row| row.becomes.class().is_some()).count();
-    output.say(format!("\n{} models, {convertible} of them convertible", rows.len()))
+    let models = if rows.len() == 1 { "1 model".to_owned() } else { format!("{} models", rows.len()) };
+    output.say(format!("\n{models}, {convertible} of them convertible"))
 }
 
 /// Makes the failure of a list without rows.
@@ -54,9 +55,13 @@ fn nothing(arguments: &ModelsArguments, filters: &Filters) -> Failure {
     if refused > 0 {
         return Failure::new(
             FailureKind::NoTarget,
-            format!(
-                "{refused} models match, none of which can be converted; without --convertible the list says why"
-            ),
+            match refused {
+                1 => "1 model matches, and it cannot be converted; without --convertible the list says why"
+                    .to_owned(),
+                count => format!(
+                    "{count} models match, and none of them can be converted; without --convertible the list says why"
+                ),
+            },
         );
     }
     let pattern = arguments.pattern.as_deref().unwrap_or_default();

@@ -46,7 +46,7 @@ pub fn run(arguments: &ReportArguments, output: &Printer) -> Result<(), Failure>
 fn read(path: &Path) -> Result<Overview, Failure> {
     let shown = path.display().to_string();
     let failed = |kind, why: &dyn std::fmt::Display| {
-        let advice = "give a file of --report x.json";
+        let advice = "give a JSON file that --report wrote";
         Failure::new(kind, format!("{}: {why}; {advice}", escape(&shown))).in_file(shown.clone())
     };
     let bytes = read_regular(path, MOST_BYTES).map_err(|error| failed(FailureKind::Unreadable, &error))?;

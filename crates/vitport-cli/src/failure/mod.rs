@@ -77,7 +77,7 @@ pub const EXIT_CODES: [(u8, &str); 8] = [
     (4, "answer a question or change an option"),
     (5, "the two networks, settings or files disagree"),
     (6, "the disk, the network or the Hub failed"),
-    (7, "a known structure that no class of transformers holds"),
+    (7, "vitport knows the network, but no class of transformers can hold it"),
 ];
 
 /// Returns the exit codes, as the help shows them.

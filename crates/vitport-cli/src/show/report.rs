@@ -49,15 +49,7 @@ fn say(report: &Report, framework: Option<&str>, output: &Printer) -> Result<(),
     }
     if !report.source_top5.is_empty() {
         output.say("")?;
-        let table = top5(report).text();
-        output.say(match framework {
-            // As wide, so that columns stay where they are.
-            Some(framework) if table.contains("the source") => {
-                table.replacen("the source", &format!("{framework:<10}"), 1)
-            }
-            Some(framework) => table.replacen("source", &format!("{framework:>6}"), 1),
-            None => table,
-        })?;
+        output.say(top5(report, framework).text())?;
     }
     Ok(())
 }
@@ -76,7 +68,7 @@ fn parts(report: &Report) -> Vec<(&'static str, String)> {
     let mut parts = vec![(
         "run on",
         format!(
-            "{} ({}×{}), the source by its own definition, the folder by transformers'",
+            "{} ({}×{}), through the source's network and through the folder's",
             match image.name.as_str() {
                 "built-in image" => "the built-in image",
                 name => name,
@@ -139,9 +131,7 @@ fn parts(report: &Report) -> Vec<(&'static str, String)> {
     let processor = if report.has_processor() { ", image processor" } else { "" };
     parts.push((
         "settings",
-        format!(
-            "{agree} of {facts} in the folder are the source's: sizes, epsilons, labels{processor}{rest}"
-        ),
+        format!("{agree} of {facts} agree with the source's: sizes, epsilons, labels{processor}{rest}"),
     ));
     parts.extend(pixels(report).map(|text| ("pixels", text)));
     parts
@@ -172,7 +162,7 @@ fn outputs(report: &Report) -> Option<String> {
         judged.first().map_or("", |place| place.place.as_str()),
         judged.last().map_or("", |place| place.place.as_str())
     );
-    let apart = report.applied().map_or_else(String::new, |what| format!(" ({what} apart)"));
+    let apart = report.applied().map_or_else(String::new, |what| format!(" (apart from {what})"));
     let relative = place.difference.relative;
     Some(if relative == 0.0 {
         format!("identical at all {places}{apart}")
@@ -250,15 +240,16 @@ fn pixels(report: &Report) -> Option<String> {
     })
 }
 
-/// Returns both sides' most probable classes as bars: under one name where both have the same order, otherwise side by side.
-fn top5(report: &Report) -> Table {
+/// Returns both sides' most probable classes as bars: under one name where both have the same order, otherwise side by side. On the way
+/// back the source is what was written for `framework`.
+fn top5(report: &Report, framework: Option<&str>) -> Table {
     let (source, target) = (&report.source_top5, &report.target_top5);
     let is_same = source.len() == target.len()
         && source.iter().zip(target).all(|(a, b)| (a.class, &a.label) == (b.class, &b.label));
     if is_same {
         let mut table = Table::new([
             ("  most probable classes", Align::Left),
-            ("source", Align::Right),
+            (framework.unwrap_or("source"), Align::Right),
             ("", Align::Left),
             ("folder", Align::Right),
             ("", Align::Left),
@@ -269,8 +260,9 @@ fn top5(report: &Report) -> Table {
         }
         return table;
     }
+    let by_source = format!("  by {}", framework.unwrap_or("the source"));
     let mut table = Table::new([
-        ("  by the source", Align::Left),
+        (by_source.as_str(), Align::Left),
         ("", Align::Right),
         ("", Align::Left),
         ("by the folder", Align::Left),

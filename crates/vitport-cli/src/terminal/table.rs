@@ -18,19 +18,19 @@ pub enum Align {
 /// Prints a table with a heading, unless every column's name is empty.
 #[derive(Debug)]
 pub struct Table {
-    columns: Vec<(&'static str, Align)>,
+    columns: Vec<Align>,
     rows: Builder,
     has_heading: bool,
 }
 
 impl Table {
     /// Makes an empty table.
-    pub fn new(columns: impl Into<Vec<(&'static str, Align)>>) -> Self {
-        let columns = columns.into();
-        let has_heading = columns.iter().any(|(name, _)| !name.is_empty());
+    pub fn new<'a>(columns: impl IntoIterator<Item = (&'a str, Align)>) -> Self {
+        let (names, columns): (Vec<&str>, Vec<Align>) = columns.into_iter().unzip();
+        let has_heading = names.iter().any(|name| !name.is_empty());
         let mut rows = Builder::new();
         if has_heading {
-            rows.push_record(columns.iter().map(|(name, _)| *name));
+            rows.push_record(names);
         }
         Self { columns, rows, has_heading }
     }
@@ -44,7 +44,7 @@ impl Table {
     pub fn text(self) -> String {
         let mut table = self.rows.build();
         table.with(Style::empty()).with(Padding::new(0, 2, 0, 0));
-        for (index, (_, align)) in self.columns.iter().enumerate() {
+        for (index, align) in self.columns.iter().enumerate() {
             if *align == Align::Right {
                 table.modify(Columns::one(index), Alignment::right());
             }

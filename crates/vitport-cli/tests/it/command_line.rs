@@ -83,7 +83,7 @@ fn a_folder_that_was_tampered_with_is_another_model() {
     assert_eq!(output.status.code(), Some(5));
     assert!(
         String::from_utf8_lossy(&output.stdout)
-            .contains("layer_norm_eps: 1e-6 by the source, 1e-12 by the folder")
+            .contains("layer_norm_eps: 1e-6 in the source, 1e-12 in the folder")
     );
     assert!(String::from_utf8_lossy(&output.stderr).contains("for the reasons above"));
     let quiet = vitport(&["verify", source.to_str().unwrap(), "out", "-q"], folder.path());

@@ -91,7 +91,11 @@ fn a_config_that_timm_fails_on_is_refused() {
         ("/model_args/in_chans", json!(null), "do not take null"),
         ("/model_args/num_classes", json!(null), "do not take null"),
         ("/model_args/global_pool", json!(null), "do not take null"),
-        ("/model_args/qkv_bias", json!(null), "qkv_bias is no by config.json: model_args.qkv_bias, but yes"),
+        (
+            "/model_args/qkv_bias",
+            json!(null),
+            "qkv_bias is no according to config.json: model_args.qkv_bias, but yes",
+        ),
         ("/model_args/bogus", json!(1), "takes no argument `bogus`"),
         ("/pretrained_cfg", json!(null), "its `pretrained_cfg` is null"),
         ("/pretrained_cfg/bogus", json!(1), "timm takes no `bogus` in `pretrained_cfg`"),

@@ -44,14 +44,14 @@ fn what_the_training_contradicts_is_not_converted() {
             &["--arch", "vit_tiny_patch16_224"],
             4,
             "contradiction",
-            "avg by the training arguments: args.gp",
+            "avg according to the training arguments: args.gp",
         ),
         (
             "preprocessing",
             &["--num-heads", "6"],
             4,
             "contradiction",
-            "num_heads is 2 by the training arguments",
+            "num_heads is 2 according to the training arguments",
         ),
         ("preprocessing", &["--arch", "deit_tiny_patch16_224"], 4, "contradiction", "args.model"),
         (

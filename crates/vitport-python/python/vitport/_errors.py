@@ -127,7 +127,7 @@ class NetworkError(AccessError):
 
 
 class NoTargetError(Error):
-    """A known structure that no class of transformers holds."""
+    """vitport knows the network, but no class of transformers can hold it."""
 
 
 CLASSES: dict[str, type[Error]] = {

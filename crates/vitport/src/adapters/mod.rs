@@ -75,7 +75,7 @@ pub fn refuse_apart(source: &Source) -> Result<(), FactError> {
         None => Ok(()),
         Some(name) => Err(FactError::NoTarget {
             what: "a folder with adapters of peft next to its weights".to_owned(),
-            why: "whether they are to be added is not said".to_owned(),
+            why: "it does not say whether they should be merged into the weights".to_owned(),
             tensor: Some((*name).to_owned()),
             instead: format!(
                 "to add them, run `vitport convert {} --adapter {}`; for the network without them, give the file of the weights",
@@ -102,12 +102,12 @@ fn alone(source: &Source, tensor: &str) -> FactError {
         .map_or_else(|| "BASE".to_owned(), |base| quoted(Path::new(&base)));
     let command = format!("vitport convert {base} --adapter {}", quoted(&source.path));
     FactError::NoTarget {
-        what: "a file of LoRA adapters without the weights that they are added to".to_owned(),
-        why: "it is not a network".to_owned(),
+        what: "a file of LoRA adapters without the weights that they were trained on".to_owned(),
+        why: "adapters alone are not a whole network".to_owned(),
         tensor: Some(tensor.to_owned()),
         instead: match base.as_str() {
-            "BASE" => format!("run `{command}`, with the weights that they were trained on in place of BASE"),
-            _ => format!("run `{command}`, or with where the weights are that they were trained on"),
+            "BASE" => format!("run `{command}`, with the path of those weights in place of BASE"),
+            _ => format!("run `{command}`, or with the path of those weights on this machine"),
         },
     }
 }

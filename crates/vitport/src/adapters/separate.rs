@@ -146,8 +146,8 @@ fn prefix(tensors: &[Arc<Tensor>], state_dict: &StateDict) -> Result<String, Fac
     let Some((first, of_first)) = layers.first() else {
         let tensor = tensors.first().map(|tensor| tensor.name.to_string());
         return Err(FactError::NoTarget {
-            what: "what --adapter names".to_owned(),
-            why: "it holds no LoRA".to_owned(),
+            what: "the adapter given with --adapter".to_owned(),
+            why: "it holds no LoRA weights".to_owned(),
             tensor,
             instead: format!(
                 "give peft's adapter_model.safetensors, or its folder; of another method, {INSTEAD}"

@@ -142,7 +142,7 @@ impl Settings {
         };
         match (recorded, given) {
             (Some(recorded), Some(given)) if recorded != given => {
-                let reason = format!("lora_alpha is {recorded} by {}", self.origin("lora_alpha"));
+                let reason = format!("lora_alpha is {recorded} according to {}", self.origin("lora_alpha"));
                 Err(FactError::contradiction(format!("--lora-alpha {given}"), reason))
             }
             (Some(_), _) => {

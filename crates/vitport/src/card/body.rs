@@ -141,7 +141,7 @@ fn basis(out: &mut String, model: &Model) {
     );
     for Assumption { fact, value, origin, follows, overrides } in &basis.assumptions {
         let overrides = overrides.as_ref().map_or_else(String::new, |known| {
-            format!("; overrides {} by {}", code(&known.value), code(&known.origin))
+            format!("; overrides {} from {}", code(&known.value), code(&known.origin))
         });
         let names = follows.iter().map(|known| known.fact).collect::<Vec<_>>().join(", ");
         let follows = if names.is_empty() { names } else { format!(", and with it {names}") };

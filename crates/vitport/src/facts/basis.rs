@@ -100,7 +100,7 @@ impl Basis {
         }
     }
 
-    /// Returns how many facts come from where: `22 facts said by the source, 6 by the registry …, nothing assumed`.
+    /// Returns how many facts come from where: `22 facts read from the source's files, 6 from the registry …, nothing assumed`.
     pub fn summary(&self) -> String {
         let facts = |count: usize| match count {
             1 => "1 fact".to_owned(),
@@ -109,7 +109,7 @@ impl Basis {
         let registry = match self.from_registry {
             0 => String::new(),
             count => {
-                format!(", {count} from the registry's entry for the architecture that the source names")
+                format!(", {count} from the registry for the architecture named there")
             }
         };
         let assumed = match self.assumptions.len() {
@@ -117,10 +117,7 @@ impl Basis {
             1 => "1 assumption".to_owned(),
             count => format!("{count} assumptions"),
         };
-        format!(
-            "{} read from the weights and the source's files{registry}, {assumed}",
-            facts(self.from_source)
-        )
+        format!("{} read from the source's files{registry}, {assumed}", facts(self.from_source))
     }
 
     /// Returns the assumptions in words, those of one origin together: `num_heads 3,6,8 (--num-heads)`.
@@ -149,7 +146,7 @@ impl Assumption {
         let Self { fact, value, origin, follows, overrides } = self;
         let overrides = overrides
             .as_ref()
-            .map_or_else(String::new, |known| format!("; overrides {} by {}", known.value, known.origin));
+            .map_or_else(String::new, |known| format!("; overrides {} from {}", known.value, known.origin));
         let follows = match follows.as_slice() {
             [] => String::new(),
             follows => {
@@ -216,7 +213,7 @@ mod tests {
         assert_eq!(
             basis.assumed(),
             [
-                "crop_pct 1.0 (--crop-pct; overrides 0.9 by config.json: pretrained_cfg)",
+                "crop_pct 1.0 (--crop-pct; overrides 0.9 from config.json: pretrained_cfg)",
                 "num_heads 3,6,8 (--num-heads)",
                 "norm_eps 1e-6, act_layer gelu (a definition)",
             ]

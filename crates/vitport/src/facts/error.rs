@@ -35,12 +35,12 @@ impl Contradiction {
         match &first.origin {
             Origin::Option(option) => Self::of_option(
                 &format!("{option} {}", first.shown()),
-                &format!("{} is {} by {}", second.name, second.shown(), second.origin),
+                &format!("{} is {} according to {}", second.name, second.shown(), second.origin),
             ),
             _ => Self {
                 about: first.name.to_owned(),
                 sentence: format!(
-                    "{} is {} by {}, but {} by {}; correct or remove what is wrong",
+                    "{} is {} according to {}, but {} according to {}; correct or remove whichever is wrong",
                     first.name,
                     first.shown(),
                     first.origin,

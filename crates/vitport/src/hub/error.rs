@@ -149,7 +149,7 @@ pub enum HubError {
         why: String,
     },
     /// Means that the server was sent too many requests.
-    #[error("{host} wants fewer requests (status 429) after {tries} {}{}; wait, or set HF_TOKEN for a higher limit", times(*.tries), .wait_seconds.map_or(String::new(), |s| format!(", and to be left alone for {s} s")))]
+    #[error("{host} answered that there were too many requests (status 429) after {tries} {}{}; wait, or set HF_TOKEN for a higher limit", times(*.tries), .wait_seconds.map_or(String::new(), |s| format!(", and asks to wait {s} s")))]
     RateLimited {
         /// Gives the origin that was asked.
         host: String,
@@ -171,7 +171,7 @@ pub enum HubError {
         tries: u32,
     },
     /// Means that redirects have no end, or lead to somewhere a client must not follow.
-    #[error("{host} sends the request for {what} on and on: {why}")]
+    #[error("{host} redirects the request for {what} where it cannot be followed: {why}")]
     Redirect {
         /// Gives the origin that was asked first.
         host: String,

@@ -23,7 +23,9 @@ pub enum ImageError {
         limit: usize,
     },
     /// Means that a side has zero pixels, in the file or after resizing.
-    #[error("the image would have {width} × {height} pixels after {step}; give one that is less narrow")]
+    #[error(
+        "the image would have {width} × {height} pixels after {step}; give an image whose sides are less different in length"
+    )]
     Empty {
         /// Counts the pixels in a row.
         width: usize,

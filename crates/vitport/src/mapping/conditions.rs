@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::builtin::mappings;
+use super::written::python_of;
 use crate::facts::{Fact, FactError, Facts, Origin, is_same};
 
 /// Describes one condition.
@@ -61,7 +62,8 @@ pub struct Condition {
     #[serde(default)]
     unless: Option<String>,
     /// Says what a source is that fails it: `a ViT with register tokens`. `{found}` stands for the fact's value, `{index}` for
-    /// the number of the entry that fails; with `all`, `{fact}` for its name and `{wanted}` for the value that it must have.
+    /// the number of the entry that fails; with `all`, `{fact}` for its name and `{wanted}` for the value that it must have, both values
+    /// as Python has them.
     what: String,
     /// Says why the target cannot hold that.
     why: String,
@@ -74,6 +76,9 @@ pub struct Condition {
     /// Names the definition of the mapping's sources.
     #[serde(skip)]
     from: String,
+    /// Says whether it comes from `all`, whose sentence has values as Python has them.
+    #[serde(skip)]
+    is_one_of_all: bool,
 }
 
 /// Says of other targets what a condition leaves out.
@@ -106,11 +111,20 @@ impl Condition {
             return vec![self];
         }
         let of_fact = |(name, value): (String, Value)| {
-            let wanted = Fact::new("", value.clone(), Origin::Definition("")).shown();
+            let wanted = python_of(&value).unwrap_or_default();
             let fill = |text: &str| text.replace("{fact}", &name).replace("{wanted}", &wanted);
             let (what, why) = (fill(&self.what), fill(&self.why));
             let (instead, could) = (self.instead.as_deref().map(fill), self.could.as_deref().map(fill));
-            Self { fact: Some(name), is: Some(value), what, why, instead, could, ..self.clone() }
+            Self {
+                fact: Some(name),
+                is: Some(value),
+                what,
+                why,
+                instead,
+                could,
+                is_one_of_all: true,
+                ..self.clone()
+            }
         };
         all.into_iter().map(of_fact).collect()
     }
@@ -209,6 +223,7 @@ impl Condition {
         let failing = self.failing_entry(&fact.value)?;
         let found = match (&fact.value, &self.each_at_least) {
             (Value::Array(list), Some(_)) => list.get(failing).map_or_else(String::new, Value::to_string),
+            (value, None) if self.is_one_of_all => python_of(value).unwrap_or_default(),
             _ => fact.shown(),
         };
         Some(self.no_target(&found, failing, detected_by(fact)))
@@ -336,7 +351,7 @@ mod tests {
         let facts = Facts::from_iter([Fact::new("x", true, origin()), Fact::new("y", 3, origin())]);
         let refusals = conditions.iter().filter_map(|condition| condition.refusal(&facts, &Largest(None)));
         let refused: Vec<String> = refusals.map(|error| error.to_string()).collect();
-        assert_eq!(refused, ["x yes cannot be converted: not no (detected by x.weight); none"]);
+        assert_eq!(refused, ["x True cannot be converted: not False (detected by x.weight); none"]);
     }
 
     #[test]

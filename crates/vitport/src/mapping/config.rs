@@ -279,7 +279,9 @@ impl Expression {
                     Some(Whole::Gated) => Ok(json!(gated_ratio(size, width).ok_or_else(|| {
                         FactError::NoTarget {
                             what: format!("a model with {fact} {size} and {over} {width}"),
-                            why: format!("{target} makes the width of its gated MLPs of a whole ratio"),
+                            why: format!(
+                                "{target} computes the width of its gated MLPs from a whole-number ratio"
+                            ),
                             tensor: facts.get(fact).map(|fact| fact.origin.to_string()),
                             instead: "no class that vitport writes holds it".to_owned(),
                         }
@@ -356,7 +358,7 @@ impl Named {
                 let unrounded = |&wanted: &u64| {
                     efficientnet::unrounded(wanted, width).ok_or_else(|| FactError::NoTarget {
                         what: format!("a network of {wanted} channels, with {width} as its width"),
-                        why: format!("{target} rounds widths to multiples of 8 and makes no such"),
+                        why: format!("{target} rounds widths to multiples of 8 and cannot have these"),
                         tensor: facts.get(widths).map(|fact| fact.origin.to_string()),
                         instead: "no class that vitport writes holds it".to_owned(),
                     })

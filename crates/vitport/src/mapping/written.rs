@@ -229,7 +229,8 @@ fn python_value(facts: &Facts, key: &str) -> Option<String> {
     python_of(value)
 }
 
-fn python_of(value: &Value) -> Option<String> {
+/// Returns a value as Python has it; none for an object.
+pub(super) fn python_of(value: &Value) -> Option<String> {
     Some(match value {
         Value::Null => "None".to_owned(),
         Value::Bool(true) => "True".to_owned(),

@@ -61,7 +61,8 @@ pub(super) fn of_channels(mut preparation: Preparation, channels: u64) -> Result
             return Err(FactError::contradiction(given, "its images have one channel; give one number"));
         } else {
             let (name, shown, origin) = (fact.name, fact.shown(), &fact.origin);
-            let what = format!("the images have one channel, and the {name} is {shown} by {origin}");
+            let what =
+                format!("the images have one channel, and the {name} is {shown} according to {origin}");
             open.push(Question::new(name, what, option, "NUMBER"));
         }
     }

@@ -79,7 +79,7 @@ impl Page<'_> {
                 if report.has_processor() { " and image processor say" } else { " says" },
                 match report.rounded_crops().is_empty() {
                     true => "",
-                    false => " (the rounding of crops apart)",
+                    false => " (apart from the rounding of crops)",
                 },
                 self.assumed()
             ),
@@ -238,7 +238,7 @@ impl Page<'_> {
     /// Says where the outputs differ most.
     fn outputs(&self) -> String {
         let judged = self.report.judged();
-        let apart = self.report.applied().map_or_else(String::new, |what| format!(", {what} apart"));
+        let apart = self.report.applied().map_or_else(String::new, |what| format!(", apart from {what}"));
         let by_relative =
             |a: &&Comparison, b: &&Comparison| a.difference.relative.total_cmp(&b.difference.relative);
         match judged.iter().max_by(by_relative) {
@@ -268,7 +268,7 @@ impl Page<'_> {
         let is_all = self.report.judged().iter().all(|place| place.agrees);
         format!(
             "On this image it moves the {} by up to {}, where their size is {}. With the source run as the folder \
-             computes, they differ by {}, where rounding explains {}{}.",
+             computes, they differ by {}, expected from rounding {}{}.",
             measured.place,
             numbers::difference(measured.difference.largest),
             numbers::size(measured.difference.size),

@@ -339,7 +339,10 @@ impl Report {
     /// Returns what the source was run with as the target computes, before judging, in words; none if it was run as it is.
     pub fn applied(&self) -> Option<String> {
         let known = self.known_deviation.as_ref().filter(|known| known.shows_in_outputs());
-        let deviation = known.map(|_| "the known deviation".to_owned());
+        let deviation = known.map(|known| match known.each.len() {
+            1 => "the known deviation".to_owned(),
+            _ => "the known deviations".to_owned(),
+        });
         let cast = self.cast.as_ref().map(|cast| format!("the rounding to {}", cast.dtype));
         match (deviation, cast) {
             (Some(deviation), Some(cast)) => Some(format!("{deviation} and {cast}")),

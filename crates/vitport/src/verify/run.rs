@@ -219,7 +219,7 @@ impl Compared {
         );
         for fact in self.facts.iter().filter(|fact| fact.counts && !fact.agrees) {
             reasons
-                .push(format!("{}: {} by the source, {} by the folder", fact.name, fact.source, fact.target));
+                .push(format!("{}: {} in the source, {} in the folder", fact.name, fact.source, fact.target));
         }
         let is_wrong = |place: &&Comparison| !place.agrees && place.difference.not_finite.is_none();
         for pixels in self.pixels.iter().map(|pixels| &pixels.judged).filter(is_wrong) {
@@ -238,7 +238,7 @@ impl Compared {
         if let Some(first) = self.judged().iter().find(is_wrong) {
             reasons.push(match first.difference.relative.is_finite() {
                 true => format!(
-                    "the networks differ from {} on: there by {} times the numbers' size, where rounding explains {}",
+                    "the networks differ from {} on: there by {} of the numbers' size, expected from rounding {}",
                     first.place,
                     shown_difference(first.difference.relative),
                     shown_difference(first.tolerance)

@@ -59,7 +59,7 @@ fn a_classifier_says_its_task_its_source_and_its_base_models_licence() {
         "`c0ffee`",
         "not compared",
         "the base model's licence was `apache-2.0` (`config.json: pretrained_cfg.license`); state your own",
-        "from the registry's entry for the architecture that the source names, nothing assumed",
+        "from the registry for the architecture named there, nothing assumed",
         "sha256 not computed",
         "`timm_vit.toml` (built in)",
         "shorter edge to 84 pixels, bicubic",

@@ -156,7 +156,7 @@ fn what_the_class_cannot_hold_is_refused() {
         tensors.insert("fc_norm.weight".to_owned(), norm);
     });
     let sentence = refusal(with_fc_norm.path());
-    assert!(sentence.contains("a CLIP image tower whose `fc_norm` is yes"), "{sentence}");
+    assert!(sentence.contains("a CLIP image tower with `fc_norm=True`"), "{sentence}");
 }
 
 #[test]

@@ -126,7 +126,7 @@ fn vit_cases() -> Vec<Case> {
         sign("register_tokens", registers.0, registers.1),
         case(
             Change::Add("attn_pool.latent"),
-            "a SigLIP image tower whose `class_token` is yes",
+            "a SigLIP image tower with `class_token=True`",
             "cls_token",
             "no class that vitport writes",
         ),
@@ -322,7 +322,7 @@ impl TensorValues for NoValues {
 
 /// What timm's registry says of an architecture and the weights do not show.
 const BY_NAME: [(&str, &str, &str); 10] = [
-    ("block", "ResPostBlock", "a ViT of ResPostBlocks"),
+    ("block", "ResPostBlock", "a ViT with ResPostBlock as its blocks"),
     ("dist_token", "true", "a distilled DeiT"),
     ("block", "ParallelThingsBlock", "a ViT with parallel blocks"),
     ("attn", "DiffAttention", "a ViT with differential attention"),

@@ -168,10 +168,10 @@ fn each_refusal_names_its_structure_and_what_shows_it() {
 #[test]
 fn arguments_of_which_timm_makes_other_stages_are_refused() {
     let arguments = [
-        ("depth", json!(9), "but 1,2,2,3 by the weights"),
-        ("w0", json!(16), "by the weights"),
-        ("wa", json!(24.0), "by the weights"),
-        ("wm", json!(2.5), "by the weights"),
+        ("depth", json!(9), "but 1,2,2,3 according to the weights"),
+        ("w0", json!(16), "according to the weights"),
+        ("wa", json!(24.0), "according to the weights"),
+        ("wm", json!(2.5), "according to the weights"),
         ("wm", json!(1.0), "timm makes no stages of these numbers"),
         ("w0", json!(9), "timm makes no stages of these numbers"),
         ("se_ratio", json!(0.5), "would make 16 channels"),

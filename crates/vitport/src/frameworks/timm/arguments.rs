@@ -250,7 +250,8 @@ impl TimmDefinition {
         let value = value.as_str().map_or_else(|| shown(value), |text| escape(text).to_string());
         FactError::NoTarget {
             what: format!("{} with {} {value}", self.by_definition_of(), escape(argument)),
-            why: "it is not known here what it means, and it may change what the network computes".to_owned(),
+            why: "vitport does not know what it means, and it may change what the network computes"
+                .to_owned(),
             tensor: Some(place.clone()),
             instead: "if it does not change what the network computes, remove it".to_owned(),
         }

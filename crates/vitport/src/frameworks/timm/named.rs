@@ -156,7 +156,7 @@ impl TimmDefinition {
             is_otherwise.then(|| {
                 let shown = Fact::new(fact.name, theirs, fact.origin.clone()).shown();
                 format!(
-                    "{} of {} is {shown}, but {} by {}",
+                    "{} of {} is {shown}, but {} according to {}",
                     fact.name,
                     architecture.name,
                     fact.shown(),

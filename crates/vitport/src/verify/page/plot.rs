@@ -184,7 +184,7 @@ fn description(report: &Report) -> String {
     let places = report.judged();
     let outside = places.iter().filter(|place| !place.agrees).count();
     let zero = places.iter().filter(|place| place.difference.relative == 0.0).count();
-    let apart = report.applied().map_or_else(String::new, |what| format!(", {what} apart"));
+    let apart = report.applied().map_or_else(String::new, |what| format!(", apart from {what}"));
     format!(
         "{} from the input to the output on a logarithmic axis{apart}: {zero} without any difference, {outside} with more \
          than rounding explains. The table below has the numbers.",
