@@ -180,11 +180,7 @@ impl Checkpoint {
             let more = if more == 0 { String::new() } else { format!(" (and {more} more like it)") };
             return refuse(
                 Reason::Unsupported,
-                format!(
-                    "tensor '{}'{more} is {}, which has no plain elements",
-                    escape(&first.path),
-                    first.kind
-                ),
+                format!("tensor '{}'{more} {}", escape(&first.path), first.in_words()),
             );
         }
         let tensors = self.all.get(branch.tensors.clone()).unwrap_or_default();

@@ -9,6 +9,7 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::escape::escape;
 use crate::tensor::Dims;
 
 /// Limits the sentences that are kept.
@@ -119,6 +120,16 @@ pub struct Unsupported {
     pub dtype: Option<String>,
     /// Holds its sizes, where the file says them.
     pub shape: Option<Dims>,
+}
+
+impl Unsupported {
+    /// Returns why it is not read, as the end of a sentence that begins with its name.
+    pub(crate) fn in_words(&self) -> String {
+        match &self.dtype {
+            Some(dtype) => format!("has the dtype {}, which vitport does not read", escape(dtype)),
+            None => format!("is {}, which vitport does not read", self.kind),
+        }
+    }
 }
 
 impl FileEvidence {

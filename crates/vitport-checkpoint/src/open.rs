@@ -184,7 +184,7 @@ fn join(
     };
     if let Some(first) = shard.unsupported.get(branch.unsupported.clone()).and_then(<[_]>::first) {
         let name = escape(&first.path).to_string();
-        return refuse(Reason::Unsupported, format!("tensor '{name}' is {}", first.kind));
+        return refuse(Reason::Unsupported, format!("tensor '{name}' {}", first.in_words()));
     }
     let (range, prefix) = (branch.tensors.clone(), branch.prefix_len());
     let base = joined.storages.len();

@@ -8,6 +8,7 @@ use vitport::pipeline::{Diff, Through};
 use vitport_checkpoint::escape;
 
 use super::patterns::grouped;
+use crate::terminal::fitting;
 use crate::terminal::table::{Align, Table};
 use crate::terminal::wrap::{columns, wrap};
 
@@ -199,7 +200,21 @@ fn table(rows: &[&TensorRow], is_renamed: bool) -> String {
         let cells = row.iter().enumerate().filter(|(column, _)| is_used(*column));
         table.row(cells.map(|(_, cell)| cell.clone()));
     }
-    table.text()
+    fitting(table.text(), |width| list(&rows, width))
+}
+
+/// Returns the same as a list for a terminal of `width` columns: a name, and below it what the other columns say.
+fn list(rows: &[[String; 10]], width: usize) -> String {
+    let entry = |[name, rest @ ..]: &[String; 10]| {
+        let said = COLUMNS.into_iter().skip(1).zip(rest).filter(|(_, cell)| !cell.is_empty());
+        let said = said.map(|((heading, _), cell)| match heading {
+            "difference" | "form" => cell.clone(),
+            heading => format!("{heading} {cell}"),
+        });
+        let said = said.collect::<Vec<_>>().join(" · ");
+        format!("{name}\n{}", wrap("", &said, 2, width))
+    };
+    rows.iter().map(entry).collect::<Vec<_>>().join("\n")
 }
 
 /// Returns the dtype and shape, both where they differ.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use serde_json::{Map, Value, json};
 
@@ -221,4 +222,26 @@ fn dtypes_shapes_and_what_one_side_lacks_are_told_apart() {
     let (code, text, document) = diff(folder.path(), "twin.safetensors", "half");
     assert_eq!((code, names(&document, "differences").len()), (1, 56));
     assert!(text.contains("56 of another dtype") && text.contains("F32 [48] → F16 [48]"), "{text}");
+}
+
+#[test]
+fn a_diff_fits_the_terminal() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = example("vit_small_twin").display().to_string();
+    let convert = ["convert", &source, "-o", "half", "--dtype", "f16", "--no-verify", "-q"];
+    assert!(vitport(&convert, folder.path()).status.success());
+    let diff = |columns: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_vitport"));
+        let command = command.args(["diff", &source, "half"]).current_dir(folder.path());
+        String::from_utf8(command.env("COLUMNS", columns).output().unwrap().stdout).unwrap()
+    };
+    let (narrow, wide) = (diff("70"), diff("300"));
+    assert!(narrow.lines().all(|line| line.chars().count() <= 70), "{narrow}");
+    let names = |text: &str| text.split_whitespace().filter(|word| word.starts_with("vit.")).count();
+    assert_eq!(names(&narrow), names(&wide));
+    for said in
+        ["blocks.{0..2}.attn.qkv.weight", "other dtype", "F32 [1, 26, 48] → F16 [1, 26, 48]", "1248 of 1248"]
+    {
+        assert!(narrow.contains(said) && wide.contains(said), "{said}: {narrow}");
+    }
 }

@@ -35,7 +35,13 @@ impl Contradiction {
         match &first.origin {
             Origin::Option(option) => Self::of_option(
                 &format!("{option} {}", first.shown()),
-                &format!("{} is {} according to {}", second.name, second.shown(), second.origin),
+                &format!(
+                    "{} is {} according to {}; leave {} out, or correct the source",
+                    second.name,
+                    second.shown(),
+                    second.origin,
+                    option.split_whitespace().next().unwrap_or(option)
+                ),
             ),
             _ => Self {
                 about: first.name.to_owned(),

@@ -333,6 +333,10 @@ pub(super) fn io_words(error: &io::Error) -> String {
         io::ErrorKind::ConnectionReset => "the connection was reset".to_owned(),
         io::ErrorKind::UnexpectedEof => "the connection ended too early".to_owned(),
         io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => "no byte in time".to_owned(),
+        // What rustls finds wrong with the other side comes as this kind.
+        io::ErrorKind::InvalidData => {
+            format!("the server does not speak TLS as it should: {}", super::shown::shown(&error.to_string()))
+        }
         _ if is_unknown_host(error) => "the host name is not known".to_owned(),
         _ => super::shown::shown(&error.to_string()),
     }
