@@ -75,7 +75,7 @@ class FactOptions(LimitOptions, total=False):
     """The part of the checkpoint that is the network: a nested part, a prefix of names, or both."""
     drop: Union[str, Sequence[str]]
     """Tensors to leave out, as patterns of names."""
-    dtype: Literal["f32", "float32", "f16", "float16", "bf16", "bfloat16"]
+    dtype: Literal["f32", "fp32", "float32", "f16", "fp16", "float16", "bf16", "bfloat16"]
     """Dtype of the written weights; as in the source if it is not given."""
     mapping: Path
     """A mapping file in place of the built-in mapping."""
