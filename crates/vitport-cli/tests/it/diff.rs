@@ -239,6 +239,8 @@ fn a_diff_fits_the_terminal() {
     assert!(narrow.lines().all(|line| line.chars().count() <= 70), "{narrow}");
     let names = |text: &str| text.split_whitespace().filter(|word| word.starts_with("vit.")).count();
     assert_eq!(names(&narrow), names(&wide));
+    let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let (narrow, wide) = (words(&narrow), words(&wide));
     for said in
         ["blocks.{0..2}.attn.qkv.weight", "other dtype", "F32 [1, 26, 48] → F16 [1, 26, 48]", "1248 of 1248"]
     {
