@@ -315,6 +315,15 @@ impl Checkpoint {
         by_name.get(name).and_then(|&number| tensors.get(number))
     }
 
+    /// Lets the names of the selected root's tensors begin with a prefix that the file leaves out.
+    pub fn prepend(&mut self, prefix: &str) {
+        let named = |tensor: &Arc<Tensor>| {
+            Arc::new(Tensor { name: format!("{prefix}{}", tensor.name).into(), ..Tensor::clone(tensor) })
+        };
+        self.renamed = Some(self.tensors().iter().map(named).collect());
+        self.by_name = OnceLock::new();
+    }
+
     /// Returns every tensor in the file under its full dotted path, in the order of the file.
     #[must_use]
     pub fn all_tensors(&self) -> &[Arc<Tensor>] {

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 use vitport::facts::{Basis, Facts};
+use vitport::folder::layout::DEFAULT_SHARD_SIZE;
 use vitport::folder::publish::check;
 use vitport::pipeline::WriteOptions;
 use vitport::pipeline::{self, ConvertRequest, Converted, Event, Hooks, Staged};
@@ -73,7 +74,7 @@ pub fn convert(
     let request = ConvertRequest {
         out: Some(&out),
         write: WriteOptions {
-            max_shard_size: arguments.max_shard_size,
+            max_shard_size: arguments.max_shard_size.unwrap_or(DEFAULT_SHARD_SIZE),
             force: arguments.force,
             fsync: !arguments.no_fsync,
             exact_code: arguments.with_exact_code,

@@ -103,6 +103,8 @@ pub struct Prepared {
     pub plan: Plan,
     /// Says what a file may ask for, the folder's weights included.
     pub limits: Limits,
+    /// Says whether the source was made of the folder, which one version of transformers wrote and opens.
+    pub is_way_back: bool,
 }
 
 impl Prepared {

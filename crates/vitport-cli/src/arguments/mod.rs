@@ -149,9 +149,9 @@ pub struct ConvertArguments {
     /// Replace OUT if it is a model folder
     #[arg(long)]
     pub force: bool,
-    /// Limit the size of one weight file
-    #[arg(long, value_name = "SIZE", default_value = "5GB", value_parser = values::shard_size)]
-    pub max_shard_size: u64,
+    /// Limit the size of one weight file [default: 5GB]
+    #[arg(long, value_name = "SIZE", value_parser = values::shard_size)]
+    pub max_shard_size: Option<u64>,
     /// Do not wait until the files are on the disk
     #[arg(long)]
     pub no_fsync: bool,

@@ -30,6 +30,9 @@ pub fn run(arguments: ConvertArguments, framework: Destination, output: &Printer
     let Some(folder) = arguments.source.given().map(PathBuf::from) else {
         return Err(Failure::usage("--to converts a transformers folder, and none is given; give SOURCE"));
     };
+    if let Some(why) = without_effect(&arguments, framework) {
+        return Err(Failure::usage(why));
+    }
     let out = arguments.out.clone().unwrap_or_else(|| default_out(&folder, framework));
     let mut read = verification::named_files(folder.as_os_str(), &arguments.facts, &arguments.verification);
     read.extend(model_files(&folder));
@@ -75,6 +78,19 @@ pub fn run(arguments: ConvertArguments, framework: Destination, output: &Printer
         files.attest_back(&converted)?;
     }
     show(&converted, output)
+}
+
+/// Returns why an option that is given would have no effect.
+fn without_effect(arguments: &ConvertArguments, framework: Destination) -> Option<String> {
+    let name = framework.name();
+    if arguments.max_shard_size.is_some() {
+        return Some(format!(
+            "--max-shard-size has no effect with --to {name}: its weights are one file; leave it out"
+        ));
+    }
+    arguments.with_exact_code.then(|| {
+        format!("--with-exact-code adds code for transformers, and --to {name} writes no folder for it; leave it out")
+    })
 }
 
 fn default_out(folder: &Path, framework: Destination) -> PathBuf {

@@ -87,7 +87,10 @@ fn counts(rows: &[&TensorRow]) -> String {
     said.collect::<Vec<_>>().join(", ")
 }
 
-/// Holds the rows of each layer: what stands before the rest of its tensors' names, up to the first number.
+/// Lists what the blocks of a stage are called in names: `layers.0.blocks.1`, `stages.0.layers.1`.
+const BLOCKS: [&str; 4] = ["blocks", "layers", "block", "layer"];
+
+/// Holds the rows of each layer, or of each block of a stage.
 struct Layers<'a>(BTreeMap<Vec<Piece<'a>>, Vec<&'a TensorRow>>);
 
 impl<'a> Layers<'a> {
@@ -101,9 +104,13 @@ impl<'a> Layers<'a> {
         Self(layers)
     }
 
-    /// Returns whether some layer has no equal tensor: such a network was loaded in part.
+    /// Returns whether some layer has no equal tensor but whole numbers, which every such layer has: such a network was loaded in part.
     fn is_some_loaded_in_part(&self) -> bool {
-        self.0.values().any(|rows| rows.iter().all(|row| row.kind != DiffKind::Equal))
+        let is_unloaded = |rows: &Vec<&TensorRow>| {
+            !rows.iter().all(|row| is_equal_count(row))
+                && rows.iter().all(|row| row.kind != DiffKind::Equal || is_equal_count(row))
+        };
+        self.0.values().any(is_unloaded)
     }
 
     /// Returns whether a tensor is missing with its whole layer, which is a line of its own.
@@ -122,9 +129,14 @@ impl<'a> Layers<'a> {
             let layer = layer.iter().map(Piece::text).collect::<Vec<_>>().join(".");
             let different: Vec<&TensorRow> =
                 rows.iter().copied().filter(|row| row.kind != DiffKind::Equal).collect();
+            let whole = rows.iter().filter(|row| is_equal_count(row)).count();
             let state = match (rows.len() - different.len(), different.is_empty()) {
                 (equal, true) => format!("all {equal} tensors equal"),
-                (0, false) => format!("none equal: {}{}", counts(&different), related(&different)),
+                (equal, false) if equal == whole => {
+                    let but =
+                        if whole == 0 { String::new() } else { format!(" but {whole} of whole numbers") };
+                    format!("none equal{but}: {}{}", counts(&different), related(&different))
+                }
                 (equal, false) => format!("{equal} equal, {}", counts(&different)),
             };
             [layer, state]
@@ -135,6 +147,11 @@ impl<'a> Layers<'a> {
         }
         table.text()
     }
+}
+
+/// Returns whether a tensor of whole numbers is equal: distances in windows and counts of batches are, whatever was loaded.
+fn is_equal_count(row: &TensorRow) -> bool {
+    row.kind == DiffKind::Equal && row.a.as_ref().is_some_and(|form| !form.dtype.is_float())
 }
 
 /// Stands between two dots of a name, numbers in the order of their values.
@@ -157,11 +174,18 @@ impl<'a> Piece<'a> {
     }
 }
 
-/// Returns a name up to its first number, which is that of a layer, or of a stage.
+/// Returns a name up to the number of its layer, or of its block where the first number is that of a stage.
 fn layer(name: &str) -> Option<Vec<Piece<'_>>> {
     let pieces: Vec<Piece<'_>> = name.split('.').map(Piece::of).collect();
-    let number = pieces.iter().position(|piece| matches!(piece, Piece::Number(_)))?;
-    Some(pieces.into_iter().take(number + 1).collect())
+    let is_number = |place: usize| matches!(pieces.get(place), Some(Piece::Number(_)));
+    let number = (0..pieces.len()).find(|place| is_number(*place))?;
+    let is_list = matches!(pieces.get(number + 1), Some(Piece::Text(text)) if BLOCKS.contains(text));
+    let last = match (is_number(number + 1), is_list && is_number(number + 2)) {
+        (true, _) => number + 1,
+        (false, true) => number + 2,
+        (false, false) => number,
+    };
+    Some(pieces.into_iter().take(last + 1).collect())
 }
 
 /// Says that the matrices have nothing to do with each other, where that is so.

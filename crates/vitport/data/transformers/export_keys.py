@@ -50,7 +50,7 @@ CONFIGS = {key: name for key, (_, name) in FAMILIES.items() if hasattr(transform
 FAMILY = {key: folder for key, (folder, _) in FAMILIES.items()}
 PROCESSORS = [
     "ViTImageProcessor", "CLIPImageProcessor", "ConvNextImageProcessor", "BeitImageProcessor", "BitImageProcessor",
-    "DeiTImageProcessor", "SiglipImageProcessor",
+    "DeiTImageProcessor", "SiglipImageProcessor", "EfficientNetImageProcessor",
 ]
 VARIANTS = ["", "Fast", "Pil"]
 

@@ -51,8 +51,8 @@ pub enum FolderError {
     Exists(PathBuf),
     /// Means that the output folder may be replaced but holds no model.
     #[error(
-        "{} has no config.json of a transformers model, so it is not a model folder and --force will not delete it; choose \
-         another output name or remove it yourself",
+        "{} has no config.json of a transformers model, nor one that vitport made, so --force will not delete it; choose another \
+         output name or remove it yourself",
         ShownPath(.0)
     )]
     NotAModel(PathBuf),

@@ -23,7 +23,7 @@ pub mod publish;
 pub mod reader;
 mod stale;
 pub mod syncing;
-mod written;
+pub(crate) mod written;
 
 pub(crate) use cast::{from_f64, to_f64};
 pub use contents::TargetContents;

@@ -18,10 +18,12 @@ pub struct Folder {
     pub config: Value,
     /// Holds `preprocessor_config.json`, an object; `None` when the folder has none.
     pub processor: Option<Value>,
-    /// Holds the weights: `model.safetensors`, its shards, or `pytorch_model.bin`, whichever comes first.
+    /// Holds the weights: `model.safetensors`, its shards, or `pytorch_model.bin`, whichever comes first, under the names of version 4.
     pub checkpoint: Checkpoint,
     /// Says what transformers does not load of the weights, or loads otherwise than [`Folder::checkpoint`] has it.
     pub weights_findings: Vec<String>,
+    /// Says why one version of transformers finds no weights where another does.
+    pub of_one_version: Option<String>,
 }
 
 /// Gives the largest document that is read, in bytes. 22,000 class names, twice, take 2 MB.
@@ -40,10 +42,19 @@ impl Folder {
             advice: "give a folder that vitport convert or transformers wrote",
         })?;
         let processor = document(&path.join("preprocessor_config.json"))?;
-        let checkpoint = Checkpoint::open(path, limits)?;
+        let mut checkpoint = Checkpoint::open(path, limits)?;
         let keys = config.as_object().cloned().unwrap_or_default();
         let weights_findings = loading::weights::findings(path, &keys, &checkpoint, limits);
-        Ok(Folder { path: path.to_owned(), config, processor, checkpoint, weights_findings })
+        let left_out = loading::weights::left_out_of_names(&keys, &checkpoint);
+        let of_one_version = left_out.map(|prefix| {
+            checkpoint.prepend(prefix);
+            format!(
+                "the names of the tensors leave out `{prefix}`, as transformers writes them from 5.6 on, and transformers 4 finds none of \
+                 them: it would run a network that is not trained"
+            )
+        });
+        let path = path.to_owned();
+        Ok(Folder { path, config, processor, checkpoint, weights_findings, of_one_version })
     }
 
     /// Returns whether the folder holds a file of this name, whatever it is.

@@ -7,11 +7,15 @@ use std::path::{Path, PathBuf};
 use super::error::{FolderError, Result};
 use super::kept;
 use super::layout::{INDEX_NAME, is_weight_file};
+use super::npz;
 use crate::frameworks::TARGETS;
 use crate::verify::is_report;
 
-/// Lists the documents of a folder.
-const DOCUMENTS: [&str; 3] = ["config.json", "preprocessor_config.json", INDEX_NAME];
+/// Lists the documents of a folder, and the archive of one for JAX.
+const DOCUMENTS: [&str; 4] = ["config.json", "preprocessor_config.json", INDEX_NAME, npz::ARCHIVE_NAME];
+
+/// Is a key of the `config.json` of a folder for another framework, and its value: who made it, so that it may be replaced.
+pub(crate) const MADE_BY: (&str, &str) = ("made_by", "vitport");
 
 /// Returns the name of the first entry of a folder that no conversion writes and that is not kept; none if there is none.
 pub(super) fn first_foreign(folder: &Path) -> Result<Option<PathBuf>> {
@@ -43,12 +47,14 @@ fn is_written(entry: &DirEntry) -> io::Result<bool> {
         || (entry.metadata()?.len() > 0 && is_report(&entry.path())))
 }
 
-/// Returns whether `config.json` of a folder is that of a transformers model: timm's hub folders, and many that hold no model,
-/// have a file of that name, too.
+/// Returns whether `config.json` of a folder is that of a transformers model, or says that vitport made it: other people's hub folders of timm,
+/// and many that hold no model, have a file of that name, too.
 pub(super) fn has_model_config(folder: &Path) -> bool {
     let path = folder.join("config.json");
     let is_file = fs::symlink_metadata(&path).is_ok_and(|config| config.is_file());
     let text = if is_file { fs::read(&path).unwrap_or_default() } else { Vec::new() };
     let config = serde_json::from_slice::<serde_json::Value>(&text).unwrap_or_default();
+    let (key, maker) = MADE_BY;
     config.get("model_type").is_some_and(serde_json::Value::is_string)
+        || config.get(key).is_some_and(|made_by| made_by == maker)
 }

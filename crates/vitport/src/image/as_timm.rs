@@ -22,7 +22,15 @@ impl ImageProcessor {
         let (height, width) = input_size;
         let square = (height == width).then_some(height);
         let is_to_one = config.rescale_factor.is_some_and(|factor| (factor - 1.0 / 255.0).abs() < 1e-9);
-        let (mean, std) = config.normalize.filter(|_| is_to_one && !config.is_grey)?;
+        if !is_to_one {
+            return None;
+        }
+        // timm always normalises.
+        let (mean, std) = config.normalize.unwrap_or(([0.0; 3], [1.0; 3]));
+        let again = config.again.unwrap_or([1.0; 3]);
+        let std = std::array::from_fn(|channel| {
+            std.get(channel).zip(again.get(channel)).map_or(1.0, |(std, again)| std * again)
+        });
         let (crop_mode, crop_pct) = match (config.class, config.resize?, config.crop) {
             (ProcessorClass::ConvNext { crop_pct }, Resize::ShortestEdge(edge), _)
                 if Some(edge) == square =>

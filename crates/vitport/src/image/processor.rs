@@ -9,7 +9,7 @@ use super::rgb_image::RgbImage;
 use vitport_nn::Pixels;
 
 /// Lists the keys of `preprocessor_config.json` on which pixels depend.
-pub const PROCESSOR_KEYS: [&str; 14] = [
+pub const PROCESSOR_KEYS: [&str; 16] = [
     "crop_pct",
     "crop_size",
     "do_center_crop",
@@ -21,8 +21,10 @@ pub const PROCESSOR_KEYS: [&str; 14] = [
     "image_mean",
     "image_processor_type",
     "image_std",
+    "include_top",
     "resample",
     "rescale_factor",
+    "rescale_offset",
     "size",
 ];
 
@@ -86,6 +88,15 @@ impl ImageProcessor {
                     values.into_iter().map(move |value| (value - mean) / std)
                 });
                 normalized.collect()
+            }
+        };
+        let values = match config.again {
+            None => values,
+            Some(std) => {
+                let channels = values.chunks(width.saturating_mul(height).max(1)).zip(std);
+                channels
+                    .flat_map(|(values, std)| values.iter().map(move |value| value / std as f32))
+                    .collect()
             }
         };
         Pixels::new(height, width, values).ok_or(ImageError::Empty { width, height, step: "preprocessing" })

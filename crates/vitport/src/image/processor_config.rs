@@ -27,6 +27,7 @@ pub(super) enum ProcessorClass {
     ConvNext {
         crop_pct: f64,
     },
+    EfficientNet,
 }
 
 /// Says what the image is resized to.
@@ -47,6 +48,8 @@ pub(super) struct ProcessorConfig {
     pub(super) rescale_factor: Option<f64>,
     /// Gives the mean and standard deviation of red, green and blue.
     pub(super) normalize: Option<([f64; 3], [f64; 3])>,
+    /// Gives the standard deviation by which the class of EfficientNet divides once more (`include_top`).
+    pub(super) again: Option<[f64; 3]>,
     /// Says whether mean and standard deviation are of one channel, so that images have to come with one.
     pub(super) is_grey: bool,
 }
@@ -69,12 +72,18 @@ impl ProcessorConfig {
             ProcessorClass::ConvNext { .. } => {
                 (IMAGENET_STANDARD, Filter::Bilinear, Resize::ShortestEdge(384))
             }
+            ProcessorClass::EfficientNet => {
+                (IMAGENET_STANDARD, Filter::Nearest, Resize::Sides { height: 346, width: 346 })
+            }
         };
         let resize =
             if fields.flag("do_resize") { Some(fields.size("size", class)?.unwrap_or(size)) } else { None };
-        let crops = matches!(class, ProcessorClass::DeiT | ProcessorClass::ClipOrBit)
-            && fields.flag("do_center_crop");
-        let crop = if crops { Some(fields.crop_size()?) } else { None };
+        let crops = match class {
+            ProcessorClass::DeiT | ProcessorClass::ClipOrBit => fields.flag("do_center_crop"),
+            ProcessorClass::EfficientNet => fields.flag_or("do_center_crop", false),
+            _ => false,
+        };
+        let crop = if crops { Some(fields.crop_size(class)?) } else { None };
         let rescale_factor = if fields.flag("do_rescale") {
             Some(fields.number("rescale_factor", 1.0 / 255.0)?)
         } else {
@@ -86,9 +95,18 @@ impl ProcessorConfig {
         } else {
             None
         };
+        let is_of_efficientnet = class == ProcessorClass::EfficientNet;
+        if is_of_efficientnet && rescale_factor.is_some() && fields.flag_or("rescale_offset", false) {
+            return Err(wrong("rescale_offset", "is on, which is not defined here"));
+        }
+        let again = if is_of_efficientnet && fields.flag("include_top") {
+            Some(fields.channels("image_std")?.unwrap_or(statistics.1))
+        } else {
+            None
+        };
         let is_grey = normalize.is_some() && fields.has_one_channel()?;
         let resample = if resize.is_some() { fields.filter(resample)? } else { resample };
-        Ok(Self { class, resize, resample, crop, rescale_factor, normalize, is_grey })
+        Ok(Self { class, resize, resample, crop, rescale_factor, normalize, again, is_grey })
     }
 }
 
@@ -118,6 +136,7 @@ impl Fields<'_> {
             Some("DeiT" | "Beit") => ProcessorClass::DeiT,
             Some("Siglip") => ProcessorClass::Siglip,
             Some("CLIP" | "Bit") => ProcessorClass::ClipOrBit,
+            Some("EfficientNet") => ProcessorClass::EfficientNet,
             Some("ConvNext") => {
                 let crop_pct = match self.json.get("crop_pct") {
                     None | Some(Value::Null) => 224.0 / 256.0,
@@ -134,8 +153,13 @@ impl Fields<'_> {
 
     /// Returns whether a step is on: by default it is, and it is off for what Python takes for false.
     fn flag(&self, field: &'static str) -> bool {
+        self.flag_or(field, true)
+    }
+
+    /// Returns whether a step is on that is on or off by default.
+    fn flag_or(&self, field: &'static str, default: bool) -> bool {
         match self.json.get(field) {
-            None => true,
+            None => default,
             Some(Value::Null) => false,
             Some(Value::Bool(on)) => *on,
             Some(Value::Number(number)) => number.as_f64() != Some(0.0),
@@ -221,7 +245,10 @@ impl Fields<'_> {
         };
         match (class, resize) {
             (
-                ProcessorClass::ViT | ProcessorClass::DeiT | ProcessorClass::Siglip,
+                ProcessorClass::ViT
+                | ProcessorClass::DeiT
+                | ProcessorClass::Siglip
+                | ProcessorClass::EfficientNet,
                 Resize::ShortestEdge(_),
             ) => Err(wrong(field, "has a shortest_edge where its class needs height and width")),
             (ProcessorClass::ConvNext { .. }, Resize::Sides { .. }) => {
@@ -231,10 +258,11 @@ impl Fields<'_> {
         }
     }
 
-    /// Reads `crop_size`: 224 × 224 unless the file says otherwise.
-    fn crop_size(&self) -> Result<(usize, usize), ImageError> {
+    /// Reads `crop_size`: 224 × 224 unless the file says otherwise, and 289 × 289 of EfficientNet's class.
+    fn crop_size(&self, class: ProcessorClass) -> Result<(usize, usize), ImageError> {
         match self.size("crop_size", ProcessorClass::DeiT)? {
             Some(Resize::Sides { height, width }) => Ok((height, width)),
+            _ if class == ProcessorClass::EfficientNet => Ok((289, 289)),
             _ => Ok((224, 224)),
         }
     }

@@ -127,6 +127,8 @@ pub struct UnmadeKey {
     pub key: String,
     /// Gives its value as JSON, or nothing if the config lacks it.
     pub value: String,
+    /// Counts the keys whose values no source makes.
+    pub keys: usize,
 }
 
 impl Mapping {
@@ -164,13 +166,19 @@ impl Mapping {
         let (class, others): (Vec<_>, Vec<_>) =
             self.config.iter().partition(|(key, _)| key == "architectures");
         let entries = || class.iter().chain(&others).filter(|(key, _)| decides(key));
+        let mut unmade: Option<UnmadeKey> = None;
         for (pass, (key, expression)) in
             [Pass::Whole, Pass::Parts].into_iter().flat_map(|pass| entries().map(move |entry| (pass, entry)))
         {
             let value = config.get(key).unwrap_or(&Value::Null);
             if !expression.unmake(value, pass, &mut known) {
-                return Err(UnmadeKey { key: key.clone(), value: value.to_string() });
+                let own = || UnmadeKey { key: key.clone(), value: value.to_string(), keys: 0 };
+                let first = unmade.get_or_insert_with(own);
+                first.keys = first.keys.saturating_add(1);
             }
+        }
+        if let Some(unmade) = unmade {
+            return Err(unmade);
         }
         // What [back] decides may be a flag of a condition.
         self.settle(&mut known, false);

@@ -131,7 +131,7 @@ impl Mapping {
         self.usual()
             .chain(held)
             .filter(|(fact, ..)| !is_taken(fact) && is_told(fact))
-            .filter(|(fact, held, _)| facts.value(fact).is_some_and(|wanted| !is_same(wanted, held)))
+            .filter(|(fact, held, _)| facts.value(fact).is_some_and(|wanted| !is_held(wanted, held)))
             .map(|(fact, held, by)| InCommon { fact, held, by })
             .collect()
     }
@@ -165,18 +165,22 @@ impl Mapping {
         filled(template, &value)
     }
 
-    /// Returns the lines of Python after the one that makes the network: what becomes of its classifier if it has none, and how the
-    /// state dict is loaded, with `{out}` for the folder.
-    pub fn python_after(&self, facts: &Facts) -> Vec<String> {
-        let Some(written) = &self.written else { return Vec::new() };
-        let headless = written.headless.clone().filter(|_| facts.flag("head") == Some(false));
-        let strict = if written.unwritten.is_empty() { "" } else { ", strict=False" };
+    /// Returns the line of Python that takes the classifier away from a network without one.
+    pub fn headless(&self, facts: &Facts) -> Option<&str> {
+        let headless = self.written.as_ref()?.headless.as_deref();
+        headless.filter(|_| facts.flag("head") == Some(false))
+    }
+
+    /// Returns the line of Python that loads the state dict, with `{out}` for the folder.
+    pub fn python_load(&self) -> String {
+        let written = self.written.as_ref();
+        let makes_some_itself = written.is_some_and(|written| !written.unwritten.is_empty());
+        let strict = if makes_some_itself { ", strict=False" } else { "" };
         let state_dict = || {
             let file = "safetensors.torch.load_file(\"{out}/model.safetensors\")";
             format!("model.load_state_dict({file}{strict})")
         };
-        let load = written.load.clone().unwrap_or_else(state_dict);
-        headless.into_iter().chain([load]).collect()
+        written.and_then(|written| written.load.clone()).unwrap_or_else(state_dict)
     }
 
     /// Returns in which kind of file networks are written.
@@ -205,6 +209,18 @@ impl WrittenLayout {
             };
             bindings.flags.insert(flag.clone(), is_set);
         }
+    }
+}
+
+/// Returns whether a value is the one that is held; a list of one value stands for one of any length.
+fn is_held(wanted: &Value, held: &Value) -> bool {
+    match (wanted, held) {
+        (Value::Array(wanted), Value::Array(held))
+            if held.windows(2).all(|two| matches!(two, [a, b] if is_same(a, b))) =>
+        {
+            held.first().is_some_and(|one| wanted.iter().all(|other| is_same(one, other)))
+        }
+        _ => is_same(wanted, held),
     }
 }
 

@@ -8,8 +8,9 @@ use vitport_checkpoint::{Limits, escape};
 use super::error::ConvertError;
 use super::identify::recognise;
 use super::lost;
-use super::ways::{Way, class_named, no_way, or_back_to, ways};
-use crate::facts::{Fact, FactError, Facts, Origin, is_same};
+use super::unheld::{in_layout, other_eps};
+use super::ways::{Way, class_named, no_way, or_back_to, ways, ways_back};
+use crate::facts::{Fact, FactError, Facts, Origin};
 use crate::folder::loading::{config::is_inert, names};
 use crate::folder::npz;
 use crate::folder::reader::Folder;
@@ -19,30 +20,23 @@ use crate::frameworks::transformers::{
 };
 use crate::frameworks::{SOURCES, SourceDefinition, maker_of};
 use crate::image::ImageProcessor;
-use crate::mapping::{
-    InCommon, Mapping, Problem, Problems, Sources, TensorValues, UnmadeKey, WeightFormat, possible,
-};
+use crate::mapping::{Mapping, Problem, Problems, Sources, TensorValues, UnmadeKey, WeightFormat, possible};
 use crate::plan::{Dropped, Part, Plan, Target};
 use crate::preprocessing::Preprocessing;
 use crate::state_dict::StateDict;
+use crate::verify::in_config;
 
 /// Names the key of a written config with the Python that makes the network.
 const PYTHON: &str = "python";
 
+/// Names that with the line after it, for a network whose classifier is taken away.
+const PYTHON_AFTER: &str = "python_after";
+
 /// Names the size of the image where a definition takes images of any.
 const IMAGE_SIZE: &str = "image_size";
 
-/// Names the fact that a network may have otherwise: how much that changes is measured.
-const NORM_EPS: &str = "norm_eps";
-
-/// Names the fact that a network may have otherwise where both are GELU, exact or by tanh.
-pub(super) const ACT_LAYER: &str = "act_layer";
-
-/// Lists these two.
-const GELUS: [&str; 2] = ["gelu", "gelu_tanh"];
-
-/// Names the same of the last norm alone.
-pub(super) const LAST_NORM_EPS: &str = "last_norm_eps";
+/// Names the key that says how logits become probabilities in transformers' pipeline: by softmax, by sigmoid or not at all.
+const PROBLEM_TYPE: &str = "problem_type";
 
 /// Says what is asked of the way back.
 #[derive(Debug, Clone, Default)]
@@ -79,7 +73,7 @@ pub struct PreparedBack {
     pub unheld: Vec<Unheld>,
     /// Lists the lines of Python that open what is written, with `{out}` for the folder.
     pub opened_by: Vec<String>,
-    /// Lists the folder's tensors that the other network has no place for and no forward pass reads.
+    /// Lists the folder's tensors, and a key, that the other network has no place for and no forward pass reads.
     pub left_out: Vec<Dropped>,
     /// Says whether preprocessing is left out.
     pub without_processor: bool,
@@ -127,46 +121,65 @@ pub fn plan_back(path: &Path, request: &BackRequest) -> Result<PreparedBack, Con
     if let Some(finding) = folder.weights_findings.first() {
         return Err(refused(&class, finding.clone(), None).into());
     }
-    let mut nearest = None;
-    for way in ways(&model_type, &request.framework) {
-        match of_mapping(&folder, &stated, &way, request) {
-            Ok(known) => {
-                let left_out = unread(way.mapping, &folder);
-                let without_processor = request.without_processor;
-                let Known { definition, facts, plan, written } = known;
-                let WrittenConfig { config, unheld, opened_by } = written;
-                return Ok(PreparedBack {
-                    folder,
-                    class,
-                    mapping: way.mapping,
-                    framework: request.framework.clone(),
-                    definition,
-                    layout: way.layout,
-                    facts,
-                    plan,
-                    config,
-                    unheld,
-                    opened_by,
-                    left_out,
-                    without_processor,
-                });
-            }
-            // The mapping whose config it is tells most of why it is not.
-            Err((is_its_config, error)) => {
-                if nearest.as_ref().is_none_or(|(known, _)| is_its_config || !known) {
-                    nearest = Some((is_its_config, error));
+    if model_type.is_empty() {
+        return Err(of_no_type(stated.contains_key("pretrained_cfg")).into());
+    }
+    let on_ways = |framework: &str| on_any_way(&folder, &stated, &model_type, framework, request);
+    let others = || {
+        let goes = |other: &&str| *other != request.framework && on_ways(other).is_ok();
+        ways_back(&model_type).into_iter().filter(goes).collect::<Vec<_>>()
+    };
+    match on_ways(&request.framework) {
+        Ok((way, known)) => {
+            let left_out = unread(way.mapping, &folder, &stated);
+            let Known { definition, facts, plan, written } = known;
+            let WrittenConfig { config, unheld, opened_by } = written;
+            Ok(PreparedBack {
+                folder,
+                class,
+                mapping: way.mapping,
+                framework: request.framework.clone(),
+                definition,
+                layout: way.layout,
+                facts,
+                plan,
+                config,
+                unheld,
+                opened_by,
+                left_out,
+                without_processor: request.without_processor,
+            })
+        }
+        Err(None) => Err(no_way(&class, &model_type, &request.framework, &others()).into()),
+        Err(Some(ConvertError::Facts(FactError::NoTarget { what, why, tensor, instead }))) => {
+            let instead = or_back_to(instead, &others());
+            Err(FactError::NoTarget { what, why, tensor, instead }.into())
+        }
+        Err(Some(error)) => Err(error),
+    }
+}
+
+/// Returns the first way back to a framework on which something is written of the folder, with what that is; else why nothing is, of the
+/// mapping whose config comes nearest.
+fn on_any_way(
+    folder: &Folder,
+    stated: &Map<String, Value>,
+    model_type: &str,
+    framework: &str,
+    request: &BackRequest,
+) -> Result<(Way, Known), Option<ConvertError>> {
+    let mut nearest: Option<(usize, ConvertError)> = None;
+    for way in ways(model_type, framework) {
+        match of_mapping(folder, stated, &way, framework, request) {
+            Ok(known) => return Ok((way, known)),
+            Err((distance, error)) => {
+                if nearest.as_ref().is_none_or(|(least, _)| distance < *least) {
+                    nearest = Some((distance, error));
                 }
             }
         }
     }
-    Err(match nearest {
-        None => no_way(&class, &model_type, &request.framework).into(),
-        Some((_, ConvertError::Facts(FactError::NoTarget { what, why, tensor, instead }))) => {
-            let instead = or_back_to(instead, &model_type, &request.framework);
-            FactError::NoTarget { what, why, tensor, instead }.into()
-        }
-        Some((_, error)) => error,
-    })
+    Err(nearest.map(|(_, error)| error))
 }
 
 /// Stands for tensors that are not there yet.
@@ -186,75 +199,49 @@ struct Known {
     written: WrittenConfig,
 }
 
-/// Returns what is written of the folder on one way, or why nothing is, and whether its config is one that the mapping makes.
+/// Returns what is written of the folder on one way, or why nothing is, and how far its config is from one that the mapping makes: 0 for such
+/// a config, 1 where a condition refuses its network, else how many keys are other ones, and 1.
 fn of_mapping(
     folder: &Folder,
     stated: &Map<String, Value>,
     way: &Way,
+    framework: &str,
     request: &BackRequest,
-) -> Result<Known, (bool, ConvertError)> {
+) -> Result<Known, (usize, ConvertError)> {
     let (class, mapping) = (first_architecture(stated).unwrap_or_default(), way.mapping);
     let Some(definition) = SOURCES.into_iter().find(|definition| definition.id() == mapping.from()) else {
-        return Err((
-            false,
-            refused(class, format!("`{}` is not a definition", mapping.from()), None).into(),
-        ));
+        let why = format!("`{}` is not a definition", mapping.from());
+        return Err((usize::MAX, refused(class, why, None).into()));
     };
     let has = |ending: &str| folder.checkpoint.tensors().iter().any(|tensor| tensor.name.ends_with(ending));
-    let (facts, unheld) =
-        facts_of(stated, way.target, mapping, definition, &has).map_err(|error| (false, error.into()))?;
+    let (facts, unheld) = facts_of(stated, way.target, mapping, definition, &has)
+        .map_err(|(distance, error)| (distance, error.into()))?;
     let (facts, unlike) = match way.layout {
         None => (facts, Vec::new()),
-        Some(layout) => in_layout(layout, facts, class).map_err(|error| (true, error.into()))?,
+        Some(layout) => in_layout(layout, facts, class).map_err(|error| (0, error.into()))?,
     };
     let mut known =
-        written(folder, stated, way, definition, facts, request).map_err(|error| (true, error))?;
+        written(folder, stated, way, definition, facts, (framework, request)).map_err(|error| (0, error))?;
     known.written.unheld.extend(unheld.into_iter().chain(unlike));
     Ok(known)
 }
 
-/// Returns the facts as the framework of a layout has them, and what that changes.
-///
-/// # Errors
-/// Returns [`FactError::NoTarget`] for facts of which it has no network.
-fn in_layout(
-    layout: &'static Mapping,
-    mut facts: Facts,
-    class: &str,
-) -> Result<(Facts, Vec<Unheld>), FactError> {
-    let mut unheld = Vec::new();
-    for InCommon { fact, held, by } in layout.unlike(&facts) {
-        let Some(known) = facts.get(fact).cloned() else { continue };
-        let name = match fact {
-            NORM_EPS => NORM_EPS,
-            ACT_LAYER if [&known.value, held].iter().all(|act| GELUS.iter().any(|gelu| *act == gelu)) => {
-                ACT_LAYER
-            }
-            _ => "",
-        };
-        if name.is_empty() {
-            let why =
-                format!("{fact} is {} and {} in every network of {by}", known.shown(), known.show(held));
-            return Err(refused(class, why, None));
-        }
-        let why = format!("{by} has no other");
-        unheld.push(Unheld { fact: name, wanted: known.value.clone(), held: held.clone(), why });
-        facts.set(Fact { value: held.clone(), ..known });
-    }
-    match layout.refused_network(&facts) {
-        Some(refusal) => Err(refusal),
-        None => Ok((facts, unheld)),
-    }
-}
-
-/// Returns the tensors of a folder that no forward pass reads, as the mapping says.
-fn unread(mapping: &Mapping, folder: &Folder) -> Vec<Dropped> {
+/// Returns the tensors of a folder that no forward pass reads, as the mapping says, and what else of it changes no output of the network.
+fn unread(mapping: &Mapping, folder: &Folder, stated: &Map<String, Value>) -> Vec<Dropped> {
     let found = folder.checkpoint.tensors().iter().filter_map(|tensor| {
         let (_, reason) = mapping.unread().find(|(ending, _)| tensor.name.ends_with(ending))?;
         let (name, reason) = (tensor.name.to_string(), reason.to_owned());
         Some(Dropped { name, tensors: 1, bytes: tensor.bytes(), reason })
     });
-    found.collect()
+    let problem = stated.get(PROBLEM_TYPE).filter(|problem| *problem != "single_label_classification");
+    let problem = problem.map(|problem| {
+        let reason = format!(
+            "is {} there, for the loss and for transformers' pipeline, and changes no logit",
+            escape(&problem.to_string())
+        );
+        Dropped { name: in_config(PROBLEM_TYPE), tensors: 0, bytes: 0, reason }
+    });
+    found.chain(problem).collect()
 }
 
 /// Returns what is written of the folder as a network of these facts.
@@ -264,7 +251,7 @@ fn written(
     &Way { target, mapping, layout }: &Way,
     definition: &'static dyn SourceDefinition,
     facts: Facts,
-    request: &BackRequest,
+    (framework, request): (&str, &BackRequest),
 ) -> Result<Known, ConvertError> {
     let class = first_architecture(stated).unwrap_or_default();
     let unbuildable = |error: &dyn std::fmt::Display| {
@@ -320,7 +307,7 @@ fn written(
         Task::Features { .. } => None,
     };
     let described = Described {
-        framework: &request.framework,
+        framework,
         facts: &facts,
         preprocessing: preprocessing.as_ref(),
         labels: labels.as_deref(),
@@ -334,40 +321,49 @@ fn written(
         let name = written.config.get("architecture").and_then(Value::as_str);
         let name = name.map(|name| name.rsplit('/').next().unwrap_or(name).to_owned());
         let Some(python) = layout.python(&facts, name.as_deref()) else {
-            let maker = maker_of(&request.framework);
+            let maker = maker_of(framework);
             let why = format!("what {maker}'s code needs to make the network is not known");
             return Err(refused(class, why, None).into());
         };
         let made = format!("model = {python}");
-        written.opened_by = [made].into_iter().chain(layout.python_after(&facts)).collect();
+        let headless = layout.headless(&facts);
+        if let Some(line) = headless {
+            written.config.insert(PYTHON_AFTER.to_owned(), json!(line));
+        }
+        let lines = [made].into_iter().chain(headless.map(str::to_owned));
+        written.opened_by = lines.chain([layout.python_load()]).collect();
         written.config.insert(PYTHON.to_owned(), json!(python));
     }
     Ok(Known { definition, facts, plan, written })
 }
 
-/// Returns the facts of the network that the mapping makes such a config of.
+/// Returns the facts of the network that the mapping makes such a config of, and what of it the framework cannot have.
+///
+/// # Errors
+/// Returns the refusal, and how far the config is from one that the mapping makes.
 pub(super) fn facts_of(
     stated: &Map<String, Value>,
     target: &dyn TargetDefinition,
     mapping: &Mapping,
     definition: &dyn SourceDefinition,
     has: &dyn Fn(&str) -> bool,
-) -> Result<(Facts, Option<Unheld>), FactError> {
+) -> Result<(Facts, Option<Unheld>), (usize, FactError)> {
     let defaults = target.defaults(stated);
     let whole = in_usual_words(&with_defaults(stated, &defaults), &defaults);
     let decides = |key: &str| {
         let is_of_no_network = ["model_type", "transformers_version"].contains(&key);
         !is_of_no_network && !is_inert(key) && !target.ignored_keys().contains(&key)
     };
-    let mut known = mapping.facts_of_config(&whole, decides, has).map_err(|UnmadeKey { key, value }| {
-        let class = first_architecture(stated).unwrap_or_default();
-        let why = format!(
-            "a conversion of {} writes no {key} {}, and only what a conversion writes goes back",
-            definition.description(),
-            escape(&value)
-        );
-        refused(class, why, Some(format!("{key} in config.json")))
-    })?;
+    let mut known =
+        mapping.facts_of_config(&whole, decides, has).map_err(|UnmadeKey { key, value, keys }| {
+            let class = first_architecture(stated).unwrap_or_default();
+            let why = format!(
+                "a conversion of {} writes no {key} {}, and only what a conversion writes goes back",
+                definition.description(),
+                escape(&value)
+            );
+            (keys.saturating_add(1), refused(class, why, Some(in_config(&key))))
+        })?;
     let unheld = other_eps(mapping, &mut known);
     let classes = match (target.task(stated), known.get("head")) {
         (_, Some(Value::Bool(false))) => json!(0),
@@ -389,17 +385,8 @@ pub(super) fn facts_of(
         .filter_map(|name| Some(Fact::new(name, known.get(name)?.clone(), origin())))
         .collect();
     let facts = definition.completed(facts);
-    possible([mapping], &facts, &NoValues)?;
+    possible([mapping], &facts, &NoValues).map_err(|error| (1, error))?;
     Ok((facts, unheld))
-}
-
-/// Gives a network the epsilon that all sources of a mapping have, where its config says another one, which verification measures.
-fn other_eps(mapping: &Mapping, known: &mut Map<String, Value>) -> Option<Unheld> {
-    let (held, why) = mapping.required(NORM_EPS)?;
-    let wanted = known.get(NORM_EPS).filter(|wanted| !is_same(wanted, held))?.clone();
-    known.insert(NORM_EPS.to_owned(), held.clone());
-    let fact = if mapping.reads_where_known(LAST_NORM_EPS) { LAST_NORM_EPS } else { NORM_EPS };
-    Some(Unheld { fact, wanted, held: held.clone(), why: why.to_owned() })
 }
 
 /// Returns the source's preprocessing that gives the pixels of the folder's image processor; none if it is left out.
@@ -465,11 +452,30 @@ fn labels_of(stated: &Map<String, Value>, classes: u64) -> Vec<String> {
     (0..classes).map(name).collect()
 }
 
-fn refused(class: &str, why: String, tensor: Option<String>) -> FactError {
+/// Returns the refusal of a class.
+pub(super) fn refused(class: &str, why: String, tensor: Option<String>) -> FactError {
     FactError::NoTarget {
         what: class_named(class),
         why,
         tensor,
         instead: "`vitport models` lists what is converted, and back".to_owned(),
+    }
+}
+
+/// Returns the refusal of a folder whose `config.json` names no class of transformers.
+fn of_no_type(is_of_timm: bool) -> FactError {
+    let what = match is_of_timm {
+        true => "a folder that timm opens",
+        false => "a folder whose config.json names no model_type",
+    };
+    let instead = match is_of_timm {
+        true => "leave out --to, and vitport makes one for transformers of it",
+        false => "give a folder for transformers",
+    };
+    FactError::NoTarget {
+        what: what.to_owned(),
+        why: "the way back begins with one for transformers".to_owned(),
+        tensor: Some("model_type in config.json".to_owned()),
+        instead: instead.to_owned(),
     }
 }

@@ -6,28 +6,23 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use vitport_checkpoint::Limits;
 
-use super::back::{ACT_LAYER, LAST_NORM_EPS, PreparedBack};
+use super::back::{PreparedBack, refused};
 use super::convert::is_to_be_published;
 use super::error::ConvertError;
-use super::identify::target_network;
 use super::plan::{Request, plan};
+use super::unheld::deviating;
 use super::verify::{Acceptance, NotAccepted, of_the_way_back, verify};
-use crate::facts::{Fact, FactError, Origin, is_same};
+use crate::facts::{Fact, FactError, is_same};
 use crate::folder::layout::FileLayout;
 use crate::folder::publish::{Options, Staging};
+use crate::folder::written::MADE_BY;
 use crate::folder::{gather, json, npz};
-use crate::frameworks::source::Unheld;
 use crate::image::PROCESSOR_KEYS;
-use crate::mapping::{Deviation, WeightFormat};
+use crate::mapping::WeightFormat;
 use crate::model::Model;
 use crate::options::FactOptions;
 use crate::source::Source;
 use crate::verify::{Report, Run, TestImage, VerifyError};
-
-/// Returns the names of the deviations of networks whose epsilon, or whose kind of GELU, a framework's cannot have: `timm-eps`.
-pub fn deviations_of(framework: &str) -> [String; 2] {
-    ["eps", "gelu"].map(|what| format!("{framework}-{what}"))
-}
 
 /// Says how the other framework's folder is written and judged.
 #[derive(Debug, Clone, Copy)]
@@ -118,7 +113,10 @@ fn write(
         let bytes = npz::take_place_of(file, staging.path(), staging.syncing())?;
         files = vec![(npz::ARCHIVE_NAME.to_owned(), bytes)];
     }
-    let text = json::document(&Value::Object(prepared.config.clone()));
+    let (key, maker) = MADE_BY;
+    let mut config = prepared.config.clone();
+    config.insert(key.to_owned(), Value::from(maker));
+    let text = json::document(&Value::Object(config));
     staging.write("config.json", text.as_bytes())?;
     files.push(("config.json".to_owned(), text.len() as u64));
     Ok((staging, files))
@@ -137,7 +135,9 @@ fn compare<E: From<ConvertError> + From<VerifyError>>(
         without_processor: prepared.without_processor,
         ..FactOptions::default()
     };
-    let mut forward = plan(source, &Request { facts, limits, ..Request::default() })?;
+    let request = Request { facts, limits, ..Request::default() };
+    let mut forward = plan(source, &request).map_err(|error| unlike_itself(error, prepared))?;
+    forward.is_way_back = true;
     forward.source.path = staging.out().to_owned();
     forward.model.processor = own_processor(prepared);
     forward.plan.unread.clone_from(&prepared.left_out);
@@ -145,15 +145,33 @@ fn compare<E: From<ConvertError> + From<VerifyError>>(
     if !prepared.config.contains_key("architecture") {
         known_of_folder(&mut forward.model, prepared);
     }
-    for unheld in &prepared.unheld {
-        forward.model = deviating(forward.model, unheld, prepared)?;
-    }
+    forward.model = deviating(forward.model, prepared)?;
     let mut report = verify(&forward, &prepared.folder.path, image)?;
     report.written = Some(prepared.maker().to_owned());
+    let of_mapping = report.known_deviation.iter_mut().flat_map(|known| &mut known.each);
+    for known in
+        of_mapping.filter(|known| prepared.mapping.deviations().iter().any(|it| it.name() == known.name))
+    {
+        known.remedy = format!(
+            "it comes from the folder, and {}'s code has no option that removes it",
+            prepared.maker()
+        );
+    }
     for reason in &mut report.reasons {
         *reason = of_the_way_back(reason, prepared.maker());
     }
     Ok(report)
+}
+
+/// Returns the refusal of a network whose files are read as those of another one; other errors, and refusals, as they are.
+fn unlike_itself(error: ConvertError, prepared: &PreparedBack) -> ConvertError {
+    let ConvertError::Facts(error) = error else { return error };
+    if matches!(error, FactError::NoTarget { .. }) {
+        return error.into();
+    }
+    let network = prepared.definition.description();
+    let why = format!("vitport would read the files of this {network} as another network's: {error}");
+    refused(&prepared.class, why, None).into()
 }
 
 /// Gives facts that are only taken to be so in a file alone, and that are those of the folder, the folder's origin.
@@ -173,39 +191,4 @@ fn own_processor(prepared: &PreparedBack) -> Option<Value> {
     let own = prepared.folder.processor.as_ref().filter(|_| !prepared.without_processor)?.as_object()?;
     let is_run = |(key, _): &(&String, &Value)| PROCESSOR_KEYS.contains(&key.as_str());
     Some(own.iter().filter(is_run).map(|(key, value)| (key.clone(), value.clone())).collect())
-}
-
-/// Returns the model with what its framework cannot hold as a known deviation: the folder has the value that is wanted.
-fn deviating(mut model: Model, unheld: &Unheld, prepared: &PreparedBack) -> Result<Model, ConvertError> {
-    let Unheld { fact, wanted, held, why } = unheld;
-    let (framework, maker) = (&prepared.framework, prepared.maker());
-    let network = if prepared.layout.is_some() { "network" } else { "architecture" };
-    let shown = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    let (wanted_shown, held_shown) = (shown(wanted), shown(held));
-    let what =
-        format!("{fact} is {wanted_shown} in the folder and {held_shown} in {maker}'s {network}, and {why}");
-    let made = if prepared.layout.is_some() { "the network is made" } else { "timm.create_model" };
-    let [eps, gelu] = deviations_of(framework);
-    let (name, remedy) = match *fact {
-        ACT_LAYER => {
-            (gelu, format!("compute {} in its MLPs after {made}", wanted.as_str().unwrap_or_default()))
-        }
-        LAST_NORM_EPS => (eps, format!("set the eps of the last norm to {wanted} after {made}")),
-        _ => (eps, format!("set the eps of every norm to {wanted} after {made}")),
-    };
-    if model.facts.get(fact).is_none() {
-        let is_of_timm = prepared.layout.is_none();
-        let origin = if is_of_timm { "timm's architecture" } else { "the framework's own network" };
-        let origin = Origin::Definition(origin);
-        model.facts.set(Fact::new(fact, held.clone(), origin));
-    }
-    let deviation = Deviation::of_framework(&name, fact, wanted.clone(), what, remedy);
-    let replaced = deviation.replaced(&model.facts);
-    model.config = model.mapping.target_config(&replaced)?;
-    let classes = replaced.number("num_classes").unwrap_or(0);
-    model.target_network = target_network(model.target, &model.config, classes).map_err(|error| {
-        FactError::Impossible { place: "config.json of the folder".to_owned(), reason: error.to_string() }
-    })?;
-    model.mapping = model.mapping.deviating(deviation);
-    Ok(model)
 }

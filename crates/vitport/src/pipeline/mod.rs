@@ -11,6 +11,7 @@ mod identify;
 mod lost;
 mod plan;
 mod resample;
+mod unheld;
 mod values;
 mod verify;
 mod ways;

@@ -41,7 +41,8 @@ pub fn plan(mut source: Source, request: &Request) -> Result<Prepared, ConvertEr
         .map_err(|problems| ConvertError::Unaccounted { file: source.display_name(), problems })?;
     let mut plan = Plan { merged: model.merged, resampled: model.resampled.clone(), ..plan };
     plan.dropped.extend(model.dropped.iter().cloned());
-    Ok(Prepared { source, model, own_mapping: own.is_some(), plan, limits: request.limits.clone() })
+    let (own_mapping, limits) = (own.is_some(), request.limits.clone());
+    Ok(Prepared { source, model, own_mapping, plan, limits, is_way_back: false })
 }
 
 /// Returns the mapping that a conversion of this source follows, the caller's or a built-in one.

@@ -7,9 +7,9 @@ use std::path::Path;
 use serde_json::Value;
 use vitport_checkpoint::open_regular;
 
-use super::convert_back::deviations_of;
 use super::error::ConvertError;
 use super::plan::{Request, plan};
+use super::unheld::deviations_of;
 use crate::frameworks::DESTINATIONS;
 use crate::mapping::{self, Mapping};
 use crate::model::Prepared;

@@ -40,9 +40,8 @@ pub fn ways_back(model_type: &str) -> Vec<&'static str> {
     DESTINATIONS.into_iter().filter(|framework| !ways(model_type, framework).is_empty()).collect()
 }
 
-/// Returns the refusal of a class that has no way back to a framework.
-pub(super) fn no_way(class: &str, model_type: &str, framework: &str) -> FactError {
-    let others = ways_back(model_type);
+/// Returns the refusal of a class that has no way back to a framework, of a folder that goes back to others.
+pub(super) fn no_way(class: &str, model_type: &str, framework: &str, others: &[&str]) -> FactError {
     let model_type = escape(model_type);
     let is_only_read = layouts().iter().any(|layout| {
         let is_its = mappings().iter().any(|mapping| {
@@ -59,18 +58,17 @@ pub(super) fn no_way(class: &str, model_type: &str, framework: &str) -> FactErro
     };
     let instead = match others.is_empty() {
         true => "it has no way back".to_owned(),
-        false => format!("it goes back with --to {}", listed(&others)),
+        false => format!("it goes back with --to {}", listed(others)),
     };
     let tensor = Some("model_type in config.json".to_owned());
     FactError::NoTarget { what: class_named(class), why, tensor, instead }
 }
 
-/// Returns what could be done instead, with the other frameworks that folders of a model type may go back to.
-pub(super) fn or_back_to(instead: String, model_type: &str, framework: &str) -> String {
-    let others: Vec<&str> = ways_back(model_type).into_iter().filter(|other| *other != framework).collect();
-    match others.is_empty() || framework == DESTINATIONS[0] {
+/// Returns what could be done instead, with the other frameworks that the folder goes back to.
+pub(super) fn or_back_to(instead: String, others: &[&str]) -> String {
+    match others.is_empty() {
         true => instead,
-        false => format!("{instead}; other ways back of such folders are --to {}", listed(&others)),
+        false => format!("{instead}; this folder goes back with --to {}", listed(others)),
     }
 }
 

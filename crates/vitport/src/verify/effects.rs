@@ -15,6 +15,11 @@ use crate::model::Prepared;
 /// Names the file that version 5 reads before `preprocessor_config.json`.
 const PROCESSOR_CONFIG: &str = "processor_config.json";
 
+/// Returns how a key of `config.json` is named among what a plan leaves unread.
+pub(crate) fn in_config(key: &str) -> String {
+    format!("{key} in config.json")
+}
+
 /// Describes a key that no conversion writes, and the values of it that change nothing.
 struct Key {
     name: &'static str,
@@ -48,6 +53,8 @@ const PROCESSOR: [Key; 1] = [
 /// Finds everything of this kind that the folder holds.
 pub(super) fn find(prepared: &Prepared, folder: &Folder) -> Vec<FactCheck> {
     let mut found = keys("", &CONFIG, &folder.config);
+    let is_left_out = |key: &str| prepared.plan.unread.iter().any(|known| known.name == in_config(key));
+    found.retain(|check| !is_left_out(&check.name));
     if let Some(processor) = &folder.processor {
         found.extend(keys("preprocessor_config.json: ", &PROCESSOR, processor));
     }
@@ -154,8 +161,20 @@ fn adapter(folder: &Folder) -> Option<FactCheck> {
     })
 }
 
-/// Finds everything of the folder that transformers would not open, would open otherwise, or may: a sentence each.
-pub(super) fn loading(prepared: &Prepared, folder: &Folder) -> Vec<String> {
+/// Finds everything of the folder that transformers would not open, would open otherwise, or may: a sentence each. What one version alone
+/// does not open comes second where the folder was there first, and need not be opened by both.
+pub(super) fn loading(prepared: &Prepared, folder: &Folder) -> (Vec<String>, Vec<String>) {
+    let mut found = all_of_loading(prepared, folder);
+    if !prepared.is_way_back {
+        found.extend(folder.of_one_version.clone());
+        return (found, Vec::new());
+    }
+    let (of_one, found) =
+        found.into_iter().partition(|sentence| sentence.contains(loading::config::REFUSED_BY_5));
+    (found, Vec::into_iter(of_one).chain(folder.of_one_version.clone()).collect())
+}
+
+fn all_of_loading(prepared: &Prepared, folder: &Folder) -> Vec<String> {
     let (model, none) = (&prepared.model, Map::new());
     let config = folder.config.as_object().unwrap_or(&none);
     let classes = model.labels.as_ref().map(|labels| labels.value.len());

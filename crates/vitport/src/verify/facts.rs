@@ -14,6 +14,9 @@ use crate::folder::reader::Folder;
 use crate::frameworks::transformers::{in_usual_words, with_defaults};
 use crate::model::Prepared;
 
+/// Names the key on which only sizes of tensors depend, which are rounded down.
+const MLP_RATIO: &str = "mlp_ratio";
+
 /// Describes a fact on both sides.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct FactCheck {
@@ -37,6 +40,7 @@ pub fn compare(prepared: &Prepared, folder: &Folder) -> Vec<FactCheck> {
     let defaults = model.target.defaults(&stated);
     let stated = in_usual_words(&with_defaults(&stated, &defaults), &defaults);
     let (ignored, stage_lists) = (model.target.ignored_keys(), model.target.stage_lists());
+    let stages = model.config.get("depths").and_then(Value::as_array).map(Vec::len);
     let mut checks = Vec::new();
     for (key, wanted) in &model.config {
         if loading::config::is_inert(key) || key == "transformers_version" {
@@ -52,7 +56,10 @@ pub fn compare(prepared: &Prepared, folder: &Folder) -> Vec<FactCheck> {
                 (Value::Object(wanted), Value::Object(found), _) => {
                     is_same_part(wanted, found, defaults.get(key))
                 }
-                (_, _, true) => is_same_by_stage(wanted, found),
+                (_, _, true) => is_same_by_stage(wanted, found, stages),
+                (_, _, false) if key == MLP_RATIO => {
+                    is_same(wanted, found) || makes_the_same_sizes(prepared, key, wanted, &stated)
+                }
                 (_, _, false) => is_same(wanted, found),
             }),
             counts,
@@ -64,6 +71,15 @@ pub fn compare(prepared: &Prepared, folder: &Folder) -> Vec<FactCheck> {
     checks.extend(dtype_check(prepared, &folder.config));
     checks.extend(effects::find(prepared, folder));
     checks
+}
+
+/// Returns whether the folder's network has the same tensors with this value of a key as with its own.
+fn makes_the_same_sizes(prepared: &Prepared, key: &str, wanted: &Value, stated: &Map<String, Value>) -> bool {
+    let mut other = stated.clone();
+    other.insert(key.to_owned(), wanted.clone());
+    let target = prepared.model.target;
+    let built = (target.build(stated), target.build(&other));
+    matches!(built, (Ok(own), Ok(other)) if own.parameters() == other.parameters())
 }
 
 /// Returns a value as JSON, small numbers with a power of ten.
@@ -112,12 +128,15 @@ fn is_same_part(wanted: &Map<String, Value>, found: &Map<String, Value>, default
     })
 }
 
-/// Returns whether two lists are the same as far as there are stages.
-fn is_same_by_stage(wanted: &Value, found: &Value) -> bool {
+/// Returns whether two lists are the same as far as there are stages: so many, or as many as the first list has.
+fn is_same_by_stage(wanted: &Value, found: &Value, stages: Option<usize>) -> bool {
     match (wanted, found) {
-        (Value::Array(stages), Value::Array(entries)) => {
-            entries.len() >= stages.len()
-                && stages.iter().zip(entries).all(|(stage, entry)| is_same(stage, entry))
+        (Value::Array(wanted), Value::Array(found)) => {
+            let stages = stages.unwrap_or(wanted.len());
+            let first = |list: &[Value]| list.get(..stages).map(<[Value]>::to_vec);
+            first(wanted).zip(first(found)).is_some_and(|(wanted, found)| {
+                wanted.iter().zip(&found).all(|(wanted, found)| is_same(wanted, found))
+            })
         }
         _ => is_same(wanted, found),
     }
@@ -194,10 +213,14 @@ mod tests {
         assert!(!is_same(&json!(1e-6), &json!(1e-12)));
         assert!(!is_same(&json!(224), &json!([224, 448])));
         assert!(!is_same(&json!(true), &json!(1)));
-        assert!(is_same_by_stage(&json!([2, 2]), &json!([2, 2.0, 3])));
+        assert!(is_same_by_stage(&json!([2, 2]), &json!([2, 2.0, 3]), None));
         assert!(
-            !is_same_by_stage(&json!([2, 2]), &json!([2])) && !is_same_by_stage(&json!([2]), &json!([3]))
+            !is_same_by_stage(&json!([2, 2]), &json!([2]), None)
+                && !is_same_by_stage(&json!([2]), &json!([3]), None)
         );
+        assert!(is_same_by_stage(&json!([0, 0, 0, 0]), &json!([0, 0]), Some(2)));
+        assert!(!is_same_by_stage(&json!([0, 0, 0, 0]), &json!([0, 8]), Some(2)));
+        assert!(!is_same_by_stage(&json!([0, 0, 0, 0]), &json!([0]), Some(2)));
     }
 
     #[test]

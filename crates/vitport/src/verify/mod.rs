@@ -28,6 +28,7 @@ mod weights;
 
 pub use classify::Classifier;
 pub use difference::{Arithmetic, Difference, NotFinite};
+pub(crate) use effects::in_config;
 pub use facts::FactCheck;
 pub use hash::Hashing;
 pub use magnitude::shown_difference;

@@ -181,6 +181,7 @@ impl Compared {
             KnownDeviation::new(known, layers.clone(), without_it)
         });
         let obstacle = target.as_ref().err().cloned();
+        let (loading, of_one_version) = effects::loading(prepared, folder);
         Ok(Self {
             pixels: prepared_pixels.comparisons,
             layers,
@@ -190,9 +191,9 @@ impl Compared {
             target: target.ok().map(|target| target.outputs),
             obstacle,
             facts: facts::compare(prepared, folder),
-            loading: effects::loading(prepared, folder),
+            loading,
             weights,
-            warnings: warnings(prepared)?,
+            warnings: warnings(prepared)?.into_iter().chain(of_one_version).collect(),
             timings,
         })
     }

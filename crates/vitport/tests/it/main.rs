@@ -4,6 +4,7 @@
 mod assumptions;
 mod back;
 mod back_elsewhere;
+mod back_unlike;
 mod beit;
 mod card;
 mod channels;

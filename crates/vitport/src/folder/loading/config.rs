@@ -20,6 +20,9 @@ use serde_json::{Map, Value, json};
 
 use super::{names, not_verified, shown, types};
 
+/// Says that version 5 refuses the type of a value, which version 4 takes.
+pub const REFUSED_BY_5: &str = "and transformers 5 refuses all but";
+
 /// Lists the keys that decide nothing in evaluation, and the values that their classes accept.
 const INERT: [(&str, Range); 13] = [
     ("attention_drop_rate", Range::Fraction),
@@ -123,7 +126,7 @@ pub fn findings(
         let kind = names::type_of(model_type, key).filter(|kind| !types::accepts(kind, value));
         if let Some(kind) = kind {
             let value = shown(value);
-            found.push(format!("config.json: {key} is {value}, and transformers 5 refuses all but {kind}"));
+            found.push(format!("config.json: {key} is {value}, {REFUSED_BY_5} {kind}"));
             continue;
         }
         let is_understood = match INERT.iter().find(|(known, _)| known == key) {
@@ -187,9 +190,9 @@ fn of_part(name: &str, value: &Value, whole: &Map<String, Value>, model_type: &s
         },
     };
     let refused = |key: &str, value: &Value| {
-        names::type_of(model_type, key).filter(|kind| !types::accepts(kind, value)).map(|kind| {
-            format!("{place}: {key} is {}, and transformers 5 refuses all but {kind}", shown(value))
-        })
+        names::type_of(model_type, key)
+            .filter(|kind| !types::accepts(kind, value))
+            .map(|kind| format!("{place}: {key} is {}, {REFUSED_BY_5} {kind}", shown(value)))
     };
     let findings = part.iter().filter_map(|(key, value)| match refused(key, value) {
         None if is_understood(key, value) => None,

@@ -11,6 +11,7 @@
 //! | a file is safetensors if its name says so, and is otherwise unpickled | 483, 526–531 | 334, 357–364 |
 //! | the `format` of safetensors metadata is `pt` or `mlx`, or there is no metadata at all | 487–491, 4925–4946 | not read |
 //! | a buffer that is not in the file keeps what the class computes, since none is made on the meta device | 4377, 5844–5848 | not read (models/swin/modeling_swin.py) |
+//! | names of CLIP's and SigLIP's towers with or without `vision_model.` | with alone | 5.6 and later: both, and writes them without |
 //! | a pickle holds tensors by their names, and only classes that `torch.load(weights_only=True)` accepts | 526–531 | 357–364 |
 
 use std::collections::BTreeSet;
@@ -72,6 +73,21 @@ pub fn findings(
         false => found.extend(of_pickle(checkpoint)),
     }
     found
+}
+
+/// Lists the classes whose names begin with a part that transformers leaves out from 5.6 on (core_model_loading.py brings them together);
+/// version 4 finds the weights under the whole names only.
+const SHORTER_NAMES: [(&str, &str); 2] =
+    [("CLIPVisionModel", "vision_model."), ("SiglipVisionModel", "vision_model.")];
+
+/// Returns what the names of a folder leave out as transformers writes them from 5.6 on.
+pub fn left_out_of_names(config: &Map<String, Value>, checkpoint: &Checkpoint) -> Option<&'static str> {
+    let class = config.get("architectures")?.get(0)?.as_str()?;
+    let (_, prefix) = SHORTER_NAMES.into_iter().find(|(shorter, _)| *shorter == class)?;
+    let names = || checkpoint.tensors().iter().map(|tensor| &tensor.name);
+    let is_left_out =
+        names().any(|name| name.starts_with("embeddings.")) && !names().any(|name| name.starts_with(prefix));
+    is_left_out.then_some(prefix)
 }
 
 /// Returns what `transformers_weights` does, unless it names the file that is taken anyway.

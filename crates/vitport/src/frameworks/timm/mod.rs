@@ -24,6 +24,7 @@ pub mod regnet;
 mod resampling;
 pub mod resnet;
 mod saved_module;
+mod stage_ratio;
 mod statements;
 mod structure;
 pub mod swin_transformer;

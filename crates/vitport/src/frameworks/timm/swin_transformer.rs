@@ -11,6 +11,7 @@ use super::super::{build, of_stage};
 use super::TimmDefinition;
 use super::field::{Field, Kind, Literal};
 use super::resampling::OtherSizes;
+use super::stage_ratio;
 use super::structure::{Sign, Structure};
 use crate::facts::{Evidence, FactError};
 use crate::finding::Head;
@@ -112,8 +113,7 @@ fn check(inquiry: &Inquiry<'_>, evidence: &mut Evidence) -> Result<bool, FactErr
     let patch = axis("patch_embed.proj.weight", 2, 4)?;
     let merged = 1_u64.checked_shl(u32::try_from(stages.saturating_sub(1)).unwrap_or(u32::MAX)).unwrap_or(0);
     evidence.weights("img_size_step", patch.saturating_mul(merged).saturating_mul(window), TABLE);
-    let [hidden, width] = [0, 1].map(|at| axis("layers.0.blocks.0.mlp.fc1.weight", at, 2));
-    evidence.weights("mlp_ratio", hidden? as f64 / width?.max(1) as f64, "layers.0.blocks.0.mlp.fc1.weight");
+    stage_ratio::read(inquiry, stages, FAMILY, evidence)?;
     Ok(true)
 }
 
@@ -140,6 +140,15 @@ struct Config {
     qkv_bias: bool,
     /// Gives the epsilon of every norm.
     norm_eps: f64,
+    /// Gives that of the blocks' norms and of the last, where a folder of transformers has another one there, which timm cannot.
+    #[serde(default)]
+    block_norm_eps: Option<f64>,
+}
+
+impl Config {
+    fn block_norm_eps(&self) -> f64 {
+        self.block_norm_eps.unwrap_or(self.norm_eps)
+    }
 }
 
 struct Whole {
@@ -162,7 +171,7 @@ impl Whole {
             patch_embed: Conv2d::new(&scope.pp("patch_embed.proj"), config.in_chans, dim, window, true)?,
             patch_norm: LayerNorm::new(&scope.pp("patch_embed.norm"), dim, eps)?,
             layers: scope.list("layers", config.depths.len(), |scope, index| stage(scope, config, index))?,
-            norm: LayerNorm::new(&scope.pp("norm"), last, eps)?,
+            norm: LayerNorm::new(&scope.pp("norm"), last, config.block_norm_eps())?,
             fc: (config.num_classes > 0).then(fc).transpose()?,
         })
     }
@@ -200,7 +209,7 @@ fn block(
     let attention = SelfAttention::new(Qkv::Fused(qkv), Heads::of_width(heads, dim), proj);
     let table = RelativePositionBias::of_window(&attn, window, heads)?;
     let shift = if number.is_multiple_of(2) { 0 } else { window / 2 };
-    let norm = |name: &str| LayerNorm::new(&scope.pp(name), dim, config.norm_eps);
+    let norm = |name: &str| LayerNorm::new(&scope.pp(name), dim, config.block_norm_eps());
     let sizes = [dim, (dim as f64 * config.mlp_ratio) as usize, dim];
     let mlp = Mlp::with_biases(Linear::new, scope, ["mlp.fc1", "mlp.fc2"], sizes, Activation::Gelu)?;
     let table = WindowTable::Learned(table);

@@ -11,6 +11,7 @@ use super::TimmDefinition;
 use super::field::{Field, Kind, Literal};
 use super::layers::classifier;
 use super::resampling::OtherSizes;
+use super::stage_ratio;
 use super::structure::{Sign, Structure};
 use crate::facts::{Evidence, FactError};
 use crate::finding::Head;
@@ -100,10 +101,9 @@ fn check(inquiry: &Inquiry<'_>, evidence: &mut Evidence) -> Result<bool, FactErr
     let axis = |name: &str, axis: usize, axes: usize| {
         Ok::<_, FactError>(lengths(tensors, name, axes, FAMILY)?.get(axis).copied().unwrap_or(0))
     };
-    let fc1 = "layers.0.blocks.0.mlp.fc1.weight";
-    let (hidden, width) = (axis(fc1, 0, 2)?, axis(fc1, 1, 2)?);
-    evidence.weights("mlp_ratio", hidden as f64 / width.max(1) as f64, fc1);
-    let stages = u32::try_from(tensors.count_indices("layers.").min(8)).unwrap_or(0);
+    let stages = tensors.count_indices("layers.").min(8);
+    stage_ratio::read(inquiry, stages, FAMILY, evidence)?;
+    let stages = u32::try_from(stages).unwrap_or(0);
     let merged = 1_u64 << stages.saturating_sub(1);
     let patch = axis("patch_embed.proj.weight", 2, 4)?;
     evidence.weights("img_size_step", patch.saturating_mul(merged), "downsample");
@@ -136,6 +136,15 @@ struct Config {
     qkv_bias: bool,
     /// Gives the epsilon of every norm.
     norm_eps: f64,
+    /// Gives that of the blocks' norms and of the last, where a folder of transformers has another one there, which timm cannot.
+    #[serde(default)]
+    block_norm_eps: Option<f64>,
+}
+
+impl Config {
+    fn block_norm_eps(&self) -> f64 {
+        self.block_norm_eps.unwrap_or(self.norm_eps)
+    }
 }
 
 struct Whole {
@@ -157,7 +166,7 @@ impl Whole {
             patch_embed: Conv2d::new(&scope.pp("patch_embed.proj"), config.in_chans, dim, window, true)?,
             patch_norm: LayerNorm::new(&scope.pp("patch_embed.norm"), dim, eps)?,
             layers: scope.list("layers", config.depths.len(), |scope, index| stage(scope, config, index))?,
-            norm: LayerNorm::new(&scope.pp("norm"), last, eps)?,
+            norm: LayerNorm::new(&scope.pp("norm"), last, config.block_norm_eps())?,
             fc: classifier(scope, "head.fc", last, config.num_classes)?,
         })
     }
@@ -204,7 +213,7 @@ fn block(
     let layers = ["cpb_mlp.0", "cpb_mlp.2"];
     let table = ContinuousPositionBias::named(&attn, layers, [HIDDEN, heads], pretrained)?;
     let shift = if number.is_multiple_of(2) { 0 } else { window / 2 };
-    let norm = |name: &str| LayerNorm::new(&scope.pp(name), dim, config.norm_eps);
+    let norm = |name: &str| LayerNorm::new(&scope.pp(name), dim, config.block_norm_eps());
     let sizes = [dim, (dim as f64 * config.mlp_ratio) as usize, dim];
     let mlp = Mlp::with_biases(Linear::new, scope, ["mlp.fc1", "mlp.fc2"], sizes, Activation::Gelu)?;
     let attention =

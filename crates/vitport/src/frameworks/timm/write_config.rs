@@ -118,7 +118,9 @@ impl TimmDefinition {
             "num_classes": classes,
         });
         if let Some(own) = pretrained.as_object_mut() {
-            own.extend(described.preprocessing.map(preprocessing_of).unwrap_or_default());
+            let of_images =
+                described.preprocessing.map(|preparation| preprocessing_of(preparation, channels));
+            own.extend(of_images.unwrap_or_default());
             own.extend(self.classifier().map(|name| ("classifier".to_owned(), json!(name))));
         }
         let mut config = Map::new();
@@ -273,14 +275,19 @@ fn edges([height, width]: [u64; 2]) -> Value {
     if height == width { json!(height) } else { json!([height, width]) }
 }
 
-fn preprocessing_of(preprocessing: &Preprocessing) -> Map<String, Value> {
+/// Returns the keys of the preprocessing, of images of one channel with one mean and one standard deviation.
+fn preprocessing_of(preprocessing: &Preprocessing, channels: u64) -> Map<String, Value> {
     let Preprocessing { crop_pct, crop_mode, interpolation, mean, std, .. } = preprocessing;
+    let of_channels = |[red, green, blue]: &[f64; 3]| match channels == 1 && red == green && red == blue {
+        true => json!([red]),
+        false => json!([red, green, blue]),
+    };
     let entries = [
         ("crop_mode", json!(crop_mode.name())),
         ("crop_pct", json!(crop_pct)),
         ("interpolation", json!(interpolation.name())),
-        ("mean", json!(mean)),
-        ("std", json!(std)),
+        ("mean", of_channels(mean)),
+        ("std", of_channels(std)),
     ];
     entries.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
 }

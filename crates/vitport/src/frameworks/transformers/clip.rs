@@ -23,6 +23,7 @@ pub const DEFINITION: TwoClasses = TwoClasses {
         },
         Task::POOLED,
     ],
+    stage_lists: &[],
     defaults: |_| exported_defaults(include_str!("../../../data/transformers/clip_vision_model.v4.json")),
     ignored_keys: &["attention_dropout"],
     build: |config, has_projection| {

@@ -22,6 +22,7 @@ pub const DEFINITION: TwoClasses = TwoClasses {
     id: "transformers/convnext",
     classes: ["ConvNextForImageClassification", "ConvNextModel"],
     tasks: [Task::Classification, Task::POOLED],
+    stage_lists: &[],
     defaults: |_| exported_defaults(include_str!("../../../data/transformers/convnext.v4.json")),
     ignored_keys: &["image_size"],
     build: |config, has_classifier| {

@@ -10,6 +10,7 @@ pub const DEFINITION: TwoClasses = TwoClasses {
     id: "transformers/convnextv2",
     classes: ["ConvNextV2ForImageClassification", "ConvNextV2Model"],
     tasks: [Task::Classification, Task::POOLED],
+    stage_lists: &[],
     defaults: |_| exported_defaults(include_str!("../../../data/transformers/convnextv2.v4.json")),
     ignored_keys: &["image_size"],
     build: |config, has_classifier| {

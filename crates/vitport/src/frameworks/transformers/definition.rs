@@ -15,6 +15,8 @@ pub struct TwoClasses {
     pub(super) classes: [&'static str; 2],
     /// Says what a folder of each of them is used for.
     pub(super) tasks: [Task; 2],
+    /// Lists the keys whose lists are read as far as there are stages.
+    pub(super) stage_lists: &'static [&'static str],
     /// Returns the defaults of the config class for the keys that a config leaves out.
     pub(super) defaults: fn(&Map<String, Value>) -> Map<String, Value>,
     /// Lists the keys that the config class accepts and the network ignores.
@@ -55,6 +57,10 @@ impl TargetDefinition for TwoClasses {
 
     fn ignored_keys(&self) -> &'static [&'static str] {
         self.ignored_keys
+    }
+
+    fn stage_lists(&self) -> &'static [&'static str] {
+        self.stage_lists
     }
 }
 

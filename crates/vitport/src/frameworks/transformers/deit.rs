@@ -17,6 +17,7 @@ pub const DEFINITION: TwoClasses = TwoClasses {
     id: "transformers/deit",
     classes: ["DeiTForImageClassificationWithTeacher", "DeiTModel"],
     tasks: [Task::Classification, Task::POOLED],
+    stage_lists: &[],
     defaults,
     ignored_keys: &[],
     build: |config, has_classifiers| {

@@ -17,6 +17,7 @@ pub const DEFINITION: TwoClasses = TwoClasses {
     id: "transformers/dinov2",
     classes: ["Dinov2ForImageClassification", "Dinov2Model"],
     tasks: [Task::Classification, Task::POOLED],
+    stage_lists: &[],
     defaults: |_| exported_defaults(include_str!("../../../data/transformers/dinov2.v4.json")),
     ignored_keys: IGNORED_KEYS,
     build: |config, has_classifier| build_with("dinov2", false, config, has_classifier),

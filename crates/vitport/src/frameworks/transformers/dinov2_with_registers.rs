@@ -10,6 +10,7 @@ pub const DEFINITION: TwoClasses = TwoClasses {
     id: "transformers/dinov2_with_registers",
     classes: ["Dinov2WithRegistersForImageClassification", "Dinov2WithRegistersModel"],
     tasks: [Task::Classification, Task::POOLED],
+    stage_lists: &[],
     defaults: |_| exported_defaults(include_str!("../../../data/transformers/dinov2_with_registers.v4.json")),
     // Version 4 and 5 list none for it.
     ignored_keys: IGNORED_KEYS,

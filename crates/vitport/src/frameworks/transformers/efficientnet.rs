@@ -23,6 +23,7 @@ pub const DEFINITION: TwoClasses = TwoClasses {
     id: "transformers/efficientnet",
     classes: ["EfficientNetForImageClassification", "EfficientNetModel"],
     tasks: [Task::Classification, Task::POOLED],
+    stage_lists: &[],
     defaults: |_| exported_defaults(include_str!("../../../data/transformers/efficientnet.v4.json")),
     ignored_keys: &["batch_norm_momentum", "image_size", "num_hidden_layers"],
     build: |config, has_classifier| {

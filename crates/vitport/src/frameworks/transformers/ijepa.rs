@@ -16,6 +16,7 @@ pub const DEFINITION: TwoClasses = TwoClasses {
     id: "transformers/ijepa",
     classes: ["IJepaForImageClassification", "IJepaModel"],
     tasks: [Task::Classification, Task::MEAN_OF_PATCHES],
+    stage_lists: &[],
     defaults: |_| exported_defaults(include_str!("../../../data/transformers/ijepa.v4.json")),
     // Neither class has a pooler.
     ignored_keys: &["pooler_act", "pooler_output_size"],

@@ -13,6 +13,7 @@ pub const DEFINITION: TwoClasses = TwoClasses {
     id: "transformers/regnet",
     classes: ["RegNetForImageClassification", "RegNetModel"],
     tasks: [Task::Classification, FEATURES],
+    stage_lists: &[],
     defaults: |_| exported_defaults(include_str!("../../../data/transformers/regnet.v4.json")),
     ignored_keys: &[],
     build: |config, has_classifier| {

@@ -16,6 +16,7 @@ pub const DEFINITION: TwoClasses = TwoClasses {
     id: "transformers/resnet",
     classes: ["ResNetForImageClassification", "ResNetModel"],
     tasks: [Task::Classification, FEATURES],
+    stage_lists: &[],
     defaults: |_| exported_defaults(include_str!("../../../data/transformers/resnet.v4.json")),
     ignored_keys: &[],
     build: |config, has_classifier| {

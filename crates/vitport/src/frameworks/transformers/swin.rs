@@ -24,6 +24,7 @@ pub const DEFINITION: TwoClasses = TwoClasses {
     id: "transformers/swin",
     classes: ["SwinForImageClassification", "SwinModel"],
     tasks: [Task::Classification, Task::POOLED],
+    stage_lists: &[],
     defaults: |_| exported_defaults(include_str!("../../../data/transformers/swin.v4.json")),
     ignored_keys: &["encoder_stride", "hidden_size", "num_layers"],
     build: |config, has_classifier| {

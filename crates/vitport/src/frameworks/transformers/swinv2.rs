@@ -26,6 +26,7 @@ pub const DEFINITION: TwoClasses = TwoClasses {
     id: "transformers/swinv2",
     classes: ["Swinv2ForImageClassification", "Swinv2Model"],
     tasks: [Task::Classification, Task::POOLED],
+    stage_lists: &["pretrained_window_sizes"],
     defaults: |_| exported_defaults(include_str!("../../../data/transformers/swinv2.v4.json")),
     ignored_keys: &["encoder_stride", "hidden_size", "num_layers"],
     build: |config, has_classifier| {

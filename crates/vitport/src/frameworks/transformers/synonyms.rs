@@ -8,7 +8,7 @@ use crate::mapping::efficientnet::{rounded, unrounded};
 /// Limits the stages whose widths are looked at; the largest published network has 7.
 const MOST_STAGES: usize = 64;
 
-/// Returns a config without gaps in the words in which a conversion writes it: an activation by its usual name, an EfficientNet's blocks as
+/// Returns a config without gaps in the words in which a conversion writes it: an activation by its usual name and that of a gated MLP by what is computed, an EfficientNet's blocks as
 /// its class counts them and the least widths that it rounds to the same, and the default for a projection that a CLIPVisionModel does not have.
 pub(crate) fn in_usual_words(
     config: &Map<String, Value>,
@@ -16,6 +16,10 @@ pub(crate) fn in_usual_words(
 ) -> Map<String, Value> {
     let mut usual = config.clone();
     if config.get("hidden_act") == Some(&json!("swish")) {
+        usual.insert("hidden_act".to_owned(), json!("silu"));
+    }
+    // `Dinov2SwiGLUFFN` computes SiLU whatever the config says (models/dinov2/modeling_dinov2.py).
+    if config.get("use_swiglu_ffn") == Some(&Value::Bool(true)) {
         usual.insert("hidden_act".to_owned(), json!("silu"));
     }
     if let (Some(depth), Some(Value::Array(repeats))) =
@@ -60,6 +64,9 @@ mod tests {
         let usual = json!({ "hidden_act": "silu", "depth_coefficient": 1.0, "num_block_repeats": [2, 3, 5] });
         assert_eq!(of(b1), usual);
         assert_eq!(of(usual.clone()), usual);
+        let gated = json!({ "use_swiglu_ffn": true, "hidden_act": "gelu" });
+        assert_eq!(of(gated)["hidden_act"], "silu");
+        assert_eq!(of(json!({ "use_swiglu_ffn": false, "hidden_act": "gelu" }))["hidden_act"], "gelu");
         let clip = |class: &str| json!({ "architectures": [class], "projection_dim": 768 });
         assert_eq!(of(clip("CLIPVisionModel"))["projection_dim"], 512);
         assert_eq!(of(clip("CLIPVisionModelWithProjection"))["projection_dim"], 768);

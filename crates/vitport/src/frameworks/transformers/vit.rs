@@ -23,6 +23,7 @@ pub const DEFINITION: TwoClasses = TwoClasses {
             remark: Some("`pooler_output` is the source's own pooled output: the pooler is the identity."),
         },
     ],
+    stage_lists: &[],
     defaults: |config| {
         let mut defaults = exported_defaults(include_str!("../../../data/transformers/vit.v4.json"));
         // `pooler_output_size if pooler_output_size else hidden_size` (configuration_vit.py).
