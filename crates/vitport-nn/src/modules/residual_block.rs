@@ -69,6 +69,37 @@ impl ResidualBlock {
         Self { layers, excite: None, shortcut, adds: true, activation }
     }
 
+    /// Makes MobileNet's inverted block (Sandler et al. 2018, arXiv:1801.04381, table 1; Tan and Le 2019, arXiv:1905.11946), with an
+    /// epsilon of `eps`: a 1 × 1 convolution to `hidden` channels, unless these are as many as come in, a depth-wise one with this
+    /// window, and a 1 × 1 convolution without activation. `names` has those of each convolution and its norm.
+    ///
+    /// # Errors
+    /// Returns what [`ConvNorm::named`] does.
+    pub fn inverted(
+        scope: &Scope,
+        names: [[&str; 2]; 3],
+        [inputs, hidden, outputs]: [usize; 3],
+        window: Window,
+        (eps, act): (f64, Activation),
+    ) -> Result<Self, ForwardError> {
+        let layer = |names, sizes, window, act| ConvNorm::named(scope, names, sizes, window, eps, act);
+        let ([expand, depthwise, project], one) = (names, Window::centered(1, 1));
+        let mut layers = Vec::new();
+        if hidden != inputs {
+            layers.push(layer(expand, [inputs, hidden, 1], one, act)?);
+        }
+        layers.push(layer(depthwise, [hidden, hidden, hidden], window, act)?);
+        layers.push(layer(project, [hidden, outputs, 1], one, Activation::Identity)?);
+        Ok(Self::new(layers, None, Activation::Identity))
+    }
+
+    /// Returns the block with TensorFlow's padding `SAME` in place of that of its windows, or as it is.
+    #[must_use]
+    pub fn padded_same(self, pads_same: bool) -> Self {
+        let layers = self.layers.into_iter().map(|layer| layer.padded_same(pads_same)).collect();
+        Self { layers, ..self }
+    }
+
     /// Returns the block with a squeeze and excitation, or without.
     #[must_use]
     pub fn excited(self, excite: Option<SqueezeExcite>) -> Self {

@@ -227,32 +227,19 @@ impl BlockModule {
                 activation: name,
                 eps,
             } => {
-                let (act, none) = (activation(&name), Activation::Identity);
-                let (hidden, one) = (channels * expansion, Window::square(1, 1, 0));
-                let layer = |conv: &str, norm: &str, sizes, window, act| {
-                    ConvNorm::named(&root, [conv, norm], sizes, window, eps, act)
-                };
-                let depthwise = |norm: &str| {
-                    layer("conv_dw", norm, [hidden, hidden, hidden], Window::centered(kernel, stride), act)
-                };
-                let layers = if expansion == 1 {
-                    vec![
-                        depthwise("bn1")?.padded_same(true),
-                        layer("conv_pw", "bn2", [hidden, outputs, 1], one, none)?,
-                    ]
-                } else {
-                    vec![
-                        layer("conv_pw", "bn1", [channels, hidden, 1], one, act)?,
-                        depthwise("bn2")?.padded_same(true),
-                        layer("conv_pwl", "bn3", [hidden, outputs, 1], one, none)?,
-                    ]
+                let (act, hidden) = (activation(&name), channels * expansion);
+                let names = match expansion {
+                    1 => [["", ""], ["conv_dw", "bn1"], ["conv_pw", "bn2"]],
+                    _ => [["conv_pw", "bn1"], ["conv_dw", "bn2"], ["conv_pwl", "bn3"]],
                 };
                 let excite = || {
                     let (names, acts) = (["conv_reduce", "conv_expand"], [act, Activation::Sigmoid]);
                     SqueezeExcite::named(&root.pp("se"), names, [hidden, reduced], acts)
                 };
-                let block = ResidualBlock::new(layers, None, none).adding(adds);
-                let block = block.excited((reduced > 0).then(excite).transpose()?);
+                let (sizes, window) = ([channels, hidden, outputs], Window::centered(kernel, stride));
+                let block = ResidualBlock::inverted(&root, names, sizes, window, (eps, act))?;
+                let block =
+                    block.padded_same(true).adding(adds).excited((reduced > 0).then(excite).transpose()?);
                 Ok(block.forward(case.map(), cx)?.tokens)
             }
             Self::ResidualBlock {

@@ -20,6 +20,7 @@ VIT, CONVNEXT = "timm/vision_transformer", "timm/convnext"
 RESNET, REGNET = "timm/resnet", "timm/regnet"
 BEIT, SWIN = "timm/beit", "timm/swin_transformer"
 SWINV2 = "timm/swin_transformer_v2"
+EFFICIENTNET, EVA, RELPOS = "timm/efficientnet", "timm/eva", "timm/vision_transformer_relpos"
 # In `blocks.0`, `s1.b2`, `layer1.0`.
 NUMBER = r"(?:(?<=\.)|(?<=^s)|(?<=\.b)|(?<=^layer))\d+(?=\.|$)"
 # What every module has, but whether it is in training.
@@ -31,6 +32,9 @@ SMALL = {
     SWIN: dict(embed_dim=24, depths=(2, 2), num_heads=(2, 4)),
     SWINV2: dict(embed_dim=24, depths=(2, 2), num_heads=(2, 4)),
     VIT: dict(embed_dim=48, depth=1, num_heads=3),
+    EFFICIENTNET: {},
+    EVA: dict(embed_dim=48, depth=1, num_heads=3),
+    RELPOS: dict(embed_dim=48, depth=1, num_heads=3),
     CONVNEXT: dict(depths=(1, 1, 1, 1), dims=(8, 8, 8, 8)),
 }
 NETWORKS = [
@@ -79,6 +83,18 @@ NETWORKS = [
     (SWINV2, "swinv2_base_window12to16_192to256", {}),
     (SWINV2, "swinv2_tiny_window8_256", dict(num_classes=0, qkv_bias=False)),
     (SWINV2, "swinv2_tiny_window8_256", dict(drop_rate=0.1, drop_path_rate=0.1)),
+    (EFFICIENTNET, "tf_efficientnet_b0", {}),
+    (EFFICIENTNET, "tf_efficientnet_lite0", dict(num_classes=0)),
+    (EFFICIENTNET, "tf_efficientnet_b0", dict(drop_rate=0.1, drop_path_rate=0.1)),
+    (EVA, "vit_small_patch16_dinov3", {}),
+    (EVA, "vit_small_patch16_dinov3_qkvb", dict(num_classes=3)),
+    (EVA, "vit_small_plus_patch16_dinov3", {}),
+    (EVA, "eva_giant_patch14_224", {}),
+    (EVA, "eva_giant_patch14_clip_224", dict(drop_rate=0.1, drop_path_rate=0.1)),
+    (RELPOS, "vit_relpos_medium_patch16_224", {}),
+    (RELPOS, "vit_relpos_medium_patch16_cls_224", dict(num_classes=0)),
+    (RELPOS, "vit_srelpos_medium_patch16_224", dict(drop_rate=0.1, drop_path_rate=0.1)),
+    (RELPOS, "vit_relpos_medium_patch16_cls_224", dict(rel_pos_type="bias")),
 ]
 
 warnings.filterwarnings("ignore")

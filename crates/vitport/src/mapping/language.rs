@@ -8,6 +8,7 @@ use serde_json::Value;
 use vitport_checkpoint::escape;
 
 use super::back::Decided;
+use super::batch_norm;
 use super::compare::ComparedOutput;
 use super::conditions::Condition;
 use super::config::Expression;
@@ -399,6 +400,9 @@ impl Reader<'_> {
             let inner = tables.remove(word);
             (word, wanted, inner)
         });
+        if let Some(entries) = tables.remove(batch_norm::TABLE) {
+            self.batch_norms(entries, &name(batch_norm::TABLE), flags)?;
+        }
         let is_operation = |table: &&String| TABLES.iter().any(|(name, _)| *name == table.as_str());
         if let Some(unknown) = tables.keys().find(|table| !is_operation(table)) {
             return Err(self.syntax(&unknown_table(unknown)));
@@ -426,11 +430,23 @@ impl Reader<'_> {
         }
         Ok(())
     }
+
+    /// Reads a table of batch norms, each entry of which stands for several rules.
+    fn batch_norms(&mut self, entries: toml::Value, table: &str, flags: &[Flag]) -> Result<(), MappingError> {
+        let entries = entries.try_into().map_err(|error: toml::de::Error| self.syntax(error.message()))?;
+        let counted = self.pattern(table, batch_norm::COUNTED)?;
+        let all = batch_norm::operations(&entries).map_err(|reason| self.wrong(table, reason))?;
+        self.rules.extend(all.into_iter().map(|(wanted, operation)| {
+            let flag = wanted.map(|wanted| Flag { name: counted.clone(), wanted });
+            Rule { table: table.to_owned(), flags: flags.iter().cloned().chain(flag).collect(), operation }
+        }));
+        Ok(())
+    }
 }
 
 /// Returns what is said of a table that is none of the language's.
 fn unknown_table(table: &str) -> String {
-    let tables = TABLES.iter().map(|(table, _)| *table).chain(["when", "unless"]);
+    let tables = TABLES.iter().map(|(table, _)| *table).chain([batch_norm::TABLE, "when", "unless"]);
     let expected = tables.map(|table| format!("`{table}`")).collect::<Vec<_>>().join(", ");
     format!("unknown field `{table}`, expected one of {expected}")
 }

@@ -42,6 +42,7 @@
 //! another dtype is an option for all tensors at once and not an operation.
 
 mod back;
+mod batch_norm;
 mod bindings;
 mod builtin;
 mod compare;

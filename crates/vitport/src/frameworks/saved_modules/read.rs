@@ -206,6 +206,9 @@ impl Reading<'_> {
                     wanted => Err(self.other_value(place, wanted.as_ref())),
                 }
             }
+            Says::All(several) => {
+                several.iter().try_for_each(|says| self.attribute(*says, value.clone(), place))
+            }
             Says::First(fact, read, from) => {
                 let is_first = place.numbers.iter().all(|number| *number == 0);
                 let says = if is_first { Says::Fact(fact, read) } else { Says::Follows(from) };

@@ -50,6 +50,8 @@ pub(in super::super) enum Says {
     Each(&'static str, Read),
     /// Says that it tells a fact by these values, each with that of the fact.
     Tells(&'static str, &'static [(Literal, Literal)]),
+    /// Says each of these.
+    All(&'static [Says]),
 }
 
 /// Says how an attribute becomes a fact.

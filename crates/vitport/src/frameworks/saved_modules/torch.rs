@@ -117,6 +117,21 @@ pub const SOFTMAX: Class =
 pub const RELU: Class = Class::new(&["torch.nn.modules.activation.ReLU"], &[("inplace", Says::Nothing)])
     .means("act_layer", Literal::Text("relu"));
 
+/// Is ReLU in a part of a network that has no other activation, whatever the rest has.
+pub const FIXED_RELU: Class =
+    Class::new(&["torch.nn.modules.activation.ReLU"], &[("inplace", Says::Nothing)]);
+
+/// Is ReLU that gives 6 at the most.
+pub const RELU6: Class = Class::new(
+    &["torch.nn.modules.activation.ReLU6"],
+    &[
+        ("inplace", Says::Nothing),
+        ("min_val", Says::Is(&[Literal::Real(0.0)])),
+        ("max_val", Says::Is(&[Literal::Real(6.0)])),
+    ],
+)
+.means("act_layer", Literal::Text("relu6"));
+
 /// Is the logistic function.
 pub const SIGMOID: Class = Class::new(&["torch.nn.modules.activation.Sigmoid"], &[]);
 

@@ -124,7 +124,13 @@ impl TimmDefinition {
                 let is_false = is_of_model_args(statement) && kind == Kind::Flag && argument != "fc_norm";
                 let value = if value.is_null() && is_false { &Value::Bool(false) } else { value };
                 if value.is_null() && !kind.reads_null() {
-                    continue;
+                    // timm's functions leave null in place of what an architecture has, and constructors have a default of their own
+                    // for it. The weights show the rest.
+                    let is_hidden = field.words.is_none() && field.fact != "img_size";
+                    match is_of_model_args(statement) && is_hidden {
+                        true => return Err(self.not_known(statement)),
+                        false => continue,
+                    }
                 }
                 let Some(value) = kind.read(value, &known) else {
                     // An activation that is not known is one that the network may well have.

@@ -2,7 +2,7 @@
 //! `timm.layers` since), and what their attributes are in evaluation. `data/timm/saved_modules.tsv` lists those of five versions.
 
 use super::super::saved_modules::torch::{
-    CONV, DROPOUT, GELU, IDENTITY, LAYER_NORM, LINEAR, NORM_CALLS, QUICK_GELU, RELU, SEQUENTIAL, SILU,
+    CONV, DROPOUT, GELU, IDENTITY, LAYER_NORM, LINEAR, NORM_CALLS, QUICK_GELU, RELU, RELU6, SEQUENTIAL, SILU,
 };
 use super::super::saved_modules::{Class, Read, Says};
 use super::field::Literal;
@@ -88,7 +88,8 @@ const SWISH: Class = Class::new(
 .means("act_layer", Literal::Text("silu"));
 
 /// Lists the activations that can be run. Of one that cannot, the class is refused.
-pub(super) const ACTIVATIONS: &[&Class] = &[&GELU, &TIMM_GELU, &GELU_TANH, &QUICK_GELU, &RELU, &SILU, &SWISH];
+pub(super) const ACTIVATIONS: &[&Class] =
+    &[&GELU, &TIMM_GELU, &GELU_TANH, &QUICK_GELU, &RELU, &RELU6, &SILU, &SWISH];
 
 /// Is two linear layers, or two 1×1 convolutions, with an activation between them.
 pub(super) const MLP: Class = Class::new(
@@ -102,6 +103,10 @@ pub(super) const MLP: Class = Class::new(
     &[],
 );
 
+/// Has a layer of its own for the gate.
+pub(super) const SWIGLU: Class =
+    Class::new(&["timm.layers.mlp.SwiGLU", "timm.models.layers.mlp.SwiGLU"], &[]);
+
 /// Lists what the two layers of an MLP can be.
 pub(super) const MLP_LAYERS: &[&Class] = &[&LINEAR, &CONV];
 
@@ -113,7 +118,11 @@ pub(super) const CLASSIFIER_PARTS: &[&Class] = &[&LINEAR, &IDENTITY, &DROPOUT];
 
 /// Multiplies each channel by a number. `init_values` is what it began with.
 pub(super) const LAYER_SCALE: Class = Class::new(
-    &["timm.layers.layer_scale.LayerScale", "timm.models.vision_transformer.LayerScale"],
+    &[
+        "timm.layers.layer_scale.LayerScale",
+        "timm.models.vision_transformer.LayerScale",
+        "timm.models.vision_transformer_relpos.LayerScale",
+    ],
     &[("init_values", Says::Nothing), ("inplace", Says::Nothing)],
 );
 
@@ -128,16 +137,19 @@ pub(super) const HEAD: Class = Class::new(
     ],
 );
 
+/// Lists what attributes of a batch norm are where its epsilon is the fact `norm_eps`.
+pub(super) const OF_A_BATCH_NORM: &[(&str, Says)] = &[
+    ("num_features", Says::Nothing),
+    ("eps", Says::Fact("norm_eps", Read::Real)),
+    ("momentum", Says::Nothing),
+    ("affine", Says::Is(&[Literal::YES])),
+    ("track_running_stats", Says::Is(&[Literal::YES])),
+];
+
 /// Is a batch norm with an activation after it, which is a module of its own in it.
 pub(super) const TIMM_BATCH_NORM: Class = Class::new(
     &["timm.layers.norm_act.BatchNormAct2d", "timm.models.layers.norm_act.BatchNormAct2d"],
-    &[
-        ("num_features", Says::Nothing),
-        ("eps", Says::Fact("norm_eps", Read::Real)),
-        ("momentum", Says::Nothing),
-        ("affine", Says::Is(&[Literal::YES])),
-        ("track_running_stats", Says::Is(&[Literal::YES])),
-    ],
+    OF_A_BATCH_NORM,
 );
 
 /// Is a convolution with a batch norm after it; anti-aliasing, which it may have, is not one.

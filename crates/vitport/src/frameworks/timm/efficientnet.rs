@@ -2,6 +2,7 @@
 //! inverted residual blocks, a convolution, and a linear layer after average pooling. Convolutions are padded by the size of their
 //! input as in TensorFlow, or alike on both sides as in PyTorch; no weight shows which.
 
+mod modules;
 mod stages;
 
 use serde::Deserialize;
@@ -62,7 +63,7 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
         check: Some(stages::read),
     },
     heads: &[Head::new("classifier", "bn2.weight")],
-    saved_modules: &[],
+    saved_modules: &[modules::MODULES],
     other_sizes: OtherSizes::Unsized,
     fields: &[
         Field::named("depths", "block_args", Kind::BlockCounts).shown("blocks by stage"),
@@ -95,7 +96,9 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
         Field::plain("pad_type", Kind::Text),
         Field::plain("act_layer", Kind::Activation),
         Field::plain("norm_layer", Kind::Text).otherwise(Literal::Text("BatchNorm2d")),
-        Field::of_registry("norm_eps", "norm_eps", Kind::Real),
+        Field::of_registry("norm_eps", "norm_eps", Kind::Real).config_key("bn_eps", Kind::Real),
+        // Only training reads this.
+        Field::argument("bn_momentum", "bn_momentum", Kind::Real),
         Field::plain("output_stride", Kind::Number).otherwise(Literal::Number(32)),
         Field::named("anti_aliasing", "aa_layer", Kind::IsSome),
         Field::plain("global_pool", Kind::Text),
@@ -148,15 +151,6 @@ struct Config {
     norm_eps: f64,
 }
 
-/// Describes a block.
-struct Sizes {
-    inputs: usize,
-    outputs: usize,
-    stride: usize,
-    kernel: usize,
-    expansion: usize,
-}
-
 /// Builds `EfficientNet`.
 fn network(scope: &Scope, config: &Config) -> Result<ResidualNetwork, ForwardError> {
     let (act, eps) = (activation(&config.act_layer)?, config.norm_eps);
@@ -170,18 +164,14 @@ fn network(scope: &Scope, config: &Config) -> Result<ResidualNetwork, ForwardErr
     )?;
     let (mut stages, mut inputs) = (Vec::new(), config.stem_chs);
     for (stage, &depth) in config.depths.iter().enumerate() {
-        let outputs = of_stage("out_chs", &config.out_chs, stage)?;
-        let (stride, kernel) =
-            (of_stage("strides", &config.strides, stage)?, of_stage("kernels", &config.kernels, stage)?);
-        let expansion = of_stage("expansions", &config.expansions, stage)?;
-        let mut blocks = Vec::new();
-        for number in 0..depth {
-            let stride = if number == 0 { stride } else { 1 };
-            let sizes = Sizes { inputs, outputs, stride, kernel, expansion };
-            blocks.push(block(&scope.pp("blocks").pp(stage).pp(number), config, &sizes, act)?);
-            inputs = outputs;
-        }
-        stages.push(blocks);
+        let of = |name: &str, list: &[usize]| of_stage(name, list, stage);
+        let (outputs, stride) = (of("out_chs", &config.out_chs)?, of("strides", &config.strides)?);
+        let (kernel, expansion) = (of("kernels", &config.kernels)?, of("expansions", &config.expansions)?);
+        stages.push(scope.pp("blocks").list(&stage.to_string(), depth, |scope, number| {
+            let (inputs, stride) = if number == 0 { (inputs, stride) } else { (outputs, 1) };
+            block(scope, config, [inputs, expansion, outputs], Window::centered(kernel, stride), act)
+        })?);
+        inputs = if depth == 0 { inputs } else { outputs };
     }
     let sizes = [inputs, config.num_features, 1];
     let last = ConvNorm::named(scope, ["conv_head", "bn2"], sizes, Window::centered(1, 1), eps, act)?;
@@ -196,33 +186,23 @@ fn network(scope: &Scope, config: &Config) -> Result<ResidualNetwork, ForwardErr
 fn block(
     scope: &Scope,
     config: &Config,
-    sizes: &Sizes,
+    [inputs, expansion, outputs]: [usize; 3],
+    window: Window,
     act: Activation,
 ) -> Result<ResidualBlock, ForwardError> {
-    let &Sizes { inputs, outputs, stride, kernel, expansion } = sizes;
-    let layer =
-        |names, sizes, window, act| ConvNorm::named(scope, names, sizes, window, config.norm_eps, act);
-    let (hidden, one, none) =
-        (inputs.saturating_mul(expansion), Window::centered(1, 1), Activation::Identity);
-    let depthwise = |norm| {
-        let window = Window::centered(kernel, stride);
-        let layer = layer(["conv_dw", norm], [hidden, hidden, hidden], window, act)?;
-        Ok::<_, ForwardError>(layer.padded_same(config.pad_type == SAME))
-    };
-    let layers = if expansion == 1 {
-        vec![depthwise("bn1")?, layer(["conv_pw", "bn2"], [hidden, outputs, 1], one, none)?]
-    } else {
-        vec![
-            layer(["conv_pw", "bn1"], [inputs, hidden, 1], one, act)?,
-            depthwise("bn2")?,
-            layer(["conv_pwl", "bn3"], [hidden, outputs, 1], one, none)?,
-        ]
+    let hidden = inputs.saturating_mul(expansion);
+    let names = match expansion {
+        1 => [["", ""], ["conv_dw", "bn1"], ["conv_pw", "bn2"]],
+        _ => [["conv_pw", "bn1"], ["conv_dw", "bn2"], ["conv_pwl", "bn3"]],
     };
     let excite = || {
         let names = ["conv_reduce", "conv_expand"];
         let sizes = [hidden, (inputs as f64 * 0.25).round_ties_even() as usize];
         SqueezeExcite::named(&scope.pp("se"), names, sizes, [act, Activation::Sigmoid])
     };
-    let block = ResidualBlock::new(layers, None, none).adding(stride == 1 && inputs == outputs);
+    let sizes = [inputs, hidden, outputs];
+    let block = ResidualBlock::inverted(scope, names, sizes, window, (config.norm_eps, act))?;
+    let block =
+        block.padded_same(config.pad_type == SAME).adding(window.stride == (1, 1) && inputs == outputs);
     Ok(block.excited(config.se.then(excite).transpose()?))
 }

@@ -1,6 +1,7 @@
 //! timm's `Eva` (timm/models/eva.py, 1.0.31) as far as a class of transformers holds it: EVA-01 (Fang et al. 2022, arXiv:2211.07636)
 //! with learned positions, and DINOv3 (Siméoni et al. 2025, arXiv:2508.10104) with registers and rotary positions. Keys have no biases.
 
+mod modules;
 mod structure;
 
 use serde::Deserialize;
@@ -26,7 +27,7 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
     structure: structure::STRUCTURE,
     // EVA-01's. DINOv3 has no classifier, and no class of it has one: a layer next to such a network is left out.
     heads: &[Head::new("head", "fc_norm.weight")],
-    saved_modules: &[],
+    saved_modules: &[modules::MODULES],
     other_sizes: OtherSizes::Positions,
     fields: &[
         Field::plain("embed_dim", Kind::Number).shown("channels"),

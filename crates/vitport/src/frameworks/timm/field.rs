@@ -54,6 +54,9 @@ pub(super) enum Kind {
     Activation,
     /// Takes a real number.
     Real,
+    /// Takes timm's name of relative positions. Those that begin with `mlp` are made by an MLP, and in its mode `swin` if that is in the
+    /// name; all others are a table.
+    RelativePositions,
     /// Takes the name of a class, as whether it is another than this one.
     OtherThan(&'static str),
     /// Takes a number that this fact is made of, as what the weights show the fact to be.
@@ -100,6 +103,11 @@ impl Kind {
                 let text = value.as_str()?;
                 json!((text == yes || no.contains(&text)).then_some(text == yes)?)
             }
+            Kind::RelativePositions => match value.as_str()? {
+                name if !name.starts_with("mlp") => json!("bias"),
+                name if name.contains("swin") => json!("mlp_swin"),
+                _ => json!("mlp"),
+            },
             Kind::OtherThan(class) => json!(value.as_str()? != class),
             Kind::Activation => {
                 json!(layers::activation_name(value.as_str().or_else(|| class(value, "name"))?)?)

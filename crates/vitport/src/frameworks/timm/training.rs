@@ -55,6 +55,8 @@ const TIMM: Program = Program {
         ("gp", Meaning::Pooling),
         ("num_classes", Meaning::Argument("num_classes")),
         ("in_chans", Meaning::Argument("in_chans")),
+        ("bn_eps", Meaning::Argument("bn_eps")),
+        ("bn_momentum", Meaning::Argument("bn_momentum")),
         ("model_kwargs", Meaning::Arguments),
         ("input_size", Meaning::Size),
         ("img_size", Meaning::Size),

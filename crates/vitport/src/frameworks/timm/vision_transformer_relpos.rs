@@ -1,6 +1,7 @@
 //! timm's `VisionTransformerRelPos` (timm/models/vision_transformer_relpos.py, 1.0.31): a ViT without position embeddings, whose
 //! attention adds a number for each distance of two patches, which is learned or which an MLP makes of the distance's logarithm.
 
+mod modules;
 mod structure;
 
 use serde::Deserialize;
@@ -26,7 +27,7 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
     family: structure::FAMILY,
     structure: structure::STRUCTURE,
     heads: &[Head::new("head", "fc_norm.weight"), Head::new("head", "norm.weight")],
-    saved_modules: &[],
+    saved_modules: &[modules::MODULES],
     // What makes biases of distances makes those of any size.
     other_sizes: OtherSizes::Tables,
     fields: &[
@@ -39,7 +40,7 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
         Field::plain("qk_norm", Kind::Flag).part("norms of its queries and keys"),
         Field::argument("layer_scale", "init_values", Kind::IsNumber).shown("layer scale"),
         Field::plain("class_token", Kind::Flag).shown("a class token"),
-        Field::plain("rel_pos_type", Kind::Text).shown("as the kind of its relative positions"),
+        Field::plain("rel_pos_type", Kind::RelativePositions).shown("as the kind of its relative positions"),
         Field::plain("rel_pos_dim", Kind::Number).shown("channels in its MLPs of positions"),
         Field::plain("shared_rel_pos", Kind::Flag).shown("relative positions that blocks share"),
         Field::plain("fc_norm", Kind::Flag).shown("its last norm after pooling"),

@@ -216,9 +216,13 @@ impl Kind {
     fn write(self, value: &Value, known: &Map<String, Value>) -> Option<Value> {
         let flag = value.as_bool();
         Some(match self {
-            Kind::Number | Kind::Real | Kind::Flag | Kind::Text | Kind::Numbers | Kind::Each(_) => {
-                value.clone()
-            }
+            Kind::Number
+            | Kind::Real
+            | Kind::Flag
+            | Kind::Text
+            | Kind::RelativePositions
+            | Kind::Numbers
+            | Kind::Each(_) => value.clone(),
             Kind::Activation => value.clone(),
             Kind::Pair => match value.as_array().map(Vec::as_slice) {
                 Some([height, width]) => edges([height.as_u64()?, width.as_u64()?]),

@@ -72,17 +72,6 @@ impl EfficientNetConfig {
     }
 }
 
-/// Describes an `EfficientNetBlock`.
-struct Sizes {
-    inputs: usize,
-    outputs: usize,
-    stride: usize,
-    kernel: usize,
-    expansion: usize,
-    is_first: bool,
-    pads_alike: bool,
-}
-
 /// Builds `EfficientNetForImageClassification`, or `EfficientNetModel`.
 fn network(
     root: &Scope,
@@ -102,21 +91,22 @@ fn network(
     let encoder = scope.pp("encoder");
     let (mut blocks, mut reached) = (Vec::new(), config.channels(STEM));
     for (stage, &inputs) in config.in_channels.iter().enumerate() {
-        let repeats = of_stage("num_block_repeats", &config.num_block_repeats, stage)?;
-        let repeats = (config.depth_coefficient * repeats as f64).ceil() as usize;
+        let of = |name: &str, list: &[usize]| of_stage(name, list, stage);
+        let repeats = of("num_block_repeats", &config.num_block_repeats)? as f64;
         let outputs = config.channels(of_stage("out_channels", &config.out_channels, stage)?);
-        for number in 0..repeats {
-            let sizes = Sizes {
-                inputs: if number == 0 { config.channels(inputs) } else { outputs },
-                outputs,
-                stride: if number == 0 { of_stage("strides", &config.strides, stage)? } else { 1 },
-                kernel: of_stage("kernel_sizes", &config.kernel_sizes, stage)?,
-                expansion: of_stage("expand_ratios", &config.expand_ratios, stage)?,
-                is_first: number == 0,
-                pads_alike: config.depthwise_padding.contains(&blocks.len()),
-            };
+        let (kernel, stride) = (of("kernel_sizes", &config.kernel_sizes)?, of("strides", &config.strides)?);
+        let expansion = of("expand_ratios", &config.expand_ratios)?;
+        for number in 0..(config.depth_coefficient * repeats).ceil() as usize {
+            let is_first = number == 0;
+            let inputs = if is_first { config.channels(inputs) } else { outputs };
+            let window =
+                match (if is_first { stride } else { 1 }, config.depthwise_padding.contains(&blocks.len())) {
+                    (2, false) => Window::square(kernel, 2, (kernel / 2).saturating_sub(1)).one_more_behind(),
+                    (stride, _) => Window::centered(kernel, stride),
+                };
             let scope = encoder.pp("blocks").pp(blocks.len());
-            blocks.push(block(&scope, config, &sizes, act)?);
+            let block = block(&scope, config, [inputs, expansion, outputs], window, act)?;
+            blocks.push(block.adding(!is_first));
             reached = outputs;
         }
     }
@@ -135,27 +125,21 @@ fn network(
 fn block(
     scope: &Scope,
     config: &EfficientNetConfig,
-    sizes: &Sizes,
+    [inputs, expansion, outputs]: [usize; 3],
+    window: Window,
     act: Activation,
 ) -> Result<ResidualBlock, ForwardError> {
-    let &Sizes { inputs, outputs, stride, kernel, expansion, is_first, pads_alike } = sizes;
-    let (hidden, one) = (inputs.saturating_mul(expansion), Window::centered(1, 1));
-    let window = match (stride, pads_alike) {
-        (2, false) => Window::square(kernel, 2, (kernel / 2).saturating_sub(1)).one_more_behind(),
-        (stride, _) => Window::centered(kernel, stride),
-    };
-    let mut layers = Vec::new();
-    if expansion != 1 {
-        let names = ["expand_conv", "expand_bn"];
-        layers.push(config.layer(&scope.pp("expansion"), names, [inputs, hidden, 1], one, act)?);
-    }
-    let names = ["depthwise_conv", "depthwise_norm"];
-    layers.push(config.layer(&scope.pp("depthwise_conv"), names, [hidden, hidden, hidden], window, act)?);
-    let (names, none) = (["project_conv", "project_bn"], Activation::Identity);
-    layers.push(config.layer(&scope.pp("projection"), names, [hidden, outputs, 1], one, none)?);
+    let hidden = inputs.saturating_mul(expansion);
+    let names = [
+        ["expansion.expand_conv", "expansion.expand_bn"],
+        ["depthwise_conv.depthwise_conv", "depthwise_conv.depthwise_norm"],
+        ["projection.project_conv", "projection.project_bn"],
+    ];
     let reduced = ((inputs as f64 * config.squeeze_expansion_ratio) as usize).max(1);
     let acts = [act, Activation::Sigmoid];
     let excite =
         SqueezeExcite::named(&scope.pp("squeeze_excite"), ["reduce", "expand"], [hidden, reduced], acts)?;
-    Ok(ResidualBlock::new(layers, None, none).adding(stride == 1 && !is_first).excited(Some(excite)))
+    let sizes = [inputs, hidden, outputs];
+    let block = ResidualBlock::inverted(scope, names, sizes, window, (config.batch_norm_eps, act))?;
+    Ok(block.excited(Some(excite)))
 }

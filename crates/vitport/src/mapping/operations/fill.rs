@@ -2,6 +2,8 @@
 //! `{ zero_counts = [1] }`, `{ window_distances = "window_size" }` or `{ number = 100, axes = ["rows", 1], rows_of = "source" }`:
 //! values that no source holds.
 
+use std::sync::Arc;
+
 use serde::Deserialize;
 use smallvec::smallvec;
 use vitport_checkpoint::{Dims, Dtype};
@@ -51,6 +53,14 @@ pub(super) struct Alike {
     number: u8,
     axes: Vec<Dimension>,
     rows_of: String,
+}
+
+/// Returns what fills a count of 0 in.
+///
+/// # Errors
+/// Returns what is wrong with the name, in words.
+pub(in crate::mapping) fn no_count(target: &str) -> Result<Arc<dyn Operation>, String> {
+    Ok(Arc::new(Fill::parse(target, Entry::Count(0))?))
 }
 
 impl Operation for Fill {

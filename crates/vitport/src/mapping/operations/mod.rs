@@ -7,7 +7,7 @@
 mod combine;
 mod concat;
 mod drop;
-mod fill;
+pub(super) mod fill;
 mod fold;
 mod one_to_one;
 mod pad;

@@ -1,9 +1,11 @@
 //! `"source" = "target"`: the same bytes under another name.
 
+use std::sync::Arc;
+
 use vitport_checkpoint::Dims;
 
-use super::one_to_one::Change;
-use super::{Context, Made};
+use super::one_to_one::{Change, OneToOne};
+use super::{Context, Made, Operation};
 use crate::mapping::problems::Problem;
 use crate::mapping::sources::SourceTensor;
 
@@ -11,6 +13,14 @@ pub(in crate::mapping) const TABLE: &str = "rename";
 
 #[derive(Debug)]
 pub(super) struct Rename;
+
+/// Returns what renames a source.
+///
+/// # Errors
+/// Returns what is wrong with a name, in words.
+pub(in crate::mapping) fn renaming(source: &str, target: String) -> Result<Arc<dyn Operation>, String> {
+    Ok(Arc::new(OneToOne::<Rename>::parse(source, target)?))
+}
 
 impl Change for Rename {
     type Entry = String;

@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::super::super::saved_modules::torch::{CONV, IDENTITY, LINEAR, MODULE_LIST, SEQUENTIAL, SOFTMAX};
+use super::super::super::saved_modules::torch::{
+    CONV, FIXED_RELU, IDENTITY, LINEAR, MODULE_LIST, SEQUENTIAL, SOFTMAX,
+};
 use super::super::super::saved_modules::{At, Class, Read, Role, Says};
 use super::super::classes::{
     ACTIVATIONS, CLASSIFIER_PARTS, FAST_AVERAGE, MLP, NORMS, NOTHING, OF_EVERY_NETWORK, POOL, POOLED_HEAD,
@@ -79,9 +81,6 @@ const ATTENTION: Class = Class::new(
     ],
 );
 
-/// Stands between the two layers that make biases.
-const RELU: Class = Class::new(&["torch.nn.modules.activation.ReLU"], &[("inplace", Says::Nothing)]);
-
 const MERGING: Class = Class::new(
     &["timm.models.swin_transformer_v2.PatchMerging"],
     &[("dim", Says::Nothing), ("out_dim", Says::Nothing), ("input_resolution", RESOLUTION)],
@@ -145,7 +144,7 @@ pub(super) const MODULES: &[Role] = &[
     Role::new(&["layers.*.blocks.*.attn"], &[&ATTENTION]),
     Role::new(&["layers.*.blocks.*.attn.softmax"], &[&SOFTMAX]),
     Role::new(&["layers.*.blocks.*.attn.cpb_mlp"], &[&SEQUENTIAL]),
-    Role::new(&["layers.*.blocks.*.attn.cpb_mlp.1"], &[&RELU]),
+    Role::new(&["layers.*.blocks.*.attn.cpb_mlp.1"], &[&FIXED_RELU]),
     Role::new(
         &[
             "layers.*.downsample.reduction",

@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use super::super::super::saved_modules::torch::{CONV, IDENTITY, LAYER_NORM, LINEAR, SEQUENTIAL};
 use super::super::super::saved_modules::{At, Call, Class, Given, Read, Role, Says};
 use super::super::classes::{
-    ACTIVATIONS, CLASSIFIER, CLASSIFIER_PARTS, LAYER_SCALE, MLP, NOTHING, OF_EVERY_NETWORK, TIMM_LAYER_NORM,
-    TIMM_NORM,
+    ACTIVATIONS, CLASSIFIER, CLASSIFIER_PARTS, LAYER_SCALE, MLP, NOTHING, OF_EVERY_NETWORK, SWIGLU,
+    TIMM_LAYER_NORM, TIMM_NORM,
 };
 use super::super::field::Literal;
 use super::super::patch_embed::PATCH_EMBED;
@@ -87,9 +87,6 @@ const GATED_MLP: Class = Class::new(
     &["timm.layers.mlp.GluMlp", "timm.models.layers.mlp.GluMlp"],
     &[("chunk_dim", Says::Follows(|_| Some(json!(-1)))), ("gate_last", Says::Is(&[Literal::NO]))],
 );
-
-/// Has a layer of its own for the gate.
-const SWIGLU: Class = Class::new(&["timm.layers.mlp.SwiGLU", "timm.models.layers.mlp.SwiGLU"], &[]);
 
 /// Is a norm without a mean. Its weights show that.
 const RMS_NORM: Class =
