@@ -20,12 +20,18 @@ from transformers import (
     ConvNextConfig,
     ConvNextForImageClassification,
     ConvNextImageProcessor,
+    Dinov2Config,
+    Dinov2Model,
     EfficientNetConfig,
     EfficientNetForImageClassification,
+    EfficientNetImageProcessor,
     RegNetConfig,
     RegNetForImageClassification,
     ResNetConfig,
     ResNetForImageClassification,
+    SiglipImageProcessor,
+    SiglipVisionConfig,
+    SiglipVisionModel,
     SwinConfig,
     SwinForImageClassification,
     Swinv2Config,
@@ -85,6 +91,36 @@ FOLDERS = {
         RegNetConfig(embedding_size=32, hidden_sizes=[24, 56, 152, 368], depths=[1, 1, 4, 7], groups_width=8, layer_type="y", **LABELS),
         ConvNextImageProcessor(size={"shortest_edge": 64}),
     ),
+    # What decides nothing of the network: the kind of problem, and the activation next to a gated MLP.
+    "vit, several labels": (
+        ViTForImageClassification,
+        ViTConfig(**SMALL, **LABELS, layer_norm_eps=1e-6, problem_type="multi_label_classification"),
+        ViTImageProcessor(size={"height": 32, "width": 32}, do_normalize=False),
+    ),
+    "dinov2, gated": (
+        Dinov2Model,
+        Dinov2Config(hidden_size=48, num_hidden_layers=2, num_attention_heads=3, image_size=56, patch_size=14, use_swiglu_ffn=True),
+        ViTImageProcessor(size={"height": 56, "width": 56}),
+    ),
+    # Version 5.6 and later leave `vision_model.` out of its names.
+    "siglip": (SiglipVisionModel, SiglipVisionConfig(**SMALL), SiglipImageProcessor(size={"height": 32, "width": 32})),
+    # int(16 * 3.3), int(32 * 3.3) and int(64 * 3.3) have no ratio in common.
+    "swinv2, rounded ratio": (
+        Swinv2ForImageClassification,
+        Swinv2Config(**WINDOWS, **LABELS, mlp_ratio=3.3),
+        ViTImageProcessor(size={"height": 64, "width": 64}),
+    ),
+    "resnet, grey": (
+        ResNetForImageClassification,
+        ResNetConfig(num_channels=1, hidden_sizes=[64, 128, 256, 512], depths=[1, 2, 1, 1], **LABELS),
+        ConvNextImageProcessor(size={"shortest_edge": 64}, image_mean=[0.2], image_std=[0.3], do_convert_rgb=False),
+    ),
+    # Its processor divides by the standard deviation twice.
+    "efficientnet, own processor": (
+        EfficientNetForImageClassification,
+        EfficientNetConfig(image_size=64, width_coefficient=1.0, depth_coefficient=1.0, hidden_dim=1280, **LABELS),
+        EfficientNetImageProcessor(size={"height": 64, "width": 64}, resample=3),
+    ),
 }
 
 
@@ -111,10 +147,12 @@ def main(directory):
         enliven(model, seed)
         model.save_pretrained(directory / name)
         processor.save_pretrained(directory / name)
-        size = getattr(config, "image_size", 64) if config.model_type in ("vit", "beit") else 64
-        batch = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(seed))
+        is_convolutional = config.model_type in ("convnext", "resnet", "regnet")
+        size = 64 if is_convolutional else config.image_size
+        batch = torch.randn(2, config.num_channels, size, size, generator=torch.Generator().manual_seed(seed))
         with torch.no_grad():
-            logits = model(batch).logits
+            outputs = model(batch)
+        logits = outputs.logits if "logits" in outputs else outputs.pooler_output
         np.savez(directory / f"{name}.npz", input=batch.numpy(), logits=logits.numpy())
 
 

@@ -15,7 +15,8 @@ import twins
 HERE = Path(__file__).parent
 FOLDERS = [
     "vit", "vit, eps 1e-12", "vit, no qkv bias", "convnext", "convnext, eps 1e-12", "beit, eps 1e-12", "swin", "swinv2", "resnet",
-    "resnet, other widths", "regnet", "efficientnet, b1",
+    "resnet, other widths", "regnet", "efficientnet, b1", "vit, several labels", "dinov2, gated", "siglip", "swinv2, rounded ratio",
+    "resnet, grey", "efficientnet, own processor",
 ]
 
 # Twins that are converted to transformers and back: a tag with a small twin's arguments.

@@ -276,3 +276,58 @@ fn numbers(rows: &[&TensorRow]) -> [String; 5] {
         first.map(|first| format!("{first:?}")).unwrap_or_default(),
     ]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use vitport_checkpoint::Dtype;
+
+    fn row(name: &str, dtype: Dtype, kind: DiffKind) -> TensorRow {
+        let form = Form { dtype, shape: vec![2, 2], made_of: Vec::new() };
+        TensorRow { name: name.to_owned(), kind, a: Some(form.clone()), b: Some(form), values: None }
+    }
+
+    #[test]
+    fn a_layer_is_a_block_of_a_stage_where_there_are_stages() {
+        let shown = |name: &str| {
+            let pieces = layer(name)?;
+            Some(pieces.iter().map(Piece::text).collect::<Vec<_>>().join("."))
+        };
+        for (name, wanted) in [
+            ("vit.encoder.layer.11.intermediate.dense.weight", "vit.encoder.layer.11"),
+            ("blocks.3.mlp.0.weight", "blocks.3"),
+            ("swin.encoder.layers.1.blocks.0.attention.self.key.bias", "swin.encoder.layers.1.blocks.0"),
+            (
+                "resnet.encoder.stages.0.layers.1.layer.2.convolution.weight",
+                "resnet.encoder.stages.0.layers.1",
+            ),
+            ("layer1.0.conv1.weight", "layer1.0"),
+            ("features.1.0.attn.qkv.weight", "features.1.0"),
+            ("convnext.encoder.stages.2.downsampling_layer.0.weight", "convnext.encoder.stages.2"),
+        ] {
+            assert_eq!(shown(name).as_deref(), Some(wanted), "{name}");
+        }
+        assert_eq!(shown("cls_token"), None);
+    }
+
+    #[test]
+    fn whole_numbers_that_are_equal_do_not_make_a_block_a_loaded_one() {
+        let block = |number: u8, kind: DiffKind| {
+            let name = |end: &str| format!("swin.encoder.layers.0.blocks.{number}.attention.{end}");
+            [
+                row(&name("self.key.weight"), Dtype::F32, kind),
+                row(&name("self.relative_position_index"), Dtype::I64, DiffKind::Equal),
+            ]
+        };
+        let loaded = [block(0, DiffKind::Equal), block(1, DiffKind::Equal)].concat();
+        assert!(!Layers::of(&loaded).is_some_loaded_in_part());
+        let counts = [row("resnet.stages.0.num_batches_tracked", Dtype::I64, DiffKind::Equal)];
+        assert!(!Layers::of(&counts).is_some_loaded_in_part());
+        let in_part = [block(0, DiffKind::Equal), block(1, DiffKind::Values)].concat();
+        let layers = Layers::of(&in_part);
+        assert!(layers.is_some_loaded_in_part());
+        let text = layers.text();
+        assert!(text.contains("none equal but 1 of whole numbers: 1 with other values"), "{text}");
+        assert!(text.contains("all 2 tensors equal"), "{text}");
+    }
+}

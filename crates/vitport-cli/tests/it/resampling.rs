@@ -38,5 +38,25 @@ fn sizes_are_checked_and_commands_say_what_is_resampled() {
     assert_eq!(resampled["tensors"][0]["name"], "pos_embed");
     let verified = vitport(&["verify", source, "b", "--resample-to", "128"], folder.path());
     assert_eq!(verified.status.code(), Some(0), "{}", unbroken(&verified.stdout));
-    assert_eq!(vitport(&["verify", source, "b"], folder.path()).status.code(), Some(5));
+    let forgotten = vitport(&["verify", source, "b"], folder.path());
+    assert_eq!(forgotten.status.code(), Some(5));
+    let said = unbroken(&forgotten.stdout) + &unbroken(&forgotten.stderr);
+    assert!(said.contains("made with --resample-to 128, give that to verify, too"), "{said}");
+}
+
+#[test]
+fn options_without_an_effect_on_the_way_back_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    for (option, why) in [
+        (&["--max-shard-size", "1GB"][..], "its weights are one file"),
+        (&["--with-exact-code"], "adds code for transformers"),
+    ] {
+        let back = vitport(&[&["convert", "absent", "--to", "timm"][..], option].concat(), folder.path());
+        let message = String::from_utf8_lossy(&back.stderr).into_owned();
+        assert_eq!(back.status.code(), Some(2), "{message}");
+        assert!(message.contains(option[0]) && message.contains(why), "{message}");
+        // Elsewhere they are read as before, and what fails is the source.
+        let there = vitport(&[&["convert", "absent", "-o", "out"][..], option].concat(), folder.path());
+        assert_ne!(there.status.code(), Some(2));
+    }
 }

@@ -183,6 +183,12 @@ impl Condition {
         }
     }
 
+    /// Returns whether it is about what was asked for, and not about the source.
+    pub(super) fn is_asked(&self, facts: &Facts) -> bool {
+        let fact = self.fact.as_deref().and_then(|fact| facts.get(fact));
+        fact.is_some_and(|fact| matches!(fact.origin, Origin::Request(_)))
+    }
+
     /// Returns the refusal, if the source fails the condition. What is not known yet fails nothing.
     pub fn refusal(&self, facts: &Facts, values: &dyn TensorValues) -> Option<FactError> {
         if let Some(flag) = &self.when

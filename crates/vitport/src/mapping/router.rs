@@ -1,6 +1,6 @@
 //! Which mapping holds a source: of those whose conditions all hold, the one that computes most of it in most versions of
-//! transformers. Where none does, the refusal is that of the nearest one, which fails the fewest conditions on facts; the earlier
-//! one where they are as near.
+//! transformers. Where none does, the refusal is that of the nearest one, which fails the fewest conditions on facts; where they
+//! are as near, one that fails on what is asked for, and else the earlier one.
 
 use std::cmp::Reverse;
 
@@ -65,14 +65,15 @@ pub fn possible<'a>(
     values: &dyn TensorValues,
 ) -> Result<Vec<&'a Mapping>, FactError> {
     let mut fitting: Vec<&Mapping> = Vec::new();
-    let mut nearest: Option<(usize, FactError)> = None;
+    let mut nearest: Option<((usize, bool), FactError)> = None;
     for mapping in mappings {
         let (of_values, of_facts): (Vec<_>, Vec<_>) =
             mapping.requires.iter().partition(|condition| condition.is_of_values());
         let refused = |conditions: Vec<&'a Condition>| {
-            let mut refusals =
-                conditions.into_iter().filter_map(|condition| condition.refusal(facts, values));
-            refusals.next().map(|first| (first, 1 + refusals.count()))
+            let mut refusals = conditions
+                .into_iter()
+                .filter_map(|condition| Some((condition.refusal(facts, values)?, condition.is_asked(facts))));
+            refusals.next().map(|(first, is_asked)| (first, (1 + refusals.count(), !is_asked)))
         };
         // Values are read only where all facts fit; a mapping that fails on them alone is nearer than any other.
         let inexpressible = || match mapping.target_config(facts) {
@@ -80,8 +81,8 @@ pub fn possible<'a>(
             _ => None,
         };
         let refusal = refused(of_facts)
-            .or_else(|| Some((inexpressible()?, 0)))
-            .or_else(|| Some((refused(of_values)?.0, 0)));
+            .or_else(|| Some((inexpressible()?, (0, true))))
+            .or_else(|| Some((refused(of_values)?.0, (0, true))));
         let Some((first, failed)) = refusal else {
             fitting.push(mapping);
             continue;

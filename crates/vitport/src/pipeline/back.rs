@@ -5,24 +5,23 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 use vitport_checkpoint::{Limits, escape};
 
+use super::back_images::{labels_of, preprocessing_of, with_image_size};
 use super::error::ConvertError;
 use super::identify::recognise;
 use super::lost;
 use super::unheld::{in_layout, other_eps};
 use super::ways::{Way, class_named, no_way, or_back_to, ways, ways_back};
 use crate::facts::{Fact, FactError, Facts, Origin};
-use crate::folder::loading::{config::is_inert, names};
+use crate::folder::loading::config::is_inert;
 use crate::folder::npz;
 use crate::folder::reader::Folder;
 use crate::frameworks::source::{Described, Unheld, WrittenConfig};
 use crate::frameworks::transformers::{
-    Labels, TargetDefinition, Task, first_architecture, in_usual_words, with_defaults,
+    Labels, TargetDefinition, Task, first_architecture, in_usual_words, is_idle, with_defaults,
 };
 use crate::frameworks::{SOURCES, SourceDefinition, maker_of};
-use crate::image::ImageProcessor;
 use crate::mapping::{Mapping, Problem, Problems, Sources, TensorValues, UnmadeKey, WeightFormat, possible};
 use crate::plan::{Dropped, Part, Plan, Target};
-use crate::preprocessing::Preprocessing;
 use crate::state_dict::StateDict;
 use crate::verify::in_config;
 
@@ -31,9 +30,6 @@ const PYTHON: &str = "python";
 
 /// Names that with the line after it, for a network whose classifier is taken away.
 const PYTHON_AFTER: &str = "python_after";
-
-/// Names the size of the image where a definition takes images of any.
-const IMAGE_SIZE: &str = "image_size";
 
 /// Names the key that says how logits become probabilities in transformers' pipeline: by softmax, by sigmoid or not at all.
 const PROBLEM_TYPE: &str = "problem_type";
@@ -244,6 +240,15 @@ fn unread(mapping: &Mapping, folder: &Folder, stated: &Map<String, Value>) -> Ve
     found.chain(problem).collect()
 }
 
+/// Returns whether all that is wrong are tensors without a rule that the mapping leaves unread.
+fn are_unread(mapping: &Mapping, problems: &Problems) -> bool {
+    let is_unread = |name: &String| mapping.unread().any(|(ending, _)| name.ends_with(ending));
+    problems.list.iter().all(|problem| match problem {
+        Problem::Unmapped { names, .. } => names.iter().all(is_unread),
+        _ => false,
+    })
+}
+
 /// Returns what is written of the folder as a network of these facts.
 fn written(
     folder: &Folder,
@@ -275,7 +280,17 @@ fn written(
             None => ConvertError::Unaccounted { file: folder.path.display().to_string(), problems },
         }
     };
-    let plan = mapping.plan_back(&network, &bindings, &made).map_err(unaccounted)?;
+    let plan = match mapping.plan_back(&network, &bindings, &made) {
+        // What the mapping leaves unread may have no rule.
+        Err(problems) if are_unread(mapping, &problems) => {
+            let is_read = |name: &str| !mapping.unread().any(|(ending, _)| name.ends_with(ending));
+            let tensors = folder.checkpoint.tensors().iter().filter(|tensor| is_read(&tensor.name));
+            let tensors = tensors.map(|tensor| (tensor.name.clone(), tensor.clone()));
+            let made = Sources::of_state_dict(&StateDict::from_entries(tensors));
+            mapping.plan_back(&network, &bindings, &made).map_err(unaccounted)?
+        }
+        plan => plan.map_err(unaccounted)?,
+    };
     if let Some(tensor) = lost::values(&plan, &folder.checkpoint)? {
         let why = format!(
             "{} has no place for some of its numbers, which a conversion writes as zeros",
@@ -352,7 +367,7 @@ pub(super) fn facts_of(
     let whole = in_usual_words(&with_defaults(stated, &defaults), &defaults);
     let decides = |key: &str| {
         let is_of_no_network = ["model_type", "transformers_version"].contains(&key);
-        !is_of_no_network && !is_inert(key) && !target.ignored_keys().contains(&key)
+        !is_of_no_network && !is_inert(key) && !target.ignored_keys().contains(&key) && !is_idle(key, &whole)
     };
     let mut known =
         mapping.facts_of_config(&whole, decides, has).map_err(|UnmadeKey { key, value, keys }| {
@@ -387,69 +402,6 @@ pub(super) fn facts_of(
     let facts = definition.completed(facts);
     possible([mapping], &facts, &NoValues).map_err(|error| (1, error))?;
     Ok((facts, unheld))
-}
-
-/// Returns the source's preprocessing that gives the pixels of the folder's image processor; none if it is left out.
-fn preprocessing_of(
-    folder: &Folder,
-    target: &dyn TargetDefinition,
-    class: &str,
-    facts: &Facts,
-    request: &BackRequest,
-) -> Result<Option<Preprocessing>, FactError> {
-    if request.without_processor {
-        return Ok(None);
-    }
-    let lacking = |why: String| FactError::NoTarget {
-        what: format!("the preprocessing of this {}", escape(class)),
-        why,
-        tensor: Some("preprocessor_config.json".to_owned()),
-        instead: "leave it out with --no-processor".to_owned(),
-    };
-    let Some(Value::Object(processor)) = &folder.processor else {
-        return Err(lacking("the folder says nothing of it".to_owned()));
-    };
-    let by_type = names::processor_of_model_type(target.model_type());
-    let processor =
-        ImageProcessor::from_json(processor, by_type).map_err(|error| lacking(error.to_string()))?;
-    let pixels = |edge: u64| usize::try_from(edge).unwrap_or(usize::MAX);
-    let size = facts.pair("img_size").map(|[height, width]| (pixels(height), pixels(width)));
-    let transform = processor
-        .as_timm(size)
-        .ok_or_else(|| lacking("no transform of timm gives the same pixels".to_owned()))?;
-    let (height, width) = transform.input_size;
-    Ok(Some(Preprocessing {
-        size: [height as u64, width as u64],
-        crop_pct: transform.crop_pct,
-        crop_mode: transform.crop_mode,
-        interpolation: transform.interpolation,
-        mean: transform.mean,
-        std: transform.std,
-    }))
-}
-
-/// Returns the facts with the size of the image, where the class has no key for it and its images are those of the processor.
-fn with_image_size(
-    definition: &dyn SourceDefinition,
-    mut facts: Facts,
-    preprocessing: Option<&Preprocessing>,
-) -> Facts {
-    let is_open = definition.fact_names().contains(&IMAGE_SIZE) && facts.get(IMAGE_SIZE).is_none();
-    if let Some(preprocessing) = preprocessing.filter(|_| is_open) {
-        let origin = Origin::Config("preprocessor_config.json of the folder".to_owned());
-        facts.set(Fact::new(IMAGE_SIZE, preprocessing.size.to_vec(), origin));
-    }
-    facts
-}
-
-/// Returns the names of the classes in the order of the logits; `LABEL_i` where the folder has none.
-fn labels_of(stated: &Map<String, Value>, classes: u64) -> Vec<String> {
-    let ids = stated.get("id2label").and_then(Value::as_object);
-    let name = |class: u64| {
-        let known = ids.and_then(|ids| ids.get(&class.to_string())).and_then(Value::as_str);
-        known.map_or_else(|| format!("LABEL_{class}"), str::to_owned)
-    };
-    (0..classes).map(name).collect()
 }
 
 /// Returns the refusal of a class.

@@ -1,6 +1,7 @@
 //! The steps in their order: open, identify, plan, write, verify, publish. The command and the Python module only call this.
 
 mod back;
+mod back_images;
 mod channels;
 mod classify;
 mod convert;

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use super::effects;
 use crate::folder::loading;
 use crate::folder::reader::Folder;
-use crate::frameworks::transformers::{in_usual_words, with_defaults};
+use crate::frameworks::transformers::{in_usual_words, is_idle, with_defaults};
 use crate::model::Prepared;
 
 /// Names the key on which only sizes of tensors depend, which are rounded down.
@@ -47,7 +47,8 @@ pub fn compare(prepared: &Prepared, folder: &Folder) -> Vec<FactCheck> {
             continue;
         }
         let found = stated.get(key).filter(|value| !value.is_null()).or_else(|| defaults.get(key));
-        let counts = !ignored.contains(&key.as_str());
+        // On the way back the folder was there first.
+        let counts = !ignored.contains(&key.as_str()) && !(prepared.is_way_back && is_idle(key, &stated));
         checks.push(FactCheck {
             name: key.clone(),
             source: shown(wanted),
@@ -57,7 +58,7 @@ pub fn compare(prepared: &Prepared, folder: &Folder) -> Vec<FactCheck> {
                     is_same_part(wanted, found, defaults.get(key))
                 }
                 (_, _, true) => is_same_by_stage(wanted, found, stages),
-                (_, _, false) if key == MLP_RATIO => {
+                (_, _, false) if prepared.is_way_back && key == MLP_RATIO => {
                     is_same(wanted, found) || makes_the_same_sizes(prepared, key, wanted, &stated)
                 }
                 (_, _, false) => is_same(wanted, found),
@@ -71,6 +72,23 @@ pub fn compare(prepared: &Prepared, folder: &Folder) -> Vec<FactCheck> {
     checks.extend(dtype_check(prepared, &folder.config));
     checks.extend(effects::find(prepared, folder));
     checks
+}
+
+/// Returns what to do where the folder is for images of another size, to which the source's positions may have been resampled.
+pub fn may_be_resampled(prepared: &Prepared, checks: &[FactCheck], folder: &Folder) -> Option<String> {
+    const IMAGE_SIZE: &str = "image_size";
+    let differs = checks.iter().any(|check| check.name == IMAGE_SIZE && !check.agrees);
+    if !differs || prepared.is_way_back || prepared.plan.resampled.is_some() {
+        return None;
+    }
+    let said = folder.config.get(IMAGE_SIZE)?;
+    let edge = |place: usize| said.as_u64().or_else(|| said.get(place)?.as_u64());
+    let [height, width] = [edge(0)?, edge(1)?];
+    let model = &prepared.model;
+    let resampled = model.definition.resampled(&model.tensors, &model.facts, [height, width]).ok()?;
+    let size = if height == width { height.to_string() } else { format!("{height}x{width}") };
+    (!resampled.tensors.is_empty())
+        .then(|| format!("if the folder was made with --resample-to {size}, give that to verify, too"))
 }
 
 /// Returns whether the folder's network has the same tensors with this value of a key as with its own.

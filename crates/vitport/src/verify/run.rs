@@ -81,6 +81,8 @@ struct Compared {
     /// Says why it cannot.
     obstacle: Option<String>,
     facts: Vec<facts::FactCheck>,
+    /// Says what to do where the folder seems to be for images of another size.
+    advice: Option<String>,
     /// Says what transformers would not open, or otherwise.
     loading: Vec<String>,
     weights: tensors::WeightsComparison,
@@ -181,6 +183,7 @@ impl Compared {
             KnownDeviation::new(known, layers.clone(), without_it)
         });
         let obstacle = target.as_ref().err().cloned();
+        let facts = facts::compare(prepared, folder);
         let (loading, of_one_version) = effects::loading(prepared, folder);
         Ok(Self {
             pixels: prepared_pixels.comparisons,
@@ -190,7 +193,8 @@ impl Compared {
             source,
             target: target.ok().map(|target| target.outputs),
             obstacle,
-            facts: facts::compare(prepared, folder),
+            advice: facts::may_be_resampled(prepared, &facts, folder),
+            facts,
             loading,
             weights,
             warnings: warnings(prepared)?.into_iter().chain(of_one_version).collect(),
@@ -222,6 +226,7 @@ impl Compared {
             reasons
                 .push(format!("{}: {} in the source, {} in the folder", fact.name, fact.source, fact.target));
         }
+        reasons.extend(self.advice.clone());
         let is_wrong = |place: &&Comparison| !place.agrees && place.difference.not_finite.is_none();
         for pixels in self.pixels.iter().map(|pixels| &pixels.judged).filter(is_wrong) {
             reasons.push(match pixels.difference.relative.is_finite() {

@@ -145,23 +145,26 @@ fn a_swin_s_other_epsilon_is_that_of_some_norms_alone() {
 
 #[test]
 fn a_mask_token_is_left_out_by_name() {
-    const MASK: &str = "embeddings.mask_token";
-    let parent = tempfile::tempdir().unwrap();
-    let folder = folder("eva/dinov3", parent.path());
-    let path = folder.join("model.safetensors");
-    let bytes = std::fs::read(&path).unwrap();
-    let file = SafeTensors::deserialize(&bytes).unwrap();
-    let mut data: Vec<(String, TensorView<'_>)> = file.tensors();
-    let (_, mask) = data.iter().find(|(name, _)| name == MASK).unwrap();
-    let ones: Vec<u8> = mask.data().chunks(4).flat_map(|_| 1.0_f32.to_le_bytes()).collect();
-    let ones = TensorView::new(mask.dtype(), mask.shape().to_vec(), &ones).unwrap();
-    data.retain(|(name, _)| name != MASK);
-    data.push((MASK.to_owned(), ones));
-    serialize_to_file(data, Some([("format".to_owned(), "pt".to_owned())].into()), &path).unwrap();
-    let back = back(&folder, "timm");
-    assert!(deviations(&back).is_empty());
-    let left_out: Vec<&str> = back.prepared.left_out.iter().map(|lost| &*lost.name).collect();
-    assert_eq!(left_out, [MASK]);
+    for (fixture, prefix) in [("eva/dinov3", ""), ("beit/plain", "beit.")] {
+        let parent = tempfile::tempdir().unwrap();
+        let folder = folder(fixture, parent.path());
+        say(&folder, "config.json", &json!({ "use_mask_token": true }));
+        let path = folder.join("model.safetensors");
+        let bytes = std::fs::read(&path).unwrap();
+        let file = SafeTensors::deserialize(&bytes).unwrap();
+        let mut data: Vec<(String, TensorView<'_>)> = file.tensors();
+        let [class, mask] = ["cls", "mask"].map(|kind| format!("{prefix}embeddings.{kind}_token"));
+        let token = file.tensor(&class).unwrap();
+        let ones: Vec<u8> = token.data().chunks(4).flat_map(|_| 1.0_f32.to_le_bytes()).collect();
+        let ones = TensorView::new(token.dtype(), token.shape().to_vec(), &ones).unwrap();
+        data.retain(|(name, _)| *name != mask);
+        data.push((mask.clone(), ones));
+        serialize_to_file(data, Some([("format".to_owned(), "pt".to_owned())].into()), &path).unwrap();
+        let back = back(&folder, "timm");
+        assert!(deviations(&back).is_empty(), "{fixture}");
+        let left_out: Vec<&str> = back.prepared.left_out.iter().map(|lost| &*lost.name).collect();
+        assert_eq!(left_out, [mask], "{fixture}");
+    }
 }
 
 #[test]
@@ -176,6 +179,47 @@ fn keys_that_decide_nothing_of_the_network_go_back() {
         say(&folder, "config.json", &changes);
         let back = back(&folder, "timm");
         assert!(deviations(&back).is_empty(), "{fixture}");
+    }
+}
+
+#[test]
+fn what_timm_s_constructors_take_as_a_class_is_not_written() {
+    let parent = tempfile::tempdir().unwrap();
+    let dinov3 = folder("eva/dinov3", parent.path());
+    say(&dinov3, "config.json", &json!({ "layer_norm_eps": 1e-6 }));
+    let back = back(&dinov3, "timm");
+    let arguments = back.prepared.config.get("model_args").and_then(Value::as_object);
+    assert!(arguments.is_none_or(|arguments| !arguments.contains_key("norm_layer")), "{arguments:?}");
+    assert_eq!(deviations(&back), ["timm-eps"]);
+}
+
+#[test]
+fn names_that_transformers_writes_since_5_6_are_read_and_said() {
+    for (fixture, target) in
+        [("clip/tower", "CLIPVisionModel"), ("timm_encoders/siglip", "SiglipVisionModel")]
+    {
+        let parent = tempfile::tempdir().unwrap();
+        let facts = FactOptions { target: Some(target.to_owned()), ..FactOptions::default() };
+        let folder =
+            folder_of(&golden::path(fixture), &Request { facts, ..Request::default() }, parent.path());
+        let path = folder.join("model.safetensors");
+        let bytes = std::fs::read(&path).unwrap();
+        let file = SafeTensors::deserialize(&bytes).unwrap();
+        let bare = |(name, view): (String, TensorView<'_>)| {
+            (
+                name.strip_prefix("vision_model.").unwrap().to_owned(),
+                (view.dtype(), view.shape().to_vec(), view.data().to_vec()),
+            )
+        };
+        let kept: Vec<_> = file.tensors().into_iter().map(bare).collect();
+        let views = kept.iter().map(|(name, (dtype, shape, data))| {
+            (name.clone(), TensorView::new(*dtype, shape.clone(), data).unwrap())
+        });
+        serialize_to_file(views, Some([("format".to_owned(), "pt".to_owned())].into()), &path).unwrap();
+        let back = back(&folder, "timm");
+        assert!(deviations(&back).is_empty(), "{fixture}");
+        let says = |warning: &String| warning.contains("transformers 4 finds none of them");
+        assert!(back.report.unwrap().warnings.iter().any(says), "{fixture}");
     }
 }
 

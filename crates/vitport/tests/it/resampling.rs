@@ -219,3 +219,9 @@ fn sizes_that_timm_does_not_take_are_refused() {
     let error = open(&data("swin/plain"), Some([96, 96])).err().unwrap();
     assert!(matches!(error, ConvertError::Facts(FactError::NoTarget { .. })), "{error}");
 }
+
+#[test]
+fn a_size_that_no_class_holds_is_refused_for_the_size() {
+    let error = open(&data("timm_encoders/dinov2_registers"), Some([24, 12])).err().unwrap().to_string();
+    assert!(error.contains("a DINOv2 with registers for images of 24x12 pixels"), "{error}");
+}

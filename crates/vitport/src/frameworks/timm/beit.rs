@@ -53,7 +53,7 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
             .decided_by("global_pool"),
         Field::of_registry("final_norm", "final_norm", Kind::Flag),
         Field::of_registry("act_layer", "act_layer", Kind::Activation),
-        Field::plain("norm_eps", Kind::Real).config_key("norm_layer", Kind::NormEps(1e-6)),
+        Field::plain("norm_eps", Kind::Real).config_key("norm_layer", Kind::NormEps(1e-6)).of_class(),
         Field::plain("global_pool", Kind::Text),
         Field::argument("in_chans", "in_chans", Kind::Number),
         Field::argument("num_classes", "num_classes", Kind::Number),

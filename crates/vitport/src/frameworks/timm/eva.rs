@@ -84,7 +84,7 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
         Field::argument("rope_jitter_coords", "rope_jitter_coords", Kind::IsNumber),
         Field::argument("rope_rescale_coords", "rope_rescale_coords", Kind::IsNumber),
         Field::of_registry("act_layer", "act_layer", Kind::Activation),
-        Field::plain("norm_eps", Kind::Real).config_key("norm_layer", Kind::NormEps(1e-6)),
+        Field::plain("norm_eps", Kind::Real).config_key("norm_layer", Kind::NormEps(1e-6)).of_class(),
         Field::plain("global_pool", Kind::Text),
         Field::named("averages", "global_pool", Kind::OtherThan("token")).otherwise(Literal::YES),
         Field::argument("in_chans", "in_chans", Kind::Number),

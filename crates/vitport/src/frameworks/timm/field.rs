@@ -25,6 +25,8 @@ pub(super) struct Field {
     pub otherwise: Option<Literal>,
     /// Names an argument with which the architecture says nothing of it.
     pub decided_by: Option<&'static str>,
+    /// Says whether timm's constructor takes a class as the argument, which no `config.json` holds.
+    pub takes_class: bool,
 }
 
 /// Says how a value becomes a fact's.
@@ -230,8 +232,15 @@ fn norm_eps(value: &Value, of_timm: f64) -> Option<f64> {
 
 impl Field {
     /// Stands for a field that nothing tells.
-    const NOTHING: Self =
-        Self { fact: "", config_key: None, registry: None, words: None, otherwise: None, decided_by: None };
+    const NOTHING: Self = Self {
+        fact: "",
+        config_key: None,
+        registry: None,
+        words: None,
+        otherwise: None,
+        decided_by: None,
+        takes_class: false,
+    };
 
     /// Returns a field that only an argument tells.
     pub const fn argument(fact: &'static str, name: &'static str, kind: Kind) -> Self {
@@ -271,6 +280,11 @@ impl Field {
     /// Returns the same field, of which the architecture says nothing where this argument is stated.
     pub const fn decided_by(self, argument: &'static str) -> Self {
         Self { decided_by: Some(argument), ..self }
+    }
+
+    /// Returns the same field, whose argument is a class: saved arguments may have it, and no config that is written.
+    pub const fn of_class(self) -> Self {
+        Self { takes_class: true, ..self }
     }
 
     /// Returns the same field under another key in `model_args`.

@@ -59,9 +59,9 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
         Field::plain("layers", Kind::Numbers).shown("blocks by stage"),
         Field::plain("channels", Kind::Numbers).shown("channels by stage"),
         Field::of_registry("num_chs", "num_chs", Kind::Numbers).config_key("channels", Kind::Planes),
-        // As an argument it is a class, which no config.json holds.
-        Field::of_registry("bottleneck", "block", Kind::Word("Bottleneck", &["BasicBlock"]))
-            .shown("bottlenecks"),
+        Field::named("bottleneck", "block", Kind::Word("Bottleneck", &["BasicBlock"]))
+            .shown("bottlenecks")
+            .of_class(),
         Field::plain("cardinality", Kind::Number).shown("groups in its 3×3 convolutions"),
         Field::plain("base_width", Kind::Number).shown("as its base width"),
         Field::plain("block_reduce_first", Kind::Number).shown("as its first reduction"),

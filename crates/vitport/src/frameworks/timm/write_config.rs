@@ -165,7 +165,8 @@ impl TimmDefinition {
             if is_same_already || own.is_none() && field.config_key.is_none() {
                 continue;
             }
-            match field.config_key.and_then(|(key, kind)| Some((key, kind.write(wanted, &known)?))) {
+            let key = field.config_key.filter(|_| !field.takes_class);
+            match key.and_then(|(key, kind)| Some((key, kind.write(wanted, &known)?))) {
                 Some((key, value)) => {
                     arguments.insert(key.to_owned(), value);
                 }

@@ -20,8 +20,6 @@ pub const DEFINITION: TwoClasses = TwoClasses {
     stage_lists: &[],
     defaults: |_| exported_defaults(include_str!("../../../data/transformers/beit.v4.json")),
     ignored_keys: &[
-        // Its token is read in pretraining only.
-        "use_mask_token",
         // Of segmentation and pretraining.
         "add_fpn",
         "auxiliary_channels",

@@ -32,7 +32,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 pub use self::definition::{OneClass, TwoClasses};
-pub(crate) use self::synonyms::in_usual_words;
+pub(crate) use self::synonyms::{in_usual_words, is_idle};
 use super::Definition;
 
 /// Describes a definition of transformers.

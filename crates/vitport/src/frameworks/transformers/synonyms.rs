@@ -8,7 +8,7 @@ use crate::mapping::efficientnet::{rounded, unrounded};
 /// Limits the stages whose widths are looked at; the largest published network has 7.
 const MOST_STAGES: usize = 64;
 
-/// Returns a config without gaps in the words in which a conversion writes it: an activation by its usual name and that of a gated MLP by what is computed, an EfficientNet's blocks as
+/// Returns a config without gaps in the words in which a conversion writes it: an activation by its usual name, an EfficientNet's blocks as
 /// its class counts them and the least widths that it rounds to the same, and the default for a projection that a CLIPVisionModel does not have.
 pub(crate) fn in_usual_words(
     config: &Map<String, Value>,
@@ -16,10 +16,6 @@ pub(crate) fn in_usual_words(
 ) -> Map<String, Value> {
     let mut usual = config.clone();
     if config.get("hidden_act") == Some(&json!("swish")) {
-        usual.insert("hidden_act".to_owned(), json!("silu"));
-    }
-    // `Dinov2SwiGLUFFN` computes SiLU whatever the config says (models/dinov2/modeling_dinov2.py).
-    if config.get("use_swiglu_ffn") == Some(&Value::Bool(true)) {
         usual.insert("hidden_act".to_owned(), json!("silu"));
     }
     if let (Some(depth), Some(Value::Array(repeats))) =
@@ -49,6 +45,17 @@ pub(crate) fn in_usual_words(
     usual
 }
 
+/// Returns whether a key decides nothing of the network of a config without gaps, so that a folder of other hands may well have another value:
+/// the activation next to a gated MLP, since `Dinov2SwiGLUFFN` computes SiLU (models/dinov2/modeling_dinov2.py), and BEiT's mask token, which
+/// is read in pretraining only.
+pub(crate) fn is_idle(key: &str, config: &Map<String, Value>) -> bool {
+    match key {
+        "hidden_act" => config.get("use_swiglu_ffn") == Some(&Value::Bool(true)),
+        "use_mask_token" => config.get("model_type").is_some_and(|model_type| model_type == "beit"),
+        _ => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -64,9 +71,6 @@ mod tests {
         let usual = json!({ "hidden_act": "silu", "depth_coefficient": 1.0, "num_block_repeats": [2, 3, 5] });
         assert_eq!(of(b1), usual);
         assert_eq!(of(usual.clone()), usual);
-        let gated = json!({ "use_swiglu_ffn": true, "hidden_act": "gelu" });
-        assert_eq!(of(gated)["hidden_act"], "silu");
-        assert_eq!(of(json!({ "use_swiglu_ffn": false, "hidden_act": "gelu" }))["hidden_act"], "gelu");
         let clip = |class: &str| json!({ "architectures": [class], "projection_dim": 768 });
         assert_eq!(of(clip("CLIPVisionModel"))["projection_dim"], 512);
         assert_eq!(of(clip("CLIPVisionModelWithProjection"))["projection_dim"], 768);
@@ -74,5 +78,15 @@ mod tests {
         assert_eq!(of(published)["in_channels"], json!([27, 9, 18]));
         let odd = json!({ "hidden_act": 3, "depth_coefficient": "x", "num_block_repeats": ["y"] });
         assert_eq!(of(odd.clone()), odd);
+    }
+
+    #[test]
+    fn some_keys_decide_nothing() {
+        let is = |key: &str, config: Value| is_idle(key, config.as_object().unwrap());
+        assert!(is("hidden_act", json!({ "use_swiglu_ffn": true })));
+        assert!(!is("hidden_act", json!({ "use_swiglu_ffn": false })));
+        assert!(is("use_mask_token", json!({ "model_type": "beit" })));
+        assert!(!is("use_mask_token", json!({ "model_type": "dinov2" })));
+        assert!(!is("layer_norm_eps", json!({ "model_type": "beit", "use_swiglu_ffn": true })));
     }
 }
