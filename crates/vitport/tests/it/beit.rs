@@ -140,6 +140,25 @@ fn each_refusal_names_its_structure() {
     assert!(said.contains("biases of queries and values"), "{said}");
 }
 
+/// timm norms all tokens then, and the architecture's norm after the pooling says nothing.
+#[test]
+fn a_beit_that_reads_its_class_token_converts() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("model.safetensors");
+    std::fs::copy(data("plain").join("model.safetensors"), &file).unwrap();
+    rewrite(&file, |name, _| *name = name.replace("fc_norm.", "norm."));
+    let mut config = document(&data("plain").join("config.json"));
+    config["global_pool"] = json!("token");
+    config["model_args"]["global_pool"] = json!("token");
+    std::fs::write(folder.path().join("config.json"), Value::Object(config).to_string()).unwrap();
+    let prepared = open(folder.path(), false).unwrap();
+    let (_parent, folder) = converted(&prepared);
+    let config = document(&folder.join("config.json"));
+    assert_eq!(config["architectures"], json!(["BeitForImageClassification"]));
+    assert_eq!(config["use_mean_pooling"], json!(false));
+    assert_eq!(judged(&prepared, &folder).verdict, Verdict::Same);
+}
+
 #[test]
 fn another_size_than_the_tables_show_is_a_contradiction() {
     let source = Source::open(&data("plain"), None, &Limits::default()).unwrap();

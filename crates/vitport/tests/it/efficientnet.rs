@@ -105,7 +105,7 @@ fn argument(config: &mut Map<String, Value>, name: &str, value: Value) {
 
 #[test]
 fn each_refusal_names_its_structure_and_what_shows_it() {
-    let cases: [(Change, [&str; 2]); 17] = [
+    let cases: [(Change, [&str; 2]); 19] = [
         (|t, _| add(t, "blocks.1.0.conv_exp.weight", &[64, 16, 3, 3]), ["EfficientNetV2", "conv_exp"]),
         (|t, _| add(t, "blocks.2.0.conv_dw.0.weight", &[36, 1, 3, 3]), ["MixNet", "conv_dw.0"]),
         (|t, _| add(t, "blocks.0.0.conv_s2d.weight", &[128, 8, 2, 2]), ["positions to channels", "conv_s2d"]),
@@ -151,6 +151,9 @@ fn each_refusal_names_its_structure_and_what_shows_it() {
         (|_, c| argument(c, "output_stride", json!(16)), ["an output stride of 16", "output_stride"]),
         (|_, c| argument(c, "aa_layer", json!("blurpc")), ["anti-aliasing", "aa_layer"]),
         (|_, c| argument(c, "global_pool", json!("max")), ["global_pool `max`", "global_pool"]),
+        // timm computes ReLU, and takes an epsilon of 1e-5.
+        (|_, c| argument(c, "act_layer", Value::Null), ["act_layer null", "not known here what it means"]),
+        (|_, c| argument(c, "bn_eps", Value::Null), ["bn_eps null", "not known here what it means"]),
     ];
     let mut wrong = Vec::new();
     for (change, words) in cases {
@@ -160,6 +163,18 @@ fn each_refusal_names_its_structure_and_what_shows_it() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn an_epsilon_among_the_arguments_is_the_norms() {
+    let scratch = tempfile::tempdir().unwrap();
+    std::fs::copy(data("same").join("model.safetensors"), scratch.path().join("model.safetensors")).unwrap();
+    let mut config = document(&data("same").join("config.json"));
+    argument(&mut config, "bn_eps", json!(0.0005));
+    argument(&mut config, "bn_momentum", json!(0.1));
+    std::fs::write(scratch.path().join("config.json"), Value::Object(config).to_string()).unwrap();
+    assert_eq!(open(scratch.path()).unwrap().model.config["batch_norm_eps"], json!(0.0005));
+    assert_eq!(open(&data("same")).unwrap().model.config["batch_norm_eps"], json!(0.001));
 }
 
 /// No weight shows how convolutions are padded, nor the epsilon.

@@ -115,6 +115,16 @@ fn other_rotary_positions_are_refused() {
     }
 }
 
+/// timm's gates have SiLU, whatever the architecture has in MLPs without one.
+#[test]
+fn a_gate_has_an_activation_of_its_own() {
+    let gated = json!({ "swiglu_mlp": true, "swiglu_align_to": 8, "mlp_ratio": 2.67, "qkv_bias": false });
+    let mut changes = gated.as_object().unwrap().clone();
+    changes.insert("architecture".to_owned(), json!("vit_small_patch16_dinov3"));
+    let prepared = changed("gated", Value::Object(changes)).unwrap();
+    assert_eq!(prepared.model.config["hidden_act"], json!("silu"));
+}
+
 #[test]
 fn the_base_of_the_angles_comes_to_the_config() {
     let base = |prepared: &Prepared| prepared.model.config["rope_theta"].clone();

@@ -84,6 +84,30 @@ fn what_converts_is_what_was_measured_to_be_exact() {
     assert!(left_out.is_empty(), "{left_out:?}");
 }
 
+/// Of the rows that were measured, ConvNeXt has six more: their epsilon is another than the class's, and is refused.
+#[test]
+fn each_family_converts_as_many_tags_as_were_measured() {
+    let pinned: [(&[&str], usize, usize); 10] = [
+        (&MODULES, 318, 333),
+        (&["beit"], 13, 13),
+        (&["eva"], 27, 83),
+        (&["vision_transformer_relpos"], 7, 9),
+        (&["convnext"], 77, 101),
+        (&["resnet"], 48, 150),
+        (&["regnet"], 61, 65),
+        (&["efficientnet"], 40, 119),
+        (&["swin_transformer"], 16, 19),
+        (&["swin_transformer_v2"], 12, 12),
+    ];
+    for (modules, converted, all) in pinned {
+        let tags = || registry::tags().filter(|tag| tag.has_weights && modules.contains(&tag.module));
+        let found = tags().filter(|tag| class_of_timm(tag).is_some()).count();
+        assert_eq!((found, tags().count()), (converted, all), "{modules:?}");
+    }
+    let converted = registry::tags().filter(|tag| tag.has_weights && class_of_timm(tag).is_some());
+    assert_eq!(converted.count(), pinned.iter().map(|(_, converted, _)| converted).sum::<usize>());
+}
+
 #[test]
 fn exactness_and_target_agree() {
     let mut counts = [0; 4];

@@ -130,6 +130,19 @@ fn changed(name: &str, changes: Value) -> Result<Prepared, ConvertError> {
     open(folder.path(), FactOptions::default())
 }
 
+/// timm looks for `mlp` at the beginning of the name, and for `swin` in it.
+#[test]
+fn relative_positions_are_known_by_the_beginning_of_their_name() {
+    for (name, kind) in [("patches", "mlp-cr"), ("shared", "mlp"), ("learned", "rel")] {
+        let prepared = changed(name, json!({ "rel_pos_type": kind }));
+        assert!(prepared.is_ok(), "{kind}: {}", prepared.err().unwrap());
+    }
+    for (name, kind) in [("patches", "mlp_swin"), ("patches", "bias"), ("learned", "mlp")] {
+        let said = changed(name, json!({ "rel_pos_type": kind })).err().expect(kind).to_string();
+        assert!(said.contains("rel_pos_type"), "{kind}: {said}");
+    }
+}
+
 #[test]
 fn each_refusal_names_its_structure() {
     for (name, change, words) in [

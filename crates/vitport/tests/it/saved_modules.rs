@@ -83,6 +83,66 @@ fn a_swinv2_says_its_windows() {
     }
 }
 
+/// How an EfficientNet pads, and the epsilon of its norms, no weight shows.
+#[test]
+fn an_efficientnet_says_its_padding_and_epsilon() {
+    for version in ["0.5.4", "0.6.13", "0.9.16", "1.0.9", "1.0.31"] {
+        let name = format!("efficientnet_{version}.pt");
+        assert_eq!(
+            told(&name, FactOptions::default()),
+            ["act_layer silu", "norm_eps 0.001", "global_pool avg", "mean [0.1, 0.2, 0.3]"],
+            "{version}"
+        );
+        let prepared = plan(&name, FactOptions::default()).unwrap();
+        for (fact, shown) in [("pad_type", "same"), ("strides", "1,2,2")] {
+            let fact = prepared.model.facts.get(fact).unwrap();
+            assert!(matches!(fact.origin, Origin::Attribute(_)), "{version}: {fact:?}");
+            assert_eq!(fact.shown(), shown, "{version}");
+        }
+        assert_eq!(prepared.model.unread_arguments, [""; 0], "{version}");
+    }
+    let sized = FactOptions { image_size: Some([32, 32]), ..prepared() };
+    let error = plan("efficientnet_alike.pt", sized).err().unwrap().to_string();
+    assert!(error.contains("alike on both sides, as PyTorch does"), "{error}");
+    assert!(error.contains("the saved module: conv_stem is a Conv2d"), "{error}");
+}
+
+/// How DINOv3 rotates, and which token it reads, no weight shows.
+#[test]
+fn an_eva_says_its_heads_its_rotation_and_its_pooling() {
+    for version in ["0.9.16", "1.0.9", "1.0.31"] {
+        assert_eq!(
+            told(&format!("eva_{version}.pt"), FactOptions::default()),
+            ["num_heads 3", "act_layer gelu", "norm_eps 1e-6", "global_pool avg", "mean [0.1, 0.2, 0.3]"],
+            "{version}"
+        );
+    }
+    for (name, pool, averages) in [("dinov3.pt", "avg", true), ("dinov3_token.pt", "token", false)] {
+        let said = ["num_heads 3", "act_layer gelu", "norm_eps 1e-5", &format!("global_pool {pool}")];
+        assert_eq!(told(name, prepared()), said, "{name}");
+        let prepared = plan(name, prepared()).unwrap();
+        let facts = &prepared.model.facts;
+        assert_eq!(facts.flag("averages").unwrap_or(true), averages, "{name}");
+        assert_eq!(prepared.model.config["rope_theta"], 50.0, "{name}");
+        let is_told =
+            |fact: &str| facts.get(fact).is_some_and(|fact| matches!(fact.origin, Origin::Attribute(_)));
+        assert!(["rope_type", "rope_rotate_half", "use_rot_pos_emb"].into_iter().all(is_told), "{name}");
+        assert_eq!(prepared.model.unread_arguments, [""; 0], "{name}");
+    }
+}
+
+#[test]
+fn a_vit_with_relative_positions_says_its_epsilon_and_pooling() {
+    let said = ["act_layer gelu", "norm_eps 1e-6", "global_pool avg"];
+    for version in ["0.6.13", "0.9.16", "1.0.9", "1.0.31"] {
+        let told = told(&format!("relpos_{version}.pt"), FactOptions::default());
+        assert_eq!(told, [&said[..], &["mean [0.1, 0.2, 0.3]"]].concat(), "{version}");
+    }
+    for name in ["relpos_table.pt", "relpos_shared.pt"] {
+        assert_eq!(told(name, prepared()), said, "{name}");
+    }
+}
+
 #[test]
 fn modules_say_what_they_compute() {
     let vit = |act: &str, eps: &str| {

@@ -9,14 +9,14 @@ use serde::Deserialize;
 pub(super) use self::structure::{distances_of, square_of_distances};
 use super::super::build;
 use super::TimmDefinition;
+use super::encoder::{EncoderConfig, Pool};
 use super::field::{Field, Kind, Literal};
-use super::layers::{activation, classifier, heads};
+use super::layers::{classifier, heads};
 use super::resampling::OtherSizes;
 use crate::finding::Head;
 use crate::nn::{
-    BiasedBlocks, Context, EncoderBlock, FeedForward, Forward, ForwardError, LayerNorm, LayerScale, Linear,
-    Matrix, Mlp, Norm, Outputs, Parameter, PatchEmbed, Pixels, PositionTable, Qkv, RelativePositionBias,
-    Scope, SelfAttention, mean_of_rows, outputs_of_head, prepend, token, without_leading,
+    BiasedBlocks, Context, Forward, ForwardError, Linear, Outputs, Parameter, PatchEmbed, Pixels,
+    PositionTable, RelativePositionBias, Scope, outputs_of_head, prepend,
 };
 
 /// Declares the definition.
@@ -73,40 +73,14 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
 /// Holds what a network is made of, under the names of timm's arguments.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 struct Config {
-    /// Gives the height and width of the image in pixels.
-    img_size: [usize; 2],
-    /// Gives the height and width of a patch in pixels.
-    patch_size: [usize; 2],
-    /// Gives the channels of the image.
-    in_chans: usize,
-    /// Gives the classes of the head; 0 for a network without one.
-    num_classes: usize,
-    /// Gives the width of a token.
-    embed_dim: usize,
-    /// Gives the number of blocks.
-    depth: usize,
-    /// Gives the attention heads.
-    num_heads: usize,
-    /// Gives the width of the hidden layer of a block's MLP.
-    mlp_dim: usize,
-    /// Says whether queries and values have biases; keys never do.
-    qkv_bias: bool,
-    /// Says whether each branch has a layer scale: `init_values` is not None.
-    layer_scale: bool,
+    #[serde(flatten)]
+    encoder: EncoderConfig,
     /// Says whether positions are embedded in the tokens.
     use_abs_pos_emb: bool,
     /// Says whether each block has a table of relative position biases.
     use_rel_pos_bias: bool,
     /// Says whether there is a table that all blocks share.
     use_shared_rel_pos_bias: bool,
-    /// Says whether the last norm stands after pooling, and not before it.
-    fc_norm: bool,
-    /// Is `avg` or `token`.
-    global_pool: String,
-    /// Gives timm's name of the MLP's activation.
-    act_layer: String,
-    /// Gives the epsilon of every layer normalisation.
-    norm_eps: f64,
 }
 
 struct Beit {
@@ -114,88 +88,39 @@ struct Beit {
     cls_token: Parameter,
     pos_embed: Option<Parameter>,
     blocks: BiasedBlocks,
-    norm: LayerNorm,
+    pool: Pool,
     head: Option<Linear>,
-    /// Says whether the norm stands after the pooling.
-    fc_norm: bool,
-    takes_mean: bool,
 }
 
 impl Beit {
     fn new(scope: &Scope, config: &Config) -> Result<Self, ForwardError> {
-        let Config { embed_dim: dim, img_size: [height, width], num_heads, .. } = *config;
+        let encoder = &config.encoder;
+        let EncoderConfig { embed_dim: dim, num_heads, .. } = *encoder;
         heads(dim, num_heads)?;
-        let (proj, input) = (scope.pp("patch_embed.proj"), [config.in_chans, height, width]);
-        let patch_embed = PatchEmbed::new(&proj, input, config.patch_size.into(), dim, true)?;
+        let patch_embed = encoder.patch_embed(scope)?;
         let positions = patch_embed.count().saturating_add(1);
         let table = |scope: &Scope, is_there: bool| {
             let learned = || RelativePositionBias::new(scope, patch_embed.grid(), num_heads);
             is_there.then(|| learned().map(PositionTable::Learned)).transpose()
         };
-        let blocks = scope.list("blocks", config.depth, |scope, _| {
-            Ok((block(scope, config)?, table(&scope.pp("attn"), config.use_rel_pos_bias)?))
+        let blocks = scope.list("blocks", encoder.depth, |scope, _| {
+            let (qkv, mlp) = (encoder.separate_biases(scope)?, encoder.mlp(scope)?);
+            let block = encoder.block(scope, qkv, mlp, ["gamma_1", "gamma_2"])?;
+            Ok((block, table(&scope.pp("attn"), config.use_rel_pos_bias)?))
         })?;
-        let norm = if config.fc_norm { "fc_norm" } else { "norm" };
+        let embedded = || scope.parameter("pos_embed", &[1, positions, dim]);
         Ok(Self {
             cls_token: scope.parameter("cls_token", &[1, 1, dim])?,
-            pos_embed: config
-                .use_abs_pos_emb
-                .then(|| scope.parameter("pos_embed", &[1, positions, dim]))
-                .transpose()?,
+            pos_embed: config.use_abs_pos_emb.then(embedded).transpose()?,
             blocks: BiasedBlocks {
                 blocks,
                 shared: table(&scope.pp("rel_pos_bias"), config.use_shared_rel_pos_bias)?,
             },
-            norm: LayerNorm::new(&scope.pp(norm), dim, config.norm_eps)?,
-            head: classifier(scope, "head", dim, config.num_classes)?,
-            fc_norm: config.fc_norm,
-            takes_mean: config.global_pool == "avg",
+            pool: Pool::new(scope, encoder, 1)?,
+            head: classifier(scope, "head", dim, encoder.num_classes)?,
             patch_embed,
         })
     }
-
-    /// Computes `forward_head` without the last layer, and the norm before it.
-    fn pool(&self, mut tokens: Matrix, cx: &mut Context<'_>) -> Result<Matrix, ForwardError> {
-        if !self.fc_norm {
-            tokens = self.norm.forward(&tokens, cx)?;
-            cx.trace("norm", &tokens);
-        }
-        let pooled = if self.takes_mean {
-            let mean = mean_of_rows(&without_leading(&tokens, 1)?);
-            Matrix::from_values(1, mean.len(), mean)?
-        } else {
-            token(&tokens, 0)?
-        };
-        if self.fc_norm { self.norm.forward(&pooled, cx) } else { Ok(pooled) }
-    }
-}
-
-/// Builds `Block` without its table.
-fn block(scope: &Scope, config: &Config) -> Result<EncoderBlock, ForwardError> {
-    let Config { embed_dim: dim, mlp_dim, .. } = *config;
-    let norm = |name: &str| LayerNorm::new(&scope.pp(name), dim, config.norm_eps).map(Norm::Layer);
-    let scale = |name: &str| config.layer_scale.then(|| LayerScale::new(scope, name, dim)).transpose();
-    let attn = scope.pp("attn");
-    let layer = Linear::new(&attn.pp("qkv"), dim, dim.saturating_mul(3), false)?;
-    let qkv = match config.qkv_bias {
-        false => Qkv::Fused(layer),
-        true => Qkv::FusedWithBiases {
-            layer,
-            query_bias: attn.parameter("q_bias", &[dim])?,
-            value_bias: attn.parameter("v_bias", &[dim])?,
-        },
-    };
-    let proj = Linear::new(&attn.pp("proj"), dim, dim, true)?;
-    let (sizes, activation) = ([dim, mlp_dim, dim], activation(&config.act_layer)?);
-    let mlp = Mlp::with_biases(Linear::new, scope, ["mlp.fc1", "mlp.fc2"], sizes, activation)?;
-    Ok(EncoderBlock {
-        norm1: norm("norm1")?,
-        attention: SelfAttention::new(qkv, heads(dim, config.num_heads)?, proj),
-        scale1: scale("gamma_1")?,
-        norm2: norm("norm2")?,
-        mlp: FeedForward::Plain(mlp),
-        scale2: scale("gamma_2")?,
-    })
 }
 
 impl Forward for Beit {
@@ -207,7 +132,8 @@ impl Forward for Beit {
         }
         cx.trace("pos_drop", &tokens);
         self.blocks.forward(&mut tokens, |index| format!("blocks.{index}"), cx)?;
-        let pooled = self.pool(tokens, cx)?;
+        let features = self.pool.features(tokens, cx)?;
+        let pooled = self.pool.pooled(&features, cx)?;
         outputs_of_head(["pre_logits", "logits"], &pooled, self.head.as_ref(), cx)
     }
 }

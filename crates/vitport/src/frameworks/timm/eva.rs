@@ -8,14 +8,14 @@ use serde::Deserialize;
 
 use super::super::build;
 use super::TimmDefinition;
+use super::encoder::{EncoderConfig, Pool};
 use super::field::{Field, Kind, Literal};
 use super::layers::{activation, classifier, heads};
 use super::resampling::OtherSizes;
 use crate::finding::Head;
 use crate::nn::{
-    Context, EncoderBlock, FeedForward, Forward, ForwardError, Gate, GatedMlp, LayerNorm, LayerScale, Linear,
-    Matrix, Mlp, Norm, Outputs, Parameter, PatchEmbed, Pixels, Positions, Qkv, Rotation, Scope,
-    SelfAttention, mean_of_rows, outputs_of_head, prepend, token, without_leading,
+    Context, EncoderBlock, FeedForward, Forward, ForwardError, Gate, GatedMlp, Linear, Matrix, Outputs,
+    Parameter, PatchEmbed, Pixels, Positions, Rotation, Scope, outputs_of_head, prepend, token,
 };
 
 /// Declares the definition.
@@ -120,26 +120,8 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
 /// Holds what a network is made of, under the names of timm's arguments.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 struct Config {
-    /// Gives the height and width of the image in pixels.
-    img_size: [usize; 2],
-    /// Gives the height and width of a patch in pixels.
-    patch_size: [usize; 2],
-    /// Gives the channels of the image.
-    in_chans: usize,
-    /// Gives the classes of the head; 0 for a network without one.
-    num_classes: usize,
-    /// Gives the width of a token.
-    embed_dim: usize,
-    /// Gives the number of blocks.
-    depth: usize,
-    /// Gives the attention heads.
-    num_heads: usize,
-    /// Gives the width of the hidden layer of a block's MLP.
-    mlp_dim: usize,
-    /// Says whether queries and values have biases; keys never do.
-    qkv_bias: bool,
-    /// Says whether each branch has a layer scale: `init_values` is not None.
-    layer_scale: bool,
+    #[serde(flatten)]
+    encoder: EncoderConfig,
     /// Counts the registers between the class token and the patches.
     #[serde(default)]
     reg_tokens: usize,
@@ -152,14 +134,6 @@ struct Config {
     /// Says whether the MLPs have a gate.
     #[serde(default)]
     swiglu_mlp: bool,
-    /// Says whether the last norm stands after pooling, and not before it.
-    fc_norm: bool,
-    /// Is `avg` or `token`.
-    global_pool: String,
-    /// Gives timm's name of the MLP's activation.
-    act_layer: String,
-    /// Gives the epsilon of every layer normalisation.
-    norm_eps: f64,
 }
 
 struct Eva {
@@ -169,38 +143,30 @@ struct Eva {
     pos_embed: Option<Parameter>,
     rope: Option<Rotation>,
     blocks: Vec<EncoderBlock>,
-    norm: LayerNorm,
+    pool: Pool,
     head: Option<Linear>,
-    /// Says whether the norm stands after the pooling.
-    fc_norm: bool,
-    takes_mean: bool,
-    prefix: usize,
 }
 
 impl Eva {
     fn new(scope: &Scope, config: &Config) -> Result<Self, ForwardError> {
-        let Config { embed_dim: dim, img_size: [height, width], reg_tokens, .. } = *config;
-        let head_dim = heads(dim, config.num_heads)?.dim;
-        let (proj, input) = (scope.pp("patch_embed.proj"), [config.in_chans, height, width]);
-        let patch_embed = PatchEmbed::new(&proj, input, config.patch_size.into(), dim, true)?;
+        let (encoder, reg_tokens) = (&config.encoder, config.reg_tokens);
+        let dim = encoder.embed_dim;
+        let head_dim = heads(dim, encoder.num_heads)?.dim;
+        let patch_embed = encoder.patch_embed(scope)?;
         let prefix = reg_tokens.saturating_add(1);
         let positions = patch_embed.count().saturating_add(prefix);
         let token = |name: &str, count: usize, is_there: bool| {
             is_there.then(|| scope.parameter(name, &[1, count, dim])).transpose()
         };
         let rotation = || Rotation::of_centers(patch_embed.grid(), head_dim, config.rope_temperature);
-        let norm = if config.fc_norm { "fc_norm" } else { "norm" };
         Ok(Self {
             cls_token: scope.parameter("cls_token", &[1, 1, dim])?,
             reg_token: token("reg_token", reg_tokens, reg_tokens > 0)?,
             pos_embed: token("pos_embed", positions, config.pos_embed)?,
             rope: config.use_rot_pos_emb.then(rotation).transpose()?,
-            blocks: scope.list("blocks", config.depth, |scope, _| block(scope, config))?,
-            norm: LayerNorm::new(&scope.pp(norm), dim, config.norm_eps)?,
-            head: classifier(scope, "head", dim, config.num_classes)?,
-            fc_norm: config.fc_norm,
-            takes_mean: config.global_pool == "avg",
-            prefix,
+            blocks: scope.list("blocks", encoder.depth, |scope, _| block(scope, config))?,
+            pool: Pool::new(scope, encoder, prefix)?,
+            head: classifier(scope, "head", dim, encoder.num_classes)?,
             patch_embed,
         })
     }
@@ -222,38 +188,18 @@ impl Eva {
 
 /// Builds `EvaBlock`.
 fn block(scope: &Scope, config: &Config) -> Result<EncoderBlock, ForwardError> {
-    let Config { embed_dim: dim, mlp_dim: hidden, .. } = *config;
-    let norm = |name: &str| LayerNorm::new(&scope.pp(name), dim, config.norm_eps).map(Norm::Layer);
-    let scale = |name: &str| config.layer_scale.then(|| LayerScale::new(scope, name, dim)).transpose();
-    let attn = scope.pp("attn");
-    let layer = Linear::new(&attn.pp("qkv"), dim, dim.saturating_mul(3), false)?;
-    let qkv = match config.qkv_bias {
-        false => Qkv::Fused(layer),
-        true => Qkv::FusedWithBiases {
-            layer,
-            query_bias: attn.parameter("q_bias", &[dim])?,
-            value_bias: attn.parameter("v_bias", &[dim])?,
-        },
-    };
-    let proj = Linear::new(&attn.pp("proj"), dim, dim, true)?;
-    let (mlp, activation) = (scope.pp("mlp"), activation(&config.act_layer)?);
+    let encoder = &config.encoder;
+    let mlp = if config.swiglu_mlp { gated(scope, encoder)? } else { encoder.mlp(scope)? };
+    encoder.block(scope, encoder.separate_biases(scope)?, mlp, ["gamma_1", "gamma_2"])
+}
+
+/// Builds `SwiGLU`.
+fn gated(block: &Scope, config: &EncoderConfig) -> Result<FeedForward, ForwardError> {
+    let (mlp, dim, hidden) = (block.pp("mlp"), config.embed_dim, config.mlp_dim);
     let inner = |name: &str| Linear::new(&mlp.pp(name), dim, hidden, true);
+    let gate = Gate::Separate([inner("fc1_g")?, inner("fc1_x")?]);
     let fc2 = Linear::new(&mlp.pp("fc2"), hidden, dim, true)?;
-    let mlp = match config.swiglu_mlp {
-        false => FeedForward::Plain(Mlp::new(inner("fc1")?, activation, fc2)),
-        true => {
-            let gate = Gate::Separate([inner("fc1_g")?, inner("fc1_x")?]);
-            FeedForward::Gated(GatedMlp::new(gate, activation, fc2))
-        }
-    };
-    Ok(EncoderBlock {
-        norm1: norm("norm1")?,
-        attention: SelfAttention::new(qkv, heads(dim, config.num_heads)?, proj),
-        scale1: scale("gamma_1")?,
-        norm2: norm("norm2")?,
-        mlp,
-        scale2: scale("gamma_2")?,
-    })
+    Ok(FeedForward::Gated(GatedMlp::new(gate, activation(&config.act_layer)?, fc2)))
 }
 
 impl Forward for Eva {
@@ -265,22 +211,10 @@ impl Forward for Eva {
             block.forward(&mut tokens, positions, cx)?;
             cx.trace(&format!("blocks.{index}"), &tokens);
         }
-        if !self.fc_norm {
-            tokens = self.norm.forward(&tokens, cx)?;
-            cx.trace("norm", &tokens);
-        }
-        let class_token = token(&tokens, 0)?;
-        let mut pooled = if self.takes_mean {
-            let mean = mean_of_rows(&without_leading(&tokens, self.prefix)?);
-            Matrix::from_values(1, mean.len(), mean)?
-        } else {
-            class_token.clone()
-        };
-        if self.fc_norm {
-            pooled = self.norm.forward(&pooled, cx)?;
-        }
+        let features = self.pool.features(tokens, cx)?;
+        let pooled = self.pool.pooled(&features, cx)?;
         let mut outputs = outputs_of_head(["pre_logits", "logits"], &pooled, self.head.as_ref(), cx)?;
-        outputs.push("forward_features[0]", class_token.into_values());
+        outputs.push("forward_features[0]", token(&features, 0)?.into_values());
         Ok(outputs)
     }
 }

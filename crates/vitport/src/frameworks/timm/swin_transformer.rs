@@ -13,6 +13,7 @@ use super::field::{Field, Kind, Literal};
 use super::resampling::OtherSizes;
 use super::stage_ratio;
 use super::structure::{Sign, Structure};
+use super::swin_modules;
 use crate::facts::{Evidence, FactError};
 use crate::finding::Head;
 use crate::nn::{
@@ -58,7 +59,7 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
         Head::new("head", "norm.weight").shown_by("layers.0.downsample.norm.weight"),
         Head::new("head", "norm.weight").shown_by("features.0.0.weight"),
     ],
-    saved_modules: &[modules::MODULES, torchvision_modules::MODULES],
+    saved_modules: &[modules::MODULES, swin_modules::MODULES, torchvision_modules::MODULES],
     other_sizes: OtherSizes::Windows,
     fields: &[
         Field::plain("embed_dim", Kind::Number).shown("channels"),

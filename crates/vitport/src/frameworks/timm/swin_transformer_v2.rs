@@ -13,6 +13,7 @@ use super::layers::classifier;
 use super::resampling::OtherSizes;
 use super::stage_ratio;
 use super::structure::{Sign, Structure};
+use super::swin_modules;
 use crate::facts::{Evidence, FactError};
 use crate::finding::Head;
 use crate::nn::{
@@ -58,7 +59,7 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
         // torchvision's.
         Head::new("head", "norm.weight").shown_by("features.0.0.weight"),
     ],
-    saved_modules: &[modules::MODULES],
+    saved_modules: &[modules::MODULES, swin_modules::MODULES],
     other_sizes: OtherSizes::Windows,
     fields: &[
         Field::plain("embed_dim", Kind::Number).shown("channels"),

@@ -8,15 +8,14 @@ use serde::Deserialize;
 
 use super::super::build;
 use super::TimmDefinition;
+use super::encoder::{EncoderConfig, Pool};
 use super::field::{Field, Kind, Literal};
-use super::layers::{activation, classifier, heads};
+use super::layers::classifier;
 use super::resampling::OtherSizes;
 use crate::finding::Head;
 use crate::nn::{
-    BiasedBlocks, Context, EncoderBlock, FeedForward, Forward, ForwardError, LayerNorm, LayerScale, Linear,
-    LogPositionBias, Matrix, Mlp, Norm, Outputs, Parameter, PatchEmbed, Pixels, PositionTable, Qkv,
-    RelativePositionBias, Scope, SelfAttention, mean_of_rows, outputs_of_head, prepend, token,
-    without_leading,
+    BiasedBlocks, Context, Forward, ForwardError, Linear, LogPositionBias, Outputs, Parameter, PatchEmbed,
+    Pixels, PositionTable, Qkv, RelativePositionBias, Scope, outputs_of_head, prepend,
 };
 
 /// Declares the definition.
@@ -70,26 +69,8 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
 /// Holds what a network is made of, under the names of timm's arguments.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 struct Config {
-    /// Gives the height and width of the image in pixels.
-    img_size: [usize; 2],
-    /// Gives the height and width of a patch in pixels.
-    patch_size: [usize; 2],
-    /// Gives the channels of the image.
-    in_chans: usize,
-    /// Gives the classes of the head; 0 for a network without one.
-    num_classes: usize,
-    /// Gives the width of a token.
-    embed_dim: usize,
-    /// Gives the number of blocks.
-    depth: usize,
-    /// Gives the attention heads.
-    num_heads: usize,
-    /// Gives the width of the hidden layer of a block's MLP.
-    mlp_dim: usize,
-    /// Says whether queries, keys and values have biases.
-    qkv_bias: bool,
-    /// Says whether each branch has a layer scale: `init_values` is not None.
-    layer_scale: bool,
+    #[serde(flatten)]
+    encoder: EncoderConfig,
     /// Says whether there is a class token.
     class_token: bool,
     /// Is `mlp` or `bias`.
@@ -99,78 +80,48 @@ struct Config {
     rel_pos_dim: usize,
     /// Says whether all blocks share one table.
     shared_rel_pos: bool,
-    /// Says whether the last norm stands after pooling, and not before it.
-    fc_norm: bool,
-    /// Is `avg` or `token`.
-    global_pool: String,
-    /// Gives timm's name of the MLP's activation.
-    act_layer: String,
-    /// Gives the epsilon of every layer normalisation.
-    norm_eps: f64,
 }
 
 struct VisionTransformerRelPos {
     patch_embed: PatchEmbed,
     cls_token: Option<Parameter>,
     blocks: BiasedBlocks,
-    norm: LayerNorm,
+    pool: Pool,
     head: Option<Linear>,
-    /// Says whether the norm stands after the pooling.
-    fc_norm: bool,
-    takes_mean: bool,
 }
 
 impl VisionTransformerRelPos {
     fn new(scope: &Scope, config: &Config) -> Result<Self, ForwardError> {
-        let Config { embed_dim: dim, img_size: [height, width], class_token, .. } = *config;
-        let (proj, input) = (scope.pp("patch_embed.proj"), [config.in_chans, height, width]);
-        let patch_embed = PatchEmbed::new(&proj, input, config.patch_size.into(), dim, true)?;
+        let (encoder, class_token) = (&config.encoder, config.class_token);
+        let dim = encoder.embed_dim;
+        let patch_embed = encoder.patch_embed(scope)?;
         let grid = patch_embed.grid();
         let own = |scope: &Scope| {
             let is_own = !config.shared_rel_pos;
             is_own.then(|| table(&scope.pp("attn.rel_pos"), config, grid)).transpose()
         };
+        let block = |scope: &Scope| {
+            let qkv = Linear::new(&scope.pp("attn.qkv"), dim, dim.saturating_mul(3), encoder.qkv_bias)?;
+            encoder.block(scope, Qkv::Fused(qkv), encoder.mlp(scope)?, ["ls1.gamma", "ls2.gamma"])
+        };
+        let shared = || table(&scope.pp("shared_rel_pos"), config, grid);
         Ok(Self {
             cls_token: class_token.then(|| scope.parameter("cls_token", &[1, 1, dim])).transpose()?,
             blocks: BiasedBlocks {
-                blocks: scope
-                    .list("blocks", config.depth, |scope, _| Ok((block(scope, config)?, own(scope)?)))?,
-                shared: config
-                    .shared_rel_pos
-                    .then(|| table(&scope.pp("shared_rel_pos"), config, grid))
-                    .transpose()?,
+                blocks: scope.list("blocks", encoder.depth, |scope, _| Ok((block(scope)?, own(scope)?)))?,
+                shared: config.shared_rel_pos.then(shared).transpose()?,
             },
-            norm: LayerNorm::new(
-                &scope.pp(if config.fc_norm { "fc_norm" } else { "norm" }),
-                dim,
-                config.norm_eps,
-            )?,
-            head: classifier(scope, "head", dim, config.num_classes)?,
-            fc_norm: config.fc_norm,
-            takes_mean: config.global_pool == "avg",
+            pool: Pool::new(scope, encoder, usize::from(class_token))?,
+            head: classifier(scope, "head", dim, encoder.num_classes)?,
             patch_embed,
         })
-    }
-
-    /// Computes `forward_head` without the last layer, and the norm before it.
-    fn pool(&self, mut tokens: Matrix, cx: &mut Context<'_>) -> Result<Matrix, ForwardError> {
-        if !self.fc_norm {
-            tokens = self.norm.forward(&tokens, cx)?;
-            cx.trace("norm", &tokens);
-        }
-        let pooled = if self.takes_mean {
-            let mean = mean_of_rows(&without_leading(&tokens, usize::from(self.cls_token.is_some()))?);
-            Matrix::from_values(1, mean.len(), mean)?
-        } else {
-            token(&tokens, 0)?
-        };
-        if self.fc_norm { self.norm.forward(&pooled, cx) } else { Ok(pooled) }
     }
 }
 
 /// Builds `RelPosMlp` or `RelPosBias`.
 fn table(scope: &Scope, config: &Config, grid: (usize, usize)) -> Result<PositionTable, ForwardError> {
-    let Config { num_heads, rel_pos_dim, class_token, .. } = *config;
+    let Config { rel_pos_dim, class_token, .. } = *config;
+    let num_heads = config.encoder.num_heads;
     match (config.rel_pos_type.as_str(), class_token) {
         ("mlp", _) => LogPositionBias::new(scope, grid, [rel_pos_dim, num_heads], class_token)
             .map(|table| PositionTable::Computed(Box::new(table))),
@@ -182,27 +133,6 @@ fn table(scope: &Scope, config: &Config, grid: (usize, usize)) -> Result<Positio
     }
 }
 
-/// Builds `RelPosBlock` without its table.
-fn block(scope: &Scope, config: &Config) -> Result<EncoderBlock, ForwardError> {
-    let Config { embed_dim: dim, mlp_dim, qkv_bias, .. } = *config;
-    let norm = |name: &str| LayerNorm::new(&scope.pp(name), dim, config.norm_eps).map(Norm::Layer);
-    let scale =
-        |name: &str| config.layer_scale.then(|| LayerScale::new(&scope.pp(name), "gamma", dim)).transpose();
-    let attn = scope.pp("attn");
-    let qkv = Qkv::Fused(Linear::new(&attn.pp("qkv"), dim, dim.saturating_mul(3), qkv_bias)?);
-    let proj = Linear::new(&attn.pp("proj"), dim, dim, true)?;
-    let (sizes, activation) = ([dim, mlp_dim, dim], activation(&config.act_layer)?);
-    let mlp = Mlp::with_biases(Linear::new, scope, ["mlp.fc1", "mlp.fc2"], sizes, activation)?;
-    Ok(EncoderBlock {
-        norm1: norm("norm1")?,
-        attention: SelfAttention::new(qkv, heads(dim, config.num_heads)?, proj),
-        scale1: scale("ls1")?,
-        norm2: norm("norm2")?,
-        mlp: FeedForward::Plain(mlp),
-        scale2: scale("ls2")?,
-    })
-}
-
 impl Forward for VisionTransformerRelPos {
     fn forward(&self, pixels: &Pixels, cx: &mut Context<'_>) -> Result<Outputs, ForwardError> {
         let mut tokens = self.patch_embed.forward(pixels, cx)?;
@@ -211,7 +141,8 @@ impl Forward for VisionTransformerRelPos {
         }
         cx.trace("embeddings", &tokens);
         self.blocks.forward(&mut tokens, |index| format!("blocks.{index}"), cx)?;
-        let pooled = self.pool(tokens, cx)?;
+        let features = self.pool.features(tokens, cx)?;
+        let pooled = self.pool.pooled(&features, cx)?;
         outputs_of_head(["pre_logits", "logits"], &pooled, self.head.as_ref(), cx)
     }
 }

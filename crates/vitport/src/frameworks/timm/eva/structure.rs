@@ -25,6 +25,8 @@ pub(super) const STRUCTURE: Structure = Structure {
         ("qk_norm", Sign::Part(&["blocks.0.attn.q_norm.", "blocks.0.attn.k_norm."], Literal::YES)),
         ("qkv_fused", Sign::Part(&["blocks.0.attn.q_proj."], Literal::NO)),
         ("swiglu_mlp", Sign::Part(&["blocks.0.mlp.fc1_g.", "blocks.0.mlp.w1."], Literal::YES)),
+        // Whatever activation an architecture has in its MLPs, a gate has this one.
+        ("act_layer", Sign::Part(&["blocks.0.mlp.fc1_g.", "blocks.0.mlp.w1."], Literal::Text("silu"))),
         ("attn_pool", Sign::Part(&["attn_pool."], Literal::YES)),
         ("global_pool", Sign::Part(&["attn_pool.latent"], Literal::Text("map"))),
         ("pre_norm", Sign::Part(&["norm_pre."], Literal::YES)),
@@ -64,6 +66,7 @@ fn check(inquiry: &Inquiry<'_>, evidence: &mut Evidence) -> Result<bool, FactErr
         if hidden.checked_mul(2) == Some(rows) {
             let shown = format!("blocks.0.mlp.fc1.weight, whose {rows} rows are twice what fc2 takes");
             evidence.weights("swiglu_mlp", true, shown.clone());
+            evidence.weights("act_layer", "silu", shown.clone());
             evidence.weights("mlp_packed", true, shown);
         }
     }

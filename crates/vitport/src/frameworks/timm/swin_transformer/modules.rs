@@ -2,16 +2,11 @@
 
 use serde_json::{Value, json};
 
-use super::super::super::saved_modules::torch::{
-    CONV, EXACT_GELU, IDENTITY, LINEAR, MODULE_LIST, SEQUENTIAL, SOFTMAX,
-};
+use super::super::super::saved_modules::torch::EXACT_GELU;
 use super::super::super::saved_modules::{At, Class, Read, Role, Says};
-use super::super::classes::{
-    CLASSIFIER_PARTS, FAST_AVERAGE, MLP, NORMS, NOTHING, OF_EVERY_NETWORK, POOL, POOLED_HEAD,
-    SEQUENCE_AVERAGE,
-};
+use super::super::classes::OF_EVERY_NETWORK;
 use super::super::field::Literal;
-use super::super::patch_embed::PATCH_EMBED;
+use super::super::swin_modules::{HEADS, RESOLUTION, resolution};
 
 const NULL: Says = Says::Is(&[Literal::Null]);
 
@@ -79,32 +74,14 @@ const ATTENTION: Class = Class::new(
     ],
 );
 
-const MERGING: Class = Class::new(
-    &["timm.models.swin_transformer.PatchMerging"],
-    &[("dim", Says::Nothing), ("out_dim", Says::Nothing), ("input_resolution", RESOLUTION)],
-);
-
-/// Is a classifier alone, after `avgpool`, before timm 0.9.
-const HEAD: &[&Class] = &[&POOLED_HEAD, &LINEAR, &IDENTITY];
-
-const HEADS: Says = Says::Follows(|at| at.of_stage("heads").map(Value::from));
 const WINDOW: Says = Says::Follows(|at| Some(alike(at, "window_size", [at.facts.number("window_size")?; 2])));
 const AREA: Says = Says::Follows(|at| at.facts.number("window_size")?.checked_pow(2).map(Value::from));
-const RESOLUTION: Says = Says::Follows(|at| Some(json!(resolution(at)?)));
 
 /// Returns the channels of a head.
 fn head_dim(at: &At<'_>) -> Option<u64> {
     let stage = u32::try_from(*at.numbers.first()?).ok()?;
     let channels = at.facts.number("embed_dim")?.checked_mul(2_u64.checked_pow(stage)?)?;
     channels.checked_div(at.of_stage("heads")?)
-}
-
-/// Returns rows and columns of tokens in a stage.
-fn resolution(at: &At<'_>) -> Option<[u64; 2]> {
-    let stage = u32::try_from(*at.numbers.first()?).ok()?;
-    let merged = 2_u64.checked_pow(stage)?;
-    let [rows, columns] = at.modules.pair("patch_embed", "grid_size")?;
-    Some([rows.checked_div(merged)?, columns.checked_div(merged)?])
 }
 
 /// Returns by how many tokens a block shifts its windows: every other one by half of them.
@@ -131,43 +108,8 @@ fn alike(at: &At<'_>, attribute: &str, [first, second]: [u64; 2]) -> Value {
 /// Lists them.
 pub(super) const MODULES: &[Role] = &[
     Role::new(&[""], &[&SWIN]).says(OF_EVERY_NETWORK),
-    Role::new(&["patch_embed"], &[&PATCH_EMBED]),
-    Role::new(&["patch_embed.proj"], &[&CONV])
-        .says(&[("stride", Says::Follows(|at| at.facts.value("patch_size").cloned()))]),
-    Role::new(
-        &["patch_embed.norm", "layers.*.blocks.*.{norm1,norm2}", "layers.*.downsample.norm", "norm"],
-        NORMS,
-    ),
-    Role::new(&["layers", "layers.*.blocks"], &[&SEQUENTIAL, &MODULE_LIST]),
     Role::new(&["layers.*"], &[&STAGE]),
-    Role::new(&["layers.*.downsample"], &[&MERGING, &IDENTITY]),
     Role::new(&["layers.*.blocks.*"], &[&BLOCK]),
     Role::new(&["layers.*.blocks.*.attn"], &[&ATTENTION]),
-    Role::new(&["layers.*.blocks.*.attn.softmax"], &[&SOFTMAX]),
-    Role::new(
-        &[
-            "layers.*.downsample.reduction",
-            "layers.*.blocks.*.attn.{qkv,proj}",
-            "layers.*.blocks.*.mlp.{fc1,fc2}",
-        ],
-        &[&LINEAR],
-    ),
-    Role::new(&["layers.*.blocks.*.mlp"], &[&MLP]),
     Role::new(&["layers.*.blocks.*.mlp.act"], &[&EXACT_GELU]),
-    Role::new(&["avgpool"], &[&SEQUENCE_AVERAGE]),
-    Role::new(&["head"], HEAD).says(&[("input_fmt", Says::Is(&[Literal::Text("NHWC")]))]),
-    Role::new(&["head.global_pool"], &[&POOL]),
-    Role::new(&["head.global_pool.pool"], &[&FAST_AVERAGE]),
-    Role::new(&["head.fc"], CLASSIFIER_PARTS),
-    Role::new(&["head.global_pool.flatten", "head.flatten"], &[&IDENTITY]),
-    Role::new(
-        &[
-            "pos_drop",
-            "head.drop",
-            "layers.*.blocks.*.attn.{attn_drop,proj_drop}",
-            "layers.*.blocks.*.mlp.{norm,drop,drop1,drop2}",
-            "layers.*.blocks.*.{drop_path,drop_path1,drop_path2}",
-        ],
-        NOTHING,
-    ),
 ];

@@ -41,9 +41,9 @@ const ATTENTION: Class = Class::new(
     ],
 );
 
-/// Makes biases of distances by an MLP. The mode `swin` reads the windows of pretraining, this one does not.
+/// Makes biases of distances by an MLP. Other modes have a gain, and an activation after it; before timm 0.8 that alone says the mode.
 const OF_AN_MLP: Class = Class::new(
-    &["timm.layers.pos_embed_rel.RelPosMlp", "timm.models.layers.pos_embed_rel.RelPosMlp"],
+    &["timm.layers.pos_embed_rel.RelPosMlp", "timm.models.vision_transformer_relpos.RelPosMlp"],
     &[
         ("mode", Says::Is(&[Literal::Text("cr")])),
         ("bias_gain", NULL),
@@ -58,7 +58,7 @@ const OF_AN_MLP: Class = Class::new(
 
 /// Is a learned table.
 const TABLE: Class = Class::new(
-    &["timm.layers.pos_embed_rel.RelPosBias", "timm.models.layers.pos_embed_rel.RelPosBias"],
+    &["timm.layers.pos_embed_rel.RelPosBias", "timm.models.vision_transformer_relpos.RelPosBias"],
     &[
         ("prefix_tokens", PREFIX_TOKENS),
         ("window_size", WINDOW),
