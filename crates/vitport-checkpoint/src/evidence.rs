@@ -33,6 +33,9 @@ pub struct FileEvidence {
     /// Holds the first call that the pickles would make and that executes code or reaches processes, files or the network, as
     /// Python would write it; a name alone where such a function is named and not called. It was not made.
     pub dangerous_call: Option<String>,
+    /// Lists what torch.save does not write, and torch.load therefore reads as other numbers or not at all, one sentence each.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unlike_torch: Vec<String>,
     /// Lists tensors of kinds that have no plain elements, with their dotted paths.
     pub unsupported: Vec<Unsupported>,
     /// Is true when the file says more next to its weights, or in the settings of its modules, than is kept of it.
@@ -148,6 +151,11 @@ impl FileEvidence {
 
     /// Joins what another shard showed.
     pub(crate) fn absorb(&mut self, other: Self) {
+        if let (Some(first), Some(second)) = (self.container, other.container)
+            && first != second
+        {
+            self.unlike_torch.push(format!("one shard is a {first}, another a {second}"));
+        }
         self.container = self.container.or(other.container);
         self.writer_version = self.writer_version.take().or(other.writer_version);
         self.byteorder = self.byteorder.take().or(other.byteorder);
@@ -174,6 +182,9 @@ impl FileEvidence {
                 None => self.globals.push(global),
             }
         }
+        self.unlike_torch.extend(other.unlike_torch);
+        self.unlike_torch.sort_unstable();
+        self.unlike_torch.dedup();
         self.unsupported.extend(other.unsupported);
         self.is_cut |= other.is_cut;
         other.notes.into_iter().for_each(|note| self.note(note));

@@ -1,6 +1,7 @@
 //! PyTorch's zip: a folder with `data.pkl`, the storages `data/0`, `data/1`, …, and some small records.
 
 use std::collections::HashSet;
+use std::ops::RangeInclusive;
 
 use foldhash::fast::RandomState;
 
@@ -22,6 +23,10 @@ const PICKLE: &str = "data.pkl";
 
 /// Gives the record that makes an archive one of TorchScript.
 const CONSTANTS: &str = "constants.pkl";
+
+/// Gives the versions of the format that torch.load opens (caffe2/serialize/versions.h, `kMinSupportedFileFormatVersion` and
+/// `kMaxSupportedFileFormatVersion`).
+const VERSIONS: RangeInclusive<u64> = 1..=10;
 
 /// Gives the longest of the small records that is read.
 const SMALL: u64 = 64;
@@ -127,6 +132,7 @@ fn unpickle(
             return refuse(Reason::Unsupported, format!("the byte order '{}' is not known", escape(other)));
         }
     }
+    evidence.unlike_torch = unlike_torch(source, archive, folder, &evidence, limits)?;
     if !archive.has_checksums {
         evidence.note("every record's CRC-32 is 0, so none of them is checked");
     }
@@ -147,6 +153,52 @@ fn unpickle(
     let root = load(&mut stream, &mut arena, &PersistentIds::Torch)?;
     look_behind(&mut stream, &mut arena, &PersistentIds::Torch)?;
     Ok(Some(Unpickled { arena, root, evidence }))
+}
+
+/// Lists what torch.load (PyTorchStreamReader, caffe2/serialize/inline_container.cc) takes otherwise than this reader: it refuses other
+/// versions than 1 to 10, other words for a byte order, names without a folder and bytes before the zip, and with `mmap=True`, as
+/// transformers calls it, takes compressed records for the numbers themselves.
+fn unlike_torch(
+    source: &Source,
+    archive: &Archive,
+    folder: &str,
+    evidence: &FileEvidence,
+    limits: &Limits,
+) -> Result<Vec<String>, Fault> {
+    let version = evidence.writer_version.as_deref();
+    let order = match archive.get(&format!("{folder}byteorder")) {
+        Some(entry) => archive.load(source, entry, limits)?,
+        None => b"little".to_vec(),
+    };
+    let first = archive.entries.iter().map(|entry| entry.header_offset).min();
+    let found = [
+        (
+            archive.entries.iter().any(|entry| entry.deflated),
+            "its records are compressed, which torch.load does not undo where it maps the file".to_owned(),
+        ),
+        (
+            !version.is_some_and(|version| version.parse().is_ok_and(|number: u64| VERSIONS.contains(&number))),
+            match version {
+                None => "it has no record of its version, without which torch.load does not open it".to_owned(),
+                Some(version) => {
+                    format!("its version is '{}', which torch.load does not open", escape(version))
+                }
+            },
+        ),
+        (
+            !matches!(order.as_slice(), b"little" | b"big"),
+            "its byte order ends with other characters, with which torch.load does not open it".to_owned(),
+        ),
+        (
+            folder.is_empty(),
+            "its records lie in no folder, without which torch.load does not open it".to_owned(),
+        ),
+        (
+            first.is_some_and(|offset| offset > 0),
+            "the file begins with other bytes, behind which torch.load finds no zip".to_owned(),
+        ),
+    ];
+    Ok(found.into_iter().filter_map(|(is_so, sentence)| is_so.then_some(sentence)).collect())
 }
 
 /// Refuses names that differ in case alone: PyTorch's reader looks for records without regard to case (miniz, `mz_zip_reader_locate_file`), so of two names that

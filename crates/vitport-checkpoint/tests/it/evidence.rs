@@ -2,7 +2,7 @@
 
 use vitport_checkpoint::{Checkpoint, Container, GlobalClass, PlainValue};
 
-use crate::support::{self, open};
+use crate::support::{self, open, open_bytes};
 
 fn value(c: &Checkpoint, path: &str) -> PlainValue {
     let found = c.metadata().iter().find(|entry| entry.path == path);
@@ -34,6 +34,33 @@ fn who_wrote_it() {
     assert_eq!(open("protocol5.pth").evidence().pickle_protocol, Some(5));
     assert_eq!(open("big_endian.pth").evidence().byteorder.as_deref(), Some("big"));
     assert_eq!(open("cuda.pth").storages()[0].device.as_deref(), Some("cuda:1"));
+}
+
+/// Each of these was tried with `torch.load(mmap=True)` of torch 2.15: it raises, or takes compressed bytes for numbers.
+#[test]
+fn what_torch_load_takes_otherwise() {
+    for (file, begins) in [
+        ("deflated.pth", "its records are compressed"),
+        ("no_folder.pth", "its records lie in no folder"),
+        ("padded.pth", "the file begins with other bytes"),
+    ] {
+        let found = &open(file).evidence().unlike_torch;
+        assert!(found.iter().any(|what| what.starts_with(begins)), "{file}: {found:?}");
+    }
+    let version = |version: Option<&[u8]>, order: &[u8]| {
+        let mut entries = support::zips::torch_entries(&support::pickles::one_tensor());
+        entries.retain(|entry| !["a/version", "a/byteorder"].contains(&&*entry.name));
+        entries.extend(version.map(|version| support::zips::entry("a/version", version)));
+        entries.push(support::zips::entry("a/byteorder", order));
+        open_bytes(&support::zips::zip(&entries)).unwrap().evidence().unlike_torch.clone()
+    };
+    assert_eq!(version(Some(b"3\n"), b"little"), Vec::<String>::new());
+    assert!(version(None, b"little")[0].starts_with("it has no record of its version"));
+    assert!(version(Some(b"99"), b"little")[0].starts_with("its version is '99'"));
+    assert!(version(Some(b"3"), b"little\n")[0].starts_with("its byte order ends with"));
+    for file in ["small.pth", "train.pth", "big_endian.pth", "script.pt", "small.legacy.pth", "dtypes.pth"] {
+        assert_eq!(open(file).evidence().unlike_torch, Vec::<String>::new(), "{file}");
+    }
 }
 
 #[test]

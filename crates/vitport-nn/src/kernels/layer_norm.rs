@@ -83,13 +83,15 @@ fn sum(values: &[f32], term: impl Fn(f64) -> f64) -> f64 {
     lanes.iter().sum::<f64>() + rest
 }
 
-/// Computes mean and variance in two passes in float64: a small eps under a large mean is not lost.
+/// Computes mean and variance in two passes in float64: a small eps under a large mean is not lost. Squares whose sum is more than float32
+/// holds, in which torch adds them up, make the row NaN, as there.
 #[inline(always)]
 fn normalise(row: &[f32], weight: &[f32], bias: &[f32], eps: f64, is_centred: bool, out: &mut [f32]) {
     let count = row.len() as f64;
     let mean = if is_centred { sum(row, |value| value) / count } else { 0.0 };
     let variance = sum(row, |value| (value - mean) * (value - mean)) / count;
-    let scale = 1.0 / (variance + eps).sqrt();
+    let is_in_range = variance * count <= f64::from(f32::MAX);
+    let scale = if is_in_range { 1.0 / (variance + eps).sqrt() } else { f64::NAN };
     for (((out, &value), &weight), &bias) in out.iter_mut().zip(row).zip(weight).zip(bias) {
         *out = ((f64::from(value) - mean) * scale) as f32 * weight + bias;
     }
@@ -120,6 +122,10 @@ mod tests {
                 "{value}, not {expected}"
             );
         }
+        let far = Matrix::from_values(2, 3, vec![1e20, 2e20, 4e20, 1e18, 2e18, 4e18]).unwrap();
+        norm.apply(&far, &mut out).unwrap();
+        let (over, under) = out.values().split_at(3);
+        assert!(over.iter().all(|value| value.is_nan()) && under.iter().all(|value| value.is_finite()));
         let wide = Matrix::from_values(1, 4, vec![0.0; 4]).unwrap();
         assert!(norm.apply(&wide, &mut out).is_err());
     }

@@ -68,8 +68,12 @@ impl BatchNorm2d {
     pub fn folded(&self, cx: &Context<'_>) -> Result<Folded, ForwardError> {
         let (weight, bias) = (self.weight.read(cx.weights())?, self.bias.read(cx.weights())?);
         let (mean, variance) = (self.running_mean.read(cx.weights())?, self.running_var.read(cx.weights())?);
-        let factor =
-            |(&weight, &variance): (&f32, &f32)| f64::from(weight) / (f64::from(variance) + self.eps).sqrt();
+        // torch adds in float32, where a variance of -eps is exactly 0 with it (aten/src/ATen/native/Normalization.cpp).
+        let is_positive = |variance: f32| variance + self.eps as f32 > 0.0;
+        let factor = |(&weight, &variance): (&f32, &f32)| match is_positive(variance) {
+            true => f64::from(weight) / (f64::from(variance) + self.eps).sqrt(),
+            false => f64::NAN,
+        };
         let factors: Vec<f64> = weight.iter().zip(&variance).map(factor).collect();
         let shifts = bias.iter().zip(&mean).zip(&factors);
         let addend =

@@ -33,8 +33,9 @@ impl GlobalResponseNorm {
     pub fn forward(&self, mut x: Matrix, cx: &mut Context<'_>) -> Result<Matrix, ForwardError> {
         let (weight, bias) = (self.weight.read(cx.weights())?, self.bias.read(cx.weights())?);
         let squares = means_of_columns(&x, |value| value * value);
-        let norms = squares.into_iter().map(|mean| (mean * x.rows() as f64).sqrt());
-        let norms: Vec<f64> = norms.collect();
+        // torch adds the squares up in float32.
+        let norm = |squares: f64| if squares <= f64::from(f32::MAX) { squares.sqrt() } else { f64::NAN };
+        let norms: Vec<f64> = squares.into_iter().map(|mean| norm(mean * x.rows() as f64)).collect();
         let mean = norms.iter().sum::<f64>() / norms.len().max(1) as f64;
         let factor =
             |(&weight, norm): (&f32, &f64)| (1.0 + f64::from(weight) * norm / (mean + self.eps)) as f32;

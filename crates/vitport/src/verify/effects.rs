@@ -30,8 +30,8 @@ struct Key {
 const CONFIG: [Key; 7] = [
     // Loads the documents of another file.
     Key { name: "configuration_files", harmless: &[] },
-    // Runs code of the folder as the pipeline.
-    Key { name: "custom_pipelines", harmless: &["null", "{}"] },
+    // Runs code of the folder as the pipeline; pipelines count what is in it, so it must be an object.
+    Key { name: "custom_pipelines", harmless: &["{}"] },
     // Gives single layers other sizes (version 5).
     Key { name: "per_layer_config", harmless: &["null", "{}"] },
     // multi_label_classification makes the pipeline take the sigmoid, regression nothing (version 5).
@@ -46,8 +46,8 @@ const CONFIG: [Key; 7] = [
 
 /// Lists the keys of `preprocessor_config.json`.
 const PROCESSOR: [Key; 1] = [
-    // Runs code of the folder as the image processor.
-    Key { name: "auto_map", harmless: &["null", "{}"] },
+    // Runs code of the folder as the image processor; the Auto classes look into it, so it must be an object.
+    Key { name: "auto_map", harmless: &["{}"] },
 ];
 
 /// Finds everything of this kind that the folder holds.
@@ -100,7 +100,12 @@ fn class_count(prepared: &Prepared, folder: &Folder) -> Option<FactCheck> {
 /// Compares `auto_map`, which runs code of the folder under `trust_remote_code=True`. It may be the target's exact code and no
 /// other.
 fn code(prepared: &Prepared, folder: &Folder) -> Option<FactCheck> {
-    let found = folder.config.get("auto_map").filter(|map| !map.is_null())?;
+    let found = folder.config.get("auto_map")?;
+    if found.is_null() {
+        let name = "auto_map".to_owned();
+        let (source, target) = ("not said".to_owned(), "null, which the Auto classes fail on".to_owned());
+        return Some(FactCheck { name, source, target, agrees: false, counts: true });
+    }
     let Some(code) = prepared.model.target.exact_code() else {
         return Some(check("auto_map", &Value::Null, found, false));
     };

@@ -86,6 +86,10 @@ const ATTENTION: [&str; 2] = ["attn_implementation", "_attn_implementation"];
 const NESTED: [(&str, &str); 2] =
     [("text_config", "siglip_text_model"), ("vision_config", "siglip_vision_model")];
 
+/// Lists the names under which `get_text_config` looks for the config of a text model, besides `text_config` (configuration_utils.py,
+/// v4: 1213–1223; v5: 1539–1549). More than one is refused.
+const TEXT_CONFIGS: [&str; 3] = ["decoder", "generator", "text_encoder"];
+
 /// Says which numbers are accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Range {
@@ -121,6 +125,14 @@ pub fn findings(
             NESTED.iter().find(|(known, _)| known == key && names::is_known_in_config(model_type, key))
         {
             found.extend(of_part(key, value, wanted, part));
+            continue;
+        }
+        let has_text_config = names::is_known_in_config(model_type, "text_config");
+        if has_text_config && TEXT_CONFIGS.contains(&key.as_str()) && !value.is_null() {
+            found.push(format!(
+                "config.json: {key} is {}, which transformers takes for a second text_config, and refuses",
+                shown(value)
+            ));
             continue;
         }
         let kind = names::type_of(model_type, key).filter(|kind| !types::accepts(kind, value));
@@ -303,6 +315,17 @@ mod tests {
         let wanted = json!({ "hidden_size": 48, "drop_rate": [0.0, 0.0], "num_stages": 2 });
         let config = Map::from_iter([(key.to_owned(), value)]);
         findings(&config, wanted.as_object().unwrap(), "vit", Some(10))
+    }
+
+    #[test]
+    fn a_second_text_config_is_refused_where_the_class_has_one() {
+        let of = |model_type: &str, value: Value| {
+            let config = Map::from_iter([("generator".to_owned(), value)]);
+            findings(&config, &Map::new(), model_type, None)
+        };
+        assert!(of("siglip", json!({ "lr": 1 }))[0].contains("second text_config"));
+        assert_eq!(of("siglip", Value::Null), Vec::<String>::new());
+        assert_eq!(of("vit", json!({ "lr": 1 })), Vec::<String>::new());
     }
 
     #[test]

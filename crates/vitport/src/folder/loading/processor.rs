@@ -23,8 +23,7 @@ use super::{Version, names, not_verified, of_versions, shown, sizes};
 const NULL_IS_DEFAULT: [&str; 5] = ["crop_pct", "crop_size", "image_mean", "image_std", "size"];
 
 /// Lists the keys with a rule of their own: here, or among the effects that verification compares.
-const RULED: [&str; 5] =
-    ["auto_map", "feature_extractor_type", "image_processor", "image_processor_type", "is_fast"];
+const RULED: [&str; 4] = ["auto_map", "feature_extractor_type", "image_processor", "image_processor_type"];
 
 /// Lists the keys of which any text, or list of texts, was tried.
 const TEXTS: [&str; 3] = ["_processor_class", "_valid_processor_keys", "processor_class"];

@@ -12,6 +12,7 @@
 //! | the `format` of safetensors metadata is `pt` or `mlx`, or there is no metadata at all | 487–491, 4925–4946 | not read |
 //! | a buffer that is not in the file keeps what the class computes, since none is made on the meta device | 4377, 5844–5848 | not read (models/swin/modeling_swin.py) |
 //! | names of CLIP's and SigLIP's towers with or without `vision_model.` | with alone | 5.6 and later: both, and writes them without |
+//! | a pickle is read by `torch.load(mmap=True, weights_only=True)`, which takes compressed records as they are and knows the opcodes of protocol 2 | 526–531 | 357–364 |
 //! | a pickle holds tensors by their names, and only classes that `torch.load(weights_only=True)` accepts | 526–531 | 357–364 |
 
 use std::collections::BTreeSet;
@@ -42,6 +43,9 @@ const UNPICKLED: [(&str, &[&str]); 5] = [
     ("torch", &["Size", "Tensor", "device"]),
 ];
 
+/// Gives the highest pickle protocol of which `torch.load(weights_only=True)` knows every opcode (torch/_weights_only_unpickler.py).
+const PROTOCOL: u8 = 2;
+
 /// Returns whether a tensor that a conversion writes may be missing: a buffer of values that the class computes by itself, and that version
 /// 5 does not save.
 pub fn may_be_missing(tensor: &Target) -> bool {
@@ -70,7 +74,7 @@ pub fn findings(
     let files: Vec<&Path> = checkpoint.files().iter().map(|file| file.path.as_path()).collect();
     match name.starts_with("model.") {
         true => found.extend(of_safetensors(&files, checkpoint, limits)),
-        false => found.extend(of_pickle(checkpoint)),
+        false => found.extend(of_pickle(&files, checkpoint)),
     }
     found
 }
@@ -179,9 +183,20 @@ fn of_safetensors(files: &[&Path], checkpoint: &Checkpoint, limits: &Limits) -> 
 }
 
 /// Returns what a pickled file is refused for.
-fn of_pickle(checkpoint: &Checkpoint) -> Vec<String> {
+fn of_pickle(files: &[&Path], checkpoint: &Checkpoint) -> Vec<String> {
     let mut found = Vec::new();
     let evidence = checkpoint.evidence();
+    let is_named_safetensors = |file: &&&Path| file.extension().is_some_and(|ending| ending == "safetensors");
+    if let Some(file) = files.iter().find(is_named_safetensors) {
+        let shown = escape(&file.file_name().unwrap_or_default().to_string_lossy()).to_string();
+        found.push(format!("transformers reads {shown} as safetensors by its name, and it is none"));
+    }
+    found.extend(evidence.unlike_torch.iter().map(|what| format!("the weights: {what}")));
+    if let Some(protocol) = evidence.pickle_protocol.filter(|protocol| *protocol > PROTOCOL) {
+        found.push(format!(
+            "the weights are pickled by protocol {protocol}, and torch.load(weights_only=True) knows protocol {PROTOCOL}; save them with torch.save, which takes {PROTOCOL} by default"
+        ));
+    }
     let is_read = [Container::TorchZip, Container::TorchLegacy];
     if let Some(container) = evidence.container.filter(|container| !is_read.contains(container)) {
         found.push(format!("transformers does not unpickle the weights, which are a {container}"));

@@ -56,6 +56,19 @@ fn weights_of_reader(name: &'static str) -> Change {
     })
 }
 
+/// Puts two pickles that an index names as safetensors in place of the weights.
+fn pickles_named_safetensors() -> Change {
+    Box::new(move |folder| {
+        let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../vitport-checkpoint/tests/data");
+        std::fs::remove_file(folder.join("model.safetensors")).unwrap();
+        std::fs::copy(data.join("small.pth"), folder.join("a.safetensors")).unwrap();
+        let small = vitport_checkpoint::Checkpoint::open(&data.join("small.pth"), &Limits::default()).unwrap();
+        let names = small.tensors().iter().map(|tensor| (tensor.name.to_string(), json!("a.safetensors")));
+        let index = json!({ "metadata": {}, "weight_map": Map::from_iter(names) });
+        std::fs::write(folder.join("pytorch_model.bin.index.json"), index.to_string()).unwrap();
+    })
+}
+
 /// Writes the metadata of the weights anew.
 fn metadata(metadata: Value) -> Change {
     Box::new(move |folder| {
@@ -212,6 +225,15 @@ fn a_vit_folder_is_what_transformers_opens() {
         found("a nested pickle", weights_of_reader("ema.pth"), "where transformers does not look"),
         found("a pickled module", weights_of_reader("module.pt"), "which torch.load does not accept"),
         found("an old tar", weights_of_reader("old.tar"), "does not unpickle the weights"),
+        found("compressed records", weights_of_reader("deflated.pth"), "its records are compressed"),
+        found("records in no folder", weights_of_reader("no_folder.pth"), "its records lie in no folder"),
+        found("bytes before the zip", weights_of_reader("padded.pth"), "the file begins with other bytes"),
+        found("a newer pickle", weights_of_reader("protocol4.pth"), "pickled by protocol 4"),
+        found("no map of code", set(CONFIG, "auto_map", json!(null)), "which the Auto classes fail on"),
+        found("no map of a processor's code", set(PROCESSOR, "auto_map", json!(null)), "auto_map"),
+        found("no pipelines", set(CONFIG, "custom_pipelines", json!(null)), "custom_pipelines"),
+        found("a processor's property", set(PROCESSOR, "is_fast", json!(true)), "is_fast"),
+        found("a pickle by another name", pickles_named_safetensors(), "as safetensors by its name"),
     ];
     check("../../examples/vit_small_twin", FactOptions::default(), ONE_FILE, cases);
 }
