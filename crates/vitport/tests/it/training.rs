@@ -212,7 +212,11 @@ fn what_contradicts_or_cannot_be_is_an_error_that_names_it() {
     let cases: Vec<(Vec<Change>, FactOptions, Vec<&str>)> = vec![
         (vec![("gp", json!("avg"))], none(), vec!["global_pool `avg`", "args.gp"]),
         (vec![("gp", json!("avg"))], arch("vit_tiny_patch16_224"), vec!["--arch", "args.gp"]),
-        (vec![("num_classes", json!(7))], none(), vec!["num_classes is 7", "args.num_classes", "5 according to"]),
+        (
+            vec![("num_classes", json!(7))],
+            none(),
+            vec!["num_classes is 7", "args.num_classes", "5 according to"],
+        ),
         (vec![("in_chans", json!(1))], none(), vec!["in_chans is 1", "args.in_chans"]),
         (vec![("input_size", json!([1, 8, 8]))], none(), vec!["in_chans is 1", "args.input_size"]),
         (vec![("img_size", json!(16))], none(), vec!["img_size is 16x16", "8x8", "args.img_size"]),
@@ -239,7 +243,11 @@ fn what_contradicts_or_cannot_be_is_an_error_that_names_it() {
         (vec![("model_kwargs.reg_tokens", json!(-1))], none(), vec!["args.model_kwargs.reg_tokens"]),
         (vec![("model_kwargs.drop_rate", json!(2))], none(), vec!["args.model_kwargs.drop_rate"]),
         (vec![("model_kwargs.qk_norm", json!(true))], none(), vec!["QK norm", "args.model_kwargs.qk_norm"]),
-        (vec![("model_kwargs.attn_layer", json!("diff"))], none(), vec!["attn_layer", "vitport does not know what it means"]),
+        (
+            vec![("model_kwargs.attn_layer", json!("diff"))],
+            none(),
+            vec!["attn_layer", "vitport does not know what it means"],
+        ),
         (vec![], heads, vec!["--num-heads 3", "args.model_kwargs.num_heads"]),
         (vec![], arch("deit_tiny_patch16_224"), vec!["--arch", "args.model"]),
         (
