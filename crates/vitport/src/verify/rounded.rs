@@ -24,6 +24,15 @@ pub(super) struct RoundedWeights<'a> {
     tensors: &'a Sources,
     /// Holds casts by the tensor's name in the file.
     casts: HashMap<&'a str, Cast<'a>>,
+    /// Holds what is added to rows of a tensor, by its name in the file.
+    sums: HashMap<&'a str, Vec<Sum<'a>>>,
+}
+
+/// Holds rows to which others are added before rounding: both as vectors of their elements.
+#[derive(Clone, Copy)]
+struct Sum<'a> {
+    tensor: &'a Arc<Tensor>,
+    addends: &'a Arc<Tensor>,
 }
 
 /// Holds what happens to a tensor on its way into the folder.
@@ -61,14 +70,16 @@ impl Change<'_> {
 impl<'a> RoundedWeights<'a> {
     /// Returns the weights of `tensors` as `plan` rounds them; none if it rounds nothing to a half precision.
     pub(super) fn new(checkpoint: &'a Checkpoint, tensors: &'a Sources, plan: &'a Plan) -> Option<Self> {
-        let mut casts = HashMap::new();
+        let (mut casts, mut sums) = (HashMap::new(), HashMap::<&str, Vec<Sum<'a>>>::new());
         for target in plan.targets.iter().filter(|target| matches!(target.dtype, Dtype::F16 | Dtype::BF16)) {
             for part in &target.parts {
                 let (tensor, change) = match part {
                     Part::Slice { tensor, .. } if tensor.dtype != target.dtype => (tensor, None),
                     Part::ScaledRows { tensor, factors } => (tensor, Some(Change::Factors(factors))),
-                    // Of rows that are summed with others, what is rounded is not seen in the tensor alone.
-                    Part::ShiftedColumns { tensor, .. } if tensor.shape.len() == 1 => (tensor, None),
+                    Part::ShiftedColumns { tensor, addends } if tensor.shape.len() == 1 => {
+                        sums.entry(&*tensor.name).or_default().push(Sum { tensor, addends });
+                        (tensor, None)
+                    }
                     Part::ShiftedColumns { tensor, addends } => (tensor, Some(Change::Addends(addends))),
                     _ => continue,
                 };
@@ -76,7 +87,7 @@ impl<'a> RoundedWeights<'a> {
             }
         }
         let plain = SourceWeights::new(checkpoint, tensors);
-        (!casts.is_empty()).then_some(Self { plain, checkpoint, tensors, casts })
+        (!casts.is_empty()).then_some(Self { plain, checkpoint, tensors, casts, sums })
     }
 
     /// Returns what becomes of a tensor: of all its parts the same.
@@ -101,19 +112,8 @@ impl<'a> RoundedWeights<'a> {
             (Some(change), Some(view)) => Parts::from_iter([change.part(view)]),
             _ => tensor.parts.clone(),
         };
-        let target = Target {
-            name: Arc::clone(name),
-            dtype: cast.dtype,
-            shape: tensor.shape.as_slice().into(),
-            parts,
-            operation: "rename",
-        };
-        let size = cast.dtype.size();
-        let mut bytes = vec![0; out.len().saturating_mul(usize::try_from(size).unwrap_or(usize::MAX))];
-        let audit = self.checkpoint.audit();
-        let mut contents = TargetContents::new(&target, &audit).map_err(|error| unreadable(name, error))?;
-        contents.read(first.saturating_mul(size), &mut bytes).map_err(|error| unreadable(name, error))?;
-        widen(cast.dtype, &bytes, out);
+        self.written(name, cast.dtype, parts, first, out)?;
+        self.add_sums(tensor, cast.dtype, first, out)?;
         let Some(change) = cast.change else { return Ok(()) };
         let operand = change.operand();
         let mut operands = vec![0.0; usize::try_from(operand.elements()).unwrap_or(usize::MAX)];
@@ -132,6 +132,60 @@ impl<'a> RoundedWeights<'a> {
                 (Change::Factors(_), Some(factor)) if factor != 0.0 => number / factor,
                 _ => number,
             } as f32;
+        }
+        Ok(())
+    }
+}
+
+impl RoundedWeights<'_> {
+    /// Reads elements `first..` of what the folder's writer would write of these parts, widened.
+    fn written(
+        &self,
+        name: &Arc<str>,
+        dtype: Dtype,
+        parts: Parts,
+        first: u64,
+        out: &mut [f32],
+    ) -> Result<(), ForwardError> {
+        let elements: u64 = parts.iter().map(Part::elements).sum();
+        let (name, shape) = (Arc::clone(name), Arc::from([elements]));
+        let target = Target { name, dtype, shape, parts, operation: "rename" };
+        let size = dtype.size();
+        let mut bytes = vec![0; out.len().saturating_mul(usize::try_from(size).unwrap_or(usize::MAX))];
+        let failed = |error| unreadable(&target.name, error);
+        let audit = self.checkpoint.audit();
+        let mut contents = TargetContents::new(&target, &audit).map_err(failed)?;
+        contents.read(first.saturating_mul(size), &mut bytes).map_err(failed)?;
+        widen(dtype, &bytes, out);
+        Ok(())
+    }
+
+    /// Puts in place of elements that are summed with others the rounded sum without these, which the source network adds itself.
+    fn add_sums(
+        &self,
+        tensor: &SourceTensor,
+        dtype: Dtype,
+        first: u64,
+        out: &mut [f32],
+    ) -> Result<(), ForwardError> {
+        let [Part::Slice { tensor: view, first: skipped, .. }] = tensor.parts.as_slice() else {
+            return Ok(());
+        };
+        for Sum { tensor: rows, addends } in self.sums.get(&*view.name).into_iter().flatten() {
+            let begin = rows.offset.saturating_sub(view.offset.saturating_add(*skipped));
+            let (from, to) = (begin.max(first), begin.saturating_add(rows.elements()));
+            let place = |element: u64| usize::try_from(element.saturating_sub(first)).unwrap_or(usize::MAX);
+            let end = place(to).min(out.len());
+            let Some(values) = out.get_mut(place(from)..end).filter(|values| !values.is_empty()) else {
+                continue;
+            };
+            let part = Part::ShiftedColumns { tensor: Arc::clone(rows), addends: Arc::clone(addends) };
+            let own = self.casts.get(&*addends.name).map_or(Dtype::F32, |cast| cast.dtype);
+            let alone = Part::Slice { tensor: Arc::clone(addends), first: 0, elements: addends.elements() };
+            let mut added = vec![0.0; values.len()];
+            self.written(&rows.name, dtype, Parts::from_iter([part]), from - begin, values)?;
+            self.written(&addends.name, own, Parts::from_iter([alone]), from - begin, &mut added)?;
+            values.iter_mut().zip(added).for_each(|(sum, addend)| *sum -= addend);
         }
         Ok(())
     }

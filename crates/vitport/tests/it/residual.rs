@@ -9,6 +9,7 @@ use vitport::frameworks::target;
 use vitport::pipeline::verify;
 use vitport::verify::{TestImage, Verdict};
 
+use crate::assumptions::write_weights;
 use crate::convnext::{Tensors, check_folder, compare, convert, document, open, read, save};
 
 /// The networks, with the target's definition and class, and how many places are compared.
@@ -163,6 +164,24 @@ fn each_refusal_names_its_structure_and_what_shows_it() {
             assert!(words.iter().all(|word| said.contains(word)), "{words:?}: {said}");
         }
     }
+}
+
+/// What timm makes of `create_model("regnetx_002", w0=8, wa=9.3, group_size=4)`: as many blocks, otherwise by stage.
+#[test]
+fn widths_without_a_number_of_blocks_make_other_stages() {
+    let scratch = tempfile::tempdir().unwrap();
+    let network = json!({
+        "in_chans": 3, "num_classes": 5, "depths": [1, 2, 5, 5], "num_chs": [32, 8, 16, 48, 120], "group_size": 4,
+        "se": false, "act_layer": "relu",
+    });
+    let weights = scratch.path().join("model.safetensors");
+    write_weights(&weights, "timm/regnet", network.as_object().unwrap());
+    let mut config = document(&data("regnet_x_base").join("config.json"));
+    config["model_args"] = json!({ "w0": 8, "wa": 9.3, "group_size": 4 });
+    config["num_classes"] = json!(5);
+    std::fs::write(scratch.path().join("config.json"), Value::Object(config).to_string()).unwrap();
+    let prepared = open(scratch.path()).unwrap();
+    assert_eq!(prepared.model.config["hidden_sizes"], json!([8, 16, 48, 120]));
 }
 
 #[test]

@@ -191,7 +191,7 @@ impl TimmDefinition {
     ) {
         for field in self.fields.iter().filter(|field| field.words.is_some()) {
             let is_stated = statements.iter().any(|statement| {
-                field.decided_by == Some(statement.argument.as_str())
+                field.decided_by.contains(&statement.argument.as_str())
                     || field.config_key.is_some_and(|(key, kind)| {
                         key == statement.argument && (!statement.value.is_null() || kind.reads_null())
                     })

@@ -50,7 +50,7 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
         Field::plain("fc_norm", Kind::Flag)
             .config_key("use_fc_norm", Kind::Flag)
             .shown("its last norm after pooling")
-            .decided_by("global_pool"),
+            .decided_by(&["global_pool"]),
         Field::of_registry("final_norm", "final_norm", Kind::Flag),
         Field::of_registry("act_layer", "act_layer", Kind::Activation),
         Field::plain("norm_eps", Kind::Real).config_key("norm_layer", Kind::NormEps(1e-6)).of_class(),

@@ -76,13 +76,13 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
         Field::of_registry("stem_stride", "stem_stride", Kind::Number).otherwise(Literal::Number(2)),
         Field::of_registry("channel_step", "channel_step", Kind::Number).otherwise(Literal::Number(8)),
         Field::of_registry("num_chs", "num_chs", Kind::Numbers)
-            .decided_by("block_args")
+            .decided_by(&["block_args"])
             .shown("channels by size of the map"),
         Field::of_registry("kernels", "block_args", Kind::BlockNumbers('k'))
-            .decided_by("block_args")
+            .decided_by(&["block_args"])
             .shown("as kernels by stage"),
         Field::of_registry("expansions", "block_args", Kind::BlockNumbers('e'))
-            .decided_by("block_args")
+            .decided_by(&["block_args"])
             .shown("as expansions by stage"),
         // The weights alone show these.
         Field::of_registry("in_chs", "in_chs", Kind::Numbers),

@@ -70,7 +70,7 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
         Field::plain("fc_norm", Kind::Flag)
             .config_key("use_fc_norm", Kind::Flag)
             .shown("its last norm after pooling")
-            .decided_by("global_pool"),
+            .decided_by(&["global_pool"]),
         Field::plain("final_norm", Kind::Flag).config_key("use_post_transformer_norm", Kind::Flag),
         Field::plain("use_post_norm", Kind::Flag),
         Field::plain("use_rot_pos_emb", Kind::Flag),

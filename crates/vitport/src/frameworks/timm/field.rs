@@ -23,8 +23,8 @@ pub(super) struct Field {
     pub words: Option<&'static str>,
     /// Says what it is where the weights show nothing of it.
     pub otherwise: Option<Literal>,
-    /// Names an argument with which the architecture says nothing of it.
-    pub decided_by: Option<&'static str>,
+    /// Names the arguments with any of which the architecture says nothing of it.
+    pub decided_by: &'static [&'static str],
     /// Says whether timm's constructor takes a class as the argument, which no `config.json` holds.
     pub takes_class: bool,
 }
@@ -238,7 +238,7 @@ impl Field {
         registry: None,
         words: None,
         otherwise: None,
-        decided_by: None,
+        decided_by: &[],
         takes_class: false,
     };
 
@@ -277,9 +277,9 @@ impl Field {
         Self { otherwise: Some(value), ..self }
     }
 
-    /// Returns the same field, of which the architecture says nothing where this argument is stated.
-    pub const fn decided_by(self, argument: &'static str) -> Self {
-        Self { decided_by: Some(argument), ..self }
+    /// Returns the same field, of which the architecture says nothing where one of these arguments is stated.
+    pub const fn decided_by(self, arguments: &'static [&'static str]) -> Self {
+        Self { decided_by: arguments, ..self }
     }
 
     /// Returns the same field, whose argument is a class: saved arguments may have it, and no config that is written.

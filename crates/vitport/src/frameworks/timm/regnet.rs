@@ -64,10 +64,12 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
         // timm makes depths and widths of these arguments, and the weights show which.
         Field::of_registry("depths", "depths", Kind::Numbers)
             .config_key("depth", Kind::SumOf("depths"))
-            .shown("blocks by stage"),
+            .shown("blocks by stage")
+            .decided_by(&stages::TELLING),
         Field::of_registry("num_chs", "num_chs", Kind::Numbers)
             .config_key("w0", Kind::Known("num_chs"))
-            .shown("channels by stage"),
+            .shown("channels by stage")
+            .decided_by(&stages::DECIDING),
         Field::plain("group_size", Kind::Number).shown("channels in its groups"),
         Field::plain("bottle_ratio", Kind::Real).shown("as its bottleneck's ratio"),
         Field::named("se", "se_ratio", Kind::IsPositive).shown("squeeze-excite"),
@@ -134,14 +136,13 @@ fn of_arguments(inquiry: &Inquiry<'_>, stem: u64, evidence: &mut Evidence) -> Re
             return Err(FactError::Impossible { place, reason });
         }
     }
-    let telling = stages::TELLING.into_iter().chain(stages::FITTING);
-    let said: Vec<&str> = telling.filter(|name| given(name).is_some()).collect();
+    let said: Vec<&str> = stages::DECIDING.into_iter().filter(|name| given(name).is_some()).collect();
     if said.is_empty() {
         return Ok(());
     }
     let value = |name: &str| given(name).or_else(|| architecture?.get(name)).cloned();
-    let names = stages::TELLING.into_iter().chain(stages::FITTING);
-    let numbers = Map::from_iter(names.filter_map(|name| Some((name.to_owned(), value(name)?))));
+    let named = |name: &str| Some((name.to_owned(), value(name)?));
+    let numbers = Map::from_iter(stages::DECIDING.into_iter().filter_map(named));
     let place = format!("model_args.{}", said.join(", model_args."));
     let is_known = stages::TELLING.iter().all(|name| numbers.contains_key(*name));
     let numbers = serde_json::from_value::<stages::Numbers>(Value::Object(numbers)).ok();

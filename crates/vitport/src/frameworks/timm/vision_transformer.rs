@@ -80,7 +80,7 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
         Field::plain("fc_norm", Kind::Flag)
             .shown("a norm after its pooling")
             .otherwise(Literal::NO)
-            .decided_by("global_pool"),
+            .decided_by(&["global_pool"]),
         Field::of_registry("patch_norm", "patch_norm", Kind::Flag)
             .config_key("embed_norm_layer", Kind::IsSome)
             .shown("a norm after its patch embedding")

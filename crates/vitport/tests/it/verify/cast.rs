@@ -46,6 +46,19 @@ fn a_cast_is_measured_and_then_taken_away() {
     assert!(verified(&cast_to(Dtype::F32)).cast.is_none());
 }
 
+/// Of registers and their positions the sum is rounded, and of the other tokens' positions each.
+#[test]
+fn a_sum_that_is_rounded_is_taken_away_with_the_rest() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/timm_encoders/registers_gap");
+    for dtype in [Dtype::F16, Dtype::BF16] {
+        let report = verified(&convert(&source, &Request { dtype: Some(dtype), ..Request::default() }));
+        // The crop of its images is rounded otherwise, which no weight has to do with.
+        assert_eq!(report.verdict, Verdict::SameWithKnownDeviation, "{:?}", report.reasons);
+        let left = &report.cast.as_ref().unwrap().without_it;
+        assert!(left.iter().all(|place| place.difference.relative < place.tolerance), "{left:?}");
+    }
+}
+
 #[test]
 fn a_fault_that_is_smaller_than_the_rounding_is_seen() {
     let converted = cast_to(Dtype::BF16);
