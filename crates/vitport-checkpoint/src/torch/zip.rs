@@ -177,9 +177,12 @@ fn unlike_torch(
             "its records are compressed, which torch.load does not undo where it maps the file".to_owned(),
         ),
         (
-            !version.is_some_and(|version| version.parse().is_ok_and(|number: u64| VERSIONS.contains(&number))),
+            !version
+                .is_some_and(|version| version.parse().is_ok_and(|number: u64| VERSIONS.contains(&number))),
             match version {
-                None => "it has no record of its version, without which torch.load does not open it".to_owned(),
+                None => {
+                    "it has no record of its version, without which torch.load does not open it".to_owned()
+                }
                 Some(version) => {
                     format!("its version is '{}', which torch.load does not open", escape(version))
                 }

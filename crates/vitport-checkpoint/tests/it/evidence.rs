@@ -44,7 +44,7 @@ fn what_torch_load_takes_otherwise() {
         ("no_folder.pth", "its records lie in no folder"),
         ("padded.pth", "the file begins with other bytes"),
     ] {
-        let found = &open(file).evidence().unlike_torch;
+        let found = open(file).evidence().unlike_torch.clone();
         assert!(found.iter().any(|what| what.starts_with(begins)), "{file}: {found:?}");
     }
     let version = |version: Option<&[u8]>, order: &[u8]| {

@@ -62,7 +62,8 @@ fn pickles_named_safetensors() -> Change {
         let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../vitport-checkpoint/tests/data");
         std::fs::remove_file(folder.join("model.safetensors")).unwrap();
         std::fs::copy(data.join("small.pth"), folder.join("a.safetensors")).unwrap();
-        let small = vitport_checkpoint::Checkpoint::open(&data.join("small.pth"), &Limits::default()).unwrap();
+        let small =
+            vitport_checkpoint::Checkpoint::open(&data.join("small.pth"), &Limits::default()).unwrap();
         let names = small.tensors().iter().map(|tensor| (tensor.name.to_string(), json!("a.safetensors")));
         let index = json!({ "metadata": {}, "weight_map": Map::from_iter(names) });
         std::fs::write(folder.join("pytorch_model.bin.index.json"), index.to_string()).unwrap();
