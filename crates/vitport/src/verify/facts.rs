@@ -48,7 +48,8 @@ pub fn compare(prepared: &Prepared, folder: &Folder) -> Vec<FactCheck> {
         }
         let found = stated.get(key).filter(|value| !value.is_null()).or_else(|| defaults.get(key));
         // On the way back the folder was there first.
-        let counts = !ignored.contains(&key.as_str()) && !(prepared.is_way_back && is_idle(key, &stated));
+        let is_nothing = ignored.contains(&key.as_str()) || prepared.is_way_back && is_idle(key, &stated);
+        let counts = !is_nothing;
         checks.push(FactCheck {
             name: key.clone(),
             source: shown(wanted),
