@@ -127,7 +127,7 @@ pub fn findings(
             found.extend(of_part(key, value, wanted, part));
             continue;
         }
-        let has_text_config = names::is_known_in_config(model_type, "text_config");
+        let has_text_config = names::type_of(model_type, "text_config").is_some();
         if has_text_config && TEXT_CONFIGS.contains(&key.as_str()) && !value.is_null() {
             found.push(format!(
                 "config.json: {key} is {}, which transformers takes for a second text_config, and refuses",
