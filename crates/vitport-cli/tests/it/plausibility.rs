@@ -8,6 +8,9 @@ use vitport_checkpoint::{Checkpoint, Limits};
 
 use crate::support::{example, vitport};
 
+/// Networks of every family of timm's, as hub folders.
+const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../vitport/tests/data");
+
 /// A model of ImageNet-21k as the JAX release has it: a head of nothing but zeros.
 const ZERO_HEAD: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/npz_in21k_zero_head.npz");
 const FACTS: [&str; 10] = [
@@ -96,6 +99,9 @@ fn a_config_that_timm_fails_on_is_refused() {
             json!(null),
             "qkv_bias is no according to config.json: model_args.qkv_bias, but yes",
         ),
+        ("/model_args/img_size", json!(null), "do not take null"),
+        ("/model_args/device", json!("meta"), "timm's VisionTransformer does not take \"meta\""),
+        ("/architecture", json!("timm/vit_tiny_patch16_224"), "no name of timm's has a slash"),
         ("/model_args/bogus", json!(1), "takes no argument `bogus`"),
         ("/pretrained_cfg", json!(null), "its `pretrained_cfg` is null"),
         ("/pretrained_cfg/bogus", json!(1), "timm takes no `bogus` in `pretrained_cfg`"),
@@ -121,6 +127,141 @@ fn a_config_that_timm_fails_on_is_refused() {
         assert_eq!(output.status.code(), Some(code), "{path} {value}: {stderr}");
         assert!(stderr.contains(says), "{path} {value}: {stderr}");
     }
+}
+
+/// Copies a hub folder with other values in its config, and plans its conversion. Returns how it exits, and its error.
+fn plan_with(source: &Path, changes: &[(&str, Value)], options: &[&str]) -> (Option<i32>, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config: Value = serde_json::from_slice(&fs::read(source.join("config.json")).unwrap()).unwrap();
+    for (path, value) in changes {
+        let (parent, key) = path.rsplit_once('/').unwrap();
+        config.pointer_mut(parent).unwrap()[key] = value.clone();
+    }
+    fs::write(folder.path().join("config.json"), config.to_string()).unwrap();
+    let weights = "model.safetensors";
+    fs::copy(source.join(weights), folder.path().join(weights)).unwrap();
+    let output = vitport(&[&["plan", "."], options].concat(), folder.path());
+    (output.status.code(), String::from_utf8(output.stderr).unwrap())
+}
+
+/// Each of these was tried with timm 1.0.31: a code of 0 where it opens the folder and runs it, another where it raises.
+#[test]
+fn arguments_that_timm_fails_on_are_refused_in_every_family() {
+    let class = "but a class, which no config.json holds";
+    let given = "themselves and fail where it is given once more";
+    let cases = [
+        ("beit/plain", "norm_layer", json!("layernorm"), 3, class),
+        ("eva/eva01", "norm_layer", json!("layernorm"), 3, class),
+        ("eva/dinov3", "norm_layer", json!("layernormfp32"), 3, class),
+        ("relpos/patches", "norm_layer", json!("layernorm"), 3, class),
+        ("relpos/patches", "act_layer", json!("gelu"), 3, class),
+        ("swin/plain", "norm_layer", json!("layernorm"), 3, class),
+        ("swinv2/plain", "norm_layer", json!("layernorm"), 3, class),
+        ("efficientnet/same", "norm_layer", json!("batchnorm2d"), 3, class),
+        ("efficientnet/lite_base", "fix_stem", json!(true), 3, given),
+        ("efficientnet/same", "block_args", json!(null), 7, "block_args null"),
+        ("clip/tower", "norm_layer", json!("layernorm2d"), 7, "norm_layer layernorm2d"),
+        ("clip/tower", "norm_layer", json!("layernormfp32"), 0, ""),
+        ("timm_encoders/registers_gap", "fc_norm", json!(null), 4, "fc_norm is yes according to"),
+        ("timm_encoders/fc_norm", "fc_norm", json!(null), 0, ""),
+        ("relpos/patches", "fc_norm", json!(null), 4, "fc_norm is no according to"),
+        ("relpos/shared", "fc_norm", json!(null), 0, ""),
+        ("eva/dinov3", "use_fc_norm", json!(null), 4, "fc_norm is yes according to"),
+        ("eva/gated", "use_fc_norm", json!(null), 0, ""),
+        ("eva/eva01", "use_fc_norm", json!(null), 0, ""),
+        ("beit/plain", "use_fc_norm", json!(null), 0, ""),
+        ("beit/plain", "init_values", json!(0), 4, "layer_scale is no according to"),
+        ("timm_encoders/intern", "init_values", json!(0), 4, "layer_scale is no according to"),
+        ("relpos/patches", "init_values", json!(0), 4, "layer_scale is no according to"),
+        ("eva/dinov3", "init_values", json!(0), 0, ""),
+        ("swin/plain", "img_size", json!(null), 3, "do not take null"),
+        ("beit/plain", "img_size", json!(null), 3, "do not take null"),
+        ("relpos/patches", "rel_pos_dim", json!(null), 4, "rel_pos_dim is 128 according to"),
+        ("eva/gated", "swiglu_align_to", json!(0), 4, "model_args.swiglu_align_to"),
+        ("eva/gated", "swiglu_align_to", json!(8), 0, ""),
+        ("eva/dinov3", "rope_jitter_coords", json!(0.5), 3, "0.5 is not what timm's Eva takes"),
+        ("eva/gated", "rope_rescale_coords", json!(0.5), 3, "0.5 is not what timm's Eva takes"),
+        ("eva/gated", "rope_rescale_coords", json!(1.5), 0, ""),
+        ("residual/resnet_basic_base", "out_indices", json!([0, 1]), 3, "takes no argument `out_indices`"),
+        ("residual/regnet_y", "out_indices", json!(null), 3, "takes no argument `out_indices`"),
+        ("convnext/plain", "out_indices", json!([0, 1]), 3, "takes no argument `out_indices`"),
+        ("efficientnet/same", "out_indices", json!([0, 1]), 3, "takes no argument `out_indices`"),
+        ("swin/plain", "out_indices", json!([0, 1]), 0, ""),
+        ("convnext/plain", "device", json!("meta"), 3, "does not take \"meta\""),
+        ("convnext/plain", "device", json!("cpu"), 0, ""),
+    ];
+    let mut wrong = Vec::new();
+    for (source, argument, value, code, says) in cases {
+        let path = format!("/model_args/{argument}");
+        let (exit, said) = plan_with(&Path::new(DATA).join(source), &[(&path, value.clone())], &[]);
+        if exit != Some(code) || !said.contains(says) {
+            wrong.push(format!("{source} {argument} {value}: {exit:?} {said}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Without `pretrained_cfg` timm takes the config for it.
+#[test]
+fn a_flat_config_has_the_keys_of_pretrained_cfg_alone() {
+    let source = example("vit_small_twin");
+    let folder = tempfile::tempdir().unwrap();
+    let mut config: Value = serde_json::from_slice(&fs::read(source.join("config.json")).unwrap()).unwrap();
+    let mut flat = config["pretrained_cfg"].take();
+    flat["architecture"] = config["architecture"].take();
+    flat["num_features"] = json!(48);
+    for (key, value) in [("global_pool", json!("token")), ("model_args", config["model_args"].take())] {
+        let mut with = flat.clone();
+        with[key] = value;
+        fs::write(folder.path().join("config.json"), with.to_string()).unwrap();
+        fs::copy(source.join("model.safetensors"), folder.path().join("model.safetensors")).unwrap();
+        let output = vitport(&["plan", "."], folder.path());
+        let said = String::from_utf8(output.stderr).unwrap();
+        let says = format!("timm takes no `{key}` in a config without `pretrained_cfg`");
+        assert!(output.status.code() == Some(3) && said.contains(&says), "{said}");
+    }
+}
+
+/// timm's transform makes images of `input_size`, which the networks resample their positions for, or refuse. Tried with timm 1.0.31.
+#[test]
+fn images_of_another_size_than_the_networks_are_a_contradiction() {
+    let twin = example("vit_small_twin");
+    let of = |name: &str| Path::new(DATA).join(name);
+    let dynamic = Some(("/model_args/dynamic_img_size", json!(true)));
+    let lax = Some(("/model_args/strict_img_size", json!(false)));
+    let unfixed = Some(("/pretrained_cfg/fixed_input_size", json!(false)));
+    let cases = [
+        (twin.clone(), 160, dynamic.clone(), 80),
+        (twin, 160, unfixed.clone(), 80),
+        (of("swin/plain"), 128, lax.clone(), 64),
+        (of("swin/plain"), 160, unfixed.clone(), 64),
+        (of("swinv2/plain"), 128, lax, 64),
+        (of("swinv2/plain"), 128, dynamic, 64),
+        (of("relpos/patches"), 40, unfixed, 20),
+        (of("beit/plain"), 35, None, 20),
+        (of("eva/eva01_clip"), 40, None, 20),
+        (of("eva/dinov3"), 40, None, 20),
+        (of("eva/gated"), 40, None, 20),
+    ];
+    for (source, edge, more, own) in cases {
+        let changes = [("/pretrained_cfg/input_size", json!([3, edge, edge]))];
+        let changes: Vec<(&str, Value)> = changes.into_iter().chain(more).collect();
+        let (exit, said) = plan_with(&source, &changes, &[]);
+        assert_eq!(exit, Some(4), "{}: {said}", source.display());
+        let says = format!("{edge}x{edge} according to config.json: pretrained_cfg.input_size");
+        assert!(said.contains(&says) && said.contains(&format!("{own}x{own} according to")), "{said}");
+        for answer in
+            [["--image-size".to_owned(), own.to_string()], ["--resample-to".to_owned(), edge.to_string()]]
+        {
+            let (exit, said) = plan_with(&source, &changes, &answer.each_ref().map(String::as_str));
+            assert_eq!(exit, Some(0), "{} {answer:?}: {said}", source.display());
+        }
+    }
+    // timm takes the argument for both where the size is fixed.
+    let size = [("/pretrained_cfg/input_size", json!([3, 128, 128]))];
+    assert_eq!(plan_with(&of("swin/plain"), &size, &[]).0, Some(0));
+    // Networks of convolutions take images of any size.
+    assert_eq!(plan_with(&of("convnext/plain"), &size, &[]).0, Some(0));
 }
 
 /// Converts; returns the warnings in the document, after checking that terminal, page and card say the same.

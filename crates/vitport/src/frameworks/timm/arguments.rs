@@ -9,6 +9,7 @@ use super::field::{Field, Kind};
 use super::hub_config::TimmConfig;
 use super::named::Named;
 use super::registry;
+use super::resampling::OtherSizes;
 use super::statements::Statement;
 use crate::facts::{Evidence, Fact, FactError, Facts, Origin, is_same};
 
@@ -27,12 +28,12 @@ const WITHOUT_EFFECT: [(&str, Accepted); 14] = [
     ("fix_init", Accepted::Any),
     ("dynamic_img_size", Accepted::Any),
     ("dynamic_img_pad", Accepted::Any),
-    ("device", Accepted::Any),
+    ("device", Accepted::OneOf(&["cpu"])),
 ];
 
 /// Lists what timm's factory takes itself and the constructor never sees (`create_model` in timm/models/_factory.py,
 /// `build_model_with_cfg` in timm/models/_builder.py).
-const OF_THE_FACTORY: [&str; 10] = [
+const OF_THE_FACTORY: [&str; 9] = [
     "pretrained",
     "pretrained_cfg",
     "pretrained_cfg_overlay",
@@ -42,7 +43,6 @@ const OF_THE_FACTORY: [&str; 10] = [
     "scriptable",
     "exportable",
     "no_jit",
-    "out_indices",
 ];
 
 /// Lists those of them that timm's factory hands on to the constructor or to the architecture's function, and so fails on, where they
@@ -59,8 +59,23 @@ const REFUSED_IN_MODEL_ARGS: [&str; 8] = [
 ];
 
 /// Lists the arguments that no constructor takes null for. timm drops those of a call that are null, but not those of `model_args`.
-const NEVER_NULL: [&str; 8] =
-    ["depth", "depths", "embed_dim", "global_pool", "in_chans", "num_classes", "num_heads", "patch_size"];
+const NEVER_NULL: [&str; 9] = [
+    "depth",
+    "depths",
+    "embed_dim",
+    "global_pool",
+    "img_size",
+    "in_chans",
+    "num_classes",
+    "num_heads",
+    "patch_size",
+];
+
+/// Names the number of which the width of a gated MLP is a multiple.
+const ALIGN: &str = "swiglu_align_to";
+
+/// Names the stages to give out, which the functions of networks that take a size of images take out, and all others hand on.
+const OUT_INDICES: &str = "out_indices";
 
 /// Says which values timm accepts for an argument.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -119,14 +134,19 @@ impl TimmDefinition {
                 is_used = self.check_without_effect(statement)?;
             }
             for (field, kind) in fields {
+                self.refuse_unlike_class(field, statement, statements)?;
                 // Where an argument is None, the constructor has another default than the architecture only for a few.
-                // There null is false, but for ViT's `fc_norm`, which then follows from its pooling.
-                let is_false = is_of_model_args(statement) && kind == Kind::Flag && argument != "fc_norm";
-                let value = if value.is_null() && is_false { &Value::Bool(false) } else { value };
+                // There null is false, but for a norm that then follows from the pooling.
+                let null = match kind {
+                    Kind::Flag => Value::Bool(false),
+                    Kind::FlagOrPooling(names) => pools_by(names, statements),
+                    _ => Value::Null,
+                };
+                let value = if value.is_null() && is_of_model_args(statement) { &null } else { value };
                 if value.is_null() && !kind.reads_null() {
                     // timm's functions leave null in place of what an architecture has, and constructors have a default of their own
                     // for it. The weights show the rest.
-                    let is_hidden = field.words.is_none() && field.fact != "img_size";
+                    let is_hidden = field.words.is_none();
                     match is_of_model_args(statement) && is_hidden {
                         true => return Err(self.not_known(statement)),
                         false => continue,
@@ -157,10 +177,35 @@ impl TimmDefinition {
         Ok(stated)
     }
 
+    /// Refuses the name of a class where timm takes the class alone, and what its functions give themselves. Stages that a config
+    /// describes are those of no function.
+    fn refuse_unlike_class(
+        &self,
+        field: &Field,
+        statement: &Statement,
+        statements: &[Statement],
+    ) -> Result<(), FactError> {
+        let Statement { argument, value, place, .. } = statement;
+        let describes_stages = || statements.iter().any(|other| other.argument == "block_args");
+        let by = self.by_definition_of();
+        let reason = match is_of_model_args(statement) {
+            true if field.takes_class && value.is_string() => {
+                format!("{by} does not take {}, but a class, which no config.json holds", shown(value))
+            }
+            true if field.is_given && !describes_stages() => {
+                format!("timm's functions give `{argument}` themselves and fail where it is given once more")
+            }
+            _ => return Ok(()),
+        };
+        Err(FactError::Impossible { place: place.clone(), reason })
+    }
+
     /// Returns whether an argument without a field is known to change nothing.
     fn check_without_effect(&self, statement: &Statement) -> Result<bool, FactError> {
         let Statement { argument, value, place, is_strict, .. } = statement;
-        let of_factory = OF_THE_FACTORY.contains(&argument.as_str());
+        let takes_indices = !is_strict || self.other_sizes != OtherSizes::Unsized;
+        let of_factory =
+            OF_THE_FACTORY.contains(&argument.as_str()) || argument == OUT_INDICES && takes_indices;
         if of_factory || !is_strict {
             return Ok(of_factory);
         }
@@ -189,6 +234,8 @@ impl TimmDefinition {
         facts: &Facts,
         evidence: &mut Evidence,
     ) {
+        let align = statements.iter().find(|statement| statement.argument == ALIGN);
+        let align = align.and_then(|statement| statement.value.as_u64());
         for field in self.fields.iter().filter(|field| field.words.is_some()) {
             let is_stated = statements.iter().any(|statement| {
                 field.decided_by.contains(&statement.argument.as_str())
@@ -197,7 +244,7 @@ impl TimmDefinition {
                     })
             });
             if !is_stated
-                && let Some(value) = self.made_with(field, named.architecture, facts)
+                && let Some(value) = self.made_with(field, named.architecture, facts, align)
                 && self.is_telling(field.fact, &value, facts)
             {
                 let origin = Origin::Config(format!("architecture {}", named.architecture.name));
@@ -206,18 +253,20 @@ impl TimmDefinition {
         }
     }
 
-    /// Returns what a field is by the architecture alone: a ratio is kept where the whole is another.
+    /// Returns what a field is by the architecture alone: a ratio is kept where the whole is another, and what comes out is a multiple of
+    /// `align`, if it is said, or of what the architecture has.
     pub(super) fn made_with(
         &self,
         field: &Field,
         architecture: &registry::Architecture,
         facts: &Facts,
+        align: Option<u64>,
     ) -> Option<Value> {
         let own = field.of_architecture(architecture)?;
         let Some((_, Kind::RatioOf(whole))) = field.config_key else { return Some(own) };
         let (part, whole, actual) = (own.as_u64()?, architecture.size(whole)?, facts.number(whole)?);
         let part = (actual as f64 * (part as f64 / whole.max(1) as f64)) as u64;
-        let step = architecture.size("swiglu_align_to").unwrap_or(0) as u64;
+        let step = align.unwrap_or_else(|| architecture.size(ALIGN).unwrap_or(0) as u64);
         Some(json!(if step > 0 { part.checked_next_multiple_of(step)? } else { part }))
     }
 
@@ -267,6 +316,14 @@ impl TimmDefinition {
 /// Returns whether a statement is one of the `model_args` of a hub folder, which timm hands on as they are.
 fn is_of_model_args(statement: &Statement) -> bool {
     matches!(&statement.origin, Origin::Config(key) if key.starts_with("model_args."))
+}
+
+/// Returns whether the pooling that is stated is one of these; null if none is.
+fn pools_by(names: &[&str], statements: &[Statement]) -> Value {
+    let pooling = statements.iter().find(|statement| statement.argument == "global_pool");
+    pooling
+        .and_then(|pooling| pooling.value.as_str())
+        .map_or(Value::Null, |name| names.contains(&name).into())
 }
 
 /// Refuses what timm fails on among the `model_args` of a hub folder.

@@ -38,9 +38,7 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
             .shown("channels in its MLP"),
         Field::plain("patch_size", Kind::Pair).shown("pixels in a patch"),
         Field::plain("qkv_bias", Kind::Flag).shown("biases of queries and values"),
-        Field::plain("layer_scale", Kind::Flag)
-            .config_key("init_values", Kind::IsNumber)
-            .shown("layer scale"),
+        Field::plain("layer_scale", Kind::Flag).config_key("init_values", Kind::IsTrue).shown("layer scale"),
         Field::plain("use_abs_pos_emb", Kind::Flag).shown("position embeddings"),
         Field::plain("use_rel_pos_bias", Kind::Flag).shown("relative position biases in its blocks"),
         Field::plain("use_shared_rel_pos_bias", Kind::Flag)
@@ -48,7 +46,7 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
         Field::plain("swiglu_mlp", Kind::Flag).part("gated MLPs"),
         Field::plain("scale_mlp", Kind::Flag).part("norms in its MLPs"),
         Field::plain("fc_norm", Kind::Flag)
-            .config_key("use_fc_norm", Kind::Flag)
+            .config_key("use_fc_norm", Kind::FlagOrPooling(&["avg"]))
             .shown("its last norm after pooling")
             .decided_by(&["global_pool"]),
         Field::of_registry("final_norm", "final_norm", Kind::Flag),

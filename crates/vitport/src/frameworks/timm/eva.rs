@@ -68,7 +68,7 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
         Field::of_registry("block_norm", "block_norm", Kind::Text).otherwise(Literal::Text("LayerNorm")),
         Field::plain("attn_type", Kind::Text).otherwise(Literal::Text("eva")),
         Field::plain("fc_norm", Kind::Flag)
-            .config_key("use_fc_norm", Kind::Flag)
+            .config_key("use_fc_norm", Kind::FlagOrPooling(&["avg"]))
             .shown("its last norm after pooling")
             .decided_by(&["global_pool"]),
         Field::plain("final_norm", Kind::Flag).config_key("use_post_transformer_norm", Kind::Flag),
@@ -81,8 +81,8 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
         Field::plain("rope_grid_offset", Kind::Real),
         // Only training reads these.
         Field::argument("rope_shift_coords", "rope_shift_coords", Kind::IsNumber),
-        Field::argument("rope_jitter_coords", "rope_jitter_coords", Kind::IsNumber),
-        Field::argument("rope_rescale_coords", "rope_rescale_coords", Kind::IsNumber),
+        Field::argument("rope_jitter_coords", "rope_jitter_coords", Kind::IsFactor),
+        Field::argument("rope_rescale_coords", "rope_rescale_coords", Kind::IsFactor),
         Field::of_registry("act_layer", "act_layer", Kind::Activation),
         Field::plain("norm_eps", Kind::Real).config_key("norm_layer", Kind::NormEps(1e-6)).of_class(),
         Field::plain("global_pool", Kind::Text),

@@ -27,6 +27,8 @@ pub(super) struct Field {
     pub decided_by: &'static [&'static str],
     /// Says whether timm's constructor takes a class as the argument, which no `config.json` holds.
     pub takes_class: bool,
+    /// Says whether timm's functions give the argument themselves, and fail where it is given once more.
+    pub is_given: bool,
 }
 
 /// Says how a value becomes a fact's.
@@ -46,6 +48,14 @@ pub(super) enum Kind {
     IsSome,
     /// Takes a number or null, as whether it is not null.
     IsNumber,
+    /// Takes a number or null, as whether it is neither null nor 0, which is false in Python.
+    IsTrue,
+    /// Takes a number from 1 on or null, as whether it is not null.
+    IsFactor,
+    /// Takes a whole number, or null for this one.
+    NumberOr(u64),
+    /// Takes yes or no, or null for whether the pooling is one of these.
+    FlagOrPooling(&'static [&'static str]),
     /// Takes a number, as whether it is above 0.
     IsPositive,
     /// Takes a text.
@@ -87,7 +97,7 @@ pub(super) const RESNET_STEM: u64 = 64;
 impl Kind {
     /// Returns whether null is a value, and not the absence of one.
     pub fn reads_null(self) -> bool {
-        matches!(self, Kind::IsSome | Kind::IsNumber)
+        matches!(self, Kind::IsSome | Kind::IsNumber | Kind::IsTrue | Kind::IsFactor | Kind::NumberOr(_))
     }
 
     /// Returns a value as the fact has it; none if it is of another kind. `known` are facts by name.
@@ -99,6 +109,14 @@ impl Kind {
             Kind::Flag => json!(value.as_bool()?),
             Kind::IsSome => json!(!value.is_null()),
             Kind::IsNumber => json!(!(value.is_number() || value.is_null()).then_some(value)?.is_null()),
+            Kind::IsTrue => json!(Kind::IsNumber.read(value, known)? == true && value.as_f64() != Some(0.0)),
+            Kind::IsFactor => {
+                let is_below = value.as_f64().is_some_and(|factor| factor < 1.0);
+                Kind::IsNumber.read(value, known).filter(|_| !is_below)?
+            }
+            Kind::NumberOr(otherwise) if value.is_null() => json!(otherwise),
+            Kind::NumberOr(_) => json!(whole(value)?),
+            Kind::FlagOrPooling(_) => json!(value.as_bool()?),
             Kind::IsPositive => json!(value.as_f64()? > 0.0),
             Kind::Text => json!(value.as_str()?),
             Kind::Word(yes, no) => {
@@ -214,7 +232,7 @@ fn class<'a>(value: &'a Value, key: &str) -> Option<&'a str> {
 /// Returns the epsilon of a layer norm, of which the name, the class or a `functools.partial` is recorded.
 fn norm_eps(value: &Value, of_timm: f64) -> Option<f64> {
     if let Some(name) = value.as_str() {
-        return matches!(name, "layernorm" | "layernormfp32" | "layernorm2d").then_some(of_timm);
+        return matches!(name, "layernorm" | "layernormfp32").then_some(of_timm);
     }
     let key = if value.get("partial").is_some() { "partial" } else { "name" };
     let is_timm = value.get(key)?.as_str()?.starts_with("timm.");
@@ -240,6 +258,7 @@ impl Field {
         otherwise: None,
         decided_by: &[],
         takes_class: false,
+        is_given: false,
     };
 
     /// Returns a field that only an argument tells.
@@ -287,6 +306,11 @@ impl Field {
         Self { takes_class: true, ..self }
     }
 
+    /// Returns the same field, whose argument timm's functions give themselves.
+    pub const fn given(self) -> Self {
+        Self { is_given: true, ..self }
+    }
+
     /// Returns the same field under another key in `model_args`.
     pub const fn config_key(self, name: &'static str, kind: Kind) -> Self {
         Self { config_key: Some((name, kind)), ..self }
@@ -318,6 +342,7 @@ mod tests {
         let cases = [
             (json!("layernorm"), Some(1e-6)),
             (json!("rmsnorm"), None),
+            (json!("layernorm2d"), None),
             (json!({ "name": "torch.nn.modules.normalization.LayerNorm" }), Some(1e-5)),
             (json!({ "name": "timm.layers.norm.LayerNorm" }), Some(1e-6)),
             (partial("torch.nn.modules.normalization.LayerNorm", json!({ "eps": 1e-3 })), Some(1e-3)),
@@ -336,6 +361,14 @@ mod tests {
         assert_eq!(read(Kind::IsNumber, json!(1e-5)), Some(json!(true)));
         assert_eq!(read(Kind::IsNumber, Value::Null), Some(json!(false)));
         assert_eq!(read(Kind::IsNumber, json!("1e-5")), None);
+        let is_true = |value: Value| read(Kind::IsTrue, value);
+        assert_eq!(
+            [json!(0.1), json!(0), Value::Null].map(is_true),
+            [true, false, false].map(|is| Some(json!(is)))
+        );
+        let factors = [json!(1), json!(0.5), json!(0)].map(|value| read(Kind::IsFactor, value));
+        assert_eq!(factors, [Some(json!(true)), None, None]);
+        assert_eq!(read(Kind::NumberOr(128), Value::Null), Some(json!(128)));
         assert_eq!(read(Kind::Word("learn", &["none"]), json!("none")), Some(json!(false)));
         assert_eq!(read(Kind::Word("learn", &["none"]), json!("rope")), None);
         assert_eq!(read(Kind::Number, json!(-1)), None);

@@ -29,7 +29,9 @@ impl TimmDefinition {
         let config = TimmConfig::of(source)?;
         let like = Like::of(options)?;
         let mut training = Training::of(source)?;
-        let mut statements = config.as_ref().map(statements::of_config).transpose()?.unwrap_or_default();
+        let is_sized = self.fields.iter().any(|field| field.fact == "img_size");
+        let of_config = config.as_ref().map(|config| statements::of_config(config, is_sized));
+        let mut statements = of_config.transpose()?.unwrap_or_default();
         statements.append(&mut training.arguments);
         // What is listed as assumed where nothing says it is said here.
         let is_listed = |fact: &str| self.usual.iter().any(|(listed, _)| *listed == fact);
@@ -40,11 +42,15 @@ impl TimmDefinition {
         let facts = evidence.facts();
         let stated = self.read_statements(&statements, &facts, &mut training.read)?;
         let named = self.named(inquiry, config.as_ref(), &mut training, &facts, &stated)?;
+        let mut overridden = Vec::new();
         for fact in stated {
             // The size that a config gives is that of images, too, which an option may say otherwise.
-            let is_overridden = fact.name == "img_size" && options.image_size.is_some();
-            if !is_overridden {
-                evidence.state(fact);
+            let is_of_images = matches!(&fact.origin, Origin::Config(key) if key == statements::INPUT_SIZE);
+            let is_overridden = fact.name == "img_size"
+                && (options.image_size.is_some() || is_of_images && options.resample_to.is_some());
+            match is_overridden {
+                true => overridden.push(fact),
+                false => evidence.state(fact),
             }
         }
         self.state_heads_option(options, evidence)?;
@@ -67,7 +73,7 @@ impl TimmDefinition {
         }
 
         let of_others = (config.as_ref(), saved.as_ref());
-        self.image_size(inquiry, of_others, &mut training, named.as_ref(), evidence)?;
+        self.image_size(inquiry, of_others, overridden, &mut training, named.as_ref(), evidence)?;
         let facts = evidence.facts();
         let is_oblong = match options.resample_to.or_else(|| facts.pair("img_size")) {
             Some([height, width]) => height != width,

@@ -50,6 +50,9 @@ const PRETRAINED_CFG: [&str; 33] = [
     "url",
 ];
 
+/// Lists the keys that timm takes out of a config without `pretrained_cfg`, next to `architecture`, before it takes the rest for it.
+const FLAT: [&str; 2] = ["labels", "num_features"];
+
 /// Describes a `config.json` that timm wrote.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TimmConfig<'a> {
@@ -100,11 +103,16 @@ impl<'a> TimmConfig<'a> {
             (None, true) => return Err("its `pretrained_cfg` is null, which timm fails on".to_owned()),
             (None, false) => whole,
         };
-        let is_unknown = |key: &&String| !PRETRAINED_CFG.contains(&key.as_str());
-        if let Some(key) =
-            pretrained_cfg.keys().find(is_unknown).filter(|_| whole.contains_key("pretrained_cfg"))
-        {
-            return Err(format!("timm takes no `{}` in `pretrained_cfg`", escape(key)));
+        if let Some(name) = architecture.filter(|name| name.contains('/')) {
+            return Err(format!("its `architecture` is `{}`: no name of timm's has a slash", escape(name)));
+        }
+        let is_flat = !whole.contains_key("pretrained_cfg");
+        let is_known = |key: &str| {
+            PRETRAINED_CFG.contains(&key) || is_flat && (FLAT.contains(&key) || whole.contains_key(PYTHON))
+        };
+        if let Some(key) = pretrained_cfg.keys().find(|key| !is_known(key)) {
+            let place = if is_flat { "a config without `pretrained_cfg`" } else { "`pretrained_cfg`" };
+            return Err(format!("timm takes no `{}` in {place}", escape(key)));
         }
         if let Some(reason) = refused_by_timm(whole, pretrained_cfg) {
             return Err(reason);

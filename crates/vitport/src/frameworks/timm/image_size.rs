@@ -5,6 +5,7 @@ use super::super::source::Inquiry;
 use super::named::Named;
 use super::registry::{self, Tag};
 use super::saved_module::SavedConfig;
+use super::statements::INPUT_SIZE;
 use super::training::Training;
 use super::{TimmConfig, TimmDefinition, arguments};
 use crate::facts::{Evidence, Fact, FactError, Origin, Question, is_same};
@@ -89,11 +90,13 @@ fn contradiction([height, width]: [u64; 2], reason: String) -> FactError {
 impl TimmDefinition {
     /// Says the size of the image: by the weights, else by an option, the training arguments, the config, the
     /// module that was saved whole, or the tag that is named.
-    /// A size of the arguments that is not that of the weights is a contradiction, unless an option decides.
+    /// A size of the arguments that is not that of the weights is a contradiction, unless an option decides: `overridden` is what the
+    /// config says otherwise then.
     pub(super) fn image_size(
         &self,
         inquiry: &Inquiry<'_>,
         (config, saved): (Option<&TimmConfig<'_>>, Option<&SavedConfig>),
+        overridden: Vec<Fact>,
         training: &mut Training,
         named: Option<&Named>,
         evidence: &mut Evidence,
@@ -129,14 +132,15 @@ impl TimmDefinition {
             return Ok(());
         }
         let of_config = config.map(arguments::image_size).transpose()?.flatten();
-        let of_config = of_config.map(|size| {
-            Fact::new("img_size", size.to_vec(), Origin::Config("pretrained_cfg.input_size".to_owned()))
-        });
+        let of_config = of_config
+            .filter(|_| overridden.is_empty())
+            .map(|size| Fact::new("img_size", size.to_vec(), Origin::Config(INPUT_SIZE.to_owned())));
         // A fine-tune keeps the `pretrained_cfg` of the weights that it began with, and its training may say otherwise.
         let of_module = saved.filter(|_| of_training.is_none()).and_then(|saved| {
             Some(Fact::new("img_size", saved.image_size()?.to_vec(), saved.origin("input_size")))
         });
-        let stated: Vec<Fact> = of_training.into_iter().chain(of_config).chain(of_module).collect();
+        let stated: Vec<Fact> =
+            of_training.into_iter().chain(overridden).chain(of_config).chain(of_module).collect();
         if let Some(size) = wanted {
             let fact = Fact::new("img_size", size.to_vec(), Origin::Option("--image-size"));
             let other = stated.into_iter().find(|other| !is_same(&other.value, &fact.value));

@@ -50,7 +50,7 @@ impl Like {
     pub fn state_heads(&self, definition: &TimmDefinition, facts: &Facts, evidence: &mut Evidence) {
         let size_of = |fact: &str| {
             let field = definition.fields.iter().find(|field| field.fact == fact)?;
-            definition.made_with(field, self.architecture, facts)?.as_u64()
+            definition.made_with(field, self.architecture, facts, None)?.as_u64()
         };
         let is_same = |fact: &&str| size_of(fact).is_some_and(|size| facts.number(fact) == Some(size));
         if ["embed_dim", "depth", "mlp_dim"].iter().all(is_same)

@@ -205,7 +205,7 @@ impl TimmDefinition {
         self.fields.iter().filter(|field| !is_stated(field.fact)).find_map(|field| {
             let theirs = match field.config_key {
                 Some((_, Kind::RatioOf(whole))) if is_stated(whole) => {
-                    self.made_with(field, architecture, facts)?
+                    self.made_with(field, architecture, facts, None)?
                 }
                 _ => field.of_architecture(architecture)?,
             };

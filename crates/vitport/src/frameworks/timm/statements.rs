@@ -6,6 +6,9 @@ use serde_json::{Value, json};
 use super::hub_config::TimmConfig;
 use crate::facts::{FactError, Origin};
 
+/// Names the key with the size of the images that timm's transform makes.
+pub(super) const INPUT_SIZE: &str = "pretrained_cfg.input_size";
+
 /// Describes what is said of one argument.
 #[derive(Debug, Clone)]
 pub(super) struct Statement {
@@ -24,11 +27,12 @@ pub(super) struct Statement {
 }
 
 /// Returns what a config says, as timm's `_parse_model_cfg` (timm/models/_hub.py) and `_update_default_model_kwargs`
-/// (timm/models/_builder.py) take it.
+/// (timm/models/_builder.py) take it. `is_sized` says whether the constructor takes a size of images: then it is that of the images
+/// that timm's transform makes.
 ///
 /// # Errors
 /// Returns [`FactError::Impossible`] for an input size of another kind.
-pub(super) fn of_config(config: &TimmConfig<'_>) -> Result<Vec<Statement>, FactError> {
+pub(super) fn of_config(config: &TimmConfig<'_>, is_sized: bool) -> Result<Vec<Statement>, FactError> {
     let statement = |argument: &str, key: String, value: Value| Statement {
         argument: argument.to_owned(),
         value,
@@ -48,7 +52,7 @@ pub(super) fn of_config(config: &TimmConfig<'_>) -> Result<Vec<Statement>, FactE
         }
     }
     if let Some(value) = config.pretrained_cfg.get("input_size").filter(|value| !value.is_null()) {
-        let key = || "pretrained_cfg.input_size".to_owned();
+        let key = || INPUT_SIZE.to_owned();
         let edges: Option<Vec<u64>> =
             value.as_array().and_then(|list| list.iter().map(Value::as_u64).collect());
         let Some([channels, height, width]) = edges.as_deref() else {
@@ -58,10 +62,13 @@ pub(super) fn of_config(config: &TimmConfig<'_>) -> Result<Vec<Statement>, FactE
         if !is_given("in_chans") {
             statements.push(statement("in_chans", key(), json!(channels)));
         }
+        let is = |name: &str, value: bool| config.argument(name) == Some(&json!(value));
         let is_fixed = config.pretrained_cfg.get("fixed_input_size") == Some(&json!(true))
-            && config.argument("dynamic_img_size") != Some(&json!(true));
-        if is_fixed && !is_given("img_size") {
-            statements.push(statement("img_size", key(), json!([height, width])));
+            && !is("dynamic_img_size", true)
+            && !is("strict_img_size", false);
+        // Where both are there, timm's `_parse_model_cfg` takes the argument for both.
+        if is_sized && !(is_fixed && is_given("img_size")) {
+            statements.push(statement("img_size", INPUT_SIZE.to_owned(), json!([height, width])));
         }
     }
     Ok(statements)

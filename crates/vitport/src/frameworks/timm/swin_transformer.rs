@@ -71,7 +71,7 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
         Field::plain("qkv_bias", Kind::Flag).shown("biases of queries, keys and values"),
         Field::named("head_dim", "head_dim", Kind::IsSome).otherwise(Literal::NO),
         Field::plain("always_partition", Kind::Flag).otherwise(Literal::NO),
-        Field::plain("norm_layer", Kind::Text).otherwise(Literal::Text("LayerNorm")),
+        Field::plain("norm_layer", Kind::Text).of_class().otherwise(Literal::Text("LayerNorm")),
         Field::plain("global_pool", Kind::Text),
         Field::of_registry("norm_eps", "norm_eps", Kind::Real),
         Field::argument("strict_img_size", "strict_img_size", Kind::Flag),

@@ -73,7 +73,7 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
         Field::plain("always_partition", Kind::Flag).otherwise(Literal::NO),
         // torchvision's windows keep their size on smaller maps; timm's never do, and no argument of it says so.
         Field::of_registry("fixed_windows", "fixed_windows", Kind::Flag).otherwise(Literal::NO),
-        Field::plain("norm_layer", Kind::Text).otherwise(Literal::Text("LayerNorm")),
+        Field::plain("norm_layer", Kind::Text).of_class().otherwise(Literal::Text("LayerNorm")),
         Field::plain("act_layer", Kind::Activation),
         Field::plain("global_pool", Kind::Text),
         Field::of_registry("norm_eps", "norm_eps", Kind::Real),

@@ -49,9 +49,7 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
         Field::plain("patch_size", Kind::Pair).shown("pixels in a patch"),
         Field::plain("no_embed_class", Kind::Flag).shown("positions without the class token"),
         Field::plain("qkv_bias", Kind::Flag).shown("biases of queries, keys and values"),
-        Field::plain("layer_scale", Kind::Flag)
-            .config_key("init_values", Kind::IsNumber)
-            .shown("layer scale"),
+        Field::plain("layer_scale", Kind::Flag).config_key("init_values", Kind::IsTrue).shown("layer scale"),
         Field::plain("class_token", Kind::Flag).shown("a class token"),
         Field::plain("reg_tokens", Kind::Number).shown("register tokens").otherwise(Literal::Number(0)),
         Field::of_registry("dist_token", "dist_token", Kind::Flag)
@@ -78,6 +76,7 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
         Field::plain("pool_include_prefix", Kind::Flag).otherwise(Literal::NO),
         // If it is not said, timm's constructor has it for every mean.
         Field::plain("fc_norm", Kind::Flag)
+            .config_key("fc_norm", Kind::FlagOrPooling(&["avg", "avgmax", "max"]))
             .shown("a norm after its pooling")
             .otherwise(Literal::NO)
             .decided_by(&["global_pool"]),

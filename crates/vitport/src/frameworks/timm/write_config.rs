@@ -159,7 +159,7 @@ impl TimmDefinition {
         let known = facts.to_config();
         for field in self.fields.iter().filter(|field| !OF_ITS_OWN.contains(&field.fact)) {
             let Some(wanted) = facts.value(field.fact) else { continue };
-            let own = self.made_with(field, architecture, facts).or_else(|| default_of(field));
+            let own = self.made_with(field, architecture, facts, None).or_else(|| default_of(field));
             let is_same_already =
                 own.as_ref().is_some_and(|own| is_same(own, wanted) || is_same_class(own, wanted));
             if is_same_already || own.is_none() && field.config_key.is_none() {
@@ -219,7 +219,9 @@ impl Kind {
         Some(match self {
             Kind::Number
             | Kind::Real
+            | Kind::NumberOr(_)
             | Kind::Flag
+            | Kind::FlagOrPooling(_)
             | Kind::Text
             | Kind::RelativePositions
             | Kind::Numbers
@@ -230,7 +232,7 @@ impl Kind {
                 _ => value.clone(),
             },
             // The weights say how large the scale is.
-            Kind::IsNumber => {
+            Kind::IsNumber | Kind::IsTrue | Kind::IsFactor => {
                 if flag? {
                     json!(1e-5)
                 } else {

@@ -2,6 +2,7 @@
 //! stage are as transformers' class makes them of one entry of its lists.
 
 use super::super::super::source::{Inquiry, axes};
+use super::super::hub_config::TimmConfig;
 use super::FAMILY;
 use crate::facts::{Evidence, FactError};
 use crate::mapping::{Sources, efficientnet};
@@ -67,8 +68,24 @@ impl Block {
     }
 }
 
+/// Refuses an argument that timm's functions of lite networks give themselves, and fail on.
+fn refuse_stem(inquiry: &Inquiry<'_>) -> Result<(), FactError> {
+    let config = TimmConfig::of(inquiry.source)?;
+    let is_lite = |config: &&TimmConfig<'_>| config.architecture.is_some_and(|name| name.contains("_lite"));
+    match config.as_ref().filter(is_lite).and_then(|config| config.argument("fix_stem")) {
+        None => Ok(()),
+        Some(_) => Err(FactError::Impossible {
+            place: "config.json: model_args.fix_stem".to_owned(),
+            reason:
+                "timm's functions of lite networks give it themselves and fail where it is given once more"
+                    .to_owned(),
+        }),
+    }
+}
+
 /// Reads all blocks.
 pub(super) fn read(inquiry: &Inquiry<'_>, evidence: &mut Evidence) -> Result<bool, FactError> {
+    refuse_stem(inquiry)?;
     let tensors = inquiry.tensors;
     let mut stages = Vec::new();
     for stage in 0..tensors.count_indices("blocks.").min(MOST) {
