@@ -152,7 +152,10 @@ fn each_refusal_names_its_structure_and_what_shows_it() {
         (|_, c| argument(c, "aa_layer", json!("blurpc")), ["anti-aliasing", "aa_layer"]),
         (|_, c| argument(c, "global_pool", json!("max")), ["global_pool `max`", "global_pool"]),
         // timm computes ReLU, and takes an epsilon of 1e-5.
-        (|_, c| argument(c, "act_layer", Value::Null), ["act_layer null", "vitport does not know what it means"]),
+        (
+            |_, c| argument(c, "act_layer", Value::Null),
+            ["act_layer null", "vitport does not know what it means"],
+        ),
         (|_, c| argument(c, "bn_eps", Value::Null), ["bn_eps null", "vitport does not know what it means"]),
     ];
     let mut wrong = Vec::new();

@@ -302,6 +302,7 @@ fn pooling_that_the_config_states() {
         "num_classes": 2,
         "global_pool": "avg",
         "model_args": arguments,
+        "pretrained_cfg": {},
     });
     std::fs::write(folder.path().join("config.json"), config.to_string()).unwrap();
     let (what, tensor, instead) =

@@ -154,7 +154,7 @@ fn each_refusal_names_its_structure() {
         ("patches", json!({ "qk_norm": true }), "normalised queries and keys"),
         ("patches", json!({ "global_pool": "token" }), "global_pool `token` and its last norm after it"),
         ("shared", json!({ "global_pool": "max" }), "global_pool `max` and its last norm before it"),
-        ("patches", json!({ "act_layer": "silu" }), "silu"),
+        ("patches", json!({ "act_layer": { "name": "torch.nn.modules.activation.SiLU" } }), "silu"),
     ] {
         let said = changed(name, change).err().expect(words);
         assert!(matches!(said, ConvertError::Facts(FactError::NoTarget { .. })), "{words}: {said}");

@@ -134,7 +134,6 @@ impl TimmDefinition {
                 is_used = self.check_without_effect(statement)?;
             }
             for (field, kind) in fields {
-                self.refuse_unlike_class(field, statement, statements)?;
                 // Where an argument is None, the constructor has another default than the architecture only for a few.
                 // There null is false, but for a norm that then follows from the pooling.
                 let null = match kind {
@@ -177,27 +176,33 @@ impl TimmDefinition {
         Ok(stated)
     }
 
-    /// Refuses the name of a class where timm takes the class alone, and what its functions give themselves. Stages that a config
-    /// describes are those of no function.
-    fn refuse_unlike_class(
-        &self,
-        field: &Field,
-        statement: &Statement,
-        statements: &[Statement],
-    ) -> Result<(), FactError> {
-        let Statement { argument, value, place, .. } = statement;
-        let describes_stages = || statements.iter().any(|other| other.argument == "block_args");
-        let by = self.by_definition_of();
-        let reason = match is_of_model_args(statement) {
-            true if field.takes_class && value.is_string() => {
-                format!("{by} does not take {}, but a class, which no config.json holds", shown(value))
-            }
-            true if field.is_given && !describes_stages() => {
-                format!("timm's functions give `{argument}` themselves and fail where it is given once more")
-            }
-            _ => return Ok(()),
-        };
-        Err(FactError::Impossible { place: place.clone(), reason })
+    /// Refuses the name of a class among `model_args` where timm takes the class alone, and what its functions give themselves. Stages that
+    /// a config describes are those of no function.
+    ///
+    /// # Errors
+    /// Returns [`FactError::Impossible`].
+    pub(super) fn refuse_arguments(&self, statements: &[Statement]) -> Result<(), FactError> {
+        let describes_stages = statements.iter().any(|statement| statement.argument == "block_args");
+        for Statement { argument, value, place, .. } in statements.iter().filter(|own| is_of_model_args(own))
+        {
+            let mut fields =
+                self.fields.iter().filter(|field| field.config_key.is_some_and(|(key, _)| key == argument));
+            let reason = match fields.next() {
+                Some(field) if field.takes_class && value.is_string() => format!(
+                    "{} does not take {}, but a class, which no config.json holds",
+                    self.by_definition_of(),
+                    shown(value)
+                ),
+                Some(field) if field.is_given && !describes_stages => {
+                    format!(
+                        "timm's functions give `{argument}` themselves and fail where it is given once more"
+                    )
+                }
+                _ => continue,
+            };
+            return Err(FactError::Impossible { place: place.clone(), reason });
+        }
+        Ok(())
     }
 
     /// Returns whether an argument without a field is known to change nothing.

@@ -32,6 +32,10 @@ impl TimmDefinition {
         let is_sized = self.fields.iter().any(|field| field.fact == "img_size");
         let of_config = config.as_ref().map(|config| statements::of_config(config, is_sized));
         let mut statements = of_config.transpose()?.unwrap_or_default();
+        // One without is that of another framework's network, in timm's words.
+        if config.as_ref().is_some_and(|config| config.architecture.is_some()) {
+            self.refuse_arguments(&statements)?;
+        }
         statements.append(&mut training.arguments);
         // What is listed as assumed where nothing says it is said here.
         let is_listed = |fact: &str| self.usual.iter().any(|(listed, _)| *listed == fact);
