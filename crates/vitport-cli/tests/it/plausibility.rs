@@ -131,6 +131,18 @@ fn a_config_that_timm_fails_on_is_refused() {
 
 /// Copies a hub folder with other values in its config, and plans its conversion. Returns how it exits, and its error.
 fn plan_with(source: &Path, changes: &[(&str, Value)], options: &[&str]) -> (Option<i32>, String) {
+    let output = plan_output(source, changes, options);
+    (output.status.code(), String::from_utf8(output.stderr).unwrap())
+}
+
+/// The document of a plan, and what was said next to it.
+fn planned(source: &Path, changes: &[(&str, Value)], options: &[&str]) -> (Value, String) {
+    let output = plan_output(source, changes, options);
+    let said = String::from_utf8(output.stderr).unwrap();
+    (serde_json::from_slice(&output.stdout).unwrap_or_default(), said)
+}
+
+fn plan_output(source: &Path, changes: &[(&str, Value)], options: &[&str]) -> std::process::Output {
     let folder = tempfile::tempdir().unwrap();
     let mut config: Value = serde_json::from_slice(&fs::read(source.join("config.json")).unwrap()).unwrap();
     for (path, value) in changes {
@@ -140,8 +152,7 @@ fn plan_with(source: &Path, changes: &[(&str, Value)], options: &[&str]) -> (Opt
     fs::write(folder.path().join("config.json"), config.to_string()).unwrap();
     let weights = "model.safetensors";
     fs::copy(source.join(weights), folder.path().join(weights)).unwrap();
-    let output = vitport(&[&["plan", "."], options].concat(), folder.path());
-    (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    vitport(&[&["plan", "."], options].concat(), folder.path())
 }
 
 /// Each of these was tried with timm 1.0.31: a code of 0 where it opens the folder and runs it, another where it raises.
@@ -223,30 +234,27 @@ fn a_flat_config_has_the_keys_of_pretrained_cfg_alone() {
     }
 }
 
-/// timm's transform makes images of `input_size`, which the networks resample their positions for, or refuse. Tried with timm 1.0.31.
+/// timm's transform makes images of `input_size`. Networks that take all sizes resample their positions for them, which is a
+/// contradiction; those that compute positions take them as they are; the others refuse them, so only their own size can be meant.
+/// Tried with timm 1.0.31.
 #[test]
-fn images_of_another_size_than_the_networks_are_a_contradiction() {
+fn images_of_another_size_than_the_networks_are_judged_by_what_timm_does_with_them() {
     let twin = example("vit_small_twin");
     let of = |name: &str| Path::new(DATA).join(name);
     let dynamic = Some(("/model_args/dynamic_img_size", json!(true)));
     let lax = Some(("/model_args/strict_img_size", json!(false)));
     let unfixed = Some(("/pretrained_cfg/fixed_input_size", json!(false)));
-    let cases = [
+    let changes = |edge: u64, more: Option<(&'static str, Value)>| -> Vec<(&str, Value)> {
+        let changes = [("/pretrained_cfg/input_size", json!([3, edge, edge]))];
+        changes.into_iter().chain(more).collect()
+    };
+    for (source, edge, more, own) in [
         (twin.clone(), 160, dynamic.clone(), 80),
-        (twin, 160, unfixed.clone(), 80),
         (of("swin/plain"), 128, lax.clone(), 64),
-        (of("swin/plain"), 128, unfixed.clone(), 64),
         (of("swinv2/plain"), 128, lax, 64),
         (of("swinv2/plain"), 128, dynamic, 64),
-        (of("relpos/patches"), 40, unfixed, 20),
-        (of("beit/plain"), 35, None, 20),
-        (of("eva/eva01_clip"), 40, None, 20),
-        (of("eva/dinov3"), 40, None, 20),
-        (of("eva/gated"), 40, None, 20),
-    ];
-    for (source, edge, more, own) in cases {
-        let changes = [("/pretrained_cfg/input_size", json!([3, edge, edge]))];
-        let changes: Vec<(&str, Value)> = changes.into_iter().chain(more).collect();
+    ] {
+        let changes = changes(edge, more);
         let (exit, said) = plan_with(&source, &changes, &[]);
         assert_eq!(exit, Some(4), "{}: {said}", source.display());
         let says = format!("{edge}x{edge} according to config.json: pretrained_cfg.input_size");
@@ -258,8 +266,24 @@ fn images_of_another_size_than_the_networks_are_a_contradiction() {
             assert_eq!(exit, Some(0), "{} {answer:?}: {said}", source.display());
         }
     }
-    // timm takes the argument for both where the size is fixed.
+    let left_input = "config.json: pretrained_cfg.input_size";
+    for (source, edge, more, size, left) in [
+        (twin, 160, unfixed.clone(), 80, left_input),
+        (of("swin/plain"), 128, unfixed.clone(), 64, left_input),
+        (of("relpos/patches"), 40, unfixed, 20, left_input),
+        (of("beit/plain"), 35, None, 20, left_input),
+        (of("eva/eva01_clip"), 40, None, 20, left_input),
+        (of("eva/dinov3"), 40, None, 40, "config.json: model_args.img_size"),
+        (of("eva/gated"), 40, None, 40, "config.json: model_args.img_size"),
+    ] {
+        let (document, said) = planned(&source, &changes(edge, more), &["--json"]);
+        assert_eq!(document["unread_arguments"], json!([left]), "{}: {said}", source.display());
+        let facts = document["facts"].as_array().unwrap();
+        let of_size = facts.iter().find(|fact| fact["name"] == "img_size").unwrap();
+        assert_eq!(of_size["value"], json!(format!("{size}x{size}")), "{}: {said}", source.display());
+    }
     let size = [("/pretrained_cfg/input_size", json!([3, 128, 128]))];
+    // timm takes the argument for both where the size is fixed.
     assert_eq!(plan_with(&of("swin/plain"), &size, &[]).0, Some(0));
     // Networks of convolutions take images of any size.
     assert_eq!(plan_with(&of("convnext/plain"), &size, &[]).0, Some(0));

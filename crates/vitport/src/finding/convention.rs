@@ -7,7 +7,7 @@ use super::inside::HEADS;
 const CONVENTIONS: [(&str, &[&str], &str); 8] = [
     ("teacher", &["student"], "DINO, DINOv2, iBOT and lightly publish the teacher"),
     ("base_encoder", &["momentum_encoder"], "MoCo v3 publishes the base encoder"),
-    ("target_encoder", &["encoder"], "MSN publishes the target encoder"),
+    ("target_encoder", &["encoder"], "MSN and I-JEPA publish the target encoder"),
     (
         "state_dict_ema",
         &["state_dict", "model"],

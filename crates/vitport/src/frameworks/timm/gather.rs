@@ -4,6 +4,7 @@
 use vitport_checkpoint::escape;
 
 use super::super::source::{Identity, Inquiry, Preparation, Transform};
+use super::image_size::StatedSizes;
 use super::like::Like;
 use super::named::Named;
 use super::preprocessing::{self, Said};
@@ -40,23 +41,16 @@ impl TimmDefinition {
         // What is listed as assumed where nothing says it is said here.
         let is_listed = |fact: &str| self.usual.iter().any(|(listed, _)| *listed == fact);
         let usual = |fact: &str| self.otherwise(fact).filter(|_| !is_listed(fact));
-        let unread = inquiry.modules.read(self.family, self.saved_modules, usual, evidence)?;
+        let mut unread = inquiry.modules.read(self.family, self.saved_modules, usual, evidence)?;
         let saved = SavedConfig::of(inquiry.modules);
         training.names.splice(0..0, saved.as_ref().and_then(SavedConfig::name));
         let facts = evidence.facts();
         let stated = self.read_statements(&statements, &facts, &mut training.read)?;
         let named = self.named(inquiry, config.as_ref(), &mut training, &facts, &stated)?;
-        let mut overridden = Vec::new();
-        for fact in stated {
-            // The size that a config gives is that of images, too, which an option may say otherwise.
-            let is_of_images = matches!(&fact.origin, Origin::Config(key) if key == statements::INPUT_SIZE);
-            let is_overridden = fact.name == "img_size"
-                && (options.image_size.is_some() || is_of_images && options.resample_to.is_some());
-            match is_overridden {
-                true => overridden.push(fact),
-                false => evidence.state(fact),
-            }
-        }
+        let StatedSizes { kept, overridden, left } =
+            self.stated_sizes(config.as_ref(), stated, &facts, options);
+        unread.extend(left);
+        kept.into_iter().for_each(|fact| evidence.state(fact));
         self.state_heads_option(options, evidence)?;
         if let Some(eps) = options.layer_norm_eps {
             evidence.add("norm_eps", eps, Origin::Option("--layer-norm-eps"));

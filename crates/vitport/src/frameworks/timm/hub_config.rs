@@ -103,7 +103,8 @@ impl<'a> TimmConfig<'a> {
             (None, true) => return Err("its `pretrained_cfg` is null, which timm fails on".to_owned()),
             (None, false) => whole,
         };
-        if let Some(name) = architecture.filter(|name| name.contains('/')) {
+        let has_slash = |name: &&str| name.contains('/') && !whole.contains_key(PYTHON);
+        if let Some(name) = architecture.filter(has_slash) {
             return Err(format!("its `architecture` is `{}`: no name of timm's has a slash", escape(name)));
         }
         let is_flat = !whole.contains_key("pretrained_cfg");
@@ -138,6 +139,11 @@ impl<'a> TimmConfig<'a> {
     /// Returns one of the arguments that the model was made with.
     pub fn argument(&self, name: &str) -> Option<&'a Value> {
         self.model_args?.get(name)
+    }
+
+    /// Returns whether the network is made for images of the config's size.
+    pub fn has_fixed_size(&self) -> bool {
+        self.pretrained_cfg.get("fixed_input_size") == Some(&Value::Bool(true))
     }
 
     /// Returns an argument's value outside of `model_args`, with the key at which it stands.

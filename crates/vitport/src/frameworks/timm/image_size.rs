@@ -1,5 +1,7 @@
 //! What is said of the size of an image next to the tensors whose shapes show it, and how both go together.
 
+use serde_json::Value;
+
 use super::super::framework;
 use super::super::source::Inquiry;
 use super::named::Named;
@@ -8,7 +10,8 @@ use super::saved_module::SavedConfig;
 use super::statements::INPUT_SIZE;
 use super::training::Training;
 use super::{TimmConfig, TimmDefinition, arguments};
-use crate::facts::{Evidence, Fact, FactError, Origin, Question, is_same};
+use crate::facts::{Evidence, Fact, FactError, Facts, Origin, Question, is_same};
+use crate::options::FactOptions;
 
 /// Holds heights and widths in pixels.
 pub(super) struct SaidSize {
@@ -87,7 +90,62 @@ fn contradiction([height, width]: [u64; 2], reason: String) -> FactError {
     FactError::contradiction(format!("--image-size {height}x{width}"), reason)
 }
 
+/// Holds the facts that a config states, by what becomes of those about the size.
+pub(super) struct StatedSizes {
+    /// Lists the facts that hold.
+    pub kept: Vec<Fact>,
+    /// Lists the sizes in whose place an option says another.
+    pub overridden: Vec<Fact>,
+    /// Names a size that nothing is made of.
+    pub left: Option<String>,
+}
+
 impl TimmDefinition {
+    /// Decides between the size of images that a config gives, for which timm's transform prepares them, and the size of the network, that
+    /// of `facts` or an argument. A network whose positions are computed takes the images as they come. One for a single size refuses
+    /// others, so what is said of the images is left; one that was told to take all resamples its positions for them, and both are kept,
+    /// which contradict each other.
+    pub(super) fn stated_sizes(
+        &self,
+        config: Option<&TimmConfig<'_>>,
+        stated: Vec<Fact>,
+        facts: &Facts,
+        options: &FactOptions,
+    ) -> StatedSizes {
+        let is_size = |fact: &Fact| fact.name == "img_size";
+        let is_of_images =
+            |fact: &Fact| is_size(fact) && matches!(&fact.origin, Origin::Config(key) if key == INPUT_SIZE);
+        let of_images = stated.iter().find(|fact| is_of_images(fact)).map(|fact| fact.value.clone());
+        let of_argument = || stated.iter().find(|fact| is_size(fact) && !is_of_images(fact));
+        let of_network = facts.get("img_size").or_else(of_argument).map(|fact| fact.value.clone());
+        let differ = matches!((&of_images, &of_network), (Some(one), Some(other)) if !is_same(one, other));
+        let says = |name: &str, value: bool| {
+            config.and_then(|config| config.argument(name)).and_then(Value::as_bool) == Some(value)
+        };
+        // Positions that are no tensor are rotations.
+        let has_rotations = self.fields.iter().any(|field| field.fact == "rope_type");
+        let is_shown = facts.get("img_size").is_some();
+        let computes_positions = has_rotations && !is_shown && !says("dynamic_img_size", false);
+        let takes_all = says("dynamic_img_size", true) || says("strict_img_size", false);
+        // Then timm makes the network for images of this size.
+        let is_fixed = config.is_some_and(TimmConfig::has_fixed_size);
+        let mut sizes = StatedSizes { kept: Vec::new(), overridden: Vec::new(), left: None };
+        for fact in stated {
+            let is_overridden = is_size(&fact)
+                && (options.image_size.is_some() || is_of_images(&fact) && options.resample_to.is_some());
+            if is_overridden {
+                sizes.overridden.push(fact);
+            } else if differ && computes_positions && is_size(&fact) && !is_of_images(&fact) {
+                sizes.left = Some(fact.origin.to_string());
+            } else if differ && !computes_positions && !takes_all && !is_fixed && is_of_images(&fact) {
+                sizes.left = Some(format!("config.json: {INPUT_SIZE}"));
+            } else {
+                sizes.kept.push(fact);
+            }
+        }
+        sizes
+    }
+
     /// Says the size of the image: by the weights, else by an option, the training arguments, the config, the
     /// module that was saved whole, or the tag that is named.
     /// A size of the arguments that is not that of the weights is a contradiction, unless an option decides: `overridden` is what the

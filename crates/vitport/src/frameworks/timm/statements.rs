@@ -63,9 +63,8 @@ pub(super) fn of_config(config: &TimmConfig<'_>, is_sized: bool) -> Result<Vec<S
             statements.push(statement("in_chans", key(), json!(channels)));
         }
         let is = |name: &str, value: bool| config.argument(name) == Some(&json!(value));
-        let is_fixed = config.pretrained_cfg.get("fixed_input_size") == Some(&json!(true))
-            && !is("dynamic_img_size", true)
-            && !is("strict_img_size", false);
+        let is_fixed =
+            config.has_fixed_size() && !is("dynamic_img_size", true) && !is("strict_img_size", false);
         // Where both are there, timm's `_parse_model_cfg` takes the argument for both.
         if is_sized && !(is_fixed && is_given("img_size")) {
             statements.push(statement("img_size", INPUT_SIZE.to_owned(), json!([height, width])));
