@@ -35,7 +35,7 @@ def make(directory, index, name, channels):
     source.mkdir()
     torch.save(model.state_dict(), source / "pytorch_model.bin")
     arguments = {key: value for key, value in args.items() if key != "num_classes"}
-    config = {"architecture": name, "num_classes": model.num_classes, "num_features": 48, "model_args": arguments}
+    config = {"architecture": name, "num_classes": model.num_classes, "num_features": 48, "model_args": arguments, "pretrained_cfg": {}}
     (source / "config.json").write_text(json.dumps(config | {"global_pool": model.global_pool}))
     batch = torch.randn(2, channels, 28, 28, generator=torch.Generator().manual_seed(index))
     features = model.forward_features(batch)
