@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::super::{Definition, build, of_stage};
-use super::{ExactCode, Labels, TargetDefinition, exported_defaults, first_architecture, with_defaults};
+use super::{ExactCode, Labels, TargetDefinition, architecture_among, exported_defaults, with_defaults};
 use crate::nn::{
     Activation, Attention, BatchNorm2d, Context, Conv2d, FeatureMap, Forward, ForwardError, Grid, GridLayout,
     Heads, LayerNorm, Linear, Matrix, Mlp, Network, Norm, Outputs, Parameter, Pixels, Scope, Window, prepend,
@@ -90,15 +90,7 @@ impl Definition for Cvt {
     }
 
     fn build(&self, config: &Map<String, Value>) -> Result<Network, ForwardError> {
-        match first_architecture(config) {
-            Some("CvtForImageClassification") => {}
-            other => {
-                return Err(ForwardError::config(format!(
-                    "architectures names {:?}, and only CvtForImageClassification can be run",
-                    other.unwrap_or_default()
-                )));
-            }
-        }
+        architecture_among(config, &["CvtForImageClassification"])?;
         let config = with_defaults(config, &self.defaults(config));
         build("CvtConfig", &config, CvtForImageClassification::new)
     }

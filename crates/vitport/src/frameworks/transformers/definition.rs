@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::super::Definition;
-use super::{TargetDefinition, Task, first_architecture, with_defaults};
+use super::{TargetDefinition, Task, architecture_among, first_architecture, with_defaults};
 use crate::nn::{ForwardError, Network};
 
 /// Declares a definition of two classes that have the same config.
@@ -31,13 +31,8 @@ impl Definition for TwoClasses {
     }
 
     fn build(&self, config: &Map<String, Value>) -> Result<Network, ForwardError> {
-        let [with, without] = self.classes;
-        let class = first_architecture(config).unwrap_or_default();
-        if class != with && class != without {
-            let detail = format!("architectures names {class:?}, and only {with} and {without} can be run");
-            return Err(ForwardError::config(detail));
-        }
-        (self.build)(&with_defaults(config, &self.defaults(config)), class == with)
+        let class = architecture_among(config, &self.classes)?;
+        (self.build)(&with_defaults(config, &self.defaults(config)), class == self.classes[0])
     }
 }
 
@@ -87,11 +82,7 @@ impl Definition for OneClass {
     }
 
     fn build(&self, config: &Map<String, Value>) -> Result<Network, ForwardError> {
-        let class = first_architecture(config).unwrap_or_default();
-        if class != self.class {
-            let detail = format!("architectures names {class:?}, and only {} can be run", self.class);
-            return Err(ForwardError::config(detail));
-        }
+        architecture_among(config, &[self.class])?;
         (self.build)(&with_defaults(config, &self.defaults(config)))
     }
 }

@@ -34,6 +34,7 @@ use serde_json::{Map, Value};
 pub use self::definition::{OneClass, TwoClasses};
 pub(crate) use self::synonyms::{in_usual_words, is_idle};
 use super::Definition;
+use crate::nn::ForwardError;
 
 /// Describes a definition of transformers.
 pub trait TargetDefinition: Definition {
@@ -159,6 +160,25 @@ impl Labels {
 /// Returns the class that a config is for: the first of its `architectures`.
 pub(crate) fn first_architecture(config: &Map<String, Value>) -> Option<&str> {
     config.get("architectures")?.get(0)?.as_str()
+}
+
+/// Returns the first of a config's `architectures`, if it is one of these classes.
+///
+/// # Errors
+/// Returns [`ForwardError::Config`] for any other.
+pub(crate) fn architecture_among<'a>(
+    config: &Map<String, Value>,
+    classes: &'a [&'static str],
+) -> Result<&'a str, ForwardError> {
+    let named = first_architecture(config);
+    classes.iter().copied().find(|class| named == Some(class)).ok_or_else(|| {
+        let names = match (config.get("architectures"), named) {
+            (_, Some(class)) => format!("names {class:?}"),
+            (None, None) => "is not there".to_owned(),
+            (Some(_), None) => "names no class".to_owned(),
+        };
+        ForwardError::config(format!("architectures {names}, and only {} can be run", classes.join(" and ")))
+    })
 }
 
 /// Returns a config with the keys that it leaves out filled from its class's defaults.
