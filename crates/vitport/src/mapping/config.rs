@@ -6,7 +6,7 @@
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::efficientnet;
+use super::efficientnet::Named;
 use crate::facts::{FactError, Facts, is_same};
 
 /// Says how a value is made.
@@ -35,22 +35,6 @@ enum Kind {
         otherwise: Box<Expression>,
     },
     Table(Vec<(String, Expression)>),
-}
-
-/// Holds a function that only EfficientNet's class needs, with the facts that it is of.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-enum Named {
-    /// Stands for the channels after EfficientNet's last convolution as a share of 1,280, which its class multiplies widths with.
-    #[serde(rename = "efficientnet_width")]
-    Width(String),
-    /// Stands for the widths of which EfficientNet's class makes the first list, for a network whose last convolution has the second
-    /// number of channels.
-    #[serde(rename = "efficientnet_unrounded")]
-    Unrounded(String, String),
-    /// Stands for the numbers, counted through all stages, of the blocks that halve an odd edge of the map: of an image of that size,
-    /// after a stem that halves it, in stages of these strides and depths.
-    #[serde(rename = "efficientnet_odd_halvings")]
-    OddHalvings(String, String, String),
 }
 
 /// Names a function of a fact.
@@ -251,12 +235,7 @@ impl Expression {
     /// Returns [`FactError::NoTarget`] for a value that has no name on the other side, and a description of a fact that is
     /// not there.
     pub fn value(&self, key: &str, facts: &Facts, target: &str) -> Result<Value, FactError> {
-        let missing = |name: &str| {
-            FactError::contradiction(
-                format!("the mapping's [config] {key}"),
-                format!("it reads the fact `{name}`, which the source's definition does not have"),
-            )
-        };
+        let missing = |name: &str| missing(key, name);
         match &self.0 {
             Kind::Constant(value) => Ok(value.clone()),
             Kind::When { flag, is, otherwise } => match facts.flag(flag) {
@@ -318,63 +297,16 @@ impl Expression {
     }
 }
 
-impl Named {
-    /// Adds to `known` what a value says, and returns whether facts can have made it. What depends on the image alone says nothing.
-    fn unmake(&self, value: &Value, known: &mut Map<String, Value>) -> bool {
-        let width = |last: &String, known: &Map<String, Value>| {
-            known.get(last).and_then(Value::as_u64).map(efficientnet::width)
-        };
-        match self {
-            Self::Width(last) => {
-                width(last, known).is_some_and(|width| value.as_f64().is_some_and(|value| value == width))
-            }
-            Self::Unrounded(widths, last) => {
-                let Some(width) = width(last, known) else { return false };
-                let rounded = |entry: &Value| Some(efficientnet::rounded(entry.as_u64()?, width));
-                let list: Option<Vec<u64>> =
-                    value.as_array().and_then(|list| list.iter().map(rounded).collect());
-                list.is_some_and(|list| learn(widths, json!(list), known))
-            }
-            Self::OddHalvings(..) => true,
-        }
-    }
-
-    fn value(&self, key: &str, facts: &Facts, target: &str) -> Result<Value, FactError> {
-        let missing = |name: &str| {
-            FactError::contradiction(
-                format!("the mapping's [config] {key}"),
-                format!("it reads the fact `{name}`, which the source's definition does not have"),
-            )
-        };
-        let number = |name: &String| facts.number(name).ok_or_else(|| missing(name));
-        let list = |name: &String| {
-            let list = facts.value(name).and_then(Value::as_array).ok_or_else(|| missing(name))?;
-            Ok::<Vec<u64>, FactError>(list.iter().filter_map(Value::as_u64).collect())
-        };
-        match self {
-            Self::Width(last) => Ok(json!(efficientnet::width(number(last)?))),
-            Self::Unrounded(widths, last) => {
-                let width = efficientnet::width(number(last)?);
-                let unrounded = |&wanted: &u64| {
-                    efficientnet::unrounded(wanted, width).ok_or_else(|| FactError::NoTarget {
-                        what: format!("a network of {wanted} channels, with {width} as its width"),
-                        why: format!("{target} rounds widths to multiples of 8 and cannot have these"),
-                        tensor: facts.get(widths).map(|fact| fact.origin.to_string()),
-                        instead: "no class that vitport writes holds it".to_owned(),
-                    })
-                };
-                Ok(json!(list(widths)?.iter().map(unrounded).collect::<Result<Vec<_>, _>>()?))
-            }
-            Self::OddHalvings(size, strides, depths) => {
-                let edge = list(size)?.first().copied().unwrap_or(0);
-                Ok(json!(efficientnet::odd_halvings(edge, &list(strides)?, &list(depths)?)))
-            }
-        }
-    }
+/// Returns the error for a fact that a key reads and the source's definition does not have.
+pub(super) fn missing(key: &str, fact: &str) -> FactError {
+    FactError::contradiction(
+        format!("the mapping's [config] {key}"),
+        format!("it reads the fact `{fact}`, which the source's definition does not have"),
+    )
 }
 
 /// Adds a fact, and returns whether it is not known otherwise.
-fn learn(fact: &str, value: Value, known: &mut Map<String, Value>) -> bool {
+pub(super) fn learn(fact: &str, value: Value, known: &mut Map<String, Value>) -> bool {
     is_same(known.entry(fact).or_insert_with(|| value.clone()), &value)
 }
 

@@ -1,10 +1,84 @@
 //! The numbers in a config of transformers' EfficientNet that are made of others: `round_filters` and `depthwise_padding`
 //! (models/efficientnet/modeling_efficientnet.py, 4.57.6 and 5.23.0).
 
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::config::{learn, missing};
+use crate::facts::{FactError, Facts};
+
 /// Is what the channels of the last convolution are divided by.
 const CHANNELS_OF_WIDTH_ONE: u64 = 1280;
 /// Is what widths are made multiples of.
 const DIVISOR: u64 = 8;
+
+/// Holds a value of `[config]` that only EfficientNet's class needs, with the facts that it is of.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub(super) enum Named {
+    /// Stands for the channels after EfficientNet's last convolution as a share of 1,280, which its class multiplies widths with.
+    #[serde(rename = "efficientnet_width")]
+    Width(String),
+    /// Stands for the widths of which EfficientNet's class makes the first list, for a network whose last convolution has the second
+    /// number of channels.
+    #[serde(rename = "efficientnet_unrounded")]
+    Unrounded(String, String),
+    /// Stands for the numbers, counted through all stages, of the blocks that halve an odd edge of the map: of an image of that size,
+    /// after a stem that halves it, in stages of these strides and depths.
+    #[serde(rename = "efficientnet_odd_halvings")]
+    OddHalvings(String, String, String),
+}
+
+impl Named {
+    /// Adds to `known` what a value says, and returns whether facts can have made it. What depends on the image alone says nothing.
+    pub(super) fn unmake(&self, value: &Value, known: &mut Map<String, Value>) -> bool {
+        let width =
+            |last: &String, known: &Map<String, Value>| known.get(last).and_then(Value::as_u64).map(width);
+        match self {
+            Self::Width(last) => {
+                width(last, known).is_some_and(|width| value.as_f64().is_some_and(|value| value == width))
+            }
+            Self::Unrounded(widths, last) => {
+                let Some(width) = width(last, known) else { return false };
+                let rounded = |entry: &Value| Some(rounded(entry.as_u64()?, width));
+                let list: Option<Vec<u64>> =
+                    value.as_array().and_then(|list| list.iter().map(rounded).collect());
+                list.is_some_and(|list| learn(widths, json!(list), known))
+            }
+            Self::OddHalvings(..) => true,
+        }
+    }
+
+    /// Returns the value that the facts make.
+    ///
+    /// # Errors
+    /// Returns [`FactError::NoTarget`] for widths that the class does not make, and a description of a fact that is not there.
+    pub(super) fn value(&self, key: &str, facts: &Facts, target: &str) -> Result<Value, FactError> {
+        let number = |name: &String| facts.number(name).ok_or_else(|| missing(key, name));
+        let list = |name: &String| {
+            let list = facts.value(name).and_then(Value::as_array).ok_or_else(|| missing(key, name))?;
+            Ok::<Vec<u64>, FactError>(list.iter().filter_map(Value::as_u64).collect())
+        };
+        match self {
+            Self::Width(last) => Ok(json!(width(number(last)?))),
+            Self::Unrounded(widths, last) => {
+                let width = width(number(last)?);
+                let unrounded = |&wanted: &u64| {
+                    unrounded(wanted, width).ok_or_else(|| FactError::NoTarget {
+                        what: format!("a network of {wanted} channels, with {width} as its width"),
+                        why: format!("{target} rounds widths to multiples of 8 and cannot have these"),
+                        tensor: facts.get(widths).map(|fact| fact.origin.to_string()),
+                        instead: "no class that vitport writes holds it".to_owned(),
+                    })
+                };
+                Ok(json!(list(widths)?.iter().map(unrounded).collect::<Result<Vec<_>, _>>()?))
+            }
+            Self::OddHalvings(size, strides, depths) => {
+                let edge = list(size)?.first().copied().unwrap_or(0);
+                Ok(json!(odd_halvings(edge, &list(strides)?, &list(depths)?)))
+            }
+        }
+    }
+}
 
 /// Returns the factor of all widths of a network whose last convolution has so many channels.
 pub(crate) fn width(last: u64) -> f64 {
