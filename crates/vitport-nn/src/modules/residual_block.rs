@@ -35,6 +35,44 @@ impl ConvNorm {
         Ok(Self { conv, norm: BatchNorm2d::new(&scope.pp(norm), outputs, eps)?, activation })
     }
 
+    /// Makes the three layers of ResNet's bottleneck (He et al. 2015, arXiv:1512.03385, figure 5; with groups Radosavovic et al. 2020,
+    /// arXiv:2003.13678, figure 4), with an epsilon of `eps`: a 1 × 1 convolution to `inner` channels, a 3 × 3 one in `groups`, both with
+    /// these strides, and a 1 × 1 one without activation. `names` has those of each convolution and its norm.
+    ///
+    /// # Errors
+    /// Returns what [`ConvNorm::named`] does.
+    pub fn bottleneck(
+        scope: &Scope,
+        names: [[&str; 2]; 3],
+        [inputs, inner, outputs]: [usize; 3],
+        (groups, strides): (usize, [usize; 2]),
+        (eps, act): (f64, Activation),
+    ) -> Result<Vec<Self>, ForwardError> {
+        let ([first, second, third], [one, three]) = (names, strides);
+        let layer = |names, sizes, window, act| Self::named(scope, names, sizes, window, eps, act);
+        Ok(vec![
+            layer(first, [inputs, inner, 1], Window::centered(1, one), act)?,
+            layer(second, [inner, inner, groups], Window::centered(3, three), act)?,
+            layer(third, [inner, outputs, 1], Window::centered(1, 1), Activation::Identity)?,
+        ])
+    }
+
+    /// Makes the 1 × 1 convolution of a shortcut, without activation; none where channels and size stay.
+    ///
+    /// # Errors
+    /// Returns what [`ConvNorm::named`] does.
+    pub fn shortcut(
+        scope: &Scope,
+        names: [&str; 2],
+        [inputs, outputs]: [usize; 2],
+        stride: usize,
+        eps: f64,
+    ) -> Result<Option<Self>, ForwardError> {
+        let (window, none) = (Window::centered(1, stride), Activation::Identity);
+        let new = || Self::named(scope, names, [inputs, outputs, 1], window, eps, none);
+        (inputs != outputs || stride != 1).then(new).transpose()
+    }
+
     /// Returns the layers with TensorFlow's padding `SAME` in place of the window's, or as they are.
     #[must_use]
     pub fn padded_same(self, pads_same: bool) -> Self {

@@ -123,8 +123,7 @@ impl TimmDefinition {
             // Programs of one's own say an epsilon, too, where the constructor takes a class.
             let of_fact = |field: &Field| field.registry.filter(|_| !statement.is_strict).filter(is_it);
             let mut fields = self
-                .fields
-                .iter()
+                .fields()
                 .filter_map(|field| {
                     Some((field, field.config_key.filter(is_it).or_else(|| of_fact(field))?.1))
                 })
@@ -181,19 +180,25 @@ impl TimmDefinition {
     ///
     /// # Errors
     /// Returns [`FactError::Impossible`].
-    pub(super) fn refuse_arguments(&self, statements: &[Statement]) -> Result<(), FactError> {
+    pub(super) fn refuse_arguments(
+        &self,
+        architecture: &str,
+        statements: &[Statement],
+    ) -> Result<(), FactError> {
         let describes_stages = statements.iter().any(|statement| statement.argument == "block_args");
         for Statement { argument, value, place, .. } in statements.iter().filter(|own| is_of_model_args(own))
         {
             let mut fields =
-                self.fields.iter().filter(|field| field.config_key.is_some_and(|(key, _)| key == argument));
+                self.fields().filter(|field| field.config_key.is_some_and(|(key, _)| key == argument));
             let reason = match fields.next() {
                 Some(field) if field.takes_class && value.is_string() => format!(
                     "{} does not take {}, but a class, which no config.json holds",
                     self.by_definition_of(),
                     shown(value)
                 ),
-                Some(field) if field.is_given && !describes_stages => {
+                Some(Field { given_to: Some(part), .. })
+                    if architecture.contains(part) && !describes_stages =>
+                {
                     format!(
                         "timm's functions give `{argument}` themselves and fail where it is given once more"
                     )
@@ -241,7 +246,7 @@ impl TimmDefinition {
     ) {
         let align = statements.iter().find(|statement| statement.argument == ALIGN);
         let align = align.and_then(|statement| statement.value.as_u64());
-        for field in self.fields.iter().filter(|field| field.words.is_some()) {
+        for field in self.fields().filter(|field| field.words.is_some()) {
             let is_stated = statements.iter().any(|statement| {
                 field.decided_by.contains(&statement.argument.as_str())
                     || field.config_key.is_some_and(|(key, kind)| {
@@ -292,7 +297,7 @@ impl TimmDefinition {
 
     /// Returns what a fact is where the weights show nothing of it.
     pub(super) fn otherwise(&self, fact: &str) -> Option<Value> {
-        let field = self.fields.iter().find(|field| field.fact == fact)?;
+        let field = self.fields().find(|field| field.fact == fact)?;
         field.otherwise.map(Value::from)
     }
 

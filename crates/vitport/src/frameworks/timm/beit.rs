@@ -52,20 +52,16 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
         Field::of_registry("final_norm", "final_norm", Kind::Flag),
         Field::of_registry("act_layer", "act_layer", Kind::Activation),
         Field::plain("norm_eps", Kind::Real).config_key("norm_layer", Kind::NormEps(1e-6)).of_class(),
-        Field::plain("global_pool", Kind::Text),
-        Field::argument("in_chans", "in_chans", Kind::Number),
-        Field::argument("num_classes", "num_classes", Kind::Number),
         Field::argument("img_size", "img_size", Kind::Pair),
     ],
-    usual_instead: &[],
     usual: &[
         ("norm_eps", Literal::Real(1e-6)),
         ("act_layer", Literal::Text("gelu")),
         ("global_pool", Literal::Text("avg")),
     ],
-    left_open: &[],
     by_definition: "timm's BEiT where nothing else is said",
     build: |config| build("timm's BEiT", config, Beit::new),
+    ..TimmDefinition::PLAIN
 };
 
 /// Holds what a network is made of, under the names of timm's arguments.

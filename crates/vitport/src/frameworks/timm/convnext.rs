@@ -10,7 +10,6 @@ use super::super::{build, of_stage};
 use super::TimmDefinition;
 use super::field::{Field, Kind, Literal};
 use super::layers::{activation, classifier};
-use super::resampling::OtherSizes;
 use super::structure::{Sign, Structure};
 use crate::finding::Head;
 use crate::nn::{
@@ -38,7 +37,7 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
             ("head_norm_first", Sign::Part(&["norm_pre."], Literal::YES)),
             ("head_hidden", Sign::Part(&["head.pre_logits."], Literal::YES)),
             ("norm_layer", Sign::Lack("stages.0.blocks.0.norm.bias", NO_BIAS, "the absence of")),
-            ("stem_type", Sign::Part(&["stem.2.", "stem.3."], OVERLAP)),
+            ("stem_type", Sign::Other(&["stem.2.", "stem.3."], OVERLAP)),
             ("in_chans", Sign::Axis("stem.0.weight", 1, 4)),
             ("patch_size", Sign::Edges("stem.0.weight")),
             ("dims", Sign::Axis("stages.{s}.blocks.{b}.conv_dw.weight", 0, 4)),
@@ -51,7 +50,6 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
             ("conv_mlp", Sign::IsKernel("stages.0.blocks.0.mlp.fc1.weight")),
             ("num_classes", Sign::Classes("head.fc.weight")),
         ],
-        other_if: &[("stem_type", OVERLAP)],
         check: None,
     },
     heads: &[
@@ -63,7 +61,6 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
         Head::new("head", "norm.weight"),
     ],
     saved_modules: &[modules::MODULES, torchvision_modules::MODULES],
-    other_sizes: OtherSizes::Unsized,
     fields: &[
         Field::plain("dims", Kind::Numbers).shown("channels by stage"),
         Field::plain("depths", Kind::Numbers).shown("blocks by stage"),
@@ -84,9 +81,6 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
         Field::plain("output_stride", Kind::Number).otherwise(Literal::Number(32)),
         Field::plain("act_layer", Kind::Activation),
         Field::plain("norm_eps", Kind::Real),
-        Field::plain("global_pool", Kind::Text),
-        Field::argument("in_chans", "in_chans", Kind::Number),
-        Field::argument("num_classes", "num_classes", Kind::Number),
     ],
     usual: &[
         ("output_stride", Literal::Number(32)),
@@ -94,10 +88,9 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
         ("act_layer", Literal::Text("gelu")),
         ("global_pool", Literal::Text("avg")),
     ],
-    usual_instead: &[],
-    left_open: &[],
     by_definition: "timm's ConvNeXt where nothing else is said",
     build: |config| build("timm's ConvNeXt", config, network),
+    ..TimmDefinition::PLAIN
 };
 
 /// Holds what a network is made of, under the names of timm's arguments.

@@ -29,7 +29,7 @@ impl SourceDefinition for TimmDefinition {
 
     fn fact_names(&self) -> Vec<&'static str> {
         let of_shapes = self.structure.signs.iter().map(|(fact, _)| *fact);
-        self.fields.iter().map(|field| field.fact).chain(of_shapes).collect()
+        self.fields().map(|field| field.fact).chain(of_shapes).collect()
     }
 
     fn anchors(&self) -> &'static [&'static [&'static str]] {
@@ -46,7 +46,7 @@ impl SourceDefinition for TimmDefinition {
 
     fn usual_facts(&self) -> Vec<Fact> {
         let origin = || Origin::Definition(self.by_definition);
-        let usual = self.fields.iter().filter_map(|field| Some((field.fact, field.otherwise?)));
+        let usual = self.fields().filter_map(|field| Some((field.fact, field.otherwise?)));
         usual.map(|(fact, value)| Fact::new(fact, value, origin())).collect()
     }
 

@@ -11,7 +11,6 @@ use super::super::{build, of_stage};
 use super::TimmDefinition;
 use super::field::{Field, Kind, Literal};
 use super::layers::{activation, classifier};
-use super::resampling::OtherSizes;
 use super::structure::{Sign, Structure};
 use crate::finding::Head;
 use crate::nn::{
@@ -40,10 +39,10 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
         ],
         unlike: &[],
         signs: &[
-            ("fused", Sign::Part(stages::FUSED, Literal::YES)),
-            ("mixed_kernels", Sign::Part(stages::MIXED, Literal::YES)),
-            ("space_to_depth", Sign::Part(stages::SPACE_TO_DEPTH, Literal::YES)),
-            ("conditional", Sign::Part(stages::CONDITIONAL, Literal::YES)),
+            ("fused", Sign::Other(&["blocks.0.0.conv.", ".conv_exp."], Literal::YES)),
+            ("mixed_kernels", Sign::Other(&[".conv_pw.0.", ".conv_dw.0."], Literal::YES)),
+            ("space_to_depth", Sign::Other(&[".conv_s2d."], Literal::YES)),
+            ("conditional", Sign::Other(&[".routing_fn."], Literal::YES)),
             ("norm_layer", Sign::Lack("bn1.running_mean", NO_STATISTICS, "the absence of")),
             ("num_batches_tracked", Sign::Has("bn1.num_batches_tracked")),
             ("inverted", Sign::Has("blocks.1.0.conv_pwl.weight")),
@@ -52,19 +51,14 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
             ("stem_chs", Sign::Axis("conv_stem.weight", 0, 4)),
             ("num_features", Sign::Axis("conv_head.weight", 0, 4)),
             ("depths", Sign::Count("blocks.{s}")),
+            ("expands", Sign::Has("blocks.{s}.0.conv_pwl.weight")),
+            ("se", Sign::Has("blocks.0.0.se.conv_reduce.weight")),
             ("num_classes", Sign::Classes("classifier.weight")),
-        ],
-        other_if: &[
-            ("fused", Literal::YES),
-            ("mixed_kernels", Literal::YES),
-            ("space_to_depth", Literal::YES),
-            ("conditional", Literal::YES),
         ],
         check: Some(stages::read),
     },
     heads: &[Head::new("classifier", "bn2.weight")],
     saved_modules: &[modules::MODULES],
-    other_sizes: OtherSizes::Unsized,
     fields: &[
         Field::named("depths", "block_args", Kind::BlockCounts).shown("blocks by stage"),
         Field::named("strides", "block_args", Kind::BlockStrides),
@@ -87,11 +81,9 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
         // The weights alone show these.
         Field::of_registry("in_chs", "in_chs", Kind::Numbers),
         Field::of_registry("out_chs", "out_chs", Kind::Numbers),
-        Field::of_registry("expands", "expands", Kind::Numbers),
-        Field::of_registry("se", "se", Kind::Flag),
-        Field::plain("num_features", Kind::Number).shown("channels before its head").given(),
-        Field::argument("stem_chs", "stem_size", Kind::Number).given(),
-        Field::argument("fix_stem", "fix_stem", Kind::Flag),
+        Field::plain("num_features", Kind::Number).shown("channels before its head").given_to(""),
+        Field::argument("stem_chs", "stem_size", Kind::Number).given_to(""),
+        Field::argument("fix_stem", "fix_stem", Kind::Flag).given_to("_lite"),
         Field::argument("stem_kernel", "stem_kernel_size", Kind::Pair),
         Field::plain("pad_type", Kind::Text),
         Field::plain("act_layer", Kind::Activation),
@@ -101,11 +93,7 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
         Field::argument("bn_momentum", "bn_momentum", Kind::Real),
         Field::plain("output_stride", Kind::Number).otherwise(Literal::Number(32)),
         Field::named("anti_aliasing", "aa_layer", Kind::IsSome),
-        Field::plain("global_pool", Kind::Text),
-        Field::argument("in_chans", "in_chans", Kind::Number),
-        Field::argument("num_classes", "num_classes", Kind::Number),
     ],
-    usual_instead: &[],
     usual: &[
         ("pad_type", Literal::Text("")),
         ("norm_eps", Literal::Real(1e-5)),
@@ -118,6 +106,7 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
     left_open: &[("pad_type", "inverted"), ("norm_eps", "inverted")],
     by_definition: "timm's EfficientNet where nothing else is said",
     build: |config| build("timm's EfficientNet", config, network),
+    ..TimmDefinition::PLAIN
 };
 
 /// Holds what a network is made of, under the names of timm's arguments where it has them.
@@ -154,14 +143,8 @@ struct Config {
 /// Builds `EfficientNet`.
 fn network(scope: &Scope, config: &Config) -> Result<ResidualNetwork, ForwardError> {
     let (act, eps) = (activation(&config.act_layer)?, config.norm_eps);
-    let stem = ConvNorm::named(
-        scope,
-        ["conv_stem", "bn1"],
-        [config.in_chans, config.stem_chs, 1],
-        Window::centered(3, 2),
-        eps,
-        act,
-    )?;
+    let (sizes, window) = ([config.in_chans, config.stem_chs, 1], Window::centered(3, 2));
+    let stem = ConvNorm::named(scope, ["conv_stem", "bn1"], sizes, window, eps, act)?;
     let (mut stages, mut inputs) = (Vec::new(), config.stem_chs);
     for (stage, &depth) in config.depths.iter().enumerate() {
         let of = |name: &str, list: &[usize]| of_stage(name, list, stage);

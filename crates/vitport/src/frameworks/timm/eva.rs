@@ -85,10 +85,7 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
         Field::argument("rope_rescale_coords", "rope_rescale_coords", Kind::IsFactor),
         Field::of_registry("act_layer", "act_layer", Kind::Activation),
         Field::plain("norm_eps", Kind::Real).config_key("norm_layer", Kind::NormEps(1e-6)).of_class(),
-        Field::plain("global_pool", Kind::Text),
         Field::named("averages", "global_pool", Kind::OtherThan("token")).otherwise(Literal::YES),
-        Field::argument("in_chans", "in_chans", Kind::Number),
-        Field::argument("num_classes", "num_classes", Kind::Number),
         Field::argument("img_size", "img_size", Kind::Pair),
     ],
     usual: &[
@@ -112,9 +109,9 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
         ("rope_rotate_half", Literal::YES, "pos_embed", Literal::NO),
         ("act_layer", Literal::Text("silu"), "swiglu_mlp", Literal::YES),
     ],
-    left_open: &[],
     by_definition: "timm's Eva where nothing else is said",
     build: |config| build("timm's Eva", config, Eva::new),
+    ..TimmDefinition::PLAIN
 };
 
 /// Holds what a network is made of, under the names of timm's arguments.

@@ -27,8 +27,8 @@ pub(super) struct Field {
     pub decided_by: &'static [&'static str],
     /// Says whether timm's constructor takes a class as the argument, which no `config.json` holds.
     pub takes_class: bool,
-    /// Says whether timm's functions give the argument themselves, and fail where it is given once more.
-    pub is_given: bool,
+    /// Gives a part of the names of architectures whose functions give the argument themselves, and fail where it is given once more.
+    pub given_to: Option<&'static str>,
 }
 
 /// Says how a value becomes a fact's.
@@ -258,7 +258,7 @@ impl Field {
         otherwise: None,
         decided_by: &[],
         takes_class: false,
-        is_given: false,
+        given_to: None,
     };
 
     /// Returns a field that only an argument tells.
@@ -306,9 +306,9 @@ impl Field {
         Self { takes_class: true, ..self }
     }
 
-    /// Returns the same field, whose argument timm's functions give themselves.
-    pub const fn given(self) -> Self {
-        Self { is_given: true, ..self }
+    /// Returns the same field, whose argument timm's functions give themselves to architectures with this part in their name.
+    pub const fn given_to(self, part: &'static str) -> Self {
+        Self { given_to: Some(part), ..self }
     }
 
     /// Returns the same field under another key in `model_args`.

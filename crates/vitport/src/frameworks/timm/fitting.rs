@@ -12,7 +12,7 @@ impl TimmDefinition {
     pub(super) fn unusual_of_all(&self, facts: &Facts, evidence: &mut Evidence) {
         let fitting = self.candidates(facts);
         for (fact, usual) in self.usual {
-            let field = self.fields.iter().find(|field| field.fact == *fact);
+            let field = self.fields().find(|field| field.fact == *fact);
             let mut values = fitting.iter().map(|architecture| field?.of_architecture(architecture));
             if let (Some(Some(first)), false) = (values.next(), evidence.has(fact))
                 && first != Value::from(self.usually(fact, *usual, facts))
@@ -69,7 +69,7 @@ impl TimmDefinition {
     /// Says what weights do not show of a bare file, if all architectures that fit agree on it; asks otherwise.
     pub(super) fn setting_of_all(&self, fact: &'static str, facts: &Facts, evidence: &mut Evidence) {
         let fitting = self.candidates(facts);
-        let field = self.fields.iter().find(|field| field.fact == fact);
+        let field = self.fields().find(|field| field.fact == fact);
         let values: Vec<Value> =
             fitting.iter().filter_map(|architecture| field?.of_architecture(architecture)).collect();
         match values.split_first() {

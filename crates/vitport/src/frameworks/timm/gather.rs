@@ -30,12 +30,12 @@ impl TimmDefinition {
         let config = TimmConfig::of(source)?;
         let like = Like::of(options)?;
         let mut training = Training::of(source)?;
-        let is_sized = self.fields.iter().any(|field| field.fact == "img_size");
+        let is_sized = self.fields().any(|field| field.fact == "img_size");
         let of_config = config.as_ref().map(|config| statements::of_config(config, is_sized));
         let mut statements = of_config.transpose()?.unwrap_or_default();
         // One without is that of another framework's network, in timm's words.
-        if config.as_ref().is_some_and(|config| config.architecture.is_some()) {
-            self.refuse_arguments(&statements)?;
+        if let Some(architecture) = config.as_ref().and_then(|config| config.architecture) {
+            self.refuse_arguments(architecture, &statements)?;
         }
         statements.append(&mut training.arguments);
         // What is listed as assumed where nothing says it is said here.
@@ -103,7 +103,7 @@ impl TimmDefinition {
 
     /// Says whether its networks have one number of heads, as a fact of their own.
     pub(super) fn has_heads(&self) -> bool {
-        self.fields.iter().any(|field| field.fact == "num_heads")
+        self.fields().any(|field| field.fact == "num_heads")
     }
 
     /// States the number of heads of an option.
@@ -127,7 +127,7 @@ impl TimmDefinition {
 
     /// Adds what the registry has of the architecture that is named, where it is not the usual and nothing in the weights shows it.
     fn state_registered(&self, named: &Named, evidence: &mut Evidence) {
-        for field in self.fields.iter().filter(|field| field.words.is_none()) {
+        for field in self.fields().filter(|field| field.words.is_none()) {
             if let Some(value) = field.of_architecture(named.architecture) {
                 let is_usual = field.otherwise.is_some_and(|usual| Value::from(usual) == value);
                 if !is_usual {

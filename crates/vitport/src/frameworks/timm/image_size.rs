@@ -123,7 +123,7 @@ impl TimmDefinition {
             config.and_then(|config| config.argument(name)).and_then(Value::as_bool) == Some(value)
         };
         // Positions that are no tensor are rotations.
-        let has_rotations = self.fields.iter().any(|field| field.fact == "rope_type");
+        let has_rotations = self.fields().any(|field| field.fact == "rope_type");
         let is_shown = facts.get("img_size").is_some();
         let computes_positions = has_rotations && !is_shown && !says("dynamic_img_size", false);
         let takes_all = says("dynamic_img_size", true) || says("strict_img_size", false);

@@ -49,7 +49,7 @@ impl Like {
     /// Adds its number of heads, if the source has its width, its depth and the width of its MLP.
     pub fn state_heads(&self, definition: &TimmDefinition, facts: &Facts, evidence: &mut Evidence) {
         let size_of = |fact: &str| {
-            let field = definition.fields.iter().find(|field| field.fact == fact)?;
+            let field = definition.fields().find(|field| field.fact == fact)?;
             definition.made_with(field, self.architecture, facts, None)?.as_u64()
         };
         let is_same = |fact: &&str| size_of(fact).is_some_and(|size| facts.number(fact) == Some(size));

@@ -38,7 +38,7 @@ mod write_config;
 
 use serde_json::{Map, Value, json};
 
-use self::field::{Field, Literal};
+use self::field::{Field, Kind, Literal};
 pub use self::hub_config::TimmConfig;
 use self::registry::{Architecture, Found, Tag};
 use self::resampling::OtherSizes;
@@ -51,6 +51,13 @@ use crate::facts::{Fact, FactError, Facts, is_same};
 use crate::finding::Head;
 use crate::nn::{ForwardError, Network};
 use crate::source::ConfigFile;
+
+/// Lists what every definition depends on.
+const OF_ALL: [Field; 3] = [
+    Field::plain("global_pool", Kind::Text),
+    Field::argument("in_chans", "in_chans", Kind::Number),
+    Field::argument("num_classes", "num_classes", Kind::Number),
+];
 
 /// Declares a definition of timm's: all that is read generically, and how its network is built.
 #[derive(Debug)]
@@ -71,7 +78,7 @@ pub struct TimmDefinition {
     saved_modules: &'static [&'static [Role]],
     /// Says what becomes of its weights for images of another size.
     other_sizes: OtherSizes,
-    /// Says what it depends on.
+    /// Says what it depends on, next to what all do ([`OF_ALL`]).
     fields: &'static [Field],
     /// Says what holds where nothing is said.
     usual: &'static [(&'static str, Literal)],
@@ -86,6 +93,29 @@ pub struct TimmDefinition {
 }
 
 impl TimmDefinition {
+    /// Stands for a definition that declares nothing.
+    const PLAIN: Self = Self {
+        id: "",
+        description: "",
+        modules: &[],
+        family: "",
+        structure: Structure::NOTHING,
+        heads: &[],
+        saved_modules: &[],
+        other_sizes: OtherSizes::Unsized,
+        fields: &[],
+        usual: &[],
+        usual_instead: &[],
+        left_open: &[],
+        by_definition: "",
+        build: |_| Err(ForwardError::config("there is no network")),
+    };
+
+    /// Returns all that it depends on.
+    fn fields(&self) -> impl Iterator<Item = &'static Field> {
+        self.fields.iter().chain(&OF_ALL)
+    }
+
     /// Returns the modules of a network that was saved whole.
     #[cfg(test)]
     pub(super) fn saved_modules(&self) -> &'static [&'static [Role]] {
@@ -111,7 +141,7 @@ impl TimmDefinition {
             Fact::new("num_classes", tag.num_classes as u64, origin()),
             Fact::new("head", tag.num_classes > 0, origin()),
         ]);
-        for field in self.fields {
+        for field in self.fields() {
             let value = field.of_architecture(architecture);
             if let Some(value) = value.or_else(|| field.otherwise.map(Value::from)) {
                 facts.set(Fact::new(field.fact, value, origin()));

@@ -150,7 +150,7 @@ impl TimmDefinition {
         mut stated: impl Iterator<Item = &'a Fact>,
     ) -> Option<String> {
         stated.find_map(|fact| {
-            let field = self.fields.iter().find(|field| field.fact == fact.name && field.words.is_none())?;
+            let field = self.fields().find(|field| field.fact == fact.name && field.words.is_none())?;
             let theirs = field.of_architecture(architecture)?;
             let is_otherwise = fact.origin.is_statement() && !is_same(&theirs, &fact.value);
             is_otherwise.then(|| {
@@ -202,7 +202,7 @@ impl TimmDefinition {
         let name = architecture.name;
         let has = |flag: bool| if flag { "has" } else { "has no" };
         let is_stated = |fact: &str| stated.iter().any(|stated| stated.name == fact);
-        self.fields.iter().filter(|field| !is_stated(field.fact)).find_map(|field| {
+        self.fields().filter(|field| !is_stated(field.fact)).find_map(|field| {
             let theirs = match field.config_key {
                 Some((_, Kind::RatioOf(whole))) if is_stated(whole) => {
                     self.made_with(field, architecture, facts, None)?
@@ -233,7 +233,7 @@ impl TimmDefinition {
     pub(super) fn candidates(&self, facts: &Facts) -> Vec<&'static Architecture> {
         let is_usual = |architecture: &&Architecture| {
             self.usual.iter().filter(|(fact, _)| *fact == "global_pool").all(|(fact, value)| {
-                let field = self.fields.iter().find(|field| field.fact == *fact);
+                let field = self.fields().find(|field| field.fact == *fact);
                 let theirs = field.and_then(|field| field.of_architecture(architecture));
                 let ours = facts.value(fact).cloned();
                 let ours = ours.unwrap_or_else(|| self.usually(fact, *value, facts).into());

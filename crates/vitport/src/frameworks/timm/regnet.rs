@@ -15,7 +15,6 @@ use super::field::{Field, Kind, Literal};
 use super::hub_config::TimmConfig;
 use super::layers::{activation, classifier};
 use super::registry;
-use super::resampling::OtherSizes;
 use super::structure::{Sign, Structure, channels};
 use crate::facts::{Evidence, FactError, Origin};
 use crate::finding::Head;
@@ -39,7 +38,7 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
         recognised_by: &[&["stem.conv.weight", "stem.weight"], &["s1.b1.conv1."], &["s1.b1.conv2."]],
         unlike: &[],
         signs: &[
-            ("preact", Sign::Part(&["s1.b1.norm1."], Literal::YES)),
+            ("preact", Sign::Other(&["s1.b1.norm1."], Literal::YES)),
             ("final_conv", Sign::Part(&["final_conv."], Literal::YES)),
             ("norm_layer", Sign::Lack("s1.b1.conv1.bn.running_mean", NO_STATISTICS, "the absence of")),
             ("num_batches_tracked", Sign::Has("stem.bn.num_batches_tracked")),
@@ -50,7 +49,6 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
             ("shortcuts", Sign::Has("s{s1}.b1.downsample.conv.weight")),
             ("num_classes", Sign::Classes("head.fc.weight")),
         ],
-        other_if: &[("preact", Literal::YES)],
         check: Some(check),
     },
     heads: &[
@@ -59,7 +57,6 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
         Head::new("fc", "trunk_output.block4.block4-0.f.c.1.weight"),
     ],
     saved_modules: &[modules::MODULES, torchvision_modules::MODULES],
-    other_sizes: OtherSizes::Unsized,
     fields: &[
         // timm makes depths and widths of these arguments, and the weights show which.
         Field::of_registry("depths", "depths", Kind::Numbers)
@@ -79,16 +76,12 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
         Field::plain("linear_out", Kind::Flag).otherwise(Literal::NO),
         Field::plain("act_layer", Kind::Activation),
         Field::of_registry("norm_eps", "norm_eps", Kind::Real),
-        Field::plain("global_pool", Kind::Text),
         Field::argument("wa", "wa", Kind::Real),
         Field::argument("wm", "wm", Kind::Real),
         Field::argument("group_min_ratio", "group_min_ratio", Kind::Real),
         Field::argument("stem_width", "stem_width", Kind::Number),
         Field::argument("shortcut", "downsample", Kind::Text),
-        Field::argument("in_chans", "in_chans", Kind::Number),
-        Field::argument("num_classes", "num_classes", Kind::Number),
     ],
-    usual_instead: &[],
     usual: &[
         ("output_stride", Literal::Number(32)),
         ("norm_eps", Literal::Real(EPS)),
@@ -96,25 +89,23 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
         ("linear_out", Literal::NO),
         ("global_pool", Literal::Text("avg")),
     ],
-    left_open: &[],
     by_definition: "timm's RegNet where nothing else is said",
     build: |config| build("timm's RegNet", config, network),
+    ..TimmDefinition::PLAIN
 };
 
 /// Reads the widths of the stages and of the groups in them.
 fn check(inquiry: &Inquiry<'_>, evidence: &mut Evidence) -> Result<bool, FactError> {
     let tensors = inquiry.tensors;
     let all = channels(tensors, "stem.conv.weight", ["s", ".b1.conv3.conv.weight"], FAMILY)?;
-    let mut groups = 0;
-    for stage in 1..all.len() {
-        let [_, in_group, ..] = axes::<4>(tensors, &format!("s{stage}.b1.conv2.conv.weight"), FAMILY)?;
-        groups = groups.max(in_group);
-    }
+    let in_group = |stage| Ok(axes::<4>(tensors, &format!("s{stage}.b1.conv2.conv.weight"), FAMILY)?[1]);
+    let in_groups: Vec<u64> = (1..all.len()).map(in_group).collect::<Result<_, FactError>>()?;
     let [inner, ..] = axes::<4>(tensors, "s1.b1.conv1.conv.weight", FAMILY)?;
     let [outputs, ..] = axes::<4>(tensors, "s1.b1.conv3.conv.weight", FAMILY)?;
     evidence.weights("bottle_ratio", inner as f64 / outputs.max(1) as f64, "s1.b1.conv1.conv.weight");
     // Narrow stages have one smaller group.
-    evidence.weights("group_size", groups, "the largest conv2.conv.weight");
+    let largest = in_groups.into_iter().max().unwrap_or(0);
+    evidence.weights("group_size", largest, "the largest conv2.conv.weight");
     let stem = all.first().copied().unwrap_or(0);
     evidence.weights("num_chs", all, "conv3.conv.weight");
     of_arguments(inquiry, stem, evidence)?;
@@ -206,22 +197,15 @@ fn bottleneck(
     stride: usize,
     act: Activation,
 ) -> Result<ResidualBlock, ForwardError> {
-    let layer = |name: &str, [inputs, groups]: [usize; 2], window, act| {
-        let sizes = [inputs, outputs, groups];
-        ConvNorm::named(&scope.pp(name), ["conv", "bn"], sizes, window, EPS, act)
-    };
-    let none = Activation::Identity;
+    let names = [["conv1.conv", "conv1.bn"], ["conv2.conv", "conv2.bn"], ["conv3.conv", "conv3.bn"]];
     let groups = outputs / config.group_size.min(outputs).max(1);
-    let layers = vec![
-        layer("conv1", [inputs, 1], Window::centered(1, 1), act)?,
-        layer("conv2", [outputs, groups], Window::centered(3, stride), act)?,
-        layer("conv3", [outputs, 1], Window::centered(1, 1), none)?,
-    ];
-    let downsample = || layer("downsample", [inputs, 1], Window::centered(1, stride), none);
+    let sizes = [inputs, outputs, outputs];
+    let layers = ConvNorm::bottleneck(scope, names, sizes, (groups, [1, stride]), (EPS, act))?;
+    let names = ["downsample.conv", "downsample.bn"];
+    let shortcut = ConvNorm::shortcut(scope, names, [inputs, outputs], stride, EPS)?;
     let se = || {
         let sizes = [outputs, (inputs as f64 * 0.25).round_ties_even() as usize];
         SqueezeExcite::named(&scope.pp("se"), ["fc1", "fc2"], sizes, [act, Activation::Sigmoid])
     };
-    let shortcut = (stride != 1 || inputs != outputs).then(downsample).transpose()?;
     Ok(ResidualBlock::new(layers, shortcut, act).excited(config.se.then(se).transpose()?))
 }

@@ -10,7 +10,6 @@ use super::super::source::{Inquiry, axes};
 use super::TimmDefinition;
 use super::field::{Field, Kind, Literal};
 use super::layers::{activation, classifier};
-use super::resampling::OtherSizes;
 use super::structure::{Sign, Structure, channels};
 use crate::facts::{Evidence, FactError};
 use crate::finding::Head;
@@ -35,8 +34,8 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
         // Res2Net, ResNeSt and SKNet have other blocks in the same network, CLIP's ResNets another head and stem.
         unlike: &[".convs.", ".conv2.conv", ".conv2.paths.", "attnpool."],
         signs: &[
-            ("avg_down", Sign::Part(&["layer1.0.downsample.2.", "layer2.0.downsample.2."], Literal::YES)),
-            ("deep_stem", Sign::Part(&["conv1.0."], Literal::YES)),
+            ("avg_down", Sign::Other(&["layer1.0.downsample.2.", "layer2.0.downsample.2."], Literal::YES)),
+            ("deep_stem", Sign::Other(&["conv1.0."], Literal::YES)),
             ("attention", Sign::Part(&["layer1.0.se."], Literal::YES)),
             ("replace_stem_pool", Sign::Part(&["maxpool."], Literal::YES)),
             ("norm_layer", Sign::Lack("bn1.running_mean", NO_STATISTICS, "the absence of")),
@@ -49,12 +48,10 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
             ("down_kernel_size", Sign::Axis("layer2.0.downsample.0.weight", 2, 4)),
             ("num_classes", Sign::Classes("fc.weight")),
         ],
-        other_if: &[("avg_down", Literal::YES), ("deep_stem", Literal::YES)],
         check: Some(check),
     },
     heads: &[Head::new("fc", "layer4.0.bn3.weight"), Head::new("fc", "layer4.0.bn2.weight")],
     saved_modules: &[modules::MODULES],
-    other_sizes: OtherSizes::Unsized,
     fields: &[
         Field::plain("layers", Kind::Numbers).shown("blocks by stage"),
         Field::plain("channels", Kind::Numbers).shown("channels by stage"),
@@ -75,12 +72,8 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
         Field::named("anti_aliasing", "aa_layer", Kind::IsSome),
         Field::plain("act_layer", Kind::Activation),
         Field::of_registry("norm_eps", "norm_eps", Kind::Real),
-        Field::plain("global_pool", Kind::Text),
         Field::argument("stem_width", "stem_width", Kind::Number),
-        Field::argument("in_chans", "in_chans", Kind::Number),
-        Field::argument("num_classes", "num_classes", Kind::Number),
     ],
-    usual_instead: &[],
     usual: &[
         ("output_stride", Literal::Number(32)),
         ("norm_eps", Literal::Real(EPS)),
@@ -88,9 +81,9 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
         ("anti_aliasing", Literal::NO),
         ("global_pool", Literal::Text("avg")),
     ],
-    left_open: &[],
     by_definition: "timm's ResNet where nothing else is said",
     build: |config| build("timm's ResNet", config, network),
+    ..TimmDefinition::PLAIN
 };
 
 /// Reads the widths of the stages as timm's arguments have them.
@@ -155,24 +148,16 @@ fn residual_block(
     stride: usize,
     act: Activation,
 ) -> Result<ResidualBlock, ForwardError> {
-    let layer = |names, [from, to]: [usize; 2], kernel, stride, act| {
-        ConvNorm::named(scope, names, [from, to, 1], Window::centered(kernel, stride), EPS, act)
-    };
-    let none = Activation::Identity;
+    let (none, names) = (Activation::Identity, [["conv1", "bn1"], ["conv2", "bn2"], ["conv3", "bn3"]]);
     let layers = if is_bottleneck {
-        let planes = outputs / 4;
-        vec![
-            layer(["conv1", "bn1"], [inputs, planes], 1, 1, act)?,
-            layer(["conv2", "bn2"], [planes, planes], 3, stride, act)?,
-            layer(["conv3", "bn3"], [planes, outputs], 1, 1, none)?,
-        ]
+        ConvNorm::bottleneck(scope, names, [inputs, outputs / 4, outputs], (1, [1, stride]), (EPS, act))?
     } else {
-        vec![
-            layer(["conv1", "bn1"], [inputs, outputs], 3, stride, act)?,
-            layer(["conv2", "bn2"], [outputs, outputs], 3, 1, none)?,
-        ]
+        let layer = |names, inputs, stride, act| {
+            ConvNorm::named(scope, names, [inputs, outputs, 1], Window::centered(3, stride), EPS, act)
+        };
+        vec![layer(names[0], inputs, stride, act)?, layer(names[1], outputs, 1, none)?]
     };
-    let downsample = || layer(["downsample.0", "downsample.1"], [inputs, outputs], 1, stride, none);
-    let shortcut = (stride != 1 || inputs != outputs).then(downsample).transpose()?;
+    let shortcut =
+        ConvNorm::shortcut(scope, ["downsample.0", "downsample.1"], [inputs, outputs], stride, EPS)?;
     Ok(ResidualBlock::new(layers, shortcut, act))
 }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::super::source::{Inquiry, axes, lengths};
 use super::field::Literal;
-use crate::facts::{Evidence, FactError, is_same};
+use crate::facts::{Evidence, FactError};
 use crate::mapping::Sources;
 
 /// Limits the stages that are looked at to twice what any network of timm's has.
@@ -18,10 +18,8 @@ pub(super) struct Structure {
     pub recognised_by: &'static [&'static [&'static str]],
     /// Lists the parts of names that only other networks have.
     pub unlike: &'static [&'static str],
-    /// Says what shows each fact, in the order in which facts are listed. Variants of `other_if` come before sizes.
+    /// Says what shows each fact, in the order in which facts are listed. [`Sign::Other`] comes before sizes.
     pub signs: &'static [(&'static str, Sign)],
-    /// Lists variants whose sizes are not read, as their shapes mean something else: facts with their values.
-    pub other_if: &'static [(&'static str, Literal)],
     /// Reads what no sign does of the sizes, before these, and says whether they can be read.
     pub check: Option<Check>,
 }
@@ -35,6 +33,9 @@ pub(super) type Check = fn(&Inquiry<'_>, &mut Evidence) -> Result<bool, FactErro
 pub(super) enum Sign {
     /// Says that the fact has this value if a name begins with one of these, and is otherwise not said.
     Part(&'static [&'static str], Literal),
+    /// Says that the fact has this value if one of these is a part of a name, and is otherwise not said. It is a variant whose sizes are
+    /// not read, as their shapes mean something else.
+    Other(&'static [&'static str], Literal),
     /// Says that the fact has this value if there is no such tensor and nothing else is said of it. The origin has these words
     /// before the tensor's name.
     Lack(&'static str, Literal, &'static str),
@@ -63,6 +64,9 @@ pub(super) enum Sign {
 }
 
 impl Structure {
+    /// Stands for tensors of which nothing is known.
+    pub const NOTHING: Self = Self { recognised_by: &[], unlike: &[], signs: &[], check: None };
+
     /// Returns whether tensors are a network of the definition, be it one that has no target.
     pub fn recognises(&self, tensors: &Sources) -> bool {
         let is_there = |group: &&[&str]| tensors.starting_with(group).is_some();
@@ -80,30 +84,23 @@ impl Structure {
         family: &'static str,
         evidence: &mut Evidence,
     ) -> Result<(), FactError> {
-        let mut has_sizes = None;
+        let (mut has_sizes, mut is_other) = (None, false);
         for (fact, sign) in self.signs {
             let can_be_read = match has_sizes {
                 _ if !sign.is_size() => true,
                 Some(known) => known,
-                None => *has_sizes.insert(self.has_sizes(inquiry, evidence)?),
+                None => *has_sizes.insert(!is_other && self.has_sizes(inquiry, evidence)?),
             };
             if can_be_read {
                 sign.read(fact, inquiry.tensors, family, evidence)?;
             }
+            is_other |= matches!(sign, Sign::Other(..)) && evidence.has(fact);
         }
         Ok(())
     }
 
     fn has_sizes(&self, inquiry: &Inquiry<'_>, evidence: &mut Evidence) -> Result<bool, FactError> {
-        let facts = evidence.facts();
-        let is = |(fact, value): &(&str, Literal)| {
-            facts.value(fact).is_some_and(|known| is_same(known, &(*value).into()))
-        };
-        match self.check {
-            _ if self.other_if.iter().any(is) => Ok(false),
-            Some(check) => check(inquiry, evidence),
-            None => Ok(true),
-        }
+        self.check.map_or(Ok(true), |check| check(inquiry, evidence))
     }
 }
 
@@ -113,6 +110,7 @@ impl Sign {
         !matches!(
             self,
             Sign::Part(..)
+                | Sign::Other(..)
                 | Sign::Lack(..)
                 | Sign::Without(..)
                 | Sign::Tokens(_)
@@ -132,6 +130,12 @@ impl Sign {
             Sign::Part(prefixes, value) => {
                 if let Some(name) = tensors.starting_with(prefixes) {
                     evidence.weights(fact, value, name);
+                }
+            }
+            Sign::Other(parts, value) => {
+                let is_it = |name: &str| parts.iter().any(|part| name.contains(part));
+                if let Some(tensor) = tensors.iter().find(|tensor| is_it(&tensor.name)) {
+                    evidence.weights(fact, value, &*tensor.name);
                 }
             }
             Sign::Lack(name, ..) if tensors.has(name) || evidence.has(fact) => {}

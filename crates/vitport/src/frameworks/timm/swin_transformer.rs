@@ -50,7 +50,6 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
             ("downsample", Sign::Has("layers.{s}.downsample.reduction.weight")),
             ("num_classes", Sign::Classes("head.fc.weight")),
         ],
-        other_if: &[],
         check: Some(check),
     },
     heads: &[
@@ -72,22 +71,18 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
         Field::named("head_dim", "head_dim", Kind::IsSome).otherwise(Literal::NO),
         Field::plain("always_partition", Kind::Flag).otherwise(Literal::NO),
         Field::plain("norm_layer", Kind::Text).of_class().otherwise(Literal::Text("LayerNorm")),
-        Field::plain("global_pool", Kind::Text),
         Field::of_registry("norm_eps", "norm_eps", Kind::Real),
         Field::argument("strict_img_size", "strict_img_size", Kind::Flag),
         Field::argument("img_size", "img_size", Kind::Pair),
-        Field::argument("in_chans", "in_chans", Kind::Number),
-        Field::argument("num_classes", "num_classes", Kind::Number),
     ],
     usual: &[
         ("always_partition", Literal::NO),
         ("norm_eps", Literal::Real(1e-5)),
         ("global_pool", Literal::Text("avg")),
     ],
-    usual_instead: &[],
-    left_open: &[],
     by_definition: "timm's Swin where nothing else is said",
     build: |config| build("timm's Swin", config, Whole::new),
+    ..TimmDefinition::PLAIN
 };
 
 /// Reads the windows off the tables of biases, and which images make whole windows in every stage.

@@ -51,7 +51,6 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
             ("downsample", Sign::Has("layers.{s}.downsample.reduction.weight")),
             ("num_classes", Sign::Classes("head.fc.weight")),
         ],
-        other_if: &[],
         check: Some(check),
     },
     heads: &[
@@ -75,12 +74,9 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
         Field::of_registry("fixed_windows", "fixed_windows", Kind::Flag).otherwise(Literal::NO),
         Field::plain("norm_layer", Kind::Text).of_class().otherwise(Literal::Text("LayerNorm")),
         Field::plain("act_layer", Kind::Activation),
-        Field::plain("global_pool", Kind::Text),
         Field::of_registry("norm_eps", "norm_eps", Kind::Real),
         Field::argument("strict_img_size", "strict_img_size", Kind::Flag),
         Field::argument("img_size", "img_size", Kind::Pair),
-        Field::argument("in_chans", "in_chans", Kind::Number),
-        Field::argument("num_classes", "num_classes", Kind::Number),
     ],
     usual: &[
         ("norm_eps", Literal::Real(1e-5)),
@@ -89,11 +85,11 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
         ("window_size", Literal::Number(8)),
         ("pretrained_window_sizes", Literal::Numbers(&[0, 0, 0, 0])),
     ],
-    usual_instead: &[],
     // Weights are the same for windows of every size.
     left_open: &[("window_size", "computed_positions"), ("pretrained_window_sizes", "computed_positions")],
     by_definition: "timm's SwinV2 where nothing else is said",
     build: |config| build("timm's SwinV2", config, Whole::new),
+    ..TimmDefinition::PLAIN
 };
 
 /// Reads how wide the MLPs are, and which images make whole maps in every stage.

@@ -59,7 +59,6 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
         Field::plain("num_heads", Kind::Number),
         Field::plain("act_layer", Kind::Activation),
         Field::plain("norm_eps", Kind::Real).config_key("norm_layer", Kind::NormEps(1e-6)),
-        Field::plain("global_pool", Kind::Text),
         Field::of_registry("block", "block_fn", Kind::Text).otherwise(Literal::Text("Block")),
         Field::of_registry("attn", "attn_layer", Kind::Text).otherwise(Literal::Text("Attention")),
         Field::of_registry("gated_mlp", "mlp_layer", Kind::OtherThan("Mlp"))
@@ -94,8 +93,6 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
         Field::of_registry("mlp_bias", "mlp_bias", Kind::Flag).otherwise(Literal::YES),
         Field::plain("pos_embed", Kind::Flag).config_key("pos_embed", Kind::Word("learn", &["", "none"])),
         Field::plain("final_norm", Kind::Flag),
-        Field::argument("in_chans", "in_chans", Kind::Number),
-        Field::argument("num_classes", "num_classes", Kind::Number),
         Field::argument("img_size", "img_size", Kind::Pair),
     ],
     // A block whose norms stand after its branches has the same tensors.

@@ -49,9 +49,6 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
         Field::of_registry("block", "block_fn", Kind::Text),
         Field::plain("act_layer", Kind::Activation).of_class(),
         Field::plain("norm_eps", Kind::Real).config_key("norm_layer", Kind::NormEps(1e-6)).of_class(),
-        Field::plain("global_pool", Kind::Text),
-        Field::argument("in_chans", "in_chans", Kind::Number),
-        Field::argument("num_classes", "num_classes", Kind::Number),
         Field::argument("img_size", "img_size", Kind::Pair),
     ],
     usual: &[
@@ -61,11 +58,11 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
         ("act_layer", Literal::Text("gelu")),
         ("global_pool", Literal::Text("avg")),
     ],
-    usual_instead: &[],
     // A block whose norms stand after its branches has the tensors of one without layer scale.
     left_open: &[("block", "unscaled"), ("global_pool", "class_token")],
     by_definition: "timm's VisionTransformerRelPos where nothing else is said",
     build: |config| build("timm's VisionTransformerRelPos", config, VisionTransformerRelPos::new),
+    ..TimmDefinition::PLAIN
 };
 
 /// Holds what a network is made of, under the names of timm's arguments.

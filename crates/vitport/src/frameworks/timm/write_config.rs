@@ -79,7 +79,7 @@ impl TimmDefinition {
             self.modules.iter().flat_map(|module| framework::architectures_like(described.framework, module));
         let architecture = all.into_iter().find(is_it);
         let known = facts.to_config();
-        let hidden = self.fields.iter().filter(|field| {
+        let hidden = self.fields().filter(|field| {
             architecture.is_none() && field.words.is_none() && !OF_ITS_OWN.contains(&field.fact)
         });
         let arguments = hidden.filter_map(|field| {
@@ -157,7 +157,7 @@ impl TimmDefinition {
     fn call(&self, architecture: &'static Architecture, facts: &Facts) -> Result<Call, Vec<&'static str>> {
         let (mut arguments, mut unheld, mut lacking) = (Map::new(), Vec::new(), Vec::new());
         let known = facts.to_config();
-        for field in self.fields.iter().filter(|field| !OF_ITS_OWN.contains(&field.fact)) {
+        for field in self.fields().filter(|field| !OF_ITS_OWN.contains(&field.fact)) {
             let Some(wanted) = facts.value(field.fact) else { continue };
             let own = self.made_with(field, architecture, facts, None).or_else(|| default_of(field));
             let is_same_already =
@@ -185,7 +185,7 @@ impl TimmDefinition {
     }
 
     fn has_field(&self, fact: &str) -> bool {
-        self.fields.iter().any(|field| field.fact == fact)
+        self.fields().any(|field| field.fact == fact)
     }
 
     /// Returns the name of the linear layer that gives the logits, as `pretrained_cfg` has it.

@@ -59,17 +59,6 @@ impl EfficientNetConfig {
     fn channels(&self, channels: u64) -> usize {
         usize::try_from(rounded(channels, self.width_coefficient)).unwrap_or(usize::MAX)
     }
-
-    fn layer(
-        &self,
-        scope: &Scope,
-        names: [&str; 2],
-        sizes: [usize; 3],
-        window: Window,
-        act: Activation,
-    ) -> Result<ConvNorm, ForwardError> {
-        ConvNorm::named(scope, names, sizes, window, self.batch_norm_eps, act)
-    }
 }
 
 /// Builds `EfficientNetForImageClassification`, or `EfficientNetModel`.
@@ -84,10 +73,11 @@ fn network(
         return Err(ForwardError::config(detail));
     }
     let scope = if has_classifier { root.pp("efficientnet") } else { root.clone() };
-    let act = activation("hidden_act", &config.hidden_act)?;
+    let (act, eps) = (activation("hidden_act", &config.hidden_act)?, config.batch_norm_eps);
     let sizes = [config.num_channels, config.channels(STEM), 1];
     let window = Window::square(3, 2, 0).one_more_behind();
-    let stem = config.layer(&scope.pp("embeddings"), ["convolution", "batchnorm"], sizes, window, act)?;
+    let names = ["embeddings.convolution", "embeddings.batchnorm"];
+    let stem = ConvNorm::named(&scope, names, sizes, window, eps, act)?;
     let encoder = scope.pp("encoder");
     let (mut blocks, mut reached) = (Vec::new(), config.channels(STEM));
     for (stage, &inputs) in config.in_channels.iter().enumerate() {
@@ -111,7 +101,8 @@ fn network(
         }
     }
     let sizes = [reached, config.channels(LAST), 1];
-    let last = config.layer(&encoder, ["top_conv", "top_bn"], sizes, Window::centered(1, 1), act)?;
+    let window = Window::centered(1, 1);
+    let last = ConvNorm::named(&encoder, ["top_conv", "top_bn"], sizes, window, eps, act)?;
     let classes = config.labels.count();
     let classifier = || Linear::new(&root.pp("classifier"), config.hidden_dim, classes, true);
     let classifier = has_classifier.then(classifier).transpose()?;

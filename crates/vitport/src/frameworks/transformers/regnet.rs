@@ -4,9 +4,11 @@
 use serde::Deserialize;
 
 use super::super::build;
-use super::residual::{FEATURES, ResidualConfig, conv_layer, shortcut};
+use super::residual::{BATCH_NORM_EPS, FEATURES, PLACES, ResidualConfig, shortcut};
 use super::{Task, TwoClasses, exported_defaults};
-use crate::nn::{Activation, ForwardError, ResidualBlock, ResidualNetwork, Scope, SqueezeExcite, Window};
+use crate::nn::{
+    Activation, ConvNorm, ForwardError, ResidualBlock, ResidualNetwork, Scope, SqueezeExcite, Window,
+};
 
 /// Declares the definition.
 pub const DEFINITION: TwoClasses = TwoClasses {
@@ -54,19 +56,14 @@ fn layer(
     stride: usize,
     act: Activation,
 ) -> Result<ResidualBlock, ForwardError> {
-    let conv = |name: &str, [from, groups]: [usize; 2], window, act| {
-        conv_layer(scope, name, [from, outputs, groups], window, act)
-    };
     let Some(groups) = outputs.checked_div(config.groups_width) else {
         return Err(ForwardError::config("groups_width is 0"));
     };
     let has_attention = config.layer_type == "y";
-    let last = if has_attention { "layer.3" } else { "layer.2" };
-    let layers = vec![
-        conv("layer.0", [inputs, 1], Window::centered(1, 1), act)?,
-        conv("layer.1", [outputs, groups.max(1)], Window::centered(3, stride), act)?,
-        conv(last, [outputs, 1], Window::centered(1, 1), Activation::Identity)?,
-    ];
+    let [first, second, third, fourth] = PLACES;
+    let names = [first, second, if has_attention { fourth } else { third }];
+    let (sizes, halving) = ([inputs, outputs, outputs], (groups.max(1), [1, stride]));
+    let layers = ConvNorm::bottleneck(scope, names, sizes, halving, (BATCH_NORM_EPS, act))?;
     let attention = || {
         let (scope, reduced) = (scope.pp("layer.2.attention"), (inputs as f64 / 4.0).round_ties_even());
         let acts = [Activation::Relu, Activation::Sigmoid];

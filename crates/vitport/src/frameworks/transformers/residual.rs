@@ -11,7 +11,14 @@ use crate::nn::{
 };
 
 /// Is the default of `torch.nn.BatchNorm2d`, with which every normalisation is built.
-const BATCH_NORM_EPS: f64 = 1e-5;
+pub(super) const BATCH_NORM_EPS: f64 = 1e-5;
+/// Names the convolution and the norm of each place in a layer.
+pub(super) const PLACES: [[&str; 2]; 4] = [
+    ["layer.0.convolution", "layer.0.normalization"],
+    ["layer.1.convolution", "layer.1.normalization"],
+    ["layer.2.convolution", "layer.2.normalization"],
+    ["layer.3.convolution", "layer.3.normalization"],
+];
 
 /// Says what a model without a head gives.
 pub(super) const FEATURES: Task = Task::Features {
@@ -49,7 +56,8 @@ impl ResidualConfig {
         let scope = prefix.map_or_else(|| root.clone(), |prefix| root.pp(prefix));
         let act = activation("hidden_act", &self.hidden_act)?;
         let sizes = [self.num_channels, self.embedding_size, 1];
-        let embedder = conv_layer(&scope, "embedder.embedder", sizes, window, act)?;
+        let names = ["embedder.embedder.convolution", "embedder.embedder.normalization"];
+        let embedder = ConvNorm::named(&scope, names, sizes, window, BATCH_NORM_EPS, act)?;
         // Lists are zipped: the shorter one decides, but the first stage is always there, and each has its first layer.
         let count = self.hidden_sizes.len().min(self.depths.len()).max(1);
         let depths: Vec<usize> = self.depths.iter().take(count).map(|&depth| depth.max(1)).collect();
@@ -72,24 +80,12 @@ fn layer_name(stage: usize, layer: usize) -> String {
     format!("encoder.stages.{stage}.layers.{layer}")
 }
 
-/// Builds `ResNetConvLayer` or `RegNetConvLayer`: from channels to channels, in groups.
-pub(super) fn conv_layer(
-    scope: &Scope,
-    name: &str,
-    sizes: [usize; 3],
-    window: Window,
-    act: Activation,
-) -> Result<ConvNorm, ForwardError> {
-    ConvNorm::named(&scope.pp(name), ["convolution", "normalization"], sizes, window, BATCH_NORM_EPS, act)
-}
-
 /// Builds `ResNetShortCut` or `RegNetShortCut`, where a layer has one.
 pub(super) fn shortcut(
     scope: &Scope,
-    [inputs, outputs]: [usize; 2],
+    channels: [usize; 2],
     stride: usize,
 ) -> Result<Option<ConvNorm>, ForwardError> {
-    let (window, none) = (Window::centered(1, stride), Activation::Identity);
-    let new = || conv_layer(scope, "shortcut", [inputs, outputs, 1], window, none);
-    (inputs != outputs || stride != 1).then(new).transpose()
+    let names = ["shortcut.convolution", "shortcut.normalization"];
+    ConvNorm::shortcut(scope, names, channels, stride, BATCH_NORM_EPS)
 }

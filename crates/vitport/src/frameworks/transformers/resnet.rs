@@ -4,9 +4,11 @@
 use serde::Deserialize;
 
 use super::super::build;
-use super::residual::{FEATURES, ResidualConfig, conv_layer, shortcut};
+use super::residual::{BATCH_NORM_EPS, FEATURES, PLACES, ResidualConfig, shortcut};
 use super::{Task, TwoClasses, exported_defaults};
-use crate::nn::{Activation, ForwardError, MaxPool2d, ResidualBlock, ResidualNetwork, Scope, Window};
+use crate::nn::{
+    Activation, ConvNorm, ForwardError, MaxPool2d, ResidualBlock, ResidualNetwork, Scope, Window,
+};
 
 /// Is the default of `ResNetBottleNeckLayer`, which no config changes.
 const REDUCTION: usize = 4;
@@ -57,23 +59,17 @@ fn residual_layer(
     stride: usize,
     act: Activation,
 ) -> Result<ResidualBlock, ForwardError> {
-    let layer = |name: &str, [from, to]: [usize; 2], kernel, stride, act| {
-        conv_layer(scope, name, [from, to, 1], Window::centered(kernel, stride), act)
-    };
+    let ([first, second, third, _], eps) = (PLACES, BATCH_NORM_EPS);
     let (relu, none) = (Activation::Relu, Activation::Identity);
     let layers = if config.layer_type == "bottleneck" {
-        let reduced = outputs / REDUCTION;
         let strides = if config.downsample_in_bottleneck { [stride, 1] } else { [1, stride] };
-        vec![
-            layer("layer.0", [inputs, reduced], 1, strides[0], relu)?,
-            layer("layer.1", [reduced, reduced], 3, strides[1], relu)?,
-            layer("layer.2", [reduced, outputs], 1, 1, none)?,
-        ]
+        let sizes = [inputs, outputs / REDUCTION, outputs];
+        ConvNorm::bottleneck(scope, [first, second, third], sizes, (1, strides), (eps, relu))?
     } else {
-        vec![
-            layer("layer.0", [inputs, outputs], 3, stride, relu)?,
-            layer("layer.1", [outputs, outputs], 3, 1, none)?,
-        ]
+        let layer = |names, inputs, stride, act| {
+            ConvNorm::named(scope, names, [inputs, outputs, 1], Window::centered(3, stride), eps, act)
+        };
+        vec![layer(first, inputs, stride, relu)?, layer(second, outputs, 1, none)?]
     };
     Ok(ResidualBlock::new(layers, shortcut(scope, [inputs, outputs], stride)?, act))
 }

@@ -19,7 +19,7 @@ pub(super) const STRUCTURE: Structure = Structure {
     // BEiT has biases of queries and values alone.
     unlike: &[".attn.qkv.bias"],
     signs: &[
-        ("swiglu_mlp", Sign::Part(&["blocks.0.mlp.fc1_g.", "blocks.0.mlp.w1."], Literal::YES)),
+        ("swiglu_mlp", Sign::Other(&["blocks.0.mlp.fc1_g.", "blocks.0.mlp.w1."], Literal::YES)),
         ("scale_mlp", Sign::Part(&["blocks.0.mlp.norm."], Literal::YES)),
         ("in_chans", Sign::Axis("patch_embed.proj.weight", 1, 4)),
         ("patch_size", Sign::Edges("patch_embed.proj.weight")),
@@ -35,7 +35,6 @@ pub(super) const STRUCTURE: Structure = Structure {
         ("final_norm", Sign::Has("norm.weight")),
         ("num_classes", Sign::Classes("head.weight")),
     ],
-    other_if: &[("swiglu_mlp", Literal::YES)],
     check: Some(check),
 };
 

@@ -2,27 +2,9 @@
 //! stage are as transformers' class makes them of one entry of its lists.
 
 use super::super::super::source::{Inquiry, axes};
-use super::super::hub_config::TimmConfig;
 use super::FAMILY;
 use crate::facts::{Evidence, FactError};
 use crate::mapping::{Sources, efficientnet};
-
-/// Begin the names of blocks that have one convolution in place of an expansion and a depth-wise one.
-pub(super) const FUSED: &[&str] =
-    &["blocks.0.0.conv.", "blocks.0.0.conv_exp.", "blocks.1.0.conv_exp.", "blocks.2.0.conv_exp."];
-/// Begin the names of convolutions of several kernels side by side.
-pub(super) const MIXED: &[&str] = &[
-    "blocks.1.0.conv_pw.0.",
-    "blocks.1.0.conv_dw.0.",
-    "blocks.2.0.conv_pw.0.",
-    "blocks.2.0.conv_dw.0.",
-    "blocks.3.0.conv_dw.0.",
-];
-/// Begin the names of blocks that move positions to channels.
-pub(super) const SPACE_TO_DEPTH: &[&str] = &["blocks.0.0.conv_s2d.", "blocks.1.0.conv_s2d."];
-/// Begin the names of convolutions whose kernels depend on the image.
-pub(super) const CONDITIONAL: &[&str] =
-    &["blocks.3.0.routing_fn.", "blocks.4.0.routing_fn.", "blocks.5.0.routing_fn."];
 
 /// Limits the stages and the blocks in one that are looked at.
 const MOST: u64 = 64;
@@ -68,24 +50,8 @@ impl Block {
     }
 }
 
-/// Refuses an argument that timm's functions of lite networks give themselves, and fail on.
-fn refuse_stem(inquiry: &Inquiry<'_>) -> Result<(), FactError> {
-    let config = TimmConfig::of(inquiry.source)?;
-    let is_lite = |config: &&TimmConfig<'_>| config.architecture.is_some_and(|name| name.contains("_lite"));
-    match config.as_ref().filter(is_lite).and_then(|config| config.argument("fix_stem")) {
-        None => Ok(()),
-        Some(_) => Err(FactError::Impossible {
-            place: "config.json: model_args.fix_stem".to_owned(),
-            reason:
-                "timm's functions of lite networks give it themselves and fail where it is given once more"
-                    .to_owned(),
-        }),
-    }
-}
-
 /// Reads all blocks.
 pub(super) fn read(inquiry: &Inquiry<'_>, evidence: &mut Evidence) -> Result<bool, FactError> {
-    refuse_stem(inquiry)?;
     let tensors = inquiry.tensors;
     let mut stages = Vec::new();
     for stage in 0..tensors.count_indices("blocks.").min(MOST) {
@@ -109,21 +75,15 @@ pub(super) fn read(inquiry: &Inquiry<'_>, evidence: &mut Evidence) -> Result<boo
     evidence.weights("stages_change_channels", changes, "conv_pw.weight");
     let has_excitation = firsts().next().is_some_and(|block| block.reduced > 0);
     let fourth = |block: &Block| (block.inputs as f64 * 0.25).round_ties_even() as u64;
-    let is_usual = |block: &Block| {
-        if has_excitation {
-            block.reduced == fourth(block) && block.inputs.is_multiple_of(4)
-        } else {
-            block.reduced == 0
-        }
+    let is_usual = |block: &Block| match has_excitation {
+        true => block.reduced == fourth(block) && block.inputs.is_multiple_of(4),
+        false => block.reduced == 0,
     };
     evidence.weights("usual_excitation", all(&is_usual), "se.conv_reduce.weight");
-    evidence.weights("se", has_excitation, "blocks.0.0.se.conv_reduce.weight");
     evidence.weights("out_chs", list(|block| block.outputs), "conv_pw.weight");
     evidence.weights("in_chs", list(|block| block.inputs), "conv_dw.weight");
     evidence.weights("kernels", list(|block| block.kernel[0]), "conv_dw.weight");
     evidence.weights("expansions", list(|block| block.expansion().unwrap_or(0)), "conv_dw.weight");
-    let expands: Vec<bool> = firsts().map(|block| block.expands).collect();
-    evidence.weights("expands", expands, "conv_pwl.weight");
     if let [a, b, c, _, e, _, g] = list(|block| block.outputs)[..] {
         evidence.weights("num_chs", [a, b, c, e, g].to_vec(), "conv_pw.weight");
     }

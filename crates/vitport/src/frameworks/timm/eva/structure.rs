@@ -50,7 +50,6 @@ pub(super) const STRUCTURE: Structure = Structure {
         ("final_norm", Sign::Has("norm.weight")),
         ("num_classes", Sign::Classes("head.weight")),
     ],
-    other_if: &[],
     check: Some(check),
 };
 

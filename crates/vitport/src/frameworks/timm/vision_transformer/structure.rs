@@ -14,7 +14,7 @@ pub(super) const STRUCTURE: Structure = Structure {
     recognised_by: &[&["patch_embed.proj.weight", "patch_embed.backbone."], &["blocks.0."]],
     unlike: &[],
     signs: &[
-        ("resnet_stem", Sign::Part(&["patch_embed.backbone."], Literal::YES)),
+        ("resnet_stem", Sign::Other(&["patch_embed.backbone."], Literal::YES)),
         ("dist_token", Sign::Part(&["dist_token"], Literal::YES)),
         ("reg_tokens", Sign::Tokens("reg_token")),
         ("reg_tokens", Sign::Part(&["register_tokens"], Literal::Number(1))),
@@ -76,7 +76,6 @@ pub(super) const STRUCTURE: Structure = Structure {
         ("pre_norm", Sign::Lack("norm_pre.weight", Literal::NO, "no")),
         ("num_classes", Sign::Classes("head.weight")),
     ],
-    other_if: &[("resnet_stem", Literal::YES)],
     check: Some(check),
 };
 
