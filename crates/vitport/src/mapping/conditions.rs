@@ -36,9 +36,9 @@ pub struct Condition {
     /// Says whether the fact, height and width, must be the same number twice.
     #[serde(default)]
     square: bool,
-    /// Gives the fact of which each entry of the fact must be a multiple.
+    /// Gives the number of which each entry of the fact must be a multiple, or the fact that is it.
     #[serde(default)]
-    multiple_of: Option<String>,
+    multiple_of: Option<Value>,
     /// Gives the facts of the patches, the windows and the depths of stages whose maps, of an image of the fact's size that is halved
     /// between them, must be whole windows or no larger than one.
     #[serde(default)]
@@ -206,7 +206,7 @@ impl Condition {
         }
         let fact = facts.get(self.fact.as_deref()?)?;
         if let Some(of) = &self.multiple_of {
-            let step = facts.number(of).filter(|step| *step > 0)?;
+            let step = of.as_u64().or_else(|| facts.number(of.as_str()?)).filter(|step| *step > 0)?;
             let is_multiple = |edge: &Value| edge.as_u64().is_some_and(|edge| edge.is_multiple_of(step));
             let fails = !fact.value.as_array()?.iter().all(is_multiple);
             let fill = |text: &str| text.replace("{wanted}", &step.to_string());
@@ -393,6 +393,8 @@ mod tests {
         assert_eq!(refused(json!([32, 64]), 32), None);
         assert!(refused(json!([32, 48]), 32).unwrap().contains("not 32"));
         assert_eq!(refusal("fact = \"x\"\nmultiple_of = \"unknown\"", json!([3, 4])), None);
+        let refused = |edges: Value| refusal("fact = \"x\"\nmultiple_of = 2", edges).is_some();
+        assert_eq!([refused(json!([2, 4])), refused(json!([2, 3]))], [false, true]);
     }
 
     #[test]

@@ -30,13 +30,7 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
     modules: &["efficientnet"],
     family: FAMILY,
     structure: Structure {
-        recognised_by: &[
-            &["conv_stem.weight"],
-            &["bn1.weight"],
-            &["blocks.0.0."],
-            &["conv_head.weight"],
-            &["bn2.weight"],
-        ],
+        recognised_by: &[&["conv_stem.weight"], &["blocks.0.0."], &["conv_head.weight"], &["bn2.weight"]],
         unlike: &[],
         signs: &[
             ("fused", Sign::Other(&["blocks.0.0.conv.", ".conv_exp."], Literal::YES)),
@@ -66,9 +60,6 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
         Field::of_registry("mixed_kernels", "block_args", Kind::HasBlock(&["_k3.5"])).otherwise(Literal::NO),
         Field::of_registry("conditional", "block_args", Kind::HasBlock(&["_cc", "num_experts"]))
             .otherwise(Literal::NO),
-        // No argument changes these.
-        Field::of_registry("stem_stride", "stem_stride", Kind::Number).otherwise(Literal::Number(2)),
-        Field::of_registry("channel_step", "channel_step", Kind::Number).otherwise(Literal::Number(8)),
         Field::of_registry("num_chs", "num_chs", Kind::Numbers)
             .decided_by(&["block_args"])
             .shown("channels by size of the map"),

@@ -103,13 +103,11 @@ fn network(
     let sizes = [reached, config.channels(LAST), 1];
     let window = Window::centered(1, 1);
     let last = ConvNorm::named(&encoder, ["top_conv", "top_bn"], sizes, window, eps, act)?;
-    let classes = config.labels.count();
-    let classifier = || Linear::new(&root.pp("classifier"), config.hidden_dim, classes, true);
+    let classifier = || Linear::new(&root.pp("classifier"), config.hidden_dim, config.labels.count(), true);
     let classifier = has_classifier.then(classifier).transpose()?;
     let block = |_, block| format!("encoder.blocks.{block}");
     let names = ResidualNames { stem: "embeddings", block, outputs: ["pooler_output", "logits"] };
-    let network = ResidualNetwork::new(stem, None, vec![blocks], classifier, names);
-    Ok(network.ending_in("encoder.top_bn", last))
+    Ok(ResidualNetwork::new(stem, None, vec![blocks], classifier, names).ending_in("encoder.top_bn", last))
 }
 
 /// Builds an `EfficientNetBlock`.

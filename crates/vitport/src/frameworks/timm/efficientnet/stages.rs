@@ -74,9 +74,8 @@ pub(super) fn read(inquiry: &Inquiry<'_>, evidence: &mut Evidence) -> Result<boo
     let changes = firsts().all(|block| block.inputs != block.outputs);
     evidence.weights("stages_change_channels", changes, "conv_pw.weight");
     let has_excitation = firsts().next().is_some_and(|block| block.reduced > 0);
-    let fourth = |block: &Block| (block.inputs as f64 * 0.25).round_ties_even() as u64;
     let is_usual = |block: &Block| match has_excitation {
-        true => block.reduced == fourth(block) && block.inputs.is_multiple_of(4),
+        true => block.reduced.saturating_mul(4) == block.inputs,
         false => block.reduced == 0,
     };
     evidence.weights("usual_excitation", all(&is_usual), "se.conv_reduce.weight");
