@@ -196,3 +196,30 @@ pub(crate) fn exported_defaults(document: &str) -> Map<String, Value> {
     let document: Value = serde_json::from_str(document).unwrap_or_default();
     document.get("defaults").and_then(Value::as_object).cloned().unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_class_that_is_not_there_is_not_quoted() {
+        let classes = ["ViTForImageClassification", "ViTModel"];
+        let read = |config: Value| {
+            let found = architecture_among(config.as_object().unwrap(), &classes);
+            found.map(ToOwned::to_owned).map_err(|error| error.to_string())
+        };
+        assert_eq!(read(json!({ "architectures": ["ViTModel"] })), Ok("ViTModel".to_owned()));
+        let only = "and only ViTForImageClassification and ViTModel can be run";
+        for (config, says) in [
+            (json!({ "architectures": ["SwinModel"] }), "names \"SwinModel\""),
+            (json!({ "architectures": [] }), "names no class"),
+            (json!({ "architectures": "ViTModel" }), "names no class"),
+            (json!({}), "is not there"),
+        ] {
+            let error = read(config).unwrap_err();
+            assert!(error.contains(&format!("architectures {says}, {only}")), "{error}");
+        }
+    }
+}
