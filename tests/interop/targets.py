@@ -19,6 +19,7 @@ SOURCES = {
     "clip, no head": (DATA / "clip/tower", ["--no-head"]),
     "clip, features": (DATA / "clip/tower", ["--target", "CLIPVisionModel"]),
     "convnext": (DATA / "convnext/plain", []),
+    "convnext, scaled": (DATA / "convnext/scaled", ["--target", "ConvNextForImageClassification"]),
     "convnext, no head": (DATA / "convnext/conv_mlp_base", []),
     "convnext, DINOv3": (DATA / "convnext/dinov3", []),
     "convnextv2": (DATA / "convnext/v2", []),

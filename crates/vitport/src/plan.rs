@@ -24,6 +24,14 @@ pub enum Part {
         /// Counts the elements.
         elements: u64,
     },
+    /// Multiplies every element of a source tensor by one factor. The product is taken in float64 and rounded once to the target's
+    /// dtype, so it cannot be undone bit for bit.
+    Scaled {
+        /// Holds the tensor.
+        tensor: Arc<Tensor>,
+        /// Gives the factor.
+        factor: f64,
+    },
     /// Multiplies row `r` (first axis) of a source tensor by element `r` of `factors`. The product is taken in float64 and
     /// rounded once to the target's dtype, so it cannot be undone bit for bit.
     ScaledRows {
@@ -74,7 +82,9 @@ impl Part {
             Part::Slice { elements, .. } | Part::Zeros { elements } | Part::Repeated { elements, .. } => {
                 *elements
             }
-            Part::ScaledRows { tensor, .. } | Part::ShiftedColumns { tensor, .. } => tensor.elements(),
+            Part::Scaled { tensor, .. }
+            | Part::ScaledRows { tensor, .. }
+            | Part::ShiftedColumns { tensor, .. } => tensor.elements(),
             Part::DistanceTable(table) => table.rows().saturating_mul(table.heads()),
             Part::Identity { size } => size.saturating_mul(*size),
             Part::WindowDistances { side } => side.saturating_pow(4),
@@ -140,6 +150,7 @@ impl Target {
     pub fn is_cast(&self) -> bool {
         self.parts.iter().any(|part| match part {
             Part::Slice { tensor, .. }
+            | Part::Scaled { tensor, .. }
             | Part::ScaledRows { tensor, .. }
             | Part::ShiftedColumns { tensor, .. } => tensor.dtype != self.dtype,
             Part::DistanceTable(table) => table.mlp.iter().any(|tensor| tensor.dtype != self.dtype),
@@ -153,7 +164,13 @@ impl Target {
     /// Returns whether factors are multiplied into it, addends added to it, or all of it is computed.
     pub fn is_folded(&self) -> bool {
         let is_computed = |part: &Part| {
-            matches!(part, Part::ScaledRows { .. } | Part::ShiftedColumns { .. } | Part::DistanceTable(_))
+            matches!(
+                part,
+                Part::Scaled { .. }
+                    | Part::ScaledRows { .. }
+                    | Part::ShiftedColumns { .. }
+                    | Part::DistanceTable(_)
+            )
         };
         self.parts.iter().any(is_computed)
     }

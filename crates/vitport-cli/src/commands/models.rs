@@ -84,6 +84,7 @@ fn becomes(row: &KnownModel) -> String {
     match (row.becomes.class(), row.becomes.why_not()) {
         (_, Some(why)) => format!("– {why}"),
         (Some(class), None) if row.published_at.is_none() => format!("{class}, no weights published"),
+        (Some(class), None) if row.is_asked_for => format!("{class}, only with --target"),
         (class, None) => class.unwrap_or_default().to_owned(),
     }
 }
@@ -202,6 +203,8 @@ struct ModelDocument<'a> {
     license: Option<&'a str>,
     /// Names the class of transformers that it becomes.
     becomes: Option<&'a str>,
+    /// Says whether it becomes that only where the class is asked for, with --target.
+    only_asked_for: bool,
     /// Says why it becomes none.
     why_not: Option<String>,
     /// Says more of what it becomes.
@@ -237,6 +240,7 @@ impl<'a> ModelDocument<'a> {
             crop_mode: &row.crop_mode,
             license: row.license.as_deref(),
             becomes: row.becomes.class(),
+            only_asked_for: row.is_asked_for,
             why_not: row.becomes.why_not(),
             note: row.note.as_deref(),
             published_at: row.published_at.as_deref(),

@@ -2,6 +2,7 @@
 
 mod document;
 
+use vitport::mapping::shown_factor;
 use vitport::model::Prepared;
 use vitport::pipeline::{mapping_of, plan};
 use vitport::plan::{Part, Target};
@@ -126,6 +127,9 @@ fn sources_of(target: &Target) -> Vec<String> {
             let rows = tensor.shape.first().copied().unwrap_or(1).max(1);
             let row = (tensor.elements() / rows).max(1);
             format!("{}[{}..{}]", escape(&tensor.name), first / row, (first + elements) / row)
+        }
+        Part::Scaled { tensor, factor } => {
+            format!("{} × {}", escape(&tensor.name), shown_factor(*factor))
         }
         Part::ScaledRows { tensor, factors } => {
             format!("{} × {}", escape(&tensor.name), escape(&factors.name))

@@ -93,6 +93,9 @@ pub fn targets(prepared: &Prepared) -> String {
             let what = format!("without {}: {}", outside.what, outside.code);
             out.push(wrap("", &escape(&what).to_string(), INDENT, columns));
         }
+        if let Some(states) = target.of_states() {
+            out.push(wrap("", &states, INDENT, columns));
+        }
     }
     out.join("\n")
 }

@@ -144,11 +144,16 @@ fn class(report: &Report) -> Option<String> {
     if let Some(outside) = &target.outside {
         text.push_str(&format!(", without {}: {}", outside.what, outside.code));
     }
+    let of_states = target.of_states();
+    if let Some(states) = &of_states {
+        text.push_str(&format!("; {states}"));
+    }
     let others: Vec<&str> = report.other_targets.iter().map(|other| other.class.as_str()).collect();
     if !others.is_empty() {
         text.push_str(&format!("; --target could be {}", others.join(", ")));
     }
-    let is_usual = target.outside.is_none() && target.since.is_none() && others.is_empty();
+    let is_usual =
+        target.outside.is_none() && of_states.is_none() && target.since.is_none() && others.is_empty();
     (!is_usual).then_some(text)
 }
 

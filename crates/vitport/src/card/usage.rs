@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use super::Card;
 use crate::frameworks::Transform;
 use crate::frameworks::transformers::Task;
+use crate::mapping::TargetClass;
 use crate::model::Model;
 
 /// Names what is opened.
@@ -66,6 +67,12 @@ pub(super) fn write(out: &mut String, card: &Card<'_>) {
             "Images have one channel. The image processor takes arrays of shape [height, width, 1] or [1, height, width] in \
              transformers 4 and 5, and in version 5 grey images (Pillow's mode `L`) as they are. `pipeline` makes RGB of every \
              image and fails.\n\n",
+        );
+    }
+    if let Some(states) = target.as_ref().and_then(TargetClass::of_states) {
+        let _ = write!(
+            out,
+            "Some weights are scaled to make up for what the class computes otherwise: {states}.\n\n"
         );
     }
     if let Some(outside) = target.and_then(|target| target.outside) {

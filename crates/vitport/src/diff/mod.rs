@@ -73,7 +73,7 @@ pub struct Form {
 impl Form {
     fn of(tensor: &Target) -> Self {
         let name = |part: &Part| match part {
-            Part::Slice { tensor, .. } => vec![tensor.name.to_string()],
+            Part::Slice { tensor, .. } | Part::Scaled { tensor, .. } => vec![tensor.name.to_string()],
             Part::ScaledRows { tensor, factors: other } | Part::ShiftedColumns { tensor, addends: other } => {
                 vec![tensor.name.to_string(), other.name.to_string()]
             }

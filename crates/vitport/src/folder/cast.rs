@@ -1,5 +1,5 @@
-//! Converts floating-point elements from one dtype to another: widened to float32 or float64, multiplied by a factor a row
-//! where there is one, and rounded once from there, to nearest with ties to even, to what is written.
+//! Converts floating-point elements from one dtype to another: widened to float32 or float64, multiplied by a factor for
+//! all or for a row where there is one, and rounded once from there, to nearest with ties to even, to what is written.
 //!
 //! float32 holds every value of the narrower dtypes exactly, so only float64 sources and products need float64. Bytes
 //! are little-endian, as checkpoints and safetensors have them. Each step is a loop over so few elements that what it leaves
@@ -30,6 +30,8 @@ pub(super) struct RowFactors<'a> {
 /// Says what becomes of elements on the way.
 #[derive(Clone, Copy)]
 pub(super) enum Change<'a> {
+    /// Multiplies every element by one factor.
+    All(f64),
     /// Multiplies rows.
     Rows(RowFactors<'a>),
     /// Adds one addend to each column.
@@ -95,6 +97,7 @@ impl WithSimd for Cast<'_> {
             } else {
                 widen_to_f64(from, stored, singles, halves, doubles);
                 match change {
+                    Some(Change::All(factor)) => doubles.iter_mut().for_each(|double| *double *= factor),
                     Some(Change::Rows(rows)) => scale(doubles, first, rows),
                     Some(Change::Columns(addends)) => shift(doubles, first, addends),
                     None => {}

@@ -1,4 +1,4 @@
-//! Fills the segments of a weight file: the header, a tensor's own bytes, elements cast to another dtype, scaled rows,
+//! Fills the segments of a weight file: the header, a tensor's own bytes, elements cast to another dtype, scaled tensors and rows,
 //! shifted columns, tables of distances, zeros, ones, or an identity matrix. Any segment can be filled by itself, which is what lets several threads work on one tensor and
 //! one buffer hold many small ones.
 
@@ -127,6 +127,9 @@ impl Segment<'_> {
                     }
                     Part::Slice { tensor, first, .. } => {
                         cast(target, tensor, None, first.saturating_add(skipped), audit, out, scratch)
+                    }
+                    Part::Scaled { tensor, factor } => {
+                        cast(target, tensor, Some(Change::All(*factor)), skipped, audit, out, scratch)
                     }
                     Part::ScaledRows { tensor, .. } => {
                         let columns = tensor.elements() / (operand.len() as u64).max(1);

@@ -189,6 +189,10 @@ fn check(target: &Target) -> Result<()> {
                 let last = first.checked_add(*elements).filter(|&last| last <= tensor.elements());
                 last.map(|_| *elements)
             }
+            Part::Scaled { tensor, .. } => {
+                castable(target, tensor.dtype, false)?;
+                Some(tensor.elements())
+            }
             Part::ScaledRows { tensor, factors } => {
                 castable(target, tensor.dtype, false)?;
                 castable(target, factors.dtype, false)?;

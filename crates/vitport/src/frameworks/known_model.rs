@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use crate::facts::{FactError, Facts};
-use crate::mapping::{self, TensorValues, possible};
+use crate::mapping::{self, Mapping, TensorValues, possible};
 
 /// Describes a model by its name.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,6 +36,8 @@ pub struct KnownModel {
     pub license: Option<String>,
     /// Says what it becomes.
     pub becomes: Becomes,
+    /// Says whether it becomes that only where the class is asked for (`--target`).
+    pub is_asked_for: bool,
     /// Says what has to be done on the way, or why there is no way.
     pub note: Option<String>,
     /// Says where the weights are, if they are published.
@@ -116,17 +118,20 @@ impl Becomes {
     }
 }
 
-/// Returns the class of transformers that vitport writes for a published model of this definition with these facts; none if no
-/// mapping holds it. `is_exact` says whether its values are as the class needs them, for mappings that read values: the weights
+/// Returns the class of transformers that vitport writes for a published model of this definition with these facts, and whether it must
+/// be asked for; none if no mapping holds it. `is_exact` says whether its values are as the class needs them, for mappings that read values: the weights
 /// are not here to be asked.
-pub(super) fn class_of(definition: &str, facts: &Facts, is_exact: bool) -> Option<String> {
+pub(super) fn class_of(definition: &str, facts: &Facts, is_exact: bool) -> Option<(String, bool)> {
     let mappings = mapping::mappings().iter().filter(|mapping| mapping.from() == definition);
     let fitting = possible(mappings, facts, &NoValues).ok()?;
-    let mapping = fitting.into_iter().find(|mapping| is_exact || !mapping.reads_values())?;
+    let is_asked_for = |mapping: &&Mapping| mapping.is_only_asked_for();
+    let (asked_for, usual): (Vec<&Mapping>, Vec<&Mapping>) = fitting.into_iter().partition(is_asked_for);
+    let mapping = usual.into_iter().chain(asked_for).find(|mapping| is_exact || !mapping.reads_values())?;
+    let class = || Some((mapping.class(facts)?, mapping.is_only_asked_for()));
     match mapping.target_config(facts) {
-        Ok(_) => mapping.class(facts),
+        Ok(_) => class(),
         // What only weights show is not known here, and was measured.
-        Err(FactError::Contradiction(_)) if is_exact => mapping.class(facts),
+        Err(FactError::Contradiction(_)) if is_exact => class(),
         Err(_) => None,
     }
 }

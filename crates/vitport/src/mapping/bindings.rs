@@ -8,7 +8,7 @@ use super::language::Mapping;
 use crate::facts::Facts;
 
 /// Holds what the variables, flags and sizes of a mapping's rules stand for in one source.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Bindings {
     /// Holds counts that ranges run up to and shapes are made of, such as `depth` and `embed_dim`. A list counts its entries,
     /// and an entry has its number after a dot: `depth.2`.
@@ -17,6 +17,8 @@ pub struct Bindings {
     pub flags: BTreeMap<String, bool>,
     /// Holds texts for variables that are neither a range nor a choice, such as `base`.
     pub texts: BTreeMap<String, String>,
+    /// Gives the factor of hidden states, and so of weights that are scaled.
+    pub states_times: Option<f64>,
 }
 
 impl Bindings {
@@ -56,7 +58,7 @@ impl Mapping {
     /// # Errors
     /// Returns what is wrong with `[texts]`, in words.
     pub fn bindings(&self, facts: &Facts) -> Result<Bindings, String> {
-        let mut bindings = Bindings::of_facts(facts);
+        let mut bindings = Bindings { states_times: self.states_times(facts), ..Bindings::of_facts(facts) };
         for (name, expression) in &self.texts {
             let value = expression.value(name, facts, &self.to).map_err(|error| error.to_string())?;
             let text = value.as_str().ok_or_else(|| format!("[texts] {name} is {value}, not a text"))?;

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use super::language::Mapping;
 
 /// Names and texts of the mappings.
-const MAPPINGS: [(&str, &str); 33] = [
+const MAPPINGS: [(&str, &str); 34] = [
     ("timm_vit.toml", include_str!("../../mappings/timm_vit.toml")),
     ("timm_clip.toml", include_str!("../../mappings/timm_clip.toml")),
     ("timm_clip_features.toml", include_str!("../../mappings/timm_clip_features.toml")),
@@ -30,6 +30,7 @@ const MAPPINGS: [(&str, &str); 33] = [
     ("timm_relpos.toml", include_str!("../../mappings/timm_relpos.toml")),
     ("timm_relpos_features.toml", include_str!("../../mappings/timm_relpos_features.toml")),
     ("timm_eva_vit.toml", include_str!("../../mappings/timm_eva_vit.toml")),
+    ("timm_convnext_scaled.toml", include_str!("../../mappings/timm_convnext_scaled.toml")),
     ("timm_convnext.toml", include_str!("../../mappings/timm_convnext.toml")),
     ("timm_dinov3_convnext.toml", include_str!("../../mappings/timm_dinov3_convnext.toml")),
     ("timm_convnextv2.toml", include_str!("../../mappings/timm_convnextv2.toml")),

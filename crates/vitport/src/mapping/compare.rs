@@ -1,4 +1,4 @@
-//! `[compare]` and `[outputs]`: which places of the two networks hold the same hidden states, and which outputs are the same.
+//! `[compare]`, `[compare_scaled]` and `[outputs]`: which places of the two networks hold the same hidden states, and which outputs are the same.
 
 use serde::Deserialize;
 
@@ -8,7 +8,7 @@ use super::language::Mapping;
 use super::pattern::Side;
 
 /// Names the same place in both networks.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Pair {
     /// Holds what reports call it: `layer 3`.
     pub name: String,
@@ -18,6 +18,8 @@ pub struct Pair {
     pub target: String,
     /// Says whether the target has one more token there, before those of the source.
     pub without_first: bool,
+    /// Gives the factor that the source's hidden states are compared with, where the target's are scaled.
+    pub times: Option<f64>,
 }
 
 /// Is what follows the target's name of a place whose first token the source does not have.
@@ -49,7 +51,9 @@ impl Mapping {
     pub fn places(&self, facts: &Facts) -> Result<Vec<Pair>, String> {
         let bindings = self.bindings(facts)?;
         let mut pairs = Vec::new();
+        let times = self.states_times(facts);
         for place in &self.compare {
+            let times = times.filter(|_| place.is_scaled);
             let patterns = [&place.name, &place.source, &place.target];
             let instances = self.instances_of(patterns.iter().flat_map(|p| p.variables()), &bindings)?;
             let sides = [Side::Target, Side::Source, Side::Target];
@@ -68,7 +72,7 @@ impl Mapping {
                         Some(whole) => (whole.to_owned(), true),
                         None => (target, false),
                     };
-                    pairs.push(Pair { name, source, target, without_first });
+                    pairs.push(Pair { name, source, target, without_first, times });
                 }
                 Ok(())
             })?;

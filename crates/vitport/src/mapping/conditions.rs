@@ -24,6 +24,9 @@ pub struct Condition {
     /// Lists the values of which the fact must have one.
     #[serde(default)]
     one_of: Option<Vec<Value>>,
+    /// Lists the values of which the fact may have none.
+    #[serde(default)]
+    none_of: Option<Vec<Value>>,
     /// Gives the least that the fact, a number, may be.
     #[serde(default)]
     at_least: Option<u64>,
@@ -272,6 +275,9 @@ impl Condition {
         }
         if let Some(allowed) = &self.one_of {
             return (!allowed.iter().any(|allowed| is_same(allowed, value))).then_some(0);
+        }
+        if let Some(refused) = &self.none_of {
+            return refused.iter().any(|refused| is_same(refused, value)).then_some(0);
         }
         if let Some(least) = self.at_least {
             return value.as_u64().is_none_or(|number| number < least).then_some(0);

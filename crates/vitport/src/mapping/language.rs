@@ -14,10 +14,10 @@ use super::conditions::Condition;
 use super::config::Expression;
 use super::deviation::Deviation;
 use super::layout::Detection;
-use super::operations::{TABLES, TableError};
+use super::operations::{TABLES, TableError, scale};
 use super::pattern::{Pattern, Text};
 use super::rule::{Flag, Rule};
-use super::target::{LevelKey, Outside};
+use super::target::{LevelKey, Outside, StatesTimes};
 use super::written::WrittenLayout;
 
 /// Says why a mapping file cannot be used.
@@ -81,6 +81,8 @@ pub struct Mapping {
     pub(super) level: Option<LevelKey>,
     pub(super) since: Option<u32>,
     pub(super) outside: Option<Outside>,
+    pub(super) states_times: Option<StatesTimes>,
+    pub(super) only_asked_for: bool,
     pub(super) requires: Vec<Condition>,
     pub(super) config: Vec<(String, Expression)>,
     pub(super) texts: Vec<(String, Expression)>,
@@ -107,12 +109,14 @@ pub(super) struct Range {
     pub counts_on: bool,
 }
 
-/// Holds an entry of `[compare]`.
+/// Holds an entry of `[compare]`, or of `[compare_scaled]`.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Place {
     pub name: Pattern,
     pub source: Pattern,
     pub target: Pattern,
+    /// Says whether the target has the factor of hidden states there.
+    pub is_scaled: bool,
 }
 
 #[derive(Deserialize)]
@@ -129,6 +133,10 @@ struct File {
     #[serde(default)]
     outside: Option<Outside>,
     #[serde(default)]
+    states_times: Option<StatesTimes>,
+    #[serde(default)]
+    only_asked_for: bool,
+    #[serde(default)]
     requires: Vec<Condition>,
     #[serde(default)]
     config: toml::Table,
@@ -140,6 +148,8 @@ struct File {
     unread: BTreeMap<String, String>,
     #[serde(default)]
     compare: BTreeMap<String, [String; 2]>,
+    #[serde(default)]
+    compare_scaled: BTreeMap<String, [String; 2]>,
     #[serde(default)]
     outputs: Vec<ComparedOutput>,
     #[serde(default)]
@@ -155,19 +165,22 @@ struct File {
 }
 
 /// Lists the keys of [`File`]; everything else is a table of rules.
-const HEAD: [&str; 18] = [
+const HEAD: [&str; 21] = [
     "from",
     "to",
     "priority",
     "level",
     "since",
     "outside",
+    "states_times",
+    "only_asked_for",
     "requires",
     "config",
     "texts",
     "back",
     "unread",
     "compare",
+    "compare_scaled",
     "outputs",
     "deviation",
     "detect",
@@ -233,13 +246,20 @@ impl Mapping {
             ranges.insert(name, Range { count: reader.pattern("ranges", &to)?, first: from, counts_on });
         }
         let mut compare = Vec::new();
-        for (name, [source, target]) in head.compare {
-            let pattern = |text: &str| reader.pattern("compare", text);
-            compare.push(Place {
-                name: pattern(&name)?,
-                source: pattern(&source)?,
-                target: pattern(&target)?,
-            });
+        for (table, places, is_scaled) in
+            [("compare", head.compare, false), ("compare_scaled", head.compare_scaled, true)]
+        {
+            let pattern = |text: &str| reader.pattern(table, text);
+            for (name, [source, target]) in places {
+                let (name, source, target) = (pattern(&name)?, pattern(&source)?, pattern(&target)?);
+                compare.push(Place { name, source, target, is_scaled });
+            }
+        }
+        let is_scaled = compare.iter().any(|place| place.is_scaled)
+            || reader.rules.iter().any(|rule| rule.table.ends_with(scale::TABLE));
+        if is_scaled != head.states_times.is_some() {
+            let reason = "the factor of [scale] and [compare_scaled] stands there, and is needed with them and only then";
+            return Err(reader.wrong("states_times", reason.to_owned()));
         }
         if let Some(reason) = head.requires.iter().find_map(Condition::fault) {
             return Err(MappingError::Rule { file: file.to_owned(), table: "requires".to_owned(), reason });
@@ -260,6 +280,8 @@ impl Mapping {
             level: head.level,
             since: head.since,
             outside: head.outside,
+            states_times: head.states_times,
+            only_asked_for: head.only_asked_for,
             requires,
             config: reader.expressions("config", head.config)?,
             texts: reader.expressions("texts", head.texts)?,

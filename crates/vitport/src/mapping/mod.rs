@@ -38,7 +38,7 @@
 //! 5. The plan is compared with the source's tensors and with the target definition's parameters and buffers
 //!    (`expected.rs`). What is wrong is reported all at once ([`Problems`]).
 //!
-//! Operations are one file each (`operations/`). All but `fold` can be inverted bit for bit ([`Mapping::inverse`]). Casting to
+//! Operations are one file each (`operations/`). All but those that compute (`fold`, `scale`, …) can be inverted bit for bit ([`Mapping::inverse`]). Casting to
 //! another dtype is an option for all tensors at once and not an operation.
 
 mod back;
@@ -77,5 +77,5 @@ pub use language::{Mapping, MappingError};
 pub use problems::{Problem, Problems};
 pub use router::{possible, route};
 pub use sources::{SourceTensor, Sources};
-pub use target::{Level, Outside, TargetClass};
+pub use target::{Level, Outside, TargetClass, shown_factor};
 pub use written::{InCommon, WeightFormat};

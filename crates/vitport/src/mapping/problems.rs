@@ -87,16 +87,47 @@ impl std::error::Error for Problems {}
 
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (position, problem) in self.list.iter().take(SHOWN).enumerate() {
+        let said = self.said();
+        for (position, (problem, others)) in said.iter().take(SHOWN).enumerate() {
             if position > 0 {
                 f.write_str("; ")?;
             }
-            write!(f, "{problem}")?;
+            match problem {
+                Problem::Unfit { name, reason } if *others > 0 => {
+                    let tensors = if *others == 1 { "other" } else { "others" };
+                    write!(
+                        f,
+                        "the tensor {} and {others} {tensors} do not fit: {}",
+                        escape(name),
+                        escape(reason)
+                    )?;
+                }
+                problem => write!(f, "{problem}")?,
+            }
         }
-        match self.list.len().saturating_sub(SHOWN) {
+        match said.len().saturating_sub(SHOWN) {
             0 => Ok(()),
             more => write!(f, "; and {more} more of that kind (`vitport plan --json` lists all)"),
         }
+    }
+}
+
+impl Problems {
+    /// Returns what is said: of tensors that do not fit for the same reason the first, with the number of the others.
+    fn said(&self) -> Vec<(&Problem, usize)> {
+        let mut said: Vec<(&Problem, usize)> = Vec::new();
+        let mut places: BTreeMap<&str, usize> = BTreeMap::new();
+        for problem in &self.list {
+            let place = match problem {
+                Problem::Unfit { reason, .. } => *places.entry(reason).or_insert(said.len()),
+                _ => said.len(),
+            };
+            match said.get_mut(place) {
+                Some((_, others)) => *others = others.saturating_add(1),
+                None => said.push((problem, 0)),
+            }
+        }
+        said
     }
 }
 

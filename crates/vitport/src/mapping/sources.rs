@@ -38,6 +38,7 @@ impl SourceTensor {
     pub fn names_in_file(&self) -> impl Iterator<Item = &str> {
         self.parts.iter().filter_map(|part| match part {
             Part::Slice { tensor, .. }
+            | Part::Scaled { tensor, .. }
             | Part::ScaledRows { tensor, .. }
             | Part::ShiftedColumns { tensor, .. } => Some(&*tensor.name),
             Part::DistanceTable(table) => table.mlp.first().map(|tensor| &*tensor.name),

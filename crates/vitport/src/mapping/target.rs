@@ -1,5 +1,5 @@
-//! `level`, `since` and `outside`: how much of the source's forward pass a mapping's target computes, and in which versions of
-//! transformers.
+//! `level`, `since`, `outside`, `states_times` and `only_asked_for`: how much of the source's forward pass a mapping's target computes, in
+//! which versions of transformers, and what is otherwise about it.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -37,6 +37,14 @@ pub struct Outside {
     pub code: String,
 }
 
+/// Gives the number of times that the target's hidden states are the source's: √(`root_of` / the fact `over`).
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct StatesTimes {
+    root_of: f64,
+    over: String,
+}
+
 /// Gives the level of a mapping, which may depend on a flag.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(untagged)]
@@ -56,7 +64,7 @@ pub(super) enum LevelKey {
 }
 
 /// Describes a class that a source can become.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct TargetClass {
     /// Names the class, as in `architectures`.
     pub class: String,
@@ -66,6 +74,8 @@ pub struct TargetClass {
     pub since: Option<u32>,
     /// Says what is not in the class.
     pub outside: Option<Outside>,
+    /// Says how many times the source's its hidden states are, where its weights are scaled.
+    pub states_times: Option<f64>,
     /// Names the mapping's file.
     pub mapping: String,
 }
@@ -77,6 +87,23 @@ impl TargetClass {
             Some(_) => "transformers 5 only",
             None => "transformers 4 and 5",
         }
+    }
+
+    /// Returns what is said of its hidden states, where they are not the source's.
+    pub fn of_states(&self) -> Option<String> {
+        let times = shown_factor(self.states_times?);
+        Some(format!(
+            "hidden states are {times} times the source's; the pooled output and what follows from it are the same"
+        ))
+    }
+}
+
+/// Returns a factor with four digits that count.
+pub fn shown_factor(factor: f64) -> String {
+    let whole = factor.abs().log10().floor();
+    match (-6.0..6.0).contains(&whole) {
+        true => format!("{factor:.0$}", (3.0 - whole).max(0.0) as usize),
+        false => format!("{factor:.3e}"),
     }
 }
 
@@ -104,6 +131,18 @@ impl Mapping {
         Some(outside)
     }
 
+    /// Returns whether it is used only where its class is asked for.
+    pub fn is_only_asked_for(&self) -> bool {
+        self.only_asked_for
+    }
+
+    /// Returns how many times the source's the target's hidden states are; none where they are the same, or the factor is no number above 0.
+    pub fn states_times(&self, facts: &Facts) -> Option<f64> {
+        let StatesTimes { root_of, over } = self.states_times.as_ref()?;
+        let factor = (root_of / facts.value(over)?.as_f64()?).sqrt();
+        (factor.is_finite() && factor > 0.0).then_some(factor)
+    }
+
     /// Returns the class that such a source becomes, as far as the facts say it.
     pub(crate) fn class(&self, facts: &Facts) -> Option<String> {
         let (key, expression) = self.config.iter().find(|(key, _)| key == "architectures")?;
@@ -125,7 +164,19 @@ impl Mapping {
             level: self.level(facts),
             since: self.since,
             outside: self.outside(facts),
+            states_times: self.states_times(facts),
             mapping: self.file.clone(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_factor_is_shown_with_four_digits() {
+        let shown = [0.1_f64.sqrt(), 1.0, 31.622_776, 123_456.0, 1e-3, 2.5e-9].map(shown_factor);
+        assert_eq!(shown, ["0.3162", "1.000", "31.62", "123456", "0.001000", "2.500e-9"]);
     }
 }

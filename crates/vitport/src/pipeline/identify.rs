@@ -83,8 +83,10 @@ pub fn identify(
     let values = FileValues { checkpoint: &source.checkpoint, tensors: &tensors };
     let wanted = options.target.as_deref();
     let by_name = frameworks::opened_by_name(options.arch.as_deref(), config);
+    // A mapping of the caller's own is asked for by giving it.
+    let is_asked_for = |mapping: &&Mapping| wanted.is_some() || own.is_some() || !mapping.is_only_asked_for();
     let choose = |facts: &Facts| {
-        let chosen = route(candidates.iter().copied(), facts, &values, wanted);
+        let chosen = route(candidates.iter().copied().filter(is_asked_for), facts, &values, wanted);
         chosen.map_err(|refusal| refusal.or_else_by(by_name.as_deref()))
     };
     // What no class holds is refused before anything is asked. Which mapping is the nearest depends on what is usual, too.

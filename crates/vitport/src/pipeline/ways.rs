@@ -17,8 +17,9 @@ pub(super) struct Way {
 /// Returns the ways back from a class to a framework.
 pub(super) fn ways(model_type: &str, framework: &str) -> Vec<Way> {
     let of_target = |target: &'static dyn TargetDefinition| {
-        let own = mappings().iter().filter(|mapping| mapping.to() == target.id());
-        own.flat_map(move |mapping| {
+        // What is only asked for scales weights, and a folder does not show by how much.
+        let is_its = |mapping: &&Mapping| mapping.to() == target.id() && !mapping.is_only_asked_for();
+        mappings().iter().filter(is_its).flat_map(move |mapping| {
             let plain = (mapping.framework() == framework).then_some(None);
             let through = layouts_of(mapping, framework).map(Some);
             plain.into_iter().chain(through).map(move |layout| Way { target, mapping, layout })

@@ -58,7 +58,13 @@ impl Observer for Compare<'_> {
         if let Some(seen) = self.is_seen.get_mut(place) {
             *seen = true;
         }
-        self.compare(place, hidden.values());
+        match self.places.get(place).and_then(|pair| pair.times) {
+            None => self.compare(place, hidden.values()),
+            Some(times) => {
+                let scaled = hidden.values().iter().map(|&value| (f64::from(value) * times) as f32);
+                self.compare(place, &scaled.collect::<Vec<f32>>());
+            }
+        }
     }
 }
 

@@ -439,7 +439,7 @@ pub fn tensor_counts(prepared: &Prepared) -> TensorCounts {
         target_bytes: plan.bytes(),
         merged: plan.merged,
         resampled: plan.resampled.clone(),
-        folded: count("fold"),
+        folded: count("fold").saturating_add(count("scale")),
         tabulated: count("tabulate"),
         padded: count("pad"),
         filled: count("fill"),

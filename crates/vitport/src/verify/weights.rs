@@ -126,7 +126,8 @@ fn read_parts(
             }
             Part::Zeros { .. } => now.fill(0.0),
             Part::Repeated { number, .. } => now.fill(f32::from(*number)),
-            Part::ScaledRows { .. }
+            Part::Scaled { .. }
+            | Part::ScaledRows { .. }
             | Part::ShiftedColumns { .. }
             | Part::DistanceTable(_)
             | Part::Identity { .. }

@@ -11,6 +11,7 @@ use vitport::frameworks::{SOURCES, target};
 use vitport::image::Pixels;
 use vitport::model::Prepared;
 use vitport::nn::{Matrix, MemoryWeights, Network};
+use vitport::options::FactOptions;
 use vitport::pipeline::verify;
 use vitport::pipeline::{Request, WriteOptions, plan, write};
 use vitport::source::Source;
@@ -20,9 +21,11 @@ use vitport_checkpoint::Limits;
 use crate::verify::assert_same_but_for_crops;
 
 /// The networks, with the target's definition and class, and how many places are compared.
-const NETWORKS: [(&str, &str, &str, usize); 6] = [
+const NETWORKS: [(&str, &str, &str, usize); 8] = [
     ("plain", "transformers/convnext", "ConvNextForImageClassification", 14),
     ("conv_mlp_base", "transformers/convnext", "ConvNextModel", 11),
+    ("scaled", "transformers/convnext", "ConvNextForImageClassification", 13),
+    ("scaled_conv_mlp", "transformers/convnext", "ConvNextForImageClassification", 12),
     ("dinov3", "transformers/dinov3_convnext", "DINOv3ConvNextModel", 12),
     ("dinov3_conv_mlp", "transformers/dinov3_convnext", "DINOv3ConvNextModel", 11),
     ("v2", "transformers/convnextv2", "ConvNextV2ForImageClassification", 13),
@@ -63,8 +66,23 @@ pub fn document(path: &Path) -> Map<String, Value> {
 }
 
 pub fn open(path: &Path) -> Result<Prepared, String> {
+    open_with(path, &Request::default())
+}
+
+fn open_with(path: &Path, request: &Request) -> Result<Prepared, String> {
     let source = Source::open(path, None, &Limits::default()).map_err(|error| error.to_string())?;
-    plan(source, &Request::default()).map_err(|error| error.to_string())
+    plan(source, request).map_err(|error| error.to_string())
+}
+
+/// Opens a fixture; one whose weights are scaled becomes the class only where that is asked for.
+fn open_fixture(path: &Path, class: &str) -> Result<Prepared, String> {
+    let is_scaled = path.file_name().unwrap().to_string_lossy().starts_with("scaled");
+    open_with(path, &if is_scaled { becoming(class) } else { Request::default() })
+}
+
+fn becoming(class: &str) -> Request {
+    let facts = FactOptions { target: Some(class.to_owned()), ..FactOptions::default() };
+    Request { facts, ..Request::default() }
 }
 
 /// Runs a network and compares every hidden state and output with the expected ones; returns how many there are.
@@ -93,8 +111,8 @@ pub fn compare(network: &Network, weights: &Tensors, expected: &Tensors) -> usiz
 
 #[test]
 fn both_definitions_compute_what_the_frameworks_do() {
-    for (name, id, _, places) in NETWORKS {
-        let prepared = open(&data(name)).unwrap();
+    for (name, id, class, places) in NETWORKS {
+        let prepared = open_fixture(&data(name), class).unwrap();
         let weights = read(&data(name).join("model.safetensors"));
         let expected = read(&data(&format!("{name}.expected.safetensors")));
         assert_eq!(compare(&prepared.model.network, &weights, &expected), places, "{name}");
@@ -115,7 +133,10 @@ pub struct Converted {
 }
 
 pub fn convert(path: &Path) -> Converted {
-    let prepared = open(path).unwrap();
+    written(open(path).unwrap())
+}
+
+fn written(prepared: Prepared) -> Converted {
     let scratch = tempfile::tempdir().unwrap();
     let folder = scratch.path().join("untouched");
     let options = WriteOptions { max_shard_size: 5 << 30, force: false, fsync: false, exact_code: false };
@@ -126,7 +147,7 @@ pub fn convert(path: &Path) -> Converted {
 /// Converts a fixture, and checks that the folder is what transformers saves of the same network, which lies next to it.
 pub fn check_folder(fixture: &Path, class: &str) {
     let (name, saved) = (fixture.display(), |ending: &str| fixture.with_extension(ending));
-    let converted = convert(fixture);
+    let converted = written(open_fixture(fixture, class).unwrap());
     let tensors = read(&converted.folder.join("model.safetensors"));
     assert!(tensors == read(&saved("transformers.safetensors")), "{name}");
     let config = document(&converted.folder.join("config.json"));
@@ -152,15 +173,18 @@ fn every_tag_that_was_measured_to_be_exact_converts() {
         .filter(|model| model.module == Some("convnext") && model.published_at.is_some())
         .collect();
     let count = |class: &str| models.iter().filter(|model| model.becomes.class() == Some(class)).count();
-    assert_eq!((count("ConvNextForImageClassification"), count("ConvNextModel")), (44, 7));
+    assert_eq!((count("ConvNextForImageClassification"), count("ConvNextModel")), (50, 7));
     assert_eq!(count("ConvNextV2ForImageClassification"), 18);
     let refused = models.iter().filter(|model| model.becomes.class().is_none());
     let refused: Vec<&str> = refused
         .filter(|model| model.becomes.target() == Some("ConvNextForImageClassification"))
         .map(|model| model.name.split('.').next().unwrap())
         .collect();
-    let other_eps = |name: &&str| name.starts_with("test_convnext") || *name == "convnext_xxlarge";
-    assert!(refused.len() == 7 && refused.iter().all(other_eps), "{refused:?}");
+    assert_eq!(refused, ["test_convnext3"]);
+    let with_other_eps = models.iter().filter(|model| model.is_asked_for);
+    let names: Vec<&str> = with_other_eps.map(|model| model.name.split('.').next().unwrap()).collect();
+    let [xxlarge, small] = [["convnext_xxlarge"; 4].as_slice(), &["test_convnext", "test_convnext2"]];
+    assert_eq!(names, [xxlarge, small].concat());
 }
 
 /// A hub folder of the fixture with other tensors and arguments.
@@ -269,4 +293,95 @@ fn a_norm_that_the_file_lacks_is_written_as_timm_runs_it() {
     assert_eq!(tensors["layernorm.bias"], (vec![20], vec![0.0; 20]));
     let report = verify(&converted.prepared, &converted.folder, &TestImage::built_in().unwrap()).unwrap();
     assert_same_but_for_crops("v2_conv_mlp_base", &report);
+}
+
+/// Hidden states of a folder with scaled weights are as many times the source's as plan and report say, and nothing else is.
+#[test]
+fn another_epsilon_is_made_up_for_where_that_is_asked_for() {
+    let class = "ConvNextForImageClassification";
+    let said = open(&data("scaled")).err().expect("it is refused");
+    let way =
+        "with --target ConvNextForImageClassification one with layer scales is written with scaled weights";
+    assert!(said.contains("an epsilon of 1e-5") && said.contains(way), "{said}");
+
+    for (name, times) in [("scaled", 0.1_f64.sqrt()), ("scaled_conv_mlp", 0.1)] {
+        let [source, target] = ["expected", "transformers.expected"]
+            .map(|end| read(&data(&format!("{name}.{end}.safetensors"))));
+        let prepared = open_fixture(&data(name), class).unwrap();
+        let chosen = prepared.model.target_class().unwrap();
+        assert!((chosen.states_times.unwrap() - times).abs() < 1e-12, "{name}");
+        assert!(!prepared.plan.is_reversible(), "{name}");
+        let places = prepared.model.mapping.places(&prepared.model.facts).unwrap();
+        for place in &places {
+            let factor = place.times.unwrap_or(1.0);
+            assert_eq!(place.times.is_none(), place.name == "norm", "{name}: {}", place.name);
+            let (source, target) = (&source[&place.source].1, &target[&place.target].1);
+            let size = (target.iter().map(|value| value * value).sum::<f32>() / target.len() as f32).sqrt();
+            let far = source.iter().zip(target).map(|(a, b)| (f64::from(*a) * factor - f64::from(*b)).abs());
+            assert!(far.fold(0.0, f64::max) < 1e-5 * f64::from(size), "{name}: {}", place.name);
+        }
+    }
+
+    // Without a head, a class that has any epsilon comes first, and the scaled one is still there.
+    let without_head = |target: Option<&str>| {
+        let facts =
+            FactOptions { target: target.map(str::to_owned), without_head: true, ..FactOptions::default() };
+        open_with(&data("scaled"), &Request { facts, ..Request::default() }).unwrap().model
+    };
+    let unasked = without_head(None);
+    assert_eq!(unasked.target_class().unwrap().class, "DINOv3ConvNextModel");
+    assert_eq!(
+        unasked.other_targets().map(|other| other.class.as_str()).collect::<Vec<_>>(),
+        ["ConvNextModel"]
+    );
+    let asked = without_head(Some("ConvNextModel"));
+    assert_eq!(asked.mapping.file(), "timm_convnext_scaled.toml");
+
+    // An ordinary ConvNeXt stays as it is.
+    let plain = open_with(&data("plain"), &becoming(class)).unwrap().model;
+    assert_eq!(
+        (plain.mapping.file(), plain.target_class().unwrap().states_times),
+        ("timm_convnext.toml", None)
+    );
+}
+
+#[test]
+fn scaled_weights_are_not_rounded_to_half_precision() {
+    let half = |dtype: vitport_checkpoint::Dtype| {
+        let request = Request { dtype: Some(dtype), ..becoming("ConvNextForImageClassification") };
+        open_with(&data("scaled"), &request).err().expect("it is refused")
+    };
+    for (dtype, name) in [(vitport_checkpoint::Dtype::F16, "F16"), (vitport_checkpoint::Dtype::BF16, "BF16")]
+    {
+        let said = half(dtype);
+        assert!(said.contains(&format!("would be rounded to {name} once more than the source's")), "{said}");
+        assert_eq!(said.matches("give --dtype f32").count(), 1, "{said}");
+    }
+}
+
+#[test]
+fn what_no_factor_makes_up_for_is_refused_by_its_own_name() {
+    let class = "ConvNextForImageClassification";
+    let refusal = |change: fn(&mut Tensors, &mut Map<String, Value>)| {
+        let scratch = tempfile::tempdir().unwrap();
+        let mut tensors = read(&data("scaled").join("model.safetensors"));
+        let mut config = document(&data("scaled").join("config.json"));
+        change(&mut tensors, config["model_args"].as_object_mut().unwrap());
+        save(&tensors, &scratch.path().join("model.safetensors"));
+        std::fs::write(scratch.path().join("config.json"), Value::Object(config).to_string()).unwrap();
+        open_with(scratch.path(), &becoming(class)).err().expect("it is refused")
+    };
+    let unscaled = refusal(|tensors, arguments| {
+        tensors.retain(|name, _| !name.ends_with("gamma"));
+        arguments.insert("ls_init_value".to_owned(), Value::Null);
+    });
+    assert!(unscaled.contains("a ConvNeXt without layer scale whose norms"), "{unscaled}");
+    let zero = refusal(|_, arguments| drop(arguments.insert("norm_eps".to_owned(), json!(0.0))));
+    assert!(zero.contains("no factor of weights"), "{zero}");
+    let kernels = refusal(|tensors, _| {
+        let kernel = (vec![24, 1, 5, 5], vec![0.0; 24 * 25]);
+        tensors.insert("stages.2.blocks.0.conv_dw.weight".to_owned(), kernel.clone());
+        tensors.insert("stages.2.blocks.1.conv_dw.weight".to_owned(), kernel);
+    });
+    assert!(kernels.contains("kernels of 7,7,5,7 pixels"), "{kernels}");
 }

@@ -37,8 +37,10 @@ fn outcome(model: &KnownModel) -> [String; 2] {
     match (model.becomes.class(), model.becomes.why_not()) {
         (Some(class), _) => {
             let how = if model.exactness == Some(Exactness::Features) { "as features" } else { "exactly" };
-            let how = if note.is_empty() { how.to_owned() } else { format!("{how}; {note}") };
-            [format!("`{class}`"), how]
+            let asked =
+                if model.is_asked_for { format!("only with --target {class}") } else { String::new() };
+            let parts = [how, &asked, &note].into_iter().filter(|part| !part.is_empty());
+            [format!("`{class}`"), parts.collect::<Vec<_>>().join("; ")]
         }
         (None, Some(why)) if note.is_empty() => ["–".to_owned(), why],
         (None, why) => ["–".to_owned(), format!("{}; {note}", why.unwrap_or_default())],

@@ -140,6 +140,43 @@ fn fold_needs_one_factor_a_row_and_cannot_be_undone() {
 }
 
 #[test]
+fn scale_multiplies_by_the_factor_of_hidden_states_and_cannot_be_undone() {
+    let head = "states_times = { root_of = 4, over = \"eps\" }\n[compare]\n";
+    let text = format!("{HEAD}{head}[scale]\nw = \"ww\"");
+    let mapping = Mapping::parse("test.toml", &text).unwrap();
+    let made = |dtype: Dtype, states_times: Option<f64>, cast: Option<Dtype>| {
+        let tensor = Tensor::contiguous("w".to_owned(), dtype, vec![2, 3], 0, 0);
+        let source = Sources::of_state_dict(&StateDict::from_entries([("w".to_owned(), tensor)]));
+        let bindings = Bindings { states_times, ..Bindings::default() };
+        let plan = mapping.plan(&source, &bindings, cast, &listed(&[("ww", &[2, 3])]));
+        plan.map_err(|problems| problems.to_string())
+    };
+    let plan = made(Dtype::F32, Some(0.5), None).unwrap();
+    assert!(matches!(plan.targets[0].parts[..], [Part::Scaled { factor: 0.5, .. }]));
+    assert!(plan.targets[0].is_folded() && !plan.is_reversible());
+    let dtypes = [
+        (Dtype::F64, None, Dtype::F64),
+        (Dtype::F64, Some(Dtype::F32), Dtype::F32),
+        (Dtype::BF16, Some(Dtype::F32), Dtype::F32),
+    ];
+    for (dtype, cast, written) in dtypes {
+        assert_eq!(made(dtype, Some(0.5), cast).unwrap().targets[0].dtype, written);
+    }
+    assert!(made(Dtype::F16, Some(0.5), None).unwrap_err().contains("give --dtype f32"));
+    assert!(made(Dtype::F32, Some(0.5), Some(Dtype::BF16)).unwrap_err().contains("give --dtype f32"));
+    assert!(made(Dtype::I64, Some(0.5), Some(Dtype::F32)).unwrap_err().contains("whole numbers"));
+    assert!(made(Dtype::F32, None, None).unwrap_err().contains("no factor of hidden states"));
+
+    let refused = |text: &str| Mapping::parse("test.toml", &format!("{HEAD}{text}")).unwrap_err().to_string();
+    let alone = [
+        "[scale]\nw = \"ww\"",
+        "[compare_scaled]\nw = [\"a\", \"b\"]",
+        "states_times = { root_of = 4, over = \"eps\" }\n[rename]\nw = \"ww\"",
+    ];
+    assert!(alone.iter().all(|text| refused(text).contains("[states_times]")));
+}
+
+#[test]
 fn fill_drop_and_conditions() {
     let source = sources(&[("w", &[4]), ("junk", &[9])]);
     let text = "[drop]\njunk = \"of no use\"\nabsent = \"never there\"\n[when.on.rename]\nw = \"{base}w\"\n[unless.on.rename]\nw = \"wrong\"\n[unless.off.fill]\n\"eye\" = { identity = \"width\" }\n\"zero\" = { zeros = [2, \"width\"] }\n[when.on.when.off.fill]\n\"never\" = { zeros = [1] }";

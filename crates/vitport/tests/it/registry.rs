@@ -51,7 +51,7 @@ fn what_converts_is_what_was_measured_to_be_exact() {
         ("BeitModel", 2),
         ("CLIPVisionModel", 29),
         ("CLIPVisionModelWithProjection", 58),
-        ("ConvNextForImageClassification", 44),
+        ("ConvNextForImageClassification", 50),
         ("ConvNextModel", 7),
         ("ConvNextV2ForImageClassification", 18),
         ("ConvNextV2Model", 8),
@@ -84,7 +84,7 @@ fn what_converts_is_what_was_measured_to_be_exact() {
     assert!(left_out.is_empty(), "{left_out:?}");
 }
 
-/// Of the rows that were measured, ConvNeXt has six more: their epsilon is another than the class's, and is refused.
+/// ConvNeXt's have six with another epsilon than the class's, which become it only where it is asked for (tests/it/convnext.rs names them).
 #[test]
 fn each_family_converts_as_many_tags_as_were_measured() {
     let pinned: [(&[&str], usize, usize); 10] = [
@@ -92,7 +92,7 @@ fn each_family_converts_as_many_tags_as_were_measured() {
         (&["beit"], 13, 13),
         (&["eva"], 27, 83),
         (&["vision_transformer_relpos"], 7, 9),
-        (&["convnext"], 77, 101),
+        (&["convnext"], 83, 101),
         (&["resnet"], 48, 150),
         (&["regnet"], 61, 65),
         (&["efficientnet"], 40, 119),

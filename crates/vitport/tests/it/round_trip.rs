@@ -215,8 +215,9 @@ fn networks_of_any_size_come_back_through_every_mapping() {
             *returned.entry(layout.to_owned()).or_default() += 1;
         }
     }
-    // These add two tensors up, part the rows of one, or compute a table, whatever the sizes.
+    // These add two tensors up, part the rows of one, scale some, or compute a table, whatever the sizes.
     let lossy = [
+        "timm_convnext_scaled.toml",
         "timm_relpos_features.toml",
         "timm_register_map.toml",
         "timm_radio.toml",

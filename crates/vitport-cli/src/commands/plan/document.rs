@@ -98,6 +98,13 @@ enum PartDocument<'a> {
         /// Counts the elements that are taken.
         elements: u64,
     },
+    /// Multiplies a source tensor by one factor.
+    Scaled {
+        /// Names it.
+        tensor: &'a str,
+        /// Gives the factor.
+        times: f64,
+    },
     /// Multiplies each row of a source tensor by a factor.
     ScaledRows {
         /// Names it.
@@ -186,6 +193,7 @@ fn part_document(part: &Part) -> PartDocument<'_> {
         Part::Slice { tensor, first, elements } => {
             PartDocument::Slice { tensor: &tensor.name, first: *first, elements: *elements }
         }
+        Part::Scaled { tensor, factor } => PartDocument::Scaled { tensor: &tensor.name, times: *factor },
         Part::ScaledRows { tensor, factors } => {
             PartDocument::ScaledRows { tensor: &tensor.name, rows_times: &factors.name }
         }

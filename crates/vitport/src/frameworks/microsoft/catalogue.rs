@@ -26,6 +26,7 @@ pub(super) fn known_models() -> impl Iterator<Item = KnownModel> {
             crop_mode: "center".to_owned(),
             license: None,
             becomes: Becomes::Class("CvtForImageClassification".to_owned()),
+            is_asked_for: false,
             note: Some(note.to_owned()),
             published_at: Some(PUBLISHED_AT.to_owned()),
         }

@@ -18,20 +18,29 @@ impl Tag {
 
     /// Returns what it becomes: what the mappings make of the facts that the registry has of it.
     pub fn becomes(&self) -> Becomes {
+        self.written_as().0
+    }
+
+    /// Returns what it becomes, and whether that must be asked for.
+    fn written_as(&self) -> (Becomes, bool) {
         let is_exact = self.exactness == Exactness::Exact;
         let class = self.facts().and_then(|(definition, facts)| class_of(definition, &facts, is_exact));
-        match (class, self.target.as_ref()) {
+        let (class, is_asked_for) =
+            class.map_or((None, false), |(class, is_asked_for)| (Some(class), is_asked_for));
+        let becomes = match (class, self.target.as_ref()) {
             (Some(class), _) => Becomes::Class(class),
             (None, Some(class)) => Becomes::NotYet(class.clone()),
             (None, None) if self.exactness == Exactness::NotExamined => Becomes::NotExamined,
             (None, None) => Becomes::Nothing,
-        }
+        };
+        (becomes, is_asked_for)
     }
 }
 
 /// Returns a tag as a row.
 pub(in super::super) fn known_model(tag: &'static Tag) -> KnownModel {
     let [_, height, width] = tag.input_size;
+    let (becomes, is_asked_for) = tag.written_as();
     KnownModel {
         name: tag.full_name(),
         family: match tag.module {
@@ -49,7 +58,8 @@ pub(in super::super) fn known_model(tag: &'static Tag) -> KnownModel {
         crop_pct: tag.crop_pct,
         crop_mode: tag.crop_mode.clone(),
         license: tag.license.clone(),
-        becomes: tag.becomes(),
+        becomes,
+        is_asked_for,
         note: tag.note.clone(),
         published_at: tag.hub_id.clone().or_else(|| tag.url.clone()).filter(|_| tag.has_weights),
     }

@@ -14,6 +14,7 @@ mod pad;
 mod permute;
 pub(super) mod rename;
 mod reshape;
+pub(super) mod scale;
 mod shift;
 mod split;
 mod tabulate;
@@ -48,6 +49,7 @@ pub(super) const TABLES: &[(&str, ReadTable)] = &[
     (reshape::TABLE, read_table::<OneToOne<reshape::Reshape>>),
     (pad::TABLE, read_table::<OneToOne<pad::Pad>>),
     (widen::TABLE, read_table::<OneToOne<widen::Widen>>),
+    (scale::TABLE, read_table::<OneToOne<scale::Scale>>),
     (take::TABLE, read_table::<take::Take>),
     (fold::TABLE, read_table::<combine::Combine<fold::Fold>>),
     (shift::TABLE, read_table::<combine::Combine<shift::Shift>>),

@@ -10,6 +10,7 @@ pixels. Weights are drawn so that the outputs depend on the input and the logits
 """
 
 import json
+import math
 import re
 from pathlib import Path
 
@@ -43,6 +44,8 @@ DINOV3_NAMES = [
     (r"\.mlp\.fc", ".pointwise_conv"),
     (r"^head\.layer_norm", "layer_norm"),
 ]
+# What adds to the stream of hidden states, and the biases of what is computed of the stream before a norm.
+SCALED = re.compile(r"^stem\.|\.downsample\.1\.|\.conv_dw\.bias$|\.gamma$")
 torch.set_num_threads(1)
 
 
@@ -105,7 +108,11 @@ def to_transformers(model, image_size, act):
     classes = (ConvNextV2ForImageClassification, ConvNextV2Model) if is_v2 else (ConvNextForImageClassification, ConvNextModel)
     target = classes[0 if model.num_classes else 1](config)
     state = {}
+    # All norms of the class have an epsilon of 1e-6: that of timm times the square of this.
+    times = math.sqrt(1e-6 / model.head.norm.eps)
     for name, value in model.state_dict().items():
+        if times != 1 and SCALED.search(name):
+            value = (value.double() * times).float()
         for pattern, replacement in NAMES:
             name = re.sub(pattern, replacement, name)
         name = name.replace("head.fc", "classifier")
@@ -202,4 +209,10 @@ make("dinov3", 9, 64, dims=[16, 24, 32, 48], depths=[2, 1, 2, 1], num_classes=0,
 make(
     "dinov3_conv_mlp", 11, 32, "silu", dims=[8, 12, 16, 20], depths=[1, 1, 2, 1], num_classes=0, norm_eps=1e-4,
     conv_mlp=True, act_layer="silu",
+)
+# With another epsilon and a head, which only the class with another epsilon holds: its weights are scaled.
+make("scaled", 13, 64, dims=[8, 16, 24, 32], depths=[1, 2, 2, 1], num_classes=10, norm_eps=1e-5)
+make(
+    "scaled_conv_mlp", 15, 32, "gelu_pytorch_tanh", dims=[8, 12, 16, 20], depths=[1, 1, 2, 1], num_classes=7,
+    norm_eps=1e-4, conv_mlp=True, act_layer="gelu_tanh",
 )

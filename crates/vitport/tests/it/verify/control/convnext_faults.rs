@@ -1,8 +1,9 @@
-//! Lists the faults that only the folders of a ConvNeXt, a ConvNeXt V2 and a DINOv3 ConvNeXt can have.
+//! Lists the faults that only the folders of a ConvNeXt, one with scaled weights, a ConvNeXt V2 and a DINOv3 ConvNeXt can have.
 
 use serde_json::json;
 
 use super::fault::{Fault, Kind, fault};
+use super::folder::FolderFiles;
 
 const LESS_THAN_ROUNDING: &str = "on this network the outputs move by less than rounding";
 
@@ -71,6 +72,55 @@ pub fn first() -> Vec<Fault> {
         fault(processor, "ConvNextImageProcessor, which adds the crop's margin itself", |f| {
             f.processor["image_processor_type"] = json!("ConvNextImageProcessor");
         }),
+    ]
+}
+
+/// Takes the factor of scaled weights out of a tensor again.
+fn unscale(f: &mut FolderFiles, ending: &str) {
+    f.weights.edit(ending, |values| values.iter_mut().for_each(|value| *value *= 10_f32.sqrt()));
+}
+
+/// Returns those of a ConvNeXt whose weights are scaled.
+pub fn scaled() -> Vec<Fault> {
+    let (weight, config) = (Kind::Weights, Kind::Config);
+    vec![
+        fault(weight, "the stem's convolution not scaled", |f| {
+            unscale(f, "patch_embeddings.weight");
+            unscale(f, "patch_embeddings.bias");
+        }),
+        fault(weight, "the stem's norm not scaled", |f| {
+            unscale(f, "embeddings.layernorm.weight");
+            unscale(f, "embeddings.layernorm.bias");
+        }),
+        fault(weight, "the bias of the stem's norm not scaled", |f| unscale(f, "embeddings.layernorm.bias")),
+        fault(weight, "a downsampling not scaled", |f| {
+            unscale(f, "stages.2.downsampling_layer.1.weight");
+            unscale(f, "stages.2.downsampling_layer.1.bias");
+        }),
+        fault(weight, "a downsampling's bias not scaled", |f| {
+            unscale(f, "stages.3.downsampling_layer.1.bias");
+        }),
+        fault(weight, "a depth-wise bias not scaled", |f| unscale(f, "stages.1.layers.1.dwconv.bias")),
+        fault(weight, "a depth-wise kernel scaled", |f| {
+            f.weights.edit("stages.1.layers.0.dwconv.weight", |values| {
+                values.iter_mut().for_each(|value| *value *= 0.1_f32.sqrt());
+            });
+        }),
+        fault(weight, "a layer scale not scaled", |f| unscale(f, "stages.2.layers.0.layer_scale_parameter")),
+        fault(weight, "a norm scaled", |f| {
+            f.weights.edit("stages.2.layers.1.layernorm.weight", |values| {
+                values.iter_mut().for_each(|value| *value *= 0.1_f32.sqrt());
+            });
+        }),
+        fault(weight, "two blocks exchanged", |f| {
+            f.weights.swap_all("stages.2.layers.0.", "stages.2.layers.1.")
+        }),
+        fault(config, "no layer scale in the config", |f| f.config["layer_scale_init_value"] = json!(0.0)),
+        fault(config, "timm's epsilon", |f| f.config["layer_norm_eps"] = json!(1e-5)),
+        fault(config, "an epsilon of 1e-3", |f| f.config["layer_norm_eps"] = json!(1e-3)),
+        fault(config, "another activation", |f| f.config["hidden_act"] = json!("relu")),
+        fault(config, "a block fewer", |f| f.config["depths"] = json!([1, 2, 1, 1])),
+        fault(config, "a model without its head", |f| f.config["architectures"] = json!(["ConvNextModel"])),
     ]
 }
 

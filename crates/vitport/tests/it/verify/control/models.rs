@@ -63,6 +63,9 @@ pub fn all() -> Vec<Model> {
     // Without a word it becomes a class that both versions have.
     let tipsv2 = FactOptions { target: Some("Tipsv2VisionModel".to_owned()), ..FactOptions::default() };
     let tipsv2 = Request { facts: tipsv2, ..Request::default() };
+    let scaled =
+        FactOptions { target: Some("ConvNextForImageClassification".to_owned()), ..FactOptions::default() };
+    let scaled = Request { facts: scaled, ..Request::default() };
     let (data, examples) = ("tests/data", "../../examples");
     let (convnext, residual, encoders) =
         (format!("{data}/convnext"), format!("{data}/residual"), format!("{data}/timm_encoders"));
@@ -92,6 +95,10 @@ pub fn all() -> Vec<Model> {
         Model { request: tipsv2, ..encoder("TIPSv2", "tipsv2") },
         encoder("RADIO", "radio"),
         Model::new("ConvNeXt", &format!("{convnext}/plain"), convnext_faults::first),
+        Model {
+            request: scaled,
+            ..Model::new("ConvNeXt, scaled", &format!("{convnext}/scaled"), convnext_faults::scaled)
+        },
         Model::new("ConvNeXt V2", &format!("{convnext}/v2"), convnext_faults::second),
         Model::new("ResNet", &format!("{residual}/resnet_bottleneck"), residual_faults::resnet),
         Model::new("RegNet", &format!("{residual}/regnet_y"), residual_faults::regnet),
