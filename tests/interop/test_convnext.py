@@ -114,6 +114,41 @@ def test_dinov3s_own_class_computes_the_same(tmp_path, image_files):
         through_both.check(result, "DINOv3ConvNextModel", networks[name][0].pretrained_cfg["std"])
 
 
+# Networks whose norms have another epsilon than the class, and the factor of their hidden states.
+SCALED = {
+    "timm's own test network": ("test_convnext.r160_in1k", {"num_classes": 10}, 160, 0.1**0.5),
+    "XXL": ("convnext_xxlarge.clip_laion2b_soup_ft_in1k", {"dims": [16, 32, 48, 64], "depths": [2, 1, 3, 1], "num_classes": 10}, 64, 0.1**0.5),
+    "1×1 convolutions": ("convnext_atto.d2_in1k", {"dims": [8, 12, 16, 20], "depths": [1, 1, 2, 1], "num_classes": 5, "norm_eps": 1e-4}, 64, 0.1),
+    "a smaller epsilon": ("convnext_tiny.fb_in1k", {"dims": [8, 16, 24, 32], "depths": [1, 1, 2, 1], "num_classes": 5, "norm_eps": 1e-7}, 64, 10**0.5),
+    "no head": ("convnext_tiny.fb_in1k", {"dims": [8, 16, 24, 32], "depths": [1, 1, 2, 1], "num_classes": 0, "norm_eps": 1e-5}, 64, 0.1**0.5),
+}
+
+
+def test_another_epsilon_is_made_up_for_by_scaled_weights(tmp_path, image_files):
+    """The class computes timm's outputs, and its hidden states are timm's times a factor, which report and card name; and it goes back."""
+    networks, classes = {}, {}
+    for seed, (name, (tag, args, size, times)) in enumerate(SCALED.items()):
+        model, source = build(seed, tag, args, size), tmp_path / f"{seed}.source"
+        save_for_hf(model, source, safe_serialization=True, model_args=args)
+        classes[name] = f"ConvNext{'ForImageClassification' if args['num_classes'] else 'Model'}"
+        transform = create_transform(**resolve_data_config({"input_size": (3, size, size)}, model=model))
+        tokens = lambda batch, model=model, times=times: model.forward_features(batch) * times
+        networks[name] = (model, size, source, ["--target", classes[name]], transform, tokens)
+    for seed, (name, result) in enumerate(through_both.open_all(tmp_path, image_files, networks).items()):
+        model, *_ = networks[name]
+        through_both.check(result, classes[name], model.pretrained_cfg["std"])
+        conversion, truth, _ = result
+        said = f"hidden states are {SCALED[name][-1]:#.4g} times the source's"
+        card = (tmp_path / f"{seed}/README.md").read_text()
+        assert said in " ".join(conversion.stdout.split()) and said in card, conversion.stdout
+        back = tmp_path / f"{seed}.back"
+        assert environment.convert(tmp_path / f"{seed}", back, "--to", "timm").returncode == 0
+        again = timm.create_model(f"local-dir:{back}", pretrained=True).eval()
+        assert {norm.eps for norm in again.modules() if isinstance(norm, torch.nn.LayerNorm)} == {1e-6}
+        with torch.no_grad():
+            checks.close("the way back", again(torch.from_numpy(truth["input"])).numpy(), truth["output"])
+
+
 @pytest.mark.parametrize(
     "tag, args, words",
     [
@@ -122,6 +157,7 @@ def test_dinov3s_own_class_computes_the_same(tmp_path, image_files):
         ("convnext_tiny.fb_in1k", {"head_hidden_size": 24}, "a hidden layer in its head"),
         ("convnext_zepto_rms.ra4_e3600_r224_in1k", {}, "another norm than LayerNorm"),
         ("test_convnext.r160_in1k", {}, "an epsilon of 1e-5"),
+        ("convnext_xxlarge.clip_laion2b_soup_ft_in1k", {}, "with --target ConvNextForImageClassification"),
         ("test_convnext3.r160_in1k", {}, "kernels of 7,5,5,3 pixels"),
         ("convnext_tiny.fb_in1k", {"conv_bias": False}, "whose convolutions have no biases"),
         ("convnext_tiny.fb_in1k", {"patch_size": 8}, "patches of 8x8 pixels"),
