@@ -370,7 +370,9 @@ fn the_list_of_models_can_be_filtered_sorted_and_fits_a_terminal() {
     }));
     assert_eq!(rows(&["--family", "swin_*"]).len(), rows(&["--family", "swin_transformer*"]).len());
     let convertible = rows(&["--convertible"]);
-    assert_eq!(convertible.iter().filter(|row| row["published_at"].is_string()).count(), 688);
+    let published = || convertible.iter().filter(|row| row["published_at"].is_string());
+    assert_eq!(published().count(), 694);
+    assert_eq!(published().filter(|row| row["only_asked_for"] == true).count(), 6);
     assert!(convertible.iter().all(|row| row["becomes"] == row["target"] && row["why_not"].is_null()));
     for (name, target, exactness, why_not) in [
         (
