@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use crate::facts::{FactError, Facts};
-use crate::mapping::{self, Mapping, TensorValues, possible};
+use crate::mapping::{self, TensorValues, possible};
 
 /// Describes a model by its name.
 #[derive(Debug, Clone, PartialEq)]
@@ -119,14 +119,12 @@ impl Becomes {
 }
 
 /// Returns the class of transformers that vitport writes for a published model of this definition with these facts, and whether it must
-/// be asked for; none if no mapping holds it. `is_exact` says whether its values are as the class needs them, for mappings that read values: the weights
-/// are not here to be asked.
+/// be asked for; none if no mapping holds it. `is_exact` says whether its values are as the class needs them, for mappings that read
+/// values: the weights are not here to be asked.
 pub(super) fn class_of(definition: &str, facts: &Facts, is_exact: bool) -> Option<(String, bool)> {
     let mappings = mapping::mappings().iter().filter(|mapping| mapping.from() == definition);
     let fitting = possible(mappings, facts, &NoValues).ok()?;
-    let is_asked_for = |mapping: &&Mapping| mapping.is_only_asked_for();
-    let (asked_for, usual): (Vec<&Mapping>, Vec<&Mapping>) = fitting.into_iter().partition(is_asked_for);
-    let mapping = usual.into_iter().chain(asked_for).find(|mapping| is_exact || !mapping.reads_values())?;
+    let mapping = fitting.into_iter().find(|mapping| is_exact || !mapping.reads_values())?;
     let class = || Some((mapping.class(facts)?, mapping.is_only_asked_for()));
     match mapping.target_config(facts) {
         Ok(_) => class(),

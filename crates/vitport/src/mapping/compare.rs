@@ -1,4 +1,5 @@
-//! `[compare]`, `[compare_scaled]` and `[outputs]`: which places of the two networks hold the same hidden states, and which outputs are the same.
+//! `[compare]`, `[compare_scaled]` and `[outputs]`: which places of the two networks hold the same hidden states, or the same times a factor,
+//! and which outputs are the same.
 
 use serde::Deserialize;
 

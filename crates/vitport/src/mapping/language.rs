@@ -256,7 +256,7 @@ impl Mapping {
             }
         }
         let is_scaled = compare.iter().any(|place| place.is_scaled)
-            || reader.rules.iter().any(|rule| rule.table.ends_with(scale::TABLE));
+            || reader.rules.iter().any(|rule| rule.table.rsplit('.').next() == Some(scale::TABLE));
         if is_scaled != head.states_times.is_some() {
             let reason = "the factor of [scale] and [compare_scaled] stands there, and is needed with them and only then";
             return Err(reader.wrong("states_times", reason.to_owned()));

@@ -55,7 +55,7 @@ pub fn route<'a>(
 
 /// Returns the mappings of `mappings` that hold a source with these facts, the best first: those that compute the whole forward pass
 /// in both versions of transformers, then in version 5 only, then those that give features, in the same order. Of those that are
-/// alike in that, the higher priority comes first.
+/// alike in that, the higher priority comes first. Last come those that are only asked for.
 ///
 /// # Errors
 /// Returns [`FactError::NoTarget`] if there is none, as [`route`] does.
@@ -91,7 +91,10 @@ pub fn possible<'a>(
             nearest = Some((failed, first));
         }
     }
-    fitting.sort_by_key(|mapping| (mapping.level(facts), mapping.since, Reverse(mapping.priority)));
+    fitting.sort_by_key(|mapping| {
+        let is_asked_for = mapping.is_only_asked_for();
+        (is_asked_for, mapping.level(facts), mapping.since, Reverse(mapping.priority))
+    });
     match nearest {
         Some((_, refusal)) if fitting.is_empty() => Err(refusal),
         _ => Ok(fitting),

@@ -330,6 +330,7 @@ fn another_epsilon_is_made_up_for_where_that_is_asked_for() {
     };
     let unasked = without_head(None);
     assert_eq!(unasked.target_class().unwrap().class, "DINOv3ConvNextModel");
+    assert_eq!(unasked.targets.first(), unasked.target_class().as_ref());
     assert_eq!(
         unasked.other_targets().map(|other| other.class.as_str()).collect::<Vec<_>>(),
         ["ConvNextModel"]
