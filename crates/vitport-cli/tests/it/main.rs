@@ -19,6 +19,7 @@ mod own_rules;
 mod plausibility;
 mod report_command;
 mod resampling;
+mod scaled;
 mod schemas;
 mod signals;
 mod support;
