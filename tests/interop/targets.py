@@ -55,6 +55,7 @@ SOURCES = {
     "dinov2, registers": (DATA / "timm_encoders/dinov2_registers", []),
     "dinov2, registers, classifier": (DATA / "timm_encoders/registers_gap", []),
     "deit": (DATA / "timm_encoders/distilled", []),
+    "deit, no head": (DATA / "timm_encoders/distilled_base", []),
     "radio": (DATA / "timm_encoders/radio", []),
 }
 

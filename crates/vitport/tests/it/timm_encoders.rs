@@ -38,6 +38,7 @@ fn twins() -> Vec<Twin> {
     let with_registers = |facts| with(json!({ "reg_tokens": 4, "no_embed_class": true }), facts);
     let giant = json!({ "gated_mlp": true, "mlp_dim": 64, "act_layer": "silu" });
     let distilled = class_token(json!({ "dist_token": true, "head": true, "num_classes": 7, "mlp_dim": 48 }));
+    let distilled_base = class_token(json!({ "dist_token": true, "qkv_bias": false, "mlp_dim": 48 }));
     let (mean, pooled) = ("last_hidden_state.mean(1)", "pooler_output");
     let radio = |scale| {
         class_token(
@@ -118,6 +119,7 @@ fn twins() -> Vec<Twin> {
             registers(1, json!({ "qkv_bias": false, "mlp_dim": 48 })),
         ),
         twin("distilled", "timm_deit.toml", "logits", distilled),
+        twin("distilled_base", "timm_deit.toml", "last_hidden_state[:, :2].mean(1)", distilled_base),
         twin("dinov2", "timm_dinov2.toml", pooled, dinov2(json!({ "mlp_dim": 62 }))),
         twin("dinov2_giant", "timm_dinov2.toml", pooled, dinov2(giant.clone())),
         twin("dinov2_registers", "timm_dinov2_registers.toml", pooled, dinov2(with_registers(json!({})))),

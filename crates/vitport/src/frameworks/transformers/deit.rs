@@ -16,7 +16,7 @@ use crate::nn::{
 pub const DEFINITION: TwoClasses = TwoClasses {
     id: "transformers/deit",
     classes: ["DeiTForImageClassificationWithTeacher", "DeiTModel"],
-    tasks: [Task::Classification, Task::POOLED],
+    tasks: [Task::Classification, Task::MEAN_OF_TWO_TOKENS],
     stage_lists: &[],
     defaults,
     ignored_keys: &[],
@@ -95,6 +95,9 @@ impl Forward for DeiTModel {
         let sequence = self.layernorm.forward(&hidden_states, cx)?;
         cx.trace("layernorm", &sequence);
         let (cls_token, distillation_token) = (token(&sequence, 0)?, token(&sequence, 1)?);
+        let half = |one: &[f32], other: &[f32]| -> Vec<f32> {
+            one.iter().zip(other).map(|(one, other)| (one + other) / 2.0).collect()
+        };
         let mut outputs = Outputs::new();
         outputs.push("last_hidden_state[0]", cls_token.values());
         outputs.push("last_hidden_state[1]", distillation_token.values());
@@ -102,13 +105,17 @@ impl Forward for DeiTModel {
             Head::Classifiers([of_class, of_teacher]) => {
                 let cls_logits = of_class.forward(&cls_token, cx)?.into_values();
                 let distillation_logits = of_teacher.forward(&distillation_token, cx)?.into_values();
-                let pairs = cls_logits.iter().zip(&distillation_logits);
-                let logits: Vec<f32> = pairs.map(|(one, other)| (one + other) / 2.0).collect();
+                let logits = half(&cls_logits, &distillation_logits);
                 outputs.push("cls_logits", cls_logits);
                 outputs.push("distillation_logits", distillation_logits);
                 outputs.push("logits", logits);
             }
-            Head::Pooler(pooler) => outputs.push("pooler_output", pooler.forward(&cls_token, cx)?),
+            Head::Pooler(pooler) => {
+                // No output of the class, but a line of Python makes it of one.
+                let mean = half(cls_token.values(), distillation_token.values());
+                outputs.push("last_hidden_state[:, :2].mean(1)", mean);
+                outputs.push("pooler_output", pooler.forward(&cls_token, cx)?);
+            }
         }
         Ok(outputs)
     }

@@ -95,6 +95,13 @@ impl Task {
         remark: Some("The class has no pooling: the mean over the patches is the source's pooled output."),
     };
 
+    /// Stands for the mean of the class token and the distillation token, which timm takes and the class does not.
+    pub const MEAN_OF_TWO_TOKENS: Self = Self::Features {
+        loader: "AutoModel",
+        output: "last_hidden_state[:, :2].mean(1)",
+        remark: Some("The class has no pooling of both tokens: their mean is the source's pooled output."),
+    };
+
     /// Stands for the class token of a model without pooling.
     pub const CLASS_TOKEN: Self = Self::Features {
         loader: "AutoModel",

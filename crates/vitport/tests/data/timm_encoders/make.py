@@ -46,6 +46,7 @@ MODELS = {
     "registers_gap_scaled": ("vit_so150m_patch16_reg4_gap_256", dict(num_classes=7, mlp_ratio=2.0, init_values=1.0)),
     "registers_fc_norm_unscaled": ("vit_base_patch16_reg4_gap_256", dict(num_classes=7, mlp_ratio=2.0)),
     "register_map": ("test_vit3", dict(num_classes=7)),
+    "distilled_base": ("deit_tiny_distilled_patch16_224", dict(num_classes=0, mlp_ratio=2.0, qkv_bias=False)),
 }
 # No class of transformers computes the last steps of these, so what they pool, or their first token, is saved in place of their output.
 FEATURES = ("registers_fc_norm", "registers_fc_norm_unscaled", "siglip_classifier")

@@ -15,9 +15,10 @@ use super::control::tensors::Tensor;
 use super::convert::convert;
 
 /// Twins in tests/data/timm_encoders, and the class each is asked to become.
-const TWINS: [(&str, &str); 7] = [
+const TWINS: [(&str, &str); 8] = [
     ("fc_norm", "BeitForImageClassification"),
     ("distilled", "DeiTForImageClassificationWithTeacher"),
+    ("distilled_base", "DeiTModel"),
     ("dinov2_giant", "Dinov2Model"),
     ("dinov2_registers", "Dinov2WithRegistersModel"),
     ("registers_gap", "Dinov2WithRegistersForImageClassification"),
