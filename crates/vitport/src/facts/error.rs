@@ -152,6 +152,14 @@ impl FactError {
         self
     }
 
+    /// Returns a refusal with what shows that the source is such a network, if it does not say so already.
+    pub(crate) fn detected_by(mut self, what: &str) -> Self {
+        if let Self::NoTarget { tensor: tensor @ None, .. } = &mut self {
+            *tensor = Some(what.to_owned());
+        }
+        self
+    }
+
     /// Returns that no registry has a name, and which are near it.
     pub(crate) fn unknown_name(name: &str, near: &[String]) -> Self {
         let suggestion = match near {

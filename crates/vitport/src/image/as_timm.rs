@@ -43,10 +43,10 @@ impl ImageProcessor {
                 (CropMode::Squash, 1.0)
             }
             (_, Resize::Sides { height: to, width: across }, Some(crop)) if crop == input_size => {
-                (CropMode::Squash, fraction(&[(height, to), (width, across)])?)
+                (CropMode::Squash, crop_fraction(&[(height, to), (width, across)])?)
             }
             (_, Resize::ShortestEdge(edge), Some(crop)) if crop == input_size => {
-                (CropMode::Center, fraction(&[(square?, edge)])?)
+                (CropMode::Center, crop_fraction(&[(square?, edge)])?)
             }
             _ => return None,
         };
@@ -57,11 +57,11 @@ impl ImageProcessor {
 
 /// Returns the crop fraction of which timm makes each of these edges before the crop of the edge after it:
 /// `floor(edge / crop_pct)`. Of those that do, it is one that people write, if there is one.
-fn fraction(edges: &[(usize, usize)]) -> Option<f64> {
+pub(crate) fn crop_fraction(edges: &[(usize, usize)]) -> Option<f64> {
     let fits = |fraction: f64| {
         edges.iter().all(|&(after, before)| (after as f64 / fraction).floor() == before as f64)
     };
-    let &(after, before) = edges.first()?;
+    let &(after, before) = edges.first().filter(|(_, before)| *before > 0)?;
     let exact = after as f64 / before as f64;
     let near = PARTS.map(|parts| (exact * parts as f64).round() / parts as f64);
     near.into_iter().chain([exact, exact.next_down()]).find(|&fraction| fraction > 0.0 && fits(fraction))
@@ -76,12 +76,18 @@ mod tests {
         for (after, before, wanted) in
             [(224, 256, 0.875), (224, 248, 0.9), (384, 384, 1.0), (224, 235, 0.95), (518, 518, 1.0)]
         {
-            assert_eq!(fraction(&[(after, before)]), Some(wanted), "{after} of {before}");
+            assert_eq!(crop_fraction(&[(after, before)]), Some(wanted), "{after} of {before}");
         }
-        for before in 225..400 {
-            let fraction = fraction(&[(224, before)]).unwrap();
-            assert_eq!((224.0 / fraction).floor(), before as f64);
+        for (after, before) in [(224, 400), (256, 300)]
+            .into_iter()
+            .flat_map(|(after, most)| (after..most).map(move |before| (after, before)))
+        {
+            let fraction = crop_fraction(&[(after, before)]).unwrap();
+            // As a config.json has it.
+            let read: f64 = serde_json::from_str(&fraction.to_string()).unwrap();
+            assert_eq!((after as f64 / read).floor(), before as f64, "{after} of {before}");
         }
-        assert_eq!(fraction(&[(224, 256), (112, 112)]), None);
+        assert_eq!(crop_fraction(&[(224, 0)]), None);
+        assert_eq!(crop_fraction(&[(224, 256), (112, 112)]), None);
     }
 }

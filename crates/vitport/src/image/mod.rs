@@ -13,6 +13,7 @@ mod timm_transform;
 mod torchvision;
 mod whole;
 
+pub(crate) use as_timm::crop_fraction;
 pub use direct::DirectPixels;
 pub use error::ImageError;
 pub use microsoft_transform::MicrosoftTransform;

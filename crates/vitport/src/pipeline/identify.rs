@@ -482,6 +482,9 @@ fn unknown(
     if let Some(refusal) = named.and_then(frameworks::refuse_by_name) {
         return refusal;
     }
+    if let (None, Some(refusal)) = (named, frameworks::refuse_by_name(&source.stem())) {
+        return refusal.detected_by("the file's name");
+    }
     if let Err(refusal) = adapters::refuse_alone(source, state_dict) {
         return refusal;
     }

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use safetensors::tensor::{Dtype, TensorView, serialize_to_file};
 use vitport::catalogue;
 use vitport::frameworks::torchvision::registry;
 use vitport::model::Prepared;
@@ -143,6 +144,29 @@ fn names_are_torchvisions() {
     assert!(vgg.contains("torchvision's VGG") && vgg.contains("no class"), "{vgg}");
     let near = said("torchvision/resnet17");
     assert!(near.contains("did you mean torchvision/resnet18"), "{near}");
+}
+
+/// The names are torchvision's own, of networks that no mapping holds.
+#[test]
+fn weights_of_no_family_are_refused_by_the_files_name() {
+    let scratch = tempfile::tempdir().unwrap();
+    let said = |name: &str| {
+        let file = scratch.path().join(format!("{name}.safetensors"));
+        let weight = TensorView::new(Dtype::F32, vec![2], &[0; 8]).unwrap();
+        serialize_to_file([("features.0.0.weight", weight)], None, &file).unwrap();
+        planned(&file, FactOptions::default()).err().unwrap().to_string()
+    };
+    let padded = said("efficientnet_b0_rwightman-7f5810bc");
+    assert!(
+        padded.contains("4.3 standard deviations") && padded.contains("(detected by the file's name)"),
+        "{padded}"
+    );
+    let dense = said("densenet121-a639ec97");
+    assert!(
+        dense.contains("torchvision's DenseNet") && dense.contains("no class in transformers"),
+        "{dense}"
+    );
+    assert!(said("mine").contains("fit no family"));
 }
 
 #[test]

@@ -280,6 +280,23 @@ fn preprocessing_may_be_overridden_and_both_are_said() {
 }
 
 #[test]
+fn arguments_of_torchvisions_reference() {
+    let heads = FactOptions { num_heads: Some(vec![2]), ..FactOptions::default() };
+    for (interpolation, shown) in [(json!("bicubic"), "bicubic"), (Value::Null, "bilinear")] {
+        let args = json!({
+            "model": "vit_b_16", "val_resize_size": 13, "val_crop_size": 8, "train_crop_size": 12, "interpolation": interpolation,
+        });
+        let prepared = plan_records(&[("args", args)], heads.clone()).unwrap();
+        let from = "torchvision's presets.py";
+        assert_eq!(fact(&prepared, "interpolation"), (shown.to_owned(), from.to_owned()));
+        // 8 / 0.6 is 13, rounded down.
+        assert_eq!(fact(&prepared, "crop_pct"), ("0.6".to_owned(), from.to_owned()));
+        assert_eq!(fact(&prepared, "img_size").0, "8x8");
+        assert_eq!(prepared.model.unread_arguments, ["args.model", "args.train_crop_size"]);
+    }
+}
+
+#[test]
 fn arguments_of_deit_and_mae() {
     let deit = json!({
         "model": "deit_tiny_patch16_224", "nb_classes": 5, "input_size": 8, "repeated_aug": true, "eval_crop_ratio": 1.0,

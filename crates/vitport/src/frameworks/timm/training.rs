@@ -1,12 +1,12 @@
-//! What training programs say of a timm model: which of their arguments means what. timm's `train.py`, DeiT's `main.py` and MAE's
-//! scripts are known by arguments of their own; of any other program the usual names are read.
+//! What training programs say of a timm model: which of their arguments means what. timm's `train.py`, DeiT's `main.py`, MAE's
+//! scripts and torchvision's reference are known by arguments of their own; of any other program the usual names are read.
 
 use serde_json::{Value, json};
 use vitport_checkpoint::escape;
 
 use super::statements::Statement;
 use crate::facts::{FactError, Origin, Sourced};
-use crate::image::{CropMode, Filter};
+use crate::image::{CropMode, Filter, crop_fraction};
 use crate::preprocessing::{
     DEFAULT_CROP_PCT, IMAGENET_MEAN, IMAGENET_STD, Preprocessing, StatedPreprocessing,
 };
@@ -20,6 +20,8 @@ enum Meaning {
     Architecture,
     /// Stands for the name of one of MAE's (models_vit.py, models_mae.py), which are timm's at 224 pixels.
     MaeArchitecture,
+    /// Stands for the name of one of torchvision's.
+    TorchvisionArchitecture,
     /// Stands for an argument of the network's constructor, under timm's name.
     Argument(&'static str),
     /// Stands for the arguments of the network's constructor, by timm's names.
@@ -42,6 +44,8 @@ struct Program {
     meanings: &'static [(&'static str, Meaning)],
     /// Says whether its arguments are those of this very network and nothing else, so that none may contradict the weights.
     is_strict: bool,
+    /// Lists the arguments that this code of its own reads.
+    of_images: &'static [&'static str],
     /// Returns what its own code does to images, by its arguments.
     transform: fn(&Records, &str) -> Option<(Preprocessing, &'static str)>,
 }
@@ -67,6 +71,7 @@ const TIMM: Program = Program {
         ("interpolation", Meaning::Image("interpolation")),
     ],
     is_strict: true,
+    of_images: &[],
     transform: |_, _| None,
 };
 
@@ -81,6 +86,7 @@ const MAE: Program = Program {
         ("input_size", Meaning::Size),
     ],
     is_strict: true,
+    of_images: &[],
     transform: |records, root| {
         records.value(&format!("{root}.accum_iter"))?;
         let size = records.value(&format!("{root}.input_size")).and_then(Value::as_u64).unwrap_or(224);
@@ -95,6 +101,7 @@ const MAE_PRETRAIN: Program = Program {
     known_by: &["model", "mask_ratio", "norm_pix_loss"],
     meanings: &[("model", Meaning::MaeArchitecture), ("input_size", Meaning::Size)],
     is_strict: true,
+    of_images: &[],
     transform: |_, _| None,
 };
 
@@ -108,11 +115,29 @@ const DEIT: Program = Program {
         ("input_size", Meaning::Size),
     ],
     is_strict: true,
+    of_images: &["eval_crop_ratio"],
     transform: |records, root| {
         records.value(&format!("{root}.repeated_aug"))?;
         let size = records.value(&format!("{root}.input_size")).and_then(Value::as_u64)?;
         let crop_pct = records.value(&format!("{root}.eval_crop_ratio")).and_then(Value::as_f64);
         (size > 32).then(|| (imagenet(crop_pct.unwrap_or(DEFAULT_CROP_PCT)), "DeiT's datasets.py"))
+    },
+};
+
+/// Describes torchvision's references/classification/train.py; images as in its presets.py, `ClassificationPresetEval`.
+const TORCHVISION: Program = Program {
+    roots: &["args"],
+    known_by: &["model", "val_resize_size", "val_crop_size"],
+    meanings: &[("model", Meaning::TorchvisionArchitecture), ("val_crop_size", Meaning::Size)],
+    is_strict: true,
+    of_images: &["val_resize_size", "interpolation"],
+    transform: |records, root| {
+        let value = |key: &str| records.value(&format!("{root}.{key}"));
+        let edge = |key: &str| usize::try_from(value(key)?.as_u64()?).ok();
+        let crop_pct = crop_fraction(&[(edge("val_crop_size")?, edge("val_resize_size")?)])?;
+        let interpolation = value("interpolation").and_then(Value::as_str).unwrap_or("bilinear");
+        let interpolation = Filter::from_name(interpolation)?;
+        Some((Preprocessing { interpolation, ..imagenet(crop_pct) }, "torchvision's presets.py"))
     },
 };
 
@@ -174,11 +199,12 @@ const OTHER: Program = Program {
         ("pretrained_cfg.interpolation", Meaning::Image("interpolation")),
     ],
     is_strict: false,
+    of_images: &[],
     transform: |_, _| None,
 };
 
 /// Lists every program, the ones known by more first.
-const PROGRAMS: [&Program; 5] = [&MAE, &MAE_PRETRAIN, &DEIT, &TIMM, &OTHER];
+const PROGRAMS: [&Program; 6] = [&MAE, &MAE_PRETRAIN, &DEIT, &TORCHVISION, &TIMM, &OTHER];
 
 /// Lists the beginnings of MAE's names, and timm's names of the same networks.
 const MAE_ARCHITECTURES: [(&str, &str); 3] = [
@@ -246,6 +272,7 @@ impl Training {
             training.takes_defaults |= program.known_by == TIMM.known_by;
             if let Some((transform, code)) = (program.transform)(&records, root) {
                 training.transform = Some(Sourced::new(transform, Origin::Registry(code.to_owned())));
+                training.read.extend(program.of_images.iter().map(|key| format!("{root}.{key}")));
             }
         }
         Ok(training)
@@ -301,10 +328,14 @@ impl Training {
             false => Ok(()),
         };
         match meaning {
-            Meaning::Architecture | Meaning::MaeArchitecture => {
+            Meaning::Architecture | Meaning::MaeArchitecture | Meaning::TorchvisionArchitecture => {
                 if let Some(name) = value.as_str() {
-                    let name = if meaning == Meaning::MaeArchitecture { of_mae(name) } else { name };
-                    self.names.push(Sourced::new(name.to_owned(), origin));
+                    let name = match meaning {
+                        Meaning::MaeArchitecture => of_mae(name).to_owned(),
+                        Meaning::TorchvisionArchitecture => format!("torchvision/{name}"),
+                        _ => name.to_owned(),
+                    };
+                    self.names.push(Sourced::new(name, origin));
                 }
             }
             Meaning::Argument(name) => state(name, value.clone()),

@@ -20,11 +20,13 @@ impl Framework for Torchvision {
         if tag.facts().is_some() {
             return None;
         }
-        let why = match &tag.target {
-            Some(class) => format!("{class} could hold it, which vitport does not write yet"),
-            None => {
-                tag.note.clone().unwrap_or_else(|| "nobody has examined which class could hold it".to_owned())
+        let why = match (&tag.target, &tag.note) {
+            (Some(class), Some(note)) => {
+                format!("{class} could hold it, which vitport does not write yet: {note}")
             }
+            (Some(class), None) => format!("{class} could hold it, which vitport does not write yet"),
+            (None, Some(note)) => note.clone(),
+            (None, None) => "nobody has examined which class could hold it".to_owned(),
         };
         Some(FactError::NoTarget {
             what: format!("torchvision's {} ({name})", architecture.class),
