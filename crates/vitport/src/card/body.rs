@@ -205,6 +205,7 @@ fn preprocessing(out: &mut String, processor: &Value) {
         (None, Some(sides)) => to_sides(sides),
         (None, None) => "no".to_owned(),
     };
+    let is_cropped_of_any_shape = cropped.is_some() && sides("size").is_none();
     out.push_str("## Preprocessing\n\n");
     let channels = |key: &str| match processor.get(key).and_then(Value::as_array) {
         Some(list) => list.iter().map(Value::to_string).collect::<Vec<_>>().join(", "),
@@ -218,6 +219,12 @@ fn preprocessing(out: &mut String, processor: &Value) {
         ("standard deviation", channels("image_std")),
     ];
     table(out, &["", ""], rows.into_iter().map(|(name, value)| vec![name.to_owned(), value]));
+    if is_cropped_of_any_shape {
+        out.push_str(
+            "Where the crop cuts off 3, 7, 11 … pixels of an edge, which depends on the image's shape, it lies one pixel off the source's: \
+             image processors of transformers round half a pixel down, the source's transform rounds it to even.\n\n",
+        );
+    }
     if text("image_processor_type") == "CLIPImageProcessor" {
         out.push_str(
             "`CLIPImageProcessor` is the name of a way to prepare images (resize the shorter edge, crop the middle, normalise) and says \

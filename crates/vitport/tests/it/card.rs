@@ -3,6 +3,7 @@
 use vitport::card::Card;
 use vitport::facts::{Fact, Origin, Sourced};
 use vitport::front_matter::FrontMatter;
+use vitport::image::CropMode;
 use vitport::labels::LabelChoice;
 use vitport::license::License;
 use vitport::model::Prepared;
@@ -98,6 +99,12 @@ fn a_cvt_says_its_known_deviation_and_no_licence() {
         ),
         "{card}"
     );
+    // It depends on the image's shape, and so no image shows it for all.
+    let shifts = "Where the crop cuts off 3, 7, 11 … pixels of an edge";
+    assert!(card.contains(shifts), "{card}");
+    let squashed =
+        FactOptions { crop_mode: Some(CropMode::Squash), crop_pct: Some(1.0), ..FactOptions::default() };
+    assert!(!text(&prepared("vit_small_twin", squashed), false).contains(shifts));
     let exact = text(&model, true);
     assert!(exact.contains("trust_remote_code=True)") && !exact.contains("remedy"));
     assert!(exact.contains("; removed with `trust_remote_code=True` by the code in this folder."));
