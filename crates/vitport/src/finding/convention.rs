@@ -78,9 +78,17 @@ fn before(one: &Candidate, other: &Candidate) -> Option<&'static str> {
     Some(by.2).filter(|_| by.0 != "teacher" || !has_classes)
 }
 
-/// Returns whether a name is that of a linear classifier's weight.
+/// Returns whether a name is that of a linear classifier's weight, as timm, torchvision and others call it.
 fn is_classifier(name: &str) -> bool {
-    ["head.weight", "fc.weight", "classifier.weight"].contains(&name)
+    let names = [
+        "head.weight",
+        "fc.weight",
+        "classifier.weight",
+        "head.fc.weight",
+        "heads.head.weight",
+        "classifier.2.weight",
+    ];
+    names.contains(&name)
 }
 
 /// Returns whether two names differ in these words only: `teacher_backbone` and `student_backbone` in `teacher` and `student`.

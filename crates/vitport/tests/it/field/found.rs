@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use safetensors::serialize_to_file;
-use safetensors::tensor::TensorView;
+use safetensors::tensor::{SafeTensors, TensorView};
 use serde_json::json;
 use vitport::facts::FactError;
 use vitport::frameworks::Definition;
@@ -99,6 +99,33 @@ fn a_teacher_that_is_no_copy_or_has_classes_is_a_question() {
                 assert!(!is_taken && open[0].fact == "network", "{teacher:?}: {}", open[0]);
             }
             Err(error) => panic!("{teacher:?}: {error}"),
+        }
+    }
+}
+
+/// timm calls the classifier of its convolutional networks `head.fc` or `fc`.
+#[test]
+fn teachers_with_classes_are_a_question_in_every_family() {
+    let scratch = tempfile::tempdir().unwrap();
+    for family in ["convnext/plain", "residual/regnet_y", "residual/resnet_bottleneck"] {
+        let file =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(family).join("model.safetensors");
+        let bytes = std::fs::read(file).unwrap();
+        let tensors = SafeTensors::deserialize(&bytes).unwrap();
+        let both: Vec<(String, TensorView<'_>)> = ["student", "teacher"]
+            .into_iter()
+            .flat_map(|role| {
+                tensors.tensors().into_iter().map(move |(name, view)| (format!("{role}.{name}"), view))
+            })
+            .collect();
+        let path = scratch.path().join("model.safetensors");
+        serialize_to_file(both, None, &path).unwrap();
+        match plan(Source::open(&path, None, &Limits::default()).unwrap(), &Request::default()) {
+            Err(ConvertError::Facts(FactError::Questions { open, .. })) => {
+                assert_eq!(open[0].fact, "network", "{family}")
+            }
+            Err(error) => panic!("{family}: {error}"),
+            Ok(_) => panic!("{family}: one is taken"),
         }
     }
 }
