@@ -43,7 +43,7 @@ const MAPPINGS: [(&str, &str); 34] = [
 ];
 
 /// Names and texts of the layouts, in the order in which they are tried.
-const LAYOUTS: [(&str, &str); 15] = [
+const LAYOUTS: [(&str, &str); 16] = [
     ("layouts/jax_vit.toml", include_str!("../../mappings/layouts/jax_vit.toml")),
     ("layouts/deit3_vit.toml", include_str!("../../mappings/layouts/deit3_vit.toml")),
     ("layouts/dinov2_chunks.toml", include_str!("../../mappings/layouts/dinov2_chunks.toml")),
@@ -56,6 +56,7 @@ const LAYOUTS: [(&str, &str); 15] = [
     ("layouts/torchvision_swin.toml", include_str!("../../mappings/layouts/torchvision_swin.toml")),
     ("layouts/torchvision_swinv2.toml", include_str!("../../mappings/layouts/torchvision_swinv2.toml")),
     ("layouts/microsoft_swin.toml", include_str!("../../mappings/layouts/microsoft_swin.toml")),
+    ("layouts/microsoft_swinv2.toml", include_str!("../../mappings/layouts/microsoft_swinv2.toml")),
     ("layouts/jeonsworld_vit.toml", include_str!("../../mappings/layouts/jeonsworld_vit.toml")),
     ("layouts/mmpretrain_vit.toml", include_str!("../../mappings/layouts/mmpretrain_vit.toml")),
     ("layouts/transformers_vit.toml", include_str!("../../mappings/layouts/transformers_vit.toml")),

@@ -34,20 +34,84 @@ pub struct Detection {
     /// Gives flags: whether some tensor's name begins so.
     #[serde(default)]
     flags: BTreeMap<String, String>,
-    /// Maps facts that are the length of an axis of a tensor.
+    /// Maps facts that lengths of axes of tensors show.
     #[serde(default)]
-    facts: BTreeMap<String, Axis>,
+    facts: BTreeMap<String, Shown>,
     /// Lists structures that have this layout's look and do not have it.
     #[serde(default)]
     refuse: Vec<Refusal>,
 }
 
-/// Describes an axis of a tensor.
+/// Lists the axes that show a fact.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+enum Shown {
+    One(Axis),
+    Several(Vec<Axis>),
+}
+
+/// Describes an axis of a tensor, or of all tensors of a name in which `{n}` is any number.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Axis {
     tensor: String,
     axis: usize,
+    #[serde(default)]
+    length: Length,
+}
+
+/// Says how long an axis is for a fact of n.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+enum Length {
+    #[default]
+    #[serde(rename = "n")]
+    Itself,
+    /// Counts the distances of n tokens in a row.
+    #[serde(rename = "2n-1")]
+    Distances,
+    #[serde(rename = "n^2")]
+    Square,
+    #[serde(rename = "n^4")]
+    SquareOfSquare,
+}
+
+impl Length {
+    /// Returns the n of a length; none if no whole number has it.
+    fn number(self, length: u64) -> Option<u64> {
+        let root = |square: u64| Some(square.isqrt()).filter(|root| root.checked_pow(2) == Some(square));
+        match self {
+            Self::Itself => Some(length),
+            Self::Distances => (!length.is_multiple_of(2)).then_some(length.div_ceil(2)),
+            Self::Square => root(length),
+            Self::SquareOfSquare => root(root(length)?),
+        }
+    }
+
+    /// Returns how a length is written that some whole number has.
+    fn in_words(self) -> &'static str {
+        match self {
+            Self::Itself => "a number",
+            Self::Distances => "an odd number",
+            Self::Square => "a square",
+            Self::SquareOfSquare => "a fourth power",
+        }
+    }
+}
+
+impl Axis {
+    /// Returns whether a tensor has its name.
+    fn is_of(&self, name: &str) -> bool {
+        let mut parts = self.tensor.split("{n}");
+        let Some(mut rest) = parts.next().and_then(|first| name.strip_prefix(first)) else { return false };
+        for part in parts {
+            let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+            match rest.get(digits..).and_then(|after| after.strip_prefix(part)) {
+                Some(after) if digits > 0 => rest = after,
+                _ => return false,
+            }
+        }
+        rest.is_empty()
+    }
 }
 
 /// Describes a value that a fact has where nothing else is said.
@@ -101,12 +165,35 @@ impl Mapping {
     }
 
     /// Adds what the axes of this layout's tensors show.
-    pub fn layout_evidence(&self, sources: &Sources, evidence: &mut Evidence, fact_names: &[&'static str]) {
-        for (fact, Axis { tensor, axis }) in self.detect.iter().flat_map(|detect| &detect.facts) {
-            let name = fact_names.iter().find(|name| *name == fact);
-            let length = sources.shape(tensor).and_then(|shape| shape.get(*axis));
-            if let (Some(name), Some(length)) = (name, length) {
-                evidence.weights(name, *length, tensor.as_str());
+    ///
+    /// # Errors
+    /// Returns [`FactError::Misshapen`] for an axis whose length no value of the fact makes.
+    pub fn layout_evidence(
+        &self,
+        sources: &Sources,
+        evidence: &mut Evidence,
+        fact_names: &[&'static str],
+    ) -> Result<(), FactError> {
+        for (fact, shown) in self.detect.iter().flat_map(|detect| &detect.facts) {
+            let Some(name) = fact_names.iter().find(|name| *name == fact) else { continue };
+            let axes = match shown {
+                Shown::One(axis) => std::slice::from_ref(axis),
+                Shown::Several(axes) => axes.as_slice(),
+            };
+            for axis in axes {
+                for tensor in sources.iter().filter(|tensor| axis.is_of(&tensor.name)) {
+                    let Some(length) = tensor.shape.get(axis.axis) else { continue };
+                    let Some(number) = axis.length.number(*length) else {
+                        let wanted = axis.length.in_words();
+                        let reason = format!("axis {} has a length of {length}, not {wanted}", axis.axis);
+                        return Err(FactError::Misshapen {
+                            tensor: tensor.name.to_string(),
+                            family: "network",
+                            reason,
+                        });
+                    };
+                    evidence.weights(name, number, &*tensor.name);
+                }
             }
         }
         for (fact, is, by) in self.usual() {
@@ -114,6 +201,7 @@ impl Mapping {
                 evidence.add(name, is.clone(), Origin::Convention(by.to_owned()));
             }
         }
+        Ok(())
     }
 
     /// Returns the facts that hold where nothing else is said, each with who says so.
@@ -174,5 +262,29 @@ impl Mapping {
     /// Returns whether tensors that no rule names keep their names.
     pub(super) fn keeps_rest(&self) -> bool {
         self.detect.as_ref().is_some_and(|detect| detect.rest)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_length_is_that_of_one_number_or_of_none() {
+        let of = |length: Length, all: [u64; 3]| all.map(|each| length.number(each));
+        assert_eq!(of(Length::Itself, [0, 1, 4]), [Some(0), Some(1), Some(4)]);
+        assert_eq!(of(Length::Distances, [1, 7, 8]), [Some(1), Some(4), None]);
+        assert_eq!(of(Length::Square, [1, 49, 50]), [Some(1), Some(7), None]);
+        assert_eq!(of(Length::SquareOfSquare, [256, 16, 64]), [Some(4), Some(2), None]);
+        assert_eq!(Length::SquareOfSquare.number(u64::MAX), None);
+    }
+
+    #[test]
+    fn a_name_with_numbers_stands_for_all() {
+        let axis = |tensor: &str| Axis { tensor: tensor.to_owned(), axis: 0, length: Length::Itself };
+        assert!(axis("a.{n}.b.{n}").is_of("a.1.b.23") && axis("a.b").is_of("a.b"));
+        for name in ["a.b.1", "a..b.1", "a.1.b.", "a.1.b.2.c", "x.a.1.b.2"] {
+            assert!(!axis("a.{n}.b.{n}").is_of(name), "{name}");
+        }
     }
 }

@@ -74,7 +74,7 @@ pub fn identify(
     definition.read(&inquiry, &mut evidence)?;
     if let Some(layout) = layout {
         evidence.rename_tensors(|text| layout.in_file_names(&tensors, state_dict.prefix(), text));
-        layout.layout_evidence(&in_file, &mut evidence, &definition.fact_names());
+        layout.layout_evidence(&in_file, &mut evidence, &definition.fact_names())?;
     }
     let candidates: Vec<&Mapping> = match own {
         Some(own) => vec![own],

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use safetensors::tensor::{Dtype, TensorView, serialize_to_file};
 use vitport::catalogue;
+use vitport::facts::Origin;
 use vitport::frameworks::torchvision::registry;
 use vitport::model::Prepared;
 use vitport::options::FactOptions;
@@ -167,6 +168,18 @@ fn weights_of_no_family_are_refused_by_the_files_name() {
         "{dense}"
     );
     assert!(said("mine").contains("fit no family"));
+}
+
+/// Windows are no weights, and the tables and indices that lie next to these show them.
+#[test]
+fn windows_are_read_off_the_buffers_of_a_swin() {
+    let like = |name: &str| Some(format!("torchvision/{name}"));
+    for (file, like, edge) in [("swin.pth", like("swin_s"), 4), ("swin_v2.pth", like("swin_v2_s"), 8)] {
+        let facts = FactOptions { like, image_size: Some([64; 2]), ..FactOptions::default() };
+        let model = planned(&data(file), facts).unwrap().model;
+        let fact = model.facts.get("window_size").unwrap();
+        assert!(fact.value == edge && matches!(fact.origin, Origin::Weights(_)), "{file}: {fact:?}");
+    }
 }
 
 #[test]

@@ -97,10 +97,12 @@ impl TimmDefinition {
             }
             None => None,
         };
-        let by_module = || facts.iter().filter(|fact| matches!(fact.origin, Origin::Attribute(_)));
+        // Modules that were saved whole, and buffers that only some files have.
+        let by_file = |fact: &&Fact| matches!(fact.origin, Origin::Attribute(_) | Origin::Weights(_));
+        let by_file = || facts.iter().filter(by_file);
         let fits = |found: &Named| {
             self.difference(found.architecture, facts, stated).is_none()
-                && self.stated_otherwise(found.architecture, by_module()).is_none()
+                && self.stated_otherwise(found.architecture, by_file()).is_none()
         };
         let recorded: Vec<Named> = std::mem::take(&mut training.names)
             .into_iter()
@@ -127,10 +129,10 @@ impl TimmDefinition {
             let own = if by_source.is_some() { stated } else { &[] };
             let difference = self.difference(found.architecture, facts, own);
             if let Some(difference) = difference
-                .or_else(|| self.stated_otherwise(found.architecture, stated.iter().chain(by_module())))
+                .or_else(|| self.stated_otherwise(found.architecture, stated.iter().chain(by_file())))
             {
-                let reason =
-                    format!("{difference}; name another architecture, or leave it out and give --num-heads");
+                let or_heads = if self.has_heads() { " and give --num-heads" } else { "" };
+                let reason = format!("{difference}; name another architecture, or leave it out{or_heads}");
                 return Err(FactError::contradiction(format!("--arch {}", escape(name)), reason));
             }
             return Ok(match by_source {
@@ -139,8 +141,8 @@ impl TimmDefinition {
             });
         }
         let stem = source.stem();
-        let by_file = || self.find(&stem, Origin::FileName(escape(&stem).to_string())).filter(fits);
-        Ok(by_source.or_else(by_file))
+        let by_its_name = || self.find(&stem, Origin::FileName(escape(&stem).to_string())).filter(fits);
+        Ok(by_source.or_else(by_its_name))
     }
 
     /// Returns the first statement that says otherwise than an architecture of what the weights do not show, in words.
@@ -241,8 +243,10 @@ impl TimmDefinition {
             })
         };
         let all = self.modules.iter().flat_map(|module| registry::architectures_of(module));
+        let by_weights = || facts.iter().filter(|fact| matches!(fact.origin, Origin::Weights(_)));
         all.filter(is_usual)
             .filter(|architecture| self.difference(architecture, facts, &[]).is_none())
+            .filter(|architecture| self.stated_otherwise(architecture, by_weights()).is_none())
             .collect()
     }
 }

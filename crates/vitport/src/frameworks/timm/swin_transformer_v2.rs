@@ -55,7 +55,8 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
     },
     heads: &[
         Head::new("head.fc", "norm.weight").shown_by("layers.1.downsample.norm.weight"),
-        // torchvision's.
+        // Microsoft's, and torchvision's.
+        Head::new("head", "norm.weight").shown_by("layers.0.downsample.norm.weight"),
         Head::new("head", "norm.weight").shown_by("features.0.0.weight"),
     ],
     saved_modules: &[modules::MODULES, swin_modules::MODULES],

@@ -53,7 +53,7 @@ fn layout_fixtures(folder: &Path) -> Vec<(PathBuf, Request)> {
         of_torchvision("convnext.pth"),
         of_torchvision("swin.pth"),
         of_torchvision("swin_v2.pth"),
-        (microsoft_swin(folder), of_torchvision("").1),
+        (microsoft_swin("swin", folder), of_torchvision("").1),
         (deit3, request(&[2], [16, 12], false)),
         (data("jax_classifier.npz"), request(&[2], [16, 16], false)),
         (data("jax_pre_logits.npz"), request(&[2], [16, 16], true)),
@@ -64,12 +64,14 @@ fn layout_fixtures(folder: &Path) -> Vec<(PathBuf, Request)> {
         (torchvision, request(&[3], [32, 32], false)),
         of_field("hf_in_lightning.ckpt"),
         (transformers, request(&[3], [32, 32], true)),
+        (microsoft_swin("swinv2", folder), of_torchvision("").1),
     ]
 }
 
-/// Writes a Swin under Microsoft's names, with the buffers that its files have.
-fn microsoft_swin(folder: &Path) -> PathBuf {
-    let bytes = std::fs::read(path("crates/vitport/tests/data/swin/plain/model.safetensors")).unwrap();
+/// Writes a Swin or SwinV2 with windows of 4 tokens under Microsoft's names, with the buffers that its files have.
+fn microsoft_swin(family: &str, folder: &Path) -> PathBuf {
+    let bytes =
+        std::fs::read(path(&format!("crates/vitport/tests/data/{family}/plain/model.safetensors"))).unwrap();
     let timm = SafeTensors::deserialize(&bytes).unwrap();
     let own_name = |name: &str| {
         let name = name.replace("layers.1.downsample", "layers.0.downsample").replace("head.fc.", "head.");
@@ -77,17 +79,24 @@ fn microsoft_swin(folder: &Path) -> PathBuf {
     };
     let view = |shape: Vec<usize>, bytes| TensorView::new(Dtype::F32, shape, bytes).unwrap();
     let zeros = vec![0; 4 * 256];
-    let buffers = ["relative_position_index", "attn_mask"].into_iter().map(|name| {
-        let name = match name {
-            "attn_mask" => "layers.0.blocks.1.attn_mask".to_owned(),
-            name => format!("layers.0.blocks.1.attn.{name}"),
+    let names = ["attn.relative_position_index", "attn_mask", "attn.relative_coords_table"];
+    let buffers = names.into_iter().filter_map(|name| {
+        let shape = match (name, family) {
+            ("attn.relative_coords_table", "swin") => return None,
+            ("attn.relative_coords_table", _) => vec![1, 7, 7, 2],
+            _ => vec![16, 16],
         };
-        (name, view(vec![16, 16], &zeros))
+        let bytes = &zeros[..4 * shape.iter().product::<usize>()];
+        Some((format!("layers.0.blocks.1.{name}"), view(shape, bytes)))
     });
-    let file = folder.join("microsoft_swin.safetensors");
+    let folder = folder.join(format!("microsoft_{family}"));
+    std::fs::create_dir(&folder).unwrap();
     let tensors = timm.iter().map(|(name, view)| (own_name(name), view)).chain(buffers);
-    serialize_to_file(tensors, None, &file).unwrap();
-    file
+    serialize_to_file(tensors, None, &folder.join("model.safetensors")).unwrap();
+    // It says for which windows the biases of a SwinV2 were made.
+    let config = path(&format!("crates/vitport/tests/data/{family}/plain/config.json"));
+    std::fs::copy(config, folder.join("config.json")).unwrap();
+    folder
 }
 
 /// Writes a ConvNeXt under Meta's names, with the last norm twice, as DINOv3's files have it.
