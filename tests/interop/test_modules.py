@@ -13,7 +13,7 @@ import through_both
 from test_torchvision import SMALL
 
 SAID = ("--mean", "0.4,0.5,0.6", "--std", "0.2,0.2,0.2", "--crop-pct", "0.9", "--interpolation", "bicubic")
-EVERY = ("resnet", "regnet y", "convnext", "swin", "vit")
+EVERY = ("resnet", "regnet y", "convnext", "swin", "swin v2", "vit")
 
 
 def each(kind, **attributes):
@@ -42,7 +42,7 @@ REFUSED = [
     *((name, "hook", lambda model: model.register_forward_hook(print)) for name in EVERY),
     *((name, "one norm", lambda model: setattr(next(m for m in model.modules() if hasattr(m, "eps")), "eps", 0.1)) for name in EVERY),
     *((name, "dilation", each(nn.Conv2d, dilation=(2, 2))) for name in EVERY),
-    *((name, "pooling", put("avgpool", nn.AdaptiveMaxPool2d(1))) for name in EVERY[:4]),
+    *((name, "pooling", put("avgpool", nn.AdaptiveMaxPool2d(1))) for name in EVERY[:5]),
     ("resnet", "activation", put("layer2.0.relu", nn.Tanh())),
     ("regnet y", "activation", put("trunk_output.block2.block2-0.activation", nn.SiLU())),
     ("regnet y", "gate", put("trunk_output.block1.block1-0.f.se.scale_activation", nn.Hardsigmoid())),
@@ -61,6 +61,12 @@ REFUSED = [
     ("swin", "window", at("features.1.0.attn", window_size=[2, 8])),
     ("swin", "heads", at("features.3.0.attn", num_heads=1)),
     ("swin", "axes", at("permute", dims=[0, 3, 2, 1])),
+    ("swin v2", "activation", put("features.3.1.mlp.1", nn.ReLU())),
+    ("swin v2", "activation that makes biases", put("features.1.0.attn.cpb_mlp.1", nn.GELU())),
+    ("swin v2", "shift", at("features.1.1.attn", shift_size=[1, 1])),
+    ("swin v2", "window", at("features.1.0.attn", window_size=[4, 4])),
+    ("swin v2", "heads", at("features.3.0.attn", num_heads=1)),
+    ("swin v2", "epsilon", each(nn.LayerNorm, eps=1e-3)),
     ("convnext", "epsilon", each(nn.LayerNorm, eps=1e-3)),
     ("swin", "epsilon", each(nn.LayerNorm, eps=1e-3)),
     ("vit", "activation", put("encoder.layers.encoder_layer_1.mlp.1", nn.ReLU())),
@@ -76,6 +82,9 @@ READ = [
     ("vit", each(nn.GELU, approximate="tanh"), "hidden_act", "gelu_pytorch_tanh"),
     ("vit", None, "num_attention_heads", 3),
     ("swin", None, "window_size", 4),
+    ("swin v2", None, "window_size", 8),
+    ("swin v2, other windows", None, "window_size", 4),
+    ("swin v2", lambda model: [setattr(block.mlp, "1", nn.ReLU()) for stage in model.features[1::2] for block in stage], "hidden_act", "relu"),
     ("convnext", each((nn.Dropout, StochasticDepth), p=0.7), "layer_norm_eps", 1e-6),
 ]
 
@@ -103,7 +112,7 @@ def test_modules_are_read(tmp_path, name, edit, key, value):
     assert done.returncode == 0, done.stdout[-600:]
     assert json.loads((tmp_path / "out" / "config.json").read_text())[key] == value
     assumed = {entry["fact"] for entry in json.loads(done.stdout)["report"]["assumptions"]}
-    assert not assumed & {"num_heads", "norm_eps", "act_layer", "global_pool", "output_stride", "linear_out"}, assumed
+    assert not assumed & {"num_heads", "norm_eps", "act_layer", "window_size", "pretrained_window_sizes", "fixed_windows", "global_pool", "output_stride", "linear_out"}, assumed
 
 
 def test_options_do_not_override(tmp_path):

@@ -1,8 +1,12 @@
 """timm's Swin and SwinV2: small networks as timm exports them, with and without a head, through both versions; and what is refused."""
+import json
+
 import pytest
 import timm
+import torch
 from timm.data import create_transform, resolve_data_config
 from timm.models._hub import save_for_hf
+from transformers import AutoModelForImageClassification
 
 import environment
 import through_both
@@ -14,6 +18,10 @@ TWINS = {
     "second version": ("swinv2_tiny_window8_256.ms_in1k", {"img_size": 128, "window_size": 8, "depths": (1, 2, 3, 1), "num_heads": (1, 2, 2, 4), "embed_dim": 16, "num_classes": 10}),
     "second version, windows of another size before": ("swinv2_base_window12to16_192to256.ms_in22k_ft_in1k", {"img_size": 64, "window_size": 4, "depths": (2, 3), "num_heads": (2, 3), "embed_dim": 12, "pretrained_window_sizes": (3, 2), "num_classes": 5}),
     "second version, no head": ("swinv2_small_window16_256.ms_in1k", {"img_size": 64, "window_size": 16, "depths": (2, 2), "num_heads": (2, 4), "embed_dim": 8, "qkv_bias": False, "num_classes": 0}),
+    "second version, ReLU": ("swinv2_tiny_window8_256.ms_in1k", {"img_size": 64, "window_size": ((4, 4), (4, 4)), "depths": (2, 2), "num_heads": (2, 4), "embed_dim": 8, "act_layer": "relu", "num_classes": 5}),
+    "second version, SiLU": ("swinv2_tiny_window8_256.ms_in1k", {"img_size": 64, "window_size": (8, 8), "depths": (2, 2), "num_heads": (2, 4), "embed_dim": 8, "act_layer": "silu", "num_classes": 5}),
+    "second version, tanh": ("swinv2_tiny_window8_256.ms_in1k", {"img_size": 64, "window_size": 8, "depths": (2, 2), "num_heads": (2, 4), "embed_dim": 8, "act_layer": "gelu_tanh", "num_classes": 5}),
+    "windows by stage": ("swin_tiny_patch4_window7_224.ms_in1k", {"img_size": 64, "window_size": ((4, 4), (4, 4)), "depths": (2, 2), "num_heads": (2, 4), "embed_dim": 8, "num_classes": 5}),
     "no head": ("swin_small_patch4_window7_224.ms_in1k", {"img_size": 64, "window_size": 4, "depths": (2, 2, 2), "num_heads": (2, 2, 4), "embed_dim": 16, "mlp_ratio": 2.5, "qkv_bias": False, "num_classes": 0}),
 }
 
@@ -51,6 +59,9 @@ def test_swin(opened, name):
         ("swin_tiny_patch4_window7_224.ms_in1k", {"img_size": 256}, "not multiples of 224"),
         ("swin_tiny_patch4_window7_224.ms_in1k", {"img_size": 128}, "windows of several sizes"),
         ("swin_tiny_patch4_window7_224.ms_in1k", {"img_size": (224, 448)}, "not square"),
+        ("swin_tiny_patch4_window7_224.ms_in1k", {"window_size": (4, 2)}, "not square"),
+        ("swinv2_tiny_window8_256.ms_in1k", {"img_size": 256, "window_size": (8, 4)}, "not square"),
+        ("swinv2_tiny_window8_256.ms_in1k", {"img_size": 256, "window_size": (8, 8, 8, 4)}, "windows of several sizes"),
         ("swinv2_tiny_window8_256.ms_in1k", {"img_size": 224}, "no whole number of windows"),
         ("swinv2_tiny_window8_256.ms_in1k", {"img_size": (256, 512)}, "not square"),
     ],
@@ -65,3 +76,33 @@ def test_other_structures_are_refused(tmp_path, tag, args, words):
     assert conversion.returncode == 7, conversion.stderr
     assert len(conversion.stderr.splitlines()) == 1 and words in conversion.stderr, conversion.stderr
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("tag, size", [("swin_tiny_patch4_window7_224.ms_in1k", 448), ("swinv2_tiny_window8_256.ms_in1k", 512)])
+def test_a_size_that_was_set_later(tmp_path, tag, size):
+    """timm makes larger windows then, and writes them by stage."""
+    model = timm.create_model(tag, num_classes=5, embed_dim=16, depths=(2, 2, 2, 2), num_heads=(1, 2, 4, 8))
+    model.set_input_size(img_size=(size, size))
+    model = through_both.enliven(model, 3)
+    save_for_hf(model, tmp_path / "source", safe_serialization=True)
+    torch.save(model, tmp_path / "whole.pt")
+    window = {448: 14, 512: 16}[size]
+    pixels = torch.randn(1, 3, size, size, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        wanted = model(pixels)
+    for number, source in enumerate(("source", "whole.pt")):
+        folder = tmp_path / f"out{number}"
+        done = environment.convert(tmp_path / source, folder)
+        assert done.returncode == 0, done.stderr
+        config = json.loads((folder / "config.json").read_text())
+        assert (config["window_size"], config["image_size"]) == (window, size)
+        with torch.no_grad():
+            found = AutoModelForImageClassification.from_pretrained(folder).eval()(pixels).logits
+        assert (found - wanted).abs().max() < 1e-4 * wanted.std()
+
+
+def test_another_size_than_that_of_the_modules_contradicts_them(tmp_path):
+    model = timm.create_model("swin_tiny_patch4_window7_224", num_classes=5, embed_dim=8, depths=(2, 2), num_heads=(1, 2))
+    torch.save(model, tmp_path / "whole.pt")
+    done = environment.convert(tmp_path / "whole.pt", tmp_path / "out", "--image-size", "448")
+    assert done.returncode == 4 and "224x224 pixels according to the saved module" in done.stderr, done.stderr

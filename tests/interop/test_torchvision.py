@@ -38,14 +38,18 @@ SMALL = {
         lambda: SwinTransformer([4, 4], 12, [2, 2], [2, 3], [8, 8], num_classes=6, block=SwinTransformerBlockV2, downsample_layer=PatchMergingV2),
         models.Swin_V2_T_Weights.IMAGENET1K_V1, 64, "Swinv2",
     ),
+    # Windows of half that size, which the file shows.
+    "swin v2, other windows": (
+        lambda: SwinTransformer([4, 4], 12, [2, 2], [2, 3], [4, 4], num_classes=6, block=SwinTransformerBlockV2, downsample_layer=PatchMergingV2),
+        models.Swin_V2_T_Weights.IMAGENET1K_V1, 64, "Swinv2",
+    ),
     "vit": (lambda: VisionTransformer(32, 8, 2, 3, 48, 96, num_classes=5), VIT.IMAGENET1K_V1, 32, "ViT"),
 }
 FULL = {
     "resnet50": (models.resnet50, RESNET.IMAGENET1K_V2, 224, "ResNet"),
     "convnext_tiny": (models.convnext_tiny, CONVNEXT.IMAGENET1K_V1, 224, "ConvNext"),
 }
-# The modules of a SwinV2 are not read yet.
-WHOLE = {f"{name}, saved whole": row for name, row in SMALL.items() if name != "swin v2"}
+WHOLE = {f"{name}, saved whole": row for name, row in SMALL.items()}
 NETWORKS = SMALL | WHOLE | FULL
 
 
@@ -119,10 +123,9 @@ def test_torchvision(opened, name):
     through_both.check(opened[name], f"{family}ForImageClassification", weights.transforms().std)
 
 
-def test_a_swin_v2_that_was_saved_whole_is_refused(tmp_path):
-    make, weights, size, _ = SMALL["swin v2"]
-    torch.save(make(), tmp_path / "whole.pth")
-    options = ["--like", f"torchvision/{weights_name(weights)}", "--image-size", str(size)]
-    done = environment.convert(tmp_path / "whole.pth", tmp_path / "out", *options)
-    assert done.returncode == 7 and "torchvision.models.swin_transformer" in done.stderr, done.stderr
-    assert not (tmp_path / "out").exists()
+def test_a_swin_v2_of_other_windows_is_not_the_published_one(tmp_path):
+    model = SwinTransformer([4, 4], 96, [2, 2, 6, 2], [3, 6, 12, 24], [4, 4], block=SwinTransformerBlockV2, downsample_layer=PatchMergingV2)
+    torch.save(model.state_dict(), tmp_path / "source.pth")
+    said = ("--image-size", "256", "--mean", "0.5,0.5,0.5", "--std", "0.5,0.5,0.5", "--crop-pct", "1", "--interpolation", "bicubic")
+    done = environment.convert(tmp_path / "source.pth", tmp_path / "out", "--arch", "torchvision/swin_v2_t", *said)
+    assert done.returncode == 4 and "window_size of torchvision/swin_v2_t is 8, but 4 according to the weights" in done.stderr, done.stderr

@@ -166,12 +166,32 @@ fn modules_say_what_they_compute() {
     assert_eq!(told("tanh_convnext.pt", sized), convnext);
 }
 
+/// Its windows and shifts are made for the size that it has.
+#[test]
+fn a_swin_that_was_saved_whole_is_of_no_other_size() {
+    for name in ["swintransformer_1.0.31.pt", "swintransformerv2_1.0.31.pt"] {
+        let of = |edge| FactOptions { image_size: Some([edge; 2]), ..prepared() };
+        assert!(plan(name, of(32)).is_ok(), "{name}");
+        let said = plan(name, of(64)).err().unwrap().to_string();
+        for words in ["--image-size 64x64", "32x32 pixels according to the saved module", "--resample-to"] {
+            assert!(said.contains(words), "{name}: {said}");
+        }
+    }
+}
+
 #[test]
 fn torchvisions_modules_say_what_they_compute() {
     let sized = || FactOptions { image_size: Some([32, 32]), ..prepared() };
     let vit = ["num_heads 3", "act_layer gelu", "norm_eps 0.001", "global_pool token"];
     assert_eq!(told("torchvision_vit.pt", prepared()), vit);
     assert_eq!(told("torchvision_swin.pt", sized()), ["norm_eps 1e-5", "global_pool avg"]);
+    let swin_v2 = ["act_layer gelu", "norm_eps 1e-5", "global_pool avg"];
+    assert_eq!(told("torchvision_swin_v2.pt", sized()), swin_v2);
+    let facts = plan("torchvision_swin_v2.pt", sized()).unwrap().model.facts;
+    let fact = |name: &str| facts.get(name).map(|fact| (fact.shown(), &fact.origin)).unwrap();
+    assert!(matches!(fact("window_size"), (size, Origin::Weights(_)) if size == "4"));
+    assert!(matches!(fact("pretrained_window_sizes"), (sizes, Origin::Attribute(_)) if sizes == "0,0,0,0"));
+    assert!(matches!(fact("fixed_windows"), (_, Origin::Attribute(_))));
     let convnext = ["act_layer gelu", "norm_eps 1e-6", "global_pool avg"];
     assert_eq!(told("torchvision_convnext.pt", sized()), convnext);
     assert_eq!(told("torchvision_regnet.pt", sized()), ["act_layer relu", "global_pool avg"]);

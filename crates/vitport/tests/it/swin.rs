@@ -5,8 +5,11 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 use vitport::frameworks::target;
-use vitport::pipeline::verify;
+use vitport::options::FactOptions;
+use vitport::pipeline::{Request, plan, verify};
+use vitport::source::Source;
 use vitport::verify::{TestImage, Verdict};
+use vitport_checkpoint::Limits;
 
 use crate::convnext::{Tensors, check_folder, compare, convert, document, open, read, save};
 
@@ -92,7 +95,7 @@ fn argument(config: &mut Map<String, Value>, name: &str, value: Value) {
 #[test]
 fn each_refusal_names_its_structure_and_what_shows_it() {
     let table = "layers.1.blocks.0.attn.relative_position_bias_table";
-    let cases: [(Change, [&str; 2]); 7] = [
+    let cases: [(Change, [&str; 2]); 9] = [
         (
             |t, _| {
                 let name = "layers.1.blocks.0.attn.relative_position_bias_table";
@@ -105,7 +108,19 @@ fn each_refusal_names_its_structure_and_what_shows_it() {
                 let name = "layers.1.blocks.0.attn.relative_position_bias_table";
                 t.insert(name.to_owned(), (vec![24, 3], vec![0.5; 72]));
             },
-            ["not those of a square window", table],
+            ["not those of a window", table],
+        ),
+        (
+            |t, _| {
+                // 3 by 7 distances.
+                let name = "layers.1.blocks.0.attn.relative_position_bias_table";
+                t.insert(name.to_owned(), (vec![21, 3], vec![0.5; 63]));
+            },
+            ["whose windows are not square", "relative_position_bias_table"],
+        ),
+        (
+            |_, c| argument(c, "window_size", json!([4, 4, 2])),
+            ["window_size is 4,4,2 according to config.json", "4 according to the weights"],
         ),
         (
             |_, c| {
@@ -129,5 +144,34 @@ fn each_refusal_names_its_structure_and_what_shows_it() {
     for (change, words) in cases {
         let said = refusal(change);
         assert!(words.iter().all(|word| said.contains(word)), "{words:?}: {said}");
+    }
+}
+
+/// timm's `set_input_size` and `save_for_hf` write windows by stage.
+#[test]
+fn windows_that_are_alike_are_one_number() {
+    for window in [json!(4), json!([4, 4]), json!([4, 4, 4]), json!([[4, 4], [4, 4], [4, 4]])] {
+        let scratch = tempfile::tempdir().unwrap();
+        let mut config = document(&data("plain").join("config.json"));
+        argument(&mut config, "window_size", window.clone());
+        std::fs::copy(data("plain").join("model.safetensors"), scratch.path().join("model.safetensors"))
+            .unwrap();
+        std::fs::write(scratch.path().join("config.json"), Value::Object(config).to_string()).unwrap();
+        let prepared = open(scratch.path()).unwrap_or_else(|error| panic!("{window}: {error}"));
+        assert_eq!(prepared.config()["window_size"], json!(4), "{window}");
+    }
+}
+
+#[test]
+fn heads_of_stages_agree_with_the_weights_or_contradict_them() {
+    let planned = |heads: &[u64]| {
+        let source = Source::open(&data("plain"), None, &Limits::default()).unwrap();
+        let facts = FactOptions { num_heads: Some(heads.to_vec()), ..FactOptions::default() };
+        plan(source, &Request { facts, ..Request::default() }).map_err(|error| error.to_string())
+    };
+    assert!(planned(&[2, 3, 4]).is_ok());
+    for heads in [&[2, 3, 6][..], &[2], &[2, 3]] {
+        let said = planned(heads).err().expect("a contradiction");
+        assert!(said.contains("--num-heads") && said.contains("according to the weights"), "{said}");
     }
 }

@@ -71,7 +71,7 @@ fn argument(config: &mut Map<String, Value>, name: &str, value: Value) {
 
 #[test]
 fn each_refusal_names_its_structure_and_what_shows_it() {
-    let cases: [(Change, [&str; 2]); 7] = [
+    let cases: [(Change, [&str; 2]); 10] = [
         (
             |_, c| {
                 argument(c, "img_size", json!(80));
@@ -97,7 +97,13 @@ fn each_refusal_names_its_structure_and_what_shows_it() {
         (|_, c| argument(c, "window_size", json!(6)), ["images of 64", "img_size"]),
         (|_, c| argument(c, "always_partition", json!(true)), ["always shifts", "always_partition"]),
         (|_, c| argument(c, "norm_layer", json!("rmsnorm")), ["rmsnorm", "norm_layer"]),
-        (|_, c| argument(c, "act_layer", json!("silu")), ["the activation silu", "act_layer"]),
+        (|_, c| argument(c, "act_layer", json!("mish")), ["mish", "act_layer"]),
+        (|_, c| argument(c, "window_size", json!([4, 2])), ["whose windows are not square", "window_size"]),
+        (|_, c| argument(c, "window_size", json!([4, 4, 2])), ["windows of several sizes", "window_size"]),
+        (
+            |_, c| argument(c, "pretrained_window_sizes", json!([3, 3])),
+            ["model_args.pretrained_window_sizes", "is not what timm's SwinV2 takes"],
+        ),
     ];
     for (change, words) in cases {
         let said = refusal(change);
@@ -142,4 +148,69 @@ fn a_bare_file_is_asked_for_its_windows() {
     std::fs::copy(data("plain").join("model.safetensors"), &file).unwrap();
     let said = open(&file).err().unwrap();
     assert!(said.contains("window_size cannot be inferred from the weights"), "{said}");
+}
+
+/// Microsoft's files have a table of distances, which is as large as two windows less one.
+#[test]
+fn microsofts_files_show_their_windows() {
+    let scratch = tempfile::tempdir().unwrap();
+    let own_name = |(name, tensor)| {
+        let name: String = name;
+        let name = name.replace("layers.1.downsample", "layers.0.downsample").replace("head.fc.", "head.");
+        (name.replace("layers.2.downsample", "layers.1.downsample"), tensor)
+    };
+    let tensors: Tensors = read(&data("plain").join("model.safetensors")).into_iter().map(own_name).collect();
+    let table = |edge: usize| (vec![1, edge, edge, 2], vec![0.0; 2 * edge * edge]);
+    let file = scratch.path().join("model.safetensors");
+    let with = |edge| {
+        let mut tensors = tensors.clone();
+        tensors.insert("layers.0.blocks.0.attn.relative_coords_table".to_owned(), table(edge));
+        // Windows of later stages are as small as their maps.
+        tensors.insert("layers.1.blocks.0.attn.relative_coords_table".to_owned(), table(3));
+        save(&tensors, &file);
+    };
+    with(7);
+    let said = open(&file).err().unwrap();
+    assert!(
+        said.contains("pretrained_window_sizes cannot") && !said.contains("window_size cannot"),
+        "{said}"
+    );
+    let config = scratch.path().join("config.json");
+    std::fs::copy(data("plain").join("config.json"), &config).unwrap();
+    assert_eq!(open(scratch.path()).unwrap().config()["window_size"], json!(4));
+    for (edge, words) in [(15, "but 8 according to the weights"), (6, "not an odd number")] {
+        with(edge);
+        let said = open(scratch.path()).err().unwrap();
+        assert!(said.contains(words) && said.contains("relative_coords_table"), "{said}");
+    }
+}
+
+#[test]
+fn windows_that_are_alike_are_one_number() {
+    for window in [json!([4, 4]), json!([[4, 4], [4, 4], [4, 4]])] {
+        let scratch = tempfile::tempdir().unwrap();
+        let mut config = document(&data("plain").join("config.json"));
+        argument(&mut config, "window_size", window.clone());
+        std::fs::copy(data("plain").join("model.safetensors"), scratch.path().join("model.safetensors"))
+            .unwrap();
+        std::fs::write(scratch.path().join("config.json"), Value::Object(config).to_string()).unwrap();
+        let prepared = open(scratch.path()).unwrap_or_else(|error| panic!("{window}: {error}"));
+        assert_eq!(prepared.config()["window_size"], json!(4), "{window}");
+    }
+}
+
+#[test]
+fn activations_that_the_class_has_convert() {
+    for (timm, theirs) in [("relu", "relu"), ("gelu_tanh", "gelu_pytorch_tanh"), ("silu", "silu")] {
+        let scratch = tempfile::tempdir().unwrap();
+        let mut config = document(&data("plain").join("config.json"));
+        argument(&mut config, "act_layer", json!(timm));
+        std::fs::copy(data("plain").join("model.safetensors"), scratch.path().join("model.safetensors"))
+            .unwrap();
+        std::fs::write(scratch.path().join("config.json"), Value::Object(config).to_string()).unwrap();
+        let converted = convert(scratch.path());
+        assert_eq!(document(&converted.folder.join("config.json"))["hidden_act"], json!(theirs));
+        let report = verify(&converted.prepared, &converted.folder, &TestImage::built_in().unwrap()).unwrap();
+        assert_eq!(report.verdict, Verdict::Same, "{timm}: {:?}", report.reasons);
+    }
 }

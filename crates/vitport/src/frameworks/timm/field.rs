@@ -42,6 +42,10 @@ pub(super) enum Kind {
     Numbers,
     /// Takes a list of so many whole numbers, or one for each of them.
     Each(usize),
+    /// Takes a list with a number for each entry of this fact; timm reads no further ones.
+    ForEach(&'static str),
+    /// Takes one edge of windows, or lists of edges and of stages that are all alike, as the one number; others as they are.
+    Windows,
     /// Takes yes or no.
     Flag,
     /// Takes anything, as whether it is not null.
@@ -136,6 +140,17 @@ impl Kind {
                 Value::Array(list) => json!(list.iter().map(whole).collect::<Option<Vec<_>>>()?),
                 one => json!([whole(one)?]),
             },
+            Kind::ForEach(fact) => {
+                let wanted = known.get(fact).and_then(Value::as_array).map_or(0, Vec::len);
+                let numbers = Kind::Numbers.read(value.as_array().map(|_| value)?, known)?;
+                numbers.as_array().is_some_and(|numbers| numbers.len() >= wanted).then_some(numbers)?
+            }
+            Kind::Windows => {
+                let mut edges = Vec::new();
+                edges_of(value, 2, &mut edges)?;
+                let first = *edges.first()?;
+                if edges.iter().all(|edge| *edge == first) { json!(first) } else { value.clone() }
+            }
             Kind::Each(count) if !value.is_array() => json!(vec![whole(value)?; count]),
             Kind::Each(_) => Kind::Numbers.read(value, known)?,
             Kind::Pair => match value.as_array().map(Vec::as_slice) {
@@ -182,6 +197,17 @@ impl Kind {
             }
             Kind::NormEps(eps) => json!(norm_eps(value, eps)?),
         })
+    }
+}
+
+/// Adds the numbers of a list of lists, or of one number; none for anything else, or where lists lie deeper.
+fn edges_of(value: &Value, depth: usize, edges: &mut Vec<u64>) -> Option<()> {
+    match value {
+        Value::Array(list) if depth > 0 => list.iter().try_for_each(|each| edges_of(each, depth - 1, edges)),
+        one => {
+            edges.push(one.as_u64().filter(|edge| *edge > 0)?);
+            Some(())
+        }
     }
 }
 
@@ -372,6 +398,17 @@ mod tests {
         assert_eq!(read(Kind::Word("learn", &["none"]), json!("none")), Some(json!(false)));
         assert_eq!(read(Kind::Word("learn", &["none"]), json!("rope")), None);
         assert_eq!(read(Kind::Number, json!(-1)), None);
+        let windows = [json!(7), json!([7, 7]), json!([[7, 7], [7, 7]]), json!([7, 7, 14, 7]), json!([4, 2])];
+        let read_as = [json!(7), json!(7), json!(7), json!([7, 7, 14, 7]), json!([4, 2])];
+        assert_eq!(windows.map(|value| read(Kind::Windows, value)), read_as.map(Some));
+        for value in [json!([]), json!(0), json!("7"), json!([[[7]]]), json!([7, null]), Value::Null] {
+            assert_eq!(read(Kind::Windows, value.clone()), None, "{value}");
+        }
+        let stages: Map<String, Value> = [("depths".to_owned(), json!([2, 2]))].into_iter().collect();
+        let for_each = |value: Value| Kind::ForEach("depths").read(&value, &stages);
+        assert_eq!(for_each(json!([6, 6])), Some(json!([6, 6])));
+        assert_eq!(for_each(json!([0, 0, 0, 0])), Some(json!([0, 0, 0, 0])));
+        assert_eq!([json!([6]), json!(6), json!("6")].map(for_each), [None, None, None]);
         let class = json!({ "name": "timm.layers.activations.QuickGELU" });
         assert_eq!(read(Kind::Activation, class), Some(json!("quick_gelu")));
     }

@@ -115,6 +115,10 @@ impl TimmDefinition {
             Some(&[heads]) if self.has_heads() => {
                 evidence.add("num_heads", heads, Origin::Option("--num-heads"))
             }
+            // Those of stages are shown by the weights, which a list must agree with.
+            Some(list) if evidence.has("heads") => {
+                evidence.add("heads", list.to_vec(), Origin::Option("--num-heads"))
+            }
             Some(list) => {
                 let heads = if self.has_heads() { "one number of heads" } else { "no heads" };
                 let reason = format!("a {} has {heads}, and {} are given", self.family, list.len());

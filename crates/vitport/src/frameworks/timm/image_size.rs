@@ -178,6 +178,17 @@ impl TimmDefinition {
                 training.leave_other_size(evidence.facts().pair("img_size"));
             }
             let known = evidence.facts().pair("img_size");
+            // The size that an option says was compared with shapes before; that of modules which were saved whole was not.
+            if let (Some(wanted), Some(size), Some(fact)) = (wanted, known, evidence.facts().get("img_size"))
+                && wanted != size
+            {
+                let ([height, width], [to_height, to_width]) = (size, wanted);
+                let reason = format!(
+                    "the network is for {height}x{width} pixels according to {}; --resample-to {to_height}x{to_width} makes it one for others",
+                    fact.origin
+                );
+                return Err(contradiction(wanted, reason));
+            }
             let of_architecture = named.and_then(|named| {
                 let size = named.architecture.pair("img_size")?.map(|edge| edge as u64);
                 Some((size, registry::origin(named.architecture.name)))

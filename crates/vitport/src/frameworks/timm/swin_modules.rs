@@ -1,11 +1,15 @@
-//! The modules that both Swins of timm have in the same places when they were saved whole.
+//! The modules that both Swins have in the same places when they were saved whole, of timm's classes and of torchvision's.
 
 use serde_json::{Value, json};
 
-use super::super::saved_modules::torch::{CONV, IDENTITY, LINEAR, MODULE_LIST, SEQUENTIAL, SOFTMAX};
+use super::super::saved_modules::torch::{
+    CONV, DROPOUT, FLATTEN, IDENTITY, LINEAR, MODULE_LIST, SEQUENTIAL, SOFTMAX,
+};
+use super::super::saved_modules::torchvision_classes::{MLP as TORCHVISION_MLP, PERMUTE, STOCHASTIC_DEPTH};
 use super::super::saved_modules::{At, Class, Role, Says};
 use super::classes::{
-    CLASSIFIER_PARTS, FAST_AVERAGE, MLP, NORMS, NOTHING, POOL, POOLED_HEAD, SEQUENCE_AVERAGE,
+    AVERAGE, CLASSIFIER, CLASSIFIER_PARTS, FAST_AVERAGE, MLP, NORMS, NOTHING, POOL, POOLED_HEAD,
+    SEQUENCE_AVERAGE,
 };
 use super::field::Literal;
 use super::patch_embed::PATCH_EMBED;
@@ -68,4 +72,54 @@ pub(super) const MODULES: &[Role] = &[
         ],
         NOTHING,
     ),
+];
+
+const TORCHVISION_SWIN: Class =
+    Class::new(&["torchvision.models.swin_transformer.SwinTransformer"], &[("num_classes", Says::Nothing)])
+        .means("always_partition", Literal::NO);
+
+/// Says what the attributes of torchvision's attention are, which shifts by half a window in every other block, unless one window is as
+/// large as the image.
+pub(super) const TORCHVISION_ATTENTION: &[(&str, Says)] = &[
+    ("window_size", Says::Follows(|at| Some(json!([window(at)?, window(at)?])))),
+    ("shift_size", Says::Follows(|at| Some(json!([shift(at)?, shift(at)?])))),
+    ("num_heads", Says::Follows(heads)),
+    ("attention_dropout", Says::Nothing),
+    ("dropout", Says::Nothing),
+];
+
+fn window(at: &At<'_>) -> Option<u64> {
+    at.facts.number("window_size")
+}
+
+fn shift(at: &At<'_>) -> Option<u64> {
+    let is_shifted = !at.numbers.get(1)?.is_multiple_of(2);
+    Some(if is_shifted { window(at)? / 2 } else { 0 })
+}
+
+/// Returns the heads of the stage.
+fn heads(at: &At<'_>) -> Option<Value> {
+    let stage = usize::try_from(at.numbers.first()?.checked_sub(1)? / 2).ok()?;
+    at.facts.numbers("heads")?.get(stage).copied().map(Value::from)
+}
+
+/// Lists those of torchvision's, under its names. What are timm's stages are the entries 1, 3, 5 and 7 of `features`.
+pub(super) const OF_TORCHVISION: &[Role] = &[
+    Role::new(&[""], &[&TORCHVISION_SWIN]),
+    Role::new(&["features", "features.{0,1,3,5,7}"], &[&SEQUENTIAL]),
+    Role::new(&["features.0.0"], &[&CONV])
+        .says(&[("stride", Says::Follows(|at| at.facts.value("patch_size").cloned()))]),
+    Role::new(&["features.0.1"], &[&PERMUTE]).says(&[("dims", Says::Follows(|_| Some(json!([0, 2, 3, 1]))))]),
+    Role::new(&["permute"], &[&PERMUTE]).says(&[("dims", Says::Follows(|_| Some(json!([0, 3, 1, 2]))))]),
+    Role::new(&["features.0.2", "features.{2,4,6}.norm", "features.*.*.{norm1,norm2}", "norm"], NORMS),
+    Role::new(
+        &["features.{2,4,6}.reduction", "features.*.*.attn.{qkv,proj}", "features.*.*.mlp.{0,3}"],
+        &[&LINEAR],
+    ),
+    Role::new(&["features.*.*.mlp"], &[&TORCHVISION_MLP]),
+    Role::new(&["features.*.*.mlp.{2,4}"], &[&DROPOUT]),
+    Role::new(&["features.*.*.stochastic_depth"], &[&STOCHASTIC_DEPTH]),
+    Role::new(&["avgpool"], &[&AVERAGE]),
+    Role::new(&["flatten"], &[&FLATTEN]),
+    Role::new(&["head"], CLASSIFIER),
 ];

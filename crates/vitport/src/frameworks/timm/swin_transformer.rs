@@ -58,13 +58,20 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
         Head::new("head", "norm.weight").shown_by("layers.0.downsample.norm.weight"),
         Head::new("head", "norm.weight").shown_by("features.0.0.weight"),
     ],
-    saved_modules: &[modules::MODULES, swin_modules::MODULES, torchvision_modules::MODULES],
+    saved_modules: &[
+        modules::MODULES,
+        swin_modules::MODULES,
+        torchvision_modules::MODULES,
+        swin_modules::OF_TORCHVISION,
+    ],
     other_sizes: OtherSizes::Windows,
     fields: &[
         Field::plain("embed_dim", Kind::Number).shown("channels"),
         Field::plain("depths", Kind::Numbers).shown("blocks by stage"),
         Field::named("heads", "num_heads", Kind::Numbers).shown("heads by stage"),
-        Field::plain("window_size", Kind::Number).shown("tokens along an edge of its windows"),
+        Field::plain("window_size", Kind::Number)
+            .config_key("window_size", Kind::Windows)
+            .shown("tokens along an edge of its windows"),
         Field::plain("patch_size", Kind::Pair).shown("pixels in a patch"),
         Field::plain("mlp_ratio", Kind::Real).shown("as its MLPs' ratio"),
         Field::plain("qkv_bias", Kind::Flag).shown("biases of queries, keys and values"),
@@ -96,16 +103,21 @@ fn check(inquiry: &Inquiry<'_>, evidence: &mut Evidence) -> Result<bool, FactErr
     for stage in 0..stages {
         let name = format!("layers.{stage}.blocks.0.{TABLE}");
         let distances = axis(&name, 0, 2)?;
-        let side = distances.isqrt();
-        if side.is_multiple_of(2) || side.saturating_mul(side) != distances {
-            let reason = format!("its {distances} rows are not those of a square window");
+        // Both edges of a window have odd numbers of distances.
+        if distances.is_multiple_of(2) {
+            let reason = format!("its {distances} rows are not those of a window");
             return Err(FactError::Misshapen { tensor: name, family: FAMILY, reason });
         }
-        windows.push(side.div_ceil(2));
+        windows.push(distances);
     }
-    let window = windows.first().copied().unwrap_or(0);
-    evidence.weights("window_size", window, TABLE);
-    evidence.weights("same_windows", windows.iter().all(|other| *other == window), TABLE);
+    let distances = windows.first().copied().unwrap_or(0);
+    let (side, are_same) = (distances.isqrt(), windows.iter().all(|other| *other == distances));
+    let window = side.div_ceil(2);
+    let is_square = side.checked_pow(2) == Some(distances) && !side.is_multiple_of(2);
+    if is_square {
+        evidence.weights("window_size", window, TABLE);
+    }
+    evidence.weights("same_windows", are_same && is_square, TABLE);
     let patch = axis("patch_embed.proj.weight", 2, 4)?;
     let merged = 1_u64.checked_shl(u32::try_from(stages.saturating_sub(1)).unwrap_or(u32::MAX)).unwrap_or(0);
     evidence.weights("img_size_step", patch.saturating_mul(merged).saturating_mul(window), TABLE);

@@ -2,6 +2,7 @@
 //! attention and MLP, cosines for scores, and an MLP that makes the biases of windows of any size.
 
 mod modules;
+mod torchvision_modules;
 
 use serde::Deserialize;
 
@@ -9,7 +10,7 @@ use super::super::source::{Inquiry, lengths};
 use super::super::{build, of_stage};
 use super::TimmDefinition;
 use super::field::{Field, Kind, Literal};
-use super::layers::classifier;
+use super::layers::{activation, classifier};
 use super::resampling::OtherSizes;
 use super::stage_ratio;
 use super::structure::{Sign, Structure};
@@ -17,8 +18,8 @@ use super::swin_modules;
 use crate::facts::{Evidence, FactError};
 use crate::finding::Head;
 use crate::nn::{
-    Activation, Context, ContinuousPositionBias, Conv2d, CosineScale, FeatureMap, Forward, ForwardError,
-    Grid, Heads, LayerNorm, Linear, Mlp, Outputs, PatchMerging, Pixels, Qkv, Scope, SelfAttention, Window,
+    Context, ContinuousPositionBias, Conv2d, CosineScale, FeatureMap, Forward, ForwardError, Grid, Heads,
+    LayerNorm, Linear, Mlp, Outputs, PatchMerging, Pixels, Qkv, Scope, SelfAttention, Window,
     WindowAttention, WindowBlock, WindowStage, WindowTable, outputs_of_head,
 };
 
@@ -59,14 +60,20 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
         Head::new("head", "norm.weight").shown_by("layers.0.downsample.norm.weight"),
         Head::new("head", "norm.weight").shown_by("features.0.0.weight"),
     ],
-    saved_modules: &[modules::MODULES, swin_modules::MODULES],
+    saved_modules: &[
+        modules::MODULES,
+        swin_modules::MODULES,
+        torchvision_modules::MODULES,
+        swin_modules::OF_TORCHVISION,
+    ],
     other_sizes: OtherSizes::Windows,
     fields: &[
         Field::plain("embed_dim", Kind::Number).shown("channels"),
         Field::plain("depths", Kind::Numbers).shown("blocks by stage"),
         Field::named("heads", "num_heads", Kind::Numbers).shown("heads by stage"),
-        Field::plain("window_size", Kind::Number),
-        Field::plain("pretrained_window_sizes", Kind::Numbers),
+        Field::plain("window_size", Kind::Number).config_key("window_size", Kind::Windows),
+        Field::plain("pretrained_window_sizes", Kind::Numbers)
+            .config_key("pretrained_window_sizes", Kind::ForEach("depths")),
         Field::plain("patch_size", Kind::Pair).shown("pixels in a patch"),
         Field::plain("mlp_ratio", Kind::Real).shown("as its MLPs' ratio"),
         Field::plain("qkv_bias", Kind::Flag).shown("biases of queries and values"),
@@ -132,6 +139,8 @@ struct Config {
     mlp_ratio: f64,
     /// Says whether queries and values have biases.
     qkv_bias: bool,
+    /// Names the activation of the MLPs.
+    act_layer: String,
     /// Gives the epsilon of every norm.
     norm_eps: f64,
     /// Gives that of the blocks' norms and of the last, where a folder of transformers has another one there, which timm cannot.
@@ -213,7 +222,8 @@ fn block(
     let shift = if number.is_multiple_of(2) { 0 } else { window / 2 };
     let norm = |name: &str| LayerNorm::new(&scope.pp(name), dim, config.block_norm_eps());
     let sizes = [dim, (dim as f64 * config.mlp_ratio) as usize, dim];
-    let mlp = Mlp::with_biases(Linear::new, scope, ["mlp.fc1", "mlp.fc2"], sizes, Activation::Gelu)?;
+    let mlp =
+        Mlp::with_biases(Linear::new, scope, ["mlp.fc1", "mlp.fc2"], sizes, activation(&config.act_layer)?)?;
     let attention =
         WindowAttention::new(attention, WindowTable::Computed(Box::new(table)), [window, shift], APART);
     Ok(WindowBlock::new([norm("norm1")?, norm("norm2")?], attention, mlp).normalized_after())

@@ -225,6 +225,8 @@ impl Kind {
             | Kind::Text
             | Kind::RelativePositions
             | Kind::Numbers
+            | Kind::ForEach(_)
+            | Kind::Windows
             | Kind::Each(_) => value.clone(),
             Kind::Activation => value.clone(),
             Kind::Pair => match value.as_array().map(Vec::as_slice) {

@@ -122,3 +122,5 @@ stages = [CNBlockConfig(width, following, 1) for width, following in [(4, 8), (8
 save("torchvision_convnext", tv.ConvNeXt(stages, num_classes=5, stochastic_depth_prob=0.3).eval())
 sizes = BlockParams.from_init_params(depth=6, w_0=8, w_a=8.0, w_m=2.0, group_width=4, se_ratio=0.25)
 save("torchvision_regnet", tv.RegNet(sizes, num_classes=5).eval())
+second = dict(block=tv.swin_transformer.SwinTransformerBlockV2, downsample_layer=tv.swin_transformer.PatchMergingV2)
+save("torchvision_swin_v2", tv.SwinTransformer([4, 4], 8, [2, 2], [1, 2], [4, 4], num_classes=5, **second).eval())

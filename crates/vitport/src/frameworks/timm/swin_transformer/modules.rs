@@ -45,7 +45,8 @@ const STAGE: Class = Class::new(
     ],
 );
 
-/// Has windows and shifts as one number before timm 0.9, as two since. `dynamic_mask` chooses when the same mask is made.
+/// Has windows and shifts as one number before timm 0.9, as two since. `dynamic_mask` chooses when the same mask is made, and
+/// `target_shift_size` is read where the size is set, which leaves it as it was.
 const BLOCK: Class = Class::new(
     &["timm.models.swin_transformer.SwinTransformerBlock"],
     &[
@@ -55,7 +56,7 @@ const BLOCK: Class = Class::new(
         ("window_size", WINDOW),
         ("window_area", AREA),
         ("shift_size", Says::Follows(shift_in_use)),
-        ("target_shift_size", Says::Follows(|at| Some(json!([shift(at)?, shift(at)?])))),
+        ("target_shift_size", Says::Nothing),
         ("input_resolution", RESOLUTION),
         ("always_partition", Says::Is(&[Literal::NO])),
         ("dynamic_mask", Says::Nothing),

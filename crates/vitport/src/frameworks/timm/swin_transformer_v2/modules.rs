@@ -41,7 +41,7 @@ const STAGE: Class = Class::new(
     ],
 );
 
-/// `dynamic_mask` chooses when the same mask is made.
+/// `dynamic_mask` chooses when the same mask is made, and `target_shift_size` is read where the size is set, which leaves it as it was.
 const BLOCK: Class = Class::new(
     &[
         "timm.models.swin_transformer_v2.SwinTransformerV2Block",
@@ -54,7 +54,7 @@ const BLOCK: Class = Class::new(
         ("window_size", Says::First("window_size", Read::Edge, |at| Some(json!(window_in_use(at)?)))),
         ("window_area", AREA),
         ("shift_size", Says::Follows(shift_in_use)),
-        ("target_shift_size", Says::Follows(|at| Some(json!([shift(at)?, shift(at)?])))),
+        ("target_shift_size", Says::Nothing),
         ("input_resolution", RESOLUTION),
         ("always_partition", Says::Is(&[Literal::NO])),
         ("dynamic_mask", Says::Nothing),
