@@ -325,6 +325,10 @@ def describe(module, model, args):
     fields.update({name: value for name, value in stated(model, args).items() if value is not None})
     if module in BLOCK_STACKS:
         fields.update(transformer(model, args))
+    if args.get("act_layer", "") is None and fields.get("act_layer") is None:
+        # The constructor has a default of its own in place of None. What gates squeeze-excite is not it.
+        acts = [act for act in fields.get("acts", []) if "sigmoid" not in act.lower()]
+        fields["act_layer"] = acts[0] if len(acts) == 1 else None
     return fields
 
 

@@ -228,6 +228,12 @@ impl Transform {
     }
 }
 
+/// Returns what errors call one network of a family, with its article: `an EfficientNet`.
+pub(super) fn one_of(family: &str) -> String {
+    let article = if family.starts_with(['A', 'E', 'I', 'O']) { "an" } else { "a" };
+    format!("{article} {family}")
+}
+
 /// Returns the lengths of the axes of a tensor that must have `count` of them.
 ///
 /// # Errors

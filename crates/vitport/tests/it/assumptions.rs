@@ -296,6 +296,12 @@ fn an_option_is_an_assumption_unless_it_repeats_the_source_or_asks_for_less() {
         says(FactOptions { mean: Some([0.4; 3]), ..none() }),
         [("mean", "[0.4, 0.4, 0.4]".to_owned(), Some("[0.5, 0.5, 0.5]".to_owned()))]
     );
+    // Of the registry's: the folder names its architecture.
+    assert_eq!(
+        says(FactOptions { layer_norm_eps: Some(1e-5), ..none() }),
+        [("norm_eps", "1e-5".to_owned(), Some("1e-6".to_owned()))]
+    );
+    assert_eq!(says(FactOptions { layer_norm_eps: Some(1e-6), ..none() }).len(), 1);
     let labels = says(FactOptions { labels: Some(LabelChoice::None), ..none() });
     assert_eq!(labels.len(), 1);
     assert!(labels[0].2.as_ref().unwrap().starts_with("10 names from \"tench"), "{labels:?}");

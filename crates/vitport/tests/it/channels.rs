@@ -55,6 +55,35 @@ fn document(path: &Path) -> Value {
     serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
 }
 
+/// timm's `save_for_hf` writes a mean for each channel.
+#[test]
+fn other_channels_with_a_mean_for_each_are_converted_without_a_processor() {
+    for channels in [2_usize, 4] {
+        let scratch = tempfile::tempdir().unwrap();
+        write_vit(&scratch.path().join("model.safetensors"), channels as u64);
+        let folder = |mean: Vec<f64>| {
+            let config = json!({
+                "architecture": "vit_tiny_patch16_224",
+                "model_args": {
+                    "img_size": 32, "patch_size": 8, "in_chans": channels, "num_classes": 3, "embed_dim": 16, "depth": 1,
+                    "num_heads": 2, "mlp_ratio": 2,
+                },
+                "pretrained_cfg": { "mean": mean, "std": vec![0.226; channels], "input_size": [channels, 32, 32] },
+            });
+            std::fs::write(scratch.path().join("config.json"), config.to_string()).unwrap();
+            let facts = FactOptions { labels: Some(LabelChoice::None), ..FactOptions::default() };
+            let without = FactOptions { without_processor: true, ..facts.clone() };
+            let out = tempfile::tempdir().unwrap();
+            [facts, without].map(|facts| convert(scratch.path(), &out.path().join("out"), facts))
+        };
+        let [with, without] = folder(vec![0.449; channels]);
+        assert!(with.unwrap_err().to_string().contains(&format!("images of {channels} channels")));
+        assert_eq!(without.unwrap().verdict, Verdict::Same);
+        let [_, wrong] = folder(vec![0.449; 5]);
+        assert!(wrong.unwrap_err().to_string().contains("is not a valid mean"));
+    }
+}
+
 #[test]
 fn one_channel_has_one_mean_and_is_classified_in_grey() {
     let scratch = tempfile::tempdir().unwrap();

@@ -69,7 +69,7 @@ pub fn open(path: &Path) -> Result<Prepared, String> {
     open_with(path, &Request::default())
 }
 
-fn open_with(path: &Path, request: &Request) -> Result<Prepared, String> {
+pub fn open_with(path: &Path, request: &Request) -> Result<Prepared, String> {
     let source = Source::open(path, None, &Limits::default()).map_err(|error| error.to_string())?;
     plan(source, request).map_err(|error| error.to_string())
 }

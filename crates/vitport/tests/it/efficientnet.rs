@@ -6,10 +6,12 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value, json};
 use vitport::catalogue;
 use vitport::frameworks::target;
-use vitport::pipeline::verify;
+use vitport::options::FactOptions;
+use vitport::pipeline::{Request, verify};
 use vitport::verify::{TestImage, Verdict};
 
-use crate::convnext::{Tensors, compare, convert, document, open, read, save};
+use crate::assumptions::write_weights;
+use crate::convnext::{Tensors, compare, convert, document, open, open_with, read, save};
 
 /// The networks, with the target's class, and how many places are compared.
 const NETWORKS: [(&str, &str, usize); 2] =
@@ -178,6 +180,38 @@ fn an_epsilon_among_the_arguments_is_the_norms() {
     std::fs::write(scratch.path().join("config.json"), Value::Object(config).to_string()).unwrap();
     assert_eq!(open(scratch.path()).unwrap().model.config["batch_norm_eps"], json!(0.0005));
     assert_eq!(open(&data("same")).unwrap().model.config["batch_norm_eps"], json!(0.001));
+}
+
+/// Squeeze-excite is in the weights, and what is named must have it or not.
+#[test]
+fn a_name_with_or_without_squeeze_excite_must_be_that_of_the_weights() {
+    let names = ["tf_efficientnet_b0", "tf_efficientnet_lite0"];
+    for (weights, name) in [(names[0], names[1]), (names[1], names[0])] {
+        let scratch = tempfile::tempdir().unwrap();
+        let file = scratch.path().join("model.safetensors");
+        let sizes = json!({
+            "in_chans": 3, "num_classes": 1000, "stem_chs": 32, "num_features": 1280, "depths": [1, 2, 2, 3, 3, 4, 1],
+            "strides": [1, 2, 2, 2, 1, 2, 1], "out_chs": [16, 24, 40, 80, 112, 192, 320], "kernels": [3, 3, 5, 3, 5, 5, 3],
+            "expansions": [1, 6, 6, 6, 6, 6, 6], "se": weights == names[0], "pad_type": "same", "act_layer": "silu",
+            "norm_eps": 1e-3,
+        });
+        write_weights(&file, "timm/efficientnet", sizes.as_object().unwrap());
+        let config = |name: &str| {
+            let config = json!({ "architecture": name, "pretrained_cfg": { "tag": "in1k" } });
+            std::fs::write(scratch.path().join("config.json"), config.to_string()).unwrap();
+        };
+        config(name);
+        let said = open(scratch.path()).err().unwrap();
+        let is = if name == names[0] { "se is yes" } else { "se is no" };
+        assert!(said.contains(is) && said.contains(&format!("architecture {name}")), "{said}");
+        config(weights);
+        let act = if weights == names[0] { "silu" } else { "relu6" };
+        assert_eq!(open(scratch.path()).unwrap().model.config["hidden_act"], json!(act));
+        std::fs::remove_file(scratch.path().join("config.json")).unwrap();
+        let facts = FactOptions { arch: Some(name.to_owned()), ..FactOptions::default() };
+        let said = open_with(&file, &Request { facts, ..Request::default() }).err().unwrap();
+        assert!(said.contains("squeeze-excite") && said.ends_with("or leave it out"), "{said}");
+    }
 }
 
 /// No weight shows how convolutions are padded, nor the epsilon.

@@ -140,7 +140,26 @@ fn each_refusal_names_its_structure_and_what_shows_it() {
         (|_, a| drop(a.insert("act_layer".to_owned(), json!("silu"))), ["the activation silu", "act_layer"]),
         (|_, a| drop(a.insert("global_pool".to_owned(), json!("max"))), ["global_pool `max`", "global_pool"]),
     ];
-    let regnets: [(Change, [&str; 2]); 7] = [
+    let regnets: [(Change, [&str; 2]); 11] = [
+        (
+            |t, _| add(t, "s2.b1.se.fc1.weight", &[3, 16, 1, 1]),
+            ["by other than a fourth of what comes in", "se.fc1.weight"],
+        ),
+        (
+            |t, _| t.retain(|name, _| !name.starts_with("s2.b2.se.")),
+            ["squeeze-excite in some blocks only", "se.fc1.weight"],
+        ),
+        (
+            |t, _| add(t, "s3.b1.conv2.conv.weight", &[48, 4, 3, 3]),
+            ["groups of several sizes", "conv2.conv.weight"],
+        ),
+        (
+            |_, a| drop(a.insert("downsample".to_owned(), json!("avg"))),
+            [
+                "shortcut is no according to config.json: model_args.downsample",
+                "but yes according to the weights",
+            ],
+        ),
         (|t, _| add(t, "s1.b1.norm1.weight", &[32]), ["RegNetV", "s1.b1.norm1.weight"]),
         (
             |t, _| add(t, "s1.b1.conv1.conv.weight", &[16, 32, 1, 1]),
@@ -184,6 +203,31 @@ fn widths_without_a_number_of_blocks_make_other_stages() {
     assert_eq!(prepared.model.config["hidden_sizes"], json!([8, 16, 48, 120]));
 }
 
+/// What timm makes of `create_model("regnetx_002", stem_width=16)`.
+#[test]
+fn a_stem_of_another_width_is_as_the_config_says() {
+    let scratch = tempfile::tempdir().unwrap();
+    let network = json!({
+        "in_chans": 3, "num_classes": 5, "depths": [1, 1, 4, 7], "num_chs": [16, 24, 56, 152, 368], "group_size": 8,
+        "se": false, "act_layer": "relu",
+    });
+    let weights = scratch.path().join("model.safetensors");
+    write_weights(&weights, "timm/regnet", network.as_object().unwrap());
+    let mut config = document(&data("regnet_x_base").join("config.json"));
+    config["num_classes"] = json!(5);
+    let mut open = |arguments: Value| {
+        config["model_args"] = arguments;
+        let config = Value::Object(config.clone()).to_string();
+        std::fs::write(scratch.path().join("config.json"), config).unwrap();
+        open(scratch.path()).map(|prepared| prepared.model.config["embedding_size"].clone())
+    };
+    assert_eq!(open(json!({ "stem_width": 16 })), Ok(json!(16)));
+    for arguments in [json!({}), json!({ "stem_width": 32 }), json!({ "depth": 13 })] {
+        let said = open(arguments).unwrap_err();
+        assert!(said.contains("num_chs is 32,24,56,152,368 according to config.json"), "{said}");
+    }
+}
+
 #[test]
 fn arguments_of_which_timm_makes_other_stages_are_refused() {
     let arguments = [
@@ -194,6 +238,7 @@ fn arguments_of_which_timm_makes_other_stages_are_refused() {
         ("wm", json!(1.0), "timm makes no stages of these numbers"),
         ("w0", json!(9), "timm makes no stages of these numbers"),
         ("se_ratio", json!(0.5), "would make 16 channels"),
+        ("stem_width", json!(16), "but 32,8,24,48,80 according to the weights"),
     ];
     for (name, value, part) in arguments {
         let scratch = tempfile::tempdir().unwrap();

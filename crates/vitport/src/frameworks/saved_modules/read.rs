@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use serde_json::Value;
 use vitport_checkpoint::{SavedModule, escape};
 
+use super::super::source::one_of;
 use super::table::{At, Class, Role, Says, compared};
 use super::{SavedModules, calls, names};
 use crate::facts::{Evidence, FactError, Facts, Origin, is_same};
@@ -89,7 +90,7 @@ impl SavedModules {
     fn check_around(&self, family: &str) -> Result<(), FactError> {
         if self.is_cut {
             return Err(FactError::NoTarget {
-                what: format!("a {family} that was saved whole, with more next to it than is read"),
+                what: format!("{} that was saved whole, with more next to it than is read", one_of(family)),
                 why: "what is not read may change what the network computes".to_owned(),
                 tensor: None,
                 instead: "save its state dict, and give options where vitport asks".to_owned(),
@@ -104,7 +105,7 @@ impl SavedModules {
         let other = self.around.iter().find(|module| !TRANSPARENT.contains(&module.class.as_str()));
         other.map_or(Ok(()), |module| {
             Err(FactError::NoTarget {
-                what: format!("a {family} inside a module of class {}", shown(&module.class)),
+                what: format!("{} inside a module of class {}", one_of(family), shown(&module.class)),
                 why: "vitport does not know what that class does with images or outputs".to_owned(),
                 tensor: Some(named(&module.path, None)),
                 instead: "give --key with the path of the network inside it, to convert that alone"
@@ -273,7 +274,7 @@ impl Reading<'_> {
 
     fn unknown_class(&self, module: &SavedModule) -> FactError {
         FactError::NoTarget {
-            what: format!("a {} with a module of class {}", self.family, shown(&module.class)),
+            what: format!("{} with a module of class {}", one_of(self.family), shown(&module.class)),
             why: "vitport does not know it there, and it may change what the network computes".to_owned(),
             tensor: Some(named(&module.path, None)),
             instead: "if it changes nothing, save the network's state dict and convert that".to_owned(),
@@ -281,7 +282,7 @@ impl Reading<'_> {
     }
 
     fn unknown_attribute(&self, module: &SavedModule, name: &str, text: &str) -> FactError {
-        let what = format!("a {} whose {} is {}", self.family, escape(name), shown(text));
+        let what = format!("{} whose {} is {}", one_of(self.family), escape(name), shown(text));
         FactError::NoTarget {
             what,
             why: "code of networks reads that name, and what it means here is not known".to_owned(),
@@ -293,7 +294,7 @@ impl Reading<'_> {
 
     fn hidden(&self, module: &SavedModule, name: &str) -> FactError {
         FactError::NoTarget {
-            what: format!("a {} with an attribute that hides its {}", self.family, escape(name)),
+            what: format!("{} with an attribute that hides its {}", one_of(self.family), escape(name)),
             why: "Python finds the attribute first, so that the weights of that name are not used".to_owned(),
             tensor: Some(named(&module.path, Some(name))),
             instead: "if it changes nothing, delete the attribute or save the network's state dict"
@@ -303,11 +304,11 @@ impl Reading<'_> {
 
     fn other_value(&self, place: &Place<'_>, wanted: Option<&Value>) -> FactError {
         let why = match wanted {
-            Some(wanted) => format!("a {} computes with {wanted} there", self.family),
+            Some(wanted) => format!("{} computes with {wanted} there", one_of(self.family)),
             None => "vitport does not know what it means there".to_owned(),
         };
         FactError::NoTarget {
-            what: format!("a {} whose {} is {}", self.family, escape(place.name), shown(place.text)),
+            what: format!("{} whose {} is {}", one_of(self.family), escape(place.name), shown(place.text)),
             why,
             tensor: Some(named(&place.module.path, Some(place.name))),
             instead: "no class that vitport writes holds it".to_owned(),
@@ -316,7 +317,7 @@ impl Reading<'_> {
 
     fn several(&self, fact: &str, (one, there): (&Value, &str), (other, here): (&Value, &str)) -> FactError {
         FactError::NoTarget {
-            what: format!("a {} with several values of {fact}", self.family),
+            what: format!("{} with several values of {fact}", one_of(self.family)),
             why: format!("it is {one} by {there} and {other} by {here}, and the network has one for all"),
             tensor: None,
             instead: "no class that vitport writes holds it".to_owned(),
@@ -327,8 +328,8 @@ impl Reading<'_> {
 /// Refuses code that a person added to a module.
 fn own_code(family: &str, module: &SavedModule, name: &str, text: &str) -> FactError {
     let what = match name.starts_with(HOOKS) {
-        true => format!("a {family} with a hook ({}: {})", escape(name), shown(text)),
-        false => format!("a {family} with a {} of its own, {}", escape(name), shown(text)),
+        true => format!("{} with a hook ({}: {})", one_of(family), escape(name), shown(text)),
+        false => format!("{} with a {} of its own, {}", one_of(family), escape(name), shown(text)),
     };
     FactError::NoTarget {
         what,

@@ -83,3 +83,45 @@ impl SourceDefinition for TimmDefinition {
         Some(self.write(described))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{DEFINITIONS, layers, registry};
+    use super::*;
+    use crate::facts::is_same;
+
+    /// The registry has these of the modules themselves, and not of what a constructor was given.
+    #[test]
+    fn what_holds_for_an_architecture_is_what_its_modules_are() {
+        let mut compared = [0; 4];
+        let all = DEFINITIONS.iter().flat_map(|definition| {
+            let all = definition.modules.iter().flat_map(|module| registry::architectures_of(module));
+            all.map(move |architecture| (definition, architecture))
+        });
+        for (definition, architecture) in all {
+            let name = architecture.name;
+            let facts = definition.facts_of(architecture, registry::tags_of(name).next().unwrap());
+            let mut check = |number: usize, fact: &str, is_it: &dyn Fn(&Value) -> bool| {
+                if let Some(ours) = facts.value(fact) {
+                    assert!(is_it(ours), "{name}: {fact} {ours}");
+                    compared[number] += 1;
+                }
+            };
+            if let Some(acts) = architecture.get("acts").and_then(Value::as_array) {
+                let mut acts = acts.iter().filter_map(Value::as_str).map(layers::activation_name);
+                check(0, "act_layer", &|ours| acts.clone().any(|act| act.is_some() && act == ours.as_str()));
+                assert!(acts.any(|act| act.is_some()), "{name}");
+            }
+            if let Some(eps) = architecture.get("norm_eps").filter(|eps| eps.is_number()) {
+                check(1, "norm_eps", &|ours| is_same(eps, ours));
+            }
+            if let Some(pooling) = architecture.text("global_pool") {
+                check(2, "global_pool", &|ours| ours == pooling);
+            }
+            if let Some(stem) = architecture.text("stem") {
+                check(3, "pad_type", &|ours| (ours == "same") == stem.starts_with("Conv2dSame"));
+            }
+        }
+        assert_eq!(compared, [540, 548, 549, 115]);
+    }
+}

@@ -46,7 +46,6 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
             ("num_features", Sign::Axis("conv_head.weight", 0, 4)),
             ("depths", Sign::Count("blocks.{s}")),
             ("expands", Sign::Has("blocks.{s}.0.conv_pwl.weight")),
-            ("se", Sign::Has("blocks.0.0.se.conv_reduce.weight")),
             ("num_classes", Sign::Classes("classifier.weight")),
         ],
         check: Some(stages::read),
@@ -56,6 +55,7 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
     fields: &[
         Field::named("depths", "block_args", Kind::BlockCounts).shown("blocks by stage"),
         Field::named("strides", "block_args", Kind::BlockStrides),
+        Field::named("se", "block_args", Kind::HasBlock(&["_se"])).shown("squeeze-excite"),
         Field::of_registry("fused", "block_args", Kind::HasBlock(&["er_", "cn_"])).otherwise(Literal::NO),
         Field::of_registry("mixed_kernels", "block_args", Kind::HasBlock(&["_k3.5"])).otherwise(Literal::NO),
         Field::of_registry("conditional", "block_args", Kind::HasBlock(&["_cc", "num_experts"]))

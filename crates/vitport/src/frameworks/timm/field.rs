@@ -50,6 +50,8 @@ pub(super) enum Kind {
     Flag,
     /// Takes anything, as whether it is not null.
     IsSome,
+    /// Takes a table or null, as whether there is anything in it.
+    IsFilled,
     /// Takes a number or null, as whether it is not null.
     IsNumber,
     /// Takes a number or null, as whether it is neither null nor 0, which is false in Python.
@@ -101,7 +103,15 @@ pub(super) const RESNET_STEM: u64 = 64;
 impl Kind {
     /// Returns whether null is a value, and not the absence of one.
     pub fn reads_null(self) -> bool {
-        matches!(self, Kind::IsSome | Kind::IsNumber | Kind::IsTrue | Kind::IsFactor | Kind::NumberOr(_))
+        matches!(
+            self,
+            Kind::IsSome
+                | Kind::IsFilled
+                | Kind::IsNumber
+                | Kind::IsTrue
+                | Kind::IsFactor
+                | Kind::NumberOr(_)
+        )
     }
 
     /// Returns a value as the fact has it; none if it is of another kind. `known` are facts by name.
@@ -112,6 +122,8 @@ impl Kind {
             Kind::Real => json!(value.as_f64()?),
             Kind::Flag => json!(value.as_bool()?),
             Kind::IsSome => json!(!value.is_null()),
+            Kind::IsFilled if value.is_null() => json!(false),
+            Kind::IsFilled => json!(!value.as_object()?.is_empty()),
             Kind::IsNumber => json!(!(value.is_number() || value.is_null()).then_some(value)?.is_null()),
             Kind::IsTrue => json!(Kind::IsNumber.read(value, known)? == true && value.as_f64() != Some(0.0)),
             Kind::IsFactor => {
@@ -351,7 +363,7 @@ impl Field {
         };
         match architecture.get(name) {
             Some(value) => kind.read(value, &known.into_iter().collect()),
-            None if kind == Kind::IsSome => Some(json!(false)),
+            None if matches!(kind, Kind::IsSome | Kind::IsFilled) => Some(json!(false)),
             None => None,
         }
     }
@@ -387,6 +399,9 @@ mod tests {
         assert_eq!(read(Kind::IsNumber, json!(1e-5)), Some(json!(true)));
         assert_eq!(read(Kind::IsNumber, Value::Null), Some(json!(false)));
         assert_eq!(read(Kind::IsNumber, json!("1e-5")), None);
+        let fillings = [json!({}), Value::Null, json!({ "attn_layer": "se" }), json!("se")];
+        let filled = fillings.map(|value| read(Kind::IsFilled, value));
+        assert_eq!(filled, [Some(json!(false)), Some(json!(false)), Some(json!(true)), None]);
         let is_true = |value: Value| read(Kind::IsTrue, value);
         assert_eq!(
             [json!(0.1), json!(0), Value::Null].map(is_true),
@@ -411,5 +426,6 @@ mod tests {
         assert_eq!([json!([6]), json!(6), json!("6")].map(for_each), [None, None, None]);
         let class = json!({ "name": "timm.layers.activations.QuickGELU" });
         assert_eq!(read(Kind::Activation, class), Some(json!("quick_gelu")));
+        assert_eq!(read(Kind::Activation, json!("swish")), Some(json!("silu")));
     }
 }

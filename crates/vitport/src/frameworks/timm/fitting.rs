@@ -78,7 +78,11 @@ impl TimmDefinition {
                 evidence.add(fact, first.clone(), registry::candidates(&which));
             }
             _ => {
-                let shown = |value: &Value| Fact::new(fact, value.clone(), Origin::Definition("")).shown();
+                let shown =
+                    |value: &Value| match Fact::new(fact, value.clone(), Origin::Definition("")).shown() {
+                        empty if empty.is_empty() => "none".to_owned(),
+                        shown => shown,
+                    };
                 let mut candidates: Vec<String> = values.iter().map(shown).collect();
                 candidates.sort_unstable();
                 candidates.dedup();
@@ -91,6 +95,7 @@ impl TimmDefinition {
                     "norm_eps" => {
                         Question::new(fact, what, "--layer-norm-eps", "EPS").with_candidates(candidates)
                     }
+                    _ if candidates.is_empty() => Question::new(fact, what, "", ""),
                     _ => Question::new(fact, format!("{what} ({})", candidates.join(" or ")), "", ""),
                 };
                 let others = match fact {

@@ -3,7 +3,7 @@
 
 use vitport_checkpoint::escape;
 
-use super::super::source::{Identity, Inquiry, Preparation, Transform};
+use super::super::source::{Identity, Inquiry, Preparation, Transform, one_of};
 use super::image_size::StatedSizes;
 use super::like::Like;
 use super::named::Named;
@@ -11,7 +11,7 @@ use super::preprocessing::{self, Said};
 use super::saved_module::SavedConfig;
 use super::training::Training;
 use super::{TimmConfig, TimmDefinition, registry, statements};
-use crate::facts::{Evidence, Fact, FactError, Facts, Origin};
+use crate::facts::{Evidence, Fact, FactError, Facts, Origin, is_same};
 use crate::options::FactOptions;
 use crate::preprocessing::Preprocessing;
 use serde_json::Value;
@@ -53,7 +53,12 @@ impl TimmDefinition {
         kept.into_iter().for_each(|fact| evidence.state(fact));
         self.state_heads_option(options, evidence)?;
         if let Some(eps) = options.layer_norm_eps {
-            evidence.add("norm_eps", eps, Origin::Option("--layer-norm-eps"));
+            let given = Fact::new("norm_eps", eps, Origin::Option("--layer-norm-eps"));
+            let registered = named.as_ref().and_then(|named| self.registered_as(named, "norm_eps"));
+            evidence.state(match registered.filter(|registered| !is_same(&registered.value, &given.value)) {
+                Some(registered) => given.in_place_of(registered),
+                None => given,
+            });
         }
         match &named {
             Some(named) => {
@@ -121,12 +126,22 @@ impl TimmDefinition {
             }
             Some(list) => {
                 let heads = if self.has_heads() { "one number of heads" } else { "no heads" };
-                let reason = format!("a {} has {heads}, and {} are given", self.family, list.len());
+                let reason = format!("{} has {heads}, and {} are given", one_of(self.family), list.len());
                 return Err(FactError::contradiction("--num-heads", reason));
             }
             None => {}
         }
         Ok(())
+    }
+
+    /// Returns what the registry has of a fact of the architecture that is named, or what its constructor takes by default.
+    fn registered_as(&self, named: &Named, fact: &'static str) -> Option<Fact> {
+        let field = self.fields().find(|field| field.fact == fact)?;
+        if let Some(value) = field.of_architecture(named.architecture) {
+            return Some(Fact::new(fact, value, registry::origin(named.architecture.name)));
+        }
+        let (_, usual) = self.usual.iter().find(|(usual, _)| *usual == fact)?;
+        Some(Fact::new(fact, *usual, self.by_default(Some(named))))
     }
 
     /// Adds what the registry has of the architecture that is named, where it is not the usual and nothing in the weights shows it.

@@ -23,8 +23,9 @@ pub fn activation(name: &str) -> Result<Activation, ForwardError> {
     })
 }
 
-/// Returns timm's name of an activation, of which the name or the class is given.
+/// Returns timm's name of an activation, of which a name or the class is given. `swish` is another name of `silu`.
 pub fn activation_name(given: &str) -> Option<&'static str> {
+    let given = if given.eq_ignore_ascii_case("swish") { "silu" } else { given };
     let is_it = |name: &str, class: &str| given.eq_ignore_ascii_case(name) || given == class;
     ACTIVATIONS.iter().find(|(name, class, _)| is_it(name, class)).map(|(name, _, _)| *name)
 }

@@ -131,8 +131,8 @@ impl TimmDefinition {
             if let Some(difference) = difference
                 .or_else(|| self.stated_otherwise(found.architecture, stated.iter().chain(by_file())))
             {
-                let or_heads = if self.has_heads() { " and give --num-heads" } else { "" };
-                let reason = format!("{difference}; name another architecture, or leave it out{or_heads}");
+                let heads = if self.has_heads() { " and give --num-heads" } else { "" };
+                let reason = format!("{difference}; name another architecture, or leave it out{heads}");
                 return Err(FactError::contradiction(format!("--arch {}", escape(name)), reason));
             }
             return Ok(match by_source {

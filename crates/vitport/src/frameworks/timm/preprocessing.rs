@@ -4,6 +4,8 @@
 
 use std::cmp::Ordering;
 
+use serde_json::{Map, Value};
+
 use super::super::framework;
 use super::super::source::Inquiry;
 use super::TimmDefinition;
@@ -55,15 +57,13 @@ pub(super) fn choose(
     let mut stated = vec![training.preprocessing.clone()];
     let of_config = Origin::Config("pretrained_cfg".to_owned());
     if let Some(config) = config {
-        stated.push(StatedPreprocessing::read(
-            config.pretrained_cfg,
-            "config.json: pretrained_cfg",
-            &of_config,
-        )?);
+        let values = of_one_or_three(config.pretrained_cfg, facts);
+        stated.push(StatedPreprocessing::read(&values, "config.json: pretrained_cfg", &of_config)?);
     }
     if let Some(saved) = saved {
         // A fine-tune keeps the `pretrained_cfg` of the weights that it began with, and its training may say otherwise.
-        let of_module = StatedPreprocessing::read(&saved.values, &saved.place(), &saved.origin(""))?;
+        let values = of_one_or_three(&saved.values, facts);
+        let of_module = StatedPreprocessing::read(&values, &saved.place(), &saved.origin(""))?;
         stated.push(of_module.without(&training.preprocessing));
     }
     let is_crop_known = options.crop_mode.is_some() || stated.iter().any(|stated| stated.crop_mode.is_some());
@@ -95,6 +95,19 @@ pub(super) fn choose(
         }
         (chosen, _) => chosen,
     }
+}
+
+/// Returns what is said without a mean and standard deviation of other than one or three channels, where that is how many the network
+/// has: no image processor takes them.
+fn of_one_or_three(values: &Map<String, Value>, facts: &Facts) -> Map<String, Value> {
+    let others = facts.number("in_chans").filter(|channels| ![1, 3].contains(channels));
+    let is_of_all = |value: &Value| {
+        let numbers = value.as_array().filter(|list| list.iter().all(Value::is_number));
+        others.is_some() && numbers.map(|list| list.len() as u64) == others
+    };
+    let is_left_out = |key: &str, value: &Value| ["mean", "std"].contains(&key) && is_of_all(value);
+    let kept = values.iter().filter(|(key, value)| !is_left_out(key, value));
+    kept.map(|(key, value)| (key.clone(), value.clone())).collect()
 }
 
 /// Asks what is cut off of an image for a network whose input is not square. timm's own crop keeps the proportions of the input.

@@ -18,6 +18,7 @@ use super::registry;
 use super::structure::{Sign, Structure, channels};
 use crate::facts::{Evidence, FactError, Origin};
 use crate::finding::Head;
+use crate::mapping::Sources;
 use crate::nn::{
     Activation, ConvNorm, ForwardError, ResidualBlock, ResidualNames, ResidualNetwork, Scope, SqueezeExcite,
     Window, residual_stages,
@@ -47,6 +48,8 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
             ("depths", Sign::CountFromOne("s{s1}.b")),
             ("se", Sign::Has("s1.b1.se.fc1.weight")),
             ("shortcuts", Sign::Has("s{s1}.b1.downsample.conv.weight")),
+            ("shortcut", Sign::Has("s1.b1.downsample.conv.weight")),
+            ("stem_width", Sign::Axis("stem.conv.weight", 0, 4)),
             ("num_classes", Sign::Classes("head.fc.weight")),
         ],
         check: Some(check),
@@ -80,7 +83,8 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
         Field::argument("wm", "wm", Kind::Real),
         Field::argument("group_min_ratio", "group_min_ratio", Kind::Real),
         Field::argument("stem_width", "stem_width", Kind::Number),
-        Field::argument("shortcut", "downsample", Kind::Text),
+        Field::named("shortcut", "downsample", Kind::Word("conv1x1", &["avg", ""]))
+            .shown("a convolution alone in its shortcuts"),
     ],
     usual: &[
         ("output_stride", Literal::Number(32)),
@@ -98,18 +102,34 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
 fn check(inquiry: &Inquiry<'_>, evidence: &mut Evidence) -> Result<bool, FactError> {
     let tensors = inquiry.tensors;
     let all = channels(tensors, "stem.conv.weight", ["s", ".b1.conv3.conv.weight"], FAMILY)?;
-    let in_group = |stage| Ok(axes::<4>(tensors, &format!("s{stage}.b1.conv2.conv.weight"), FAMILY)?[1]);
-    let in_groups: Vec<u64> = (1..all.len()).map(in_group).collect::<Result<_, FactError>>()?;
+    let inner = |stage| axes::<4>(tensors, &format!("s{stage}.b1.conv2.conv.weight"), FAMILY);
+    let kernels: Vec<[u64; 4]> = (1..all.len()).map(inner).collect::<Result<_, FactError>>()?;
     let [inner, ..] = axes::<4>(tensors, "s1.b1.conv1.conv.weight", FAMILY)?;
     let [outputs, ..] = axes::<4>(tensors, "s1.b1.conv3.conv.weight", FAMILY)?;
     evidence.weights("bottle_ratio", inner as f64 / outputs.max(1) as f64, "s1.b1.conv1.conv.weight");
     // Narrow stages have one smaller group.
-    let largest = in_groups.into_iter().max().unwrap_or(0);
+    let largest = kernels.iter().map(|[_, in_group, ..]| *in_group).max().unwrap_or(0);
     evidence.weights("group_size", largest, "the largest conv2.conv.weight");
+    let is_one = kernels.iter().all(|[inner, in_group, ..]| *in_group == largest.min(*inner));
+    evidence.weights("one_group_size", is_one, "conv2.conv.weight");
+    evidence.weights("usual_excitation", has_usual_excitation(tensors, &all), "se.fc1.weight");
     let stem = all.first().copied().unwrap_or(0);
     evidence.weights("num_chs", all, "conv3.conv.weight");
     of_arguments(inquiry, stem, evidence)?;
     Ok(true)
+}
+
+/// Returns whether all blocks have squeeze-excite with a fourth of the channels that come in, or none has any.
+fn has_usual_excitation(tensors: &Sources, channels: &[u64]) -> bool {
+    let has_any = tensors.has("s1.b1.se.fc1.weight");
+    channels.windows(2).zip(1..).all(|(ends, stage)| {
+        (1..=tensors.count_indices_from(1, &format!("s{stage}.b"))).all(|block| {
+            let inputs = ends.get(usize::from(block > 1)).copied().unwrap_or(0);
+            let reduced = tensors.shape(&format!("s{stage}.b{block}.se.fc1.weight"));
+            let made = (inputs as f64 * 0.25).round_ties_even() as u64;
+            reduced.and_then(|shape| shape.first().copied()) == has_any.then_some(made)
+        })
+    })
 }
 
 /// States the stages that the arguments of a hub folder make, those that it leaves out being the architecture's.
@@ -132,6 +152,7 @@ fn of_arguments(inquiry: &Inquiry<'_>, stem: u64, evidence: &mut Evidence) -> Re
         return Ok(());
     }
     let value = |name: &str| given(name).or_else(|| architecture?.get(name)).cloned();
+    let stem = value("stem_width").and_then(|width| width.as_u64()).unwrap_or(stem);
     let named = |name: &str| Some((name.to_owned(), value(name)?));
     let numbers = Map::from_iter(stages::DECIDING.into_iter().filter_map(named));
     let place = format!("model_args.{}", said.join(", model_args."));

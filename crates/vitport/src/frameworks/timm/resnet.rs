@@ -66,7 +66,7 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
         Field::named("deep_stem", "stem_type", Kind::OtherThan("")).part("a deep stem"),
         Field::plain("avg_down", Kind::Flag).part("shortcuts that average"),
         Field::plain("replace_stem_pool", Kind::Flag).part("a convolution in place of its pooling"),
-        Field::named("attention", "block_args", Kind::IsSome).part("attention to channels"),
+        Field::named("attention", "block_args", Kind::IsFilled).part("attention to channels"),
         Field::plain("norm_layer", Kind::Text).otherwise(Literal::Text("BatchNorm2d")),
         Field::plain("output_stride", Kind::Number).otherwise(Literal::Number(32)),
         Field::named("anti_aliasing", "aa_layer", Kind::IsSome),

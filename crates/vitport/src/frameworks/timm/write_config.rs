@@ -265,6 +265,7 @@ impl Kind {
             }
             Kind::NormEps(of_timm) => (value.as_f64() == Some(of_timm)).then(|| json!("layernorm"))?,
             Kind::IsSome
+            | Kind::IsFilled
             | Kind::IsPositive
             | Kind::OtherThan(_)
             | Kind::Known(_)

@@ -73,7 +73,8 @@ pub(super) fn read(inquiry: &Inquiry<'_>, evidence: &mut Evidence) -> Result<boo
     evidence.weights("alike_in_stages", widths && kernels, "conv_dw.weight");
     let changes = firsts().all(|block| block.inputs != block.outputs);
     evidence.weights("stages_change_channels", changes, "conv_pw.weight");
-    let has_excitation = firsts().next().is_some_and(|block| block.reduced > 0);
+    let has_excitation = !all(&|block| block.reduced == 0);
+    evidence.weights("se", has_excitation, "se.conv_reduce.weight");
     let is_usual = |block: &Block| match has_excitation {
         true => block.reduced.saturating_mul(4) == block.inputs,
         false => block.reduced == 0,

@@ -6,9 +6,9 @@ use serde::Deserialize;
 /// Lists the arguments that say how the stages are.
 pub(super) const TELLING: [&str; 4] = ["depth", "w0", "wa", "wm"];
 
-/// Lists these and the arguments that fit groups into the widths.
-pub(super) const DECIDING: [&str; 7] =
-    ["depth", "w0", "wa", "wm", "group_size", "bottle_ratio", "group_min_ratio"];
+/// Lists these, the arguments that fit groups into the widths, and the width of the stem before them.
+pub(super) const DECIDING: [&str; 8] =
+    ["depth", "w0", "wa", "wm", "group_size", "bottle_ratio", "group_min_ratio", "stem_width"];
 
 /// Divides all widths before the groups are fitted into them.
 const QUANTUM: f32 = 8.0;
