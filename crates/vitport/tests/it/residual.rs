@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value, json};
 use vitport::catalogue;
 use vitport::frameworks::target;
-use vitport::pipeline::verify;
+use vitport::options::FactOptions;
+use vitport::pipeline::{Request, verify};
 use vitport::verify::{TestImage, Verdict};
 
 use crate::assumptions::write_weights;
-use crate::convnext::{Tensors, check_folder, compare, convert, document, open, read, save};
+use crate::convnext::{Tensors, check_folder, compare, convert, document, open, open_with, read, save};
 
 /// The networks, with the target's definition and class, and how many places are compared.
 const NETWORKS: [(&str, &str, &str, usize); 4] = [
@@ -182,6 +183,32 @@ fn each_refusal_names_its_structure_and_what_shows_it() {
             let said = refusal(name, *change);
             assert!(words.iter().all(|word| said.contains(word)), "{words:?}: {said}");
         }
+    }
+}
+
+/// No weight shows anti-aliasing, but the name under which timm released the file does.
+#[test]
+fn a_file_that_timm_released_is_what_its_name_says() {
+    let scratch = tempfile::tempdir().unwrap();
+    let network = json!({
+        "in_chans": 3, "num_classes": 1000, "layers": [3, 4, 6, 3], "num_chs": [64, 256, 512, 1024, 2048],
+        "bottleneck": true, "act_layer": "relu",
+    });
+    let open = |name: &str| {
+        let file = scratch.path().join(name);
+        write_weights(&file, "timm/resnet", network.as_object().unwrap());
+        let facts = FactOptions { image_size: Some([224, 224]), ..FactOptions::default() };
+        let opened = open_with(&file, &Request { facts, ..Request::default() });
+        opened.map(|prepared| prepared.model.facts.get("architecture").map(|fact| fact.value.clone()))
+    };
+    for name in ["resnetblur50-84f4748f.safetensors", "resnetaa50_a1h-4cf422b3.safetensors"] {
+        let said = open(name).unwrap_err();
+        assert!(said.contains("a ResNet with anti-aliasing"), "{name}: {said}");
+    }
+    assert_eq!(open("resnet50_a1_0-14fe96d1.safetensors"), Ok(Some(json!("resnet50.a1_in1k"))));
+    // The hash is another file's, and torchvision's files are not timm's.
+    for name in ["resnetblur50-84f47480.safetensors", "resnet50-11ad3fa6.safetensors"] {
+        assert!(open(name).err().is_none_or(|said| !said.contains("anti-aliasing")), "{name}");
     }
 }
 

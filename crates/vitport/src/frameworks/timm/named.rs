@@ -141,7 +141,10 @@ impl TimmDefinition {
             });
         }
         let stem = source.stem();
-        let by_its_name = || self.find(&stem, Origin::FileName(escape(&stem).to_string())).filter(fits);
+        let by_its_name = || {
+            let origin = Origin::FileName(escape(&stem).to_string());
+            self.find(&registry::released(&stem).unwrap_or_else(|| stem.clone()), origin).filter(fits)
+        };
         Ok(by_source.or_else(by_its_name))
     }
 

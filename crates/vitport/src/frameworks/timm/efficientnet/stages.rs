@@ -75,10 +75,7 @@ pub(super) fn read(inquiry: &Inquiry<'_>, evidence: &mut Evidence) -> Result<boo
     evidence.weights("stages_change_channels", changes, "conv_pw.weight");
     let has_excitation = !all(&|block| block.reduced == 0);
     evidence.weights("se", has_excitation, "se.conv_reduce.weight");
-    let is_usual = |block: &Block| match has_excitation {
-        true => block.reduced.saturating_mul(4) == block.inputs,
-        false => block.reduced == 0,
-    };
+    let is_usual = |block: &Block| !has_excitation || block.reduced.saturating_mul(4) == block.inputs;
     evidence.weights("usual_excitation", all(&is_usual), "se.conv_reduce.weight");
     evidence.weights("out_chs", list(|block| block.outputs), "conv_pw.weight");
     evidence.weights("in_chs", list(|block| block.inputs), "conv_dw.weight");

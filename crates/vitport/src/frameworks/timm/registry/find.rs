@@ -2,7 +2,10 @@
 //! timm used to have for it; and, when nothing fits, the names that are nearest.
 
 use super::modules::{module_with, modules, renamed};
-use super::{Found, architecture, tags_of};
+use super::{Found, Tag, architecture, tags, tags_of};
+
+/// Begins the addresses of torchvision's weights.
+const OF_TORCHVISION: &str = "https://download.pytorch.org/";
 
 /// Looks up `arch`, `arch.tag`, or either with `timm/` in front. A bare architecture stands for its first tag, as in
 /// `timm.create_model`. Names that timm has retired (`vit_base_patch16_224_in21k`) stand for their successors.
@@ -17,6 +20,19 @@ pub fn find(name: &str) -> Option<Found> {
     let (_, successor) = renamed().find(|(old, _)| *old == given)?;
     let (given, tag) = split_name(successor);
     Some(Found { renamed: true, ..lookup(given, tag)? })
+}
+
+/// Returns the full name of the weights that timm released in a file, of whose name `stem` is all but the extension. It ends in eight
+/// digits of a hash. Those of torchvision's files, which timm loads as they are, are torchvision's.
+pub fn released(stem: &str) -> Option<String> {
+    let (_, hash) = stem.rsplit_once('-')?;
+    (hash.len() == 8 && hash.bytes().all(|digit| digit.is_ascii_hexdigit())).then_some(())?;
+    let is_it = |tag: &&Tag| {
+        let ending = tag.file_name().and_then(|name| name.strip_prefix(stem));
+        let is_torchvisions = tag.url.as_deref().is_some_and(|url| url.starts_with(OF_TORCHVISION));
+        ending.is_some_and(|ending| ending.starts_with('.')) && !is_torchvisions
+    };
+    tags().find(is_it).map(Tag::full_name)
 }
 
 fn lookup(name: &str, tag: Option<&str>) -> Option<Found> {

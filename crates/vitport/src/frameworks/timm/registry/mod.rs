@@ -10,7 +10,7 @@ mod modules;
 
 pub use super::super::Exactness;
 pub use super::super::registry::{Architecture, Found, Tag, origin};
-pub use find::{find, module_of, suggest};
+pub use find::{find, module_of, released, suggest};
 
 use modules::{module_with, modules};
 
