@@ -107,7 +107,15 @@ fn argument(config: &mut Map<String, Value>, name: &str, value: Value) {
 
 #[test]
 fn each_refusal_names_its_structure_and_what_shows_it() {
-    let cases: [(Change, [&str; 2]); 19] = [
+    let cases: [(Change, [&str; 2]); 21] = [
+        (
+            |_, c| c["model_args"]["block_args"][1] = json!(["ir_r2_k3_s2_e4_c24_se0.25_nre"]),
+            ["have an activation of their own", "block_args"],
+        ),
+        (
+            |_, c| c["model_args"]["block_args"][1] = json!(["ir_r2_k3_s2_e4_c24_se0.25_noskip"]),
+            ["that add nothing where their input has the shape", "block_args"],
+        ),
         (|t, _| add(t, "blocks.1.0.conv_exp.weight", &[64, 16, 3, 3]), ["EfficientNetV2", "conv_exp"]),
         (|t, _| add(t, "blocks.2.0.conv_dw.0.weight", &[36, 1, 3, 3]), ["MixNet", "conv_dw.0"]),
         (|t, _| add(t, "blocks.0.0.conv_s2d.weight", &[128, 8, 2, 2]), ["positions to channels", "conv_s2d"]),

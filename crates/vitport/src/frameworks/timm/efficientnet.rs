@@ -56,6 +56,7 @@ pub const DEFINITION: TimmDefinition = TimmDefinition {
         Field::named("depths", "block_args", Kind::BlockCounts).shown("blocks by stage"),
         Field::named("strides", "block_args", Kind::BlockStrides),
         Field::named("se", "block_args", Kind::HasBlock(&["_se"])).shown("squeeze-excite"),
+        Field::named("other_blocks", "block_args", Kind::HasOtherBlock).otherwise(Literal::NO),
         Field::of_registry("fused", "block_args", Kind::HasBlock(&["er_", "cn_"])).otherwise(Literal::NO),
         Field::of_registry("mixed_kernels", "block_args", Kind::HasBlock(&["_k3.5"])).otherwise(Literal::NO),
         Field::of_registry("conditional", "block_args", Kind::HasBlock(&["_cc", "num_experts"]))

@@ -91,6 +91,9 @@ pub(super) enum Kind {
     BlockNumbers(char),
     /// Takes the same as whether one of these stands in some block.
     HasBlock(&'static [&'static str]),
+    /// Takes the same as whether some block has an activation of its own, has one after its last convolution, or does not add an input
+    /// that has its shape.
+    HasOtherBlock,
     /// Takes a ratio to another fact, whose product is rounded down.
     RatioOf(&'static str),
     /// Takes a norm by name, class or `functools.partial`, as its epsilon. timm's own norms have this one.
@@ -194,10 +197,7 @@ impl Kind {
                 let outputs = value.as_array()?.iter().map(|planes| whole(planes)?.checked_mul(expansion));
                 json!(std::iter::once(Some(RESNET_STEM)).chain(outputs).collect::<Option<Vec<u64>>>()?)
             }
-            Kind::BlockCounts => json!(stages(value, |block| {
-                let repeated = block.split_once("x ").and_then(|(count, _)| count.parse().ok());
-                Some(repeated.or_else(|| token(block, 'r')).unwrap_or(1))
-            })?),
+            Kind::BlockCounts => json!(stages(value, repetitions)?),
             Kind::BlockStrides => {
                 json!(stages(value, |block| token(block, 's'))?)
             }
@@ -206,6 +206,10 @@ impl Kind {
                 let blocks = value.as_array()?.iter().filter_map(Value::as_array).flatten();
                 let has = |block: &str| parts.iter().any(|part| block.contains(part));
                 json!(blocks.filter_map(Value::as_str).any(has))
+            }
+            Kind::HasOtherBlock => {
+                let stages = value.as_array()?.iter().filter_map(Value::as_array);
+                json!(stages.map(Vec::as_slice).any(has_other_block))
             }
             Kind::NormEps(eps) => json!(norm_eps(value, eps)?),
         })
@@ -255,6 +259,25 @@ fn numbers_of_stages(value: &Value, letter: char) -> Option<Vec<u64>> {
         numbers.all(|number| number == Some(first)).then_some(first)
     };
     value.as_array()?.iter().map(of_stage).collect()
+}
+
+/// Returns whether some block of a stage has an activation of its own (`nsw`, `act_layer=SiLU`), has one after its last convolution and
+/// adds nothing (`dsa`), or adds nothing (`noskip`) where it is not the stage's first.
+fn has_other_block(blocks: &[Value]) -> bool {
+    let blocks = blocks.iter().filter_map(Value::as_str);
+    blocks.enumerate().any(|(number, block)| {
+        let tokens = || block.split(['_', ' ']);
+        let is_own = |token: &str| token.starts_with('n') && !token.starts_with("noskip");
+        let is_repeated = repetitions(block) != Some(1);
+        tokens().any(|token| token == "dsa" || token.starts_with("layer=") || is_own(token))
+            || block.contains("noskip") && (number > 0 || is_repeated)
+    })
+}
+
+/// Returns how often a block in timm's notation stands there.
+fn repetitions(block: &str) -> Option<u64> {
+    let repeated = block.split_once("x ").and_then(|(count, _)| count.parse().ok());
+    Some(repeated.or_else(|| token(block, 'r')).unwrap_or(1))
 }
 
 /// Returns the number behind a letter in timm's notation of a block.
@@ -390,6 +413,23 @@ mod tests {
         ];
         for (value, eps) in cases {
             assert_eq!(Kind::NormEps(1e-6).read(&value, &Map::new()), eps.map(|eps| json!(eps)), "{value}");
+        }
+    }
+
+    #[test]
+    fn blocks_that_compute_otherwise() {
+        let cases = [
+            (json!([["ds_r1_k3_s1_c16_noskip"], ["ir_r2_k3_s2_e6_c24_se0.25"]]), false),
+            (json!([["ds_c16_s1_k3_noskip=True"], ["3x ir_c24_s2_k3_e3"]]), false),
+            (json!([["ir_r2_k3_s2_e6_c24_noskip"]]), true),
+            (json!([["2x ir_c24_s2_k3_e6_noskip=True"]]), true),
+            (json!([["ir_r1_k3_s2_e6_c24"], ["ir_r1_k3_s1_e6_c24", "ir_r1_k3_s1_e6_c24_noskip"]]), true),
+            (json!([["ds_r1_k3_s1_c16"], ["ir_r2_k3_s2_e6_c24_nre"]]), true),
+            (json!([["ir_c40_s2_act_layer=SiLU_k3_e6_se0.5"]]), true),
+            (json!([["dsa_r1_k3_s1_c64"]]), true),
+        ];
+        for (blocks, is_other) in cases {
+            assert_eq!(Kind::HasOtherBlock.read(&blocks, &Map::new()), Some(json!(is_other)), "{blocks}");
         }
     }
 

@@ -273,6 +273,7 @@ impl Kind {
             | Kind::BlockCounts
             | Kind::BlockStrides
             | Kind::BlockNumbers(_)
+            | Kind::HasOtherBlock
             | Kind::HasBlock(_) => {
                 return None;
             }
