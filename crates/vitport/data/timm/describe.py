@@ -326,9 +326,11 @@ def describe(module, model, args):
     if module in BLOCK_STACKS:
         fields.update(transformer(model, args))
     if args.get("act_layer", "") is None and fields.get("act_layer") is None:
-        # The constructor has a default of its own in place of None, which is the stem's. Blocks may have others.
-        acts = [kind(inner) for inner in model.modules() if is_activation(inner)]
-        fields["act_layer"] = acts[0] if acts else None
+        # The constructor has a default of its own in place of None. What gates squeeze-excite is not it, nor what a block is given.
+        acts = [act for act in fields.get("acts", []) if "sigmoid" not in act.lower()]
+        if module == "efficientnet":
+            acts = [kind(model.bn1.act)]
+        fields["act_layer"] = acts[0] if len(acts) == 1 else None
     return fields
 
 
