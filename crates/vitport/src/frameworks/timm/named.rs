@@ -98,7 +98,12 @@ impl TimmDefinition {
             None => None,
         };
         // Modules that were saved whole, and buffers that only some files have.
-        let by_file = |fact: &&Fact| matches!(fact.origin, Origin::Attribute(_) | Origin::Weights(_));
+        let is_stated = |fact: &Fact| stated.iter().any(|stated| stated.name == fact.name);
+        let by_file = |fact: &&Fact| match fact.origin {
+            Origin::Attribute(_) => true,
+            Origin::Weights(_) => !is_stated(fact),
+            _ => false,
+        };
         let by_file = || facts.iter().filter(by_file);
         let fits = |found: &Named| {
             self.difference(found.architecture, facts, stated).is_none()
