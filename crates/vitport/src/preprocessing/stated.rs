@@ -35,22 +35,13 @@ impl StatedPreprocessing {
     }
 
     /// Reads the keys `mean`, `std`, `crop_pct`, `crop_mode` and `interpolation`, as timm's `pretrained_cfg` has them; a key that
-    /// is null says nothing, and neither do a mean and a deviation of as many channels as `input_size` has, if no image processor makes
-    /// so many. `place` is the object in messages.
+    /// is null says nothing. `place` is the object in messages.
     ///
     /// # Errors
     /// Returns [`FactError::Impossible`] for values of another kind.
     pub fn read(values: &Map<String, Value>, place: &str, origin: &Origin) -> Result<Self, FactError> {
         let mut stated = Self::default();
-        let size = values.get("input_size").and_then(Value::as_array);
-        let of_images =
-            size.and_then(|size| size.first()?.as_u64()).filter(|channels| ![1, 3].contains(channels));
         for (key, value) in values {
-            let numbers = value.as_array().filter(|list| list.iter().all(Value::is_number));
-            let count = numbers.and_then(|numbers| u64::try_from(numbers.len()).ok());
-            if ["mean", "std"].contains(&key.as_str()) && count.is_some() && count == of_images {
-                continue;
-            }
             if !stated.set(key, value, origin.clone()) {
                 let shown: String = value.to_string().chars().take(60).collect();
                 let reason = format!("{} is not a valid {key}", escape(&shown));
@@ -150,20 +141,6 @@ mod tests {
         for wrong in [json!([0.1, 0.2]), json!("0.5"), json!([0.1, 0.2, "x"]), json!([])] {
             assert!(!StatedPreprocessing::default().set("mean", &wrong, Origin::Card("x")), "{wrong}");
         }
-    }
-
-    #[test]
-    fn a_mean_of_other_channels_than_a_processor_makes_says_nothing() {
-        let read = |size: Value, mean: Value| {
-            let values = json!({ "input_size": size, "mean": mean, "crop_pct": 0.9 });
-            let origin = Origin::Config("pretrained_cfg".to_owned());
-            StatedPreprocessing::read(values.as_object().unwrap(), "config.json", &origin)
-        };
-        let stated = read(json!([4, 8, 8]), json!([0.1, 0.1, 0.1, 0.1])).unwrap();
-        assert!(stated.mean.is_none() && stated.crop_pct.is_some());
-        assert!(read(json!([3, 8, 8]), json!([0.1, 0.1, 0.1, 0.1])).is_err());
-        assert!(read(json!([4, 8, 8]), json!([0.1, 0.1])).is_err());
-        assert!(read(json!([4, 8, 8]), json!([0.1, 0.1, 0.1, "x"])).is_err());
     }
 
     #[test]
